@@ -1,0 +1,206 @@
+"""Batches a second of the loader, beside memcpy, NumPy and torch's DataLoader, in one run.
+
+    python benchmarks/loader.py [--quick] [--folder FOLDER] [--device cpu|gpu]
+
+The work of a batch: 8 windows of 2 s of a recording of 8,000 neurons, 4,096 of them drawn anew for
+every window, with video and behavior, scaled, as float32. Every contestant does all of it, from a
+warm page cache, and its windows are compared with ours before anything is timed. On a GPU the
+batches are copied there too. Needs Linux.
+"""
+
+import ctypes
+import multiprocessing
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from contestants import Contestant, contestants, require_same_work
+from machine import benchmark_parser, chosen_device, print_rows, write_result
+from synthetic import Extent, synthetic_dataset
+from torch import Tensor
+
+from omnimouse_cli.batch.dataset import Dataset
+from omnimouse_cli.config.data import DataConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How long is measured.
+
+    Args:
+        extent: Of the recording.
+        rounds: In each of which every contestant has a turn.
+        turn_seconds: How long a turn is timed.
+        warm_batches: Taken before, so that memory and queues are as they will be.
+        copied_bytes: Of one memcpy.
+    """
+
+    extent: Extent
+    rounds: int = 5
+    turn_seconds: float = 0.6
+    warm_batches: int = 8
+    copied_bytes: int = 2**27
+
+
+WHOLE = Settings(extent=Extent(neurons=8000, rows=3000))
+QUICK = Settings(
+    extent=Extent(neurons=600, rows=300),
+    rounds=2,
+    turn_seconds=0.05,
+    warm_batches=2,
+    copied_bytes=2**22,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What one contestant did in one round.
+
+    Args:
+        batches_per_second: While it was timed.
+        cpu_ms_per_batch: Of all its threads and processes.
+        bytes_per_batch: Of the tensors that came out.
+    """
+
+    batches_per_second: float
+    cpu_ms_per_batch: float
+    bytes_per_batch: int
+
+
+def take_turn(contestant: Contestant, settings: Settings, device: torch.device) -> Turn:
+    """Start a contestant, warm it up, time it, and end it, so that it is alone on the machine."""
+    with contestant.start() as batches:
+        source = iter(batches)
+        for _ in range(settings.warm_batches):
+            num_bytes = _deliver(source, device)
+        _wait_for(device)
+        count, cpu_began, began = 0, _cpu_seconds(), time.perf_counter()
+        while (elapsed := time.perf_counter() - began) < settings.turn_seconds:
+            num_bytes = _deliver(source, device)
+            count += 1
+        _wait_for(device)
+        elapsed = time.perf_counter() - began
+        cpu_seconds = _cpu_seconds() - cpu_began
+        # The workers of a DataLoader end with its iterator.
+        del source
+    return Turn(
+        batches_per_second=count / elapsed,
+        cpu_ms_per_batch=1000 * cpu_seconds / count,
+        bytes_per_batch=num_bytes,
+    )
+
+
+def _deliver(source: Iterator[Sequence[Tensor]], device: torch.device) -> int:
+    """Take a batch to where it is used; give its bytes."""
+    tensors = [tensor.to(device, non_blocking=True) for tensor in next(source)]
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _cpu_seconds() -> float:
+    """Give the processor time of this process and of the workers that it has now."""
+    workers = [child.pid for child in multiprocessing.active_children() if child.pid is not None]
+    # The clock of another process, as clock_getcpuclockid(3) numbers it.
+    clocks = [(~pid << 3) | 2 for pid in workers]
+    return time.process_time() + sum(time.clock_gettime(clock) for clock in clocks)
+
+
+def memcpy_bytes_per_second(num_bytes: int) -> float:
+    """Measure how fast one thread copies memory that it has touched before."""
+    source, target = np.ones(num_bytes, np.uint8), np.ones(num_bytes, np.uint8)
+    began = time.perf_counter()
+    ctypes.memmove(target.ctypes.data, source.ctypes.data, num_bytes)
+    return num_bytes / (time.perf_counter() - began)
+
+
+def measure(dataset: Dataset, settings: Settings, device: torch.device) -> dict[str, Any]:
+    """Give every contestant a turn in every round, and take medians."""
+    config = DataConfig()
+    # Threads of torch's own wait for each other busily, which makes a DataLoader slower.
+    torch.set_num_threads(1)
+    require_same_work(dataset, config)
+    everyone = contestants(dataset, config, device)
+    copies: list[float] = []
+    turns: dict[str, list[Turn]] = {contestant.name: [] for contestant in everyone}
+    for number in range(settings.rounds):
+        copies.append(memcpy_bytes_per_second(settings.copied_bytes))
+        # Nobody always comes after the same one.
+        shift = number % len(everyone)
+        for contestant in everyone[shift:] + everyone[:shift]:
+            turns[contestant.name].append(take_turn(contestant, settings, device))
+    memcpy = statistics.median(copies)
+    rows = [_row(contestant, turns[contestant.name], memcpy) for contestant in everyone]
+    best = max(row["batches_per_second"] for row in rows if not row["is_ours"])
+    for row in rows:
+        row["ratio_to_best_peer"] = row["batches_per_second"] / best
+    return {
+        "memcpy_bytes_per_second": memcpy,
+        "memcpy_rounds": copies,
+        "shard_bytes": dataset.sessions[0].path.stat().st_size,
+        "rows": rows,
+    }
+
+
+def _row(contestant: Contestant, turns: Sequence[Turn], memcpy: float) -> dict[str, Any]:
+    speeds = [turn.batches_per_second for turn in turns]
+    speed = statistics.median(speeds)
+    output = speed * turns[0].bytes_per_batch
+    return {
+        "name": contestant.name,
+        "is_ours": contestant.is_ours,
+        "batches_per_second": speed,
+        "batches_per_second_rounds": speeds,
+        "output_bytes_per_batch": turns[0].bytes_per_batch,
+        "output_bytes_per_second": output,
+        "cpu_ms_per_batch": statistics.median(turn.cpu_ms_per_batch for turn in turns),
+        "ratio_to_memcpy": output / memcpy,
+    }
+
+
+def print_result(result: dict[str, Any]) -> None:
+    """Print the table."""
+    print(f"memcpy, 1 thread: {result['memcpy_bytes_per_second'] / 1e9:.1f} GB/s\n")
+    heads = ("", "batches/s", "GB/s out", "CPU ms/batch", "of memcpy", "of best peer")
+    rows = [
+        (
+            row["name"],
+            f"{row['batches_per_second']:.0f}",
+            f"{row['output_bytes_per_second'] / 1e9:.2f}",
+            f"{row['cpu_ms_per_batch']:.1f}",
+            f"{row['ratio_to_memcpy']:.2f}",
+            f"{row['ratio_to_best_peer']:.2f}",
+        )
+        for row in result["rows"]
+    ]
+    print_rows(heads, rows)
+
+
+def main() -> None:
+    """Build the shard, measure, print and write."""
+    assert __doc__ is not None
+    parser = benchmark_parser(__doc__.splitlines()[0])
+    parser.add_argument(
+        "--folder", type=Path, help="where the shard goes; default: a temporary one"
+    )
+    options = parser.parse_args()
+    settings, device = QUICK if options.quick else WHOLE, chosen_device(options.device)
+    with tempfile.TemporaryDirectory() as temporary:
+        dataset = synthetic_dataset(options.folder or Path(temporary), settings.extent)
+        result = measure(dataset, settings, device)
+    print_result(result)
+    content = {"is_quick": options.quick, "settings": asdict(settings), **result}
+    write_result(options.out, "loader", device, content)
+
+
+if __name__ == "__main__":
+    main()

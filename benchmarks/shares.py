@@ -1,0 +1,49 @@
+"""Where a step's time goes: matrix products, attention, convolution, everything else."""
+
+import os
+import re
+from collections.abc import Callable
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+# Names of operators (CPU) and of kernels (CUDA). The first that fits counts: kernels of attention
+# and of convolution are matrix products too.
+KINDS = {
+    "attention": re.compile(r"scaled_dot_product|attention|flash|fmha|flex", re.IGNORECASE),
+    "convolution": re.compile(r"conv|fprop|wgrad|dgrad|im2col|col2im", re.IGNORECASE),
+    "matrix products": re.compile(
+        r"\baten::(add|b|add?b|badd)?mm\b|linear|gemm|gemv|matmul|nvjet|cutlass|splitk",
+        re.IGNORECASE,
+    ),
+}
+OTHER = "other"
+
+
+def time_shares(work: Callable[[], None], device: torch.device) -> dict[str, float]:
+    """Run `work` once under torch's profiler.
+
+    Returns:
+        The share of each kind in the time of operators (CPU) or of kernels (CUDA); their sum is 1.
+    """
+    # Without this the profiler says on stderr that it began, and that there is no GPU.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    is_gpu = device.type == "cuda"
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if is_gpu else [])]
+    with profile(activities=activities) as profiler:
+        work()
+        if is_gpu:
+            torch.cuda.synchronize()
+    microseconds = dict.fromkeys((*KINDS, OTHER), 0.0)
+    for event in profiler.key_averages():
+        if not is_gpu:
+            microseconds[kind_of(event.key)] += event.self_cpu_time_total
+        elif event.device_type.name == "CUDA":
+            microseconds[kind_of(event.key)] += event.self_device_time_total
+    total = sum(microseconds.values())
+    return {kind: spent / total for kind, spent in microseconds.items()}
+
+
+def kind_of(name: str) -> str:
+    """Say to which kind an operator or a kernel belongs."""
+    return next((kind for kind, pattern in KINDS.items() if pattern.search(name)), OTHER)

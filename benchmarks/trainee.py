@@ -1,0 +1,152 @@
+"""A model with its optimizers, and one batch of random numbers to train on again and again."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+
+from omnimouse_cli.batch.batch import Batch
+from omnimouse_cli.batch.dataset import CHANNEL_ORDER
+from omnimouse_cli.batch.selection import select
+from omnimouse_cli.batch.strategy import Strategy
+from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_FRAMES, NUM_RESPONSE_SAMPLES
+from omnimouse_cli.config.presets import run_config_of
+from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.model.omnimouse import OmniMouse
+from omnimouse_cli.model.size import core_parameters
+from omnimouse_cli.model.table import SessionTable
+from omnimouse_cli.model.work import request_of, work_of
+from omnimouse_cli.train.core import CoreGradient
+from omnimouse_cli.train.forward import compile_parts, forward_losses, on_device
+from omnimouse_cli.train.optimizer import clip, core_optimizer, table_optimizer
+
+ANIMAL = "1"
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What is trained, and how.
+
+    Args:
+        size: Of the model.
+        neurons: Of the session; a batch has at most the model's `max_population` of them.
+        windows: Of the batch.
+        strategy: What is seen and asked.
+        precision: Of the forward pass.
+        is_compiled: Whether the parts that training compiles are compiled.
+    """
+
+    size: str
+    neurons: int
+    windows: int
+    strategy: Strategy
+    precision: Precision
+    is_compiled: bool
+
+    @property
+    def config(self) -> RunConfig:
+        """The run that the size starts from, on rates."""
+        config = run_config_of(self.size)
+        return replace(
+            config,
+            model=replace(config.model, response_loss="poisson"),
+            train=replace(config.train, precision=self.precision, compile=self.is_compiled),
+        )
+
+    @property
+    def population(self) -> int:
+        """Neurons of a window."""
+        return min(self.neurons, self.config.model.max_population)
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of the core."""
+        return core_parameters(self.config.model, num_channels=len(CHANNEL_ORDER))
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of a step, by the same count that training reports."""
+        request = request_of(
+            self.config.model,
+            self.strategy,
+            num_neurons=self.population,
+            num_channels=len(CHANNEL_ORDER),
+            stimulus=True,
+        )
+        work = work_of(self.config.model, request, table_rows=self.neurons, batch_size=self.windows)
+        return self.windows * work.training_flops
+
+
+class Trainee:
+    """Does the training step of one rank, as `omnimouse train` does.
+
+    Args:
+        case: What is trained.
+        device: Where.
+    """
+
+    def __init__(self, case: Case, device: torch.device) -> None:
+        torch.manual_seed(0)
+        self._case, self._config, self._device = case, case.config, device
+        model = self._config.model
+        self._core = OmniMouse(model, behavior_channels=CHANNEL_ORDER, animals=[ANIMAL]).to(device)
+        self._table = SessionTable(case.neurons, model.d_embedding).to(device)
+        compile_parts(self._core, self._config, device)
+        trained = {name: p for name, p in self._core.named_parameters() if p.requires_grad}
+        self._gradient = CoreGradient(trained.values(), num_extra=0)
+        self._core_optimizer = core_optimizer(trained, self._config.train)
+        self._table_optimizer = table_optimizer(
+            dict(self._table.named_parameters()), self._config.train
+        )
+        self._batch = on_device(_batch(case), device)
+        self._generator = torch.Generator().manual_seed(0)
+
+    def step(self) -> None:
+        """Forward, backward, clip, update."""
+        train = self._config.train
+        self._gradient.clear()
+        selection = select(
+            self._case.strategy,
+            num_neurons=self._case.population,
+            num_windows=self._case.windows,
+            generator=self._generator,
+            max_targets=self._config.model.max_targets,
+        )
+        neural, behavior = forward_losses(
+            self._core,
+            batch=self._batch,
+            table=self._table,
+            animal=ANIMAL,
+            strategy=self._case.strategy,
+            selection=selection.to(self._device),
+            config=self._config,
+        )
+        parts = [neural, None if behavior is None else train.behavior_weight * behavior]
+        torch.stack([part for part in parts if part is not None]).sum().backward()  # type: ignore[no-untyped-call]
+        assert self._table_optimizer is not None
+        clip([p.grad for p in self._table.parameters() if p.grad is not None], train.clip_norm)
+        self._table_optimizer.step()
+        self._table_optimizer.zero_grad()
+        self._gradient.average(torch.ones((), device=self._device), train.clip_norm)
+        self._core_optimizer.step()
+
+
+def _batch(case: Case) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    windows, video = case.windows, case.config.model.video
+    order = torch.rand(windows, case.neurons, generator=generator).argsort(dim=1)
+    responses = torch.rand(windows, NUM_RESPONSE_SAMPLES, case.population, generator=generator)
+    frame = (video.frame_height, video.frame_width)
+    num_channels = len(CHANNEL_ORDER)
+    return Batch(
+        number=0,
+        session="1-1-1",
+        responses=responses.square(),
+        neuron_index=order[:, : case.population].sort(dim=1).values,
+        video=torch.randn(windows, NUM_FRAMES, *frame, generator=generator),
+        behavior=torch.randn(windows, num_channels, NUM_BEHAVIOR_SAMPLES, generator=generator),
+        behavior_present=np.ones(num_channels, np.bool_),
+        start_seconds=np.zeros(windows),
+    )

@@ -1,0 +1,57 @@
+"""The whole path on a simulated mouse, on a CPU, in minutes: what `make demo` runs.
+
+Every step is a command that you could have typed. The folder keeps what they made, and a second run
+goes on where the first one stopped. `--quick` is the same at a scale that only shows that it works.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+COMMANDS = (
+    "simulate recordings --sessions 2 --neurons {neurons} --minutes {minutes} --seed 1",
+    "preprocess",
+    "inspect --plot session.png",
+    "train --model nano {length} --out runs/demo --seed 1",
+    "eval runs/demo --regime all",
+    "sweep --models {models} --sessions 1,2 --steps {sweep_steps} --out runs/sweep",
+    "scaling-report runs/sweep --out scaling",
+)
+FULL = {
+    "neurons": "96", "minutes": "12", "length": "--minutes 6.5",
+    "models": "nano,tiny", "sweep_steps": "50",
+}  # fmt: skip
+QUICK = {
+    "neurons": "24", "minutes": "4", "length": "--steps 4", "models": "nano", "sweep_steps": "2",
+}  # fmt: skip
+PICTURES = ("session.png", "runs/demo/eval/*/*.png", "scaling/report.html")
+
+
+def main() -> int:
+    """Run the commands one after the other; stop at the first that fails."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=Path("demo"))
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    for template in COMMANDS:
+        command = template.format(**(QUICK if options.quick else FULL))
+        if command.startswith("train") and (options.folder / "runs/demo/summary.json").exists():
+            continue
+        print(f"\n$ omnimouse {command}", flush=True)
+        arguments = [sys.executable, "-m", "omnimouse_cli", *command.split()]
+        status = subprocess.run(arguments, cwd=options.folder, check=False).returncode
+        if status:
+            return status
+    print(f"\nThe demo took {(time.monotonic() - started) / 60:.1f} minutes. Pictures:")
+    for pattern in PICTURES:
+        for path in sorted(options.folder.glob(pattern)):
+            print(f"  {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Simulate a grid of training runs with a known law, fit it, and see how much a grid can say.
+
+    python examples/scaling_law.py
+
+A full grid with three seeds gives a verdict; a corner of the same grid is refused one, and the
+report names the runs that are missing. Both pages lie in the folder that is printed at the end.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from omnimouse_cli.report.analysis import ScalingReport, analyse
+from omnimouse_cli.report.table import Row, RunTable
+from omnimouse_cli.report.write import write_report
+from omnimouse_cli.reporter import Silent
+
+TRUTH = {"E": 1.0, "A": 20.0, "alpha": 0.35, "B": 320.0, "beta": 0.3}
+SEED_NOISE = 0.002
+
+
+def simulate_runs() -> tuple[Row, ...]:
+    """Make 4 sizes x 4 amounts of data x 3 seeds."""
+    generator = np.random.default_rng(0)
+    return tuple(
+        Row(
+            run=f"{size:.0g}-{tokens:.0g}-{seed}",
+            source="simulated",
+            parameters=float(size),
+            tokens=float(tokens),
+            loss=true_loss(size, tokens) * float(np.exp(generator.normal(0, SEED_NOISE))),
+            seed=seed,
+            compute=float(6 * size * tokens),
+        )
+        for size in np.geomspace(1e6, 1e8, 4)
+        for tokens in np.geomspace(1e9, 3.2e10, 4)
+        for seed in range(3)
+    )
+
+
+def true_loss(size: float, tokens: float) -> float:
+    """Give the loss without noise."""
+    by_size = TRUTH["A"] * size ** -TRUTH["alpha"]
+    by_tokens = TRUTH["B"] * tokens ** -TRUTH["beta"]
+    return TRUTH["E"] + by_size + by_tokens
+
+
+def show(report: ScalingReport) -> None:
+    """Print the law beside the truth, the verdict and what is missing."""
+    print(f"\n{report.table.title}: {report.verdict.word}")
+    for reason in report.verdict.reasons:
+        print(f"  {reason}")
+    if report.law is not None:
+        for name in ("E", "alpha", "beta"):
+            one = report.law.estimates[name]
+            print(
+                f"  {name} = {one.value:.3f} ({one.low:.3f} to {one.high:.3f}), true {TRUTH[name]}"
+            )
+    for one in report.proposals:
+        print(f"  to run: N = {list(one.parameters)}, D = {list(one.tokens)}: {one.why}")
+
+
+def main() -> None:
+    """Fit the whole grid and a corner of it, and write both reports."""
+    rows = simulate_runs()
+    corner = tuple(row for row in rows if row.parameters < 1e7 and row.tokens < 4e9)
+    folder = Path(tempfile.mkdtemp(prefix="scaling-law-"))
+    for name, chosen in (("whole grid", rows), ("a corner of it", corner)):
+        table = RunTable(title=name, rows=chosen)
+        report = analyse(table, num_resamples=1000, reporter=Silent())
+        show(report)
+        write_report(report, folder / name.replace(" ", "-"))
+    print(f"\nreports: {folder}/*/report.html")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""The Rust extension: memory-mapped shards and the background loader."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Loader", "Schedule", "Session", "Shard", "ShardFormatError", "Slot"]
+
+class ShardFormatError(ValueError):
+    """A shard that is damaged, cut short or of another version; the text names file and reason."""
+
+@final
+class Shard:
+    """An open shard; only its header has been read.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ShardFormatError: The file is no shard, or not all of one.
+    """
+
+    def __new__(cls, path: Path | str) -> Shard: ...
+    @property
+    def session(self) -> str:
+        """Session key."""
+
+    @property
+    def num_neurons(self) -> int:
+        """Columns of the responses."""
+
+    @property
+    def frame_shape(self) -> tuple[int, int] | None:
+        """Height and width of a frame; None without a screen."""
+
+    @property
+    def channels(self) -> list[str]:
+        """Behavior channels, device by device."""
+
+@final
+class Slot:
+    """Memory for one batch: contiguous, writable arrays.
+
+    Args:
+        grid_indices: int64: first samples of the windows.
+        neuron_index: int64: columns of each window, one window after the other.
+        responses: float32: 60 rows of neurons a window.
+        video: float32: 60 frames a window.
+        behavior: float32: 40 samples of each channel a window.
+    """
+
+    def __new__(
+        cls,
+        *,
+        grid_indices: NDArray[np.int64],
+        neuron_index: NDArray[np.int64],
+        responses: NDArray[np.float32],
+        video: NDArray[np.float32] | None = None,
+        behavior: NDArray[np.float32] | None = None,
+    ) -> Slot: ...
+
+@final
+class Session:
+    """A shard with its scaling, ready to assemble windows.
+
+    Args:
+        shard: The open shard.
+        shift: float32 `(neurons,)`: subtracted from responses.
+        scale: float32 `(neurons,)`: divides responses.
+        video_mean: Grey level that becomes 0.
+        video_std: Grey levels that become 1.
+        channel_rows: Which of the output's channels each of the shard's channels is.
+        num_channels: Channels of the output.
+    """
+
+    def __new__(
+        cls,
+        shard: Shard,
+        *,
+        shift: NDArray[np.float32],
+        scale: NDArray[np.float32],
+        video_mean: float,
+        video_std: float,
+        channel_rows: Sequence[int],
+        num_channels: int,
+    ) -> Session: ...
+    def read(self, slot: Slot, num_windows: int, num_neurons: int) -> None:
+        """Fill a slot with the windows and neurons that it names.
+
+        Raises:
+            ShardFormatError: The shard shrank, or names a frame that it does not have.
+            ValueError: A window lies outside a signal, or a neuron does not exist.
+        """
+
+@final
+class Schedule:
+    """The order of all batches: a pure function of sessions, seed and number.
+
+    Args:
+        sources: Session key, int64 first starts of its runs, int64 number of starts of each run.
+        stride_samples: Grid steps between the windows of a run.
+        batch_size: Windows in a batch.
+        seed: Below 2**64.
+        balanced: Whether every session comes equally often.
+    """
+
+    def __new__(
+        cls,
+        sources: Sequence[tuple[str, NDArray[np.int64], NDArray[np.int64]]],
+        *,
+        stride_samples: int,
+        batch_size: int,
+        seed: int,
+        balanced: bool,
+    ) -> Schedule: ...
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches in which the longest session (balanced) or all (proportional) are drawn once."""
+
+    def batch(self, number: int) -> tuple[int, list[int]]:
+        """Which session a batch is of, and the grid indices of its windows."""
+
+    def neurons(self, number: int, window: int, population: int, count: int) -> list[int]:
+        """The neurons of one window of a batch, ascending."""
+
+@final
+class Loader:
+    """Threads that fill slots ahead of their reader.
+
+    Args:
+        schedule: The order.
+        sessions: In the schedule's order.
+        max_neurons: Neurons of a window at most.
+        first_batch: Number of the first batch that comes here.
+        step: From one batch that comes here to the next.
+        threads: How many.
+    """
+
+    def __new__(
+        cls,
+        schedule: Schedule,
+        sessions: Sequence[Session],
+        *,
+        max_neurons: int,
+        first_batch: int,
+        step: int,
+        threads: int,
+    ) -> Loader: ...
+    def give(self, slot: Slot) -> None:
+        """Give a slot to be filled; its arrays must not be touched until it comes back."""
+
+    def take(self, timeout_seconds: float) -> tuple[int, int, int, Slot] | None:
+        """Wait for number, session index, neurons per window and slot of the next batch.
+
+        None when the time passes first.
+
+        Raises:
+            ShardFormatError: The batch's shard shrank, or names a frame that it does not have.
+        """
+
+    def close(self) -> None:
+        """End the threads and let go of the slots."""

@@ -1,0 +1,239 @@
+"""A folder of shards as one data set: its sessions, channels, animals and how each is scaled."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.batch.windows import WindowTable, window_table
+from omnimouse_cli.config.data import WINDOW_SECONDS, DataConfig
+from omnimouse_cli.errors import ShardError
+from omnimouse_cli.shard import CatalogueEntry, Shard, open_catalogue, open_shard
+
+CHANNEL_ORDER = ("pupil_x", "pupil_y", "pupil_size", "pupil_size_derivative", "running")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SessionInfo:
+    """One session of a data set.
+
+    Args:
+        key: Session key, unique in the data set.
+        animal: Whose session it is.
+        num_neurons: Columns of the responses.
+        response_kind: `rate`, `dff` or `unknown`.
+        channels: Behavior channels of the session, device by device.
+        frame_shape: Height and width of a frame; None without a screen.
+        fingerprint: Of the shard's content, from the catalogue.
+        shard: The open shard; its arrays are read on demand.
+    """
+
+    key: str
+    animal: str
+    num_neurons: int
+    response_kind: str
+    channels: tuple[str, ...]
+    frame_shape: tuple[int, int] | None
+    fingerprint: str
+    shard: Shard
+
+    @property
+    def path(self) -> Path:
+        """Where the shard is."""
+        return self.shard.path
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """Some sessions of a folder of shards.
+
+    Args:
+        folder: Where the catalogue and the shards are.
+        sessions: In the catalogue's order.
+    """
+
+    folder: Path
+    sessions: tuple[SessionInfo, ...]
+
+    @cached_property
+    def behavior_channels(self) -> tuple[str, ...]:
+        """Channels of all sessions: pupil and running first, then the others by name."""
+        present = {name for session in self.sessions for name in session.channels}
+        known = [name for name in CHANNEL_ORDER if name in present]
+        return (*known, *sorted(present.difference(CHANNEL_ORDER)))
+
+    @cached_property
+    def animals(self) -> tuple[str, ...]:
+        """Animals of all sessions, each once, in order of appearance."""
+        return tuple(dict.fromkeys(session.animal for session in self.sessions))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A name for exactly these sessions with exactly this content."""
+        parts = "\n".join(f"{session.key} {session.fingerprint}" for session in self.sessions)
+        return hashlib.sha256(parts.encode()).hexdigest()[:32]
+
+    @cached_property
+    def _by_key(self) -> dict[str, SessionInfo]:
+        return {session.key: session for session in self.sessions}
+
+    def session(self, key: str) -> SessionInfo:
+        """Find a session by its key.
+
+        Raises:
+            ShardError: The data set has no such session; the hint has the nearest key.
+        """
+        if key not in self._by_key:
+            raise _unknown_session(key, self._by_key, self.folder)
+        return self._by_key[key]
+
+    def behavior_present(self, key: str) -> NDArray[np.bool_]:
+        """Say of each of the data set's channels whether a session has it: bool `(channels,)`."""
+        channels = self.session(key).channels
+        return np.array([name in channels for name in self.behavior_channels], np.bool_)
+
+    def normalization(
+        self, config: DataConfig, key: str
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Give what is subtracted from and divides each neuron's responses.
+
+        Args:
+            config: `normalize`, `std_floor_relative` and `std_floor_absolute` are used.
+            key: Session key.
+
+        Returns:
+            Shift and scale, each float32 `(num_neurons,)`.
+        """
+        session = self.session(key)
+        mode = normalization_mode(config, session.response_kind)
+        mean = np.asarray(session.shard.neuron_mean, np.float64)
+        std = np.asarray(session.shard.neuron_std, np.float64)
+        floor = config.std_floor_absolute
+        if floor is None:
+            finite = std[np.isfinite(std)]
+            floor = config.std_floor_relative * float(finite.mean()) if finite.size else 0.0
+        scale = np.fmax(std, floor).astype(np.float32)
+        # A population that never changes has no unit of its own: it is left as it is.
+        scale[~(scale > 0)] = 1.0
+        shift = np.zeros_like(scale) if mode == "scale" else np.nan_to_num(mean).astype(np.float32)
+        return shift, scale
+
+    def windows(self, config: DataConfig, key: str) -> WindowTable:
+        """Find a session's windows as `config` wants them; there may be none."""
+        return window_table(
+            self.session(key).shard,
+            tiers=config.tiers,
+            include_blanks=config.include_blanks,
+            stride_samples=config.stride_samples,
+        )
+
+    def require_windows(self, config: DataConfig) -> tuple[WindowTable, ...]:
+        """Find the windows of every session, in the order of `sessions`.
+
+        Raises:
+            ShardError: A tier that no trial has, or a session without a window.
+        """
+        require_tiers(self.sessions, config.tiers)
+        tables = tuple(self.windows(config, session.key) for session in self.sessions)
+        for session, table in zip(self.sessions, tables, strict=True):
+            if table.num_windows == 0:
+                raise ShardError(
+                    f"session {session.key} has no window: no stretch of its tiers "
+                    f"{', '.join(config.tiers)} is valid for {WINDOW_SECONDS:g} s",
+                    hint="leave the session out (`data.sessions`), or name other tiers; "
+                    "`omnimouse inspect` lists windows per tier",
+                )
+        return tables
+
+
+def normalization_mode(config: DataConfig, response_kind: str) -> Literal["scale", "standardize"]:
+    """Decide whether responses are only divided, or centred first."""
+    if config.normalize is not None:
+        return config.normalize
+    return "standardize" if response_kind == "dff" else "scale"
+
+
+def require_tiers(sessions: Sequence[SessionInfo], tiers: Iterable[str]) -> None:
+    """Refuse tiers that no trial of any session has.
+
+    Raises:
+        ShardError: The tier, and the tiers that there are.
+    """
+    used = {
+        session.shard.description.tiers[number]
+        for session in sessions
+        for number in np.unique(session.shard.trials.tier)
+        if number >= 0
+    }
+    for tier in tiers:
+        if tier not in used:
+            names = ", ".join(sorted(used)) or "none"
+            raise ShardError(
+                f"no trial has tier {tier}; tiers are {names}",
+                hint="name one of them; `omnimouse inspect` lists their minutes",
+            )
+
+
+def open_dataset(
+    shards: Path,
+    *,
+    sessions: Sequence[str] | None = None,
+    max_sessions: int | None = None,
+) -> Dataset:
+    """Open a folder of shards; only headers are read.
+
+    Args:
+        shards: Folder with `catalogue.json`.
+        sessions: Keys of the sessions to take; None takes all.
+        max_sessions: Take only the first so many.
+
+    Returns:
+        The data set, its sessions in the order of `sessions` or of the catalogue.
+
+    Raises:
+        ShardError: No folder, no catalogue, no session, an unknown session, a damaged shard.
+    """
+    catalogue = open_catalogue(shards)
+    entries = {entry.session: entry for entry in catalogue.entries}
+    keys = tuple(entries) if sessions is None else tuple(dict.fromkeys(sessions))
+    if not keys:
+        raise ShardError(
+            f"no session of {shards} was chosen: `data.sessions` is empty",
+            hint="name some, or leave `data.sessions` out to take all",
+        )
+    for key in keys:
+        if key not in entries:
+            raise _unknown_session(key, entries, shards)
+    return Dataset(
+        folder=shards,
+        sessions=tuple(_open_session(shards, entries[key]) for key in keys[:max_sessions]),
+    )
+
+
+def _open_session(folder: Path, entry: CatalogueEntry) -> SessionInfo:
+    shard = open_shard(folder / entry.file)
+    description = shard.description
+    screen = description.screen
+    return SessionInfo(
+        key=description.session,
+        animal=description.animal,
+        num_neurons=description.responses.num_neurons,
+        response_kind=description.response_kind,
+        channels=tuple(name for device in description.behavior for name in device.channels),
+        frame_shape=None if screen is None else (screen.frame_height, screen.frame_width),
+        fingerprint=entry.fingerprint,
+        shard=shard,
+    )
+
+
+def _unknown_session(key: str, known: Iterable[str], folder: Path) -> ShardError:
+    names = list(known)
+    nearest = get_close_matches(key, names, n=1, cutoff=0.0)
+    hint = f"did you mean {nearest[0]}?" if nearest else "`omnimouse inspect` lists the sessions"
+    return ShardError(f"{folder} has no session {key}", hint=hint)

@@ -1,0 +1,119 @@
+"""Memory for batches: allocated once, filled by the Rust extension, reused when nobody holds it."""
+
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from omnimouse_cli._native import Slot
+from omnimouse_cli.batch.batch import Batch
+from omnimouse_cli.batch.dataset import Dataset, SessionInfo
+from omnimouse_cli.batch.windows import grid_seconds
+from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_FRAMES, NUM_RESPONSE_SAMPLES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How much a batch may need.
+
+    Args:
+        num_windows: Windows.
+        num_neurons: Neurons of a window.
+        frame_pixels: Pixels of a frame; 0 without a screen.
+        num_channels: Behavior channels; 0 without behavior.
+    """
+
+    num_windows: int
+    num_neurons: int
+    frame_pixels: int
+    num_channels: int
+
+
+def room_of(session: SessionInfo, dataset: Dataset, *, num_windows: int, num_neurons: int) -> Room:
+    """Give the room that a batch of one session needs."""
+    height, width = session.frame_shape or (0, 0)
+    return Room(
+        num_windows=num_windows,
+        num_neurons=num_neurons,
+        frame_pixels=height * width,
+        num_channels=len(dataset.behavior_channels) if session.channels else 0,
+    )
+
+
+class BatchMemory:
+    """One slot of the extension, and the tensors that show what is in it.
+
+    Args:
+        room: The largest batch that must fit.
+        pin_memory: Whether the memory is page-locked, for copies to a GPU.
+    """
+
+    def __init__(self, room: Room, *, pin_memory: bool = False) -> None:
+        windows = room.num_windows
+        self._pin_memory = pin_memory
+        self.grid_indices: NDArray[np.int64] = np.empty(windows, np.int64)
+        self.neuron_index: NDArray[np.int64] = self._empty(windows * room.num_neurons, torch.int64)
+        self._responses = self._floats(windows * NUM_RESPONSE_SAMPLES * room.num_neurons)
+        self._video = self._floats(windows * NUM_FRAMES * room.frame_pixels)
+        self._behavior = self._floats(windows * room.num_channels * NUM_BEHAVIOR_SAMPLES)
+        self._views: list[weakref.ref[NDArray[Any]]] = []
+        self.slot = Slot(
+            grid_indices=self.grid_indices,
+            neuron_index=self.neuron_index,
+            responses=self._responses,
+            video=self._video if self._video.size else None,
+            behavior=self._behavior if self._behavior.size else None,
+        )
+
+    @property
+    def is_held(self) -> bool:
+        """Whether some tensor still shows this memory."""
+        return any(view() is not None for view in self._views)
+
+    def batch(
+        self,
+        dataset: Dataset,
+        session: SessionInfo,
+        *,
+        number: int,
+        num_windows: int,
+        num_neurons: int,
+    ) -> Batch:
+        """Show what the slot was filled with; the memory is held until all the tensors are gone."""
+        self._views.clear()
+        shape = session.frame_shape
+        channels = len(dataset.behavior_channels)
+        neurons = self._tensor(self.neuron_index, num_windows, num_neurons)
+        responses = self._tensor(self._responses, num_windows, NUM_RESPONSE_SAMPLES, num_neurons)
+        behavior = None
+        if session.channels:
+            behavior = self._tensor(self._behavior, num_windows, channels, NUM_BEHAVIOR_SAMPLES)
+        start = session.shard.description.responses.clock.start_seconds
+        return Batch(
+            number=number,
+            session=session.key,
+            responses=responses,
+            neuron_index=neurons,
+            video=shape and self._tensor(self._video, num_windows, NUM_FRAMES, *shape),
+            behavior=behavior,
+            behavior_present=dataset.behavior_present(session.key),
+            start_seconds=grid_seconds(self.grid_indices[:num_windows], start),
+        )
+
+    def _floats(self, length: int) -> NDArray[np.float32]:
+        floats: NDArray[np.float32] = self._empty(length, torch.float32)
+        return floats
+
+    def _empty(self, length: int, dtype: torch.dtype) -> NDArray[Any]:
+        array: NDArray[Any] = torch.empty(length, dtype=dtype, pin_memory=self._pin_memory).numpy()
+        return array
+
+    def _tensor(self, memory: NDArray[Any], *shape: int) -> torch.Tensor:
+        # The tensor's storage, which all its views share, keeps exactly this array alive: when the
+        # array is gone, nothing can read the memory any more.
+        view = memory[: int(np.prod(shape))].reshape(shape)
+        self._views.append(weakref.ref(view))
+        return torch.from_numpy(view)

@@ -1,0 +1,44 @@
+"""Sessions of a data set as the Rust extension assembles them, and its errors as ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from omnimouse_cli import _native
+from omnimouse_cli.batch.dataset import Dataset
+from omnimouse_cli.config.data import DataConfig
+from omnimouse_cli.errors import ShardError
+
+
+@contextmanager
+def native_errors() -> Iterator[None]:
+    """Turn the extension's refusals of a file into `ShardError`; their text names the file."""
+    try:
+        yield
+    except _native.ShardFormatError as error:
+        raise ShardError(
+            str(error),
+            hint="`omnimouse inspect --verify` looks for damage; "
+            "`omnimouse preprocess --force` makes the shard again",
+        ) from error
+    except OSError as error:
+        raise ShardError(str(error), hint="put the shard back, or preprocess again") from error
+
+
+def native_session(dataset: Dataset, config: DataConfig, key: str) -> _native.Session:
+    """Open a session in the extension, scaled as `config` says.
+
+    Raises:
+        ShardError: The shard is missing or damaged.
+    """
+    session = dataset.session(key)
+    shift, scale = dataset.normalization(config, key)
+    with native_errors():
+        return _native.Session(
+            _native.Shard(session.path),
+            shift=shift,
+            scale=scale,
+            video_mean=config.video_mean,
+            video_std=config.video_std,
+            channel_rows=[dataset.behavior_channels.index(name) for name in session.channels],
+            num_channels=len(dataset.behavior_channels),
+        )

@@ -1,0 +1,87 @@
+"""The `omnimouse` command: its sub-commands, and how errors and interruptions end it."""
+
+import functools
+import importlib.metadata
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from omnimouse_cli.cli.console import print_error, print_line
+from omnimouse_cli.cli.doctor import command_doctor
+from omnimouse_cli.cli.eval import command_eval
+from omnimouse_cli.cli.inspect import command_inspect
+from omnimouse_cli.cli.preprocess import command_preprocess
+from omnimouse_cli.cli.regimes import command_regimes
+from omnimouse_cli.cli.scaling_report import command_scaling_report
+from omnimouse_cli.cli.simulate import command_simulate
+from omnimouse_cli.cli.sweep import command_sweep
+from omnimouse_cli.cli.train import command_train
+from omnimouse_cli.errors import OmniMouseError
+
+app = typer.Typer(
+    name="omnimouse",
+    help="Brain models at the scale of whole data sets: recordings to shards, training, scores.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(value: bool) -> None:  # noqa: FBT001 - Typer calls it so
+    if value:
+        print_line(f"omnimouse {importlib.metadata.version('omnimouse')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="The version.")
+    ] = False,
+) -> None:
+    """Hold the options of the program itself."""
+
+
+def _guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """End a command as the contract says: 1 for unusable input, 130 when interrupted."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:  # noqa: ANN401 - whatever Typer parsed
+        try:
+            command(*arguments, **options)
+        except OmniMouseError as error:
+            print_error(error)
+            sys.exit(1)
+        except KeyboardInterrupt as interruption:
+            kept = str(interruption) or "what was finished is kept; the same command goes on there"
+            sys.stderr.write(f"interrupted: {kept}\n")
+            sys.exit(130)
+        except BrokenPipeError:
+            # The reader of our output (head, less) has seen enough.
+            sys.stderr.close()
+            sys.exit(0)
+
+    return run
+
+
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "simulate": command_simulate,
+    "preprocess": command_preprocess,
+    "inspect": command_inspect,
+    "train": command_train,
+    "sweep": command_sweep,
+    "eval": command_eval,
+    "scaling-report": command_scaling_report,
+    "regimes": command_regimes,
+    "doctor": command_doctor,
+}
+
+for _name, _command in _COMMANDS.items():
+    app.command(_name)(_guarded(_command))
+
+
+def main() -> None:
+    """Run the command line; exit 0 done, 1 unusable input, 2 wrong usage, 130 interrupted."""
+    app()

@@ -1,0 +1,70 @@
+"""`omnimouse doctor`: versions, devices, and what is missing."""
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from omnimouse_cli.cli.console import print_document, print_table
+from omnimouse_cli.cli.options import JsonOption
+
+_LIBRARIES = {
+    "torch": "training and evaluation",
+    "numpy": "everything",
+    "safetensors": "weights",
+    "triton": "fused kernels on a GPU",
+    "matplotlib": "figures (extra `report`)",
+    "scipy": "scaling laws (extra `report`)",
+    "scikit-learn": "the ridge baseline (extra `report`)",
+}
+
+
+def command_doctor(*, json_output: JsonOption = False) -> None:
+    """Show versions and devices, and say what is missing."""
+    facts = _facts()
+    if json_output:
+        print_document("doctor", facts)
+        return
+    table = Table("what", "found", title="omnimouse doctor", title_justify="left")
+    for name, value in facts["versions"].items():
+        table.add_row(name, value or f"missing: needed for {_LIBRARIES[name]}")
+    for name, value in facts["machine"].items():
+        table.add_row(name.replace("_", " "), str(value))
+    table.add_row("GPUs", ", ".join(facts["gpus"]) or "none: training runs on the CPU")
+    table.add_row("missing", ", ".join(facts["missing"]) or "nothing")
+    print_table(table)
+
+
+def _facts() -> dict[str, Any]:
+    versions = {"omnimouse": _version("omnimouse")} | {name: _version(name) for name in _LIBRARIES}
+    gpus: list[str] = []
+    if versions["torch"]:
+        import torch
+
+        gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    missing = [name for name, version in versions.items() if version is None]
+    if importlib.util.find_spec("omnimouse_cli._native") is None:
+        missing.append("the Rust extension (install with maturin)")
+    return {
+        "versions": versions,
+        "machine": {
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+            "free_disk_gigabytes": round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),
+        },
+        "gpus": gpus,
+        "missing": missing,
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

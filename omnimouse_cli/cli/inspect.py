@@ -1,0 +1,280 @@
+"""`omnimouse inspect`: what is in a folder of shards, and whether every byte of it is whole."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
+from omnimouse_cli.cli.folders import default_shards
+from omnimouse_cli.cli.numbers import counted, percent, short_count, short_minutes
+from omnimouse_cli.cli.options import JsonOption, QuietOption
+from omnimouse_cli.errors import ShardError
+from omnimouse_cli.reporter import Reporter
+
+if TYPE_CHECKING:
+    from omnimouse_cli.shard import Catalogue, CatalogueEntry, Shard
+    from omnimouse_cli.shard.summary import SessionSummary
+
+
+def command_inspect(
+    shards: Annotated[
+        Path | None, typer.Argument(help="Folder of shards; by default shards/.")
+    ] = None,
+    *,
+    session: Annotated[
+        str | None, typer.Option("--session", help="Show one session in detail.")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="Image file to draw: frames, raster, behavior of a session."),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every byte again, against its checksum.")
+    ] = False,
+    json_output: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Show sessions, neurons, tokens, hours, tiers and windows of a folder of shards."""
+    from omnimouse_cli.shard import open_catalogue, open_shard
+    from omnimouse_cli.shard.summary import summarize
+
+    with reporter(quiet=quiet) as progress:
+        folder = shards if shards is not None else default_shards()
+        if shards is None:
+            progress.say(f"taking {folder}/ (default)")
+        catalogue = open_catalogue(folder)
+        entries = _chosen(catalogue, session)
+        verified = _verified(catalogue, entries, progress) if verify else None
+        records = [_record(entry, open_shard(catalogue.path_of(entry))) for entry in entries]
+        content: dict[str, Any] = {"sessions": records, "totals": _totals(records)}
+        if verified is not None:
+            content["verified"] = verified
+        summary = None
+        if session is not None:
+            shard = open_shard(catalogue.path_of(entries[0]))
+            summary = summarize(shard)
+            content["detail"] = _detail(shard, summary)
+        if plot is not None:
+            _draw(catalogue.path_of(entries[0]), plot, progress)
+    if json_output:
+        print_document("inspect", content)
+    elif summary is not None:
+        _print_session(records[0], content["detail"], summary)
+    else:
+        print_table(_sessions_table(records, content["totals"], folder))
+    if verified is not None and not json_output:
+        print_line(f"every byte of {counted(verified['shards'], 'shard')} matches its checksum")
+
+
+def _chosen(catalogue: "Catalogue", session: str | None) -> Sequence["CatalogueEntry"]:
+    if session is None:
+        return catalogue.entries
+    known = {entry.session: entry for entry in catalogue.entries}
+    if session not in known:
+        nearest = get_close_matches(session, known, n=1, cutoff=0.0)
+        raise ShardError(
+            f"{catalogue.folder} has no session {session}",
+            hint=f"did you mean {nearest[0]}?" if nearest else None,
+        )
+    return [known[session]]
+
+
+def _verified(
+    catalogue: "Catalogue", entries: Sequence["CatalogueEntry"], progress: Reporter
+) -> dict[str, int]:
+    from omnimouse_cli.shard.verify import verify_shards
+
+    found = verify_shards([catalogue.path_of(entry) for entry in entries], progress)
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        lines = "".join(f"\n  {error.message}" for error in found)
+        raise ShardError(
+            f"{len(found)} of {len(entries)} shards are damaged:{lines}", hint=found[0].hint
+        )
+    return {"shards": len(entries), "bytes": sum(entry.bytes for entry in entries)}
+
+
+def _record(entry: "CatalogueEntry", shard: "Shard") -> dict[str, Any]:
+    from omnimouse_cli.batch.windows import window_table
+
+    tiers = {}
+    for tier, minutes in entry.tiers.items():
+        table = window_table(shard, tiers=(tier,), include_blanks=True)
+        tiers[tier] = {"minutes": minutes, "windows": table.num_windows}
+    return {
+        "session": entry.session,
+        "animal": entry.animal,
+        "neurons": entry.neurons,
+        "samples": entry.samples,
+        "sample_rate_hz": entry.sample_rate_hz,
+        "native_rate_hz": entry.native_rate_hz,
+        "tokens": entry.tokens,
+        "native_tokens": entry.native_tokens,
+        "hours": entry.hours,
+        "response_kind": entry.response_kind,
+        "dtype": entry.dtype,
+        "modalities": list(entry.modalities),
+        "tiers": tiers,
+        "valid_fraction": entry.valid_fraction,
+        "dropped_minutes": entry.dropped,
+        "bytes": entry.bytes,
+    }
+
+
+def _totals(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    native = [r["native_tokens"] for r in records if r["native_tokens"] is not None]
+    return {
+        "sessions": len(records),
+        "animals": len({record["animal"] for record in records}),
+        "neurons": sum(record["neurons"] for record in records),
+        "tokens": sum(record["tokens"] for record in records),
+        "native_tokens": sum(native) if native else None,
+        "native_tokens_sessions": len(native),
+        "hours": sum(record["hours"] for record in records),
+        "bytes": sum(record["bytes"] for record in records),
+    }
+
+
+def _detail(shard: "Shard", summary: "SessionSummary") -> dict[str, Any]:
+    description = shard.description
+    return {
+        **asdict(summary),
+        "rounding": asdict(description.responses.rounding),
+        "statistics_tier": description.statistics_tier,
+        "origin_seconds": description.origin_seconds,
+        "source": asdict(description.source),
+        "notes": list(description.notes),
+    }
+
+
+def _draw(path: Path, plot: Path, progress: Reporter) -> None:
+    from omnimouse_cli.shard import open_shard
+    from omnimouse_cli.shard.figure import draw_session
+
+    shard = open_shard(path)
+    draw_session(shard, plot)
+    progress.say(f"session {shard.description.session} is drawn in {plot}")
+
+
+def _columns(table: Table, names: Sequence[str], *, left: Sequence[str] = ()) -> Table:
+    for name in names:
+        table.add_column(name, justify="left" if name in left else "right")
+    return table
+
+
+def _sessions_table(
+    records: Sequence[dict[str, Any]], totals: dict[str, Any], folder: Path
+) -> Table:
+    title = (
+        f"{folder}: {counted(totals['sessions'], 'session')} of "
+        f"{counted(totals['animals'], 'animal')}, "
+        f"{totals['bytes'] / 1e9:.2f} GB"
+    )
+    numbers = ("neurons", "hours", "tokens", "native", "Hz")
+    left = ("session", "animal", "responses", "modalities", "tiers: minutes (windows)")
+    names = (*left[:2], *numbers, *left[2:], "valid")
+    table = _columns(
+        Table(title=title, title_justify="left", show_footer=len(records) > 1), names, left=left
+    )
+    for record in records:
+        table.add_row(
+            record["session"],
+            record["animal"],
+            f"{record['neurons']:,}",
+            f"{record['hours']:.2f}",
+            short_count(record["tokens"]),
+            short_count(record["native_tokens"]),
+            f"{record['sample_rate_hz']:g}",
+            f"{record['response_kind']}, {record['dtype']}",
+            ", ".join(name for name in record["modalities"] if name != "responses"),
+            _tiers(record),
+            percent(record["valid_fraction"]),
+        )
+    for column, footer in enumerate(_footer(totals)):
+        table.columns[column].footer = footer
+    return table
+
+
+def _footer(totals: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        "total",
+        str(totals["animals"]),
+        f"{totals['neurons']:,}",
+        f"{totals['hours']:.2f}",
+        short_count(totals["tokens"]),
+        short_count(totals["native_tokens"]),
+    )
+
+
+def _tiers(record: dict[str, Any]) -> str:
+    parts = record["tiers"].items()
+    return ", ".join(f"{t} {short_minutes(v['minutes'])} ({v['windows']:,})" for t, v in parts)
+
+
+def _print_session(
+    record: dict[str, Any], detail: dict[str, Any], summary: "SessionSummary"
+) -> None:
+    print_table(_sessions_table([record], _totals([record]), Path(detail["source"]["path"])))
+    print_table(_tier_table(record, summary))
+    print_table(_modality_table(summary))
+    print_table(_response_table(detail, summary))
+    dropped = ", ".join(f"{k} {short_minutes(v)} min" for k, v in record["dropped_minutes"].items())
+    print_line(f"dropped: {dropped or 'nothing'}")
+    for note in detail["notes"]:
+        print_line(f"note: {note}")
+
+
+def _tier_table(record: dict[str, Any], summary: "SessionSummary") -> Table:
+    names = ("tier", "trials", "kinds", "minutes", "usable", "windows", "stimuli", "repeated")
+    table = _columns(Table(), names, left=("tier", "kinds"))
+    for tier in summary.tiers:
+        table.add_row(
+            tier.tier,
+            str(tier.trials),
+            ", ".join(f"{kind} {count}" for kind, count in tier.kinds.items()),
+            f"{tier.minutes:.2f}",
+            f"{tier.usable_minutes:.2f}",
+            f"{record['tiers'][tier.tier]['windows']:,}",
+            str(tier.stimuli),
+            str(tier.repeated_stimuli),
+        )
+    return table
+
+
+def _modality_table(summary: "SessionSummary") -> Table:
+    names = ("modality", "start (s)", "rate (Hz)", "samples", "size", "channels", "valid")
+    table = _columns(Table(), names, left=("modality", "channels"))
+    for part in summary.modalities:
+        table.add_row(
+            part.modality,
+            "-" if part.start_seconds is None else f"{part.start_seconds:.3f}",
+            "-" if part.rate_hz is None else f"{part.rate_hz:.6g}",
+            f"{part.samples:,}",
+            part.size,
+            ", ".join(part.channels)
+            or (
+                f"{summary.distinct_frames:,} distinct frames" if part.modality == "screen" else ""
+            ),
+            percent(part.valid_fraction),
+        )
+    return table
+
+
+def _response_table(detail: dict[str, Any], summary: "SessionSummary") -> Table:
+    responses, rounding = summary.responses, detail["rounding"]
+    title = (
+        f"responses on tier {detail['statistics_tier']}, quantiles over neurons; "
+        f"{responses.constant_neurons} constant neurons; rounding {rounding['rms_relative']:.2g} "
+        f"(at most {rounding['max_relative']:.2g}) standard deviations"
+    )
+    names = ("", *(f"{100 * q:g} %" for q in responses.quantiles))
+    table = _columns(Table(title=title, title_justify="left"), names, left=("",))
+    table.add_row("mean", *(f"{value:.4g}" for value in responses.mean))
+    table.add_row("std", *(f"{value:.4g}" for value in responses.std))
+    return table

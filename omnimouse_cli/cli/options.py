@@ -1,0 +1,18 @@
+"""Options that several commands share, so that they read the same everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say only warnings and errors.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of everything that is random.")]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="cpu, cuda or auto (cuda where there is one).")
+]
+ShardsOption = Annotated[
+    Path | None, typer.Option("--shards", help="Folder of shards; by default the run's own.")
+]

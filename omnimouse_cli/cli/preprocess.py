@@ -1,0 +1,186 @@
+"""`omnimouse preprocess`: raw recordings become memory-mapped token shards."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from omnimouse_cli.cli.console import print_document, print_table, reporter
+from omnimouse_cli.cli.folders import default_recordings, default_shards
+from omnimouse_cli.cli.numbers import percent, short_count, short_minutes
+from omnimouse_cli.cli.options import JsonOption, QuietOption
+from omnimouse_cli.errors import OmniMouseError, RecordingError
+from omnimouse_cli.reporter import Reporter
+
+if TYPE_CHECKING:
+    from omnimouse_cli.recording.recording import Recording
+    from omnimouse_cli.shard.catalogue import CatalogueEntry
+    from omnimouse_cli.shard.preprocess import Failure, PreprocessResult
+
+
+class _Dtype(StrEnum):
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+    float32 = "float32"
+
+
+class _Kind(StrEnum):
+    rate = "rate"
+    dff = "dff"
+    unknown = "unknown"
+
+
+def command_preprocess(
+    recordings: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Session folders, or folders of them; by default recordings/."),
+    ] = None,
+    *,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of shards; by default shards/.")
+    ] = None,
+    dtype: Annotated[
+        _Dtype, typer.Option(help="Number type that responses are stored in.")
+    ] = _Dtype.float16,
+    response_kind: Annotated[
+        _Kind | None,
+        typer.Option(
+            help="What the responses are: spike rates or counts, dF/F, or unknown; by default "
+            "dF/F if any value is negative, else rates."
+        ),
+    ] = None,
+    allow_gaps: Annotated[
+        bool,
+        typer.Option("--allow-gaps", help="Take NaN responses outside INVALID trials as gaps."),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Convert also what is up to date.")
+    ] = False,
+    json_output: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Convert recordings to shards; what is there already and up to date is kept."""
+    from omnimouse_cli.shard.convert import Storage
+    from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
+
+    storage = Storage(
+        dtype=dtype.value,
+        response_kind=None if response_kind is None else response_kind.value,
+        allow_gaps=allow_gaps,
+    )
+    with reporter(quiet=quiet) as progress:
+        opened, failed = _opened(recordings, progress)
+        folder = out if out is not None else default_shards()
+        if out is None:
+            progress.say(f"writing to {folder}/ (default)")
+        options = PreprocessOptions(storage=storage, force=force)
+        result = preprocess(opened, folder, options, progress)
+        failed += result.failed
+        _tell_notes(result, progress)
+    if json_output:
+        print_document("preprocess", _content(result, failed, folder))
+    elif result.written or result.kept:
+        print_table(_table(result, folder))
+    _raise_failures(failed, len(opened) + len(failed) - len(result.failed))
+
+
+def _opened(
+    places: Sequence[Path] | None, progress: Reporter
+) -> tuple[list["Recording"], list["Failure"]]:
+    """Open every recording; one that cannot be opened does not stop the others."""
+    from omnimouse_cli.recording.open import find_recordings, open_recording
+    from omnimouse_cli.shard.preprocess import Failure
+
+    if not places:
+        places = default_recordings()
+        progress.say(f"taking {places[0]}/ (default)")
+    paths = find_recordings(places)
+    opened, failed = [], []
+    progress.start("opening recordings", len(paths))
+    for path in paths:
+        try:
+            opened.append(open_recording(path))
+        except RecordingError as error:
+            failed.append(Failure(session=path.name, error=error))
+        progress.advance("opening recordings")
+    progress.finish("opening recordings")
+    if not opened:
+        _raise_failures(failed, len(failed))
+    return opened, failed
+
+
+def _entries(result: "PreprocessResult") -> list[tuple["CatalogueEntry", str]]:
+    state = dict.fromkeys(result.written, "written") | dict.fromkeys(result.kept, "kept")
+    return [(e, state[e.session]) for e in result.catalogue.entries if e.session in state]
+
+
+def _tell_notes(result: "PreprocessResult", progress: Reporter) -> None:
+    for entry, state in _entries(result):
+        if state == "written":
+            for note in entry.notes:
+                progress.say(f"{entry.session}: {note}")
+
+
+def _content(
+    result: "PreprocessResult", failed: Sequence["Failure"], folder: Path
+) -> dict[str, Any]:
+    entries = _entries(result)
+    return {
+        "shards": folder,
+        "sessions": [{**asdict(entry), "state": state} for entry, state in entries],
+        "failed": [
+            {"recording": f.session, "error": f.error.message, "hint": f.error.hint} for f in failed
+        ],
+        "totals": {
+            "sessions": len(entries),
+            "neurons": sum(entry.neurons for entry, _ in entries),
+            "tokens": sum(entry.tokens for entry, _ in entries),
+            "hours": sum(entry.hours for entry, _ in entries),
+        },
+    }
+
+
+def _table(result: "PreprocessResult", folder: Path) -> Table:
+    title = f"{folder}: {len(result.written)} written, {len(result.kept)} were up to date"
+    if result.failed:
+        title += f", {len(result.failed)} failed"
+    table = Table(title=title, title_justify="left")
+    table.add_column("session")
+    for name in ("neurons", "minutes", "tokens"):
+        table.add_column(name, justify="right")
+    for name in ("responses", "tiers (minutes)"):
+        table.add_column(name)
+    table.add_column("valid", justify="right")
+    table.add_column("dropped (minutes)")
+    for entry, _ in _entries(result):
+        table.add_row(
+            entry.session,
+            f"{entry.neurons:,}",
+            f"{60 * entry.hours:.1f}",
+            short_count(entry.tokens),
+            f"{entry.response_kind}, {entry.dtype}",
+            _minutes(entry.tiers),
+            percent(entry.valid_fraction),
+            _minutes(entry.dropped) or "nothing",
+        )
+    return table
+
+
+def _minutes(parts: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {short_minutes(minutes)}" for name, minutes in parts.items())
+
+
+def _raise_failures(failed: Sequence["Failure"], num_recordings: int) -> None:
+    if not failed:
+        return
+    first = failed[0].error
+    if len(failed) == 1:
+        raise first
+    lines = "".join(f"\n  {failure.error.message}" for failure in failed)
+    raise OmniMouseError(
+        f"{len(failed)} of {num_recordings} recordings cannot be used:{lines}", hint=first.hint
+    )

@@ -1,0 +1,223 @@
+"""`omnimouse scaling-report`: finished runs or a CSV file to fits, a verdict and a page."""
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from omnimouse_cli.cli.console import (
+    RichReporter,
+    print_document,
+    print_line,
+    print_table,
+    reporter,
+)
+from omnimouse_cli.cli.folders import all_runs, folder
+from omnimouse_cli.cli.numbers import short_count
+from omnimouse_cli.cli.options import JsonOption, QuietOption, SeedOption
+from omnimouse_cli.errors import OmniMouseError
+
+if TYPE_CHECKING:
+    from omnimouse_cli.report.analysis import ScalingReport
+    from omnimouse_cli.report.table import RunTable
+
+DEFAULT_FOLDER = Path("scaling-report")
+MAX_SHOWN_ROWS = 60
+
+
+def command_scaling_report(
+    *,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Run folders, or folders of them; by default all of runs/."),
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option("--table", help="A CSV file instead of runs.")
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns", help="Its names: parameters=COLUMN,tokens=COLUMN,loss=COLUMN,..."
+        ),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", help="Which rows: column==value or column!=value; repeatable."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for report.html and report.json.")
+    ] = DEFAULT_FOLDER,
+    count: Annotated[
+        str, typer.Option("--parameters", help="What counts in runs: core (shared) or total.")
+    ] = "core",
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", min=10, help="Resamples of whole runs.")
+    ] = 1000,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Fit scaling laws to finished runs: intervals, rivals, a verdict, one page.
+
+    Loss as a function of parameters and unique tokens, with what would decide when nothing is
+    certain. Example: omnimouse scaling-report --table runs.csv --columns loss=c4_loss
+    """
+    _check_usage(runs, table, columns, count)
+    _require_libraries()
+    from omnimouse_cli.report.analysis import analyse
+    from omnimouse_cli.report.document import content
+    from omnimouse_cli.report.write import write_report
+
+    with reporter(quiet=quiet) as talk:
+        if table is not None:
+            rows = _read_csv(table, columns, where or [])
+        else:
+            rows = _read_runs(runs, where or [], total=count == "total", talk=talk)
+        report = analyse(rows, num_resamples=bootstrap, seed=seed, reporter=talk)
+        page, document = write_report(report, out)
+        for warning in report.warnings:
+            talk.warn(warning)
+        talk.say(f"wrote {page} and {document}")
+    if as_json:
+        print_document("scaling-report", content(report))
+    else:
+        _print(report)
+
+
+def _check_usage(
+    runs: list[Path] | None,
+    table: Path | None,
+    columns: str | None,
+    count: str,
+) -> None:
+    if count not in ("core", "total"):
+        raise typer.BadParameter(f"it is core or total: {count}", param_hint="--parameters")
+    if table is not None and runs:
+        raise typer.BadParameter("give runs or --table, not both", param_hint="--table")
+    if table is None and columns:
+        raise typer.BadParameter("it goes with --table", param_hint="--columns")
+
+
+def _require_libraries() -> None:
+    for name in ("scipy", "matplotlib"):
+        if importlib.util.find_spec(name) is None:
+            raise OmniMouseError(
+                f"scaling-report needs {name}, which is not installed",
+                hint="install the extra: pip install 'omnimouse[report]'",
+            )
+
+
+def _read_csv(table: Path, columns: str | None, where: list[str]) -> "RunTable":
+    from omnimouse_cli.report.conditions import parse_condition
+    from omnimouse_cli.report.csv_table import parse_columns, table_of_csv
+
+    return table_of_csv(
+        table,
+        columns=parse_columns(columns or ""),
+        where=[parse_condition(text) for text in where],
+    )
+
+
+def _read_runs(
+    runs: list[Path] | None, where: list[str], *, total: bool, talk: RichReporter
+) -> "RunTable":
+    from omnimouse_cli.report.conditions import parse_condition
+    from omnimouse_cli.report.runs import table_of_runs
+    from omnimouse_cli.report.words import counted
+
+    places = list(runs or [])
+    if not places:
+        places = all_runs()
+        if not places:
+            raise OmniMouseError(
+                f"no run was named and there is none in {folder('runs')}/",
+                hint="train some: omnimouse sweep; or read a CSV file: --table FILE.csv",
+            )
+        talk.say(f"taking {counted(len(places), 'run')} of {folder('runs')}/ (default)")
+    return table_of_runs(
+        places,
+        count="total" if total else "core",
+        where=[parse_condition(text) for text in where],
+    )
+
+
+def _print(report: "ScalingReport") -> None:
+    print_table(_rows(report))
+    for one in report.table.left_out:
+        print_line(f"left out: {one.run}: {one.reason}")
+    if report.law is not None:
+        print_table(_law(report))
+    if any(one.aicc is not None for one in report.alternatives):
+        print_table(_alternatives(report))
+    print_line(f"verdict: {report.verdict.word}")
+    for reason in report.verdict.reasons:
+        print_line(f"  - {reason}")
+    if report.proposals:
+        print_line("runs that would decide:")
+        for runs in report.proposals:
+            sizes = ", ".join(short_count(round(value)) for value in runs.parameters)
+            tokens = ", ".join(short_count(round(value)) for value in runs.tokens)
+            seeds = "one seed" if runs.seeds == 1 else f"{runs.seeds} seeds"
+            print_line(f"  - N = {sizes}; D = {tokens}; {seeds} each: {runs.why}")
+
+
+def _rows(report: "ScalingReport") -> Table:
+    from omnimouse_cli.report.words import number
+
+    rows = report.table.rows
+    columns = {
+        "N": [short_count(round(row.parameters)) for row in rows],
+        "tables": [_count(row.parameters_tables) for row in rows],
+        "D": [short_count(round(row.tokens)) for row in rows],
+        "seen": [_count(row.tokens_seen) for row in rows],
+        "epochs": [number(row.epochs) for row in rows],
+        "seed": ["-" if row.seed is None else str(row.seed) for row in rows],
+        "split": [row.split or "-" for row in rows],
+        "loss": [number(row.loss) for row in rows],
+        "fitted": [number(value) for value in _fitted(report)],
+    }
+    told = {name: cells for name, cells in columns.items() if set(cells) != {"-"}}
+    table = Table("run", *told, title=escape(report.table.title))
+    for place, row in enumerate(rows[:MAX_SHOWN_ROWS]):
+        table.add_row(escape(row.run), *(escape(cells[place]) for cells in told.values()))
+    if len(rows) > MAX_SHOWN_ROWS:
+        table.caption = f"and {len(rows) - MAX_SHOWN_ROWS} more: report.json has all"
+    return table
+
+
+def _fitted(report: "ScalingReport") -> list[float | None]:
+    if report.fitted is None:
+        return [None] * len(report.table.rows)
+    return [float(value) for value in report.fitted]
+
+
+def _count(value: float | None) -> str:
+    return "-" if value is None else short_count(round(value))
+
+
+def _law(report: "ScalingReport") -> Table:
+    from omnimouse_cli.report.page import MEANINGS
+    from omnimouse_cli.report.words import number
+
+    assert report.law is not None, "printed only with a law"
+    table = Table("", "value", "95 % interval", "meaning", title="E + A / N^alpha + B / D^beta")
+    for name, one in report.law.estimates.items():
+        interval = f"{number(one.low)} to {number(one.high)}"
+        table.add_row(name, number(one.value), interval, MEANINGS[name])
+    table.caption = f"{report.law.fit.agreeing:.0%} of the starts reached this optimum"
+    return table
+
+
+def _alternatives(report: "ScalingReport") -> Table:
+    from omnimouse_cli.report.words import number
+
+    table = Table("form", "k", "AICc", "BIC", "held-out error", "")
+    for one in report.alternatives:
+        error = "-" if one.heldout_error is None else f"{one.heldout_error:.2%}"
+        mark = "clearly the best" if one.form.name == report.winner else one.reason or ""
+        k = str(one.form.num_fitted)
+        table.add_row(one.form.name, k, number(one.aicc), number(one.bic), error, mark)
+    return table

@@ -1,0 +1,78 @@
+"""`omnimouse simulate`: a mouse with a known answer, as raw recordings."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from omnimouse_cli.cli.console import print_document, print_table, reporter
+from omnimouse_cli.cli.options import JsonOption, QuietOption, SeedOption
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from omnimouse_cli.recording.simulated.mouse import SimulatedSession
+
+
+def command_simulate(
+    out: Annotated[Path, typer.Argument(help="Folder that receives one folder per session.")],
+    sessions: Annotated[int, typer.Option(help="Recordings.")] = 2,
+    animals: Annotated[int, typer.Option(help="Mice; the sessions are dealt to them.")] = 1,
+    neurons: Annotated[int, typer.Option(help="Neurons of each recording.")] = 128,
+    *,
+    minutes: Annotated[float, typer.Option(help="Length of each recording.")] = 6.0,
+    seed: SeedOption = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace simulated recordings that are there.")
+    ] = False,
+    quiet: QuietOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Simulate a small mouse with a known answer, as raw recordings."""
+    from omnimouse_cli.recording.simulated.mouse import simulate
+    from omnimouse_cli.recording.simulated.settings import SimulationConfig
+
+    config = SimulationConfig(
+        sessions=sessions, animals=animals, neurons=neurons, minutes=minutes, seed=seed
+    )
+    with reporter(quiet=quiet) as progress:
+        simulated = simulate(out, config, force=force, reporter=progress)
+    if json:
+        print_document("simulation", {"sessions": [_record(session) for session in simulated]})
+    else:
+        print_table(_table(simulated))
+
+
+def _record(simulated: "SimulatedSession") -> dict[str, Any]:
+    ceilings = simulated.ceilings
+    return {
+        "session": simulated.session,
+        "animal": simulated.animal,
+        "neurons": simulated.neurons,
+        "minutes": simulated.minutes,
+        "path": simulated.path,
+        "tier": "test",
+        "windows": ceilings.windows,
+        "ceilings": {
+            "predict": ceilings.predict,
+            "population": ceilings.population,
+            "forecast": ceilings.forecast,
+            **ceilings.decode,
+        },
+    }
+
+
+def _table(simulated: "list[SimulatedSession]") -> "Table":
+    from rich.table import Table
+
+    records = [_record(session) for session in simulated]
+    names = list(records[0]["ceilings"])
+    table = Table(
+        title="Simulated recordings; the best possible single-trial correlation on the test tier"
+    )
+    for heading in ("session", "neurons", "minutes", *names):
+        table.add_column(heading, justify="left" if heading == "session" else "right")
+    for record in records:
+        scores = [f"{record['ceilings'][name]:.3f}" for name in names]
+        table.add_row(record["session"], str(record["neurons"]), f"{record['minutes']:g}", *scores)
+    return table

@@ -1,0 +1,217 @@
+"""`omnimouse sweep`: the grid of runs that a scaling law needs, one after the other; resumable."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from omnimouse_cli.cli.console import print_document, print_table, reporter
+from omnimouse_cli.cli.folders import default_shards, folder
+from omnimouse_cli.cli.options import JsonOption, QuietOption
+from omnimouse_cli.cli.train import (
+    ConfigOption,
+    EpochsOption,
+    GpusOption,
+    MinutesOption,
+    NoCompileOption,
+    ProcsOption,
+    SetOption,
+    StepsOption,
+    TrainDeviceOption,
+)
+from omnimouse_cli.cli.train_order import CONFIG, Length, is_run
+from omnimouse_cli.cli.train_ranks import Ranks, ranks_of, require_devices, train_on
+from omnimouse_cli.config.load import load_config
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.files import read_document
+from omnimouse_cli.reporter import Reporter
+
+if TYPE_CHECKING:
+    from omnimouse_cli.train.run import Order
+    from omnimouse_cli.train.sweep import Cell
+
+
+def command_sweep(
+    shards: Annotated[Path | None, typer.Argument(help="The data set; by default shards/.")] = None,
+    *,
+    models: Annotated[
+        str, typer.Option("--models", help="Model sizes, with commas.")
+    ] = "nano,tiny",
+    sessions: Annotated[
+        str | None,
+        typer.Option(
+            "--sessions", help="Numbers of sessions, with commas; by default 1, 2, 4, ... and all."
+        ),
+    ] = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="Seeds, with commas.")] = "42",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the runs; by default runs/sweep.")
+    ] = None,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+    steps: StepsOption = None,
+    epochs: EpochsOption = None,
+    minutes: MinutesOption = None,
+    gpus: GpusOption = None,
+    procs: ProcsOption = None,
+    device: TrainDeviceOption = "auto",
+    no_compile: NoCompileOption = False,
+    json_output: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train every size on every subset with every seed; finished runs are kept, others go on."""
+    from omnimouse_cli.train.sweep import grid, unfinished
+
+    ranks = ranks_of(gpus=gpus, procs=procs, device=device)
+    if ranks.is_launched:
+        raise OmniMouseError(
+            "a sweep starts its own ranks and cannot be one of torchrun's",
+            hint="use --gpus N or --procs N",
+        )
+    require_devices(ranks)
+    all_sets = [*(sets or ()), *Length(steps=steps, epochs=epochs, minutes=minutes).sets()]
+    if no_compile:
+        all_sets.append("train.compile=false")
+    with reporter(quiet=quiet) as progress:
+        if shards is None:
+            shards = default_shards()
+            progress.say(f"taking {shards}/ (default)")
+        place = out if out is not None else folder("runs") / "sweep"
+        counts = _numbers("--sessions", sessions) if sessions else _powers(shards)
+        cells = grid(_words(models), counts, _numbers("--seeds", seeds))
+        orders = _orders(cells, shards, place, config, all_sets)
+        left = unfinished(cells, place)
+        progress.say(f"{len(cells)} runs in {place}, {len(cells) - len(left)} finished already")
+        failures = _train_all([(cell, orders[cell]) for cell in left], ranks, progress, quiet=quiet)
+    _print(cells, place, failures, json_output=json_output)
+    if failures:
+        cell, error = next(iter(failures.items()))
+        raise OmniMouseError(
+            f"{len(failures)} of {len(cells)} runs failed; {cell.name}: {error.message}",
+            hint=error.hint,
+        )
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    words = _words(text)
+    if not words or not all(word.isdigit() for word in words):
+        raise OmniMouseError(
+            f"{option} must be whole numbers with commas between them: {text!r}",
+            hint=f"for example {option} 1,2,4",
+        )
+    return [int(word) for word in words]
+
+
+def _powers(shards: Path) -> list[int]:
+    """Give 1, 2, 4, ... and the number of all sessions."""
+    from omnimouse_cli.batch.dataset import open_dataset
+
+    count = len(open_dataset(shards).sessions)
+    return sorted({min(2**power, count) for power in range(count.bit_length() + 1)})
+
+
+def _orders(
+    cells: Sequence["Cell"],
+    shards: Path,
+    place: Path,
+    config: Path | None,
+    sets: list[str],
+) -> dict["Cell", "Order"]:
+    """Decide every run before the first is trained, so that a mistake shows at once."""
+    from omnimouse_cli.batch.dataset import open_dataset
+    from omnimouse_cli.train.run import Order
+    from omnimouse_cli.train.sweep import config_of_cell
+
+    base = {cell.model: load_config(config, sets, cell.model) for cell in cells}
+    if len({(item.data.sessions, item.data.max_sessions) for item in base.values()}) > 1:
+        raise OmniMouseError("the sessions of a sweep must be the same for all sizes")
+    data = next(iter(base.values())).data
+    dataset = open_dataset(shards, sessions=data.sessions, max_sessions=data.max_sessions)
+    smallest = min(cell.num_sessions for cell in cells)
+    orders = {}
+    for cell in cells:
+        run = place / cell.name
+        fresh = config_of_cell(cell, base[cell.model], dataset, smallest)
+        orders[cell] = Order(
+            # A run that has begun goes on as it began.
+            config=load_config(run / CONFIG) if is_run(run) else fresh,
+            shards=shards,
+            run=run,
+            resume=is_run(run),
+            command_line=tuple(sys.argv),
+        )
+    return orders
+
+
+def _train_all(
+    work: Sequence[tuple["Cell", "Order"]], ranks: Ranks, progress: Reporter, *, quiet: bool
+) -> dict["Cell", OmniMouseError]:
+    """Train one run after the other; one that fails does not stop the others."""
+    failures: dict[Cell, OmniMouseError] = {}
+    progress.start("runs", len(work))
+    for cell, order in work:
+        try:
+            train_on(order, ranks, progress, quiet=quiet)
+        except OmniMouseError as error:
+            progress.warn(f"{cell.name}: {error.message}")
+            failures[cell] = error
+        except KeyboardInterrupt as stop:
+            raise KeyboardInterrupt(
+                f"finished runs and the last checkpoint of {order.run} are kept; the same command "
+                "goes on there"
+            ) from stop
+        progress.advance("runs")
+    progress.finish("runs")
+    return failures
+
+
+def _print(
+    cells: Sequence["Cell"],
+    place: Path,
+    failures: dict["Cell", OmniMouseError],
+    *,
+    json_output: bool,
+) -> None:
+    rows = [_row(cell, place / cell.name, failures.get(cell)) for cell in cells]
+    if json_output:
+        print_document("sweep", {"folder": place, "runs": rows})
+        return
+    table = Table(title=f"{place}: {len(cells)} runs", title_justify="left")
+    for name in ("run", "core parameters", "unique tokens", "epochs", "validation loss"):
+        table.add_column(name, justify="left" if name == "run" else "right")
+    for row in rows:
+        if row["state"] == "failed":
+            table.add_row(row["run"], "failed")
+            continue
+        loss = row["neural_loss"]
+        table.add_row(
+            row["run"],
+            f"{row['parameters']:,}",
+            f"{row['unique_tokens']:,}",
+            f"{row['epochs']:.2f}",
+            "-" if loss is None else f"{loss:.4f}",
+        )
+    print_table(table)
+
+
+def _row(cell: "Cell", run: Path, failure: OmniMouseError | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"run": cell.name, **dataclasses.asdict(cell)}
+    if failure is not None:
+        return {**row, "state": "failed", "error": failure.message}
+    summary = read_document(run / "summary.json", "summary")
+    return {
+        **row,
+        "state": "finished",
+        "parameters": summary["parameters"]["core"],
+        "unique_tokens": summary["unique_tokens"],
+        "epochs": summary["epochs"],
+        "neural_loss": summary["validation"]["neural_loss"],
+    }

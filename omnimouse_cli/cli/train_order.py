@@ -1,0 +1,182 @@
+"""What the options of `omnimouse train` mean: configuration, data set, run folder, ranks."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omnimouse_cli.cli.folders import all_runs, default_shards, folder, free_name, new_run_folder
+from omnimouse_cli.config.load import load_config
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.reporter import Reporter
+
+if TYPE_CHECKING:
+    from omnimouse_cli.train.run import Order
+
+CONFIG = "config.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Length:
+    """How long to train, as the user said it; at most one is set."""
+
+    steps: int | None
+    epochs: float | None
+    minutes: float | None
+
+    def sets(self) -> list[str]:
+        """Give the `--set` texts that say the same, and take back what a file said."""
+        said = {
+            name: value
+            for name, value in (
+                ("steps", self.steps),
+                ("epochs", self.epochs),
+                ("minutes", self.minutes),
+            )
+            if value is not None
+        }
+        if len(said) > 1:
+            raise OmniMouseError(
+                f"only one of --steps, --epochs and --minutes can be given: {', '.join(said)}"
+            )
+        if not said:
+            return []
+        names = ("steps", "epochs", "minutes")
+        return [f"train.{name}={said.get(name, json.dumps('none'))}" for name in names]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """The options of `omnimouse train`, as typed.
+
+    Args:
+        places: The data set, or the run that is resumed, or both.
+        out: Folder of the run.
+        model: Name of the size.
+        config: TOML file.
+        sets: Single keys.
+        length: How long.
+        sessions: How many sessions, or their keys with commas.
+        seed: Of everything random.
+        resume: Whether to go on with a run.
+        no_compile: Whether compiling is off.
+    """
+
+    places: tuple[Path, ...]
+    out: Path | None
+    model: str | None
+    config: Path | None
+    sets: tuple[str, ...]
+    length: Length
+    sessions: str | None
+    seed: int | None
+    resume: bool
+    no_compile: bool
+
+    def all_sets(self) -> list[str]:
+        """Give everything that options say about the configuration as `--set` texts."""
+        sets = [*self.sets, *self.length.sets()]
+        if self.sessions is not None:
+            sets.append(_sessions_set(self.sessions))
+        if self.seed is not None:
+            sets.append(f"seed={self.seed}")
+        if self.no_compile:
+            sets.append("train.compile=false")
+        return sets
+
+
+def _sessions_set(text: str) -> str:
+    if text.isdigit():
+        return f"data.max_sessions={text}"
+    return f"data.sessions={json.dumps([key.strip() for key in text.split(',') if key.strip()])}"
+
+
+def order_of(wish: Wish, progress: Reporter) -> "Order":
+    """Decide what is trained, and where.
+
+    Args:
+        wish: The options.
+        progress: Is told what was taken by default.
+
+    Raises:
+        OmniMouseError: A configuration that cannot be used, or no run to resume.
+    """
+    from omnimouse_cli.train.run import Order
+
+    runs = [place for place in wish.places if is_run(place)]
+    shards = next((place for place in wish.places if place not in runs), None)
+    if len(wish.places) > len(runs) + (shards is not None):
+        raise OmniMouseError(
+            f"one folder of shards is trained on: {', '.join(map(str, wish.places))}"
+        )
+    if runs and not wish.resume:
+        raise OmniMouseError(
+            f"{runs[0]} is a run and no folder of shards",
+            hint=f"to go on with it: omnimouse train --resume {runs[0]}",
+        )
+    run = _run_to_resume(wish, runs, progress) if wish.resume else None
+    if run is not None and is_run(run):
+        return Order(
+            config=load_config(run / CONFIG, wish.all_sets(), wish.model),
+            shards=shards or _shards_of(run),
+            run=run,
+            resume=True,
+            command_line=tuple(sys.argv),
+        )
+    if shards is None:
+        shards = default_shards()
+        progress.say(f"taking {shards}/ (default)")
+    config = load_config(wish.config, wish.all_sets(), wish.model)
+    return Order(
+        config=config,
+        shards=shards,
+        run=run or _new_run(wish.out, config.model.size),
+        resume=False,
+        command_line=tuple(sys.argv),
+    )
+
+
+def is_run(place: Path) -> bool:
+    """Whether a folder is one that `omnimouse train` made."""
+    return (place / CONFIG).exists()
+
+
+def _run_to_resume(wish: Wish, runs: Sequence[Path], progress: Reporter) -> Path:
+    if runs:
+        return runs[0]
+    if wish.out is not None:
+        if not is_run(wish.out):
+            # The same command can then start a run and go on with it, as job queues need it.
+            progress.say(f"{wish.out} has no run yet: it begins")
+        return wish.out
+    unfinished = [run for run in all_runs() if not (run / "summary.json").exists()]
+    if not unfinished:
+        raise OmniMouseError(
+            f"no run was named and {folder('runs')}/ has none that is unfinished",
+            hint="name it: omnimouse train --resume RUN",
+        )
+    progress.say(f"going on with {unfinished[-1]} (the newest unfinished run)")
+    return unfinished[-1]
+
+
+def _shards_of(run: Path) -> Path:
+    from omnimouse_cli.train.folder import shards_of
+
+    shards = shards_of(run)
+    if not shards.is_dir():
+        raise OmniMouseError(
+            f"{run} was trained on {shards}, which does not exist",
+            hint=f"say where the shards are now: omnimouse train SHARDS --resume {run}",
+        )
+    return shards
+
+
+def _new_run(out: Path | None, size: str) -> Path:
+    """Give a folder that holds nothing yet: an existing run is never overwritten."""
+    if out is None:
+        return new_run_folder(size)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        return free_name(out)
+    return out

@@ -1,0 +1,1 @@
+"""Configuration: frozen dataclasses checked at construction, TOML files and `--set`. No torch."""

@@ -1,0 +1,31 @@
+"""The rules that configuration values are held to, each with its sentence."""
+
+from collections.abc import Collection
+
+
+def require_positive(**values: float | None) -> None:
+    """Raise ValueError for a value that is not above zero; None means "off" and passes."""
+    for name, value in values.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"`{name}` must be positive: {value}")
+
+
+def require_not_negative(**values: float | None) -> None:
+    """Raise ValueError for a value below zero; None means "off" and passes."""
+    for name, value in values.items():
+        if value is not None and not value >= 0:
+            raise ValueError(f"`{name}` must not be negative: {value}")
+
+
+def require_fraction(**values: float) -> None:
+    """Raise ValueError for a value outside [0, 1)."""
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"`{name}` must be at least 0 and below 1: {value}")
+
+
+def require_one_of(allowed: Collection[str], **values: str | None) -> None:
+    """Raise ValueError for a word that is not among `allowed`; None passes."""
+    for name, value in values.items():
+        if value is not None and value not in allowed:
+            raise ValueError(f"`{name}` must be one of {', '.join(allowed)}: {value}")

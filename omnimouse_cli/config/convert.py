@@ -1,0 +1,120 @@
+"""Configuration dataclasses from plain values and back; a wrong key or value gets a sentence."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from omnimouse_cli.errors import ConfigError
+
+Section = TypeVar("Section")
+
+# TOML has no null; this word stands for "off" wherever a value may be None.
+OFF = "none"
+
+
+def nearest_hint(word: str, known: typing.Iterable[str]) -> str:
+    """Say which known word was probably meant, or list them all."""
+    words = sorted(known)
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean `{close[0]}`?"
+    return f"known are: {', '.join(words)}"
+
+
+def to_dict(section: Any) -> dict[str, Any]:  # noqa: ANN401 - any configuration dataclass
+    """Give a configuration as nested plain values; tuples become lists."""
+    result: dict[str, Any] = {}
+    for field in dataclasses.fields(section):
+        value = getattr(section, field.name)
+        if dataclasses.is_dataclass(value):
+            result[field.name] = to_dict(value)
+        else:
+            result[field.name] = list(value) if isinstance(value, tuple) else value
+    return result
+
+
+def from_dict(
+    kind: type[Section], values: Mapping[str, Any], base: Section | None = None, prefix: str = ""
+) -> Section:
+    """Build a configuration dataclass from nested plain values.
+
+    Args:
+        kind: The dataclass.
+        values: Values by field name; fields that are not named keep the base's value.
+        base: Where the other values come from; None takes the defaults.
+        prefix: Dotted path of this section, for messages.
+
+    Raises:
+        ConfigError: A key that does not exist (the nearest known one is named) or a value of the
+            wrong type or outside its range.
+    """
+    hints = typing.get_type_hints(kind)
+    fields = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    changes: dict[str, Any] = {}
+    for key, value in values.items():
+        path = f"{prefix}{key}"
+        if key not in fields:
+            raise ConfigError(
+                f"there is no configuration key `{path}`",
+                hint=nearest_hint(path, {f"{prefix}{name}" for name in fields}),
+            )
+        current = getattr(base, key, None)
+        if dataclasses.is_dataclass(hints[key]):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"`{path}` is a section, not a value: {value!r}")
+            changes[key] = from_dict(hints[key], value, current, f"{path}.")
+        else:
+            changes[key] = _value(value, hints[key], path)
+    try:
+        if base is None:
+            return kind(**changes)
+        return dataclasses.replace(base, **changes)  # type: ignore[type-var]
+    except ValueError as error:
+        raise ConfigError(
+            f"configuration section `{prefix.rstrip('.') or 'run'}`: {error}"
+        ) from error
+
+
+def _value(value: Any, hint: Any, path: str) -> Any:  # noqa: ANN401 - as annotated in the section
+    """Convert a TOML value to the type that a field is annotated with."""
+    origin = typing.get_origin(hint)
+    choices = typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        if value is None or value == OFF:
+            return None
+        return _value(value, next(item for item in choices if item is not types.NoneType), path)
+    if origin is typing.Literal:
+        return _choice(value, choices, path)
+    if origin is tuple:
+        return _tuple(value, choices, path)
+    return _scalar(value, hint, path)
+
+
+def _choice(value: Any, choices: tuple[Any, ...], path: str) -> Any:  # noqa: ANN401
+    if value not in choices:
+        raise ConfigError(
+            f"`{path}` cannot be {value!r}", hint=nearest_hint(str(value), map(str, choices))
+        )
+    return value
+
+
+def _tuple(value: Any, items: tuple[Any, ...], path: str) -> tuple[Any, ...]:  # noqa: ANN401
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"`{path}` must be a list: {value!r}")
+    if items[-1] is Ellipsis:
+        return tuple(_value(item, items[0], path) for item in value)
+    if len(value) != len(items):
+        raise ConfigError(f"`{path}` must have {len(items)} values: {value!r}")
+    return tuple(_value(item, hint, path) for item, hint in zip(value, items, strict=True))
+
+
+def _scalar(value: Any, kind: type, path: str) -> Any:  # noqa: ANN401
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    # bool is an int to Python, but `layers = true` is a mistake.
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ConfigError(f"`{path}` must be of type {kind.__name__}: {value!r}")
+    return value

@@ -1,0 +1,72 @@
+"""Which windows of which sessions are drawn, and how they are scaled."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from omnimouse_cli.config.checks import require_one_of, require_positive
+
+WINDOW_SECONDS = 2.0
+RESPONSE_RATE_HZ = 30.0
+FRAME_RATE_HZ = 30.0
+BEHAVIOR_RATE_HZ = 20.0
+NUM_RESPONSE_SAMPLES = 60
+NUM_FRAMES = 60
+NUM_BEHAVIOR_SAMPLES = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """The training data of a run.
+
+    Args:
+        sessions: Session keys to train on; None takes all of the data set.
+        max_sessions: Take only the first so many sessions (nested subsets of a sweep).
+        tiers: Trials whose windows are trained on.
+        include_blanks: Whether blank screens without a tier count as allowed time.
+        batch_size: Windows in a batch, all of one session.
+        max_neurons: Neurons drawn per window at most.
+        stride_samples: Steps between window starts, in samples of 1/30 s.
+        sampling: `balanced` draws every session equally often, `proportional` by its windows.
+        normalize: `scale` divides responses by the neuron's standard deviation (rates),
+            `standardize` subtracts the mean first (dF/F); None decides by the response kind.
+        std_floor_relative: Standard deviations below this share of their mean are raised to it.
+        std_floor_absolute: A floor in the response's own unit, as the published weights need (1.0).
+        video_mean: Grey level (0-255) that becomes 0. Source: omnimouse reference, section 1.
+        video_std: Grey levels that become 1.
+        threads: Loader threads.
+        prefetch_batches: Batches assembled ahead.
+    """
+
+    sessions: tuple[str, ...] | None = None
+    max_sessions: int | None = None
+    tiers: tuple[str, ...] = ("train",)
+    include_blanks: bool = True
+    batch_size: int = 8
+    max_neurons: int = 4096
+    stride_samples: int = 1
+    sampling: Literal["balanced", "proportional"] = "balanced"
+    normalize: Literal["scale", "standardize"] | None = None
+    std_floor_relative: float = 0.01
+    std_floor_absolute: float | None = None
+    video_mean: float = 113.0
+    video_std: float = 59.0
+    threads: int = 1
+    prefetch_batches: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work."""
+        require_positive(
+            batch_size=self.batch_size,
+            max_neurons=self.max_neurons,
+            stride_samples=self.stride_samples,
+            std_floor_relative=self.std_floor_relative,
+            std_floor_absolute=self.std_floor_absolute,
+            video_std=self.video_std,
+            threads=self.threads,
+            prefetch_batches=self.prefetch_batches,
+            max_sessions=self.max_sessions,
+        )
+        require_one_of(("balanced", "proportional"), sampling=self.sampling)
+        require_one_of(("scale", "standardize"), normalize=self.normalize)
+        if not self.tiers:
+            raise ValueError("`tiers` must name at least one tier")

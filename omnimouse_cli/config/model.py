@@ -1,0 +1,233 @@
+"""The shape of the transformer: five published sizes and two for a laptop share these fields."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from omnimouse_cli.config.checks import require_fraction, require_one_of, require_positive
+from omnimouse_cli.config.data import NUM_FRAMES
+
+FeedForwardKind = Literal["swiglu"]
+ResponseLoss = Literal["poisson", "gaussian"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatentConfig:
+    """Latent tokens of a window.
+
+    Args:
+        per_group: Latents of each of the six groups of 10 samples (published: 640).
+        num_global: Latents that see the whole window (published: 256).
+    """
+
+    per_group: int = 640
+    num_global: int = 256
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work."""
+        require_positive(per_group=self.per_group, num_global=self.num_global)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoConfig:
+    """The video encoder (Hiera), over 60 frames of `frame_height` x `frame_width` pixels.
+
+    Args:
+        d_embed: Width of the first stage; each later stage doubles it.
+        num_heads: Heads of the first stage; each later stage doubles them.
+        stages: Blocks per stage; between two stages 2 x 2 neighbours are pooled.
+        kernel: Patch convolution (frames, rows, columns).
+        stride: Its stride.
+        padding: Its padding.
+        mask_unit: Attention window of the first stage, in its tokens (rows, columns).
+        layout: `aligned` keeps positions, and hidden frames never reach the encoder; `reference`
+            reproduces the published index order and its trimming, for imported weights.
+        drop_path: Rate of the last block; it grows linearly from 0.
+        start: `published` starts weights at a standard deviation of 0.02 whatever their width;
+            `scaled` by their number of inputs, as everywhere else in the model, so that a narrow
+            encoder is not all but linear at first.
+        frame_height: Rows of a frame.
+        frame_width: Columns of a frame.
+    """
+
+    d_embed: int = 128
+    num_heads: int = 2
+    stages: tuple[int, ...] = (2, 8)
+    kernel: tuple[int, int, int] = (6, 7, 7)
+    stride: tuple[int, int, int] = (2, 2, 2)
+    padding: tuple[int, int, int] = (2, 1, 3)
+    mask_unit: tuple[int, int] = (8, 8)
+    layout: Literal["aligned", "reference"] = "aligned"
+    drop_path: float = 0.25
+    start: Literal["published", "scaled"] = "published"
+    frame_height: int = 36
+    frame_width: int = 64
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work."""
+        require_positive(d_embed=self.d_embed, num_heads=self.num_heads)
+        require_one_of(("aligned", "reference"), layout=self.layout)
+        require_one_of(("published", "scaled"), start=self.start)
+        require_fraction(drop_path=self.drop_path)
+        if not self.stages or min(self.stages) < 1:
+            raise ValueError(f"`stages` must be at least one block each: {self.stages}")
+        if self.d_embed % self.num_heads:
+            raise ValueError(
+                f"`d_embed` must be a multiple of `num_heads`: {self.d_embed}, {self.num_heads}"
+            )
+        if self.layout == "reference" and len(self.stages) != 2:
+            raise ValueError(f"the `reference` layout has two stages: {self.stages}")
+        self._require_grid()
+
+    def _require_grid(self) -> None:
+        grid, pooled = self.grid, self.pooling
+        if min(grid) < 1:
+            raise ValueError(
+                f"`kernel` {self.kernel} is larger than {NUM_FRAMES} frames of "
+                f"{self.frame_height} x {self.frame_width} pixels"
+            )
+        for axis, tokens, unit in zip(("rows", "columns"), grid[1:], self.mask_unit, strict=True):
+            if unit < 1 or tokens % unit:
+                raise ValueError(
+                    f"`mask_unit` must divide the {tokens} {axis} of patches that frames of "
+                    f"{self.frame_height} x {self.frame_width} pixels give: {unit}"
+                )
+            if unit % pooled:
+                raise ValueError(
+                    f"`mask_unit` must be a multiple of {pooled}, as {len(self.stages)} stages "
+                    f"pool it: {unit} {axis}"
+                )
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Patches in time, rows and columns."""
+        sizes = (NUM_FRAMES, self.frame_height, self.frame_width)
+        time, rows, columns = (
+            (size + 2 * padding - kernel) // stride + 1
+            for size, padding, kernel, stride in zip(
+                sizes, self.padding, self.kernel, self.stride, strict=True
+            )
+        )
+        return time, rows, columns
+
+    @property
+    def tokens_per_time(self) -> int:
+        """Tokens of one time step that leave the encoder."""
+        _, rows, columns = self.grid
+        return rows // self.pooling * (columns // self.pooling)
+
+    @property
+    def pooling(self) -> int:
+        """Patches that become one token, along rows and along columns."""
+        return 1 << (len(self.stages) - 1)
+
+    @property
+    def d_output(self) -> int:
+        """Width of the last stage."""
+        return self.d_embed * self.pooling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecoderConfig:
+    """The read-outs.
+
+    Args:
+        own_history: Give each neuron's own visible samples a way of their own to its read-out.
+        population_rank: Give sums over the visible neurons, so many per sample, a linear way to
+            every read-out: a reduced-rank regression beside the transformer. None is off.
+        stimulus_rank: Give so many features of the video tokens a way to every neuron that
+            factorizes into where and what, as encoding models read out. None is off.
+        behavior_rank: Give so many mixtures of the behavior channels a linear way to every
+            neuron. None is off.
+        feed_forward_multiplier: Hidden width of the decoder's feed-forward over `d_model`.
+        softplus_beta: Sharpness of the Softplus read-out (published: 0.1, whose value at 0 is 6.9
+            standard deviations; a sharper one is near the data from the first step).
+        start_at_mean: Start each neuron's bias at its mean response (published: 0).
+    """
+
+    own_history: bool = False
+    population_rank: int | None = None
+    stimulus_rank: int | None = None
+    behavior_rank: int | None = None
+    feed_forward_multiplier: float = 4.0
+    softplus_beta: float = 0.1
+    start_at_mean: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work."""
+        require_positive(
+            feed_forward_multiplier=self.feed_forward_multiplier,
+            softplus_beta=self.softplus_beta,
+            population_rank=self.population_rank,
+            stimulus_rank=self.stimulus_rank,
+            behavior_rank=self.behavior_rank,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """The transformer. Source of the published values: omnimouse reference, section 2.
+
+    Args:
+        size: Name of the size that the other values started from.
+        d_model: Width of the residual stream.
+        num_heads: Attention heads; `d_model / num_heads` is the head's width.
+        layers: Fusion layers.
+        pattern: Cycle of local (L) and global (G) fusion layers; short depths are prefixed by L.
+        d_embedding: Width of neuron, session and animal vectors.
+        feed_forward: Name of the feed-forward's non-linearity.
+        feed_forward_multiplier: Hidden width over `d_model` before rounding up.
+        feed_forward_multiple: Hidden widths are rounded up to a multiple of this.
+        dropout: Share of residual updates that is dropped in training (published: 0).
+        neuron_dropout: Share of a neuron vector's entries dropped in training (published: 0).
+        response_loss: `poisson` (Softplus read-out) or `gaussian` (linear read-out, squared
+            error); None decides by the response kind of the data.
+        rope_shortest_seconds: Period of the fastest rotary frequency; the slowest is 2 s.
+        experiment_time: Hold the projection of experiment time that the published parameter list
+            has and the published model never uses; it is frozen, and counts in the totals.
+        max_population: Neurons of a window at most.
+        max_targets: Neurons asked for at most, of `max_population`.
+    """
+
+    size: str = "nano"
+    d_model: int = 256
+    num_heads: int = 4
+    layers: int = 6
+    pattern: str = "LLLLLG"
+    d_embedding: int = 256
+    feed_forward: FeedForwardKind = "swiglu"
+    feed_forward_multiplier: float = 2.67
+    feed_forward_multiple: int = 128
+    dropout: float = 0.0
+    neuron_dropout: float = 0.0
+    response_loss: ResponseLoss | None = None
+    rope_shortest_seconds: float = 0.001
+    experiment_time: bool = False
+    max_population: int = 4096
+    max_targets: int = 3072
+    latents: LatentConfig = field(default_factory=LatentConfig)
+    video: VideoConfig = field(default_factory=VideoConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work."""
+        require_positive(
+            d_model=self.d_model,
+            num_heads=self.num_heads,
+            layers=self.layers,
+            d_embedding=self.d_embedding,
+            feed_forward_multiplier=self.feed_forward_multiplier,
+            feed_forward_multiple=self.feed_forward_multiple,
+            rope_shortest_seconds=self.rope_shortest_seconds,
+            max_population=self.max_population,
+            max_targets=self.max_targets,
+        )
+        require_fraction(dropout=self.dropout, neuron_dropout=self.neuron_dropout)
+        require_one_of(("swiglu",), feed_forward=self.feed_forward)
+        require_one_of(("poisson", "gaussian"), response_loss=self.response_loss)
+        if self.d_model % self.num_heads or (self.d_model // self.num_heads) % 2:
+            raise ValueError(
+                "`d_model` must be `num_heads` times an even head width: "
+                f"{self.d_model} over {self.num_heads} heads"
+            )
+        if not self.pattern or set(self.pattern) - {"L", "G"}:
+            raise ValueError(f"`pattern` must be made of L and G: {self.pattern!r}")

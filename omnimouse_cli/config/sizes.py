@@ -1,0 +1,92 @@
+"""The named model sizes: five published ones, and two for a laptop."""
+
+from omnimouse_cli.config.model import DecoderConfig, LatentConfig, ModelConfig, VideoConfig
+
+
+def _published(
+    size: str, *, d_model: int, layers: int, pattern: str, stages: tuple[int, int]
+) -> ModelConfig:
+    return ModelConfig(
+        size=size,
+        d_model=d_model,
+        num_heads=d_model // 64,
+        layers=layers,
+        pattern=pattern,
+        experiment_time=True,
+        video=VideoConfig(stages=stages),
+    )
+
+
+# The laptop sizes see 15 or 20 feature times of 4 x 8 places, and give own past, population,
+# stimulus and behavior short ways to the read-out: an hour is too little to learn them otherwise.
+_NANO = ModelConfig(
+    size="nano",
+    d_model=64,
+    num_heads=2,
+    layers=2,
+    pattern="LG",
+    d_embedding=32,
+    feed_forward_multiple=32,
+    rope_shortest_seconds=0.1,
+    latents=LatentConfig(per_group=16, num_global=16),
+    video=VideoConfig(
+        d_embed=32,
+        num_heads=2,
+        stages=(1, 1),
+        stride=(4, 4, 4),
+        padding=(1, 0, 2),
+        mask_unit=(4, 8),
+        drop_path=0.0,
+        start="scaled",
+    ),
+    decoder=DecoderConfig(
+        own_history=True,
+        population_rank=24,
+        stimulus_rank=24,
+        behavior_rank=8,
+        feed_forward_multiplier=2.67,
+        softplus_beta=1.0,
+        start_at_mean=True,
+    ),
+)
+_TINY = ModelConfig(
+    size="tiny",
+    d_model=96,
+    num_heads=3,
+    layers=4,
+    pattern="LG",
+    d_embedding=64,
+    feed_forward_multiple=32,
+    rope_shortest_seconds=0.1,
+    latents=LatentConfig(per_group=32, num_global=32),
+    video=VideoConfig(
+        d_embed=48,
+        num_heads=2,
+        stages=(1, 2),
+        stride=(3, 4, 4),
+        padding=(2, 0, 2),
+        mask_unit=(4, 8),
+        drop_path=0.1,
+        start="scaled",
+    ),
+    decoder=DecoderConfig(
+        own_history=True,
+        population_rank=48,
+        stimulus_rank=48,
+        behavior_rank=8,
+        feed_forward_multiplier=2.67,
+        softplus_beta=1.0,
+        start_at_mean=True,
+    ),
+)
+
+# Source of the published sizes: omnimouse reference, section 2.1.
+SIZES: dict[str, ModelConfig] = {
+    "nano": _NANO,
+    "tiny": _TINY,
+    "1M": _published("1M", d_model=256, layers=2, pattern="LG", stages=(2, 2)),
+    "5M": _published("5M", d_model=256, layers=6, pattern="LLLLLG", stages=(2, 2)),
+    "20M": _published("20M", d_model=512, layers=6, pattern="LLLLLG", stages=(2, 8)),
+    "80M": _published("80M", d_model=768, layers=12, pattern="LLLLLG", stages=(2, 8)),
+    "300M": _published("300M", d_model=1024, layers=24, pattern="LLLLLG", stages=(2, 8)),
+}

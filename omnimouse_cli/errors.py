@@ -1,0 +1,31 @@
+"""Errors that are the user's to mend: one sentence that names thing, rule and value, and a hint."""
+
+
+class OmniMouseError(Exception):
+    """Input that cannot be used; the command line prints it without a traceback and exits with 1.
+
+    Args:
+        message: One sentence that names the thing, the rule it breaks and the value it has.
+        hint: What the user can do about it.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(OmniMouseError):
+    """A configuration key or value that does not exist or cannot work."""
+
+
+class RecordingError(OmniMouseError):
+    """A raw recording that is not what its format promises."""
+
+
+class ShardError(OmniMouseError):
+    """A shard or a catalogue that is missing, damaged or of another version."""
+
+
+class CheckpointError(OmniMouseError):
+    """A run folder or a checkpoint that is missing, incomplete or of another model."""

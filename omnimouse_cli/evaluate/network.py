@@ -1,0 +1,112 @@
+"""What a trained model predicts on the evaluated windows."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from omnimouse_cli.batch.batch import Batch
+from omnimouse_cli.batch.dataset import Dataset
+from omnimouse_cli.batch.reader import WindowReader
+from omnimouse_cli.batch.selection import select
+from omnimouse_cli.evaluate.asked import Asked
+from omnimouse_cli.evaluate.baselines import window_pieces
+from omnimouse_cli.evaluate.run import LoadedRun
+from omnimouse_cli.evaluate.scorer import Piece
+
+# So many neurons x windows are in one forward pass, unless the user decides.
+NEURON_WINDOWS = 32_768
+MOST_WINDOWS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Network:
+    """A model on a device, and where it reads windows.
+
+    Args:
+        run: The model; it is moved to the device.
+        dataset: Where the windows are.
+        device: `cpu` or `cuda`.
+        batch_windows: Windows of a forward pass; None decides by the number of neurons.
+    """
+
+    run: LoadedRun
+    dataset: Dataset
+    device: torch.device
+    batch_windows: int | None = None
+
+
+def predict_network(network: Network, asked: Sequence[Asked]) -> Iterator[list[Piece]]:
+    """Ask the model for one row of one session.
+
+    Args:
+        network: The model.
+        asked: The outputs of the row: responses, behavior, or both.
+
+    Yields:
+        One piece for each of `asked`, of the same windows.
+    """
+    run, first = network.run, asked[0]
+    session = first.signals.session
+    model = run.model.to(network.device)
+    table = run.tables[session.key].to(network.device)
+    reader = WindowReader(network.dataset, run.config.data)
+    count = network.batch_windows or max(
+        1, min(MOST_WINDOWS, NEURON_WINDOWS // session.num_neurons)
+    )
+    for windows in window_pieces(first, count):
+        batch = _as_trained(reader.read(session.key, first.windows.grid[windows]), network)
+        selection = select(
+            first.strategy,
+            num_neurons=session.num_neurons,
+            num_windows=batch.num_windows,
+            generator=None,
+        )
+        with torch.inference_mode(), _precision(network.device):
+            prediction = model(batch, table, run.animal_of(session.key), first.strategy, selection)
+        pieces = []
+        for kind in asked:
+            answer = prediction.behavior if kind.behavior else prediction.responses
+            assert answer is not None, "what is asked for is predicted"
+            if kind.behavior:
+                known = [run.behavior_channels.index(name) for name in kind.signals.channels]
+                answer = answer[:, known].transpose(1, 2)
+            values = answer.float().cpu().numpy()
+            pieces.append(Piece(windows=windows, outputs=slice(None), values=values))
+        yield pieces
+
+
+def _precision(device: torch.device) -> AbstractContextManager[object]:
+    """The published model is scored in bfloat16 on a GPU."""
+    if device.type == "cuda":
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def _as_trained(batch: Batch, network: Network) -> Batch:
+    """Put a batch on the device, its behavior channels in the order that the core knows."""
+    behavior, present = batch.behavior, batch.behavior_present
+    channels = network.dataset.behavior_channels
+    known = network.run.behavior_channels
+    if behavior is not None and channels != known:
+        ordered = behavior.new_zeros(behavior.shape[0], len(known), behavior.shape[2])
+        there = np.zeros(len(known), np.bool_)
+        for number, name in enumerate(channels):
+            if name in known:
+                ordered[:, known.index(name)] = behavior[:, number]
+                there[known.index(name)] = present[number]
+        behavior, present = ordered, there
+    elif behavior is None:
+        present = np.zeros(len(known), np.bool_)
+    device = network.device
+    return dataclasses.replace(
+        batch,
+        responses=batch.responses.to(device),
+        neuron_index=batch.neuron_index.to(device),
+        video=None if batch.video is None else batch.video.to(device),
+        behavior=None if behavior is None else behavior.to(device),
+        behavior_present=present,
+    )

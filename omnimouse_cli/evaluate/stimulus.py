@@ -1,0 +1,109 @@
+"""Which stimulus was on at a time and for how long: what trial averages and repeats are made by."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.batch.windows import BLANK_KIND, HOLD_TOLERANCE_SECONDS
+from omnimouse_cli.config.data import RESPONSE_RATE_HZ
+from omnimouse_cli.shard import Shard
+
+# A calcium response outlives its stimulus: the blank after a trial belongs to it for this long.
+AFTERMATH_SECONDS = 1.0
+LEAST_REPEATED_SHARE = 0.8
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phases:
+    """The stimulus at some times, all of one shape.
+
+    Args:
+        condition: int64: number of the stimulus; -1 where none was on.
+        trial: int64: number of its trial; -1 where none was on.
+        bin: int64: samples of 1/30 s since the stimulus appeared.
+    """
+
+    condition: I64
+    trial: I64
+    bin: I64
+
+
+def stimulus_phases(shard: Shard, times: F64) -> Phases:
+    """Find the stimulus of each time; the blank after a trial counts as its aftermath.
+
+    Args:
+        shard: The session.
+        times: float64, any shape, from the recording's origin.
+    """
+    trials = shard.trials
+    kinds = shard.description.kinds
+    blank = kinds.index(BLANK_KIND) if BLANK_KIND in kinds else -1
+    # A grey screen may have a name, but it is what lies between stimuli.
+    named = np.flatnonzero((trials.condition >= 0) & (trials.kind != blank))
+    held = times + HOLD_TOLERANCE_SECONDS
+    if not len(named):
+        nothing = np.full(times.shape, -1, np.int64)
+        return Phases(condition=nothing, trial=nothing, bin=np.zeros(times.shape, np.int64))
+    position = np.searchsorted(trials.start_seconds[named], held, side="right") - 1
+    trial = named[np.maximum(position, 0)]
+    now = np.searchsorted(trials.start_seconds, held, side="right") - 1
+    own = now == trial
+    after = trials.kind[now] == blank
+    after &= held < trials.end_seconds[trial] + AFTERMATH_SECONDS
+    on = (position >= 0) & (own | after)
+    elapsed = np.floor((held - trials.start_seconds[trial]) * RESPONSE_RATE_HZ)
+    return Phases(
+        condition=np.where(on, trials.condition[trial], -1).astype(np.int64),
+        trial=np.where(on, trial, -1),
+        bin=np.where(on, elapsed, 0).astype(np.int64),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RepeatCells:
+    """Samples of windows sorted into moments of stimuli that were shown more than once.
+
+    Args:
+        cells: int64 `(windows, samples)`: number of the cell, -1 for what was not repeated.
+        num_cells: Cells.
+    """
+
+    cells: I64
+    num_cells: int
+
+    @property
+    def covers_most(self) -> bool:
+        """Whether a ceiling from repeats speaks for the score: few samples are not repeated."""
+        return self.cells.size > 0 and float((self.cells >= 0).mean()) >= LEAST_REPEATED_SHARE
+
+
+def repeat_cells(shard: Shard, times: F64) -> RepeatCells | None:
+    """Find the repeats among scored samples.
+
+    Args:
+        shard: The session.
+        times: float64 `(windows, samples)`; no time twice.
+
+    Returns:
+        The cells; None where no stimulus was shown twice.
+    """
+    phases = stimulus_phases(shard, times)
+    on = phases.condition >= 0
+    if not on.any():
+        return None
+    pairs = np.unique(np.stack([phases.condition[on], phases.trial[on]]), axis=1)
+    conditions, shown = np.unique(pairs[0], return_counts=True)
+    repeated = conditions[shown >= 2]
+    on &= np.isin(phases.condition, repeated)
+    if not on.any():
+        return None
+    length = int(phases.bin[on].max()) + 1
+    key = np.searchsorted(repeated, phases.condition) * length + phases.bin
+    used, number = np.unique(key[on], return_inverse=True)
+    cells = np.full(times.shape, -1, np.int64)
+    cells[on] = number
+    return RepeatCells(cells=cells, num_cells=len(used))

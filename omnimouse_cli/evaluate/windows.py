@@ -1,0 +1,85 @@
+"""The windows of a tier that an evaluation scores, and the blocks that its bootstrap draws."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.batch.dataset import SessionInfo
+from omnimouse_cli.batch.windows import window_table
+from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
+from omnimouse_cli.metrics.bootstrap import block_numbers
+
+SCORED_FROM_SAMPLE = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EvalWindows:
+    """Windows in the order of their time.
+
+    Args:
+        grid: int64 `(windows,)`: first sample of each, on the session's grid.
+        start_seconds: float64 `(windows,)`: its time, from the recording's origin.
+        block: int64 `(windows,)`: block of the bootstrap.
+    """
+
+    grid: NDArray[np.int64]
+    start_seconds: NDArray[np.float64]
+    block: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.grid)
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks of the bootstrap."""
+        return int(self.block[-1]) + 1 if len(self.block) else 0
+
+
+def evaluation_windows(
+    session: SessionInfo, *, tier: str, include_blanks: bool, stride_samples: int
+) -> EvalWindows:
+    """Find the windows whose second half, which is scored, touches a trial of the tier.
+
+    Blank screens without a tier lie between trials of every tier; windows of nothing else would be
+    training windows under the name of a test.
+
+    Args:
+        session: The recording.
+        tier: Whose trials.
+        include_blanks: Whether windows may reach into blank screens without a tier.
+        stride_samples: Steps between windows, in 1/30 s.
+    """
+    table = window_table(
+        session.shard,
+        tiers=(tier,),
+        include_blanks=include_blanks,
+        stride_samples=stride_samples,
+    )
+    grid = table.grid_index(np.arange(table.num_windows))
+    start = table.grid_seconds(grid)
+    kept = _touches_tier(session, tier, start)
+    return EvalWindows(
+        grid=grid[kept],
+        start_seconds=start[kept],
+        block=block_numbers(int(kept.sum()), window_step_seconds=stride_samples / RESPONSE_RATE_HZ),
+    )
+
+
+def _touches_tier(
+    session: SessionInfo, tier: str, start_seconds: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    trials = session.shard.trials
+    tiers = session.shard.description.tiers
+    number = tiers.index(tier) if tier in tiers else -2
+    chosen = np.flatnonzero(trials.tier == number)
+    if not len(chosen):
+        return np.zeros(len(start_seconds), np.bool_)
+    first = start_seconds + SCORED_FROM_SAMPLE / RESPONSE_RATE_HZ
+    last = start_seconds + NUM_RESPONSE_SAMPLES / RESPONSE_RATE_HZ
+    # The last trial of the tier that begins before the window's end is the one that may reach in.
+    position = np.searchsorted(trials.start_seconds[chosen], last, side="left") - 1
+    ends = trials.end_seconds[chosen][np.maximum(position, 0)]
+    touches: NDArray[np.bool_] = (position >= 0) & (ends > first)
+    return touches

@@ -1,0 +1,15 @@
+"""Attention between tokens that stand for intervals of time: those see each other that overlap."""
+
+from omnimouse_cli.kernels.attention.choose import AttentionMask, attention, interval_mask
+from omnimouse_cli.kernels.attention.grouped import computed_pairs
+from omnimouse_cli.kernels.attention.intervals import Interval, Intervals, visible_pairs
+
+__all__ = [
+    "AttentionMask",
+    "Interval",
+    "Intervals",
+    "attention",
+    "computed_pairs",
+    "interval_mask",
+    "visible_pairs",
+]

@@ -1,0 +1,75 @@
+"""The one place that chooses how attention is computed, and keeps the masks."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.attention.flex_attention import BlockMask
+
+from omnimouse_cli.kernels.attention.flex import block_mask, flex
+from omnimouse_cli.kernels.attention.grouped import (
+    GroupedMask,
+    grouped_attention,
+    grouped_mask,
+)
+from omnimouse_cli.kernels.attention.intervals import Intervals, all_visible
+from omnimouse_cli.kernels.attention.mask_cache import MaskCache
+from omnimouse_cli.kernels.attention.reference import DenseMask, dense_mask, reference_attention
+
+AttentionMask = DenseMask | GroupedMask | BlockMask | None
+
+# Masks are small beside a model; on a CPU they are dense, and a published size's take 100 MB each.
+MASK_BYTES_KEPT = 2**30
+
+
+def _build(key: tuple[Intervals, Intervals, torch.device]) -> AttentionMask:
+    queries, keys, device = key
+    if all_visible(queries, keys):
+        return None
+    if device.type == "cuda":
+        return block_mask(queries, keys, device)
+    grouped = grouped_mask(queries, keys, device)
+    return dense_mask(queries, keys, device) if grouped is None else grouped
+
+
+def _size_bytes(mask: AttentionMask) -> int:
+    if isinstance(mask, DenseMask):
+        return mask.visible.nbytes
+    if isinstance(mask, GroupedMask):
+        return mask.nbytes
+    # Indices of partial and of full blocks, for the forward and the backward pass.
+    return 0 if mask is None else mask.kv_indices.nbytes * 4
+
+
+_masks = MaskCache(_build, _size_bytes, MASK_BYTES_KEPT)
+
+
+def interval_mask(queries: Intervals, keys: Intervals, device: torch.device) -> AttentionMask:
+    """Give the mask of two token sequences on a device; None where everything is visible.
+
+    Masks are kept by everything that they depend on: the tokens' intervals and the device.
+    """
+    # A kept mask outlives an evaluation; made in inference mode, it could not be trained with.
+    with torch.inference_mode(mode=False):
+        return _masks.get((queries, keys, device))
+
+
+def attention(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: AttentionMask) -> Tensor:
+    """Attend with a mask of `interval_mask`; queries that see nothing get zeros.
+
+    Args:
+        q_BHQD: Queries `(batch, heads, queries, width)`.
+        k_BHKD: Keys `(batch, heads, keys, width)`.
+        v_BHKD: Values, as keys.
+        mask: Which pairs are visible; None is all.
+
+    Returns:
+        `(batch, heads, queries, width)`.
+    """
+    if isinstance(mask, BlockMask):
+        return flex(q_BHQD, k_BHKD, v_BHKD, mask)
+    if isinstance(mask, GroupedMask):
+        grouped: Tensor = grouped_attention(q_BHQD, k_BHKD, v_BHKD, mask)
+        return grouped
+    if mask is None:
+        return functional.scaled_dot_product_attention(q_BHQD, k_BHKD, v_BHKD)
+    return reference_attention(q_BHQD, k_BHKD, v_BHKD, mask)

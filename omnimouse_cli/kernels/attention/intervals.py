@@ -1,0 +1,59 @@
+"""Which tokens see each other: intervals of time, in whole samples so that touching is exact."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Interval(NamedTuple):
+    """`tokens` neighbouring tokens that stand for the samples from `start` to before `end`."""
+
+    start: int
+    end: int
+    tokens: int
+
+
+Intervals = tuple[Interval, ...]
+
+
+def bounds(intervals: Intervals, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Give each token's start and end.
+
+    Returns:
+        int32 `(tokens,)` twice.
+    """
+    runs = torch.tensor(intervals, dtype=torch.int32, device=device).reshape(-1, 3)
+    counts = runs[:, 2].long()
+    return runs[:, 0].repeat_interleave(counts), runs[:, 1].repeat_interleave(counts)
+
+
+def visible_pairs(queries: Intervals, keys: Intervals, device: torch.device) -> Tensor:
+    """Say which query sees which key: a pair is hidden if one ends before the other starts.
+
+    Returns:
+        bool `(query tokens, key tokens)`.
+
+    Example:
+        >>> visible_pairs((Interval(0, 10, 1),), (Interval(5, 15, 1), Interval(10, 20, 1)),
+        ...               torch.device("cpu"))
+        tensor([[ True, False]])
+    """
+    # Runs are few and tokens many: compare runs, then repeat.
+    singles = tuple(run._replace(tokens=1) for run in queries)
+    starts_Q, ends_Q = bounds(singles, device)
+    starts_K, ends_K = bounds(tuple(run._replace(tokens=1) for run in keys), device)
+    visible = ~((ends_K[None] <= starts_Q[:, None]) | (starts_K[None] >= ends_Q[:, None]))
+    counts_Q = torch.tensor([run.tokens for run in queries], device=device)
+    counts_K = torch.tensor([run.tokens for run in keys], device=device)
+    return visible.repeat_interleave(counts_Q, dim=0).repeat_interleave(counts_K, dim=1)
+
+
+def all_visible(queries: Intervals, keys: Intervals) -> bool:
+    """Whether no pair is hidden, so that no mask is needed."""
+    return all(
+        key.end > query.start and key.start < query.end
+        for query in queries
+        for key in keys
+        if query.tokens and key.tokens
+    )

@@ -1,0 +1,1 @@
+"""How good a prediction is: pure functions of NumPy arrays, exact over windows and ranks."""

@@ -1,0 +1,172 @@
+"""Running moments of truth and prediction per neuron, merged exactly over windows and ranks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+# A spread below a few roundings of float32 around the mean is a constant that was rounded.
+CONSTANT_RELATIVE_STD = 5e-7
+
+
+@dataclass(slots=True, kw_only=True)
+class Moments:
+    """Counts, means and centred second moments, float64, all of one shape `(..., outputs)`.
+
+    Args:
+        count: Samples.
+        mean_truth: Mean of what was measured.
+        mean_prediction: Mean of what was predicted.
+        spread_truth: Sum of squared deviations of the truth from its mean.
+        spread_prediction: The same for the prediction.
+        spread_both: Sum of products of the two deviations.
+    """
+
+    count: NDArray[np.float64]
+    mean_truth: NDArray[np.float64]
+    mean_prediction: NDArray[np.float64]
+    spread_truth: NDArray[np.float64]
+    spread_prediction: NDArray[np.float64]
+    spread_both: NDArray[np.float64]
+
+    @classmethod
+    def zeros(cls, shape: tuple[int, ...]) -> Self:
+        """Moments of nothing, to which samples are added."""
+        return cls(
+            count=np.zeros(shape),
+            mean_truth=np.zeros(shape),
+            mean_prediction=np.zeros(shape),
+            spread_truth=np.zeros(shape),
+            spread_prediction=np.zeros(shape),
+            spread_both=np.zeros(shape),
+        )
+
+    def fields(self) -> tuple[NDArray[np.float64], ...]:
+        """The six arrays in the order of the constructor."""
+        return (
+            self.count,
+            self.mean_truth,
+            self.mean_prediction,
+            self.spread_truth,
+            self.spread_prediction,
+            self.spread_both,
+        )
+
+    def __getitem__(self, index: Any) -> "Moments":  # noqa: ANN401 - whatever NumPy indexes by
+        """Index all six arrays alike."""
+        return _from_fields([field[index] for field in self.fields()])
+
+    def add(self, index: Any, other: "Moments") -> None:  # noqa: ANN401
+        """Merge `other` into the entries that `index` picks, in place; no entry twice."""
+        merged = merge(self[index], other)
+        for field, values in zip(self.fields(), merged.fields(), strict=True):
+            field[index] = values
+
+
+def moments_of(truth: NDArray[np.floating], prediction: NDArray[np.floating]) -> Moments:
+    """Moments over the first axis.
+
+    A sample whose truth is NaN was not measured and is left out; a prediction that is NaN makes
+    the moments NaN, so that a model which diverged is not scored on what it got right.
+
+    Args:
+        truth: `(samples, outputs)`, any floating type.
+        prediction: The same shape.
+
+    Returns:
+        Moments of shape `(outputs,)`.
+
+    Example:
+        >>> import numpy as np
+        >>> moments_of(np.array([[1.0], [3.0]]), np.array([[0.0], [1.0]])).spread_both
+        array([1.])
+    """
+    if truth.shape != prediction.shape:
+        raise ValueError(f"truth {truth.shape} and prediction {prediction.shape} differ in shape")
+    x = truth.astype(np.float64)
+    y = prediction.astype(np.float64)
+    missing = np.isnan(x)
+    if missing.any():
+        x = np.where(missing, 0.0, x)
+        y = np.where(missing, 0.0, y)
+        count = (~missing).sum(axis=0, dtype=np.float64)
+    else:
+        count = np.full(x.shape[1:], float(len(x)))
+    safe = np.maximum(count, 1.0)
+    mean_x, mean_y = x.sum(axis=0) / safe, y.sum(axis=0) / safe
+    dx, dy = x - mean_x, y - mean_y
+    if missing.any():
+        dx[missing] = 0.0
+        dy[missing] = 0.0
+    return Moments(
+        count=count,
+        mean_truth=mean_x,
+        mean_prediction=mean_y,
+        spread_truth=np.einsum("s...,s...->...", dx, dx),
+        spread_prediction=np.einsum("s...,s...->...", dy, dy),
+        spread_both=np.einsum("s...,s...->...", dx, dy),
+    )
+
+
+def merge(first: Moments, second: Moments) -> Moments:
+    """Moments of the samples of both, by the parallel formula for variances."""
+    count = first.count + second.count
+    share = second.count / np.maximum(count, 1.0)
+    step_x = second.mean_truth - first.mean_truth
+    step_y = second.mean_prediction - first.mean_prediction
+    weight = first.count * share
+    return Moments(
+        count=count,
+        mean_truth=first.mean_truth + step_x * share,
+        mean_prediction=first.mean_prediction + step_y * share,
+        spread_truth=first.spread_truth + second.spread_truth + step_x**2 * weight,
+        spread_prediction=first.spread_prediction + second.spread_prediction + step_y**2 * weight,
+        spread_both=first.spread_both + second.spread_both + step_x * step_y * weight,
+    )
+
+
+def merge_blocks(blocks: Moments) -> Moments:
+    """Merge moments of shape `(blocks, outputs)` over the blocks."""
+    total = Moments.zeros(blocks.count.shape[1:])
+    for number in range(len(blocks.count)):
+        total = merge(total, blocks[number])
+    return total
+
+
+def correlation(moments: Moments) -> NDArray[np.float64]:
+    """Pearson correlation per output; NaN where truth or prediction is constant or missing.
+
+    Args:
+        moments: Of any shape `(..., outputs)`.
+
+    Returns:
+        float64 of the same shape, within [-1, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.array([[1.0], [2.0], [4.0]])
+        >>> correlation(moments_of(x, 3 * x + 1)).round(6)
+        array([1.])
+    """
+    samples = np.maximum(moments.count, 1.0)
+    floor_x = samples * (CONSTANT_RELATIVE_STD * moments.mean_truth) ** 2
+    floor_y = samples * (CONSTANT_RELATIVE_STD * moments.mean_prediction) ** 2
+    exists = (moments.spread_truth > floor_x) & (moments.spread_prediction > floor_y)
+    result = np.full(moments.count.shape, np.nan)
+    scale = np.sqrt(moments.spread_truth[exists]) * np.sqrt(moments.spread_prediction[exists])
+    result[exists] = np.clip(moments.spread_both[exists] / scale, -1.0, 1.0)
+    return result
+
+
+def _from_fields(fields: Sequence[NDArray[np.float64]]) -> Moments:
+    count, mean_x, mean_y, spread_x, spread_y, both = fields
+    return Moments(
+        count=count,
+        mean_truth=mean_x,
+        mean_prediction=mean_y,
+        spread_truth=spread_x,
+        spread_prediction=spread_y,
+        spread_both=both,
+    )

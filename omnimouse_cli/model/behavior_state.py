@@ -1,0 +1,42 @@
+"""What the animal does on a linear way to every read-out."""
+
+import torch
+from torch import Tensor, nn
+
+from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES
+from omnimouse_cli.model.initialize import linear, parameter
+from omnimouse_cli.model.reading import read_filtered
+
+# B batch, T behavior samples, C channels that are seen, A asked samples, G target neurons,
+# N neurons of the session, E width of neuron vectors, R rank of the state
+
+
+class BehaviorState(nn.Module):
+    """Mixtures of the behavior channels, filtered in time; a neuron's vector decides what it reads.
+
+    Running and pupil change whole populations, and a line per neuron says most of it.
+
+    Args:
+        d_embedding: Width of neuron vectors.
+        rank: Mixtures.
+        num_channels: Behavior channels of the data set.
+    """
+
+    def __init__(self, d_embedding: int, rank: int, num_channels: int) -> None:
+        super().__init__()
+        self.channels = parameter(num_channels, rank)
+        self.read = linear(d_embedding, rank, bias=False)
+        # Vectors start at a norm of 1: this brings what is read to a variance of 1.
+        self.scale = d_embedding**0.5
+        self.filter = nn.Parameter(torch.zeros(rank, NUM_RESPONSE_SAMPLES, NUM_BEHAVIOR_SAMPLES))
+
+    def forward(self, behavior_BCT: Tensor, present: Tensor) -> Tensor:
+        """Mix the channels that the session has: `(batch, 40, rank)`."""
+        return behavior_BCT[:, present].transpose(1, 2) @ self.channels[present]
+
+    def responses(
+        self, state_BTR: Tensor, vectors_NE: Tensor, neurons_BG: Tensor, asked: tuple[int, int]
+    ) -> Tensor:
+        """Give what behavior adds to the drive of asked neurons: `(batch, asked, targets)`."""
+        read_NR = self.read(vectors_NE) * self.scale
+        return read_filtered(self.filter[:, slice(*asked)], state_BTR, read_NR, neurons_BG)

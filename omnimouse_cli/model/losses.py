@@ -1,0 +1,88 @@
+"""How far predictions are from what was recorded. Source: omnimouse reference, section 2.1."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from omnimouse_cli.batch.batch import Batch
+from omnimouse_cli.batch.selection import Selection, scored_mask, scored_samples
+from omnimouse_cli.batch.strategy import Strategy
+from omnimouse_cli.config.model import ResponseLoss
+from omnimouse_cli.model.omnimouse import Prediction
+from omnimouse_cli.model.readout import of_neurons
+
+# B batch, A asked samples, G target neurons, C channels, S behavior samples
+
+POISSON_EPSILON = 1e-5
+POISSON_CLAMP = 100.0
+BEHAVIOR_CLAMP = 10.0
+
+
+class Losses(NamedTuple):
+    """Mean losses of a batch, unweighted; None where nothing was asked for.
+
+    Args:
+        neural: Over scored samples of target neurons.
+        behavior: Over samples of the session's channels.
+    """
+
+    neural: Tensor | None
+    behavior: Tensor | None
+
+
+def compute_losses(
+    prediction: Prediction,
+    batch: Batch,
+    strategy: Strategy,
+    selection: Selection,
+    response_loss: ResponseLoss,
+) -> Losses:
+    """Compare a prediction with the batch that it is of.
+
+    Args:
+        prediction: Of the model.
+        batch: What was recorded.
+        strategy: What was seen and asked; samples that were partly seen do not count.
+        selection: Of which neurons.
+        response_loss: `poisson` or `gaussian`.
+    """
+    neural = behavior = None
+    if prediction.responses is not None:
+        neural = _neural_loss(prediction.responses, batch, strategy, selection, response_loss)
+    if prediction.behavior is not None:
+        assert batch.behavior is not None
+        present = torch.as_tensor(batch.behavior_present, device=batch.behavior.device)
+        error_BCS = prediction.behavior[:, present] - batch.behavior[:, present]
+        behavior = error_BCS.square().clamp(max=BEHAVIOR_CLAMP).mean()
+    return Losses(neural, behavior)
+
+
+def _neural_loss(
+    predicted_BAG: Tensor,
+    batch: Batch,
+    strategy: Strategy,
+    selection: Selection,
+    response_loss: ResponseLoss,
+) -> Tensor | None:
+    assert strategy.targets is not None
+    selection = selection.to(predicted_BAG.device)
+    asked_BAN = batch.responses[:, slice(*strategy.targets)]
+    loss_BAG = elementwise(predicted_BAG, of_neurons(asked_BAN, selection.targets), response_loss)
+    of_visible, of_hidden = scored_samples(strategy)
+    shared, hidden = selection.num_shared, selection.num_targets - selection.num_shared
+    num_scored = sum(of_visible) * shared + sum(of_hidden) * hidden
+    if num_scored == loss_BAG[0].numel():
+        return loss_BAG.mean()
+    if num_scored == 0:
+        return None
+    scored_AG = scored_mask(strategy, selection)
+    return loss_BAG.where(scored_AG, 0.0).sum() / (num_scored * loss_BAG.shape[0])
+
+
+def elementwise(predicted: Tensor, recorded: Tensor, response_loss: ResponseLoss) -> Tensor:
+    """Give each sample's loss: squared error, or Poisson's up to what no prediction changes."""
+    if response_loss == "gaussian":
+        return (predicted - recorded).square()
+    loss = predicted - recorded * torch.log(predicted + POISSON_EPSILON)
+    return loss.clamp(-POISSON_CLAMP, POISSON_CLAMP)

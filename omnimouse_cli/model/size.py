@@ -1,0 +1,116 @@
+"""How many parameters a configuration has, without building it."""
+
+from collections.abc import Iterable
+
+from omnimouse_cli.batch.strategy import QUERY_SAMPLES, TOKEN_SAMPLES
+from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES
+from omnimouse_cli.config.model import ModelConfig
+from omnimouse_cli.model.blocks import hidden_width
+from omnimouse_cli.model.video import block_shapes
+from omnimouse_cli.model.video_blocks import VideoBlockShape
+
+NUM_MODALITIES = 3
+
+
+def parameter_counts(config: ModelConfig, *, num_channels: int) -> dict[str, int]:
+    """Count the core's parameters by component: what all animals share.
+
+    Animal and session vectors and neuron tables are not among them.
+
+    Args:
+        config: Of the model.
+        num_channels: Behavior channels of the data set (published: 5).
+
+    Example:
+        >>> from omnimouse_cli.config.sizes import SIZES
+        >>> sum(parameter_counts(SIZES["1M"], num_channels=5).values())
+        6409472
+    """
+    width, embedding = config.d_model, config.d_embedding
+    projection = embedding * width + width
+    counts = {
+        "fusion": config.layers * _self_block(width, _hidden(config)),
+        "encoder": _cross_block(width, _hidden(config)),
+        "decoder": _cross_block(width, _hidden(config, config.decoder.feed_forward_multiplier)),
+        "video": _video(config),
+        "video projection": (config.video.d_output + 1) * width,
+        "latents": (config.latents.per_group + config.latents.num_global) * width,
+        "identity projections": 3 * projection,
+        "behavior": _behavior(num_channels, width),
+        "response tokens and read-out": (TOKEN_SAMPLES + 1 + QUERY_SAMPLES) * width,
+        "missing modalities": NUM_MODALITIES * width,
+    }
+    if config.experiment_time:
+        counts["experiment time (unused)"] = projection
+    if config.decoder.own_history:
+        counts["own history"] = 2 * NUM_RESPONSE_SAMPLES * (width + NUM_RESPONSE_SAMPLES)
+    if config.decoder.population_rank:
+        counts["population state"] = config.decoder.population_rank * _per_sum(config, num_channels)
+    if config.decoder.stimulus_rank:
+        of_feature = width + embedding + NUM_RESPONSE_SAMPLES * config.video.grid[0]
+        where = embedding * config.video.tokens_per_time
+        counts["stimulus state"] = config.decoder.stimulus_rank * of_feature + where
+    if config.decoder.behavior_rank and num_channels:
+        of_mixture = num_channels + embedding + NUM_RESPONSE_SAMPLES * NUM_BEHAVIOR_SAMPLES
+        counts["behavior state"] = config.decoder.behavior_rank * of_mixture
+    return counts
+
+
+def core_parameters(config: ModelConfig, *, num_channels: int) -> int:
+    """Count what all animals share."""
+    return sum(parameter_counts(config, num_channels=num_channels).values())
+
+
+def table_parameters(config: ModelConfig, neurons: Iterable[int]) -> int:
+    """Count the tables of sessions with so many neurons each."""
+    return sum(count * (config.d_embedding + 1) + config.d_embedding for count in neurons)
+
+
+def animal_parameters(config: ModelConfig, num_animals: int) -> int:
+    """Count the vectors of animals."""
+    return num_animals * config.d_embedding
+
+
+def _hidden(config: ModelConfig, multiplier: float | None = None) -> int:
+    return hidden_width(
+        config.d_model,
+        config.feed_forward_multiplier if multiplier is None else multiplier,
+        config.feed_forward_multiple,
+    )
+
+
+def _per_sum(config: ModelConfig, num_channels: int) -> int:
+    """Count what belongs to one sum over the population."""
+    filters = NUM_RESPONSE_SAMPLES**2
+    if num_channels:
+        filters += NUM_BEHAVIOR_SAMPLES * NUM_RESPONSE_SAMPLES + num_channels
+    return 2 * config.d_embedding + filters
+
+
+def _self_block(width: int, hidden: int) -> int:
+    return 2 * width + 4 * width**2 + 3 * width * hidden
+
+
+def _cross_block(width: int, hidden: int) -> int:
+    return _self_block(width, hidden) + width
+
+
+def _behavior(num_channels: int, width: int) -> int:
+    if num_channels == 0:
+        return 0
+    return num_channels * width * (1 + NUM_BEHAVIOR_SAMPLES) + (NUM_BEHAVIOR_SAMPLES + 1) * width
+
+
+def _video(config: ModelConfig) -> int:
+    video = config.video
+    time, rows, columns = video.grid
+    kernel = video.kernel[0] * video.kernel[1] * video.kernel[2]
+    patches = (kernel + 1 + rows * columns + time) * video.d_embed
+    return patches + sum(_video_block(shape) for shape in block_shapes(config))
+
+
+def _video_block(shape: VideoBlockShape) -> int:
+    wide_in, wide = shape.width_in, shape.width
+    attention = (wide_in + 1) * 3 * wide + (wide + 1) * wide
+    pooling = (wide_in + 1) * wide if shape.pools else 0
+    return wide_in + wide + attention + 3 * wide * shape.hidden + pooling

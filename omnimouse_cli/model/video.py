@@ -1,0 +1,176 @@
+"""The video encoder, Hiera: patches in space and time, attention in windows, pooling, features."""
+
+import torch
+from torch import Tensor, nn
+
+from omnimouse_cli.config.data import NUM_FRAMES
+from omnimouse_cli.config.model import ModelConfig, VideoConfig
+from omnimouse_cli.model import initialize
+from omnimouse_cli.model.blocks import hidden_width
+from omnimouse_cli.model.initialize import linear
+from omnimouse_cli.model.video_blocks import VideoBlock, VideoBlockShape
+
+# B batch, T time steps, Y rows, X columns, N tokens, C channels, M width of the model
+
+
+def block_shapes(config: ModelConfig) -> tuple[VideoBlockShape, ...]:
+    """Give every block's shape; drop path grows linearly over the blocks."""
+    video = config.video
+    total = sum(video.stages)
+    window = video.mask_unit[0] * video.mask_unit[1]
+    shapes: list[VideoBlockShape] = []
+    for stage, blocks in enumerate(video.stages):
+        for block in range(blocks):
+            width = video.d_embed << stage
+            pools = stage > 0 and block == 0
+            shapes.append(
+                VideoBlockShape(
+                    width_in=width // 2 if pools else width,
+                    width=width,
+                    num_heads=video.num_heads << stage,
+                    hidden=hidden_width(
+                        width, config.feed_forward_multiplier, config.feed_forward_multiple
+                    ),
+                    window=window >> (2 * stage),
+                    drop_path=video.drop_path * len(shapes) / max(1, total - 1),
+                    layout=video.layout,
+                )
+            )
+    return tuple(shapes)
+
+
+class VideoEncoder(nn.Module):
+    """60 frames to tokens `(time step, row, column)` of the model's width.
+
+    Args:
+        config: Of the model.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config.video
+        time, rows, columns = config.video.grid
+        self.patch = nn.Conv3d(
+            1,
+            config.video.d_embed,
+            config.video.kernel,
+            stride=config.video.stride,
+            padding=config.video.padding,
+        )
+        self.position_in_space = nn.Parameter(torch.zeros(1, rows * columns, config.video.d_embed))
+        self.position_in_time = nn.Parameter(torch.zeros(1, time, config.video.d_embed))
+        self.blocks = nn.ModuleList(VideoBlock(shape) for shape in block_shapes(config))
+        scaled = config.video.start == "scaled"
+        for module in self.modules():
+            initialize.video_(module, scaled=scaled)
+        for position in (self.position_in_space, self.position_in_time):
+            nn.init.trunc_normal_(position, std=initialize.POSITION_STD if scaled else 0.02)
+        self.project = linear(config.video.d_output, config.d_model, bias=True)
+
+    def forward(
+        self, video_BTYX: Tensor, frames: tuple[int, int], features: tuple[int, int]
+    ) -> Tensor:
+        """Encode the visible part of a clip.
+
+        Args:
+            video_BTYX: float32 `(batch, 60, height, width)`, normalised grey.
+            frames: First and last frame that is seen; the `aligned` layout never looks at others.
+            features: Time steps that are returned.
+
+        Returns:
+            `(batch, tokens, model width)`, in the order (time step, row, column).
+        """
+        if self.config.layout == "reference":
+            x_BTYXC = self._patches(video_BTYX)
+            steps = x_BTYXC.shape[1]
+            x_BNC = _order_reference(x_BTYXC, self.config.pooling)
+            x_BNC = self._run(x_BNC)
+            per_step = x_BNC.shape[1] // steps
+            x_BNC = x_BNC[:, features[0] * per_step : features[1] * per_step]
+        else:
+            x_BTYXC = self._patches(_hide(video_BTYX, frames))[:, features[0] : features[1]]
+            x_BNC = self._run(order_aligned(x_BTYXC, self.config))
+            x_BNC = restore_aligned(x_BNC, self.config)
+        out: Tensor = self.project(x_BNC)
+        return out
+
+    def _patches(self, video_BTYX: Tensor) -> Tensor:
+        x_BCTYX: Tensor = self.patch(video_BTYX[:, None])
+        time, rows, columns = x_BCTYX.shape[2:]
+        space = self.position_in_space.view(1, 1, rows, columns, -1)
+        return x_BCTYX.movedim(1, -1) + space + self.position_in_time.view(1, time, 1, 1, -1)
+
+    def _run(self, x_BNC: Tensor) -> Tensor:
+        for block in self.blocks:
+            x_BNC = block(x_BNC)
+        return x_BNC
+
+
+def _hide(video_BTYX: Tensor, frames: tuple[int, int]) -> Tensor:
+    """Replace hidden frames by mean grey."""
+    if frames == (0, NUM_FRAMES):
+        return video_BTYX
+    number_T = torch.arange(video_BTYX.shape[1], device=video_BTYX.device)
+    seen_T = (number_T >= frames[0]) & (number_T < frames[1])
+    return torch.where(seen_T[None, :, None, None], video_BTYX, 0.0)
+
+
+def order_aligned(x_BTYXC: Tensor, video: VideoConfig) -> Tensor:
+    """Order tokens window by window, and in a window pooling block's phase by phase.
+
+    Returns:
+        `(batch, tokens, width)`, in the order (time, window row, window column, phases of the
+        first pooling, of the second, ..., row, column).
+    """
+    batch, steps, rows, columns, width = x_BTYXC.shape
+    unit_rows, unit_columns = video.mask_unit
+    split = [2] * (len(video.stages) - 1)
+    x = x_BTYXC.reshape(
+        batch * steps,
+        rows // unit_rows,
+        unit_rows // video.pooling,
+        *split,
+        columns // unit_columns,
+        unit_columns // video.pooling,
+        *split,
+        width,
+    )
+    return x.permute(_aligned_axes(len(split))).reshape(batch, -1, width)
+
+
+def restore_aligned(x_BNC: Tensor, video: VideoConfig) -> Tensor:
+    """Bring pooled tokens from window order to raster order `(time step, row, column)`."""
+    batch, _, width = x_BNC.shape
+    _, rows, columns = video.grid
+    unit_rows, unit_columns = (size // video.pooling for size in video.mask_unit)
+    x = x_BNC.view(
+        -1,
+        rows // video.mask_unit[0],
+        columns // video.mask_unit[1],
+        unit_rows,
+        unit_columns,
+        width,
+    )
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(batch, -1, width)
+
+
+def _aligned_axes(poolings: int) -> list[int]:
+    """Axes (clip, window row, row, row phases, window column, column, column phases, width).
+
+    A row is split as (place, phase of the last pooling, ..., phase of the first): neighbours are
+    pooled first, so the first pooling's phase varies fastest, and is the slowest in the order.
+    """
+    row, column = 2, 4 + poolings
+    phases = [
+        axis
+        for pooling in range(poolings)
+        for axis in (row + poolings - pooling, column + poolings - pooling)
+    ]
+    return [0, 1, 3 + poolings, *phases, row, column, 5 + 2 * poolings]
+
+
+def _order_reference(x_BTYXC: Tensor, pooling: int) -> Tensor:
+    """Order tokens as published: (row phase, column phase, time, row, column)."""
+    batch, steps, rows, columns, width = x_BTYXC.shape
+    x = x_BTYXC.reshape(batch, steps, rows // pooling, pooling, columns // pooling, pooling, width)
+    return x.permute(0, 3, 5, 1, 2, 4, 6).reshape(batch, -1, width)

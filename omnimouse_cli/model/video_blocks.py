@@ -1,0 +1,128 @@
+"""Blocks of the video encoder: attention within windows of patches, pooled between stages."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from omnimouse_cli.model.blocks import FeedForward, norm, unit_norm
+
+# B batch, N tokens, W windows of a batch item, S tokens of a window, P pooled together,
+# H heads, D width of a head, C width of the tokens
+
+POOLED = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoBlockShape:
+    """What a block is.
+
+    Args:
+        width_in: Of the tokens that come.
+        width: Of the tokens that leave; another width pools them 2 x 2.
+        num_heads: Of attention.
+        hidden: Of the feed-forward.
+        window: Tokens that see each other, after pooling.
+        drop_path: Share of windows' clips whose update is dropped in training.
+        layout: Where attention writes its results.
+    """
+
+    width_in: int
+    width: int
+    num_heads: int
+    hidden: int
+    window: int
+    drop_path: float
+    layout: Literal["aligned", "reference"]
+
+    @property
+    def pools(self) -> bool:
+        """Whether the block merges 2 x 2 neighbours."""
+        return self.width != self.width_in
+
+
+class WindowAttention(nn.Module):
+    """Attention within windows of neighbouring tokens.
+
+    `aligned`: tokens come in the order (window, phase of the 2 x 2 block, place); queries of a
+    block's four phases are pooled, and the result stands where its queries stood.
+    `reference`: windows are cut from an order that the published code pools four consecutive
+    tokens in, and writes back place by place instead of window by window; see the reference,
+    section 2.4. Imported weights are used to it.
+    """
+
+    def __init__(self, shape: VideoBlockShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.query_key_value = nn.Linear(shape.width_in, 3 * shape.width)
+        self.out = nn.Linear(shape.width, shape.width)
+
+    def forward(self, x_BNC: Tensor) -> Tensor:
+        """Let the tokens of each window read each other."""
+        shape, batch = self.shape, x_BNC.shape[0]
+        pooled = POOLED if shape.pools else 1
+        seen = pooled * shape.window
+        qkv = self.query_key_value(x_BNC).view(
+            batch, -1, seen, 3, shape.num_heads, shape.width // shape.num_heads
+        )
+        q_BWSHD, k_BWSHD, v_BWSHD = qkv.unbind(3)
+        if shape.pools:
+            q_BWSHD = _pool_queries(q_BWSHD, shape.layout)
+        dtype = v_BWSHD.dtype
+        read_BWHSD = functional.scaled_dot_product_attention(
+            unit_norm(q_BWSHD).to(dtype).transpose(2, 3).flatten(0, 1),
+            unit_norm(k_BWSHD).to(dtype).transpose(2, 3).flatten(0, 1),
+            v_BWSHD.transpose(2, 3).flatten(0, 1),
+        )
+        read_BWSC = read_BWHSD.transpose(1, 2).reshape(batch, -1, shape.window, shape.width)
+        if shape.layout == "reference":
+            read_BWSC = read_BWSC.transpose(1, 2)
+        out: Tensor = self.out(read_BWSC.reshape(batch, -1, shape.width))
+        return out
+
+
+def _pool_queries(q_BWSHD: Tensor, layout: str) -> Tensor:
+    batch, windows, seen, heads, width = q_BWSHD.shape
+    if layout == "reference":
+        return q_BWSHD.reshape(batch, windows, seen // POOLED, POOLED, heads, width).amax(3)
+    return q_BWSHD.reshape(batch, windows, POOLED, seen // POOLED, heads, width).amax(2)
+
+
+class VideoBlock(nn.Module):
+    """Window attention and feed-forward; a block whose width grows pools 2 x 2 neighbours."""
+
+    def __init__(self, shape: VideoBlockShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.attention_norm = norm(shape.width_in)
+        self.attention = WindowAttention(shape)
+        self.feed_forward_norm = norm(shape.width)
+        self.feed_forward = FeedForward(shape.width, shape.hidden)
+        self.project = nn.Linear(shape.width_in, shape.width) if shape.pools else None
+
+    def forward(self, x_BNC: Tensor) -> Tensor:
+        """Transform the tokens; a pooling block returns a quarter as many."""
+        normed_BNC = self.attention_norm(x_BNC)
+        residual_BNC = x_BNC
+        if self.project is not None:
+            # The residual stream stays in float32 also where products are in bfloat16.
+            residual_BNC = self._pool(self.project(normed_BNC)).to(x_BNC.dtype)
+        x_BNC = residual_BNC + self._drop(self.attention(normed_BNC))
+        out: Tensor = x_BNC + self._drop(self.feed_forward(self.feed_forward_norm(x_BNC)))
+        return out
+
+    def _pool(self, x_BNC: Tensor) -> Tensor:
+        batch, tokens, width = x_BNC.shape
+        if self.shape.layout == "reference":
+            return x_BNC.view(batch, POOLED, tokens // POOLED, width).amax(1)
+        pooled_BWSC = x_BNC.view(batch, -1, POOLED, self.shape.window, width).amax(2)
+        return pooled_BWSC.flatten(1, 2)
+
+    def _drop(self, update_BNC: Tensor) -> Tensor:
+        rate = self.shape.drop_path
+        if not self.training or rate == 0:
+            return update_BNC
+        kept = torch.rand(update_BNC.shape[0], 1, 1, device=update_BNC.device) >= rate
+        return update_BNC * (kept / (1 - rate))

@@ -1,0 +1,245 @@
+"""What a window costs, without building a model: floating-point operations and memory."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from omnimouse_cli.batch.selection import num_targets, num_visible
+from omnimouse_cli.batch.strategy import QUERY_SAMPLES, TOKEN_SAMPLES, Strategy
+from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES
+from omnimouse_cli.config.model import ModelConfig
+from omnimouse_cli.kernels.attention import computed_pairs
+from omnimouse_cli.model.blocks import hidden_width
+from omnimouse_cli.model.layout import Layout, Request, intervals, length, make_layout
+from omnimouse_cli.model.omnimouse import fusion_pattern
+from omnimouse_cli.model.own_history import has_history
+from omnimouse_cli.model.video import block_shapes
+from omnimouse_cli.model.video_blocks import POOLED
+
+
+class _Flops(NamedTuple):
+    """Operations of the forward pass, by how the backward pass multiplies them.
+
+    A product's backward pass is two products; one of recorded data is one, as data need no
+    gradient; attention's backward pass makes its two products' four and repeats the first.
+    """
+
+    products: int = 0
+    of_data: int = 0
+    attention: int = 0
+
+    def and_also(self, other: "_Flops") -> "_Flops":
+        return _Flops(*(mine + its for mine, its in zip(self, other, strict=True)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What one strategy costs.
+
+    Args:
+        sequence_lengths: Tokens of context, latents, video, fusion and queries.
+        forward_flops: Floating-point operations of one window's forward pass; a multiplication
+            with its addition is two.
+        training_flops: With the backward pass.
+        activations: Numbers that a window's forward pass keeps for its backward pass.
+    """
+
+    sequence_lengths: dict[str, int]
+    forward_flops: int
+    training_flops: int
+    activations: int
+
+
+def request_of(
+    config: ModelConfig,
+    strategy: Strategy,
+    *,
+    num_neurons: int,
+    num_channels: int,
+    stimulus: bool,
+) -> Request:
+    """Say what training asks of a session under a strategy.
+
+    Args:
+        config: Of the model; populations are cut to its `max_population`.
+        strategy: What is seen and asked.
+        num_neurons: Neurons of the session.
+        num_channels: Behavior channels of the session.
+        stimulus: Whether it has a screen.
+    """
+    population = min(num_neurons, config.max_population)
+    return Request(
+        strategy=strategy,
+        num_neurons=population,
+        num_visible=num_visible(strategy, population),
+        num_targets=num_targets(strategy, population, config.max_targets),
+        num_channels=num_channels,
+        stimulus=stimulus,
+    )
+
+
+def work_of(config: ModelConfig, request: Request, *, table_rows: int, batch_size: int) -> Work:
+    """Estimate what a window costs.
+
+    Args:
+        config: Of the model.
+        request: What is seen and asked.
+        table_rows: Neurons of the session: their vectors are projected once for a batch.
+        batch_size: Windows that share that projection.
+    """
+    layout = make_layout(config, request)
+    shared = 2 * (table_rows + 2) * config.d_embedding * config.d_model // batch_size
+    flops = _Flops(products=shared)
+    video, video_activations = _video(config, layout)
+    for part in (
+        _inputs(config, request, layout),
+        _transformer(config, layout),
+        _outputs(config, request, batch_size),
+        _population(config, request, layout, table_rows // batch_size),
+        _stimulus(config, request, layout, table_rows // batch_size),
+        _behavior(config, request, table_rows // batch_size),
+        video,
+    ):
+        flops = flops.and_also(part)
+    backward = 2 * flops.products + flops.of_data + 5 * flops.attention // 2
+    return Work(
+        sequence_lengths=layout.sequence_lengths,
+        forward_flops=sum(flops),
+        training_flops=sum(flops) + backward,
+        activations=_activations(config, request, layout) + video_activations,
+    )
+
+
+def num_asked_samples(request: Request) -> int:
+    """Samples that each target neuron is asked for."""
+    return request.num_query_times * QUERY_SAMPLES
+
+
+def _hidden(config: ModelConfig, multiplier: float) -> int:
+    return hidden_width(config.d_model, multiplier, config.feed_forward_multiple)
+
+
+def _inputs(config: ModelConfig, request: Request, layout: Layout) -> _Flops:
+    behavior = request.channels_seen * NUM_BEHAVIOR_SAMPLES
+    responses = (length(layout.context) - request.channels_seen) * TOKEN_SAMPLES
+    return _Flops(of_data=2 * (behavior + responses) * config.d_model)
+
+
+def _reader(width: int, hidden: int, queries: int, keys: int, pairs: int) -> _Flops:
+    products = queries * (2 * width**2 + 3 * width * hidden) + keys * 2 * width**2
+    return _Flops(products=2 * products, attention=4 * pairs * width)
+
+
+def _transformer(config: ModelConfig, layout: Layout) -> _Flops:
+    width, hidden = config.d_model, _hidden(config, config.feed_forward_multiplier)
+    latents, fusion = intervals(layout.latents), intervals(layout.fusion)
+    queries, context = intervals(layout.queries), intervals(layout.context)
+    tokens = length(layout.fusion)
+    flops = _Flops()
+    if layout.context:
+        pairs = computed_pairs(latents, context)
+        flops = _reader(width, hidden, length(layout.latents), length(layout.context), pairs)
+    kinds = fusion_pattern(config)
+    pairs = kinds.count("L") * computed_pairs(fusion, fusion) + kinds.count("G") * tokens**2
+    products = 2 * len(kinds) * tokens * (4 * width**2 + 3 * width * hidden)
+    flops = flops.and_also(_Flops(products=products, attention=4 * pairs * width))
+    if layout.queries:
+        hidden = _hidden(config, config.decoder.feed_forward_multiplier)
+        pairs = computed_pairs(queries, fusion)
+        flops = flops.and_also(_reader(width, hidden, length(layout.queries), tokens, pairs))
+    return flops
+
+
+def _outputs(config: ModelConfig, request: Request, batch_size: int) -> _Flops:
+    width, targets = config.d_model, request.targets_asked
+    asked = num_asked_samples(request)
+    products = 2 * targets * asked * width
+    products += 2 * request.channels_asked * NUM_BEHAVIOR_SAMPLES * width
+    num_shared = max(0, request.num_visible + targets - request.num_neurons)
+    history = 0
+    if config.decoder.own_history and targets and has_history(request.strategy, num_shared):
+        of_samples = 2 * targets * NUM_RESPONSE_SAMPLES * (width + asked)
+        # Which samples are seen is the same in every window.
+        history = of_samples + of_samples // batch_size
+    return _Flops(products=products, of_data=history)
+
+
+def _population(config: ModelConfig, request: Request, layout: Layout, rows: int) -> _Flops:
+    rank = config.decoder.population_rank
+    if not rank or not layout.pieces:
+        return _Flops()
+    sums = sum(
+        (piece.last - piece.first)
+        * (request.num_neurons if piece.everyone else request.num_visible)
+        for piece in layout.pieces
+    )
+    products = rows * config.d_embedding
+    if request.targets_asked:
+        asked = num_asked_samples(request)
+        products += rows * config.d_embedding
+        products += asked * (NUM_RESPONSE_SAMPLES + request.targets_asked)
+    if request.channels_asked:
+        products += NUM_BEHAVIOR_SAMPLES * (NUM_RESPONSE_SAMPLES + request.channels_asked)
+    return _Flops(products=2 * products * rank, of_data=2 * sums * rank)
+
+
+def _stimulus(config: ModelConfig, request: Request, layout: Layout, rows: int) -> _Flops:
+    rank = config.decoder.stimulus_rank
+    if not rank or layout.features is None:
+        return _Flops()
+    products = length(layout.video) * config.d_model * rank
+    if request.targets_asked:
+        places, asked = config.video.tokens_per_time, num_asked_samples(request)
+        steps = layout.features[1] - layout.features[0]
+        products += rows * config.d_embedding * (places + rank)
+        products += asked * places * rank * (steps + request.targets_asked)
+    return _Flops(products=2 * products)
+
+
+def _behavior(config: ModelConfig, request: Request, rows: int) -> _Flops:
+    rank, asked = config.decoder.behavior_rank, num_asked_samples(request)
+    if not rank or not request.channels_seen:
+        return _Flops()
+    products = rows * config.d_embedding
+    products += asked * (NUM_BEHAVIOR_SAMPLES + request.targets_asked)
+    mixing = 2 * NUM_BEHAVIOR_SAMPLES * request.channels_seen * rank
+    return _Flops(products=2 * products * rank, of_data=mixing)
+
+
+def _video(config: ModelConfig, layout: Layout) -> tuple[_Flops, int]:
+    """Operations and kept numbers of the video encoder."""
+    if layout.features is None:
+        return _Flops(), 0
+    video = config.video
+    steps, rows, columns = video.grid
+    kernel = video.kernel[0] * video.kernel[1] * video.kernel[2]
+    of_data = 2 * steps * rows * columns * kernel * video.d_embed
+    if video.layout == "aligned":
+        steps = layout.features[1] - layout.features[0]
+    tokens, kept = steps * rows * columns, 2 * steps * rows * columns * video.d_embed
+    products = pair_widths = 0
+    for shape in block_shapes(config):
+        pooled = POOLED if shape.pools else 1
+        came, tokens = tokens, tokens // pooled
+        products += came * shape.width_in * 3 * shape.width
+        products += tokens * (shape.width**2 + 3 * shape.width * shape.hidden)
+        products += came * shape.width_in * shape.width if shape.pools else 0
+        pair_widths += tokens * shape.window * pooled * shape.width
+        kept += came * (2 * shape.width_in + 8 * shape.width)
+        kept += tokens * (6 * shape.width + 3 * shape.hidden)
+    seen = length(layout.video)
+    products += seen * video.d_output * config.d_model
+    flops = _Flops(products=2 * products, of_data=of_data, attention=4 * pair_widths)
+    return flops, kept + seen * video.d_output
+
+
+def _activations(config: ModelConfig, request: Request, layout: Layout) -> int:
+    """Count kept numbers; the weights of a token's width are those of eager PyTorch."""
+    width, hidden = config.d_model, _hidden(config, config.feed_forward_multiplier)
+    decoder_hidden = _hidden(config, config.decoder.feed_forward_multiplier)
+    context, latents = length(layout.context), length(layout.latents)
+    fusion, queries = length(layout.fusion), length(layout.queries)
+    kept = config.layers * fusion * (16 * width + 4 * hidden)
+    if context:
+        kept += context * (9 * width + TOKEN_SAMPLES) + latents * (11 * width + 4 * hidden)
+    kept += queries * (11 * width + 4 * decoder_hidden) + fusion * 8 * width
+    return kept + request.targets_asked * request.num_query_times * QUERY_SAMPLES * 3

@@ -1,0 +1,191 @@
+"""Fields of YAML and JSON files, read with an error that names the file, the key and the value."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from omnimouse_cli.errors import RecordingError
+
+# The pure Python loader needs minutes for the 18,000 trial files of a long session.
+_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meta:
+    """The fields of one file, or of one trial in a file.
+
+    Args:
+        where: What messages call it: a path, or a path and a trial.
+        values: The fields.
+    """
+
+    where: str
+    values: Mapping[str, Any]
+
+    def number(self, key: str) -> float:
+        """Give a field that must be there and be a finite number.
+
+        Raises:
+            RecordingError: It is missing or something else.
+        """
+        value = self.optional_number(key)
+        if value is None:
+            raise RecordingError(
+                f"{self.where} has no `{key}`", hint=f"add `{key}` from the recording's source"
+            )
+        return value
+
+    def optional_number(self, key: str) -> float | None:
+        """Give a number, or None where the field is absent or null."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        # YAML 1.1 takes 1.5e9 (no sign in the exponent) for a text.
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise RecordingError(f"{self.where}: `{key}` must be a finite number: {value!r}")
+        return number
+
+    def count(self, key: str) -> int:
+        """Give a field that must be there and be a whole number from 0 on."""
+        self.number(key)
+        value = self.optional_count(key)
+        assert value is not None
+        return value
+
+    def optional_count(self, key: str) -> int | None:
+        """Give a whole number from 0 on, or None where the field is absent or null."""
+        number = self.optional_number(key)
+        if number is None:
+            return None
+        if number < 0 or number != int(number):
+            raise RecordingError(
+                f"{self.where}: `{key}` must be a whole number from 0 on: {self.values[key]!r}"
+            )
+        return int(number)
+
+    def text(self, key: str) -> str:
+        """Give a field that must be there and be a text.
+
+        Raises:
+            RecordingError: It is missing or empty.
+        """
+        value = self.optional_text(key)
+        if value is None:
+            raise RecordingError(
+                f"{self.where} has no `{key}`", hint=f"add `{key}` from the recording's source"
+            )
+        return value
+
+    def optional_text(self, key: str) -> str | None:
+        """Give a text, or None where the field is absent, null or empty."""
+        value = self.values.get(key)
+        if value is None or str(value).strip() == "":
+            return None
+        return str(value).strip()
+
+    def flag(self, key: str) -> bool | None:
+        """Give a truth value, or None where the field is absent or null."""
+        value = self.values.get(key)
+        if value is None or isinstance(value, bool):
+            return value
+        raise RecordingError(f"{self.where}: `{key}` must be true or false: {value!r}")
+
+
+def read_yaml(path: Path) -> Meta:
+    """Read a YAML file of fields.
+
+    Raises:
+        RecordingError: It is missing, broken, or no mapping.
+    """
+    try:
+        values = yaml.load(path.read_bytes(), Loader=_YAML_LOADER)
+    except FileNotFoundError as error:
+        raise RecordingError(
+            f"{path} is missing", hint="every device folder of an experanto session has a meta.yml"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise RecordingError(
+            f"{path} is not valid YAML: {reason}", hint="mend the file or export it again"
+        ) from error
+    return _checked(path, values)
+
+
+def read_json(path: Path) -> Meta:
+    """Read a JSON file of fields.
+
+    Raises:
+        RecordingError: It is broken, or no object.
+    """
+    try:
+        values = json.loads(path.read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RecordingError(
+            f"{path} is not valid JSON: {error}", hint="mend the file or export it again"
+        ) from error
+    return _checked(path, values)
+
+
+def _checked(path: Path, values: object) -> Meta:
+    if not isinstance(values, dict):
+        kind = "empty" if values is None else f"a {type(values).__name__}"
+        raise RecordingError(f"{path} must hold named fields, but it is {kind}")
+    return Meta(where=str(path), values={str(key): value for key, value in values.items()})
+
+
+def read_array(path: Path) -> NDArray[Any]:
+    """Read a small array of numbers.
+
+    Raises:
+        RecordingError: It is no `.npy` file, cut short, or holds no numbers.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise RecordingError(
+            f"{path} cannot be read as an array: {error}", hint="copy or export the file again"
+        ) from error
+    if array.dtype.kind not in "biuf":
+        raise RecordingError(f"{path} must hold numbers: its dtype is {array.dtype}")
+    return array
+
+
+def read_times(path: Path) -> NDArray[np.float64]:
+    """Read absolute times in seconds that never run backwards.
+
+    Raises:
+        RecordingError: They do, or are not one column of finite float64 values.
+    """
+    stored = read_array(path)
+    if stored.ndim != 1 or stored.size == 0:
+        raise RecordingError(f"{path} must be one column of times: its shape is {stored.shape}")
+    times = stored.astype(np.float64)
+    if not np.isfinite(times).all():
+        index = int(np.flatnonzero(~np.isfinite(times))[0])
+        raise RecordingError(f"{path}: time {index} is not finite: {times[index]}")
+    if stored.dtype.kind == "f" and float(np.spacing(np.abs(stored).max())) > 1e-3:
+        raise RecordingError(
+            f"{path}: times must be float64, but they are {stored.dtype}, which resolves only "
+            f"{float(np.spacing(np.abs(stored).max())):g} s there",
+            hint="export the times again in float64",
+        )
+    backwards = np.flatnonzero(np.diff(times) < 0)
+    if backwards.size:
+        index = int(backwards[0])
+        raise RecordingError(
+            f"{path} runs backwards: time {index} is {times[index]:.6f}, "
+            f"time {index + 1} is {times[index + 1]:.6f}",
+            hint="times of one device must ascend; export the recording again",
+        )
+    return times

@@ -1,0 +1,204 @@
+"""The rows of a sequence device on disk: data.mem or data.npy, read block by block."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.experanto.meta import Meta
+
+_COMPARED_ROWS = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowFile:
+    """A matrix on disk, time x channel; nothing stays open or mapped between two reads.
+
+    Args:
+        path: The file.
+        dtype: As stored.
+        num_rows: Rows.
+        num_columns: Columns.
+        offset_bytes: Where the first value lies.
+        column_major: The file stores one column after the other.
+    """
+
+    path: Path
+    dtype: np.dtype[Any]
+    num_rows: int
+    num_columns: int
+    offset_bytes: int = 0
+    column_major: bool = False
+
+    def read(self, first: int, last: int) -> NDArray[np.float32]:
+        """Read rows `first` to `last` (excluded) as float32 `(last - first, num_columns)`."""
+        return self.read_stored(first, last).astype(np.float32, copy=False)
+
+    def read_stored(self, first: int, last: int) -> NDArray[Any]:
+        """Read rows in the dtype of the file."""
+        assert 0 <= first <= last <= self.num_rows
+        if first == last:
+            return np.empty((0, self.num_columns), self.dtype)
+        if self.column_major:
+            return self._read_columns(first, last)
+        row_bytes = self.num_columns * self.dtype.itemsize
+        rows = np.empty((last - first, self.num_columns), self.dtype)
+        # A read, not a memory map: mapped pages would count as resident memory of the process.
+        try:
+            with self.path.open("rb") as stream:
+                stream.seek(self.offset_bytes + first * row_bytes)
+                num_read = stream.readinto(rows.reshape(-1).view(np.uint8).data)
+        except OSError as error:
+            raise RecordingError(
+                f"{self.path} cannot be read any more: {error.strerror}",
+                hint="check the recording's disk",
+            ) from error
+        if num_read != rows.nbytes:
+            raise RecordingError(
+                f"{self.path} was cut short while it was read: rows {first} to {last} need "
+                f"{rows.nbytes} bytes, {num_read} were found"
+            )
+        return rows
+
+    def _read_columns(self, first: int, last: int) -> NDArray[Any]:
+        mapped = np.memmap(
+            self.path,
+            self.dtype,
+            mode="r",
+            offset=self.offset_bytes,
+            shape=(self.num_rows, self.num_columns),
+            order="F",
+        )
+        return np.array(mapped[first:last], order="C")
+
+
+def open_rows(folder: Path, meta: Meta) -> tuple[RowFile, list[str]]:
+    """Find the rows of a device, by the rules of both code lines of the library.
+
+    `is_mem_mapped` decides where the file has it; otherwise data.npy comes before data.mem.
+
+    Args:
+        folder: The device's folder.
+        meta: Its meta.yml.
+
+    Returns:
+        The rows, and notes for the user.
+
+    Raises:
+        RecordingError: There are none, they are cut short, or they disagree with meta.yml.
+    """
+    mapped, saved = folder / "data.mem", folder / "data.npy"
+    if not mapped.is_file() and not saved.is_file():
+        raise RecordingError(
+            f"{folder} has neither data.mem nor data.npy", hint="copy the device's data again"
+        )
+    is_mapped = meta.flag("is_mem_mapped")
+    if mapped.is_file() and saved.is_file():
+        return _open_one_of_two(mapped, saved, meta)
+    if mapped.is_file():
+        return _open_mapped(mapped, meta), []
+    rows = _open_saved(saved, meta)
+    if is_mapped:
+        return rows, [f"{folder.name}: data.npy is read, since data.mem is missing"]
+    return rows, []
+
+
+def _open_one_of_two(mapped: Path, saved: Path, meta: Meta) -> tuple[RowFile, list[str]]:
+    folder, is_mapped = mapped.parent, meta.flag("is_mem_mapped")
+    if is_mapped is None:
+        rows = _open_saved(saved, meta)
+        if not _agree(rows, _open_mapped(mapped, meta)):
+            raise RecordingError(
+                f"{folder} has data.mem and data.npy with different values, and meta.yml has no "
+                "`is_mem_mapped` to choose",
+                hint="set `is_mem_mapped` in meta.yml, or move the wrong file away",
+            )
+        return rows, []
+    chosen, other = (mapped, saved) if is_mapped else (saved, mapped)
+    openers = {mapped: _open_mapped, saved: _open_saved}
+    rows = openers[chosen](chosen, meta)
+    try:
+        same = _agree(rows, openers[other](other, meta))
+    except RecordingError:
+        same = False
+    if same:
+        return rows, []
+    return rows, [
+        f"{folder.name}: {chosen.name} is read, as is_mem_mapped says; {other.name} beside it "
+        "holds other values"
+    ]
+
+
+def _agree(one: RowFile, other: RowFile) -> bool:
+    """Compare rows spread over both files; whole sessions would take minutes."""
+    if (one.num_rows, one.num_columns) != (other.num_rows, other.num_columns):
+        return False
+    rows = np.unique(np.linspace(0, max(one.num_rows - 1, 0), _COMPARED_ROWS).astype(int))
+    return all(
+        np.array_equal(one.read(row, row + 1), other.read(row, row + 1), equal_nan=True)
+        for row in rows[: one.num_rows].tolist()
+    )
+
+
+def _open_mapped(path: Path, meta: Meta) -> RowFile:
+    dtype = _numeric_dtype(meta.text("dtype"), meta.where)
+    num_rows, num_columns = meta.count("n_timestamps"), meta.count("n_signals")
+    expected = num_rows * num_columns * dtype.itemsize
+    found = path.stat().st_size
+    shape = f"n_timestamps {num_rows} x n_signals {num_columns} x {dtype.itemsize} bytes of {dtype}"
+    if found < expected:
+        raise RecordingError(
+            f"{path} is truncated: {shape} need {expected} bytes, {found} were found",
+            hint="copy the file again, or correct meta.yml",
+        )
+    if found > expected:
+        raise RecordingError(
+            f"{path} disagrees with meta.yml: {shape} are {expected} bytes, {found} were found",
+            hint="check `n_timestamps`, `n_signals` and `dtype` in meta.yml",
+        )
+    return RowFile(path=path, dtype=dtype, num_rows=num_rows, num_columns=num_columns)
+
+
+def _open_saved(path: Path, meta: Meta) -> RowFile:
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise RecordingError(
+            f"{path} cannot be read as an array: {error}", hint="copy the file again"
+        ) from error
+    _require_numbers(mapped.dtype, str(path))
+    if mapped.ndim not in (1, 2):
+        raise RecordingError(f"{path} must be time x channel: its shape is {mapped.shape}")
+    num_rows, num_columns = mapped.shape if mapped.ndim == 2 else (mapped.shape[0], 1)
+    for key, found in (("n_signals", num_columns), ("n_timestamps", num_rows)):
+        expected = meta.optional_count(key)
+        if expected is not None and expected != found:
+            raise RecordingError(
+                f"{meta.where}: `{key}` is {expected}, but {path.name} has shape {mapped.shape}",
+                hint=f"correct `{key}`, or export the device again",
+            )
+    return RowFile(
+        path=path,
+        dtype=mapped.dtype,
+        num_rows=num_rows,
+        num_columns=num_columns,
+        offset_bytes=int(mapped.offset),
+        column_major=not mapped.flags.c_contiguous,
+    )
+
+
+def _numeric_dtype(name: str, where: str) -> np.dtype[Any]:
+    try:
+        dtype = np.dtype(name)
+    except TypeError as error:
+        raise RecordingError(f"{where}: `dtype` is not a NumPy dtype: {name}") from error
+    _require_numbers(dtype, where)
+    return dtype
+
+
+def _require_numbers(dtype: np.dtype[Any], where: str) -> None:
+    if dtype.kind not in "biuf":
+        raise RecordingError(f"{where}: `dtype` must be a real number type: {dtype}")

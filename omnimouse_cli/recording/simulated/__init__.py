@@ -1,0 +1,1 @@
+"""A mouse with a known answer: recordings with their expected responses beside them."""

@@ -1,0 +1,120 @@
+"""How well a simulated recording can be predicted at best, regime by regime."""
+
+import itertools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from omnimouse_cli.recording.simulated.decoder import reference_decode
+from omnimouse_cli.recording.simulated.truth import Truth, load_truth
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+WINDOW_ROWS = 60
+SCORED_ROWS = 30
+SEEN_ROWS = 25
+BATCH_WINDOWS = 32
+FAMILIES = {"gaze": (0, 1), "pupil": (2, 3), "running": (4,)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceilings:
+    """Single-trial correlations of the best possible prediction, mean over neurons or channels.
+
+    Args:
+        predict: From the stimulus and the behavior.
+        population: Given the shared state as well.
+        forecast: From all up to sample 25 of a window, the stimulus and the behavior.
+        decode: Of the reference decoder, per family of channels.
+        windows: Windows of two seconds that were scored, on their second half.
+    """
+
+    predict: float
+    population: float
+    forecast: float
+    decode: dict[str, float]
+    windows: int
+
+
+class _Correlation:
+    """Pearson correlation per column, gathered batch by batch."""
+
+    def __init__(self, columns: int) -> None:
+        self._sums = np.zeros((6, columns))
+
+    def add(self, left: NDArray[Any], right: NDArray[Any]) -> None:
+        """Add rows; both end in the axis of columns."""
+        columns = self._sums.shape[1]
+        x = left.reshape(-1, columns).astype(np.float64)
+        y = right.reshape(-1, columns).astype(np.float64)
+        self._sums += [
+            np.full(columns, len(x)),
+            *(v.sum(axis=0) for v in (x, y, x * x, y * y, x * y)),
+        ]
+
+    def value(self) -> F64:
+        """Give the correlations; zero for a column that is constant."""
+        n, x, y, xx, yy, xy = self._sums
+        spread = np.sqrt(np.maximum((n * xx - x * x) * (n * yy - y * y), 0.0))
+        return np.asarray(np.where(spread > 0, (n * xy - x * y) / np.maximum(spread, 1e-30), 0.0))
+
+
+def _tier_windows(recording_path: Path, responses_start: float, tier: str) -> I64:
+    """Give the first rows of windows inside the trials of `tier`, half a window apart."""
+    flips = np.load(recording_path / "screen" / "timestamps.npy")
+    trials = json.loads((recording_path / "screen" / "combined_meta.json").read_text())
+    ordered = list(trials.values())
+    starts: list[int] = []
+    for trial, after in itertools.pairwise(ordered):
+        if trial.get("tier") != tier:
+            continue
+        begin, end = (flips[each["first_frame_idx"]] - responses_start for each in (trial, after))
+        first, last = int(np.ceil(begin * 30)), int(np.floor(end * 30)) - WINDOW_ROWS
+        starts += range(first, last + 1, SCORED_ROWS)
+    return np.array(starts, dtype=np.int64)
+
+
+def _score(truth: Truth, responses: NDArray[np.float32], starts: I64) -> Ceilings:
+    neurons, channels = responses.shape[1], len(truth.channels)
+    scores = {name: _Correlation(neurons) for name in ("predict", "population", "forecast")}
+    decode = _Correlation(channels)
+    for first in range(0, len(starts), BATCH_WINDOWS):
+        start = starts[first : first + BATCH_WINDOWS]
+        span = start[:, None] + np.arange(WINDOW_ROWS)
+        seen, rows = span[:, SEEN_ROWS - 1], span[:, -SCORED_ROWS:]
+        window = responses[span]
+        scored = window[:, -SCORED_ROWS:]
+        scores["predict"].add(truth.expected_predict(rows), scored)
+        scores["population"].add(truth.expected_population(rows), scored)
+        forecast = truth.expected_forecast(seen, rows, responses[seen])
+        scores["forecast"].add(forecast, scored)
+        behavior = truth.behavior[span] * truth.behavior_scale + truth.behavior_center
+        decode.add(reference_decode(truth, start, window), behavior)
+    values = {name: float(score.value().mean()) for name, score in scores.items()}
+    channel = decode.value()
+    families = {name: float(channel[list(which)].mean()) for name, which in FAMILIES.items()}
+    return Ceilings(**values, decode=families, windows=len(starts))
+
+
+def measure_ceilings(recording_path: Path, tier: str = "test") -> Ceilings:
+    """Score the known expectations of a simulated recording on the windows of a tier.
+
+    Args:
+        recording_path: The session folder that `simulate` wrote.
+        tier: Whose trials.
+    """
+    truth = load_truth(recording_path)
+    description = yaml.safe_load((recording_path / "responses" / "meta.yml").read_text())
+    responses = np.memmap(
+        recording_path / "responses" / "data.mem",
+        mode="r",
+        dtype=np.float32,
+        shape=(description["n_timestamps"], description["n_signals"]),
+    )
+    starts = _tier_windows(recording_path, description["start_time"], tier)
+    return _score(truth, responses, starts)

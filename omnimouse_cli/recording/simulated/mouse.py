@@ -1,0 +1,125 @@
+"""Simulates a set of recordings into a folder: each appears whole, and a second run skips it."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from omnimouse_cli.errors import OmniMouseError, RecordingError
+from omnimouse_cli.files import full_disk_named, read_document, sync_folder
+from omnimouse_cli.recording.simulated.ceilings import Ceilings, measure_ceilings
+from omnimouse_cli.recording.simulated.session import write_session
+from omnimouse_cli.recording.simulated.settings import SimulationConfig
+from omnimouse_cli.recording.simulated.truth import TRUTH_FOLDER, has_truth
+from omnimouse_cli.reporter import Reporter
+
+# One level below the folder that readers search, so that no half-written session is ever found.
+STAGING_FOLDER = ".partial"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedSession:
+    """One session that lies in the folder now.
+
+    Args:
+        path: Its folder.
+        session: Session key.
+        animal: Its animal.
+        neurons: Neurons.
+        minutes: Length.
+        ceilings: How well its test tier can be predicted at best.
+    """
+
+    path: Path
+    session: str
+    animal: str
+    neurons: int
+    minutes: float
+    ceilings: Ceilings
+
+
+def _is_complete(path: Path, identity: dict[str, float | int]) -> bool:
+    """Tell whether `path` holds this very simulation.
+
+    Raises:
+        RecordingError: It holds something else.
+    """
+    if not path.exists():
+        return False
+    if not has_truth(path):
+        raise RecordingError(
+            f"{path} exists and is no simulated recording",
+            hint="choose another folder; --force replaces simulated recordings only",
+        )
+    try:
+        found = read_document(path / TRUTH_FOLDER / "truth.json", "truth").get("identity")
+    except OmniMouseError:
+        found = None
+    if found != identity:
+        raise RecordingError(
+            f"{path} holds another simulation: {found} instead of {identity}",
+            hint="choose another folder, or replace it with --force",
+        )
+    return True
+
+
+def _simulate_session(
+    folder: Path, config: SimulationConfig, number: int, *, force: bool, reporter: Reporter
+) -> SimulatedSession:
+    key = config.session_key(number)
+    path = folder / key
+    replace = force and has_truth(path)
+    if not replace and _is_complete(path, config.identity(number)):
+        reporter.say(f"{path} is complete: skipped")
+    else:
+        staging = folder / STAGING_FOLDER / key
+        shutil.rmtree(staging.parent, ignore_errors=True)
+        reporter.start(key, config.minutes * 60.0)
+        with full_disk_named(path):
+            staging.mkdir(parents=True)
+            write_session(staging, config, number, reporter)
+            if replace:
+                # Moved aside whole: a kill while it is being deleted leaves no half of it behind.
+                path.rename(staging.with_name(f"{key}.replaced"))
+            staging.rename(path)
+            sync_folder(folder)
+        reporter.finish(key)
+    return SimulatedSession(
+        path=path,
+        session=key,
+        animal=str(config.animal(number)),
+        neurons=config.neurons,
+        minutes=config.minutes,
+        ceilings=measure_ceilings(path),
+    )
+
+
+def simulate(
+    folder: Path, config: SimulationConfig, *, force: bool = False, reporter: Reporter
+) -> list[SimulatedSession]:
+    """Simulate recordings with a known answer, as experanto session folders.
+
+    Args:
+        folder: Where the session folders go; what is complete there is kept.
+        config: What to simulate.
+        force: Whether to simulate again what is there already.
+        reporter: Hears the progress.
+
+    Raises:
+        RecordingError: A session's folder holds something else.
+        OmniMouseError: The disk is full.
+
+    Examples:
+        >>> from omnimouse_cli.reporter import Silent
+        >>> config = SimulationConfig(sessions=1, neurons=16, minutes=1)
+        >>> simulate(Path("recordings"), config, reporter=Silent())  # doctest: +SKIP
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RecordingError(f"{folder} is a file, and the recordings need a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return [
+            _simulate_session(folder, config, number, force=force, reporter=reporter)
+            for number in range(config.sessions)
+        ]
+    finally:
+        shutil.rmtree(folder / STAGING_FOLDER, ignore_errors=True)

@@ -1,0 +1,87 @@
+"""What is simulated: the user's choices, and the constants of the simulated mouse."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from omnimouse_cli.errors import ConfigError
+
+RESPONSE_RATE_HZ = 30.0
+EYE_RATE_HZ = 20.0
+TREADMILL_RATE_HZ = 100.0
+FRAME_RATE_HZ = 30.0
+FRAME_HEIGHT = 36
+FRAME_WIDTH = 64
+GREY = 113
+GREY_STD = 59.0
+ORIGIN_SECONDS = 1.6e9
+FIRST_ANIMAL = 20001
+BEHAVIOR_CHANNELS = ("pupil_x", "pupil_y", "pupil_size", "pupil_size_derivative", "running")
+# r_t = DECAY r_(t-1) + (1 - DECAY) s_t: 150 ms, as a resampled 8 Hz scan looks at 30 Hz.
+DECAY = 0.8
+# Changes whenever the same seed gives other recordings than before.
+MODEL_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulationConfig:
+    """A set of simulated recordings.
+
+    Args:
+        sessions: Recordings; they are dealt to the animals in turn.
+        animals: Mice.
+        neurons: Neurons of each recording.
+        minutes: Length of each recording.
+        seed: Seed of everything that is random.
+    """
+
+    sessions: int = 2
+    animals: int = 1
+    neurons: int = 128
+    minutes: float = 6.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be simulated."""
+        for name in ("sessions", "animals", "neurons"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"`{name}` must be at least 1: {getattr(self, name)}")
+        if self.animals > self.sessions:
+            raise ConfigError(
+                f"`animals` must not exceed `sessions` ({self.sessions}): {self.animals}",
+                hint="each animal needs a session of its own: raise --sessions",
+            )
+        if not 1.0 <= self.minutes <= 600.0:
+            raise ConfigError(
+                f"`minutes` must lie between 1 and 600: {self.minutes:g}",
+                hint="every tier needs a clip of ten seconds",
+            )
+        if self.seed < 0:
+            raise ConfigError(f"`seed` must not be negative: {self.seed}")
+
+    def animal(self, number: int) -> int:
+        """Give the animal of session `number`."""
+        return FIRST_ANIMAL + number % self.animals
+
+    def session_key(self, number: int) -> str:
+        """Give the key `animal-session-scan` of session `number`."""
+        return f"{self.animal(number)}-{number // self.animals + 1}-1"
+
+    def identity(self, number: int) -> dict[str, float | int]:
+        """Give what decides the content of session `number`: two equal identities, equal files."""
+        facts = asdict(self)
+        del facts["sessions"]
+        return {"model_version": MODEL_VERSION, **facts, "number": number}
+
+
+def generator(seed: int, *stream: int | str) -> np.random.Generator:
+    """Give the random numbers of one purpose, independent of every other purpose.
+
+    Args:
+        seed: Seed of the simulation.
+        stream: What the numbers are for, e.g. `"neurons", 3`.
+    """
+    words = [
+        int.from_bytes(part.encode(), "big") if isinstance(part, str) else part for part in stream
+    ]
+    return np.random.default_rng([seed, *words])

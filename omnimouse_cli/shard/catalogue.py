@@ -1,0 +1,227 @@
+"""The catalogue of a data set: one entry per shard, all of it taken from the shards' headers."""
+
+import fcntl
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from omnimouse_cli.errors import OmniMouseError, ShardError
+from omnimouse_cli.files import PARTIAL_SUFFIX, read_document, write_document
+from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.shard.format import LaterVersionError
+from omnimouse_cli.shard.read import Shard, open_shard
+from omnimouse_cli.shard.usable import dropped_minutes, tier_minutes, valid_fraction
+
+CATALOGUE_NAME = "catalogue.json"
+SHARD_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueEntry:
+    """One session of a data set.
+
+    Args:
+        session: Session key.
+        animal: Animal key.
+        file: Name of the shard in the catalogue's folder.
+        bytes: Length of the shard.
+        neurons: Neurons.
+        samples: Stored rows of responses.
+        sample_rate_hz: Rows per second.
+        native_rate_hz: Scan rate before the export resampled it, where known.
+        response_kind: `rate`, `dff` or `unknown`.
+        dtype: `F16`, `BF16` or `F32`.
+        modalities: `responses`, `screen`, behavior devices.
+        tokens: Neurons times stored rows.
+        native_tokens: Neurons times scans, where the native rate is known.
+        hours: Length of the responses.
+        tiers: Minutes of trials of each tier, while responses were recorded.
+        valid_fraction: Share of that time in which every modality can be used.
+        dropped: Minutes that cannot be used, by reason.
+        fingerprint: Of the source files and the options.
+        notes: What was repaired or left out.
+    """
+
+    session: str
+    animal: str
+    file: str
+    bytes: int
+    neurons: int
+    samples: int
+    sample_rate_hz: float
+    native_rate_hz: float | None
+    response_kind: str
+    dtype: str
+    modalities: tuple[str, ...]
+    tokens: int
+    native_tokens: int | None
+    hours: float
+    tiers: Mapping[str, float]
+    valid_fraction: float
+    dropped: Mapping[str, float]
+    fingerprint: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """The sessions of a folder of shards, ascending by session key."""
+
+    folder: Path
+    entries: tuple[CatalogueEntry, ...]
+
+    def path_of(self, entry: CatalogueEntry) -> Path:
+        """Where the shard of an entry lies."""
+        return self.folder / entry.file
+
+
+def entry_of(shard: Shard) -> CatalogueEntry:
+    """Give the catalogue entry of a shard."""
+    description = shard.description
+    clock = description.responses.clock
+    neurons = description.responses.num_neurons
+    seconds = clock.num_samples / clock.rate_hz
+    native = description.native_rate_hz
+    return CatalogueEntry(
+        session=description.session,
+        animal=description.animal,
+        file=shard.path.name,
+        bytes=shard.header.file_bytes,
+        neurons=neurons,
+        samples=clock.num_samples,
+        sample_rate_hz=clock.rate_hz,
+        native_rate_hz=native,
+        response_kind=description.response_kind,
+        dtype=shard.response_dtype,
+        modalities=description.modalities,
+        tokens=neurons * clock.num_samples,
+        native_tokens=None if native is None else neurons * round(seconds * native),
+        hours=seconds / 3600,
+        tiers=tier_minutes(shard),
+        valid_fraction=valid_fraction(shard),
+        dropped=dropped_minutes(shard),
+        fingerprint=description.source.fingerprint,
+        notes=description.notes,
+    )
+
+
+def open_catalogue(folder: Path) -> Catalogue:
+    """Read the catalogue of a data set; of shards that it does not list, the headers are read.
+
+    Raises:
+        ShardError: There is no data set, a shard is missing, or the catalogue is damaged.
+
+    Examples:
+        >>> catalogue = open_catalogue(Path("shards"))  # doctest: +SKIP
+        >>> sum(entry.tokens for entry in catalogue.entries)  # doctest: +SKIP
+        150347283456
+    """
+    if not folder.is_dir():
+        raise ShardError(
+            f"{folder} is not a folder of shards: it does not exist",
+            hint="`omnimouse preprocess RECORDING... --out SHARDS` makes one",
+        )
+    entries = _read_entries(folder) if (folder / CATALOGUE_NAME).exists() else []
+    # A run that was killed may have finished a shard that the catalogue does not have yet.
+    listed = {entry.file for entry in entries}
+    entries += [entry_of(open_shard(p)) for p in shard_paths(folder) if p.name not in listed]
+    if not entries:
+        raise ShardError(
+            f"{folder} is not a folder of shards: it has no *{SHARD_SUFFIX} file",
+            hint="`omnimouse preprocess RECORDING... --out SHARDS` makes one",
+        )
+    for entry in entries:
+        if not (folder / entry.file).is_file():
+            raise ShardError(
+                f"{folder / entry.file} is missing: {CATALOGUE_NAME} lists it for session "
+                f"{entry.session}",
+                hint="copy it here, or run `omnimouse preprocess` again",
+            )
+    return Catalogue(folder=folder, entries=_sorted(entries))
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """The shards of a folder by name; temporary files are none."""
+    return sorted(p for p in folder.glob(f"*{SHARD_SUFFIX}") if not p.name.startswith("."))
+
+
+def refresh_catalogue(
+    folder: Path, reporter: Reporter, *, changed: Collection[Path] = ()
+) -> Catalogue:
+    """Bring the catalogue in line with the shards of its folder, and write it atomically.
+
+    Headers are read only of `changed` shards and of those that the catalogue does not know by
+    name and length. A damaged shard is left out, with a warning. Several processes may do this at
+    the same time.
+
+    Raises:
+        LaterVersionError: A shard is of a later version.
+        ShardError: The old catalogue is damaged.
+    """
+    with _locked(folder):
+        # Whoever writes a catalogue holds the lock, so these were left by killed processes.
+        for abandoned in folder.glob(f".{CATALOGUE_NAME}.*{PARTIAL_SUFFIX}"):
+            abandoned.unlink()
+        known = {}
+        if (folder / CATALOGUE_NAME).exists():
+            known = {entry.file: entry for entry in _read_entries(folder)}
+        entries = []
+        for path in shard_paths(folder):
+            entry: CatalogueEntry | None = known.get(path.name)
+            if entry is None or path in changed or entry.bytes != path.stat().st_size:
+                entry = _readable_entry(path, reporter)
+            if entry is not None:
+                entries.append(entry)
+        catalogue = Catalogue(folder=folder, entries=_sorted(entries))
+        content = {"sessions": [asdict(entry) for entry in catalogue.entries]}
+        write_document(folder / CATALOGUE_NAME, "catalogue", content)
+    return catalogue
+
+
+def _readable_entry(path: Path, reporter: Reporter) -> CatalogueEntry | None:
+    try:
+        return entry_of(open_shard(path))
+    except LaterVersionError:
+        raise
+    except ShardError as error:
+        reporter.warn(f"left out of the catalogue: {error.message}")
+        return None
+
+
+def _sorted(entries: Sequence[CatalogueEntry]) -> tuple[CatalogueEntry, ...]:
+    return tuple(sorted(entries, key=lambda entry: entry.session))
+
+
+def _read_entries(folder: Path) -> list[CatalogueEntry]:
+    path = folder / CATALOGUE_NAME
+    try:
+        content = read_document(path, "catalogue")
+    except OmniMouseError as error:
+        raise ShardError(error.message, hint=error.hint or _REPAIR) from error
+    try:
+        return [_entry(item) for item in content["sessions"]]
+    except (KeyError, TypeError) as error:
+        raise ShardError(f"{path} is damaged: {error}", hint=_REPAIR) from error
+
+
+_REPAIR = f"delete {CATALOGUE_NAME}; the next `omnimouse preprocess` writes it anew"
+
+
+def _entry(item: dict[str, Any]) -> CatalogueEntry:
+    values = {field.name: item[field.name] for field in fields(CatalogueEntry)}
+    values["modalities"] = tuple(values["modalities"])
+    values["notes"] = tuple(values["notes"])
+    return CatalogueEntry(**values)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,194 @@
+"""A picture of some seconds of a session: what was shown, what the neurons and the mouse did."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.recording.recording import Clock
+from omnimouse_cli.shard.read import Shard
+from omnimouse_cli.shard.usable import trial_seconds
+from omnimouse_cli.shard.valid import HOLD_TOLERANCE_SECONDS, intersect_all, subtract
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.gridspec import SubplotSpec
+
+FIGURE_SECONDS = 20.0
+NUM_FRAMES_SHOWN = 8
+MAX_NEURONS_SHOWN = 1000
+
+
+def draw_session(shard: Shard, path: Path, *, seconds: float = FIGURE_SECONDS) -> None:
+    """Write a figure of a session to `path`: frames, trials, raster, population mean, behavior.
+
+    Args:
+        shard: The session.
+        path: Image file; its ending says which kind (png, pdf, svg).
+        seconds: How much time is shown, from the first stretch that can be used on.
+
+    Raises:
+        OmniMouseError: matplotlib is not installed, or cannot write such a file.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise OmniMouseError(
+            "a figure needs matplotlib, which is not installed",
+            hint="pip install 'omnimouse[report]'",
+        ) from error
+    span = shown_seconds(shard, seconds)
+    channels = [(d.name, i) for d in shard.description.behavior for i in range(len(d.channels))]
+    heights = [1.4, 0.25, 4.0, 0.9] + [0.7] * len(channels)
+    figure = Figure(figsize=(11, sum(heights) + 1.0), layout="constrained")
+    figure.suptitle(f"{shard.description.session}, {span[0]:.1f} to {span[1]:.1f} s", fontsize=11)
+    rows = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+    _draw_frames(figure, rows[0], shard, span)
+    trials = figure.add_subplot(rows[1])
+    _draw_trials(trials, shard, span)
+    raster = figure.add_subplot(rows[2], sharex=trials)
+    _draw_raster(raster, shard, span)
+    _draw_mean(figure.add_subplot(rows[3], sharex=trials), shard, span)
+    for row, (device, column) in enumerate(channels):
+        axes = figure.add_subplot(rows[4 + row], sharex=trials)
+        _draw_channel(axes, shard, device, column, span)
+    for axes in figure.axes:
+        axes.tick_params(labelsize=7, labelbottom=axes is figure.axes[-1])
+    figure.axes[-1].set_xlabel("seconds from the recording's origin", fontsize=8)
+    _save(figure, path)
+
+
+def shown_seconds(shard: Shard, seconds: float) -> tuple[float, float]:
+    """Choose the stretch to show: the first of that length with responses, else the longest.
+
+    Lost behavior does not matter here: it is drawn as a gap.
+    """
+    shown = [name for name in ("responses", "screen") if name in shard.description.modalities]
+    with_signals = intersect_all(shard.valid(name) for name in shown)
+    stretches = subtract(with_signals, trial_seconds(shard, kind="invalid"))
+    lengths = stretches[:, 1] - stretches[:, 0]
+    long_enough = np.flatnonzero(lengths >= seconds)
+    chosen = int(long_enough[0]) if len(long_enough) else int(np.argmax(lengths))
+    first = float(stretches[chosen, 0])
+    return first, min(first + seconds, float(stretches[chosen, 1]))
+
+
+def _rows(clock: Clock, span: tuple[float, float]) -> slice:
+    edges = (np.array(span) + HOLD_TOLERANCE_SECONDS - clock.start_seconds) * clock.rate_hz
+    low, high = np.clip(np.floor(edges), 0, clock.num_samples).astype(int)
+    return slice(int(low), int(high))
+
+
+def _times(clock: Clock, rows: slice) -> NDArray[np.float64]:
+    times: NDArray[np.float64] = (
+        clock.start_seconds + np.arange(rows.start, rows.stop) / clock.rate_hz
+    )
+    return times
+
+
+def _draw_frames(
+    figure: "Figure", place: "SubplotSpec", shard: Shard, span: tuple[float, float]
+) -> None:
+    times = np.linspace(*span, NUM_FRAMES_SHOWN, endpoint=False)
+    cells = place.subgridspec(1, NUM_FRAMES_SHOWN, wspace=0.05)
+    if shard.description.screen is None:
+        axes = figure.add_subplot(cells[0, :])
+        axes.text(0.5, 0.5, "no screen", ha="center", va="center", fontsize=8)
+        axes.set_axis_off()
+        return
+    flips = np.searchsorted(shard.flip_seconds, times + HOLD_TOLERANCE_SECONDS, side="right") - 1
+    for cell, (time, flip) in enumerate(zip(times, flips, strict=True)):
+        axes = figure.add_subplot(cells[0, cell])
+        axes.imshow(shard.frames[shard.frame_index[flip]], cmap="gray", vmin=0, vmax=255)
+        axes.set_title(f"{time:.1f} s", fontsize=7)
+        axes.set_axis_off()
+
+
+def _draw_trials(axes: "Axes", shard: Shard, span: tuple[float, float]) -> None:
+    trials, description = shard.trials, shard.description
+    first, last = span
+    shown = (trials.end_seconds > first) & (trials.start_seconds < last)
+    for trial in np.flatnonzero(shown):
+        low = max(first, float(trials.start_seconds[trial]))
+        high = min(last, float(trials.end_seconds[trial]))
+        tier = int(trials.tier[trial])
+        name = description.tiers[tier] if tier >= 0 else description.kinds[trials.kind[trial]]
+        axes.axvspan(low, high, color=f"C{tier}" if tier >= 0 else "0.85", alpha=0.5, lw=0)
+        axes.axvline(low, color="0.3", lw=0.5)
+        if high - low > (last - first) / 25:
+            axes.text((low + high) / 2, 0.5, name, ha="center", va="center", fontsize=6)
+    axes.set_xlim(first, last)
+    axes.set_yticks([])
+    axes.set_ylabel("tier", fontsize=8)
+
+
+def _standardized(shard: Shard, rows: slice) -> NDArray[np.float32]:
+    std = np.where(shard.neuron_std > 0, shard.neuron_std, 1.0)
+    values = (shard.read_responses(rows.start, rows.stop) - shard.neuron_mean) / std
+    return np.nan_to_num(values).astype(np.float32)
+
+
+def _draw_raster(axes: "Axes", shard: Shard, span: tuple[float, float]) -> None:
+    clock = shard.description.responses.clock
+    rows = _rows(clock, span)
+    values = _standardized(shard, rows)
+    step = -(-values.shape[1] // MAX_NEURONS_SHOWN)
+    shown = values[:, ::step].T
+    order = np.argsort(_first_component(shown), kind="stable")
+    times = _times(clock, rows)
+    axes.imshow(
+        shown[order],
+        aspect="auto",
+        cmap="gray_r",
+        vmin=0,
+        vmax=3,
+        interpolation="nearest",
+        extent=(times[0], times[-1] + 1 / clock.rate_hz, len(shown), 0),
+    )
+    count = f"{len(shown)} of {values.shape[1]} neurons" if step > 1 else f"{len(shown)} neurons"
+    axes.set_ylabel(f"{count}\n(z-score 0 to 3, by 1st component)", fontsize=8)
+
+
+def _first_component(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Loading of each neuron `(neurons, rows)` on what the population shares most."""
+    centred = values - values.mean(axis=1, keepdims=True)
+    left, _, right = np.linalg.svd(centred, full_matrices=False)
+    # The sign of a component is arbitrary: neurons that go with the mean come last.
+    sign = np.sign(right[0] @ centred.mean(axis=0)) or 1.0
+    loading: NDArray[np.float32] = (left[:, 0] * sign).astype(np.float32)
+    return loading
+
+
+def _draw_mean(axes: "Axes", shard: Shard, span: tuple[float, float]) -> None:
+    rows = _rows(shard.description.responses.clock, span)
+    times = _times(shard.description.responses.clock, rows)
+    axes.plot(times, _standardized(shard, rows).mean(axis=1), color="k", lw=0.8)
+    axes.set_ylabel("population\nmean z", fontsize=8)
+
+
+def _draw_channel(
+    axes: "Axes", shard: Shard, name: str, column: int, span: tuple[float, float]
+) -> None:
+    device = shard.device(name)
+    rows = _rows(device.clock, span)
+    axes.plot(
+        _times(device.clock, rows),
+        shard.behavior(name)[rows, column],
+        color="C0",
+        lw=0.8,
+        drawstyle="steps-post",
+    )
+    axes.set_ylabel(device.channels[column].replace("_", "\n", 1), fontsize=8)
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    if path.suffix.lstrip(".").lower() not in figure.canvas.get_supported_filetypes():
+        raise OmniMouseError(
+            f"{path} is no image file: its name must end in .png, .pdf or .svg",
+            hint=f"--plot {path.with_suffix('.png').name}",
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)

@@ -1,0 +1,199 @@
+"""Reading a shard: its description, and its tensors as memory-mapped arrays."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.errors import ShardError
+from omnimouse_cli.shard.description import BehaviorDescription, ShardDescription, from_json
+from omnimouse_cli.shard.format import NUMPY_DTYPES, Header, read_header
+from omnimouse_cli.shard.numbers import decode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialTable:
+    """The trials of a session, one row each.
+
+    Args:
+        start_seconds: float64 `(trials,)`, from the recording's origin.
+        end_seconds: float64 `(trials,)`.
+        tier: int32 `(trials,)`: row of the description's `tiers`, -1 for none.
+        kind: int32 `(trials,)`: row of `kinds`.
+        condition: int32 `(trials,)`: row of `conditions`, -1 for none.
+    """
+
+    start_seconds: NDArray[np.float64]
+    end_seconds: NDArray[np.float64]
+    tier: NDArray[np.int32]
+    kind: NDArray[np.int32]
+    condition: NDArray[np.int32]
+
+
+class Shard:
+    """One session; nothing but the header is read until an array is asked for.
+
+    Args:
+        path: The file.
+        header: Its header.
+        description: What the header says about the session.
+    """
+
+    def __init__(self, path: Path, header: Header, description: ShardDescription) -> None:
+        self.path = path
+        self.header = header
+        self.description = description
+
+    @cached_property
+    def _bytes(self) -> NDArray[np.uint8]:
+        return np.memmap(self.path, dtype=np.uint8, mode="r", offset=self.header.data_start)
+
+    def tensor(self, name: str) -> NDArray[Any]:
+        """The tensor `name` as a read-only view of the file; bfloat16 as its bits in uint16.
+
+        Raises:
+            ShardError: The shard has no such tensor.
+        """
+        entry = self.header.tensors.get(name)
+        if entry is None:
+            raise ShardError(
+                f"{self.path} has no tensor `{name}`: it has {', '.join(self.header.tensors)}"
+            )
+        return np.ndarray(
+            entry.shape,
+            dtype=NUMPY_DTYPES[entry.dtype],
+            buffer=self._bytes.data,
+            offset=entry.first_byte,
+        )
+
+    def _optional(self, name: str) -> NDArray[Any] | None:
+        return self.tensor(name) if name in self.header.tensors else None
+
+    @property
+    def response_dtype(self) -> str:
+        """`F16`, `BF16` or `F32`."""
+        return self.header.tensors["responses"].dtype
+
+    @property
+    def responses(self) -> NDArray[Any]:
+        """`(samples, neurons)` as stored; bfloat16 as its bits, use `read_responses` for values."""
+        return self.tensor("responses")
+
+    def read_responses(self, first: int, last: int) -> NDArray[np.float32]:
+        """Responses of the rows `first` to `last` (exclusive) as float32 `(rows, neurons)`."""
+        return decode(self.responses[first:last], self.response_dtype)
+
+    @property
+    def frames(self) -> NDArray[np.uint8]:
+        """`(frames, height, width)`: the distinct frames."""
+        return self.tensor("screen.frames")
+
+    @property
+    def flip_seconds(self) -> NDArray[np.float64]:
+        """`(flips,)`: when each frame appeared."""
+        return self.tensor("screen.flip_seconds")
+
+    @property
+    def frame_index(self) -> NDArray[np.int64]:
+        """`(flips,)`: the row of `frames` that is shown from a flip on."""
+        return self.tensor("screen.frame_index")
+
+    def behavior(self, name: str) -> NDArray[np.float32]:
+        """`(samples, channels)` of a device, NaN where it was lost."""
+        return self.tensor(f"behavior.{name}")
+
+    def device(self, name: str) -> BehaviorDescription:
+        """The description of a behavior device.
+
+        Raises:
+            ShardError: The session has no such device.
+        """
+        for device in self.description.behavior:
+            if device.name == name:
+                return device
+        raise ShardError(f"{self.path} has no behavior device `{name}`")
+
+    @property
+    def neuron_mean(self) -> NDArray[np.float32]:
+        """`(neurons,)` on the statistics tier."""
+        return self.tensor("neurons.mean")
+
+    @property
+    def neuron_std(self) -> NDArray[np.float32]:
+        """`(neurons,)` on the statistics tier, ddof 0; 0 where a neuron is constant."""
+        return self.tensor("neurons.std")
+
+    @property
+    def file_mean(self) -> NDArray[np.float32] | None:
+        """The recording's own means, if it has them."""
+        return self._optional("neurons.file_mean")
+
+    @property
+    def file_std(self) -> NDArray[np.float32] | None:
+        """The recording's own standard deviations, if it has them."""
+        return self._optional("neurons.file_std")
+
+    @property
+    def unit_id(self) -> NDArray[np.int64] | None:
+        """The recording's names of its neurons, if it has them."""
+        return self._optional("neurons.unit_id")
+
+    @property
+    def position_um(self) -> NDArray[np.float32] | None:
+        """`(neurons, 3)` in micrometres, if the recording has them."""
+        return self._optional("neurons.position_um")
+
+    @property
+    def trials(self) -> TrialTable:
+        """The trials in the order of their time."""
+        return TrialTable(
+            start_seconds=self.tensor("trials.start_seconds"),
+            end_seconds=self.tensor("trials.end_seconds"),
+            tier=self.tensor("trials.tier"),
+            kind=self.tensor("trials.kind"),
+            condition=self.tensor("trials.condition"),
+        )
+
+    def valid(self, name: str) -> NDArray[np.float64]:
+        """`(intervals, 2)`: half-open times in which a modality can be used, ascending."""
+        return self.tensor(f"valid.{name}")
+
+
+def open_shard(path: Path) -> Shard:
+    """Open a shard; its length and header are checked, its data are not read.
+
+    Raises:
+        ShardError: The file is missing, no shard, of a later version, damaged or cut short.
+
+    Examples:
+        >>> shard = open_shard(Path("shards/17797-4-7.safetensors"))  # doctest: +SKIP
+        >>> shard.read_responses(0, 60).shape  # doctest: +SKIP
+        (60, 7253)
+    """
+    header = read_header(path)
+    try:
+        description = from_json(header.description)
+    except ValueError as error:
+        raise ShardError(
+            f"{path} is damaged: {error}", hint="preprocess the recording again"
+        ) from error
+    for name in _required(description):
+        if name not in header.tensors:
+            raise ShardError(
+                f"{path} is damaged: tensor `{name}` is missing",
+                hint="preprocess the recording again",
+            )
+    return Shard(path, header, description)
+
+
+def _required(description: ShardDescription) -> list[str]:
+    names = ["responses", "neurons.mean", "neurons.std"]
+    names += [f"trials.{column}" for column in TrialTable.__dataclass_fields__]
+    names += [f"valid.{modality}" for modality in description.modalities]
+    names += [f"behavior.{device.name}" for device in description.behavior]
+    if description.screen is not None:
+        names += ["screen.frames", "screen.flip_seconds", "screen.frame_index"]
+    return names

@@ -1,0 +1,102 @@
+"""The frames of a recording's screen: one size, and identical stimuli stored once."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.recording import Recording, Screen, Trial
+from omnimouse_cli.shard.blocks import BLOCK_BYTES
+from omnimouse_cli.shard.format import new_checksum
+
+# The frames that the model sees. Source: omnimouse reference, section 1.
+FRAME_HEIGHT = 36
+FRAME_WIDTH = 64
+
+
+class FramePass:
+    """Gives the distinct frames trial by trial, and learns which flip shows which of them.
+
+    Args:
+        recording: The recording.
+        screen: Its screen.
+    """
+
+    def __init__(self, recording: Recording, screen: Screen) -> None:
+        self._recording = recording
+        self._screen = screen
+        self._stored: dict[bytes, int] = {}
+        self._num_frames = 0
+        self._frame_index = np.full(len(screen.flip_seconds), -1, dtype=np.int64)
+
+    def stored_blocks(self, advance: Callable[[int], None]) -> Iterator[NDArray[np.uint8]]:
+        """Yield uint8 `(frames, 36, 64)` that were not there before; `advance` hears of trials.
+
+        Raises:
+            RecordingError: A trial's frames are not as many as its flips.
+        """
+        for number, trial in enumerate(self._recording.trials):
+            advance(1)
+            if trial.num_flips == 0:
+                continue
+            frames = resized(self._read(number, trial))
+            checksum = new_checksum()
+            checksum.update(np.ascontiguousarray(frames).data)
+            first = self._stored.setdefault(checksum.digest(), self._num_frames)
+            flips = slice(trial.first_flip, trial.first_flip + trial.num_flips)
+            self._frame_index[flips] = first + np.arange(len(frames))
+            if first == self._num_frames:
+                self._num_frames += len(frames)
+                yield frames
+
+    def _read(self, number: int, trial: Trial) -> NDArray[np.uint8]:
+        frames = self._screen.read_trial(number)
+        if len(frames) != trial.num_flips:
+            raise RecordingError(
+                f"{self._recording.path}: trial {number} must have a frame for each of its "
+                f"{trial.num_flips} flips: {len(frames)} frames"
+            )
+        return frames
+
+    def frame_index(self) -> NDArray[np.int64]:
+        """Give, after the last block, the stored frame of every flip: int64 `(flips,)`.
+
+        Raises:
+            RecordingError: A flip belongs to no trial.
+        """
+        missing = np.flatnonzero(self._frame_index < 0)
+        if len(missing):
+            raise RecordingError(
+                f"{self._recording.path}: every flip of the screen must belong to a trial: "
+                f"{len(missing)} do not, the first at "
+                f"{self._screen.flip_seconds[missing[0]]:.3f} s"
+            )
+        return self._frame_index
+
+
+def resized(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Bring uint8 `(frames, height, width)` to 36 x 64 by averaging areas.
+
+    A new pixel is the mean of what it covers, parts of pixels counted by their share.
+    """
+    height, width = frames.shape[1:]
+    if (height, width) == (FRAME_HEIGHT, FRAME_WIDTH):
+        return frames
+    rows, columns = _area_weights(height, FRAME_HEIGHT), _area_weights(width, FRAME_WIDTH)
+    result = np.empty((len(frames), FRAME_HEIGHT, FRAME_WIDTH), dtype=np.uint8)
+    num_frames = max(1, BLOCK_BYTES // (8 * height * width))
+    for first in range(0, len(frames), num_frames):
+        block = frames[first : first + num_frames].astype(np.float64)
+        result[first : first + num_frames] = np.floor(rows @ block @ columns.T + 0.5)
+    return result
+
+
+def _area_weights(num_source: int, num_target: int) -> NDArray[np.float64]:
+    """`(num_target, num_source)`: which share of a new pixel each old one fills; rows sum to 1."""
+    edges = np.arange(num_target + 1) * (num_source / num_target)
+    low, high = edges[:-1, None], edges[1:, None]
+    pixel = np.arange(num_source)[None, :]
+    overlap = np.clip(np.minimum(high, pixel + 1) - np.maximum(low, pixel), 0.0, None)
+    weights: NDArray[np.float64] = overlap / overlap.sum(axis=1, keepdims=True)
+    return weights

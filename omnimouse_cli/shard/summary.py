@@ -1,0 +1,180 @@
+"""One session in numbers: its tiers, its modalities, the distribution of its responses."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.recording.recording import Clock
+from omnimouse_cli.shard.read import Shard
+from omnimouse_cli.shard.usable import (
+    recorded_seconds,
+    tier_minutes,
+    trial_seconds,
+    usable_seconds,
+)
+from omnimouse_cli.shard.valid import intersect, total_seconds
+
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierSummary:
+    """The trials of one tier.
+
+    Args:
+        tier: Its name.
+        trials: How many there are.
+        minutes: Their time while responses were recorded.
+        usable_minutes: The part of it that can be used.
+        stimuli: Different conditions.
+        repeated_stimuli: Conditions that were shown more than once.
+        kinds: Trials of each kind.
+    """
+
+    tier: str
+    trials: int
+    minutes: float
+    usable_minutes: float
+    stimuli: int
+    repeated_stimuli: int
+    kinds: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModalitySummary:
+    """One signal.
+
+    Args:
+        modality: Its name.
+        start_seconds: Its first row or flip, from the recording's origin.
+        rate_hz: Rows per second; of the screen, the median of its flips.
+        samples: Rows or flips.
+        size: Neurons, channels, or `height x width`.
+        channels: Names of behavior channels.
+        valid_fraction: Share of the recorded time in which it can be used.
+    """
+
+    modality: str
+    start_seconds: float | None
+    rate_hz: float | None
+    samples: int
+    size: str
+    channels: tuple[str, ...]
+    valid_fraction: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseSummary:
+    """How responses are distributed over neurons, on the statistics tier.
+
+    Args:
+        quantiles: Which quantiles over neurons.
+        mean: Quantiles of the neurons' means.
+        std: Quantiles of the neurons' standard deviations.
+        constant_neurons: Neurons that never change.
+        file_std_ratio: Median of the file's own standard deviations over these, if it has them.
+    """
+
+    quantiles: tuple[float, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    constant_neurons: int
+    file_std_ratio: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSummary:
+    """One session in numbers."""
+
+    tiers: tuple[TierSummary, ...]
+    modalities: tuple[ModalitySummary, ...]
+    responses: ResponseSummary
+    distinct_frames: int
+
+
+def summarize(shard: Shard) -> SessionSummary:
+    """Summarize a session; the responses themselves are not read."""
+    has_screen = shard.description.screen is not None
+    return SessionSummary(
+        tiers=tuple(_tier(shard, tier) for tier in shard.description.tiers),
+        modalities=tuple(_modality(shard, name) for name in shard.description.modalities),
+        responses=_responses(shard),
+        distinct_frames=len(shard.frames) if has_screen else 0,
+    )
+
+
+def _tier(shard: Shard, tier: str) -> TierSummary:
+    description, trials = shard.description, shard.trials
+    chosen = trials.tier == description.tiers.index(tier)
+    conditions = trials.condition[chosen]
+    _, repeats = np.unique(conditions[conditions >= 0], return_counts=True)
+    kinds = np.bincount(trials.kind[chosen], minlength=len(description.kinds))
+    usable = intersect(trial_seconds(shard, tier=tier), usable_seconds(shard))
+    return TierSummary(
+        tier=tier,
+        trials=int(chosen.sum()),
+        minutes=tier_minutes(shard)[tier],
+        usable_minutes=total_seconds(usable) / 60,
+        stimuli=len(repeats),
+        repeated_stimuli=int((repeats > 1).sum()),
+        kinds={name: int(n) for name, n in zip(description.kinds, kinds, strict=True) if n},
+    )
+
+
+def _modality(shard: Shard, name: str) -> ModalitySummary:
+    recorded = recorded_seconds(shard)
+    valid = total_seconds(intersect(shard.valid(name), recorded)) / total_seconds(recorded)
+    if name == "screen":
+        return _screen(shard, valid)
+    if name == "responses":
+        responses = shard.description.responses
+        size, channels, clock = str(responses.num_neurons), (), responses.clock
+        return _sequence(name, clock, size, channels, valid)
+    device = shard.device(name)
+    return _sequence(name, device.clock, str(len(device.channels)), device.channels, valid)
+
+
+def _sequence(
+    name: str, clock: Clock, size: str, channels: tuple[str, ...], valid: float
+) -> ModalitySummary:
+    return ModalitySummary(
+        modality=name,
+        start_seconds=clock.start_seconds,
+        rate_hz=clock.rate_hz,
+        samples=clock.num_samples,
+        size=size,
+        channels=channels,
+        valid_fraction=valid,
+    )
+
+
+def _screen(shard: Shard, valid: float) -> ModalitySummary:
+    flips = shard.flip_seconds
+    steps = np.diff(flips)
+    return ModalitySummary(
+        modality="screen",
+        start_seconds=float(flips[0]) if len(flips) else None,
+        rate_hz=float(1 / np.median(steps)) if len(steps) else None,
+        samples=len(flips),
+        size="{} x {}".format(*shard.frames.shape[1:]),
+        channels=(),
+        valid_fraction=valid,
+    )
+
+
+def _responses(shard: Shard) -> ResponseSummary:
+    mean, std, own = shard.neuron_mean, shard.neuron_std, shard.file_std
+    return ResponseSummary(
+        quantiles=QUANTILES,
+        mean=_quantiles(mean),
+        std=_quantiles(std),
+        constant_neurons=int((std == 0).sum()),
+        file_std_ratio=None
+        if own is None or not (std > 0).any()
+        else float(np.median(own[std > 0] / std[std > 0])),
+    )
+
+
+def _quantiles(values: NDArray[np.float32]) -> tuple[float, ...]:
+    return tuple(np.quantile(values.astype(np.float64), QUANTILES).tolist())

@@ -1,0 +1,60 @@
+"""Reading every byte of a shard again, against the checksums in its header."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from omnimouse_cli.errors import ShardError
+from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.shard.blocks import BLOCK_BYTES
+from omnimouse_cli.shard.format import checksum_text, new_checksum
+from omnimouse_cli.shard.read import open_shard
+
+
+def verify_shard(path: Path, advance: Callable[[float], None]) -> None:
+    """Compare every tensor with its checksum; the header has been compared when it was opened.
+
+    Args:
+        path: The shard.
+        advance: Hears how many bytes were read.
+
+    Raises:
+        ShardError: The shard is damaged; the text names the first tensor that is.
+    """
+    shard = open_shard(path)
+    with path.open("rb", buffering=0) as stream:
+        for name, entry in shard.header.tensors.items():
+            stream.seek(shard.header.data_start + entry.first_byte)
+            checksum = new_checksum()
+            remaining = entry.last_byte - entry.first_byte
+            while remaining:
+                block = stream.read(min(remaining, BLOCK_BYTES))
+                if not block:
+                    raise ShardError(f"{path} has become shorter while tensor `{name}` was read")
+                checksum.update(block)
+                remaining -= len(block)
+                advance(len(block))
+            if shard.description.checksums.get(name) != checksum_text(checksum):
+                raise ShardError(
+                    f"{path} is damaged: tensor `{name}` does not match its checksum",
+                    hint="copy it again, or run `omnimouse preprocess --force` on its recording",
+                )
+
+
+def verify_shards(paths: Sequence[Path], reporter: Reporter) -> tuple[ShardError, ...]:
+    """Verify every shard, also after one that is damaged; give what was found.
+
+    Args:
+        paths: The shards.
+        reporter: Hears of progress.
+    """
+    found = []
+    for path in paths:
+        task = f"verifying {path.name}"
+        reporter.start(task, path.stat().st_size if path.exists() else None)
+        try:
+            verify_shard(path, partial(reporter.advance, task))
+        except ShardError as error:
+            found.append(error)
+        reporter.finish(task)
+    return tuple(found)

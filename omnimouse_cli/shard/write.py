@@ -1,0 +1,115 @@
+"""Writing a shard as a stream: tensors in the order they come, the header at the end."""
+
+import fcntl
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.files import PARTIAL_SUFFIX, written_atomically
+from omnimouse_cli.shard.format import (
+    NUMPY_DTYPES,
+    TensorEntry,
+    build_header,
+    checksum_text,
+    new_checksum,
+)
+
+
+class ShardWriter:
+    """Appends tensors to a shard; `finish` writes the header into the space kept for it.
+
+    Args:
+        stream: The empty file.
+        header_bytes: Space before the data, a multiple of 4096.
+    """
+
+    def __init__(self, stream: BinaryIO, *, header_bytes: int) -> None:
+        self._stream = stream
+        self._header_bytes = header_bytes
+        self._position = 0
+        self._tensors: dict[str, TensorEntry] = {}
+        self.checksums: dict[str, str] = {}
+        stream.write(bytes(header_bytes))
+
+    def write_array(self, name: str, dtype: str, array: NDArray[Any]) -> None:
+        """Append a whole tensor of a safetensors `dtype`."""
+        self.write_rows(name, dtype, array.shape[1:], [array])
+
+    def write_rows(
+        self, name: str, dtype: str, row_shape: tuple[int, ...], blocks: Iterable[NDArray[Any]]
+    ) -> int:
+        """Append a tensor from blocks of its rows, each `(rows, *row_shape)`; give its rows."""
+        self._align(NUMPY_DTYPES[dtype].itemsize)
+        assert name not in self._tensors, f"tensor {name} is written twice"
+        first_byte = self._position
+        checksum = new_checksum()
+        num_rows = 0
+        for block in blocks:
+            assert block.shape[1:] == row_shape, f"{name}: {block.shape} is not (*, {row_shape})"
+            data = np.ascontiguousarray(block, dtype=NUMPY_DTYPES[dtype]).tobytes()
+            checksum.update(data)
+            self._stream.write(data)
+            self._position += len(data)
+            num_rows += block.shape[0]
+        self._tensors[name] = TensorEntry(
+            dtype=dtype,
+            shape=(num_rows, *row_shape),
+            first_byte=first_byte,
+            last_byte=self._position,
+        )
+        self.checksums[name] = checksum_text(checksum)
+        expected = num_rows * math.prod(row_shape) * NUMPY_DTYPES[dtype].itemsize
+        assert self._position - first_byte == expected
+        return num_rows
+
+    def finish(self, description: str) -> None:
+        """Write the header; `description` is the JSON text, checksums included."""
+        header = build_header(self._tensors, description, header_bytes=self._header_bytes)
+        self._stream.seek(0)
+        self._stream.write(header)
+
+    def _align(self, num_bytes: int) -> None:
+        # Tensors are mapped in place, so they start at a multiple of their item size. The format
+        # allows no gaps between tensors, so what fills them is a tensor as well.
+        missing = -self._position % num_bytes
+        if missing:
+            name = f"padding.{len(self._tensors)}"
+            self._tensors[name] = TensorEntry(
+                dtype="U8",
+                shape=(missing,),
+                first_byte=self._position,
+                last_byte=self._position + missing,
+            )
+            checksum = new_checksum()
+            checksum.update(bytes(missing))
+            self.checksums[name] = checksum_text(checksum)
+            self._stream.write(bytes(missing))
+            self._position += missing
+
+
+@contextmanager
+def shard_written(path: Path, *, header_bytes: int) -> Iterator[ShardWriter]:
+    """Open a writer on a temporary file that becomes `path` when the block succeeds."""
+    with written_atomically(path) as stream:
+        # The lock tells `remove_abandoned` of another process that somebody still writes here.
+        fcntl.flock(stream.fileno(), fcntl.LOCK_EX)
+        yield ShardWriter(stream, header_bytes=header_bytes)
+
+
+def remove_abandoned(folder: Path) -> int:
+    """Delete the temporary files that killed processes have left; give how many."""
+    num_removed = 0
+    for path in sorted(folder.glob(f".*.safetensors.*{PARTIAL_SUFFIX}")):
+        try:
+            with path.open("rb") as stream:
+                fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+                num_removed += 1
+        except (BlockingIOError, FileNotFoundError):
+            continue
+    return num_removed

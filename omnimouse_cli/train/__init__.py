@@ -1,0 +1,1 @@
+"""Training: process group, optimizers, schedule, step, loop, checkpoints, journal, sweep."""

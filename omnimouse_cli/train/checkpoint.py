@@ -1,0 +1,210 @@
+"""Checkpoints as torch.distributed.checkpoint folders that appear whole or not at all."""
+
+import re
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
+
+from omnimouse_cli.config.convert import to_dict
+from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.errors import CheckpointError
+from omnimouse_cli.files import (
+    PARTIAL_SUFFIX,
+    full_disk_named,
+    read_document,
+    sync_folder,
+    write_document,
+    write_text,
+)
+from omnimouse_cli.train.state import TrainState
+from omnimouse_cli.train.world import World
+
+FOLDER = "checkpoints"
+LATEST = "latest"
+STATE = "state.json"
+NAME = re.compile(r"step-(\d{8,})")
+
+
+def save_checkpoint(
+    run: Path, state: TrainState, *, config: RunConfig, world: World, keep: int
+) -> Path:
+    """Write a checkpoint of the whole state; every rank takes part.
+
+    It is written under another name, synced and renamed, so that a run that is killed leaves no
+    half of one; then `latest` names it and older ones than `keep` are removed.
+
+    Args:
+        run: The run's folder.
+        state: What is saved.
+        config: Of the run, to know the checkpoint again.
+        world: The ranks.
+        keep: How many of the newest checkpoints stay.
+
+    Returns:
+        The checkpoint's folder.
+
+    Raises:
+        OmniMouseError: The disk is full.
+    """
+    folder = run / FOLDER
+    target = folder / f"step-{state.counters.step:08d}"
+    if world.agree(lambda: target in complete_checkpoints(run)):
+        return target
+    partial = folder / f".{target.name}{PARTIAL_SUFFIX}"
+    if world.is_first:
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(folder)
+    world.wait_for_all()
+    _write_tensors(partial, state)
+    if world.is_first:
+        description = {
+            **state.numbers(),
+            "model": to_dict(config.model),
+            "sessions": {size.session: size.num_neurons for size in state.tables.sizes},
+            "data": state.fingerprint,
+        }
+        write_document(partial / STATE, "checkpoint", description)
+        partial.rename(target)
+        sync_folder(folder)
+        write_text(folder / LATEST, target.name + "\n")
+        for old in complete_checkpoints(run)[:-keep]:
+            _remove(old)
+    world.wait_for_all()
+    return target
+
+
+def _write_tensors(path: Path, state: TrainState) -> None:
+    try:
+        with full_disk_named(path), _quiet():
+            try:
+                save(state.tensors(), storage_writer=FileSystemWriter(path))
+            except CheckpointException as error:
+                # The reason of the first rank that failed says more than that some did.
+                raise next(iter(error.failures.values()))[0] from error
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+
+
+def load_checkpoint(path: Path, state: TrainState, *, config: RunConfig) -> bool:
+    """Restore the whole state from a checkpoint; every rank takes part, in any number.
+
+    Args:
+        path: The checkpoint's folder.
+        state: Of the same model and sessions; its tensors are overwritten.
+        config: Of the run.
+
+    Returns:
+        Whether the data are those that the checkpoint was trained on, to the byte.
+
+    Raises:
+        CheckpointError: The checkpoint is of another model or of other sessions, or damaged.
+    """
+    description = read_document(path / STATE, "checkpoint")
+    _require_same_model(path, description["model"], to_dict(config.model))
+    sessions = {size.session: size.num_neurons for size in state.tables.sizes}
+    _require_same_sessions(path, description["sessions"], sessions)
+    try:
+        with _quiet():
+            load(state.tensors(), storage_reader=FileSystemReader(path))
+    except (CheckpointException, OSError, EOFError, RuntimeError) as error:
+        raise CheckpointError(
+            f"the checkpoint {path} is damaged: {type(error).__name__}",
+            hint="remove the folder and resume: the checkpoint before it is used",
+        ) from error
+    state.restore_numbers({key: description[key] for key in state.numbers()})
+    return bool(description["data"] == state.fingerprint)
+
+
+def complete_checkpoints(run: Path) -> list[Path]:
+    """Find the checkpoints of a run that were finished, oldest first."""
+    folder = run / FOLDER
+    if not folder.is_dir():
+        return []
+    found = [path for path in folder.iterdir() if NAME.fullmatch(path.name)]
+    return sorted(
+        (path for path in found if (path / STATE).exists()), key=lambda path: int(path.name[5:])
+    )
+
+
+def latest_checkpoint(run: Path) -> Path | None:
+    """Find the checkpoint that a run goes on from: the one `latest` names, else the newest."""
+    complete = complete_checkpoints(run)
+    try:
+        named = run / FOLDER / (run / FOLDER / LATEST).read_text().strip()
+    except FileNotFoundError:
+        named = None
+    if named in complete:
+        return named
+    return complete[-1] if complete else None
+
+
+def drop_later(run: Path, kept: Path) -> None:
+    """Remove the checkpoints after one: training goes on from there and will write them anew."""
+    complete = complete_checkpoints(run)
+    for path in complete[complete.index(kept) + 1 :]:
+        _remove(path)
+
+
+def _require_same_model(
+    path: Path, of_checkpoint: Mapping[str, Any], ours: Mapping[str, Any]
+) -> None:
+    if of_checkpoint == ours:
+        return
+    differing = [
+        f"{key} {of_checkpoint.get(key)} there and {value} here"
+        for key, value in ours.items()
+        if of_checkpoint.get(key) != value
+    ]
+    raise CheckpointError(
+        f"the checkpoint {path} is of a {of_checkpoint['size']} model and this run is of a "
+        f"{ours['size']} model: {', '.join(differing)}",
+        hint="resume with the model that the run began with, or start a new run with another --out",
+    )
+
+
+def _require_same_sessions(
+    path: Path, of_checkpoint: Mapping[str, int], ours: Mapping[str, int]
+) -> None:
+    if of_checkpoint == ours:
+        return
+    differing = sorted(
+        key for key in {*of_checkpoint, *ours} if of_checkpoint.get(key) != ours.get(key)
+    )
+    raise CheckpointError(
+        f"the checkpoint {path} is of other sessions than the data set: they differ in "
+        f"{', '.join(differing)}",
+        hint="resume with the shards and sessions that the run began with",
+    )
+
+
+def _remove(path: Path) -> None:
+    """Remove a checkpoint; a kill in between leaves nothing that looks complete."""
+    doomed = path.with_name(f".{path.name}.old{PARTIAL_SUFFIX}")
+    shutil.rmtree(doomed, ignore_errors=True)
+    path.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for path in folder.glob(f".*{PARTIAL_SUFFIX}"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A process alone is a world of one: torch need not say so."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield

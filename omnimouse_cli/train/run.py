@@ -1,0 +1,209 @@
+"""One training from shards to a finished run folder, or on from where it was interrupted."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from omnimouse_cli.batch.dataset import Dataset, open_dataset
+from omnimouse_cli.batch.loader import Loader, schedule
+from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.reporter import Reporter, Silent
+from omnimouse_cli.train.checkpoint import drop_later, latest_checkpoint, load_checkpoint
+from omnimouse_cli.train.export import export
+from omnimouse_cli.train.folder import (
+    SUMMARY,
+    is_finished,
+    locked,
+    write_config,
+    write_environment,
+    write_summary,
+)
+from omnimouse_cli.train.forward import compile_parts
+from omnimouse_cli.train.interrupt import noticed_interrupts
+from omnimouse_cli.train.journal import Journal
+from omnimouse_cli.train.loop import Plan, train_until_over
+from omnimouse_cli.train.masking import training_strategies
+from omnimouse_cli.train.memory import memory_named
+from omnimouse_cli.train.schedule import length_of, schedule_of
+from omnimouse_cli.train.settle import settled
+from omnimouse_cli.train.state import TrainState
+from omnimouse_cli.train.step import Work
+from omnimouse_cli.train.summary import summary_of
+from omnimouse_cli.train.telling import Teller
+from omnimouse_cli.train.validate import validate, validation_sessions
+from omnimouse_cli.train.world import World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be trained, and where.
+
+    Args:
+        config: Of the run; what it leaves open is settled by the data.
+        shards: The data set.
+        run: The run's folder; made if it does not exist.
+        resume: Whether to go on from the newest checkpoint in it.
+        command_line: As the user typed it, for `environment.json`.
+    """
+
+    config: RunConfig
+    shards: Path
+    run: Path
+    resume: bool = False
+    command_line: tuple[str, ...] = ()
+
+
+def train(order: Order, world: World, reporter: Reporter) -> None:
+    """Train until the length is reached, then write the run's weights and summary.
+
+    Args:
+        order: What and where.
+        world: The ranks; every rank calls this.
+        reporter: Of the first rank.
+
+    Raises:
+        OmniMouseError: Data or configuration cannot be used, or somebody else trains there.
+        KeyboardInterrupt: Somebody asked to stop; the message says what was kept.
+    """
+    reporter = reporter if world.is_first else Silent()
+    data = order.config.data
+    dataset = open_dataset(order.shards, sessions=data.sessions, max_sessions=data.max_sessions)
+    # Whatever the data refuse, they refuse before a folder is made.
+    config = settled(order.config, dataset, world, reporter)
+    strategies = training_strategies(config.masking, dataset.sessions)
+    validation_sessions(config, dataset)
+    dataset.require_windows(config.data)
+    with _held(order.run, world), memory_named(config, world.device):
+        state = TrainState(config, dataset, world)
+        if order.resume:
+            _take_up(order.run, state, config, world, reporter)
+        if world.is_first:
+            _describe(order, config, world)
+        with _loader(config, dataset, state, world) as loader:
+            work = _work(config, dataset, state, loader, world)
+            plan = Plan(
+                length=length_of(
+                    config.train,
+                    batches_per_epoch=loader.batches_per_epoch,
+                    batches_per_step=work.batches_per_step,
+                ),
+                schedule=schedule_of(config.train),
+                strategies=strategies,
+                run=order.run,
+                dataset=dataset,
+            )
+            _train_and_finish(state, work, plan, reporter)
+
+
+@contextmanager
+def _held(run: Path, world: World) -> Iterator[None]:
+    """Lock the run's folder on the first rank; if somebody else trains there, all learn so."""
+    lock = locked(run) if world.is_first else nullcontext()
+    world.agree(lock.__enter__)
+    try:
+        yield
+    finally:
+        if world.is_first:
+            lock.__exit__(None, None, None)
+
+
+def _describe(order: Order, config: RunConfig, world: World) -> None:
+    write_environment(
+        order.run,
+        config=config,
+        world=world,
+        shards=order.shards,
+        command_line=order.command_line,
+    )
+    # Last: a folder with a configuration is a run that can be resumed.
+    write_config(order.run, config)
+
+
+def _take_up(
+    run: Path, state: TrainState, config: RunConfig, world: World, reporter: Reporter
+) -> None:
+    """Restore the newest checkpoint; without one training begins."""
+    path = world.agree(lambda: latest_checkpoint(run))
+    if path is None:
+        reporter.say(f"{run} has no checkpoint yet: training begins at step 0")
+        return
+    if not load_checkpoint(path, state, config=config):
+        reporter.warn(f"the shards have changed since {path} was written; training goes on")
+    if world.is_first:
+        drop_later(run, path)
+    reporter.say(f"going on from {path} (step {state.counters.step})")
+
+
+def _loader(config: RunConfig, dataset: Dataset, state: TrainState, world: World) -> Loader:
+    return Loader(
+        dataset,
+        config.data,
+        seed=config.seed,
+        rank=world.rank,
+        num_ranks=world.num_ranks,
+        first_batch=state.counters.step * _batches_per_step(config),
+        pin_memory=world.device.type == "cuda",
+    )
+
+
+def _batches_per_step(config: RunConfig) -> int:
+    assert config.train.batches_per_step is not None, "it is settled before training begins"
+    return config.train.batches_per_step
+
+
+def _work(
+    config: RunConfig, dataset: Dataset, state: TrainState, loader: Loader, world: World
+) -> Work:
+    tables = dataset.require_windows(config.data)
+    compile_parts(state.core, config, world.device)
+    order = schedule(dataset, config.data, tables, seed=config.seed)
+    return Work(
+        config=config,
+        sessions=dataset.sessions,
+        loader=loader,
+        session_of=lambda number: order.batch(number)[0],
+        world=world,
+        forward=state.core,
+        batches_per_step=_batches_per_step(config),
+    )
+
+
+def _train_and_finish(state: TrainState, work: Work, plan: Plan, reporter: Reporter) -> None:
+    counters, world, config = state.counters, work.world, work.config
+    if plan.length.is_over(counters.step, counters.elapsed_seconds) and is_finished(plan.run):
+        reporter.say(f"{plan.run} has finished already, at step {counters.step}")
+        return
+    if world.is_first:
+        (plan.run / SUMMARY).unlink(missing_ok=True)
+    with _journal(plan.run, state, world) as journal, noticed_interrupts() as interrupt:
+        teller = Teller(
+            journal,
+            reporter,
+            log_every=config.train.log_every,
+            epoch_of=lambda step: step * work.batches_per_step / work.loader.batches_per_epoch,
+            start=counters,
+            look_always=world.device.type == "cpu",
+        )
+        with teller.shown(counters, plan.length):
+            is_over = train_until_over(state, work, plan, teller, interrupt)
+        if not is_over:
+            raise KeyboardInterrupt(
+                f"step {counters.step} is kept in {plan.run}; go on with: "
+                f"omnimouse train --resume --out {plan.run}"
+            )
+        validation = validate(state, config, plan.dataset, world)
+        teller.tell_validation(validation, counters)
+    export(plan.run, state, config=config, dataset=plan.dataset, world=world)
+    if world.is_first:
+        write_summary(plan.run, summary_of(state, work, plan, validation))
+    world.wait_for_all()
+
+
+@contextmanager
+def _journal(run: Path, state: TrainState, world: World) -> Iterator[Journal | None]:
+    if not world.is_first:
+        yield None
+        return
+    with Journal(run, step=state.counters.step) as journal:
+        yield journal

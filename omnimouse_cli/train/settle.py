@@ -1,0 +1,55 @@
+"""What a configuration leaves to the data, the machine or the model's size, settled once."""
+
+import dataclasses
+
+from omnimouse_cli.batch.dataset import Dataset
+from omnimouse_cli.config.presets import SMALL_SIZES
+from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.errors import ConfigError
+from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.train.objective import with_response_loss
+from omnimouse_cli.train.world import World
+
+# Source of the published length: omnimouse reference, section 2.1.
+SMALL_STEPS = 2000
+PUBLISHED_STEPS = 1_000_000
+
+
+def settled(config: RunConfig, dataset: Dataset, world: World, reporter: Reporter) -> RunConfig:
+    """Give the configuration that is trained, with nothing left open that changes a number.
+
+    Args:
+        config: As the user gave it.
+        dataset: What is trained on.
+        world: The ranks.
+        reporter: Is told what was chosen.
+
+    Raises:
+        ConfigError: The configuration does not fit the data.
+    """
+    _require_frames(config, dataset)
+    config = with_response_loss(config, dataset.sessions)
+    train = config.train
+    if train.batches_per_step is None:
+        # From now on a part of the run: on other ranks it goes on with steps of the same size.
+        train = dataclasses.replace(train, batches_per_step=world.num_ranks)
+    if train.steps is None and train.epochs is None and train.minutes is None:
+        steps = SMALL_STEPS if config.model.size in SMALL_SIZES else PUBLISHED_STEPS
+        reporter.say(f"training for {steps} steps (default; --steps, --epochs or --minutes)")
+        train = dataclasses.replace(train, steps=steps)
+    data = dataclasses.replace(
+        config.data, sessions=tuple(session.key for session in dataset.sessions), max_sessions=None
+    )
+    return dataclasses.replace(config, train=train, data=data)
+
+
+def _require_frames(config: RunConfig, dataset: Dataset) -> None:
+    wanted = (config.model.video.frame_height, config.model.video.frame_width)
+    for session in dataset.sessions:
+        if session.frame_shape not in (None, wanted):
+            raise ConfigError(
+                f"session {session.key} has frames of {session.frame_shape[0]} x "
+                f"{session.frame_shape[1]} pixels and the model is for {wanted[0]} x {wanted[1]}",
+                hint="preprocess the recording to the model's frame size, or set "
+                "model.video.frame_height and model.video.frame_width",
+            )

@@ -1,0 +1,239 @@
+"""Losses on the windows of a tier that is not trained on, for every row of every regime."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from omnimouse_cli.batch.batch import Batch
+from omnimouse_cli.batch.dataset import Dataset, SessionInfo
+from omnimouse_cli.batch.reader import WindowReader
+from omnimouse_cli.batch.regimes import Row, regime_rows
+from omnimouse_cli.batch.selection import select
+from omnimouse_cli.batch.windows import WindowTable
+from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, DataConfig
+from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.evaluate.records import LOSS, MODEL, NEURONS, OVERALL, EvalRecord
+from omnimouse_cli.train.forward import forward_losses, on_device
+from omnimouse_cli.train.seeds import seed_of
+from omnimouse_cli.train.state import TrainState
+from omnimouse_cli.train.world import World
+
+BEHAVIOR = "behavior"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowLoss:
+    """The losses of one session under one row.
+
+    Args:
+        row: What was seen and asked.
+        session: Session key.
+        num_neurons: Neurons of the session, its weight among sessions.
+        num_windows: Windows that the losses are means over.
+        neural: Mean loss of responses; None where they were not asked for.
+        behavior: Mean loss of behavior; None where it was not asked for.
+    """
+
+    row: Row
+    session: str
+    num_neurons: int
+    num_windows: int
+    neural: float | None
+    behavior: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """What a validation found.
+
+    Args:
+        records: As in `eval.json`, with metric `loss`.
+        neural_loss: Mean over the rows that ask for responses, of the mean over sessions weighted
+            by their neurons; None without a window to validate on.
+    """
+
+    records: tuple[EvalRecord, ...]
+    neural_loss: float | None
+
+
+def validation_sessions(config: RunConfig, dataset: Dataset) -> tuple[SessionInfo, ...]:
+    """Give the sessions that validate.
+
+    Raises:
+        ShardError: One of those that the configuration names is not in the data set.
+    """
+    if config.train.validation_sessions is None:
+        return dataset.sessions
+    return tuple(dataset.session(key) for key in config.train.validation_sessions)
+
+
+def validate(state: TrainState, config: RunConfig, dataset: Dataset, world: World) -> Validation:
+    """Compute the losses of every row on every session; each rank does the sessions it owns.
+
+    Args:
+        state: Model and tables; unchanged.
+        config: Of the run.
+        dataset: What is trained on; windows of `train.validation_tiers` are read.
+        world: The ranks.
+
+    Returns:
+        The same validation on every rank, whatever the number of ranks.
+    """
+    data = validation_data(config)
+    reader = WindowReader(dataset, data)
+    mine: list[RowLoss] = []
+    training = state.core.training
+    state.core.eval()
+    with torch.no_grad():
+        for session in validation_sessions(config, dataset):
+            windows = dataset.windows(data, session.key)
+            if session.key in state.tables.owned and windows.num_windows:
+                batches = partial(_batches, reader, session, windows, data)
+                mine += [
+                    _row_loss(state, config, session, row, batches()) for row in rows_of(session)
+                ]
+    state.core.train(training)
+    order = [session.key for session in dataset.sessions]
+    losses = [loss for part in world.gather(mine) for loss in part]
+    losses.sort(key=lambda loss: order.index(loss.session))
+    return summarize(losses, "+".join(data.tiers))
+
+
+def validation_data(config: RunConfig) -> DataConfig:
+    """Give the data configuration of validation: windows that do not overlap, no blanks."""
+    return dataclasses.replace(
+        config.data,
+        tiers=config.train.validation_tiers,
+        include_blanks=False,
+        stride_samples=NUM_RESPONSE_SAMPLES,
+    )
+
+
+def rows_of(session: SessionInfo) -> tuple[Row, ...]:
+    """Give the rows that a session can have."""
+    return regime_rows(
+        "all",
+        population=session.num_neurons,
+        stimulus=session.frame_shape is not None,
+        behavior=bool(session.channels),
+    )
+
+
+def _row_loss(
+    state: TrainState, config: RunConfig, session: SessionInfo, row: Row, batches: Iterable[Batch]
+) -> RowLoss:
+    device = next(state.core.parameters()).device
+    neural, behavior, count = 0.0, 0.0, 0
+    asks_neural = asks_behavior = False
+    for batch in batches:
+        losses = forward_losses(
+            state.core,
+            batch=on_device(batch, device),
+            table=state.tables.owned[session.key],
+            animal=session.animal,
+            strategy=row.strategy,
+            selection=select(
+                row.strategy,
+                num_neurons=batch.responses.shape[2],
+                num_windows=batch.num_windows,
+                generator=None,
+            ).to(device),
+            config=config,
+        )
+        neural += 0.0 if losses[0] is None else float(losses[0]) * batch.num_windows
+        behavior += 0.0 if losses[1] is None else float(losses[1]) * batch.num_windows
+        asks_neural, asks_behavior = losses[0] is not None, losses[1] is not None
+        count += batch.num_windows
+    return RowLoss(
+        row=row,
+        session=session.key,
+        num_neurons=session.num_neurons,
+        num_windows=count,
+        neural=neural / count if asks_neural else None,
+        behavior=behavior / count if asks_behavior else None,
+    )
+
+
+def _batches(
+    reader: WindowReader, session: SessionInfo, windows: WindowTable, data: DataConfig
+) -> Iterator[Batch]:
+    """Read all windows of a session with the same neurons in each."""
+    neurons = validation_neurons(session, data.max_neurons)
+    for first in range(0, windows.num_windows, data.batch_size):
+        last = min(first + data.batch_size, windows.num_windows)
+        grid = windows.grid_index(np.arange(first, last))
+        yield reader.read(session.key, grid, np.tile(neurons, (last - first, 1)))
+
+
+def validation_neurons(session: SessionInfo, max_neurons: int) -> NDArray[np.int64]:
+    """Choose the neurons of a session that validate: all, or a subset that no seed changes."""
+    if session.num_neurons <= max_neurons:
+        return np.arange(session.num_neurons)
+    generator = np.random.default_rng(seed_of("validation", session.key))
+    return np.sort(generator.permutation(session.num_neurons)[:max_neurons])
+
+
+def summarize(losses: Sequence[RowLoss], tier: str) -> Validation:
+    """Turn losses of sessions into records, with an overall one for each row and target.
+
+    Args:
+        losses: Of every session and row.
+        tier: What the windows are of.
+    """
+    records: list[EvalRecord] = []
+    overall: dict[str, float] = {}
+    for name in dict.fromkeys(loss.row.name for loss in losses):
+        of_row = [loss for loss in losses if loss.row.name == name]
+        for target in (NEURONS, BEHAVIOR):
+            asked = [
+                (loss, value) for loss in of_row if (value := _value(loss, target)) is not None
+            ]
+            records += [_record(loss, target, tier, value) for loss, value in asked]
+            if not asked:
+                continue
+            weights = [loss.num_neurons for loss, _ in asked]
+            mean = float(np.average([value for _, value in asked], weights=weights))
+            records.append(_overall([loss for loss, _ in asked], target, tier, mean))
+            if target == NEURONS:
+                overall[name] = mean
+    return Validation(
+        records=tuple(records),
+        neural_loss=float(np.mean(list(overall.values()))) if overall else None,
+    )
+
+
+def _value(loss: RowLoss, target: str) -> float | None:
+    return loss.neural if target == NEURONS else loss.behavior
+
+
+def _record(loss: RowLoss, target: str, tier: str, value: float) -> EvalRecord:
+    return EvalRecord(
+        regime=loss.row.strategy.family,
+        strategy=loss.row.name,
+        inputs=loss.row.strategy.inputs,
+        session=loss.session,
+        tier=tier,
+        target=target,
+        metric=LOSS,
+        predictor=MODEL,
+        value=value,
+        neurons=loss.num_neurons,
+        windows=loss.num_windows,
+        samples=loss.num_windows * NUM_RESPONSE_SAMPLES,
+    )
+
+
+def _overall(losses: Sequence[RowLoss], target: str, tier: str, value: float) -> EvalRecord:
+    num_windows = sum(loss.num_windows for loss in losses)
+    return dataclasses.replace(
+        _record(losses[0], target, tier, value),
+        session=OVERALL,
+        neurons=sum(loss.num_neurons for loss in losses),
+        windows=num_windows,
+        samples=num_windows * NUM_RESPONSE_SAMPLES,
+    )

@@ -1,0 +1,98 @@
+//! Stored numbers to single precision, exactly.
+
+/// Half precision to single precision, NaN payloads and subnormal numbers included.
+#[inline]
+pub fn f16_to_f32(bits: u16) -> f32 {
+    const EXPONENT: u32 = 0x7f80_0000;
+    // Above this the half-precision exponent is all ones: infinity or NaN.
+    const NOT_FINITE: u32 = 0x0f80_0000;
+    // 2^112 moves the exponent's bias from 15 to 127, and makes subnormal numbers normal.
+    const REBIAS: f32 = f32::from_bits(0x7780_0000);
+    let sign = u32::from(bits & 0x8000) << 16;
+    let rest = u32::from(bits & 0x7fff) << 13;
+    let magnitude = if rest >= NOT_FINITE {
+        rest | EXPONENT
+    } else {
+        (f32::from_bits(rest) * REBIAS).to_bits()
+    };
+    f32::from_bits(sign | magnitude)
+}
+
+/// The upper half of a single-precision number to the whole.
+#[inline]
+pub fn bf16_to_f32(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
+/// The number at `index` of a row of little-endian single-precision numbers.
+#[inline]
+pub fn f32_at(row: &[u8], index: usize) -> f32 {
+    f32::from_le_bytes(bytes_at(row, index))
+}
+
+/// The number at `index` of a row of little-endian double-precision numbers.
+#[inline]
+pub fn f64_at(row: &[u8], index: usize) -> f64 {
+    f64::from_le_bytes(bytes_at(row, index))
+}
+
+/// The number at `index` of a row of little-endian 64-bit integers.
+#[inline]
+pub fn i64_at(row: &[u8], index: usize) -> i64 {
+    i64::from_le_bytes(bytes_at(row, index))
+}
+
+/// The 16 bits at `index` of a row of little-endian 16-bit numbers.
+#[inline]
+pub fn u16_at(row: &[u8], index: usize) -> u16 {
+    u16::from_le_bytes(bytes_at(row, index))
+}
+
+#[inline]
+fn bytes_at<const N: usize>(row: &[u8], index: usize) -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes.copy_from_slice(&row[index * N..(index + 1) * N]);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_half_precision_number_is_exact() {
+        for bits in 0..=u16::MAX {
+            let expected = half::f16::from_bits(bits);
+            let found = f16_to_f32(bits);
+            if expected.is_nan() {
+                assert!(found.is_nan(), "{bits:#x}");
+            } else {
+                assert_eq!(found.to_bits(), expected.to_f32().to_bits(), "{bits:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_bfloat16_number_is_exact() {
+        for bits in 0..=u16::MAX {
+            let expected = half::bf16::from_bits(bits);
+            let found = bf16_to_f32(bits);
+            assert!(found.is_nan() == expected.is_nan());
+            assert!(found.is_nan() || found.to_bits() == expected.to_f32().to_bits());
+        }
+    }
+
+    #[test]
+    fn numbers_are_little_endian() {
+        assert_eq!(u16_at(&[0, 0, 1, 2], 1), 0x0201);
+        assert_eq!(
+            f32_at(&1.5_f32.to_le_bytes(), 0).to_bits(),
+            1.5_f32.to_bits()
+        );
+        assert_eq!(
+            f64_at(&(-2.5_f64).to_le_bytes(), 0).to_bits(),
+            (-2.5_f64).to_bits()
+        );
+        assert_eq!(i64_at(&(-7_i64).to_le_bytes(), 0), -7);
+    }
+}

@@ -1,0 +1,32 @@
+//! The face that Python sees: each file converts one class, and computes nothing itself.
+
+mod gil;
+mod loader;
+mod schedule;
+mod session;
+mod slot;
+
+use pyo3::prelude::*;
+
+use crate::exceptions::ShardFormatError;
+
+/// Memory-mapped shards and the background loader.
+#[pymodule(name = "_native")]
+mod native {
+    #[pymodule_export]
+    use super::loader::Loader;
+    #[pymodule_export]
+    use super::schedule::Schedule;
+    #[pymodule_export]
+    use super::session::{Session, Shard};
+    #[pymodule_export]
+    use super::slot::Slot;
+
+    use super::{Bound, PyModule, PyModuleMethods, PyResult, ShardFormatError};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let class = module.py().get_type::<ShardFormatError>();
+        module.add("ShardFormatError", class)
+    }
+}

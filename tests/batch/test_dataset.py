@@ -1,0 +1,123 @@
+"""A folder of shards as a data set: sessions, channels, scaling, and what is refused."""
+
+import numpy as np
+import pytest
+
+from omnimouse_cli.batch.dataset import open_dataset
+from omnimouse_cli.config.data import DataConfig
+from omnimouse_cli.errors import ShardError
+
+
+def test_channels_are_known_ones_first_then_by_name(tiny_dataset):
+    assert tiny_dataset.behavior_channels == (
+        "pupil_x",
+        "pupil_y",
+        "pupil_size",
+        "pupil_size_derivative",
+        "running",
+        "whisker_0",
+    )
+    assert tiny_dataset.behavior_present("4-1-1").tolist() == [True] * 4 + [False] * 2
+
+
+def test_sessions_and_animals_come_in_order(tiny_dataset):
+    keys = [session.key for session in tiny_dataset.sessions]
+    assert keys == ["1-1-1", "1-1-2", "2-1-1", "3-1-1", "4-1-1"]
+    assert tiny_dataset.animals == ("1", "2", "3", "4")
+    facts = tiny_dataset.session("3-1-1")
+    assert (facts.num_neurons, facts.frame_shape, facts.channels) == (5, (3, 5), ())
+    assert tiny_dataset.session("2-1-1").frame_shape is None
+
+
+def test_sessions_may_be_chosen_and_counted(tiny_dataset):
+    chosen = open_dataset(tiny_dataset.folder, sessions=["3-1-1", "1-1-2", "3-1-1"])
+    assert [session.key for session in chosen.sessions] == ["3-1-1", "1-1-2"]
+    first = open_dataset(tiny_dataset.folder, max_sessions=2)
+    assert [session.key for session in first.sessions] == ["1-1-1", "1-1-2"]
+    fingerprints = {data.fingerprint for data in (tiny_dataset, chosen, first)}
+    assert len(fingerprints) == 3
+    assert open_dataset(tiny_dataset.folder, max_sessions=2).fingerprint == first.fingerprint
+
+
+def test_a_missing_folder_and_a_folder_without_shards_are_refused(tmp_path):
+    with pytest.raises(ShardError, match="is not a folder") as caught:
+        open_dataset(tmp_path / "nothing")
+    assert "omnimouse preprocess" in caught.value.hint
+    with pytest.raises(ShardError) as caught:
+        open_dataset(tmp_path)
+    assert "omnimouse preprocess" in caught.value.hint
+
+
+def test_an_empty_choice_is_refused(tiny_dataset):
+    with pytest.raises(ShardError, match=r"no session of .* was chosen"):
+        open_dataset(tiny_dataset.folder, sessions=[])
+
+
+def test_an_unknown_session_is_refused_with_the_nearest(tiny_dataset):
+    with pytest.raises(ShardError, match="has no session 2-1-2") as caught:
+        open_dataset(tiny_dataset.folder, sessions=["1-1-1", "2-1-2"])
+    assert caught.value.hint == "did you mean 2-1-1?"
+
+
+@pytest.mark.parametrize("length", [0, 5, 8, 100, 4096, -1])
+def test_a_shard_that_is_cut_short_is_refused_at_open(tmp_path, write_shard, length):
+    shard = write_shard(tmp_path)
+    shard.path.write_bytes(shard.path.read_bytes()[:length])
+    with pytest.raises(ShardError, match=r"1-1-1\.safetensors"):
+        open_dataset(tmp_path)
+
+
+def test_a_tier_that_no_trial_has_is_refused_with_those_there_are(tmp_path, write_shard):
+    trials = ((0.0, 20.0, "train", "video"), (20.0, 40.0, "test", "video"))
+    write_shard(tmp_path, trials=trials)
+    dataset = open_dataset(tmp_path)
+    with pytest.raises(ShardError, match="no trial has tier oracle; tiers are test, train"):
+        dataset.require_windows(DataConfig(tiers=("train", "oracle")))
+
+
+def test_a_session_too_short_for_a_window_is_refused_by_name(tmp_path, write_shard):
+    write_shard(tmp_path, key="1-1-1")
+    write_shard(tmp_path, key="1-1-2", trials=((0.0, 2.4, "train", "video"),))
+    dataset = open_dataset(tmp_path)
+    with pytest.raises(ShardError, match=r"session 1-1-2 has no window: .* tiers train .* 2 s"):
+        dataset.require_windows(DataConfig())
+    assert dataset.windows(DataConfig(), "1-1-2").num_windows == 0
+    assert dataset.windows(DataConfig(), "1-1-1").num_windows > 0
+
+
+def test_rates_are_divided_and_fluorescence_is_centred_first(tiny_shards, tiny_dataset):
+    for key, centred in [("1-1-1", False), ("3-1-1", True)]:
+        shift, scale = tiny_dataset.normalization(DataConfig(), key)
+        shard = tiny_shards[key]
+        expected = shard.mean if centred else np.zeros_like(shard.mean)
+        np.testing.assert_array_equal(shift, expected)
+        np.testing.assert_array_equal(scale, shard.std)
+    standardized, _ = tiny_dataset.normalization(DataConfig(normalize="standardize"), "1-1-1")
+    np.testing.assert_array_equal(standardized, tiny_shards["1-1-1"].mean)
+    divided, _ = tiny_dataset.normalization(DataConfig(normalize="scale"), "3-1-1")
+    assert not divided.any()
+
+
+def test_small_deviations_are_raised_to_the_floor(tiny_shards, tiny_dataset):
+    std = tiny_shards["1-1-1"].std
+    _, scale = tiny_dataset.normalization(DataConfig(std_floor_relative=1.0), "1-1-1")
+    np.testing.assert_allclose(scale, np.maximum(std, std.astype(np.float64).mean()), rtol=1e-6)
+    _, scale = tiny_dataset.normalization(DataConfig(std_floor_absolute=2.0), "1-1-1")
+    np.testing.assert_array_equal(scale, np.maximum(std, 2.0))
+
+
+def test_a_neuron_without_a_deviation_is_left_finite(tmp_path, write_shard):
+    shard = write_shard(tmp_path)
+    session = open_dataset(tmp_path).sessions[0]
+    header = session.shard.header
+    raw = bytearray(shard.path.read_bytes())
+    first = header.data_start + header.tensors["neurons.std"].first_byte
+    for values, expected in [
+        ([np.nan, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0], 5 / 6 * 0.01),
+        ([0.0] * 7, 1.0),
+        ([np.nan] * 7, 1.0),
+    ]:
+        raw[first : first + 28] = np.array(values, "<f4").tobytes()
+        shard.path.write_bytes(raw)
+        _, scale = open_dataset(tmp_path).normalization(DataConfig(), "1-1-1")
+        np.testing.assert_allclose(scale[0], expected, rtol=1e-6)

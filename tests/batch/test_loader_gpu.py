@@ -1,0 +1,28 @@
+"""Batches in page-locked memory: copies to a GPU that are still running keep their source."""
+
+import pytest
+import torch
+
+from omnimouse_cli.batch.loader import Loader
+from omnimouse_cli.config.data import DataConfig
+
+CONFIG = DataConfig(batch_size=3, max_neurons=6)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_copies_in_flight_arrive_as_they_were(tiny_dataset):
+    with Loader(tiny_dataset, CONFIG, seed=7) as loader:
+        expected = [next(loader).responses.clone() for _ in range(50)]
+    copies = []
+    with Loader(tiny_dataset, CONFIG, seed=7, pin_memory=True) as loader:
+        for _ in range(50):
+            # Work that keeps the stream busy, so that the copy starts long after it is asked for.
+            torch.cuda._sleep(2_000_000)
+            batch = next(loader)
+            assert batch.responses.is_pinned()
+            copies.append(batch.responses.to("cuda", non_blocking=True))
+            del batch
+    assert all(
+        torch.equal(copy.cpu(), original) for copy, original in zip(copies, expected, strict=True)
+    )

@@ -1,0 +1,89 @@
+"""The program itself: help without torch, exit codes, error texts."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from omnimouse_cli.cli.app import _COMMANDS, _guarded
+from omnimouse_cli.errors import OmniMouseError
+
+
+def run(*arguments, cwd=None):
+    command = [sys.executable, "-m", "omnimouse_cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def app_of(command):
+    app = typer.Typer()
+    app.command()(_guarded(command))
+    return app
+
+
+def test_no_help_imports_torch():
+    # One process asks for every help text and then says which heavy libraries it holds.
+    code = (
+        "import sys\n"
+        "from omnimouse_cli.cli.app import app, _COMMANDS\n"
+        "for name in ['', *_COMMANDS]:\n"
+        "    try: app([name, '--help'] if name else ['--help'])\n"
+        "    except SystemExit as end: assert end.code == 0, name\n"
+        "heavy = {'torch', 'scipy', 'sklearn', 'matplotlib', 'numpy'} & set(sys.modules)\n"
+        "print('HEAVY', sorted(heavy))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "HEAVY []"
+    assert all(name in done.stdout for name in _COMMANDS)
+
+
+def test_an_error_of_the_user_is_one_sentence_a_hint_and_exit_code_1():
+    def command() -> None:
+        raise OmniMouseError("the thing is 3, but must be 4", hint="make it 4")
+
+    result = CliRunner().invoke(app_of(command))
+    assert result.exit_code == 1
+    assert result.stderr == "error: the thing is 3, but must be 4\n\nhint: make it 4\n"
+    assert result.stdout == ""
+
+
+def test_an_interruption_exits_with_130_and_says_what_was_kept():
+    def command() -> None:
+        raise KeyboardInterrupt("checkpoint at step 5; go on with --resume")
+
+    result = CliRunner().invoke(app_of(command))
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted: checkpoint at step 5; go on with --resume\n"
+
+
+def test_wrong_usage_exits_with_2():
+    assert run("train", "--no-such-option").returncode == 2
+    assert run("no-such-command").returncode == 2
+
+
+def test_the_module_is_the_same_program_and_knows_its_version():
+    done = run("--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith("omnimouse 0.")
+
+
+def test_doctor_reports_versions_and_devices():
+    done = run("doctor", "--json")
+    assert done.returncode == 0
+    facts = json.loads(done.stdout)
+    assert facts["format"] == "omnimouse-doctor"
+    assert facts["versions"]["torch"]
+    assert facts["missing"] == []
+
+
+@pytest.mark.parametrize("command", ["preprocess", "inspect", "train", "eval", "scaling-report"])
+def test_without_anything_in_the_folder_a_command_says_what_to_do(command, tmp_path):
+    done = run(command, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert any(line.startswith("error: ") for line in lines)
+    assert any(line.startswith("hint: ") for line in lines)
+    assert "Traceback" not in done.stderr

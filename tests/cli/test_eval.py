@@ -1,0 +1,156 @@
+"""`omnimouse eval`: what it prints and writes, and how it ends."""
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+import torch
+import typer
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from omnimouse_cli.batch.dataset import open_dataset
+from omnimouse_cli.cli.app import _guarded
+from omnimouse_cli.cli.eval import command_eval
+from omnimouse_cli.config.convert import to_dict
+from omnimouse_cli.config.load import load_config, to_toml
+from omnimouse_cli.model.omnimouse import OmniMouse
+from omnimouse_cli.model.table import SessionTable
+from omnimouse_cli.recording.open import open_recording
+from omnimouse_cli.recording.simulated.mouse import simulate
+from omnimouse_cli.recording.simulated.settings import SimulationConfig
+from omnimouse_cli.reporter import Silent
+from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
+
+app = typer.Typer()
+app.command()(_guarded(command_eval))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A working folder with `shards/` and one finished run of random weights in `runs/`."""
+    folder = tmp_path_factory.mktemp("place")
+    config = SimulationConfig(sessions=1, neurons=12, minutes=2.0, seed=1)
+    recording = simulate(folder / "recordings", config, reporter=Silent())[0].path
+    preprocess([open_recording(recording)], folder / "shards", PreprocessOptions(), Silent())
+    dataset = open_dataset(folder / "shards")
+    run = folder / "runs" / "first"
+    run.mkdir(parents=True)
+    settings = load_config(size="nano")
+    settings = dataclasses.replace(
+        settings,
+        model=dataclasses.replace(settings.model, response_loss="poisson"),
+        data=dataclasses.replace(settings.data, normalize="scale"),
+    )
+    session = dataset.sessions[0]
+    torch.manual_seed(0)
+    core = OmniMouse(
+        settings.model,
+        behavior_channels=dataset.behavior_channels,
+        animals=dataset.animals,
+    )
+    table = SessionTable(session.num_neurons, settings.model.d_embedding)
+    tensors = {f"core.{name}": value.clone() for name, value in core.state_dict().items()}
+    for name, value in table.state_dict().items():
+        tensors[f"tables.{session.key}.{name}"] = value.clone()
+    facts = {"session": session.key, "animal": session.animal, "neurons": 12}
+    description = {
+        "config": to_dict(settings),
+        "sessions": [facts],
+        "behavior_channels": dataset.behavior_channels,
+        "animals": dataset.animals,
+        "response_loss": "poisson",
+        "step": 0,
+        "shards": str((folder / "shards").resolve()),
+    }
+    metadata = {"format": "omnimouse-weights", "version": "1"}
+    save_file(
+        tensors, run / "model.safetensors", {**metadata, "description": json.dumps(description)}
+    )
+    (run / "config.toml").write_text(to_toml(settings))
+    (run / "summary.json").write_text("{}")
+    return folder
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def error_of(result):
+    assert result.exit_code == 1, result.stderr
+    first, hint = result.stderr.split("\n\nhint: ")
+    assert first.startswith("error: ")
+    assert result.stdout == ""
+    return first.removeprefix("error: "), hint.strip()
+
+
+def test_the_newest_finished_run_is_taken_and_its_json_is_one_document(place, monkeypatch):
+    monkeypatch.chdir(place)
+    result = invoke("--regime", "forecast", "--no-behavior", "--json")
+    assert result.exit_code == 0, result.stderr
+    content = json.loads(result.stdout)
+    assert content["format"] == "omnimouse-eval"
+    rows = {record["strategy"] for record in content["records"]}
+    assert rows == {"forecast", "forecast+stimulus"}
+    assert "taking runs/first (the newest finished run)" in result.stderr
+    written = place / "runs/first/eval/test-forecast-no-behavior"
+    assert json.loads((written / "eval.json").read_text()) == content
+    assert (written / "neurons.npz").exists()
+    assert (written / "eval.png").exists()
+
+
+def test_the_table_has_a_line_for_each_row_beside_its_baselines(place):
+    result = invoke(place / "runs/first", "--regime", "all", "--name", "whole", "--device", "cpu")
+    assert result.exit_code == 0, result.stderr
+    for word in ("forecast+stimulus", "gaze", "running", "ridge", "persistence", "ceiling"):
+        assert word in result.stdout
+    assert "not available in 20001-1-1: psth of predict" in result.stdout
+    assert "\x1b" not in result.stdout
+    assert (place / "runs/first/eval/whole/eval.json").exists()
+
+
+def test_a_moved_run_evaluates_with_its_shards(place, tmp_path):
+    run = shutil.copytree(place / "runs/first", tmp_path / "moved")
+    shards = shutil.copytree(place / "shards", tmp_path / "shards")
+    result = invoke(run, "--shards", shards, "--regime", "predict", "--no-baselines", "--quiet")
+    assert result.exit_code == 0, result.stderr
+    assert "predict" in result.stdout
+    assert result.stderr == ""
+
+
+def test_an_unfinished_run_is_refused(place, tmp_path):
+    shutil.copy(place / "runs/first/config.toml", tmp_path)
+    message, hint = error_of(invoke(tmp_path))
+    assert message == f"{tmp_path} has not finished training: it has no model.safetensors"
+    assert hint == f"finish it: omnimouse train --resume {tmp_path}"
+
+
+def test_an_unknown_regime_is_refused_before_anything_is_read(tmp_path):
+    message, hint = error_of(invoke(tmp_path / "nothing", "--regime", "forcast"))
+    assert message == "there is no regime or strategy forcast"
+    assert hint.startswith("did you mean `forecast`?")
+
+
+def test_a_tier_that_no_trial_has_lists_the_tiers(place):
+    message, _ = error_of(invoke(place / "runs/first", "--tier", "final"))
+    assert message.startswith("no trial has tier final; tiers are ")
+    assert "test" in message
+
+
+def test_no_run_at_all_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    message, hint = error_of(invoke())
+    assert "no run was named and none has finished" in message
+    assert "omnimouse train" in hint
+
+
+def test_an_interruption_leaves_nothing_behind(place, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("omnimouse_cli.evaluate.evaluate.evaluate", interrupted)
+    result = invoke(place / "runs/first", "--regime", "predict", "--name", "cut")
+    assert result.exit_code == 130
+    assert "nothing was written; run the same command again" in result.stderr
+    assert not (place / "runs/first/eval/cut").exists()

@@ -1,0 +1,58 @@
+"""Where things are when no path is given."""
+
+import os
+
+import pytest
+
+from omnimouse_cli.cli import folders
+from omnimouse_cli.errors import OmniMouseError
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def make_run(path, *, finished, at):
+    path.mkdir(parents=True)
+    (path / "config.toml").write_text("")
+    if finished:
+        (path / "summary.json").write_text("{}")
+        os.utime(path / "summary.json", (at, at))
+    return path
+
+
+def test_the_newest_finished_run_is_the_one_whose_summary_is_newest(place):
+    runs = place / "runs"
+    make_run(runs / "z-old", finished=True, at=100)
+    newest = make_run(runs / "sweep" / "a-new", finished=True, at=300)
+    make_run(runs / "b-unfinished", finished=False, at=400)
+    assert folders.newest_finished_run().resolve() == newest
+    assert len(folders.all_runs()) == 3
+
+
+def test_without_a_finished_run_the_error_says_how_to_get_one(place):
+    with pytest.raises(OmniMouseError) as caught:
+        folders.newest_finished_run()
+    assert "none has finished in runs/" in caught.value.message
+    assert "omnimouse train" in (caught.value.hint or "")
+
+
+def test_settings_name_other_places(place):
+    (place / "omnimouse.toml").write_text("[folders]\nshards = '/data/shards'\n")
+    assert str(folders.default_shards()) == "/data/shards"
+    assert str(folders.folder("runs")) == "runs"
+    (place / "omnimouse.toml").write_text("[folders]\nshards = 3\n")
+    with pytest.raises(OmniMouseError, match=r"folders\.shards must be a text: 3"):
+        folders.default_shards()
+
+
+def test_a_new_run_never_takes_the_place_of_another(place):
+    first = folders.free_name(place / "run")
+    first.mkdir()
+    second = folders.free_name(place / "run")
+    second.mkdir()
+    assert [first.name, second.name, folders.free_name(place / "run").name] == [
+        "run", "run-2", "run-3",
+    ]  # fmt: skip

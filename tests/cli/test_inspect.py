@@ -1,0 +1,140 @@
+"""`omnimouse inspect` on shards: the contract's fields, details, figures and verification."""
+
+import json
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from omnimouse_cli.cli.app import _guarded
+from omnimouse_cli.cli.inspect import command_inspect
+from omnimouse_cli.reporter import Silent
+from omnimouse_cli.shard import open_shard
+from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
+
+SHARD_TESTS = Path(__file__).parents[1] / "shard" / "conftest.py"
+app = typer.Typer()
+app.command()(_guarded(command_inspect))
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, list(arguments))
+
+
+@pytest.fixture
+def shards(tmp_path, monkeypatch):
+    """A working folder with three sessions of two animals in shards/."""
+    monkeypatch.chdir(tmp_path)
+    build = runpy.run_path(str(SHARD_TESTS))["build_recording"]
+    facts = {"7-1-1": {"native_rate_hz": 10.0}, "7-1-2": {"behavior": False}, "9-1-1": {}}
+    recordings = [build(tmp_path / key, session=key, **facts[key]) for key in facts]
+    preprocess(recordings, tmp_path / "shards", PreprocessOptions(), Silent())
+    return tmp_path / "shards"
+
+
+def test_json_has_exactly_what_the_contract_promises(shards):
+    result = run("--json")
+    assert result.exit_code == 0, result.stderr
+    content = json.loads(result.stdout)
+    assert (content["format"], content["version"]) == ("omnimouse-inspect", 1)
+    first = content["sessions"][0]
+    promised = "session animal neurons samples sample_rate_hz tokens native_tokens hours "
+    promised += "response_kind modalities tiers valid_fraction"
+    assert set(promised.split()) <= set(first)
+    assert (first["session"], first["animal"], first["neurons"]) == ("7-1-1", "7", 6)
+    assert first["samples"] == 975
+    assert first["tokens"] == 5850
+    assert first["native_tokens"] == 6 * 325
+    assert first["hours"] == pytest.approx(32.5 / 3600)
+    assert first["response_kind"] == "rate"
+    assert first["modalities"] == ["responses", "screen", "eye_tracker", "treadmill"]
+    assert content["sessions"][1]["native_tokens"] is None
+    totals = content["totals"]
+    assert (totals["sessions"], totals["animals"], totals["neurons"]) == (3, 2, 18)
+    assert (totals["tokens"], totals["native_tokens"]) == (3 * 5850, 6 * 325)
+    assert totals["hours"] == pytest.approx(3 * 32.5 / 3600)
+
+
+def test_windows_per_tier_are_those_that_fit(shards):
+    tiers = json.loads(run("--json").stdout)["sessions"][1]["tiers"]
+    assert list(tiers) == ["train", "validation", "test"]
+    assert tiers["validation"]["minutes"] == pytest.approx(0.1)
+    # Responses from 0.6 s; with the 2 s blank before it, validation can be used from 8.4 to 16.4 s.
+    grid = 0.6 + np.arange(975) / 30
+    inside = (grid + 1e-4 >= 8.4) & (grid + 1e-4 < 16.4)
+    assert tiers["validation"]["windows"] == inside.sum() - 59
+
+
+def test_the_table_names_every_session_and_the_totals(shards):
+    result = run()
+    assert "taking shards/ (default)" in result.stderr
+    for text in ("3 sessions of 2 animals", "7-1-2", "9-1-1", "17,550", "eye_tracker, treadmill"):
+        assert text in result.stdout
+
+
+def test_one_session_is_shown_in_detail(shards):
+    result = run("shards", "--session", "7-1-1")
+    for text in ("distinct frames", "pupil_x", "running", "rounding", "stimuli", "dropped:"):
+        assert text in result.stdout
+    detail = json.loads(run("--session", "7-1-1", "--json").stdout)["detail"]
+    assert detail["statistics_tier"] == "train"
+    assert 0 < detail["rounding"]["rms_relative"] < 1e-3
+    std = open_shard(shards / "7-1-1.safetensors").neuron_std
+    assert detail["responses"]["std"][-1] == pytest.approx(float(std.max()))
+
+
+def test_an_unknown_session_is_an_error_with_the_nearest_name(shards):
+    result = run("--session", "9-1-2")
+    assert result.exit_code == 1
+    assert "has no session 9-1-2" in result.stderr
+    assert "did you mean 9-1-1?" in result.stderr
+
+
+def test_a_figure_is_drawn_of_the_session_that_was_named(shards):
+    pytest.importorskip("matplotlib")
+    result = run("--session", "9-1-1", "--plot", "figure.png")
+    assert result.exit_code == 0, result.stderr
+    assert "session 9-1-1 is drawn in figure.png" in result.stderr
+    assert (shards.parent / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_verification_reads_every_byte(shards):
+    result = run("--verify", "--json")
+    verified = json.loads(result.stdout)["verified"]
+    assert verified["shards"] == 3
+    assert verified["bytes"] == sum(path.stat().st_size for path in shards.glob("*.safetensors"))
+    assert "every byte of 3 shards matches" in run("--verify").stdout
+
+
+def test_a_flipped_byte_is_named_with_its_tensor(shards):
+    path = shards / "7-1-2.safetensors"
+    content = bytearray(path.read_bytes())
+    content[open_shard(path).header.data_start + 100] ^= 4
+    path.write_bytes(content)
+    assert run().exit_code == 0
+    result = run("--verify")
+    assert result.exit_code == 1
+    assert "7-1-2.safetensors is damaged: tensor `responses` does not match" in result.stderr
+    assert "\n\nhint: " in result.stderr
+
+
+def test_several_damaged_shards_are_all_named(shards):
+    for name in ("7-1-1", "9-1-1"):
+        path = shards / f"{name}.safetensors"
+        path.write_bytes(path.read_bytes()[:-1])
+    result = run("--verify")
+    assert result.exit_code == 1
+    assert "2 of 3 shards are damaged" in result.stderr
+    assert "7-1-1.safetensors is cut short" in result.stderr
+    assert "9-1-1.safetensors is cut short" in result.stderr
+
+
+def test_a_folder_that_is_no_data_set_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for arguments in ([], ["nowhere"]):
+        result = run(*arguments)
+        assert result.exit_code == 1
+        assert "is not a folder of shards" in result.stderr

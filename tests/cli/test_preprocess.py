@@ -1,0 +1,177 @@
+"""`omnimouse preprocess` on session folders: what it prints, and how it ends."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner
+
+from omnimouse_cli.cli.app import _guarded
+from omnimouse_cli.cli.preprocess import command_preprocess
+
+ORIGIN = 1_600_000_000.0
+app = typer.Typer()
+app.command()(_guarded(command_preprocess))
+
+
+def write_meta(folder, **fields):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "meta.yml").write_text(yaml.safe_dump(fields))
+
+
+def write_device(folder, values, *, start, rate):
+    write_meta(
+        folder,
+        modality="sequence",
+        start_time=start,
+        end_time=start + len(values) / rate,
+        sampling_rate=rate,
+        n_signals=values.shape[1],
+        n_timestamps=len(values),
+        dtype="float32",
+        is_mem_mapped=True,
+        phase_shift_per_signal=False,
+    )
+    values.astype(np.float32).tofile(folder / "data.mem")
+
+
+def write_session(folder, *, seconds=24, seed=0):
+    """Two trials of a train and a test video with a blank between them."""
+    rng = np.random.default_rng(seed)
+    write_device(
+        folder / "responses", rng.gamma(1.0, 1.0, (seconds * 30, 5)), start=ORIGIN, rate=30.0
+    )
+    write_device(folder / "treadmill", rng.normal(size=(seconds * 50, 1)), start=ORIGIN, rate=50.0)
+    screen = folder / "screen"
+    write_meta(screen, modality="screen")
+    trials, flips = {}, []
+    for number, (tier, first, last) in enumerate(
+        [("train", 0, 14), (None, 14, 16), ("test", 16, 24)]
+    ):
+        times = np.arange(first * 30, last * 30) / 30 if tier else np.array([float(first)])
+        trial = {"first_frame_idx": len(flips), "image_size": [36, 64]}
+        if tier:
+            trial |= {"modality": "video", "tier": tier, "num_frames": len(times)}
+            frames = rng.integers(0, 256, (len(times), 36, 64), dtype=np.uint8)
+            (screen / "data").mkdir(exist_ok=True)
+            np.save(screen / "data" / f"{number:05d}.npy", frames)
+        else:
+            trial |= {"modality": "blank", "interleave_value": 128}
+        trials[f"{number:05d}"] = trial
+        (screen / "meta").mkdir(exist_ok=True)
+        (screen / "meta" / f"{number:05d}.yml").write_text(yaml.safe_dump(trial))
+        flips.extend(ORIGIN + times)
+    np.save(screen / "timestamps.npy", np.array(flips))
+    (screen / "combined_meta.json").write_text(json.dumps(trials))
+    return folder
+
+
+@pytest.fixture
+def recordings(tmp_path, monkeypatch):
+    """A working folder with two sessions in recordings/."""
+    monkeypatch.chdir(tmp_path)
+    write_session(tmp_path / "recordings" / "7-1-1", seed=1)
+    write_session(tmp_path / "recordings" / "8-1-1", seed=2)
+    return tmp_path / "recordings"
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_without_arguments_recordings_become_shards(recordings):
+    result = run()
+    assert result.exit_code == 0, result.stderr
+    assert "taking recordings/ (default)" in result.stderr
+    assert "writing to shards/ (default)" in result.stderr
+    for text in ("7-1-1", "8-1-1", "3,600", "train 0.23, test 0.13", "margins", "2 written"):
+        assert text in result.stdout
+    assert sorted(path.name for path in (recordings.parent / "shards").iterdir()) == [
+        "7-1-1.safetensors",
+        "8-1-1.safetensors",
+        "catalogue.json",
+    ]
+    assert "0 written, 2 were up to date" in run().stdout
+
+
+def test_json_is_one_document_and_nothing_else(recordings):
+    result = run("recordings", "--out", "elsewhere", "--json", "--quiet", "--dtype", "bfloat16")
+    content = json.loads(result.stdout)
+    assert result.stderr == ""
+    assert content["format"] == "omnimouse-preprocess"
+    assert [s["session"] for s in content["sessions"]] == ["7-1-1", "8-1-1"]
+    first = content["sessions"][0]
+    assert (first["state"], first["dtype"], first["tokens"]) == ("written", "BF16", 3600)
+    assert first["tiers"] == pytest.approx({"train": 14 / 60, "test": 8 / 60})
+    assert first["modalities"] == ["responses", "screen", "treadmill"]
+    assert content["totals"]["tokens"] == 7200
+    assert content["failed"] == []
+
+
+def test_a_bad_recording_is_an_error_after_the_others_are_done(recordings):
+    data = recordings / "7-1-1" / "responses" / "data.mem"
+    data.write_bytes(data.read_bytes()[:-40])
+    result = run("--json")
+    assert result.exit_code == 1
+    content = json.loads(result.stdout)
+    assert [s["session"] for s in content["sessions"]] == ["8-1-1"]
+    assert content["failed"][0]["recording"] == "7-1-1"
+    assert "error: " in result.stderr
+    assert str(data.relative_to(recordings.parent)) in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_two_bad_recordings_are_both_named(recordings):
+    for name in ("7-1-1", "8-1-1"):
+        values = np.fromfile(recordings / name / "responses" / "data.mem", dtype=np.float32)
+        values[1000] = np.nan
+        values.tofile(recordings / name / "responses" / "data.mem")
+    result = run()
+    assert result.exit_code == 1
+    assert "2 of 2 recordings cannot be used" in result.stderr
+    assert "7-1-1: responses must be finite" in result.stderr
+    assert "8-1-1: responses must be finite" in result.stderr
+    assert run("--allow-gaps").exit_code == 0
+
+
+def test_two_sessions_with_one_key_are_refused(recordings):
+    meta = json.dumps({"data_key": "7-1-1"})
+    for name in ("7-1-1", "8-1-1"):
+        (recordings / name / "meta.json").write_text(meta)
+    result = run()
+    assert result.exit_code == 1
+    assert "have the same session key: 7-1-1" in result.stderr
+    assert not (recordings.parent / "shards").exists()
+
+
+def test_nothing_to_preprocess_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run().exit_code == 1
+    (tmp_path / "empty").mkdir()
+    for place in ("nowhere", "empty"):
+        result = run(place)
+        assert result.exit_code == 1
+        assert result.stderr.startswith(f"error: {place} ")
+        assert "\n\nhint: " in result.stderr
+
+
+def test_an_unknown_dtype_is_wrong_usage(recordings):
+    assert run("--dtype", "float8").exit_code == 2
+
+
+def test_the_kind_of_the_responses_can_be_said(recordings):
+    run("--response-kind", "unknown")
+    content = json.loads((recordings.parent / "shards" / "catalogue.json").read_text())
+    assert {s["response_kind"] for s in content["sessions"]} == {"unknown"}
+
+
+def test_what_was_left_out_is_told(recordings):
+    shutil.rmtree(recordings / "8-1-1")
+    treadmill = recordings / "7-1-1" / "treadmill" / "data.mem"
+    np.full(24 * 50, np.nan, dtype=np.float32).tofile(treadmill)
+    result = run()
+    assert result.exit_code == 0
+    assert "7-1-1: treadmill is left out: none of its samples has a value" in result.stderr

@@ -1,0 +1,228 @@
+"""`omnimouse train` and `omnimouse sweep`: what options mean, what is printed, what is refused."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from omnimouse_cli.cli.app import app
+from omnimouse_cli.cli.folders import free_name
+from omnimouse_cli.cli.train_order import Length
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.recording.open import open_recording
+from omnimouse_cli.reporter import Silent
+from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
+
+# A model of seconds.
+SMALL = ["--device", "cpu", "--set", "model.d_model=16", "--set", "model.layers=1"]
+SMALL += [
+    "--set",
+    "model.d_embedding=8",
+    "--set",
+    "data.batch_size=2",
+    "--set",
+    "train.log_every=1",
+]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Threads that wait for each other cost more than models of this size."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def home(experanto_session, tmp_path, monkeypatch) -> Path:
+    """A working folder with shards of two sessions."""
+    recordings = [
+        open_recording(experanto_session(name, neurons=5, seconds=40.0, seed=seed))
+        for seed, name in enumerate(("100-1-1", "200-1-1"))
+    ]
+    home = tmp_path / "home"
+    preprocess(recordings, home / "shards", PreprocessOptions(), Silent())
+    monkeypatch.chdir(home)
+    return home
+
+
+def omnimouse(*arguments: str, code: int = 0):
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == code, result.stderr or result.exception
+    return result
+
+
+def test_without_paths_shards_are_taken_and_a_new_run_is_made(home):
+    result = omnimouse("train", *SMALL, "--steps", "2", "--json")
+    summary = json.loads(result.stdout)
+    assert summary["format"] == "omnimouse-summary"
+    assert summary["steps"] == 2
+    assert "taking shards/ (default)" in result.stderr
+    (run,) = (home / "runs").iterdir()
+    assert str(Path("runs") / run.name) in result.stderr
+    environment = json.loads((run / "environment.json").read_text())
+    assert environment["shards"] == str(home / "shards")
+
+
+def test_a_run_is_never_overwritten(home):
+    first = omnimouse("train", "shards", *SMALL, "--steps", "1", "--out", "run")
+    assert "nano" in first.stdout
+    before = (home / "run" / "model.safetensors").read_bytes()
+    second = omnimouse("train", "shards", *SMALL, "--steps", "1", "--out", "run", "--seed", "9")
+    assert "run-2" in second.stderr
+    assert (home / "run" / "model.safetensors").read_bytes() == before
+    assert (home / "run-2" / "summary.json").exists()
+    assert free_name(Path("run")) == Path("run-3")
+
+
+def test_a_run_goes_on_by_its_name_with_what_it_was_begun_with(home):
+    omnimouse("train", "shards", *SMALL, "--steps", "1", "--out", "run", "--seed", "9")
+    result = omnimouse("train", "--resume", "run", "--steps", "3", "--device", "cpu", "--json")
+    summary = json.loads(result.stdout)
+    assert (summary["steps"], summary["seed"]) == (3, 9)
+    assert "going on from" in result.stderr
+    again = omnimouse("train", "--resume", "--out", "run", "--device", "cpu")
+    assert "has finished already" in again.stderr
+
+
+def test_another_model_cannot_go_on_with_a_run(home):
+    omnimouse("train", "shards", *SMALL, "--steps", "1", "--out", "run")
+    before = (home / "run" / "config.toml").read_text()
+    change = ["--set", "model.d_model=32", "--model", "tiny"]
+    result = omnimouse("train", "--resume", "run", "--device", "cpu", *change, code=1)
+    assert "is of a nano model and this run is of a tiny model" in result.stderr
+    assert "\nhint: " in result.stderr
+    assert (home / "run" / "config.toml").read_text() == before
+
+
+def test_the_same_command_begins_and_goes_on_for_job_queues(home):
+    command = ["train", "shards", *SMALL, "--steps", "2", "--out", "run", "--resume"]
+    assert "it begins" in omnimouse(*command).stderr
+    assert "has finished already" in omnimouse(*command).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem", "hint"),
+    [
+        (["nowhere"], "nowhere is not a folder", "omnimouse preprocess"),
+        (["shards", "--model", "nana"], "no model size 'nana'", "nano"),
+        (["shards", "--set", "train.lerning_rate=1"], "train.lerning_rate", "train.learning_rate"),
+        (["shards", "--sessions", "100-1-2"], "no session 100-1-2", "100-1-1"),
+        (["shards", "--steps", "1", "--minutes", "2"], "only one of --steps", ""),
+        (["shards", "--gpus", "2", "--procs", "2"], "cannot be given together", ""),
+        (["shards", "--device", "tpu"], "no device 'tpu'", "cpu, cuda or auto"),
+        (["shards", "--set", "data.normalize=standardize"], "standardize, which subtracts", ""),
+    ],
+)
+def test_what_cannot_be_is_one_sentence_and_leaves_no_run(home, arguments, problem, hint):
+    result = omnimouse("train", *arguments, "--out", "run", code=1)
+    assert result.stderr.count("error: ") == 1
+    assert problem in result.stderr
+    assert hint in result.stderr
+    assert not (home / "run").exists()
+
+
+def test_without_an_unfinished_run_there_is_nothing_to_go_on_with(home):
+    result = omnimouse("train", "--resume", code=1)
+    assert "runs/ has none that is unfinished" in result.stderr
+    assert "--resume RUN" in result.stderr
+
+
+def test_more_gpus_than_there_are_says_how_many_there_are(home, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    result = omnimouse("train", "shards", "--gpus", "8", code=1)
+    assert "this machine has 3" in result.stderr
+    assert "--procs" in result.stderr
+    assert not (home / "runs").exists()
+
+
+def test_wrong_usage_has_exit_code_2(home):
+    omnimouse("train", "--stepz", "3", code=2)
+    omnimouse("train", "--steps", "0", code=2)
+
+
+def test_a_dry_run_says_how_large_the_training_would_be_and_writes_nothing(home):
+    result = omnimouse("train", "shards", "--model", "80M", "--procs", "3", "--dry-run", "--json")
+    plan = json.loads(result.stdout)
+    parameters = plan["parameters"]
+    assert parameters["core"] == sum(parameters["components"].values()) == 114_482_432
+    assert parameters["tables"] == 10 * 257 + 2 * 256
+    assert parameters["total"] == parameters["core"] + parameters["tables"] + 2 * 256
+    assert plan["flops_per_window"] > 0
+    assert plan["memory_bytes"].keys() >= {"parameters", "optimizer", "activations"}
+    assert plan["sequence_lengths"]
+    assert [part["sessions"] for part in plan["ranks"]] == [["100-1-1"], ["200-1-1"], []]
+    assert not (home / "runs").exists()
+
+
+def test_a_dry_run_without_data_plans_for_the_published_kind(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = json.loads(omnimouse("train", "--model", "1M", "--dry-run", "--json").stdout)
+    assert plan["parameters"]["core"] == 6_409_472
+
+
+def test_a_length_on_the_command_line_replaces_that_of_a_file(home):
+    Path("run.toml").write_text("[train]\nminutes = 5\n")
+    result = omnimouse("train", *SMALL, "--config", "run.toml", "--steps", "1", "--json")
+    assert json.loads(result.stdout)["steps"] == 1
+    with pytest.raises(OmniMouseError, match="steps, minutes"):
+        Length(steps=1, epochs=None, minutes=1.0).sets()
+
+
+@pytest.mark.slow
+def test_under_torchrun_one_rank_talks_and_all_train(home):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["-m", "omnimouse_cli", "train", *SMALL, "--steps", "2", "--json"]
+    result = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout)
+    assert (summary["num_ranks"], summary["windows_seen"]) == (2, 8)
+    assert result.stderr.count("taking shards/ (default)") == 1
+    assert len(list((home / "runs").iterdir())) == 1
+
+
+def test_a_sweep_trains_the_grid_and_goes_on_where_it_stopped(home):
+    grid = ["--models", "nano", "--sessions", "2,1", "--seeds", "1,2", "--steps", "1", *SMALL]
+    command = ["sweep", "shards", *grid, "--json"]
+    document = json.loads(omnimouse(*command).stdout)
+    assert document["format"] == "omnimouse-sweep"
+    assert [row["run"] for row in document["runs"]] == [
+        f"nano-sessions{count}-seed{seed}" for seed in (1, 2) for count in (1, 2)
+    ]
+    folders = sorted((home / "runs" / "sweep").iterdir())
+    summaries = [json.loads((path / "summary.json").read_text()) for path in folders]
+    assert len({summary["split"] for summary in summaries}) == 1
+    assert [summary["sessions"] for summary in summaries] == [1, 1, 2, 2]
+    (folders[3] / "summary.json").unlink()
+    times = [(path / "environment.json").stat().st_mtime_ns for path in folders]
+    again = omnimouse(*command)
+    assert "4 runs in runs/sweep, 3 finished already" in again.stderr
+    changed = [
+        path.name
+        for path, before in zip(folders, times, strict=True)
+        if (path / "environment.json").stat().st_mtime_ns != before
+    ]
+    assert changed == [folders[3].name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--sessions", "3"], "needs as many and shards has 2"),
+        (["--sessions", "a"], "--sessions must be whole numbers"),
+        (["--models", "nana"], "no model size 'nana'"),
+    ],
+)
+def test_a_sweep_that_cannot_be_trains_nothing(home, arguments, problem):
+    result = omnimouse("sweep", "shards", "--steps", "1", *arguments, code=1)
+    assert problem in result.stderr
+    assert not (home / "runs").exists()

@@ -1,0 +1,92 @@
+"""A run's configuration: sizes, files, `--set`, and what is wrong with them."""
+
+import dataclasses
+
+import pytest
+
+from omnimouse_cli.config.convert import to_dict
+from omnimouse_cli.config.load import load_config, to_toml
+from omnimouse_cli.config.sizes import SIZES
+from omnimouse_cli.errors import ConfigError
+
+
+@pytest.mark.parametrize("size", sorted(SIZES))
+def test_a_written_configuration_reads_back_as_itself(size, tmp_path):
+    sets = ["train.clip_norm=none", "data.sessions=['a-1-1', 'b']", "video.stages=[1, 2]"]
+    config = load_config(sets=sets, size=size)
+    path = tmp_path / "config.toml"
+    path.write_text(to_toml(config))
+    assert load_config(path) == config
+    assert config.train.clip_norm is None
+    assert config.data.sessions == ("a-1-1", "b")
+    assert config.model.video.stages == (1, 2)
+    assert config.model.size == size
+
+
+def test_the_last_word_wins_between_size_file_and_set(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text("seed = 3\n[model]\nsize = 'tiny'\nlayers = 5\n[train]\nsteps = 10\n")
+    config = load_config(path, ["model.layers=7"])
+    assert (config.seed, config.model.size, config.model.layers, config.train.steps) == (
+        3, "tiny", 7, 10,
+    )  # fmt: skip
+    assert load_config(path, size="nano").model.size == "nano"
+
+
+def test_sections_of_the_model_may_stand_alone():
+    short = load_config(sets=["decoder.own_history=false", "latents.num_global=9"])
+    long = load_config(sets=["model.decoder.own_history=false", "model.latents.num_global=9"])
+    assert short == long
+    assert short.model.decoder.own_history is False
+    assert short.model.latents.num_global == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("model.layer=4", "there is no configuration key `model.layer`", "`model.layers`"),
+        ("modle.layers=4", "there is no configuration key `modle`", "`model`"),
+        ("model.layers=four", "`model.layers` must be of type int: 'four'", None),
+        ("model.layers=true", "`model.layers` must be of type int: True", None),
+        ("model.layers=0", "configuration section `model`: `layers` must be positive: 0", None),
+        ("data.sampling=ballanced", "`data.sampling` cannot be 'ballanced'", "`balanced`"),
+        ("video.kernel=[1, 2]", "`model.video.kernel` must have 3 values: [1, 2]", None),
+        ("model=4", "`model` is a section, not a value: 4", None),
+        ("train.steps", "`--set train.steps` is not of the form section.key=value", "layers=4"),
+    ],
+)
+def test_a_wrong_set_is_named_with_the_nearest_known_key(text, message, hint):
+    with pytest.raises(ConfigError) as caught:
+        load_config(sets=[text])
+    assert caught.value.message == message
+    assert hint is None or hint in (caught.value.hint or "")
+
+
+def test_an_unknown_size_is_named_with_the_nearest_known_one():
+    with pytest.raises(ConfigError) as caught:
+        load_config(size="tinny")
+    assert caught.value.message == "there is no model size 'tinny'"
+    assert caught.value.hint == "did you mean `tiny`?"
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text("model = [")
+    with pytest.raises(ConfigError, match="is not a TOML file"):
+        load_config(path)
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_config(tmp_path / "none.toml")
+
+
+def test_two_lengths_of_a_run_are_refused():
+    with pytest.raises(ConfigError, match="only one of `steps`, `epochs`, `minutes`"):
+        load_config(sets=["train.steps=5", "train.minutes=1"])
+
+
+def test_to_dict_holds_every_field():
+    config = load_config()
+    values = to_dict(config)
+    assert set(values) == {field.name for field in dataclasses.fields(config)}
+    assert set(values["model"]["video"]) == {
+        field.name for field in dataclasses.fields(config.model.video)
+    }

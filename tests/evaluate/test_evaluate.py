@@ -1,0 +1,210 @@
+"""A whole evaluation: the records' fields, what they say of known predictors, and what is kept."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.evaluate import session as session_module
+from omnimouse_cli.evaluate.evaluate import evaluate
+from omnimouse_cli.evaluate.records import EvalOptions, EvalRecord
+from omnimouse_cli.evaluate.run import load_run, open_run_data
+from omnimouse_cli.evaluate.scorer import Piece
+from omnimouse_cli.evaluate.store import document_of, evaluation_folder, evaluation_name, store
+from omnimouse_cli.reporter import Silent
+
+FIELDS = [
+    "regime",
+    "strategy",
+    "inputs",
+    "session",
+    "tier",
+    "target",
+    "metric",
+    "predictor",
+    "value",
+    "low",
+    "high",
+    "neurons",
+    "windows",
+    "samples",
+    "undefined",
+]
+
+
+@pytest.fixture(scope="module")
+def run(simulated_run):
+    return load_run(simulated_run)
+
+
+@pytest.fixture(scope="module")
+def data(run):
+    return open_run_data(run, None)
+
+
+@pytest.fixture(scope="module")
+def forecast(run, data):
+    return evaluate(run, data, EvalOptions(regime="forecast", stimulus=False), Silent())
+
+
+def find(evaluation, **wanted):
+    found = [
+        record
+        for record in evaluation.records
+        if all(getattr(record, name) == value for name, value in wanted.items())
+    ]
+    assert len(found) == 1, (wanted, found)
+    return found[0]
+
+
+def test_the_fields_of_a_record_are_the_contract(forecast):
+    record = forecast.records[0]
+    assert [field.name for field in dataclasses.fields(EvalRecord)] == FIELDS
+    assert list(record.to_dict()) == FIELDS
+    assert json.loads(json.dumps(record.to_dict()))["inputs"] == ["responses", "behavior"]
+
+
+def test_every_session_and_overall_have_every_number(forecast, data):
+    keys = [session.key for session in data.sessions]
+    assert {record.session for record in forecast.records} == {*keys, "overall"}
+    for session in (*keys, "overall"):
+        numbers = {
+            (record.metric, record.predictor)
+            for record in forecast.records
+            if record.session == session
+        }
+        assert {
+            ("single_trial_correlation", name)
+            for name in ("model", "ridge", "persistence", "train_mean", "ceiling")
+        } <= numbers
+        assert {("loss", "model"), ("loss", "train_mean"), ("difference", "model-ridge")} <= numbers
+        assert ("fraction_of_ceiling", "model") in numbers
+
+
+def test_overall_weighs_sessions_by_their_neurons(forecast, data):
+    keys = [session.key for session in data.sessions]
+    same = {"metric": "single_trial_correlation", "predictor": "persistence"}
+    values = [find(forecast, session=key, **same) for key in keys]
+    overall = find(forecast, session="overall", **same)
+    assert overall.value == pytest.approx(np.mean([record.value for record in values]))
+    assert overall.neurons == 40
+    assert overall.windows == sum(record.windows for record in values)
+
+
+def test_intervals_hold_their_values(forecast):
+    bounded = [record for record in forecast.records if record.low is not None]
+    assert len(bounded) > 10
+    assert all(record.low <= record.value <= record.high for record in bounded)
+
+
+def test_the_training_mean_has_no_correlation_and_no_interval(forecast):
+    record = find(
+        forecast,
+        session="overall",
+        predictor="train_mean",
+        metric="single_trial_correlation",
+    )
+    assert (record.value, record.low, record.high) == (None, None, None)
+    assert record.undefined == 40
+
+
+def test_differences_are_differences(forecast):
+    for predictor in ("ridge", "persistence"):
+        single = {"session": "overall", "metric": "single_trial_correlation"}
+        model = find(forecast, predictor="model", **single).value
+        other = find(forecast, predictor=predictor, **single).value
+        record = find(
+            forecast, session="overall", metric="difference", predictor=f"model-{predictor}"
+        )
+        assert record.value == pytest.approx(model - other)
+
+
+def test_the_same_evaluation_gives_the_same_numbers(run, data, forecast):
+    options = EvalOptions(regime="forecast", stimulus=False)
+    again = evaluate(run, data, options, Silent())
+    assert again.records == forecast.records
+    for name, values in forecast.neurons.items():
+        np.testing.assert_array_equal(again.neurons[name], values)
+
+
+def test_a_model_that_knows_the_answer_scores_one(run, data, monkeypatch):
+    def oracle(network, asked):
+        for first in range(0, len(asked[0].windows), 8):
+            windows = slice(first, min(first + 8, len(asked[0].windows)))
+            yield [
+                Piece(
+                    windows=windows,
+                    outputs=slice(None),
+                    values=2.0 * part.truth(part.windows.grid[windows]) + 1.0,
+                )
+                for part in asked
+            ]
+
+    monkeypatch.setattr(session_module, "predict_network", oracle)
+    found = evaluate(run, data, EvalOptions(regime="all", baselines=False), Silent())
+    singles = [r for r in found.records if r.metric == "single_trial_correlation"]
+    assert {record.target for record in singles} == {"neurons", "gaze", "pupil", "running"}
+    assert all(record.value == pytest.approx(1.0, abs=1e-6) for record in singles)
+    assert {record.predictor for record in found.records} == {"model"}
+
+
+def test_numbers_of_every_neuron_are_kept(forecast, data):
+    key = data.sessions[0].key
+    index = forecast.neurons[f"{key}/forecast/neurons/index"]
+    model = forecast.neurons[f"{key}/forecast/neurons/model"]
+    assert index.tolist() == list(range(20))
+    record = find(forecast, session=key, metric="single_trial_correlation", predictor="model")
+    assert record.value == pytest.approx(np.nan_to_num(model).mean())
+
+
+def test_files_are_written_whole_and_read_back(run, forecast, tmp_path):
+    options = EvalOptions(regime="forecast", stimulus=False)
+    name = evaluation_name(options)
+    assert name == "test-forecast-no-stimulus"
+    folder = evaluation_folder(tmp_path, name)
+    files = store(folder, forecast, options, run)
+    assert [path.name for path in files] == ["eval.json", "neurons.npz", "eval.png"]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(p.name for p in files)
+    content = json.loads((folder / "eval.json").read_text())
+    assert (content["format"], content["version"]) == ("omnimouse-eval", 1)
+    assert len(content["records"]) == len(forecast.records)
+    assert content["records"][0].keys() == set(FIELDS)
+    assert content["unavailable"] == [item.to_dict() for item in forecast.unavailable]
+    with np.load(folder / "neurons.npz") as arrays:
+        assert set(arrays) == set(forecast.neurons)
+    assert (folder / "eval.png").read_bytes().startswith(b"\x89PNG")
+    assert document_of(forecast, options, run)["step"] == 7
+
+
+def test_an_unknown_tier_lists_those_that_there_are(run, data):
+    with pytest.raises(OmniMouseError, match="no trial has tier nothing; tiers are"):
+        evaluate(run, data, EvalOptions(tier="nothing"), Silent())
+
+
+def test_nothing_to_score_says_why(run, data):
+    options = EvalOptions(regime="predict", stimulus=False)
+    with pytest.raises(OmniMouseError, match="leave no row of predict"):
+        evaluate(run, data, options, Silent())
+
+
+def test_a_recording_without_behavior_is_evaluated_and_told(
+    make_session, quiet_trials, moving_average, make_run, tmp_path
+):
+    dataset = make_session(
+        moving_average(),
+        quiet_trials,
+        eye_tracker=False,
+        treadmill=False,
+        frame_size=(36, 64),
+    )
+    run = load_run(make_run(tmp_path / "run", dataset))
+    assert run.response_loss == "gaussian"
+    found = evaluate(run, dataset, EvalOptions(regime="all"), Silent())
+    reasons = {item.strategy: item.reason for item in found.unavailable if item.predictor is None}
+    assert "no behavior was recorded" in reasons["decode"]
+    rows = {record.strategy for record in found.records}
+    assert {"predict", "forecast", "forecast+stimulus"} <= rows
+    missing = {(item.predictor, item.strategy) for item in found.unavailable}
+    assert ("psth", "predict") in missing

@@ -1,0 +1,76 @@
+"""Rows of a session: what it has, and a sentence for what it lacks."""
+
+import pytest
+
+from omnimouse_cli.errors import ConfigError
+from omnimouse_cli.evaluate.records import EvalOptions
+from omnimouse_cli.evaluate.rows import require_regime, rows_of
+
+
+@pytest.fixture
+def mouse(simulated_data):
+    return simulated_data.sessions[0]
+
+
+@pytest.fixture
+def blind(make_session, quiet_trials, moving_average):
+    """A session without behavior."""
+    dataset = make_session(moving_average(), quiet_trials, eye_tracker=False, treadmill=False)
+    return dataset.sessions[0]
+
+
+def names(session, **options):
+    rows, missing = rows_of(session, EvalOptions(**options))
+    return [row.name for row in rows], {item.strategy: item.reason for item in missing}
+
+
+def test_all_regimes_of_a_complete_recording(mouse):
+    rows, missing = names(mouse, regime="all")
+    assert rows[:4] == ["predict", "decode", "forecast", "forecast+stimulus"]
+    assert rows[4].startswith("population-")
+    assert all(name.startswith("population-") for name in missing)
+    assert missing["population-256"].startswith("20 neurons are too few")
+
+
+def test_flags_leave_rows_out_without_a_word(mouse):
+    rows, missing = names(mouse, regime="forecast", stimulus=False)
+    assert rows == ["forecast"]
+    assert missing == {}
+    rows, missing = names(mouse, regime="all", behavior=False)
+    assert "decode" not in rows
+    assert "decode" not in missing
+
+
+def test_rows_that_a_recording_cannot_have_say_why(blind):
+    rows, missing = names(blind, regime="decode")
+    assert rows == []
+    assert missing == {"decode": "no behavior was recorded (no eye tracker, no treadmill)"}
+    rows, _ = names(blind, regime="forecast")
+    assert rows == ["forecast", "forecast+stimulus"]
+
+
+def test_a_published_strategy_is_found_by_its_name(mouse, blind):
+    assert names(mouse, regime="causal_response_25_video")[0] == ["causal_response_25_video"]
+    rows, missing = names(blind, regime="responses_from_behavior")
+    assert rows == []
+    assert "no behavior" in missing["responses_from_behavior"]
+
+
+def test_strategies_of_a_file_are_rows(mouse, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        '[[strategy]]\nname = "short"\nfamily = "forecast"\nprefix = [10, 25]\n'
+        "context = [0, 60]\ntargets = [30, 60]\n"
+        '\n[[strategy]]\nname = "seen"\nfamily = "predict"\nnum_visible = 0\n'
+        "video = [0, 60]\ntargets = [30, 60]\n"
+    )
+    assert names(mouse, regime=str(path))[0] == ["short", "seen"]
+    assert names(mouse, regime=str(path), stimulus=False, behavior=True)[0] == ["short"]
+
+
+def test_an_unknown_regime_names_the_nearest():
+    with pytest.raises(ConfigError, match="no regime or strategy forcast") as caught:
+        require_regime("forcast")
+    assert "did you mean `forecast`?" in caught.value.hint
+    require_regime("all")
+    require_regime("population-256+stimulus")

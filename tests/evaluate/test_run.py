@@ -1,0 +1,134 @@
+"""A run is read back whole; an unfinished, damaged or foreign one is refused with a sentence."""
+
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from omnimouse_cli.batch.dataset import open_dataset
+from omnimouse_cli.errors import CheckpointError
+from omnimouse_cli.evaluate.run import load_run, open_run_data
+
+
+def test_a_run_is_read_back(simulated_run, simulated_data):
+    run = load_run(simulated_run)
+    assert [entry.session for entry in run.sessions] == [s.key for s in simulated_data.sessions]
+    assert run.behavior_channels == simulated_data.behavior_channels
+    assert (run.step, run.response_loss, run.config.model.size) == (7, "poisson", "nano")
+    assert not run.model.training
+    stored = load_file(simulated_run / "model.safetensors")
+    for name, value in run.model.state_dict().items():
+        assert torch.equal(value, stored[f"core.{name}"])
+    key = simulated_data.sessions[1].key
+    biases = run.tables[key].neuron_biases
+    assert torch.equal(biases, stored[f"tables.{key}.neuron_biases"])
+    assert run.animal_of(key) == simulated_data.sessions[1].animal
+
+
+def test_a_run_finds_its_own_shards(simulated_run, simulated_data):
+    dataset = open_run_data(load_run(simulated_run), None)
+    assert dataset.fingerprint == simulated_data.fingerprint
+
+
+def test_a_moved_run_asks_for_its_shards_and_takes_them(simulated_run, simulated_data, tmp_path):
+    moved = shutil.copytree(simulated_run, tmp_path / "elsewhere" / "run")
+    shards = shutil.copytree(simulated_data.folder, tmp_path / "copied")
+    run = load_run(moved)
+    assert len(open_run_data(run, shards).sessions) == 2
+    away = load_run_with(moved, tmp_path / "gone", shards=str(tmp_path / "no-shards"))
+    with pytest.raises(CheckpointError, match="was trained on are not at") as caught:
+        open_run_data(away, None)
+    assert "--shards" in caught.value.hint
+    assert len(open_run_data(away, shards).sessions) == 2
+
+
+def load_run_with(run, folder, **changes):
+    """Copy a run with other facts in its description."""
+    import json
+
+    from safetensors import safe_open
+
+    shutil.copytree(run, folder)
+    path = folder / "model.safetensors"
+    with safe_open(path, framework="pt") as stream:
+        metadata = stream.metadata()
+    description = {**json.loads(metadata["description"]), **changes}
+    tensors = load_file(path)
+    save_file(tensors, path, {**metadata, "description": json.dumps(description)})
+    return load_run(folder)
+
+
+def test_an_unfinished_run_is_refused(simulated_run, tmp_path):
+    unfinished = tmp_path / "run"
+    unfinished.mkdir()
+    shutil.copy(simulated_run / "config.toml", unfinished)
+    with pytest.raises(CheckpointError, match="has not finished training") as caught:
+        load_run(unfinished)
+    assert f"omnimouse train --resume {unfinished}" in caught.value.hint
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="there is no such folder"):
+        load_run(tmp_path / "nothing")
+    with pytest.raises(CheckpointError, match=r"has neither model\.safetensors nor config\.toml"):
+        load_run(tmp_path)
+
+
+def test_weights_of_another_version_are_refused(simulated_data, make_run, tmp_path):
+    run = make_run(tmp_path / "run", simulated_data, version="2")
+    with pytest.raises(CheckpointError, match="has version 2; this omnimouse reads version 1"):
+        load_run(run)
+
+
+def test_weights_of_something_else_are_refused(tmp_path):
+    save_file({"weight": torch.zeros(3)}, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(CheckpointError, match="holds no weights of omnimouse: its format is pt"):
+        load_run(tmp_path)
+
+
+def test_cut_and_garbled_weights_are_refused(simulated_run, tmp_path):
+    run = shutil.copytree(simulated_run, tmp_path / "run")
+    path = run / "model.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(CheckpointError, match="is damaged"):
+        load_run(run)
+    path.write_bytes(b"\xff" * 64)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        load_run(run)
+
+
+def test_a_missing_tensor_is_refused(simulated_run, tmp_path):
+    run = shutil.copytree(simulated_run, tmp_path / "run")
+    tensors = load_file(run / "model.safetensors")
+    from safetensors import safe_open
+
+    with safe_open(run / "model.safetensors", framework="pt") as stream:
+        metadata = stream.metadata()
+    name = next(name for name in tensors if name.startswith("core."))
+    del tensors[name]
+    save_file(tensors, run / "model.safetensors", metadata)
+    with pytest.raises(CheckpointError, match="does not fit the model that it describes"):
+        load_run(run)
+
+
+def test_another_number_of_neurons_is_refused_with_both(simulated_data, make_run, tmp_path):
+    dataset = open_dataset(simulated_data.folder)
+    key = dataset.sessions[0].key
+    import dataclasses
+
+    fewer = dataclasses.replace(
+        dataset, sessions=(dataclasses.replace(dataset.sessions[0], num_neurons=13),)
+    )
+    run = load_run(make_run(tmp_path / "run", fewer))
+    with pytest.raises(CheckpointError, match=f"session {key} has 20 neurons in .* and 13 in"):
+        open_run_data(run, simulated_data.folder)
+
+
+def test_shards_without_any_session_of_the_run_are_refused(
+    simulated_run, make_session, quiet_trials, moving_average
+):
+    other = make_session(moving_average(), quiet_trials, name="900-1-1")
+    with pytest.raises(CheckpointError, match="holds none of the sessions"):
+        open_run_data(load_run(simulated_run), other.folder)

@@ -1,0 +1,75 @@
+"""Estimates of work against what PyTorch counts."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from omnimouse_cli.batch.strategies import FAMILY_STRATEGIES, TRAINING_STRATEGIES
+from omnimouse_cli.config.sizes import SIZES
+from omnimouse_cli.model.losses import compute_losses
+from omnimouse_cli.model.work import request_of, work_of
+
+ONE_OF_EACH_ROW = tuple({s.name.split("-")[0]: s for s in TRAINING_STRATEGIES}.values())
+NEURONS, WINDOWS = 40, 2
+
+
+class Kept:
+    """Counts what a forward pass keeps: distinct memory that is no parameter."""
+
+    def __init__(self, *modules):
+        parameters = [p for module in modules for p in module.parameters()]
+        self.not_counted = {p.untyped_storage().data_ptr() for p in parameters}
+        self.sizes = {}
+        self.alive = []
+
+    def pack(self, tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self.not_counted:
+            self.sizes[storage.data_ptr()] = storage.nbytes()
+        # Memory that is given back would be counted twice under one address.
+        self.alive.append(tensor)
+        return tensor
+
+    @property
+    def numbers(self):
+        return sum(self.sizes.values()) / 4
+
+
+def measured(model, table, batch, strategy, selection):
+    kept = Kept(model, table)
+    hooks = torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda tensor: tensor)
+    with FlopCounterMode(display=False) as forward, hooks:
+        prediction = model(batch, table, "mouse", strategy, selection)
+        losses = compute_losses(prediction, batch, strategy, selection, "gaussian")
+    with FlopCounterMode(display=False) as backward:
+        sum(loss for loss in losses if loss is not None).backward()
+    return forward.get_total_flops(), backward.get_total_flops(), kept.numbers
+
+
+@pytest.mark.parametrize(
+    "strategy", [*FAMILY_STRATEGIES[:12:2], *ONE_OF_EACH_ROW[:12:3]], ids=lambda s: s.name
+)
+@pytest.mark.parametrize("layout", ["aligned", "reference"])
+def test_operations_and_memory_are_what_torch_counts(
+    make_model, make_batch, choose, strategy, layout
+):
+    nano = replace(SIZES["nano"], response_loss="gaussian", dropout=0.0, neuron_dropout=0.0)
+    config = replace(nano, video=replace(nano.video, layout=layout))
+    model, table = make_model(config, neurons=NEURONS)
+    batch = make_batch(windows=WINDOWS, neurons=NEURONS, frame=(36, 64))
+    selection = choose(strategy, batch, seed=0, max_targets=config.max_targets)
+    request = request_of(config, strategy, num_neurons=NEURONS, num_channels=3, stimulus=True)
+    work = work_of(config, request, table_rows=NEURONS, batch_size=WINDOWS)
+    forward, backward, kept = measured(model, table, batch, strategy, selection)
+    assert forward / WINDOWS == pytest.approx(work.forward_flops, rel=0.01)
+    assert (forward + backward) / WINDOWS == pytest.approx(work.training_flops, rel=0.01)
+    assert kept / WINDOWS == pytest.approx(work.activations, rel=0.25)
+
+
+def test_a_request_is_what_training_asks_of_a_large_session():
+    strategy = TRAINING_STRATEGIES[0]
+    request = request_of(SIZES["1M"], strategy, num_neurons=8000, num_channels=5, stimulus=False)
+    assert (request.num_neurons, request.num_visible, request.num_targets) == (4096, 1024, 3072)
+    assert not request.sees_video

@@ -1,0 +1,155 @@
+"""A device's rate is held against the time its rows took."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.experanto.clock import read_clock
+from omnimouse_cli.recording.experanto.meta import Meta
+from omnimouse_cli.recording.open import open_recording
+
+
+def fields(start: float, end: float, rate_hz: float) -> Meta:
+    values = {"start_time": start, "end_time": end, "sampling_rate": rate_hz}
+    return Meta(where="treadmill/meta.yml", values=values)
+
+
+@given(
+    rate_hz=st.floats(4, 120),
+    minutes=st.floats(1, 216),
+    start=st.floats(0, 1.8e9),
+    end_error=st.floats(-0.4, 0.4),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_stated_rate_that_fits_is_kept_to_the_last_bit(
+    tmp_path_factory, rate_hz, minutes, start, end_error
+):
+    num_rows = int(minutes * 60 * rate_hz)
+    end = start + (num_rows - 1) / rate_hz + end_error
+    clock, notes = read_clock(
+        tmp_path_factory.getbasetemp(), fields(start, end, rate_hz), num_rows=num_rows
+    )
+    assert (clock.start, clock.rate_hz, clock.num_rows) == (start, rate_hz, num_rows)
+    assert bool(notes) == (abs(end_error) > 0.05) or abs(abs(end_error) - 0.05) < 1e-4
+
+
+@given(
+    rate_hz=st.floats(15, 100),
+    error=st.floats(0.001, 0.045),
+    sign=st.sampled_from([-1, 1]),
+    start=st.floats(0, 1.8e9),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_rate_that_drifts_is_derived_anew(tmp_path_factory, rate_hz, error, sign, start):
+    num_rows = int(rate_hz * 3600)
+    end = start + (num_rows - 1) / rate_hz
+    clock, notes = read_clock(
+        tmp_path_factory.getbasetemp(),
+        fields(start, end, rate_hz * (1 + sign * error)),
+        num_rows=num_rows,
+    )
+    assert clock.rate_hz == pytest.approx(rate_hz, rel=1e-6)
+    last_row = clock.since(start).start_seconds + (num_rows - 1) / clock.rate_hz
+    assert last_row == pytest.approx(end - start, abs=1e-3)
+    assert "is used" in notes[0]
+
+
+def test_a_rate_rounded_to_an_integer_is_mended_and_its_drift_told(experanto_session, edit_meta):
+    path = experanto_session(treadmill=False, eye_tracker=False)
+    rows = np.zeros((77_460, 4), np.float32)
+    experanto_session.sequence(path / "eye_tracker", rows, start=1.6e9, rate_hz=19.365)
+    edit_meta(path, "eye_tracker", sampling_rate=19)
+    recording = open_recording(path)
+    assert recording.behavior[0].clock.rate_hz == pytest.approx(19.365, abs=1e-4)
+    assert any(f"{77_459 / 19 - 77_459 / 19.365:.2f} s off" in note for note in recording.notes)
+
+
+def test_rows_missing_at_the_end_shorten_the_signal_and_not_its_rate(experanto_session, edit_meta):
+    path = experanto_session()
+    before = open_recording(path).responses.clock
+    edit_meta(path, "responses", end_time=1_600_000_002.25 + before.num_samples / 30 + 0.2)
+    recording = open_recording(path)
+    assert recording.responses.clock == before
+    assert any("of rows are missing at the end" in note for note in recording.notes)
+
+
+def test_rates_that_differ_by_more_than_five_percent_are_refused(experanto_session, edit_meta):
+    path = experanto_session()
+    edit_meta(path, "treadmill", sampling_rate=50.0)
+    with pytest.raises(RecordingError, match=r"`sampling_rate` is 50 Hz, but 3150 rows .* 100 Hz"):
+        open_recording(path)
+
+
+def test_times_of_the_rows_come_before_start_and_end(experanto_session, edit_meta):
+    path = experanto_session(seconds=61.5)
+    start, num_rows = 1_600_000_000.25 - 1.5, 6300
+    # 0.1 s of drift in 63 s: too little to conclude from end_time, plain from the times.
+    times = start + np.arange(num_rows) / 100 * (1 + 0.1 / 63)
+    np.save(path / "treadmill/timestamps.npy", times)
+    recording = open_recording(path)
+    assert recording.behavior[1].clock.rate_hz == pytest.approx(100 / (1 + 0.1 / 63), rel=1e-9)
+    assert any("timestamps.npy is used" in note for note in recording.notes)
+
+
+def test_times_that_fit_the_clock_change_nothing(experanto_session):
+    path = experanto_session()
+    clock = open_recording(path).behavior[0].clock
+    times = 1_600_000_000.25 - 1.5 + np.arange(clock.num_samples) / 20
+    np.save(path / "eye_tracker/timestamps.npy", times)
+    recording = open_recording(path)
+    assert recording.behavior[0].clock == clock
+    assert recording.notes == ()
+
+
+def test_times_of_another_number_than_the_rows_are_noted_and_not_used(experanto_session):
+    path = experanto_session()
+    np.save(path / "treadmill/timestamps.npy", np.arange(7.0))
+    recording = open_recording(path)
+    assert any("has 7 times for 3150 rows" in note for note in recording.notes)
+
+
+def test_a_gap_in_the_times_is_refused_with_its_place(experanto_session):
+    path = experanto_session()
+    times = 1_600_000_000.25 - 1.5 + np.arange(3150) / 100
+    times[2000:] += 0.9
+    np.save(path / "treadmill/timestamps.npy", times)
+    with pytest.raises(RecordingError, match=r"row 2000 comes 0\.910 s after row 1999"):
+        open_recording(path)
+
+
+@pytest.mark.parametrize("device", ["treadmill", "screen"])
+def test_times_that_run_backwards_are_refused_with_index_and_values(experanto_session, device):
+    path = experanto_session()
+    file = path / device / "timestamps.npy"
+    times = np.load(file) if file.exists() else 1_600_000_000.25 + np.arange(3150) / 100
+    times[40], times[41] = times[41], times[40]
+    np.save(file, times)
+    expected = rf"time 40 is {times[40]:.6f}, time 41 is {times[41]:.6f}"
+    with pytest.raises(
+        RecordingError, match=rf"{device}/timestamps\.npy runs backwards: {expected}"
+    ):
+        open_recording(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda times: times.astype(np.float32), "must be float64, but they are float32"),
+        (lambda times: np.where(np.arange(times.size) == 3, np.nan, times), "time 3 is not finite"),
+        (lambda times: times[None], "must be one column of times"),
+        (lambda times: times[:0], "must be one column of times"),
+    ],
+)
+def test_times_that_cannot_be_trusted_are_refused(experanto_session, change, message):
+    path = experanto_session()
+    file = path / "screen/timestamps.npy"
+    np.save(file, change(np.load(file)))
+    with pytest.raises(RecordingError, match=message):
+        open_recording(path)
+
+
+def test_a_clock_of_one_row_keeps_its_stated_rate(tmp_path):
+    clock, notes = read_clock(tmp_path, fields(5.0, 6.0, 30.0), num_rows=1)
+    assert (clock.rate_hz, notes) == (30.0, [])

@@ -1,0 +1,236 @@
+"""A session folder becomes one recording: identity, devices, one origin."""
+
+import json
+
+import numpy as np
+import pytest
+
+from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.open import open_recording
+
+
+def test_all_clocks_count_from_the_earliest_start(experanto_session):
+    path = experanto_session(start=1.6e9 + 0.5, responses_start=2.25, behavior_start=-1.5)
+    recording = open_recording(path)
+    assert recording.origin_seconds == 1.6e9 - 1.0
+    assert recording.responses.clock.start_seconds == 3.75
+    assert [signal.clock.start_seconds for signal in recording.behavior] == [0.0, 0.0]
+    assert recording.trials[0].start_seconds == recording.screen.flip_seconds[0] == 1.5
+    assert recording.screen.flip_seconds.dtype == np.float64
+
+
+def test_times_of_an_hour_at_the_unix_epoch_keep_a_microsecond(experanto_session):
+    trials = [{"modality": "blank", "interleave_value": 9, "seconds": 1801.3}] * 2
+    trials.append({"modality": "video", "num_frames": 60, "tier": "train"})
+    path = experanto_session(start=1.7e9 + 0.1, trials=trials, behavior_start=0.0)
+    flips = open_recording(path).screen.flip_seconds
+    expected = [0.0, 1801.3, *(3602.6 + np.arange(60) / 30)]
+    np.testing.assert_allclose(flips, expected, rtol=0, atol=1e-6)
+
+
+def test_devices_come_in_one_order_whatever_their_names(experanto_session):
+    path = experanto_session()
+    for name in ("whiskers", "accelerometer"):
+        values = np.random.default_rng(0).normal(size=(100, 2))
+        experanto_session.sequence(path / name, values, start=1.6e9, rate_hz=10.0)
+    behavior = open_recording(path).behavior
+    assert [signal.name for signal in behavior] == [
+        "eye_tracker",
+        "treadmill",
+        "accelerometer",
+        "whiskers",
+    ]
+    assert [signal.channels for signal in behavior] == [
+        ("pupil_x", "pupil_y", "pupil_size", "pupil_size_derivative"),
+        ("running",),
+        ("accelerometer_0", "accelerometer_1"),
+        ("whiskers_0", "whiskers_1"),
+    ]
+
+
+def test_modalities_may_be_missing(experanto_session):
+    recording = open_recording(experanto_session(eye_tracker=False, treadmill=False))
+    assert recording.behavior == ()
+    assert recording.responses.channels == ()
+    assert recording.responses.num_channels == recording.neurons.num_neurons == 6
+
+
+def test_a_recording_without_a_screen_has_no_trials(experanto_session, tmp_path):
+    path = experanto_session()
+    (path / "screen").rename(tmp_path / "screen")
+    recording = open_recording(path)
+    assert recording.screen is None
+    assert recording.trials == ()
+    assert any("screen: absent" in note for note in recording.notes)
+
+
+@pytest.mark.parametrize("modality", ["time_interval", "spikes"])
+def test_devices_of_other_kinds_are_left_out_with_a_note(experanto_session, modality):
+    path = experanto_session()
+    (path / "licks").mkdir()
+    (path / "licks/meta.yml").write_text(f"modality: {modality}\nstart_time: 0\nend_time: 1\n")
+    recording = open_recording(path)
+    assert [signal.name for signal in recording.behavior] == ["eye_tracker", "treadmill"]
+    assert any("licks" in note and modality in note for note in recording.notes)
+
+
+def test_data_without_meta_yml_is_left_out_with_a_note(experanto_session):
+    path = experanto_session()
+    (path / "treadmill/meta.yml").unlink()
+    recording = open_recording(path)
+    assert [signal.name for signal in recording.behavior] == ["eye_tracker"]
+    assert any(note.startswith("treadmill: has data but no meta.yml") for note in recording.notes)
+
+
+def test_a_session_without_responses_is_refused(experanto_session, tmp_path):
+    path = experanto_session()
+    (path / "responses").rename(tmp_path / "responses")
+    with pytest.raises(RecordingError, match=r"has no responses.*eye_tracker, screen, treadmill"):
+        open_recording(path)
+
+
+def test_responses_and_screen_on_different_clocks_are_refused(experanto_session, edit_meta):
+    path = experanto_session(eye_tracker=False, treadmill=False)
+    edit_meta(path, "responses", start_time=5.0, end_time=5.0 + 839 / 30)
+    with pytest.raises(RecordingError, match="share no time"):
+        open_recording(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "meta", "session", "animal"),
+    [
+        ("x", {"data_key": "17797-4-7", "scan_key": {}}, "17797-4-7", "17797"),
+        ("x", {"scan_key": {"animal_id": 5, "session": 2, "scan_idx": 0}}, "5-2-0", "5"),
+        ("dynamic17797-4-7-Video-021a75e5_30hz", {"setup": 3}, "17797-4-7", "17797"),
+        ("dynamic17797-4-7-Video-021a75e5_30hz", None, "17797-4-7", "17797"),
+        ("dynamicmouse_gaze", {}, "mouse", "mouse"),
+        ("mouse7-monday", {}, "mouse7-monday", "mouse7"),
+        ("mouse7", None, "mouse7", "mouse7"),
+    ],
+)
+def test_the_session_key_follows_the_rules_of_the_library(
+    experanto_session, name, meta, session, animal
+):
+    path = experanto_session(name, seconds=6)
+    (path / "meta.json").unlink()
+    if meta is not None:
+        (path / "meta.json").write_text(json.dumps(meta))
+    recording = open_recording(path)
+    assert (recording.session, recording.animal) == (session, animal)
+
+
+def test_a_session_key_that_cannot_name_a_file_is_refused(experanto_session):
+    path = experanto_session(data_key="../../etc")
+    with pytest.raises(RecordingError, match=r"file name: '\.\./\.\./etc'"):
+        open_recording(path)
+
+
+def test_a_broken_meta_json_is_refused(experanto_session):
+    path = experanto_session()
+    (path / "meta.json").write_text('{"data_key": ')
+    with pytest.raises(RecordingError, match=r"meta\.json is not valid JSON"):
+        open_recording(path)
+
+
+def test_the_scan_rate_before_resampling_is_kept(experanto_session, edit_meta):
+    path = experanto_session()
+    assert open_recording(path).native_rate_hz is None
+    edit_meta(path, "responses", original_sampling_rate=8)
+    assert open_recording(path).native_rate_hz == 8.0
+
+
+def test_neurons_are_found_by_their_usual_names_or_by_neuron_properties(
+    experanto_session, edit_meta
+):
+    path = experanto_session()
+    neurons = open_recording(path).neurons
+    np.testing.assert_array_equal(neurons.unit_id, np.arange(6) + 10)
+    stored = np.load(path / "responses/meta/cell_motor_coordinates.npy")
+    np.testing.assert_array_equal(neurons.position_um, stored.astype(np.float32))
+    np.save(path / "responses/ids.npy", np.arange(6) + 70)
+    edit_meta(path, "responses", neuron_properties={"unit_ids": "ids.npy"})
+    np.testing.assert_array_equal(open_recording(path).neurons.unit_id, np.arange(6) + 70)
+
+
+def test_a_missing_neuron_property_is_a_note(experanto_session, edit_meta):
+    path = experanto_session()
+    edit_meta(path, "responses", neuron_properties={"unit_ids": "meta/gone.npy"})
+    recording = open_recording(path)
+    assert recording.neurons.unit_id is None
+    assert any("meta/gone.npy" in note for note in recording.notes)
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "message"),
+    [
+        ("unit_ids", np.arange(5), "has 5 unit ids, but `n_signals` is 6"),
+        ("cell_motor_coordinates", np.zeros((6, 2)), r"must have shape \(6, 3\): \(6, 2\)"),
+        ("unit_ids", np.array(["a"] * 6), "must hold numbers"),
+    ],
+)
+def test_neurons_that_disagree_with_the_responses_are_refused(
+    experanto_session, file, values, message
+):
+    path = experanto_session()
+    np.save(path / f"responses/meta/{file}.npy", values)
+    with pytest.raises(RecordingError, match=message):
+        open_recording(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("modality: [sequence", r"responses/meta\.yml is not valid YAML"),
+        ("- 1\n- 2\n", "must hold named fields, but it is a list"),
+        ("", "must hold named fields, but it is empty"),
+    ],
+)
+def test_broken_yaml_is_refused_with_its_file(experanto_session, text, message):
+    path = experanto_session()
+    (path / "responses/meta.yml").write_text(text)
+    with pytest.raises(RecordingError, match=message) as caught:
+        open_recording(path)
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["modality", "start_time", "end_time", "sampling_rate", "n_signals", "n_timestamps", "dtype"],
+)
+def test_each_required_field_is_asked_for_by_name(experanto_session, edit_meta, key):
+    path = experanto_session()
+    edit_meta(path, "responses", **{key: None})
+    with pytest.raises(RecordingError, match=rf"responses/meta\.yml has no `{key}`"):
+        open_recording(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("start_time", "noon", "`start_time` must be a finite number: 'noon'"),
+        ("end_time", float("inf"), "`end_time` must be a finite number: inf"),
+        ("end_time", 3.0, "`end_time` must be later than `start_time`: 3.0"),
+        ("sampling_rate", -30.0, "`sampling_rate` must be positive: -30.0"),
+        ("sampling_rate", True, "`sampling_rate` must be a finite number: True"),
+        ("n_signals", 5.5, r"`n_signals` must be a whole number from 0 on: 5\.5"),
+        ("is_mem_mapped", "yes please", "`is_mem_mapped` must be true or false: 'yes please'"),
+        ("dtype", "float33", "`dtype` is not a NumPy dtype: float33"),
+        ("dtype", "complex64", "`dtype` must be a real number type: complex64"),
+    ],
+)
+def test_fields_that_make_no_sense_are_refused_with_their_value(
+    experanto_session, edit_meta, key, value, message
+):
+    path = experanto_session()
+    edit_meta(path, "responses", **{key: value})
+    with pytest.raises(RecordingError, match=message):
+        open_recording(path)
+
+
+def test_a_time_in_the_notation_that_yaml_takes_for_text_is_a_number(experanto_session):
+    path = experanto_session(start=1.5e9, responses_start=0.0, behavior_start=0.0)
+    meta = path / "responses/meta.yml"
+    text = meta.read_text().replace("start_time: 1500000000.0", "start_time: 1.5e9")
+    assert "1.5e9" in text
+    meta.write_text(text)
+    assert open_recording(path).responses.clock.start_seconds == 0.0

@@ -1,0 +1,84 @@
+"""Recordings are found and opened wherever they are, and what is none is refused."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.open import find_recordings, open_recording
+
+
+def test_a_folder_of_sessions_is_searched_in_the_order_of_names(experanto_session, tmp_path):
+    names = ["30-1-1", "4-1-1", "100-2-1"]
+    paths = {name: experanto_session(name, seconds=6) for name in names}
+    (tmp_path / "recordings/notes").mkdir()
+    (tmp_path / "recordings/readme.txt").write_text("hello")
+    assert find_recordings([tmp_path / "recordings"]) == [paths[name] for name in sorted(names)]
+
+
+def test_a_recording_named_twice_is_found_once(experanto_session, tmp_path):
+    first, second = (experanto_session(name, seconds=6) for name in ("1-1-1", "2-1-1"))
+    assert find_recordings([second, tmp_path / "recordings", second]) == [second, first]
+
+
+def test_a_session_that_lost_its_meta_yml_is_found_rather_than_skipped(experanto_session, tmp_path):
+    path = experanto_session(seconds=6)
+    for device in ("responses", "screen"):
+        (path / device / "meta.yml").unlink()
+    assert find_recordings([tmp_path / "recordings"]) == [path]
+    with pytest.raises(RecordingError, match=r"responses/meta\.yml is missing"):
+        open_recording(path)
+
+
+@pytest.mark.parametrize("find", [lambda path: find_recordings([path]), open_recording])
+def test_a_path_that_does_not_exist_is_named(find, tmp_path):
+    with pytest.raises(RecordingError, match="nowhere does not exist") as caught:
+        find(tmp_path / "nowhere")
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("find", [lambda path: find_recordings([path]), open_recording])
+def test_a_folder_that_is_no_recording_says_what_was_looked_for(find, tmp_path):
+    with pytest.raises(RecordingError, match=r"is no recording: looked for responses/meta\.yml"):
+        find(tmp_path)
+
+
+def test_a_device_folder_leads_to_the_session_around_it(experanto_session):
+    path = experanto_session(seconds=6)
+    with pytest.raises(RecordingError) as caught:
+        open_recording(path / "treadmill")
+    assert str(path) in caught.value.hint
+
+
+def test_an_archive_has_to_be_unpacked_first(tmp_path):
+    archive = tmp_path / "session.tar"
+    archive.write_bytes(b"")
+    with pytest.raises(RecordingError) as caught:
+        open_recording(archive)
+    assert "unpack" in caught.value.hint
+
+
+def test_a_recording_can_be_sent_to_another_process(experanto_session):
+    recording = open_recording(experanto_session(seconds=6))
+    copy = pickle.loads(pickle.dumps(recording))
+    expected = recording.responses.read_rows(10, 20)
+    np.testing.assert_array_equal(copy.responses.read_rows(10, 20), expected)
+    np.testing.assert_array_equal(copy.screen.read_trial(0), recording.screen.read_trial(0))
+
+
+def test_nothing_is_written_into_a_recording(experanto_session):
+    path = experanto_session(seconds=6, combined=False)
+    before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
+    recording = open_recording(path)
+    recording.responses.read_rows(0, 10)
+    recording.screen.read_trial(0)
+    assert {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before
+
+
+def test_what_the_file_system_refuses_is_named(experanto_session):
+    path = experanto_session(seconds=6, combined=False)
+    (path / "screen/meta/00000.yml").unlink()
+    (path / "screen/meta/00000.yml").mkdir()
+    with pytest.raises(RecordingError, match=r"00000\.yml cannot be read: Is a directory"):
+        open_recording(path)

@@ -1,0 +1,144 @@
+"""Anybody's CSV file: names, conditions, bad lines with their number, hints with near names."""
+
+import pytest
+
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.report.conditions import parse_condition
+from omnimouse_cli.report.csv_table import parse_columns, table_of_csv
+
+
+@pytest.fixture
+def csv_file(tmp_path):
+    def write(text):
+        path = tmp_path / "runs.csv"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_columns_are_found_by_their_own_names(csv_file):
+    path = csv_file("loss,tokens,parameters,seed,run,split,compute\n.5,1e9,1e6,3,a,test,6e15\n")
+    (row,) = table_of_csv(path).rows
+    assert (row.loss, row.tokens, row.parameters, row.compute) == (0.5, 1e9, 1e6, 6e15)
+    assert (row.seed, row.run, row.split, row.source) == (3, "a", "test", f"{path}:2")
+
+
+def test_other_names_are_mapped_and_rows_selected(openlm):
+    table = table_of_csv(
+        openlm,
+        columns=parse_columns("parameters=params_no_embed,tokens=tokens,loss=loss_c4_val"),
+        where=[parse_condition("train_set==c4_original")],
+    )
+    assert len(table.rows) == 34
+    assert table.left_out == ()
+    assert table.rows[0].parameters == 359973888
+    assert table.rows[0].loss == pytest.approx(3.5279492850157737)
+    rest = table_of_csv(
+        openlm,
+        columns={"parameters": "params_no_embed", "loss": "loss_c4_val"},
+        where=[parse_condition("train_set!=c4_original")],
+    )
+    assert len(rest.rows) == 70
+
+
+def test_a_number_in_place_of_a_column_holds_for_every_row(translation):
+    table = table_of_csv(
+        translation,
+        columns=parse_columns("parameters=3e8,tokens=seen_examples"),
+        where=[parse_condition("model==DecOnly"), parse_condition("training==1")],
+    )
+    assert {row.parameters for row in table.rows} == {3e8}
+    assert len(table.rows) == 10
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("1e6,1e9,nan", "line 3: `loss` must be a finite number above zero: nan"),
+        ("1e6,1e9,inf", "line 3: `loss` must be a finite number above zero: inf"),
+        ("1e6,1e9,-0.1", "line 3: `loss` must be a finite number above zero: -0.1"),
+        ("0,1e9,0.5", "line 3: `parameters` must be a finite number above zero: 0"),
+        ("1e6,many,0.5", "line 3: `tokens` must be a number: 'many'"),
+        ("1e6,1e9,", "line 3: `loss` is empty"),
+        ("1e6,1e9", "line 3 has 2 cells where the first line has 3"),
+    ],
+)
+def test_a_bad_line_is_left_out_with_its_number_and_reason(csv_file, line, reason):
+    table = table_of_csv(csv_file(f"parameters,tokens,loss\n1e6,1e9,.5\n{line}\n1e7,1e9,.4\n"))
+    assert len(table.rows) == 2
+    assert [one.reason for one in table.left_out] == [reason]
+
+
+def test_correlations_become_losses_and_the_report_says_so(csv_file):
+    table = table_of_csv(csv_file("parameters,tokens,correlation\n1e6,1e9,.25\n1e7,1e9,1.5\n"))
+    assert [row.loss for row in table.rows] == [0.75]
+    assert "1 - `correlation` was fitted" in table.notes[0]
+    assert "between -1 and 1: 1.5" in table.left_out[0].reason
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "where", "message", "hint"),
+    [
+        ("", {}, [], "has no rows", None),
+        ("parameters,tokens,loss\n", {}, [], "has no rows", None),
+        ("params,tokens,loss\n1,1,1\n", {}, [], "no column 'parameters'", "--columns parameters="),
+        (
+            "parameters,tokens,loss\n1,1,1\n",
+            {"loss": "los"},
+            [],
+            "--columns names the column 'los'",
+            "did you mean 'loss'?",
+        ),
+        (
+            "parameters,tokens,loss,split\n1,1,1,test\n",
+            {},
+            ["splt==test"],
+            "--where names the column 'splt'",
+            "did you mean 'split'?",
+        ),
+        (
+            "parameters,tokens,loss,split\n1,1,1,test\n",
+            {},
+            ["split==train"],
+            "has no row that --where selects",
+            None,
+        ),
+        ("parameters,tokens,loss\n1,1,nan\n", {}, [], "line 2: `loss` must be", None),
+        ("loss,loss\n1,1\n", {}, [], "more than one column named 'loss'", None),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_why(csv_file, text, columns, where, message, hint):  # noqa: PLR0917 - pytest passes them by name
+    conditions = [parse_condition(one) for one in where]
+    with pytest.raises(OmniMouseError) as caught:
+        table_of_csv(csv_file(text), columns=columns, where=conditions)
+    assert message in caught.value.message
+    assert hint is None or hint in (caught.value.hint or "")
+
+
+def test_a_missing_or_binary_file_says_why(tmp_path):
+    with pytest.raises(OmniMouseError, match="not a file that can be read"):
+        table_of_csv(tmp_path / "none.csv")
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(OmniMouseError, match="not a CSV file in UTF-8"):
+        table_of_csv(tmp_path / "binary.csv")
+
+
+@pytest.mark.parametrize("text", ["split=test", "split", "==test", ""])
+def test_a_condition_has_two_equal_signs(text):
+    with pytest.raises(OmniMouseError, match="--where takes column==value"):
+        parse_condition(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("loss", "name=column pairs"), ("los=x", "knows no name 'los'")]
+)
+def test_columns_are_pairs_of_known_names(text, message):
+    with pytest.raises(OmniMouseError, match=message):
+        parse_columns(text)
+
+
+def test_numbers_compare_as_numbers_and_quotes_are_dropped():
+    assert parse_condition("tokens==1e9").holds({"tokens": "1000000000"})
+    assert parse_condition("split=='test a'").holds({"split": "test a"})
+    assert not parse_condition("split!=test").holds({"split": "test"})

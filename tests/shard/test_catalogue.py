@@ -1,0 +1,139 @@
+"""The catalogue says what the shards say, and mends itself."""
+
+import json
+import multiprocessing
+
+import numpy as np
+import pytest
+
+from omnimouse_cli.errors import ShardError
+from omnimouse_cli.reporter import Silent
+from omnimouse_cli.shard import open_catalogue
+from omnimouse_cli.shard.catalogue import refresh_catalogue
+
+
+class Heard(Silent):
+    """Keeps warnings."""
+
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, message):
+        self.warnings.append(message)
+
+
+@pytest.fixture
+def folder(make_recording, converted, tmp_path):
+    for number in range(3):
+        converted(make_recording(session=f"7-1-{number}", native_rate_hz=7.5, seed=number))
+    refresh_catalogue(tmp_path, Silent())
+    return tmp_path
+
+
+def test_an_entry_counts_tokens_hours_and_minutes(folder):
+    entry = open_catalogue(folder).entries[0]
+    assert (entry.session, entry.animal, entry.neurons) == ("7-1-0", "7", 6)
+    samples = int(32.5 * 30)
+    assert entry.samples == samples
+    assert entry.tokens == 6 * samples
+    assert entry.native_tokens == 6 * round(samples / 30 * 7.5)
+    assert entry.hours == pytest.approx(samples / 30 / 3600)
+    # The responses start 0.2 s after the first trial.
+    minutes = {"train": 16.3 / 60, "validation": 6.0 / 60, "test": 6.0 / 60}
+    assert entry.tiers == pytest.approx(minutes)
+    assert entry.modalities == ("responses", "screen", "eye_tracker", "treadmill")
+    assert entry.bytes == (folder / entry.file).stat().st_size
+    usable = 60 * (60 * entry.hours - sum(entry.dropped.values()))
+    assert entry.valid_fraction == pytest.approx(usable / (samples / 30), abs=2e-3)
+
+
+def test_without_a_catalogue_the_shards_are_read(folder):
+    expected = open_catalogue(folder)
+    (folder / "catalogue.json").unlink()
+    assert open_catalogue(folder) == expected
+
+
+def test_a_shard_that_the_catalogue_does_not_list_yet_is_found(folder):
+    expected = open_catalogue(folder)
+    path = folder / "catalogue.json"
+    content = json.loads(path.read_text())
+    for keep in (1, 0):
+        path.write_text(json.dumps({**content, "sessions": content["sessions"][:keep]}))
+        assert open_catalogue(folder) == expected
+
+
+def test_what_a_killed_process_left_of_a_catalogue_is_removed(folder):
+    (folder / ".catalogue.json.abc.partial").write_text("{")
+    refresh_catalogue(folder, Silent())
+    assert not (folder / ".catalogue.json.abc.partial").exists()
+
+
+def test_the_document_is_the_contracts(folder):
+    content = json.loads((folder / "catalogue.json").read_text())
+    assert content["format"] == "omnimouse-catalogue"
+    assert content["version"] == 1
+    assert [item["session"] for item in content["sessions"]] == ["7-1-0", "7-1-1", "7-1-2"]
+
+
+def test_a_shard_that_is_gone_is_named(folder):
+    (folder / "7-1-1.safetensors").unlink()
+    with pytest.raises(ShardError, match=r"7-1-1.safetensors is missing: .* session 7-1-1"):
+        open_catalogue(folder)
+    assert len(refresh_catalogue(folder, Silent()).entries) == 2
+    assert len(open_catalogue(folder).entries) == 2
+
+
+BROKEN = [
+    "",
+    "{",
+    "[]",
+    '{"format": "omnimouse-eval", "version": 1}',
+    '{"format": "omnimouse-catalogue", "version": 1}',
+    '{"format": "omnimouse-catalogue", "version": 1, "sessions": [{}]}',
+    '{"format": "omnimouse-catalogue", "version": 2}',
+]
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_a_damaged_catalogue_is_an_error_that_says_how_to_go_on(folder, text):
+    (folder / "catalogue.json").write_text(text)
+    with pytest.raises(ShardError, match=r"catalogue.json") as caught:
+        open_catalogue(folder)
+    assert caught.value.hint
+
+
+def test_a_damaged_shard_is_left_out_with_a_warning(folder):
+    (folder / "catalogue.json").unlink()
+    path = folder / "7-1-1.safetensors"
+    path.write_bytes(path.read_bytes()[:5000])
+    heard = Heard()
+    catalogue = refresh_catalogue(folder, heard)
+    assert [entry.session for entry in catalogue.entries] == ["7-1-0", "7-1-2"]
+    assert "7-1-1.safetensors is cut short" in heard.warnings[0]
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_folder_without_shards_is_no_data_set(tmp_path, exists):
+    folder = tmp_path / "shards"
+    if exists:
+        folder.mkdir()
+    with pytest.raises(ShardError, match="is not a folder of shards") as caught:
+        open_catalogue(folder)
+    assert "omnimouse preprocess" in caught.value.hint
+
+
+def refresh_often(folder):
+    for _ in range(10):
+        refresh_catalogue(folder, Silent(), changed=list(folder.glob("*.safetensors")))
+
+
+def test_processes_that_write_the_catalogue_together_do_not_disturb_each_other(folder):
+    expected = open_catalogue(folder)
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=refresh_often, args=(folder,)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    while any(process.is_alive() for process in processes):
+        assert open_catalogue(folder) == expected
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert np.all([not path.name.startswith(".") for path in folder.iterdir()])

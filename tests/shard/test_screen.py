@@ -1,0 +1,83 @@
+"""Frames keep their mean when resized, and identical stimuli are stored once."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.shard.screen import resized
+
+
+def area_mean_by_oversampling(frame, height, width):
+    """Repeat every pixel so often that the new size divides the old, then average blocks."""
+    fine = np.repeat(np.repeat(frame.astype(float), height, axis=0), width, axis=1)
+    source_height, source_width = frame.shape
+    blocks = fine.reshape(height, source_height, width, source_width)
+    return blocks.mean(axis=(1, 3))
+
+
+@settings(max_examples=15)
+@given(st.integers(1, 80), st.integers(1, 100), st.integers(0, 2**32 - 1))
+def test_a_new_pixel_is_the_mean_of_the_area_it_covers(height, width, seed):
+    frame = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+    expected = area_mean_by_oversampling(frame, 36, 64)
+    np.testing.assert_allclose(resized(frame[None])[0], expected, atol=0.5 + 1e-9)
+
+
+def test_frames_of_the_right_size_are_not_touched():
+    frames = np.random.default_rng(0).integers(0, 256, (3, 36, 64), dtype=np.uint8)
+    assert resized(frames) is frames
+
+
+@pytest.mark.parametrize("grey", [0, 1, 128, 254, 255])
+def test_grey_stays_grey(grey):
+    frames = np.full((2, 90, 160), grey, dtype=np.uint8)
+    assert (resized(frames) == grey).all()
+
+
+def test_identical_stimuli_are_stored_once(make_recording, converted):
+    recording = make_recording()
+    shard = converted(recording)
+    # clouds 240 frames and waves 180, each shown twice; one image; one blank, shown twice.
+    assert shard.frames.shape == (240 + 180 + 1 + 1, 36, 64)
+    for number, trial in enumerate(recording.trials):
+        flips = slice(trial.first_flip, trial.first_flip + trial.num_flips)
+        shown = shard.frames[shard.frame_index[flips]]
+        np.testing.assert_array_equal(shown, recording.screen.read_trial(number))
+
+
+def test_large_frames_are_averaged_and_their_size_is_noted(make_recording, converted):
+    recording = make_recording()
+    source = np.zeros((1, 144, 256), dtype=np.uint8)
+    source[0, :4, :4] = 200
+    large = replace(
+        recording.screen,
+        frame_height=144,
+        frame_width=256,
+        read_trial=lambda number: np.repeat(source, recording.trials[number].num_flips, axis=0),
+    )
+    shard = converted(replace(recording, screen=large))
+    screen = shard.description.screen
+    assert (screen.source_height, screen.source_width) == (144, 256)
+    assert (screen.frame_height, screen.frame_width) == (36, 64)
+    assert shard.frames[0, 0, 0] == 200
+    assert shard.frames[0].sum() == 200
+
+
+def test_a_trial_with_too_few_frames_is_an_error(make_recording, converted):
+    recording = make_recording()
+    short = replace(
+        recording.screen, read_trial=lambda _number: np.zeros((1, 36, 64), dtype=np.uint8)
+    )
+    with pytest.raises(RecordingError, match=r"trial 0 must have a frame for each of its 240"):
+        converted(replace(recording, screen=short))
+
+
+def test_a_flip_without_a_trial_is_an_error(make_recording, converted):
+    recording = make_recording()
+    flips = np.append(recording.screen.flip_seconds, 99.0)
+    with pytest.raises(RecordingError, match=r"1 do not, the first at 99.000 s"):
+        converted(replace(recording, screen=replace(recording.screen, flip_seconds=flips)))

@@ -1,0 +1,135 @@
+"""The benchmarks run, do the same work as what they compare, and write facts beside numbers."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BENCHMARKS = ROOT / "benchmarks"
+QUICK = ("--quick", "--device", "cpu")
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """Import a file of benchmarks/ as it is imported when one of them is run."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module
+
+
+def run(name, *arguments, out):
+    """Run a benchmark on the CPU and give what it told and what it wrote."""
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / f"{name}.py", *QUICK, "--out", out, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        # Threads that wait for each other make short steps long where tests share a machine.
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, json.loads((out / f"{name}-cpu.json").read_text())
+
+
+def require_facts(document, name):
+    assert (document["format"], document["version"]) == ("omnimouse-benchmark", 1)
+    assert (document["benchmark"], document["device"]) == (name, "cpu")
+    assert document["is_quick"] is True
+    machine, versions = document["machine"], document["versions"]
+    assert machine["processor"]
+    assert machine["cores"] >= 1
+    assert machine["memory_bytes"] > 2**28
+    assert machine["load_average"] >= 0
+    assert versions["python"] == sys.version.split()[0]
+    assert {"omnimouse", "torch", "numpy", "safetensors"} <= versions.keys()
+    assert set(document["commit"]) == {"hash", "is_changed"}
+
+
+def test_the_loader_is_measured_beside_memcpy_and_its_peers(tmp_path):
+    told, document = run("loader", "--folder", tmp_path / "shards", out=tmp_path)
+    require_facts(document, "loader")
+    assert (tmp_path / "shards" / "catalogue.json").is_file()
+    rows = {row["name"]: row for row in document["rows"]}
+    assert list(rows) == [
+        "omnimouse, 1 thread",
+        "omnimouse, 2 threads",
+        "numpy memmap, plain",
+        "numpy memmap, tuned",
+        "torch DataLoader, 0 workers",
+        "torch DataLoader, 2 workers",
+        "torch DataLoader, 2 workers, item = batch",
+    ]
+    # 8 windows: 60 samples of 600 neurons, 60 frames of 36 x 64, 40 samples of 5 channels.
+    num_bytes = 4 * 8 * (60 * 600 + 60 * 36 * 64 + 40 * 5)
+    memcpy = document["memcpy_bytes_per_second"]
+    best = max(row["batches_per_second"] for row in rows.values() if not row["is_ours"])
+    for name, row in rows.items():
+        assert name in told
+        assert row["is_ours"] == name.startswith("omnimouse")
+        assert row["output_bytes_per_batch"] == num_bytes
+        assert row["cpu_ms_per_batch"] > 0
+        output = row["batches_per_second"] * num_bytes
+        assert row["output_bytes_per_second"] == pytest.approx(output)
+        assert row["ratio_to_memcpy"] == pytest.approx(output / memcpy)
+        assert row["ratio_to_best_peer"] == pytest.approx(row["batches_per_second"] / best)
+        assert row["ratio_to_memcpy"] > 0
+        assert len(row["batches_per_second_rounds"]) == document["settings"]["rounds"]
+
+
+def test_a_step_is_measured_beside_a_matrix_product(tmp_path):
+    told, document = run("step", "--neurons", "12,32", "--windows", "2", out=tmp_path)
+    require_facts(document, "step")
+    assert [(row["size"], row["neurons"]) for row in document["rows"]] == [
+        ("nano", 12),
+        ("nano", 32),
+    ]
+    assert "nano, float32" in told
+    for row in document["rows"]:
+        assert row["ratio_to_product"] > 0
+        rate = row["flops_per_step"] / row["step_seconds"]
+        assert row["flops_per_second"] == pytest.approx(rate)
+        assert row["ratio_to_product"] == pytest.approx(rate / row["product_flops_per_second"])
+        assert row["windows_per_second"] == pytest.approx(2 / row["step_seconds"])
+        assert row["peak_memory_bytes"] is None
+        shares = row["time_shares"]
+        assert set(shares) == {"attention", "convolution", "matrix products", "other"}
+        assert min(shares.values()) > 0
+        assert sum(shares.values()) == pytest.approx(1)
+    fewer, more = document["rows"]
+    assert fewer["parameters"] == more["parameters"]
+    assert fewer["flops_per_step"] < more["flops_per_step"]
+
+
+def test_a_size_that_does_not_exist_is_refused_with_the_sizes(script, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["step.py", "--sizes", "nano,huge"])
+    with pytest.raises(SystemExit) as stop:
+        script("step").main()
+    assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert "--sizes must be of nano, tiny, 1M, 5M, 20M, 80M, 300M: huge" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("aten::addmm", "matrix products"),
+        ("aten::mm", "matrix products"),
+        ("aten::bmm", "matrix products"),
+        ("aten::add", "other"),
+        ("aten::copy_", "other"),
+        ("aten::convolution_backward", "convolution"),
+        ("aten::_scaled_dot_product_flash_attention_for_cpu_backward", "attention"),
+        ("sm90_xmma_gemm_bf16bf16_bf16f32_f32_tn_n_tilesize128x128x64", "matrix products"),
+        ("sm90_xmma_wgrad_implicit_gemm_indexed_bf16", "convolution"),
+        ("nvjet_tst_128x256_64x4_1x2_h_bz_coopA_NNT", "matrix products"),
+        ("pytorch_flash::flash_bwd_dq_dk_dv_loop_seqk_parallel_kernel", "attention"),
+        ("triton_tem_fused_flex_attention_0", "attention"),
+        ("triton_poi_fused_add_mul_3", "other"),
+    ],
+)
+def test_operators_and_kernels_are_told_apart_by_name(name, kind, script):
+    assert script("shares").kind_of(name) == kind

@@ -1,0 +1,37 @@
+"""The examples run, and say what they promise."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+def run(name, *arguments, folder):
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / name, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_scaling_law_is_found_and_a_corner_of_the_grid_is_refused(tmp_path):
+    told = run("scaling_law.py", folder=tmp_path)
+    assert "whole grid: data-limited" in told
+    assert "a corner of it: undetermined" in told
+    assert "to run: N = " in told
+
+
+@pytest.mark.slow
+def test_a_shard_is_read_without_omnimouse(tmp_path):
+    told = run("read_a_shard.py", folder=tmp_path)
+    assert "40 neurons, 4.0 minutes" in told
+    assert "(60, 40)" in told
+    assert "video: (60, 36, 64) of uint8" in told
+    assert "running: " in told

@@ -1,0 +1,91 @@
+"""Files appear whole or not at all, and JSON documents keep the contract."""
+
+import errno
+import json
+
+import numpy as np
+import pytest
+
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.files import (
+    full_disk_named,
+    read_document,
+    write_document,
+    write_text,
+    written_atomically,
+)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "result.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), written_atomically(path) as stream:
+        stream.write(b"half of the new")
+        raise RuntimeError
+    assert [item.name for item in tmp_path.iterdir()] == ["result.txt"]
+    assert path.read_text() == "old"
+
+
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
+    path = tmp_path / "big.bin"
+    with pytest.raises(OmniMouseError) as caught, written_atomically(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.message == f"the disk is full: {path} could not be written"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+    ],
+)
+def test_a_full_disk_is_known_in_whatever_error_a_library_wraps_it(tmp_path, error):
+    with pytest.raises(OmniMouseError, match="the disk is full"), full_disk_named(tmp_path / "x"):
+        raise error
+
+
+def test_a_full_disk_is_known_by_its_free_space_where_the_error_does_not_say(tmp_path, monkeypatch):
+    monkeypatch.setattr("omnimouse_cli.files.LEAST_FREE_BYTES", 1 << 60)
+    with pytest.raises(OmniMouseError, match="the disk is full"), full_disk_named(tmp_path / "x"):
+        raise OSError("691200 requested and 12160 written")
+
+
+def test_other_failures_of_the_system_are_not_called_a_full_disk(tmp_path):
+    with pytest.raises(PermissionError), full_disk_named(tmp_path):
+        raise PermissionError(errno.EACCES, "denied")
+
+
+def test_a_document_has_its_heading_and_no_nan(tmp_path):
+    path = tmp_path / "numbers.json"
+    content = {
+        "nan": float("nan"),
+        "array": np.array([1.0, np.inf]),
+        "scalar": np.float32(2),
+        "p": path,
+    }
+    write_document(path, "numbers", content)
+    assert json.loads(path.read_text()) == {
+        "format": "omnimouse-numbers", "version": 1, "nan": None, "array": [1.0, None],
+        "scalar": 2.0, "p": str(path),
+    }  # fmt: skip
+    assert read_document(path, "numbers")["array"] == [1.0, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not a JSON document"),
+        ("[]", "is not an omnimouse-numbers document: its format is list"),
+        ('{"format": "omnimouse-other"}', "its format is omnimouse-other"),
+        ('{"format": "omnimouse-numbers", "version": 2}', "has version 2; this omnimouse reads"),
+    ],
+)
+def test_a_wrong_document_is_refused_by_name(tmp_path, text, message):
+    path = tmp_path / "numbers.json"
+    path.write_text(text)
+    with pytest.raises(OmniMouseError, match=message):
+        read_document(path, "numbers")
+    with pytest.raises(OmniMouseError, match="does not exist"):
+        read_document(tmp_path / "absent.json", "numbers")

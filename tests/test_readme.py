@@ -1,0 +1,109 @@
+"""What the documents say is true: commands run, the maps are the tree."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
+
+# The session of the README trains for minutes; the same commands at this length show that they run.
+SHORTER = {
+    "--minutes 10": "--steps 3",
+    "--steps 200": "--steps 2",
+    "--models nano,tiny": "--models nano",
+    "simulate recordings": "simulate recordings --neurons 24 --minutes 4",
+}
+
+
+def blocks(text, language):
+    found, current = [], None
+    for line in text.splitlines():
+        fence = line.startswith("```")
+        if fence and current is not None:
+            current = None
+        elif fence:
+            current = []
+            if line == f"```{language}":
+                found.append(current)
+        elif current is not None:
+            current.append(line)
+    return ["\n".join(block) for block in found]
+
+
+def commands(text):
+    lines = [
+        line.split("#")[0].strip() for block in blocks(text, "sh") for line in block.splitlines()
+    ]
+    return [line for line in lines if line]
+
+
+def session_commands():
+    return [line for line in commands(README) if line.startswith("omnimouse ")]
+
+
+def run(arguments, **options):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        arguments, capture_output=True, text=True, check=False, env=environment, **options
+    )
+
+
+@pytest.mark.slow
+def test_the_session_of_the_readme_runs_from_recordings_to_a_report(tmp_path):
+    session = session_commands()
+    assert len(session) >= 6
+    for command in session:
+        line = command
+        for long, short in SHORTER.items():
+            line = line.replace(long, short)
+        done = run([sys.executable, "-m", "omnimouse_cli", *shlex.split(line)[1:]], cwd=tmp_path)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    assert (tmp_path / "shards" / "catalogue.json").exists()
+    assert list(tmp_path.glob("runs/*/eval/*/eval.json"))
+
+
+@pytest.mark.slow
+def test_the_demo_runs_and_names_pictures_that_exist(tmp_path):
+    script = ROOT / "examples" / "demo.py"
+    done = run([sys.executable, str(script), "--quick", "--folder", str(tmp_path / "demo")])
+    assert done.returncode == 0, done.stderr
+    after = done.stdout.split("Pictures:")[1].split()
+    assert len(after) >= 3
+    assert all(Path(name).stat().st_size > 1000 for name in after)
+
+
+def test_other_commands_of_the_readme_are_targets_of_the_makefile():
+    makefile = (ROOT / "Makefile").read_text()
+    for line in commands(README):
+        if line.startswith("make "):
+            assert re.search(rf"^{line.split()[1]}:", makefile, flags=re.MULTILINE), line
+
+
+def mapped_paths(text):
+    """Paths that a tree drawing names: two spaces of indentation are one level."""
+    parents: list[str] = []
+    for line in blocks(text, "")[-1].splitlines():
+        name = line.split()[0] if line.split() else ""
+        if not re.fullmatch(r"[\w./-]+", name):
+            continue
+        level = (len(line) - len(line.lstrip())) // 2
+        parents[level:] = [name]
+        yield "".join(parents[: level + 1])
+
+
+@pytest.mark.parametrize("text", [README, ARCHITECTURE], ids=["README", "ARCHITECTURE"])
+def test_a_map_of_the_repository_names_what_is_there_and_every_layer(text):
+    named = set(mapped_paths(text))
+    missing = [path for path in named if not (ROOT / path).exists()]
+    assert not missing
+    layers = {
+        f"omnimouse_cli/{path.parent.name}/" for path in ROOT.glob("omnimouse_cli/*/__init__.py")
+    }
+    assert layers <= named

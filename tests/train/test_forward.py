@@ -1,0 +1,62 @@
+"""The precision of a run, and that compiling changes no loss."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from omnimouse_cli.reporter import Silent
+from omnimouse_cli.train.forward import precision_of
+from omnimouse_cli.train.journal import read_lines
+from omnimouse_cli.train.run import Order, train
+from omnimouse_cli.train.world import World
+
+GPU = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
+]
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "expected"),
+    [
+        (None, "cpu", torch.float32),
+        pytest.param(None, "cuda", torch.bfloat16, marks=GPU),
+        pytest.param("float32", "cuda", torch.float32, marks=GPU),
+        ("bfloat16", "cpu", torch.bfloat16),
+    ],
+)
+def test_the_device_decides_the_precision_where_the_user_does_not(
+    tiny, precision, device, expected
+):
+    config = replace(tiny, train=replace(tiny.train, precision=precision))
+    one = torch.ones(1, 1, device=device)
+    with precision_of(config, torch.device(device)):
+        assert (one @ one).dtype is expected
+
+
+def _losses(run: Path) -> list[float]:
+    return [line["loss"] for line in read_lines(run / "metrics.jsonl") if "loss" in line]
+
+
+def test_half_precision_is_near_to_full_precision(make_shards, session, tiny, tmp_path):
+    shards = make_shards([session(behavior=True)])
+    for precision in ("float32", "bfloat16"):
+        config = replace(tiny, train=replace(tiny.train, precision=precision))
+        order = Order(config=config, shards=shards, run=tmp_path / precision)
+        train(order, World(), Silent())
+    assert _losses(tmp_path / "bfloat16") == pytest.approx(_losses(tmp_path / "float32"), rel=0.02)
+
+
+@pytest.mark.slow
+# Compilers warn about themselves; what counts here are the numbers.
+@pytest.mark.filterwarnings("default")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs g++")
+def test_compiling_changes_no_loss(make_shards, session, tiny, tmp_path):
+    shards = make_shards([session(behavior=True)])
+    for name, compiled in (("plain", False), ("compiled", True)):
+        config = replace(tiny, train=replace(tiny.train, compile=compiled))
+        train(Order(config=config, shards=shards, run=tmp_path / name), World(), Silent())
+    assert _losses(tmp_path / "compiled") == pytest.approx(_losses(tmp_path / "plain"), rel=1e-4)

@@ -1,0 +1,122 @@
+"""Several ranks compute what one does, whatever their number, and fail with one sentence."""
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from omnimouse_cli.cli.train_ranks import train_rank
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.files import read_document
+from omnimouse_cli.reporter import Silent
+from omnimouse_cli.train.journal import read_lines
+from omnimouse_cli.train.launch import launch, require_gpus
+from omnimouse_cli.train.run import Order, train
+from omnimouse_cli.train.world import World, device_of
+
+
+@pytest.fixture
+def shards(make_shards, session) -> Path:
+    return make_shards(
+        [session(behavior=True), session(key="2-1-1", num_neurons=4), session(key="2-1-2")]
+    )
+
+
+def _losses(run: Path) -> list[float]:
+    return [line["loss"] for line in read_lines(run / "metrics.jsonl") if "loss" in line]
+
+
+def _require_same(one: Path, other: Path) -> None:
+    left, right = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        torch.testing.assert_close(right[name], value, rtol=1e-5, atol=1e-6, msg=name)
+    assert _losses(other) == pytest.approx(_losses(one), rel=1e-5)
+    losses = [
+        read_document(run / "summary.json", "summary")["validation"]["neural_loss"]
+        for run in (one, other)
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_two_ranks_train_what_one_rank_with_two_batches_a_step_trains(shards, tiny, tmp_path):
+    config = replace(
+        tiny, train=replace(tiny.train, steps=20, batches_per_step=2, checkpoint_every=10)
+    )
+    one, two = (Order(config=config, shards=shards, run=tmp_path / name) for name in "ab")
+    train(one, World(), Silent())
+    launch(2, train_rank, two, "cpu", True)
+    _require_same(one.run, two.run)
+    environment = read_document(two.run / "environment.json", "environment")
+    assert environment["num_ranks"] == 2
+    # And what two ranks have kept, one rank goes on with, as if it had always been alone.
+    longer = replace(config, train=replace(config.train, steps=24))
+    for order in (one, two):
+        train(replace(order, config=longer, resume=True), World(), Silent())
+    _require_same(one.run, two.run)
+
+
+@pytest.mark.slow
+def test_three_ranks_go_on_with_one_session_and_two_batches_a_step(
+    make_shards, session, tiny, tmp_path
+):
+    """More ranks than sessions, and than batches: one owns the table, one only watches."""
+    shards = make_shards([session()])
+    config = replace(
+        tiny, train=replace(tiny.train, steps=8, batches_per_step=2, checkpoint_every=4)
+    )
+    one, three = (Order(config=config, shards=shards, run=tmp_path / name) for name in "ab")
+    train(one, World(), Silent())
+    short = replace(config, train=replace(config.train, steps=4, cooldown_fraction=0))
+    whole = replace(config, train=replace(config.train, cooldown_fraction=0))
+    train(replace(one, config=whole, run=tmp_path / "c"), World(), Silent())
+    train(replace(three, config=short), World(), Silent())
+    launch(3, train_rank, replace(three, config=whole, resume=True), "cpu", True)
+    weights = [load_file(run / "model.safetensors") for run in (tmp_path / "c", three.run)]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_a_rank_that_refuses_its_input_is_heard_as_if_it_were_alone(tiny, tmp_path):
+    order = Order(config=tiny, shards=tmp_path / "nothing", run=tmp_path / "run")
+    with pytest.raises(OmniMouseError, match="nothing is not a folder") as caught:
+        launch(2, train_rank, order, "cpu", True)
+    assert "omnimouse preprocess" in caught.value.hint
+
+
+def kill_myself_unless_first() -> None:
+    """Be a rank that the system ends, beside one that waits."""
+    if os.environ["RANK"] == "0":
+        signal.pause()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_rank_that_is_killed_is_named_with_its_signal():
+    with pytest.raises(OmniMouseError, match="rank 1 of 2 was ended by SIGKILL") as caught:
+        launch(2, kill_myself_unless_first)
+    assert "--resume" in caught.value.hint
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_more_gpus_than_there_are_is_refused_with_their_number(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    with pytest.raises(OmniMouseError, match="this machine has 3") as caught:
+        require_gpus(8)
+    assert "--procs" in caught.value.hint
+    require_gpus(3)
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert device_of("auto", 0) == torch.device("cuda", 0)
+    with pytest.raises(OmniMouseError, match="there are 1"):
+        device_of("cuda", 1)
+    with pytest.raises(OmniMouseError, match="no device 'tpu'"):
+        device_of("tpu")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert device_of("auto") == torch.device("cpu")

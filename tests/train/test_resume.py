@@ -1,0 +1,168 @@
+"""A run that was interrupted or killed ends exactly as one that was not."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.files import read_document
+from omnimouse_cli.reporter import Silent
+from omnimouse_cli.train.checkpoint import complete_checkpoints, latest_checkpoint
+from omnimouse_cli.train.interrupt import noticed_interrupts
+from omnimouse_cli.train.journal import read_lines
+from omnimouse_cli.train.run import Order, train
+from omnimouse_cli.train.world import World
+
+FORKSERVER = multiprocessing.get_context("forkserver")
+FORKSERVER.set_forkserver_preload(["omnimouse_cli.train.run"])
+
+
+@pytest.fixture
+def shards(make_shards, session) -> Path:
+    return make_shards([session(behavior=True), session(key="2-1-1", num_neurons=4)])
+
+
+def _losses(run: Path) -> list[tuple]:
+    """What must not depend on interruptions, line by line."""
+    kept = ("step", "epoch", "windows", "tokens", "loss", "losses", "learning_rate")
+    kept += ("gradient_norm", "strategy", "validation")
+    return [
+        tuple((key, line.get(key)) for key in kept) for line in read_lines(run / "metrics.jsonl")
+    ]
+
+
+def _same_run(one: Path, other: Path) -> bool:
+    left, right = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
+    assert left.keys() == right.keys()
+    return _losses(one) == _losses(other) and all(left[name].equal(right[name]) for name in left)
+
+
+@pytest.fixture
+def undisturbed(shards, tiny, tmp_path) -> Path:
+    config = replace(
+        tiny, train=replace(tiny.train, steps=24, validate_every=5, checkpoint_every=999)
+    )
+    train(Order(config=config, shards=shards, run=tmp_path / "whole"), World(), Silent())
+    return tmp_path / "whole"
+
+
+def _train_for_ever(order: Order) -> None:
+    """Be the process that is killed."""
+    import torch
+
+    torch.set_num_threads(1)
+    train(order, World(), Silent())
+
+
+def _killed_after(order: Order, seconds: float) -> bool:
+    """Train in a process of its own and kill it; gives whether it was still at work."""
+    process = FORKSERVER.Process(target=_train_for_ever, args=(order,))
+    process.start()
+    process.join(seconds)
+    alive = process.is_alive()
+    if alive:
+        os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert alive or process.exitcode == 0
+    return alive
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_a_run_ends_as_if_nothing_had_happened(
+    undisturbed, shards, tiny, tmp_path
+):
+    config = replace(
+        tiny, train=replace(tiny.train, steps=24, validate_every=5, checkpoint_every=1)
+    )
+    run, generator = tmp_path / "killed", random.Random(0)
+    order = Order(config=config, shards=shards, run=run, resume=True)
+    kills = 0
+    for _ in range(10):
+        kills += _killed_after(order, generator.uniform(0.3, 1.2))
+        # Whatever is there can be read: training goes on from it in the next round.
+        for path in complete_checkpoints(run):
+            read_document(path / "state.json", "checkpoint")
+    _killed_after(order, 120)
+    assert kills >= 3
+    assert read_document(run / "summary.json", "summary")["steps"] == 24
+    assert _same_run(undisturbed, run)
+
+
+class _StopsAt(Silent):
+    """Sends Ctrl-C to this process when so many steps have been told."""
+
+    def __init__(self, steps: int) -> None:
+        self._left = steps + 1
+
+    def advance(self, *arguments: object) -> None:  # noqa: ARG002
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_finishes_the_step_keeps_a_checkpoint_and_says_how_to_go_on(
+    undisturbed, shards, tiny, tmp_path
+):
+    config = replace(
+        tiny, train=replace(tiny.train, steps=24, validate_every=5, checkpoint_every=999)
+    )
+    run = tmp_path / "stopped"
+    order = Order(config=config, shards=shards, run=run)
+    with pytest.raises(KeyboardInterrupt, match=r"step 7 is kept.*--resume"):
+        train(order, World(), _StopsAt(7))
+    assert latest_checkpoint(run).name == "step-00000007"
+    assert not (run / "summary.json").exists()
+    train(replace(order, resume=True), World(), Silent())
+    assert _same_run(undisturbed, run)
+
+
+def test_a_finished_run_is_left_as_it_is_and_a_longer_one_goes_on(undisturbed, shards, tiny):
+    config = replace(tiny, train=replace(tiny.train, steps=24, validate_every=5))
+    order = Order(config=config, shards=shards, run=undisturbed, resume=True)
+    before = (undisturbed / "summary.json").stat().st_mtime_ns
+    train(order, World(), Silent())
+    assert (undisturbed / "summary.json").stat().st_mtime_ns == before
+    longer = replace(config, train=replace(config.train, steps=26))
+    train(replace(order, config=longer), World(), Silent())
+    assert read_document(undisturbed / "summary.json", "summary")["steps"] == 26
+
+
+def test_seconds_of_earlier_sittings_count(shards, tiny, tmp_path):
+    config = replace(tiny, train=replace(tiny.train, steps=None, minutes=1 / 60))
+    order = Order(config=config, shards=shards, run=tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        train(order, World(), _StopsAt(2))
+    first = read_document(latest_checkpoint(order.run) / "state.json", "checkpoint")
+    started = time.perf_counter()
+    train(replace(order, resume=True), World(), Silent())
+    seconds = read_document(order.run / "summary.json", "summary")["wall_seconds"]
+    assert 1.0 <= seconds <= first["elapsed_seconds"] + time.perf_counter() - started
+
+
+def test_a_folder_that_somebody_trains_in_is_refused(shards, tiny, tmp_path):
+    class Intruder(Silent):
+        error: OmniMouseError | None = None
+
+        def start(self, *arguments: object) -> None:  # noqa: ARG002
+            with pytest.raises(OmniMouseError) as caught:
+                train(replace(order, resume=True), World(), Silent())
+            Intruder.error = caught.value
+
+    order = Order(config=tiny, shards=shards, run=tmp_path / "run")
+    train(order, World(), Intruder())
+    assert "is being trained by another process" in Intruder.error.message
+
+
+def test_a_second_ctrl_c_does_not_wait():
+    with pytest.raises(KeyboardInterrupt), noticed_interrupts() as interrupt:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupt.is_asked
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -1,0 +1,174 @@
+"""What a finished run leaves behind, and what is refused before a folder is made."""
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from omnimouse_cli.batch.dataset import open_dataset
+from omnimouse_cli.config.load import load_config
+from omnimouse_cli.errors import OmniMouseError, ShardError
+from omnimouse_cli.evaluate.run import load_run
+from omnimouse_cli.files import read_document
+from omnimouse_cli.reporter import Silent
+from omnimouse_cli.train.journal import read_lines
+from omnimouse_cli.train.memory import memory_named
+from omnimouse_cli.train.run import Order, train
+from omnimouse_cli.train.summary import unique_tokens
+from omnimouse_cli.train.world import World
+
+FIELDS = ("run", "model", "parameters", "windows_seen", "unique_tokens", "tokens_seen", "epochs")
+FIELDS += ("sessions", "animals", "seed", "split", "validation", "wall_seconds", "device", "flops")
+
+
+@pytest.fixture
+def shards(make_shards, session) -> Path:
+    return make_shards([session(behavior=True), session(key="2-1-1", num_neurons=4)])
+
+
+@pytest.fixture
+def run(shards, tiny, tmp_path) -> Path:
+    train(Order(config=tiny, shards=shards, run=tmp_path / "run"), World(), Silent())
+    return tmp_path / "run"
+
+
+def test_the_folder_has_every_file_of_the_contract(run):
+    names = {path.name for path in run.iterdir() if not path.name.startswith(".")}
+    assert names == {
+        "config.toml",
+        "environment.json",
+        "metrics.jsonl",
+        "summary.json",
+        "checkpoints",
+        "model.safetensors",
+    }
+    assert not list(run.rglob("*.partial"))
+
+
+def test_the_summary_has_every_field_of_the_contract(run, shards, tiny):
+    summary = read_document(run / "summary.json", "summary")
+    for field in FIELDS:
+        assert summary[field] is not None, field
+    assert summary["run"] == "run"
+    assert summary["parameters"].keys() >= {"core", "tables", "total"}
+    assert summary["parameters"]["tables"] == (6 + 4) * (8 + 1) + 2 * 8
+    stored = load_file(run / "model.safetensors")
+    assert summary["parameters"]["total"] == sum(value.numel() for value in stored.values())
+    assert (summary["sessions"], summary["animals"], summary["seed"]) == (2, 2, 3)
+    assert summary["validation"]["neural_loss"] > 0
+    lines = [line for line in read_lines(run / "metrics.jsonl") if "loss" in line]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert summary["windows_seen"] == lines[-1]["windows"]
+    assert summary["tokens_seen"] == lines[-1]["tokens"]
+
+
+def test_a_token_is_one_neuron_at_one_stored_sample_under_a_training_window(shards, tiny):
+    dataset = open_dataset(shards)
+    config = replace(tiny, data=replace(tiny.data, sessions=None))
+    covered = 0
+    for session in dataset.sessions:
+        table = dataset.windows(config.data, session.key)
+        starts = table.grid_index(np.arange(table.num_windows))
+        samples = {int(start) + offset for start in starts for offset in range(60)}
+        covered += len(samples) * session.num_neurons
+    assert unique_tokens(dataset, config) == covered
+
+
+@pytest.mark.parametrize("stride", [7, 60, 100])
+def test_tokens_between_windows_that_are_far_apart_are_not_counted(shards, tiny, stride):
+    dataset = open_dataset(shards, max_sessions=1)
+    config = replace(tiny, data=replace(tiny.data, stride_samples=stride))
+    table = dataset.windows(config.data, dataset.sessions[0].key)
+    starts = table.grid_index(np.arange(table.num_windows))
+    samples = {int(start) + offset for start in starts for offset in range(60)}
+    assert unique_tokens(dataset, config) == len(samples) * 6
+
+
+def test_the_configuration_is_complete_and_gives_the_same_run(run, shards, tmp_path):
+    content = tomllib.loads((run / "config.toml").read_text())
+    assert content["train"]["batches_per_step"] == 1
+    assert content["model"]["response_loss"] == "poisson"
+    assert content["data"]["sessions"] == ["1-1-1", "2-1-1"]
+    again = Order(config=load_config(run / "config.toml"), shards=shards, run=tmp_path / "again")
+    train(again, World(), Silent())
+    weights = [load_file(path / "model.safetensors") for path in (run, tmp_path / "again")]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(value.equal(weights[1][name]) for name, value in weights[0].items())
+
+
+def test_the_exported_model_is_read_by_evaluation(run):
+    loaded = load_run(run)
+    assert loaded.step == 6
+    assert set(loaded.tables) == {"1-1-1", "2-1-1"}
+    assert loaded.behavior_channels == ("running",)
+
+
+def test_validation_is_deterministic_and_weighs_sessions_by_neurons(run):
+    records = read_document(run / "summary.json", "summary")["validation"]["records"]
+    rows = [item for item in records if item["strategy"] == "forecast"]
+    values = {item["session"]: item["value"] for item in rows if item["target"] == "neurons"}
+    expected = (6 * values["1-1-1"] + 4 * values["2-1-1"]) / 10
+    assert values["overall"] == pytest.approx(expected)
+    assert {item["regime"] for item in records} == {"forecast", "decode", "population"}
+    assert {item["session"] for item in records if item["strategy"] == "decode"} == {
+        "1-1-1",
+        "overall",
+    }
+
+
+def test_without_validation_trials_the_loss_is_null(make_shards, session, tiny, tmp_path):
+    shards = make_shards([session(has_validation=False)])
+    train(Order(config=tiny, shards=shards, run=tmp_path / "run"), World(), Silent())
+    summary = read_document(tmp_path / "run" / "summary.json", "summary")
+    assert summary["validation"] == {"neural_loss": None, "records": []}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"data": {"tiers": ("oracle",)}}, "oracle"),
+        ({"data": {"sessions": ("1-1-9",)}}, "no session 1-1-9"),
+        ({"train": {"validation_sessions": ("7-7-7",)}}, "no session 7-7-7"),
+    ],
+)
+def test_what_the_data_refuse_makes_no_folder(shards, tiny, tmp_path, change, problem):
+    config = tiny
+    for section, values in change.items():
+        config = replace(config, **{section: replace(getattr(config, section), **values)})
+    with pytest.raises(ShardError, match=problem):
+        train(Order(config=config, shards=shards, run=tmp_path / "run"), World(), Silent())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(shards, tiny, tmp_path):
+    config = replace(
+        tiny, train=replace(tiny.train, learning_rate=1e30, table_learning_rate=1e30, steps=30)
+    )
+    with pytest.raises(OmniMouseError, match=r"loss of step \d+ is not a finite number"):
+        train(Order(config=config, shards=shards, run=tmp_path / "run"), World(), Silent())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_memory_that_runs_out_names_what_to_lower(tiny, error):
+    with (
+        pytest.raises(OmniMouseError, match=r"data\.batch_size` is 2") as caught,
+        memory_named(tiny, torch.device("cpu")),
+    ):
+        raise error
+    assert "--set data.batch_size=1" in caught.value.hint
+
+
+def test_other_errors_are_not_taken_for_memory(tiny):
+    with pytest.raises(RuntimeError, match="shapes"), memory_named(tiny, torch.device("cpu")):
+        raise RuntimeError("shapes differ")

@@ -1,0 +1,137 @@
+"""Session tables travel to whoever computes and their gradients come home, for any ranks."""
+
+import queue
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+
+from omnimouse_cli.train.tables import SessionTables, TableSize, owned_sessions
+from omnimouse_cli.train.world import Parcel, World
+
+SIZES = (
+    TableSize(session="a", num_neurons=3),
+    TableSize(session="b", num_neurons=5),
+    TableSize(session="c", num_neurons=2),
+)
+
+
+@dataclass
+class Mail:
+    """Queues between threads that play ranks."""
+
+    boxes: dict[tuple[int, int], queue.Queue[torch.Tensor]] = field(
+        default_factory=lambda: defaultdict(queue.Queue)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailWorld(World):
+    mail: Mail
+
+    def exchange(self, outgoing: Sequence[Parcel], incoming: Sequence[Parcel]) -> None:
+        for parcel in outgoing:
+            self.mail.boxes[self.rank, parcel.peer].put(parcel.content.clone())
+        for parcel in incoming:
+            parcel.content.copy_(self.mail.boxes[parcel.peer, self.rank].get(timeout=20))
+
+
+def _loss(table: torch.nn.Module, batch: int) -> torch.Tensor:
+    """Something whose gradient depends on the values and on the batch."""
+    return sum(((batch + 1) * parameter.sin()).sum() for parameter in table.parameters())
+
+
+def _step(tables: SessionTables, world: World, sessions: Sequence[int | None]) -> None:
+    """Compute batch b of session sessions[b] on rank b mod num_ranks."""
+    for first in range(0, len(sessions), world.num_ranks):
+        wanted = [
+            sessions[batch] if batch < len(sessions) else None
+            for batch in range(first, first + world.num_ranks)
+        ]
+        table = tables.borrow(wanted)
+        if table is not None:
+            _loss(table, first + world.rank).backward()
+        tables.give_back(wanted)
+
+
+def _run(num_ranks: int, sessions: Sequence[int | None], max_norm: float | None = None) -> dict:
+    """Give every table's gradient after one step, whoever owns it."""
+    mail, found, errors = Mail(), {}, []
+    worlds = [MailWorld(rank=number, num_ranks=num_ranks, mail=mail) for number in range(num_ranks)]
+    # Made one after the other: threads share torch's generator, which real ranks do not.
+    everyone = [SessionTables(SIZES, d_embedding=4, seed=1, world=world) for world in worlds]
+
+    def rank(number: int) -> None:
+        try:
+            tables = everyone[number]
+            _step(tables, worlds[number], sessions)
+            tables.close_step(max_norm)
+            for name, parameter in tables.parameters().items():
+                found[name] = None if parameter.grad is None else parameter.grad.clone()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=rank, args=(number,)) for number in range(num_ranks)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert not errors
+    return found
+
+
+@pytest.mark.parametrize("num_ranks", [2, 3, 5])
+@pytest.mark.parametrize("sessions", [[0, 1], [1, 1, 1, 1, 1], [2, None, 0, 2], [None, 1], [0]])
+def test_gradients_do_not_depend_on_the_number_of_ranks(num_ranks, sessions):
+    alone, together = _run(1, sessions), _run(num_ranks, sessions)
+    assert alone.keys() == together.keys()
+    for name, gradient in alone.items():
+        if gradient is None:
+            assert together[name] is None
+        else:
+            torch.testing.assert_close(together[name], gradient)
+
+
+def test_the_gradient_is_the_mean_over_the_batches_of_the_session():
+    found = _run(2, [0, 0, 1])
+    tables = SessionTables(SIZES, d_embedding=4, seed=1, world=World())
+    value = tables.owned["a"].neuron_embeddings
+    torch.testing.assert_close(found["a.neuron_embeddings"], value.detach().cos() * (1 + 2) / 2)
+
+
+def test_idle_sessions_have_no_gradient_so_that_they_are_not_decayed():
+    found = _run(3, [0, 0])
+    assert found["b.neuron_embeddings"] is None
+    assert found["c.session_embedding"] is None
+    assert found["a.session_embedding"] is not None
+
+
+def test_each_session_is_clipped_on_its_own():
+    found = _run(2, [0, 1], max_norm=0.5)
+    for session in ("a", "b"):
+        pieces = [value.flatten() for name, value in found.items() if name.startswith(session)]
+        assert float(torch.cat(pieces).norm()) == pytest.approx(0.5, rel=1e-4)
+
+
+def test_first_values_depend_on_seed_and_session_only():
+    def values(world: World, seed: int) -> dict[str, torch.Tensor]:
+        return SessionTables(SIZES, d_embedding=4, seed=seed, world=world).parameters()
+
+    alone = values(World(), 1)
+    parts = [values(World(rank=rank, num_ranks=2), 1) for rank in range(2)]
+    assert alone.keys() == parts[0].keys() | parts[1].keys()
+    for part in parts:
+        for name, value in part.items():
+            assert torch.equal(value, alone[name])
+    other = values(World(), 2)
+    assert not torch.equal(other["a.neuron_embeddings"], alone["a.neuron_embeddings"])
+    assert not torch.equal(alone["a.session_embedding"], alone["b.session_embedding"])
+
+
+def test_every_session_has_one_owner_also_with_more_ranks_than_sessions():
+    for num_sessions, num_ranks in ((3, 2), (2, 5), (7, 7)):
+        owned = [owned_sessions(num_sessions, rank, num_ranks) for rank in range(num_ranks)]
+        assert sorted(index for part in owned for index in part) == list(range(num_sessions))
