@@ -32,8 +32,9 @@ def block_numbers(num_windows: int, *, window_step_seconds: float) -> NDArray[np
         >>> block_numbers(6, window_step_seconds=1.0).tolist()
         [0, 1, 2, 3, 4, 5]
     """
-    wanted = max(1, int(num_windows * window_step_seconds / BLOCK_SECONDS))
-    num_blocks = min(max(wanted, min(MIN_BLOCKS, num_windows)), MAX_BLOCKS)
+    wanted = int(num_windows * window_step_seconds / BLOCK_SECONDS)
+    # Windows that lie further apart than a block is long are blocks of their own.
+    num_blocks = min(max(wanted, MIN_BLOCKS), MAX_BLOCKS, num_windows)
     return np.arange(num_windows, dtype=np.int64) * num_blocks // max(num_windows, 1)
 
 
