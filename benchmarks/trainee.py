@@ -18,7 +18,7 @@ from omnimouse_cli.model.size import core_parameters
 from omnimouse_cli.model.table import SessionTable
 from omnimouse_cli.model.work import request_of, work_of
 from omnimouse_cli.train.core import CoreGradient
-from omnimouse_cli.train.forward import compile_parts, forward_losses, on_device
+from omnimouse_cli.train.forward import compile_where_wanted, forward_losses, on_device
 from omnimouse_cli.train.optimizer import clip, core_optimizer, table_optimizer
 
 ANIMAL = "1"
@@ -93,7 +93,7 @@ class Trainee:
         model = self._config.model
         self._core = OmniMouse(model, behavior_channels=CHANNEL_ORDER, animals=[ANIMAL]).to(device)
         self._table = SessionTable(case.neurons, model.d_embedding).to(device)
-        compile_parts(self._core, self._config, device)
+        compile_where_wanted(self._core, self._config, device)
         trained = {name: p for name, p in self._core.named_parameters() if p.requires_grad}
         self._gradient = CoreGradient(trained.values(), num_extra=0)
         self._core_optimizer = core_optimizer(trained, self._config.train)

@@ -1,21 +1,32 @@
 """Compiling the parts of the model in which its time goes."""
 
+import torch
+from torch import nn
+
+from omnimouse_cli.model.blocks import CrossBlock, FeedForward, SelfBlock
 from omnimouse_cli.model.omnimouse import OmniMouse
+from omnimouse_cli.model.video_blocks import VideoBlock
 
 
-def compile_blocks(model: OmniMouse) -> OmniMouse:
-    """Compile every block in place, for sequences of any length.
+def compile_parts(model: OmniMouse, device: torch.device) -> None:
+    """Compile a model's parts in place, at their first use, for sequences of any length.
 
     A strategy changes lengths, masks and which blocks run. Compiled as one, the model would be
     compiled anew for each of 120 strategies; its blocks are compiled a few times: with and without
-    a mask, for lengths of one kind.
+    a mask, in training and in evaluation. Parameters and their names stay what they are.
 
     Args:
-        model: Its parameters, their names and its answers stay what they are.
-
-    Returns:
-        The same model.
+        model: Changed in place.
+        device: Where it computes.
     """
-    for block in (model.encoder, model.decoder, *model.fusion, *model.video.blocks):
-        block.compile(dynamic=True)
-    return model
+    for part in compiled_parts(model, device):
+        part.compile(dynamic=True)
+
+
+def compiled_parts(model: OmniMouse, device: torch.device) -> list[nn.Module]:
+    """Choose what is compiled: what is the same code for every strategy and session."""
+    kinds: tuple[type[nn.Module], ...] = (SelfBlock, CrossBlock, VideoBlock)
+    if device.type == "cpu":
+        # Groups of attention differ between strategies, and only CPUs attend group by group.
+        kinds = (FeedForward, VideoBlock)
+    return [module for module in model.modules() if isinstance(module, kinds)]

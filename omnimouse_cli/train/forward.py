@@ -11,11 +11,10 @@ from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.batch.selection import Selection
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.model.blocks import FeedForward
+from omnimouse_cli.model.compile import compile_parts
 from omnimouse_cli.model.losses import compute_losses
 from omnimouse_cli.model.omnimouse import OmniMouse, Prediction
 from omnimouse_cli.model.table import SessionTable
-from omnimouse_cli.model.video_blocks import VideoBlock
 
 # The core as a function.
 Forward = Callable[[Batch, SessionTable, str, Strategy, Selection], Prediction]
@@ -73,14 +72,11 @@ def on_device(batch: Batch, device: torch.device) -> Batch:
     )
 
 
-def compile_parts(core: OmniMouse, config: RunConfig, device: torch.device) -> None:
-    """Compile what is the same for every strategy and session, where wanted.
-
-    The whole forward pass differs from strategy to strategy and would be compiled for each; what
-    each token goes through does not, and attention is compiled by its own kernel.
+def compile_where_wanted(core: OmniMouse, config: RunConfig, device: torch.device) -> None:
+    """Compile the core's parts in place.
 
     Args:
-        core: Its modules are compiled in place, at their first use.
+        core: Its modules are compiled at their first use.
         config: `train.compile` decides; where it is open, a GPU does.
         device: Of the core.
     """
@@ -88,6 +84,4 @@ def compile_parts(core: OmniMouse, config: RunConfig, device: torch.device) -> N
     if wanted is None:
         wanted = device.type == "cuda"
     if wanted:
-        for module in core.modules():
-            if isinstance(module, FeedForward | VideoBlock):
-                module.compile(dynamic=True)
+        compile_parts(core, device)

@@ -19,7 +19,7 @@ from omnimouse_cli.train.folder import (
     write_environment,
     write_summary,
 )
-from omnimouse_cli.train.forward import compile_parts
+from omnimouse_cli.train.forward import compile_where_wanted
 from omnimouse_cli.train.interrupt import noticed_interrupts
 from omnimouse_cli.train.journal import Journal
 from omnimouse_cli.train.loop import Plan, train_until_over
@@ -156,7 +156,7 @@ def _work(
     config: RunConfig, dataset: Dataset, state: TrainState, loader: Loader, world: World
 ) -> Work:
     tables = dataset.require_windows(config.data)
-    compile_parts(state.core, config, world.device)
+    compile_where_wanted(state.core, config, world.device)
     order = schedule(dataset, config.data, tables, seed=config.seed)
     return Work(
         config=config,
