@@ -48,7 +48,7 @@ def model_of(tensors: Mapping[str, Tensor], path: Path) -> ModelConfig:
     layers = _numbered(_LAYER, tensors)
     like = [name for name in PUBLISHED_SIZES if SIZES[name].layers == layers]
     if not like:
-        depths = ", ".join(str(SIZES[name].layers) for name in PUBLISHED_SIZES)
+        depths = ", ".join(dict.fromkeys(str(SIZES[name].layers) for name in PUBLISHED_SIZES))
         raise CheckpointError(
             f"{path} has {layers} fusion layers (proc.*), and the published sizes have {depths}",
             hint="this is not a checkpoint of the published model",
