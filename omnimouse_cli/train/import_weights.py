@@ -156,6 +156,7 @@ def _summary(checkpoint: PublishedCheckpoint, config: RunConfig, run: Path) -> d
 @contextmanager
 def _appearing_whole(run: Path) -> Iterator[Path]:
     """Give a folder beside `run` that takes its name when the block succeeds."""
+    run = run.absolute()
     partial = run.with_name(f".{run.name}{PARTIAL_SUFFIX}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

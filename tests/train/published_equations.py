@@ -34,8 +34,10 @@ def rms(x, weight=1.0):
 
 
 def softmax(scores):
-    shifted = np.exp(scores - scores.max(-1, keepdims=True))
-    return shifted / shifted.sum(-1, keepdims=True)
+    weights = scores - scores.max(-1, keepdims=True)
+    np.exp(weights, out=weights)
+    weights /= weights.sum(-1, keepdims=True)
+    return weights
 
 
 def swiglu(x, w, name):
@@ -80,8 +82,9 @@ def attend(qkv, query, key, mask):
         part = slice(h, h + HEAD)
         turned_q = rotated(rms(q[:, part]), np.array(query.time))
         turned_k = rotated(rms(k[:, part]), np.array(key.time))
-        scores = np.where(seen, turned_q @ turned_k.T / np.sqrt(HEAD), -np.inf)
-        out[rows, part] = softmax(scores[rows]) @ v[:, part]
+        scores = turned_q[rows] @ turned_k.T / np.sqrt(HEAD)
+        scores[~seen[rows]] = -np.inf
+        out[rows, part] = softmax(scores) @ v[:, part]
     return out
 
 

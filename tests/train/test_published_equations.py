@@ -13,8 +13,6 @@ from omnimouse_cli.train.import_weights import Destination, import_weights
 from omnimouse_cli.train.published_checkpoint import read_checkpoint
 
 SESSION, ANIMAL, NUM_NEURONS = "300-4-7", "300", 11
-# Seven of the eight of validation; the eighth is the first without behavior, and as slow.
-STRATEGIES = tuple(item for item in VALIDATION_STRATEGIES if item.name != "stimulus_driven")
 # Of the two windows of a batch, this one is computed by the equations too.
 WINDOW = 1
 
@@ -94,7 +92,7 @@ def require_equal(found, expected):
     assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(expected - expected.mean())
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.name)
+@pytest.mark.parametrize("strategy", VALIDATION_STRATEGIES, ids=lambda strategy: strategy.name)
 def test_a_forward_pass_equals_the_published_equations(strategy, run, batch, equations):
     selection = select(strategy, num_neurons=8, num_windows=2, generator=None)
     with torch.inference_mode():
