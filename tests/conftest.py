@@ -1,9 +1,12 @@
 """Fixtures of all tests: where real recordings are, and small recordings of every kind."""
 
+import importlib.util
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -213,3 +216,28 @@ def _dump_json(path: Path, content: Mapping[str, Any]) -> None:
 def experanto_session(tmp_path: Path) -> ExperantoBuilder:
     """A factory of small experanto sessions below `tmp_path/recordings`."""
     return ExperantoBuilder(tmp_path / "recordings")
+
+
+@pytest.fixture(scope="session")
+def published_layout():
+    """The writer of checkpoints as the published code writes them."""
+    return load_helper("train/published_layout.py")
+
+
+@pytest.fixture(scope="session")
+def published_equations():
+    """The published model in plain NumPy."""
+    return load_helper("train/published_equations.py")
+
+
+def load_helper(name: str) -> ModuleType:
+    """Import a file of tests/ that is no test."""
+    path = Path(__file__).parent / name
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    # Dataclasses look their module up.
+    sys.modules[path.stem] = module
+    specification.loader.exec_module(module)
+    return module

@@ -11,6 +11,8 @@ import typer
 from omnimouse_cli.cli.console import print_error, print_line
 from omnimouse_cli.cli.doctor import command_doctor
 from omnimouse_cli.cli.eval import command_eval
+from omnimouse_cli.cli.export_weights import command_export_weights
+from omnimouse_cli.cli.import_weights import command_import_weights
 from omnimouse_cli.cli.inspect import command_inspect
 from omnimouse_cli.cli.preprocess import command_preprocess
 from omnimouse_cli.cli.regimes import command_regimes
@@ -74,6 +76,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "sweep": command_sweep,
     "eval": command_eval,
     "scaling-report": command_scaling_report,
+    "import-weights": command_import_weights,
+    "export-weights": command_export_weights,
     "regimes": command_regimes,
     "doctor": command_doctor,
 }

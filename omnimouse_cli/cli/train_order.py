@@ -132,7 +132,7 @@ def order_of(wish: Wish, progress: Reporter) -> "Order":
     return Order(
         config=config,
         shards=shards,
-        run=run or _new_run(wish.out, config.model.size),
+        run=run or new_run(wish.out, config.model.size),
         resume=False,
         command_line=tuple(sys.argv),
     )
@@ -173,7 +173,7 @@ def _shards_of(run: Path) -> Path:
     return shards
 
 
-def _new_run(out: Path | None, size: str) -> Path:
+def new_run(out: Path | None, size: str) -> Path:
     """Give a folder that holds nothing yet: an existing run is never overwritten."""
     if out is None:
         return new_run_folder(size)

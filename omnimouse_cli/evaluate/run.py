@@ -1,7 +1,7 @@
 """A finished run, read from its folder: weights, configuration, and whose neurons it knows."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,9 @@ class LoadedRun:
         behavior_channels: Channels in the order that the core knows them.
         animals: Animals in the order that the core knows them.
         response_loss: `poisson` or `gaussian`.
-        step: Optimizer steps.
-        shards: What it was trained on, as a path of the machine it was trained on.
+        step: Optimizer steps; None if whoever trained it did not say.
+        shards: What it was trained on, as a path of the machine it was trained on; None where
+            weights were imported without.
     """
 
     folder: Path
@@ -58,8 +59,8 @@ class LoadedRun:
     behavior_channels: tuple[str, ...]
     animals: tuple[str, ...]
     response_loss: ResponseLoss
-    step: int
-    shards: Path
+    step: int | None
+    shards: Path | None
 
     def animal_of(self, session: str) -> str:
         """Whose session it is."""
@@ -110,21 +111,48 @@ def open_run_data(run: LoadedRun, shards: Path | None) -> Dataset:
             with another number of neurons.
     """
     folder = shards if shards is not None else run.shards
+    if folder is None:
+        raise CheckpointError(
+            f"{run.folder} does not know its shards: its weights were imported without",
+            hint="name the folder with the shards of its sessions: --shards FOLDER",
+        )
     if shards is None and not folder.is_dir():
         raise CheckpointError(
             f"the shards that {run.folder} was trained on are not at {folder}",
             hint="say where they are now: --shards FOLDER",
         )
+    return open_sessions(folder, run.sessions, run.folder)
+
+
+def open_sessions(folder: Path, sessions: Sequence[RunSession], where: Path) -> Dataset:
+    """Open those of some sessions that a folder of shards holds.
+
+    Args:
+        folder: The shards.
+        sessions: Which ones, with their numbers of neurons.
+        where: What has tables for them, for messages.
+
+    Raises:
+        CheckpointError: The folder holds none of the sessions, or one with another number of
+            neurons.
+    """
     there = {session.key for session in open_dataset(folder).sessions}
-    known = [entry.session for entry in run.sessions if entry.session in there]
+    known = [entry.session for entry in sessions if entry.session in there]
     if not known:
         raise CheckpointError(
-            f"{folder} holds none of the sessions of {run.folder}: "
-            f"{', '.join(entry.session for entry in run.sessions)}",
+            f"{folder} holds none of the sessions of {where}: "
+            f"{', '.join(entry.session for entry in sessions)}",
             hint="name the folder with the shards of these sessions: --shards FOLDER",
         )
     dataset = open_dataset(folder, sessions=known)
-    _require_same_neurons(run, dataset)
+    expected = {entry.session: entry.neurons for entry in sessions}
+    for session in dataset.sessions:
+        if session.num_neurons != expected[session.key]:
+            raise CheckpointError(
+                f"session {session.key} has {session.num_neurons} neurons in {session.path} and "
+                f"{expected[session.key]} in {where}",
+                hint="name the shards that the run was trained on: --shards FOLDER",
+            )
     return dataset
 
 
@@ -193,8 +221,8 @@ def _built(run: Path, description: Mapping[str, Any], tensors: Mapping[str, Tens
         behavior_channels=channels,
         animals=animals,
         response_loss=description["response_loss"],
-        step=int(description["step"]),
-        shards=Path(description["shards"]),
+        step=None if description["step"] is None else int(description["step"]),
+        shards=None if description["shards"] is None else Path(description["shards"]),
     )
 
 
@@ -204,14 +232,3 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
         for name, tensor in tensors.items()
         if name.startswith(prefix)
     }
-
-
-def _require_same_neurons(run: LoadedRun, dataset: Dataset) -> None:
-    expected = {entry.session: entry.neurons for entry in run.sessions}
-    for session in dataset.sessions:
-        if session.num_neurons != expected[session.key]:
-            raise CheckpointError(
-                f"session {session.key} has {session.num_neurons} neurons in {session.path} and "
-                f"{expected[session.key]} in {run.folder}",
-                hint="name the shards that the run was trained on: --shards FOLDER",
-            )

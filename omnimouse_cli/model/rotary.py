@@ -15,9 +15,8 @@ def rotary_table(
 ) -> tuple[Tensor, Tensor]:
     """Give cosines and sines of every time.
 
-    The periods of the pairs fall geometrically from `shortest_seconds` towards 2 s. Source:
-    omnimouse reference, section 2.3. Angles are computed in float64: at the fastest period of
-    1 ms, float32 seconds would already be wrong by a radian.
+    Angles are computed in float64: at the fastest period of 1 ms, float32 seconds would already
+    be wrong by a radian.
 
     Args:
         times_seconds_L: float64 `(tokens,)`, relative to the window.
@@ -27,12 +26,23 @@ def rotary_table(
     Returns:
         float32 `(tokens, head_width / 2)` twice.
     """
-    pairs = head_width // 2
-    exponents_P = torch.arange(pairs, dtype=torch.float64) / pairs
-    ratio = LONGEST_SECONDS / shortest_seconds
-    frequencies_P = 2 * math.pi / shortest_seconds * ratio**-exponents_P
+    frequencies_P = rotary_frequencies(head_width // 2, shortest_seconds)
     angles_LP = times_seconds_L.double()[:, None] * frequencies_P
     return angles_LP.cos().float(), angles_LP.sin().float()
+
+
+def rotary_frequencies(pairs: int, shortest_seconds: float) -> Tensor:
+    """Give each pair's angle per second.
+
+    The periods of the pairs grow geometrically from `shortest_seconds` towards 2 s. Source:
+    omnimouse reference, section 2.3.
+
+    Returns:
+        float64 `(pairs,)`.
+    """
+    exponents_P = torch.arange(pairs, dtype=torch.float64) / pairs
+    ratio = LONGEST_SECONDS / shortest_seconds
+    return 2 * math.pi / shortest_seconds * ratio**-exponents_P
 
 
 def rotate(x_BLHD: Tensor, cos_LP: Tensor, sin_LP: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,10 @@ from torch import Tensor
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.config.convert import to_dict
 from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.evaluate.run import CORE, FORMAT, TABLES, VERSION, WEIGHTS, RunSession
 from omnimouse_cli.files import PARTIAL_SUFFIX, full_disk_named, sync_folder
 from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.world import World
-
-WEIGHTS = "model.safetensors"
-VERSION = "1"
 
 
 def export(
@@ -34,31 +34,56 @@ def export(
     tensors: dict[str, Tensor] = {}
     if world.is_first:
         tensors = {
-            f"core.{name}": _stored(value) for name, value in state.core.state_dict().items()
+            f"{CORE}{name}": _stored(value) for name, value in state.core.state_dict().items()
         }
     for index, session in enumerate(dataset.sessions):
         table = state.tables.collect(index)
         if table is not None:
             for name, value in table.state_dict().items():
-                tensors[f"tables.{session.key}.{name}"] = _stored(value)
+                tensors[f"{TABLES}{session.key}.{name}"] = _stored(value)
     if world.is_first:
-        _write(run / WEIGHTS, tensors, describe(state, config, dataset))
+        description = describe(
+            config=config,
+            sessions=[
+                RunSession(session=item.key, animal=item.animal, neurons=item.num_neurons)
+                for item in dataset.sessions
+            ],
+            behavior_channels=dataset.behavior_channels,
+            animals=dataset.animals,
+            step=state.counters.step,
+            shards=dataset.folder,
+        )
+        write_weights(run / WEIGHTS, tensors, description)
     world.wait_for_all()
 
 
-def describe(state: TrainState, config: RunConfig, dataset: Dataset) -> dict[str, Any]:
-    """Give what a reader needs to build the model again."""
+def describe(
+    *,
+    config: RunConfig,
+    sessions: Sequence[RunSession],
+    behavior_channels: Sequence[str],
+    animals: Sequence[str],
+    step: int | None,
+    shards: Path | None,
+) -> dict[str, Any]:
+    """Give what a reader needs to build the model again.
+
+    Args:
+        config: Complete.
+        sessions: Those that have a table.
+        behavior_channels: In the order that the core knows them.
+        animals: In the order that the core knows them.
+        step: Optimizer steps; None if nobody knows.
+        shards: What it was trained on; None if that is elsewhere.
+    """
     return {
         "config": to_dict(config),
-        "sessions": [
-            {"session": item.key, "animal": item.animal, "neurons": item.num_neurons}
-            for item in dataset.sessions
-        ],
-        "behavior_channels": list(dataset.behavior_channels),
-        "animals": list(dataset.animals),
+        "sessions": [asdict(session) for session in sessions],
+        "behavior_channels": list(behavior_channels),
+        "animals": list(animals),
         "response_loss": config.model.response_loss,
-        "step": state.counters.step,
-        "shards": str(dataset.folder.resolve()),
+        "step": step,
+        "shards": None if shards is None else str(shards.resolve()),
     }
 
 
@@ -67,16 +92,30 @@ def _stored(value: Tensor) -> Tensor:
     return value.detach().to("cpu", copy=True).contiguous()
 
 
-def _write(path: Path, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
+def write_weights(
+    path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]
+) -> None:
+    """Write weights that `eval` reads; the file appears whole or not at all.
+
+    Args:
+        path: The file.
+        tensors: Contiguous ones that share no memory, named as in a run.
+        description: Of `describe`.
+    """
     metadata = {
-        "format": "omnimouse-weights",
-        "version": VERSION,
+        "format": FORMAT,
+        "version": str(VERSION),
         "description": json.dumps(description),
     }
+    write_tensors(path, tensors, metadata)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file that appears whole or not at all."""
     partial = path.with_name(f".{path.name}{PARTIAL_SUFFIX}")
     with full_disk_named(path):
         try:
-            save_file(tensors, partial, metadata)
+            save_file(dict(tensors), partial, dict(metadata))
             with partial.open("rb") as stream:
                 os.fsync(stream.fileno())
             partial.replace(path)

@@ -62,15 +62,9 @@ def write_environment(
         command_line: As the user typed it.
     """
     facts = {
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in VERSIONS},
-        },
+        **made_with(command_line),
         "device": device_name(world.device),
         "num_ranks": world.num_ranks,
-        "platform": f"{platform.system()} {platform.machine()}",
-        "commit": commit(),
-        "command_line": list(command_line),
         "seed": config.seed,
         "shards": str(shards.resolve()),
     }
@@ -82,14 +76,33 @@ def write_environment(
         write_document(path, "environment", {**facts, "resumes": []})
 
 
+def made_with(command_line: Sequence[str]) -> dict[str, Any]:
+    """Give versions, platform and commit of this omnimouse, and what was asked of it."""
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in VERSIONS},
+        },
+        "platform": f"{platform.system()} {platform.machine()}",
+        "commit": commit(),
+        "command_line": list(command_line),
+    }
+
+
 def shards_of(run: Path) -> Path:
     """Give the shards that a run was last trained on.
 
     Raises:
-        OmniMouseError: The folder is no run.
+        OmniMouseError: The folder is no run, or its weights were imported without shards.
     """
     environment = read_document(run / ENVIRONMENT, "environment")
-    return Path([environment, *environment["resumes"]][-1]["shards"])
+    shards = [environment, *environment["resumes"]][-1]["shards"]
+    if shards is None:
+        raise OmniMouseError(
+            f"{run} does not know its shards: its weights were imported without",
+            hint="name the folder with the shards of its sessions",
+        )
+    return Path(shards)
 
 
 def device_name(device: torch.device) -> str:

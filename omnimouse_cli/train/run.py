@@ -8,6 +8,7 @@ from pathlib import Path
 from omnimouse_cli.batch.dataset import Dataset, open_dataset
 from omnimouse_cli.batch.loader import Loader, schedule
 from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.errors import CheckpointError
 from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.train.checkpoint import drop_later, latest_checkpoint, load_checkpoint
 from omnimouse_cli.train.export import export
@@ -124,7 +125,7 @@ def _take_up(
     run: Path, state: TrainState, config: RunConfig, world: World, reporter: Reporter
 ) -> None:
     """Restore the newest checkpoint; without one training begins."""
-    path = world.agree(lambda: latest_checkpoint(run))
+    path = world.agree(lambda: _checkpoint_of(run))
     if path is None:
         reporter.say(f"{run} has no checkpoint yet: training begins at step 0")
         return
@@ -133,6 +134,16 @@ def _take_up(
     if world.is_first:
         drop_later(run, path)
     reporter.say(f"going on from {path} (step {state.counters.step})")
+
+
+def _checkpoint_of(run: Path) -> Path | None:
+    path = latest_checkpoint(run)
+    if path is None and is_finished(run):
+        raise CheckpointError(
+            f"{run} has finished and has no checkpoint to go on from; imported weights have none",
+            hint="train a new run with another --out",
+        )
+    return path
 
 
 def _loader(config: RunConfig, dataset: Dataset, state: TrainState, world: World) -> Loader:

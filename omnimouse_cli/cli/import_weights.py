@@ -1,0 +1,95 @@
+"""`omnimouse import-weights`: a published checkpoint to a run that `eval` takes."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from omnimouse_cli.cli.console import print_document, print_table, reporter
+from omnimouse_cli.cli.numbers import short_count
+from omnimouse_cli.cli.options import JsonOption, QuietOption
+from omnimouse_cli.cli.train_order import new_run
+
+if TYPE_CHECKING:
+    from omnimouse_cli.reporter import Reporter
+    from omnimouse_cli.train.published_checkpoint import PublishedCheckpoint
+
+
+def command_import_weights(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CKPT_DIR", help="Folder with rank_0.ckpt, rank_1.ckpt, ...")
+    ],
+    *,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the run; by default a new one in runs/.")
+    ] = None,
+    shards: Annotated[
+        Path | None,
+        typer.Option(
+            "--shards",
+            help="Folder of shards with sessions of the checkpoint: their numbers of neurons are "
+            "compared, and `eval` takes them by default.",
+        ),
+    ] = None,
+    json_output: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Import the weights of a published checkpoint; nothing in its files is run."""
+    from omnimouse_cli.train.import_weights import Destination, import_weights
+    from omnimouse_cli.train.published_checkpoint import read_checkpoint
+
+    with reporter(quiet=quiet) as progress:
+        try:
+            published = read_checkpoint(checkpoint, progress)
+            _tell(published, shards, progress)
+            run = new_run(out, published.model.size)
+            destination = Destination(run=run, shards=shards, command_line=tuple(sys.argv))
+            summary = import_weights(published, destination, progress)
+        except KeyboardInterrupt as interruption:
+            text = "nothing was written; run the same command again"
+            raise KeyboardInterrupt(text) from interruption
+    sessions = [
+        {"session": item.session, "animal": item.animal, "neurons": item.neurons}
+        for item in published.sessions
+    ]
+    if json_output:
+        content = {"folder": run, "step": published.step, "epoch": published.epoch}
+        parameters = summary["parameters"]
+        model = {"model": published.model.size, "parameters": parameters, "sessions": sessions}
+        print_document("import", {**content, **model})
+        return
+    print_table(_table(run, published, summary["parameters"]))
+
+
+def _tell(published: "PublishedCheckpoint", shards: Path | None, progress: "Reporter") -> None:
+    """Compare with the shards, and warn of what is not as published."""
+    from omnimouse_cli.evaluate.run import open_sessions
+    from omnimouse_cli.train.published_shape import differences
+
+    others = differences(published.model)
+    if others:
+        progress.warn(
+            f"the weights are of no published size; nearest is {published.model.size}, and "
+            f"{', '.join(others)}"
+        )
+    if shards is None:
+        return
+    found = len(open_sessions(shards, published.sessions, published.folder).sessions)
+    if found < len(published.sessions):
+        progress.warn(f"{found} of {len(published.sessions)} sessions are in {shards}")
+
+
+def _table(run: Path, published: "PublishedCheckpoint", parameters: dict[str, int]) -> Table:
+    table = Table(title=str(run), title_justify="left", show_header=False)
+    for column in ("what", "value"):
+        table.add_column(column)
+    neurons = sum(session.neurons for session in published.sessions)
+    core, tables = short_count(parameters["core"]), short_count(parameters["tables"])
+    table.add_row("model", published.model.size)
+    table.add_row("parameters", f"{core} core, {tables} tables")
+    table.add_row("sessions", f"{len(published.sessions)} of {len(published.animals)} animals")
+    table.add_row("neurons", f"{neurons:,}")
+    table.add_row("step", "unknown" if published.step is None else f"{published.step:,}")
+    return table

@@ -1,0 +1,145 @@
+"""What the published model calls our tensors, one to one."""
+
+from collections.abc import Iterable, Mapping
+
+from omnimouse_cli.config.model import ModelConfig
+
+# Source of all names: omnimouse reference, section 3.
+# A compiled model carries this before every name.
+COMPILED_PREFIX = "_orig_mod."
+SESSION_PREFIX = "sess_params."
+# Ours is one table with a row for each animal.
+ANIMALS = "identities.animals"
+ANIMAL_PREFIX = "animal_params._animal_embeddings."
+
+# Our name within a session's table, and theirs within a session.
+TABLE = {
+    "neuron_embeddings": "_neuron_embeddings.weight",
+    "neuron_biases": "_neuron_biases",
+    "session_embedding": "_session_embedding",
+}
+# What follows from the configuration and is no weight.
+BUFFERS = frozenset(
+    {
+        "behavior_timestamps",
+        "exp_time_embedding.positional_embeddings",
+        "response_latent_embedding._latent_ids",
+        "response_latent_embedding._latent_timestamps",
+        "response_latent_embedding._latent_window_sizes",
+        "rotary_emb.inv_freq",
+    }
+)
+
+_SINGLE = {
+    "identities.of_neuron.weight": "neuron_to_model_proj.weight",
+    "identities.of_neuron.bias": "neuron_to_model_proj.bias",
+    "identities.of_session.weight": "sess_to_model_proj.weight",
+    "identities.of_session.bias": "sess_to_model_proj.bias",
+    "identities.of_animal.weight": "animal_to_model_proj.weight",
+    "identities.of_animal.bias": "animal_to_model_proj.bias",
+    "response_tokens.weight": "response_featx._feature_proj.weight",
+    "response_tokens.bias": "response_featx._feature_proj.bias",
+    "behavior.channels": "behavior_channel_embeddings",
+    "behavior.project.weight": "behavior_featx.weight",
+    "behavior.project.bias": "behavior_featx.bias",
+    "behavior.readout": "behavior_readout_proj",
+    "latents.vectors": "response_latent_embedding._latent_embeddings.weight",
+    "latents.missing": "missing_modality_embeddings",
+    "readout.project.weight": "response_readout_proj.weight",
+    "experiment_time.weight": "exp_time_to_model_proj.weight",
+    "experiment_time.bias": "exp_time_to_model_proj.bias",
+    "video.position_in_space": "hiera.backbone.pos_embed_spatial",
+    "video.position_in_time": "hiera.backbone.pos_embed_temporal",
+    "video.patch.weight": "hiera.backbone.patch_embed.proj.weight",
+    "video.patch.bias": "hiera.backbone.patch_embed.proj.bias",
+    "video.project.weight": "hiera.feature_proj.weight",
+    "video.project.bias": "hiera.feature_proj.bias",
+}
+# The published names of the two halves of the gate are those of their places: `up` is activated
+# in both models. The rows of wkv are keys, then values; those of wqkv and qkv queries before them.
+_FEED_FORWARD = {
+    "attention_norm.weight": "attn_pre_norm.weight",
+    "feed_forward_norm.weight": "ffn_pre_norm.weight",
+    "feed_forward.up.weight": "feed_forward.up_proj.weight",
+    "feed_forward.gate.weight": "feed_forward.gate_proj.weight",
+    "feed_forward.down.weight": "feed_forward.down_proj.weight",
+    "out.weight": "attention.wo.weight",
+}
+_CROSS = {
+    **_FEED_FORWARD,
+    "context_norm.weight": "attn_pre_norm_context.weight",
+    "query.weight": "attention.wq.weight",
+    "key_value.weight": "attention.wkv.weight",
+}
+_SELF = {**_FEED_FORWARD, "query_key_value.weight": "attention.wqkv.weight"}
+_VIDEO = {
+    "attention_norm.weight": "pre_norm1.weight",
+    "feed_forward_norm.weight": "pre_norm2.weight",
+    "attention.query_key_value.weight": "attn.qkv.weight",
+    "attention.query_key_value.bias": "attn.qkv.bias",
+    "attention.out.weight": "attn.proj.weight",
+    "attention.out.bias": "attn.proj.bias",
+    "feed_forward.up.weight": "mlp.up_proj.weight",
+    "feed_forward.gate.weight": "mlp.gate_proj.weight",
+    "feed_forward.down.weight": "mlp.down_proj.weight",
+}
+_POOLING = {**_VIDEO, "project.weight": "proj.weight", "project.bias": "proj.bias"}
+
+
+def core_names(config: ModelConfig) -> dict[str, str]:
+    """Give the published name of every tensor of the core, but for the table of animals.
+
+    Args:
+        config: Of the model; its layers and the stages of its video encoder are used.
+
+    Example:
+        >>> from omnimouse_cli.config.sizes import SIZES
+        >>> core_names(SIZES["1M"])["fusion.1.query_key_value.weight"]
+        'proc.1.attention.wqkv.weight'
+    """
+    names = dict(_SINGLE)
+    names |= _within("encoder", "enc", _CROSS)
+    names |= _within("decoder", "decs.0", _CROSS)
+    for layer in range(config.layers):
+        names |= _within(f"fusion.{layer}", f"proc.{layer}", _SELF)
+    pooling = {sum(config.video.stages[:stage]) for stage in range(1, len(config.video.stages))}
+    for block in range(sum(config.video.stages)):
+        names |= _within(
+            f"video.blocks.{block}",
+            f"hiera.backbone.blocks.{block}",
+            _POOLING if block in pooling else _VIDEO,
+        )
+    return names
+
+
+def table_names(session: str) -> dict[str, str]:
+    """Give the published name of every tensor of a session's table.
+
+    Example:
+        >>> table_names("29228-2-10")["neuron_biases"]
+        'sess_params.29228-2-10._neuron_biases'
+    """
+    return {ours: f"{SESSION_PREFIX}{session}.{theirs}" for ours, theirs in TABLE.items()}
+
+
+def session_of(name: str) -> str | None:
+    """Give the session whose table a published name is of; None for what is no table.
+
+    Example:
+        >>> session_of("sess_params.29228-2-10._neuron_embeddings.weight")
+        '29228-2-10'
+    """
+    if not name.startswith(SESSION_PREFIX):
+        return None
+    return name.removeprefix(SESSION_PREFIX).partition(".")[0]
+
+
+def animals_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Give the animals that have a vector among published names, sorted."""
+    return tuple(
+        sorted(name.removeprefix(ANIMAL_PREFIX) for name in names if name.startswith(ANIMAL_PREFIX))
+    )
+
+
+def _within(ours: str, theirs: str, names: Mapping[str, str]) -> dict[str, str]:
+    return {f"{ours}.{here}": f"{theirs}.{there}" for here, there in names.items()}
