@@ -1,7 +1,8 @@
 """A finished run, read from its folder: weights, configuration, and whose neurons it knows."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,33 @@ class RunSession:
     session: str
     animal: str
     neurons: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDescription:
+    """What the header of a run's weights says.
+
+    Args:
+        folder: The run's folder.
+        config: Complete.
+        sessions: In the order of training.
+        behavior_channels: Channels in the order that the core knows them.
+        animals: Animals in the order that the core knows them.
+        response_loss: `poisson` or `gaussian`.
+        response_kind: What it was trained on: `rate` or `dff`; None where nobody wrote it down.
+        step: Optimizer steps.
+        shards: What it was trained on, as a path of the machine it was trained on.
+    """
+
+    folder: Path
+    config: RunConfig
+    sessions: tuple[RunSession, ...]
+    behavior_channels: tuple[str, ...]
+    animals: tuple[str, ...]
+    response_loss: ResponseLoss
+    response_kind: str | None
+    step: int
+    shards: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,34 +100,66 @@ def load_run(run: Path) -> LoadedRun:
     Raises:
         CheckpointError: No run, an unfinished one, damaged weights, or those of another version.
     """
+    description = describe_run(run)
+    with misfits_named(run):
+        return _built(description, read_tensors(run))
+
+
+def describe_run(run: Path) -> RunDescription:
+    """Read what a run is, without its weights.
+
+    Raises:
+        CheckpointError: No run, an unfinished one, damaged weights, or those of another version.
+    """
     path = run / WEIGHTS
     if not path.is_file():
         raise _no_weights(run)
+    with _damage_named(path), safe_open(path, framework="pt") as stream:
+        metadata = stream.metadata() or {}
+    description = _description(path, metadata)
     try:
-        with safe_open(path, framework="pt") as stream:
-            description = _description(path, stream.metadata() or {})
-            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"{path} is damaged: {error}", hint="copy the run folder again"
-        ) from error
-    try:
-        return _built(run, description, tensors)
+        return _described(run, description)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path} is damaged: its description lacks or misstates {error}",
             hint="copy the run folder again",
         ) from error
+
+
+def read_tensors(run: Path, prefix: str = "") -> dict[str, Tensor]:
+    """Read the weights whose names begin with `prefix`, which is taken off; others are not read.
+
+    Raises:
+        CheckpointError: The weights are damaged.
+    """
+    path = run / WEIGHTS
+    with _damage_named(path), safe_open(path, framework="pt") as stream:
+        return {
+            name.removeprefix(prefix): stream.get_tensor(name)
+            for name in stream.keys()  # noqa: SIM118
+            if name.startswith(prefix)
+        }
+
+
+@contextmanager
+def misfits_named(run: Path) -> Iterator[None]:
+    """Turn torch's refusal of a run's weights into a sentence.
+
+    Raises:
+        CheckpointError: Names or shapes are not those of the model that the run describes.
+    """
+    try:
+        yield
     except RuntimeError as error:
         first = str(error).strip().splitlines()[-1].strip()
         raise CheckpointError(
-            f"{path} does not fit the model that it describes: {first}",
-            hint="it was written by another omnimouse; evaluate it with that one",
+            f"{run / WEIGHTS} does not fit the model that it describes: {first}",
+            hint="it was written by another omnimouse; use it with that one",
         ) from error
 
 
 def open_run_data(run: LoadedRun, shards: Path | None) -> Dataset:
-    """Open the sessions that a run knows, in its own shards or in a folder that replaces them.
+    """Open the sessions and channels that a run knows, in its own shards or in another folder.
 
     Args:
         run: The run.
@@ -123,9 +183,19 @@ def open_run_data(run: LoadedRun, shards: Path | None) -> Dataset:
             f"{', '.join(entry.session for entry in run.sessions)}",
             hint="name the folder with the shards of these sessions: --shards FOLDER",
         )
-    dataset = open_dataset(folder, sessions=known)
+    dataset = open_dataset(folder, sessions=known, behavior_channels=run.behavior_channels)
     _require_same_neurons(run, dataset)
     return dataset
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path} is damaged: {error}", hint="copy the run folder again"
+        ) from error
 
 
 def _no_weights(run: Path) -> CheckpointError:
@@ -168,33 +238,50 @@ def _description(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     return description
 
 
-def _built(run: Path, description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> LoadedRun:
-    config = from_dict(RunConfig, description["config"])
+def _described(run: Path, description: Mapping[str, Any]) -> RunDescription:
     sessions = tuple(
         RunSession(session=entry["session"], animal=entry["animal"], neurons=int(entry["neurons"]))
         for entry in description["sessions"]
     )
-    channels, animals = tuple(description["behavior_channels"]), tuple(description["animals"])
+    return RunDescription(
+        folder=run,
+        config=from_dict(RunConfig, description["config"]),
+        sessions=sessions,
+        behavior_channels=tuple(description["behavior_channels"]),
+        animals=tuple(description["animals"]),
+        response_loss=description["response_loss"],
+        response_kind=description.get("response_kind"),
+        step=int(description["step"]),
+        shards=Path(description["shards"]),
+    )
+
+
+def _built(description: RunDescription, tensors: Mapping[str, Tensor]) -> LoadedRun:
+    config = description.config
     with torch.device("cpu"):
-        model = OmniMouse(config.model, behavior_channels=channels, animals=animals)
+        model = OmniMouse(
+            config.model,
+            behavior_channels=description.behavior_channels,
+            animals=description.animals,
+        )
         tables = {
             entry.session: SessionTable(entry.neurons, config.model.d_embedding)
-            for entry in sessions
+            for entry in description.sessions
         }
     model.load_state_dict(_part(tensors, CORE))
     for session, table in tables.items():
         table.load_state_dict(_part(tensors, f"{TABLES}{session}."))
     return LoadedRun(
-        folder=run,
+        folder=description.folder,
         config=config,
         model=model.eval(),
         tables=tables,
-        sessions=sessions,
-        behavior_channels=channels,
-        animals=animals,
-        response_loss=description["response_loss"],
-        step=int(description["step"]),
-        shards=Path(description["shards"]),
+        sessions=description.sessions,
+        behavior_channels=description.behavior_channels,
+        animals=description.animals,
+        response_loss=description.response_loss,
+        step=description.step,
+        shards=description.shards,
     )
 
 

@@ -12,6 +12,7 @@ from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.config.convert import to_dict
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.files import PARTIAL_SUFFIX, full_disk_named, sync_folder
+from omnimouse_cli.train.objective import effective_kind
 from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.world import World
 
@@ -57,6 +58,7 @@ def describe(state: TrainState, config: RunConfig, dataset: Dataset) -> dict[str
         "behavior_channels": list(dataset.behavior_channels),
         "animals": list(dataset.animals),
         "response_loss": config.model.response_loss,
+        "response_kind": effective_kind(dataset.sessions[0]),
         "step": state.counters.step,
         "shards": str(dataset.folder.resolve()),
     }

@@ -8,7 +8,9 @@ from pathlib import Path
 from omnimouse_cli.batch.dataset import Dataset, open_dataset
 from omnimouse_cli.batch.loader import Loader, schedule
 from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.evaluate.run import RunDescription
 from omnimouse_cli.reporter import Reporter, Silent
+from omnimouse_cli.train.adapt import core_of, sayings, start_from
 from omnimouse_cli.train.checkpoint import drop_later, latest_checkpoint, load_checkpoint
 from omnimouse_cli.train.export import export
 from omnimouse_cli.train.folder import (
@@ -68,14 +70,24 @@ def train(order: Order, world: World, reporter: Reporter) -> None:
     """
     reporter = reporter if world.is_first else Silent()
     data = order.config.data
-    dataset = open_dataset(order.shards, sessions=data.sessions, max_sessions=data.max_sessions)
-    # Whatever the data refuse, they refuse before a folder is made.
+    dataset = open_dataset(
+        order.shards,
+        sessions=data.sessions,
+        max_sessions=data.max_sessions,
+        behavior_channels=data.behavior_channels,
+    )
+    # Whatever the data refuse, they refuse before a folder is made. A run that goes on has its
+    # core in the checkpoint, and the run that it came from may be gone.
+    goes_on = order.resume and latest_checkpoint(order.run) is not None
+    core = None if goes_on else core_of(order.config, dataset)
     config = settled(order.config, dataset, world, reporter)
     strategies = training_strategies(config.masking, dataset.sessions)
     validation_sessions(config, dataset)
     dataset.require_windows(config.data)
     with _held(order.run, world), memory_named(config, world.device):
         state = TrainState(config, dataset, world)
+        if core is not None:
+            _begin_from(core, state, config, dataset, reporter)
         if order.resume:
             _take_up(order.run, state, config, world, reporter)
         if world.is_first:
@@ -118,6 +130,18 @@ def _describe(order: Order, config: RunConfig, world: World) -> None:
     )
     # Last: a folder with a configuration is a run that can be resumed.
     write_config(order.run, config)
+
+
+def _begin_from(
+    core: RunDescription,
+    state: TrainState,
+    config: RunConfig,
+    dataset: Dataset,
+    reporter: Reporter,
+) -> None:
+    start_from(core, state.core, state.tables, dataset)
+    for line in sayings(core, config, dataset):
+        reporter.say(line)
 
 
 def _take_up(
