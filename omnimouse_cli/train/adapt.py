@@ -5,29 +5,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo
 from omnimouse_cli.config.convert import to_dict
 from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.config.presets import run_config_of
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.config.training import TrainConfig
 from omnimouse_cli.errors import CheckpointError, ConfigError
-from omnimouse_cli.evaluate.run import (
-    CORE,
-    TABLES,
+from omnimouse_cli.evaluate.weights import (
     RunDescription,
     describe_run,
-    misfits_named,
-    read_tensors,
 )
-from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.train.objective import effective_kind
-from omnimouse_cli.train.tables import SessionTables
 
-ANIMALS = "identities.animals"
 # Settings of a model that change no weight's shape nor meaning: an adaptation may have its own.
 FREE = frozenset(
     {
@@ -104,71 +93,6 @@ def core_of(config: RunConfig, dataset: Dataset) -> RunDescription | None:
     return core
 
 
-def freeze(core: OmniMouse, config: TrainConfig) -> None:
-    """Leave learning to vectors of animals and to the parts that are opened.
-
-    Args:
-        core: Changed in place, if a run is adapted.
-        config: `adapt_from` and `unfreeze` are used.
-    """
-    for name, parameter in core.named_parameters():
-        if not learns(name, config):
-            parameter.requires_grad = False
-
-
-def frozen_parameters(config: RunConfig, *, num_channels: int, num_animals: int) -> int:
-    """Count the core's parameters that an adaptation freezes, without memory for them."""
-    if config.train.adapt_from is None:
-        return 0
-    with torch.device("meta"):
-        core = OmniMouse(
-            config.model,
-            behavior_channels=tuple(map(str, range(num_channels))),
-            animals=tuple(map(str, range(num_animals))),
-        )
-    return sum(
-        parameter.numel()
-        for name, parameter in core.named_parameters()
-        if not learns(name, config.train)
-    )
-
-
-def learns(name: str, config: TrainConfig) -> bool:
-    """Whether a parameter of the core, by its name, is not frozen by an adaptation."""
-    if config.adapt_from is None or "all" in config.unfreeze:
-        return True
-    return name == ANIMALS or name.partition(".")[0] in config.unfreeze
-
-
-def start_from(
-    source: RunDescription, core: OmniMouse, tables: SessionTables, dataset: Dataset
-) -> None:
-    """Take the weights of a run; what it does not know starts as usual or in the middle.
-
-    An animal that the run knows starts from its vector, another one from the mean of all; a
-    session that it knows starts from its table.
-
-    Args:
-        source: The run.
-        core: Changed in place.
-        tables: Those that this rank owns are changed in place.
-        dataset: Whose animals the core has.
-
-    Raises:
-        CheckpointError: The weights are damaged or not those of the model that they describe.
-    """
-    tensors = read_tensors(source.folder, CORE)
-    known = {entry.session for entry in source.sessions}
-    with misfits_named(source.folder):
-        if ANIMALS in tensors:
-            vectors = tensors[ANIMALS]
-            tensors[ANIMALS] = _animal_vectors(vectors, source.animals, dataset.animals)
-        core.load_state_dict(tensors)
-        for session, table in tables.owned.items():
-            if session in known:
-                table.load_state_dict(read_tensors(source.folder, f"{TABLES}{session}."))
-
-
 def sayings(source: RunDescription, config: RunConfig, dataset: Dataset) -> list[str]:
     """Say what is taken from where, a sentence each."""
     opened = config.train.unfreeze
@@ -186,13 +110,6 @@ def sayings(source: RunDescription, config: RunConfig, dataset: Dataset) -> list
 
 def _model_of(core: RunDescription) -> ModelConfig:
     return dataclasses.replace(core.config.model, response_loss=core.response_loss)
-
-
-def _animal_vectors(vectors: Tensor, known: Sequence[str], wanted: Sequence[str]) -> Tensor:
-    mean = vectors.mean(0)
-    return torch.stack(
-        [vectors[known.index(animal)] if animal in known else mean for animal in wanted]
-    )
 
 
 def require_same_model(run: Path, of_core: ModelConfig, model: ModelConfig) -> None:

@@ -10,7 +10,7 @@ from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.model.size import animal_parameters, parameter_counts, table_parameters
 from omnimouse_cli.model.work import Work, request_of, work_of
-from omnimouse_cli.train.adapt import frozen_parameters
+from omnimouse_cli.train.frozen import frozen_parameters
 from omnimouse_cli.train.masking import applies
 from omnimouse_cli.train.tables import owned_sessions
 

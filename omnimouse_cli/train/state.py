@@ -13,8 +13,8 @@ from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.table import start_at_mean
-from omnimouse_cli.train.adapt import freeze
 from omnimouse_cli.train.core import CoreGradient
+from omnimouse_cli.train.frozen import freeze
 from omnimouse_cli.train.optimizer import core_optimizer, optimizer_tensors, table_optimizer
 from omnimouse_cli.train.seeds import seed_of
 from omnimouse_cli.train.tables import SessionTables, TableSize

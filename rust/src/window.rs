@@ -85,12 +85,8 @@ impl Session {
             return refuse(format!("`channel_rows` must have {channels} values"));
         }
         let rows = scaling.num_channels;
-        if let Some(row) = scaling
-            .channel_rows
-            .iter()
-            .flatten()
-            .find(|row| **row >= rows)
-        {
+        let mut taken = scaling.channel_rows.iter().flatten();
+        if let Some(row) = taken.find(|row| **row >= rows) {
             return refuse(format!("`channel_rows` must be below {rows}: {row}"));
         }
         let greys = (0..=u8::MAX)
