@@ -8,8 +8,9 @@ from typing import Any
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo
 from omnimouse_cli.config.convert import to_dict
 from omnimouse_cli.config.model import ModelConfig
-from omnimouse_cli.config.presets import run_config_of
+from omnimouse_cli.config.presets import SMALL_SIZES, run_config_of
 from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.config.training import TrainConfig
 from omnimouse_cli.errors import CheckpointError, ConfigError
 from omnimouse_cli.evaluate.weights import (
     RunDescription,
@@ -29,6 +30,8 @@ FREE = frozenset(
         "decoder.start_at_mean",
     }
 )
+# Tables that begin in the middle of a core's have less far to go, and overfit where they hurry.
+SMALL_TABLE_LEARNING_RATE = 2e-3
 KINDS = {"rate": "rates", "dff": "dF/F"}
 
 
@@ -59,6 +62,7 @@ def start_of(run: Path) -> RunConfig:
             video_std=theirs.data.video_std,
         ),
         masking=dataclasses.replace(start.masking, table=theirs.masking.table),
+        train=_gentle(start.train) if theirs.model.size in SMALL_SIZES else start.train,
     )
 
 
@@ -106,6 +110,10 @@ def sayings(source: RunDescription, config: RunConfig, dataset: Dataset) -> list
     if again:
         lines.append(f"starting from their tables in {source.folder}: {', '.join(again)}")
     return lines
+
+
+def _gentle(train: TrainConfig) -> TrainConfig:
+    return dataclasses.replace(train, table_learning_rate=SMALL_TABLE_LEARNING_RATE)
 
 
 def _model_of(core: RunDescription) -> ModelConfig:

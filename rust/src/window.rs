@@ -28,8 +28,7 @@ pub struct Scaling {
     pub video_mean: f32,
     /// Grey levels that become 1.
     pub video_std: f32,
-    /// Which of the output's channels each of the session's channels is, device by device; None
-    /// leaves a channel out.
+    /// The output's channel of each of the session's, device by device; None leaves it out.
     pub channel_rows: Vec<Option<usize>>,
     /// Channels of the output.
     pub num_channels: usize,

@@ -21,6 +21,7 @@ from omnimouse_cli.train.checkpoint import complete_checkpoints
 from omnimouse_cli.train.frozen import frozen_parameters
 from omnimouse_cli.train.inherit import start_from
 from omnimouse_cli.train.run import Order, train
+from omnimouse_cli.train.settle import settled
 from omnimouse_cli.train.state import NUM_SUMS, TrainState
 from omnimouse_cli.train.world import World
 
@@ -274,6 +275,15 @@ def test_a_standardized_core_wants_standardized_data(make_shards, session, tiny,
     rates = make_shards([session(key="4-1-1")])
     error = refusal(Order(config=config, shards=rates, run=tmp_path / "new"))
     assert "session 4-1-1 holds rates" in error.message
+
+
+def test_an_adaptation_is_short_unless_somebody_says_how_long(core, shards, tiny):
+    config = adaptation(core, tiny, steps=None)
+    assert start_of(core).train.table_learning_rate == 2e-3
+    dataset = open_dataset(shards, behavior_channels=config.data.behavior_channels)
+    assert settled(config, dataset, World(), Silent()).train.steps == 250
+    scratch = replace(config, train=replace(config.train, adapt_from=None))
+    assert settled(scratch, dataset, World(), Silent()).train.steps == 2000
 
 
 def test_opening_parts_of_nothing_is_refused(tiny):
