@@ -70,7 +70,8 @@ class Session:
         scale: float32 `(neurons,)`: divides responses.
         video_mean: Grey level that becomes 0.
         video_std: Grey levels that become 1.
-        channel_rows: Which of the output's channels each of the shard's channels is.
+        channel_rows: Which of the output's channels each of the shard's channels is; None leaves
+            a channel out.
         num_channels: Channels of the output.
     """
 
@@ -82,7 +83,7 @@ class Session:
         scale: NDArray[np.float32],
         video_mean: float,
         video_std: float,
-        channel_rows: Sequence[int],
+        channel_rows: Sequence[int | None],
         num_channels: int,
     ) -> Session: ...
     def read(self, slot: Slot, num_windows: int, num_neurons: int) -> None:

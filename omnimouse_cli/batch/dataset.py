@@ -28,7 +28,7 @@ class SessionInfo:
         animal: Whose session it is.
         num_neurons: Columns of the responses.
         response_kind: `rate`, `dff` or `unknown`.
-        channels: Behavior channels of the session, device by device.
+        channels: Behavior channels that are taken of the session, device by device.
         frame_shape: Height and width of a frame; None without a screen.
         fingerprint: Of the shard's content, from the catalogue.
         shard: The open shard; its arrays are read on demand.
@@ -56,14 +56,19 @@ class Dataset:
     Args:
         folder: Where the catalogue and the shards are.
         sessions: In the catalogue's order.
+        channel_order: Behavior channels in the order of a batch's; None orders those of the
+            sessions.
     """
 
     folder: Path
     sessions: tuple[SessionInfo, ...]
+    channel_order: tuple[str, ...] | None = None
 
     @cached_property
     def behavior_channels(self) -> tuple[str, ...]:
         """Channels of all sessions: pupil and running first, then the others by name."""
+        if self.channel_order is not None:
+            return self.channel_order
         present = {name for session in self.sessions for name in session.channels}
         known = [name for name in CHANNEL_ORDER if name in present]
         return (*known, *sorted(present.difference(CHANNEL_ORDER)))
@@ -185,6 +190,7 @@ def open_dataset(
     *,
     sessions: Sequence[str] | None = None,
     max_sessions: int | None = None,
+    behavior_channels: Sequence[str] | None = None,
 ) -> Dataset:
     """Open a folder of shards; only headers are read.
 
@@ -192,6 +198,8 @@ def open_dataset(
         shards: Folder with `catalogue.json`.
         sessions: Keys of the sessions to take; None takes all.
         max_sessions: Take only the first so many.
+        behavior_channels: Channels of the data set in this order, also those that no session has;
+            others are left out. None takes those of the sessions.
 
     Returns:
         The data set, its sessions in the order of `sessions` or of the catalogue.
@@ -212,11 +220,19 @@ def open_dataset(
             raise _unknown_session(key, entries, shards)
     return Dataset(
         folder=shards,
-        sessions=tuple(_open_session(shards, entries[key]) for key in keys[:max_sessions]),
+        sessions=tuple(
+            _open_session(shards, entries[key], behavior_channels) for key in keys[:max_sessions]
+        ),
+        channel_order=None if behavior_channels is None else tuple(behavior_channels),
     )
 
 
-def _open_session(folder: Path, entry: CatalogueEntry) -> SessionInfo:
+def stored_channels(shard: Shard) -> tuple[str, ...]:
+    """Give all behavior channels of a shard, device by device."""
+    return tuple(name for device in shard.description.behavior for name in device.channels)
+
+
+def _open_session(folder: Path, entry: CatalogueEntry, wanted: Sequence[str] | None) -> SessionInfo:
     shard = open_shard(folder / entry.file)
     description = shard.description
     screen = description.screen
@@ -225,7 +241,7 @@ def _open_session(folder: Path, entry: CatalogueEntry) -> SessionInfo:
         animal=description.animal,
         num_neurons=description.responses.num_neurons,
         response_kind=description.response_kind,
-        channels=tuple(name for device in description.behavior for name in device.channels),
+        channels=tuple(name for name in stored_channels(shard) if wanted is None or name in wanted),
         frame_shape=None if screen is None else (screen.frame_height, screen.frame_width),
         fingerprint=entry.fingerprint,
         shard=shard,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from omnimouse_cli import _native
-from omnimouse_cli.batch.dataset import Dataset
+from omnimouse_cli.batch.dataset import Dataset, stored_channels
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.errors import ShardError
 
@@ -30,7 +30,7 @@ def native_session(dataset: Dataset, config: DataConfig, key: str) -> _native.Se
     Raises:
         ShardError: The shard is missing or damaged.
     """
-    session = dataset.session(key)
+    session, channels = dataset.session(key), dataset.behavior_channels
     shift, scale = dataset.normalization(config, key)
     with native_errors():
         return _native.Session(
@@ -39,6 +39,9 @@ def native_session(dataset: Dataset, config: DataConfig, key: str) -> _native.Se
             scale=scale,
             video_mean=config.video_mean,
             video_std=config.video_std,
-            channel_rows=[dataset.behavior_channels.index(name) for name in session.channels],
-            num_channels=len(dataset.behavior_channels),
+            channel_rows=[
+                channels.index(name) if name in session.channels else None
+                for name in stored_channels(session.shard)
+            ],
+            num_channels=len(channels),
         )

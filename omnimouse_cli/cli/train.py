@@ -47,6 +47,22 @@ TrainDeviceOption = Annotated[
 NoCompileOption = Annotated[
     bool, typer.Option("--no-compile", help="Do not compile the model on a GPU.")
 ]
+AdaptFromOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--adapt-from",
+        help="Finished run whose core is frozen: only vectors of animals and tables of sessions "
+        "learn.",
+    ),
+]
+UnfreezeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--unfreeze",
+        help="Parts of that core that learn too, with commas: identities, response_tokens, "
+        "behavior, latents, video, encoder, fusion, decoder, readout, linear_paths or all.",
+    ),
+]
 
 
 def command_train(
@@ -88,6 +104,8 @@ def command_train(
         bool, typer.Option("--dry-run", help="Only say how large the training would be.")
     ] = False,
     no_compile: NoCompileOption = False,
+    adapt_from: AdaptFromOption = None,
+    unfreeze: UnfreezeOption = None,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -103,6 +121,8 @@ def command_train(
         seed=seed,
         resume=resume,
         no_compile=no_compile,
+        adapt_from=adapt_from,
+        unfreeze=unfreeze,
     )
     ranks = ranks_of(gpus=gpus, procs=procs, device=device)
     if dry_run:

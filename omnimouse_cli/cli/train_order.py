@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omnimouse_cli.cli.folders import all_runs, default_shards, folder, free_name, new_run_folder
-from omnimouse_cli.config.load import load_config
+from omnimouse_cli.config.load import adapted_run, load_config
+from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
 
@@ -62,6 +63,8 @@ class Wish:
         seed: Of everything random.
         resume: Whether to go on with a run.
         no_compile: Whether compiling is off.
+        adapt_from: Run whose core is adapted.
+        unfreeze: Parts of the core that learn too, with commas.
     """
 
     places: tuple[Path, ...]
@@ -74,6 +77,8 @@ class Wish:
     seed: int | None
     resume: bool
     no_compile: bool
+    adapt_from: Path | None
+    unfreeze: str | None
 
     def all_sets(self) -> list[str]:
         """Give everything that options say about the configuration as `--set` texts."""
@@ -84,13 +89,21 @@ class Wish:
             sets.append(f"seed={self.seed}")
         if self.no_compile:
             sets.append("train.compile=false")
+        if self.adapt_from is not None:
+            sets.append(f"train.adapt_from={json.dumps(str(self.adapt_from.resolve()))}")
+        if self.unfreeze is not None:
+            sets.append(f"train.unfreeze={json.dumps(_words(self.unfreeze))}")
         return sets
 
 
 def _sessions_set(text: str) -> str:
     if text.isdigit():
         return f"data.max_sessions={text}"
-    return f"data.sessions={json.dumps([key.strip() for key in text.split(',') if key.strip()])}"
+    return f"data.sessions={json.dumps(_words(text))}"
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def order_of(wish: Wish, progress: Reporter) -> "Order":
@@ -128,7 +141,7 @@ def order_of(wish: Wish, progress: Reporter) -> "Order":
     if shards is None:
         shards = default_shards()
         progress.say(f"taking {shards}/ (default)")
-    config = load_config(wish.config, wish.all_sets(), wish.model)
+    config = _config_of(wish)
     return Order(
         config=config,
         shards=shards,
@@ -136,6 +149,20 @@ def order_of(wish: Wish, progress: Reporter) -> "Order":
         resume=False,
         command_line=tuple(sys.argv),
     )
+
+
+def _config_of(wish: Wish) -> RunConfig:
+    """Resolve the configuration; that of an adaptation starts from the run that it adapts."""
+    sets = wish.all_sets()
+    source, start = adapted_run(wish.config, sets), None
+    if source is not None:
+        from omnimouse_cli.train.adapt import require_same_model, start_of
+
+        start = start_of(source)
+    config = load_config(wish.config, sets, wish.model, start)
+    if start is not None and source is not None:
+        require_same_model(source, start.model, config.model)
+    return config
 
 
 def is_run(place: Path) -> bool:

@@ -48,7 +48,10 @@ def _plan(wish: Wish, ranks: Ranks, progress: Reporter) -> dict[str, Any]:
         strategies = training_table(masking.table)
     else:
         sessions = open_dataset(
-            order.shards, sessions=data.sessions, max_sessions=data.max_sessions
+            order.shards,
+            sessions=data.sessions,
+            max_sessions=data.max_sessions,
+            behavior_channels=data.behavior_channels,
         ).sessions
         strategies = training_strategies(masking, sessions)
     return plan_of(

@@ -21,6 +21,8 @@ class DataConfig:
     Args:
         sessions: Session keys to train on; None takes all of the data set.
         max_sessions: Take only the first so many sessions (nested subsets of a sweep).
+        behavior_channels: Channels that the model has, in its order, also those that no session
+            has; others are left out. None takes those of the sessions.
         tiers: Trials whose windows are trained on.
         include_blanks: Whether blank screens without a tier count as allowed time.
         batch_size: Windows in a batch, all of one session.
@@ -39,6 +41,7 @@ class DataConfig:
 
     sessions: tuple[str, ...] | None = None
     max_sessions: int | None = None
+    behavior_channels: tuple[str, ...] | None = None
     tiers: tuple[str, ...] = ("train",)
     include_blanks: bool = True
     batch_size: int = 8
@@ -68,5 +71,8 @@ class DataConfig:
         )
         require_one_of(("balanced", "proportional"), sampling=self.sampling)
         require_one_of(("scale", "standardize"), normalize=self.normalize)
+        channels = self.behavior_channels or ()
+        if len(set(channels)) < len(channels):
+            raise ValueError(f"`behavior_channels` must name each channel once: {channels}")
         if not self.tiers:
             raise ValueError("`tiers` must name at least one tier")

@@ -18,32 +18,44 @@ DEFAULT_SIZE = "nano"
 
 
 def load_config(
-    path: Path | None = None, sets: Sequence[str] = (), size: str | None = None
+    path: Path | None = None,
+    sets: Sequence[str] = (),
+    size: str | None = None,
+    start: RunConfig | None = None,
 ) -> RunConfig:
     """Resolve a run's configuration: size, then file, then `--set`; the last word wins.
 
     Args:
         path: TOML file with any of the sections `data`, `model`, `masking`, `train`.
         sets: Texts `section.key=value`; the value is read as TOML, or as text if it is none.
-        size: Name of a model size; by default the file's `model.size`, else nano.
+        size: Name of a model size; by default the file's `model.size`, else that of `start`.
+        start: Where everything comes from that nobody names, unless another size is asked for;
+            None takes what the size starts from, by default nano.
 
     Raises:
         ConfigError: Unknown key, size or value; the message names the nearest known one.
     """
-    values = _read_toml(path) if path else {}
-    for text in sets:
-        _merge(values, _parse_set(text))
+    values = _values(path, sets)
     model = values.setdefault("model", {})
     if not isinstance(model, dict):
         raise ConfigError(f"`model` is a section, not a value: {model!r}")
     for section in MODEL_SECTIONS:
         if isinstance(values.get(section), dict):
             _merge(model.setdefault(section, {}), values.pop(section))
-    name = size or model.get("size", DEFAULT_SIZE)
+    name = size or model.get("size", DEFAULT_SIZE if start is None else start.model.size)
     if name not in SIZES:
         raise ConfigError(f"there is no model size {name!r}", hint=nearest_hint(str(name), SIZES))
     model["size"] = name
-    return from_dict(RunConfig, values, run_config_of(name))
+    if start is None or name != start.model.size:
+        start = run_config_of(name)
+    return from_dict(RunConfig, values, start)
+
+
+def adapted_run(path: Path | None = None, sets: Sequence[str] = ()) -> Path | None:
+    """Give the run that a configuration adapts, before the rest of it is resolved."""
+    train = _values(path, sets).get("train")
+    name = train.get("adapt_from", OFF) if isinstance(train, dict) else OFF
+    return None if name == OFF else Path(str(name))
 
 
 def to_toml(config: RunConfig) -> str:
@@ -51,6 +63,13 @@ def to_toml(config: RunConfig) -> str:
     lines: list[str] = []
     _write_section(to_dict(config), "", lines)
     return "\n".join(lines).strip() + "\n"
+
+
+def _values(path: Path | None, sets: Sequence[str]) -> dict[str, Any]:
+    values = _read_toml(path) if path else {}
+    for text in sets:
+        _merge(values, _parse_set(text))
+    return values
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

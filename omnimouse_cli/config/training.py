@@ -5,6 +5,21 @@ from typing import Literal
 
 from omnimouse_cli.config.checks import require_fraction, require_not_negative, require_positive
 
+# What of a core can be opened when it is adapted: its parts by their names in the model.
+CorePart = Literal[
+    "all",
+    "identities",
+    "response_tokens",
+    "behavior",
+    "latents",
+    "video",
+    "encoder",
+    "fusion",
+    "decoder",
+    "readout",
+    "linear_paths",
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskingConfig:
@@ -25,6 +40,9 @@ class TrainConfig:
     """Length, optimizers and schedule. Source: omnimouse reference, section 5.
 
     Args:
+        adapt_from: Finished run whose core is taken and frozen: vectors of animals and tables of
+            sessions learn. None trains everything from its beginning.
+        unfreeze: Parts of that core that learn too; `all` opens it whole.
         steps: Optimizer steps; one of `steps`, `epochs` and `minutes` is set.
         epochs: Passes over the longest session (balanced) or over all windows (proportional).
         minutes: Wall-clock minutes; the cool-down ends when they do.
@@ -53,6 +71,8 @@ class TrainConfig:
         compile: Whether the model is compiled; None compiles on a GPU.
     """
 
+    adapt_from: str | None = None
+    unfreeze: tuple[CorePart, ...] = ()
     steps: int | None = None
     epochs: float | None = None
     minutes: float | None = None
@@ -108,3 +128,5 @@ class TrainConfig:
         lengths = [name for name in ("steps", "epochs", "minutes") if getattr(self, name)]
         if len(lengths) > 1:
             raise ValueError(f"only one of `steps`, `epochs`, `minutes` may be set: {lengths}")
+        if self.unfreeze and self.adapt_from is None:
+            raise ValueError(f"`unfreeze` needs a run to `adapt_from`: {', '.join(self.unfreeze)}")

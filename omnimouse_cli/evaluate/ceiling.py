@@ -57,6 +57,8 @@ def _behavior(asked: Asked, truth: Truth, grid: I64) -> F32:
     scaled = np.empty((*values.shape[:2], len(columns)), np.float32)
     for device in signals.shard.description.behavior:
         for number, name in enumerate(device.channels):
+            if name not in signals.channels:
+                continue
             position = signals.channels.index(name)
             raw = values[:, :, columns[position]]
             scaled[:, :, position] = (raw - device.mean[number]) / device.std[number]

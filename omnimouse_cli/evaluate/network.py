@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from omnimouse_cli.batch.batch import Batch
@@ -58,7 +57,7 @@ def predict_network(network: Network, asked: Sequence[Asked]) -> Iterator[list[P
         1, min(MOST_WINDOWS, NEURON_WINDOWS // session.num_neurons)
     )
     for windows in window_pieces(first, count):
-        batch = _as_trained(reader.read(session.key, first.windows.grid[windows]), network)
+        batch = _on_device(reader.read(session.key, first.windows.grid[windows]), network.device)
         selection = select(
             first.strategy,
             num_neurons=session.num_neurons,
@@ -86,27 +85,11 @@ def _precision(device: torch.device) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-def _as_trained(batch: Batch, network: Network) -> Batch:
-    """Put a batch on the device, its behavior channels in the order that the core knows."""
-    behavior, present = batch.behavior, batch.behavior_present
-    channels = network.dataset.behavior_channels
-    known = network.run.behavior_channels
-    if behavior is not None and channels != known:
-        ordered = behavior.new_zeros(behavior.shape[0], len(known), behavior.shape[2])
-        there = np.zeros(len(known), np.bool_)
-        for number, name in enumerate(channels):
-            if name in known:
-                ordered[:, known.index(name)] = behavior[:, number]
-                there[known.index(name)] = present[number]
-        behavior, present = ordered, there
-    elif behavior is None:
-        present = np.zeros(len(known), np.bool_)
-    device = network.device
+def _on_device(batch: Batch, device: torch.device) -> Batch:
     return dataclasses.replace(
         batch,
         responses=batch.responses.to(device),
         neuron_index=batch.neuron_index.to(device),
         video=None if batch.video is None else batch.video.to(device),
-        behavior=None if behavior is None else behavior.to(device),
-        behavior_present=present,
+        behavior=None if batch.behavior is None else batch.behavior.to(device),
     )

@@ -1,36 +1,27 @@
 """A finished run, read from its folder: weights, configuration, and whose neurons it knows."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from omnimouse_cli.batch.dataset import Dataset, open_dataset
-from omnimouse_cli.config.convert import from_dict
 from omnimouse_cli.config.model import ResponseLoss
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError
+from omnimouse_cli.evaluate.weights import (
+    CORE,
+    TABLES,
+    RunDescription,
+    RunSession,
+    describe_run,
+    misfits_named,
+    read_tensors,
+)
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.table import SessionTable
-
-WEIGHTS = "model.safetensors"
-CONFIG = "config.toml"
-FORMAT, VERSION = "omnimouse-weights", 1
-CORE, TABLES = "core.", "tables."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSession:
-    """A session that a run has a table for."""
-
-    session: str
-    animal: str
-    neurons: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,6 +37,7 @@ class LoadedRun:
         behavior_channels: Channels in the order that the core knows them.
         animals: Animals in the order that the core knows them.
         response_loss: `poisson` or `gaussian`.
+        response_kind: `rate` or `dff`; None where nobody wrote it down.
         step: Optimizer steps; None if whoever trained it did not say.
         shards: What it was trained on, as a path of the machine it was trained on; None where
             weights were imported without.
@@ -59,6 +51,7 @@ class LoadedRun:
     behavior_channels: tuple[str, ...]
     animals: tuple[str, ...]
     response_loss: ResponseLoss
+    response_kind: str | None
     step: int | None
     shards: Path | None
 
@@ -73,34 +66,13 @@ def load_run(run: Path) -> LoadedRun:
     Raises:
         CheckpointError: No run, an unfinished one, damaged weights, or those of another version.
     """
-    path = run / WEIGHTS
-    if not path.is_file():
-        raise _no_weights(run)
-    try:
-        with safe_open(path, framework="pt") as stream:
-            description = _description(path, stream.metadata() or {})
-            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"{path} is damaged: {error}", hint="copy the run folder again"
-        ) from error
-    try:
-        return _built(run, description, tensors)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is damaged: its description lacks or misstates {error}",
-            hint="copy the run folder again",
-        ) from error
-    except RuntimeError as error:
-        first = str(error).strip().splitlines()[-1].strip()
-        raise CheckpointError(
-            f"{path} does not fit the model that it describes: {first}",
-            hint="it was written by another omnimouse; evaluate it with that one",
-        ) from error
+    description = describe_run(run)
+    with misfits_named(run):
+        return _built(description, read_tensors(run))
 
 
 def open_run_data(run: LoadedRun, shards: Path | None) -> Dataset:
-    """Open the sessions that a run knows, in its own shards or in a folder that replaces them.
+    """Open the sessions and channels that a run knows, in its own shards or in another folder.
 
     Args:
         run: The run.
@@ -121,16 +93,23 @@ def open_run_data(run: LoadedRun, shards: Path | None) -> Dataset:
             f"the shards that {run.folder} was trained on are not at {folder}",
             hint="say where they are now: --shards FOLDER",
         )
-    return open_sessions(folder, run.sessions, run.folder)
+    return open_sessions(folder, run.sessions, run.folder, behavior_channels=run.behavior_channels)
 
 
-def open_sessions(folder: Path, sessions: Sequence[RunSession], where: Path) -> Dataset:
+def open_sessions(
+    folder: Path,
+    sessions: Sequence[RunSession],
+    where: Path,
+    *,
+    behavior_channels: Sequence[str] | None = None,
+) -> Dataset:
     """Open those of some sessions that a folder of shards holds.
 
     Args:
         folder: The shards.
         sessions: Which ones, with their numbers of neurons.
         where: What has tables for them, for messages.
+        behavior_channels: Those that the core knows, in its order; None takes the sessions'.
 
     Raises:
         CheckpointError: The folder holds none of the sessions, or one with another number of
@@ -144,7 +123,7 @@ def open_sessions(folder: Path, sessions: Sequence[RunSession], where: Path) -> 
             f"{', '.join(entry.session for entry in sessions)}",
             hint="name the folder with the shards of these sessions: --shards FOLDER",
         )
-    dataset = open_dataset(folder, sessions=known)
+    dataset = open_dataset(folder, sessions=known, behavior_channels=behavior_channels)
     expected = {entry.session: entry.neurons for entry in sessions}
     for session in dataset.sessions:
         if session.num_neurons != expected[session.key]:
@@ -156,73 +135,33 @@ def open_sessions(folder: Path, sessions: Sequence[RunSession], where: Path) -> 
     return dataset
 
 
-def _no_weights(run: Path) -> CheckpointError:
-    if not run.is_dir():
-        return CheckpointError(
-            f"{run} is not a run folder: there is no such folder",
-            hint="train one: omnimouse train SHARDS --out RUN",
-        )
-    if (run / CONFIG).is_file():
-        return CheckpointError(
-            f"{run} has not finished training: it has no {WEIGHTS}",
-            hint=f"finish it: omnimouse train --resume {run}",
-        )
-    return CheckpointError(
-        f"{run} is not a run folder: it has neither {WEIGHTS} nor {CONFIG}",
-        hint="name a folder that `omnimouse train` made",
-    )
-
-
-def _description(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} holds no weights of omnimouse: its format is {metadata.get('format')}",
-            hint="name a folder that `omnimouse train` made",
-        )
-    if metadata.get("version") != str(VERSION):
-        raise CheckpointError(
-            f"{path} has version {metadata.get('version')}; this omnimouse reads version {VERSION}",
-            hint="install the omnimouse that wrote it",
-        )
-    try:
-        description = json.loads(metadata.get("description", ""))
-    except json.JSONDecodeError as error:
-        raise CheckpointError(
-            f"{path} is damaged: its description is not JSON: {error}",
-            hint="copy the run folder again",
-        ) from error
-    if not isinstance(description, dict):
-        raise CheckpointError(f"{path} is damaged: its description is no object")
-    return description
-
-
-def _built(run: Path, description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> LoadedRun:
-    config = from_dict(RunConfig, description["config"])
-    sessions = tuple(
-        RunSession(session=entry["session"], animal=entry["animal"], neurons=int(entry["neurons"]))
-        for entry in description["sessions"]
-    )
-    channels, animals = tuple(description["behavior_channels"]), tuple(description["animals"])
+def _built(description: RunDescription, tensors: Mapping[str, Tensor]) -> LoadedRun:
+    config = description.config
     with torch.device("cpu"):
-        model = OmniMouse(config.model, behavior_channels=channels, animals=animals)
+        model = OmniMouse(
+            config.model,
+            behavior_channels=description.behavior_channels,
+            animals=description.animals,
+        )
         tables = {
             entry.session: SessionTable(entry.neurons, config.model.d_embedding)
-            for entry in sessions
+            for entry in description.sessions
         }
     model.load_state_dict(_part(tensors, CORE))
     for session, table in tables.items():
         table.load_state_dict(_part(tensors, f"{TABLES}{session}."))
     return LoadedRun(
-        folder=run,
+        folder=description.folder,
         config=config,
         model=model.eval(),
         tables=tables,
-        sessions=sessions,
-        behavior_channels=channels,
-        animals=animals,
-        response_loss=description["response_loss"],
-        step=None if description["step"] is None else int(description["step"]),
-        shards=None if description["shards"] is None else Path(description["shards"]),
+        sessions=description.sessions,
+        behavior_channels=description.behavior_channels,
+        animals=description.animals,
+        response_loss=description.response_loss,
+        response_kind=description.response_kind,
+        step=description.step,
+        shards=description.shards,
     )
 
 

@@ -97,6 +97,8 @@ class SessionSignals:
             rows = np.floor((times - clock.start_seconds) * clock.rate_hz).astype(np.int64)
             held = self.shard.behavior(device.name)[rows]
             for column, name in enumerate(device.channels):
+                if name not in self.channels:
+                    continue
                 scaled = (held[..., column] - device.mean[column]) / device.std[column]
                 values[..., self.channels.index(name)] = scaled
         return values

@@ -80,6 +80,8 @@ def _row(run: Path, count: Count) -> Row:
     if not path.exists():
         raise OmniMouseError("it has not finished: there is no summary.json")
     summary = read_document(path, "summary")
+    if summary.get("adapted_from"):
+        raise OmniMouseError("it adapts the core of another run, which learned on other data")
     parameters = _section(summary, "parameters")
     return Row(
         run=run.name,

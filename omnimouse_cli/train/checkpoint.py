@@ -69,6 +69,7 @@ def save_checkpoint(
             **state.numbers(),
             "model": to_dict(config.model),
             "sessions": {size.session: size.num_neurons for size in state.tables.sizes},
+            "adapted": _adapted(config),
             "data": state.fingerprint,
         }
         write_document(partial / STATE, "checkpoint", description)
@@ -112,6 +113,7 @@ def load_checkpoint(path: Path, state: TrainState, *, config: RunConfig) -> bool
     _require_same_model(path, description["model"], to_dict(config.model))
     sessions = {size.session: size.num_neurons for size in state.tables.sizes}
     _require_same_sessions(path, description["sessions"], sessions)
+    _require_same_adaptation(path, description.get("adapted"), _adapted(config))
     try:
         with _quiet():
             load(state.tensors(), storage_reader=FileSystemReader(path))
@@ -168,6 +170,32 @@ def _require_same_model(
         f"the checkpoint {path} is of a {of_checkpoint['size']} model and this run is of a "
         f"{ours['size']} model: {', '.join(differing)}",
         hint="resume with the model that the run began with, or start a new run with another --out",
+    )
+
+
+def _adapted(config: RunConfig) -> dict[str, Any] | None:
+    """Say from which run the core was taken and what of it learns; None if all was begun here."""
+    train = config.train
+    if train.adapt_from is None:
+        return None
+    return {"adapt_from": train.adapt_from, "unfreeze": sorted(train.unfreeze)}
+
+
+def _require_same_adaptation(
+    path: Path, of_checkpoint: Mapping[str, Any] | None, ours: Mapping[str, Any] | None
+) -> None:
+    if of_checkpoint == ours:
+        return
+    there, here = (
+        "trained from its beginning"
+        if adapted is None
+        else f"adapted from {adapted['adapt_from']} with "
+        f"{', '.join(adapted['unfreeze']) or 'nothing'} opened"
+        for adapted in (of_checkpoint, ours)
+    )
+    raise CheckpointError(
+        f"the checkpoint {path} was {there}, and this run is {here}",
+        hint="resume without --adapt-from and --unfreeze, or start a new run with another --out",
     )
 
 

@@ -10,6 +10,7 @@ from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.model.size import animal_parameters, parameter_counts, table_parameters
 from omnimouse_cli.model.work import Work, request_of, work_of
+from omnimouse_cli.train.frozen import frozen_parameters
 from omnimouse_cli.train.masking import applies
 from omnimouse_cli.train.tables import owned_sessions
 
@@ -90,17 +91,15 @@ def plan_of(
         The fields of `train --dry-run --json`; bytes are those of the fullest rank.
     """
     neurons = [session.num_neurons for session in sessions]
+    num_channels = _num_channels(config, sessions)
+    num_animals = len({session.animal for session in sessions})
     parameters = parameters_of(
-        config,
-        neurons=neurons,
-        num_channels=len({name for session in sessions for name in session.channels})
-        if sessions
-        else PUBLISHED_CHANNELS,
-        num_animals=len({session.animal for session in sessions}),
+        config, neurons=neurons, num_channels=num_channels, num_animals=num_animals
     )
     owned = [owned_sessions(len(sessions), rank, num_ranks) for rank in range(num_ranks)]
     tables = [table_parameters(config.model, [neurons[index] for index in part]) for part in owned]
     held = parameters["total"] - parameters["tables"] + max(tables)
+    learned = held - frozen_parameters(config, num_channels=num_channels, num_animals=num_animals)
     works = [
         _work(config, strategy, population)
         for population in _populations(config, sessions)
@@ -114,8 +113,8 @@ def plan_of(
         "flops_per_window": statistics.fmean(work.training_flops for work in works),
         "memory_bytes": {
             "parameters": FLOAT_BYTES * held,
-            "gradients": FLOAT_BYTES * held,
-            "optimizer": FLOAT_BYTES * NUM_MOMENTS * held,
+            "gradients": FLOAT_BYTES * learned,
+            "optimizer": FLOAT_BYTES * NUM_MOMENTS * learned,
             "activations": widest.activations
             * config.data.batch_size
             * (FLOAT_BYTES // 2 if is_half else FLOAT_BYTES),
@@ -126,6 +125,14 @@ def plan_of(
             for rank, part in enumerate(owned)
         ],
     }
+
+
+def _num_channels(config: RunConfig, sessions: Sequence[SessionInfo]) -> int:
+    if config.data.behavior_channels is not None:
+        return len(config.data.behavior_channels)
+    if not sessions:
+        return PUBLISHED_CHANNELS
+    return len({name for session in sessions for name in session.channels})
 
 
 def population_of(session: SessionInfo) -> Population:

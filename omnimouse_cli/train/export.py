@@ -13,8 +13,9 @@ from torch import Tensor
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.config.convert import to_dict
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.evaluate.run import CORE, FORMAT, TABLES, VERSION, WEIGHTS, RunSession
+from omnimouse_cli.evaluate.weights import CORE, FORMAT, TABLES, VERSION, WEIGHTS, RunSession
 from omnimouse_cli.files import PARTIAL_SUFFIX, full_disk_named, sync_folder
+from omnimouse_cli.train.objective import effective_kind
 from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.world import World
 
@@ -50,6 +51,7 @@ def export(
             ],
             behavior_channels=dataset.behavior_channels,
             animals=dataset.animals,
+            response_kind=effective_kind(dataset.sessions[0]),
             step=state.counters.step,
             shards=dataset.folder,
         )
@@ -63,6 +65,7 @@ def describe(
     sessions: Sequence[RunSession],
     behavior_channels: Sequence[str],
     animals: Sequence[str],
+    response_kind: str | None,
     step: int | None,
     shards: Path | None,
 ) -> dict[str, Any]:
@@ -73,6 +76,7 @@ def describe(
         sessions: Those that have a table.
         behavior_channels: In the order that the core knows them.
         animals: In the order that the core knows them.
+        response_kind: What it was trained on: `rate` or `dff`; None if nobody knows.
         step: Optimizer steps; None if nobody knows.
         shards: What it was trained on; None if that is elsewhere.
     """
@@ -82,6 +86,7 @@ def describe(
         "behavior_channels": list(behavior_channels),
         "animals": list(animals),
         "response_loss": config.model.response_loss,
+        "response_kind": response_kind,
         "step": step,
         "shards": None if shards is None else str(shards.resolve()),
     }

@@ -7,7 +7,8 @@ from typing import Literal
 from torch import Tensor
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.evaluate.run import CORE, TABLES, LoadedRun
+from omnimouse_cli.evaluate.run import LoadedRun
+from omnimouse_cli.evaluate.weights import CORE, TABLES
 from omnimouse_cli.model.published_names import ANIMAL_PREFIX, ANIMALS, core_names, table_names
 from omnimouse_cli.train.export import describe, write_tensors, write_weights
 
@@ -42,6 +43,7 @@ def export_weights(run: LoadedRun, out: Path, names: Names) -> dict[str, tuple[i
             sessions=run.sessions,
             behavior_channels=run.behavior_channels,
             animals=run.animals,
+            response_kind=run.response_kind,
             step=run.step,
             shards=run.shards,
         )

@@ -12,7 +12,7 @@ from torch import Tensor
 from omnimouse_cli.batch.dataset import CHANNEL_ORDER
 from omnimouse_cli.config.presets import run_config_of
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.evaluate.run import CORE, TABLES, WEIGHTS
+from omnimouse_cli.evaluate.weights import CORE, TABLES, WEIGHTS
 from omnimouse_cli.files import PARTIAL_SUFFIX, sync_folder, write_document
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.train.cost import parameters_of
@@ -61,6 +61,8 @@ def import_weights(
                 sessions=checkpoint.sessions,
                 behavior_channels=CHANNEL_ORDER,
                 animals=checkpoint.animals,
+                # The published model was trained on deconvolved activity.
+                response_kind="rate",
                 step=checkpoint.step,
                 shards=destination.shards,
             ),

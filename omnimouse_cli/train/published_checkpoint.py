@@ -11,7 +11,7 @@ from torch import Tensor
 
 from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.errors import CheckpointError
-from omnimouse_cli.evaluate.run import RunSession
+from omnimouse_cli.evaluate.weights import RunSession
 from omnimouse_cli.model.published_names import (
     ANIMAL_PREFIX,
     ANIMALS,

@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from omnimouse_cli.batch.dataset import Dataset, open_dataset
 from omnimouse_cli.batch.loader import Loader, schedule
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError
+from omnimouse_cli.evaluate.weights import RunDescription
 from omnimouse_cli.reporter import Reporter, Silent
+from omnimouse_cli.train.adapt import core_of, sayings
 from omnimouse_cli.train.checkpoint import drop_later, latest_checkpoint, load_checkpoint
 from omnimouse_cli.train.export import export
 from omnimouse_cli.train.folder import (
@@ -21,11 +24,12 @@ from omnimouse_cli.train.folder import (
     write_summary,
 )
 from omnimouse_cli.train.forward import compile_where_wanted
+from omnimouse_cli.train.inherit import start_from
 from omnimouse_cli.train.interrupt import noticed_interrupts
 from omnimouse_cli.train.journal import Journal
 from omnimouse_cli.train.loop import Plan, train_until_over
 from omnimouse_cli.train.masking import training_strategies
-from omnimouse_cli.train.memory import memory_named
+from omnimouse_cli.train.memory import fitting, memory_named
 from omnimouse_cli.train.schedule import length_of, schedule_of
 from omnimouse_cli.train.settle import settled
 from omnimouse_cli.train.state import TrainState
@@ -68,15 +72,18 @@ def train(order: Order, world: World, reporter: Reporter) -> None:
         KeyboardInterrupt: Somebody asked to stop; the message says what was kept.
     """
     reporter = reporter if world.is_first else Silent()
-    data = order.config.data
-    dataset = open_dataset(order.shards, sessions=data.sessions, max_sessions=data.max_sessions)
+    dataset = _opened(order)
     # Whatever the data refuse, they refuse before a folder is made.
+    strategies = training_strategies(order.config.masking, dataset.sessions)
+    core = _core_to_begin_from(order, dataset)
     config = settled(order.config, dataset, world, reporter)
-    strategies = training_strategies(config.masking, dataset.sessions)
     validation_sessions(config, dataset)
     dataset.require_windows(config.data)
-    with _held(order.run, world), memory_named(config, world.device):
+    room = partial(fitting, config, dataset.sessions, strategies, world)
+    with _held(order.run, world), memory_named(config, world.device, room):
         state = TrainState(config, dataset, world)
+        if core is not None:
+            _begin_from(core, state, config, dataset, reporter)
         if order.resume:
             _take_up(order.run, state, config, world, reporter)
         if world.is_first:
@@ -119,6 +126,38 @@ def _describe(order: Order, config: RunConfig, world: World) -> None:
     )
     # Last: a folder with a configuration is a run that can be resumed.
     write_config(order.run, config)
+
+
+def _opened(order: Order) -> Dataset:
+    data = order.config.data
+    return open_dataset(
+        order.shards,
+        sessions=data.sessions,
+        max_sessions=data.max_sessions,
+        behavior_channels=data.behavior_channels,
+    )
+
+
+def _core_to_begin_from(order: Order, dataset: Dataset) -> RunDescription | None:
+    """Give the core that is adapted, if it is still to be taken from its run.
+
+    A run that goes on has it in its checkpoint, and the run that it came from may be gone.
+    """
+    if order.resume and latest_checkpoint(order.run) is not None:
+        return None
+    return core_of(order.config, dataset)
+
+
+def _begin_from(
+    core: RunDescription,
+    state: TrainState,
+    config: RunConfig,
+    dataset: Dataset,
+    reporter: Reporter,
+) -> None:
+    start_from(core, state.core, state.tables, dataset)
+    for line in sayings(core, config, dataset):
+        reporter.say(line)
 
 
 def _take_up(

@@ -14,6 +14,7 @@ from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.table import start_at_mean
 from omnimouse_cli.train.core import CoreGradient
+from omnimouse_cli.train.frozen import freeze
 from omnimouse_cli.train.optimizer import core_optimizer, optimizer_tensors, table_optimizer
 from omnimouse_cli.train.seeds import seed_of
 from omnimouse_cli.train.tables import SessionTables, TableSize
@@ -56,6 +57,7 @@ class TrainState:
         self.core = OmniMouse(
             config.model, behavior_channels=dataset.behavior_channels, animals=dataset.animals
         ).to(world.device)
+        freeze(self.core, config.train)
         self.tables = SessionTables(
             [
                 TableSize(session=session.key, num_neurons=session.num_neurons)

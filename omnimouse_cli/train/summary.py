@@ -43,6 +43,8 @@ def summary_of(state: TrainState, work: Work, plan: Plan, validation: Validation
         "animals": len(dataset.animals),
         "seed": config.seed,
         "response_loss": config.model.response_loss,
+        "adapted_from": config.train.adapt_from,
+        "unfrozen": list(config.train.unfreeze),
         "split": split_of(config, dataset),
         "validation": {
             "neural_loss": validation.neural_loss,
@@ -51,8 +53,21 @@ def summary_of(state: TrainState, work: Work, plan: Plan, validation: Validation
         "wall_seconds": counters.elapsed_seconds,
         "device": device_name(work.world.device),
         "num_ranks": work.world.num_ranks,
-        "flops": counters.windows * flops_per_window(config, dataset.sessions, plan.strategies),
+        "flops": _flops(state, work, plan),
     }
+
+
+def _flops(state: TrainState, work: Work, plan: Plan) -> float | None:
+    """Estimate the operations of training; None where a part of the core is frozen.
+
+    What a frozen part saves depends on what lies before it, and the estimate does not know.
+    """
+    train = work.config.train
+    if train.adapt_from is not None and "all" not in train.unfreeze:
+        return None
+    return state.counters.windows * flops_per_window(
+        work.config, plan.dataset.sessions, plan.strategies
+    )
 
 
 def unique_tokens(dataset: Dataset, config: RunConfig) -> int:

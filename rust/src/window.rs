@@ -28,8 +28,8 @@ pub struct Scaling {
     pub video_mean: f32,
     /// Grey levels that become 1.
     pub video_std: f32,
-    /// Which of the output's channels each of the session's channels is, device by device.
-    pub channel_rows: Vec<usize>,
+    /// The output's channel of each of the session's, device by device; None leaves it out.
+    pub channel_rows: Vec<Option<usize>>,
     /// Channels of the output.
     pub num_channels: usize,
 }
@@ -84,7 +84,8 @@ impl Session {
             return refuse(format!("`channel_rows` must have {channels} values"));
         }
         let rows = scaling.num_channels;
-        if let Some(row) = scaling.channel_rows.iter().find(|row| **row >= rows) {
+        let mut taken = scaling.channel_rows.iter().flatten();
+        if let Some(row) = taken.find(|row| **row >= rows) {
             return refuse(format!("`channel_rows` must be below {rows}: {row}"));
         }
         let greys = (0..=u8::MAX)
@@ -102,6 +103,10 @@ impl Session {
         &self.shard
     }
 
+    fn has_behavior(&self) -> bool {
+        self.scaling.channel_rows.iter().any(Option::is_some)
+    }
+
     /// Lengths of one window of `num_neurons` neurons.
     pub fn lengths(&self, num_neurons: usize) -> Lengths {
         let screen = self.shard.screen.as_ref();
@@ -109,11 +114,7 @@ impl Session {
         Lengths {
             responses: NUM_SAMPLES * num_neurons,
             video: screen.map_or(0, |screen| NUM_SAMPLES * screen.height * screen.width),
-            behavior: if self.shard.devices.is_empty() {
-                0
-            } else {
-                behavior
-            },
+            behavior: if self.has_behavior() { behavior } else { 0 },
         }
     }
 
@@ -137,7 +138,7 @@ impl Session {
         if let Some(screen) = &self.shard.screen {
             self.video(screen, grid_index, output.video)?;
         }
-        if !self.shard.devices.is_empty() {
+        if self.has_behavior() {
             let start = self.sample_seconds(grid_index, 0);
             self.behavior(start, output.behavior)?;
         }
@@ -211,12 +212,13 @@ impl Session {
     }
 
     fn behavior(&self, start: f64, output: &mut [f32]) -> Result<()> {
-        // Memory is reused, and channels that this session lacks are 0.
+        // Memory is reused, and channels that this session lacks or leaves out are 0.
         output.fill(0.0);
         let mut rows = self.scaling.channel_rows.iter();
         for device in &self.shard.devices {
             let held_rows = held_rows(&self.shard, device, start)?;
             for (channel, row) in (0..device.channels.len()).zip(&mut rows) {
+                let Some(row) = row else { continue };
                 let (mean, std) = (device.mean[channel], device.std[channel]);
                 let first = row * NUM_BEHAVIOR_SAMPLES;
                 let line = &mut output[first..first + NUM_BEHAVIOR_SAMPLES];

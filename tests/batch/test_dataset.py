@@ -20,6 +20,17 @@ def test_channels_are_known_ones_first_then_by_name(tiny_dataset):
     assert tiny_dataset.behavior_present("4-1-1").tolist() == [True] * 4 + [False] * 2
 
 
+def test_channels_may_be_named_in_an_order_and_others_are_left_out(tiny_dataset):
+    order = ("running", "tail", "pupil_y")
+    dataset = open_dataset(tiny_dataset.folder, behavior_channels=order)
+    assert dataset.behavior_channels == order
+    assert dataset.session("1-1-1").channels == ("pupil_y", "running")
+    assert dataset.behavior_present("4-1-1").tolist() == [False, False, True]
+    assert dataset.session("2-1-1").channels == ()
+    with pytest.raises(ValueError, match="`behavior_channels` must name each channel once"):
+        DataConfig(behavior_channels=("running", "running"))
+
+
 def test_sessions_and_animals_come_in_order(tiny_dataset):
     keys = [session.key for session in tiny_dataset.sessions]
     assert keys == ["1-1-1", "1-1-2", "2-1-1", "3-1-1", "4-1-1"]

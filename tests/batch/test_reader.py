@@ -77,6 +77,20 @@ def test_missing_signals_are_none_and_missing_channels_zero(tiny_dataset):
     assert not without_behavior.behavior_present.any()
 
 
+def test_channels_come_in_the_order_that_was_named(tiny_dataset):
+    grid, order = np.array([30, 90]), ("running", "tail", "pupil_y")
+    named = open_dataset(tiny_dataset.folder, behavior_channels=order)
+    batch = WindowReader(named, DataConfig()).read("1-1-1", grid)
+    all_channels = WindowReader(tiny_dataset, DataConfig()).read("1-1-1", grid).behavior
+    known = tiny_dataset.behavior_channels
+    assert batch.behavior_present.tolist() == [True, False, True]
+    assert batch.behavior[:, 0].equal(all_channels[:, known.index("running")])
+    assert batch.behavior[:, 1].eq(0).all()
+    assert batch.behavior[:, 2].equal(all_channels[:, known.index("pupil_y")])
+    # All that this session has was left out.
+    assert WindowReader(named, DataConfig()).read("2-1-1", grid).behavior is None
+
+
 def test_neurons_may_be_asked_for_in_any_order(tiny_shards, tiny_dataset):
     neurons = np.array([[6, 0, 3, 3]])
     batch = WindowReader(tiny_dataset, DataConfig()).read("1-1-1", np.array([100]), neurons)

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from omnimouse_cli.cli.app import app
@@ -123,6 +125,62 @@ def test_what_cannot_be_is_one_sentence_and_leaves_no_run(home, arguments, probl
     assert problem in result.stderr
     assert hint in result.stderr
     assert not (home / "run").exists()
+
+
+@pytest.fixture
+def core(home) -> Path:
+    """A finished run on the first session."""
+    omnimouse("train", "shards", *SMALL, "--steps", "1", "--sessions", "1", "--out", "core")
+    return home / "core"
+
+
+def test_a_core_is_adapted_and_the_same_command_goes_on(core):
+    command = ["train", "shards", "--adapt-from", "core", "--sessions", "200-1-1", "--steps", "2"]
+    command += ["--device", "cpu", "--out", "new", "--resume", "--set", "data.batch_size=2"]
+    plan = json.loads(omnimouse(*command, "--dry-run", "--json").stdout)
+    learned = plan["parameters"]["tables"] + 8
+    assert plan["memory_bytes"]["optimizer"] == 8 * learned
+    opened = [*command, "--unfreeze", "latents", "--dry-run", "--json"]
+    latents = json.loads(omnimouse(*opened).stdout)["memory_bytes"]["optimizer"] - 8 * learned
+    assert latents == 8 * (16 + 16 + 3) * 16
+    result = omnimouse(*command, "--json")
+    assert "is frozen but for: vectors of animals, tables of sessions" in result.stderr
+    summary = json.loads(result.stdout)
+    assert (summary["adapted_from"], summary["model"]) == (str(core), "nano")
+    assert "has finished already" in omnimouse(*command).stderr
+    omnimouse("eval", "new", "--regime", "decode", "--no-baselines", "--device", "cpu")
+
+
+NOT_ADAPTED = [
+    (["--model", "tiny"], "`model.size` is nano there and tiny here", "leave --model"),
+    (["--set", "model.layers=3"], "`model.layers` is 1 there and 3 here", "leave --model"),
+    (["--set", "model.response_loss=gaussian"], "is poisson there and gaussian", ""),
+    (["--unfreeze", "readouts"], "cannot be 'readouts'", "did you mean `readout`?"),
+    (["--adapt-from", "nowhere"], "nowhere is not a run folder", ""),
+    (["--adapt-from", "shards"], "is not a run folder", "omnimouse train"),
+    (["--adapt-from", "begun"], "has not finished training", "--resume"),
+    (["--adapt-from", "later"], "has version 2", "install the omnimouse that wrote it"),
+]
+
+
+def test_what_cannot_be_adapted_is_one_sentence_and_leaves_no_run(core):
+    # One core for all: making it takes longer than refusing.
+    Path("begun").mkdir()
+    shutil.copy("core/config.toml", "begun")
+    Path("later").mkdir()
+    save_file({}, "later/model.safetensors", {"format": "omnimouse-weights", "version": "2"})
+    for arguments, problem, hint in NOT_ADAPTED:
+        command = ["train", "shards", "--adapt-from", "core", *arguments]
+        result = omnimouse(*command, "--out", "new", code=1)
+        assert result.stderr.count("error: ") == 1
+        assert problem in result.stderr
+        assert hint in result.stderr
+        assert not Path("new").exists()
+
+
+def test_parts_cannot_be_opened_without_a_core(home):
+    result = omnimouse("train", "shards", "--unfreeze", "decoder", "--out", "new", code=1)
+    assert "`unfreeze` needs a run to `adapt_from`: decoder" in result.stderr
 
 
 def test_without_an_unfinished_run_there_is_nothing_to_go_on_with(home):

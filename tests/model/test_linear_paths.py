@@ -1,13 +1,10 @@
-"""Population and stimulus states against their formulas, and a compiled model against itself."""
+"""Population and stimulus states against their formulas."""
 
 from dataclasses import replace
 
-import pytest
 import torch
 
-from omnimouse_cli.batch.strategies import FAMILY_STRATEGIES
 from omnimouse_cli.batch.strategy import Strategy
-from omnimouse_cli.model.compile import compile_blocks
 from omnimouse_cli.model.prepare import prepare
 
 SPLIT = Strategy(
@@ -82,30 +79,3 @@ def test_published_read_outs_have_no_linear_paths(small_config, make_model):
     model, _ = make_model(replace(small_config, decoder=decoder))
     assert not list(model.linear_paths.parameters())
     assert model.readout.own_history is None
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_compiled_blocks_answer_as_before(
-    small_config, make_model, make_batch, choose, monkeypatch
-):
-    """Traced, but run by PyTorch itself: what is checked is that nothing is traced wrongly."""
-    compiled, table = make_model(small_config)
-    plain, _ = make_model(small_config)
-    compile_module = torch.nn.Module.compile
-    monkeypatch.setattr(
-        torch.nn.Module,
-        "compile",
-        lambda module, **options: compile_module(module, backend="eager", **options),
-    )
-    compile_blocks(compiled)
-    assert list(compiled.state_dict()) == list(plain.state_dict())
-    batch = make_batch()
-    for strategy in FAMILY_STRATEGIES[1::10]:
-        selection = choose(strategy, batch, seed=0)
-        with torch.no_grad():
-            one = compiled(batch, table, "mouse", strategy, selection)
-            two = plain(batch, table, "mouse", strategy, selection)
-        for mine, theirs in zip(one, two, strict=True):
-            assert (mine is None) == (theirs is None)
-            if mine is not None:
-                torch.testing.assert_close(mine, theirs)

@@ -46,6 +46,7 @@ def test_runs_of_one_name_are_told_apart(tmp_path, write_run):
     [
         ({"parameters": None}, "no section `parameters`"),
         ({"parameters": {}}, "no number `parameters.core`"),
+        ({"adapted_from": "core"}, "it adapts the core of another run"),
         ({"unique_tokens": None}, "no number `unique_tokens`"),
         ({"unique_tokens": 0}, "`tokens` must be a finite number above zero: 0"),
         ({"validation": {"neural_loss": None}}, "no number `validation.neural_loss`"),

@@ -1,6 +1,6 @@
 """Fixtures of training tests: tiny data sets with a structure that can be learned, tiny models."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -31,6 +31,7 @@ class Session:
     num_neurons: int = 6
     seconds: float = 60.0
     behavior: bool = False
+    more_channels: tuple[str, ...] = ()
     screen: bool = False
     negative: bool = False
     kind: Literal["rate", "dff", "unknown"] | None = None
@@ -57,8 +58,15 @@ class Session:
             neurons=Neurons(num_neurons=self.num_neurons),
             trials=tuple(self._trials()),
             screen=self._screen() if self.screen else None,
-            behavior=(_signal("treadmill", speed, 20.0, ("running",)),) if self.behavior else (),
+            behavior=tuple(self._devices(speed)),
         )
+
+    def _devices(self, speed: np.ndarray) -> Iterator[Signal]:
+        if self.behavior:
+            yield _signal("treadmill", speed, 20.0, ("running",))
+        if self.more_channels:
+            rows = np.repeat(-speed, len(self.more_channels), axis=1)
+            yield _signal("camera", rows, 20.0, self.more_channels)
 
     def _trials(self) -> list[Trial]:
         count = int(self.seconds // TRIAL_SECONDS)

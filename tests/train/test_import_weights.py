@@ -14,7 +14,8 @@ from omnimouse_cli.batch.dataset import CHANNEL_ORDER
 from omnimouse_cli.config.load import load_config
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.errors import CheckpointError, OmniMouseError
-from omnimouse_cli.evaluate.run import WEIGHTS, load_run, open_run_data
+from omnimouse_cli.evaluate.run import load_run, open_run_data
+from omnimouse_cli.evaluate.weights import WEIGHTS
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.train.checkpoint import latest_checkpoint
 from omnimouse_cli.train.export_weights import export_weights

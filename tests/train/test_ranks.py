@@ -13,10 +13,11 @@ from omnimouse_cli.cli.train_ranks import train_rank
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
+from omnimouse_cli.train.adapt import start_of
 from omnimouse_cli.train.journal import read_lines
 from omnimouse_cli.train.launch import launch, require_gpus
 from omnimouse_cli.train.run import Order, train
-from omnimouse_cli.train.world import World, device_of
+from omnimouse_cli.train.world import World, device_of, joined_world
 
 
 @pytest.fixture
@@ -43,6 +44,13 @@ def _require_same(one: Path, other: Path) -> None:
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
 
 
+def train_in_turn(orders: tuple[Order, ...]) -> None:
+    """Be a rank of one world that trains one run after the other."""
+    with joined_world("cpu") as world:
+        for order in orders:
+            train(order, world, Silent())
+
+
 @pytest.mark.slow
 def test_two_ranks_train_what_one_rank_with_two_batches_a_step_trains(shards, tiny, tmp_path):
     config = replace(
@@ -50,8 +58,17 @@ def test_two_ranks_train_what_one_rank_with_two_batches_a_step_trains(shards, ti
     )
     one, two = (Order(config=config, shards=shards, run=tmp_path / name) for name in "ab")
     train(one, World(), Silent())
-    launch(2, train_rank, two, "cpu", True)
+    # What one rank has trained is adapted too: by one, and by the same two.
+    start = start_of(one.run)
+    settings = replace(
+        config.train, steps=4, adapt_from=str(one.run), unfreeze=("readout",), batches_per_step=2
+    )
+    adapted = replace(start, data=replace(start.data, batch_size=2), train=settings)
+    alone, together = (replace(one, config=adapted, run=tmp_path / name) for name in "cd")
+    train(alone, World(), Silent())
+    launch(2, train_in_turn, (two, together))
     _require_same(one.run, two.run)
+    _require_same(alone.run, together.run)
     environment = read_document(two.run / "environment.json", "environment")
     assert environment["num_ranks"] == 2
     # And what two ranks have kept, one rank goes on with, as if it had always been alone.

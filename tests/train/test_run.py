@@ -15,8 +15,10 @@ from omnimouse_cli.errors import OmniMouseError, ShardError
 from omnimouse_cli.evaluate.run import load_run
 from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
+from omnimouse_cli.train.cost import plan_of
 from omnimouse_cli.train.journal import read_lines
-from omnimouse_cli.train.memory import memory_named
+from omnimouse_cli.train.masking import training_strategies
+from omnimouse_cli.train.memory import fitting, memory_named, memory_of
 from omnimouse_cli.train.run import Order, train
 from omnimouse_cli.train.summary import unique_tokens
 from omnimouse_cli.train.world import World
@@ -163,12 +165,69 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(shards, tiny, tmp
 def test_memory_that_runs_out_names_what_to_lower(tiny, error):
     with (
         pytest.raises(OmniMouseError, match=r"data\.batch_size` is 2") as caught,
-        memory_named(tiny, torch.device("cpu")),
+        memory_named(tiny, torch.device("cpu"), lambda: "what would fit"),
     ):
         raise error
-    assert "--set data.batch_size=1" in caught.value.hint
+    assert caught.value.hint == "what would fit"
 
 
 def test_other_errors_are_not_taken_for_memory(tiny):
-    with pytest.raises(RuntimeError, match="shapes"), memory_named(tiny, torch.device("cpu")):
+    with (
+        pytest.raises(RuntimeError, match="shapes"),
+        memory_named(tiny, torch.device("cpu"), lambda: ""),
+    ):
         raise RuntimeError("shapes differ")
+
+
+def _hint(config, shards, monkeypatch, bytes_there: float, num_ranks: int = 1) -> str:
+    monkeypatch.setattr("omnimouse_cli.train.memory.memory_of", lambda _: int(bytes_there))
+    sessions = open_dataset(shards).sessions
+    strategies = training_strategies(config.masking, sessions)
+    return fitting(config, sessions, strategies, World(num_ranks=num_ranks))
+
+
+def test_what_would_fit_is_the_largest_batch_that_the_estimate_allows(shards, tiny, monkeypatch):
+    config = replace(tiny, data=replace(tiny.data, batch_size=8))
+    sessions = open_dataset(shards).sessions
+    strategies = training_strategies(config.masking, sessions)
+    plan = plan_of(config, sessions, strategies, num_ranks=1, device="cpu")
+    needed = plan["memory_bytes"]
+    held, of_window = sum(needed.values()) - needed["activations"], needed["activations"] / 8
+    hint = _hint(config, shards, monkeypatch, held + 5.5 * of_window)
+    assert "by the estimate a batch of 5 fits in the" in hint
+    assert "--set data.batch_size=5; train.batches_per_step makes up for it" in hint
+    # Ranks on CPUs share the machine's memory.
+    assert "batch of 2 fits" in _hint(config, shards, monkeypatch, 2 * held + 5.5 * of_window, 2)
+    enough = _hint(config, shards, monkeypatch, held + 9.5 * of_window)
+    assert "by the estimate 9 windows fit" in enough
+    assert "data.batch_size=4" in enough
+
+
+def test_where_no_window_fits_neurons_or_another_size_are_named(shards, tiny, monkeypatch):
+    sessions = open_dataset(shards).sessions
+    strategies = training_strategies(tiny.masking, sessions)
+
+    def needed(config) -> int:
+        return sum(
+            plan_of(config, sessions, strategies, num_ranks=1, device="cpu")[
+                "memory_bytes"
+            ].values()
+        )
+
+    one = replace(tiny, data=replace(tiny.data, batch_size=1))
+    few = replace(one, data=replace(one.data, max_neurons=2))
+    hint = _hint(tiny, shards, monkeypatch, (needed(few) + needed(one)) / 2)
+    assert hint.endswith("--set data.batch_size=1 --set data.max_neurons=2")
+    large = load_config(size="1M")
+    assert "--model nano fits" in _hint(large, shards, monkeypatch, 2**24)
+    assert "no model fits" in _hint(large, shards, monkeypatch, 2**16)
+
+
+def test_the_memory_that_is_there_is_no_more_than_the_process_may_have(tmp_path, monkeypatch):
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr("omnimouse_cli.train.memory.CONTAINER_LIMIT", limit)
+    whole = memory_of(torch.device("cpu"))
+    assert whole > 2**28
+    for text, expected in (("max\n", whole), ("1048576\n", 2**20)):
+        limit.write_text(text)
+        assert memory_of(torch.device("cpu")) == expected

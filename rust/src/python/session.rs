@@ -63,7 +63,7 @@ impl Session {
         scale: &Bound<'_, PyAny>,
         video_mean: f32,
         video_std: f32,
-        channel_rows: Vec<usize>,
+        channel_rows: Vec<Option<usize>>,
         num_channels: usize,
     ) -> PyResult<Self> {
         let scaling = Scaling {

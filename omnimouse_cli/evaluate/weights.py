@@ -1,0 +1,179 @@
+"""The weights of a finished run as a file: what its header says, and its tensors."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from omnimouse_cli.config.convert import from_dict
+from omnimouse_cli.config.model import ResponseLoss
+from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.errors import CheckpointError
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.toml"
+FORMAT, VERSION = "omnimouse-weights", 1
+CORE, TABLES = "core.", "tables."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSession:
+    """A session that a run has a table for."""
+
+    session: str
+    animal: str
+    neurons: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDescription:
+    """What the header of a run's weights says.
+
+    Args:
+        folder: The run's folder.
+        config: Complete.
+        sessions: In the order of training.
+        behavior_channels: Channels in the order that the core knows them.
+        animals: Animals in the order that the core knows them.
+        response_loss: `poisson` or `gaussian`.
+        response_kind: What it was trained on: `rate` or `dff`; None where nobody wrote it down.
+        step: Optimizer steps; None for an imported run of which nobody knows.
+        shards: What it was trained on, as a path of the machine it was trained on; None if that is
+            elsewhere.
+    """
+
+    folder: Path
+    config: RunConfig
+    sessions: tuple[RunSession, ...]
+    behavior_channels: tuple[str, ...]
+    animals: tuple[str, ...]
+    response_loss: ResponseLoss
+    response_kind: str | None
+    step: int | None
+    shards: Path | None
+
+
+def describe_run(run: Path) -> RunDescription:
+    """Read what a run is, without its weights.
+
+    Raises:
+        CheckpointError: No run, an unfinished one, damaged weights, or those of another version.
+    """
+    path = run / WEIGHTS
+    if not path.is_file():
+        raise _no_weights(run)
+    with _damage_named(path), safe_open(path, framework="pt") as stream:
+        metadata = stream.metadata() or {}
+    description = _description(path, metadata)
+    try:
+        return _described(run, description)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is damaged: its description lacks or misstates {error}",
+            hint="copy the run folder again",
+        ) from error
+
+
+def read_tensors(run: Path, prefix: str = "") -> dict[str, Tensor]:
+    """Read the weights whose names begin with `prefix`, which is taken off; others are not read.
+
+    Raises:
+        CheckpointError: The weights are damaged.
+    """
+    path = run / WEIGHTS
+    with _damage_named(path), safe_open(path, framework="pt") as stream:
+        return {
+            name.removeprefix(prefix): stream.get_tensor(name)
+            for name in stream.keys()  # noqa: SIM118
+            if name.startswith(prefix)
+        }
+
+
+@contextmanager
+def misfits_named(run: Path) -> Iterator[None]:
+    """Turn torch's refusal of a run's weights into a sentence.
+
+    Raises:
+        CheckpointError: Names or shapes are not those of the model that the run describes.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()[-1].strip()
+        raise CheckpointError(
+            f"{run / WEIGHTS} does not fit the model that it describes: {first}",
+            hint="it was written by another omnimouse; use it with that one",
+        ) from error
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path} is damaged: {error}", hint="copy the run folder again"
+        ) from error
+
+
+def _no_weights(run: Path) -> CheckpointError:
+    if not run.is_dir():
+        return CheckpointError(
+            f"{run} is not a run folder: there is no such folder",
+            hint="train one: omnimouse train SHARDS --out RUN",
+        )
+    if (run / CONFIG).is_file():
+        return CheckpointError(
+            f"{run} has not finished training: it has no {WEIGHTS}",
+            hint=f"finish it: omnimouse train --resume {run}",
+        )
+    return CheckpointError(
+        f"{run} is not a run folder: it has neither {WEIGHTS} nor {CONFIG}",
+        hint="name a folder that `omnimouse train` made",
+    )
+
+
+def _description(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} holds no weights of omnimouse: its format is {metadata.get('format')}",
+            hint="name a folder that `omnimouse train` made",
+        )
+    if metadata.get("version") != str(VERSION):
+        raise CheckpointError(
+            f"{path} has version {metadata.get('version')}; this omnimouse reads version {VERSION}",
+            hint="install the omnimouse that wrote it",
+        )
+    try:
+        description = json.loads(metadata.get("description", ""))
+    except json.JSONDecodeError as error:
+        raise CheckpointError(
+            f"{path} is damaged: its description is not JSON: {error}",
+            hint="copy the run folder again",
+        ) from error
+    if not isinstance(description, dict):
+        raise CheckpointError(f"{path} is damaged: its description is no object")
+    return description
+
+
+def _described(run: Path, description: Mapping[str, Any]) -> RunDescription:
+    sessions = tuple(
+        RunSession(session=entry["session"], animal=entry["animal"], neurons=int(entry["neurons"]))
+        for entry in description["sessions"]
+    )
+    return RunDescription(
+        folder=run,
+        config=from_dict(RunConfig, description["config"]),
+        sessions=sessions,
+        behavior_channels=tuple(description["behavior_channels"]),
+        animals=tuple(description["animals"]),
+        response_loss=description["response_loss"],
+        response_kind=description.get("response_kind"),
+        step=None if description["step"] is None else int(description["step"]),
+        shards=None if description["shards"] is None else Path(description["shards"]),
+    )
