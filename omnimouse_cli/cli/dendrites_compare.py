@@ -91,7 +91,7 @@ def command_compare(
             epsilon=epsilon,
         )
     except ValueError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(str(error), hint="omnimouse dendrites compare --help") from error
     settings = _shortened(settings, epochs, quick=quick)
     with reporter(quiet=quiet) as talk:
         images = load_images(data)

@@ -65,9 +65,13 @@ def _digits() -> Images:
 
 def _npz(path: Path) -> tuple[Part, Part | None]:
     try:
-        with np.load(path) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        # NumPy leaves a file of its own open when it is damaged.
+        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+            stream.seek(0)
+            stored = np.load(stream)
+            arrays = {name: stored[name] for name in names}
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise OmniMouseError(
             f"{path} is not an .npz file of numbers: {error}", hint=NPZ_HINT
         ) from error

@@ -91,6 +91,10 @@ class Settings:
             raise ValueError(f"`seeds` must be at least 2, for an interval: {self.seeds}")
         if min(self.epochs, self.batch, self.pretrain_steps) < 1:
             raise ValueError("`epochs`, `batch` and `pretrain_steps` must be at least 1")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"`dropout` must be from 0 to below 1: {self.dropout}")
+        if self.epsilon is not None and not 0 < self.epsilon < 1:
+            raise ValueError(f"`epsilon` must be between 0 and 1: {self.epsilon}")
 
     def to_dict(self) -> dict[str, Any]:
         """Give the fields for JSON."""

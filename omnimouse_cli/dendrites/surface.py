@@ -16,6 +16,7 @@ PROBABILITY = 0.9
 # Below this share of the function's variance the quadratic terms are rounding, and below this
 # share of its squared size the Hessian's determinant is.
 LEAST_BENT, LEAST_DETERMINANT = 1e-6, 1e-6
+ROUNDING = 1e-20
 NUM_RADII, NUM_ANGLES = 16, 64
 ORDERS = (1, 2)
 
@@ -125,7 +126,8 @@ def curvature_of(quadratic: F64, columns: F64, values: F64) -> Curvature:
     bent = columns[:, :3] @ quadratic[:3]
     determinant = 4 * c0 * c1 - c2**2
     size = 4 * c0**2 + 4 * c1**2 + 2 * c2**2
-    flat = bent.var() <= LEAST_BENT * values.var()
+    rounding = (ROUNDING * values**2).mean()
+    flat = bent.var() <= max(LEAST_BENT * values.var(), rounding)
     if flat or abs(determinant) <= LEAST_DETERMINANT * size:
         return "degenerate"
     return "hyperbolic" if determinant < 0 else "elliptic"
