@@ -89,11 +89,6 @@ def course_of(
     return Course(last=run(3, outer | best, frozen=True), joint=joint, pretrained=pretrained)
 
 
-def num_sessions(plan: Plan) -> int:
-    """How many sessions on images a competitor has."""
-    return 2 if plan.activation.learned else 1
-
-
 def _outer(
     plan: Plan, trainees: Sequence[Trainee], *, session: int, device: torch.device
 ) -> Weights:

@@ -110,9 +110,9 @@ def _try_all(
             "the attack without gradients is left out: it needs the extra omnimouse[attack]"
         )
     reporter.start("robustness", len(left))
-    trial = prepare(comparison.settings, images, device)
+    bed = prepare(comparison.settings, images, device)
     for competitor in left:
-        measured = measure_robustness(comparison.result(competitor), trial)
+        measured = measure_robustness(comparison.result(competitor), bed)
         write_document(places[competitor], KIND, measured)
         reporter.advance("robustness", note=competitor.name)
     reporter.finish("robustness")

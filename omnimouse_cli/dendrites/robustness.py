@@ -45,7 +45,7 @@ FLAWS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Trial:
+class Testbed:
     """Images that robustness is measured on, the same for all competitors.
 
     Args:
@@ -63,7 +63,7 @@ class Trial:
     places: Tensor
 
 
-def prepare(settings: Settings, images: Images, device: torch.device) -> Trial:
+def prepare(settings: Settings, images: Images, device: torch.device) -> Testbed:
     """Corrupt the test images of all seeds once."""
     data = data_of(images, seeds_of(settings), most_images=settings.most_images, device=device)
     test = data.test[:, :MOST_CORRUPTED]
@@ -76,7 +76,7 @@ def prepare(settings: Settings, images: Images, device: torch.device) -> Trial:
         for family in CORRUPTIONS
         for severity in SEVERITIES
     }
-    return Trial(
+    return Testbed(
         settings=settings,
         data=data,
         attacked=data.test[:, : settings.attack_images],
@@ -85,27 +85,27 @@ def prepare(settings: Settings, images: Images, device: torch.device) -> Trial:
     )
 
 
-def measure_robustness(result: Result, trial: Trial) -> dict[str, Any]:
+def measure_robustness(result: Result, bed: Testbed) -> dict[str, Any]:
     """Give errors under corruptions, accuracies under attacks, checks, and the flawed protocols.
 
     Args:
         result: A trained competitor.
-        trial: On which images.
+        bed: On which images.
 
     Returns:
         What goes into its file: lists over seeds.
     """
     weights = {
-        name: weight.to(trial.data.pixels.device) for name, weight in result.part(WEIGHTS).items()
+        name: weight.to(bed.data.pixels.device) for name, weight in result.part(WEIGHTS).items()
     }
     return {
         "network": result.competitor.network,
         "activation": result.competitor.activation,
         "clean_error": [1 - accuracy for accuracy in result.fields["accuracy"]],
-        "corruption_error": _corruption_errors(result, weights, trial),
-        "attacks": _attacks(result, weights, trial),
+        "corruption_error": _corruption_errors(result, weights, bed),
+        "attacks": _attacks(result, weights, bed),
         "protocols": {
-            name: _under_protocol(result, weights, trial, dropout=dropout, wrong_box=wrong_box)
+            name: _under_protocol(result, weights, bed, dropout=dropout, wrong_box=wrong_box)
             for name, (dropout, wrong_box) in FLAWS.items()
         },
     }
@@ -113,18 +113,18 @@ def measure_robustness(result: Result, trial: Trial) -> dict[str, Any]:
 
 @torch.no_grad()
 def _corruption_errors(
-    result: Result, weights: Weights, trial: Trial
+    result: Result, weights: Weights, bed: Testbed
 ) -> dict[str, list[list[float]]]:
     """Give the error of every seed at every severity, by family."""
-    labels = trial.data.labels[trial.data.test[:, : trial.places.shape[1]]]
+    labels = bed.data.labels[bed.data.test[:, : bed.places.shape[1]]]
     errors: dict[str, list[list[float]]] = {}
     for family in CORRUPTIONS:
         by_severity = []
         for severity in SEVERITIES:
-            table = trial.corrupted[family, severity]
+            table = bed.corrupted[family, severity]
             wrong = torch.zeros(len(labels), device=labels.device)
             for some, right in zip(
-                torch.split(trial.places, EVALUATED_AT_ONCE, dim=1),
+                torch.split(bed.places, EVALUATED_AT_ONCE, dim=1),
                 torch.split(labels, EVALUATED_AT_ONCE, dim=1),
                 strict=True,
             ):
@@ -135,11 +135,11 @@ def _corruption_errors(
     return errors
 
 
-def _attacks(result: Result, weights: Weights, trial: Trial) -> dict[str, Any]:
-    settings = trial.settings
-    pixels, labels = trial.data.pixels[trial.attacked], trial.data.labels[trial.attacked]
+def _attacks(result: Result, weights: Weights, bed: Testbed) -> dict[str, Any]:
+    settings = bed.settings
+    pixels, labels = bed.data.pixels[bed.attacked], bed.data.labels[bed.attacked]
     predict = functools.partial(logits_of, result.plan, weights)
-    epsilon = attack_epsilon(settings, result_image(trial))
+    epsilon = attack_epsilon(settings, result_image(bed))
     curve = []
     fooled_at_budget = torch.zeros_like(labels, dtype=torch.bool)
     for budget in (*(epsilon * multiple for multiple in MULTIPLES), WHOLE_BOX):
@@ -161,7 +161,7 @@ def _attacks(result: Result, weights: Weights, trial: Trial) -> dict[str, Any]:
                 "loss": reached.loss.mean(dim=1).tolist(),
             }
         )
-    square = _square(result, weights, trial, epsilon) if has_square_attack() else None
+    square = _square(result, weights, bed, epsilon) if has_square_attack() else None
     together = fooled_at_budget if square is None else fooled_at_budget | square
     return {
         "epsilon": epsilon,
@@ -171,30 +171,30 @@ def _attacks(result: Result, weights: Weights, trial: Trial) -> dict[str, Any]:
     }
 
 
-def result_image(trial: Trial) -> tuple[int, int, int]:
+def result_image(bed: Testbed) -> tuple[int, int, int]:
     """Channels, height, width of the images."""
-    channels, height, width = trial.data.pixels.shape[1:]
+    channels, height, width = bed.data.pixels.shape[1:]
     return channels, height, width
 
 
-def _square(result: Result, weights: Weights, trial: Trial, epsilon: float) -> Tensor:
+def _square(result: Result, weights: Weights, bed: Testbed, epsilon: float) -> Tensor:
     """Give which images of each seed the attack without gradients fools."""
     fooled = []
-    for seed in range(trial.attacked.shape[0]):
+    for seed in range(bed.attacked.shape[0]):
         alone = {name: weight[seed : seed + 1] for name, weight in weights.items()}
 
         def predict(pixels: Tensor, alone: Weights = alone) -> Tensor:
             return logits_of(result.plan, alone, pixels.unsqueeze(0))[0]
 
-        some = trial.attacked[seed]
+        some = bed.attacked[seed]
         fooled.append(
             square_attack(
                 predict,
-                trial.data.pixels[some],
-                trial.data.labels[some],
+                bed.data.pixels[some],
+                bed.data.labels[some],
                 epsilon=epsilon,
-                queries=trial.settings.attack_queries,
-                seed=seed_of(trial.settings.seed, "square", seed),
+                queries=bed.settings.attack_queries,
+                seed=seed_of(bed.settings.seed, "square", seed),
                 num_classes=result.plan.num_classes,
             )
         )
@@ -202,21 +202,21 @@ def _square(result: Result, weights: Weights, trial: Trial, epsilon: float) -> T
 
 
 def _under_protocol(
-    result: Result, weights: Weights, trial: Trial, *, dropout: bool, wrong_box: bool
+    result: Result, weights: Weights, bed: Testbed, *, dropout: bool, wrong_box: bool
 ) -> dict[str, list[float]]:
     """Attack once as published: dropout on, or images from -1 to 1 in a box from 0 to 1."""
-    settings = trial.settings
-    pixels, labels = trial.data.pixels[trial.attacked], trial.data.labels[trial.attacked]
+    settings = bed.settings
+    pixels, labels = bed.data.pixels[bed.attacked], bed.data.labels[bed.attacked]
     if wrong_box:
         pixels = (pixels - PIXEL_MEAN) / PIXEL_STD
-    predict = _stochastic(result, weights, trial, dropout=dropout, normalised=wrong_box)
+    predict = _stochastic(result, weights, bed, dropout=dropout, normalised=wrong_box)
     with torch.no_grad():
         clean = (predict(pixels).argmax(dim=2) == labels).float().mean(dim=1)
     reached = gradient_attack(
         predict,
         pixels,
         labels,
-        epsilon=attack_epsilon(settings, result_image(trial)),
+        epsilon=attack_epsilon(settings, result_image(bed)),
         steps=settings.attack_steps,
         restarts=1,
         seed=seed_of(settings.seed, "protocol"),
@@ -228,10 +228,10 @@ def _under_protocol(
 
 
 def _stochastic(
-    result: Result, weights: Weights, trial: Trial, *, dropout: bool, normalised: bool
+    result: Result, weights: Weights, bed: Testbed, *, dropout: bool, normalised: bool
 ) -> Predict:
-    trainees = [Trainee(seed=seed, setting=result.setting) for seed in seeds_of(trial.settings)]
-    device = trial.data.pixels.device
+    trainees = [Trainee(seed=seed, setting=result.setting) for seed in seeds_of(bed.settings)]
+    device = bed.data.pixels.device
     generators = generators_of(trainees, "dropout at attack", device=device.type)
     drop = dropout_of(trainees, generators) if dropout else None
     return lambda pixels: logits_of(
