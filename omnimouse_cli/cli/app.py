@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from omnimouse_cli.cli.console import print_error, print_line
+from omnimouse_cli.cli.dendrites import DEFAULT_COMMAND, RunOrCommand, command_surfaces
+from omnimouse_cli.cli.dendrites_compare import command_compare
 from omnimouse_cli.cli.doctor import command_doctor
 from omnimouse_cli.cli.eval import command_eval
 from omnimouse_cli.cli.export_weights import command_export_weights
@@ -82,8 +84,21 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": command_doctor,
 }
 
+_DENDRITES: dict[str, Callable[..., None]] = {
+    DEFAULT_COMMAND: command_surfaces,
+    "compare": command_compare,
+}
+
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_guarded(_command))
+
+_dendrites = typer.Typer(
+    cls=RunOrCommand,
+    help="What learned units do: omnimouse dendrites RUN, and how they compare with others.",
+)
+for _name, _command in _DENDRITES.items():
+    _dendrites.command(_name)(_guarded(_command))
+app.add_typer(_dendrites, name="dendrites")
 
 
 def main() -> None:

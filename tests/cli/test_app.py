@@ -27,9 +27,10 @@ def test_no_help_imports_torch():
     # One process asks for every help text and then says which heavy libraries it holds.
     code = (
         "import sys\n"
-        "from omnimouse_cli.cli.app import app, _COMMANDS\n"
-        "for name in ['', *_COMMANDS]:\n"
-        "    try: app([name, '--help'] if name else ['--help'])\n"
+        "from omnimouse_cli.cli.app import app, _COMMANDS, _DENDRITES\n"
+        "groups = ['dendrites', *(f'dendrites {name}' for name in _DENDRITES)]\n"
+        "for name in ['', *_COMMANDS, *groups]:\n"
+        "    try: app([*name.split(), '--help'])\n"
         "    except SystemExit as end: assert end.code == 0, name\n"
         "heavy = {'torch', 'scipy', 'sklearn', 'matplotlib', 'numpy'} & set(sys.modules)\n"
         "print('HEAVY', sorted(heavy))\n"

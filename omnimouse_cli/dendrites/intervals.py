@@ -1,0 +1,77 @@
+"""95 % intervals over seeds: means, paired differences, shares, and anything by the jackknife."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A value and its 95 % interval; NaN where there is none."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the fields for JSON."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def mean_interval(
+    values: Sequence[float] | F64, *, within: tuple[float, float] = (-math.inf, math.inf)
+) -> Interval:
+    """Give the mean and Student's interval.
+
+    Args:
+        values: One per seed.
+        within: What the mean cannot leave, as 0 and 1 for a share.
+
+    Example:
+        >>> mean_interval([1.0, 1.0, 1.0]).low
+        1.0
+    """
+    from scipy.stats import t
+
+    array = np.asarray(values, np.float64)
+    mean = float(array.mean())
+    half = float(t.ppf(0.5 + LEVEL / 2, len(array) - 1) * array.std(ddof=1) / len(array) ** 0.5)
+    return Interval(value=mean, low=max(mean - half, within[0]), high=min(mean + half, within[1]))
+
+
+def share_interval(count: int, total: int) -> tuple[float, float]:
+    """Give Clopper and Pearson's exact interval of a probability.
+
+    Example:
+        >>> share_interval(0, 0)
+        (0.0, 1.0)
+    """
+    from scipy.stats import beta
+
+    tail = (1 - LEVEL) / 2
+    low = 0.0 if count == 0 else float(beta.ppf(tail, count, total - count + 1))
+    high = 1.0 if count == total else float(beta.ppf(1 - tail, count + 1, total - count))
+    return low, high
+
+
+def jackknife_interval(statistic: Callable[[F64], float], num_seeds: int) -> Interval:
+    """Give a statistic of all seeds and its interval from leaving out one seed at a time.
+
+    Args:
+        statistic: Takes weights `(seeds,)`, 1 or 0, and gives a number.
+        num_seeds: At least 2.
+    """
+    from scipy.stats import t
+
+    whole = statistic(np.ones(num_seeds))
+    left = np.array([statistic(1 - np.eye(num_seeds)[seed]) for seed in range(num_seeds)])
+    error = math.sqrt((num_seeds - 1) * float(left.var()))
+    half = float(t.ppf(0.5 + LEVEL / 2, num_seeds - 1)) * error
+    return Interval(value=whole, low=whole - half, high=whole + half)

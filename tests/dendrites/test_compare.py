@@ -1,0 +1,129 @@
+"""A comparison goes on where it stopped, keeps to its folder, and searches on validation images."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from omnimouse_cli.dendrites.compare import train_all
+from omnimouse_cli.dendrites.competitor import Competitor, compete
+from omnimouse_cli.dendrites.folder import begin, open_comparison
+from omnimouse_cli.dendrites.report import compare
+from omnimouse_cli.dendrites.search import drawn_settings, profiles
+from omnimouse_cli.dendrites.settings import Setting
+from omnimouse_cli.dendrites.soft_xor import analyse_run, counted
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.reporter import Silent
+
+CPU = torch.device("cpu")
+
+
+class Stopping(Silent):
+    """Stops as a user would, in the second competitor."""
+
+    def start(self, task, total=None):  # noqa: ARG002
+        if task == "mlp-relu":
+            raise KeyboardInterrupt
+
+
+def run(settings, images, folder, reporter=None):
+    return train_all(settings, images, folder, device=CPU, reporter=reporter or Silent())
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in (folder / "results").iterdir()}
+
+
+def test_an_interrupted_comparison_goes_on_and_ends_as_an_undisturbed_one(
+    tmp_path, images, small_settings
+):
+    settings = dataclasses.replace(small_settings, activations=("dendritic", "relu"))
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, images, tmp_path / "a", Stopping())
+    kept = contents(tmp_path / "a")
+    assert sorted(kept) == ["mlp-dendritic.json", "mlp-dendritic.safetensors"]
+    again = run(settings, images, tmp_path / "a")
+    assert not again.missing()
+    run(settings, images, tmp_path / "b")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert {name: contents(tmp_path / "a")[name] for name in kept} == kept
+
+
+def test_a_folder_is_of_one_comparison(tmp_path, images, small_settings):
+    begin(tmp_path / "a", small_settings, images)
+    assert open_comparison(tmp_path / "a").settings == small_settings
+    other = dataclasses.replace(small_settings, epochs=3)
+    with pytest.raises(OmniMouseError, match="something else than this comparison"):
+        begin(tmp_path / "a", other, images)
+
+
+def test_everything_is_measured_and_judged_once(tmp_path, images, small_settings):
+    outcome = compare(small_settings, images, tmp_path, device=CPU, reporter=Silent())
+    content = outcome.content()
+    assert len(content["rows"]) == 6 * 2
+    assert {row["activation"] for row in content["rows"]} == set(small_settings.activations)
+    parameters = {row["parameters"] for row in content["rows"]}
+    assert max(parameters) / min(parameters) < 1.01
+    assert len(outcome.claims) == 6
+    assert {claim.verdict for claim in outcome.claims} <= {"confirmed", "refuted", "undetermined"}
+    control = next(one for one in content["summaries"] if one["activation"] == "relu")
+    assert control["mce"] == {"value": 100.0, "low": 100.0, "high": 100.0}
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*-*.json")}
+    assert len(files) == 12
+    again = compare(small_settings, images, tmp_path, device=CPU, reporter=Silent())
+    assert again.content() == content
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+
+
+def test_surfaces_are_of_every_layer_and_seed_and_of_all_layers(tmp_path, images, small_settings):
+    settings = dataclasses.replace(small_settings, activations=("dendritic",))
+    run(settings, images, tmp_path)
+    analysed = analyse_run(tmp_path)
+    assert len(analysed) == 2 * (3 + 1)
+    count = counted(analysed, "mlp")
+    assert count.total == 2
+    assert count.low <= count.hyperbolic / 2 <= count.high
+
+
+def test_a_run_without_dendritic_layers_is_refused(tmp_path, images, small_settings):
+    settings = dataclasses.replace(small_settings, activations=("relu",))
+    run(settings, images, tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "config.toml").write_text("")
+    for name in ("a", "b"):
+        with pytest.raises(OmniMouseError, match="has no dendritic layers"):
+            analyse_run(tmp_path / name)
+    with pytest.raises(OmniMouseError, match="neither a comparison"):
+        analyse_run(tmp_path / "nowhere")
+
+
+def test_a_search_tries_the_same_settings_for_all_and_takes_the_best_on_validation(
+    images, small_settings
+):
+    settings = dataclasses.replace(small_settings, search=4)
+    found = {
+        name: compete(
+            Competitor(network="mlp", activation=name), settings, images, CPU, lambda: None
+        )
+        for name in ("relu", "maxout")
+    }
+    tried = [[t["setting"] for t in one.fields["search"]] for one in found.values()]
+    assert tried[0] == tried[1]
+    assert len(tried[0]) == 4
+    for one in found.values():
+        best = min(one.fields["search"], key=lambda trial: trial["loss"])
+        assert dataclasses.asdict(one.setting) == best["setting"]
+        # Widths follow the profile, the number of parameters does not.
+        assert abs(one.plan.num_parameters / 25_127 - 1) < 0.01
+
+
+def test_drawn_settings_begin_with_the_default_and_stay_in_range():
+    choices = profiles("cnn", (1, 8, 8))
+    default = Setting(profile=choices[0])
+    drawn = drawn_settings(40, default, choices, seed=0)
+    assert drawn[0] == default
+    assert len({one.profile for one in drawn}) == 3
+    rates = np.array([one.learning_rate for one in drawn[1:]])
+    assert 3e-4 <= rates.min() < 6e-4
+    assert 5e-3 < rates.max() <= 1e-2

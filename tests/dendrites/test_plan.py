@@ -1,0 +1,74 @@
+"""Parameter counts are those of the published configurations, and competitors match them."""
+
+import pytest
+import torch
+
+from omnimouse_cli.dendrites.activation import ACTIVATIONS, DENDRITIC, LEARNED_SCALAR, RELU
+from omnimouse_cli.dendrites.network import outer_weights, xavier_inner
+from omnimouse_cli.dendrites.plan import matched_plan, plan_of
+
+MNIST, CIFAR, DIGITS = (1, 28, 28), (3, 32, 32), (1, 8, 8)
+
+
+def plan(network, activation, widths, image, inner=(64, 64)):
+    return plan_of(
+        network, ACTIVATIONS[activation], widths, image=image, num_classes=10, inner=inner
+    )
+
+
+@pytest.mark.parametrize(
+    ("network", "activation", "widths", "image", "published"),
+    [
+        ("mlp", DENDRITIC, (64,) * 3, MNIST, 122_187),
+        ("mlp", RELU, (118,) * 3, MNIST, 121_904),
+        ("mlp", DENDRITIC, (64,) * 3, CIFAR, 415_051),
+        ("mlp", RELU, (124,) * 3, CIFAR, 413_302),
+        ("cnn", DENDRITIC, (60, 120, 120, 120), MNIST, 425_147),
+        ("cnn", RELU, (120, 130, 150, 170), MNIST, 344_760),
+        ("cnn", DENDRITIC, (60, 120, 120, 120), CIFAR, 513_707),
+        ("cnn", LEARNED_SCALAR, (65, 150, 180, 240), CIFAR, 512_703),
+    ],
+)
+def test_published_configurations_have_the_published_numbers(
+    network, activation, widths, image, published
+):
+    assert plan(network, activation, widths, image).num_parameters == published
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(
+    ("network", "image", "widths", "profile"),
+    [
+        ("mlp", DIGITS, (64,) * 3, (1, 1)),
+        ("mlp", CIFAR, (64,) * 3, (1, 1, 1, 1)),
+        ("cnn", DIGITS, (12, 24, 24), (1, 2, 2)),
+        ("cnn", DIGITS, (12, 24, 24), (1, 2, 4)),
+        ("cnn", CIFAR, (60, 120, 120, 120), (1, 1, 1, 1)),
+    ],
+)
+def test_every_competitor_matches_within_one_percent(network, image, widths, profile, activation):
+    wanted = plan(network, DENDRITIC, widths, image, (32, 32)).num_parameters
+    found = matched_plan(
+        network,
+        ACTIVATIONS[activation],
+        profile,
+        wanted,
+        image=image,
+        num_classes=10,
+        inner=(32, 32),
+    )
+    assert abs(found.num_parameters / wanted - 1) < 0.01
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_the_number_is_that_of_the_weights(activation, generators):
+    one = plan("cnn", activation, (3, 4, 5), DIGITS, (6,))
+    weights = outer_weights(one, generators) | xavier_inner(one, generators)
+    assert sum(weight[0].numel() for weight in weights.values()) == one.num_parameters
+    assert all(weight.shape[0] == len(generators) for weight in weights.values())
+    assert not torch.equal(weights["layer0.weight"][0], weights["layer0.weight"][1])
+
+
+def test_a_number_that_no_network_is_small_enough_for_is_refused():
+    with pytest.raises(ValueError, match="only 10 parameters"):
+        matched_plan("mlp", ACTIVATIONS[RELU], (1,), 10, image=MNIST, num_classes=10, inner=())
