@@ -85,9 +85,9 @@ impl Vector {
         // which `places` does not exceed, and the line is aligned where `places` start.
         unsafe {
             match stored {
-                Stored::F16(from) => write(&places, F16(from), &by, line),
-                Stored::Bf16(from) => write(&places, Bf16(from), &by, line),
-                Stored::F32(from) => write(&places, F32(from), &by, line),
+                Stored::F16(from) => write(&places, &F16(from), &by, line),
+                Stored::Bf16(from) => write(&places, &Bf16(from), &by, line),
+                Stored::F32(from) => write(&places, &F32(from), &by, line),
             }
         }
         places
@@ -107,7 +107,7 @@ impl Vector {
         assert_eq!(frame.len(), line.len());
         let places = line.whole_vectors(LANES);
         // SAFETY: as above.
-        unsafe { write(&places, U8(frame), &All { mean, std }, line) };
+        unsafe { write(&places, &U8(frame), &All { mean, std }, line) };
         places
     }
 
@@ -215,7 +215,7 @@ impl Scale for All {
 /// The processor has AVX2 and F16C; `places` lie in the line, in `from` and in `by`, are a
 /// multiple of eight, and start where the line is aligned to eight of its numbers.
 #[target_feature(enable = "avx2,f16c,popcnt")]
-unsafe fn write<S: Source>(places: &Range<usize>, from: S, by: &impl Scale, line: &mut Numbers) {
+unsafe fn write<S: Source>(places: &Range<usize>, from: &S, by: &impl Scale, line: &mut Numbers) {
     let places = places.clone().step_by(LANES);
     match line {
         Numbers::F32(line) => {
