@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from omnimouse_cli.cli.bench import command_bench_loader
 from omnimouse_cli.cli.console import print_error, print_line
 from omnimouse_cli.cli.doctor import command_doctor
 from omnimouse_cli.cli.eval import command_eval
@@ -80,6 +81,11 @@ _COMMANDS: dict[str, Callable[..., None]] = {
 
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_guarded(_command))
+
+
+bench = typer.Typer(help="Measure what this machine can do.", no_args_is_help=True)
+bench.command("loader")(_guarded(command_bench_loader))
+app.add_typer(bench, name="bench")
 
 
 def main() -> None:
