@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+/// Batches that are asked for ahead at most: small ones would be asked for by the thousand.
+const MOST_BATCHES: usize = 32;
+
 /// Which batches have been asked for and not been read.
 #[derive(Debug)]
 pub struct ReadAhead {
@@ -45,7 +48,8 @@ impl ReadAhead {
         loop {
             let next = state.next_ticket;
             let bytes = num_bytes(next).max(1);
-            if state.asked_bytes + bytes > self.limit_bytes {
+            let is_full = state.asked_bytes + bytes > self.limit_bytes;
+            if is_full || state.asked.len() == MOST_BATCHES {
                 return tickets;
             }
             state.asked.push_back((next, bytes));
@@ -77,6 +81,13 @@ mod tests {
 
     fn asked_until(ahead: &ReadAhead) -> u64 {
         ahead.state.lock().expect("whole").next_ticket
+    }
+
+    #[test]
+    fn small_tickets_are_counted() {
+        let ahead = ReadAhead::new(1_000_000);
+        assert_eq!(ahead.advance(0, |_| 1).len(), 1 + MOST_BATCHES);
+        assert_eq!(ahead.advance(1, |_| 1).len(), 1);
     }
 
     #[test]

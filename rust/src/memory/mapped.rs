@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -57,6 +58,8 @@ impl RangeFile {
         if let Some(map) = &map {
             // Pages around a fault are of windows that are not wanted: what is, is asked for.
             let _ = map.advise(Advice::Random);
+        } else {
+            advise_file(&file, 0..0, libc::POSIX_FADV_RANDOM);
         }
         Ok(Self {
             path: path.to_path_buf(),
@@ -130,8 +133,19 @@ impl RangeFile {
         if let Some(map) = &self.map {
             // The advice is a hint that a file system may not know; reading works without it.
             let _ = map.advise_range(Advice::WillNeed, range.start, range.len());
+        } else {
+            advise_file(&self.file, range, libc::POSIX_FADV_WILLNEED);
         }
     }
+}
+
+/// Tell the system how a range of a file will be read; an empty range at 0 is all of it.
+fn advise_file(file: &File, range: Range<usize>, advice: libc::c_int) {
+    let (Ok(start), Ok(length)) = (range.start.try_into(), range.len().try_into()) else {
+        return;
+    };
+    // SAFETY: the call takes no memory, and `file` keeps its descriptor open.
+    let _ = unsafe { libc::posix_fadvise(file.as_raw_fd(), start, length, advice) };
 }
 
 #[cfg(test)]
