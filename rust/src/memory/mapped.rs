@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::ops::Range;
+#[cfg(target_os = "linux")]
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -59,7 +60,7 @@ impl RangeFile {
             // Pages around a fault are of windows that are not wanted: what is, is asked for.
             let _ = map.advise(Advice::Random);
         } else {
-            advise_file(&file, 0..0, libc::POSIX_FADV_RANDOM);
+            advise_file(&file, None);
         }
         Ok(Self {
             path: path.to_path_buf(),
@@ -134,19 +135,31 @@ impl RangeFile {
             // The advice is a hint that a file system may not know; reading works without it.
             let _ = map.advise_range(Advice::WillNeed, range.start, range.len());
         } else {
-            advise_file(&self.file, range, libc::POSIX_FADV_WILLNEED);
+            advise_file(&self.file, Some(range));
         }
     }
 }
 
-/// Tell the system how a range of a file will be read; an empty range at 0 is all of it.
-fn advise_file(file: &File, range: Range<usize>, advice: libc::c_int) {
+/// Tell the system that a range of a file is read soon, or all of it in no order.
+#[cfg(target_os = "linux")]
+fn advise_file(file: &File, soon: Option<Range<usize>>) {
+    let advice = if soon.is_some() {
+        libc::POSIX_FADV_WILLNEED
+    } else {
+        libc::POSIX_FADV_RANDOM
+    };
+    // An empty range at 0 is the whole file.
+    let range = soon.unwrap_or(0..0);
     let (Ok(start), Ok(length)) = (range.start.try_into(), range.len().try_into()) else {
         return;
     };
     // SAFETY: the call takes no memory, and `file` keeps its descriptor open.
     let _ = unsafe { libc::posix_fadvise(file.as_raw_fd(), start, length, advice) };
 }
+
+/// Elsewhere files are read without advice.
+#[cfg(not(target_os = "linux"))]
+fn advise_file(_: &File, _: Option<Range<usize>>) {}
 
 #[cfg(test)]
 mod tests {
