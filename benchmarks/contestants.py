@@ -51,6 +51,13 @@ def contestants(dataset: Dataset, config: DataConfig, device: torch.device) -> l
         )
         for threads in (1, 2)
     ]
+    ours += [
+        Contestant(
+            name="omnimouse, 1 thread, bfloat16",
+            is_ours=True,
+            start=partial(_loader, dataset, replace(config, dtype="bfloat16"), pin_memory),
+        )
+    ]
     arrays = [
         Contestant(name=f"numpy memmap, {name}", is_ours=False, start=partial(_arrays, make, files))
         for name, make in (("plain", plain_batches), ("tuned", tuned_batches))

@@ -5,10 +5,10 @@
 The work of a batch: 8 windows of 2 s of a recording of 8,000 neurons, 4,096 of them drawn anew for
 every window, with video and behavior, scaled, as float32. Every contestant does all of it, from a
 warm page cache, and its windows are compared with ours before anything is timed. On a GPU the
-batches are copied there too. Needs Linux.
+batches are copied there too. Then the loader and NumPy read from a cold cache, and the loader draws
+from a corpus of 150 billion samples that is made of holes. Needs Linux.
 """
 
-import ctypes
 import multiprocessing
 import statistics
 import tempfile
@@ -18,15 +18,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from cold import measure_cold, print_cold
 from contestants import Contestant, contestants, require_same_work
 from machine import benchmark_parser, chosen_device, print_rows, write_result
 from synthetic import Extent, synthetic_dataset
 from torch import Tensor
 
 from omnimouse_cli.batch.dataset import Dataset
+from omnimouse_cli.batch.measure import measure_loader, memcpy_bytes_per_second
 from omnimouse_cli.config.data import DataConfig
+from omnimouse_cli.reporter import Silent
+from omnimouse_cli.shard.sparse import write_sparse_corpus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,10 @@ class Settings:
         turn_seconds: How long a turn is timed.
         warm_batches: Taken before, so that memory and queues are as they will be.
         copied_bytes: Of one memcpy.
+        cold: Extent of the recording that is read from a cold cache.
+        cold_batches: Of a turn; few, so that windows seldom overlap.
+        corpus_sessions: Shards of holes.
+        corpus_batches: Drawn from them.
     """
 
     extent: Extent
@@ -46,11 +53,19 @@ class Settings:
     turn_seconds: float = 0.6
     warm_batches: int = 8
     copied_bytes: int = 2**27
+    cold: Extent
+    cold_batches: int = 8
+    corpus_sessions: int = 323
+    corpus_batches: int = 2000
 
 
-WHOLE = Settings(extent=Extent(neurons=8000, rows=3000))
+WHOLE = Settings(extent=Extent(neurons=8000, rows=3000), cold=Extent(neurons=8000, rows=40_000))
 QUICK = Settings(
     extent=Extent(neurons=600, rows=300),
+    cold=Extent(neurons=300, rows=600),
+    cold_batches=2,
+    corpus_sessions=2,
+    corpus_batches=4,
     rounds=2,
     turn_seconds=0.05,
     warm_batches=2,
@@ -115,14 +130,6 @@ def _cpu_seconds() -> float:
     return time.process_time() + sum(time.clock_gettime(clock) for clock in clocks)
 
 
-def memcpy_bytes_per_second(num_bytes: int) -> float:
-    """Measure how fast one thread copies memory that it has touched before."""
-    source, target = np.ones(num_bytes, np.uint8), np.ones(num_bytes, np.uint8)
-    began = time.perf_counter()
-    ctypes.memmove(target.ctypes.data, source.ctypes.data, num_bytes)
-    return num_bytes / (time.perf_counter() - began)
-
-
 def measure(dataset: Dataset, settings: Settings, device: torch.device) -> dict[str, Any]:
     """Give every contestant a turn in every round, and take medians."""
     config = DataConfig()
@@ -167,6 +174,26 @@ def _row(contestant: Contestant, turns: Sequence[Turn], memcpy: float) -> dict[s
     }
 
 
+def measure_corpus(settings: Settings) -> dict[str, Any]:
+    """Draw batches from a corpus of full size that is made of holes."""
+    with tempfile.TemporaryDirectory() as temporary:
+        write_sparse_corpus(Path(temporary), settings.corpus_sessions, Silent())
+        speed = measure_loader(
+            Path(temporary), DataConfig(), seed=0, num_batches=settings.corpus_batches
+        )
+    return asdict(speed)
+
+
+def print_corpus(corpus: dict[str, Any]) -> None:
+    """Print what became of the corpus of holes."""
+    print(
+        f"\n{corpus['sessions']} sessions of holes, {corpus['samples']:,} samples: opened in "
+        f"{corpus['open_seconds']:.2f} s, first batch after {corpus['first_batch_seconds']:.2f} s; "
+        f"the loader's own memory after {corpus['batches']:,} batches: "
+        f"{(corpus['loader_bytes'] or 0) / 1e6:.0f} MB"
+    )
+
+
 def print_result(result: dict[str, Any]) -> None:
     """Print the table."""
     print(f"memcpy, 1 thread: {result['memcpy_bytes_per_second'] / 1e9:.1f} GB/s\n")
@@ -195,9 +222,15 @@ def main() -> None:
     options = parser.parse_args()
     settings, device = QUICK if options.quick else WHOLE, chosen_device(options.device)
     with tempfile.TemporaryDirectory() as temporary:
-        dataset = synthetic_dataset(options.folder or Path(temporary), settings.extent)
+        folder = options.folder or Path(temporary)
+        dataset = synthetic_dataset(folder, settings.extent)
         result = measure(dataset, settings, device)
+        synthetic_dataset(folder / "cold", settings.cold)
+        result["cold"] = measure_cold(folder / "cold", settings.rounds, settings.cold_batches)
+        result["corpus"] = measure_corpus(settings)
     print_result(result)
+    print_cold(result["cold"])
+    print_corpus(result["corpus"])
     content = {"is_quick": options.quick, "settings": asdict(settings), **result}
     write_result(options.out, "loader", device, content)
 

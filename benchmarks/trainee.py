@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from omnimouse_cli.batch.batch import Batch
+from omnimouse_cli.batch.batch import Batch, on_device
 from omnimouse_cli.batch.dataset import CHANNEL_ORDER
 from omnimouse_cli.batch.selection import select
 from omnimouse_cli.batch.strategy import Strategy
@@ -18,7 +18,7 @@ from omnimouse_cli.model.size import core_parameters
 from omnimouse_cli.model.table import SessionTable
 from omnimouse_cli.model.work import request_of, work_of
 from omnimouse_cli.train.core import CoreGradient
-from omnimouse_cli.train.forward import compile_where_wanted, forward_losses, on_device
+from omnimouse_cli.train.forward import compile_where_wanted, forward_losses
 from omnimouse_cli.train.optimizer import clip, core_optimizer, table_optimizer
 
 ANIMAL = "1"
@@ -100,7 +100,7 @@ class Trainee:
         self._table_optimizer = table_optimizer(
             dict(self._table.named_parameters()), self._config.train
         )
-        self._batch = on_device(_batch(case), device)
+        self._batch = on_device(_batch(case), device, self._config.data)
         self._generator = torch.Generator().manual_seed(0)
 
     def step(self) -> None:

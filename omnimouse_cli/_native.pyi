@@ -16,12 +16,16 @@ class ShardFormatError(ValueError):
 class Shard:
     """An open shard; only its header has been read.
 
+    Args:
+        path: The file.
+        mapped: Whether it is mapped into memory; else its ranges are read when they are needed.
+
     Raises:
         FileNotFoundError: There is no such file.
         ShardFormatError: The file is no shard, or not all of one.
     """
 
-    def __new__(cls, path: Path | str) -> Shard: ...
+    def __new__(cls, path: Path | str, *, mapped: bool = True) -> Shard: ...
     @property
     def session(self) -> str:
         """Session key."""
@@ -40,13 +44,15 @@ class Shard:
 
 @final
 class Slot:
-    """Memory for one batch: contiguous, writable arrays.
+    """Memory for one batch: contiguous, writable arrays, whose types say what is written.
+
+    In place of float32, uint16 takes the bits of bfloat16, rounded to nearest.
 
     Args:
         grid_indices: int64: first samples of the windows.
         neuron_index: int64: columns of each window, one window after the other.
         responses: float32: 60 rows of neurons a window.
-        video: float32: 60 frames a window.
+        video: float32: 60 frames a window; uint8 takes grey levels as they are stored.
         behavior: float32: 40 samples of each channel a window.
     """
 
@@ -55,9 +61,9 @@ class Slot:
         *,
         grid_indices: NDArray[np.int64],
         neuron_index: NDArray[np.int64],
-        responses: NDArray[np.float32],
-        video: NDArray[np.float32] | None = None,
-        behavior: NDArray[np.float32] | None = None,
+        responses: NDArray[np.float32] | NDArray[np.uint16],
+        video: NDArray[np.float32] | NDArray[np.uint16] | NDArray[np.uint8] | None = None,
+        behavior: NDArray[np.float32] | NDArray[np.uint16] | None = None,
     ) -> Slot: ...
 
 @final
@@ -73,6 +79,7 @@ class Session:
         channel_rows: Which of the output's channels each of the shard's channels is; None leaves
             a channel out.
         num_channels: Channels of the output.
+        portable: Whether vector instructions are left alone; the bytes are the same.
     """
 
     def __new__(
@@ -85,6 +92,7 @@ class Session:
         video_std: float,
         channel_rows: Sequence[int | None],
         num_channels: int,
+        portable: bool = False,
     ) -> Session: ...
     def read(self, slot: Slot, num_windows: int, num_neurons: int) -> None:
         """Fill a slot with the windows and neurons that it names.
@@ -136,6 +144,7 @@ class Loader:
         first_batch: Number of the first batch that comes here.
         step: From one batch that comes here to the next.
         threads: How many.
+        read_ahead_bytes: Of coming batches that the system is asked to read, at most.
     """
 
     def __new__(
@@ -147,6 +156,7 @@ class Loader:
         first_batch: int,
         step: int,
         threads: int,
+        read_ahead_bytes: int = 0,
     ) -> Loader: ...
     def give(self, slot: Slot) -> None:
         """Give a slot to be filled; its arrays must not be touched until it comes back."""

@@ -57,6 +57,7 @@ def test_the_loader_is_measured_beside_memcpy_and_its_peers(tmp_path):
     assert list(rows) == [
         "omnimouse, 1 thread",
         "omnimouse, 2 threads",
+        "omnimouse, 1 thread, bfloat16",
         "numpy memmap, plain",
         "numpy memmap, tuned",
         "torch DataLoader, 0 workers",
@@ -64,12 +65,13 @@ def test_the_loader_is_measured_beside_memcpy_and_its_peers(tmp_path):
         "torch DataLoader, 2 workers, item = batch",
     ]
     # 8 windows: 60 samples of 600 neurons, 60 frames of 36 x 64, 40 samples of 5 channels.
-    num_bytes = 4 * 8 * (60 * 600 + 60 * 36 * 64 + 40 * 5)
+    whole = 4 * 8 * (60 * 600 + 60 * 36 * 64 + 40 * 5)
     memcpy = document["memcpy_bytes_per_second"]
     best = max(row["batches_per_second"] for row in rows.values() if not row["is_ours"])
     for name, row in rows.items():
         assert name in told
         assert row["is_ours"] == name.startswith("omnimouse")
+        num_bytes = whole // 2 if name.endswith("bfloat16") else whole
         assert row["output_bytes_per_batch"] == num_bytes
         assert row["cpu_ms_per_batch"] > 0
         output = row["batches_per_second"] * num_bytes
@@ -78,6 +80,12 @@ def test_the_loader_is_measured_beside_memcpy_and_its_peers(tmp_path):
         assert row["ratio_to_best_peer"] == pytest.approx(row["batches_per_second"] / best)
         assert row["ratio_to_memcpy"] > 0
         assert len(row["batches_per_second_rounds"]) == document["settings"]["rounds"]
+    cold, corpus = document["cold"], document["corpus"]
+    # Responses, frames, and 2 s of 4 channels at 20 Hz and one at 100 Hz.
+    window = 60 * 300 * 2 + 60 * 36 * 64 + 4 * (4 * 40 + 200)
+    assert cold["useful_bytes"] == document["settings"]["cold_batches"] * 8 * window
+    assert min(row["batches_per_second"] for row in cold["rows"]) > 0
+    assert (corpus["sessions"], corpus["batches"]) == (2, 4)
 
 
 def test_a_step_is_measured_beside_a_matrix_product(tmp_path):

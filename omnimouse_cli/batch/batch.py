@@ -1,10 +1,13 @@
 """What a batch is: some windows of one session, as tensors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from omnimouse_cli.config.data import DataConfig
 
 
 @dataclass(slots=True, kw_only=True)
@@ -14,12 +17,13 @@ class Batch:
     Args:
         number: Which batch of the global order; a pure function of it, the data set and the seed.
         session: Session key.
-        responses: float32 `(batch, 60, neurons)`: divided by the neuron's standard deviation (and
-            centred before, where the run standardizes).
+        responses: float32 or bfloat16 (`data.dtype`) `(batch, 60, neurons)`: divided by the
+            neuron's standard deviation (and centred before, where the run standardizes).
         neuron_index: int64 `(batch, neurons)`: columns in the recording, ascending in a window.
-        video: float32 `(batch, 60, height, width)`, `(grey - mean) / std`; None without a screen.
-        behavior: float32 `(batch, channels, 40)`, z-scored, over the channels of the whole data
-            set; a channel that the session lacks is 0. None if the session has no behavior.
+        video: of the same type `(batch, 60, height, width)`, `(grey - mean) / std`, or uint8 as it
+            is stored (`data.video_dtype`); None without a screen.
+        behavior: of the same type `(batch, channels, 40)`, z-scored, over the channels of the whole
+            data set; a channel that the session lacks is 0. None if the session has no behavior.
         behavior_present: bool `(channels,)`: which of the data set's channels the session has.
         start_seconds: float64 `(batch,)`: the windows' first sample, from the recording's origin.
     """
@@ -37,3 +41,29 @@ class Batch:
     def num_windows(self) -> int:
         """Windows in the batch."""
         return self.responses.shape[0]
+
+
+def on_device(batch: Batch, device: torch.device, config: DataConfig) -> Batch:
+    """Copy a batch to where it is computed, and make it float32 there.
+
+    Args:
+        batch: In page-locked memory, it is copied in the background.
+        device: Where to.
+        config: `video_mean` and `video_std` scale grey levels that were left as they are stored.
+    """
+
+    def moved(tensor: Tensor) -> Tensor:
+        return tensor.to(device, non_blocking=True).to(torch.float32)
+
+    video = None
+    if batch.video is not None:
+        video = moved(batch.video)
+        if batch.video.dtype == torch.uint8:
+            video = (video - config.video_mean) / config.video_std
+    return replace(
+        batch,
+        responses=moved(batch.responses),
+        neuron_index=batch.neuron_index.to(device, non_blocking=True),
+        video=video,
+        behavior=None if batch.behavior is None else moved(batch.behavior),
+    )

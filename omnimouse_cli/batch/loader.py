@@ -13,6 +13,7 @@ from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.batch.memory import BatchMemory, Room, room_of
 from omnimouse_cli.batch.sessions import native_errors, native_session
+from omnimouse_cli.batch.verification import Verification
 from omnimouse_cli.batch.windows import WindowTable
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.errors import OmniMouseError
@@ -72,7 +73,9 @@ class Loader(Iterator[Batch]):
             first_batch=first_batch + self._offset,
             step=num_ranks,
             threads=config.threads,
+            read_ahead_bytes=(config.read_ahead_megabytes or 0) * 10**6,
         )
+        self._verification = Verification(dataset) if config.verify else None
         self._room = _largest_room(dataset, config)
         self._memories: dict[_native.Slot, BatchMemory] = {}
         self._handed_out: deque[BatchMemory] = deque()
@@ -96,6 +99,8 @@ class Loader(Iterator[Batch]):
         self._require_usable()
         self._keep_ahead()
         try:
+            if self._verification is not None:
+                self._verification.check()
             with native_errors():
                 number, index, num_neurons, slot = self._wait()
         except OmniMouseError:
@@ -123,6 +128,8 @@ class Loader(Iterator[Batch]):
     def close(self) -> None:
         """End the threads; batches that are held stay as they are."""
         self._closed = True
+        if self._verification is not None:
+            self._verification.stop()
         if os.getpid() == self._process:
             self._native.close()
 
@@ -225,4 +232,6 @@ def _largest_room(dataset: Dataset, config: DataConfig) -> Room:
         num_neurons=max(room.num_neurons for room in rooms),
         frame_pixels=max(room.frame_pixels for room in rooms),
         num_channels=max(room.num_channels for room in rooms),
+        dtype=getattr(torch, config.dtype),
+        video_dtype=None if config.video_dtype is None else getattr(torch, config.video_dtype),
     )

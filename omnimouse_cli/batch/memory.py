@@ -24,12 +24,16 @@ class Room:
         num_neurons: Neurons of a window.
         frame_pixels: Pixels of a frame; 0 without a screen.
         num_channels: Behavior channels; 0 without behavior.
+        dtype: Number type of responses, video and behavior.
+        video_dtype: Number type of video; None is `dtype`.
     """
 
     num_windows: int
     num_neurons: int
     frame_pixels: int
     num_channels: int
+    dtype: torch.dtype = torch.float32
+    video_dtype: torch.dtype | None = None
 
 
 def room_of(session: SessionInfo, dataset: Dataset, *, num_windows: int, num_neurons: int) -> Room:
@@ -56,9 +60,12 @@ class BatchMemory:
         self._pin_memory = pin_memory
         self.grid_indices: NDArray[np.int64] = np.empty(windows, np.int64)
         self.neuron_index: NDArray[np.int64] = self._empty(windows * room.num_neurons, torch.int64)
-        self._responses = self._floats(windows * NUM_RESPONSE_SAMPLES * room.num_neurons)
-        self._video = self._floats(windows * NUM_FRAMES * room.frame_pixels)
-        self._behavior = self._floats(windows * room.num_channels * NUM_BEHAVIOR_SAMPLES)
+        dtype = room.dtype
+        self._responses = self._empty(windows * NUM_RESPONSE_SAMPLES * room.num_neurons, dtype)
+        self._video = self._empty(
+            windows * NUM_FRAMES * room.frame_pixels, room.video_dtype or dtype
+        )
+        self._behavior = self._empty(windows * room.num_channels * NUM_BEHAVIOR_SAMPLES, dtype)
         self._views: list[weakref.ref[NDArray[Any]]] = []
         self.slot = Slot(
             grid_indices=self.grid_indices,
@@ -103,12 +110,10 @@ class BatchMemory:
             start_seconds=grid_seconds(self.grid_indices[:num_windows], start),
         )
 
-    def _floats(self, length: int) -> NDArray[np.float32]:
-        floats: NDArray[np.float32] = self._empty(length, torch.float32)
-        return floats
-
     def _empty(self, length: int, dtype: torch.dtype) -> NDArray[Any]:
-        array: NDArray[Any] = torch.empty(length, dtype=dtype, pin_memory=self._pin_memory).numpy()
+        # NumPy has no bfloat16: its bits are kept as integers.
+        stored = torch.uint16 if dtype == torch.bfloat16 else dtype
+        array: NDArray[Any] = torch.empty(length, dtype=stored, pin_memory=self._pin_memory).numpy()
         return array
 
     def _tensor(self, memory: NDArray[Any], *shape: int) -> torch.Tensor:
@@ -116,4 +121,5 @@ class BatchMemory:
         # array is gone, nothing can read the memory any more.
         view = memory[: int(np.prod(shape))].reshape(shape)
         self._views.append(weakref.ref(view))
-        return torch.from_numpy(view)
+        tensor = torch.from_numpy(view)
+        return tensor.view(torch.bfloat16) if tensor.dtype == torch.uint16 else tensor

@@ -34,7 +34,7 @@ def native_session(dataset: Dataset, config: DataConfig, key: str) -> _native.Se
     shift, scale = dataset.normalization(config, key)
     with native_errors():
         return _native.Session(
-            _native.Shard(session.path),
+            _native.Shard(session.path, mapped=config.access == "map"),
             shift=shift,
             scale=scale,
             video_mean=config.video_mean,

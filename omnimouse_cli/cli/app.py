@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from omnimouse_cli.cli.bench import command_bench_loader
 from omnimouse_cli.cli.console import print_error, print_line
 from omnimouse_cli.cli.dendrites import DEFAULT_COMMAND, RunOrCommand, command_surfaces
 from omnimouse_cli.cli.dendrites_compare import command_compare
@@ -99,6 +100,11 @@ _dendrites = typer.Typer(
 for _name, _command in _DENDRITES.items():
     _dendrites.command(_name)(_guarded(_command))
 app.add_typer(_dendrites, name="dendrites")
+
+
+bench = typer.Typer(help="Measure what this machine can do.", no_args_is_help=True)
+bench.command("loader")(_guarded(command_bench_loader))
+app.add_typer(bench, name="bench")
 
 
 def main() -> None:

@@ -35,8 +35,17 @@ class DataConfig:
         std_floor_absolute: A floor in the response's own unit, as the published weights need (1.0).
         video_mean: Grey level (0-255) that becomes 0. Source: omnimouse reference, section 1.
         video_std: Grey levels that become 1.
+        dtype: Number type of responses, video and behavior in a batch; bfloat16 halves what is
+            written and copied to a GPU, where it becomes float32 again.
+        video_dtype: `uint8` leaves grey levels as they are stored, to be scaled where the model
+            computes; None is `dtype`.
+        access: `map` maps shards into memory; `read` reads them, for file systems that cannot be
+            mapped.
         threads: Loader threads.
         prefetch_batches: Batches assembled ahead.
+        read_ahead_megabytes: Of coming batches that the system is asked to read from disk, at most;
+            None asks for a batch when it is assembled.
+        verify: Whether a thread compares every shard with its checksums while batches are drawn.
     """
 
     sessions: tuple[str, ...] | None = None
@@ -53,8 +62,13 @@ class DataConfig:
     std_floor_absolute: float | None = None
     video_mean: float = 113.0
     video_std: float = 59.0
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    video_dtype: Literal["uint8"] | None = None
+    access: Literal["map", "read"] = "map"
     threads: int = 1
     prefetch_batches: int = 2
+    read_ahead_megabytes: int | None = 64
+    verify: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work."""
@@ -68,11 +82,15 @@ class DataConfig:
             threads=self.threads,
             prefetch_batches=self.prefetch_batches,
             max_sessions=self.max_sessions,
+            read_ahead_megabytes=self.read_ahead_megabytes,
         )
         require_one_of(("balanced", "proportional"), sampling=self.sampling)
         require_one_of(("scale", "standardize"), normalize=self.normalize)
         channels = self.behavior_channels or ()
         if len(set(channels)) < len(channels):
             raise ValueError(f"`behavior_channels` must name each channel once: {channels}")
+        require_one_of(("float32", "bfloat16"), dtype=self.dtype)
+        require_one_of(("uint8",), video_dtype=self.video_dtype)
+        require_one_of(("map", "read"), access=self.access)
         if not self.tiers:
             raise ValueError("`tiers` must name at least one tier")

@@ -1,13 +1,12 @@
 """What a trained model predicts on the evaluated windows."""
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 
-from omnimouse_cli.batch.batch import Batch
+from omnimouse_cli.batch.batch import on_device
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.batch.reader import WindowReader
 from omnimouse_cli.batch.selection import select
@@ -57,7 +56,8 @@ def predict_network(network: Network, asked: Sequence[Asked]) -> Iterator[list[P
         1, min(MOST_WINDOWS, NEURON_WINDOWS // session.num_neurons)
     )
     for windows in window_pieces(first, count):
-        batch = _on_device(reader.read(session.key, first.windows.grid[windows]), network.device)
+        batch = reader.read(session.key, first.windows.grid[windows])
+        batch = on_device(batch, network.device, network.run.config.data)
         selection = select(
             first.strategy,
             num_neurons=session.num_neurons,
@@ -83,13 +83,3 @@ def _precision(device: torch.device) -> AbstractContextManager[object]:
     if device.type == "cuda":
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return nullcontext()
-
-
-def _on_device(batch: Batch, device: torch.device) -> Batch:
-    return dataclasses.replace(
-        batch,
-        responses=batch.responses.to(device),
-        neuron_index=batch.neuron_index.to(device),
-        video=None if batch.video is None else batch.video.to(device),
-        behavior=None if batch.behavior is None else batch.behavior.to(device),
-    )

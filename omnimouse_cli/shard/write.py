@@ -67,6 +67,22 @@ class ShardWriter:
         assert self._position - first_byte == expected
         return num_rows
 
+    def leave_rows(self, name: str, dtype: str, shape: tuple[int, ...], end: NDArray[Any]) -> None:
+        """Append a tensor of zeros that takes no space on disk, but for its last rows, `end`.
+
+        It gets no checksum: nobody has read what nobody has written.
+        """
+        self._align(NUMPY_DTYPES[dtype].itemsize)
+        assert end.shape[1:] == shape[1:], f"{name}: {end.shape} is no end of {shape}"
+        data = np.ascontiguousarray(end, dtype=NUMPY_DTYPES[dtype]).tobytes()
+        first_byte = self._position
+        self._position += math.prod(shape) * NUMPY_DTYPES[dtype].itemsize
+        self._tensors[name] = TensorEntry(
+            dtype=dtype, shape=shape, first_byte=first_byte, last_byte=self._position
+        )
+        self._stream.seek(self._position - first_byte - len(data), 1)
+        self._stream.write(data)
+
     def finish(self, description: str) -> None:
         """Write the header; `description` is the JSON text, checksums included."""
         header = build_header(self._tensors, description, header_bytes=self._header_bytes)

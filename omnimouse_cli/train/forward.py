@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -57,19 +56,6 @@ def precision_of(config: RunConfig, device: torch.device) -> AbstractContextMana
     if (config.train.precision or default) == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
-
-
-def on_device(batch: Batch, device: torch.device) -> Batch:
-    """Copy a batch to where it is computed; page-locked memory is copied in the background."""
-    if device.type == "cpu":
-        return batch
-    return replace(
-        batch,
-        responses=batch.responses.to(device, non_blocking=True),
-        neuron_index=batch.neuron_index.to(device, non_blocking=True),
-        video=None if batch.video is None else batch.video.to(device, non_blocking=True),
-        behavior=None if batch.behavior is None else batch.behavior.to(device, non_blocking=True),
-    )
 
 
 def compile_where_wanted(core: OmniMouse, config: RunConfig, device: torch.device) -> None:

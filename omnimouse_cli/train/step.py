@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from omnimouse_cli.batch.batch import Batch
+from omnimouse_cli.batch.batch import Batch, on_device
 from omnimouse_cli.batch.dataset import SessionInfo
 from omnimouse_cli.batch.loader import Loader
 from omnimouse_cli.batch.selection import select
@@ -15,7 +15,7 @@ from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import WINDOW_SECONDS, DataConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.model.table import SessionTable
-from omnimouse_cli.train.forward import Forward, forward_losses, on_device
+from omnimouse_cli.train.forward import Forward, forward_losses
 from omnimouse_cli.train.masking import applies
 from omnimouse_cli.train.optimizer import set_learning_rate
 from omnimouse_cli.train.seeds import seed_of
@@ -200,7 +200,7 @@ def _batch_losses(
     torch.manual_seed(seed_of(config.seed, "dropout", batch.number))
     return forward_losses(
         work.forward,
-        batch=on_device(batch, work.world.device),
+        batch=on_device(batch, work.world.device, work.config.data),
         table=table,
         animal=animal,
         strategy=strategy,

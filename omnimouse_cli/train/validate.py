@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from omnimouse_cli.batch.batch import Batch
+from omnimouse_cli.batch.batch import Batch, on_device
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo
 from omnimouse_cli.batch.reader import WindowReader
 from omnimouse_cli.batch.regimes import Row, regime_rows
@@ -18,7 +18,7 @@ from omnimouse_cli.batch.windows import WindowTable
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, DataConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.evaluate.records import LOSS, MODEL, NEURONS, OVERALL, EvalRecord
-from omnimouse_cli.train.forward import forward_losses, on_device
+from omnimouse_cli.train.forward import forward_losses
 from omnimouse_cli.train.seeds import seed_of
 from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.world import World
@@ -133,7 +133,7 @@ def _row_loss(
     for batch in batches:
         losses = forward_losses(
             state.core,
-            batch=on_device(batch, device),
+            batch=on_device(batch, device, config.data),
             table=state.tables.owned[session.key],
             animal=session.animal,
             strategy=row.strategy,

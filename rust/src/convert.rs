@@ -24,6 +24,19 @@ pub fn bf16_to_f32(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
 
+/// Single precision to its upper half, rounded to nearest and ties to even; NaN becomes one NaN.
+#[inline]
+pub fn f32_to_bf16(value: f32) -> u16 {
+    const QUIET_NAN: u16 = 0x7fc0;
+    if value.is_nan() {
+        return QUIET_NAN;
+    }
+    let bits = value.to_bits();
+    // Half of the last place that is kept, less one where the kept part is even already.
+    let rounded = bits + (0x7fff + ((bits >> 16) & 1));
+    (rounded >> 16) as u16
+}
+
 /// The number at `index` of a row of little-endian single-precision numbers.
 #[inline]
 pub fn f32_at(row: &[u8], index: usize) -> f32 {
@@ -79,6 +92,22 @@ mod tests {
             let found = bf16_to_f32(bits);
             assert!(found.is_nan() == expected.is_nan());
             assert!(found.is_nan() || found.to_bits() == expected.to_f32().to_bits());
+        }
+    }
+
+    #[test]
+    fn single_precision_is_rounded_to_the_nearest_bfloat16() {
+        for upper in 0..=u16::MAX {
+            for lower in [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff] {
+                let value = f32::from_bits(u32::from(upper) << 16 | lower);
+                let found = f32_to_bf16(value);
+                if value.is_nan() {
+                    assert_eq!(found, 0x7fc0);
+                } else {
+                    let expected = half::bf16::from_f32(value);
+                    assert_eq!(found, expected.to_bits(), "{value}");
+                }
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// Bytes in front of the JSON text: its length as a little-endian integer.
-const LENGTH_BYTES: usize = 8;
+pub const LENGTH_BYTES: usize = 8;
 /// The limit of the format itself; a larger length is a damaged file, not a large header.
 const MAX_HEADER_BYTES: usize = 100_000_000;
 
@@ -70,12 +70,33 @@ struct Entry {
     data_offsets: (usize, usize),
 }
 
-/// Read and check the header of a whole file.
+/// Say how many bytes stand before the data, from the file's first ones and its length.
 ///
 /// # Errors
-/// The reason why the bytes are no safetensors file, or not all of one.
-pub fn parse(file: &[u8]) -> Result<Header, String> {
-    let (text, data_start) = split(file)?;
+/// The reason why the file is no safetensors file, or not all of one.
+pub fn head_bytes(start: &[u8], file_bytes: u64) -> Result<usize, String> {
+    let Some((length, _)) = start.split_first_chunk::<LENGTH_BYTES>() else {
+        return Err(format!("it is cut short: it has only {file_bytes} bytes"));
+    };
+    let length = u64::from_le_bytes(*length);
+    let fits = usize::try_from(length)
+        .ok()
+        .filter(|length| *length <= MAX_HEADER_BYTES)
+        .ok_or_else(|| format!("it is no safetensors file: a header of {length} bytes"))?;
+    if LENGTH_BYTES as u64 + length > file_bytes {
+        return Err(format!(
+            "it is cut short: its header has {length} bytes, the file {file_bytes}"
+        ));
+    }
+    Ok(LENGTH_BYTES + fits)
+}
+
+/// Read and check a header.
+///
+/// # Errors
+/// The reason why the bytes are no header of a file of this length.
+pub fn parse(head: &[u8], file_bytes: u64) -> Result<Header, String> {
+    let text = head.get(LENGTH_BYTES..).unwrap_or_default();
     let mut content: Map<String, Value> =
         serde_json::from_slice(text).map_err(|error| format!("its header is no JSON: {error}"))?;
     let metadata = match content.remove("__metadata__") {
@@ -85,30 +106,11 @@ pub fn parse(file: &[u8]) -> Result<Header, String> {
     };
     let mut tensors = BTreeMap::new();
     for (name, value) in content {
-        let tensor = tensor(value, data_start).map_err(|why| format!("tensor {name}: {why}"))?;
+        let tensor = tensor(value, head.len()).map_err(|why| format!("tensor {name}: {why}"))?;
         tensors.insert(name, tensor);
     }
-    check_cover(&tensors, data_start, file.len())?;
+    check_cover(&tensors, head.len(), file_bytes)?;
     Ok(Header { metadata, tensors })
-}
-
-/// Cut a file into the header's text and the place where the data start.
-fn split(file: &[u8]) -> Result<(&[u8], usize), String> {
-    let Some((length, rest)) = file.split_first_chunk::<LENGTH_BYTES>() else {
-        return Err(format!("it is cut short: it has only {} bytes", file.len()));
-    };
-    let length = u64::from_le_bytes(*length);
-    let length = usize::try_from(length)
-        .ok()
-        .filter(|length| *length <= MAX_HEADER_BYTES)
-        .ok_or_else(|| format!("it is no safetensors file: a header of {length} bytes"))?;
-    let text = rest.get(..length).ok_or_else(|| {
-        format!(
-            "it is cut short: its header has {length} bytes, the file {}",
-            file.len()
-        )
-    })?;
-    Ok((text, LENGTH_BYTES + length))
 }
 
 fn tensor(value: Value, data_start: usize) -> Result<Tensor, String> {
@@ -139,7 +141,7 @@ fn tensor(value: Value, data_start: usize) -> Result<Tensor, String> {
 fn check_cover(
     tensors: &BTreeMap<String, Tensor>,
     data_start: usize,
-    file_bytes: usize,
+    file_bytes: u64,
 ) -> Result<(), String> {
     let mut ranges: Vec<_> = tensors.iter().map(|(name, t)| (&t.bytes, name)).collect();
     ranges.sort_by_key(|(bytes, _)| (bytes.start, bytes.end));
@@ -153,6 +155,7 @@ fn check_cover(
         }
         end = bytes.end;
     }
+    let end = end as u64;
     if end > file_bytes {
         return Err(format!(
             "it is cut short: its header describes {end} bytes, the file has {file_bytes}"
@@ -168,13 +171,19 @@ fn check_cover(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Dtype, Header, LENGTH_BYTES, Tensor, head_bytes};
 
     fn file(header: &str, data: usize) -> Vec<u8> {
         let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
         bytes.extend_from_slice(header.as_bytes());
         bytes.resize(bytes.len() + data, 0);
         bytes
+    }
+
+    fn parse(file: &[u8]) -> Result<Header, String> {
+        let start = &file[..file.len().min(LENGTH_BYTES)];
+        let head = head_bytes(start, file.len() as u64)?;
+        super::parse(&file[..head], file.len() as u64)
     }
 
     const TWO: &str = r#"{"__metadata__":{"a":"b"},

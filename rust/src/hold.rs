@@ -45,7 +45,11 @@ impl Clock {
 }
 
 /// The flip that is held at `seconds`, of `num_flips` ascending times; none before the first.
-pub fn flip(num_flips: usize, flip_seconds: impl Fn(usize) -> f64, seconds: f64) -> Option<usize> {
+pub fn flip(
+    num_flips: usize,
+    mut flip_seconds: impl FnMut(usize) -> f64,
+    seconds: f64,
+) -> Option<usize> {
     let moment = seconds + HOLD_TOLERANCE_SECONDS;
     let (mut low, mut high) = (0, num_flips);
     while low < high {
@@ -57,6 +61,33 @@ pub fn flip(num_flips: usize, flip_seconds: impl Fn(usize) -> f64, seconds: f64)
         }
     }
     low.checked_sub(1)
+}
+
+/// The flips that are held at ascending moments, found by going on from one to the next.
+pub struct Flips<F> {
+    count: usize,
+    flip_seconds: F,
+    next: usize,
+}
+
+impl<F: Fn(usize) -> f64> Flips<F> {
+    /// Start before the first of `num_flips` ascending times.
+    pub fn new(num_flips: usize, flip_seconds: F) -> Self {
+        Self {
+            count: num_flips,
+            flip_seconds,
+            next: 0,
+        }
+    }
+
+    /// The flip that is held at `seconds`, which is not before the moment asked for last.
+    pub fn at(&mut self, seconds: f64) -> Option<usize> {
+        let moment = seconds + HOLD_TOLERANCE_SECONDS;
+        while self.next < self.count && (self.flip_seconds)(self.next) <= moment {
+            self.next += 1;
+        }
+        self.next.checked_sub(1)
+    }
 }
 
 #[cfg(test)]
@@ -123,5 +154,9 @@ mod tests {
             );
         }
         assert_eq!(flip(0, |_| 0.0, 1.0), None);
+        let mut flips = Flips::new(times.len(), |index| times[index]);
+        for (seconds, row) in cases {
+            assert_eq!(flips.at(seconds), row, "{seconds}");
+        }
     }
 }

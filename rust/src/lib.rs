@@ -1,15 +1,28 @@
 //! Memory-mapped token shards and the background loader; `python` is the face that Python sees.
 
+pub mod advice;
+pub mod columns;
 pub mod convert;
 pub mod description;
 pub mod error;
 pub mod header;
 pub mod hold;
+pub mod lines;
+pub mod matrix;
 pub mod memory;
+pub mod moves;
 pub mod order;
 pub mod prefetch;
+pub mod readahead;
+pub mod scaling;
 pub mod schedule;
+pub mod screen;
 pub mod shard;
+#[cfg(target_arch = "x86_64")]
+pub mod simd;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "simd_none.rs"]
+pub mod simd;
 pub mod table;
 pub mod window;
 

@@ -135,19 +135,17 @@ pub fn ascending_subset(random: &mut Random, population: usize, chosen: &mut [i6
         "{} of {population}",
         chosen.len()
     );
-    let mut needed = chosen.len();
-    let mut slots = chosen.iter_mut();
+    let mut taken = 0;
     for candidate in 0..population {
-        if needed == 0 {
+        let needed = (chosen.len() - taken) as u64;
+        let Some(slot) = chosen.get_mut(taken) else {
             return;
-        }
+        };
         // Taken with the odds of what is needed among what is left, so that all are found in time.
+        // Written in any case and kept by counting: nothing predicts which are taken.
         let left = (population - candidate) as u64;
-        if random.below(left) < needed as u64 {
-            let Some(slot) = slots.next() else { return };
-            *slot = i64::try_from(candidate).expect("a column number");
-            needed -= 1;
-        }
+        *slot = candidate.cast_signed() as i64;
+        taken += usize::from(random.below(left) < needed);
     }
 }
 

@@ -3,45 +3,13 @@
 use std::ops::Range;
 use std::path::Path;
 
-use crate::convert::{f64_at, i64_at};
 use crate::description::{self, Description};
 use crate::error::{Error, Result};
-use crate::header::{self, Dtype, Header, Tensor};
-use crate::hold::{self, Clock};
-use crate::memory::MappedFile;
-
-/// Rows of equal length at a place in the file.
-#[derive(Clone, Debug)]
-pub struct Matrix {
-    /// How the numbers are stored.
-    pub dtype: Dtype,
-    /// Numbers in a row.
-    pub columns: usize,
-    rows: usize,
-    bytes: Range<usize>,
-}
-
-impl Matrix {
-    fn row_range(&self, row: usize) -> Range<usize> {
-        assert!(row < self.rows, "row {row} of {}", self.rows);
-        let length = self.columns * self.dtype.size();
-        let start = self.bytes.start + row * length;
-        start..start + length
-    }
-}
-
-/// The screen of a session.
-#[derive(Debug)]
-pub struct Screen {
-    /// Rows of a frame.
-    pub height: usize,
-    /// Columns of a frame.
-    pub width: usize,
-    frames: Matrix,
-    flip_seconds: Range<usize>,
-    frame_index: Range<usize>,
-    num_flips: usize,
-}
+use crate::header::{self, Dtype, Header, LENGTH_BYTES};
+use crate::hold::Clock;
+use crate::matrix::{Matrix, matrix};
+use crate::memory::{Access, RangeFile};
+use crate::screen::Screen;
 
 /// One device that recorded behavior.
 #[derive(Debug)]
@@ -73,7 +41,7 @@ pub struct Shard {
     pub screen: Option<Screen>,
     /// Devices that recorded behavior.
     pub devices: Vec<Device>,
-    file: MappedFile,
+    file: RangeFile,
 }
 
 impl Shard {
@@ -81,16 +49,23 @@ impl Shard {
     ///
     /// # Errors
     /// The file does not exist, is no shard, is cut short or breaks a promise of the format.
-    pub fn open(path: &Path) -> Result<Self> {
-        let file = MappedFile::open(path)?;
+    pub fn open(path: &Path, access: Access) -> Result<Self> {
+        let file = RangeFile::open(path, access)?;
         let damaged = |reason| Error::damaged(path, reason);
-        let header = header::parse(file.bytes()).map_err(damaged)?;
+        let num_bytes = file.num_bytes();
+        let start = 0..usize::try_from(num_bytes).map_or(LENGTH_BYTES, |n| n.min(LENGTH_BYTES));
+        let mut buffer = Vec::new();
+        let head = header::head_bytes(file.bytes(start, &mut buffer)?, num_bytes);
+        let head = file.bytes(0..head.map_err(damaged)?, &mut buffer)?;
+        let header = header::parse(head, num_bytes);
+        file.check_pages()?;
+        let header = header.map_err(damaged)?;
         let description = description::parse(&header.metadata).map_err(damaged)?;
         Self::checked(file, &header, description).map_err(damaged)
     }
 
     fn checked(
-        file: MappedFile,
+        file: RangeFile,
         header: &Header,
         description: Description,
     ) -> std::result::Result<Self, String> {
@@ -119,87 +94,27 @@ impl Shard {
         self.file.path()
     }
 
-    /// Check that the file is still as long as it was.
+    /// The file, to be checked before and after something of it is read.
+    pub fn file(&self) -> &RangeFile {
+        &self.file
+    }
+
+    /// The bytes of some rows, which must exist; of the map, or read into `buffer`.
     ///
     /// # Errors
-    /// It is shorter, or cannot be asked.
-    pub fn check_size(&self) -> Result<()> {
-        self.file.check_size()
+    /// The system refuses to read.
+    pub fn rows<'a>(
+        &'a self,
+        matrix: &Matrix,
+        rows: Range<usize>,
+        buffer: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8]> {
+        self.file.bytes(matrix.range(rows), buffer)
     }
 
-    /// The bytes of one row; the row must exist.
-    pub fn row<'a>(&'a self, matrix: &Matrix, row: usize) -> &'a [u8] {
-        &self.file.bytes()[matrix.row_range(row)]
-    }
-
-    /// Ask the system to read the rows from `first` to `last`, both included, soon.
-    pub fn advise(&self, matrix: &Matrix, first: usize, last: usize) {
-        let start = matrix.row_range(first).start;
-        self.file.advise(start, matrix.row_range(last).end - start);
-    }
-
-    /// The frame that is on the screen at `seconds`; none before the first flip.
-    ///
-    /// # Errors
-    /// The shard names a frame that it does not have.
-    pub fn frame_at(&self, screen: &Screen, seconds: f64) -> Result<Option<usize>> {
-        let bytes = self.file.bytes();
-        let times = &bytes[screen.flip_seconds.clone()];
-        let Some(flip) = hold::flip(screen.num_flips, |flip| f64_at(times, flip), seconds) else {
-            return Ok(None);
-        };
-        let index = i64_at(&bytes[screen.frame_index.clone()], flip);
-        usize::try_from(index)
-            .ok()
-            .filter(|frame| *frame < screen.frames.rows)
-            .map(Some)
-            .ok_or_else(|| {
-                let rows = screen.frames.rows;
-                let reason = format!("flip {flip} shows frame {index} of {rows}");
-                Error::damaged(self.path(), reason)
-            })
-    }
-
-    /// The grey levels of one frame; the frame must exist.
-    pub fn frame<'a>(&'a self, screen: &Screen, frame: usize) -> &'a [u8] {
-        self.row(&screen.frames, frame)
-    }
-}
-
-impl Screen {
-    fn checked(header: &Header, screen: &description::Screen) -> std::result::Result<Self, String> {
-        let (height, width) = (screen.frame_height, screen.frame_width);
-        let frames = tensor(header, "screen.frames", &[Dtype::U8])?;
-        let rows = match frames.shape[..] {
-            [rows, h, w] if (h, w) == (height, width) => rows,
-            _ => {
-                let shape = &frames.shape;
-                return Err(format!(
-                    "screen.frames has shape {shape:?}, not {height} x {width}"
-                ));
-            }
-        };
-        let flips = tensor(header, "screen.flip_seconds", &[Dtype::F64])?;
-        let index = tensor(header, "screen.frame_index", &[Dtype::I64])?;
-        if flips.shape.len() != 1 || flips.shape != index.shape {
-            return Err(format!(
-                "screen.flip_seconds {:?} and screen.frame_index {:?} are not of one length",
-                flips.shape, index.shape
-            ));
-        }
-        Ok(Self {
-            height,
-            width,
-            frames: Matrix {
-                dtype: Dtype::U8,
-                columns: height * width,
-                rows,
-                bytes: frames.bytes.clone(),
-            },
-            num_flips: flips.shape[0],
-            flip_seconds: flips.bytes.clone(),
-            frame_index: index.bytes.clone(),
-        })
+    /// Ask the system to read some rows soon.
+    pub fn advise(&self, matrix: &Matrix, rows: Range<usize>) {
+        self.file.advise(matrix.range(rows));
     }
 }
 
@@ -216,43 +131,4 @@ impl Device {
             std: device.std,
         })
     }
-}
-
-fn tensor<'a>(
-    header: &'a Header,
-    name: &str,
-    kinds: &[Dtype],
-) -> std::result::Result<&'a Tensor, String> {
-    let tensor = header
-        .tensors
-        .get(name)
-        .ok_or_else(|| format!("it has no tensor {name}"))?;
-    if !kinds.contains(&tensor.dtype) {
-        return Err(format!(
-            "tensor {name} is {:?}, not {kinds:?}",
-            tensor.dtype
-        ));
-    }
-    Ok(tensor)
-}
-
-fn matrix(
-    header: &Header,
-    name: &str,
-    kinds: &[Dtype],
-    shape: &[usize; 2],
-) -> std::result::Result<Matrix, String> {
-    let tensor = tensor(header, name, kinds)?;
-    if tensor.shape != shape {
-        let found = &tensor.shape;
-        return Err(format!(
-            "tensor {name} has shape {found:?}, its description {shape:?}"
-        ));
-    }
-    Ok(Matrix {
-        dtype: tensor.dtype,
-        columns: shape[1],
-        rows: shape[0],
-        bytes: tensor.bytes.clone(),
-    })
 }

@@ -1,12 +1,16 @@
-//! Two seconds of one session, assembled in one pass over the mapped shard.
+//! Two seconds of one session, assembled in one pass over its shard.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::convert::{bf16_to_f32, f16_to_f32, f32_at, u16_at};
+use crate::columns::Columns;
+use crate::convert::f32_at;
 use crate::error::{Error, Result};
-use crate::header::Dtype;
 use crate::hold::Clock;
-use crate::shard::{Device, Screen, Shard};
+use crate::lines::{Numbers, Packed, Path, write_responses};
+use crate::scaling::Scaling;
+use crate::screen::Screen;
+use crate::shard::{Device, Shard};
 
 /// Response samples and frames of a window.
 pub const NUM_SAMPLES: usize = 60;
@@ -15,42 +19,39 @@ pub const NUM_BEHAVIOR_SAMPLES: usize = 40;
 /// Response samples and frames in a second.
 pub const GRID_RATE_HZ: f64 = 30.0;
 const BEHAVIOR_RATE_HZ: f64 = 20.0;
-const NUM_GREY_LEVELS: usize = 256;
-
-/// How the numbers of a session are scaled, and where its channels go.
-#[derive(Debug)]
-pub struct Scaling {
-    /// Subtracted from each neuron's responses.
-    pub shift: Vec<f32>,
-    /// Divides each neuron's responses.
-    pub scale: Vec<f32>,
-    /// Grey level that becomes 0.
-    pub video_mean: f32,
-    /// Grey levels that become 1.
-    pub video_std: f32,
-    /// The output's channel of each of the session's, device by device; None leaves it out.
-    pub channel_rows: Vec<Option<usize>>,
-    /// Channels of the output.
-    pub num_channels: usize,
-}
 
 /// A shard with everything that is needed to assemble windows of it.
 #[derive(Debug)]
 pub struct Session {
     shard: Arc<Shard>,
     scaling: Scaling,
-    greys: Vec<f32>,
+    path: Path,
+}
+
+/// Memory that is used for one window after the other.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    columns: Columns,
+    packed: Packed,
+    buffer: Vec<u8>,
+}
+
+impl Workspace {
+    /// Memory for what is read on the way.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
 }
 
 /// Where one window goes; signals that the session lacks are not written.
 #[derive(Debug)]
 pub struct Output<'a> {
     /// `NUM_SAMPLES x neurons`.
-    pub responses: &'a mut [f32],
+    pub responses: Numbers<'a>,
     /// `NUM_SAMPLES x height x width`.
-    pub video: &'a mut [f32],
+    pub video: Numbers<'a>,
     /// `channels x NUM_BEHAVIOR_SAMPLES`.
-    pub behavior: &'a mut [f32],
+    pub behavior: Numbers<'a>,
 }
 
 /// Lengths of the parts of one window.
@@ -65,36 +66,16 @@ pub struct Lengths {
 }
 
 impl Session {
-    /// Join a shard and its scaling.
+    /// Join a shard and its scaling; `path` says which instructions are used.
     ///
     /// # Errors
     /// The scaling is of another number of neurons or channels.
-    pub fn new(shard: Arc<Shard>, scaling: Scaling) -> Result<Self> {
-        let neurons = shard.responses.columns;
-        let channels: usize = shard
-            .devices
-            .iter()
-            .map(|device| device.channels.len())
-            .sum();
-        let refuse = |reason: String| Err(Error::request(shard.path(), reason));
-        if scaling.shift.len() != neurons || scaling.scale.len() != neurons {
-            return refuse(format!("`shift` and `scale` must have {neurons} values"));
-        }
-        if scaling.channel_rows.len() != channels {
-            return refuse(format!("`channel_rows` must have {channels} values"));
-        }
-        let rows = scaling.num_channels;
-        let mut taken = scaling.channel_rows.iter().flatten();
-        if let Some(row) = taken.find(|row| **row >= rows) {
-            return refuse(format!("`channel_rows` must be below {rows}: {row}"));
-        }
-        let greys = (0..=u8::MAX)
-            .map(|grey| (f32::from(grey) - scaling.video_mean) / scaling.video_std)
-            .collect();
+    pub fn new(shard: Arc<Shard>, scaling: Scaling, path: Path) -> Result<Self> {
+        let scaling = scaling.checked(&shard)?;
         Ok(Self {
             shard,
             scaling,
-            greys,
+            path,
         })
     }
 
@@ -118,138 +99,138 @@ impl Session {
         }
     }
 
-    /// Ask the system to read a window's responses soon, in one go.
-    pub fn advise(&self, grid_index: i64) {
-        let clock = &self.shard.clock;
-        let row = |sample| clock.row(self.sample_seconds(grid_index, sample));
-        if let (Some(first), Some(last)) = (row(0), row(NUM_SAMPLES - 1)) {
-            self.shard.advise(&self.shard.responses, first, last);
-        }
-    }
-
     /// Assemble the window that starts at `grid_index`, with `neurons` as its columns.
     ///
     /// # Errors
     /// The shard shrank, the window lies outside a signal, or a neuron does not exist.
-    pub fn assemble(&self, grid_index: i64, neurons: &[i64], output: &mut Output) -> Result<()> {
-        self.shard.check_size()?;
-        let columns = self.columns(neurons)?;
-        self.responses(grid_index, &columns, output.responses)?;
+    pub fn assemble(
+        &self,
+        grid_index: i64,
+        neurons: &[i64],
+        output: &mut Output,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
+        self.shard.file().check_size()?;
+        let chosen = workspace.columns.choose(neurons, &self.scaling);
+        chosen.map_err(|neuron| {
+            let count = self.scaling.scale.len();
+            let reason = format!("neuron {neuron} does not exist: there are {count}");
+            Error::request(self.shard.path(), reason)
+        })?;
+        self.responses(grid_index, &mut output.responses, workspace)?;
         if let Some(screen) = &self.shard.screen {
-            self.video(screen, grid_index, output.video)?;
+            self.video(screen, grid_index, &mut output.video, &mut workspace.buffer)?;
         }
         if self.has_behavior() {
             let start = self.sample_seconds(grid_index, 0);
-            self.behavior(start, output.behavior)?;
+            self.behavior(start, &mut output.behavior, &mut workspace.buffer)?;
         }
-        Ok(())
+        self.path.finish();
+        self.shard.file().check_pages()
     }
 
     #[expect(
         clippy::cast_precision_loss,
         reason = "2^53 samples are ten million years"
     )]
-    fn sample_seconds(&self, grid_index: i64, sample: usize) -> f64 {
+    pub(crate) fn sample_seconds(&self, grid_index: i64, sample: usize) -> f64 {
         self.shard.clock.start_seconds + (grid_index as f64 + sample as f64) / GRID_RATE_HZ
     }
 
-    fn columns(&self, neurons: &[i64]) -> Result<Vec<Column>> {
-        let scaling = &self.scaling;
-        let column = |neuron: &i64| {
-            let index = usize::try_from(*neuron).ok()?;
-            Some(Column {
-                index,
-                shift: *scaling.shift.get(index)?,
-                scale: scaling.scale[index],
-            })
-        };
-        neurons
-            .iter()
-            .map(|neuron| {
-                column(neuron).ok_or_else(|| {
-                    let count = scaling.shift.len();
-                    let reason = format!("neuron {neuron} does not exist: there are {count}");
-                    Error::request(self.shard.path(), reason)
-                })
-            })
-            .collect()
-    }
-
-    fn responses(&self, grid_index: i64, columns: &[Column], output: &mut [f32]) -> Result<()> {
-        let responses = &self.shard.responses;
+    fn responses(
+        &self,
+        grid_index: i64,
+        output: &mut Numbers,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
+        let (responses, clock) = (&self.shard.responses, &self.shard.clock);
+        let mut rows = [0; NUM_SAMPLES];
+        for (sample, row) in rows.iter_mut().enumerate() {
+            let seconds = self.sample_seconds(grid_index, sample);
+            *row = held(&self.shard, "responses", clock, seconds)?;
+        }
+        let Workspace {
+            columns,
+            packed,
+            buffer,
+        } = workspace;
+        let first = rows[0];
+        let whole = first..rows[NUM_SAMPLES - 1] + 1;
+        let bytes = self.shard.rows(responses, whole, buffer)?;
+        let length = responses.row_bytes();
         let mut lines = Lines::new(output, columns.len());
-        for sample in 0..NUM_SAMPLES {
-            let seconds = self.sample_seconds(grid_index, sample);
-            let row = held(&self.shard, "responses", &self.shard.clock, seconds)?;
+        for row in rows {
+            let place = (row - first) * length;
+            let stored = (&bytes[place..place + length], responses.dtype);
             lines.write(row, |line| {
-                let bytes = self.shard.row(responses, row);
-                match responses.dtype {
-                    Dtype::F16 => gather(columns, line, |at| f16_to_f32(u16_at(bytes, at))),
-                    Dtype::Bf16 => gather(columns, line, |at| bf16_to_f32(u16_at(bytes, at))),
-                    _ => gather(columns, line, |at| f32_at(bytes, at)),
-                }
+                write_responses(self.path, stored, columns, packed, line);
             });
         }
         Ok(())
     }
 
-    fn video(&self, screen: &Screen, grid_index: i64, output: &mut [f32]) -> Result<()> {
-        let greys: &[f32; NUM_GREY_LEVELS] = self.greys[..]
-            .try_into()
-            .map_err(|_| Error::Internal("the table of grey levels is incomplete".into()))?;
+    fn video(
+        &self,
+        screen: &Screen,
+        grid_index: i64,
+        output: &mut Numbers,
+        buffer: &mut Vec<u8>,
+    ) -> Result<()> {
+        let seconds = self.moments(grid_index);
+        let mut frames = [None; NUM_SAMPLES];
+        screen.frames_at(self.shard.file(), &seconds, buffer, &mut frames)?;
         let mut lines = Lines::new(output, screen.height * screen.width);
-        for sample in 0..NUM_SAMPLES {
-            let seconds = self.sample_seconds(grid_index, sample);
-            let frame = self.shard.frame_at(screen, seconds)?;
+        for (frame, seconds) in frames.into_iter().zip(seconds) {
             let frame = frame.ok_or_else(|| outside(&self.shard, "screen", seconds))?;
+            let stored = self.shard.rows(&screen.frames, frame..frame + 1, buffer)?;
             lines.write(frame, |line| {
-                for (out, grey) in line.iter_mut().zip(self.shard.frame(screen, frame)) {
-                    *out = greys[usize::from(*grey)];
-                }
+                self.scaling.greys.write(self.path, stored, line);
             });
         }
         Ok(())
     }
 
-    fn behavior(&self, start: f64, output: &mut [f32]) -> Result<()> {
+    pub(crate) fn moments(&self, grid_index: i64) -> [f64; NUM_SAMPLES] {
+        std::array::from_fn(|sample| self.sample_seconds(grid_index, sample))
+    }
+
+    fn behavior(&self, start: f64, output: &mut Numbers, buffer: &mut Vec<u8>) -> Result<()> {
         // Memory is reused, and channels that this session lacks or leaves out are 0.
-        output.fill(0.0);
+        output.fill(0..self.scaling.num_channels * NUM_BEHAVIOR_SAMPLES, |_| 0.0);
         let mut rows = self.scaling.channel_rows.iter();
         for device in &self.shard.devices {
             let held_rows = held_rows(&self.shard, device, start)?;
-            for (channel, row) in (0..device.channels.len()).zip(&mut rows) {
+            let first = held_rows[0];
+            let whole = first..held_rows[NUM_BEHAVIOR_SAMPLES - 1] + 1;
+            let bytes = self.shard.rows(&device.values, whole, buffer)?;
+            let width = device.channels.len();
+            for (channel, row) in (0..width).zip(&mut rows) {
                 let Some(row) = row else { continue };
                 let (mean, std) = (device.mean[channel], device.std[channel]);
-                let first = row * NUM_BEHAVIOR_SAMPLES;
-                let line = &mut output[first..first + NUM_BEHAVIOR_SAMPLES];
-                for (out, held_row) in line.iter_mut().zip(held_rows) {
-                    let value = f32_at(self.shard.row(&device.values, held_row), channel);
+                let line = row * NUM_BEHAVIOR_SAMPLES;
+                output.fill(line..line + NUM_BEHAVIOR_SAMPLES, |place| {
+                    let held_row = held_rows[place - line] - first;
+                    let value = f32_at(bytes, held_row * width + channel);
                     #[expect(clippy::cast_possible_truncation, reason = "to single precision")]
                     let scaled = ((f64::from(value) - mean) / std) as f32;
-                    *out = scaled;
-                }
+                    scaled
+                });
             }
         }
         Ok(())
     }
 }
 
-struct Column {
-    index: usize,
-    shift: f32,
-    scale: f32,
-}
-
 /// Lines of an output; one that shows the same row as the line before is copied from it.
-struct Lines<'a> {
-    output: &'a mut [f32],
+struct Lines<'a, 'b> {
+    output: &'a mut Numbers<'b>,
     length: usize,
     written: usize,
     last_row: Option<usize>,
 }
 
-impl<'a> Lines<'a> {
-    fn new(output: &'a mut [f32], length: usize) -> Self {
+impl<'a, 'b> Lines<'a, 'b> {
+    fn new(output: &'a mut Numbers<'b>, length: usize) -> Self {
         Self {
             output,
             length,
@@ -258,27 +239,24 @@ impl<'a> Lines<'a> {
         }
     }
 
-    fn write(&mut self, row: usize, fill: impl FnOnce(&mut [f32])) {
+    fn write(&mut self, row: usize, fill: impl FnOnce(&mut Numbers)) {
         let place = self.written..self.written + self.length;
         if self.last_row == Some(row) {
-            let before = place.start - self.length..place.start;
+            let before: Range<usize> = place.start - self.length..place.start;
             self.output.copy_within(before, place.start);
         } else {
-            fill(&mut self.output[place.clone()]);
+            fill(&mut self.output.part(place.clone()));
         }
         self.last_row = Some(row);
         self.written = place.end;
     }
 }
 
-#[inline]
-fn gather(columns: &[Column], line: &mut [f32], value: impl Fn(usize) -> f32) {
-    for (out, column) in line.iter_mut().zip(columns) {
-        *out = (value(column.index) - column.shift) / column.scale;
-    }
-}
-
-fn held_rows(shard: &Shard, device: &Device, start: f64) -> Result<[usize; NUM_BEHAVIOR_SAMPLES]> {
+pub(crate) fn held_rows(
+    shard: &Shard,
+    device: &Device,
+    start: f64,
+) -> Result<[usize; NUM_BEHAVIOR_SAMPLES]> {
     let mut rows = [0; NUM_BEHAVIOR_SAMPLES];
     for (sample, row) in rows.iter_mut().enumerate() {
         #[expect(clippy::cast_precision_loss, reason = "a few samples")]

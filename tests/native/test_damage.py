@@ -1,11 +1,14 @@
 """Files that are no shards, or not all of one: refused by name and reason, never a crash."""
 
+import os
+
 import numpy as np
 import pytest
 
 from omnimouse_cli import _native
 
-NUM_MUTATIONS = 1500
+# The long run: OMNIMOUSE_MUTATIONS=10000 pytest tests/native/test_damage.py
+NUM_MUTATIONS = int(os.environ.get("OMNIMOUSE_MUTATIONS", "1500"))
 NUM_DATA_BYTES = 758
 
 

@@ -8,13 +8,11 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 use super::gil::released;
-use super::schedule::{Schedule, window_count};
+use super::schedule::Schedule;
 use super::session::Session;
 use super::slot::{Memory, Slot};
-use crate::error::{Error, Result};
+use super::source::{Numbers, Source};
 use crate::prefetch::Prefetcher;
-use crate::schedule;
-use crate::window;
 
 /// A slot's memory on its way through the threads, and which slot it belongs to.
 type Job = (u64, Memory);
@@ -32,23 +30,12 @@ pub(super) struct Loader {
     numbers: Numbers,
 }
 
-/// Which batches of the global order come here.
-#[derive(Clone, Copy)]
-struct Numbers {
-    first: u64,
-    step: u64,
-}
-
-impl Numbers {
-    fn at(self, ticket: u64) -> u64 {
-        self.first + ticket * self.step
-    }
-}
-
 #[pymethods]
 impl Loader {
     #[new]
-    #[pyo3(signature = (schedule, sessions, *, max_neurons, first_batch, step, threads))]
+    #[pyo3(signature = (
+        schedule, sessions, *, max_neurons, first_batch, step, threads, read_ahead_bytes=0
+    ))]
     fn new(
         schedule: &Bound<'_, Schedule>,
         sessions: Vec<Py<Session>>,
@@ -56,6 +43,7 @@ impl Loader {
         first_batch: u64,
         step: u64,
         threads: usize,
+        read_ahead_bytes: u64,
     ) -> PyResult<Self> {
         let schedule = Arc::clone(&schedule.get().0);
         let sessions: Vec<_> = sessions
@@ -70,14 +58,9 @@ impl Loader {
             first: first_batch,
             step,
         };
+        let source = Source::new(schedule, sessions, max_neurons, numbers, read_ahead_bytes);
         let prefetcher = Prefetcher::new(threads, move |ticket, job: &mut Job| {
-            fill(
-                &schedule,
-                &sessions,
-                max_neurons,
-                numbers.at(ticket),
-                &mut job.1,
-            )
+            source.fill(ticket, &mut job.1)
         })?;
         Ok(Self {
             prefetcher: Some(prefetcher),
@@ -142,29 +125,4 @@ fn running<T: Send + 'static>(
         let message = "the loader's threads did not survive a fork";
         Err(PyRuntimeError::new_err(message))
     }
-}
-
-fn fill(
-    schedule: &schedule::Schedule,
-    sessions: &[Arc<window::Session>],
-    max_neurons: usize,
-    number: u64,
-    memory: &mut Memory,
-) -> Result<(usize, usize)> {
-    let place = schedule.place(number);
-    let session = &sessions[place.session];
-    let population = session.shard().responses.columns;
-    let num_neurons = population.min(max_neurons);
-    let num_windows = window_count(schedule);
-    let missing = |name: &str| Error::Internal(format!("`{name}` has no room for a batch"));
-    let grid_indices = memory.grid_indices.as_mut_slice().get_mut(..num_windows);
-    schedule.windows(place, grid_indices.ok_or_else(|| missing("grid_indices"))?);
-    let neurons = memory.neuron_index.as_mut_slice();
-    let neurons = neurons.get_mut(..num_windows * num_neurons);
-    let neurons = neurons.ok_or_else(|| missing("neuron_index"))?;
-    for (window, chosen) in (0..).zip(neurons.chunks_exact_mut(num_neurons)) {
-        schedule.neurons(place, window, population, chosen);
-    }
-    memory.assemble(session, num_windows, num_neurons)?;
-    Ok((place.session, num_neurons))
 }

@@ -5,6 +5,7 @@ mod loader;
 mod schedule;
 mod session;
 mod slot;
+mod source;
 
 use pyo3::prelude::*;
 

@@ -7,8 +7,11 @@ use pyo3::prelude::*;
 
 use super::gil::released;
 use super::slot::{Slot, numbers};
+use crate::lines::{Greys, Path};
+use crate::memory::Access;
+use crate::scaling::Scaling;
 use crate::shard;
-use crate::window::{self, Scaling};
+use crate::window;
 
 /// An open shard.
 #[pyclass(frozen, module = "omnimouse_cli._native")]
@@ -17,8 +20,10 @@ pub(super) struct Shard(Arc<shard::Shard>);
 #[pymethods]
 impl Shard {
     #[new]
-    fn new(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        let shard = released(py, move || shard::Shard::open(path.as_path()))?;
+    #[pyo3(signature = (path, *, mapped=true))]
+    fn new(py: Python<'_>, path: PathBuf, mapped: bool) -> PyResult<Self> {
+        let access = if mapped { Access::Map } else { Access::Read };
+        let shard = released(py, move || shard::Shard::open(path.as_path(), access))?;
         Ok(Self(Arc::new(shard)))
     }
 
@@ -56,7 +61,10 @@ pub(super) struct Session(pub(super) Arc<window::Session>);
 #[pymethods]
 impl Session {
     #[new]
-    #[pyo3(signature = (shard, *, shift, scale, video_mean, video_std, channel_rows, num_channels))]
+    #[pyo3(signature = (
+        shard, *, shift, scale, video_mean, video_std, channel_rows, num_channels, portable=false
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "named in Python")]
     fn new(
         shard: &Bound<'_, Shard>,
         shift: &Bound<'_, PyAny>,
@@ -65,16 +73,21 @@ impl Session {
         video_std: f32,
         channel_rows: Vec<Option<usize>>,
         num_channels: usize,
+        portable: bool,
     ) -> PyResult<Self> {
+        let path = if portable {
+            Path::Portable
+        } else {
+            Path::best()
+        };
         let scaling = Scaling {
-            shift: numbers("shift", shift)?,
             scale: numbers("scale", scale)?,
-            video_mean,
-            video_std,
+            shift: Some(numbers("shift", shift)?),
+            greys: Greys::new(video_mean, video_std),
             channel_rows,
             num_channels,
         };
-        let session = window::Session::new(Arc::clone(&shard.get().0), scaling)?;
+        let session = window::Session::new(Arc::clone(&shard.get().0), scaling, path)?;
         Ok(Self(Arc::new(session)))
     }
 

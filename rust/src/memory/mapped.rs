@@ -1,0 +1,249 @@
+//! A file of which ranges are asked for: mapped into memory, or read.
+
+use std::fs::File;
+use std::ops::Range;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use memmap2::{Advice, Mmap};
+
+use super::guard::Guard;
+use crate::error::{Error, Result};
+
+/// How the bytes of a file are come by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The file is mapped into memory.
+    Map,
+    /// Ranges are read into a buffer, where a file system cannot map or cannot be trusted.
+    Read,
+}
+
+/// A file of which ranges are asked for, read only.
+#[derive(Debug)]
+pub struct RangeFile {
+    path: PathBuf,
+    file: File,
+    num_bytes: u64,
+    // Declared before the map: a range is given up before its memory is.
+    guard: Option<Guard>,
+    map: Option<Mmap>,
+}
+
+impl RangeFile {
+    /// Open the file at `path`.
+    ///
+    /// # Errors
+    /// The file does not exist, cannot be read or mapped, or is empty.
+    pub fn open(path: &Path, access: Access) -> Result<Self> {
+        let refused = |source| Error::io(path, source);
+        let file = File::open(path).map_err(refused)?;
+        let metadata = file.metadata().map_err(refused)?;
+        if !metadata.is_file() {
+            return Err(Error::damaged(path, "it is not a file"));
+        }
+        if metadata.len() == 0 {
+            return Err(Error::damaged(path, "it is empty"));
+        }
+        let map = match access {
+            Access::Read => None,
+            // SAFETY: the mapping is private to this struct and read only. That the file keeps its
+            // size while it is read is promised by the writers of shards, who rename complete
+            // files into place and never touch them again. Where somebody breaks the promise,
+            // `check_size` says so before the next window, and `guard` puts zeros in place of
+            // pages that are gone, so that reading them is an error and not the end.
+            Access::Map => Some(unsafe { Mmap::map(&file) }.map_err(refused)?),
+        };
+        if let Some(map) = &map {
+            // Pages around a fault are of windows that are not wanted: what is, is asked for.
+            let _ = map.advise(Advice::Random);
+        } else {
+            advise_file(&file, None);
+        }
+        Ok(Self {
+            path: path.to_path_buf(),
+            file,
+            num_bytes: metadata.len(),
+            guard: map.as_ref().map(|map| Guard::new(map)),
+            map,
+        })
+    }
+
+    /// Where the file was when it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its length when it was opened.
+    pub fn num_bytes(&self) -> u64 {
+        self.num_bytes
+    }
+
+    /// A range of the file: of the map, or read into `buffer`.
+    ///
+    /// # Errors
+    /// The system refuses to read.
+    ///
+    /// # Panics
+    /// The range does not lie in the file as it was.
+    pub fn bytes<'a>(&'a self, range: Range<usize>, buffer: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        if let Some(map) = &self.map {
+            return Ok(&map[range]);
+        }
+        buffer.resize(range.len(), 0);
+        self.file
+            .read_exact_at(buffer, range.start as u64)
+            .map_err(|source| Error::io(&self.path, source))?;
+        Ok(buffer)
+    }
+
+    /// Check that the file is still as long as it was.
+    ///
+    /// # Errors
+    /// It is shorter, or cannot be asked.
+    pub fn check_size(&self) -> Result<()> {
+        let metadata = self.file.metadata();
+        let now = metadata
+            .map_err(|source| Error::io(&self.path, source))?
+            .len();
+        let then = self.num_bytes;
+        if now < then {
+            let reason = format!("it shrank while it was open: from {then} to {now} bytes");
+            return Err(Error::damaged(&self.path, reason));
+        }
+        Ok(())
+    }
+
+    /// Check that whatever was read of the map until now was there.
+    ///
+    /// # Errors
+    /// A page could not be read.
+    pub fn check_pages(&self) -> Result<()> {
+        if self.guard.as_ref().is_some_and(Guard::is_broken) {
+            self.check_size()?;
+            let reason = "it shrank or became unreadable while it was read";
+            return Err(Error::damaged(&self.path, reason));
+        }
+        Ok(())
+    }
+
+    /// Ask the system to read a range soon, in one go. A refusal only costs speed.
+    pub fn advise(&self, range: Range<usize>) {
+        if let Some(map) = &self.map {
+            // The advice is a hint that a file system may not know; reading works without it.
+            let _ = map.advise_range(Advice::WillNeed, range.start, range.len());
+        } else {
+            advise_file(&self.file, Some(range));
+        }
+    }
+}
+
+/// Tell the system that a range of a file is read soon, or all of it in no order.
+#[cfg(target_os = "linux")]
+fn advise_file(file: &File, soon: Option<Range<usize>>) {
+    let advice = if soon.is_some() {
+        libc::POSIX_FADV_WILLNEED
+    } else {
+        libc::POSIX_FADV_RANDOM
+    };
+    // An empty range at 0 is the whole file.
+    let range = soon.unwrap_or(0..0);
+    let (Ok(start), Ok(length)) = (range.start.try_into(), range.len().try_into()) else {
+        return;
+    };
+    // SAFETY: the call takes no memory, and `file` keeps its descriptor open.
+    let _ = unsafe { libc::posix_fadvise(file.as_raw_fd(), start, length, advice) };
+}
+
+/// Elsewhere files are read without advice.
+#[cfg(not(target_os = "linux"))]
+fn advise_file(_: &File, _: Option<Range<usize>>) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("omnimouse-{name}-{}", std::process::id()))
+    }
+
+    fn cut(path: &Path, num_bytes: u64) {
+        let file = File::options().write(true).open(path).expect("a file");
+        file.set_len(num_bytes).expect("cut");
+    }
+
+    #[test]
+    fn missing_and_empty_files_and_folders_are_errors() {
+        let folder = scratch("memory");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let empty = folder.join("empty");
+        std::fs::write(&empty, b"").expect("a file");
+        for access in [Access::Map, Access::Read] {
+            for path in [&empty, &folder] {
+                let error = RangeFile::open(path, access).expect_err("refused");
+                assert!(matches!(error, Error::Damaged { .. }), "{error}");
+            }
+            let missing = RangeFile::open(&folder.join("missing"), access);
+            assert!(matches!(missing, Err(Error::Io { .. })));
+        }
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[test]
+    fn mapped_and_read_ranges_are_the_same_bytes() {
+        let path = scratch("ranges");
+        let whole: Vec<u8> = (0..20_000_u32).map(|place| (place % 251) as u8).collect();
+        std::fs::write(&path, &whole).expect("a file");
+        let files = [Access::Map, Access::Read].map(|access| RangeFile::open(&path, access));
+        for file in files {
+            let file = file.expect("a file");
+            assert_eq!(file.num_bytes(), 20_000);
+            let mut buffer = Vec::new();
+            for range in [0..1, 4095..4097, 19_999..20_000, 7..7, 0..20_000] {
+                file.advise(range.clone());
+                let bytes = file.bytes(range.clone(), &mut buffer).expect("bytes");
+                assert_eq!(bytes, &whole[range]);
+            }
+            file.check_pages().expect("whole");
+        }
+        std::fs::remove_file(&path).expect("removed");
+    }
+
+    #[test]
+    fn a_file_that_shrinks_is_noticed() {
+        let path = scratch("shrink");
+        std::fs::write(&path, vec![7; 10_000]).expect("a file");
+        let files = [Access::Map, Access::Read].map(|access| RangeFile::open(&path, access));
+        cut(&path, 9999);
+        for file in files {
+            let message = file
+                .expect("a file")
+                .check_size()
+                .expect_err("cut")
+                .to_string();
+            assert!(message.contains("shrank") && message.contains("omnimouse-shrink"));
+        }
+        std::fs::remove_file(&path).expect("removed");
+    }
+
+    #[test]
+    fn pages_that_are_gone_are_zeros_and_an_error_and_not_the_end() {
+        let path = scratch("gone");
+        for _ in 0..3 {
+            std::fs::write(&path, vec![7; 1_000_000]).expect("a file");
+            let file = RangeFile::open(&path, Access::Map).expect("mapped");
+            let other = RangeFile::open(&path, Access::Map).expect("mapped");
+            cut(&path, 100);
+            let mut buffer = Vec::new();
+            let bytes = file.bytes(0..1_000_000, &mut buffer).expect("mapped");
+            assert!(bytes[..100].iter().all(|byte| *byte == 7));
+            assert!(bytes[100..].iter().all(|byte| *byte == 0));
+            let message = file.check_pages().expect_err("gone").to_string();
+            assert!(message.contains("shrank") && message.contains("omnimouse-gone"));
+            other.check_pages().expect("nothing of it was read");
+        }
+        std::fs::remove_file(&path).expect("removed");
+    }
+}
