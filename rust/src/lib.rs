@@ -1,6 +1,7 @@
-//! Memory-mapped token shards and the background loader; `python` is the face that Python sees.
+//! Token shards, the background loader and dendritic units; `python` is the face that Python sees.
 
 pub mod convert;
+pub mod dendrite;
 pub mod description;
 pub mod error;
 pub mod header;
