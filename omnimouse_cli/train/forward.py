@@ -11,7 +11,7 @@ from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.batch.selection import Selection
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.model.blocks import FeedForward
+from omnimouse_cli.model.feed_forward import FeedForward
 from omnimouse_cli.model.losses import compute_losses
 from omnimouse_cli.model.omnimouse import OmniMouse, Prediction
 from omnimouse_cli.model.table import SessionTable

@@ -34,6 +34,12 @@ class DendriticFunction(NamedTuple):
         return 4 * self.hidden + middle + 1
 
     @property
+    def forward_flops(self) -> int:
+        """Operations of one unit's forward pass; a multiplication with its addition is two."""
+        middle = self.hidden**2 if self.depth == 2 else 0
+        return 2 * (3 * self.hidden + middle)
+
+    @property
     def name(self) -> str:
         """All of it as one word, which operators take."""
         return f"{self.hidden}-{self.depth}-{self.inner}"

@@ -1,9 +1,12 @@
 """Dendritic units as torch operators, so that torch.compile and autograd see one node each."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from omnimouse_cli.kernels.dendrite.function import DendriticFunction
 from omnimouse_cli.kernels.dendrite.native import native_backward, native_forward
@@ -120,3 +123,24 @@ def _differentiate_packed(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # 
 
 dendrite_operator.register_autograd(_differentiate, setup_context=_keep)
 dendrite_packed_operator.register_autograd(_differentiate_packed, setup_context=_keep)
+
+
+def _register_flops() -> None:
+    """Tell torch's counter what the operators cost; a backward pass repeats the forward pass."""
+    operators = torch.ops.omnimouse
+
+    def count(factor: int, network: str, shape: Sequence[int]) -> int:
+        return factor * math.prod(shape) * DendriticFunction.named(network).forward_flops
+
+    def forward(*shapes: Any, out_shape: Any) -> int:  # noqa: ANN401
+        return count(1, shapes[-1], out_shape)
+
+    def backward(g_shape: Any, *shapes: Any, out_shape: Any) -> int:  # noqa: ANN401, ARG001
+        return count(3, shapes[-1], g_shape)
+
+    register_flop_formula([operators.dendrite, operators.dendrite_packed])(forward)
+    backwards = [operators.dendrite_backward, operators.dendrite_packed_backward]
+    register_flop_formula(backwards)(backward)
+
+
+_register_flops()
