@@ -61,6 +61,7 @@ class Wish:
         sessions: How many sessions, or their keys with commas.
         seed: Of everything random.
         resume: Whether to go on with a run.
+        init_from: Run whose configuration and weights are where training begins.
         no_compile: Whether compiling is off.
     """
 
@@ -74,6 +75,7 @@ class Wish:
     seed: int | None
     resume: bool
     no_compile: bool
+    init_from: Path | None = None
 
     def all_sets(self) -> list[str]:
         """Give everything that options say about the configuration as `--set` texts."""
@@ -123,17 +125,23 @@ def order_of(wish: Wish, progress: Reporter) -> "Order":
             shards=shards or _shards_of(run),
             run=run,
             resume=True,
+            init_from=wish.init_from,
             command_line=tuple(sys.argv),
         )
+    if wish.init_from is not None:
+        _require_run(wish.init_from)
+        shards = shards or _shards_of(wish.init_from)
     if shards is None:
         shards = default_shards()
         progress.say(f"taking {shards}/ (default)")
-    config = load_config(wish.config, wish.all_sets(), wish.model)
+    beginning = None if wish.init_from is None else wish.init_from / CONFIG
+    config = load_config(wish.config or beginning, wish.all_sets(), wish.model)
     return Order(
         config=config,
         shards=shards,
         run=run or _new_run(wish.out, config.model.size),
         resume=False,
+        init_from=wish.init_from,
         command_line=tuple(sys.argv),
     )
 
@@ -141,6 +149,14 @@ def order_of(wish: Wish, progress: Reporter) -> "Order":
 def is_run(place: Path) -> bool:
     """Whether a folder is one that `omnimouse train` made."""
     return (place / CONFIG).exists()
+
+
+def _require_run(place: Path) -> None:
+    if not is_run(place):
+        raise OmniMouseError(
+            f"--init-from {place} is no run: it has no {CONFIG}",
+            hint="name a folder that `omnimouse train` made",
+        )
 
 
 def _run_to_resume(wish: Wish, runs: Sequence[Path], progress: Reporter) -> Path:

@@ -20,6 +20,7 @@ from omnimouse_cli.train.folder import (
     write_summary,
 )
 from omnimouse_cli.train.forward import compile_parts
+from omnimouse_cli.train.init_from import take_weights
 from omnimouse_cli.train.interrupt import noticed_interrupts
 from omnimouse_cli.train.journal import Journal
 from omnimouse_cli.train.loop import Plan, train_until_over
@@ -44,6 +45,7 @@ class Order:
         shards: The data set.
         run: The run's folder; made if it does not exist.
         resume: Whether to go on from the newest checkpoint in it.
+        init_from: Finished run whose weights training begins with; None begins with new ones.
         command_line: As the user typed it, for `environment.json`.
     """
 
@@ -51,6 +53,7 @@ class Order:
     shards: Path
     run: Path
     resume: bool = False
+    init_from: Path | None = None
     command_line: tuple[str, ...] = ()
 
 
@@ -78,6 +81,15 @@ def train(order: Order, world: World, reporter: Reporter) -> None:
         state = TrainState(config, dataset, world)
         if order.resume:
             _take_up(order.run, state, config, world, reporter)
+        if order.init_from is not None and state.counters.step == 0:
+            take_weights(
+                order.init_from,
+                state,
+                config=config,
+                dataset=dataset,
+                world=world,
+                reporter=reporter,
+            )
         if world.is_first:
             _describe(order, config, world)
         with _loader(config, dataset, state, world) as loader:
