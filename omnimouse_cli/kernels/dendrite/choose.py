@@ -8,12 +8,22 @@ from omnimouse_cli.kernels.dendrite.operators import dendrite_operator, dendrite
 from omnimouse_cli.kernels.dendrite.reference import reference_dendrite
 
 FUSED_PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
+# Hidden units whose weights and sums of gradients fit the 255 registers of a GPU's thread.
+MOST_IN_REGISTERS = {"relu": 12, "smoothstep": 8}
 
 
 def is_fused(function: DendriticFunction, x: Tensor) -> bool:
     """Whether one pass over memory computes a function of `x`, and not plain PyTorch."""
-    fits = function.hidden <= MOST_HIDDEN
-    return x.device.type == "cpu" and x.dtype in FUSED_PRECISIONS and fits
+    if x.dtype not in FUSED_PRECISIONS:
+        return False
+    if x.is_cuda:
+        return fits_registers(function)
+    return x.device.type == "cpu" and function.hidden <= MOST_HIDDEN
+
+
+def fits_registers(function: DendriticFunction) -> bool:
+    """Whether a GPU's kernel can hold the inner network in its registers."""
+    return function.depth == 1 and function.hidden <= MOST_IN_REGISTERS[function.inner]
 
 
 def dendrite(a: Tensor, b: Tensor, weights_KP: Tensor, function: DendriticFunction) -> Tensor:

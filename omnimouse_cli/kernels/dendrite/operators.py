@@ -22,6 +22,11 @@ def _rows(x: Tensor) -> Tensor:
 
 def _forward(a: Tensor, b: Tensor, weights_KP: Tensor, function: DendriticFunction) -> Tensor:
     arguments = (_rows(a), _rows(b), weights_KP.detach(), function)
+    if a.is_cuda:
+        # Where there is no GPU there may be no Triton.
+        from omnimouse_cli.kernels.dendrite.triton import triton_forward
+
+        return triton_forward(*arguments).view(a.shape)
     return native_forward(*arguments).view(a.shape)
 
 
@@ -35,6 +40,10 @@ def _backward(
     is_packed: bool,
 ) -> tuple[tuple[Tensor, ...], Tensor]:
     arguments = (_rows(g), _rows(a), _rows(b), weights_KP.detach(), function)
+    if a.is_cuda:
+        from omnimouse_cli.kernels.dendrite.triton import triton_backward
+
+        return triton_backward(*arguments, is_packed=is_packed)
     return native_backward(*arguments, is_packed=is_packed)
 
 
