@@ -17,15 +17,21 @@ LOAD_BYTES = 16
 FORWARD_PROGRAMS, BACKWARD_PROGRAMS = 2048, 1024
 
 
+# What Triton's own library has as kernels cannot be interpreted beside a Triton that compiles.
+@triton.jit
+def _parts(count, size):
+    return (count + size - 1) // size
+
+
 @triton.jit
 def _tile(tile, rows, share, COLUMNS: tl.constexpr, TILE: tl.constexpr, IS_FLAT: tl.constexpr):
     """Give row and column of every element of a tile, and which of them exist."""
     element = tl.arange(0, TILE)
     if IS_FLAT:
-        row, column = tl.zeros_like(element), tile * TILE + element
+        row, column = tl.full((TILE,), 0, tl.int32), tile * TILE + element
     else:
         # A division that walks over one long row do without.
-        across = tl.cdiv(share, COLUMNS)
+        across = _parts(share, COLUMNS)
         row = (tile // across) * (TILE // COLUMNS) + element // COLUMNS
         column = (tile % across) * COLUMNS + element % COLUMNS
     return row.to(tl.int64), column, (row < rows) & (column < share)
@@ -78,13 +84,17 @@ def forward_kernel(
             to_a += half * w[3 * unit]
             to_b += half * w[3 * unit + 1]
             to_one += half * w[3 * unit + 2]
-    tiles = tl.cdiv(rows, TILE // COLUMNS) * tl.cdiv(share, COLUMNS)
+    tiles = _parts(rows, TILE // COLUMNS) * _parts(share, COLUMNS)
     for tile in range(tl.program_id(0), tiles, tl.num_programs(0)):
         row, column, exists = _tile(tile, rows, share, COLUMNS, TILE, IS_FLAT)
         column += kind * share
         a = tl.load(a_pointer + row * a_stride + column, mask=exists, other=0.0).to(tl.float32)
         b = tl.load(b_pointer + row * b_stride + column, mask=exists, other=0.0).to(tl.float32)
-        out = a * to_a + b * to_b + to_one if IS_ABSOLUTE else tl.zeros_like(a) + to_one
+        out = (
+            a * to_a + b * to_b + to_one
+            if IS_ABSOLUTE
+            else tl.full((TILE,), 0.0, tl.float32) + to_one
+        )
         for unit in tl.static_range(HIDDEN):
             u = a * w[3 * unit] + (b * w[3 * unit + 1] + w[3 * unit + 2])
             if IS_ABSOLUTE:
@@ -101,7 +111,12 @@ def forward_kernel(
 @triton.jit
 def _in_thread(x, EACH: tl.constexpr):
     """Sum the elements that a thread holds."""
-    return tl.sum(tl.reshape(x, (x.shape[0] // EACH, EACH)), axis=1)
+    return tl.reduce(tl.reshape(x, (x.shape[0] // EACH, EACH)), 1, tl.standard._sum_combine)
+
+
+@triton.jit
+def _total(x):
+    return tl.reduce(x, 0, tl.standard._sum_combine)
 
 
 @triton.jit
@@ -146,11 +161,11 @@ def backward_kernel(
     w = _weights(weights, kind, SIZE)
     of_a, of_b, of_one, of_value = (), (), (), ()
     for _unit in tl.static_range(HIDDEN):
-        of_a = of_a + (tl.zeros((TILE // EACH,), tl.float32),)
-        of_b = of_b + (tl.zeros((TILE // EACH,), tl.float32),)
-        of_one = of_one + (tl.zeros((TILE // EACH,), tl.float32),)
-        of_value = of_value + (tl.zeros((TILE // EACH,), tl.float32),)
-    of_g = tl.zeros((TILE // EACH,), tl.float32)
+        of_a = of_a + (tl.full((TILE // EACH,), 0.0, tl.float32),)
+        of_b = of_b + (tl.full((TILE // EACH,), 0.0, tl.float32),)
+        of_one = of_one + (tl.full((TILE // EACH,), 0.0, tl.float32),)
+        of_value = of_value + (tl.full((TILE // EACH,), 0.0, tl.float32),)
+    of_g = tl.full((TILE // EACH,), 0.0, tl.float32)
     linear_a, linear_b = of_g, of_g
     to_a, to_b = 0.0, 0.0
     if IS_ABSOLUTE:
@@ -158,7 +173,7 @@ def backward_kernel(
             to_a += 0.5 * w[3 * HIDDEN + unit] * w[3 * unit]
             to_b += 0.5 * w[3 * HIDDEN + unit] * w[3 * unit + 1]
     part: tl.constexpr = 0.5 if IS_ABSOLUTE else 1.0
-    tiles = tl.cdiv(rows, TILE // COLUMNS) * tl.cdiv(share, COLUMNS)
+    tiles = _parts(rows, TILE // COLUMNS) * _parts(share, COLUMNS)
     for tile in range(tl.program_id(0), tiles, tl.num_programs(0)):
         row, column, exists = _tile(tile, rows, share, COLUMNS, TILE, IS_FLAT)
         column += kind * share
@@ -200,17 +215,17 @@ def backward_kernel(
         sum_a, sum_b, sum_one = of_a[unit], of_b[unit], of_one[unit]
         if IS_ABSOLUTE:
             sum_a, sum_b, sum_one = sum_a + linear_a, sum_b + linear_b, sum_one + of_g
-        sum_a, sum_b = part * tl.sum(sum_a, axis=0), part * tl.sum(sum_b, axis=0)
-        sum_one = part * tl.sum(sum_one, axis=0)
+        sum_a, sum_b = part * _total(sum_a), part * _total(sum_b)
+        sum_one = part * _total(sum_one)
         tl.store(place + 3 * unit, last * sum_a)
         tl.store(place + 3 * unit + 1, last * sum_b)
         tl.store(place + 3 * unit + 2, last * sum_one)
         # Where a unit is on, its value is its three inputs' weighted sum.
         value = w[3 * unit] * sum_a + w[3 * unit + 1] * sum_b + w[3 * unit + 2] * sum_one
         if not IS_RELU:
-            value = tl.sum(of_value[unit], axis=0)
+            value = _total(of_value[unit])
         tl.store(place + 3 * HIDDEN + unit, value)
-    tl.store(place + 4 * HIDDEN, tl.sum(of_g, axis=0))
+    tl.store(place + 4 * HIDDEN, _total(of_g))
 
 
 def constants_of(
