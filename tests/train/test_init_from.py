@@ -5,12 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.errors import CheckpointError
 from omnimouse_cli.evaluate.run import load_run
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.train.journal import read_lines
 from omnimouse_cli.train.run import Order, train
+from omnimouse_cli.train.settle import settled
 from omnimouse_cli.train.world import World
 
 
@@ -107,3 +109,21 @@ def test_other_data_are_refused(learned, make_shards, session, tiny, tmp_path):
     other = make_shards([session(key="2-1-1", num_neurons=4)])
     with pytest.raises(CheckpointError, match="no neurons of 2-1-1"):
         begun(learned, other, tiny, tmp_path / "other")
+
+
+def test_a_network_that_no_gpu_can_hold_is_told(tiny, shards):
+    dendrite = DendriteConfig(hidden=32)
+    config = replace(tiny, model=replace(tiny.model, feed_forward="dendritic", dendrite=dendrite))
+    told = []
+
+    class Told(Silent):
+        def warn(self, text):
+            told.append(text)
+
+    dataset = open_dataset(shards)
+    settled(config, dataset, replace(World(), device=torch.device("cuda")), Told())
+    assert "32" in told[0]
+    assert "one layer of 12: plain PyTorch computes it" in told[0]
+    told.clear()
+    settled(config, dataset, World(), Told())
+    assert told == []

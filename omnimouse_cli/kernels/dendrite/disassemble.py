@@ -12,7 +12,8 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from omnimouse_cli.kernels.dendrite.function import DendriticFunction
-from omnimouse_cli.kernels.dendrite.triton import backward_kernel, constants_of, forward_kernel
+from omnimouse_cli.kernels.dendrite.tiles import constants_of
+from omnimouse_cli.kernels.dendrite.triton import backward_kernel, forward_kernel
 from omnimouse_cli.kernels.dendrite.yardstick import (
     swiglu_backward_kernel,
     swiglu_forward_kernel,

@@ -1,19 +1,15 @@
 """Dendritic units on a GPU: one kernel forward, one backward, sums of gradients in registers."""
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from omnimouse_cli.kernels.dendrite.function import DendriticFunction
+from omnimouse_cli.kernels.dendrite.tiles import WARPS, constants_of, grid_of, sizes_of
 
 # R rows, U units, K cell types, H hidden units, P weights of an inner network
 
-# A thread reads 16 bytes at once, 8 or 4 elements of a tile: sums over them need no other thread.
-THREADS = 128
-LOAD_BYTES = 16
 FORWARD_PROGRAMS, BACKWARD_PROGRAMS = 2048, 1024
 
 
@@ -40,6 +36,12 @@ def _tile(tile, rows, share, COLUMNS: tl.constexpr, TILE: tl.constexpr, IS_FLAT:
 @triton.jit
 def _held(u):
     return tl.minimum(tl.maximum(u, -1.0), 1.0)
+
+
+@triton.jit
+def _smoothstep(u):
+    s = _held(u)
+    return s * (1.5 - 0.5 * (s * s))
 
 
 @triton.jit
@@ -102,8 +104,7 @@ def forward_kernel(
             elif IS_RELU:
                 out += tl.where(u < 0, 0.0, u) * w[3 * HIDDEN + unit]
             else:
-                s = _held(u)
-                out += s * (1.5 - 0.5 * (s * s)) * w[3 * HIDDEN + unit]
+                out += _smoothstep(u) * w[3 * HIDDEN + unit]
         result = out.to(out_pointer.dtype.element_ty)
         tl.store(out_pointer + row * out_stride + column, result, mask=exists)
 
@@ -124,6 +125,45 @@ def _flipped(x, u):
     """Give `x` with its sign flipped where that of `u` is negative."""
     sign = u.to(tl.int32, bitcast=True) & -2147483648
     return (x.to(tl.int32, bitcast=True) ^ sign).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def _through(g, u, IS_RELU: tl.constexpr, IS_ABSOLUTE: tl.constexpr):
+    """Give a gradient before the non-linearity, or with the sign of the unit."""
+    if IS_ABSOLUTE:
+        q = _flipped(g, u)
+    elif IS_RELU:
+        q = tl.where(u <= 0, 0.0, g)
+    else:
+        s = _held(u)
+        q = g * (1.5 - 1.5 * (s * s))
+    return q
+
+
+@triton.jit
+def _write_sums(
+    place, w, sums, linear, HIDDEN: tl.constexpr, IS_RELU: tl.constexpr, IS_ABSOLUTE: tl.constexpr
+):
+    """Write a program's gradient of the weights, in their order."""
+    of_a, of_b, of_one, of_value = sums
+    linear_a, linear_b, of_g = linear
+    part: tl.constexpr = 0.5 if IS_ABSOLUTE else 1.0
+    for unit in tl.static_range(HIDDEN):
+        last = w[3 * HIDDEN + unit]
+        sum_a, sum_b, sum_one = of_a[unit], of_b[unit], of_one[unit]
+        if IS_ABSOLUTE:
+            sum_a, sum_b, sum_one = sum_a + linear_a, sum_b + linear_b, sum_one + of_g
+        sum_a, sum_b = part * _total(sum_a), part * _total(sum_b)
+        sum_one = part * _total(sum_one)
+        tl.store(place + 3 * unit, last * sum_a)
+        tl.store(place + 3 * unit + 1, last * sum_b)
+        tl.store(place + 3 * unit + 2, last * sum_one)
+        # Where a unit is on, its value is its three inputs' weighted sum.
+        value = w[3 * unit] * sum_a + w[3 * unit + 1] * sum_b + w[3 * unit + 2] * sum_one
+        if not IS_RELU:
+            value = _total(of_value[unit])
+        tl.store(place + 3 * HIDDEN + unit, value)
+    tl.store(place + 4 * HIDDEN, _total(of_g))
 
 
 @triton.jit
@@ -157,8 +197,7 @@ def backward_kernel(
     and not two; the linear half is added at the end. At an exact 0, the slope is then 1 and not 0.
     """
     kind = tl.program_id(1)
-    SIZE: tl.constexpr = 4 * HIDDEN + 1
-    w = _weights(weights, kind, SIZE)
+    w = _weights(weights, kind, 4 * HIDDEN + 1)
     of_a, of_b, of_one, of_value = (), (), (), ()
     for _unit in tl.static_range(HIDDEN):
         of_a = of_a + (tl.full((TILE // EACH,), 0.0, tl.float32),)
@@ -166,8 +205,7 @@ def backward_kernel(
         of_one = of_one + (tl.full((TILE // EACH,), 0.0, tl.float32),)
         of_value = of_value + (tl.full((TILE // EACH,), 0.0, tl.float32),)
     of_g = tl.full((TILE // EACH,), 0.0, tl.float32)
-    linear_a, linear_b = of_g, of_g
-    to_a, to_b = 0.0, 0.0
+    linear_a, linear_b, to_a, to_b = of_g, of_g, 0.0, 0.0
     if IS_ABSOLUTE:
         for unit in tl.static_range(HIDDEN):
             to_a += 0.5 * w[3 * HIDDEN + unit] * w[3 * unit]
@@ -185,16 +223,10 @@ def backward_kernel(
         for unit in tl.static_range(HIDDEN):
             last = part * w[3 * HIDDEN + unit]
             u = a * w[3 * unit] + (b * w[3 * unit + 1] + w[3 * unit + 2])
-            if IS_ABSOLUTE:
-                q = _flipped(g, u)
-                value = of_value[unit]
-            elif IS_RELU:
-                q = tl.where(u <= 0, 0.0, g)
-                value = of_value[unit]
-            else:
-                s = _held(u)
-                q = g * (1.5 - 1.5 * (s * s))
-                value = of_value[unit] + _in_thread(g * (s * (1.5 - 0.5 * (s * s))), EACH)
+            value = of_value[unit]
+            q = _through(g, u, IS_RELU, IS_ABSOLUTE)
+            if not IS_RELU:
+                value += _in_thread(g * _smoothstep(u), EACH)
             da += q * (last * w[3 * unit])
             db += q * (last * w[3 * unit + 1])
             new_a = new_a + (of_a[unit] + _in_thread(q * a, EACH),)
@@ -206,51 +238,12 @@ def backward_kernel(
         if IS_ABSOLUTE:
             linear_a += _in_thread(g * a, EACH)
             linear_b += _in_thread(g * b, EACH)
-        kept_a, kept_b = da.to(da_pointer.dtype.element_ty), db.to(db_pointer.dtype.element_ty)
-        tl.store(da_pointer + row * d_stride + column, kept_a, mask=exists)
-        tl.store(db_pointer + row * d_stride + column, kept_b, mask=exists)
-    place = partial + (kind * tl.num_programs(0) + tl.program_id(0)) * SIZE
-    for unit in tl.static_range(HIDDEN):
-        last = w[3 * HIDDEN + unit]
-        sum_a, sum_b, sum_one = of_a[unit], of_b[unit], of_one[unit]
-        if IS_ABSOLUTE:
-            sum_a, sum_b, sum_one = sum_a + linear_a, sum_b + linear_b, sum_one + of_g
-        sum_a, sum_b = part * _total(sum_a), part * _total(sum_b)
-        sum_one = part * _total(sum_one)
-        tl.store(place + 3 * unit, last * sum_a)
-        tl.store(place + 3 * unit + 1, last * sum_b)
-        tl.store(place + 3 * unit + 2, last * sum_one)
-        # Where a unit is on, its value is its three inputs' weighted sum.
-        value = w[3 * unit] * sum_a + w[3 * unit + 1] * sum_b + w[3 * unit + 2] * sum_one
-        if not IS_RELU:
-            value = _total(of_value[unit])
-        tl.store(place + 3 * HIDDEN + unit, value)
-    tl.store(place + 4 * HIDDEN, _total(of_g))
-
-
-def constants_of(
-    function: DendriticFunction, dtype: torch.dtype, share: int, *, is_flat: bool
-) -> dict[str, Any]:
-    """Give what the kernels are compiled for.
-
-    Args:
-        function: Of the inner network.
-        dtype: Of the arguments.
-        share: Units of a cell type.
-        is_flat: Whether everything is one row without gaps.
-    """
-    each = LOAD_BYTES // dtype.itemsize
-    is_relu = function.inner == "relu"
-    return {
-        "HIDDEN": function.hidden,
-        "IS_RELU": is_relu,
-        # Where all units are off, the two halves cancel: below the rounding of 16-bit numbers.
-        "IS_ABSOLUTE": is_relu and dtype != torch.float32,
-        "COLUMNS": min(each * THREADS, triton.next_power_of_2(max(1, share))),
-        "TILE": each * THREADS,
-        "EACH": each,
-        "IS_FLAT": is_flat,
-    }
+        place = row * d_stride + column
+        tl.store(da_pointer + place, da.to(da_pointer.dtype.element_ty), mask=exists)
+        tl.store(db_pointer + place, db.to(db_pointer.dtype.element_ty), mask=exists)
+    target = partial + (kind * tl.num_programs(0) + tl.program_id(0)) * (4 * HIDDEN + 1)
+    sums, linear = (of_a, of_b, of_one, of_value), (linear_a, linear_b, of_g)
+    _write_sums(target, w, sums, linear, HIDDEN, IS_RELU, IS_ABSOLUTE)
 
 
 def triton_forward(
@@ -262,21 +255,12 @@ def triton_forward(
     out_RU = torch.empty((rows, units), dtype=a_RU.dtype, device=a_RU.device)
     if out_RU.numel() == 0:
         return out_RU
-    rows, share, is_flat = _sizes([a_RU, b_RU], types)
+    rows, share, is_flat = sizes_of([a_RU, b_RU], types)
     constants = constants_of(function, a_RU.dtype, share, is_flat=is_flat)
-    forward_kernel[_grid(rows, share, types, FORWARD_PROGRAMS, constants)](
-        a_RU,
-        b_RU,
-        weights_KP.float().contiguous(),
-        out_RU,
-        rows,
-        share,
-        a_RU.stride(0),
-        b_RU.stride(0),
-        units,
-        **constants,
-        num_warps=THREADS // 32,
-    )
+    strides = (a_RU.stride(0), b_RU.stride(0), units)
+    inputs = (a_RU, b_RU, weights_KP.float().contiguous())
+    grid = grid_of(rows, share, types, FORWARD_PROGRAMS, constants)
+    forward_kernel[grid](*inputs, out_RU, rows, share, *strides, **constants, num_warps=WARPS)
     return out_RU
 
 
@@ -298,45 +282,14 @@ def triton_backward(
     if a_RU.numel() == 0:
         return of_arguments, torch.zeros_like(weights_KP)
     gaps = [first[:, :units]] if is_packed else []
-    rows, share, is_flat = _sizes([g_RU, a_RU, b_RU, *gaps], types)
+    rows, share, is_flat = sizes_of([g_RU, a_RU, b_RU, *gaps], types)
     constants = constants_of(function, a_RU.dtype, share, is_flat=is_flat)
-    grid = _grid(rows, share, types, BACKWARD_PROGRAMS, constants)
+    grid = grid_of(rows, share, types, BACKWARD_PROGRAMS, constants)
     shape = (types, grid[0], function.num_weights)
     partial = torch.empty(shape, dtype=torch.float32, device=a_RU.device)
-    backward_kernel[grid](
-        g_RU,
-        a_RU,
-        b_RU,
-        weights_KP.float().contiguous(),
-        first,
-        first[:, units:] if is_packed else of_arguments[1],
-        partial,
-        rows,
-        share,
-        g_RU.stride(0),
-        a_RU.stride(0),
-        b_RU.stride(0),
-        width,
-        **constants,
-        num_warps=THREADS // 32,
-    )
+    inputs = (g_RU, a_RU, b_RU, weights_KP.float().contiguous())
+    outputs = (first, first[:, units:] if is_packed else of_arguments[1], partial)
+    strides = (g_RU.stride(0), a_RU.stride(0), b_RU.stride(0), width)
+    backward_kernel[grid](*inputs, *outputs, rows, share, *strides, **constants, num_warps=WARPS)
     # The second stage: few numbers, in one order, so the same bits every time.
     return of_arguments, partial.sum(1, dtype=torch.float64).to(weights_KP.dtype)
-
-
-def _sizes(matrices: list[Tensor], types: int) -> tuple[int, int, bool]:
-    """Give rows and units of a type; matrices without gaps are one long row of one type."""
-    rows, units = matrices[0].shape
-    whole = all(matrix.is_contiguous() for matrix in matrices)
-    # Places in a row are 32-bit numbers.
-    if types == 1 and whole and rows * units < 2**31 - 2**20:
-        return 1, rows * units, True
-    return rows, units // types, False
-
-
-def _grid(
-    rows: int, share: int, types: int, programs: int, constants: dict[str, Any]
-) -> tuple[int, int]:
-    columns, tile = constants["COLUMNS"], constants["TILE"]
-    tiles = triton.cdiv(rows, tile // columns) * triton.cdiv(share, columns)
-    return min(tiles, max(1, programs // types)), types
