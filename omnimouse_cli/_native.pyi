@@ -1,4 +1,4 @@
-"""The Rust extension: memory-mapped shards and the background loader."""
+"""The Rust extension: memory-mapped shards, the background loader and dendritic units."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,16 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Loader", "Schedule", "Session", "Shard", "ShardFormatError", "Slot"]
+__all__ = [
+    "Loader",
+    "Schedule",
+    "Session",
+    "Shard",
+    "ShardFormatError",
+    "Slot",
+    "dendrite_backward",
+    "dendrite_forward",
+]
 
 class ShardFormatError(ValueError):
     """A shard that is damaged, cut short or of another version; the text names file and reason."""
@@ -172,3 +181,49 @@ class Loader:
 
     def close(self) -> None:
         """End the threads and let go of the slots."""
+
+def dendrite_forward(
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    out: NDArray[np.float32],
+    *,
+    network: tuple[int, int, str],
+    threads: int,
+) -> None:
+    """Write f(a, b) of every unit.
+
+    Args:
+        a: `(rows, units)`, each row without gaps.
+        b: As a.
+        weights: `(cell types, weights)`.
+        out: Without gaps.
+        network: Hidden units, hidden layers, `relu` or `smoothstep`.
+        threads: How many share the work; the result does not depend on it.
+    """
+
+def dendrite_backward(
+    g: NDArray[np.float32],
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    da: NDArray[np.float32],
+    db: NDArray[np.float32] | None,
+    dweights: NDArray[np.float32],
+    *,
+    network: tuple[int, int, str],
+    threads: int,
+) -> None:
+    """Write the gradients of both arguments and of the weights.
+
+    Args:
+        g: Gradient of the output, `(rows, units)`, each row without gaps.
+        a: As g.
+        b: As g.
+        weights: `(cell types, weights)`.
+        da: Without gaps; without db `(rows, 2 units)`, for both.
+        db: Without gaps.
+        dweights: As weights.
+        network: Hidden units, hidden layers, `relu` or `smoothstep`.
+        threads: How many share the work; the result does not depend on it.
+    """

@@ -44,6 +44,15 @@ ProcsOption = Annotated[
 TrainDeviceOption = Annotated[
     str, typer.Option("--device", help="cpu, cuda or auto (cuda where there is one).")
 ]
+InitFromOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--init-from",
+        metavar="RUN",
+        help="Begin with a finished run's configuration and weights; with "
+        "--set model.feed_forward=dendritic a SwiGLU run becomes a dendritic one.",
+    ),
+]
 NoCompileOption = Annotated[
     bool, typer.Option("--no-compile", help="Do not compile the model on a GPU.")
 ]
@@ -100,6 +109,7 @@ def command_train(
             "--out, or the newest unfinished one.",
         ),
     ] = False,
+    init_from: InitFromOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say how large the training would be.")
     ] = False,
@@ -120,6 +130,7 @@ def command_train(
         sessions=sessions,
         seed=seed,
         resume=resume,
+        init_from=init_from,
         no_compile=no_compile,
         adapt_from=adapt_from,
         unfreeze=unfreeze,

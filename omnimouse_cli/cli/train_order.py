@@ -62,6 +62,7 @@ class Wish:
         sessions: How many sessions, or their keys with commas.
         seed: Of everything random.
         resume: Whether to go on with a run.
+        init_from: Run whose configuration and weights are where training begins.
         no_compile: Whether compiling is off.
         adapt_from: Run whose core is adapted.
         unfreeze: Parts of the core that learn too, with commas.
@@ -79,6 +80,7 @@ class Wish:
     no_compile: bool
     adapt_from: Path | None
     unfreeze: str | None
+    init_from: Path | None = None
 
     def all_sets(self) -> list[str]:
         """Give everything that options say about the configuration as `--set` texts."""
@@ -124,6 +126,11 @@ def order_of(wish: Wish, progress: Reporter) -> "Order":
         raise OmniMouseError(
             f"one folder of shards is trained on: {', '.join(map(str, wish.places))}"
         )
+    if wish.init_from is not None and wish.adapt_from is not None:
+        raise OmniMouseError(
+            "--init-from and --adapt-from exclude each other",
+            hint="--init-from trains everything on, --adapt-from freezes the core",
+        )
     if runs and not wish.resume:
         raise OmniMouseError(
             f"{runs[0]} is a run and no folder of shards",
@@ -136,8 +143,12 @@ def order_of(wish: Wish, progress: Reporter) -> "Order":
             shards=shards or _shards_of(run),
             run=run,
             resume=True,
+            init_from=wish.init_from,
             command_line=tuple(sys.argv),
         )
+    if wish.init_from is not None:
+        _require_run(wish.init_from)
+        shards = shards or _shards_of(wish.init_from)
     if shards is None:
         shards = default_shards()
         progress.say(f"taking {shards}/ (default)")
@@ -147,6 +158,7 @@ def order_of(wish: Wish, progress: Reporter) -> "Order":
         shards=shards,
         run=run or new_run(wish.out, config.model.size),
         resume=False,
+        init_from=wish.init_from,
         command_line=tuple(sys.argv),
     )
 
@@ -159,7 +171,8 @@ def _config_of(wish: Wish) -> RunConfig:
         from omnimouse_cli.train.adapt import require_same_model, start_of
 
         start = start_of(source)
-    config = load_config(wish.config, sets, wish.model, start)
+    beginning = None if wish.init_from is None else wish.init_from / CONFIG
+    config = load_config(wish.config or beginning, sets, wish.model, start)
     if start is not None and source is not None:
         require_same_model(source, start.model, config.model)
     return config
@@ -168,6 +181,14 @@ def _config_of(wish: Wish) -> RunConfig:
 def is_run(place: Path) -> bool:
     """Whether a folder is one that `omnimouse train` made."""
     return (place / CONFIG).exists()
+
+
+def _require_run(place: Path) -> None:
+    if not is_run(place):
+        raise OmniMouseError(
+            f"--init-from {place} is no run: it has no {CONFIG}",
+            hint="name a folder that `omnimouse train` made",
+        )
 
 
 def _run_to_resume(wish: Wish, runs: Sequence[Path], progress: Reporter) -> Path:

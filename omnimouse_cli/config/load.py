@@ -13,7 +13,7 @@ from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.errors import ConfigError
 
 # Sections of the model that may be written without the word `model` before them.
-MODEL_SECTIONS = ("latents", "video", "decoder")
+MODEL_SECTIONS = ("latents", "video", "decoder", "dendrite")
 DEFAULT_SIZE = "nano"
 
 

@@ -1,13 +1,17 @@
 """The shape of the transformer: five published sizes and two for a laptop share these fields."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from omnimouse_cli.config.checks import require_fraction, require_one_of, require_positive
 from omnimouse_cli.config.data import NUM_FRAMES
+from omnimouse_cli.config.dendrite import DendriteConfig
 
-FeedForwardKind = Literal["swiglu"]
+FeedForwardKind = Literal["swiglu", "geglu", "relu", "gelu", "dendritic"]
 ResponseLoss = Literal["poisson", "gaussian"]
+FEED_FORWARDS: tuple[FeedForwardKind, ...] = get_args(FeedForwardKind)
+# Those with two arguments.
+GATED: tuple[FeedForwardKind, ...] = ("swiglu", "geglu", "dendritic")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +178,9 @@ class ModelConfig:
         layers: Fusion layers.
         pattern: Cycle of local (L) and global (G) fusion layers; short depths are prefixed by L.
         d_embedding: Width of neuron, session and animal vectors.
-        feed_forward: Name of the feed-forward's non-linearity.
+        feed_forward: The feed-forward's non-linearity, everywhere: `swiglu` (published), `geglu`,
+            `dendritic` (learned); `relu` and `gelu` have no gate, and are wider by half for as
+            many parameters.
         feed_forward_multiplier: Hidden width over `d_model` before rounding up.
         feed_forward_multiple: Hidden widths are rounded up to a multiple of this.
         dropout: Share of residual updates that is dropped in training (published: 0).
@@ -207,6 +213,7 @@ class ModelConfig:
     latents: LatentConfig = field(default_factory=LatentConfig)
     video: VideoConfig = field(default_factory=VideoConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    dendrite: DendriteConfig = field(default_factory=DendriteConfig)
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work."""
@@ -222,12 +229,17 @@ class ModelConfig:
             max_targets=self.max_targets,
         )
         require_fraction(dropout=self.dropout, neuron_dropout=self.neuron_dropout)
-        require_one_of(("swiglu",), feed_forward=self.feed_forward)
+        require_one_of(FEED_FORWARDS, feed_forward=self.feed_forward)
         require_one_of(("poisson", "gaussian"), response_loss=self.response_loss)
         if self.d_model % self.num_heads or (self.d_model // self.num_heads) % 2:
             raise ValueError(
                 "`d_model` must be `num_heads` times an even head width: "
                 f"{self.d_model} over {self.num_heads} heads"
+            )
+        if self.feed_forward_multiple % self.dendrite.cell_types:
+            raise ValueError(
+                "`cell_types` must divide `feed_forward_multiple`, so that types share units "
+                f"equally: {self.dendrite.cell_types}, {self.feed_forward_multiple}"
             )
         if not self.pattern or set(self.pattern) - {"L", "G"}:
             raise ValueError(f"`pattern` must be made of L and G: {self.pattern!r}")

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from omnimouse_cli.kernels.attention import AttentionMask, attention
+from omnimouse_cli.model.feed_forward import FeedForward, Make
 from omnimouse_cli.model.initialize import linear
 from omnimouse_cli.model.rotary import rotate
 
@@ -46,26 +47,6 @@ def split_heads(x_BLM: Tensor, parts: int, num_heads: int) -> tuple[Tensor, ...]
     """
     batch, tokens, width = x_BLM.shape
     return x_BLM.view(batch, tokens, parts, num_heads, width // (parts * num_heads)).unbind(2)
-
-
-class FeedForward(nn.Module):
-    """`down(silu(up(x)) * gate(x))`: the reference activates `up`, not `gate`.
-
-    Args:
-        width: Of input and output.
-        hidden: Between them.
-    """
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.up = linear(width, hidden, bias=False)
-        self.gate = linear(width, hidden, bias=False)
-        self.down = linear(hidden, width, bias=False)
-
-    def forward(self, x_BLM: Tensor) -> Tensor:
-        """Transform each token by itself."""
-        out: Tensor = self.down(functional.silu(self.up(x_BLM)) * self.gate(x_BLM))
-        return out
 
 
 def attend(
@@ -121,16 +102,19 @@ class SelfBlock(nn.Module):
         num_heads: Of attention.
         hidden: Of the feed-forward.
         dropout: Share of residual updates dropped in training.
+        make: Makes the feed-forward.
     """
 
-    def __init__(self, width: int, num_heads: int, hidden: int, dropout: float) -> None:
+    def __init__(
+        self, width: int, num_heads: int, hidden: int, dropout: float, make: Make = FeedForward
+    ) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.attention_norm = norm(width)
         self.query_key_value = linear(width, 3 * width, bias=False)
         self.out = linear(width, width, bias=False)
         self.feed_forward_norm = norm(width)
-        self.feed_forward = FeedForward(width, hidden)
+        self.feed_forward = make(width, hidden)
         self.drop = UpdateDropout(dropout)
 
     def forward(self, x_BLM: Tensor, angles: Angles, mask: AttentionMask) -> Tensor:
@@ -151,9 +135,12 @@ class CrossBlock(nn.Module):
         num_heads: Of attention.
         hidden: Of the feed-forward.
         dropout: Share of residual updates dropped in training.
+        make: Makes the feed-forward.
     """
 
-    def __init__(self, width: int, num_heads: int, hidden: int, dropout: float) -> None:
+    def __init__(
+        self, width: int, num_heads: int, hidden: int, dropout: float, make: Make = FeedForward
+    ) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.context_norm = norm(width)
@@ -162,7 +149,7 @@ class CrossBlock(nn.Module):
         self.key_value = linear(width, 2 * width, bias=False)
         self.out = linear(width, width, bias=False)
         self.feed_forward_norm = norm(width)
-        self.feed_forward = FeedForward(width, hidden)
+        self.feed_forward = make(width, hidden)
         self.drop = UpdateDropout(dropout)
 
     def forward(

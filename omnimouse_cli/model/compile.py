@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from omnimouse_cli.model.blocks import CrossBlock, FeedForward, SelfBlock
+from omnimouse_cli.model.blocks import CrossBlock, SelfBlock
+from omnimouse_cli.model.feed_forward import FeedForward
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.video_blocks import VideoBlock
 

@@ -13,6 +13,7 @@ from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
 from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.model.blocks import CrossBlock, SelfBlock, hidden_width
+from omnimouse_cli.model.feed_forward import maker_of, shared_dendrite
 from omnimouse_cli.model.initialize import linear
 from omnimouse_cli.model.linear_paths import LinearPaths
 from omnimouse_cli.model.plan import Plan, SequenceAngles
@@ -88,15 +89,17 @@ class OmniMouse(nn.Module):
         self.response_tokens = ResponseTokens(width)
         self.behavior = BehaviorTokens(len(behavior_channels), width) if behavior_channels else None
         self.latents = Latents(config.latents.per_group, config.latents.num_global, width)
-        self.video = VideoEncoder(config)
-        self.encoder = CrossBlock(width, heads, hidden, dropout)
+        self.dendrite = shared_dendrite(config)
+        make = maker_of(config, self.dendrite)
+        self.video = VideoEncoder(config, make)
+        self.encoder = CrossBlock(width, heads, hidden, dropout, make)
         self.fusion = nn.ModuleList(
-            SelfBlock(width, heads, hidden, dropout) for _ in range(config.layers)
+            SelfBlock(width, heads, hidden, dropout, make) for _ in range(config.layers)
         )
         decoder_hidden = hidden_width(
             width, config.decoder.feed_forward_multiplier, config.feed_forward_multiple
         )
-        self.decoder = CrossBlock(width, heads, decoder_hidden, dropout)
+        self.decoder = CrossBlock(width, heads, decoder_hidden, dropout, make)
         self.readout = ResponseReadout(width, config.decoder, config.response_loss)
         self.linear_paths = LinearPaths(config, len(behavior_channels))
         if config.experiment_time:

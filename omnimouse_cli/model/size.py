@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 from omnimouse_cli.batch.strategy import QUERY_SAMPLES, TOKEN_SAMPLES
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES
-from omnimouse_cli.config.model import ModelConfig
+from omnimouse_cli.config.model import GATED, ModelConfig
 from omnimouse_cli.model.blocks import hidden_width
+from omnimouse_cli.model.feed_forward import function_of, matched_width
 from omnimouse_cli.model.video import block_shapes
 from omnimouse_cli.model.video_blocks import VideoBlockShape
 
@@ -29,9 +30,11 @@ def parameter_counts(config: ModelConfig, *, num_channels: int) -> dict[str, int
     width, embedding = config.d_model, config.d_embedding
     projection = embedding * width + width
     counts = {
-        "fusion": config.layers * _self_block(width, _hidden(config)),
-        "encoder": _cross_block(width, _hidden(config)),
-        "decoder": _cross_block(width, _hidden(config, config.decoder.feed_forward_multiplier)),
+        "fusion": config.layers * _self_block(config, width, _hidden(config)),
+        "encoder": _cross_block(config, width, _hidden(config)),
+        "decoder": _cross_block(
+            config, width, _hidden(config, config.decoder.feed_forward_multiplier)
+        ),
         "video": _video(config),
         "video projection": (config.video.d_output + 1) * width,
         "latents": (config.latents.per_group + config.latents.num_global) * width,
@@ -40,6 +43,8 @@ def parameter_counts(config: ModelConfig, *, num_channels: int) -> dict[str, int
         "response tokens and read-out": (TOKEN_SAMPLES + 1 + QUERY_SAMPLES) * width,
         "missing modalities": NUM_MODALITIES * width,
     }
+    if config.feed_forward == "dendritic":
+        counts["dendritic functions"] = _functions(config)
     if config.experiment_time:
         counts["experiment time (unused)"] = projection
     if config.decoder.own_history:
@@ -87,12 +92,27 @@ def _per_sum(config: ModelConfig, num_channels: int) -> int:
     return 2 * config.d_embedding + filters
 
 
-def _self_block(width: int, hidden: int) -> int:
-    return 2 * width + 4 * width**2 + 3 * width * hidden
+def feed_forward_weights(config: ModelConfig, width: int, hidden: int) -> int:
+    """Count the weights of a feed-forward's projections."""
+    projections = 3 if config.feed_forward in GATED else 2
+    return projections * width * matched_width(config.feed_forward, hidden)
 
 
-def _cross_block(width: int, hidden: int) -> int:
-    return _self_block(width, hidden) + width
+def _functions(config: ModelConfig) -> int:
+    """Count what the inner networks have."""
+    dendrite = config.dendrite
+    readers = 2  # encoder and decoder
+    blocks = config.layers + readers + len(block_shapes(config))
+    copies = 1 if dendrite.sharing == "model" else blocks
+    return copies * dendrite.cell_types * function_of(dendrite).num_weights
+
+
+def _self_block(config: ModelConfig, width: int, hidden: int) -> int:
+    return 2 * width + 4 * width**2 + feed_forward_weights(config, width, hidden)
+
+
+def _cross_block(config: ModelConfig, width: int, hidden: int) -> int:
+    return _self_block(config, width, hidden) + width
 
 
 def _behavior(num_channels: int, width: int) -> int:
@@ -106,11 +126,12 @@ def _video(config: ModelConfig) -> int:
     time, rows, columns = video.grid
     kernel = video.kernel[0] * video.kernel[1] * video.kernel[2]
     patches = (kernel + 1 + rows * columns + time) * video.d_embed
-    return patches + sum(_video_block(shape) for shape in block_shapes(config))
+    return patches + sum(_video_block(config, shape) for shape in block_shapes(config))
 
 
-def _video_block(shape: VideoBlockShape) -> int:
+def _video_block(config: ModelConfig, shape: VideoBlockShape) -> int:
     wide_in, wide = shape.width_in, shape.width
     attention = (wide_in + 1) * 3 * wide + (wide + 1) * wide
     pooling = (wide_in + 1) * wide if shape.pools else 0
-    return wide_in + wide + attention + 3 * wide * shape.hidden + pooling
+    weights = feed_forward_weights(config, wide, shape.hidden)
+    return wide_in + wide + attention + weights + pooling

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnimouse_cli.model.blocks import FeedForward, norm, unit_norm
+from omnimouse_cli.model.blocks import norm, unit_norm
+from omnimouse_cli.model.feed_forward import FeedForward, Make
 
 # B batch, N tokens, W windows of a batch item, S tokens of a window, P pooled together,
 # H heads, D width of a head, C width of the tokens
@@ -93,13 +94,13 @@ def _pool_queries(q_BWSHD: Tensor, layout: str) -> Tensor:
 class VideoBlock(nn.Module):
     """Window attention and feed-forward; a block whose width grows pools 2 x 2 neighbours."""
 
-    def __init__(self, shape: VideoBlockShape) -> None:
+    def __init__(self, shape: VideoBlockShape, make: Make = FeedForward) -> None:
         super().__init__()
         self.shape = shape
         self.attention_norm = norm(shape.width_in)
         self.attention = WindowAttention(shape)
         self.feed_forward_norm = norm(shape.width)
-        self.feed_forward = FeedForward(shape.width, shape.hidden)
+        self.feed_forward = make(shape.width, shape.hidden)
         self.project = nn.Linear(shape.width_in, shape.width) if shape.pools else None
 
     def forward(self, x_BNC: Tensor) -> Tensor:

@@ -6,26 +6,39 @@ from typing import NamedTuple
 from omnimouse_cli.batch.selection import num_targets, num_visible
 from omnimouse_cli.batch.strategy import QUERY_SAMPLES, TOKEN_SAMPLES, Strategy
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES
-from omnimouse_cli.config.model import ModelConfig
+from omnimouse_cli.config.model import FeedForwardKind, ModelConfig
 from omnimouse_cli.kernels.attention import computed_pairs
 from omnimouse_cli.model.blocks import hidden_width
+from omnimouse_cli.model.feed_forward import function_of
 from omnimouse_cli.model.layout import Layout, Request, intervals, length, make_layout
 from omnimouse_cli.model.omnimouse import fusion_pattern
 from omnimouse_cli.model.own_history import has_history
+from omnimouse_cli.model.size import feed_forward_weights
 from omnimouse_cli.model.video import block_shapes
 from omnimouse_cli.model.video_blocks import POOLED
+
+# Half hidden widths that a forward pass keeps; ReLU keeps its result only, which is 1.5 wide.
+HALVES_KEPT: dict[FeedForwardKind, int] = {
+    "swiglu": 8,
+    "geglu": 8,
+    "dendritic": 6,
+    "gelu": 6,
+    "relu": 3,
+}
 
 
 class _Flops(NamedTuple):
     """Operations of the forward pass, by how the backward pass multiplies them.
 
     A product's backward pass is two products; one of recorded data is one, as data need no
-    gradient; attention's backward pass makes its two products' four and repeats the first.
+    gradient; attention's backward pass makes its two products' four and repeats the first; that of
+    a learned function makes twice the forward pass's and repeats it.
     """
 
     products: int = 0
     of_data: int = 0
     attention: int = 0
+    functions: int = 0
 
     def and_also(self, other: "_Flops") -> "_Flops":
         return _Flops(*(mine + its for mine, its in zip(self, other, strict=True)))
@@ -101,6 +114,7 @@ def work_of(config: ModelConfig, request: Request, *, table_rows: int, batch_siz
     ):
         flops = flops.and_also(part)
     backward = 2 * flops.products + flops.of_data + 5 * flops.attention // 2
+    backward += 3 * flops.functions
     return Work(
         sequence_lengths=layout.sequence_lengths,
         forward_flops=sum(flops),
@@ -124,9 +138,24 @@ def _inputs(config: ModelConfig, request: Request, layout: Layout) -> _Flops:
     return _Flops(of_data=2 * (behavior + responses) * config.d_model)
 
 
-def _reader(width: int, hidden: int, queries: int, keys: int, pairs: int) -> _Flops:
-    products = queries * (2 * width**2 + 3 * width * hidden) + keys * 2 * width**2
-    return _Flops(products=2 * products, attention=4 * pairs * width)
+def _feed_forward(config: ModelConfig, tokens: int, width: int, hidden: int) -> _Flops:
+    functions = 0
+    if config.feed_forward == "dendritic":
+        functions = tokens * hidden * function_of(config.dendrite).forward_flops
+    products = 2 * tokens * feed_forward_weights(config, width, hidden)
+    return _Flops(products=products, functions=functions)
+
+
+def _kept(config: ModelConfig, hidden: int) -> int:
+    """Count what a token's feed-forward keeps between its projections."""
+    return HALVES_KEPT[config.feed_forward] * hidden // 2
+
+
+def _reader(config: ModelConfig, hidden: int, queries: int, keys: int, pairs: int) -> _Flops:
+    width = config.d_model
+    products = 2 * (queries + keys) * 2 * width**2
+    flops = _Flops(products=products, attention=4 * pairs * width)
+    return flops.and_also(_feed_forward(config, queries, width, hidden))
 
 
 def _transformer(config: ModelConfig, layout: Layout) -> _Flops:
@@ -137,15 +166,16 @@ def _transformer(config: ModelConfig, layout: Layout) -> _Flops:
     flops = _Flops()
     if layout.context:
         pairs = computed_pairs(latents, context)
-        flops = _reader(width, hidden, length(layout.latents), length(layout.context), pairs)
+        flops = _reader(config, hidden, length(layout.latents), length(layout.context), pairs)
     kinds = fusion_pattern(config)
     pairs = kinds.count("L") * computed_pairs(fusion, fusion) + kinds.count("G") * tokens**2
-    products = 2 * len(kinds) * tokens * (4 * width**2 + 3 * width * hidden)
+    products = 2 * len(kinds) * tokens * 4 * width**2
     flops = flops.and_also(_Flops(products=products, attention=4 * pairs * width))
+    flops = flops.and_also(_feed_forward(config, len(kinds) * tokens, width, hidden))
     if layout.queries:
         hidden = _hidden(config, config.decoder.feed_forward_multiplier)
         pairs = computed_pairs(queries, fusion)
-        flops = flops.and_also(_reader(width, hidden, length(layout.queries), tokens, pairs))
+        flops = flops.and_also(_reader(config, hidden, length(layout.queries), tokens, pairs))
     return flops
 
 
@@ -217,29 +247,31 @@ def _video(config: ModelConfig, layout: Layout) -> tuple[_Flops, int]:
         steps = layout.features[1] - layout.features[0]
     tokens, kept = steps * rows * columns, 2 * steps * rows * columns * video.d_embed
     products = pair_widths = 0
+    flops = _Flops()
     for shape in block_shapes(config):
         pooled = POOLED if shape.pools else 1
         came, tokens = tokens, tokens // pooled
         products += came * shape.width_in * 3 * shape.width
-        products += tokens * (shape.width**2 + 3 * shape.width * shape.hidden)
+        products += tokens * shape.width**2
+        flops = flops.and_also(_feed_forward(config, tokens, shape.width, shape.hidden))
         products += came * shape.width_in * shape.width if shape.pools else 0
         pair_widths += tokens * shape.window * pooled * shape.width
         kept += came * (2 * shape.width_in + 8 * shape.width)
-        kept += tokens * (6 * shape.width + 3 * shape.hidden)
+        kept += tokens * (6 * shape.width + 3 * _kept(config, shape.hidden) // 4)
     seen = length(layout.video)
     products += seen * video.d_output * config.d_model
-    flops = _Flops(products=2 * products, of_data=of_data, attention=4 * pair_widths)
-    return flops, kept + seen * video.d_output
+    others = _Flops(products=2 * products, of_data=of_data, attention=4 * pair_widths)
+    return flops.and_also(others), kept + seen * video.d_output
 
 
 def _activations(config: ModelConfig, request: Request, layout: Layout) -> int:
     """Count kept numbers; the weights of a token's width are those of eager PyTorch."""
-    width, hidden = config.d_model, _hidden(config, config.feed_forward_multiplier)
-    decoder_hidden = _hidden(config, config.decoder.feed_forward_multiplier)
+    width, hidden = config.d_model, _kept(config, _hidden(config, config.feed_forward_multiplier))
+    decoder_hidden = _kept(config, _hidden(config, config.decoder.feed_forward_multiplier))
     context, latents = length(layout.context), length(layout.latents)
     fusion, queries = length(layout.fusion), length(layout.queries)
-    kept = config.layers * fusion * (16 * width + 4 * hidden)
+    kept = config.layers * fusion * (16 * width + hidden)
     if context:
-        kept += context * (9 * width + TOKEN_SAMPLES) + latents * (11 * width + 4 * hidden)
-    kept += queries * (11 * width + 4 * decoder_hidden) + fusion * 8 * width
+        kept += context * (9 * width + TOKEN_SAMPLES) + latents * (11 * width + hidden)
+    kept += queries * (11 * width + decoder_hidden) + fusion * 8 * width
     return kept + request.targets_asked * request.num_query_times * QUERY_SAMPLES * 3

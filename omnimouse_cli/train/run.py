@@ -25,6 +25,7 @@ from omnimouse_cli.train.folder import (
 )
 from omnimouse_cli.train.forward import compile_where_wanted
 from omnimouse_cli.train.inherit import start_from
+from omnimouse_cli.train.init_from import take_weights
 from omnimouse_cli.train.interrupt import noticed_interrupts
 from omnimouse_cli.train.journal import Journal
 from omnimouse_cli.train.loop import Plan, train_until_over
@@ -49,6 +50,7 @@ class Order:
         shards: The data set.
         run: The run's folder; made if it does not exist.
         resume: Whether to go on from the newest checkpoint in it.
+        init_from: Finished run whose weights training begins with; None begins with new ones.
         command_line: As the user typed it, for `environment.json`.
     """
 
@@ -56,6 +58,7 @@ class Order:
     shards: Path
     run: Path
     resume: bool = False
+    init_from: Path | None = None
     command_line: tuple[str, ...] = ()
 
 
@@ -86,6 +89,15 @@ def train(order: Order, world: World, reporter: Reporter) -> None:
             _begin_from(core, state, config, dataset, reporter)
         if order.resume:
             _take_up(order.run, state, config, world, reporter)
+        if order.init_from is not None and state.counters.step == 0:
+            take_weights(
+                order.init_from,
+                state,
+                config=config,
+                dataset=dataset,
+                world=world,
+                reporter=reporter,
+            )
         if world.is_first:
             _describe(order, config, world)
         with _loader(config, dataset, state, world) as loader:

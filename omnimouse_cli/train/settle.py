@@ -7,6 +7,8 @@ from omnimouse_cli.batch.dataset import Dataset, stored_channels
 from omnimouse_cli.config.presets import SMALL_SIZES
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import ConfigError
+from omnimouse_cli.kernels.dendrite import MOST_IN_REGISTERS, fits_registers
+from omnimouse_cli.model.feed_forward import function_of
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.train.objective import with_response_loss
 from omnimouse_cli.train.world import World
@@ -34,6 +36,7 @@ def settled(config: RunConfig, dataset: Dataset, world: World, reporter: Reporte
     """
     _require_frames(config, dataset)
     _tell_left_out(dataset, reporter)
+    _tell_limits(config, world, reporter)
     config = with_response_loss(config, dataset.sessions)
     train = config.train
     if train.batches_per_step is None:
@@ -57,6 +60,20 @@ def _default_steps(config: RunConfig) -> int:
     if config.train.adapt_from is None:
         return SMALL_STEPS if is_small else PUBLISHED_STEPS
     return SMALL_ADAPTATION_STEPS if is_small else PUBLISHED_ADAPTATION_STEPS
+
+
+def _tell_limits(config: RunConfig, world: World, reporter: Reporter) -> None:
+    """Say so when a GPU cannot hold the inner network of dendritic units in its registers."""
+    dendrite = config.model.dendrite
+    function = function_of(dendrite)
+    is_used = config.model.feed_forward == "dendritic"
+    if is_used and world.device.type == "cuda" and not fits_registers(function):
+        most = MOST_IN_REGISTERS[function.inner]
+        reporter.warn(
+            f"`dendrite.hidden` {function.hidden} with `depth` {function.depth} is too large for "
+            f"the GPU's registers, which hold one layer of {most}: plain PyTorch computes it, in "
+            f"about {function.hidden} times the memory of the activations"
+        )
 
 
 def _require_frames(config: RunConfig, dataset: Dataset) -> None:

@@ -1,8 +1,9 @@
-//! Memory-mapped token shards and the background loader; `python` is the face that Python sees.
+//! Token shards, the background loader and dendritic units; `python` is the face that Python sees.
 
 pub mod advice;
 pub mod columns;
 pub mod convert;
+pub mod dendrite;
 pub mod description;
 pub mod error;
 pub mod header;

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from omnimouse_cli.config.model import DecoderConfig
+from omnimouse_cli.config.dendrite import DendriteConfig
+from omnimouse_cli.config.model import FEED_FORWARDS, DecoderConfig
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.size import (
@@ -81,6 +82,20 @@ def test_a_published_size_has_the_published_tensors(size, shared_folder):
         if name != "identities.animals"
     )
     assert found == wanted
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", FEED_FORWARDS)
+def test_every_feed_forward_has_the_parameters_of_swiglu(size, kind):
+    swiglu = SIZES[size]
+    for sharing in ("model", "layer"):
+        dendrite = DendriteConfig(sharing=sharing, cell_types=4)
+        config = replace(swiglu, feed_forward=kind, dendrite=dendrite)
+        counted = core_parameters(config, num_channels=5)
+        assert counted == pytest.approx(core_parameters(swiglu, num_channels=5), rel=0.01)
+        model = core_on_meta(config)
+        built = sum(parameter.numel() for parameter in model.parameters())
+        assert built == counted + animal_parameters(config, 2)
 
 
 def test_options_count_too():

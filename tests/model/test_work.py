@@ -7,6 +7,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from omnimouse_cli.batch.strategies import FAMILY_STRATEGIES, TRAINING_STRATEGIES
+from omnimouse_cli.config.dendrite import DendriteConfig
+from omnimouse_cli.config.model import FEED_FORWARDS
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.model.losses import compute_losses
 from omnimouse_cli.model.work import request_of, work_of
@@ -59,6 +61,23 @@ def test_operations_and_memory_are_what_torch_counts(
     config = replace(nano, video=replace(nano.video, layout=layout))
     model, table = make_model(config, neurons=NEURONS)
     batch = make_batch(windows=WINDOWS, neurons=NEURONS, frame=(36, 64))
+    selection = choose(strategy, batch, seed=0, max_targets=config.max_targets)
+    request = request_of(config, strategy, num_neurons=NEURONS, num_channels=3, stimulus=True)
+    work = work_of(config, request, table_rows=NEURONS, batch_size=WINDOWS)
+    forward, backward, kept = measured(model, table, batch, strategy, selection)
+    assert forward / WINDOWS == pytest.approx(work.forward_flops, rel=0.01)
+    assert (forward + backward) / WINDOWS == pytest.approx(work.training_flops, rel=0.01)
+    assert kept / WINDOWS == pytest.approx(work.activations, rel=0.25)
+
+
+@pytest.mark.parametrize("kind", FEED_FORWARDS)
+def test_operations_of_every_feed_forward_are_counted(make_model, make_batch, choose, kind):
+    nano = replace(SIZES["nano"], response_loss="gaussian")
+    dendrite = DendriteConfig(hidden=4, depth=2, sharing="model")
+    config = replace(nano, feed_forward=kind, dendrite=dendrite)
+    model, table = make_model(config, neurons=NEURONS)
+    batch = make_batch(windows=WINDOWS, neurons=NEURONS, frame=(36, 64))
+    strategy = FAMILY_STRATEGIES[0]
     selection = choose(strategy, batch, seed=0, max_targets=config.max_targets)
     request = request_of(config, strategy, num_neurons=NEURONS, num_channels=3, stimulus=True)
     work = work_of(config, request, table_rows=NEURONS, batch_size=WINDOWS)

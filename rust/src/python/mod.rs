@@ -1,5 +1,6 @@
 //! The face that Python sees: each file converts one class, and computes nothing itself.
 
+mod dendrite;
 mod gil;
 mod loader;
 mod schedule;
@@ -11,9 +12,11 @@ use pyo3::prelude::*;
 
 use crate::exceptions::ShardFormatError;
 
-/// Memory-mapped shards and the background loader.
+/// Memory-mapped shards, the background loader and dendritic units.
 #[pymodule(name = "_native")]
 mod native {
+    #[pymodule_export]
+    use super::dendrite::{dendrite_backward, dendrite_forward};
     #[pymodule_export]
     use super::loader::Loader;
     #[pymodule_export]

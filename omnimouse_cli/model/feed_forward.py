@@ -1,0 +1,134 @@
+"""The feed-forward: what each token goes through by itself, with the non-linearity of choice."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from omnimouse_cli.config.dendrite import DendriteConfig
+from omnimouse_cli.config.model import GATED, FeedForwardKind, ModelConfig
+from omnimouse_cli.kernels.dendrite import DendriticFunction, dendrite, dendrite_packed
+from omnimouse_cli.model.dendrite_start import start_weights
+from omnimouse_cli.model.initialize import linear
+
+# B batch, L tokens, M width of the model, U hidden units, K cell types, P weights of a function
+
+Make = Callable[[int, int], "FeedForward"]
+
+
+def matched_width(kind: FeedForwardKind, hidden: int) -> int:
+    """Give the hidden width that has as many parameters as a gated feed-forward of `hidden`."""
+    return hidden if kind in GATED else round(1.5 * hidden)
+
+
+def function_of(config: DendriteConfig) -> DendriticFunction:
+    """Give the shape of the inner network."""
+    return DendriticFunction(config.hidden, config.depth, config.inner)
+
+
+class Dendrite(nn.Module):
+    """Learned functions of two arguments, one for each cell type.
+
+    Args:
+        config: Of the inner network and its start.
+    """
+
+    def __init__(self, config: DendriteConfig) -> None:
+        super().__init__()
+        self.function = function_of(config)
+        self.normalize = config.normalize
+        weights_KP = start_weights(config.start, self.function, config.cell_types)
+        # On whatever device modules are being made.
+        self.weights = nn.Parameter(torch.empty(weights_KP.shape), requires_grad=not config.freeze)
+        with torch.no_grad():
+            self.weights.copy_(weights_KP)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Apply each cell type's function to its units `(..., units)`."""
+        if not self.normalize:
+            return dendrite(a, b, self.weights, self.function)
+        both = torch.cat([a, b], dim=-1)
+        both = functional.layer_norm(both, both.shape[-1:]).to(a.dtype)
+        return dendrite_packed(both, self.weights, self.function)
+
+
+class FeedForward(nn.Module):
+    """`down(f(up(x), gate(x)))` or `down(f(up(x)))`: what is activated is `up`, not `gate`.
+
+    Args:
+        width: Of input and output.
+        hidden: Between them, of a gated kind; others are wider by half, with as many parameters.
+        kind: Name of f.
+        dendrite: The learned f; None where it is a fixed one.
+        is_shared: Whether the learned f belongs to somebody else, who lists its parameters.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        hidden: int,
+        kind: FeedForwardKind = "swiglu",
+        *,
+        dendrite: Dendrite | None = None,
+        is_shared: bool = False,
+    ) -> None:
+        super().__init__()
+        self.kind = kind
+        units = matched_width(kind, hidden)
+        self.up = linear(width, units, bias=False)
+        self.gate = linear(width, units, bias=False) if kind in GATED else None
+        self.down = linear(units, width, bias=False)
+        self.dendrite = None if is_shared else dendrite
+        # In a tuple, so that a shared function is not listed once for each of its users.
+        self._borrowed = (dendrite,) if is_shared else ()
+
+    def forward(self, x_BLM: Tensor) -> Tensor:
+        """Transform each token by itself."""
+        out: Tensor = self.down(self._activate(x_BLM))
+        return out
+
+    def _activate(self, x_BLM: Tensor) -> Tensor:
+        up_BLU: Tensor = self.up(x_BLM)
+        if self.kind == "relu":
+            return functional.relu(up_BLU)
+        if self.kind == "gelu":
+            return functional.gelu(up_BLU)
+        assert self.gate is not None, "every other kind is gated"
+        gate_BLU: Tensor = self.gate(x_BLM)
+        if self.kind == "swiglu":
+            return functional.silu(up_BLU) * gate_BLU
+        if self.kind == "geglu":
+            return functional.gelu(up_BLU) * gate_BLU
+        return self.learned(up_BLU, gate_BLU)
+
+    def learned(self, a_BLU: Tensor, b_BLU: Tensor) -> Tensor:
+        """Apply the learned function."""
+        function = self._borrowed[0] if self._borrowed else self.dendrite
+        assert function is not None, "a dendritic feed-forward has a function"
+        out_BLU: Tensor = function(a_BLU, b_BLU)
+        return out_BLU
+
+
+def shared_dendrite(config: ModelConfig) -> Dendrite | None:
+    """Make the function that all blocks share; None where they have their own, or none."""
+    if config.feed_forward == "dendritic" and config.dendrite.sharing == "model":
+        return Dendrite(config.dendrite)
+    return None
+
+
+def maker_of(config: ModelConfig, shared: Dendrite | None) -> Make:
+    """Give what makes the feed-forward of a width and a hidden width.
+
+    Args:
+        config: Names the non-linearity.
+        shared: Function of the whole model; None if there is none.
+    """
+
+    def make(width: int, hidden: int) -> FeedForward:
+        if config.feed_forward != "dendritic":
+            return FeedForward(width, hidden, config.feed_forward)
+        own = Dendrite(config.dendrite) if shared is None else shared
+        return FeedForward(width, hidden, "dendritic", dendrite=own, is_shared=shared is not None)
+
+    return make

@@ -1,0 +1,25 @@
+//! Work that is compiled for the widest instructions of the processor it runs on.
+
+/// Work that is compiled twice: for every processor of its kind, and for its wider instructions.
+///
+/// What `run` calls must be inlined into it to be compiled for them.
+pub(crate) trait Accelerated {
+    /// Do the work; `FUSED` says that multiplying and adding at once is one instruction.
+    fn run<const FUSED: bool>(self);
+}
+
+/// Do the work with the widest instructions that this processor has.
+pub(crate) fn accelerated(work: impl Accelerated) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        // SAFETY: the two lines above have seen that the processor has these instructions.
+        return unsafe { with_avx2(work) };
+    }
+    work.run::<{ cfg!(target_arch = "aarch64") }>();
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn with_avx2(work: impl Accelerated) {
+    work.run::<true>();
+}

@@ -1,0 +1,153 @@
+"""The Triton kernels interpreted, against float64, and compiled for GPUs that are not here."""
+
+import importlib.util
+import sys
+
+import pytest
+import torch
+
+from omnimouse_cli.kernels.dendrite import DendriticFunction, choose
+from omnimouse_cli.kernels.dendrite.reference import reference_dendrite
+
+pytest.importorskip("triton", reason="there is no Triton for this machine")
+
+FUNCTIONS = [DendriticFunction(8, 1, "relu"), DendriticFunction(3, 1, "smoothstep")]
+PRECISIONS = [torch.float32, torch.bfloat16, torch.float16]
+
+
+@pytest.fixture(scope="module")
+def kernels():
+    """A copy of the kernels whose functions are interpreted, as Triton decides when it is read."""
+    from omnimouse_cli.kernels.dendrite import function
+
+    path = function.__file__.replace("function.py", "triton.py")
+    spec = importlib.util.spec_from_file_location("interpreted_dendrite", path)
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRITON_INTERPRET", "1")
+        patch.setitem(sys.modules, spec.name, module)
+        spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def _poisoned(monkeypatch):
+    """Whatever a kernel does not write is NaN."""
+    real = torch.empty
+
+    def empty(*args, **named):
+        return real(*args, **named).fill_(torch.nan)
+
+    monkeypatch.setattr(torch, "empty", empty)
+
+
+def inputs_of(function, shape, dtype, types=1):
+    generator = torch.Generator().manual_seed(0)
+    a, b, g = (torch.randn(*shape, generator=generator).to(dtype) for _ in range(3))
+    weights = torch.randn(types, function.num_weights, generator=generator) / 2
+    return g, a, b, weights
+
+
+def everything(kernels, function, inputs, *, is_packed=False):
+    _, a, b, weights = inputs
+    out = kernels.triton_forward(a, b, weights, function)
+    of_arguments, of_weights = kernels.triton_backward(*inputs, function, is_packed=is_packed)
+    if is_packed:
+        of_arguments = of_arguments[0].chunk(2, -1)
+    return [out, *of_arguments, of_weights]
+
+
+def exact(function, inputs, dtype):
+    g, *rest = (x.to(dtype) for x in inputs) if dtype else inputs
+    leaves = [x.detach().requires_grad_() for x in rest]
+    out = reference_dendrite(*leaves, function)
+    return [out.detach(), *torch.autograd.grad(out, leaves, g)]
+
+
+def require_close(found, function, inputs):
+    """Errors are at most twice those of plain PyTorch in the same precision."""
+    truths, plain = exact(function, inputs, torch.float64), exact(function, inputs, None)
+    for ours, theirs, truth in zip(found, plain, truths, strict=True):
+        assert ours.dtype == theirs.dtype
+        assert torch.isfinite(ours).all()
+        error, allowed = ((x.double() - truth).abs().max() for x in (ours, theirs))
+        # The interpreter cuts bfloat16 off where a GPU rounds: a place too far, so 1 and not 1/2.
+        is_cut = ours.dtype == torch.bfloat16
+        places = 0.5 * torch.finfo(ours.dtype).eps if is_cut else 4 * torch.finfo(torch.float32).eps
+        slack = places * truth.abs().max()
+        assert error <= 2 * allowed + slack
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=str)
+@pytest.mark.parametrize("dtype", PRECISIONS, ids=str)
+@pytest.mark.parametrize(
+    ("shape", "types"), [((7, 36), 4), ((3, 700), 2), ((5, 301), 1), ((1, 1), 1)], ids=str
+)
+def test_values_and_gradients_are_those_of_float64(kernels, function, dtype, shape, types):
+    inputs = inputs_of(function, shape, dtype, types)
+    require_close(everything(kernels, function, inputs), function, inputs)
+
+
+@pytest.mark.parametrize("types", [1, 3])
+def test_packed_and_strided_arguments_need_no_copy(kernels, types):
+    function = FUNCTIONS[0]
+    g, a, b, weights = inputs_of(function, (9, 30), torch.float32, types)
+    both = torch.cat([a, b], dim=1)
+    views = both[:, :30], both[:, 30:]
+    found = everything(kernels, function, (g, *views, weights), is_packed=True)
+    expected = everything(kernels, function, (g, a, b, weights))
+    for ours, theirs in zip(found[:3], expected[:3], strict=True):
+        assert torch.equal(ours, theirs)
+    require_close(found, function, (g, a, b, weights))
+
+
+def test_a_second_run_gives_the_same_bits(kernels):
+    inputs = inputs_of(FUNCTIONS[0], (40, 257), torch.bfloat16)
+    first = everything(kernels, FUNCTIONS[0], inputs)
+    second = everything(kernels, FUNCTIONS[0], inputs)
+    assert all(torch.equal(x, y) for x, y in zip(first, second, strict=True))
+
+
+def test_more_tiles_than_programs_are_all_walked_over(kernels, monkeypatch):
+    monkeypatch.setattr(kernels, "FORWARD_PROGRAMS", 2)
+    monkeypatch.setattr(kernels, "BACKWARD_PROGRAMS", 2)
+    inputs = inputs_of(FUNCTIONS[0], (11, 530), torch.float32, 2)
+    require_close(everything(kernels, FUNCTIONS[0], inputs), FUNCTIONS[0], inputs)
+
+
+def test_nothing_is_computed_of_nothing(kernels):
+    inputs = inputs_of(FUNCTIONS[0], (0, 8), torch.float32)
+    out, *_, of_weights = everything(kernels, FUNCTIONS[0], inputs)
+    assert out.shape == (0, 8)
+    assert torch.equal(of_weights, torch.zeros_like(of_weights))
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype"), [(80, "float32"), (90, "bfloat16"), (100, "bfloat16")]
+)
+def test_compiled_kernels_keep_everything_in_registers(capability, dtype):
+    disassemble = pytest.importorskip("omnimouse_cli.kernels.dendrite.disassemble")
+    function = DendriticFunction()
+    forward = disassemble.compiled_forward(function, dtype, capability)
+    backward = disassemble.compiled_backward(function, dtype, capability)
+    for machine, registers in ((forward, 64), (backward, 184)):
+        assert machine.spilled_bytes == 0
+        assert not machine.uses_local_memory
+        assert machine.registers <= registers
+        # The walk over tiles needs no other thread: no shuffle, no barrier, no atomic.
+        assert 100 < len(machine.loop) < len(machine.instructions)
+        assert not [x for x in machine.loop if x.startswith(("SHFL", "BAR", "RED", "ATOM"))]
+    # One read of each argument, one write of each result.
+    names = [name.partition(".")[0] for name in backward.loop]
+    assert (names.count("LDG"), names.count("STG")) == (3, 2)
+
+
+@pytest.mark.parametrize(("inner", "hidden"), choose.MOST_IN_REGISTERS.items())
+def test_the_largest_network_that_is_said_to_fit_registers_does(inner, hidden):
+    disassemble = pytest.importorskip("omnimouse_cli.kernels.dendrite.disassemble")
+    function = DendriticFunction(hidden, 1, inner)
+    assert choose.fits_registers(function)
+    assert not choose.fits_registers(function._replace(hidden=hidden + 1))
+    machine = disassemble.compiled_backward(function, "bfloat16", 90)
+    assert machine.spilled_bytes == 0
+    assert not machine.uses_local_memory
