@@ -74,7 +74,7 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
         try:
             with os.fdopen(descriptor, "wb") as stream:
                 # mkstemp makes private files; results are as shareable as any other new file.
-                os.fchmod(stream.fileno(), 0o666 & ~_umask())
+                os.fchmod(stream.fileno(), usual_mode())
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -85,10 +85,11 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
     sync_folder(path.parent)
 
 
-def _umask() -> int:
+def usual_mode() -> int:
+    """Give the mode of new files that the user wants; private temporary files do not have it."""
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    return 0o666 & ~mask
 
 
 def write_text(path: Path, text: str) -> None:

@@ -14,7 +14,7 @@ from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.config.convert import to_dict
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.evaluate.weights import CORE, FORMAT, TABLES, VERSION, WEIGHTS, RunSession
-from omnimouse_cli.files import PARTIAL_SUFFIX, full_disk_named, sync_folder
+from omnimouse_cli.files import PARTIAL_SUFFIX, full_disk_named, sync_folder, usual_mode
 from omnimouse_cli.train.objective import effective_kind
 from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.world import World
@@ -121,6 +121,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     with full_disk_named(path):
         try:
             save_file(dict(tensors), partial, dict(metadata))
+            # safetensors makes files that only their owner reads; a run belongs to a lab.
+            partial.chmod(usual_mode())
             with partial.open("rb") as stream:
                 os.fsync(stream.fileno())
             partial.replace(path)

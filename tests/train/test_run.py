@@ -59,6 +59,9 @@ def test_the_summary_has_every_field_of_the_contract(run, shards, tiny):
     assert summary["parameters"].keys() >= {"core", "tables", "total"}
     assert summary["parameters"]["tables"] == (6 + 4) * (8 + 1) + 2 * 8
     stored = load_file(run / "model.safetensors")
+    # Whoever may read the summary may read the weights.
+    modes = {(run / name).stat().st_mode for name in ("summary.json", "model.safetensors")}
+    assert len(modes) == 1
     assert summary["parameters"]["total"] == sum(value.numel() for value in stored.values())
     assert (summary["sessions"], summary["animals"], summary["seed"]) == (2, 2, 3)
     assert summary["validation"]["neural_loss"] > 0
