@@ -101,10 +101,9 @@ for _name, _command in _DENDRITES.items():
     _dendrites.command(_name)(_guarded(_command))
 app.add_typer(_dendrites, name="dendrites")
 
-
-bench = typer.Typer(help="Measure what this machine can do.", no_args_is_help=True)
-bench.command("loader")(_guarded(command_bench_loader))
-app.add_typer(bench, name="bench")
+_bench = typer.Typer(help="Measure what this machine can do.", no_args_is_help=True)
+_bench.command("loader")(_guarded(command_bench_loader))
+app.add_typer(_bench, name="bench")
 
 
 def main() -> None:

@@ -1,15 +1,13 @@
 """A finished run, read from its folder: weights, configuration, and whose neurons it knows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from omnimouse_cli.batch.dataset import Dataset, open_dataset
-from omnimouse_cli.config.model import ResponseLoss
-from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError
 from omnimouse_cli.evaluate.weights import (
     CORE,
@@ -25,35 +23,16 @@ from omnimouse_cli.model.table import SessionTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LoadedRun:
+class LoadedRun(RunDescription):
     """A trained model with everything that is needed to ask it.
 
     Args:
-        folder: The run's folder.
-        config: Complete.
         model: The core, in evaluation mode, on the CPU.
         tables: Each session's own parameters, by session key.
-        sessions: In the order of training.
-        behavior_channels: Channels in the order that the core knows them.
-        animals: Animals in the order that the core knows them.
-        response_loss: `poisson` or `gaussian`.
-        response_kind: `rate` or `dff`; None where nobody wrote it down.
-        step: Optimizer steps; None if whoever trained it did not say.
-        shards: What it was trained on, as a path of the machine it was trained on; None where
-            weights were imported without.
     """
 
-    folder: Path
-    config: RunConfig
     model: OmniMouse
     tables: Mapping[str, SessionTable]
-    sessions: tuple[RunSession, ...]
-    behavior_channels: tuple[str, ...]
-    animals: tuple[str, ...]
-    response_loss: ResponseLoss
-    response_kind: str | None
-    step: int | None
-    shards: Path | None
 
     def animal_of(self, session: str) -> str:
         """Whose session it is."""
@@ -150,19 +129,8 @@ def _built(description: RunDescription, tensors: Mapping[str, Tensor]) -> Loaded
     model.load_state_dict(_part(tensors, CORE))
     for session, table in tables.items():
         table.load_state_dict(_part(tensors, f"{TABLES}{session}."))
-    return LoadedRun(
-        folder=description.folder,
-        config=config,
-        model=model.eval(),
-        tables=tables,
-        sessions=description.sessions,
-        behavior_channels=description.behavior_channels,
-        animals=description.animals,
-        response_loss=description.response_loss,
-        response_kind=description.response_kind,
-        step=description.step,
-        shards=description.shards,
-    )
+    known = {field.name: getattr(description, field.name) for field in fields(description)}
+    return LoadedRun(**known, model=model.eval(), tables=tables)
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

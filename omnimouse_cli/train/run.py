@@ -192,7 +192,7 @@ def _checkpoint_of(run: Path) -> Path | None:
     if path is None and is_finished(run):
         raise CheckpointError(
             f"{run} has finished and has no checkpoint to go on from; imported weights have none",
-            hint="train a new run with another --out",
+            hint=f"train a new run that begins with it: omnimouse train SHARDS --adapt-from {run}",
         )
     return path
 
