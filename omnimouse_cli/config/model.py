@@ -138,10 +138,11 @@ class DecoderConfig:
         own_history: Give each neuron's own visible samples a way of their own to its read-out.
         population_rank: Give sums over the visible neurons, so many per sample, a linear way to
             every read-out: a reduced-rank regression beside the transformer. None is off.
-        stimulus_rank: Give so many features of the video tokens a way to every neuron that
-            factorizes into where and what, as encoding models read out. None is off.
-        behavior_rank: Give so many mixtures of the behavior channels a linear way to every
-            neuron. None is off.
+        motion_wavelengths: Give motion energies at these scales, in pixels, a way to every neuron
+            that factorizes into where and what, as encoding models read out; the screen is moved by
+            the gaze that is seen. None is off.
+        behavior_rank: Let so many mixtures of the behavior channels change every neuron's gain.
+            None is off.
         feed_forward_multiplier: Hidden width of the decoder's feed-forward over `d_model`.
         softplus_beta: Sharpness of the Softplus read-out (published: 0.1, whose value at 0 is 6.9
             standard deviations; a sharper one is near the data from the first step).
@@ -150,7 +151,7 @@ class DecoderConfig:
 
     own_history: bool = False
     population_rank: int | None = None
-    stimulus_rank: int | None = None
+    motion_wavelengths: tuple[float, ...] = ()
     behavior_rank: int | None = None
     feed_forward_multiplier: float = 4.0
     softplus_beta: float = 0.1
@@ -162,7 +163,6 @@ class DecoderConfig:
             feed_forward_multiplier=self.feed_forward_multiplier,
             softplus_beta=self.softplus_beta,
             population_rank=self.population_rank,
-            stimulus_rank=self.stimulus_rank,
             behavior_rank=self.behavior_rank,
         )
 

@@ -3,12 +3,21 @@
 import torch
 from torch import Tensor, nn
 
-from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES
+from omnimouse_cli.config.data import (
+    BEHAVIOR_RATE_HZ,
+    NUM_RESPONSE_SAMPLES,
+    RESPONSE_RATE_HZ,
+)
 from omnimouse_cli.model.initialize import linear, parameter
+from omnimouse_cli.model.lags import LagFilter
 from omnimouse_cli.model.reading import read_filtered
 
-# B batch, T behavior samples, C channels that are seen, A asked samples, G target neurons,
-# N neurons of the session, E width of neuron vectors, R rank of the state
+# B batch, T response samples, S behavior samples, C channels that are seen, A asked samples,
+# G target neurons, N neurons of the session, E width of neuron vectors, R rank of the state
+
+# Half a second back, and a little ahead: movement follows activity, too.
+LONGEST_LAG, SHORTEST_LAG = 15, -5
+BEHAVIOR_LAGS = LONGEST_LAG - SHORTEST_LAG + 1
 
 
 class BehaviorState(nn.Module):
@@ -28,15 +37,22 @@ class BehaviorState(nn.Module):
         self.read = linear(d_embedding, rank, bias=False)
         # Vectors start at a norm of 1: this brings what is read to a variance of 1.
         self.scale = d_embedding**0.5
-        self.filter = nn.Parameter(torch.zeros(rank, NUM_RESPONSE_SAMPLES, NUM_BEHAVIOR_SAMPLES))
+        self.filter = LagFilter(rank, earliest=LONGEST_LAG, latest=SHORTEST_LAG)
 
-    def forward(self, behavior_BCT: Tensor, present: Tensor) -> Tensor:
-        """Mix the channels that the session has: `(batch, 40, rank)`."""
-        return behavior_BCT[:, present].transpose(1, 2) @ self.channels[present]
+    def forward(self, behavior_BCS: Tensor, present: Tensor) -> Tensor:
+        """Mix the channels that the session has: `(batch, 60, rank)`."""
+        return held(behavior_BCS[:, present]) @ self.channels[present]
 
     def responses(
         self, state_BTR: Tensor, vectors_NE: Tensor, neurons_BG: Tensor, asked: tuple[int, int]
     ) -> Tensor:
-        """Give what behavior adds to the drive of asked neurons: `(batch, asked, targets)`."""
+        """Give what behavior adds to the gain of asked neurons: `(batch, asked, targets)`."""
         read_NR = self.read(vectors_NE) * self.scale
-        return read_filtered(self.filter[:, slice(*asked)], state_BTR, read_NR, neurons_BG)
+        return read_filtered(self.filter(asked), state_BTR, read_NR, neurons_BG)
+
+
+def held(behavior_BCS: Tensor) -> Tensor:
+    """Hold behavior on the responses' clock: `(batch, 60, channels)`."""
+    sample = torch.arange(NUM_RESPONSE_SAMPLES, device=behavior_BCS.device)
+    row = (sample * BEHAVIOR_RATE_HZ / RESPONSE_RATE_HZ + 1e-4).long()
+    return behavior_BCS[:, :, row].transpose(1, 2)

@@ -8,6 +8,7 @@ from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.model.behavior_state import BehaviorState
 from omnimouse_cli.model.population_state import PopulationState
 from omnimouse_cli.model.prepare import Prepared
+from omnimouse_cli.model.readout import Added
 from omnimouse_cli.model.stimulus_state import StimulusState
 from omnimouse_cli.model.table import SessionTable
 
@@ -20,8 +21,8 @@ class States(NamedTuple):
 
     Args:
         population: `(batch, 60, rank)`.
-        stimulus: `(batch, time steps, places, rank)`.
-        behavior: `(batch, 40, rank)`.
+        stimulus: `(batch, 60, places, features)`.
+        behavior: `(batch, 60, rank)`.
     """
 
     population: Tensor | None
@@ -39,19 +40,16 @@ class LinearPaths(nn.Module):
 
     def __init__(self, config: ModelConfig, num_channels: int) -> None:
         super().__init__()
-        of_population, of_stimulus, of_behavior = (
-            config.decoder.population_rank,
-            config.decoder.stimulus_rank,
-            config.decoder.behavior_rank,
-        )
+        of_population, of_behavior = config.decoder.population_rank, config.decoder.behavior_rank
+        wavelengths = config.decoder.motion_wavelengths
         self.population = (
             PopulationState(config.d_embedding, of_population, num_channels)
             if of_population
             else None
         )
         self.stimulus = (
-            StimulusState(config.d_embedding, config.d_model, of_stimulus, config.video)
-            if of_stimulus
+            StimulusState(config.d_embedding, wavelengths, config.video, num_channels)
+            if wavelengths
             else None
         )
         self.behavior = (
@@ -60,14 +58,11 @@ class LinearPaths(nn.Module):
             else None
         )
 
-    def forward(
-        self, given: Prepared, video_BLM: Tensor | None, table: SessionTable, baseline_N: Tensor
-    ) -> States:
+    def forward(self, given: Prepared, table: SessionTable, baseline_N: Tensor) -> States:
         """Sum up what was seen.
 
         Args:
             given: The forward pass.
-            video_BLM: Tokens of the video encoder, if anything is seen on the screen.
             table: Of the session.
             baseline_N: What each neuron does on average.
         """
@@ -80,32 +75,35 @@ class LinearPaths(nn.Module):
                 table.neuron_embeddings,
                 baseline_N,
             )
-        if self.stimulus is not None and video_BLM is not None:
-            stimulus = self.stimulus(video_BLM)
-        if self.behavior is not None and given.request.channels_seen:
-            assert given.batch.behavior is not None
-            behavior = self.behavior(given.batch.behavior, given.channels)
+        if not given.request.targets_asked:
+            return States(population, None, None)
+        channels_BCS = given.batch.behavior if given.request.channels_seen else None
+        if self.stimulus is not None and given.layout.features is not None:
+            frames = given.request.strategy.video
+            assert given.batch.video is not None
+            assert frames is not None
+            stimulus = self.stimulus(given.batch.video, frames, channels_BCS, given.channels)
+        if self.behavior is not None and channels_BCS is not None:
+            behavior = self.behavior(channels_BCS, given.channels)
         return States(population, stimulus, behavior)
 
     def responses(
         self, states: States, given: Prepared, table: SessionTable, neurons_BG: Tensor
-    ) -> list[Tensor]:
-        """Give what adds to the drive of asked neurons: each `(batch, asked samples, targets)`."""
-        asked, vectors_NE, added = given.request.strategy.targets, table.neuron_embeddings, []
+    ) -> Added:
+        """Give what the states do to asked neurons."""
+        asked, vectors_NE = given.request.strategy.targets, table.neuron_embeddings
+        added = Added([], [])
         assert asked is not None
         if states.population is not None and self.population is not None:
-            added.append(
-                self.population.responses(states.population, vectors_NE, neurons_BG, asked)
-            )
+            read = (states.population, vectors_NE, neurons_BG, asked)
+            added.drives.append(self.population.drive(*read))
+            added.gains.append(self.population.gain(*read))
         if states.stimulus is not None and self.stimulus is not None:
-            assert given.layout.features is not None
-            added.append(
-                self.stimulus.responses(
-                    states.stimulus, given.layout.features, vectors_NE, neurons_BG, asked
-                )
-            )
+            drive = self.stimulus.responses(states.stimulus, vectors_NE, neurons_BG, asked)
+            added.drives.append(drive)
         if states.behavior is not None and self.behavior is not None:
-            added.append(self.behavior.responses(states.behavior, vectors_NE, neurons_BG, asked))
+            gain = self.behavior.responses(states.behavior, vectors_NE, neurons_BG, asked)
+            added.gains.append(gain)
         return added
 
     def channels(self, states: States, channels: Tensor) -> list[Tensor]:

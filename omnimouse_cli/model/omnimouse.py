@@ -133,7 +133,7 @@ class OmniMouse(nn.Module):
         identity_NM, meta_M = self.identities(table, self._animal(animal))
         inputs = _Inputs(given=given, table=table, identity=identity_NM, meta=meta_M)
         video_BLM = self._video_tokens(given)
-        return self._decode(inputs, self._fuse(inputs, video_BLM), video_BLM)
+        return self._decode(inputs, self._fuse(inputs, video_BLM))
 
     def _animal(self, animal: str) -> int:
         if animal not in self.animals:
@@ -186,7 +186,7 @@ class OmniMouse(nn.Module):
             parts.append(self.behavior(given.batch.behavior, given.channels, inputs.meta))
         return torch.cat(parts, dim=1) if parts else None
 
-    def _decode(self, inputs: _Inputs, memory_BLM: Tensor, video_BLM: Tensor | None) -> Prediction:
+    def _decode(self, inputs: _Inputs, memory_BLM: Tensor) -> Prediction:
         """Ask the memory for responses and behavior."""
         given, queries, asked = inputs.given, [], None
         if given.request.targets_asked:
@@ -209,11 +209,12 @@ class OmniMouse(nn.Module):
         border = x_BLM.shape[1] - given.request.channels_asked
         biases_N1 = inputs.table.neuron_biases
         baseline_N = self.readout.activate(biases_N1[:, 0]).detach()
-        states = self.linear_paths(given, video_BLM, inputs.table, baseline_N)
+        states = self.linear_paths(given, inputs.table, baseline_N)
         responses = behavior = None
         if asked is not None:
             added = self.linear_paths.responses(states, given, inputs.table, asked.neurons)
-            added += [] if asked.drive is None else [asked.drive]
+            if asked.drive is not None:
+                added.drives.append(asked.drive)
             responses = self.readout(x_BLM[:, :border], asked.neurons, added, biases_N1)
         if given.request.channels_asked:
             assert self.behavior is not None

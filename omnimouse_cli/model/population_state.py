@@ -17,11 +17,34 @@ from omnimouse_cli.model.readout import of_neurons
 # R rank of the state
 
 
+class Reading(nn.Module):
+    """How a neuron's vector reads the state: filtered between any two samples of the window.
+
+    Args:
+        d_embedding: Width of neuron vectors.
+        rank: Of the state.
+    """
+
+    def __init__(self, d_embedding: int, rank: int) -> None:
+        super().__init__()
+        self.read = linear(d_embedding, rank, bias=False)
+        self.scale = d_embedding**0.5
+        self.filter = nn.Parameter(torch.zeros(rank, NUM_RESPONSE_SAMPLES, NUM_RESPONSE_SAMPLES))
+
+    def forward(
+        self, state_BSR: Tensor, vectors_NE: Tensor, neurons_BG: Tensor, asked: tuple[int, int]
+    ) -> Tensor:
+        """Give what the state adds for asked neurons: `(batch, asked, targets)`."""
+        read_NR = self.read(vectors_NE) * self.scale
+        return read_filtered(self.filter[:, slice(*asked)], state_BSR, read_NR, neurons_BG)
+
+
 class PopulationState(nn.Module):
     """A few sums over the visible neurons in each sample, filtered in time and read out.
 
     What each neuron writes and reads is linear in its vector: a reduced-rank regression between
     any visible and any asked neurons, which attention takes long to find in a short recording.
+    Others tell what is seen, which drives, and in which state the animal is, which changes gain.
 
     Args:
         d_embedding: Width of neuron vectors.
@@ -32,10 +55,10 @@ class PopulationState(nn.Module):
     def __init__(self, d_embedding: int, rank: int, num_channels: int) -> None:
         super().__init__()
         self.write = linear(d_embedding, rank, bias=False)
-        self.read = linear(d_embedding, rank, bias=False)
+        self.drive = Reading(d_embedding, rank)
+        self.gain = Reading(d_embedding, rank)
         # Vectors start at a norm of 1: this brings what is written and read to a variance of 1.
         self.scale = d_embedding**0.5
-        self.filter = nn.Parameter(torch.zeros(rank, NUM_RESPONSE_SAMPLES, NUM_RESPONSE_SAMPLES))
         if num_channels:
             self.channels = parameter(num_channels, rank)
             self.behavior_filter = nn.Parameter(
@@ -73,13 +96,6 @@ class PopulationState(nn.Module):
             after = NUM_RESPONSE_SAMPLES - piece.last
             parts.append(functional.pad(sums_BSR, (0, 0, piece.first, after)))
         return torch.stack(parts).sum(0)
-
-    def responses(
-        self, state_BSR: Tensor, vectors_NE: Tensor, neurons_BG: Tensor, asked: tuple[int, int]
-    ) -> Tensor:
-        """Give what the state adds to the drive of asked neurons: `(batch, asked, targets)`."""
-        read_NR = self.read(vectors_NE) * self.scale
-        return read_filtered(self.filter[:, slice(*asked)], state_BSR, read_NR, neurons_BG)
 
     def behavior(self, state_BSR: Tensor, present: Tensor) -> Tensor:
         """Give what the state adds to the session's channels: `(batch, channels, 40)`."""

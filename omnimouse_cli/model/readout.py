@@ -12,6 +12,8 @@ from omnimouse_cli.model.initialize import linear
 from omnimouse_cli.model.own_history import OwnHistory, has_history
 from omnimouse_cli.model.table import activate
 
+LARGEST_LOG_GAIN = 3.0
+
 # B batch, S samples, G target neurons, A asked samples, T query times, L queries, N neurons,
 # M width of the model
 
@@ -28,6 +30,19 @@ class Asked(NamedTuple):
     neurons: Tensor
     query: Tensor
     drive: Tensor | None
+
+
+class Added(NamedTuple):
+    """What comes to the read-out past the transformer, each `(batch, asked samples, targets)`.
+
+    Args:
+        drives: What neurons are driven by: the stimulus, their own past.
+        gains: What their responses are multiplied with, in logarithms: behavior and the
+            population's state change how much a neuron answers, less what it answers to.
+    """
+
+    drives: list[Tensor]
+    gains: list[Tensor]
 
 
 class ResponseReadout(nn.Module):
@@ -69,15 +84,13 @@ class ResponseReadout(nn.Module):
         added_BGM, drive_BAG = self.own_history(responses_BSG, strategy, num_shared)
         return Asked(neurons_BG, query_BGM + added_BGM, drive_BAG)
 
-    def forward(
-        self, x_BLM: Tensor, neurons_BG: Tensor, added: list[Tensor], biases_N1: Tensor
-    ) -> Tensor:
+    def forward(self, x_BLM: Tensor, neurons_BG: Tensor, added: Added, biases_N1: Tensor) -> Tensor:
         """Read responses out.
 
         Args:
             x_BLM: Decoded queries, the targets of one query time together.
             neurons_BG: Whom they asked for.
-            added: Drives that come past the transformer, `(batch, asked samples, targets)`.
+            added: What comes past the transformer.
             biases_N1: Of every neuron of the session.
 
         Returns:
@@ -86,15 +99,27 @@ class ResponseReadout(nn.Module):
         batch, queries, _ = x_BLM.shape
         targets = neurons_BG.shape[1]
         samples_BTGA = self.project(x_BLM).view(batch, queries // targets, targets, QUERY_SAMPLES)
-        drive_BAG = samples_BTGA.transpose(2, 3).flatten(1, 2).float()
+        drive_BAG: Tensor = samples_BTGA.transpose(2, 3).flatten(1, 2).float()
         drive_BAG = drive_BAG + biases_N1[:, 0][neurons_BG][:, None]
-        for added_BAG in added:
+        for added_BAG in added.drives:
             drive_BAG = drive_BAG + added_BAG.float()
-        return self.activate(drive_BAG)
+        if not added.gains:
+            return self.activate(drive_BAG)
+        gain_BAG = torch.stack(added.gains).sum(0).float()
+        if self.response_loss == "gaussian":
+            # Centred responses have no zero from which to scale.
+            return drive_BAG + gain_BAG
+        return self.activate(drive_BAG) * bounded_gain(gain_BAG)
 
     def activate(self, drive: Tensor) -> Tensor:
         """Turn drive into responses."""
         return activate(drive, response_loss=self.response_loss, beta=self.beta)
+
+
+def bounded_gain(log_gain: Tensor) -> Tensor:
+    """Give a factor between exp(-3) and exp(3): an outlier of the behavior is not multiplied up."""
+    bounded = LARGEST_LOG_GAIN * torch.tanh(log_gain / LARGEST_LOG_GAIN)
+    return torch.exp(bounded)
 
 
 def of_neurons(responses_BSN: Tensor, positions_BG: Tensor) -> Tensor:

@@ -5,8 +5,11 @@ from collections.abc import Iterable
 from omnimouse_cli.batch.strategy import QUERY_SAMPLES, TOKEN_SAMPLES
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES
 from omnimouse_cli.config.model import GATED, ModelConfig
+from omnimouse_cli.model.behavior_state import BEHAVIOR_LAGS
 from omnimouse_cli.model.blocks import hidden_width
 from omnimouse_cli.model.feed_forward import function_of, matched_width
+from omnimouse_cli.model.motion_energy import num_features
+from omnimouse_cli.model.stimulus_state import FIELD_NUMBERS, GAZE_AXES, STIMULUS_LAGS
 from omnimouse_cli.model.video import block_shapes
 from omnimouse_cli.model.video_blocks import VideoBlockShape
 
@@ -51,12 +54,12 @@ def parameter_counts(config: ModelConfig, *, num_channels: int) -> dict[str, int
         counts["own history"] = 2 * NUM_RESPONSE_SAMPLES * (width + NUM_RESPONSE_SAMPLES)
     if config.decoder.population_rank:
         counts["population state"] = config.decoder.population_rank * _per_sum(config, num_channels)
-    if config.decoder.stimulus_rank:
-        of_feature = width + embedding + NUM_RESPONSE_SAMPLES * config.video.grid[0]
-        where = embedding * config.video.tokens_per_time
-        counts["stimulus state"] = config.decoder.stimulus_rank * of_feature + where
+    if config.decoder.motion_wavelengths:
+        features = num_features(config.decoder.motion_wavelengths)
+        counts["stimulus state"] = features * (embedding + STIMULUS_LAGS)
+        counts["stimulus state"] += FIELD_NUMBERS * embedding + GAZE_AXES * num_channels
     if config.decoder.behavior_rank and num_channels:
-        of_mixture = num_channels + embedding + NUM_RESPONSE_SAMPLES * NUM_BEHAVIOR_SAMPLES
+        of_mixture = num_channels + embedding + BEHAVIOR_LAGS
         counts["behavior state"] = config.decoder.behavior_rank * of_mixture
     return counts
 
@@ -86,10 +89,10 @@ def _hidden(config: ModelConfig, multiplier: float | None = None) -> int:
 
 def _per_sum(config: ModelConfig, num_channels: int) -> int:
     """Count what belongs to one sum over the population."""
-    filters = NUM_RESPONSE_SAMPLES**2
+    filters = 2 * NUM_RESPONSE_SAMPLES**2
     if num_channels:
         filters += NUM_BEHAVIOR_SAMPLES * NUM_RESPONSE_SAMPLES + num_channels
-    return 2 * config.d_embedding + filters
+    return 3 * config.d_embedding + filters
 
 
 def feed_forward_weights(config: ModelConfig, width: int, hidden: int) -> int:

@@ -1,70 +1,130 @@
-"""The stimulus on a bilinear way to every read-out: which feature, where, and how long ago."""
+"""The stimulus on a short way to every read-out: motion energies in a receptive field."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
 from omnimouse_cli.config.model import VideoConfig
+from omnimouse_cli.model.behavior_state import held
 from omnimouse_cli.model.initialize import linear
+from omnimouse_cli.model.lags import LagFilter
+from omnimouse_cli.model.motion_energy import TIMES, MotionEnergy
 
-# B batch, L video tokens that are seen, T time steps, P places, A asked samples,
-# G target neurons, N neurons of the session, E width of neuron vectors, M width of the model,
-# R rank of the state
+# B batch, T frames, P places, F features, A asked samples, G target neurons, N neurons of the
+# session, E width of neuron vectors, C channels
+
+# Responses follow what is seen for 400 ms, at first as a calcium indicator does.
+LONGEST_LAG = 12
+STIMULUS_LAGS = LONGEST_LAG + 1
+INDICATOR_KEEPS = 0.8
+# A receptive field starts near the middle, with a standard deviation of so many places.
+START_SPREAD = 0.15
+START_WIDTH = 1.5
+WIDTH_SPREAD = 0.3
+# Row, column and width of a receptive field; right and down.
+FIELD_NUMBERS, GAZE_AXES = 3, 2
 
 
 class StimulusState(nn.Module):
-    """Each neuron weighs places and features of the video; its vector decides both weights.
+    """Each neuron weighs motion energies in a Gaussian field; its vector decides which and where.
 
-    Through attention a neuron's tuning is learned slowly. A read-out that factorizes into where
-    and what, as encoding models of visual cortex have it, finds it in minutes of recording.
+    Through attention a neuron's tuning is learned slowly. A read-out that factorizes into where and
+    what over a known basis, as encoding models of visual cortex have it, finds it in minutes.
 
     Args:
         d_embedding: Width of neuron vectors.
-        d_model: Width of video tokens.
-        rank: Features per place and time step.
-        video: Of the video encoder.
+        wavelengths: Scales of the motion energies, in pixels.
+        video: Gives the frame's size.
+        num_channels: Behavior channels of the data set, from which the gaze is read.
     """
 
-    def __init__(self, d_embedding: int, d_model: int, rank: int, video: VideoConfig) -> None:
+    def __init__(
+        self,
+        d_embedding: int,
+        wavelengths: tuple[float, ...],
+        video: VideoConfig,
+        num_channels: int,
+    ) -> None:
         super().__init__()
-        self.num_places = video.tokens_per_time
-        self.features = linear(d_model, rank, bias=False)
-        self.where = linear(d_embedding, self.num_places, bias=False)
-        self.what = linear(d_embedding, rank, bias=False)
+        self.energy = MotionEnergy(wavelengths, video)
+        self.gaze = nn.Parameter(torch.zeros(num_channels, GAZE_AXES)) if num_channels else None
+        self.field = linear(d_embedding, FIELD_NUMBERS, bias=False)
+        self.what = linear(d_embedding, self.energy.num_features, bias=False)
+        # Random tuning would be noise that has to be unlearned.
+        nn.init.zeros_(self.what.weight)
         # Vectors start at a norm of 1: this brings what they weigh to a variance of 1.
         self.scale = d_embedding**0.5
-        self.filter = nn.Parameter(torch.zeros(rank, NUM_RESPONSE_SAMPLES, video.grid[0]))
+        kept = INDICATOR_KEEPS ** torch.arange(float(STIMULUS_LAGS))
+        self.filter = LagFilter(
+            self.energy.num_features,
+            earliest=LONGEST_LAG,
+            times=TIMES,
+            start=2 * kept / kept.sum(),
+        )
 
-    def forward(self, video_BLM: Tensor) -> Tensor:
-        """Give the features of every place and time step: `(batch, time steps, places, rank)`."""
-        features_BLR: Tensor = self.features(video_BLM)
-        return features_BLR.view(len(video_BLM), -1, self.num_places, self.what.out_features)
-
-    def responses(
+    def forward(
         self,
-        state_BTPR: Tensor,
-        steps: tuple[int, int],
-        vectors_NE: Tensor,
-        neurons_BG: Tensor,
-        asked: tuple[int, int],
+        video_BTYX: Tensor,
+        frames: tuple[int, int],
+        behavior_BCS: Tensor | None,
+        present: Tensor,
     ) -> Tensor:
-        """Give what the stimulus adds to the drive of asked neurons.
+        """Give the motion energies on the retina: `(batch, 30, features, places)`.
 
         Args:
-            state_BTPR: Of `forward`.
-            steps: First and last time step that it is of.
-            vectors_NE: Of every neuron of the session.
-            neurons_BG: Which ones are asked for.
-            asked: First and last sample that is asked for.
-
-        Returns:
-            `(batch, asked samples, targets)`.
+            video_BTYX: float32 `(batch, 60, height, width)`.
+            frames: First and last frame that is seen.
+            behavior_BCS: Behavior, if it is seen: `(batch, channels of the data set, 40)`.
+            present: Numbers of the session's channels.
         """
-        filter_RAT = self.filter[:, slice(*asked), slice(*steps)]
-        lagged_BAPR = torch.einsum("rat,btpr->bapr", filter_RAT, state_BTPR)
-        where_NP = (self.where(vectors_NE) * self.scale).softmax(dim=1)
-        what_NR = self.what(vectors_NE) * self.scale
-        weights_NK = (where_NP[:, :, None] * what_NR[:, None]).flatten(1)
-        weights_BGK = functional.embedding(neurons_BG, weights_NK.to(lagged_BAPR.dtype))
-        return lagged_BAPR.flatten(2) @ weights_BGK.transpose(1, 2)
+        energy_BTFYX: Tensor = self.energy(video_BTYX, frames)
+        if behavior_BCS is not None and self.gaze is not None:
+            gaze_BT2 = held(behavior_BCS[:, present])[:, TIMES] @ self.gaze[present]
+            energy_BTFYX = look(energy_BTFYX, gaze_BT2)
+        return energy_BTFYX.flatten(3)
+
+    def responses(
+        self, state_BTFP: Tensor, vectors_NE: Tensor, neurons_BG: Tensor, asked: tuple[int, int]
+    ) -> Tensor:
+        """Give what the stimulus adds to the drive of asked neurons: `(batch, asked, targets)`."""
+        filter_FAT: Tensor = self.filter(asked)
+        batch, steps, features, places = state_BTFP.shape
+        state_FTK = state_BTFP.permute(2, 1, 0, 3).reshape(features, steps, -1)
+        lagged_FABP = (filter_FAT @ state_FTK).view(features, -1, batch, places)
+        lagged_BAK = lagged_FABP.permute(2, 1, 0, 3).flatten(2)
+        what_NF: Tensor = self.what(vectors_NE) * (self.scale / features**0.5)
+        weights_NK: Tensor = (what_NF[:, :, None] * self.where(vectors_NE)[:, None]).flatten(1)
+        weights_BGK = functional.embedding(neurons_BG, weights_NK.to(lagged_BAK.dtype))
+        return lagged_BAK @ weights_BGK.transpose(1, 2)
+
+    def where(self, vectors_NE: Tensor) -> Tensor:
+        """Give every neuron's receptive field, a Gaussian over places of sum 1: `(N, places)`."""
+        field_N3: Tensor = self.field(vectors_NE) * self.scale
+        width_N1 = START_WIDTH * torch.exp(WIDTH_SPREAD * field_N3[:, 2:])
+        sides = []
+        for axis, size in enumerate(self.energy.grid):
+            place = torch.arange(size, device=vectors_NE.device) - (size - 1) / 2
+            distance = place - START_SPREAD * size * field_N3[:, axis, None]
+            sides.append((-0.5 * (distance / width_N1).square()).softmax(dim=1))
+        return (sides[0][:, :, None] * sides[1][:, None]).flatten(1)
+
+
+def look(energy_BTFYX: Tensor, gaze_BT2: Tensor) -> Tensor:
+    """Move a map against the gaze, by bilinear interpolation; beyond its edge it goes on.
+
+    Args:
+        energy_BTFYX: `(batch, steps, features, rows, columns)`.
+        gaze_BT2: Right and down, `(batch, steps, 2)`, in halves of the map's width and height.
+    """
+    rows, columns = energy_BTFYX.shape[3:]
+    x, y = (
+        (2 * torch.arange(size, device=gaze_BT2.device) + 1) / size - 1 for size in (columns, rows)
+    )
+    place_YX2 = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+    moved = functional.grid_sample(
+        energy_BTFYX.flatten(0, 1),
+        place_YX2 + gaze_BT2.reshape(-1, 1, 1, 2),
+        padding_mode="border",
+        align_corners=False,
+    )
+    return moved.view_as(energy_BTFYX)

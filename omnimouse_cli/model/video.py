@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor, nn
 
-from omnimouse_cli.config.data import NUM_FRAMES
 from omnimouse_cli.config.model import ModelConfig, VideoConfig
 from omnimouse_cli.model import initialize
 from omnimouse_cli.model.blocks import hidden_width
 from omnimouse_cli.model.feed_forward import FeedForward, Make
 from omnimouse_cli.model.initialize import linear
+from omnimouse_cli.model.motion_energy import hide
 from omnimouse_cli.model.video_blocks import VideoBlock, VideoBlockShape
 
 # B batch, T time steps, Y rows, X columns, N tokens, C channels, M width of the model
@@ -90,7 +90,7 @@ class VideoEncoder(nn.Module):
             per_step = x_BNC.shape[1] // steps
             x_BNC = x_BNC[:, features[0] * per_step : features[1] * per_step]
         else:
-            x_BTYXC = self._patches(_hide(video_BTYX, frames))[:, features[0] : features[1]]
+            x_BTYXC = self._patches(hide(video_BTYX, frames))[:, features[0] : features[1]]
             x_BNC = self._run(order_aligned(x_BTYXC, self.config))
             x_BNC = restore_aligned(x_BNC, self.config)
         out: Tensor = self.project(x_BNC)
@@ -106,15 +106,6 @@ class VideoEncoder(nn.Module):
         for block in self.blocks:
             x_BNC = block(x_BNC)
         return x_BNC
-
-
-def _hide(video_BTYX: Tensor, frames: tuple[int, int]) -> Tensor:
-    """Replace hidden frames by mean grey."""
-    if frames == (0, NUM_FRAMES):
-        return video_BTYX
-    number_T = torch.arange(video_BTYX.shape[1], device=video_BTYX.device)
-    seen_T = (number_T >= frames[0]) & (number_T < frames[1])
-    return torch.where(seen_T[None, :, None, None], video_BTYX, 0.0)
 
 
 def order_aligned(x_BTYXC: Tensor, video: VideoConfig) -> Tensor:

@@ -1,5 +1,6 @@
 """What a window costs, without building a model: floating-point operations and memory."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,9 +12,11 @@ from omnimouse_cli.kernels.attention import computed_pairs
 from omnimouse_cli.model.blocks import hidden_width
 from omnimouse_cli.model.feed_forward import function_of
 from omnimouse_cli.model.layout import Layout, Request, intervals, length, make_layout
+from omnimouse_cli.model.motion_energy import TIMES, forward_flops, grid_of, num_features
 from omnimouse_cli.model.omnimouse import fusion_pattern
 from omnimouse_cli.model.own_history import has_history
 from omnimouse_cli.model.size import feed_forward_weights
+from omnimouse_cli.model.stimulus_state import FIELD_NUMBERS, GAZE_AXES
 from omnimouse_cli.model.video import block_shapes
 from omnimouse_cli.model.video_blocks import POOLED
 
@@ -32,10 +35,11 @@ class _Flops(NamedTuple):
 
     A product's backward pass is two products; one of recorded data is one, as data need no
     gradient; attention's backward pass makes its two products' four and repeats the first; that of
-    a learned function makes twice the forward pass's and repeats it.
+    a learned function makes twice the forward pass's and repeats it. What is fixed has none.
     """
 
     products: int = 0
+    fixed: int = 0
     of_data: int = 0
     attention: int = 0
     functions: int = 0
@@ -205,33 +209,39 @@ def _population(config: ModelConfig, request: Request, layout: Layout, rows: int
     products = rows * config.d_embedding
     if request.targets_asked:
         asked = num_asked_samples(request)
-        products += rows * config.d_embedding
-        products += asked * (NUM_RESPONSE_SAMPLES + request.targets_asked)
+        products += 2 * rows * config.d_embedding
+        products += 2 * asked * (NUM_RESPONSE_SAMPLES + request.targets_asked)
     if request.channels_asked:
         products += NUM_BEHAVIOR_SAMPLES * (NUM_RESPONSE_SAMPLES + request.channels_asked)
     return _Flops(products=2 * products * rank, of_data=2 * sums * rank)
 
 
 def _stimulus(config: ModelConfig, request: Request, layout: Layout, rows: int) -> _Flops:
-    rank = config.decoder.stimulus_rank
-    if not rank or layout.features is None:
+    wavelengths = config.decoder.motion_wavelengths
+    if not wavelengths or layout.features is None or not request.targets_asked:
         return _Flops()
-    products = length(layout.video) * config.d_model * rank
-    if request.targets_asked:
-        places, asked = config.video.tokens_per_time, num_asked_samples(request)
-        steps = layout.features[1] - layout.features[0]
-        products += rows * config.d_embedding * (places + rank)
-        products += asked * places * rank * (steps + request.targets_asked)
-    return _Flops(products=2 * products)
+    features, energies = num_features(wavelengths), _energies(config)
+    asked = num_asked_samples(request)
+    products = rows * config.d_embedding * (FIELD_NUMBERS + features)
+    products += asked * energies * request.targets_asked
+    # Where the screen is moved by the gaze, the energies have a gradient, too.
+    of_data = 2 * len(TIMES) * request.channels_seen * GAZE_AXES
+    lagged = 2 * asked * energies * len(TIMES)
+    if request.channels_seen:
+        products += lagged // 2
+    else:
+        of_data += lagged
+    fixed = forward_flops(wavelengths, config.video)
+    return _Flops(products=2 * products, of_data=of_data, fixed=fixed)
 
 
 def _behavior(config: ModelConfig, request: Request, rows: int) -> _Flops:
     rank, asked = config.decoder.behavior_rank, num_asked_samples(request)
-    if not rank or not request.channels_seen:
+    if not rank or not request.channels_seen or not request.targets_asked:
         return _Flops()
     products = rows * config.d_embedding
-    products += asked * (NUM_BEHAVIOR_SAMPLES + request.targets_asked)
-    mixing = 2 * NUM_BEHAVIOR_SAMPLES * request.channels_seen * rank
+    products += asked * (NUM_RESPONSE_SAMPLES + request.targets_asked)
+    mixing = 2 * NUM_RESPONSE_SAMPLES * request.channels_seen * rank
     return _Flops(products=2 * products * rank, of_data=mixing)
 
 
@@ -274,4 +284,13 @@ def _activations(config: ModelConfig, request: Request, layout: Layout) -> int:
     if context:
         kept += context * (9 * width + TOKEN_SAMPLES) + latents * (11 * width + hidden)
     kept += queries * (11 * width + decoder_hidden) + fusion * 8 * width
-    return kept + request.targets_asked * request.num_query_times * QUERY_SAMPLES * 3
+    kept += request.targets_asked * request.num_query_times * QUERY_SAMPLES * 3
+    if config.decoder.motion_wavelengths and layout.features is not None and request.targets_asked:
+        steps = num_asked_samples(request) + (2 if request.channels_seen else 1) * len(TIMES)
+        kept += steps * _energies(config)
+    return kept
+
+
+def _energies(config: ModelConfig) -> int:
+    """Count the motion energies of a time step."""
+    return num_features(config.decoder.motion_wavelengths) * math.prod(grid_of(config.video))

@@ -46,7 +46,9 @@ def small_config():
             frame_height=12,
             frame_width=16,
         ),
-        decoder=DecoderConfig(own_history=True, population_rank=3, stimulus_rank=3),
+        decoder=DecoderConfig(
+            own_history=True, population_rank=3, motion_wavelengths=(6.0,), behavior_rank=2
+        ),
     )
 
 
@@ -60,7 +62,7 @@ def make_model():
         if model.readout.own_history is not None:
             torch.nn.init.normal_(model.readout.own_history.filter, std=0.1)
         for name, parameter in model.linear_paths.named_parameters():
-            if name.endswith("filter"):
+            if name.endswith(("filter", "values", "gaze", "what.weight")):
                 torch.nn.init.normal_(parameter, std=0.1)
         return model.eval(), SessionTable(neurons, config.d_embedding)
 

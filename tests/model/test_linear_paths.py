@@ -1,11 +1,14 @@
-"""Population and stimulus states against their formulas."""
+"""Population, stimulus and behavior states against their formulas."""
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 
 from omnimouse_cli.batch.strategy import Strategy
+from omnimouse_cli.model.behavior_state import held
 from omnimouse_cli.model.prepare import prepare
+from omnimouse_cli.model.readout import Added
 
 SPLIT = Strategy(
     name="split",
@@ -49,23 +52,47 @@ def test_drives_are_filtered_states_that_each_neuron_reads(
     generator = torch.Generator().manual_seed(0)
     neurons = torch.tensor([[4, 0], [1, 2]])
     vectors = table.neuron_embeddings
-    population, stimulus = model.linear_paths.population, model.linear_paths.stimulus
+    population, behavior = model.linear_paths.population, model.linear_paths.behavior
     state = torch.randn(2, 60, 3, generator=generator)
-    drive = population.responses(state, vectors, neurons, (30, 60))
-    read = vectors @ population.read.weight.T * 8**0.5
-    filtered = torch.einsum("ras,bsr->bar", population.filter[:, 30:], state)
-    expected = torch.einsum("bar,bgr->bag", filtered, read[neurons])
-    torch.testing.assert_close(drive, expected)
-    places = stimulus.num_places
-    steps = torch.randn(2, 5, places, 3, generator=generator)
-    drive = stimulus.responses(steps, (2, 7), vectors, neurons, (30, 60))
-    where = (vectors @ stimulus.where.weight.T * 8**0.5).softmax(1)
-    what = vectors @ stimulus.what.weight.T * 8**0.5
-    for window, target in ((0, 1), (1, 0)):
-        neuron = neurons[window, target]
-        seen = torch.einsum("tpr,p->tr", steps[window], where[neuron]) * what[neuron]
-        expected = torch.einsum("rat,tr->a", stimulus.filter[:, 30:, 2:7], seen)
-        torch.testing.assert_close(drive[window, :, target], expected)
+    for reading in (population.drive, population.gain):
+        read = vectors @ reading.read.weight.T * 8**0.5
+        filtered = torch.einsum("ras,bsr->bar", reading.filter[:, 30:], state)
+        expected = torch.einsum("bar,bgr->bag", filtered, read[neurons])
+        torch.testing.assert_close(reading(state, vectors, neurons, (30, 60)), expected)
+    mixed = torch.randn(2, 60, 2, generator=generator)
+    gain = behavior.responses(mixed, vectors, neurons, (30, 60))
+    read = vectors @ behavior.read.weight.T * 8**0.5
+    for window, sample, target in ((0, 0, 1), (1, 17, 0), (1, 29, 1)):
+        lags = range(-5, 16)
+        values = [
+            behavior.filter.values[:, lag + 5] * mixed[window, 30 + sample - lag]
+            for lag in lags
+            if 0 <= 30 + sample - lag < 60
+        ]
+        expected = (torch.stack(values).sum(0) * read[neurons[window, target]]).sum()
+        torch.testing.assert_close(gain[window, sample, target], expected)
+
+
+def test_behavior_is_held_on_the_clock_of_responses():
+    rows = torch.arange(40.0).view(1, 1, 40)
+    expected = torch.arange(60) * 2 // 3
+    assert held(rows)[0, :, 0].tolist() == expected.tolist()
+
+
+def test_gains_multiply_rates_within_bounds_and_add_to_centred_responses(small_config, make_model):
+    drive, gain = torch.full((1, 30, 2), 0.3), torch.full((1, 30, 2), 0.5)
+    neurons = torch.tensor([[0, 1]])
+    queries = torch.zeros(1, 12, small_config.d_model)
+    for loss in ("poisson", "gaussian"):
+        model, table = make_model(replace(small_config, response_loss=loss))
+        answer = partial(model.readout, queries, neurons, biases_N1=table.neuron_biases)
+        alone, scaled = answer(added=Added([drive], [])), answer(added=Added([drive], [gain]))
+        if loss == "gaussian":
+            torch.testing.assert_close(scaled, alone + gain)
+        else:
+            torch.testing.assert_close(scaled, alone * torch.exp(gain), rtol=0.01, atol=0)
+            largest = answer(added=Added([drive], [100 * gain]))
+            torch.testing.assert_close(largest, alone * torch.exp(torch.tensor(3.0)))
 
 
 def test_published_read_outs_have_no_linear_paths(small_config, make_model):
@@ -73,7 +100,7 @@ def test_published_read_outs_have_no_linear_paths(small_config, make_model):
         small_config.decoder,
         own_history=False,
         population_rank=None,
-        stimulus_rank=None,
+        motion_wavelengths=(),
         behavior_rank=None,
     )
     model, _ = make_model(replace(small_config, decoder=decoder))

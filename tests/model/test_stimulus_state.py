@@ -1,0 +1,102 @@
+"""Motion energies of gratings whose answer is known, and the receptive fields that weigh them."""
+
+import math
+
+import pytest
+import torch
+
+from omnimouse_cli.config.model import VideoConfig
+from omnimouse_cli.model.motion_energy import TIMES, MotionEnergy
+from omnimouse_cli.model.stimulus_state import StimulusState, look
+
+WAVELENGTHS = (8.0, 13.0)
+VIDEO = VideoConfig()
+
+
+def drifting(*, angle, wavelength, hertz, contrast=1.0):
+    """Give one window of a grating that drifts towards `angle`: `(1, 60, 36, 64)`."""
+    time = torch.arange(60)[:, None, None] / 30.0
+    row, column = torch.arange(36)[:, None], torch.arange(64)
+    along = row * math.sin(angle) + column * math.cos(angle)
+    return contrast * torch.cos(2 * math.pi * (along / wavelength - hertz * time))[None]
+
+
+@pytest.mark.parametrize("wavelength", WAVELENGTHS)
+@pytest.mark.parametrize("number", range(16))
+def test_a_grating_drives_most_the_energy_of_its_direction_and_scale(number, wavelength):
+    energy = MotionEnergy(WAVELENGTHS, VIDEO)
+    grating = drifting(angle=math.pi * number / 8, wavelength=wavelength, hertz=4.0)
+    middle = energy(grating, (0, 60))[0, 15:, :, 3:6, 5:11].mean(dim=(0, 2, 3))
+    scale = WAVELENGTHS.index(wavelength)
+    assert middle[16 * scale : 16 * scale + 16].argmax() == number
+
+
+def test_energies_do_not_depend_on_phase_and_saturate_with_contrast():
+    energy = MotionEnergy(WAVELENGTHS, VIDEO)
+    full = energy(drifting(angle=0.0, wavelength=13.0, hertz=0.0), (0, 60))
+    middle = full[0, 15:, 16, 4, 4:12]
+    assert middle.std() < 0.1 * middle.mean()
+    low = energy(drifting(angle=0.0, wavelength=13.0, hertz=0.0, contrast=0.5), (0, 60))
+    # A quarter of the energy; the mean energy that divides it falls as well.
+    ratio = (full[0, -1, 16, 4, 8] / low[0, -1, 16, 4, 8]).item()
+    assert 1.0 < ratio < 4.0
+    assert not energy(torch.zeros(1, 60, 36, 64), (0, 60)).any()
+
+
+def test_hidden_and_later_frames_do_not_count():
+    energy, generator = MotionEnergy((13.0,), VIDEO), torch.Generator().manual_seed(0)
+    clip = torch.randn(2, 60, 36, 64, generator=generator)
+    seen = energy(clip, (20, 40))
+    changed = clip.clone()
+    changed[:, :20], changed[:, 40:] = 5.0, -5.0
+    assert torch.equal(energy(changed, (20, 40)), seen)
+    assert not torch.equal(energy(changed, (0, 60)), energy(clip, (0, 60)))
+    before = [step for step, time in enumerate(TIMES) if time < 40]
+    torch.testing.assert_close(energy(changed, (20, 60))[:, before], seen[:, before])
+
+
+def test_the_drive_is_the_lagged_energy_in_a_gaussian_field():
+    torch.manual_seed(0)
+    state = StimulusState(8, (13.0,), VIDEO, 3)
+    torch.nn.init.normal_(state.what.weight)
+    torch.nn.init.normal_(state.filter.values)
+    energies = torch.rand(2, 30, 16, 144)
+    vectors, neurons = torch.randn(5, 8), torch.tensor([[3, 0], [1, 4]])
+    drive = state.responses(energies, vectors, neurons, (30, 60))
+    field = vectors @ state.field.weight.T * 8**0.5
+    what = vectors @ state.what.weight.T * (8 / 16) ** 0.5
+    for window, target, sample in ((0, 0, 30), (1, 1, 59)):
+        neuron = neurons[window, target]
+        width = 1.5 * torch.exp(0.3 * field[neuron, 2])
+        row = torch.arange(9).repeat_interleave(16) - 4 - 0.15 * 9 * field[neuron, 0]
+        column = torch.arange(16).repeat(9) - 7.5 - 0.15 * 16 * field[neuron, 1]
+        where = torch.exp(-(row**2 + column**2) / (2 * width**2))
+        where = where / where.sum()
+        expected = sum(
+            state.filter.values[:, sample - time] * what[neuron] @ (energies[window, step] @ where)
+            for step, time in enumerate(TIMES)
+            if 0 <= sample - time <= 12
+        )
+        torch.testing.assert_close(drive[window, sample - 30, target], expected)
+
+
+def test_the_gaze_moves_the_screen_the_other_way():
+    spot = torch.zeros(1, 1, 1, 9, 16)
+    spot[..., 4, 9] = 1.0
+    right_by_two, down_by_one = 2 * 2 / 16, 2 * 1 / 9
+    moved = look(spot, torch.tensor([[[right_by_two, down_by_one]]]))
+    assert moved.flatten().argmax() == 3 * 16 + 7
+    torch.testing.assert_close(moved.sum(), torch.tensor(1.0))
+    assert torch.equal(look(spot, torch.zeros(1, 1, 2)), spot)
+
+
+def test_only_gaze_that_is_seen_moves_the_screen():
+    state = StimulusState(8, (13.0,), VIDEO, 3)
+    torch.nn.init.constant_(state.gaze, 0.2)
+    clip, behavior = torch.randn(1, 60, 36, 64), torch.ones(1, 3, 40)
+    present = torch.tensor([0, 2])
+    still = state(clip, (0, 60), None, present)
+    moved = state(clip, (0, 60), behavior, present)
+    expected = look(state.energy(clip, (0, 60)), torch.full((1, 30, 2), 0.4))
+    torch.testing.assert_close(moved, expected.flatten(3))
+    assert not torch.allclose(moved, still)
