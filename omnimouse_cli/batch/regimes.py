@@ -6,6 +6,8 @@ from omnimouse_cli.batch.strategy import BehaviorRole, Family, Strategy
 from omnimouse_cli.errors import ConfigError
 
 REGIMES: tuple[Family, ...] = ("predict", "decode", "forecast", "population")
+# Ends the name of a row that sees the screen beside the same row without it.
+WITH_STIMULUS = "+stimulus"
 POPULATION_SIZES: tuple[int, ...] = (16, 64, 128, 256, 1024)
 
 
@@ -83,7 +85,7 @@ def _decode() -> Strategy:
 
 def _forecast(role: BehaviorRole, *, stimulus: bool) -> Strategy:
     return Strategy(
-        name="forecast" + ("+stimulus" if stimulus else ""),
+        name="forecast" + (WITH_STIMULUS if stimulus else ""),
         family="forecast",
         prefix=(0, 25),
         context=(0, 30) if stimulus else (0, 60),
@@ -97,7 +99,7 @@ def _populations(role: BehaviorRole, *, population: int, stimulus: bool) -> list
     sizes = [size for size in POPULATION_SIZES if size <= (population + 2) // 2]
     return [
         Strategy(
-            name=f"population-{size}" + ("+stimulus" if sees_stimulus else ""),
+            name=f"population-{size}" + (WITH_STIMULUS if sees_stimulus else ""),
             family="population",
             num_visible=size,
             prefix=(30, 60),

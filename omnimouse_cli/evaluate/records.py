@@ -13,6 +13,7 @@ SINGLE_TRIAL = "single_trial_correlation"
 TO_AVERAGE = "correlation_to_average"
 FRACTION = "fraction_of_ceiling"
 DIFFERENCE = "difference"
+WITHOUT_STIMULUS = "model-without_stimulus"
 LOSS = "loss"
 NEURONS = "neurons"
 # The second halves of windows this far apart tile the time line once.
@@ -31,7 +32,8 @@ class EvalRecord:
         tier: Whose trials.
         target: `neurons`, `gaze`, `pupil`, `running` or a channel's name.
         metric: What the number measures.
-        predictor: Whose prediction; `model-ridge` is a difference of two.
+        predictor: Whose prediction; `model-ridge` is a difference of two, and
+            `model-without_stimulus` the model's from itself in the same row without the stimulus.
         value: The number; None where it does not exist.
         low: Lower end of the 95 % interval over windows, if there is one.
         high: Upper end.

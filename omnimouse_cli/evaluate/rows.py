@@ -4,7 +4,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from omnimouse_cli.batch.dataset import SessionInfo
-from omnimouse_cli.batch.regimes import POPULATION_SIZES, REGIMES, Row, regime_rows
+from omnimouse_cli.batch.regimes import (
+    POPULATION_SIZES,
+    REGIMES,
+    WITH_STIMULUS,
+    Row,
+    regime_rows,
+)
 from omnimouse_cli.batch.strategies import (
     FAMILY_STRATEGIES,
     TEST_STRATEGIES,
@@ -95,7 +101,7 @@ def _wanted_names(regime: str, options: EvalOptions) -> list[str]:
 
 def _why_no(name: str, session: SessionInfo) -> str:
     size = next((size for size in POPULATION_SIZES if name.startswith(f"population-{size}")), None)
-    if session.frame_shape is None and (name.endswith("+stimulus") or name == "predict"):
+    if session.frame_shape is None and (name.endswith(WITH_STIMULUS) or name == "predict"):
         return "the recording has no screen"
     if name.startswith("population") and size is not None:
         return f"{session.num_neurons} neurons are too few to show so many and ask for the others"

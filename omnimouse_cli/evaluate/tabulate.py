@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from omnimouse_cli.batch.regimes import WITH_STIMULUS
 from omnimouse_cli.evaluate.records import (
     CEILING,
     DIFFERENCE,
@@ -15,6 +16,7 @@ from omnimouse_cli.evaluate.records import (
     OVERALL,
     SINGLE_TRIAL,
     TO_AVERAGE,
+    WITHOUT_STIMULUS,
     EvalRecord,
 )
 from omnimouse_cli.evaluate.session import RowScores
@@ -61,7 +63,7 @@ def records_of(rows: Sequence[RowScores], tier: str) -> Iterator[EvalRecord]:
     names = dict.fromkeys((row.asked.row, row.asked.behavior) for row in rows)
     for name, behavior in names:
         same = [r for r in rows if r.asked.row == name and r.asked.behavior == behavior]
-        numbers = [list(_numbers(row)) for row in same]
+        numbers = [[*_numbers(row), *_of_stimulus(row, rows)] for row in same]
         for row, found in zip(same, numbers, strict=True):
             for number in found:
                 yield _session_record(row, number, tier)
@@ -137,6 +139,30 @@ def _comparisons(row: RowScores, target: str, outputs: int) -> Iterator[_Number]
             value=value - other.single_trial.value,
             resamples=model.resamples - other.resamples,
         )
+
+
+def _of_stimulus(row: RowScores, rows: Sequence[RowScores]) -> Iterator[_Number]:
+    """The model less itself without the stimulus, where both rows ask the same."""
+    asked = row.asked
+    for other in rows:
+        twin = other.asked
+        if asked.row != f"{twin.row}{WITH_STIMULUS}" or asked.behavior != twin.behavior:
+            continue
+        if twin.signals is not asked.signals or not np.array_equal(twin.columns, asked.columns):
+            continue
+        for target, positions in asked.groups.items():
+            mine, its = row.scores[MODEL].targets[target], other.scores[MODEL].targets[target]
+            if mine.single_trial.value is None or its.single_trial.value is None:
+                continue
+            yield _Number(
+                target=target,
+                metric=DIFFERENCE,
+                predictor=WITHOUT_STIMULUS,
+                value=mine.single_trial.value - its.single_trial.value,
+                resamples=mine.resamples - its.resamples,
+                outputs=len(positions),
+                samples=mine.samples,
+            )
 
 
 def _ratio(values: F64, bounds: F64) -> F64:

@@ -121,6 +121,19 @@ def test_differences_are_differences(forecast):
         assert record.value == pytest.approx(model - other)
 
 
+def test_what_the_stimulus_adds_is_paired(run, data):
+    both = evaluate(run, data, EvalOptions(regime="forecast", baselines=False), Silent())
+    for session in (*(session.key for session in data.sessions), "overall"):
+        single = {"session": session, "metric": "single_trial_correlation", "predictor": "model"}
+        seen = find(both, strategy="forecast+stimulus", **single)
+        blind = find(both, strategy="forecast", **single)
+        record = find(both, session=session, predictor="model-without_stimulus")
+        assert (record.strategy, record.metric) == ("forecast+stimulus", "difference")
+        assert record.value == pytest.approx(seen.value - blind.value)
+        # Paired: narrower than two independent intervals would be together.
+        assert record.high - record.low < (seen.high - seen.low) + (blind.high - blind.low)
+
+
 def test_the_same_evaluation_gives_the_same_numbers(run, data, forecast):
     options = EvalOptions(regime="forecast", stimulus=False)
     again = evaluate(run, data, options, Silent())
@@ -147,7 +160,10 @@ def test_a_model_that_knows_the_answer_scores_one(run, data, monkeypatch):
     singles = [r for r in found.records if r.metric == "single_trial_correlation"]
     assert {record.target for record in singles} == {"neurons", "gaze", "pupil", "running"}
     assert all(record.value == pytest.approx(1.0, abs=1e-6) for record in singles)
-    assert {record.predictor for record in found.records} == {"model"}
+    differences = [r for r in found.records if r.predictor == "model-without_stimulus"]
+    assert differences
+    assert all(record.value == pytest.approx(0.0, abs=1e-6) for record in differences)
+    assert {r.predictor for r in found.records if r not in differences} == {"model"}
 
 
 def test_numbers_of_every_neuron_are_kept(forecast, data):
