@@ -147,7 +147,7 @@ def order_of(wish: Wish, progress: Reporter) -> "Order":
             command_line=tuple(sys.argv),
         )
     if wish.init_from is not None:
-        _require_run(wish.init_from)
+        _require_beginning(wish.init_from, wish.model)
         shards = shards or _shards_of(wish.init_from)
     if shards is None:
         shards = default_shards()
@@ -183,8 +183,16 @@ def is_run(place: Path) -> bool:
     return (place / CONFIG).exists()
 
 
-def _require_run(place: Path) -> None:
-    if not is_run(place):
+def _require_beginning(place: Path, size: str | None) -> None:
+    """Refuse what is no run, or a run of another size than the one that was asked for."""
+    if is_run(place):
+        there = load_config(place / CONFIG).model.size
+        if size is not None and size != there:
+            raise OmniMouseError(
+                f"{place} is a {there} run, and --model asks for {size}",
+                hint=f"leave --model out: training begins with the {there} model of the run",
+            )
+    else:
         raise OmniMouseError(
             f"--init-from {place} is no run: it has no {CONFIG}",
             hint="name a folder that `omnimouse train` made",

@@ -100,6 +100,15 @@ def test_another_model_cannot_go_on_with_a_run(home):
     assert (home / "run" / "config.toml").read_text() == before
 
 
+def test_another_size_cannot_begin_with_a_run(home):
+    omnimouse("train", "shards", *SMALL, "--steps", "1", "--out", "run")
+    wish = ("--init-from", "run", "--model", "tiny", "--steps", "1", "--out", "next")
+    result = omnimouse("train", "shards", *wish, code=1)
+    assert "error: run is a nano run, and --model asks for tiny" in result.stderr
+    assert "\nhint: " in result.stderr
+    assert not (home / "next").exists()
+
+
 def test_the_same_command_begins_and_goes_on_for_job_queues(home):
     command = ["train", "shards", *SMALL, "--steps", "2", "--out", "run", "--resume"]
     assert "it begins" in omnimouse(*command).stderr
