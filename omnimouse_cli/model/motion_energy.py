@@ -47,7 +47,6 @@ class MotionEnergy(nn.Module):
             self.register_buffer(f"gabors_{scale}", _gabors(wavelength), persistent=False)
         self.register_buffer("prompt_and_late", _temporal_filters(), persistent=False)
 
-    @torch.no_grad()
     def forward(self, video_BTYX: Tensor, frames: tuple[int, int]) -> Tensor:
         """Give the energies of a clip; each scale's mean over a screen of high contrast is 1.
 
