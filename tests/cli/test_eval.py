@@ -151,7 +151,7 @@ def test_runs_are_perturbed_side_by_side(place, small_mouse, write_run, tmp_path
         write_run(tmp_path / kind, small_mouse, sets=(*small, f"model.feed_forward={kind}"))
         for kind in ("swiglu", "dendritic")
     ]
-    command = [*runs, "--perturb", "noise,contrast", "--stride", "300", "--no-baselines"]
+    command = [*runs, "--perturb", "noise", "--stride", "900", "--no-baselines"]
     result = invoke(*command, "--device", "cpu")
     assert result.exit_code == 0, result.stderr
     lines = [
