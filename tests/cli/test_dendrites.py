@@ -51,9 +51,7 @@ def test_a_comparison_is_one_document_and_its_surfaces_another(run, tmp_path):
     assert (tmp_path / "runs" / "compare-blobs" / "surfaces.png").stat().st_size > 1000
 
 
-def test_training_runs_are_seeds_of_each_other(
-    run, small_mouse, write_run, tmp_path, monkeypatch
-):
+def test_training_runs_are_seeds_of_each_other(run, small_mouse, write_run, tmp_path, monkeypatch):
     monkeypatch.setattr("omnimouse_cli.dendrites.transformer.WINDOWS", 2)
     sets = ("model.feed_forward=dendritic", "model.dendrite.sharing=model")
     for seed in (1, 2):
