@@ -41,9 +41,11 @@ format: $(INSTALLED) ## Format everything
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(INSTALLED) ## Measure the loader and a training step, with ratios in one run
+bench: $(INSTALLED) ## Measure the loader, a training step and dendritic units, with ratios in one run
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/dendrite.py
+	$(BIN)/python benchmarks/dendrite_roofline.py
 
 clean: ## Remove what was built
 	rm -rf $(VENV) target demo

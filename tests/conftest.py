@@ -238,6 +238,19 @@ def published_equations():
     return load_helper("train/published_equations.py")
 
 
+@pytest.fixture(scope="session")
+def write_run():
+    """The writer of runs with random weights."""
+    return load_helper("evaluate/runs.py").write_run
+
+
+@pytest.fixture(scope="session")
+def small_mouse(tmp_path_factory):
+    """A data set of one session of a simulated mouse, 12 neurons, two minutes."""
+    folder = tmp_path_factory.mktemp("small_mouse")
+    return load_helper("evaluate/runs.py").simulated(folder, neurons=12, minutes=2.0, seed=1)
+
+
 def load_helper(name: str) -> ModuleType:
     """Import a file of tests/ that is no test."""
     path = Path(__file__).parent / name

@@ -35,6 +35,18 @@ def run(name, *arguments, out):
     return done.stdout, json.loads((out / f"{name}-cpu.json").read_text())
 
 
+@pytest.fixture
+def run_here(script, monkeypatch, capsys, tmp_path):
+    """Run a benchmark without a process of its own, which would load torch once more."""
+
+    def run_it(name):
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *QUICK, "--out", str(tmp_path)])
+        script(name).main()
+        return capsys.readouterr().out, json.loads((tmp_path / f"{name}-cpu.json").read_text())
+
+    return run_it
+
+
 def require_facts(document, name):
     assert (document["format"], document["version"]) == ("omnimouse-benchmark", 1)
     assert (document["benchmark"], document["device"]) == (name, "cpu")
@@ -110,6 +122,55 @@ def test_a_step_is_measured_beside_a_matrix_product(tmp_path):
     fewer, more = document["rows"]
     assert fewer["parameters"] == more["parameters"]
     assert fewer["flops_per_step"] < more["flops_per_step"]
+
+
+def test_a_dendritic_unit_is_measured_beside_swiglu(run_here):
+    told, document = run_here("dendrite")
+    require_facts(document, "dendrite")
+    rows = {row["name"]: row for row in document["rows"]}
+    assert list(rows) == [
+        "swiglu, eager",
+        "dendritic, relu",
+        "dendritic, smoothstep",
+        "dendritic, plain PyTorch",
+    ]
+    swiglu = rows["swiglu, eager"]
+    rounds = [row["seconds_rounds"] for row in rows.values()]
+    assert {len(seconds) for seconds in rounds} == {2}
+    matrix = 4 * 256 * 512
+    for name, row in rows.items():
+        assert name in told
+        assert row["ratio_to_swiglu"] == pytest.approx(row["seconds"] / swiglu["seconds"])
+        ratio = row["peak_bytes"] / swiglu["peak_bytes"]
+        assert row["memory_ratio_to_swiglu"] == pytest.approx(ratio)
+        # Three arguments, the output and both gradients are there in any case.
+        assert row["peak_bytes"] >= 5 * matrix
+    # The kernel keeps nothing of its hidden units; the plain way keeps all eight of each.
+    assert rows["dendritic, relu"]["memory_ratio_to_swiglu"] < 1.1
+    assert rows["dendritic, plain PyTorch"]["memory_ratio_to_swiglu"] > 2
+
+
+def test_a_roofline_follows_from_the_counted_instructions(run_here):
+    pytest.importorskip("triton", reason="there is no Triton for this machine")
+    told, document = run_here("dendrite_roofline")
+    require_facts(document, "dendrite_roofline")
+    rows = {(row["kernel"], row["pass"]): row for row in document["rows"]}
+    names = ("swiglu", "8-1-relu")
+    assert list(rows) == [(name, way) for name in names for way in ("forward", "backward")]
+    for (name, way), row in rows.items():
+        assert f"{name} {way}, bfloat16" in told
+        assert (row["spilled_bytes"], row["uses_local_memory"]) == (0, False)
+        assert row["bytes_per_element"] == {"forward": 6, "backward": 10}[way]
+        seconds = 8192 * 32768 * row["bytes_per_element"] / 3.35e12
+        assert row["memory_seconds"] == pytest.approx(seconds)
+        issued = 8192 * 32768 * row["instructions_per_element"] / (132 * 128 * 1.755e9)
+        assert row["issue_seconds"] == pytest.approx(issued)
+    for way in ("forward", "backward"):
+        dendritic = rows["8-1-relu", way]
+        assert (
+            dendritic["instructions_per_element"] > rows["swiglu", way]["instructions_per_element"]
+        )
+        assert dendritic["issue_seconds"] < dendritic["memory_seconds"]
 
 
 def test_a_size_that_does_not_exist_is_refused_with_the_sizes(script, monkeypatch, capsys):

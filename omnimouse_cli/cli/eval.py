@@ -1,4 +1,4 @@
-"""`omnimouse eval`: score a run row by row, beside baselines and, where known, its ceiling."""
+"""`omnimouse eval`: score runs row by row, beside baselines and, where known, their ceiling."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
+from omnimouse_cli.cli.eval_perturbed import Evaluated, perturbation_notes, perturbed_tables
 from omnimouse_cli.cli.folders import newest_finished_run
 from omnimouse_cli.cli.options import (
     DeviceOption,
@@ -19,8 +20,7 @@ from omnimouse_cli.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from omnimouse_cli.evaluate.records import EvalOptions, EvalRecord, Evaluation, Unavailable
-    from omnimouse_cli.evaluate.run import LoadedRun
+    from omnimouse_cli.evaluate.records import EvalOptions, EvalRecord, Unavailable
     from omnimouse_cli.reporter import Reporter
 
 TILING_STRIDE = 30
@@ -36,16 +36,17 @@ _Key = tuple[str, str]
 
 def command_eval(
     run: Annotated[
-        Path | None, typer.Argument(help="Run folder; by default the newest finished one.")
+        list[Path] | None,
+        typer.Argument(help="Run folders; by default the newest finished one."),
     ] = None,
     *,
     regime: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="predict, decode, forecast, population or all; or a strategy's name; or a TOML "
-            "file with strategies."
+            "file with strategies. By default all, and predict with --perturb."
         ),
-    ] = "all",
+    ] = None,
     no_stimulus: Annotated[
         bool, typer.Option("--no-stimulus", help="Leave out rows that see the stimulus.")
     ] = False,
@@ -64,6 +65,13 @@ def command_eval(
     no_baselines: Annotated[
         bool, typer.Option("--no-baselines", help="Score the model alone.")
     ] = False,
+    perturb: Annotated[
+        str | None,
+        typer.Option(
+            help="Score rows that see the stimulus also under perturbed video, with commas: noise, "
+            "blur, contrast, adversarial, ..."
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="Folder in RUN/eval; by default tier and regime.")
     ] = None,
@@ -75,12 +83,15 @@ def command_eval(
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Score a run per regime: correlation of every neuron and channel, beside baselines."""
+    """Score runs per regime: correlation of every neuron and channel, beside baselines."""
+    from omnimouse_cli.evaluate.perturb import require_families
     from omnimouse_cli.evaluate.records import EvalOptions
     from omnimouse_cli.evaluate.store import document_of
 
+    families = tuple(dict.fromkeys(word.strip() for word in (perturb or "").split(",") if word))
+    require_families(families)
     options = EvalOptions(
-        regime=regime,
+        regime=regime or ("predict" if families else "all"),
         stimulus=not no_stimulus,
         behavior=not no_behavior,
         tier=tier,
@@ -88,19 +99,34 @@ def command_eval(
         baselines=not no_baselines,
         batch_windows=batch,
         seed=seed,
+        perturb=families,
     )
     with reporter(quiet=quiet) as progress:
-        folder = run if run is not None else newest_finished_run()
-        if run is None:
-            progress.say(f"taking {folder} (the newest finished run)")
-        loaded, evaluation, options = _evaluated(folder, shards, options, device, progress)
-        _stored(loaded, evaluation, options, name, progress)
+        folders = list(dict.fromkeys(run or [newest_finished_run()]))
+        if not run:
+            progress.say(f"taking {folders[0]} (the newest finished run)")
+        done = []
+        for folder in folders:
+            done.append(_evaluated(folder, shards, options, device, progress))
+            _stored(done[-1], name, progress)
+    documents = [document_of(one.evaluation, one.options, one.run) for one in done]
     if json_output:
-        print_document("eval", document_of(evaluation, options, loaded))
+        print_document("eval", documents[0] if len(done) == 1 else {"runs": documents})
         return
-    for table in _tables(evaluation.records, options):
+    _print(done)
+
+
+def _print(done: "Sequence[Evaluated]") -> None:
+    for one in done:
+        if len(done) > 1:
+            print_line(f"{one.run.folder} ({one.run.config.model.feed_forward})")
+        for table in _tables(one.evaluation.records, one.options):
+            print_table(table)
+        for line in _missing(one.evaluation.unavailable):
+            print_line(line)
+    for table in perturbed_tables(done):
         print_table(table)
-    for line in _missing(evaluation.unavailable):
+    for line in perturbation_notes(done):
         print_line(line)
 
 
@@ -110,8 +136,9 @@ def _evaluated(
     options: "EvalOptions",
     device: str,
     progress: "Reporter",
-) -> "tuple[LoadedRun, Evaluation, EvalOptions]":
+) -> Evaluated:
     from omnimouse_cli.evaluate.evaluate import evaluate
+    from omnimouse_cli.evaluate.perturbed import with_perturbations
     from omnimouse_cli.evaluate.rows import require_regime
     from omnimouse_cli.evaluate.run import load_run, open_run_data
     from omnimouse_cli.train.world import device_of
@@ -124,23 +151,20 @@ def _evaluated(
     if missing:
         progress.warn(f"{missing} of {len(loaded.sessions)} sessions of the run are not in shards")
     try:
-        return loaded, evaluate(loaded, dataset, options, progress), options
+        evaluation = evaluate(loaded, dataset, options, progress)
+        if options.perturb:
+            evaluation = with_perturbations(evaluation, loaded, dataset, options, progress)
     except KeyboardInterrupt as interruption:
-        text = "nothing was written; run the same command again"
+        text = f"nothing was written of {folder}; run the same command again"
         raise KeyboardInterrupt(text) from interruption
+    return Evaluated(loaded, evaluation, options)
 
 
-def _stored(
-    run: "LoadedRun",
-    evaluation: "Evaluation",
-    options: "EvalOptions",
-    name: str | None,
-    progress: "Reporter",
-) -> None:
+def _stored(done: Evaluated, name: str | None, progress: "Reporter") -> None:
     from omnimouse_cli.evaluate.store import evaluation_folder, evaluation_name, store
 
-    folder = evaluation_folder(run.folder, name or evaluation_name(options))
-    files = store(folder, evaluation, options, run)
+    folder = evaluation_folder(done.run.folder, name or evaluation_name(done.options))
+    files = store(folder, done.evaluation, done.options, done.run)
     progress.say(f"written: {', '.join(str(path) for path in files)}")
 
 

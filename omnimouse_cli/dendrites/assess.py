@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.dendrites.activation import DENDRITIC, RELU
 from omnimouse_cli.dendrites.competitor import CURVES, Competitor, Result
-from omnimouse_cli.dendrites.corruption import CORRUPTIONS
 from omnimouse_cli.dendrites.folder import Comparison
 from omnimouse_cli.dendrites.intervals import Interval, jackknife_interval, mean_interval
 from omnimouse_cli.dendrites.plan import NetworkKind
 from omnimouse_cli.dendrites.robustness import KIND
+from omnimouse_cli.evaluate.corruption import CORRUPTIONS
 from omnimouse_cli.files import read_document
 
 F64 = NDArray[np.float64]

@@ -15,7 +15,6 @@ from omnimouse_cli.dendrites.attack import (
     square_attack,
 )
 from omnimouse_cli.dendrites.competitor import WEIGHTS, Result, seeds_of
-from omnimouse_cli.dendrites.corruption import CORRUPTIONS, SEVERITIES, corrupted
 from omnimouse_cli.dendrites.images import Images
 from omnimouse_cli.dendrites.network import PIXEL_MEAN, PIXEL_STD, Weights, logits_of
 from omnimouse_cli.dendrites.settings import Settings, attack_epsilon
@@ -27,6 +26,7 @@ from omnimouse_cli.dendrites.trainees import (
     dropout_of,
     generators_of,
 )
+from omnimouse_cli.evaluate.corruption import CORRUPTIONS, SEVERITIES, corrupted
 from omnimouse_cli.train.seeds import seed_of
 
 KIND = "dendrites-robustness"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,42 @@ NUM_RADII, NUM_ANGLES = 16, 64
 ORDERS = (1, 2)
 
 
+class Frame(NamedTuple):
+    """Where the origin of both arguments is put, and what counts as 1 of each.
+
+    Args:
+        centre: Of both.
+        scale: Of both.
+    """
+
+    centre: tuple[float, float] = (0.0, 0.0)
+    scale: tuple[float, float] = (1.0, 1.0)
+
+    def inward(self, points: F64) -> F64:
+        """Give arguments `(rows, 2)` in this frame."""
+        framed: F64 = (points - np.array(self.centre)) / np.array(self.scale)
+        return framed
+
+    def outward(self, points: F64) -> F64:
+        """Give points `(..., 2)` of this frame as arguments."""
+        arguments: F64 = np.array(self.centre) + np.array(self.scale) * points
+        return arguments
+
+
+def frame_of(arguments: F64) -> Frame:
+    """Give the frame of the arguments' own means and standard deviations.
+
+    Arguments that nothing has normalised may lie anywhere, and the grid is to lie where they do.
+
+    Example:
+        >>> frame_of(np.array([[0.0, 3.0], [2.0, 3.0]]))
+        Frame(centre=(1.0, 3.0), scale=(1.0, 1.0))
+    """
+    centre, spread = arguments.mean(axis=0), arguments.std(axis=0)
+    scale = np.where(spread > 0, spread, 1.0)
+    return Frame((float(centre[0]), float(centre[1])), (float(scale[0]), float(scale[1])))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Surface:
     """A function, and what was found.
@@ -31,6 +67,7 @@ class Surface:
         r2: Share of variance that a product, silu(a) b and the quadratic explain.
         angular_power: Share of the power on rings about the centre that has 1 and 2 periods.
         density_fraction: Probability of the region that was fitted.
+        frame: In which bins, region and rings are cut.
         region: bool `(100, 100)`, a first.
         values: float64 `(100, 100)`: the function at the middles of the bins.
     """
@@ -40,6 +77,7 @@ class Surface:
     r2: dict[str, float]
     angular_power: dict[int, float]
     density_fraction: float
+    frame: Frame
     region: NDArray[np.bool_]
     values: F64
 
@@ -51,6 +89,8 @@ class Surface:
             "r2": self.r2,
             "angular_power": self.angular_power,
             "density_fraction": self.density_fraction,
+            "centre": list(self.frame.centre),
+            "scale": list(self.frame.scale),
         }
 
 
@@ -83,35 +123,53 @@ def density_region(arguments: F64) -> tuple[NDArray[np.bool_], float]:
     return region.reshape(density.shape), float(held[number - 1])
 
 
-def analyse(function: Function, arguments: F64) -> Surface:
+def analyse(function: Function, arguments: F64, frame: Frame | None = None) -> Surface:
     """Fit and describe a function.
 
     Args:
         function: Takes float64 `(rows, 2)` and gives `(rows,)`.
         arguments: What its units were given, `(rows, 2)`.
+        frame: In which bins of 0.1 and rings are cut; None for arguments that were normalised.
     """
+    frame = frame or Frame()
     line = middles()
     grid = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
-    values = function(grid)
-    region, fraction = density_region(arguments)
+    values = function(frame.outward(grid))
+    framed = frame.inward(arguments)
+    region, fraction = density_region(framed)
     inside = region.ravel()
     points, wanted = grid[inside], values[inside]
-    a, b = points.T
-    columns = np.stack([a**2, b**2, a * b, a, b, np.ones_like(a)], axis=1)
+    columns = _quadratic_terms(points)
     quadratic, fitted = _fit(columns, wanted)
+    a, b = frame.outward(points).T
     return Surface(
         curvature=curvature_of(quadratic, columns, wanted),
-        quadratic=tuple(float(one) for one in quadratic),
+        quadratic=_of_arguments(quadratic, frame),
         r2={
             "product": _r2(wanted, _fit(_with_constant(a * b), wanted)[1]),
             "silu_product": _silu_product(a, b, wanted),
             "quadratic": _r2(wanted, fitted),
         },
-        angular_power=angular_power(function, arguments),
+        angular_power=angular_power(lambda rows: function(frame.outward(rows)), framed),
         density_fraction=fraction,
+        frame=frame,
         region=region,
         values=values.reshape(region.shape),
     )
+
+
+def _quadratic_terms(points: F64) -> F64:
+    a, b = points.T
+    return np.stack([a**2, b**2, a * b, a, b, np.ones_like(a)], axis=1)
+
+
+def _of_arguments(quadratic: F64, frame: Frame) -> tuple[float, ...]:
+    """Give a frame's quadratic as one of the arguments themselves."""
+    c0, c1, c2, c3, c4, c5 = (float(one) for one in quadratic)
+    (a, b), (p, q) = frame.centre, frame.scale
+    c0, c1, c2, c3, c4 = c0 / p**2, c1 / q**2, c2 / (p * q), c3 / p, c4 / q
+    constant = c0 * a**2 + c1 * b**2 + c2 * a * b - c3 * a - c4 * b + c5
+    return c0, c1, c2, c3 - 2 * c0 * a - c2 * b, c4 - 2 * c1 * b - c2 * a, constant
 
 
 def curvature_of(quadratic: F64, columns: F64, values: F64) -> Curvature:

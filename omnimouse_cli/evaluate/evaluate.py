@@ -46,7 +46,7 @@ def evaluate(
         device=torch.device(options.device),
         batch_windows=options.batch_windows,
     )
-    windows = _windows(dataset.sessions, options)
+    windows = windows_of(dataset.sessions, options)
     rows: list[RowScores] = []
     unavailable: list[Unavailable] = []
     traces: list[Trace] = []
@@ -75,7 +75,12 @@ def evaluate(
     )
 
 
-def _windows(sessions: Sequence[SessionInfo], options: EvalOptions) -> Mapping[str, EvalWindows]:
+def windows_of(sessions: Sequence[SessionInfo], options: EvalOptions) -> Mapping[str, EvalWindows]:
+    """Find the windows of every session that an evaluation scores.
+
+    Raises:
+        OmniMouseError: There is none.
+    """
     windows = {
         session.key: evaluation_windows(
             session,

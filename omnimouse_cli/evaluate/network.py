@@ -1,19 +1,21 @@
 """What a trained model predicts on the evaluated windows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 
-from omnimouse_cli.batch.batch import on_device
+from omnimouse_cli.batch.batch import Batch, on_device
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.batch.reader import WindowReader
-from omnimouse_cli.batch.selection import select
+from omnimouse_cli.batch.selection import Selection, select
+from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.evaluate.asked import Asked
 from omnimouse_cli.evaluate.baselines import window_pieces
 from omnimouse_cli.evaluate.run import LoadedRun
 from omnimouse_cli.evaluate.scorer import Piece
+from omnimouse_cli.model.omnimouse import Prediction
 
 # So many neurons x windows are in one forward pass, unless the user decides.
 NEURON_WINDOWS = 32_768
@@ -37,20 +39,54 @@ class Network:
     batch_windows: int | None = None
 
 
-def predict_network(network: Network, asked: Sequence[Asked]) -> Iterator[list[Piece]]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Question:
+    """What a row asks the model of some windows.
+
+    Args:
+        run: The model.
+        device: Where it is.
+        session: Session key.
+        strategy: What is seen and asked.
+        selection: Of which neurons.
+    """
+
+    run: LoadedRun
+    device: torch.device
+    session: str
+    strategy: Strategy
+    selection: Selection
+
+    def answer(self, batch: Batch) -> Prediction:
+        """Ask the model."""
+        table = self.run.tables[self.session]
+        animal = self.run.animal_of(self.session)
+        with _precision(self.device):
+            given: Prediction = self.run.model(batch, table, animal, self.strategy, self.selection)
+        return given
+
+
+# Changes the windows that a question is asked of.
+Disturb = Callable[[Question, Batch], Batch]
+
+
+def predict_network(
+    network: Network, asked: Sequence[Asked], disturb: Disturb | None = None
+) -> Iterator[list[Piece]]:
     """Ask the model for one row of one session.
 
     Args:
         network: The model.
         asked: The outputs of the row: responses, behavior, or both.
+        disturb: What is done to the windows before.
 
     Yields:
         One piece for each of `asked`, of the same windows.
     """
     run, first = network.run, asked[0]
     session = first.signals.session
-    model = run.model.to(network.device)
-    table = run.tables[session.key].to(network.device)
+    run.model.to(network.device)
+    run.tables[session.key].to(network.device)
     reader = WindowReader(network.dataset, run.config.data)
     count = network.batch_windows or max(
         1, min(MOST_WINDOWS, NEURON_WINDOWS // session.num_neurons)
@@ -64,8 +100,17 @@ def predict_network(network: Network, asked: Sequence[Asked]) -> Iterator[list[P
             num_windows=batch.num_windows,
             generator=None,
         )
-        with torch.inference_mode(), _precision(network.device):
-            prediction = model(batch, table, run.animal_of(session.key), first.strategy, selection)
+        question = Question(
+            run=run,
+            device=network.device,
+            session=session.key,
+            strategy=first.strategy,
+            selection=selection,
+        )
+        if disturb is not None:
+            batch = disturb(question, batch)
+        with torch.inference_mode():
+            prediction = question.answer(batch)
         pieces = []
         for kind in asked:
             answer = prediction.behavior if kind.behavior else prediction.responses

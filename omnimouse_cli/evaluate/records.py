@@ -1,6 +1,6 @@
 """What an evaluation is asked for, and the flat records that it gives."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from omnimouse_cli.config.checks import require_not_negative, require_positive
@@ -99,7 +99,8 @@ class EvalOptions:
         baselines: Whether the model is set beside baselines.
         device: `cpu` or `cuda`.
         batch_windows: Windows of a forward pass; None decides by the number of neurons.
-        seed: Of the bootstrap and of what baselines draw.
+        seed: Of the bootstrap, of what baselines draw, and of perturbations.
+        perturb: Families of perturbations of the video under which rows are scored once more.
     """
 
     regime: str = "all"
@@ -112,6 +113,7 @@ class EvalOptions:
     device: str = "cpu"
     batch_windows: int | None = None
     seed: int = 0
+    perturb: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work."""
@@ -119,6 +121,54 @@ class EvalOptions:
         require_not_negative(seed=self.seed)
         if not self.tier:
             raise ValueError("`tier` must be named")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerturbedRecord:
+    """One number of the model under a perturbed video.
+
+    Args:
+        perturbation: Its family; `clean` where nothing is perturbed.
+        severity: From 1 to 5; 0 where nothing is perturbed.
+        level: What that is, in `level_unit`.
+        level_unit: Of the family.
+        record: The number; `difference` is against the clean video.
+    """
+
+    perturbation: str
+    severity: int
+    level: float
+    level_unit: str
+    record: EvalRecord
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as a flat JSON object."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)[:-1]}
+        return {**own, **self.record.to_dict()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttackCheck:
+    """Whether an attack does what it is to do.
+
+    Args:
+        strategy: Name of the row.
+        loss: What the attack raises: the run's own loss of responses.
+        budgets: Grey levels by which a pixel may change, rising; the first is 0.
+        losses: Overall loss under each.
+        rises: Whether each is larger than the one before: an attack that is masked does not see
+            which way to go.
+    """
+
+    strategy: str
+    loss: str
+    budgets: tuple[float, ...]
+    losses: tuple[float, ...]
+    rises: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The check as a JSON object."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +181,13 @@ class Evaluation:
         neurons: Arrays of `neurons.npz`: per row and session the columns that were scored, and
             every predictor's correlation of each, as `<session>/<row>/<what>`.
         traces: What the figure shows, per row.
+        perturbed: Numbers under perturbed video, if it was asked for.
+        attack_checks: Of the rows that were attacked.
     """
 
     records: tuple[EvalRecord, ...]
     unavailable: tuple[Unavailable, ...]
     neurons: dict[str, Any] = field(default_factory=dict)
     traces: tuple[Any, ...] = ()
+    perturbed: tuple[PerturbedRecord, ...] = ()
+    attack_checks: tuple[AttackCheck, ...] = ()

@@ -135,8 +135,7 @@ class SessionEvaluation:
             asked,
             response_loss=self._network.run.response_loss,
             repeats=repeats,
-            # Sessions are drawn independently of each other, predictors of one session alike.
-            seed=zlib.crc32(f"{self._options.seed} {self._signals.session.key}".encode()),
+            seed=bootstrap_seed(self._options, self._signals.session.key),
         )
 
     def _baselines(self, asked: Asked) -> Iterator[tuple[str, Iterator[Piece]]]:
@@ -190,3 +189,8 @@ class SessionEvaluation:
                 predictor=predictor,
             )
         )
+
+
+def bootstrap_seed(options: EvalOptions, session: str) -> int:
+    """Seed the draws of a session: those of sessions differ, those of its predictors do not."""
+    return zlib.crc32(f"{options.seed} {session}".encode())

@@ -30,11 +30,16 @@ def evaluation_name(options: EvalOptions) -> str:
     """
     regime = Path(options.regime).stem if options.regime.endswith(".toml") else options.regime
     left_out = [f"no-{what}" for what in ("stimulus", "behavior") if not getattr(options, what)]
-    return "-".join([options.tier, regime, *left_out])
+    perturbed = ["perturbed"] if options.perturb else []
+    return "-".join([options.tier, regime, *left_out, *perturbed])
 
 
 def document_of(evaluation: Evaluation, options: EvalOptions, run: LoadedRun) -> Mapping[str, Any]:
     """The content of eval.json."""
+    perturbed = {
+        "perturbed": [record.to_dict() for record in evaluation.perturbed],
+        "attack_checks": [check.to_dict() for check in evaluation.attack_checks],
+    }
     return {
         "run": run.folder.name,
         "model": run.config.model.size,
@@ -42,6 +47,7 @@ def document_of(evaluation: Evaluation, options: EvalOptions, run: LoadedRun) ->
         "options": asdict(options),
         "records": [record.to_dict() for record in evaluation.records],
         "unavailable": [statement.to_dict() for statement in evaluation.unavailable],
+        **(perturbed if options.perturb else {}),
     }
 
 

@@ -1,5 +1,6 @@
 """The windows of a tier that an evaluation scores, and the blocks that its bootstrap draws."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,13 @@ class EvalWindows:
     def num_blocks(self) -> int:
         """Blocks of the bootstrap."""
         return int(self.block[-1]) + 1 if len(self.block) else 0
+
+    def some(self, positions: Sequence[int]) -> "EvalWindows":
+        """Give windows at ascending positions."""
+        kept = np.asarray(positions, np.int64)
+        return EvalWindows(
+            grid=self.grid[kept], start_seconds=self.start_seconds[kept], block=self.block[kept]
+        )
 
 
 def evaluation_windows(

@@ -48,9 +48,12 @@ class Dendrite(nn.Module):
         """Apply each cell type's function to its units `(..., units)`."""
         if not self.normalize:
             return dendrite(a, b, self.weights, self.function)
+        return dendrite_packed(self.normalized(a, b), self.weights, self.function)
+
+    def normalized(self, a: Tensor, b: Tensor) -> Tensor:
+        """Normalise both arguments of a token together: `(..., 2 units)`, first ones first."""
         both = torch.cat([a, b], dim=-1)
-        both = functional.layer_norm(both, both.shape[-1:]).to(a.dtype)
-        return dendrite_packed(both, self.weights, self.function)
+        return functional.layer_norm(both, both.shape[-1:]).to(a.dtype)
 
 
 class FeedForward(nn.Module):
@@ -100,14 +103,24 @@ class FeedForward(nn.Module):
             return functional.silu(up_BLU) * gate_BLU
         if self.kind == "geglu":
             return functional.gelu(up_BLU) * gate_BLU
-        return self.learned(up_BLU, gate_BLU)
+        out_BLU: Tensor = self.function(up_BLU, gate_BLU)
+        return out_BLU
 
-    def learned(self, a_BLU: Tensor, b_BLU: Tensor) -> Tensor:
-        """Apply the learned function."""
+    @property
+    def function(self) -> Dendrite:
+        """The learned function, the block's own or that of the whole model."""
         function = self._borrowed[0] if self._borrowed else self.dendrite
         assert function is not None, "a dendritic feed-forward has a function"
-        out_BLU: Tensor = function(a_BLU, b_BLU)
-        return out_BLU
+        return function
+
+    def arguments(self, x_BLM: Tensor) -> Tensor:
+        """Give what the learned function is given for each token: `(..., 2, units)`."""
+        assert self.gate is not None, "a learned function has two arguments"
+        a_BLU, b_BLU = self.up(x_BLM), self.gate(x_BLM)
+        if self.function.normalize:
+            both = self.function.normalized(a_BLU, b_BLU)
+            return both.view(*a_BLU.shape[:-1], 2, -1)
+        return torch.stack([a_BLU, b_BLU], dim=-2)
 
 
 def shared_dendrite(config: ModelConfig) -> Dendrite | None:

@@ -80,6 +80,24 @@ def _neural_loss(
     return loss_BAG.where(scored_AG, 0.0).sum() / (num_scored * loss_BAG.shape[0])
 
 
+def neural_loss_by_window(
+    prediction: Prediction,
+    batch: Batch,
+    strategy: Strategy,
+    selection: Selection,
+    response_loss: ResponseLoss,
+) -> Tensor:
+    """Give the mean neural loss of each window, `(batch,)`; see `compute_losses`."""
+    assert prediction.responses is not None, "responses are asked for"
+    assert strategy.targets is not None, "responses are asked for"
+    selection = selection.to(prediction.responses.device)
+    asked_BAN = batch.responses[:, slice(*strategy.targets)]
+    asked_BAG = of_neurons(asked_BAN, selection.targets)
+    loss_BAG = elementwise(prediction.responses, asked_BAG, response_loss)
+    scored_AG = scored_mask(strategy, selection)
+    return loss_BAG.where(scored_AG, 0.0).sum(dim=(1, 2)) / scored_AG.sum()
+
+
 def elementwise(predicted: Tensor, recorded: Tensor, response_loss: ResponseLoss) -> Tensor:
     """Give each sample's loss: squared error, or Poisson's up to what no prediction changes."""
     if response_loss == "gaussian":

@@ -64,7 +64,7 @@ def take_weights(
     if kinds == ("swiglu", "dendritic") and config.model.dendrite.normalize:
         raise CheckpointError(
             "`dendrite.normalize` changes what the functions of a trained run are given",
-            hint="leave it off: --set dendrite.normalize=false",
+            hint="leave it off: --set model.dendrite.normalize=false",
         )
     weights = dict(run.model.state_dict())
     ours = state.core.state_dict()

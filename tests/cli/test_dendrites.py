@@ -51,6 +51,43 @@ def test_a_comparison_is_one_document_and_its_surfaces_another(run, tmp_path):
     assert (tmp_path / "runs" / "compare-blobs" / "surfaces.png").stat().st_size > 1000
 
 
+def test_training_runs_are_seeds_of_each_other(run, small_mouse, write_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("omnimouse_cli.dendrites.transformer.WINDOWS", 2)
+    sets = ("model.feed_forward=dendritic", "model.dendrite.sharing=model")
+    for seed in (1, 2):
+        write_run(tmp_path / f"run-{seed}", small_mouse, sets=(*sets, f"seed={seed}"))
+    place = tmp_path / "surfaces"
+    result = run("run-1", "run-2", "--out", str(place), "--device", "cpu", "--json")
+    assert result.exit_code == 0, result.stderr
+    shown = json.loads(result.stdout)
+    assert json.loads((place / "surfaces.json").read_text()) == shown
+    assert (place / "surfaces.png").stat().st_size > 1000
+    assert (shown["run"], shown["runs"]) == (None, ["run-1", "run-2"])
+    # A distilled silu(a) b, one function for the whole model.
+    assert (shown["hyperbolic"], shown["total"]) == (2, 2)
+    assert {one["layer"]: one["total"] for one in shown["layers"]}["all"] == 2
+    assert {(one["run"], one["seed"]) for one in shown["activations"]} == {
+        ("run-1", 1),
+        ("run-2", 2),
+    }
+    whole = [one for one in shown["activations"] if one["layer"] == "all"]
+    assert all(0 < one["scale"][0] < 2 and one["density_fraction"] >= 0.9 for one in whole)
+    told = run("run-1", "--out", str(place), "--quiet")
+    assert "nano: 1 of 1 functions are soft XORs (hyperbolic), 95 % interval" in told.stdout
+
+
+def test_a_run_without_dendritic_layers_has_no_surfaces(run, small_mouse, write_run, tmp_path):
+    write_run(tmp_path / "plain", small_mouse)
+    result = run("plain")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: plain is a swiglu run: it has no dendritic layers, so it has no surfaces to show"
+        "\n\nhint: train a dendritic one: omnimouse train --init-from plain "
+        "--set model.feed_forward=dendritic\n"
+    )
+    assert not list((tmp_path / "plain").glob("surfaces*"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

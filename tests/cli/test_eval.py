@@ -145,6 +145,41 @@ def test_no_run_at_all_is_refused(tmp_path, monkeypatch):
     assert "omnimouse train" in hint
 
 
+def test_runs_are_perturbed_side_by_side(place, small_mouse, write_run, tmp_path):
+    small = ("model.d_model=16", "model.layers=1")
+    runs = [
+        write_run(tmp_path / kind, small_mouse, sets=(*small, f"model.feed_forward={kind}"))
+        for kind in ("swiglu", "dendritic")
+    ]
+    command = [*runs, "--perturb", "noise", "--stride", "900", "--no-baselines"]
+    result = invoke(*command, "--device", "cpu")
+    assert result.exit_code == 0, result.stderr
+    lines = [
+        line.split("│")[1:-1] for line in result.stdout.splitlines() if line.startswith("│ noise")
+    ]
+    assert [[cell.strip() for cell in line][:3] for line in lines] == [
+        ["noise", "swiglu", "swiglu"],
+        ["noise", "dendritic", "dendritic"],
+    ]
+    assert "noise: 0.05, 0.1, 0.2, 0.3, 0.4 (standard deviation" in result.stdout
+    written = [
+        json.loads((run / "eval/test-predict-perturbed/eval.json").read_text()) for run in runs
+    ]
+    again = json.loads(invoke(*command, "--device", "cpu", "--json", "--quiet").stdout)
+    assert [{**again, "runs": None} | one for one in again["runs"]] == [
+        {**one, "runs": None} for one in written
+    ]
+    number = written[0]["perturbed"][-1]
+    assert {"perturbation", "severity", "level", "level_unit", "metric", "value"} <= set(number)
+    assert written[0]["attack_checks"] == []
+
+
+def test_an_unknown_perturbation_is_refused_before_anything_is_read(tmp_path):
+    message, hint = error_of(invoke(tmp_path / "nothing", "--perturb", "noise,adverserial"))
+    assert message == "there is no perturbation 'adverserial'"
+    assert hint == "did you mean `adversarial`?"
+
+
 def test_an_interruption_leaves_nothing_behind(place, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -152,5 +187,5 @@ def test_an_interruption_leaves_nothing_behind(place, monkeypatch):
     monkeypatch.setattr("omnimouse_cli.evaluate.evaluate.evaluate", interrupted)
     result = invoke(place / "runs/first", "--regime", "predict", "--name", "cut")
     assert result.exit_code == 130
-    assert "nothing was written; run the same command again" in result.stderr
+    assert "nothing was written of" in result.stderr
     assert not (place / "runs/first/eval/cut").exists()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from omnimouse_cli.dendrites.attack import gradient_attack, has_square_attack, square_attack
-from omnimouse_cli.dendrites.corruption import CORRUPTIONS, corrupted
+from omnimouse_cli.evaluate.corruption import CORRUPTIONS, corrupted
 
 
 @pytest.mark.parametrize("family", CORRUPTIONS)

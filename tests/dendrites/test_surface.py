@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from omnimouse_cli.dendrites.surface import analyse, density_region, middles
+from omnimouse_cli.dendrites.surface import analyse, density_region, frame_of, middles
 
 ARGUMENTS = np.random.default_rng(0).standard_normal((20_000, 2))
 
@@ -75,3 +75,23 @@ def test_the_region_holds_ninety_percent_in_the_fewest_bins():
     assert 0.9 <= fraction < 0.902
     assert region[distance < 0.9 * radius].all()
     assert not region[distance > 1.1 * radius].any()
+
+
+def test_arguments_of_any_size_and_place_are_described_in_their_own_frame():
+    far = np.array([7.0, -0.2]) + np.array([30.0, 0.004]) * ARGUMENTS
+    wanted = (1e-3, 2e4, 3.0, -0.5, 40.0, 2.0)
+
+    def quadratic(points):
+        a, b = points.T
+        return np.stack([a**2, b**2, a * b, a, b, np.ones_like(a)], axis=1) @ wanted
+
+    found = analyse(quadratic, far, frame_of(far))
+    assert found.quadratic == pytest.approx(wanted, rel=1e-6)
+    assert found.curvature == "elliptic"
+    assert found.r2["quadratic"] == pytest.approx(1)
+    assert 0.9 <= found.density_fraction < 0.902
+    near = analyse(lambda rows: quadratic(rows * [30, 0.004] + [7, -0.2]), ARGUMENTS)
+    assert found.angular_power[2] == pytest.approx(near.angular_power[2], abs=0.02)
+    # A product stays one of the arguments themselves, wherever they lie.
+    product = analyse(lambda rows: rows.prod(axis=1), far, frame_of(far))
+    assert product.r2["product"] == pytest.approx(1)

@@ -1,20 +1,12 @@
 """Fixtures of evaluation tests: a simulated mouse, runs with random weights, made-up sessions."""
 
-import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
 
 from omnimouse_cli.batch.dataset import Dataset, open_dataset
-from omnimouse_cli.config.convert import to_dict
-from omnimouse_cli.config.load import load_config, to_toml
-from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.table import SessionTable
 from omnimouse_cli.recording.open import open_recording
 from omnimouse_cli.recording.simulated.mouse import simulate
 from omnimouse_cli.recording.simulated.settings import SimulationConfig
@@ -30,56 +22,6 @@ def shards_of(recordings, out: Path) -> Dataset:
     return open_dataset(out)
 
 
-def write_run(
-    folder: Path,
-    dataset: Dataset,
-    *,
-    sets: tuple[str, ...] = (),
-    version: str = "1",
-    **changes: object,
-) -> Path:
-    """Write a run folder with random weights; `changes` replace facts of its description."""
-    kinds = {session.response_kind for session in dataset.sessions}
-    gaussian = kinds == {"dff"}
-    config = load_config(sets=sets, size="nano")
-    loss = "gaussian" if gaussian else "poisson"
-    config = dataclasses.replace(
-        config,
-        model=dataclasses.replace(config.model, response_loss=loss),
-        data=dataclasses.replace(config.data, normalize="standardize" if gaussian else "scale"),
-    )
-    torch.manual_seed(0)
-    channels, animals = dataset.behavior_channels, dataset.animals
-    core = OmniMouse(config.model, behavior_channels=channels, animals=animals)
-    tensors = {f"core.{name}": value.clone() for name, value in core.state_dict().items()}
-    for session in dataset.sessions:
-        table = SessionTable(session.num_neurons, config.model.d_embedding)
-        for name, value in table.state_dict().items():
-            tensors[f"tables.{session.key}.{name}"] = value.clone()
-    description = {
-        "config": to_dict(config),
-        "sessions": [
-            {"session": session.key, "animal": session.animal, "neurons": session.num_neurons}
-            for session in dataset.sessions
-        ],
-        "behavior_channels": list(channels),
-        "animals": list(animals),
-        "response_loss": loss,
-        "step": 7,
-        "shards": str(dataset.folder),
-        **changes,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.toml").write_text(to_toml(config))
-    metadata = {
-        "format": "omnimouse-weights",
-        "version": version,
-        "description": json.dumps(description),
-    }
-    save_file(tensors, folder / "model.safetensors", metadata)
-    return folder
-
-
 @pytest.fixture(scope="session")
 def simulated_data(tmp_path_factory) -> Dataset:
     """Two sessions of one simulated mouse, 20 neurons, three minutes each."""
@@ -90,15 +32,9 @@ def simulated_data(tmp_path_factory) -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def simulated_run(simulated_data, tmp_path_factory) -> Path:
+def simulated_run(simulated_data, write_run, tmp_path_factory) -> Path:
     """An untrained run on the simulated mouse."""
     return write_run(tmp_path_factory.mktemp("run") / "run", simulated_data)
-
-
-@pytest.fixture
-def make_run() -> Callable[..., Path]:
-    """`write_run`."""
-    return write_run
 
 
 @pytest.fixture

@@ -206,7 +206,7 @@ def test_nothing_to_score_says_why(run, data):
 
 
 def test_a_recording_without_behavior_is_evaluated_and_told(
-    make_session, quiet_trials, moving_average, make_run, tmp_path
+    make_session, quiet_trials, moving_average, write_run, tmp_path
 ):
     dataset = make_session(
         moving_average(),
@@ -215,7 +215,7 @@ def test_a_recording_without_behavior_is_evaluated_and_told(
         treadmill=False,
         frame_size=(36, 64),
     )
-    run = load_run(make_run(tmp_path / "run", dataset))
+    run = load_run(write_run(tmp_path / "run", dataset))
     assert run.response_loss == "gaussian"
     found = evaluate(run, dataset, EvalOptions(regime="all"), Silent())
     reasons = {item.strategy: item.reason for item in found.unavailable if item.predictor is None}

@@ -75,8 +75,8 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
         load_run(tmp_path)
 
 
-def test_weights_of_another_version_are_refused(simulated_data, make_run, tmp_path):
-    run = make_run(tmp_path / "run", simulated_data, version="2")
+def test_weights_of_another_version_are_refused(simulated_data, write_run, tmp_path):
+    run = write_run(tmp_path / "run", simulated_data, version="2")
     with pytest.raises(CheckpointError, match="has version 2; this omnimouse reads version 1"):
         load_run(run)
 
@@ -113,7 +113,7 @@ def test_a_missing_tensor_is_refused(simulated_run, tmp_path):
         load_run(run)
 
 
-def test_another_number_of_neurons_is_refused_with_both(simulated_data, make_run, tmp_path):
+def test_another_number_of_neurons_is_refused_with_both(simulated_data, write_run, tmp_path):
     dataset = open_dataset(simulated_data.folder)
     key = dataset.sessions[0].key
     import dataclasses
@@ -121,7 +121,7 @@ def test_another_number_of_neurons_is_refused_with_both(simulated_data, make_run
     fewer = dataclasses.replace(
         dataset, sessions=(dataclasses.replace(dataset.sessions[0], num_neurons=13),)
     )
-    run = load_run(make_run(tmp_path / "run", fewer))
+    run = load_run(write_run(tmp_path / "run", fewer))
     with pytest.raises(CheckpointError, match=f"session {key} has 20 neurons in .* and 13 in"):
         open_run_data(run, simulated_data.folder)
 

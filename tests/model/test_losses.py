@@ -8,7 +8,7 @@ import torch
 
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.model import DecoderConfig
-from omnimouse_cli.model.losses import compute_losses
+from omnimouse_cli.model.losses import compute_losses, neural_loss_by_window
 from omnimouse_cli.model.omnimouse import Prediction
 from omnimouse_cli.model.table import SessionTable, activate, start_at_mean
 
@@ -35,6 +35,23 @@ def test_poisson_loss_is_the_published_formula(make_batch, choose):
     counted = np.concatenate([terms[:, 25:, :1].ravel(), terms[:, :, 1:].ravel()])
     assert found.behavior is None
     assert found.neural.item() == pytest.approx(counted.mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["poisson", "gaussian"])
+def test_losses_of_windows_are_those_of_batches_of_one(make_batch, choose, loss):
+    batch = make_batch()
+    predicted = torch.rand(2, 30, 5, generator=torch.Generator().manual_seed(0)) * 3
+    selection = choose(STRATEGY, batch)
+    found = neural_loss_by_window(Prediction(predicted, None), batch, STRATEGY, selection, loss)
+    for number, value in enumerate(found):
+        own = replace(
+            batch,
+            responses=batch.responses[number : number + 1],
+            neuron_index=batch.neuron_index[number : number + 1],
+        )
+        prediction = Prediction(predicted[number : number + 1], None)
+        alone = compute_losses(prediction, own, STRATEGY, choose(STRATEGY, own), loss)
+        torch.testing.assert_close(value, alone.neural)
 
 
 def test_extreme_predictions_are_clamped(make_batch, choose):

@@ -278,7 +278,8 @@ def triton_backward(
     types = weights_KP.shape[0]
     width = 2 * units if is_packed else units
     first = torch.empty((rows, width), dtype=a_RU.dtype, device=a_RU.device)
-    of_arguments = (first,) if is_packed else (first, torch.empty_like(first))
+    second = first[:, units:] if is_packed else torch.empty_like(first)
+    of_arguments = (first,) if is_packed else (first, second)
     if a_RU.numel() == 0:
         return of_arguments, torch.zeros_like(weights_KP)
     gaps = [first[:, :units]] if is_packed else []
@@ -288,7 +289,7 @@ def triton_backward(
     shape = (types, grid[0], function.num_weights)
     partial = torch.empty(shape, dtype=torch.float32, device=a_RU.device)
     inputs = (g_RU, a_RU, b_RU, weights_KP.float().contiguous())
-    outputs = (first, first[:, units:] if is_packed else of_arguments[1], partial)
+    outputs = (first, second, partial)
     strides = (g_RU.stride(0), a_RU.stride(0), b_RU.stride(0), width)
     backward_kernel[grid](*inputs, *outputs, rows, share, *strides, **constants, num_warps=WARPS)
     # The second stage: few numbers, in one order, so the same bits every time.

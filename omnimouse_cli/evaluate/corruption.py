@@ -141,6 +141,19 @@ def _scale(pixels: F32) -> float:
     return float(max(pixels.shape[2:]) / REFERENCE_SIDE)
 
 
+# What the levels of each family are, and the level of each severity.
+LEVELS: dict[str, tuple[str, tuple[float, ...]]] = {
+    "noise": ("standard deviation, of the range from black to white", NOISE_STD),
+    "impulse": ("share of pixels", IMPULSE_SHARE),
+    "blur": ("standard deviation in pixels, of an image 32 wide", BLUR_PIXELS),
+    "contrast": ("share of the contrast that is left", CONTRAST),
+    "brightness": ("added, of the range from black to white", BRIGHTNESS),
+    "pixelate": ("share of the pixels along a side that is left", PIXELATE),
+    "jpeg": ("quality", JPEG_QUALITY),
+    "fog": ("veil, of the range from black to white", FOG),
+    "elastic": ("displacement in pixels, of an image 32 wide", ELASTIC_PIXELS),
+}
+
 CORRUPTIONS: dict[str, Corruption] = {
     "noise": _noise,
     "impulse": _impulse,

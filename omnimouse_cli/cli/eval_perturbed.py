@@ -1,0 +1,92 @@
+"""What `omnimouse eval --perturb` prints: runs side by side, severity by severity."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from omnimouse_cli.evaluate.records import EvalOptions, Evaluation, PerturbedRecord
+    from omnimouse_cli.evaluate.run import LoadedRun
+
+
+class Evaluated(NamedTuple):
+    """A run and what was found of it."""
+
+    run: "LoadedRun"
+    evaluation: "Evaluation"
+    options: "EvalOptions"
+
+
+def perturbed_tables(done: Sequence[Evaluated]) -> Iterator[Table]:
+    """Give one table per row: correlation over all sessions under each perturbation.
+
+    Args:
+        done: Runs, beside each other under every perturbation.
+    """
+    rows = dict.fromkeys(one.record.strategy for run in done for one in run.evaluation.perturbed)
+    for row in rows:
+        yield _table(row, done)
+
+
+def perturbation_notes(done: Sequence[Evaluated]) -> Iterator[str]:
+    """Say what the severities are, and whether the attack raises the loss."""
+    units: dict[tuple[str, str], dict[int, float]] = {}
+    for run in done:
+        for one in run.evaluation.perturbed:
+            if one.severity:
+                units.setdefault((one.perturbation, one.level_unit), {})[one.severity] = one.level
+    for (family, unit), levels in units.items():
+        yield f"{family}: {', '.join(f'{level:g}' for level in levels.values())} ({unit})"
+    for run in done:
+        for check in run.evaluation.attack_checks:
+            losses = ", ".join(f"{loss:.4f}" for loss in check.losses)
+            rises = "rises with every budget" if check.rises else "does not rise with every budget"
+            yield (
+                f"attack on {check.strategy} of {run.run.folder.name}: {check.loss} loss {losses}, "
+                f"which {rises}"
+            )
+
+
+def _table(row: str, done: Sequence[Evaluated]) -> Table:
+    severities = sorted(
+        {one.severity for run in done for one in run.evaluation.perturbed if one.severity}
+    )
+    options = done[0].options
+    table = Table(
+        title=f"{row}, tier {options.tier}: single-trial correlation over all sessions by severity "
+        "of the perturbed video",
+        title_justify="left",
+    )
+    for name in ("perturbation", "run", "feed-forward"):
+        table.add_column(name)
+    for name in ("clean", *map(str, severities), "5 - clean"):
+        table.add_column(name, justify="right")
+    for family in options.perturb:
+        for run in done:
+            table.add_row(family, run.run.folder.name, *_cells(row, family, run, severities))
+    return table
+
+
+def _cells(row: str, family: str, run: Evaluated, severities: Sequence[int]) -> list[str]:
+    from omnimouse_cli.evaluate.perturbed import CLEAN
+    from omnimouse_cli.evaluate.records import DIFFERENCE, OVERALL, SINGLE_TRIAL
+
+    numbers = {
+        (one.perturbation, one.severity, one.record.metric): one
+        for one in run.evaluation.perturbed
+        if (one.record.strategy, one.record.session) == (row, OVERALL)
+    }
+    keys = [(CLEAN, 0), *((family, severity) for severity in severities)]
+    cells: list[str] = [run.run.config.model.feed_forward]
+    cells += [_number(numbers.get((*key, SINGLE_TRIAL))) for key in keys]
+    return [*cells, _number(numbers.get((family, severities[-1], DIFFERENCE)), sign="+")]
+
+
+def _number(one: "PerturbedRecord | None", sign: str = "") -> str:
+    if one is None or one.record.value is None:
+        return "none"
+    record = one.record
+    if not sign or record.low is None or record.high is None:
+        return f"{record.value:{sign}.3f}"
+    return f"{record.value:{sign}.3f} [{record.low:{sign}.3f}, {record.high:{sign}.3f}]"

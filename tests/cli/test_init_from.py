@@ -1,0 +1,89 @@
+"""`omnimouse train --init-from`: what is taken, what is told, what is refused, exit codes."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from omnimouse_cli.cli.app import app
+from omnimouse_cli.config.load import load_config
+
+SMALL = ("model.d_model=16", "model.layers=1", "data.batch_size=2")
+SHORT = ("--steps", "1", "--device", "cpu")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch, small_mouse, write_run):
+    """A working folder with shards and a run of random weights on them."""
+    torch.set_num_threads(1)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(small_mouse.folder, "shards")
+    write_run(tmp_path / "first", small_mouse, sets=SMALL)
+    return tmp_path
+
+
+def train(*arguments, code=0):
+    result = CliRunner().invoke(app, ["train", *arguments])
+    assert result.exit_code == code, result.stderr or result.exception
+    return result
+
+
+def test_a_swiglu_run_becomes_a_dendritic_one_of_the_same_shape(home):
+    change = ("--set", "model.feed_forward=dendritic", "--set", "model.dendrite.hidden=4")
+    result = train("shards", "--init-from", "first", *change, *SHORT, "--out", "second", "--json")
+    summary = json.loads(result.stdout)
+    assert (summary["model"], summary["steps"]) == ("nano", 1)
+    assert "decoder.feed_forward: distilled with a relative error of 0." in result.stderr
+    assert "beginning with the weights of first" in result.stderr
+    config = load_config(Path("second/config.toml"))
+    assert (config.model.d_model, config.model.layers) == (16, 1)
+    assert config.model.feed_forward == "dendritic"
+    lines = [json.loads(line) for line in Path("second/metrics.jsonl").read_text().splitlines()]
+    assert next(line["step"] for line in lines if "loss" in line) == 1
+    shown = CliRunner().invoke(app, ["dendrites", "second", "--device", "cpu", "--json"])
+    assert shown.exit_code == 0, shown.stderr
+    # Each of its functions is still close to silu(a) b, which is a saddle.
+    found = json.loads(shown.stdout)
+    assert found["hyperbolic"] == found["total"] > 3
+
+
+REFUSED = [
+    (("--init-from", "nowhere"), "--init-from nowhere is no run", ""),
+    (("--init-from", "first", "--adapt-from", "first"), "exclude each other", "--init-from"),
+    (
+        ("--init-from", "first", "--set", "model.feed_forward=gelu"),
+        "a swiglu run cannot become a gelu one",
+        "keep its feed-forward",
+    ),
+    (
+        ("--init-from", "first", "--set", "model.feed_forward=dendritc"),
+        "`model.feed_forward` cannot be 'dendritc'",
+        "did you mean `dendritic`?",
+    ),
+    (
+        ("--init-from", "first", "--set", "model.d_embedding=8"),
+        "do not fit the model",
+        "leave the model's size",
+    ),
+    (
+        (
+            "--init-from", "first", "--set", "model.feed_forward=dendritic",
+            "--set", "model.dendrite.normalize=true",
+        ),
+        "`dendrite.normalize` changes",
+        "--set model.dendrite.normalize=false",
+    ),
+]  # fmt: skip
+
+
+def test_what_cannot_begin_a_run_is_one_sentence_and_leaves_none(home):
+    for arguments, problem, hint in REFUSED:
+        result = train("shards", *arguments, *SHORT, "--out", "new", code=1)
+        assert result.stderr.count("error: ") == 1, result.stderr
+        assert problem in result.stderr
+        assert hint in result.stderr
+        # A folder without a configuration is no run.
+        assert not Path("new/config.toml").exists()

@@ -1,0 +1,141 @@
+"""Functions of training runs: which there are, their values, and the arguments they are given."""
+
+import numpy as np
+import pytest
+import torch
+
+from omnimouse_cli.dendrites import transformer
+from omnimouse_cli.dendrites.learned import Measuring
+from omnimouse_cli.dendrites.soft_xor import analyse_run, counted, counted_by_layer
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.evaluate.run import load_run
+from omnimouse_cli.kernels.dendrite import dendrite
+from omnimouse_cli.model import feed_forward
+from omnimouse_cli.reporter import Silent
+
+DENDRITIC = "model.feed_forward=dendritic"
+# |a + b| and |a - b|, each of two units.
+FIRST = [1, 1, 0, -1, -1, 0, 1, -1, 0, -1, 1, 0]
+SADDLE, BOWL = [*FIRST, 1, 1, -1, -1, 0], [*FIRST, 1, 1, 1, 1, 0]
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    torch.set_num_threads(1)
+    monkeypatch.setattr(transformer, "WINDOWS", 2)
+
+
+def run_of(write_run, folder, data, *sets, numbers=None):
+    """Write a dendritic run, whose functions have the given weights if there are some."""
+
+    def change(tensors):
+        for name, value in tensors.items():
+            if name.endswith("dendrite.weights") and numbers is not None:
+                value.copy_(torch.tensor(numbers, dtype=torch.float32))
+
+    return write_run(folder, data, sets=(DENDRITIC, *sets), weights=change)
+
+
+def read(run):
+    return transformer.functions_of_run(run, Measuring(), Silent())
+
+
+def test_every_layer_and_cell_type_has_a_function_with_the_values_of_its_kernel(
+    write_run, small_mouse, tmp_path
+):
+    run = run_of(
+        write_run, tmp_path / "run", small_mouse, "model.dendrite.cell_types=2",
+        "model.dendrite.start=noise", "seed=5",
+    )  # fmt: skip
+    functions = read(run)
+    model = load_run(run).model
+    weights = {
+        name.removesuffix(".feed_forward.dendrite.weights"): value
+        for name, value in model.state_dict().items()
+        if name.endswith("dendrite.weights")
+    }
+    assert {one.place[1:] for one in functions} == {(n, t) for n in weights for t in (0, 1)}
+    assert {(one.network, one.seed, one.run) for one in functions} == {("nano", 5, "run")}
+    assert all(one.is_whole for one in functions)
+    points = np.random.default_rng(0).standard_normal((50, 2))
+    a, b = torch.from_numpy(points).float().split(1, dim=1)
+    for one in functions:
+        own = weights[one.layer][one.cell_type : one.cell_type + 1]
+        expected = dendrite(a, b, own, model.decoder.feed_forward.function.function)
+        np.testing.assert_allclose(one.function(points), expected[:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("normalize", ["false", "true"])
+def test_arguments_are_pairs_that_the_kernel_is_given(
+    write_run, small_mouse, tmp_path, monkeypatch, normalize
+):
+    given = []
+    real, packed = feed_forward.dendrite, feed_forward.dendrite_packed
+
+    def watch(a, b, *rest):
+        given.append(torch.stack([a, b], dim=-1).view(-1, 2))
+        return real(a, b, *rest)
+
+    def watch_packed(both, *rest):
+        a, b = both.chunk(2, dim=-1)
+        given.append(torch.stack([a, b], dim=-1).reshape(-1, 2))
+        return packed(both, *rest)
+
+    monkeypatch.setattr(feed_forward, "dendrite", watch)
+    monkeypatch.setattr(feed_forward, "dendrite_packed", watch_packed)
+    run = run_of(
+        write_run, tmp_path / "run", small_mouse, "model.dendrite.sharing=model",
+        f"model.dendrite.normalize={normalize}",
+    )  # fmt: skip
+    functions = read(run)
+    *layers, pooled = functions
+    assert [one.is_whole for one in functions] == [False] * len(layers) + [True]
+    assert pooled.layer == "all"
+    assert sorted(map(len, (one.arguments for one in layers)))[0] > 1000
+    np.testing.assert_array_equal(
+        pooled.arguments, np.concatenate([one.arguments for one in layers])
+    )
+    known = torch.cat(given).double().numpy()
+    known = known[np.argsort(known[:, 0])]
+    for one in layers:
+        rows = one.arguments[:: max(1, len(one.arguments) // 50)]
+        places = np.searchsorted(known[:, 0], rows[:, 0] - 1e-4)
+        for row, place in zip(rows, places, strict=True):
+            near = known[place : np.searchsorted(known[:, 0], row[0] + 1e-4)]
+            assert abs(near - row).max(axis=1).min() < 1e-4
+
+
+def test_saddles_are_counted_over_runs_layer_by_layer(write_run, small_mouse, tmp_path):
+    shape = ("model.dendrite.hidden=4",)
+    runs = [
+        run_of(write_run, tmp_path / name, small_mouse, *shape, f"seed={seed}", numbers=numbers)
+        for seed, (name, numbers) in enumerate({"saddles": SADDLE, "bowls": BOWL}.items())
+    ]
+    analysed = [one for run in runs for one in analyse_run(run)]
+    layers = counted_by_layer(analysed)
+    assert len(layers) >= 5
+    for count in layers.values():
+        assert (count.hyperbolic, count.total) == (1, 2)
+        # Clopper and Pearson: the probability of at most one of two is .975 at 1 - sqrt(.975).
+        assert count.low == pytest.approx(1 - 0.975**0.5)
+        assert count.high == pytest.approx(0.975**0.5)
+    whole = counted(analysed, "nano")
+    assert (whole.hyperbolic, whole.total) == (len(layers), 2 * len(layers))
+    by_kind = {one.surface.curvature for one in analysed if one.function.seed == 0}
+    assert by_kind == {"hyperbolic"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "hint"), [("swiglu", "--init-from"), ("relu", "omnimouse train ")]
+)
+def test_a_run_without_dendritic_layers_is_refused(write_run, small_mouse, tmp_path, kind, hint):
+    run = write_run(tmp_path / kind, small_mouse, sets=(f"model.feed_forward={kind}",))
+    with pytest.raises(OmniMouseError, match=f"is a {kind} run: it has no dendritic") as error:
+        analyse_run(run)
+    assert hint in error.value.hint
+
+
+def test_a_tier_without_windows_is_refused(write_run, small_mouse, tmp_path):
+    run = run_of(write_run, tmp_path / "run", small_mouse)
+    with pytest.raises(OmniMouseError, match="no trial has tier final"):
+        analyse_run(run, None, Measuring(tier="final"))

@@ -1,0 +1,86 @@
+"""Runs of random weights, written as `omnimouse train` writes them, and a mouse for them."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from omnimouse_cli.batch.dataset import Dataset, open_dataset
+from omnimouse_cli.config.convert import to_dict
+from omnimouse_cli.config.load import load_config, to_toml
+from omnimouse_cli.model.omnimouse import OmniMouse
+from omnimouse_cli.model.table import SessionTable
+from omnimouse_cli.recording.open import open_recording
+from omnimouse_cli.recording.simulated.mouse import simulate
+from omnimouse_cli.recording.simulated.settings import SimulationConfig
+from omnimouse_cli.reporter import Silent
+from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
+
+
+def simulated(folder: Path, **settings: Any) -> Dataset:
+    """Simulate one session and preprocess it."""
+    config = SimulationConfig(sessions=1, **settings)
+    recording = simulate(folder / "recordings", config, reporter=Silent())[0].path
+    preprocess([open_recording(recording)], folder / "shards", PreprocessOptions(), Silent())
+    return open_dataset(folder / "shards")
+
+
+def write_run(
+    folder: Path,
+    dataset: Dataset,
+    *,
+    sets: tuple[str, ...] = (),
+    version: str = "1",
+    weights: Callable[[dict[str, Tensor]], None] | None = None,
+    **changes: object,
+) -> Path:
+    """Write a run folder with random weights.
+
+    `weights` changes them by name; `changes` replace facts of the description.
+    """
+    kinds = {session.response_kind for session in dataset.sessions}
+    gaussian = kinds == {"dff"}
+    config = load_config(sets=sets, size="nano")
+    loss = "gaussian" if gaussian else "poisson"
+    config = dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, response_loss=loss),
+        data=dataclasses.replace(config.data, normalize="standardize" if gaussian else "scale"),
+    )
+    torch.manual_seed(0)
+    channels, animals = dataset.behavior_channels, dataset.animals
+    core = OmniMouse(config.model, behavior_channels=channels, animals=animals)
+    tensors = {f"core.{name}": value.clone() for name, value in core.state_dict().items()}
+    for session in dataset.sessions:
+        table = SessionTable(session.num_neurons, config.model.d_embedding)
+        for name, value in table.state_dict().items():
+            tensors[f"tables.{session.key}.{name}"] = value.clone()
+    if weights is not None:
+        weights(tensors)
+    description = {
+        "config": to_dict(config),
+        "sessions": [
+            {"session": session.key, "animal": session.animal, "neurons": session.num_neurons}
+            for session in dataset.sessions
+        ],
+        "behavior_channels": list(channels),
+        "animals": list(animals),
+        "response_loss": loss,
+        "step": 7,
+        "shards": str(dataset.folder),
+        **changes,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.toml").write_text(to_toml(config))
+    metadata = {
+        "format": "omnimouse-weights",
+        "version": version,
+        "description": json.dumps(description),
+    }
+    save_file(tensors, folder / "model.safetensors", metadata)
+    return folder
