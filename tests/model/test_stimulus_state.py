@@ -55,6 +55,19 @@ def test_hidden_and_later_frames_do_not_count():
     torch.testing.assert_close(energy(changed, (20, 60))[:, before], seen[:, before])
 
 
+def test_energies_have_the_gradient_that_an_attack_needs():
+    energy = MotionEnergy((8.0,), VIDEO).double()
+    generator = torch.Generator().manual_seed(0)
+    clip = torch.randn(1, 60, 36, 64, generator=generator, dtype=torch.float64, requires_grad=True)
+    energy(clip, (0, 60))[0, 20, 3, 4, 8].backward()
+    assert clip.grad is not None
+    step = 1e-6 * clip.grad
+    with torch.no_grad():
+        up, down = (energy(clip + sign * step, (0, 60))[0, 20, 3, 4, 8] for sign in (1, -1))
+    expected = 2 * (step * clip.grad).sum()
+    torch.testing.assert_close(up - down, expected, rtol=1e-4, atol=0)
+
+
 def test_the_drive_is_the_lagged_energy_in_a_gaussian_field():
     torch.manual_seed(0)
     state = StimulusState(8, (13.0,), VIDEO, 3)
