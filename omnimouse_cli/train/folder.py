@@ -29,6 +29,8 @@ VERSIONS = ("omnimouse", "torch", "numpy", "safetensors")
 def locked(run: Path) -> Iterator[None]:
     """Be the only one who trains in a folder; the lock goes when the process does.
 
+    A folder in which nothing came about is taken away again.
+
     Raises:
         OmniMouseError: Somebody else trains there.
     """
@@ -41,7 +43,12 @@ def locked(run: Path) -> Iterator[None]:
                 f"{run} is being trained by another process",
                 hint="wait until it has ended, or train in another folder with --out",
             ) from error
-        yield
+        try:
+            yield
+        finally:
+            if [path.name for path in run.iterdir()] == [LOCK]:
+                (run / LOCK).unlink()
+                run.rmdir()
 
 
 def write_config(run: Path, config: RunConfig) -> None:

@@ -85,5 +85,4 @@ def test_what_cannot_begin_a_run_is_one_sentence_and_leaves_none(home):
         assert result.stderr.count("error: ") == 1, result.stderr
         assert problem in result.stderr
         assert hint in result.stderr
-        # A folder without a configuration is no run.
-        assert not Path("new/config.toml").exists()
+        assert not Path("new").exists()
