@@ -41,9 +41,10 @@ format: $(INSTALLED) ## Format everything
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(INSTALLED) ## Measure the loader and a training step, with ratios in one run
+bench: $(INSTALLED) ## Measure the loader, a training step and preprocess, with ratios in one run
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/preprocess.py
 
 clean: ## Remove what was built
 	rm -rf $(VENV) target demo
