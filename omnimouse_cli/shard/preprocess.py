@@ -91,7 +91,7 @@ def preprocess(
         recordings: Each with a session key of its own.
         out: Folder of shards; may hold other sessions already.
         options: How to convert.
-        reporter: Hears of progress.
+        reporter: Hears of progress; with several jobs from several threads.
 
     Raises:
         RecordingError: Two recordings have the same session key; nothing was written.
