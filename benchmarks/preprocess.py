@@ -24,7 +24,6 @@ from machine import benchmark_parser, chosen_device, print_rows, write_result
 from session_folder import write_session
 from synthetic import Extent
 
-
 # Runs the command and tells, in the end, how much memory it had at most: `VmHWM: ... kB`.
 PEAK = """
 import atexit, pathlib, sys
