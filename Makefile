@@ -46,6 +46,8 @@ bench: $(INSTALLED) ## Measure the loader, a training step and dendritic units, 
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/dendrite.py
 	$(BIN)/python benchmarks/dendrite_roofline.py
+bench: $(INSTALLED) ## Measure the loader, a training step and preprocess, with ratios in one run
+	$(BIN)/python benchmarks/preprocess.py
 
 clean: ## Remove what was built
 	rm -rf $(VENV) target demo

@@ -44,7 +44,7 @@ def write_result(
 
     Args:
         folder: Where results are.
-        benchmark: `loader` or `step`.
+        benchmark: `loader`, `step` or `preprocess`.
         device: Where it ran.
         content: What was measured, and with which settings.
     """

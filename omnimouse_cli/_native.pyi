@@ -1,4 +1,4 @@
-"""The Rust extension: memory-mapped shards, the background loader and dendritic units."""
+"""The Rust extension: shards, written and memory-mapped, the background loader, dendritic units."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Loader",
+    "ResponseStream",
     "Schedule",
     "Session",
     "Shard",
@@ -181,6 +182,63 @@ class Loader:
 
     def close(self) -> None:
         """End the threads and let go of the slots."""
+
+@final
+class ResponseStream:
+    """Stores rows of responses that come in order, and remembers what they tell.
+
+    Each block is checked, rounded, measured and written in one pass, while a thread takes the
+    checksum. How rows are cut into blocks changes nothing.
+
+    Args:
+        descriptor: Of a file that is open for writing.
+        first_byte: Where in it the first row goes.
+        dtype: `float16`, `bfloat16` or `float32`.
+        num_columns: Of every block.
+        portable: Whether vector instructions are left alone; the bytes are the same.
+    """
+
+    def __new__(
+        cls,
+        descriptor: int,
+        *,
+        first_byte: int,
+        dtype: str,
+        num_columns: int,
+        portable: bool = False,
+    ) -> ResponseStream: ...
+    def feed(
+        self, rows: NDArray[np.float32], counted: NDArray[np.uint8], finite: NDArray[np.uint8]
+    ) -> tuple[int, int] | None:
+        """Write a block, unless a finite number does not fit: then give its row and column.
+
+        Args:
+            rows: `(rows, columns)` without gaps.
+            counted: Per row, whether it counts for mean and squares; others are only stored.
+            finite: Per row, set to whether all its numbers are finite; others only are stored.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+
+    def finish(self) -> str:
+        """Give the checksum of all that was written, as hexadecimal digits."""
+
+    def facts(
+        self,
+        mean: NDArray[np.float64],
+        squares: NDArray[np.float64],
+        square_error: NDArray[np.float64],
+        largest_error: NDArray[np.float32],
+    ) -> tuple[int, int, bool]:
+        """Give the finite rows, how many of them count, and whether a number is below zero.
+
+        Args:
+            mean: Set to the means of the rows that count, per column.
+            squares: Set to the sums of squared deviations from them.
+            square_error: Set to the sums of squared rounding errors of the finite rows.
+            largest_error: Set to the largest rounding errors of the finite rows.
+        """
 
 def dendrite_forward(
     a: NDArray[np.float32],

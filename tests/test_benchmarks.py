@@ -202,3 +202,20 @@ def test_a_size_that_does_not_exist_is_refused_with_the_sizes(script, monkeypatc
 )
 def test_operators_and_kernels_are_told_apart_by_name(name, kind, script):
     assert script("shares").kind_of(name) == kind
+
+
+def test_preprocess_is_measured_beside_copies_of_its_responses(tmp_path):
+    told, document = run("preprocess", "--folder", tmp_path / "work", out=tmp_path)
+    require_facts(document, "preprocess")
+    assert document["responses_bytes"] == 4 * 50 * 300
+    peaks = document["peak_bytes_of_jobs"]
+    assert set(peaks) == {"1", "2"}
+    assert all(2**20 < peak < 500e6 for peak in peaks.values())
+    rows = {row["name"]: row for row in document["rows"]}
+    assert list(rows)[:3] == ["cp", "cp and sync", "preprocess"]
+    for name, row in rows.items():
+        assert name in told
+        num_bytes = 60_000 * (2 if "2 recordings" in name else 1)
+        assert row["bytes_per_second"] == pytest.approx(num_bytes / row["seconds"])
+        copied = rows["cp"]["bytes_per_second"]
+        assert row["ratio_to_cp"] == pytest.approx(row["bytes_per_second"] / copied)

@@ -1,6 +1,7 @@
 """`omnimouse preprocess`: raw recordings become memory-mapped token shards."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +20,7 @@ from omnimouse_cli.reporter import Reporter
 if TYPE_CHECKING:
     from omnimouse_cli.recording.recording import Recording
     from omnimouse_cli.shard.catalogue import CatalogueEntry
+    from omnimouse_cli.shard.jobs import Check
     from omnimouse_cli.shard.preprocess import Failure, PreprocessResult
 
 
@@ -60,11 +62,19 @@ def command_preprocess(
     force: Annotated[
         bool, typer.Option("--force", help="Convert also what is up to date.")
     ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Recordings at once; by default one for each core. Never more than there are.",
+        ),
+    ] = None,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Convert recordings to shards; what is there already and up to date is kept."""
     from omnimouse_cli.shard.convert import Storage
+    from omnimouse_cli.shard.jobs import number_of_jobs
     from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
 
     storage = Storage(
@@ -73,11 +83,13 @@ def command_preprocess(
         allow_gaps=allow_gaps,
     )
     with reporter(quiet=quiet) as progress:
-        opened, failed = _opened(recordings, progress)
+        opened, failed = _opened(recordings, jobs, progress)
         folder = out if out is not None else default_shards()
         if out is None:
             progress.say(f"writing to {folder}/ (default)")
-        options = PreprocessOptions(storage=storage, force=force)
+        options = PreprocessOptions(
+            storage=storage, force=force, jobs=number_of_jobs(jobs, len(opened))
+        )
         result = preprocess(opened, folder, options, progress)
         failed += result.failed
         _tell_notes(result, progress)
@@ -89,28 +101,40 @@ def command_preprocess(
 
 
 def _opened(
-    places: Sequence[Path] | None, progress: Reporter
+    places: Sequence[Path] | None, jobs: int | None, progress: Reporter
 ) -> tuple[list["Recording"], list["Failure"]]:
     """Open every recording; one that cannot be opened does not stop the others."""
-    from omnimouse_cli.recording.open import find_recordings, open_recording
+    from omnimouse_cli.recording.open import find_recordings
+    from omnimouse_cli.shard.jobs import as_they_end, number_of_jobs
     from omnimouse_cli.shard.preprocess import Failure
 
     if not places:
         places = default_recordings()
         progress.say(f"taking {places[0]}/ (default)")
     paths = find_recordings(places)
-    opened, failed = [], []
+    found: dict[Path, Recording | Failure] = {}
     progress.start("opening recordings", len(paths))
-    for path in paths:
-        try:
-            opened.append(open_recording(path))
-        except RecordingError as error:
-            failed.append(Failure(session=path.name, error=error))
-        progress.advance("opening recordings")
+    with closing(as_they_end(_open, paths, number_of_jobs(jobs, len(paths)))) as ends:
+        for path, outcome in ends:
+            found[path] = outcome
+            progress.advance("opening recordings")
     progress.finish("opening recordings")
-    if not opened:
+    in_order = [found[path] for path in paths]
+    failed = [outcome for outcome in in_order if isinstance(outcome, Failure)]
+    if len(failed) == len(paths):
         _raise_failures(failed, len(failed))
-    return opened, failed
+    return [outcome for outcome in in_order if not isinstance(outcome, Failure)], failed
+
+
+def _open(path: Path, check: "Check") -> "Recording | Failure":
+    from omnimouse_cli.recording.open import open_recording
+    from omnimouse_cli.shard.preprocess import Failure
+
+    check()
+    try:
+        return open_recording(path)
+    except RecordingError as error:
+        return Failure(session=path.name, error=error)
 
 
 def _entries(result: "PreprocessResult") -> list[tuple["CatalogueEntry", str]]:
@@ -131,6 +155,7 @@ def _content(
     entries = _entries(result)
     return {
         "shards": folder,
+        "jobs": result.jobs,
         "sessions": [{**asdict(entry), "state": state} for entry, state in entries],
         "failed": [
             {"recording": f.session, "error": f.error.message, "hint": f.error.hint} for f in failed

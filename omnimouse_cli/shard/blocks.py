@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from omnimouse_cli.recording.recording import Clock, Signal
 from omnimouse_cli.shard.valid import HOLD_TOLERANCE_SECONDS, Intervals, contains
 
-BLOCK_BYTES = 16 * 2**20
+BLOCK_BYTES = 2 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -21,7 +21,7 @@ class Block:
 
 
 def blocks_of(signal: Signal) -> Iterator[Block]:
-    """Read a signal from its start to its end, about 16 MB at a time."""
+    """Read a signal from its start to its end, about 2 MB at a time."""
     num_rows = max(1, BLOCK_BYTES // max(1, 4 * signal.num_channels))
     for first in range(0, signal.clock.num_samples, num_rows):
         last = min(first + num_rows, signal.clock.num_samples)

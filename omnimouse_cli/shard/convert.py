@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -92,11 +93,11 @@ def convert(
     with shard_written(path, header_bytes=room) as writer:
         responses = ResponsePass(recording, dtype=storage.dtype, allow_gaps=storage.allow_gaps)
         num_rows, num_trials = recording.responses.clock.num_samples, len(recording.trials)
-        writer.write_rows(
+        writer.let_write(
             "responses",
             TENSOR_DTYPES[storage.dtype],
             (recording.responses.num_channels,),
-            responses.stored_blocks(lambda rows: advance(0.9 * rows / num_rows)),
+            partial(responses.write, advance=lambda rows: advance(0.9 * rows / num_rows)),
         )
         facts = responses.facts()
         _require_window(recording, {**_spans(recording, devices), "responses": facts.valid})

@@ -13,7 +13,8 @@ TENSOR_DTYPES: dict[StoredDtype, str] = {"float16": "F16", "bfloat16": "BF16", "
 def encode(values: NDArray[np.float32], dtype: StoredDtype) -> NDArray[Any]:
     """Round float32 values to nearest, ties to even; too large ones become infinite.
 
-    bfloat16 comes as its bits in uint16.
+    bfloat16 comes as its bits in uint16. The extension stores what this gives: this is the plain
+    reference of its rounding.
     """
     if dtype == "float32":
         return values

@@ -3,8 +3,10 @@
 import os
 import re
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from omnimouse_cli.errors import RecordingError, ShardError
 from omnimouse_cli.recording.recording import Recording
@@ -13,6 +15,8 @@ from omnimouse_cli.shard.catalogue import SHARD_SUFFIX, Catalogue, refresh_catal
 from omnimouse_cli.shard.convert import Storage, convert
 from omnimouse_cli.shard.fingerprint import fingerprint
 from omnimouse_cli.shard.format import LaterVersionError
+from omnimouse_cli.shard.jobs import Check, as_they_end, number_of_jobs
+from omnimouse_cli.shard.progress import RecordingProgress
 from omnimouse_cli.shard.read import open_shard
 from omnimouse_cli.shard.write import remove_abandoned
 
@@ -24,10 +28,17 @@ class PreprocessOptions:
     Args:
         storage: How responses are stored.
         force: Convert also what is up to date.
+        jobs: How many recordings at once.
     """
 
     storage: Storage = field(default_factory=Storage)
     force: bool = False
+    jobs: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse a number of jobs that does nothing."""
+        if self.jobs < 1:
+            raise ValueError(f"`jobs` must be positive: {self.jobs}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +58,24 @@ class PreprocessResult:
         written: Sessions that were converted.
         kept: Sessions that were up to date.
         failed: Recordings that cannot be used.
+        jobs: How many recordings were converted at once.
     """
 
     catalogue: Catalogue
     written: tuple[str, ...]
     kept: tuple[str, ...]
     failed: tuple[Failure, ...]
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    recording: Recording
+    path: Path
+
+
+# What became of a recording.
+_Outcome = Literal["written", "kept"] | Failure
 
 
 def preprocess(
@@ -61,13 +84,14 @@ def preprocess(
     """Write a shard for every recording, and the catalogue of the folder.
 
     A shard appears whole or not at all. One whose recording and options have not changed is kept;
-    a recording that cannot be used does not stop the others.
+    a recording that cannot be used does not stop the others. However many are converted at once,
+    the result is the same, in the order of the recordings.
 
     Args:
         recordings: Each with a session key of its own.
         out: Folder of shards; may hold other sessions already.
         options: How to convert.
-        reporter: Hears of progress.
+        reporter: Hears of progress; with several jobs from several threads.
 
     Raises:
         RecordingError: Two recordings have the same session key; nothing was written.
@@ -79,33 +103,37 @@ def preprocess(
     _make_folder(out)
     remove_abandoned(out)
     catalogue = refresh_catalogue(out, reporter)
-    written: list[str] = []
-    kept: list[str] = []
-    failed: list[Failure] = []
-    reporter.start("sessions", len(recordings))
-    for recording, path in zip(recordings, paths, strict=True):
-        mark = fingerprint(recording.path, asdict(options.storage))
-        if not options.force and _is_current(path, mark):
-            kept.append(recording.session)
-            reporter.advance("sessions")
-            continue
-        try:
-            _convert(recording, path, options.storage, mark, reporter)
-        except RecordingError as error:
-            failed.append(Failure(session=recording.session, error=error))
-        except KeyboardInterrupt as interruption:
-            text = (
-                f"{len(written) + len(kept)} of {len(recordings)} sessions are in {out} and kept; "
-                "run the same command to go on"
-            )
-            raise KeyboardInterrupt(text) from interruption
-        else:
-            written.append(recording.session)
-            catalogue = refresh_catalogue(out, reporter, changed=[path])
-        reporter.advance("sessions")
+    tasks = [_Task(recording=r, path=path) for r, path in zip(recordings, paths, strict=True)]
+    jobs = number_of_jobs(options.jobs, len(tasks))
+    outcomes: dict[str, _Outcome] = {}
+
+    def work(task: _Task, check: Check) -> _Outcome:
+        session = task.recording.session
+        progress = RecordingProgress(session, reporter, check, is_alone=jobs == 1)
+        outcomes[session] = _outcome(task, options, progress)
+        return outcomes[session]
+
+    reporter.start("sessions", len(tasks))
+    try:
+        with closing(as_they_end(work, tasks, jobs)) as ends:
+            for task, outcome in ends:
+                if outcome == "written":
+                    catalogue = refresh_catalogue(out, reporter, changed=[task.path])
+    except KeyboardInterrupt as interruption:
+        num_kept = sum(outcome in ("written", "kept") for outcome in outcomes.values())
+        text = (
+            f"{num_kept} of {len(tasks)} sessions are in {out} and kept; "
+            "run the same command to go on"
+        )
+        raise KeyboardInterrupt(text) from interruption
     reporter.finish("sessions")
+    in_order = [(task.recording.session, outcomes[task.recording.session]) for task in tasks]
     return PreprocessResult(
-        catalogue=catalogue, written=tuple(written), kept=tuple(kept), failed=tuple(failed)
+        catalogue=catalogue,
+        written=tuple(session for session, outcome in in_order if outcome == "written"),
+        kept=tuple(session for session, outcome in in_order if outcome == "kept"),
+        failed=tuple(outcome for _, outcome in in_order if isinstance(outcome, Failure)),
+        jobs=jobs,
     )
 
 
@@ -153,17 +181,21 @@ def _is_current(path: Path, mark: str) -> bool:
         return False
 
 
-def _convert(
-    recording: Recording, path: Path, storage: Storage, mark: str, reporter: Reporter
-) -> None:
-    reporter.start(recording.session, 1.0)
-    try:
-        convert(
-            recording,
-            path,
-            storage=storage,
-            fingerprint=mark,
-            advance=lambda share: reporter.advance(recording.session, share),
-        )
-    finally:
-        reporter.finish(recording.session)
+def _outcome(task: _Task, options: PreprocessOptions, progress: RecordingProgress) -> _Outcome:
+    recording = task.recording
+    mark = fingerprint(recording.path, asdict(options.storage))
+    if not options.force and _is_current(task.path, mark):
+        progress.end()
+        return "kept"
+    with progress:
+        try:
+            convert(
+                recording,
+                task.path,
+                storage=options.storage,
+                fingerprint=mark,
+                advance=progress.advance,
+            )
+        except RecordingError as error:
+            return Failure(session=recording.session, error=error)
+    return "written"

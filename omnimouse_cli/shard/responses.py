@@ -1,17 +1,17 @@
 """One pass over the responses of a recording: what is stored, and what is learned meanwhile."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from omnimouse_cli._native import ResponseStream
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.recording import Recording
-from omnimouse_cli.shard.blocks import Block, blocks_of, finite_rows, rows_within
+from omnimouse_cli.shard.blocks import Block, blocks_of, rows_within
 from omnimouse_cli.shard.description import Rounding
-from omnimouse_cli.shard.numbers import TENSOR_DTYPES, StoredDtype, decode, encode
+from omnimouse_cli.shard.numbers import StoredDtype
 from omnimouse_cli.shard.statistics import ColumnStatistics
 from omnimouse_cli.shard.trials import invalid_times, statistics_times
 from omnimouse_cli.shard.valid import (
@@ -46,7 +46,7 @@ class ResponseFacts:
 
 
 class ResponsePass:
-    """Gives the responses in their stored type, block by block, and gathers facts meanwhile.
+    """Writes the responses in their stored type, block by block, and gathers facts meanwhile.
 
     Args:
         recording: The recording.
@@ -65,57 +65,59 @@ class ResponsePass:
         near_invalid = as_intervals(invalid_times(recording) + slack)
         self._may_be_lost = everywhere if allow_gaps else near_invalid
         self.statistics_tier, self._statistics_times = statistics_times(recording)
-        self._statistics = ColumnStatistics(num_neurons)
         self._lost = LostRows()
+        self._statistics = ColumnStatistics(num_neurons)
         self._negative = False
         self._num_finite = 0
         self._square_error = np.zeros(num_neurons)
-        self._largest_error = np.zeros(num_neurons)
+        self._largest_error = np.zeros(num_neurons, dtype=np.float32)
 
-    def stored_blocks(self, advance: Callable[[int], None]) -> Iterator[NDArray[Any]]:
-        """Yield the rows as they are stored; `advance` hears how many.
+    def write(
+        self, descriptor: int, first_byte: int, *, advance: Callable[[int], None]
+    ) -> tuple[int, str]:
+        """Write all rows as they are stored, in one pass over them.
+
+        Args:
+            descriptor: Of the open file.
+            first_byte: Where in it the first row goes.
+            advance: Hears of rows.
+
+        Returns:
+            How many rows there are, and the hexadecimal digits of their checksum.
 
         Raises:
             RecordingError: A value is lost where it must not be, or does not fit the stored type.
         """
+        stream = ResponseStream(
+            descriptor,
+            first_byte=first_byte,
+            dtype=self._dtype,
+            num_columns=self._recording.responses.num_channels,
+        )
         for block in blocks_of(self._recording.responses):
-            yield self._store(block)
+            self._feed(stream, block)
             advance(len(block.rows))
+        self._learn(stream)
+        return self._clock.num_samples, stream.finish()
 
-    def _store(self, block: Block) -> NDArray[Any]:
+    def _feed(self, stream: ResponseStream, block: Block) -> None:
         first, last = block.first_row, block.first_row + len(block.rows)
-        finite = finite_rows(block.rows)
+        counted = rows_within(self._clock, self._statistics_times, first, last)
+        finite = np.empty(len(block.rows), dtype=np.bool_)
+        too_large = stream.feed(block.rows, counted.view(np.uint8), finite.view(np.uint8))
         if not finite.all():
             allowed = rows_within(self._clock, self._may_be_lost, first, last)
             self._refuse_lost(block, ~finite & ~allowed)
         self._lost.feed(first, ~finite)
-        stored = encode(block.rows, self._dtype)
-        rows = block.rows if finite.all() else block.rows[finite]
-        read_back = decode(stored, TENSOR_DTYPES[self._dtype])
-        self._note_rounding(block, rows, read_back if finite.all() else read_back[finite], finite)
-        self._negative = self._negative or bool((rows < 0).any())
-        counted = rows_within(self._clock, self._statistics_times, first, last)[finite]
-        self._statistics.feed(rows if counted.all() else rows[counted])
-        return stored
+        if too_large is not None:
+            self._refuse_overflow(block, *too_large)
 
-    def _note_rounding(
-        self,
-        block: Block,
-        rows: NDArray[np.float32],
-        read_back: NDArray[np.float32],
-        finite: NDArray[np.bool_],
-    ) -> None:
-        self._num_finite += len(rows)
-        if self._dtype == "float32" or len(rows) == 0:
-            return
-        if not np.isfinite(read_back).all():
-            row, neuron = np.argwhere(~np.isfinite(read_back))[0]
-            self._refuse_overflow(
-                block.first_row + int(np.flatnonzero(finite)[row]), int(neuron), rows[row, neuron]
-            )
-        error = read_back - rows
-        self._square_error += np.einsum("rc,rc->c", error, error, dtype=np.float64)
-        np.maximum(self._largest_error, np.abs(error).max(axis=0), out=self._largest_error)
+    def _learn(self, stream: ResponseStream) -> None:
+        mean, squares = np.empty_like(self._square_error), np.empty_like(self._square_error)
+        self._num_finite, num_counted, self._negative = stream.facts(
+            mean, squares, self._square_error, self._largest_error
+        )
+        self._statistics.merge(np.full(mean.shape, num_counted), mean, squares)
 
     def _refuse_lost(self, block: Block, refused: NDArray[np.bool_]) -> None:
         if not refused.any():
@@ -131,10 +133,11 @@ class ResponsePass:
             "--allow-gaps",
         )
 
-    def _refuse_overflow(self, row: int, neuron: int, value: np.float32) -> None:
+    def _refuse_overflow(self, block: Block, row: int, neuron: int) -> None:
         raise RecordingError(
-            f"{self._recording.path}: the response of neuron {neuron} in row {row} does not fit "
-            f"into {self._dtype}: {value:g}",
+            f"{self._recording.path}: the response of neuron {neuron} in row "
+            f"{block.first_row + row} does not fit into {self._dtype}: "
+            f"{block.rows[row, neuron]:g}",
             hint="store it as --dtype float32"
             if self._dtype == "bfloat16"
             else "store it as --dtype bfloat16",

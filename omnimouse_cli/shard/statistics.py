@@ -33,11 +33,12 @@ class ColumnStatistics:
             means = np.where(known, rows, 0.0).sum(axis=0, dtype=np.float64) / np.maximum(counts, 1)
             centred = np.where(known, rows - means, 0.0)
         squares = np.einsum("rc,rc->c", centred, centred)
-        self._merge(counts, means, squares)
+        self.merge(counts, means, squares)
 
-    def _merge(
+    def merge(
         self, counts: NDArray[np.int64], means: NDArray[np.float64], squares: NDArray[np.float64]
     ) -> None:
+        """Add rows of which counts, means and sums of squared deviations are known, per column."""
         total = self.counts + counts
         share = counts / np.maximum(total, 1)
         apart = means - self._means

@@ -2,7 +2,7 @@
 
 import fcntl
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.files import PARTIAL_SUFFIX, written_atomically
 from omnimouse_cli.shard.format import (
+    CHECKSUM_ALGORITHM,
     NUMPY_DTYPES,
     TensorEntry,
     build_header,
@@ -66,6 +67,35 @@ class ShardWriter:
         expected = num_rows * math.prod(row_shape) * NUMPY_DTYPES[dtype].itemsize
         assert self._position - first_byte == expected
         return num_rows
+
+    def let_write(
+        self,
+        name: str,
+        dtype: str,
+        row_shape: tuple[int, ...],
+        write: Callable[[int, int], tuple[int, str]],
+    ) -> None:
+        """Append a tensor whose rows another writes into the file.
+
+        Args:
+            name: Of the tensor.
+            dtype: A safetensors type.
+            row_shape: Of one row.
+            write: `write(descriptor, first_byte)` writes rows without gaps from a byte of the open
+                file on; it gives how many, and the hexadecimal digits of their checksum.
+        """
+        self._align(NUMPY_DTYPES[dtype].itemsize)
+        assert name not in self._tensors, f"tensor {name} is written twice"
+        first_byte = self._position
+        self._stream.flush()
+        num_rows, digits = write(self._stream.fileno(), self._header_bytes + first_byte)
+        shape = (num_rows, *row_shape)
+        self._position += math.prod(shape) * NUMPY_DTYPES[dtype].itemsize
+        self._stream.seek(self._header_bytes + self._position)
+        self._tensors[name] = TensorEntry(
+            dtype=dtype, shape=shape, first_byte=first_byte, last_byte=self._position
+        )
+        self.checksums[name] = f"{CHECKSUM_ALGORITHM}:{digits}"
 
     def leave_rows(self, name: str, dtype: str, shape: tuple[int, ...], end: NDArray[Any]) -> None:
         """Append a tensor of zeros that takes no space on disk, but for its last rows, `end`.

@@ -1,4 +1,4 @@
-//! Stored numbers to single precision, exactly.
+//! Stored numbers to single precision, exactly, and back to the nearest.
 
 /// Half precision to single precision, NaN payloads and subnormal numbers included.
 #[inline]
@@ -22,6 +22,31 @@ pub fn f16_to_f32(bits: u16) -> f32 {
 #[inline]
 pub fn bf16_to_f32(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
+}
+
+/// Single precision to half precision, rounded to nearest and ties to even; NaN keeps its upper bits.
+#[inline]
+pub fn f32_to_f16(value: f32) -> u16 {
+    // Halfway between the largest number and the next, which there is not.
+    const TOO_LARGE: u32 = 0x477f_f000;
+    const SMALLEST_NORMAL: u32 = 0x3880_0000;
+    const INFINITE: u32 = 0x7f80_0000;
+    let bits = value.to_bits();
+    let magnitude = bits & 0x7fff_ffff;
+    let rounded = if magnitude > INFINITE {
+        // A NaN whose upper bits are all zeros must not become an infinity.
+        0x7c00 | ((magnitude >> 13) & 0x3ff).max(1)
+    } else if magnitude >= TOO_LARGE {
+        0x7c00
+    } else if magnitude < SMALLEST_NORMAL {
+        // The last place of numbers from 0.5 on is 2^-24, as that of subnormal numbers.
+        (f32::from_bits(magnitude) + 0.5).to_bits() - 0.5_f32.to_bits()
+    } else {
+        let nearest = magnitude + 0xfff + ((magnitude >> 13) & 1);
+        (nearest >> 13) - (112 << 10)
+    };
+    let [lower, upper, ..] = ((bits >> 16) & 0x8000 | rounded).to_le_bytes();
+    u16::from_le_bytes([lower, upper])
 }
 
 /// Single precision to its upper half, rounded to nearest and ties to even; NaN becomes one NaN.
@@ -106,6 +131,27 @@ mod tests {
                 } else {
                     let expected = half::bf16::from_f32(value);
                     assert_eq!(found, expected.to_bits(), "{value}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn single_precision_is_rounded_to_the_nearest_half_precision() {
+        for upper in 0..=u16::MAX {
+            for lower in [
+                0, 1, 0xfff, 0x1000, 0x1001, 0x2fff, 0x3000, 0x3001, 0xf000, 0xffff,
+            ] {
+                let value = f32::from_bits(u32::from(upper) << 16 | lower);
+                let found = f32_to_f16(value);
+                if value.is_nan() {
+                    assert!(
+                        half::f16::from_bits(found).is_nan(),
+                        "{upper:#x} {lower:#x}"
+                    );
+                    assert_eq!(found & 0x8000, upper & 0x8000);
+                } else {
+                    assert_eq!(found, half::f16::from_f32(value).to_bits(), "{value:e}");
                 }
             }
         }

@@ -14,6 +14,8 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The operating system refused to write to a shard.
+    Write(io::Error),
     /// The file is not what its format promises.
     Damaged {
         /// The shard.
@@ -67,6 +69,7 @@ impl fmt::Display for Error {
             Self::Io { path, source } => {
                 write!(formatter, "{} cannot be read: {source}", path.display())
             }
+            Self::Write(source) => write!(formatter, "the shard cannot be written: {source}"),
             Self::Damaged { path, reason } | Self::Request { path, reason } => {
                 write!(formatter, "{}: {reason}", path.display())
             }
@@ -94,7 +97,7 @@ mod python {
                 Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
                     PyFileNotFoundError::new_err(text)
                 }
-                Error::Io { .. } => PyOSError::new_err(text),
+                Error::Io { .. } | Error::Write(_) => PyOSError::new_err(text),
                 Error::Damaged { .. } => ShardFormatError::new_err(text),
                 Error::Request { .. } => PyValueError::new_err(text),
                 Error::Internal(_) => PyRuntimeError::new_err(text),

@@ -5,6 +5,8 @@ pub mod columns;
 pub mod convert;
 pub mod dendrite;
 pub mod description;
+pub mod digest;
+pub mod encode;
 pub mod error;
 pub mod header;
 pub mod hold;
@@ -24,6 +26,7 @@ pub mod simd;
 #[cfg(not(target_arch = "x86_64"))]
 #[path = "simd_none.rs"]
 pub mod simd;
+pub mod stream;
 pub mod table;
 pub mod window;
 

@@ -24,8 +24,9 @@ impl<T: Element> Exported<T> {
         match self.0.as_slice_ptr() {
             // SAFETY: the exporter keeps the memory in place until the buffer is released,
             // which `self` prevents. Nobody writes meanwhile: within this crate `&self`
-            // excludes it, and `omnimouse_cli/batch/loader.py` hands a slot's memory to its
-            // callers only while the slot is not with the loader.
+            // excludes it, `omnimouse_cli/batch/loader.py` hands a slot's memory to its callers
+            // only while the slot is not with the loader, and `omnimouse_cli/shard/responses.py`
+            // passes arrays that nobody else has.
             Some(memory) => unsafe { memory.as_ref() },
             None => &[],
         }

@@ -1,8 +1,10 @@
-//! Memory that is not Rust's own: files mapped into it, and arrays that Python allocated; and work
-//! compiled for wide instructions.
+//! What is not Rust's own: files mapped into memory, arrays that Python allocated and files that it
+//! opened; and work compiled for wide instructions.
 //!
 //! All unsafe code is here, but for the vector instructions of `simd`.
 
+#[cfg(feature = "python")]
+mod descriptor;
 #[cfg(feature = "python")]
 mod exported;
 mod guard;
@@ -11,6 +13,8 @@ mod mapped;
 mod rows;
 mod wide;
 
+#[cfg(feature = "python")]
+pub(crate) use descriptor::opened_by_python;
 #[cfg(feature = "python")]
 pub(crate) use exported::Exported;
 pub use mapped::{Access, RangeFile};

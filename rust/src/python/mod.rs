@@ -7,12 +7,13 @@ mod schedule;
 mod session;
 mod slot;
 mod source;
+mod stream;
 
 use pyo3::prelude::*;
 
 use crate::exceptions::ShardFormatError;
 
-/// Memory-mapped shards, the background loader and dendritic units.
+/// Shards, written and memory-mapped, the background loader and dendritic units.
 #[pymodule(name = "_native")]
 mod native {
     #[pymodule_export]
@@ -25,6 +26,8 @@ mod native {
     use super::session::{Session, Shard};
     #[pymodule_export]
     use super::slot::Slot;
+    #[pymodule_export]
+    use super::stream::ResponseStream;
 
     use super::{Bound, PyModule, PyModuleMethods, PyResult, ShardFormatError};
 

@@ -1,0 +1,159 @@
+"""What one pass of the extension stores and tells is what plain NumPy gives."""
+
+import hashlib
+import itertools
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from omnimouse_cli._native import ResponseStream
+from omnimouse_cli.shard.numbers import TENSOR_DTYPES, decode, encode
+
+
+def passed(path, values, counted, dtype, cuts, *, portable=False, first_byte=0):
+    """Feed the rows in blocks; give the file's bytes, the checksum, finite rows and facts."""
+    columns = values.shape[1]
+    facts = {name: np.empty(columns) for name in ("mean", "squares", "square_error")}
+    facts["largest_error"] = np.empty(columns, dtype=np.float32)
+    finite = np.empty(len(values), dtype=np.bool_)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    try:
+        stream = ResponseStream(
+            descriptor, first_byte=first_byte, dtype=dtype, num_columns=columns, portable=portable
+        )
+        edges = [0, *sorted(cuts), len(values)]
+        for first, last in itertools.pairwise(edges):
+            block = values[first:last].copy()
+            marks = np.empty(last - first, dtype=np.uint8)
+            assert stream.feed(block, counted[first:last].astype(np.uint8), marks) is None
+            finite[first:last] = marks
+        counts = stream.facts(**facts)
+        return path.read_bytes()[first_byte:], stream.finish(), finite, (*counts, facts)
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("dtype", TENSOR_DTYPES)
+@settings(max_examples=15)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    columns=st.integers(1, 35),
+    cuts=st.lists(st.integers(0, 600), max_size=5),
+    portable=st.booleans(),
+)
+def test_one_pass_is_what_numpy_gives(tmp_path_factory, dtype, *, seed, columns, cuts, portable):
+    rng = np.random.default_rng(seed)
+    lost, offset = rng.choice([0.0, 0.002, 0.1]), rng.choice([0.0, -3.0, 1e4])
+    scale = 10.0 ** rng.integers(-8, 3, columns)
+    values = (rng.normal(size=(600, columns)) * scale + offset).astype(np.float32)
+    values[rng.random(values.shape) < lost] = np.nan
+    values[rng.random(values.shape) < lost] = -np.inf
+    counted = rng.random(600) < 0.8
+    path = tmp_path_factory.getbasetemp() / "rows"
+    stored, digits, finite, facts = passed(
+        path, values, counted, dtype, cuts, portable=portable, first_byte=5
+    )
+    expected = encode(values, dtype)
+    assert stored == expected.tobytes()
+    assert digits == hashlib.blake2b(stored, digest_size=16).hexdigest()
+    np.testing.assert_array_equal(finite, np.isfinite(values).all(axis=1))
+    num_finite, num_counted, negative, told = facts
+    whole, chosen = values[finite].astype(float), values[finite & counted].astype(float)
+    assert (num_finite, num_counted) == (len(whole), len(chosen))
+    assert negative == (whole < 0).any()
+    error = np.abs(decode(expected, TENSOR_DTYPES[dtype])[finite] - values[finite])
+    np.testing.assert_array_equal(told["largest_error"], error.max(axis=0, initial=0.0))
+    np.testing.assert_allclose(
+        told["square_error"], np.square(error.astype(float)).sum(axis=0), rtol=1e-12
+    )
+    if len(chosen):
+        close = {"rtol": 1e-11, "atol": 1e-12 * scale.max()}
+        np.testing.assert_allclose(told["mean"], chosen.mean(axis=0), **close)
+        squares = np.square(chosen - chosen.mean(axis=0)).sum(axis=0)
+        np.testing.assert_allclose(told["squares"], squares, rtol=1e-9, atol=1e-20)
+
+
+@settings(max_examples=20)
+@given(arrays(np.uint32, 24, elements=st.integers(0, 2**32 - 1)), st.booleans())
+def test_any_bits_are_stored_as_the_reference_rounds_them(tmp_path_factory, bits, portable):
+    path = tmp_path_factory.getbasetemp() / "bits"
+    # Each number is a row, so that one which is not finite hides no other.
+    values = bits.view(np.float32)[:, None]
+    for dtype in TENSOR_DTYPES:
+        expected = encode(values, dtype)
+        fits = ~(np.isfinite(values) & np.isinf(decode(expected, TENSOR_DTYPES[dtype])))[:, 0]
+        counted = np.zeros(int(fits.sum()), dtype=np.bool_)
+        stored, *_ = passed(
+            path, values[fits], counted, dtype, [len(counted) // 3], portable=portable
+        )
+        assert stored == expected[fits].tobytes()
+
+
+def test_blocks_and_instructions_change_no_bit(tmp_path):
+    rng = np.random.default_rng(0)
+    values = (rng.gamma(0.5, 2.0, (1000, 13)) + 1e3).astype(np.float32)
+    counted = np.arange(1000) % 7 > 0
+    results = [
+        passed(tmp_path / "rows", values, counted, "float16", cuts, portable=portable)
+        for portable in (False, True)
+        for cuts in ([], [1, 2, 500], list(range(0, 1000, 9)))
+    ]
+    for stored, digits, _, (*counts, facts) in results[1:]:
+        assert (stored, digits) == results[0][:2]
+        assert counts == list(results[0][3][:3])
+        for name, column in facts.items():
+            np.testing.assert_array_equal(column, results[0][3][3][name])
+
+
+def test_a_small_spread_on_a_large_mean_survives_and_a_constant_has_none(tmp_path):
+    rows = np.arange(1000)
+    # The first row lies far from the others.
+    jump = np.where(rows == 0, 0, 16_000_000 + rows % 2)
+    values = np.stack([16_000_000 + rows % 2, np.full(1000, 0.1), jump], axis=1).astype(np.float32)
+    counted = np.ones(1000, dtype=np.bool_)
+    *_, (_, _, _, facts) = passed(tmp_path / "rows", values, counted, "float32", [10, 333])
+    whole = values.astype(float)
+    squares = np.square(whole - whole.mean(axis=0)).sum(axis=0)
+    assert facts["squares"][0] == pytest.approx(250.0, rel=1e-12)
+    assert facts["squares"][1] < 1e-24 * 1000 * 0.1**2
+    assert facts["squares"][2] == pytest.approx(squares[2], rel=1e-12)
+
+
+def test_the_first_number_that_does_not_fit_is_named_and_nothing_is_written(tmp_path):
+    values = np.ones((20, 9), dtype=np.float32)
+    values[3, 8], values[4, 2] = np.nan, 7e4
+    values[3, 0] = 1e38
+    path = tmp_path / "rows"
+    with path.open("wb") as stream:
+        rows = ResponseStream(stream.fileno(), first_byte=0, dtype="float16", num_columns=9)
+        marks = np.empty(20, dtype=np.uint8)
+        assert rows.feed(values, np.ones(20, dtype=np.uint8), marks) == (4, 2)
+    assert marks.tolist() == [1, 1, 1, 0] + [1] * 16
+    assert path.stat().st_size == 0
+
+
+def test_what_cannot_be_written_is_an_error(tmp_path):
+    (tmp_path / "rows").write_bytes(b"")
+    with (tmp_path / "rows").open("rb") as stream:
+        rows = ResponseStream(stream.fileno(), first_byte=0, dtype="float32", num_columns=1)
+        one = np.ones(1, dtype=np.uint8)
+        with pytest.raises(OSError, match="the shard cannot be written: Bad file descriptor"):
+            rows.feed(np.ones((1, 1), dtype=np.float32), one, one.copy())
+
+
+def test_blocks_of_another_shape_and_unknown_types_are_refused(tmp_path):
+    with (tmp_path / "rows").open("wb") as stream:
+        with pytest.raises(ValueError, match="not stored as float8"):
+            ResponseStream(stream.fileno(), first_byte=0, dtype="float8", num_columns=3)
+        with pytest.raises(ValueError, match="open file: -1"):
+            ResponseStream(-1, first_byte=0, dtype="float16", num_columns=3)
+        rows = ResponseStream(stream.fileno(), first_byte=0, dtype="float16", num_columns=3)
+        one = np.ones(1, dtype=np.uint8)
+        with pytest.raises(ValueError, match="`rows` must have 3 columns"):
+            rows.feed(np.ones((1, 2), dtype=np.float32), one, one.copy())
+        with pytest.raises(ValueError, match="must have 2 numbers"):
+            rows.feed(np.ones((2, 3), dtype=np.float32), one, one.copy())
