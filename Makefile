@@ -41,12 +41,11 @@ format: $(INSTALLED) ## Format everything
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(INSTALLED) ## Measure the loader, a training step and dendritic units, with ratios in one run
+bench: $(INSTALLED) ## Measure loader, training step, dendritic units and preprocess, with ratios in one run
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/dendrite.py
 	$(BIN)/python benchmarks/dendrite_roofline.py
-bench: $(INSTALLED) ## Measure the loader, a training step and preprocess, with ratios in one run
 	$(BIN)/python benchmarks/preprocess.py
 
 clean: ## Remove what was built
