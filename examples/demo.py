@@ -20,7 +20,7 @@ COMMANDS = (
     "scaling-report runs/sweep --out scaling",
 )
 FULL = {
-    "neurons": "96", "minutes": "12", "length": "--minutes 6.5 --set train.table_weight_decay=0.05",
+    "neurons": "96", "minutes": "12", "length": "--minutes 7 --set train.table_weight_decay=0.05",
     "models": "nano,tiny", "sweep_steps": "50",
 }  # fmt: skip
 QUICK = {
