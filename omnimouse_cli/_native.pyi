@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "Checksum",
     "Loader",
     "ResponseStream",
     "Schedule",
@@ -184,10 +185,24 @@ class Loader:
         """End the threads and let go of the slots."""
 
 @final
+class Checksum:
+    """Takes the first 128 bits of BLAKE3 of bytes that come in order."""
+
+    def __new__(cls) -> Checksum: ...
+    def update(self, data: bytes, /) -> None:
+        """Add bytes."""
+
+    def digest(self) -> bytes:
+        """The checksum of all bytes until now."""
+
+    def hexdigest(self) -> str:
+        """The same in hexadecimal digits."""
+
+@final
 class ResponseStream:
     """Stores rows of responses that come in order, and remembers what they tell.
 
-    Each block is checked, rounded, measured and written in one pass, while a thread takes the
+    Each block is checked, rounded and measured in one pass, while a thread writes it and takes the
     checksum. How rows are cut into blocks changes nothing.
 
     Args:
@@ -218,11 +233,15 @@ class ResponseStream:
             finite: Per row, set to whether all its numbers are finite; others only are stored.
 
         Raises:
-            OSError: The file cannot be written.
+            OSError: The file cannot be written; of the last blocks only `finish` knows.
         """
 
     def finish(self) -> str:
-        """Give the checksum of all that was written, as hexadecimal digits."""
+        """Wait until all is written; give its checksum as hexadecimal digits.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
 
     def facts(
         self,

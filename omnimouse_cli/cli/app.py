@@ -1,7 +1,6 @@
 """The `omnimouse` command: its sub-commands, and how errors and interruptions end it."""
 
 import functools
-import importlib.metadata
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -35,6 +34,8 @@ app = typer.Typer(
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - Typer calls it so
     if value:
+        import importlib.metadata
+
         print_line(f"omnimouse {importlib.metadata.version('omnimouse')}")
         raise typer.Exit
 

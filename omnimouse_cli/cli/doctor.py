@@ -1,6 +1,5 @@
 """`omnimouse doctor`: versions, devices, and what is missing."""
 
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -64,6 +63,8 @@ def _facts() -> dict[str, Any]:
 
 
 def _version(name: str) -> str | None:
+    import importlib.metadata
+
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -25,7 +25,6 @@ from omnimouse_cli.cli.train import (
 )
 from omnimouse_cli.cli.train_order import CONFIG, Length, is_run
 from omnimouse_cli.cli.train_ranks import Ranks, ranks_of, require_devices, train_on
-from omnimouse_cli.config.load import load_config
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Reporter
@@ -127,6 +126,7 @@ def _orders(
 ) -> dict["Cell", "Order"]:
     """Decide every run before the first is trained, so that a mistake shows at once."""
     from omnimouse_cli.batch.dataset import open_dataset
+    from omnimouse_cli.config.load import load_config
     from omnimouse_cli.train.run import Order
     from omnimouse_cli.train.sweep import config_of_cell
 

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omnimouse_cli.cli.folders import all_runs, default_shards, folder, free_name, new_run_folder
-from omnimouse_cli.config.load import adapted_run, load_config
-from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
 
 if TYPE_CHECKING:
+    from omnimouse_cli.config.run import RunConfig
     from omnimouse_cli.train.run import Order
 
 CONFIG = "config.toml"
@@ -118,6 +117,7 @@ def order_of(wish: Wish, progress: Reporter) -> "Order":
     Raises:
         OmniMouseError: A configuration that cannot be used, or no run to resume.
     """
+    from omnimouse_cli.config.load import load_config
     from omnimouse_cli.train.run import Order
 
     runs = [place for place in wish.places if is_run(place)]
@@ -163,8 +163,10 @@ def order_of(wish: Wish, progress: Reporter) -> "Order":
     )
 
 
-def _config_of(wish: Wish) -> RunConfig:
+def _config_of(wish: Wish) -> "RunConfig":
     """Resolve the configuration; that of an adaptation starts from the run that it adapts."""
+    from omnimouse_cli.config.load import adapted_run, load_config
+
     sets = wish.all_sets()
     source, start = adapted_run(wish.config, sets), None
     if source is not None:
@@ -186,6 +188,8 @@ def is_run(place: Path) -> bool:
 def _require_beginning(place: Path, size: str | None) -> None:
     """Refuse what is no run, or a run of another size than the one that was asked for."""
     if is_run(place):
+        from omnimouse_cli.config.load import load_config
+
         there = load_config(place / CONFIG).model.size
         if size is not None and size != there:
             raise OmniMouseError(

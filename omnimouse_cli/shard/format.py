@@ -3,10 +3,10 @@
 Layout: 8 bytes with the length of the header (little endian), the header (JSON, padded with
 spaces so that the data starts at a multiple of 4096), the tensors without gaps. The header's
 `__metadata__` holds `format`, `version`, `description` (JSON text) and `checksum`: of all bytes
-before the data, taken while the checksum's own digits are zeros.
+before the data, taken while the checksum's own digits are zeros. Checksums name their algorithm
+(`checksum.py`); a reader of version 1 refuses one that it does not know.
 """
 
-import hashlib
 import json
 import math
 import struct
@@ -18,15 +18,20 @@ from typing import Any
 import numpy as np
 
 from omnimouse_cli.errors import ShardError
+from omnimouse_cli.shard.checksum import (
+    NO_DIGITS,
+    algorithm_of,
+    checksum_of,
+    checksum_text,
+)
 
 FORMAT = "omnimouse-shard"
 VERSION = 1
 DATA_ALIGNMENT_BYTES = 4096
 # safetensors itself refuses longer headers.
 MAX_HEADER_BYTES = 100_000_000
-CHECKSUM_ALGORITHM = "blake2b-128"
 _LENGTH = struct.Struct("<Q")
-_NO_CHECKSUM = f"{CHECKSUM_ALGORITHM}:{'0' * 32}"
+_NO_CHECKSUM = checksum_text(NO_DIGITS)
 
 # bfloat16 does not exist in NumPy: its bits are read as uint16.
 NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
@@ -68,16 +73,6 @@ class Header:
         return self.data_start + max((t.last_byte for t in self.tensors.values()), default=0)
 
 
-def new_checksum() -> "hashlib.blake2b":
-    """Start a checksum that is fed bytes."""
-    return hashlib.blake2b(digest_size=16)
-
-
-def checksum_text(checksum: "hashlib.blake2b") -> str:
-    """Give a checksum as it is written: `algorithm:hex`."""
-    return f"{CHECKSUM_ALGORITHM}:{checksum.hexdigest()}"
-
-
 def aligned(num_bytes: int) -> int:
     """Round up to the alignment of the data."""
     return -(-num_bytes // DATA_ALIGNMENT_BYTES) * DATA_ALIGNMENT_BYTES
@@ -105,7 +100,7 @@ def build_header(
     room = header_bytes - _LENGTH.size
     assert len(text) <= room, f"a header of {len(text)} bytes does not fit into {room}"
     plain = _LENGTH.pack(room) + text.ljust(room)
-    return plain.replace(_NO_CHECKSUM.encode(), _checksum_of(plain).encode(), 1)
+    return plain.replace(_NO_CHECKSUM.encode(), checksum_of(plain).encode(), 1)
 
 
 def header_room(description: str, *, num_tensors: int) -> int:
@@ -164,8 +159,9 @@ def _parse(raw: bytes, path: Path) -> Header:
         )
     _check_version(metadata.get("version"), path)
     checksum = str(metadata.get("checksum"))
-    plain = raw.replace(checksum.encode(), _NO_CHECKSUM.encode(), 1)
-    if _checksum_of(plain) != checksum:
+    algorithm = algorithm_of(checksum, path)
+    plain = raw.replace(checksum.encode(), checksum_text(NO_DIGITS, algorithm).encode(), 1)
+    if checksum_of(plain, algorithm) != checksum:
         raise _damaged(path, "its header does not match its checksum")
     tensors = {
         name: TensorEntry(
@@ -216,12 +212,6 @@ def _check_length(header: Header, path: Path, file_bytes: int) -> None:
         raise _cut_short(
             path, f"tensor `{name}` ends at byte {last_byte}, the file at {file_bytes}"
         )
-
-
-def _checksum_of(raw: bytes) -> str:
-    checksum = new_checksum()
-    checksum.update(raw)
-    return checksum_text(checksum)
 
 
 def _cut_short(path: Path, reason: str) -> ShardError:

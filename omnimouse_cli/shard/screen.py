@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.recording import Recording, Screen, Trial
 from omnimouse_cli.shard.blocks import BLOCK_BYTES
-from omnimouse_cli.shard.format import new_checksum
+from omnimouse_cli.shard.checksum import new_checksum
 
 # The frames that the model sees. Source: omnimouse reference, section 1.
 FRAME_HEIGHT = 36
@@ -42,7 +42,7 @@ class FramePass:
                 continue
             frames = resized(self._read(number, trial))
             checksum = new_checksum()
-            checksum.update(np.ascontiguousarray(frames).data)
+            checksum.update(frames.tobytes())
             first = self._stored.setdefault(checksum.digest(), self._num_frames)
             flips = slice(trial.first_flip, trial.first_flip + trial.num_flips)
             self._frame_index[flips] = first + np.arange(len(frames))

@@ -7,7 +7,12 @@ from pathlib import Path
 from omnimouse_cli.errors import ShardError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.shard.blocks import BLOCK_BYTES
-from omnimouse_cli.shard.format import checksum_text, new_checksum
+from omnimouse_cli.shard.checksum import (
+    CHECKSUM_ALGORITHM,
+    algorithm_of,
+    checksum_text,
+    started_again,
+)
 from omnimouse_cli.shard.read import open_shard
 
 
@@ -25,7 +30,9 @@ def verify_shard(path: Path, advance: Callable[[float], None]) -> None:
     with path.open("rb", buffering=0) as stream:
         for name, entry in shard.header.tensors.items():
             stream.seek(shard.header.data_start + entry.first_byte)
-            checksum = new_checksum()
+            expected = shard.description.checksums.get(name, "")
+            algorithm = algorithm_of(expected or CHECKSUM_ALGORITHM, path)
+            checksum = started_again(algorithm)
             remaining = entry.last_byte - entry.first_byte
             while remaining:
                 block = stream.read(min(remaining, BLOCK_BYTES))
@@ -34,7 +41,7 @@ def verify_shard(path: Path, advance: Callable[[float], None]) -> None:
                 checksum.update(block)
                 remaining -= len(block)
                 advance(len(block))
-            if shard.description.checksums.get(name) != checksum_text(checksum):
+            if checksum_text(checksum.hexdigest(), algorithm) != expected:
                 raise ShardError(
                     f"{path} is damaged: tensor `{name}` does not match its checksum",
                     hint="copy it again, or run `omnimouse preprocess --force` on its recording",

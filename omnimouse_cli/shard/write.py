@@ -11,14 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.files import PARTIAL_SUFFIX, written_atomically
-from omnimouse_cli.shard.format import (
-    CHECKSUM_ALGORITHM,
-    NUMPY_DTYPES,
-    TensorEntry,
-    build_header,
-    checksum_text,
-    new_checksum,
-)
+from omnimouse_cli.shard.checksum import checksum_of, checksum_text, new_checksum
+from omnimouse_cli.shard.format import NUMPY_DTYPES, TensorEntry, build_header
 
 
 class ShardWriter:
@@ -63,7 +57,7 @@ class ShardWriter:
             first_byte=first_byte,
             last_byte=self._position,
         )
-        self.checksums[name] = checksum_text(checksum)
+        self.checksums[name] = checksum_text(checksum.hexdigest())
         expected = num_rows * math.prod(row_shape) * NUMPY_DTYPES[dtype].itemsize
         assert self._position - first_byte == expected
         return num_rows
@@ -95,7 +89,7 @@ class ShardWriter:
         self._tensors[name] = TensorEntry(
             dtype=dtype, shape=shape, first_byte=first_byte, last_byte=self._position
         )
-        self.checksums[name] = f"{CHECKSUM_ALGORITHM}:{digits}"
+        self.checksums[name] = checksum_text(digits)
 
     def leave_rows(self, name: str, dtype: str, shape: tuple[int, ...], end: NDArray[Any]) -> None:
         """Append a tensor of zeros that takes no space on disk, but for its last rows, `end`.
@@ -131,9 +125,7 @@ class ShardWriter:
                 first_byte=self._position,
                 last_byte=self._position + missing,
             )
-            checksum = new_checksum()
-            checksum.update(bytes(missing))
-            self.checksums[name] = checksum_text(checksum)
+            self.checksums[name] = checksum_of(bytes(missing))
             self._stream.write(bytes(missing))
             self._position += missing
 

@@ -1,11 +1,11 @@
 //! Token shards, the background loader and dendritic units; `python` is the face that Python sees.
 
 pub mod advice;
+pub mod checksum;
 pub mod columns;
 pub mod convert;
 pub mod dendrite;
 pub mod description;
-pub mod digest;
 pub mod encode;
 pub mod error;
 pub mod header;
@@ -26,6 +26,7 @@ pub mod simd;
 #[cfg(not(target_arch = "x86_64"))]
 #[path = "simd_none.rs"]
 pub mod simd;
+pub mod sink;
 pub mod stream;
 pub mod table;
 pub mod window;

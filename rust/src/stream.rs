@@ -1,20 +1,16 @@
 //! Responses on their way into a shard: encoded, written and summed in one pass.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 
-use crate::digest::Digest;
 use crate::encode::{Encoder, Facts};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::sink::Sink;
 
-/// Writes rows at a place of a file, while a second thread takes their checksum.
+/// Encodes rows, while a second thread writes them and takes their checksum.
 #[derive(Debug)]
 pub struct RowStream {
     encoder: Encoder,
-    digest: Digest,
-    file: File,
-    position: u64,
+    sink: Sink,
 }
 
 impl RowStream {
@@ -25,16 +21,14 @@ impl RowStream {
     pub fn new(encoder: Encoder, file: File, position: u64) -> Result<Self> {
         Ok(Self {
             encoder,
-            digest: Digest::new()?,
-            file,
-            position,
+            sink: Sink::new(file, position)?,
         })
     }
 
     /// Take a block as `Encoder::feed` does; what does not fit is not written.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// The file cannot be written; of the last blocks only `finish` knows.
     ///
     /// # Panics
     /// The lengths do not fit each other.
@@ -44,27 +38,21 @@ impl RowStream {
         counted: &[u8],
         finite: &mut [u8],
     ) -> Result<Option<(usize, usize)>> {
-        let mut stored = self.digest.buffer();
+        let mut stored = self.sink.buffer();
         stored.resize(finite.len() * self.encoder.row_bytes(), 0);
         let refused = self.encoder.feed(rows, counted, finite, &mut stored);
-        if refused.is_some() {
-            return Ok(refused);
+        if refused.is_none() {
+            self.sink.write(stored)?;
         }
-        let stored = Arc::new(stored);
-        self.digest.update(Arc::clone(&stored))?;
-        self.file
-            .write_all_at(&stored, self.position)
-            .map_err(Error::Write)?;
-        self.position += stored.len() as u64;
-        Ok(None)
+        Ok(refused)
     }
 
-    /// The checksum of all stored bytes, after the last block.
+    /// Wait until all is written; gives the checksum of all stored bytes, after the last block.
     ///
     /// # Errors
-    /// It was asked for before.
+    /// The file cannot be written, or this was asked for before.
     pub fn finish(&mut self) -> Result<String> {
-        self.digest.finish()
+        self.sink.finish()
     }
 
     /// What the rows have told.

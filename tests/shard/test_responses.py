@@ -1,6 +1,5 @@
 """What one pass of the extension stores and tells is what plain NumPy gives."""
 
-import hashlib
 import itertools
 import os
 
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from omnimouse_cli._native import ResponseStream
+from omnimouse_cli.shard.checksum import checksum_of, checksum_text
 from omnimouse_cli.shard.numbers import TENSOR_DTYPES, decode, encode
 
 
@@ -31,8 +31,8 @@ def passed(path, values, counted, dtype, cuts, *, portable=False, first_byte=0):
             marks = np.empty(last - first, dtype=np.uint8)
             assert stream.feed(block, counted[first:last].astype(np.uint8), marks) is None
             finite[first:last] = marks
-        counts = stream.facts(**facts)
-        return path.read_bytes()[first_byte:], stream.finish(), finite, (*counts, facts)
+        counts, digits = stream.facts(**facts), stream.finish()
+        return path.read_bytes()[first_byte:], digits, finite, (*counts, facts)
     finally:
         os.close(descriptor)
 
@@ -59,7 +59,7 @@ def test_one_pass_is_what_numpy_gives(tmp_path_factory, dtype, *, seed, columns,
     )
     expected = encode(values, dtype)
     assert stored == expected.tobytes()
-    assert digits == hashlib.blake2b(stored, digest_size=16).hexdigest()
+    assert checksum_text(digits) == checksum_of(stored)
     np.testing.assert_array_equal(finite, np.isfinite(values).all(axis=1))
     num_finite, num_counted, negative, told = facts
     whole, chosen = values[finite].astype(float), values[finite & counted].astype(float)
@@ -136,13 +136,20 @@ def test_the_first_number_that_does_not_fit_is_named_and_nothing_is_written(tmp_
     assert path.stat().st_size == 0
 
 
-def test_what_cannot_be_written_is_an_error(tmp_path):
+@pytest.mark.parametrize("num_blocks", [1, 100])
+def test_what_cannot_be_written_is_an_error(tmp_path, num_blocks):
     (tmp_path / "rows").write_bytes(b"")
     with (tmp_path / "rows").open("rb") as stream:
         rows = ResponseStream(stream.fileno(), first_byte=0, dtype="float32", num_columns=1)
         one = np.ones(1, dtype=np.uint8)
+        num_fed = 0
         with pytest.raises(OSError, match="the shard cannot be written: Bad file descriptor"):
-            rows.feed(np.ones((1, 1), dtype=np.float32), one, one.copy())
+            for _ in range(num_blocks):
+                rows.feed(np.ones((1, 1), dtype=np.float32), one, one.copy())
+                num_fed += 1
+            rows.finish()
+    # What waits for the thread is bounded, and what it cannot take is told at once.
+    assert num_fed <= 5
 
 
 def test_blocks_of_another_shape_and_unknown_types_are_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from omnimouse_cli.recording.recording import Screen, Trial
 _DEFAULT_GREY = 128
 _DEFAULT_SIZE = (36, 64)
 _DEFAULT_FRAME_SECONDS = 1 / 30
+# Files that are hashed at once.
+_NUM_HASHING = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,20 +185,29 @@ def _grey(entry: TrialEntry) -> int:
 
 def _conditions(entries: tuple[TrialEntry, ...], frames: TrialFrames) -> tuple[str | None, ...]:
     """Name every trial's stimulus; files with equal bytes get equal names."""
-    hashes: dict[Path, str] = {}
+    names = [entry.meta.optional_text("condition") for entry in entries]
+    unnamed = {
+        source.path: None
+        for named, source in zip(names, frames.sources, strict=True)
+        if named is None and isinstance(source, FrameFile)
+    }
+    # Most of the time goes into hashing, which needs no interpreter.
+    with ThreadPoolExecutor(_NUM_HASHING) as pool:
+        hashes = dict(zip(unnamed, pool.map(_hash, unnamed), strict=True))
     conditions: list[str | None] = []
-    for entry, source in zip(entries, frames.sources, strict=True):
-        named = entry.meta.optional_text("condition")
+    for entry, named, source in zip(entries, names, frames.sources, strict=True):
         if named is None and isinstance(source, FrameFile):
-            if source.path not in hashes:
-                with source.path.open("rb") as stream:
-                    digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=8))
-                hashes[source.path] = digest.hexdigest()
-            named = f"{entry.kind} {hashes[source.path]}"
+            conditions.append(f"{entry.kind} {hashes[source.path]}")
         elif named is None and entry.kind == "blank":
-            named = f"blank {source}"
-        conditions.append(named)
+            conditions.append(f"blank {source}")
+        else:
+            conditions.append(named)
     return tuple(conditions)
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
 
 
 def _content_notes(

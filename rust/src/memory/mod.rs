@@ -12,6 +12,7 @@ mod mapped;
 #[cfg(feature = "python")]
 mod rows;
 mod wide;
+mod writeback;
 
 #[cfg(feature = "python")]
 pub(crate) use descriptor::opened_by_python;
@@ -21,3 +22,4 @@ pub use mapped::{Access, RangeFile};
 #[cfg(feature = "python")]
 pub(crate) use rows::ExportedRows;
 pub(crate) use wide::{Accelerated, accelerated};
+pub(crate) use writeback::begin_writeback;

@@ -1,5 +1,6 @@
 //! The face that Python sees: each file converts one class, and computes nothing itself.
 
+mod checksum;
 mod dendrite;
 mod gil;
 mod loader;
@@ -16,6 +17,8 @@ use crate::exceptions::ShardFormatError;
 /// Shards, written and memory-mapped, the background loader and dendritic units.
 #[pymodule(name = "_native")]
 mod native {
+    #[pymodule_export]
+    use super::checksum::Checksum;
     #[pymodule_export]
     use super::dendrite::{dendrite_backward, dendrite_forward};
     #[pymodule_export]

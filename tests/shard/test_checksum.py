@@ -1,0 +1,102 @@
+"""Checksums of today are BLAKE3, and shards with those of before are still read and verified."""
+
+import hashlib
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omnimouse_cli.errors import ShardError
+from omnimouse_cli.shard import open_shard
+from omnimouse_cli.shard.checksum import algorithm_of, checksum_of, new_checksum
+from omnimouse_cli.shard.description import to_json
+from omnimouse_cli.shard.verify import verify_shard
+
+
+def rewritten(shard, algorithm, take):
+    """Give the shard the checksums that `take` gives of bytes, under another name."""
+    raw = shard.path.read_bytes()
+    start = shard.header.data_start
+    tensors = {
+        name: f"{algorithm}:{take(raw[start + e.first_byte : start + e.last_byte])}"
+        for name, e in shard.header.tensors.items()
+    }
+    head = raw[8:start].decode().rstrip()
+    before = to_json(shard.description)
+    after = to_json(replace(shard.description, checksums=tensors))
+    quoted = [text.replace("\\", "\\\\").replace('"', '\\"') for text in (before, after)]
+    assert head.count(quoted[0]) == 1
+    zeros = f"{algorithm}:{'0' * 32}"
+    head = re.sub(r'"checksum":"[^"]*"', f'"checksum":"{zeros}"', head.replace(*quoted), count=1)
+    plain = raw[:8] + head.ljust(start - 8).encode()
+    assert len(plain) == start
+    plain = plain.replace(zeros.encode(), f"{algorithm}:{take(plain)}".encode(), 1)
+    shard.path.write_bytes(plain + raw[start:])
+
+
+def blake2b(data):
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "digits"),
+    [
+        # The beginnings of BLAKE3's published test vectors.
+        (0, "af1349b9f5f9a1a6a0404dea36dcc949"),
+        (1024, "42214739f095a406f3fc83deb889744a"),
+        (102_400, "bc3e3d41a1146b069abffad3c0d44860"),
+    ],
+)
+def test_the_checksum_is_the_published_one(num_bytes, digits):
+    data = bytes(place % 251 for place in range(num_bytes))
+    assert checksum_of(data) == f"blake3-128:{digits}"
+
+
+@given(pieces=st.lists(st.binary(max_size=3000), max_size=9))
+def test_pieces_have_the_checksum_of_the_whole(pieces):
+    checksum = new_checksum()
+    for piece in pieces:
+        checksum.update(piece)
+    assert checksum_of(b"".join(pieces)) == f"blake3-128:{checksum.hexdigest()}"
+    assert checksum.digest().hex() == checksum.hexdigest()
+
+
+def test_a_shard_with_checksums_of_before_is_verified(make_recording, converted):
+    shard = converted(make_recording())
+    rewritten(shard, "blake2b-128", blake2b)
+    verify_shard(shard.path, lambda _count: None)
+    again = open_shard(shard.path)
+    assert set(again.description.checksums) == set(again.header.tensors)
+    assert all(text.startswith("blake2b-128:") for text in again.description.checksums.values())
+    raw = bytearray(shard.path.read_bytes())
+    raw[again.header.data_start] ^= 1
+    shard.path.write_bytes(raw)
+    with pytest.raises(ShardError, match="tensor `responses` does not match its checksum"):
+        verify_shard(shard.path, lambda _count: None)
+    raw[again.header.data_start - 1] = ord("\t")
+    shard.path.write_bytes(raw)
+    with pytest.raises(ShardError, match="its header does not match its checksum"):
+        open_shard(shard.path)
+
+
+def test_digits_under_the_name_of_another_algorithm_are_refused(make_recording, converted):
+    shard = converted(make_recording())
+    rewritten(shard, "blake3-128", blake2b)
+    with pytest.raises(ShardError, match="its header does not match its checksum"):
+        open_shard(shard.path)
+
+
+def test_an_unknown_algorithm_is_named(make_recording, converted):
+    shard = converted(make_recording())
+    rewritten(shard, "sha9-128", blake2b)
+    with pytest.raises(ShardError, match=r"checksum of the kind `sha9-128`, and blake3-128") as at:
+        open_shard(shard.path)
+    assert at.value.hint == "copy it again, or install a newer omnimouse"
+
+
+def test_the_algorithm_stands_in_front_of_the_digits(tmp_path):
+    assert algorithm_of("blake2b-128:00", tmp_path) == "blake2b-128"
+    with pytest.raises(ShardError, match="of the kind ``"):
+        algorithm_of("", tmp_path)
