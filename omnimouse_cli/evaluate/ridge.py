@@ -1,5 +1,6 @@
 """Ridge regression on what a row may see: the linear model that a network has to beat."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -125,9 +126,13 @@ def _training(
 
 
 def _fit(columns: F32, truth: F32, alpha: float) -> Any:  # noqa: ANN401 - scikit-learn has no types
+    from scipy.linalg import LinAlgWarning
     from sklearn.linear_model import Ridge
 
-    return Ridge(alpha=alpha * len(columns), copy_X=True).fit(columns, truth)
+    with warnings.catch_warnings():
+        # A penalty too small for float32 is only tried: it loses by its score on held-out windows.
+        warnings.simplefilter("ignore", LinAlgWarning)
+        return Ridge(alpha=alpha * len(columns), copy_X=True).fit(columns, truth)
 
 
 def _best_penalty(asked: Asked, training: _Training, screen: slice) -> tuple[float, F32]:
