@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
 
@@ -47,5 +48,6 @@ class LagFilter(nn.Module):
     def forward(self, asked: tuple[int, int]) -> Tensor:
         """Give the filters as matrices to asked samples: `(signals, asked, times)`."""
         rows = slice(*asked)
-        matrix_RAT = self.values[:, self.get_buffer("lag")[rows]]
-        return matrix_RAT * self.get_buffer("within")[rows]
+        # An embedding's gradient is summed in a fixed order; that of indexing is not, in threads.
+        matrix_ATR = functional.embedding(self.get_buffer("lag")[rows], self.values.T)
+        return (matrix_ATR * self.get_buffer("within")[rows][:, :, None]).permute(2, 0, 1)

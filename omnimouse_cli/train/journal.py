@@ -73,7 +73,16 @@ class Journal:
         self._append({**values.pop("progress"), **values})
 
     def log_validation(self, progress: Progress, records: list[dict[str, Any]]) -> None:
-        """Append one line for each record of a validation."""
+        """Append one line for each record of a validation.
+
+        A run that was killed after its last validation makes it again: lines of before go.
+        """
+        lines = read_lines(self._path)
+        kept = [x for x in lines if x["step"] != progress.step or "validation" not in x]
+        if len(kept) < len(lines):
+            self._stream.close()
+            _write_lines(self._path, kept)
+            self._stream = self._path.open("a")
         for record in records:
             self._append({**asdict(progress), "validation": record})
 
@@ -110,5 +119,8 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 def keep_until(path: Path, step: int) -> None:
     """Drop the lines of steps after `step`, and a line that was cut short."""
-    kept = [line for line in read_lines(path) if line["step"] <= step]
-    write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+    _write_lines(path, [line for line in read_lines(path) if line["step"] <= step])
+
+
+def _write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
+    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))

@@ -123,6 +123,17 @@ def test_ctrl_c_finishes_the_step_keeps_a_checkpoint_and_says_how_to_go_on(
     assert _same_run(undisturbed, run)
 
 
+def test_killed_between_its_last_validation_and_its_summary_a_run_ends_the_same(
+    undisturbed, shards, tiny
+):
+    config = replace(tiny, train=replace(tiny.train, steps=24, validate_every=5))
+    before = _losses(undisturbed)
+    assert before[-1][-1] is not None
+    (undisturbed / "summary.json").unlink()
+    train(Order(config=config, shards=shards, run=undisturbed, resume=True), World(), Silent())
+    assert _losses(undisturbed) == before
+
+
 def test_a_finished_run_is_left_as_it_is_and_a_longer_one_goes_on(undisturbed, shards, tiny):
     config = replace(tiny, train=replace(tiny.train, steps=24, validate_every=5))
     order = Order(config=config, shards=shards, run=undisturbed, resume=True)
