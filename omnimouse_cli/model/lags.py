@@ -48,6 +48,6 @@ class LagFilter(nn.Module):
     def forward(self, asked: tuple[int, int]) -> Tensor:
         """Give the filters as matrices to asked samples: `(signals, asked, times)`."""
         rows = slice(*asked)
-        # An embedding's gradient is summed in a fixed order; that of indexing is not, in threads.
+        # PyTorch does not promise in which order threads add up the gradient of plain indexing.
         matrix_ATR = functional.embedding(self.get_buffer("lag")[rows], self.values.T)
         return (matrix_ATR * self.get_buffer("within")[rows][:, :, None]).permute(2, 0, 1)

@@ -21,7 +21,7 @@ class States(NamedTuple):
 
     Args:
         population: `(batch, 60, rank)`.
-        stimulus: `(batch, 60, places, features)`.
+        stimulus: `(batch, 30, features, places)`.
         behavior: `(batch, 60, rank)`.
     """
 
@@ -31,7 +31,7 @@ class States(NamedTuple):
 
 
 class LinearPaths(nn.Module):
-    """States of population, stimulus and behavior, each there if its rank is set.
+    """States of population, stimulus and behavior, each there if its option is set.
 
     Args:
         config: Of the model.

@@ -9,7 +9,8 @@ from torch.nn import functional
 from omnimouse_cli.config.data import NUM_FRAMES, RESPONSE_RATE_HZ
 from omnimouse_cli.config.model import VideoConfig
 
-# B batch, T frames, Y rows, X columns, P places, F features, O orientations and scales, H phases
+# B batch, T frames, Y rows, X columns, P places, F features, S time steps,
+# K filters in time
 
 ORIENTATIONS = 8
 # Frames are averaged over POOL x POOL pixels, and every PLACE_STRIDE-th pixel is a place.

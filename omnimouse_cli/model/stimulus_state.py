@@ -17,10 +17,10 @@ from omnimouse_cli.model.motion_energy import TIMES, MotionEnergy
 LONGEST_LAG = 12
 STIMULUS_LAGS = LONGEST_LAG + 1
 INDICATOR_KEEPS = 0.8
-# A receptive field starts near the middle, with a standard deviation of so many places.
+# Receptive fields start scattered about the middle, by this share of the rows and columns.
 START_SPREAD = 0.15
-START_WIDTH = 1.5
-WIDTH_SPREAD = 0.3
+# Their width, in places, and how much its logarithm scatters.
+START_WIDTH, WIDTH_SPREAD = 1.5, 0.3
 # Row, column and width of a receptive field; right and down.
 FIELD_NUMBERS, GAZE_AXES = 3, 2
 

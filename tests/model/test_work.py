@@ -50,41 +50,40 @@ def measured(model, table, batch, strategy, selection):
     return forward.get_total_flops(), backward.get_total_flops(), kept.numbers
 
 
+@pytest.fixture
+def check(make_model, make_batch, choose):
+    """Compare the estimates for a configuration and a strategy with what PyTorch counts."""
+
+    def compare(config, strategy):
+        model, table = make_model(config, neurons=NEURONS)
+        batch = make_batch(windows=WINDOWS, neurons=NEURONS, frame=(36, 64))
+        selection = choose(strategy, batch, seed=0, max_targets=config.max_targets)
+        request = request_of(config, strategy, num_neurons=NEURONS, num_channels=3, stimulus=True)
+        work = work_of(config, request, table_rows=NEURONS, batch_size=WINDOWS)
+        forward, backward, kept = measured(model, table, batch, strategy, selection)
+        assert forward / WINDOWS == pytest.approx(work.forward_flops, rel=0.01)
+        assert (forward + backward) / WINDOWS == pytest.approx(work.training_flops, rel=0.01)
+        assert kept / WINDOWS == pytest.approx(work.activations, rel=0.25)
+
+    return compare
+
+
 @pytest.mark.parametrize(
     "strategy", [*FAMILY_STRATEGIES[:12:2], *ONE_OF_EACH_ROW[:12:3]], ids=lambda s: s.name
 )
 @pytest.mark.parametrize("layout", ["aligned", "reference"])
-def test_operations_and_memory_are_what_torch_counts(
-    make_model, make_batch, choose, strategy, layout
-):
+def test_operations_and_memory_are_what_torch_counts(check, strategy, layout):
     nano = replace(SIZES["nano"], response_loss="gaussian", dropout=0.0, neuron_dropout=0.0)
     config = replace(nano, video=replace(nano.video, layout=layout))
-    model, table = make_model(config, neurons=NEURONS)
-    batch = make_batch(windows=WINDOWS, neurons=NEURONS, frame=(36, 64))
-    selection = choose(strategy, batch, seed=0, max_targets=config.max_targets)
-    request = request_of(config, strategy, num_neurons=NEURONS, num_channels=3, stimulus=True)
-    work = work_of(config, request, table_rows=NEURONS, batch_size=WINDOWS)
-    forward, backward, kept = measured(model, table, batch, strategy, selection)
-    assert forward / WINDOWS == pytest.approx(work.forward_flops, rel=0.01)
-    assert (forward + backward) / WINDOWS == pytest.approx(work.training_flops, rel=0.01)
-    assert kept / WINDOWS == pytest.approx(work.activations, rel=0.25)
+    check(config, strategy)
 
 
 @pytest.mark.parametrize("kind", FEED_FORWARDS)
-def test_operations_of_every_feed_forward_are_counted(make_model, make_batch, choose, kind):
+def test_operations_of_every_feed_forward_are_counted(check, kind):
     nano = replace(SIZES["nano"], response_loss="gaussian")
     dendrite = DendriteConfig(hidden=4, depth=2, sharing="model")
     config = replace(nano, feed_forward=kind, dendrite=dendrite)
-    model, table = make_model(config, neurons=NEURONS)
-    batch = make_batch(windows=WINDOWS, neurons=NEURONS, frame=(36, 64))
-    strategy = FAMILY_STRATEGIES[0]
-    selection = choose(strategy, batch, seed=0, max_targets=config.max_targets)
-    request = request_of(config, strategy, num_neurons=NEURONS, num_channels=3, stimulus=True)
-    work = work_of(config, request, table_rows=NEURONS, batch_size=WINDOWS)
-    forward, backward, kept = measured(model, table, batch, strategy, selection)
-    assert forward / WINDOWS == pytest.approx(work.forward_flops, rel=0.01)
-    assert (forward + backward) / WINDOWS == pytest.approx(work.training_flops, rel=0.01)
-    assert kept / WINDOWS == pytest.approx(work.activations, rel=0.25)
+    check(config, FAMILY_STRATEGIES[0])
 
 
 def test_a_request_is_what_training_asks_of_a_large_session():
