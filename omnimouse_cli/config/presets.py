@@ -18,5 +18,10 @@ def run_config_of(size: str) -> RunConfig:
         model=model,
         masking=MaskingConfig(table="families"),
         # In minutes of training behavior is learned only if it is heard beside the responses.
-        train=TrainConfig(learning_rate=2e-3, table_learning_rate=5e-3, behavior_weight=0.2),
+        train=TrainConfig(
+            learning_rate=2e-3,
+            table_learning_rate=5e-3,
+            behavior_weight=0.2,
+            short_ways_fraction=0.3,
+        ),
     )

@@ -56,6 +56,9 @@ class TrainConfig:
         beta2: AdamW's second decay.
         epsilon: AdamW's epsilon.
         warmup_fraction: Share of the run with a rising learning rate.
+        short_ways_fraction: Share of the run, at its beginning, in which the ways past the
+            transformer and the session tables learn alone: cheap steps that find most of what is
+            linear. Then the transformer begins to learn, its learning rate rising again.
         cooldown_fraction: Share of the run with a falling learning rate, at its end.
         cooldown_shape: How it falls to 0: `linear`, or `1-sqrt`, which falls fast first.
         clip_norm: L2 norm to which gradients are clipped; None is off.
@@ -85,6 +88,7 @@ class TrainConfig:
     beta2: float = 0.98
     epsilon: float = 1e-6
     warmup_fraction: float = 0.02
+    short_ways_fraction: float = 0.0
     cooldown_fraction: float = 0.3
     cooldown_shape: Literal["1-sqrt", "linear"] = "1-sqrt"
     clip_norm: float | None = 1.0
@@ -123,6 +127,7 @@ class TrainConfig:
             beta1=self.beta1,
             beta2=self.beta2,
             warmup_fraction=self.warmup_fraction,
+            short_ways_fraction=self.short_ways_fraction,
             cooldown_fraction=self.cooldown_fraction,
         )
         lengths = [name for name in ("steps", "epochs", "minutes") if getattr(self, name)]

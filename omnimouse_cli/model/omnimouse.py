@@ -9,17 +9,22 @@ from torch import Tensor, nn
 from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.batch.selection import Selection
 from omnimouse_cli.batch.strategy import Strategy
-from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
+from omnimouse_cli.config.data import (
+    NUM_BEHAVIOR_SAMPLES,
+    NUM_RESPONSE_SAMPLES,
+    RESPONSE_RATE_HZ,
+)
 from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.model.blocks import CrossBlock, SelfBlock, hidden_width
 from omnimouse_cli.model.feed_forward import maker_of, shared_dendrite
 from omnimouse_cli.model.initialize import linear
 from omnimouse_cli.model.linear_paths import LinearPaths
+from omnimouse_cli.model.own_history import Targets
 from omnimouse_cli.model.plan import Plan, SequenceAngles
 from omnimouse_cli.model.population_state import visible_piece
 from omnimouse_cli.model.prepare import Prepared, prepare
-from omnimouse_cli.model.readout import Asked, ResponseReadout, of_neurons
+from omnimouse_cli.model.readout import ResponseReadout, of_neurons
 from omnimouse_cli.model.rotary import rotary_table
 from omnimouse_cli.model.table import SessionTable
 from omnimouse_cli.model.tokens import BehaviorTokens, Identities, Latents, ResponseTokens
@@ -132,8 +137,19 @@ class OmniMouse(nn.Module):
         given: Prepared = prepare(self.config, batch, strategy, selection)
         identity_NM, meta_M = self.identities(table, self._animal(animal))
         inputs = _Inputs(given=given, table=table, identity=identity_NM, meta=meta_M)
-        video_BLM = self._video_tokens(given)
-        return self._decode(inputs, self._fuse(inputs, video_BLM))
+        memory_BLM = self._fuse(inputs, self._video_tokens(given))
+        return self._read_out(given, table, self._decode(inputs, memory_BLM))
+
+    def past_transformer(
+        self,
+        batch: Batch,
+        table: SessionTable,
+        animal: str,  # noqa: ARG002 - one signature for both ways to predict
+        strategy: Strategy,
+        selection: Selection,
+    ) -> Prediction:
+        """Predict on the short ways alone, at a small part of the price; arguments as above."""
+        return self._read_out(prepare(self.config, batch, strategy, selection), table, None)
 
     def _animal(self, animal: str) -> int:
         if animal not in self.animals:
@@ -186,53 +202,56 @@ class OmniMouse(nn.Module):
             parts.append(self.behavior(given.batch.behavior, given.channels, inputs.meta))
         return torch.cat(parts, dim=1) if parts else None
 
-    def _decode(self, inputs: _Inputs, memory_BLM: Tensor) -> Prediction:
-        """Ask the memory for responses and behavior."""
-        given, queries, asked = inputs.given, [], None
+    def _decode(self, inputs: _Inputs, memory_BLM: Tensor) -> Tensor | None:
+        """Ask the memory for responses and behavior; None if nothing is asked."""
+        given, queries = inputs.given, []
         if given.request.targets_asked:
-            asked = self._ask(inputs)
-            queries.append(asked.query.repeat(1, given.request.num_query_times, 1))
+            query_BGM = self.readout.ask(inputs.identity, targets_of(given))
+            queries.append(query_BGM.repeat(1, given.request.num_query_times, 1))
         if given.request.channels_asked:
             assert self.behavior is not None
             query_CM = self.behavior.queries(given.channels, inputs.meta)
             queries.append(query_CM.expand(given.batch.num_windows, -1, -1))
         if not queries:
-            return Prediction(None, None)
-        angles = self._angles(given.plan)
-        x_BLM = self.decoder(
-            torch.cat(queries, dim=1),
-            memory_BLM,
-            angles.queries,
-            angles.fusion,
-            given.plan.decoder_mask,
+            return None
+        angles, query_BLM = self._angles(given.plan), torch.cat(queries, dim=1)
+        x_BLM: Tensor = self.decoder(
+            query_BLM, memory_BLM, angles.queries, angles.fusion, given.plan.decoder_mask
         )
-        border = x_BLM.shape[1] - given.request.channels_asked
-        biases_N1 = inputs.table.neuron_biases
-        baseline_N = self.readout.activate(biases_N1[:, 0]).detach()
-        states = self.linear_paths(given, inputs.table, baseline_N)
-        responses = behavior = None
-        if asked is not None:
-            added = self.linear_paths.responses(states, given, inputs.table, asked.neurons)
-            if asked.drive is not None:
-                added.drives.append(asked.drive)
-            responses = self.readout(x_BLM[:, :border], asked.neurons, added, biases_N1)
-        if given.request.channels_asked:
+        return x_BLM
+
+    def _read_out(self, given: Prepared, table: SessionTable, x_BLM: Tensor | None) -> Prediction:
+        """Turn decoded queries, if any, and what comes past them into what is asked."""
+        request, responses, behavior = given.request, None, None
+        baseline_N = self.readout.activate(table.neuron_biases[:, 0]).detach()
+        states = self.linear_paths(given, table, baseline_N)
+        num_queries = request.targets_asked * request.num_query_times
+        if request.targets_asked:
+            targets = targets_of(given)
+            added = self.linear_paths.responses(states, given, table, targets.neurons)
+            decoded_BLM = None if x_BLM is None else x_BLM[:, :num_queries]
+            responses = self.readout(decoded_BLM, targets, added, table.neuron_biases)
+        if request.channels_asked:
             assert self.behavior is not None
-            traces_BCS = self.behavior.read(x_BLM[:, border:], given.channels)
+            shape = (given.batch.num_windows, request.channels_asked, NUM_BEHAVIOR_SAMPLES)
+            traces_BCS = given.batch.responses.new_zeros(shape)
+            if x_BLM is not None:
+                traces_BCS = self.behavior.read(x_BLM[:, num_queries:], given.channels)
             for part_BCS in self.linear_paths.channels(states, given.channels):
                 traces_BCS = traces_BCS + part_BCS.float()
             behavior = self.behavior.of_all_channels(traces_BCS, given.channels)
         return Prediction(responses, behavior)
 
-    def _ask(self, inputs: _Inputs) -> Asked:
-        batch, selection = inputs.given.batch, inputs.given.selection
-        return self.readout.ask(
-            inputs.identity,
-            batch.neuron_index.gather(1, selection.targets),
-            of_neurons(batch.responses, selection.targets),
-            inputs.given.request.strategy,
-            selection.num_shared,
-        )
+
+def targets_of(given: Prepared) -> Targets:
+    """Give the neurons that a forward pass asks for."""
+    batch, selection = given.batch, given.selection
+    return Targets(
+        neurons=batch.neuron_index.gather(1, selection.targets),
+        responses=of_neurons(batch.responses, selection.targets),
+        strategy=given.request.strategy,
+        num_shared=selection.num_shared,
+    )
 
 
 def fusion_pattern(config: ModelConfig) -> str:

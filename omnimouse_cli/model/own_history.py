@@ -1,5 +1,7 @@
 """A neuron's own visible samples on a way of their own to its read-out."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -9,6 +11,22 @@ from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
 from omnimouse_cli.model.initialize import linear
 
 # B batch, S samples of the window, A asked samples, G target neurons, M width of the model
+
+
+class Targets(NamedTuple):
+    """The neurons that are asked for.
+
+    Args:
+        neurons: int64 `(batch, targets)`: rows of the session's table.
+        responses: `(batch, 60, targets)`: their samples, hidden ones too, which are not read.
+        strategy: What is seen and asked.
+        num_shared: How many of them, the first ones, are visible neurons.
+    """
+
+    neurons: Tensor
+    responses: Tensor
+    strategy: Strategy
+    num_shared: int
 
 
 class OwnHistory(nn.Module):
@@ -24,30 +42,33 @@ class OwnHistory(nn.Module):
         # From each visible sample, and from its being visible, to each asked time.
         self.filter = nn.Parameter(torch.zeros(NUM_RESPONSE_SAMPLES, 2 * NUM_RESPONSE_SAMPLES))
 
-    def forward(
-        self, responses_BSG: Tensor, strategy: Strategy, num_shared: int
-    ) -> tuple[Tensor, Tensor]:
-        """Give what a neuron's visible samples add to its query and to its drive.
-
-        Args:
-            responses_BSG: Samples of the target neurons, hidden ones too; those are not read.
-            strategy: What is seen and asked.
-            num_shared: How many targets, the first ones, are visible neurons.
-
-        Returns:
-            `(batch, targets, model width)` and `(batch, asked samples, targets)`.
-        """
-        assert strategy.targets is not None
-        seen_SG = visible_samples(strategy, responses_BSG.shape[2], num_shared, responses_BSG)
-        history_BSG = responses_BSG.where(seen_SG, 0.0)
-        seen_SG = seen_SG.to(responses_BSG.dtype)
+    def query(self, targets: Targets) -> Tensor:
+        """Give what visible samples add to queries: `(batch, targets, model width)`."""
+        history_BSG, seen_SG = seen_history(targets)
         of_sample_MS, of_being_seen_MS = self.project.weight.chunk(2, dim=1)
         query_BGM = functional.linear(history_BSG.transpose(1, 2), of_sample_MS)
-        query_BGM = query_BGM + functional.linear(seen_SG.T, of_being_seen_MS)
-        filter_AS = self.filter[slice(*strategy.targets)]
+        return query_BGM + functional.linear(seen_SG.T, of_being_seen_MS)
+
+    def drive(self, targets: Targets) -> Tensor:
+        """Give what visible samples add to the drive: `(batch, asked samples, targets)`."""
+        assert targets.strategy.targets is not None
+        history_BSG, seen_SG = seen_history(targets)
+        filter_AS = self.filter[slice(*targets.strategy.targets)]
         of_sample_AS, of_being_seen_AS = filter_AS.chunk(2, dim=1)
-        drive_BAG = of_sample_AS @ history_BSG + of_being_seen_AS @ seen_SG
-        return query_BGM, drive_BAG
+        return of_sample_AS @ history_BSG + of_being_seen_AS @ seen_SG
+
+
+def seen_history(targets: Targets) -> tuple[Tensor, Tensor]:
+    """Give visible samples of target neurons, 0 where hidden, and 1 where they are visible.
+
+    Returns:
+        `(batch, 60, targets)` and `(60, targets)`.
+    """
+    responses_BSG = targets.responses
+    seen_SG = visible_samples(
+        targets.strategy, responses_BSG.shape[2], targets.num_shared, responses_BSG
+    )
+    return responses_BSG.where(seen_SG, 0.0), seen_SG.to(responses_BSG.dtype)
 
 
 def has_history(strategy: Strategy, num_shared: int) -> bool:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnimouse_cli.batch.strategy import QUERY_SAMPLES, Strategy
+from omnimouse_cli.batch.strategy import QUERY_SAMPLES
 from omnimouse_cli.config.model import DecoderConfig, ResponseLoss
 from omnimouse_cli.model.initialize import linear
-from omnimouse_cli.model.own_history import OwnHistory, has_history
+from omnimouse_cli.model.own_history import OwnHistory, Targets, has_history
 from omnimouse_cli.model.table import activate
 
 LARGEST_LOG_GAIN = 3.0
@@ -18,25 +18,11 @@ LARGEST_LOG_GAIN = 3.0
 # M width of the model
 
 
-class Asked(NamedTuple):
-    """What is asked of the target neurons.
-
-    Args:
-        neurons: int64 `(batch, targets)`: rows of the session's table.
-        query: `(batch, targets, model width)`, the same at every query time.
-        drive: `(batch, asked samples, targets)` that comes past the transformer, if any.
-    """
-
-    neurons: Tensor
-    query: Tensor
-    drive: Tensor | None
-
-
 class Added(NamedTuple):
     """What comes to the read-out past the transformer, each `(batch, asked samples, targets)`.
 
     Args:
-        drives: What neurons are driven by: the stimulus, their own past.
+        drives: What neurons are driven by: the stimulus, the population.
         gains: What their responses are multiplied with, in logarithms: behavior and the
             population's state change how much a neuron answers, less what it answers to.
     """
@@ -61,46 +47,44 @@ class ResponseReadout(nn.Module):
         self.beta = config.softplus_beta
         self.response_loss = response_loss
 
-    def ask(
-        self,
-        identity_NM: Tensor,
-        neurons_BG: Tensor,
-        responses_BSG: Tensor,
-        strategy: Strategy,
-        num_shared: int,
-    ) -> Asked:
-        """Make the queries of the target neurons.
+    def ask(self, identity_NM: Tensor, targets: Targets) -> Tensor:
+        """Make the queries of the target neurons, the same at every query time.
 
         Args:
             identity_NM: Of every neuron of the session.
-            neurons_BG: Which ones are asked for.
-            responses_BSG: Their samples; hidden ones are not read.
-            strategy: What is seen and asked.
-            num_shared: How many targets, the first ones, are visible neurons.
-        """
-        query_BGM = functional.embedding(neurons_BG, identity_NM)
-        if self.own_history is None or not has_history(strategy, num_shared):
-            return Asked(neurons_BG, query_BGM, None)
-        added_BGM, drive_BAG = self.own_history(responses_BSG, strategy, num_shared)
-        return Asked(neurons_BG, query_BGM + added_BGM, drive_BAG)
+            targets: Which ones are asked for.
 
-    def forward(self, x_BLM: Tensor, neurons_BG: Tensor, added: Added, biases_N1: Tensor) -> Tensor:
+        Returns:
+            `(batch, targets, model width)`.
+        """
+        query_BGM = functional.embedding(targets.neurons, identity_NM)
+        if self.own_history is None or not has_history(targets.strategy, targets.num_shared):
+            return query_BGM
+        return query_BGM + self.own_history.query(targets)
+
+    def forward(
+        self, x_BLM: Tensor | None, targets: Targets, added: Added, biases_N1: Tensor
+    ) -> Tensor:
         """Read responses out.
 
         Args:
-            x_BLM: Decoded queries, the targets of one query time together.
-            neurons_BG: Whom they asked for.
-            added: What comes past the transformer.
+            x_BLM: Decoded queries, the targets of one query time together; None for what comes
+                past the transformer alone.
+            targets: Whom they asked for.
+            added: What comes past the transformer from other neurons, stimulus and behavior.
             biases_N1: Of every neuron of the session.
 
         Returns:
             float32 `(batch, asked samples, targets)`.
         """
-        batch, queries, _ = x_BLM.shape
-        targets = neurons_BG.shape[1]
-        samples_BTGA = self.project(x_BLM).view(batch, queries // targets, targets, QUERY_SAMPLES)
-        drive_BAG: Tensor = samples_BTGA.transpose(2, 3).flatten(1, 2).float()
-        drive_BAG = drive_BAG + biases_N1[:, 0][neurons_BG][:, None]
+        assert targets.strategy.targets is not None
+        first, last = targets.strategy.targets
+        bias_BG = biases_N1[:, 0][targets.neurons]
+        drive_BAG = bias_BG[:, None].expand(-1, last - first, -1)
+        if x_BLM is not None:
+            drive_BAG = drive_BAG + self._samples(x_BLM, targets.neurons.shape[1])
+        if self.own_history is not None and has_history(targets.strategy, targets.num_shared):
+            drive_BAG = drive_BAG + self.own_history.drive(targets).float()
         for added_BAG in added.drives:
             drive_BAG = drive_BAG + added_BAG.float()
         if not added.gains:
@@ -110,6 +94,14 @@ class ResponseReadout(nn.Module):
             # Centred responses have no zero from which to scale.
             return drive_BAG + gain_BAG
         return self.activate(drive_BAG) * bounded_gain(gain_BAG)
+
+    def _samples(self, x_BLM: Tensor, num_targets: int) -> Tensor:
+        """Turn decoded queries into float32 `(batch, asked samples, targets)`."""
+        batch, queries, _ = x_BLM.shape
+        times = queries // num_targets
+        samples_BTGA = self.project(x_BLM).view(batch, times, num_targets, QUERY_SAMPLES)
+        samples_BAG: Tensor = samples_BTGA.transpose(2, 3).flatten(1, 2).float()
+        return samples_BAG
 
     def activate(self, drive: Tensor) -> Tensor:
         """Turn drive into responses."""

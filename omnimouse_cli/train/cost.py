@@ -59,15 +59,22 @@ def parameters_of(
 
 def flops_per_window(
     config: RunConfig, sessions: Sequence[SessionInfo], strategies: Sequence[Strategy]
-) -> float:
-    """Give the mean operations of training on a window, over sessions and their strategies."""
+) -> tuple[float, float]:
+    """Give the mean operations of training on a window, over sessions and their strategies.
+
+    Returns:
+        Those of the whole model, and those of its short ways alone.
+    """
     works = [
         _work(config, strategy, population_of(session))
         for session in sessions
         for strategy in strategies
         if applies(strategy, session)
     ]
-    return statistics.fmean(work.training_flops for work in works)
+    return (
+        statistics.fmean(work.training_flops for work in works),
+        statistics.fmean(work.short_ways_flops for work in works),
+    )
 
 
 def plan_of(

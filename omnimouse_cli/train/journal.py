@@ -42,6 +42,7 @@ class StepLine:
         windows_per_second: Over all ranks, since the line before.
         wait_seconds: Waited for the loader on the first rank, since the line before.
         strategy: Name of the masking strategy.
+        is_short: Whether only the ways past the transformer learned.
     """
 
     progress: Progress
@@ -52,6 +53,7 @@ class StepLine:
     windows_per_second: float
     wait_seconds: float
     strategy: str
+    is_short: bool
 
 
 class Journal:

@@ -56,7 +56,7 @@ def train_until_over(
         progress = plan.length.progress(counters.step, counters.elapsed_seconds)
         sessions = work.sessions_of_step(counters.step)
         strategy = draw(plan.strategies, sessions, seed=config.seed, step=counters.step)
-        result = train_step(state, work, strategy, plan.schedule.factor(progress))
+        result = train_step(state, work, strategy, plan.schedule.pace(progress))
         teller.tell_step(result, counters, plan.length)
         # The end has a validation of its own.
         is_last = plan.length.is_over(counters.step, counters.elapsed_seconds)

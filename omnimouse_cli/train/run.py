@@ -13,6 +13,7 @@ from omnimouse_cli.errors import CheckpointError
 from omnimouse_cli.evaluate.weights import RunDescription
 from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.train.adapt import core_of, sayings
+from omnimouse_cli.train.allocation import keep_freed_memory
 from omnimouse_cli.train.checkpoint import drop_later, latest_checkpoint, load_checkpoint
 from omnimouse_cli.train.export import export
 from omnimouse_cli.train.folder import (
@@ -75,6 +76,8 @@ def train(order: Order, world: World, reporter: Reporter) -> None:
         KeyboardInterrupt: Somebody asked to stop; the message says what was kept.
     """
     reporter = reporter if world.is_first else Silent()
+    if world.device.type == "cpu":
+        keep_freed_memory()
     dataset = _opened(order)
     # Whatever the data refuse, they refuse before a folder is made.
     strategies = training_strategies(order.config.masking, dataset.sessions)
@@ -227,6 +230,7 @@ def _work(
         session_of=lambda number: order.batch(number)[0],
         world=world,
         forward=state.core,
+        short_forward=state.core.past_transformer,
         batches_per_step=_batches_per_step(config),
     )
 

@@ -54,6 +54,21 @@ class Length:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast a step learns.
+
+    Args:
+        factor: Of the base learning rates.
+        transformer_factor: The same of all that is neither a short way nor a session's table.
+        is_short: Whether the step goes past the transformer.
+    """
+
+    factor: float
+    transformer_factor: float
+    is_short: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """The learning rate over a run, as a factor of its base.
 
@@ -61,11 +76,23 @@ class Schedule:
         warmup_fraction: Share of the run in which it rises from 0.
         cooldown_fraction: Share of the run, at its end, in which it falls to 0.
         shape: `linear`, or `1-sqrt`, which falls fast first.
+        short_ways_fraction: Share of the run, at its beginning, in which the transformer rests.
     """
 
     warmup_fraction: float
     cooldown_fraction: float
     shape: CooldownShape = "1-sqrt"
+    short_ways_fraction: float = 0.0
+
+    def pace(self, progress: float) -> Pace:
+        """Say what learns at a share of the run, and how fast."""
+        factor, since = self.factor(progress), progress - self.short_ways_fraction
+        if since < 0:
+            return Pace(factor=factor, transformer_factor=0.0, is_short=True)
+        rising = 1.0
+        if self.short_ways_fraction and since < self.warmup_fraction:
+            rising = since / self.warmup_fraction
+        return Pace(factor=factor, transformer_factor=rising * factor, is_short=False)
 
     def factor(self, progress: float) -> float:
         """Give the factor at a share of the run.
@@ -94,6 +121,7 @@ def schedule_of(config: TrainConfig) -> Schedule:
         warmup_fraction=config.warmup_fraction,
         cooldown_fraction=config.cooldown_fraction,
         shape=config.cooldown_shape,
+        short_ways_fraction=config.short_ways_fraction,
     )
 
 

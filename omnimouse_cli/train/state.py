@@ -32,12 +32,14 @@ class Counters:
     Args:
         step: Optimizer steps done; the loader's place and all that is random follow from it.
         windows: Windows trained on, over all ranks.
+        short_windows: Those of them that went past the transformer.
         tokens: Neurons times stored samples trained on, over all ranks.
         elapsed_seconds: Seconds trained, over all resumes.
     """
 
     step: int = 0
     windows: int = 0
+    short_windows: int = 0
     tokens: int = 0
     elapsed_seconds: float = 0.0
 
@@ -85,10 +87,11 @@ class TrainState:
         self.table_optimizer = table_optimizer(self.tables.parameters(), config.train)
         self.counters = Counters()
 
-    def count_step(self, *, windows: int, tokens: int) -> None:
+    def count_step(self, *, windows: int, tokens: int, is_short: bool) -> None:
         """Count a step that was done."""
         self.counters.step += 1
         self.counters.windows += windows
+        self.counters.short_windows += windows * is_short
         self.counters.tokens += tokens
 
     def tensors(self) -> dict[str, Tensor]:

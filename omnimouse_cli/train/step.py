@@ -1,5 +1,6 @@
 """One optimizer step: every rank's batches, the sum of all gradients, the update."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.model.table import SessionTable
 from omnimouse_cli.train.forward import Forward, forward_losses
 from omnimouse_cli.train.masking import applies
-from omnimouse_cli.train.optimizer import set_learning_rate
+from omnimouse_cli.train.optimizer import set_core_learning_rate, set_learning_rate
+from omnimouse_cli.train.schedule import Pace
 from omnimouse_cli.train.seeds import seed_of
 from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.world import World
@@ -34,6 +36,7 @@ class Work:
         session_of: Number of the session that a batch, by its number, is of.
         world: The ranks.
         forward: The core.
+        short_forward: The core's ways past its transformer.
         batches_per_step: Batches of a step, over all ranks.
     """
 
@@ -43,7 +46,12 @@ class Work:
     session_of: Callable[[int], int]
     world: World
     forward: Forward
+    short_forward: Forward
     batches_per_step: int
+
+    def past_transformer(self) -> "Work":
+        """Give the same work for the short ways alone."""
+        return dataclasses.replace(self, forward=self.short_forward)
 
     def sessions_of_step(self, step: int) -> list[SessionInfo]:
         """Give the sessions of a step's batches, over all ranks, each once."""
@@ -61,7 +69,8 @@ class StepResult:
         sums: float32 `(3, 2)`: sums over batches of the total, neural and behavior loss, and over
             how many batches each of them is.
         gradient_norm: Of the core, before clipping.
-        learning_rate: Of the core.
+        learning_rate: Of the core's short ways; of all of it where it learns whole.
+        is_short: Whether the step went past the transformer.
         wait_seconds: How long this rank waited for its loader.
     """
 
@@ -69,6 +78,7 @@ class StepResult:
     sums: Tensor
     gradient_norm: Tensor
     learning_rate: float
+    is_short: bool
     wait_seconds: float
 
     def losses(self) -> list[float | None]:
@@ -76,20 +86,20 @@ class StepResult:
         return [value / count if count else None for value, count in self.sums.tolist()]
 
 
-def train_step(
-    state: TrainState, work: Work, strategy: Strategy, learning_rate_factor: float
-) -> StepResult:
+def train_step(state: TrainState, work: Work, strategy: Strategy, pace: Pace) -> StepResult:
     """Train on the batches of one step.
 
     Args:
         state: Model, tables, optimizers and counters; changed.
         work: Data and settings.
         strategy: What is seen and asked in every batch of the step.
-        learning_rate_factor: From the schedule.
+        pace: From the schedule.
 
     Returns:
         What the step did.
     """
+    if pace.is_short:
+        work = work.past_transformer()
     config = work.config.train
     state.gradient.clear()
     asked: list[int] = []
@@ -105,7 +115,7 @@ def train_step(
         asked += [index for index in sessions if index is not None]
     finish_sum = state.gradient.start_sum(work.world)
     # While the gradients of the core travel, tables, which nobody else needs, are updated.
-    set_learning_rate(state.table_optimizer, config.table_learning_rate * learning_rate_factor)
+    set_learning_rate(state.table_optimizer, config.table_learning_rate * pace.factor)
     state.tables.close_step(config.clip_norm)
     if state.table_optimizer is not None:
         state.table_optimizer.step()
@@ -113,19 +123,21 @@ def train_step(
     finish_sum()
     sums = state.gradient.extra.view(-1, 2).clone()
     norm = state.gradient.average(sums[0, 1].clamp(min=1), config.clip_norm)
-    set_learning_rate(state.core_optimizer, config.learning_rate * learning_rate_factor)
+    set_core_learning_rate(state.core_optimizer, config.learning_rate, pace)
     if asked:
         state.core_optimizer.step()
     learned = [work.sessions[index] for index in asked]
     state.count_step(
         windows=len(asked) * work.config.data.batch_size,
         tokens=sum(tokens_of_batch(session, work.config.data) for session in learned),
+        is_short=pace.is_short,
     )
     return StepResult(
         strategy=strategy,
         sums=sums,
         gradient_norm=norm,
-        learning_rate=config.learning_rate * learning_rate_factor,
+        learning_rate=config.learning_rate * pace.factor,
+        is_short=pace.is_short,
         wait_seconds=wait_seconds,
     )
 
@@ -174,7 +186,8 @@ def _train_round(
         parts = [neural, None if behavior is None else config.behavior_weight * behavior]
         asked = [part for part in parts if part is not None]
         total = torch.stack(asked).sum() if asked else None
-        if total is not None:
+        # What is decoded from video alone does not depend on any short way.
+        if total is not None and total.requires_grad:
             total.backward()  # type: ignore[no-untyped-call]
         for place, loss in enumerate((total, neural, behavior)):
             if loss is not None:

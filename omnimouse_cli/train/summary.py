@@ -35,6 +35,7 @@ def summary_of(state: TrainState, work: Work, plan: Plan, validation: Validation
             num_animals=len(dataset.animals),
         ),
         "windows_seen": counters.windows,
+        "short_windows_seen": counters.short_windows,
         "unique_tokens": unique_tokens(dataset, config),
         "tokens_seen": counters.tokens,
         "epochs": counters.step * work.batches_per_step / work.loader.batches_per_epoch,
@@ -65,9 +66,9 @@ def _flops(state: TrainState, work: Work, plan: Plan) -> float | None:
     train = work.config.train
     if train.adapt_from is not None and "all" not in train.unfreeze:
         return None
-    return state.counters.windows * flops_per_window(
-        work.config, plan.dataset.sessions, plan.strategies
-    )
+    whole, short = flops_per_window(work.config, plan.dataset.sessions, plan.strategies)
+    counters = state.counters
+    return (counters.windows - counters.short_windows) * whole + counters.short_windows * short
 
 
 def unique_tokens(dataset: Dataset, config: RunConfig) -> int:

@@ -111,6 +111,7 @@ class Teller:
             windows_per_second=rate,
             wait_seconds=self._wait_seconds,
             strategy=result.strategy.name,
+            is_short=result.is_short,
         )
         self._line_windows, self._line_time, self._wait_seconds = counters.windows, now, 0.0
         return line

@@ -5,8 +5,10 @@ from functools import partial
 
 import torch
 
+from omnimouse_cli.batch.strategies import FAMILY_STRATEGIES
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.model.behavior_state import held
+from omnimouse_cli.model.own_history import Targets
 from omnimouse_cli.model.prepare import prepare
 from omnimouse_cli.model.readout import Added
 
@@ -81,11 +83,12 @@ def test_behavior_is_held_on_the_clock_of_responses():
 
 def test_gains_multiply_rates_within_bounds_and_add_to_centred_responses(small_config, make_model):
     drive, gain = torch.full((1, 30, 2), 0.3), torch.full((1, 30, 2), 0.5)
-    neurons = torch.tensor([[0, 1]])
+    strategy = replace(SPLIT, targets=(30, 60))
+    targets = Targets(torch.tensor([[0, 1]]), torch.zeros(1, 60, 2), strategy, num_shared=0)
     queries = torch.zeros(1, 12, small_config.d_model)
     for loss in ("poisson", "gaussian"):
         model, table = make_model(replace(small_config, response_loss=loss))
-        answer = partial(model.readout, queries, neurons, biases_N1=table.neuron_biases)
+        answer = partial(model.readout, queries, targets, biases_N1=table.neuron_biases)
         alone, scaled = answer(added=Added([drive], [])), answer(added=Added([drive], [gain]))
         if loss == "gaussian":
             torch.testing.assert_close(scaled, alone + gain)
@@ -106,3 +109,23 @@ def test_published_read_outs_have_no_linear_paths(small_config, make_model):
     model, _ = make_model(replace(small_config, decoder=decoder))
     assert not list(model.linear_paths.parameters())
     assert model.readout.own_history is None
+
+
+def test_short_ways_alone_are_the_model_whose_transformer_says_nothing(
+    small_config, make_model, make_batch, choose
+):
+    model, table = make_model(small_config)
+    batch = make_batch()
+    with torch.no_grad():
+        for name, parameter in model.linear_paths.named_parameters():
+            if "filter" in name:
+                parameter.normal_(generator=torch.Generator().manual_seed(len(name)))
+        model.readout.project.weight.zero_()
+        model.behavior.readout.zero_()
+        for strategy in (SPLIT, *FAMILY_STRATEGIES):
+            inputs = (batch, table, "mouse", strategy, choose(strategy, batch, seed=1))
+            whole, short = model(*inputs), model.past_transformer(*inputs)
+            for one, other in zip(whole, short, strict=True):
+                assert (one is None) == (other is None)
+                if one is not None:
+                    torch.testing.assert_close(one, other)

@@ -39,14 +39,16 @@ class Kept:
         return sum(self.sizes.values()) / 4
 
 
-def measured(model, table, batch, strategy, selection):
-    kept = Kept(model, table)
+def measured(forward_pass, modules, batch, strategy, selection):
+    kept, table = Kept(*modules), modules[1]
     hooks = torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda tensor: tensor)
     with FlopCounterMode(display=False) as forward, hooks:
-        prediction = model(batch, table, "mouse", strategy, selection)
+        prediction = forward_pass(batch, table, "mouse", strategy, selection)
         losses = compute_losses(prediction, batch, strategy, selection, "gaussian")
     with FlopCounterMode(display=False) as backward:
-        sum(loss for loss in losses if loss is not None).backward()
+        total = sum(loss for loss in losses if loss is not None)
+        if total.requires_grad:
+            total.backward()
     return forward.get_total_flops(), backward.get_total_flops(), kept.numbers
 
 
@@ -60,10 +62,14 @@ def check(make_model, make_batch, choose):
         selection = choose(strategy, batch, seed=0, max_targets=config.max_targets)
         request = request_of(config, strategy, num_neurons=NEURONS, num_channels=3, stimulus=True)
         work = work_of(config, request, table_rows=NEURONS, batch_size=WINDOWS)
-        forward, backward, kept = measured(model, table, batch, strategy, selection)
+        forward, backward, kept = measured(model, (model, table), batch, strategy, selection)
         assert forward / WINDOWS == pytest.approx(work.forward_flops, rel=0.01)
         assert (forward + backward) / WINDOWS == pytest.approx(work.training_flops, rel=0.01)
         assert kept / WINDOWS == pytest.approx(work.activations, rel=0.25)
+        short = sum(
+            measured(model.past_transformer, (model, table), batch, strategy, selection)[:2]
+        )
+        assert short / WINDOWS == pytest.approx(work.short_ways_flops, rel=0.01)
 
     return compare
 

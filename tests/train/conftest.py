@@ -155,7 +155,14 @@ def tiny() -> RunConfig:
         data=DataConfig(batch_size=2, max_neurons=5),
         model=tiny_model(),
         masking=MaskingConfig(table="families"),
-        train=TrainConfig(steps=6, learning_rate=2e-3, log_every=1, checkpoint_every=2),
+        train=TrainConfig(
+            steps=6,
+            learning_rate=2e-3,
+            log_every=1,
+            checkpoint_every=2,
+            # Both parts of a training are in every test of it.
+            short_ways_fraction=0.25,
+        ),
     )
 
 
