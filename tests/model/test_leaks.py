@@ -13,6 +13,7 @@ from omnimouse_cli.batch.strategies import (
     VALIDATION_STRATEGIES,
 )
 from omnimouse_cli.batch.strategy import Strategy
+from omnimouse_cli.model.own_history import Targets
 
 ONE_OF_EACH_ROW = {s.name.split("-")[0]: s for s in TRAINING_STRATEGIES}.values()
 # Targets that are visible in part: scored samples must not depend on the others.
@@ -110,10 +111,10 @@ def test_own_history_reads_visible_samples_of_the_neuron_alone(parts, choose):
     model, _, batch = parts
     strategy = FAMILY_STRATEGIES[8]
     assert strategy.name == "forecast"
-    targets = choose(strategy, batch).targets
+    neurons = choose(strategy, batch).targets
     history = model.readout.own_history
     responses = batch.responses.requires_grad_()
-    _, drive = history(responses, strategy, targets.shape[1])
+    drive = history.drive(Targets(neurons, responses, strategy, num_shared=neurons.shape[1]))
     (gradient,) = torch.autograd.grad(drive[:, :, 2].sum(), responses)
     assert bool((gradient[:, :25, 2] != 0).all())
     assert not bool(gradient[:, 25:].any())
