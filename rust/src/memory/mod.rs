@@ -7,6 +7,7 @@
 mod descriptor;
 #[cfg(feature = "python")]
 mod exported;
+mod gather;
 mod guard;
 mod mapped;
 #[cfg(feature = "python")]
@@ -18,6 +19,7 @@ mod writeback;
 pub(crate) use descriptor::opened_by_python;
 #[cfg(feature = "python")]
 pub(crate) use exported::Exported;
+pub(crate) use gather::gathered;
 pub use mapped::{Access, RangeFile};
 #[cfg(feature = "python")]
 pub(crate) use rows::ExportedRows;
