@@ -2,17 +2,19 @@
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from omnimouse_cli.batch.selection import num_targets, num_visible
 from omnimouse_cli.batch.strategy import QUERY_SAMPLES, TOKEN_SAMPLES, Strategy
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES
 from omnimouse_cli.config.model import FeedForwardKind, ModelConfig
 from omnimouse_cli.kernels.attention import computed_pairs
+from omnimouse_cli.kernels.dendrite_table import FORWARD_FLOPS
 from omnimouse_cli.model.blocks import hidden_width
-from omnimouse_cli.model.feed_forward import function_of
+from omnimouse_cli.model.feed_forward import function_of, grid_of
+from omnimouse_cli.model.flops import Flops
 from omnimouse_cli.model.layout import Layout, Request, intervals, length, make_layout
-from omnimouse_cli.model.motion_energy import TIMES, forward_flops, grid_of, num_features
+from omnimouse_cli.model.motion_energy import TIMES, forward_flops, num_features
+from omnimouse_cli.model.motion_energy import grid_of as energy_grid_of
 from omnimouse_cli.model.omnimouse import fusion_pattern
 from omnimouse_cli.model.own_history import has_history
 from omnimouse_cli.model.size import feed_forward_weights
@@ -28,24 +30,6 @@ HALVES_KEPT: dict[FeedForwardKind, int] = {
     "gelu": 6,
     "relu": 3,
 }
-
-
-class _Flops(NamedTuple):
-    """Operations of the forward pass, by how the backward pass multiplies them.
-
-    A product's backward pass is two products; one of recorded data is one, as data need no
-    gradient; attention's backward pass makes its two products' four and repeats the first; that of
-    a learned function makes twice the forward pass's and repeats it. What is fixed has none.
-    """
-
-    products: int = 0
-    fixed: int = 0
-    of_data: int = 0
-    attention: int = 0
-    functions: int = 0
-
-    def and_also(self, other: "_Flops") -> "_Flops":
-        return _Flops(*(mine + its for mine, its in zip(self, other, strict=True)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +89,7 @@ def work_of(config: ModelConfig, request: Request, *, table_rows: int, batch_siz
     """
     layout = make_layout(config, request)
     shared = 2 * (table_rows + 2) * config.d_embedding * config.d_model // batch_size
-    flops = _Flops(products=shared)
+    flops = Flops(products=shared)
     video, video_activations = _video(config, layout)
     for part in (
         _inputs(config, request, layout),
@@ -117,12 +101,10 @@ def work_of(config: ModelConfig, request: Request, *, table_rows: int, batch_siz
         video,
     ):
         flops = flops.and_also(part)
-    backward = 2 * flops.products + flops.of_data + 5 * flops.attention // 2
-    backward += 3 * flops.functions
     return Work(
         sequence_lengths=layout.sequence_lengths,
         forward_flops=sum(flops),
-        training_flops=sum(flops) + backward,
+        training_flops=sum(flops) + flops.backward,
         activations=_activations(config, request, layout) + video_activations,
     )
 
@@ -136,18 +118,21 @@ def _hidden(config: ModelConfig, multiplier: float) -> int:
     return hidden_width(config.d_model, multiplier, config.feed_forward_multiple)
 
 
-def _inputs(config: ModelConfig, request: Request, layout: Layout) -> _Flops:
+def _inputs(config: ModelConfig, request: Request, layout: Layout) -> Flops:
     behavior = request.channels_seen * NUM_BEHAVIOR_SAMPLES
     responses = (length(layout.context) - request.channels_seen) * TOKEN_SAMPLES
-    return _Flops(of_data=2 * (behavior + responses) * config.d_model)
+    return Flops(of_data=2 * (behavior + responses) * config.d_model)
 
 
-def _feed_forward(config: ModelConfig, tokens: int, width: int, hidden: int) -> _Flops:
-    functions = 0
-    if config.feed_forward == "dendritic":
-        functions = tokens * hidden * function_of(config.dendrite).forward_flops
+def _feed_forward(config: ModelConfig, tokens: int, width: int, hidden: int) -> Flops:
     products = 2 * tokens * feed_forward_weights(config, width, hidden)
-    return _Flops(products=products, functions=functions)
+    if config.feed_forward != "dendritic":
+        return Flops(products=products)
+    units = tokens * hidden
+    if grid_of(config.dendrite) is not None:
+        return Flops(products=products, tables=units * FORWARD_FLOPS)
+    functions = units * function_of(config.dendrite).forward_flops
+    return Flops(products=products, functions=functions)
 
 
 def _kept(config: ModelConfig, hidden: int) -> int:
@@ -155,26 +140,26 @@ def _kept(config: ModelConfig, hidden: int) -> int:
     return HALVES_KEPT[config.feed_forward] * hidden // 2
 
 
-def _reader(config: ModelConfig, hidden: int, queries: int, keys: int, pairs: int) -> _Flops:
+def _reader(config: ModelConfig, hidden: int, queries: int, keys: int, pairs: int) -> Flops:
     width = config.d_model
     products = 2 * (queries + keys) * 2 * width**2
-    flops = _Flops(products=products, attention=4 * pairs * width)
+    flops = Flops(products=products, attention=4 * pairs * width)
     return flops.and_also(_feed_forward(config, queries, width, hidden))
 
 
-def _transformer(config: ModelConfig, layout: Layout) -> _Flops:
+def _transformer(config: ModelConfig, layout: Layout) -> Flops:
     width, hidden = config.d_model, _hidden(config, config.feed_forward_multiplier)
     latents, fusion = intervals(layout.latents), intervals(layout.fusion)
     queries, context = intervals(layout.queries), intervals(layout.context)
     tokens = length(layout.fusion)
-    flops = _Flops()
+    flops = Flops()
     if layout.context:
         pairs = computed_pairs(latents, context)
         flops = _reader(config, hidden, length(layout.latents), length(layout.context), pairs)
     kinds = fusion_pattern(config)
     pairs = kinds.count("L") * computed_pairs(fusion, fusion) + kinds.count("G") * tokens**2
     products = 2 * len(kinds) * tokens * 4 * width**2
-    flops = flops.and_also(_Flops(products=products, attention=4 * pairs * width))
+    flops = flops.and_also(Flops(products=products, attention=4 * pairs * width))
     flops = flops.and_also(_feed_forward(config, len(kinds) * tokens, width, hidden))
     if layout.queries:
         hidden = _hidden(config, config.decoder.feed_forward_multiplier)
@@ -183,7 +168,7 @@ def _transformer(config: ModelConfig, layout: Layout) -> _Flops:
     return flops
 
 
-def _outputs(config: ModelConfig, request: Request, batch_size: int) -> _Flops:
+def _outputs(config: ModelConfig, request: Request, batch_size: int) -> Flops:
     width, targets = config.d_model, request.targets_asked
     asked = num_asked_samples(request)
     products = 2 * targets * asked * width
@@ -194,13 +179,13 @@ def _outputs(config: ModelConfig, request: Request, batch_size: int) -> _Flops:
         of_samples = 2 * targets * NUM_RESPONSE_SAMPLES * (width + asked)
         # Which samples are seen is the same in every window.
         history = of_samples + of_samples // batch_size
-    return _Flops(products=products, of_data=history)
+    return Flops(products=products, of_data=history)
 
 
-def _population(config: ModelConfig, request: Request, layout: Layout, rows: int) -> _Flops:
+def _population(config: ModelConfig, request: Request, layout: Layout, rows: int) -> Flops:
     rank = config.decoder.population_rank
     if not rank or not layout.pieces:
-        return _Flops()
+        return Flops()
     sums = sum(
         (piece.last - piece.first)
         * (request.num_neurons if piece.everyone else request.num_visible)
@@ -213,13 +198,13 @@ def _population(config: ModelConfig, request: Request, layout: Layout, rows: int
         products += 2 * asked * (NUM_RESPONSE_SAMPLES + request.targets_asked)
     if request.channels_asked:
         products += NUM_BEHAVIOR_SAMPLES * (NUM_RESPONSE_SAMPLES + request.channels_asked)
-    return _Flops(products=2 * products * rank, of_data=2 * sums * rank)
+    return Flops(products=2 * products * rank, of_data=2 * sums * rank)
 
 
-def _stimulus(config: ModelConfig, request: Request, layout: Layout, rows: int) -> _Flops:
+def _stimulus(config: ModelConfig, request: Request, layout: Layout, rows: int) -> Flops:
     wavelengths = config.decoder.motion_wavelengths
     if not wavelengths or layout.features is None or not request.targets_asked:
-        return _Flops()
+        return Flops()
     features, energies = num_features(wavelengths), _energies(config)
     asked = num_asked_samples(request)
     products = rows * config.d_embedding * (FIELD_NUMBERS + features)
@@ -232,23 +217,23 @@ def _stimulus(config: ModelConfig, request: Request, layout: Layout, rows: int) 
     else:
         of_data += lagged
     fixed = forward_flops(wavelengths, config.video)
-    return _Flops(products=2 * products, of_data=of_data, fixed=fixed)
+    return Flops(products=2 * products, of_data=of_data, fixed=fixed)
 
 
-def _behavior(config: ModelConfig, request: Request, rows: int) -> _Flops:
+def _behavior(config: ModelConfig, request: Request, rows: int) -> Flops:
     rank, asked = config.decoder.behavior_rank, num_asked_samples(request)
     if not rank or not request.channels_seen or not request.targets_asked:
-        return _Flops()
+        return Flops()
     products = rows * config.d_embedding
     products += asked * (NUM_RESPONSE_SAMPLES + request.targets_asked)
     mixing = 2 * NUM_RESPONSE_SAMPLES * request.channels_seen * rank
-    return _Flops(products=2 * products * rank, of_data=mixing)
+    return Flops(products=2 * products * rank, of_data=mixing)
 
 
-def _video(config: ModelConfig, layout: Layout) -> tuple[_Flops, int]:
+def _video(config: ModelConfig, layout: Layout) -> tuple[Flops, int]:
     """Operations and kept numbers of the video encoder."""
     if layout.features is None:
-        return _Flops(), 0
+        return Flops(), 0
     video = config.video
     steps, rows, columns = video.grid
     kernel = video.kernel[0] * video.kernel[1] * video.kernel[2]
@@ -257,7 +242,7 @@ def _video(config: ModelConfig, layout: Layout) -> tuple[_Flops, int]:
         steps = layout.features[1] - layout.features[0]
     tokens, kept = steps * rows * columns, 2 * steps * rows * columns * video.d_embed
     products = pair_widths = 0
-    flops = _Flops()
+    flops = Flops()
     for shape in block_shapes(config):
         pooled = POOLED if shape.pools else 1
         came, tokens = tokens, tokens // pooled
@@ -270,7 +255,7 @@ def _video(config: ModelConfig, layout: Layout) -> tuple[_Flops, int]:
         kept += tokens * (6 * shape.width + 3 * _kept(config, shape.hidden) // 4)
     seen = length(layout.video)
     products += seen * video.d_output * config.d_model
-    others = _Flops(products=2 * products, of_data=of_data, attention=4 * pair_widths)
+    others = Flops(products=2 * products, of_data=of_data, attention=4 * pair_widths)
     return flops.and_also(others), kept + seen * video.d_output
 
 
@@ -293,4 +278,4 @@ def _activations(config: ModelConfig, request: Request, layout: Layout) -> int:
 
 def _energies(config: ModelConfig) -> int:
     """Count the motion energies of a time step."""
-    return num_features(config.decoder.motion_wavelengths) * math.prod(grid_of(config.video))
+    return num_features(config.decoder.motion_wavelengths) * math.prod(energy_grid_of(config.video))

@@ -26,6 +26,7 @@ def served(a: Tensor, b: Tensor, pairs: Tensor, reach: float) -> Tensor:
         As `a`. Gradients are the exact slopes of what the table says between its points.
 
     Example:
+        >>> import torch
         >>> from omnimouse_cli.kernels.dendrite import DendriticFunction
         >>> from omnimouse_cli.kernels.dendrite_table import Grid, tabulate
         >>> weights = torch.tensor([[1.0, 0.0, 0.0, 2.0, 0.5]])
