@@ -15,10 +15,10 @@ def tell_table_error(core: OmniMouse, config: DendriteConfig, reporter: Reporter
         return
     reach = config.table_range
     reporter.say(
-        f"frozen functions are read from tables of {config.table} x {config.table} cells: for "
-        f"arguments up to {reach:g} off by at most {100 * error.largest:.2g} % of their standard "
-        f"deviation ({100 * error.rms:.2g} % root mean square), up to {2 * reach:g} by "
-        f"{100 * error.beyond:.2g} %"
+        f"frozen functions are read from tables of {config.table} x {config.table} cells, off by "
+        f"{100 * error.rms:.2g} % of their standard deviation (root mean square, normal "
+        f"arguments); at most {100 * error.largest:.2g} % for arguments up to {reach:g}, "
+        f"{100 * error.beyond:.2g} % up to {2 * reach:g}"
     )
 
 

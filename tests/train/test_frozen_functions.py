@@ -57,9 +57,10 @@ def test_a_frozen_run_tells_its_error_and_ends_the_same_when_it_is_interrupted(f
     summary = read_document(frozen.run / "summary.json", "summary")
     table = summary["dendrite_table"]
     assert (table["cells"], table["range"]) == (32, 4.0)
-    assert 0 < table["error"]["rms"] < table["error"]["largest"] < 0.2
-    assert "tables of 32 x 32 cells: for arguments up to 4 off by at most" in line
-    assert f"{100 * table['error']['largest']:.2g} % of their standard deviation" in line
+    assert 0 < table["error"]["rms"] < table["error"]["largest"] < 0.5
+    assert "tables of 32 x 32 cells, off by" in line
+    assert f"{100 * table['error']['rms']:.2g} % of their standard deviation" in line
+    assert f"at most {100 * table['error']['largest']:.2g} % for arguments up to 4," in line
     before = read_document(tmp_path / "swiglu" / "summary.json", "summary")
     assert before["dendrite_table"] is None
 

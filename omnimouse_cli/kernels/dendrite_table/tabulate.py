@@ -19,12 +19,15 @@ POINTS_AT_ONCE = 1 << 14
 
 
 class TableError(NamedTuple):
-    """How far a table is from its function, over the standard deviation of the function's values.
+    """How far a table is from its function, by a dense sampling.
+
+    All of it is over the standard deviation of the function's values for two independent normal
+    arguments, which is what units are given at first.
 
     Args:
-        largest: Of a dense sampling of the grid.
-        rms: Root mean square there.
-        beyond: Largest from the grid's border to twice its reach, over the same deviation.
+        largest: Anywhere on the grid.
+        rms: Root mean square for these arguments, as the error of distillation.
+        beyond: Largest from the grid's border to twice its reach.
     """
 
     largest: float
@@ -131,13 +134,17 @@ def _error(
     sides_N2 = torch.cat([_side(axis * grid.reach, side) for side in range(SIDES)])
     # From the border to twice its distance.
     beyond_N2 = ((3 + axis)[:, None, None] / 2 * sides_N2).reshape(-1, 2)
-    inside_N = _values(inside_N2, weights_1P, function)
-    spread = inside_N.std().clamp(min=torch.finfo(torch.float32).tiny)
-    inside_N -= _read(inside_N2, pairs_1RC2, grid)
+    density_N = torch.exp(-inside_N2.square().sum(1) / 2)
+    density_N /= density_N.sum()
+    exact_N = _values(inside_N2, weights_1P, function)
+    center = (density_N * exact_N).sum()
+    spread = (density_N * (exact_N - center).square()).sum().sqrt()
+    spread = spread.clamp(min=torch.finfo(torch.float32).tiny)
+    inside_N = exact_N - _read(inside_N2, pairs_1RC2, grid)
     beyond_N = _values(beyond_N2, weights_1P, function) - _read(beyond_N2, pairs_1RC2, grid)
     return TableError(
         largest=float(inside_N.abs().max() / spread),
-        rms=float(inside_N.square().mean().sqrt() / spread),
+        rms=float((density_N * inside_N.square()).sum().sqrt() / spread),
         beyond=float(beyond_N.abs().max() / spread),
     )
 
