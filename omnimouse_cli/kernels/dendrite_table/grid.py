@@ -17,6 +17,9 @@ FORWARD_FLOPS, BACKWARD_FLOPS = 2 * (2 + 3), 2 * (2 + 3 + 4)
 # ... any shape; of every element
 
 
+# Bilinear, because bicubic pieces were no better for what they cost: with 256 cells they halve the
+# error of relu's kinks, and take 1.9 times as long in a table of twice the size; with 512 cells
+# bilinear ones have a third of it, in a table of four times the size, and take 1.2 times as long.
 class Grid(NamedTuple):
     """Regular grid points of two arguments, and rows that continue beyond.
 

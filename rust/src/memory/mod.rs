@@ -1,5 +1,5 @@
 //! What is not Rust's own: files mapped into memory, arrays that Python allocated and files that it
-//! opened; and work compiled for wide instructions.
+//! opened; work compiled for wide instructions, and items read at places that were checked together.
 //!
 //! All unsafe code is here, but for the vector instructions of `simd`.
 
