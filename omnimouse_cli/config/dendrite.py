@@ -8,6 +8,8 @@ from omnimouse_cli.config.checks import require_one_of, require_positive
 # Beyond, a tile of units leaves a processor's first cache and no kernel here is made for it.
 MOST_HIDDEN = 64
 # A distilled SwiGLU of relu is .16 % off, in a table that stays in a processor's second cache.
+# Runs have this and the range in their configuration, frozen or not: other defaults have to leave
+# these allowed.
 CELLS, MOST_CELLS = 256, 2048
 # Where functions are distilled; of a trained run's pairs of arguments less than 1 in 1,000 has a
 # larger one.
