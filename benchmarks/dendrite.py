@@ -3,7 +3,8 @@
     python benchmarks/dendrite.py [--quick]
 
 Contestants take turns in one run, on 16,384 x 2,048 elements; numbers are ratios to SwiGLU in eager
-PyTorch. Peak memory is that of what torch allocates, the arguments and their gradients included.
+PyTorch. A frozen function is read from a table, in the same time whatever its network is. Peak
+memory is that of what torch allocates, the arguments and their gradients included.
 """
 
 import statistics
@@ -19,6 +20,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from omnimouse_cli.kernels.dendrite import DendriticFunction, dendrite
 from omnimouse_cli.kernels.dendrite.reference import reference_dendrite
+from omnimouse_cli.kernels.dendrite_table import Grid, served, tabulate
 
 SHAPE, QUICK_SHAPE = (16_384, 2_048), (256, 512)
 ROUNDS, QUICK_ROUNDS = 9, 2
@@ -33,6 +35,8 @@ def contestants(shape: tuple[int, int]) -> dict[str, tuple[Callable[[], Any], in
     g = torch.randn(shape, generator=generator)
     function, smooth = DendriticFunction(), DendriticFunction(8, 1, "smoothstep")
     weights = torch.randn(1, function.num_weights, generator=generator, requires_grad=True)
+    grid = Grid()
+    pairs = tabulate(weights, function, grid).pairs
 
     def run(way: Callable[[Tensor, Tensor], Tensor], *learned: Tensor, share: int = 1) -> Any:  # noqa: ANN401
         rows = shape[0] // share
@@ -47,6 +51,10 @@ def contestants(shape: tuple[int, int]) -> dict[str, tuple[Callable[[], Any], in
         ),
         "dendritic, smoothstep": (
             lambda: run(lambda a, b: dendrite(a, b, weights, smooth), weights),
+            1,
+        ),
+        "dendritic, frozen in a table": (
+            lambda: run(lambda a, b: served(a, b, pairs, grid.reach)),
             1,
         ),
         "dendritic, plain PyTorch": (

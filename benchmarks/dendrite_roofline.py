@@ -4,7 +4,9 @@
 
 The kernels are compiled for an H100, their loop over tiles is counted, and from its published rates
 follow two times: that of issuing the instructions and that of moving the bytes. Nothing is timed.
-SwiGLU, written and compiled in the same way, stands beside them.
+SwiGLU, written and compiled in the same way, stands beside them. Of a frozen function's table there
+is a third: that of its reads, if each takes a cycle of a processor's first cache, which is so where
+no two threads of a warp want the same line.
 """
 
 from collections.abc import Iterator
@@ -20,13 +22,27 @@ from omnimouse_cli.kernels.dendrite.disassemble import (
     compiled_forward,
     compiled_swiglu,
 )
+from omnimouse_cli.kernels.dendrite_table import Grid
+from omnimouse_cli.kernels.dendrite_table.disassemble import (
+    compiled_backward as compiled_table_backward,
+)
+from omnimouse_cli.kernels.dendrite_table.disassemble import (
+    compiled_forward as compiled_table_forward,
+)
 
 ELEMENTS = 8192 * 32768
 # Of an H100 SXM, as published: 132 processors of 128 lanes at 1.755 GHz, 3.35 TB/s.
 LANES_PER_SECOND = 132 * 128 * 1.755e9
 BYTES_PER_SECOND = 3.35e12
-# These run on units half as wide as those of additions and products; MUFU on an eighth.
-HALF_RATE = ("FMNMX", "FSETP", "FSEL", "LOP3", "SHF", "PRMT", "ISETP", "IADD3", "LEA", "IMAD")
+PROCESSOR_CYCLES_PER_SECOND = 132 * 1.755e9
+# These run on units half as wide as those of additions and products, special ones on an eighth.
+HALF_RATE = (
+    "FMNMX", "FSETP", "FSEL", "LOP3", "SHF", "PRMT", "ISETP", "IADD3", "LEA", "IMAD", "VIADD",
+    "VIMNMX", "SEL", "I2FP",
+)  # fmt: skip
+SPECIAL = ("MUFU", "FRND", "F2I")
+# Arguments are read 16 bytes at once, pairs of a table are these.
+TABLE_READ = "LDG.E.64"
 CAPABILITY = 90
 TENSORS_MOVED = {"forward": 3, "backward": 5}
 
@@ -39,6 +55,8 @@ def kernels(dtype: str, functions: list[DendriticFunction]) -> Iterator[tuple[st
     for function in functions:
         yield function.name, "forward", compiled_forward(function, dtype, CAPABILITY)
         yield function.name, "backward", compiled_backward(function, dtype, CAPABILITY)
+    yield "table", "forward", compiled_table_forward(Grid(), dtype, CAPABILITY)
+    yield "table", "backward", compiled_table_backward(Grid(), dtype, CAPABILITY)
 
 
 def row_of(name: str, way: str, dtype: str, machine: Machine) -> dict[str, Any]:
@@ -48,7 +66,8 @@ def row_of(name: str, way: str, dtype: str, machine: Machine) -> dict[str, Any]:
     each = 16 // item_bytes
     names = [text.partition(".")[0] for text in machine.loop]
     half = sum(name in HALF_RATE for name in names)
-    slow = names.count("MUFU")
+    slow = sum(name in SPECIAL for name in names)
+    reads = machine.loop.count(TABLE_READ)
     moved = TENSORS_MOVED[way] * item_bytes
     return {
         "kernel": name,
@@ -63,6 +82,7 @@ def row_of(name: str, way: str, dtype: str, machine: Machine) -> dict[str, Any]:
         "issue_seconds": ELEMENTS * len(names) / each / LANES_PER_SECOND,
         "half_rate_unit_seconds": ELEMENTS * 2 * half / each / LANES_PER_SECOND,
         "special_unit_seconds": ELEMENTS * 8 * slow / each / LANES_PER_SECOND,
+        "table_read_seconds": ELEMENTS * reads / each / PROCESSOR_CYCLES_PER_SECOND,
         "memory_seconds": ELEMENTS * moved / BYTES_PER_SECOND,
     }
 
@@ -83,8 +103,8 @@ def main() -> None:
     ]
     print(f"8192 x 32768 elements on an H100 (published rates), compiled for sm_{CAPABILITY}")
     print_rows(
-        ("", "registers", "spilled", "instr/el", "bytes/el", "issue ms", "half-rate ms", "MUFU ms",
-         "memory ms"),
+        ("", "registers", "spilled", "instr/el", "bytes/el", "issue ms", "half-rate ms",
+         "special ms", "table reads ms", "memory ms"),
         [
             (
                 f"{row['kernel']} {row['pass']}, {row['precision']}",
@@ -95,6 +115,7 @@ def main() -> None:
                 f"{1000 * row['issue_seconds']:.3f}",
                 f"{1000 * row['half_rate_unit_seconds']:.3f}",
                 f"{1000 * row['special_unit_seconds']:.3f}",
+                f"{1000 * row['table_read_seconds']:.3f}",
                 f"{1000 * row['memory_seconds']:.3f}",
             )
             for row in rows

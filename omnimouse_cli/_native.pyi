@@ -18,6 +18,8 @@ __all__ = [
     "Slot",
     "dendrite_backward",
     "dendrite_forward",
+    "dendrite_table_backward",
+    "dendrite_table_forward",
 ]
 
 class ShardFormatError(ValueError):
@@ -302,5 +304,49 @@ def dendrite_backward(
         db: Without gaps.
         dweights: As weights.
         network: Hidden units, hidden layers, `relu` or `smoothstep`.
+        threads: How many share the work; the result does not depend on it.
+    """
+
+def dendrite_table_forward(
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    tables: NDArray[np.float32],
+    out: NDArray[np.float32],
+    *,
+    reach: float,
+    threads: int,
+) -> None:
+    """Write f(a, b) of every unit, read from tables.
+
+    Args:
+        a: `(rows, units)`, each row without gaps.
+        b: As a.
+        tables: `(cell types x rows of a table, 2 cells)`.
+        out: Without gaps.
+        reach: The largest argument of the tables' grid.
+        threads: How many share the work; the result does not depend on it.
+    """
+
+def dendrite_table_backward(
+    g: NDArray[np.float32],
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    tables: NDArray[np.float32],
+    da: NDArray[np.float32],
+    db: NDArray[np.float32] | None,
+    *,
+    reach: float,
+    threads: int,
+) -> None:
+    """Write the gradients of both arguments.
+
+    Args:
+        g: Gradient of the output, `(rows, units)`, each row without gaps.
+        a: As g.
+        b: As g.
+        tables: `(cell types x rows of a table, 2 cells)`.
+        da: Without gaps; without db `(rows, 2 units)`, for both.
+        db: Without gaps.
+        reach: The largest argument of the tables' grid.
         threads: How many share the work; the result does not depend on it.
     """

@@ -135,6 +135,7 @@ def test_a_dendritic_unit_is_measured_beside_swiglu(run_here):
         "swiglu, eager",
         "dendritic, relu",
         "dendritic, smoothstep",
+        "dendritic, frozen in a table",
         "dendritic, plain PyTorch",
     ]
     swiglu = rows["swiglu, eager"]
@@ -150,6 +151,7 @@ def test_a_dendritic_unit_is_measured_beside_swiglu(run_here):
         assert row["peak_bytes"] >= 5 * matrix
     # The kernel keeps nothing of its hidden units; the plain way keeps all eight of each.
     assert rows["dendritic, relu"]["memory_ratio_to_swiglu"] < 1.1
+    assert rows["dendritic, frozen in a table"]["memory_ratio_to_swiglu"] < 1.1
     assert rows["dendritic, plain PyTorch"]["memory_ratio_to_swiglu"] > 2
 
 
@@ -158,7 +160,7 @@ def test_a_roofline_follows_from_the_counted_instructions(run_here):
     told, document = run_here("dendrite_roofline")
     require_facts(document, "dendrite_roofline")
     rows = {(row["kernel"], row["pass"]): row for row in document["rows"]}
-    names = ("swiglu", "8-1-relu")
+    names = ("swiglu", "8-1-relu", "table")
     assert list(rows) == [(name, way) for name in names for way in ("forward", "backward")]
     for (name, way), row in rows.items():
         assert f"{name} {way}, bfloat16" in told
@@ -174,6 +176,10 @@ def test_a_roofline_follows_from_the_counted_instructions(run_here):
             dendritic["instructions_per_element"] > rows["swiglu", way]["instructions_per_element"]
         )
         assert dendritic["issue_seconds"] < dendritic["memory_seconds"]
+        # Two pairs of an element, each in a cycle.
+        reads = 2 * 8192 * 32768 / (132 * 1.755e9)
+        assert rows["table", way]["table_read_seconds"] == pytest.approx(reads)
+        assert dendritic["table_read_seconds"] == 0
 
 
 def test_a_size_that_does_not_exist_is_refused_with_the_sizes(script, monkeypatch, capsys):

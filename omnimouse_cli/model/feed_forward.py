@@ -1,6 +1,7 @@
 """The feed-forward: what each token goes through by itself, with the non-linearity of choice."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch.nn import functional
 from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.config.model import GATED, FeedForwardKind, ModelConfig
 from omnimouse_cli.kernels.dendrite import DendriticFunction, dendrite, dendrite_packed
+from omnimouse_cli.kernels.dendrite_table import Grid, TableError, served, served_packed, tabulate
 from omnimouse_cli.model.dendrite_start import start_weights
 from omnimouse_cli.model.initialize import linear
 
@@ -27,12 +29,24 @@ def function_of(config: DendriteConfig) -> DendriticFunction:
     return DendriticFunction(config.hidden, config.depth, config.inner)
 
 
+def grid_of(config: DendriteConfig) -> Grid | None:
+    """Give the grid of the table that functions are read from; None where they are computed."""
+    if not config.freeze or config.table is None:
+        return None
+    return Grid(config.table, config.table_range)
+
+
 class Dendrite(nn.Module):
     """Learned functions of two arguments, one for each cell type.
+
+    Frozen ones are read from a table, which follows from the weights and is stored nowhere. Who
+    writes into the weights, but for `load_state_dict`, has it made anew.
 
     Args:
         config: Of the inner network and its start.
     """
+
+    pairs: Tensor
 
     def __init__(self, config: DendriteConfig) -> None:
         super().__init__()
@@ -43,17 +57,57 @@ class Dendrite(nn.Module):
         self.weights = nn.Parameter(torch.empty(weights_KP.shape), requires_grad=not config.freeze)
         with torch.no_grad():
             self.weights.copy_(weights_KP)
+        self.grid = grid_of(config)
+        self.error: TableError | None = None
+        if self.grid is not None:
+            self.register_buffer("pairs", self.weights.new_empty(0), persistent=False)
+            self.register_load_state_dict_post_hook(_tabulate_loaded)  # type: ignore[no-untyped-call]
+            self.tabulate()
+
+    def tabulate(self) -> None:
+        """Make the table, if there is one, of the weights as they are."""
+        # Without weights there are no values: models are made like that to be counted.
+        if self.grid is None or self.weights.is_meta:
+            return
+        tables = tabulate(self.weights.cpu(), self.function, self.grid)
+        self.pairs = tables.pairs.to(self.weights.device)
+        self.error = tables.error
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Apply each cell type's function to its units `(..., units)`."""
+        if self.grid is None:
+            if not self.normalize:
+                return dendrite(a, b, self.weights, self.function)
+            return dendrite_packed(self.normalized(a, b), self.weights, self.function)
         if not self.normalize:
-            return dendrite(a, b, self.weights, self.function)
-        return dendrite_packed(self.normalized(a, b), self.weights, self.function)
+            return served(a, b, self.pairs, self.grid.reach)
+        return served_packed(self.normalized(a, b), self.pairs, self.grid.reach)
 
     def normalized(self, a: Tensor, b: Tensor) -> Tensor:
         """Normalise both arguments of a token together: `(..., 2 units)`, first ones first."""
         both = torch.cat([a, b], dim=-1)
         return functional.layer_norm(both, both.shape[-1:]).to(a.dtype)
+
+
+def _tabulate_loaded(module: Dendrite, _keys: Any) -> None:  # noqa: ANN401
+    module.tabulate()
+
+
+def tabulate_all(model: nn.Module) -> None:
+    """Make the tables of all frozen functions of a model anew."""
+    for module in model.modules():
+        if isinstance(module, Dendrite):
+            module.tabulate()
+
+
+def table_error(model: nn.Module) -> TableError | None:
+    """Give the largest errors of all tables that functions are read from; None without one."""
+    errors = [
+        module.error
+        for module in model.modules()
+        if isinstance(module, Dendrite) and module.error is not None
+    ]
+    return TableError.worst(errors) if errors else None
 
 
 class FeedForward(nn.Module):

@@ -7,8 +7,9 @@ from omnimouse_cli.batch.strategy import QUERY_SAMPLES, TOKEN_SAMPLES, Strategy
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES
 from omnimouse_cli.config.model import FeedForwardKind, ModelConfig
 from omnimouse_cli.kernels.attention import computed_pairs
+from omnimouse_cli.kernels.dendrite_table import FORWARD_FLOPS
 from omnimouse_cli.model.blocks import hidden_width
-from omnimouse_cli.model.feed_forward import function_of
+from omnimouse_cli.model.feed_forward import function_of, grid_of
 from omnimouse_cli.model.flops import Flops
 from omnimouse_cli.model.layout import Layout, Request, intervals, length, make_layout
 from omnimouse_cli.model.motion_energy import TIMES
@@ -122,10 +123,13 @@ def _inputs(config: ModelConfig, request: Request, layout: Layout) -> Flops:
 
 
 def _feed_forward(config: ModelConfig, tokens: int, width: int, hidden: int) -> Flops:
-    functions = 0
-    if config.feed_forward == "dendritic":
-        functions = tokens * hidden * function_of(config.dendrite).forward_flops
     products = 2 * tokens * feed_forward_weights(config, width, hidden)
+    if config.feed_forward != "dendritic":
+        return Flops(products=products)
+    units = tokens * hidden
+    if grid_of(config.dendrite) is not None:
+        return Flops(products=products, tables=units * FORWARD_FLOPS)
+    functions = units * function_of(config.dendrite).forward_flops
     return Flops(products=products, functions=functions)
 
 

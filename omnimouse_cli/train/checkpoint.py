@@ -14,6 +14,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from omnimouse_cli.config.convert import to_dict
+from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError
 from omnimouse_cli.files import (
@@ -24,6 +25,7 @@ from omnimouse_cli.files import (
     write_document,
     write_text,
 )
+from omnimouse_cli.model.feed_forward import tabulate_all
 from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.world import World
 
@@ -122,6 +124,8 @@ def load_checkpoint(path: Path, state: TrainState, *, config: RunConfig) -> bool
             f"the checkpoint {path} is damaged: {type(error).__name__}",
             hint="remove the folder and resume: the checkpoint before it is used",
         ) from error
+    # What was written into the weights does not show to the modules.
+    tabulate_all(state.core)
     state.restore_numbers({key: description[key] for key in state.numbers()})
     return bool(description["data"] == state.fingerprint)
 
@@ -159,6 +163,7 @@ def drop_later(run: Path, kept: Path) -> None:
 def _require_same_model(
     path: Path, of_checkpoint: Mapping[str, Any], ours: Mapping[str, Any]
 ) -> None:
+    of_checkpoint = _completed(of_checkpoint, to_dict(ModelConfig()))
     if of_checkpoint == ours:
         return
     differing = [
@@ -171,6 +176,16 @@ def _require_same_model(
         f"{ours['size']} model: {', '.join(differing)}",
         hint="resume with the model that the run began with, or start a new run with another --out",
     )
+
+
+def _completed(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Give options that are newer than a checkpoint their defaults."""
+    sections = {
+        key: _completed(value, defaults[key])
+        for key, value in values.items()
+        if isinstance(value, Mapping) and isinstance(defaults.get(key), Mapping)
+    }
+    return {**defaults, **values, **sections}
 
 
 def _adapted(config: RunConfig) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ from omnimouse_cli.train.folder import (
     write_summary,
 )
 from omnimouse_cli.train.forward import compile_where_wanted
+from omnimouse_cli.train.function_tables import tell_table_error
 from omnimouse_cli.train.inherit import start_from
 from omnimouse_cli.train.init_from import take_weights
 from omnimouse_cli.train.interrupt import noticed_interrupts
@@ -101,6 +102,7 @@ def train(order: Order, world: World, reporter: Reporter) -> None:
                 world=world,
                 reporter=reporter,
             )
+        tell_table_error(state.core, config.model.dendrite, reporter)
         if world.is_first:
             _describe(order, config, world)
         with _loader(config, dataset, state, world) as loader:

@@ -8,7 +8,7 @@ from omnimouse_cli.config.presets import SMALL_SIZES
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.kernels.dendrite import MOST_IN_REGISTERS, fits_registers
-from omnimouse_cli.model.feed_forward import function_of
+from omnimouse_cli.model.feed_forward import function_of, grid_of
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.train.objective import with_response_loss
 from omnimouse_cli.train.world import World
@@ -66,8 +66,8 @@ def _tell_limits(config: RunConfig, world: World, reporter: Reporter) -> None:
     """Say so when a GPU cannot hold the inner network of dendritic units in its registers."""
     dendrite = config.model.dendrite
     function = function_of(dendrite)
-    is_used = config.model.feed_forward == "dendritic"
-    if is_used and world.device.type == "cuda" and not fits_registers(function):
+    is_computed = config.model.feed_forward == "dendritic" and grid_of(dendrite) is None
+    if is_computed and world.device.type == "cuda" and not fits_registers(function):
         most = MOST_IN_REGISTERS[function.inner]
         reporter.warn(
             f"`dendrite.hidden` {function.hidden} with `depth` {function.depth} is too large for "

@@ -9,6 +9,7 @@ from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.train.cost import flops_per_window, parameters_of
 from omnimouse_cli.train.folder import device_name
+from omnimouse_cli.train.function_tables import table_fields
 from omnimouse_cli.train.loop import Plan
 from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.step import Work
@@ -46,6 +47,7 @@ def summary_of(state: TrainState, work: Work, plan: Plan, validation: Validation
         "response_loss": config.model.response_loss,
         "adapted_from": config.train.adapt_from,
         "unfrozen": list(config.train.unfreeze),
+        "dendrite_table": table_fields(state.core, config.model.dendrite),
         "split": split_of(config, dataset),
         "validation": {
             "neural_loss": validation.neural_loss,

@@ -65,6 +65,20 @@ def test_every_layer_and_cell_type_has_a_function_with_the_values_of_its_kernel(
         np.testing.assert_allclose(one.function(points), expected[:, 0], atol=1e-5)
 
 
+def test_a_frozen_run_shows_its_functions_as_they_were_trained(write_run, small_mouse, tmp_path):
+    own = ("model.dendrite.sharing=model", "model.dendrite.start=noise")
+    frozen = (*own, "model.dendrite.freeze=true", "model.dendrite.table=64")
+    runs = [
+        run_of(write_run, tmp_path / sets[-1][-4:], small_mouse, *sets) for sets in (own, frozen)
+    ]
+    learned, read_from_table = (read(run)[-1] for run in runs)
+    points = np.random.default_rng(0).standard_normal((50, 2))
+    np.testing.assert_array_equal(learned.function(points), read_from_table.function(points))
+    # What later layers are given has gone through the table.
+    np.testing.assert_allclose(learned.arguments, read_from_table.arguments, atol=0.05)
+    assert not np.array_equal(learned.arguments, read_from_table.arguments)
+
+
 @pytest.mark.parametrize("normalize", ["false", "true"])
 def test_arguments_are_pairs_that_the_kernel_is_given(
     write_run, small_mouse, tmp_path, monkeypatch, normalize

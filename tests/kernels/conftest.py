@@ -1,7 +1,12 @@
 """Tests of kernels are about numbers, not about speed."""
 
+import importlib.util
+import sys
+
 import pytest
 import torch
+
+WALK = "omnimouse_cli.kernels.dendrite.walk"
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -11,3 +16,20 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def interpreted():
+    """Copies of kernels that are interpreted, as Triton decides when it reads them."""
+
+    def read(name):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TRITON_INTERPRET", "1")
+            for each in (WALK, name):
+                spec = importlib.util.find_spec(each)
+                module = importlib.util.module_from_spec(spec)
+                patch.setitem(sys.modules, each, module)
+                spec.loader.exec_module(module)
+        return module
+
+    return read

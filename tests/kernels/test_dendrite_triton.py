@@ -1,8 +1,5 @@
 """The Triton kernels interpreted, against float64, and compiled for GPUs that are not here."""
 
-import importlib.util
-import sys
-
 import pytest
 import torch
 
@@ -16,18 +13,8 @@ PRECISIONS = [torch.float32, torch.bfloat16, torch.float16]
 
 
 @pytest.fixture(scope="module")
-def kernels():
-    """A copy of the kernels whose functions are interpreted, as Triton decides when it is read."""
-    from omnimouse_cli.kernels.dendrite import function
-
-    path = function.__file__.replace("function.py", "triton.py")
-    spec = importlib.util.spec_from_file_location("interpreted_dendrite", path)
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_INTERPRET", "1")
-        patch.setitem(sys.modules, spec.name, module)
-        spec.loader.exec_module(module)
-    return module
+def kernels(interpreted):
+    return interpreted("omnimouse_cli.kernels.dendrite.triton")
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ import torch._dynamo.testing
 from torch.nn.attention import flex_attention
 
 from omnimouse_cli.batch.strategies import TRAINING_STRATEGIES
+from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.kernels.attention import choose as attention
 from omnimouse_cli.kernels.attention import flex
 from omnimouse_cli.kernels.attention.flex import block_mask
@@ -17,6 +18,7 @@ from omnimouse_cli.kernels.attention.mask_cache import MaskCache
 from omnimouse_cli.kernels.attention.reference import dense_mask
 from omnimouse_cli.model.blocks import CrossBlock, SelfBlock
 from omnimouse_cli.model.compile import compiled_parts
+from omnimouse_cli.model.feed_forward import Dendrite, FeedForward
 from omnimouse_cli.model.losses import compute_losses
 
 GPU = torch.device("cuda")
@@ -95,3 +97,22 @@ def test_on_a_cpu_only_what_has_no_groups_is_compiled(make_model, small_config):
     parts = compiled_parts(model, torch.device("cpu"))
     assert parts
     assert not any(isinstance(part, SelfBlock | CrossBlock) for part in parts)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_frozen_feed_forward_compiles_whole_and_reads_the_table_that_there_is(normalize):
+    torch.manual_seed(0)
+    config = DendriteConfig(freeze=True, start="noise", table=16, normalize=normalize)
+    block = FeedForward(6, 8, "dendritic", dendrite=Dendrite(config))
+    compiled = torch.compile(block, fullgraph=True, dynamic=True, backend="aot_eager")
+    for tokens in (3, 5):
+        x, y = (torch.ones(tokens, 6, requires_grad=True) for _ in range(2))
+        found, expected = compiled(x), block(y)
+        torch.testing.assert_close(found, expected)
+        found.sum().backward()
+        expected.sum().backward()
+        torch.testing.assert_close(x.grad, y.grad)
+        # Other weights, another table: the compiled block has not kept the one before.
+        block.load_state_dict(
+            FeedForward(6, 8, "dendritic", dendrite=Dendrite(config)).state_dict()
+        )

@@ -18,11 +18,11 @@ NEURONS, WINDOWS = 40, 2
 
 
 class Kept:
-    """Counts what a forward pass keeps: distinct memory that is no parameter."""
+    """Counts what a forward pass keeps: distinct memory that is no parameter and no table."""
 
     def __init__(self, *modules):
-        parameters = [p for module in modules for p in module.parameters()]
-        self.not_counted = {p.untyped_storage().data_ptr() for p in parameters}
+        own = [x for module in modules for x in (*module.parameters(), *module.buffers())]
+        self.not_counted = {x.untyped_storage().data_ptr() for x in own}
         self.sizes = {}
         self.alive = []
 
@@ -90,6 +90,12 @@ def test_operations_of_every_feed_forward_are_counted(check, kind):
     dendrite = DendriteConfig(hidden=4, depth=2, sharing="model")
     config = replace(nano, feed_forward=kind, dendrite=dendrite)
     check(config, FAMILY_STRATEGIES[0])
+
+
+def test_operations_of_frozen_functions_are_those_of_their_tables(check):
+    nano = replace(SIZES["nano"], response_loss="gaussian")
+    dendrite = DendriteConfig(depth=2, freeze=True, table=64)
+    check(replace(nano, feed_forward="dendritic", dendrite=dendrite), FAMILY_STRATEGIES[0])
 
 
 def test_a_request_is_what_training_asks_of_a_large_session():

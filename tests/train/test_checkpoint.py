@@ -10,6 +10,7 @@ import torch
 
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.errors import CheckpointError, OmniMouseError
+from omnimouse_cli.files import read_document, write_document
 from omnimouse_cli.train import checkpoint
 from omnimouse_cli.train.checkpoint import (
     complete_checkpoints,
@@ -122,6 +123,19 @@ def test_a_checkpoint_of_another_size_is_refused_with_both_named(tmp_path, confi
     assert "d_model 16 there and 32 here" in error.value.message
     for name, tensor in state.tensors().items():
         assert torch.equal(tensor, before[name])
+
+
+def test_a_checkpoint_from_before_an_option_is_one_with_its_default(tmp_path, config, dataset):
+    state = TrainState(config, dataset, WORLD)
+    path = _save(tmp_path, state, config, 1)
+    description = read_document(path / "state.json", "checkpoint")
+    del description["model"]["dendrite"]["table"], description["model"]["dropout"]
+    write_document(path / "state.json", "checkpoint", description)
+    without = replace(config, model=replace(config.model, dropout=0.0))
+    assert load_checkpoint(path, state, config=without)
+    dropping = replace(config, model=replace(config.model, dropout=0.3))
+    with pytest.raises(CheckpointError, match=r"dropout 0\.0 there and 0\.3 here"):
+        load_checkpoint(path, state, config=dropping)
 
 
 def test_a_checkpoint_of_other_sessions_is_refused(tmp_path, config, dataset, make_shards, session):

@@ -127,3 +127,7 @@ def test_a_network_that_no_gpu_can_hold_is_told(tiny, shards):
     told.clear()
     settled(config, dataset, World(), Told())
     assert told == []
+    frozen = replace(config.model, dendrite=replace(dendrite, freeze=True))
+    config = replace(config, model=frozen)
+    settled(config, dataset, replace(World(), device=torch.device("cuda")), Told())
+    assert told == []

@@ -14,14 +14,14 @@ from omnimouse_cli.kernels.dendrite.native import native_backward, native_forwar
 # R rows, U units, K cell types, P weights of an inner network
 
 
-def _rows(x: Tensor) -> Tensor:
+def rows_of(x: Tensor) -> Tensor:
     """View a tensor as a matrix whose rows have no gaps; only other layouts are copied."""
     x_RU = x.detach().reshape(-1, x.shape[-1]) if x.dim() != 2 else x.detach()
     return x_RU if x_RU.stride(-1) == 1 or x_RU.shape[-1] <= 1 else x_RU.contiguous()
 
 
 def _forward(a: Tensor, b: Tensor, weights_KP: Tensor, function: DendriticFunction) -> Tensor:
-    arguments = (_rows(a), _rows(b), weights_KP.detach(), function)
+    arguments = (rows_of(a), rows_of(b), weights_KP.detach(), function)
     if a.is_cuda:
         # Where there is no GPU there may be no Triton.
         from omnimouse_cli.kernels.dendrite.triton import triton_forward
@@ -39,7 +39,7 @@ def _backward(
     *,
     is_packed: bool,
 ) -> tuple[tuple[Tensor, ...], Tensor]:
-    arguments = (_rows(g), _rows(a), _rows(b), weights_KP.detach(), function)
+    arguments = (rows_of(g), rows_of(a), rows_of(b), weights_KP.detach(), function)
     if a.is_cuda:
         from omnimouse_cli.kernels.dendrite.triton import triton_backward
 
@@ -47,7 +47,8 @@ def _backward(
     return native_backward(*arguments, is_packed=is_packed)
 
 
-def _halves(both: Tensor) -> tuple[Tensor, Tensor]:
+def halves(both: Tensor) -> tuple[Tensor, Tensor]:
+    """View the arguments that lie behind each other in every row."""
     units = both.shape[-1] // 2
     return both[..., :units], both[..., units:]
 
@@ -71,7 +72,7 @@ def dendrite_backward_operator(
 @torch.library.custom_op("omnimouse::dendrite_packed", mutates_args=())
 def dendrite_packed_operator(both: Tensor, weights: Tensor, network: str) -> Tensor:
     """Apply a function of two arguments that are halves of one tensor."""
-    return _forward(*_halves(both), weights, DendriticFunction.named(network))
+    return _forward(*halves(both), weights, DendriticFunction.named(network))
 
 
 @torch.library.custom_op("omnimouse::dendrite_packed_backward", mutates_args=())
@@ -80,7 +81,7 @@ def dendrite_packed_backward_operator(
 ) -> tuple[Tensor, Tensor]:
     """Give the gradients of the tensor whose halves the arguments are, and of the weights."""
     function = DendriticFunction.named(network)
-    (of_both,), of_weights = _backward(g, *_halves(both), weights, function, is_packed=True)
+    (of_both,), of_weights = _backward(g, *halves(both), weights, function, is_packed=True)
     return of_both.view(both.shape), of_weights
 
 

@@ -23,16 +23,23 @@ def constants_of(
         share: Units of a cell type.
         is_flat: Whether everything is one row without gaps.
     """
-    each = LOAD_BYTES // dtype.itemsize
     is_relu = function.inner == "relu"
     return {
         "HIDDEN": function.hidden,
         "IS_RELU": is_relu,
         # Where all units are off, the two halves cancel: below the rounding of 16-bit numbers.
         "IS_ABSOLUTE": is_relu and dtype != torch.float32,
-        "COLUMNS": min(each * THREADS, 1 << (max(1, share) - 1).bit_length()),
-        "TILE": each * THREADS,
-        "EACH": each,
+        "EACH": LOAD_BYTES // dtype.itemsize,
+        **walk_constants(dtype, share, is_flat=is_flat),
+    }
+
+
+def walk_constants(dtype: torch.dtype, share: int, *, is_flat: bool) -> dict[str, Any]:
+    """Give what the walk over tiles is compiled for; the arguments are those of `constants_of`."""
+    tile = LOAD_BYTES // dtype.itemsize * THREADS
+    return {
+        "COLUMNS": min(tile, 1 << (max(1, share) - 1).bit_length()),
+        "TILE": tile,
         "IS_FLAT": is_flat,
     }
 

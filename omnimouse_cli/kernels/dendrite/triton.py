@@ -7,30 +7,11 @@ from torch import Tensor
 
 from omnimouse_cli.kernels.dendrite.function import DendriticFunction
 from omnimouse_cli.kernels.dendrite.tiles import WARPS, constants_of, grid_of, sizes_of
+from omnimouse_cli.kernels.dendrite.walk import parts, tile_at
 
 # R rows, U units, K cell types, H hidden units, P weights of an inner network
 
 FORWARD_PROGRAMS, BACKWARD_PROGRAMS = 2048, 1024
-
-
-# What Triton's own library has as kernels cannot be interpreted beside a Triton that compiles.
-@triton.jit
-def _parts(count, size):
-    return (count + size - 1) // size
-
-
-@triton.jit
-def _tile(tile, rows, share, COLUMNS: tl.constexpr, TILE: tl.constexpr, IS_FLAT: tl.constexpr):
-    """Give row and column of every element of a tile, and which of them exist."""
-    element = tl.arange(0, TILE)
-    if IS_FLAT:
-        row, column = tl.full((TILE,), 0, tl.int32), tile * TILE + element
-    else:
-        # A division that walks over one long row do without.
-        across = _parts(share, COLUMNS)
-        row = (tile // across) * (TILE // COLUMNS) + element // COLUMNS
-        column = (tile % across) * COLUMNS + element % COLUMNS
-    return row.to(tl.int64), column, (row < rows) & (column < share)
 
 
 @triton.jit
@@ -86,9 +67,9 @@ def forward_kernel(
             to_a += half * w[3 * unit]
             to_b += half * w[3 * unit + 1]
             to_one += half * w[3 * unit + 2]
-    tiles = _parts(rows, TILE // COLUMNS) * _parts(share, COLUMNS)
+    tiles = parts(rows, TILE // COLUMNS) * parts(share, COLUMNS)
     for tile in range(tl.program_id(0), tiles, tl.num_programs(0)):
-        row, column, exists = _tile(tile, rows, share, COLUMNS, TILE, IS_FLAT)
+        row, column, exists = tile_at(tile, rows, share, COLUMNS, TILE, IS_FLAT)
         column += kind * share
         a = tl.load(a_pointer + row * a_stride + column, mask=exists, other=0.0).to(tl.float32)
         b = tl.load(b_pointer + row * b_stride + column, mask=exists, other=0.0).to(tl.float32)
@@ -211,9 +192,9 @@ def backward_kernel(
             to_a += 0.5 * w[3 * HIDDEN + unit] * w[3 * unit]
             to_b += 0.5 * w[3 * HIDDEN + unit] * w[3 * unit + 1]
     part: tl.constexpr = 0.5 if IS_ABSOLUTE else 1.0
-    tiles = _parts(rows, TILE // COLUMNS) * _parts(share, COLUMNS)
+    tiles = parts(rows, TILE // COLUMNS) * parts(share, COLUMNS)
     for tile in range(tl.program_id(0), tiles, tl.num_programs(0)):
-        row, column, exists = _tile(tile, rows, share, COLUMNS, TILE, IS_FLAT)
+        row, column, exists = tile_at(tile, rows, share, COLUMNS, TILE, IS_FLAT)
         column += kind * share
         g = tl.load(g_pointer + row * g_stride + column, mask=exists, other=0.0).to(tl.float32)
         a = tl.load(a_pointer + row * a_stride + column, mask=exists, other=0.0).to(tl.float32)

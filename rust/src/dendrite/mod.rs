@@ -11,8 +11,13 @@
 mod block;
 mod cell;
 mod deep;
+mod grid;
 mod pass;
+mod served;
 mod shallow;
+mod walk;
 
 pub use cell::{Inner, MAX_HIDDEN, Shape};
+pub use grid::{Grid, PAIR};
 pub use pass::{Gradients, Matrix, backward, forward};
+pub use served::{backward_served, forward_served};

@@ -5,14 +5,15 @@ use std::thread;
 
 use super::block::{Backward, Forward};
 use super::cell::Shape;
+use super::walk::{Slopes, Values};
 use crate::memory::accelerated;
 
 /// Elements of a block: enough for a thread to be worth it, few enough to share them evenly.
 const BLOCK: usize = 1 << 16;
 /// Below so many elements, one thread does it all.
-const ALONE: usize = 1 << 17;
+pub(super) const ALONE: usize = 1 << 17;
 /// Row of a matrix without gaps, whatever its shape.
-const FLAT_ROW: usize = 2048;
+pub(super) const FLAT_ROW: usize = 2048;
 
 /// Rows of numbers, `stride` apart.
 #[derive(Clone, Copy, Debug)]
@@ -38,14 +39,30 @@ pub enum Gradients<'a> {
     Packed(&'a mut [f32]),
 }
 
+impl<'a> Gradients<'a> {
+    /// Cut them into blocks of so many elements each.
+    pub(super) fn pieces(self, block: usize) -> Vec<(&'a mut [f32], Option<&'a mut [f32]>)> {
+        match self {
+            Self::Apart(da, db) => {
+                let second = db.chunks_mut(block).map(Some);
+                da.chunks_mut(block).zip(second).collect()
+            }
+            Self::Packed(both) => both
+                .chunks_mut(2 * block)
+                .map(|piece| (piece, None))
+                .collect(),
+        }
+    }
+}
+
 /// How the matrices are cut.
 #[derive(Clone, Copy)]
 pub(super) struct Cut {
     pub(super) columns: usize,
-    rows_per_block: usize,
+    pub(super) rows_per_block: usize,
 }
 
-fn cut(columns: usize) -> Cut {
+pub(super) fn cut(columns: usize) -> Cut {
     Cut {
         columns,
         rows_per_block: (BLOCK / columns.max(1)).max(1),
@@ -75,13 +92,16 @@ pub fn forward(
     let alone = out.len() < ALONE;
     let tasks: Vec<_> = out.chunks_mut(block.max(1)).enumerate().collect();
     share(tasks, if alone { 1 } else { threads }, |(number, out)| {
-        accelerated(Forward {
+        let walk = Values {
             arguments: [a, b],
-            weights,
-            shape,
             cut,
             first_row: number * cut.rows_per_block,
             out,
+        };
+        accelerated(Forward {
+            walk,
+            weights,
+            shape,
         });
     });
 }
@@ -106,16 +126,7 @@ pub fn backward(
     let cut = cut(if is_flat { FLAT_ROW } else { columns });
     let inputs = [g, a, b].map(|matrix| if is_flat { flat(matrix) } else { matrix });
     let block = (cut.rows_per_block * cut.columns).max(1);
-    let pieces: Vec<(&mut [f32], Option<&mut [f32]>)> = match of_arguments {
-        Gradients::Apart(da, db) => {
-            let second = db.chunks_mut(block).map(Some);
-            da.chunks_mut(block).zip(second).collect()
-        }
-        Gradients::Packed(both) => both
-            .chunks_mut(2 * block)
-            .map(|piece| (piece, None))
-            .collect(),
-    };
+    let pieces = of_arguments.pieces(block);
     let alone = pieces.len() * block < ALONE;
     let mut partial = vec![0.0; pieces.len() * weights.len()];
     let tasks: Vec<_> = pieces
@@ -127,13 +138,16 @@ pub fn backward(
         tasks,
         if alone { 1 } else { threads },
         |(number, ((first, second), partial))| {
-            accelerated(Backward {
+            let walk = Slopes {
                 inputs,
-                weights,
-                shape,
                 cut,
                 first_row: number * cut.rows_per_block,
                 of_arguments: (first, second),
+            };
+            accelerated(Backward {
+                walk,
+                weights,
+                shape,
                 partial,
             });
         },
@@ -146,7 +160,7 @@ pub fn backward(
     }
 }
 
-fn flat(matrix: Matrix<'_>) -> Matrix<'_> {
+pub(super) fn flat(matrix: Matrix<'_>) -> Matrix<'_> {
     Matrix {
         data: matrix.data,
         stride: FLAT_ROW,
@@ -154,7 +168,7 @@ fn flat(matrix: Matrix<'_>) -> Matrix<'_> {
 }
 
 /// Do all tasks, each by whichever thread is free.
-fn share<T: Send>(tasks: Vec<T>, threads: usize, work: impl Fn(T) + Sync) {
+pub(super) fn share<T: Send>(tasks: Vec<T>, threads: usize, work: impl Fn(T) + Sync) {
     let threads = threads.min(tasks.len()).max(1);
     if threads == 1 {
         tasks.into_iter().for_each(work);

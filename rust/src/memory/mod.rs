@@ -1,5 +1,5 @@
 //! What is not Rust's own: files mapped into memory, arrays that Python allocated and files that it
-//! opened; and work compiled for wide instructions.
+//! opened; work compiled for wide instructions, and items read at places that were checked together.
 //!
 //! All unsafe code is here, but for the vector instructions of `simd`.
 
@@ -7,6 +7,7 @@
 mod descriptor;
 #[cfg(feature = "python")]
 mod exported;
+mod gather;
 mod guard;
 mod mapped;
 #[cfg(feature = "python")]
@@ -18,6 +19,7 @@ mod writeback;
 pub(crate) use descriptor::opened_by_python;
 #[cfg(feature = "python")]
 pub(crate) use exported::Exported;
+pub(crate) use gather::gathered;
 pub use mapped::{Access, RangeFile};
 #[cfg(feature = "python")]
 pub(crate) use rows::ExportedRows;

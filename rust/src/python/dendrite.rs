@@ -88,7 +88,7 @@ pub(super) fn dendrite_backward(
     })
 }
 
-fn matrix(rows: &ExportedRows) -> Matrix<'_> {
+pub(super) fn matrix(rows: &ExportedRows) -> Matrix<'_> {
     Matrix {
         data: rows.as_slice(),
         stride: rows.stride(),
@@ -120,6 +120,12 @@ fn shape_of(
     if types > 1 {
         require("weights", weights.stride(), found)?;
     }
+    require_shared(types, matrices)?;
+    Ok(shape)
+}
+
+/// Check that matrices have one shape, with equal shares for every cell type.
+pub(super) fn require_shared(types: usize, matrices: &[&ExportedRows]) -> PyResult<()> {
     let (rows, columns) = matrices[0].shape();
     if types == 0 || columns % types > 0 {
         return Err(wrong(format!(
@@ -132,10 +138,10 @@ fn shape_of(
     {
         return Err(wrong("arguments must have one shape".into()));
     }
-    Ok(shape)
+    Ok(())
 }
 
-fn require(name: &str, found: usize, wanted: usize) -> PyResult<()> {
+pub(super) fn require(name: &str, found: usize, wanted: usize) -> PyResult<()> {
     if found == wanted {
         return Ok(());
     }
@@ -144,6 +150,6 @@ fn require(name: &str, found: usize, wanted: usize) -> PyResult<()> {
     )))
 }
 
-fn wrong(message: String) -> PyErr {
+pub(super) fn wrong(message: String) -> PyErr {
     PyValueError::new_err(message)
 }

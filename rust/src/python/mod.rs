@@ -2,6 +2,7 @@
 
 mod checksum;
 mod dendrite;
+mod dendrite_table;
 mod gil;
 mod loader;
 mod schedule;
@@ -21,6 +22,8 @@ mod native {
     use super::checksum::Checksum;
     #[pymodule_export]
     use super::dendrite::{dendrite_backward, dendrite_forward};
+    #[pymodule_export]
+    use super::dendrite_table::{dendrite_table_backward, dendrite_table_forward};
     #[pymodule_export]
     use super::loader::Loader;
     #[pymodule_export]
