@@ -17,6 +17,7 @@ from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.size import core_parameters
 from omnimouse_cli.model.table import SessionTable
 from omnimouse_cli.model.work import request_of, work_of
+from omnimouse_cli.train.allocation import keep_freed_memory
 from omnimouse_cli.train.core import CoreGradient
 from omnimouse_cli.train.forward import compile_where_wanted, forward_losses
 from omnimouse_cli.train.optimizer import clip, core_optimizer, table_optimizer
@@ -88,6 +89,8 @@ class Trainee:
     """
 
     def __init__(self, case: Case, device: torch.device) -> None:
+        if device.type == "cpu":
+            keep_freed_memory()
         torch.manual_seed(0)
         self._case, self._config, self._device = case, case.config, device
         model = self._config.model
