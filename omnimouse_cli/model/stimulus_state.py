@@ -10,7 +10,7 @@ from omnimouse_cli.model.initialize import linear
 from omnimouse_cli.model.lags import LagFilter
 from omnimouse_cli.model.motion_energy import TIMES, MotionEnergy
 
-# B batch, T frames, P places, F features, A asked samples, G target neurons, N neurons of the
+# B batch, T frames, P places, F features, A asked samples, K of each, G target neurons, N neurons of the
 # session, E width of neuron vectors, C channels
 
 # Responses follow what is seen for 400 ms, at first as a calcium indicator does.
@@ -91,11 +91,14 @@ class StimulusState(nn.Module):
         batch, steps, features, places = state_BTFP.shape
         state_FTK = state_BTFP.permute(2, 1, 0, 3).reshape(features, steps, -1)
         lagged_FABP = (filter_FAT @ state_FTK).view(features, -1, batch, places)
-        lagged_BAK = lagged_FABP.permute(2, 1, 0, 3).flatten(2)
+        lagged_BKP = lagged_FABP.permute(2, 1, 0, 3).flatten(1, 2)
+        where_NP = self.where(vectors_NE).to(lagged_BKP.dtype)
+        where_BGP = functional.embedding(neurons_BG, where_NP)
+        # First where, then what: weights of both for every neuron of every window are large.
+        seen_BAFG = (lagged_BKP @ where_BGP.transpose(1, 2)).unflatten(1, (-1, features))
         what_NF: Tensor = self.what(vectors_NE) * (self.scale / features**0.5)
-        weights_NK: Tensor = (what_NF[:, :, None] * self.where(vectors_NE)[:, None]).flatten(1)
-        weights_BGK = functional.embedding(neurons_BG, weights_NK.to(lagged_BAK.dtype))
-        return lagged_BAK @ weights_BGK.transpose(1, 2)
+        what_BGF = functional.embedding(neurons_BG, what_NF.to(seen_BAFG.dtype))
+        return (seen_BAFG * what_BGF.transpose(1, 2)[:, None]).sum(2)
 
     def where(self, vectors_NE: Tensor) -> Tensor:
         """Give every neuron's receptive field, a Gaussian over places of sum 1: `(N, places)`."""
