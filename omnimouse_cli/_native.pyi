@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "ByteStream",
     "Checksum",
     "Loader",
     "ResponseStream",
@@ -189,14 +190,38 @@ class Checksum:
     """Takes the first 128 bits of BLAKE3 of bytes that come in order."""
 
     def __new__(cls) -> Checksum: ...
-    def update(self, data: bytes, /) -> None:
-        """Add bytes."""
+    def update(self, data: bytes | NDArray[np.uint8], /) -> None:
+        """Add bytes: of an array without gaps between them."""
 
     def digest(self) -> bytes:
         """The checksum of all bytes until now."""
 
     def hexdigest(self) -> str:
         """The same in hexadecimal digits."""
+
+@final
+class ByteStream:
+    """Writes bytes that come in order, by a thread that also takes their checksum.
+
+    Args:
+        descriptor: Of a file that is open for writing.
+        first_byte: Where in it the first byte goes.
+    """
+
+    def __new__(cls, descriptor: int, *, first_byte: int) -> ByteStream: ...
+    def write(self, data: bytes | NDArray[np.uint8], /) -> None:
+        """Write bytes after those before: of an array without gaps between them.
+
+        Raises:
+            OSError: The file cannot be written; of the last bytes only `finish` knows.
+        """
+
+    def finish(self) -> str:
+        """Wait until all is written; give its checksum as hexadecimal digits.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
 
 @final
 class ResponseStream:

@@ -17,9 +17,9 @@ mod writeback;
 #[cfg(feature = "python")]
 pub(crate) use descriptor::opened_by_python;
 #[cfg(feature = "python")]
-pub(crate) use exported::Exported;
+pub(crate) use exported::{Exported, ExportedBytes};
 pub use mapped::{Access, RangeFile};
 #[cfg(feature = "python")]
 pub(crate) use rows::ExportedRows;
-pub(crate) use wide::{Accelerated, accelerated};
+pub(crate) use wide::{Accelerated, accelerated, accelerated_widest};
 pub(crate) use writeback::begin_writeback;
