@@ -12,7 +12,9 @@ import numpy as np
 from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.batch.dataset import Dataset, open_dataset
 from omnimouse_cli.batch.loader import Loader
+from omnimouse_cli.batch.sessions import warn_of_reading
 from omnimouse_cli.config.data import DataConfig
+from omnimouse_cli.reporter import Reporter
 
 COPIED_BYTES = 2**27
 NUM_COPIES = 3
@@ -60,7 +62,13 @@ class LoaderSpeed:
 
 
 def measure_loader(
-    shards: Path, config: DataConfig, *, seed: int, num_batches: int, step_seconds: float = 0.0
+    shards: Path,
+    config: DataConfig,
+    *,
+    seed: int,
+    num_batches: int,
+    step_seconds: float = 0.0,
+    reporter: Reporter | None = None,
 ) -> LoaderSpeed:
     """Open a folder of shards, draw batches and time them.
 
@@ -70,6 +78,7 @@ def measure_loader(
         seed: Of the order.
         num_batches: How many are timed.
         step_seconds: What the consumer takes for each; 0 takes batches as fast as they come.
+        reporter: Hears if shards cannot be mapped.
 
     Raises:
         ShardError: As the data set and the loader raise it.
@@ -79,6 +88,8 @@ def measure_loader(
     began = time.perf_counter()
     dataset = open_dataset(shards, sessions=config.sessions, max_sessions=config.max_sessions)
     opened = time.perf_counter()
+    if reporter is not None:
+        warn_of_reading(dataset, config, reporter)
     with Loader(dataset, config, seed=seed) as loader:
         next(loader)
         arrived = time.perf_counter()

@@ -56,7 +56,12 @@ def command_bench_loader(
     with reporter(quiet=quiet) as progress, _corpus(shards, simulate_corpus, progress) as folder:
         progress.say(f"drawing {batches:,} batches of {folder}/")
         speed = measure_loader(
-            folder, config, seed=seed, num_batches=batches, step_seconds=step_ms / 1000
+            folder,
+            config,
+            seed=seed,
+            num_batches=batches,
+            step_seconds=step_ms / 1000,
+            reporter=progress,
         )
     if json:
         print_document("bench-loader", asdict(speed))

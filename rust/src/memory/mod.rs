@@ -3,6 +3,7 @@
 //!
 //! All unsafe code is here, but for the vector instructions of `simd`.
 
+mod advise;
 #[cfg(feature = "python")]
 mod descriptor;
 #[cfg(feature = "python")]
