@@ -1,7 +1,7 @@
 //! What is not Rust's own: files mapped into memory, arrays that Python allocated and files that it
 //! opened; and work compiled for wide instructions.
 //!
-//! All unsafe code is here, but for the vector instructions of `simd`.
+//! All unsafe code is here, but for the vector instructions of `simd` and `simd_neon`.
 
 mod advise;
 #[cfg(feature = "python")]
