@@ -7,7 +7,7 @@ every window, with video and behavior, scaled, as float32. Every contestant does
 warm page cache and a recording eight times as large as the processor's last cache, and its windows
 are compared with ours before anything is timed. On a GPU the batches are copied there too. Then the
 loader and NumPy read from a cold cache, and the loader draws from a corpus of 150 billion samples
-that is made of holes. Needs Linux.
+that is made of holes. Last, memory is watched over 100,000 batches. Needs Linux.
 """
 
 import math
@@ -54,6 +54,7 @@ class Settings:
         cold_batches: Of a turn; few, so that windows seldom overlap.
         corpus_sessions: Shards of holes.
         corpus_batches: Drawn from them.
+        many_batches: Of a small recording, to see whether memory grows.
     """
 
     extent: Extent
@@ -65,6 +66,7 @@ class Settings:
     cold_batches: int = 8
     corpus_sessions: int = 323
     corpus_batches: int = 2000
+    many_batches: int = 100_000
 
 
 # Larger than most caches, where the system does not say how large they are.
@@ -76,6 +78,7 @@ QUICK = Settings(
     cold_batches=2,
     corpus_sessions=2,
     corpus_batches=4,
+    many_batches=300,
     rounds=2,
     turn_seconds=0.05,
     warm_batches=2,
@@ -208,6 +211,22 @@ def measure_corpus(settings: Settings) -> dict[str, Any]:
     return asdict(speed)
 
 
+def measure_growth(folder: Path, num_batches: int) -> dict[str, Any]:
+    """Draw many batches of a small recording, one window each, and see how memory grows."""
+    synthetic_dataset(folder, Extent(neurons=60, rows=600))
+    config = DataConfig(batch_size=1, threads=2)
+    return asdict(measure_loader(folder, config, seed=0, num_batches=num_batches))
+
+
+def print_growth(growth: dict[str, Any]) -> None:
+    """Print how memory grew."""
+    seconds = growth["batches"] / growth["batches_per_second"]
+    print(
+        f"\n{growth['batches']:,} small batches in {seconds:.0f} s: the memory of the process grew "
+        f"by {(growth['growth_bytes'] or 0) / 1e6:.1f} MB"
+    )
+
+
 def print_corpus(corpus: dict[str, Any]) -> None:
     """Print what became of the corpus of holes."""
     print(
@@ -254,9 +273,11 @@ def main() -> None:
         synthetic_dataset(folder / "cold", settings.cold)
         result["cold"] = measure_cold(folder / "cold", settings.rounds, settings.cold_batches)
         result["corpus"] = measure_corpus(settings)
+        result["growth"] = measure_growth(folder / "small", settings.many_batches)
     print_result(result)
     print_cold(result["cold"])
     print_corpus(result["corpus"])
+    print_growth(result["growth"])
     content = {"is_quick": options.quick, "settings": asdict(settings), **result}
     write_result(options.out, "loader", device, content)
 

@@ -110,6 +110,10 @@ def test_the_loader_is_measured_beside_memcpy_and_its_peers(tmp_path):
     assert cold["useful_bytes"] == document["settings"]["cold_batches"] * 8 * window
     assert min(row["batches_per_second"] for row in cold["rows"]) > 0
     assert (corpus["sessions"], corpus["batches"]) == (2, 4)
+    growth = document["growth"]
+    assert growth["batches"] == 300
+    # Every batch that stayed would be 0.6 MB, and nothing of a batch stays.
+    assert growth["growth_bytes"] < 50e6
 
 
 def test_windows_that_another_format_keeps_are_whole_and_every_two_seconds(script, tmp_path):

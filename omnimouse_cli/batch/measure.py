@@ -34,6 +34,7 @@ class LoaderSpeed:
         resident_bytes: Anonymous memory of the process at the end, torch and all; None where it
             cannot be known.
         loader_bytes: By how much that grew since before the data set was opened.
+        growth_bytes: By how much of that while batches were timed: what leaks, if anything.
         mapped_bytes: Pages of files that the process sees at the end; the system may drop them.
         threads: That assemble batches.
         memcpy_bytes_per_second: Copied by one thread, median of copies before and after.
@@ -51,6 +52,7 @@ class LoaderSpeed:
     wait_fraction: float
     resident_bytes: int | None
     loader_bytes: int | None
+    growth_bytes: int | None
     mapped_bytes: int | None
     threads: int
     memcpy_bytes_per_second: float
@@ -95,6 +97,7 @@ def measure_loader(
         arrived = time.perf_counter()
         for _ in range(WARM_BATCHES):
             next(loader)
+        settled, _ = resident_bytes()
         num_bytes, waited, cpu_began, timed = 0, 0.0, time.process_time(), time.perf_counter()
         for _ in range(num_batches):
             asked = time.perf_counter()
@@ -113,6 +116,7 @@ def measure_loader(
         wait_fraction=waited / elapsed,
         resident_bytes=anonymous,
         loader_bytes=None if anonymous is None or before is None else anonymous - before,
+        growth_bytes=None if anonymous is None or settled is None else anonymous - settled,
         mapped_bytes=mapped,
         threads=config.threads,
         memcpy_bytes_per_second=statistics.median(copies),

@@ -105,6 +105,7 @@ def _table(speed: "LoaderSpeed") -> Table:
         "waiting": f"{100 * speed.wait_fraction:.1f} % of the time",
         "resident memory": _megabytes(speed.resident_bytes),
         "of it the loader's": _megabytes(speed.loader_bytes),
+        f"growth over {speed.batches:,} batches": _megabytes(speed.growth_bytes),
         "mapped pages of files": _megabytes(speed.mapped_bytes),
     }
     table = Table("", "", show_header=False)
