@@ -235,6 +235,7 @@ class ResponseStream:
         first_byte: Where in it the first row goes.
         dtype: `float16`, `bfloat16` or `float32`.
         num_columns: Of every block.
+        expected_rows: For which room is asked for on the disk before they come.
         portable: Whether vector instructions are left alone; the bytes are the same.
     """
 
@@ -245,6 +246,7 @@ class ResponseStream:
         first_byte: int,
         dtype: str,
         num_columns: int,
+        expected_rows: int = 0,
         portable: bool = False,
     ) -> ResponseStream: ...
     def feed(

@@ -23,4 +23,4 @@ pub use mapped::{Access, RangeFile};
 #[cfg(feature = "python")]
 pub(crate) use rows::ExportedRows;
 pub(crate) use wide::{Accelerated, accelerated, accelerated_widest};
-pub(crate) use writeback::begin_writeback;
+pub(crate) use writeback::{begin_writeback, reserve};

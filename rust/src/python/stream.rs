@@ -21,7 +21,11 @@ impl ByteStream {
     #[new]
     #[pyo3(signature = (descriptor, *, first_byte))]
     fn new(descriptor: RawFd, first_byte: u64) -> PyResult<Self> {
-        Ok(Self(Sink::new(opened_by_python(descriptor)?, first_byte)?))
+        Ok(Self(Sink::new(
+            opened_by_python(descriptor)?,
+            first_byte,
+            0,
+        )?))
     }
 
     /// Write bytes after those before.
@@ -52,12 +56,15 @@ pub(super) struct ResponseStream {
 #[pymethods]
 impl ResponseStream {
     #[new]
-    #[pyo3(signature = (descriptor, *, first_byte, dtype, num_columns, portable=false))]
+    #[pyo3(signature = (
+        descriptor, *, first_byte, dtype, num_columns, expected_rows=0, portable=false
+    ))]
     fn new(
         descriptor: RawFd,
         first_byte: u64,
         dtype: &str,
         num_columns: usize,
+        expected_rows: u64,
         portable: bool,
     ) -> PyResult<Self> {
         let kind = match dtype {
@@ -72,7 +79,8 @@ impl ResponseStream {
             Path::best()
         };
         let encoder = Encoder::new(path, kind, num_columns);
-        let stream = RowStream::new(encoder, opened_by_python(descriptor)?, first_byte)?;
+        let file = opened_by_python(descriptor)?;
+        let stream = RowStream::new(encoder, file, first_byte, expected_rows)?;
         Ok(Self {
             stream,
             num_columns,
