@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
 
 CHUNK_BYTES = 2**26
+NUM_WORKERS = 2
 
 # Responses, video and behavior of one batch after the other.
 TensorBatches = Iterator[list[Tensor]]
@@ -94,6 +95,9 @@ def stored(peer: FormatPeer, files: WindowFiles, folder: Path) -> Path:
     """Write a peer's copy of the windows into a folder of its own, and give it."""
     place = folder / peer.name
     starts = windows_every_two_seconds(files)
+    # Each of two workers drops what is no whole batch: a short recording is stored repeatedly.
+    least = 2 * NUM_WORKERS * files.config.batch_size
+    starts = np.resize(starts, max(len(starts), least))
     peer.write(place, (files.stored_window(start) for start in starts))
     # A contest of other windows would say nothing.
     given = peer.read(place, lambda sample: sample)[len(starts) - 1]
@@ -125,7 +129,11 @@ def batches_of(
 
     def endless() -> TensorBatches:
         while True:
-            yield from loader
+            epoch = iter(loader)
+            first = next(epoch, None)
+            assert first is not None, f"{peer.name} gives no batch"
+            yield first
+            yield from epoch
 
     yield endless()
 
@@ -138,7 +146,7 @@ def format_starts(
     starts = {}
     for peer in peers:
         place = stored(peer, files, folder)
-        for workers in (0, 2):
+        for workers in (0, NUM_WORKERS):
             start = partial(batches_of, peer, place, files, workers, pin_memory)
             starts[f"{peer.name}, {workers} workers"] = start
     return starts, absent
