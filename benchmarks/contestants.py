@@ -1,12 +1,14 @@
-"""Who is measured beside whom: the loader, NumPy, and torch's DataLoader, all as tensors."""
+"""Who is measured beside whom: the loader, NumPy, torch's DataLoader and others, as tensors."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
+from formats import Finish, format_starts
 from peers import Signals, WindowFiles, plain_batches, torch_batches, tuned_batches
 from torch import Tensor
 
@@ -39,8 +41,20 @@ class Contestant:
     start: Callable[[], AbstractContextManager[Batches]]
 
 
-def contestants(dataset: Dataset, config: DataConfig, device: torch.device) -> list[Contestant]:
-    """List who is measured; for a GPU, batches are in page-locked memory where a tool offers it."""
+def contestants(
+    dataset: Dataset, config: DataConfig, device: torch.device, folder: Path
+) -> tuple[list[Contestant], dict[str, str]]:
+    """List who is measured; for a GPU, batches are in page-locked memory where a tool offers it.
+
+    Args:
+        dataset: Of one session.
+        config: The work.
+        device: Where batches go.
+        folder: Where peers with a format of their own put their copy.
+
+    Returns:
+        Contestants, and why others are not among them.
+    """
     pin_memory = device.type == "cuda"
     files = WindowFiles(dataset, config)
     ours = [
@@ -70,7 +84,9 @@ def contestants(dataset: Dataset, config: DataConfig, device: torch.device) -> l
         )
         for workers, whole in ((0, False), (2, False), (2, True))
     ]
-    return [*ours, *arrays, *torches]
+    starts, absent = format_starts(files, folder, pin_memory=pin_memory)
+    formats = [Contestant(name=name, is_ours=False, start=start) for name, start in starts.items()]
+    return [*ours, *arrays, *torches, *formats], absent
 
 
 @contextmanager
@@ -101,7 +117,7 @@ def _torch(
 
 
 def require_same_work(dataset: Dataset, config: DataConfig) -> None:
-    """Compare both peers' windows with ours; a contest of different work would say nothing."""
+    """Compare all peers' windows with ours; a contest of different work would say nothing."""
     files, rng = WindowFiles(dataset, config), np.random.default_rng(SEED)
     starts = rng.choice(files.window_starts, NUM_COMPARED_WINDOWS)
     neurons = np.stack([files.subset(rng) for _ in starts])
@@ -110,10 +126,12 @@ def require_same_work(dataset: Dataset, config: DataConfig) -> None:
     for place, start in enumerate(starts):
         plain = files.read(start, neurons[place])
         files.read_into(Signals(*(part[0] for part in tuned)), start, neurons[place])
-        for ours, wrote, reused in zip(
-            (batch.responses, batch.video, batch.behavior), plain, tuned, strict=True
+        kept = Finish(files).signals(files.stored_window(start), neurons[place])
+        for ours, wrote, reused, finished in zip(
+            (batch.responses, batch.video, batch.behavior), plain, tuned, kept, strict=True
         ):
             assert ours is not None
             expected = ours[place].numpy()
             np.testing.assert_allclose(wrote, expected, rtol=TOLERANCE, atol=TOLERANCE)
             np.testing.assert_allclose(reused[0], expected, rtol=TOLERANCE, atol=TOLERANCE)
+            np.testing.assert_allclose(finished, expected, rtol=TOLERANCE, atol=TOLERANCE)

@@ -4,11 +4,13 @@
 
 The work of a batch: 8 windows of 2 s of a recording of 8,000 neurons, 4,096 of them drawn anew for
 every window, with video and behavior, scaled, as float32. Every contestant does all of it, from a
-warm page cache, and its windows are compared with ours before anything is timed. On a GPU the
-batches are copied there too. Then the loader and NumPy read from a cold cache, and the loader draws
-from a corpus of 150 billion samples that is made of holes. Needs Linux.
+warm page cache and a recording eight times as large as the processor's last cache, and its windows
+are compared with ours before anything is timed. On a GPU the batches are copied there too. Then the
+loader and NumPy read from a cold cache, and the loader draws from a corpus of 150 billion samples
+that is made of holes. Last, memory is watched over 100,000 batches. Needs Linux.
 """
 
+import math
 import multiprocessing
 import statistics
 import tempfile
@@ -21,7 +23,13 @@ from typing import Any
 import torch
 from cold import measure_cold, print_cold
 from contestants import Contestant, contestants, require_same_work
-from machine import benchmark_parser, chosen_device, print_rows, write_result
+from machine import (
+    benchmark_parser,
+    chosen_device,
+    last_level_cache_bytes,
+    print_rows,
+    write_result,
+)
 from synthetic import Extent, synthetic_dataset
 from torch import Tensor
 
@@ -46,6 +54,7 @@ class Settings:
         cold_batches: Of a turn; few, so that windows seldom overlap.
         corpus_sessions: Shards of holes.
         corpus_batches: Drawn from them.
+        many_batches: Of a small recording, to see whether memory grows.
     """
 
     extent: Extent
@@ -57,20 +66,35 @@ class Settings:
     cold_batches: int = 8
     corpus_sessions: int = 323
     corpus_batches: int = 2000
+    many_batches: int = 100_000
 
 
-WHOLE = Settings(extent=Extent(neurons=8000, rows=3000), cold=Extent(neurons=8000, rows=40_000))
+# Larger than most caches, where the system does not say how large they are.
+USUAL_CACHE_BYTES = 2**26
+TIMES_THE_CACHE = 8
 QUICK = Settings(
     extent=Extent(neurons=600, rows=300),
     cold=Extent(neurons=300, rows=600),
     cold_batches=2,
     corpus_sessions=2,
     corpus_batches=4,
+    many_batches=300,
     rounds=2,
     turn_seconds=0.05,
     warm_batches=2,
     copied_bytes=2**22,
 )
+
+
+def whole_settings() -> Settings:
+    """Settings of a whole run: the recording is much larger than what the caches hold."""
+    cache_bytes = last_level_cache_bytes() or USUAL_CACHE_BYTES
+    neurons = 8000
+    rows = math.ceil(TIMES_THE_CACHE * cache_bytes / (2 * neurons))
+    return Settings(
+        extent=Extent(neurons=neurons, rows=max(rows, 3000)),
+        cold=Extent(neurons=neurons, rows=40_000),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,13 +154,15 @@ def _cpu_seconds() -> float:
     return time.process_time() + sum(time.clock_gettime(clock) for clock in clocks)
 
 
-def measure(dataset: Dataset, settings: Settings, device: torch.device) -> dict[str, Any]:
+def measure(
+    dataset: Dataset, settings: Settings, device: torch.device, folder: Path
+) -> dict[str, Any]:
     """Give every contestant a turn in every round, and take medians."""
     config = DataConfig()
     # Threads of torch's own wait for each other busily, which makes a DataLoader slower.
     torch.set_num_threads(1)
     require_same_work(dataset, config)
-    everyone = contestants(dataset, config, device)
+    everyone, absent = contestants(dataset, config, device, folder)
     copies: list[float] = []
     turns: dict[str, list[Turn]] = {contestant.name: [] for contestant in everyone}
     for number in range(settings.rounds):
@@ -154,6 +180,7 @@ def measure(dataset: Dataset, settings: Settings, device: torch.device) -> dict[
         "memcpy_bytes_per_second": memcpy,
         "memcpy_rounds": copies,
         "shard_bytes": dataset.sessions[0].path.stat().st_size,
+        "absent_peers": absent,
         "rows": rows,
     }
 
@@ -184,6 +211,22 @@ def measure_corpus(settings: Settings) -> dict[str, Any]:
     return asdict(speed)
 
 
+def measure_growth(folder: Path, num_batches: int) -> dict[str, Any]:
+    """Draw many batches of a small recording, one window each, and see how memory grows."""
+    synthetic_dataset(folder, Extent(neurons=60, rows=600))
+    config = DataConfig(batch_size=1, threads=2)
+    return asdict(measure_loader(folder, config, seed=0, num_batches=num_batches))
+
+
+def print_growth(growth: dict[str, Any]) -> None:
+    """Print how memory grew."""
+    seconds = growth["batches"] / growth["batches_per_second"]
+    print(
+        f"\n{growth['batches']:,} small batches in {seconds:.0f} s: the memory of the process grew "
+        f"by {(growth['growth_bytes'] or 0) / 1e6:.1f} MB"
+    )
+
+
 def print_corpus(corpus: dict[str, Any]) -> None:
     """Print what became of the corpus of holes."""
     print(
@@ -210,6 +253,8 @@ def print_result(result: dict[str, Any]) -> None:
         for row in result["rows"]
     ]
     print_rows(heads, rows)
+    for name, reason in result["absent_peers"].items():
+        print(f"not measured: {name} ({reason})")
 
 
 def main() -> None:
@@ -220,17 +265,19 @@ def main() -> None:
         "--folder", type=Path, help="where the shard goes; default: a temporary one"
     )
     options = parser.parse_args()
-    settings, device = QUICK if options.quick else WHOLE, chosen_device(options.device)
+    settings, device = QUICK if options.quick else whole_settings(), chosen_device(options.device)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         dataset = synthetic_dataset(folder, settings.extent)
-        result = measure(dataset, settings, device)
+        result = measure(dataset, settings, device, Path(temporary))
         synthetic_dataset(folder / "cold", settings.cold)
         result["cold"] = measure_cold(folder / "cold", settings.rounds, settings.cold_batches)
         result["corpus"] = measure_corpus(settings)
+        result["growth"] = measure_growth(folder / "small", settings.many_batches)
     print_result(result)
     print_cold(result["cold"])
     print_corpus(result["corpus"])
+    print_growth(result["growth"])
     content = {"is_quick": options.quick, "settings": asdict(settings), **result}
     write_result(options.out, "loader", device, content)
 

@@ -64,6 +64,7 @@ def run_facts() -> dict[str, Any]:
             "processor": _processor(),
             "cores": len(os.sched_getaffinity(0)),
             "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            "last_level_cache_bytes": last_level_cache_bytes(),
             # Others on the machine cost every contestant something, and not all the same.
             "load_average": os.getloadavg()[0],
             "platform": platform.platform(),
@@ -83,6 +84,17 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
+
+
+def last_level_cache_bytes() -> int | None:
+    """Count the bytes of all caches of the last level; None where the system does not say."""
+    found: dict[tuple[int, str], int] = {}
+    for cache in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cache/index[0-9]*"):
+        level, shared = (cache / "level").read_text(), (cache / "shared_cpu_list").read_text()
+        size = (cache / "size").read_text().strip()
+        found[int(level), shared] = int(size.removesuffix("K")) * 1024
+    last = max((level for level, _ in found), default=None)
+    return None if last is None else sum(n for (level, _), n in found.items() if level == last)
 
 
 def _commit() -> dict[str, Any]:

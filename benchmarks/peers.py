@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -101,12 +101,39 @@ class WindowFiles:
         """
         rows = self._rows(grid_index)
         stored = self._shard.responses[rows[0] : rows[-1] + 1]
+        frames = self._shard.frames[self._frames(grid_index)]
+        self._scale_into(out.responses, out.video, stored, frames, neurons)
+        out.behavior[:] = self._behavior(grid_index)
+
+    def stored_window(self, grid_index: int) -> dict[str, NDArray[Any]]:
+        """Give a window with all neurons as it is stored, but for its behavior, which is scaled."""
+        return {
+            "responses": np.ascontiguousarray(self._shard.responses[self._rows(grid_index)]),
+            "video": self._shard.frames[self._frames(grid_index)],
+            "behavior": np.ascontiguousarray(self._behavior(grid_index)),
+        }
+
+    def scaled(
+        self, stored: NDArray[Any], frames: NDArray[np.uint8], neurons: NDArray[np.int64]
+    ) -> tuple[Floats, Floats]:
+        """Give some neurons' responses and the frames of a stored window, scaled."""
+        responses = np.empty((len(stored), len(neurons)), np.float32)
+        video = np.empty(frames.shape, np.float32)
+        self._scale_into(responses, video, stored, frames, neurons)
+        return responses, video
+
+    def _scale_into(
+        self,
+        responses: Floats,
+        video: Floats,
+        stored: NDArray[Any],
+        frames: NDArray[np.uint8],
+        neurons: NDArray[np.int64],
+    ) -> None:
         # Any other mode than "raise" writes to `out` without a copy in between.
         gathered = np.take(stored, neurons, axis=1, mode="clip")
-        np.multiply(gathered, self._inverse_scale[neurons], out=out.responses)
-        frames = self._shard.frames[self._frames(grid_index)]
-        np.take(self._grey, frames, out=out.video, mode="clip")
-        out.behavior[:] = self._behavior(grid_index)
+        np.multiply(gathered, self._inverse_scale[neurons], out=responses)
+        np.take(self._grey, frames, out=video, mode="clip")
 
     def empty(self, num_windows: int) -> Signals:
         """Make memory for a batch."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "ByteStream",
     "Checksum",
     "Loader",
     "ResponseStream",
@@ -191,14 +192,38 @@ class Checksum:
     """Takes the first 128 bits of BLAKE3 of bytes that come in order."""
 
     def __new__(cls) -> Checksum: ...
-    def update(self, data: bytes, /) -> None:
-        """Add bytes."""
+    def update(self, data: bytes | NDArray[np.uint8], /) -> None:
+        """Add bytes: of an array without gaps between them."""
 
     def digest(self) -> bytes:
         """The checksum of all bytes until now."""
 
     def hexdigest(self) -> str:
         """The same in hexadecimal digits."""
+
+@final
+class ByteStream:
+    """Writes bytes that come in order, by a thread that also takes their checksum.
+
+    Args:
+        descriptor: Of a file that is open for writing.
+        first_byte: Where in it the first byte goes.
+    """
+
+    def __new__(cls, descriptor: int, *, first_byte: int) -> ByteStream: ...
+    def write(self, data: bytes | NDArray[np.uint8], /) -> None:
+        """Write bytes after those before: of an array without gaps between them.
+
+        Raises:
+            OSError: The file cannot be written; of the last bytes only `finish` knows.
+        """
+
+    def finish(self) -> str:
+        """Wait until all is written; give its checksum as hexadecimal digits.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
 
 @final
 class ResponseStream:
@@ -212,6 +237,7 @@ class ResponseStream:
         first_byte: Where in it the first row goes.
         dtype: `float16`, `bfloat16` or `float32`.
         num_columns: Of every block.
+        expected_rows: For which room is asked for on the disk before they come.
         portable: Whether vector instructions are left alone; the bytes are the same.
     """
 
@@ -222,6 +248,7 @@ class ResponseStream:
         first_byte: int,
         dtype: str,
         num_columns: int,
+        expected_rows: int = 0,
         portable: bool = False,
     ) -> ResponseStream: ...
     def feed(

@@ -27,5 +27,9 @@ class ShardError(OmniMouseError):
     """A shard or a catalogue that is missing, damaged or of another version."""
 
 
+class LaterVersionError(ShardError):
+    """A shard that a newer omnimouse has written; it is whole, and must not be replaced."""
+
+
 class CheckpointError(OmniMouseError):
     """A run folder or a checkpoint that is missing, incomplete or of another model."""

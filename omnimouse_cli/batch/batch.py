@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from omnimouse_cli.batch.copies import copied
 from omnimouse_cli.config.data import DataConfig
 
 
@@ -47,23 +48,20 @@ def on_device(batch: Batch, device: torch.device, config: DataConfig) -> Batch:
     """Copy a batch to where it is computed, and make it float32 there.
 
     Args:
-        batch: In page-locked memory, it is copied in the background.
+        batch: In page-locked memory, it is copied while the device still computes.
         device: Where to.
         config: `video_mean` and `video_std` scale grey levels that were left as they are stored.
     """
-
-    def moved(tensor: Tensor) -> Tensor:
-        return tensor.to(device, non_blocking=True).to(torch.float32)
-
-    video = None
-    if batch.video is not None:
-        video = moved(batch.video)
-        if batch.video.dtype == torch.uint8:
-            video = (video - config.video_mean) / config.video_std
+    signals = {"responses": batch.responses, "video": batch.video, "behavior": batch.behavior}
+    present = {name: tensor for name, tensor in signals.items() if tensor is not None}
+    neuron_index, *copies = copied([batch.neuron_index, *present.values()], device)
+    moved = {name: copy.to(torch.float32) for name, copy in zip(present, copies, strict=True)}
+    if batch.video is not None and batch.video.dtype == torch.uint8:
+        moved["video"] = (moved["video"] - config.video_mean) / config.video_std
     return replace(
         batch,
-        responses=moved(batch.responses),
-        neuron_index=batch.neuron_index.to(device, non_blocking=True),
-        video=video,
-        behavior=None if batch.behavior is None else moved(batch.behavior),
+        responses=moved["responses"],
+        neuron_index=neuron_index,
+        video=moved.get("video"),
+        behavior=moved.get("behavior"),
     )

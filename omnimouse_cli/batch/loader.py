@@ -28,7 +28,7 @@ class Loader(Iterator[Batch]):
 
     Batches are in memory that is used again as soon as no tensor shows it; a batch that is held
     stays as it is. With `pin_memory`, copies to a GPU must be issued on the stream that is current
-    when the loader is asked for a later batch, or be waited for on it.
+    when the loader is asked for a later batch, or be waited for on it, as `on_device` does.
 
     Args:
         dataset: The sessions; all of them are drawn from.

@@ -12,7 +12,9 @@ import numpy as np
 from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.batch.dataset import Dataset, open_dataset
 from omnimouse_cli.batch.loader import Loader
+from omnimouse_cli.batch.sessions import warn_of_reading
 from omnimouse_cli.config.data import DataConfig
+from omnimouse_cli.reporter import Reporter
 
 COPIED_BYTES = 2**27
 NUM_COPIES = 3
@@ -32,6 +34,7 @@ class LoaderSpeed:
         resident_bytes: Anonymous memory of the process at the end, torch and all; None where it
             cannot be known.
         loader_bytes: By how much that grew since before the data set was opened.
+        growth_bytes: By how much of that while batches were timed: what leaks, if anything.
         mapped_bytes: Pages of files that the process sees at the end; the system may drop them.
         threads: That assemble batches.
         memcpy_bytes_per_second: Copied by one thread, median of copies before and after.
@@ -49,6 +52,7 @@ class LoaderSpeed:
     wait_fraction: float
     resident_bytes: int | None
     loader_bytes: int | None
+    growth_bytes: int | None
     mapped_bytes: int | None
     threads: int
     memcpy_bytes_per_second: float
@@ -60,7 +64,13 @@ class LoaderSpeed:
 
 
 def measure_loader(
-    shards: Path, config: DataConfig, *, seed: int, num_batches: int, step_seconds: float = 0.0
+    shards: Path,
+    config: DataConfig,
+    *,
+    seed: int,
+    num_batches: int,
+    step_seconds: float = 0.0,
+    reporter: Reporter | None = None,
 ) -> LoaderSpeed:
     """Open a folder of shards, draw batches and time them.
 
@@ -70,6 +80,7 @@ def measure_loader(
         seed: Of the order.
         num_batches: How many are timed.
         step_seconds: What the consumer takes for each; 0 takes batches as fast as they come.
+        reporter: Hears if shards cannot be mapped.
 
     Raises:
         ShardError: As the data set and the loader raise it.
@@ -79,11 +90,14 @@ def measure_loader(
     began = time.perf_counter()
     dataset = open_dataset(shards, sessions=config.sessions, max_sessions=config.max_sessions)
     opened = time.perf_counter()
+    if reporter is not None:
+        warn_of_reading(dataset, config, reporter)
     with Loader(dataset, config, seed=seed) as loader:
         next(loader)
         arrived = time.perf_counter()
         for _ in range(WARM_BATCHES):
             next(loader)
+        settled, _ = resident_bytes()
         num_bytes, waited, cpu_began, timed = 0, 0.0, time.process_time(), time.perf_counter()
         for _ in range(num_batches):
             asked = time.perf_counter()
@@ -102,6 +116,7 @@ def measure_loader(
         wait_fraction=waited / elapsed,
         resident_bytes=anonymous,
         loader_bytes=None if anonymous is None or before is None else anonymous - before,
+        growth_bytes=None if anonymous is None or settled is None else anonymous - settled,
         mapped_bytes=mapped,
         threads=config.threads,
         memcpy_bytes_per_second=statistics.median(copies),

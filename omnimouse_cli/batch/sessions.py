@@ -7,6 +7,7 @@ from omnimouse_cli import _native
 from omnimouse_cli.batch.dataset import Dataset, stored_channels
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.errors import ShardError
+from omnimouse_cli.reporter import Reporter
 
 
 @contextmanager
@@ -22,6 +23,19 @@ def native_errors() -> Iterator[None]:
         ) from error
     except OSError as error:
         raise ShardError(str(error), hint="put the shard back, or preprocess again") from error
+
+
+def warn_of_reading(dataset: Dataset, config: DataConfig, reporter: Reporter) -> None:
+    """Tell in one line if shards will be read because their file system cannot map them."""
+    if config.access == "read":
+        return
+    paths = [session.path for session in dataset.sessions if not session.shard.is_mapped]
+    if paths:
+        others = f" and {len(paths) - 1} other shards" if len(paths) > 1 else ""
+        reporter.warn(
+            f"{paths[0]}{others} cannot be mapped into memory where they lie, so they are read, "
+            'which is slower; `data.access = "read"` does so without this warning'
+        )
 
 
 def native_session(dataset: Dataset, config: DataConfig, key: str) -> _native.Session:

@@ -1,35 +1,36 @@
 """The `omnimouse` command: its sub-commands, and how errors and interruptions end it."""
 
 import functools
+import gc
+import importlib
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
-from omnimouse_cli.cli.bench import command_bench_loader
 from omnimouse_cli.cli.console import print_error, print_line
-from omnimouse_cli.cli.dendrites import DEFAULT_COMMAND, RunOrCommand, command_surfaces
-from omnimouse_cli.cli.dendrites_compare import command_compare
-from omnimouse_cli.cli.doctor import command_doctor
-from omnimouse_cli.cli.eval import command_eval
-from omnimouse_cli.cli.export_weights import command_export_weights
-from omnimouse_cli.cli.import_weights import command_import_weights
-from omnimouse_cli.cli.inspect import command_inspect
-from omnimouse_cli.cli.preprocess import command_preprocess
-from omnimouse_cli.cli.regimes import command_regimes
-from omnimouse_cli.cli.scaling_report import command_scaling_report
-from omnimouse_cli.cli.simulate import command_simulate
-from omnimouse_cli.cli.sweep import command_sweep
-from omnimouse_cli.cli.train import command_train
 from omnimouse_cli.errors import OmniMouseError
 
-app = typer.Typer(
-    name="omnimouse",
-    help="Brain models at the scale of whole data sets: recordings to shards, training, scores.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+# The function behind each command. Its module is imported only when it is asked for by name, or
+# all of them are listed: a short command should not wait for the modules of the others.
+_COMMANDS = {
+    "simulate": "simulate.command_simulate",
+    "preprocess": "preprocess.command_preprocess",
+    "inspect": "inspect.command_inspect",
+    "train": "train.command_train",
+    "sweep": "sweep.command_sweep",
+    "eval": "eval.command_eval",
+    "scaling-report": "scaling_report.command_scaling_report",
+    "import-weights": "import_weights.command_import_weights",
+    "export-weights": "export_weights.command_export_weights",
+    "regimes": "regimes.command_regimes",
+    "doctor": "doctor.command_doctor",
+}
+_DENDRITES = {
+    "surfaces": "dendrites.command_surfaces",
+    "compare": "dendrites_compare.command_compare",
+}
 
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - Typer calls it so
@@ -40,7 +41,6 @@ def _print_version(value: bool) -> None:  # noqa: FBT001 - Typer calls it so
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     *,
     version: Annotated[
@@ -72,41 +72,66 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-_COMMANDS: dict[str, Callable[..., None]] = {
-    "simulate": command_simulate,
-    "preprocess": command_preprocess,
-    "inspect": command_inspect,
-    "train": command_train,
-    "sweep": command_sweep,
-    "eval": command_eval,
-    "scaling-report": command_scaling_report,
-    "import-weights": command_import_weights,
-    "export-weights": command_export_weights,
-    "regimes": command_regimes,
-    "doctor": command_doctor,
-}
+def program(wanted: str | None = None) -> typer.Typer:
+    """Build the program.
 
-_DENDRITES: dict[str, Callable[..., None]] = {
-    DEFAULT_COMMAND: command_surfaces,
-    "compare": command_compare,
-}
+    Args:
+        wanted: The only command that is needed; None, or what is no command, gives all of them.
+    """
+    groups = {"dendrites": _dendrites, "bench": _bench}
+    if wanted not in (*_COMMANDS, *groups):
+        wanted = None
+    made = typer.Typer(
+        name="omnimouse",
+        help="Brain models at the scale of whole data sets: recordings to shards, training, "
+        "scores.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    made.callback()(_root)
+    for name, place in _COMMANDS.items():
+        if wanted in (None, name):
+            made.command(name)(_function(place))
+    for name, group in groups.items():
+        if wanted in (None, name):
+            made.add_typer(group(), name=name)
+    return made
 
-for _name, _command in _COMMANDS.items():
-    app.command(_name)(_guarded(_command))
 
-_dendrites = typer.Typer(
-    cls=RunOrCommand,
-    help="What learned units do: omnimouse dendrites RUN, and how they compare with others.",
-)
-for _name, _command in _DENDRITES.items():
-    _dendrites.command(_name)(_guarded(_command))
-app.add_typer(_dendrites, name="dendrites")
+def _function(place: str) -> Callable[..., None]:
+    module, _, name = place.partition(".")
+    return _guarded(getattr(importlib.import_module(f"omnimouse_cli.cli.{module}"), name))
 
-_bench = typer.Typer(help="Measure what this machine can do.", no_args_is_help=True)
-_bench.command("loader")(_guarded(command_bench_loader))
-app.add_typer(_bench, name="bench")
+
+def _dendrites() -> typer.Typer:
+    from omnimouse_cli.cli.dendrites import RunOrCommand
+
+    group = typer.Typer(
+        cls=RunOrCommand,
+        help="What learned units do: omnimouse dendrites RUN, and how they compare with others.",
+    )
+    for name, place in _DENDRITES.items():
+        group.command(name)(_function(place))
+    return group
+
+
+def _bench() -> typer.Typer:
+    group = typer.Typer(help="Measure what this machine can do.", no_args_is_help=True)
+    group.command("loader")(_function("bench.command_bench_loader"))
+    return group
+
+
+def __getattr__(name: str) -> typer.Typer:
+    """Give the whole program as `app` to whoever asks for it."""
+    if name == "app":
+        return program()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def main() -> None:
     """Run the command line; exit 0 done, 1 unusable input, 2 wrong usage, 130 interrupted."""
-    app()
+    try:
+        program(sys.argv[1] if len(sys.argv) > 1 else None)()
+    finally:
+        # All memory goes back to the system at once; there is no use in first looking through it.
+        gc.freeze()

@@ -56,7 +56,12 @@ def command_bench_loader(
     with reporter(quiet=quiet) as progress, _corpus(shards, simulate_corpus, progress) as folder:
         progress.say(f"drawing {batches:,} batches of {folder}/")
         speed = measure_loader(
-            folder, config, seed=seed, num_batches=batches, step_seconds=step_ms / 1000
+            folder,
+            config,
+            seed=seed,
+            num_batches=batches,
+            step_seconds=step_ms / 1000,
+            reporter=progress,
         )
     if json:
         print_document("bench-loader", asdict(speed))
@@ -100,6 +105,7 @@ def _table(speed: "LoaderSpeed") -> Table:
         "waiting": f"{100 * speed.wait_fraction:.1f} % of the time",
         "resident memory": _megabytes(speed.resident_bytes),
         "of it the loader's": _megabytes(speed.loader_bytes),
+        f"growth over {speed.batches:,} batches": _megabytes(speed.growth_bytes),
         "mapped pages of files": _megabytes(speed.mapped_bytes),
     }
     table = Table("", "", show_header=False)

@@ -4,14 +4,16 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import document
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 
 def print_document(kind: str, content: Mapping[str, Any]) -> None:
@@ -42,7 +44,7 @@ def print_error(error: OmniMouseError) -> None:
 class RichReporter:
     """Draws the progress of long work on stderr; without a terminal it only says and warns."""
 
-    def __init__(self, progress: Progress | None, *, quiet: bool) -> None:
+    def __init__(self, progress: "Progress | None", *, quiet: bool) -> None:
         self._progress = progress
         self._quiet = quiet
         self._tasks: dict[str, TaskID] = {}
@@ -85,6 +87,8 @@ def reporter(*, quiet: bool = False) -> Iterator[RichReporter]:
     if quiet or not console.is_terminal:
         yield RichReporter(None, quiet=quiet)
         return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

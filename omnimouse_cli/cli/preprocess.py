@@ -1,7 +1,8 @@
 """`omnimouse preprocess`: raw recordings become memory-mapped token shards."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -73,9 +74,10 @@ def command_preprocess(
     quiet: QuietOption = False,
 ) -> None:
     """Convert recordings to shards; what is there already and up to date is kept."""
-    from omnimouse_cli.shard.convert import Storage
-    from omnimouse_cli.shard.jobs import number_of_jobs
-    from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
+    with _one_blas_thread():
+        from omnimouse_cli.shard.convert import Storage
+        from omnimouse_cli.shard.jobs import number_of_jobs
+        from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
 
     storage = Storage(
         dtype=dtype.value,
@@ -98,6 +100,24 @@ def command_preprocess(
     elif result.written or result.kept:
         print_table(_table(result, folder))
     _raise_failures(failed, len(opened) + len(failed) - len(result.failed))
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Let OpenBLAS start no threads when NumPy is imported, unless the user has said how many.
+
+    It would start one for each core, which takes longer than the rest of the import, and there is
+    nothing for them to do: recordings are converted by threads of our own.
+    """
+    name = "OPENBLAS_NUM_THREADS"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def _opened(

@@ -39,8 +39,8 @@ class DataConfig:
             written and copied to a GPU, where it becomes float32 again.
         video_dtype: `uint8` leaves grey levels as they are stored, to be scaled where the model
             computes; None is `dtype`.
-        access: `map` maps shards into memory; `read` reads them, for file systems that cannot be
-            mapped.
+        access: `map` maps shards into memory, and warns where a file system cannot and they are
+            read instead; `read` always reads them.
         threads: Loader threads.
         prefetch_batches: Batches assembled ahead.
         read_ahead_megabytes: Of coming batches that the system is asked to read from disk, at most;

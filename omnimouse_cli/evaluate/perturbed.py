@@ -8,6 +8,7 @@ import torch
 
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.batch.regimes import Row
+from omnimouse_cli.batch.sessions import warn_of_reading
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluate.asked import Asked, asked_of
 from omnimouse_cli.evaluate.evaluate import windows_of
@@ -77,6 +78,7 @@ def with_perturbations(
             "nothing to perturb",
             hint="choose --regime predict, and leave out --no-stimulus",
         )
+    warn_of_reading(dataset, run.config.data, reporter)
     reporter.start(TASK, len(asked) * (1 + len(perturbations)))
     scored = [_scored(network, part, options, perturbations, reporter) for part in asked]
     reporter.finish(TASK)

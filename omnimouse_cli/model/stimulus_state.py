@@ -10,8 +10,8 @@ from omnimouse_cli.model.initialize import linear
 from omnimouse_cli.model.lags import LagFilter
 from omnimouse_cli.model.motion_energy import TIMES, MotionEnergy
 
-# B batch, T frames, P places, F features, A asked samples, K of each, G target neurons, N neurons of the
-# session, E width of neuron vectors, C channels
+# B batch, T frames, P places, F features, A asked samples, K samples x features, G target neurons,
+# N neurons of the session, E width of neuron vectors, C channels, X windows x places
 
 # Responses follow what is seen for 400 ms, at first as a calcium indicator does.
 LONGEST_LAG = 12
@@ -89,8 +89,8 @@ class StimulusState(nn.Module):
         """Give what the stimulus adds to the drive of asked neurons: `(batch, asked, targets)`."""
         filter_FAT: Tensor = self.filter(asked)
         batch, steps, features, places = state_BTFP.shape
-        state_FTK = state_BTFP.permute(2, 1, 0, 3).reshape(features, steps, -1)
-        lagged_FABP = (filter_FAT @ state_FTK).view(features, -1, batch, places)
+        state_FTX = state_BTFP.permute(2, 1, 0, 3).reshape(features, steps, -1)
+        lagged_FABP = (filter_FAT @ state_FTX).view(features, -1, batch, places)
         lagged_BKP = lagged_FABP.permute(2, 1, 0, 3).flatten(1, 2)
         where_NP = self.where(vectors_NE).to(lagged_BKP.dtype)
         where_BGP = functional.embedding(neurons_BG, where_NP)

@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from omnimouse_cli.errors import OmniMouseError, ShardError
+from omnimouse_cli.errors import LaterVersionError, OmniMouseError, ShardError
 from omnimouse_cli.files import PARTIAL_SUFFIX, read_document, write_document
 from omnimouse_cli.reporter import Reporter
-from omnimouse_cli.shard.format import LaterVersionError
 from omnimouse_cli.shard.read import Shard, open_shard
 from omnimouse_cli.shard.usable import dropped_minutes, tier_minutes, valid_fraction
 

@@ -1,13 +1,14 @@
 """Checksums of a shard, written `algorithm:hex`; older shards have another algorithm."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from omnimouse_cli._native import Checksum
-from omnimouse_cli.errors import ShardError
+from omnimouse_cli.errors import LaterVersionError, ShardError
 
 # BLAKE3, the first 128 bits of its output.
 CHECKSUM_ALGORITHM = "blake3-128"
@@ -24,15 +25,13 @@ class RunningChecksum(Protocol):
         """Give the digits of all bytes until now."""
 
 
-_ALGORITHMS: Mapping[str, Callable[[], RunningChecksum]] = {
+# How each is started.
+ALGORITHMS: Mapping[str, Callable[[], RunningChecksum]] = {
     CHECKSUM_ALGORITHM: Checksum,
     "blake2b-128": partial(hashlib.blake2b, digest_size=16),
 }
 
-
-def new_checksum() -> Checksum:
-    """Start a checksum of the kind that shards are written with."""
-    return Checksum()
+_WRITTEN = re.compile(r"([a-z0-9-]{1,32}):[0-9a-f]+")
 
 
 def checksum_text(digits: str, algorithm: str = CHECKSUM_ALGORITHM) -> str:
@@ -42,28 +41,29 @@ def checksum_text(digits: str, algorithm: str = CHECKSUM_ALGORITHM) -> str:
 
 def checksum_of(data: bytes, algorithm: str = CHECKSUM_ALGORITHM) -> str:
     """Give the checksum of `data` as it is written."""
-    checksum = _ALGORITHMS[algorithm]()
+    checksum = ALGORITHMS[algorithm]()
     checksum.update(data)
     return checksum_text(checksum.hexdigest(), algorithm)
-
-
-def started_again(algorithm: str) -> RunningChecksum:
-    """Start a checksum of an `algorithm` that `algorithm_of` knows."""
-    return _ALGORITHMS[algorithm]()
 
 
 def algorithm_of(text: str, path: Path) -> str:
     """Name the algorithm of a checksum that stands in the shard at `path`.
 
     Raises:
-        ShardError: This omnimouse has no such algorithm.
+        LaterVersionError: This omnimouse has no such algorithm.
+        ShardError: The text is no checksum.
     """
-    algorithm = text.partition(":")[0]
-    if algorithm not in _ALGORITHMS:
-        known = " and ".join(_ALGORITHMS)
+    written = _WRITTEN.fullmatch(text)
+    if written is None:
         raise ShardError(
-            f"{path} is damaged or newer than this omnimouse: it has a checksum of the kind "
-            f"`{algorithm[:32]}`, and {known} are known",
-            hint="copy it again, or install a newer omnimouse",
+            f"{path} is damaged: it has a checksum that is not written `algorithm:hex`",
+            hint="copy it again, or preprocess the recording again",
+        )
+    algorithm = written[1]
+    if algorithm not in ALGORITHMS:
+        raise LaterVersionError(
+            f"{path} has a checksum of the kind `{algorithm}`; this omnimouse knows "
+            f"{' and '.join(ALGORITHMS)}",
+            hint="install a newer omnimouse, or preprocess into another folder",
         )
     return algorithm

@@ -229,7 +229,7 @@ def _write_screen(
         return
     frames = FramePass(recording, screen)
     shape = (FRAME_HEIGHT, FRAME_WIDTH)
-    writer.write_rows("screen.frames", "U8", shape, frames.stored_blocks(advance))
+    writer.let_write("screen.frames", "U8", shape, partial(frames.write, advance=advance))
     writer.write_array("screen.flip_seconds", "F64", screen.flip_seconds)
     writer.write_array("screen.frame_index", "I64", frames.frame_index())
 

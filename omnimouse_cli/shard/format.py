@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from omnimouse_cli.errors import ShardError
+from omnimouse_cli.errors import LaterVersionError, ShardError
 from omnimouse_cli.shard.checksum import (
     NO_DIGITS,
     algorithm_of,
@@ -43,10 +43,6 @@ NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
     "BF16": np.dtype("<u2"),
     "U8": np.dtype("u1"),
 }
-
-
-class LaterVersionError(ShardError):
-    """A shard that a newer omnimouse has written; it is whole, and must not be replaced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +110,7 @@ def read_header(path: Path) -> Header:
     """Read and check everything before the data of a shard, and the length of the file.
 
     Raises:
-        LaterVersionError: The file is a shard of a later version.
+        LaterVersionError: The file is a shard of a later version, or has a later checksum.
         ShardError: The file is missing, no shard, damaged or cut short.
     """
     try:

@@ -8,13 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from omnimouse_cli.errors import RecordingError, ShardError
+from omnimouse_cli.errors import LaterVersionError, RecordingError, ShardError
 from omnimouse_cli.recording.recording import Recording
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.shard.catalogue import SHARD_SUFFIX, Catalogue, refresh_catalogue
 from omnimouse_cli.shard.convert import Storage, convert
 from omnimouse_cli.shard.fingerprint import fingerprint
-from omnimouse_cli.shard.format import LaterVersionError
 from omnimouse_cli.shard.jobs import Check, as_they_end, number_of_jobs
 from omnimouse_cli.shard.progress import RecordingProgress
 from omnimouse_cli.shard.read import open_shard
@@ -184,7 +183,8 @@ def _is_current(path: Path, mark: str) -> bool:
 def _outcome(task: _Task, options: PreprocessOptions, progress: RecordingProgress) -> _Outcome:
     recording = task.recording
     mark = fingerprint(recording.path, asdict(options.storage))
-    if not options.force and _is_current(task.path, mark):
+    # Asked for in any case: what a newer omnimouse has written is not even replaced by force.
+    if _is_current(task.path, mark) and not options.force:
         progress.end()
         return "kept"
     with progress:

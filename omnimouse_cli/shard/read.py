@@ -1,5 +1,7 @@
 """Reading a shard: its description, and its tensors as memory-mapped arrays."""
 
+import errno
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +12,11 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.errors import ShardError
 from omnimouse_cli.shard.description import BehaviorDescription, ShardDescription, from_json
-from omnimouse_cli.shard.format import NUMPY_DTYPES, Header, read_header
+from omnimouse_cli.shard.format import NUMPY_DTYPES, Header, TensorEntry, read_header
 from omnimouse_cli.shard.numbers import decode
+
+# What systems say of files that cannot be mapped; `rust/src/memory/mapped.rs` has the same list.
+UNMAPPABLE = (errno.ENODEV, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +53,18 @@ class Shard:
         self.description = description
 
     @cached_property
-    def _bytes(self) -> NDArray[np.uint8]:
-        return np.memmap(self.path, dtype=np.uint8, mode="r", offset=self.header.data_start)
+    def _bytes(self) -> NDArray[np.uint8] | None:
+        try:
+            return np.memmap(self.path, dtype=np.uint8, mode="r", offset=self.header.data_start)
+        except OSError as error:
+            if error.errno not in UNMAPPABLE:
+                raise
+            return None
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the file is mapped; where its file system cannot, what is asked for is read."""
+        return self._bytes is not None
 
     def tensor(self, name: str) -> NDArray[Any]:
         """The tensor `name` as a read-only view of the file; bfloat16 as its bits in uint16.
@@ -57,17 +72,34 @@ class Shard:
         Raises:
             ShardError: The shard has no such tensor.
         """
-        entry = self.header.tensors.get(name)
-        if entry is None:
-            raise ShardError(
-                f"{self.path} has no tensor `{name}`: it has {', '.join(self.header.tensors)}"
-            )
+        entry = self._entry(name)
+        if self._bytes is None:
+            return self._read(name, 0, entry.shape[0])
         return np.ndarray(
             entry.shape,
             dtype=NUMPY_DTYPES[entry.dtype],
             buffer=self._bytes.data,
             offset=entry.first_byte,
         )
+
+    def _entry(self, name: str) -> TensorEntry:
+        entry = self.header.tensors.get(name)
+        if entry is None:
+            raise ShardError(
+                f"{self.path} has no tensor `{name}`: it has {', '.join(self.header.tensors)}"
+            )
+        return entry
+
+    def _read(self, name: str, first: int, last: int) -> NDArray[Any]:
+        entry, dtype = self._entry(name), NUMPY_DTYPES[self._entry(name).dtype]
+        width = math.prod(entry.shape[1:])
+        first_byte = self.header.data_start + entry.first_byte + first * width * dtype.itemsize
+        count = (last - first) * width
+        values = np.fromfile(self.path, dtype, count, offset=first_byte)
+        if len(values) < count:
+            raise ShardError(f"{self.path} has become shorter while tensor `{name}` was read")
+        values.flags.writeable = False
+        return values.reshape(last - first, *entry.shape[1:])
 
     def _optional(self, name: str) -> NDArray[Any] | None:
         return self.tensor(name) if name in self.header.tensors else None
@@ -84,7 +116,10 @@ class Shard:
 
     def read_responses(self, first: int, last: int) -> NDArray[np.float32]:
         """Responses of the rows `first` to `last` (exclusive) as float32 `(rows, neurons)`."""
-        return decode(self.responses[first:last], self.response_dtype)
+        if self._bytes is not None:
+            return decode(self.responses[first:last], self.response_dtype)
+        rows = range(self._entry("responses").shape[0])[first:last]
+        return decode(self._read("responses", rows.start, rows.stop), self.response_dtype)
 
     @property
     def frames(self) -> NDArray[np.uint8]:

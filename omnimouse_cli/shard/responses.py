@@ -93,6 +93,7 @@ class ResponsePass:
             first_byte=first_byte,
             dtype=self._dtype,
             num_columns=self._recording.responses.num_channels,
+            expected_rows=self._clock.num_samples,
         )
         for block in blocks_of(self._recording.responses):
             self._feed(stream, block)

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from omnimouse_cli._native import ByteStream, Checksum
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.recording import Recording, Screen, Trial
 from omnimouse_cli.shard.blocks import BLOCK_BYTES
-from omnimouse_cli.shard.checksum import new_checksum
 
 # The frames that the model sees. Source: omnimouse reference, section 1.
 FRAME_HEIGHT = 36
@@ -16,7 +16,7 @@ FRAME_WIDTH = 64
 
 
 class FramePass:
-    """Gives the distinct frames trial by trial, and learns which flip shows which of them.
+    """Writes the distinct frames trial by trial, and learns which flip shows which of them.
 
     Args:
         recording: The recording.
@@ -30,19 +30,36 @@ class FramePass:
         self._num_frames = 0
         self._frame_index = np.full(len(screen.flip_seconds), -1, dtype=np.int64)
 
-    def stored_blocks(self, advance: Callable[[int], None]) -> Iterator[NDArray[np.uint8]]:
-        """Yield uint8 `(frames, 36, 64)` that were not there before; `advance` hears of trials.
+    def write(
+        self, descriptor: int, first_byte: int, *, advance: Callable[[int], None]
+    ) -> tuple[int, str]:
+        """Write the frames, uint8 `(frames, 36, 64)`, in one pass over the trials.
+
+        Args:
+            descriptor: Of the open file.
+            first_byte: Where in it the first frame goes.
+            advance: Hears of trials.
+
+        Returns:
+            How many frames there are, and the hexadecimal digits of their checksum.
 
         Raises:
             RecordingError: A trial's frames are not as many as its flips.
         """
+        stream = ByteStream(descriptor, first_byte=first_byte)
+        for frames in self._distinct(advance):
+            stream.write(frames)
+        return self._num_frames, stream.finish()
+
+    def _distinct(self, advance: Callable[[int], None]) -> Iterator[NDArray[np.uint8]]:
+        """Yield uint8 `(frames, 36, 64)` that were not there before."""
         for number, trial in enumerate(self._recording.trials):
             advance(1)
             if trial.num_flips == 0:
                 continue
-            frames = resized(self._read(number, trial))
-            checksum = new_checksum()
-            checksum.update(frames.tobytes())
+            frames = np.ascontiguousarray(resized(self._read(number, trial)))
+            checksum = Checksum()
+            checksum.update(frames)
             first = self._stored.setdefault(checksum.digest(), self._num_frames)
             flips = slice(trial.first_flip, trial.first_flip + trial.num_flips)
             self._frame_index[flips] = first + np.arange(len(frames))
@@ -60,7 +77,7 @@ class FramePass:
         return frames
 
     def frame_index(self) -> NDArray[np.int64]:
-        """Give, after the last block, the stored frame of every flip: int64 `(flips,)`.
+        """Give, after the last trial, the stored frame of every flip: int64 `(flips,)`.
 
         Raises:
             RecordingError: A flip belongs to no trial.

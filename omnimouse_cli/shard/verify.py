@@ -8,10 +8,10 @@ from omnimouse_cli.errors import ShardError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.shard.blocks import BLOCK_BYTES
 from omnimouse_cli.shard.checksum import (
+    ALGORITHMS,
     CHECKSUM_ALGORITHM,
     algorithm_of,
     checksum_text,
-    started_again,
 )
 from omnimouse_cli.shard.read import open_shard
 
@@ -24,6 +24,7 @@ def verify_shard(path: Path, advance: Callable[[float], None]) -> None:
         advance: Hears how many bytes were read.
 
     Raises:
+        LaterVersionError: A checksum is of a later kind.
         ShardError: The shard is damaged; the text names the first tensor that is.
     """
     shard = open_shard(path)
@@ -32,7 +33,7 @@ def verify_shard(path: Path, advance: Callable[[float], None]) -> None:
             stream.seek(shard.header.data_start + entry.first_byte)
             expected = shard.description.checksums.get(name, "")
             algorithm = algorithm_of(expected or CHECKSUM_ALGORITHM, path)
-            checksum = started_again(algorithm)
+            checksum = ALGORITHMS[algorithm]()
             remaining = entry.last_byte - entry.first_byte
             while remaining:
                 block = stream.read(min(remaining, BLOCK_BYTES))

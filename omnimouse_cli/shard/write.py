@@ -10,8 +10,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from omnimouse_cli._native import Checksum
 from omnimouse_cli.files import PARTIAL_SUFFIX, written_atomically
-from omnimouse_cli.shard.checksum import checksum_of, checksum_text, new_checksum
+from omnimouse_cli.shard.checksum import checksum_of, checksum_text
 from omnimouse_cli.shard.format import NUMPY_DTYPES, TensorEntry, build_header
 
 
@@ -42,7 +43,7 @@ class ShardWriter:
         self._align(NUMPY_DTYPES[dtype].itemsize)
         assert name not in self._tensors, f"tensor {name} is written twice"
         first_byte = self._position
-        checksum = new_checksum()
+        checksum = Checksum()
         num_rows = 0
         for block in blocks:
             assert block.shape[1:] == row_shape, f"{name}: {block.shape} is not (*, {row_shape})"

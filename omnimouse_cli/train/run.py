@@ -8,6 +8,7 @@ from pathlib import Path
 
 from omnimouse_cli.batch.dataset import Dataset, open_dataset
 from omnimouse_cli.batch.loader import Loader, schedule
+from omnimouse_cli.batch.sessions import warn_of_reading
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError
 from omnimouse_cli.evaluate.weights import RunDescription
@@ -86,6 +87,7 @@ def train(order: Order, world: World, reporter: Reporter) -> None:
     config = settled(order.config, dataset, world, reporter)
     validation_sessions(config, dataset)
     dataset.require_windows(config.data)
+    warn_of_reading(dataset, config.data, reporter)
     room = partial(fitting, config, dataset.sessions, strategies, world)
     with _held(order.run, world), memory_named(config, world.device, room):
         state = TrainState(config, dataset, world)

@@ -1,5 +1,6 @@
 //! Which neurons of a row a window has, prepared once for all its rows.
 
+use crate::lines::SLACK;
 use crate::scaling::Scaling;
 
 /// Columns that one bit each says of whether they are taken.
@@ -78,6 +79,17 @@ impl Columns {
     /// ascending. As many bits are set as there are columns here.
     pub fn masks(&self) -> Option<&[u8]> {
         self.is_ascending.then_some(&self.masks[..])
+    }
+
+    /// Check what packing by whole groups relies on, and give the masks of a row's whole groups.
+    ///
+    /// There are `GROUP` numbers of `size` bytes in the row for each mask, and room for as many
+    /// numbers as bits are set in the masks and `SLACK` more.
+    pub(crate) fn whole_groups(&self, row: &[u8], size: usize, room: usize) -> &[u8] {
+        assert_eq!(row.len(), self.population * size, "a row");
+        assert!(self.len() + SLACK <= room, "no room");
+        let masks = self.masks().unwrap_or_default();
+        &masks[..masks.len().min(self.population / GROUP)]
     }
 
     /// What is subtracted from each column; none where nothing is.

@@ -1,19 +1,21 @@
 //! Stored numbers to single precision, exactly, and back to the nearest.
 
+/// Bits of a single-precision number's exponent.
+pub(crate) const EXPONENT: u32 = 0x7f80_0000;
+/// A half-precision number above this, moved up by 13 bits, is infinite or no number.
+pub(crate) const HALF_NOT_FINITE: u32 = 0x0f80_0000;
+/// Bits of 2^112: it moves the exponent's bias from 15 to 127, and makes subnormal numbers normal.
+pub(crate) const HALF_REBIAS: u32 = 0x7780_0000;
+
 /// Half precision to single precision, NaN payloads and subnormal numbers included.
 #[inline]
 pub fn f16_to_f32(bits: u16) -> f32 {
-    const EXPONENT: u32 = 0x7f80_0000;
-    // Above this the half-precision exponent is all ones: infinity or NaN.
-    const NOT_FINITE: u32 = 0x0f80_0000;
-    // 2^112 moves the exponent's bias from 15 to 127, and makes subnormal numbers normal.
-    const REBIAS: f32 = f32::from_bits(0x7780_0000);
     let sign = u32::from(bits & 0x8000) << 16;
     let rest = u32::from(bits & 0x7fff) << 13;
-    let magnitude = if rest >= NOT_FINITE {
+    let magnitude = if rest >= HALF_NOT_FINITE {
         rest | EXPONENT
     } else {
-        (f32::from_bits(rest) * REBIAS).to_bits()
+        (f32::from_bits(rest) * f32::from_bits(HALF_REBIAS)).to_bits()
     };
     f32::from_bits(sign | magnitude)
 }

@@ -23,7 +23,17 @@ pub mod screen;
 pub mod shard;
 #[cfg(target_arch = "x86_64")]
 pub mod simd;
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(any(
+    all(target_arch = "aarch64", target_endian = "little"),
+    all(test, not(target_arch = "aarch64"))
+))]
+pub mod simd_neon;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+pub use simd_neon as simd;
+#[cfg(not(any(
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_endian = "little")
+)))]
 #[path = "simd_none.rs"]
 pub mod simd;
 pub mod sink;

@@ -14,7 +14,7 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use crate::columns::{Columns, GROUP};
-use crate::lines::{Numbers, SLACK, Stored};
+use crate::lines::{Numbers, Stored};
 use crate::moves::{FLOAT_MOVES, HALF_MOVES};
 
 /// Bytes ahead of which a row is asked for: the processor's own guess ends with each page.
@@ -25,16 +25,6 @@ const LANES: usize = 8;
 /// The processor has AVX2, F16C and POPCNT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vector(());
-
-/// Check what packing relies on, and give the masks of a row's whole groups.
-///
-/// `Columns` promises that as many bits are set in its masks as there are columns.
-fn whole_groups<'a>(row: &[u8], size: usize, columns: &'a Columns, room: usize) -> &'a [u8] {
-    assert_eq!(row.len(), columns.population() * size, "a row");
-    assert!(columns.len() + SLACK <= room, "no room");
-    let masks = columns.masks().unwrap_or_default();
-    &masks[..masks.len().min(columns.population() / GROUP)]
-}
 
 impl Vector {
     /// What shows that the processor has the instructions; none where it lacks some.
@@ -49,7 +39,7 @@ impl Vector {
     ///
     /// The last few, which no whole vector covers, are left to the caller.
     pub fn pack_halves(self, row: &[u8], columns: &Columns, packed: &mut [u16]) -> usize {
-        let masks = whole_groups(row, 2, columns, packed.len());
+        let masks = columns.whole_groups(row, 2, packed.len());
         // SAFETY: the instructions exist, as `self` shows; what else is needed was just checked.
         unsafe { pack_halves(row, masks, packed) }
     }
@@ -58,7 +48,7 @@ impl Vector {
     ///
     /// The last few, which no whole vector covers, are left to the caller.
     pub fn pack_floats(self, row: &[u8], columns: &Columns, packed: &mut [f32]) -> usize {
-        let masks = whole_groups(row, 4, columns, packed.len());
+        let masks = columns.whole_groups(row, 4, packed.len());
         // SAFETY: as above.
         unsafe { pack_floats(row, masks, packed) }
     }

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
-use crate::memory::begin_writeback;
+use crate::memory::{begin_writeback, reserve};
 
 /// Buffers that may wait for the thread; they bound its memory.
 const NUM_BUFFERS: usize = 4;
@@ -28,11 +28,12 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Start a thread that writes to `file`, from byte `position` on.
+    /// Start a thread that writes to `file`, from byte `position` on, about so many bytes.
     ///
     /// # Errors
     /// The system has no more threads.
-    pub fn new(file: File, position: u64) -> Result<Self> {
+    pub fn new(file: File, position: u64, expected_bytes: u64) -> Result<Self> {
+        reserve(&file, position..position.saturating_add(expected_bytes));
         let (waiting, coming) = sync_channel(NUM_BUFFERS);
         let (finished, done) = channel();
         let thread = thread::Builder::new()
@@ -115,4 +116,133 @@ fn drain(
 
 fn ended() -> Error {
     Error::Internal("the thread that writes responses has ended".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::path::PathBuf;
+    use std::{io, process};
+
+    use super::*;
+
+    /// A file of its own for each test, gone when this is dropped.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(test: &str) -> Self {
+            Self(std::env::temp_dir().join(format!("omnimouse-sink-{test}-{}", process::id())))
+        }
+
+        fn open(&self) -> File {
+            let options = OpenOptions::new().create_new(true).write(true).to_owned();
+            options.open(&self.0).expect("a new file")
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+
+    /// Buffers of many sizes, none like another.
+    fn pieces() -> impl Iterator<Item = Vec<u8>> {
+        (0_usize..40).map(|number| {
+            let length = number * number * 37 % 5000;
+            (0..length)
+                .map(|place| (number * 131 + place * 7).to_le_bytes()[0])
+                .collect()
+        })
+    }
+
+    fn write_all(sink: &mut Sink) -> Result<()> {
+        for piece in pieces() {
+            let mut buffer = sink.buffer();
+            buffer.clear();
+            buffer.extend_from_slice(&piece);
+            sink.write(buffer)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn bytes_are_written_in_their_order_and_summed() {
+        let scratch = Scratch::new("order");
+        let mut sink = Sink::new(scratch.open(), 3, 100).expect("a thread");
+        write_all(&mut sink).expect("room");
+        let digits = sink.finish().expect("room");
+        let whole = pieces().flatten().collect::<Vec<_>>();
+        let written = fs::read(&scratch.0).expect("the file");
+        assert_eq!(written[..3], [0; 3]);
+        assert_eq!(written[3..], whole);
+        let mut checksum = Checksum::default();
+        checksum.update(&whole);
+        assert_eq!(digits, checksum.digits());
+    }
+
+    #[test]
+    fn a_dropped_sink_has_written_what_it_was_given() {
+        let scratch = Scratch::new("drop");
+        let mut sink = Sink::new(scratch.open(), 0, 0).expect("a thread");
+        write_all(&mut sink).expect("room");
+        drop(sink);
+        let written = fs::read(&scratch.0).expect("the file");
+        assert_eq!(written, pieces().flatten().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn room_that_was_asked_for_changes_no_byte() {
+        let scratch = Scratch::new("room");
+        let whole = pieces().flatten().collect::<Vec<_>>();
+        for expected_bytes in [0, 1, whole.len() as u64, u64::MAX] {
+            let mut sink = Sink::new(scratch.open(), 0, expected_bytes).expect("a thread");
+            write_all(&mut sink).expect("room");
+            sink.finish().expect("room");
+            assert_eq!(fs::read(&scratch.0).expect("the file"), whole);
+            fs::remove_file(&scratch.0).expect("removed");
+        }
+    }
+
+    #[test]
+    fn memory_is_used_again() {
+        let scratch = Scratch::new("memory");
+        let mut sink = Sink::new(scratch.open(), 0, 0).expect("a thread");
+        for number in 0..3 * NUM_BUFFERS {
+            let mut buffer = sink.buffer();
+            assert_eq!(buffer.capacity() > 0, number >= NUM_BUFFERS);
+            buffer.resize(1000, 7);
+            sink.write(buffer).expect("room");
+        }
+        sink.finish().expect("room");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_told_once_and_nothing_hangs() {
+        let full = || OpenOptions::new().write(true).open("/dev/full");
+        let mut sink = Sink::new(full().expect("the device"), 0, 9).expect("a thread");
+        // The thread may end while buffers still wait for it.
+        let told = write_all(&mut sink).and_then(|()| sink.finish().map(drop));
+        let Err(Error::Write(error)) = told else {
+            panic!("{told:?}");
+        };
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        let again = sink.write(vec![1]).expect_err("it has ended");
+        assert!(again.to_string().contains("has ended"), "{again}");
+        assert!(sink.finish().is_err());
+        drop(sink);
+        let mut unread = Sink::new(full().expect("the device"), 0, 9).expect("a thread");
+        let _ = write_all(&mut unread);
+    }
+
+    #[test]
+    fn a_file_that_is_not_open_for_writing_is_an_error() {
+        let scratch = Scratch::new("closed");
+        drop(scratch.open());
+        let file = File::open(&scratch.0).expect("the file");
+        let mut sink = Sink::new(file, 0, 9).expect("a thread");
+        let told = write_all(&mut sink).and_then(|()| sink.finish().map(drop));
+        assert!(matches!(told, Err(Error::Write(_))), "{told:?}");
+    }
 }

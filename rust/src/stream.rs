@@ -14,14 +14,15 @@ pub struct RowStream {
 }
 
 impl RowStream {
-    /// Rows go to `file`, from byte `position` on.
+    /// Rows go to `file`, from byte `position` on, `expected_rows` of them.
     ///
     /// # Errors
     /// The system has no more threads.
-    pub fn new(encoder: Encoder, file: File, position: u64) -> Result<Self> {
+    pub fn new(encoder: Encoder, file: File, position: u64, expected_rows: u64) -> Result<Self> {
+        let expected_bytes = expected_rows.saturating_mul(encoder.row_bytes() as u64);
         Ok(Self {
             encoder,
-            sink: Sink::new(file, position)?,
+            sink: Sink::new(file, position, expected_bytes)?,
         })
     }
 

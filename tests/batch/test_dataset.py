@@ -1,11 +1,17 @@
 """A folder of shards as a data set: sessions, channels, scaling, and what is refused."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
 
 from omnimouse_cli.batch.dataset import open_dataset
+from omnimouse_cli.batch.loader import Loader
+from omnimouse_cli.batch.sessions import warn_of_reading
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.errors import ShardError
+from omnimouse_cli.reporter import Silent
 
 
 def test_channels_are_known_ones_first_then_by_name(tiny_dataset):
@@ -132,3 +138,42 @@ def test_a_neuron_without_a_deviation_is_left_finite(tmp_path, write_shard):
         shard.path.write_bytes(raw)
         _, scale = open_dataset(tmp_path).normalization(DataConfig(), "1-1-1")
         np.testing.assert_allclose(scale[0], expected, rtol=1e-6)
+
+
+class Heard(Silent):
+    """Keeps warnings."""
+
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, message):
+        self.warnings.append(message)
+
+
+def test_shards_that_cannot_be_mapped_are_read_with_one_warning(tiny_dataset, monkeypatch):
+    config = DataConfig(batch_size=3, max_neurons=6)
+    heard = Heard()
+    warn_of_reading(tiny_dataset, config, heard)
+    assert heard.warnings == []
+    with Loader(tiny_dataset, config, seed=2) as loader:
+        expected = [next(loader) for _ in range(5)]
+
+    def refused(*_arguments, **_options):
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    monkeypatch.setattr(np, "memmap", refused)
+    unmapped = open_dataset(tiny_dataset.folder)
+    warn_of_reading(unmapped, config, heard)
+    (warning,) = heard.warnings
+    assert "1-1-1.safetensors and 4 other shards cannot be mapped" in warning
+    alone = open_dataset(tiny_dataset.folder, sessions=["3-1-1"])
+    warn_of_reading(alone, config, heard)
+    assert "3-1-1.safetensors cannot be mapped" in heard.warnings[1]
+    reading = DataConfig(batch_size=3, max_neurons=6, access="read")
+    warn_of_reading(unmapped, reading, heard)
+    assert len(heard.warnings) == 2
+    with Loader(unmapped, reading, seed=2) as loader:
+        for batch in expected:
+            again = next(loader)
+            assert again.session == batch.session
+            np.testing.assert_array_equal(again.responses, batch.responses)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from omnimouse_cli.batch.batch import on_device
 from omnimouse_cli.batch.loader import Loader
 from omnimouse_cli.config.data import DataConfig
 
@@ -26,3 +27,19 @@ def test_copies_in_flight_arrive_as_they_were(tiny_dataset):
     assert all(
         torch.equal(copy.cpu(), original) for copy, original in zip(copies, expected, strict=True)
     )
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_copies_on_a_stream_of_their_own_arrive_before_they_are_used(tiny_dataset):
+    with Loader(tiny_dataset, CONFIG, seed=7) as loader:
+        expected = [next(loader).responses.sum().item() for _ in range(50)]
+    device, sums = torch.device("cuda", torch.cuda.current_device()), []
+    with Loader(tiny_dataset, CONFIG, seed=7, pin_memory=True) as loader:
+        for _ in range(50):
+            batch = on_device(next(loader), device, CONFIG)
+            # What uses the copy runs long after it was issued, and longer than the batch lives.
+            torch.cuda._sleep(2_000_000)
+            sums.append(batch.responses.double().sum())
+            del batch
+    assert [value.item() for value in sums] == pytest.approx(expected, rel=1e-5)

@@ -8,7 +8,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from omnimouse_cli.cli.app import _COMMANDS, _guarded
+import omnimouse_cli.cli.app
+from omnimouse_cli.cli.app import _COMMANDS, _guarded, program
 from omnimouse_cli.errors import OmniMouseError
 
 
@@ -38,6 +39,36 @@ def test_no_help_imports_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "HEAVY []"
     assert all(name in done.stdout for name in _COMMANDS)
+
+
+@pytest.mark.parametrize("name", [*_COMMANDS, "dendrites", "bench"])
+def test_a_command_is_the_same_with_and_without_the_others(name):
+    alone, among_all = (
+        CliRunner().invoke(made, [name, "--help"]) for made in (program(name), program())
+    )
+    assert alone.exit_code == 0
+    assert f"omnimouse {name}" in alone.output
+    assert alone.output == among_all.output
+
+
+def test_only_the_wanted_command_is_imported():
+    code = (
+        "import sys\n"
+        "sys.argv = ['omnimouse', 'preprocess', '--help']\n"
+        "from omnimouse_cli.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print([name for name in sys.modules if name.startswith('omnimouse_cli.cli.')])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = done.stdout.splitlines()[-1]
+    assert "omnimouse_cli.cli.preprocess" in modules
+    assert "train" not in modules
+
+
+def test_a_name_that_no_module_has_is_no_program():
+    with pytest.raises(AttributeError, match="has no attribute 'application'"):
+        _ = omnimouse_cli.cli.app.application
 
 
 def test_an_error_of_the_user_is_one_sentence_a_hint_and_exit_code_1():

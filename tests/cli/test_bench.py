@@ -74,6 +74,7 @@ def test_the_table_says_the_same(corpus):
     assert result.exit_code == 0, result.output
     for text in ("stored samples", "memcpy, 1 thread", "ms a batch", "waiting", "resident memory"):
         assert text in result.stdout
+    assert "growth over 2 batches" in result.stdout
 
 
 def test_a_folder_with_something_in_it_is_no_place_for_a_corpus(corpus):

@@ -1,6 +1,7 @@
 """`omnimouse preprocess` on session folders: what it prints, and how it ends."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -10,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from omnimouse_cli.cli.app import _guarded
-from omnimouse_cli.cli.preprocess import command_preprocess
+from omnimouse_cli.cli.preprocess import _one_blas_thread, command_preprocess
 
 ORIGIN = 1_600_000_000.0
 app = typer.Typer()
@@ -175,3 +176,14 @@ def test_what_was_left_out_is_told(recordings):
     result = run()
     assert result.exit_code == 0
     assert "7-1-1: treadmill is left out: none of its samples has a value" in result.stderr
+
+
+@pytest.mark.parametrize("chosen", [None, "3"])
+def test_what_the_user_says_of_blas_threads_holds_and_nothing_is_left_behind(monkeypatch, chosen):
+    name = "OPENBLAS_NUM_THREADS"
+    monkeypatch.delenv(name, raising=False)
+    if chosen is not None:
+        monkeypatch.setenv(name, chosen)
+    with _one_blas_thread():
+        assert os.environ[name] == (chosen or "1")
+    assert os.environ.get(name) == chosen

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnimouse_cli.errors import ShardError
+from omnimouse_cli._native import Checksum
+from omnimouse_cli.errors import LaterVersionError, ShardError
 from omnimouse_cli.shard import open_shard
-from omnimouse_cli.shard.checksum import algorithm_of, checksum_of, new_checksum
+from omnimouse_cli.shard.checksum import algorithm_of, checksum_of
 from omnimouse_cli.shard.description import to_json
 from omnimouse_cli.shard.verify import verify_shard
 
@@ -56,7 +57,7 @@ def test_the_checksum_is_the_published_one(num_bytes, digits):
 
 @given(pieces=st.lists(st.binary(max_size=3000), max_size=9))
 def test_pieces_have_the_checksum_of_the_whole(pieces):
-    checksum = new_checksum()
+    checksum = Checksum()
     for piece in pieces:
         checksum.update(piece)
     assert checksum_of(b"".join(pieces)) == f"blake3-128:{checksum.hexdigest()}"
@@ -91,12 +92,19 @@ def test_digits_under_the_name_of_another_algorithm_are_refused(make_recording, 
 def test_an_unknown_algorithm_is_named(make_recording, converted):
     shard = converted(make_recording())
     rewritten(shard, "sha9-128", blake2b)
-    with pytest.raises(ShardError, match=r"checksum of the kind `sha9-128`, and blake3-128") as at:
+    with pytest.raises(LaterVersionError, match=r"of the kind `sha9-128`; .* blake3-128") as at:
         open_shard(shard.path)
-    assert at.value.hint == "copy it again, or install a newer omnimouse"
+    assert at.value.hint == "install a newer omnimouse, or preprocess into another folder"
 
 
 def test_the_algorithm_stands_in_front_of_the_digits(tmp_path):
     assert algorithm_of("blake2b-128:00", tmp_path) == "blake2b-128"
-    with pytest.raises(ShardError, match="of the kind ``"):
-        algorithm_of("", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":00", "sha9", "sha9:", "sha9:0G", "SHA9:00", f"{'s' * 33}:00"]
+)
+def test_what_is_no_checksum_is_damage_and_no_later_version(tmp_path, text):
+    with pytest.raises(ShardError, match=r"is damaged: .* not written `algorithm:hex`") as caught:
+        algorithm_of(text, tmp_path)
+    assert not isinstance(caught.value, LaterVersionError)

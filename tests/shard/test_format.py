@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from omnimouse_cli.errors import ShardError
+from omnimouse_cli.errors import LaterVersionError, ShardError
 from omnimouse_cli.shard import open_shard
-from omnimouse_cli.shard.format import VERSION, LaterVersionError, read_header
+from omnimouse_cli.shard.format import VERSION, read_header
 
 
 @pytest.fixture

@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omnimouse_cli.errors import RecordingError, ShardError
+from omnimouse_cli.errors import LaterVersionError, RecordingError, ShardError
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.shard import open_catalogue, open_shard
 from omnimouse_cli.shard.convert import Storage
-from omnimouse_cli.shard.format import LaterVersionError
 from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess, shard_name
 from omnimouse_cli.shard.verify import verify_shards
 
@@ -116,15 +115,28 @@ def test_a_damaged_shard_is_written_anew(make_recording, out):
     assert path.read_bytes() == whole
 
 
-def test_a_shard_of_a_later_version_is_never_replaced(make_recording, out):
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ((b'"version":"1"', b'"version":"2"'), "7-1-2.safetensors has shard version 2"),
+        (
+            (b'"checksum":"blake3-128:', b'"checksum":"blake9-128:'),
+            "7-1-2.safetensors has a checksum of the kind `blake9-128`",
+        ),
+    ],
+)
+def test_a_shard_of_a_later_version_is_never_replaced(make_recording, out, change, message, force):
     recording = make_recording()
     run([recording], out)
     path = out / "7-1-2.safetensors"
-    later = path.read_bytes().replace(b'"version":"1"', b'"version":"2"', 1)
-    path.write_bytes(later)
-    with pytest.raises(LaterVersionError, match="shard version 2"):
-        run([recording], out, force=False)
-    assert path.read_bytes() == later
+    content = path.read_bytes()
+    assert change[0] in content
+    content = content.replace(*change, 1)
+    path.write_bytes(content)
+    with pytest.raises(LaterVersionError, match=message):
+        run([recording], out, force=force)
+    assert path.read_bytes() == content
 
 
 def test_a_file_cannot_be_the_folder_of_shards(make_recording, tmp_path):

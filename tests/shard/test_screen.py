@@ -49,6 +49,15 @@ def test_identical_stimuli_are_stored_once(make_recording, converted):
         np.testing.assert_array_equal(shown, recording.screen.read_trial(number))
 
 
+def test_frames_may_lie_in_memory_as_they_like(make_recording, converted):
+    recording = make_recording()
+    read = recording.screen.read_trial
+    turned = replace(recording.screen, read_trial=lambda number: np.asfortranarray(read(number)))
+    shard, other = converted(recording), converted(replace(recording, screen=turned))
+    np.testing.assert_array_equal(shard.frames, other.frames)
+    assert shard.description.checksums == other.description.checksums
+
+
 def test_large_frames_are_averaged_and_their_size_is_noted(make_recording, converted):
     recording = make_recording()
     source = np.zeros((1, 144, 256), dtype=np.uint8)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,8 @@ def probe_frames(path: Path, *, video: bool) -> FrameFile:
     Raises:
         RecordingError: The file is missing, cut short, or of another shape or dtype.
     """
-    shape = _load(path).shape
+    # Mapped, a file is not read beyond its header.
+    shape = _load(path, mmap_mode="r").shape
     expected = "(frames, height, width)" if video else "(height, width)"
     # Only the number of axes tells: a grey video may be 3 pixels wide.
     has_channels = len(shape) == (4 if video else 3) and shape[-1] in (1, 3)
@@ -68,7 +69,7 @@ def read_frames(file: FrameFile) -> NDArray[np.uint8]:
     Raises:
         RecordingError: Values lie outside 0 to 255.
     """
-    stored: NDArray[Any] = np.array(_load(file.path))
+    stored = _load(file.path)
     channels = (3,) if file.color else ()
     frames = stored.reshape(file.num_frames, file.height, file.width, *channels)
     if frames.dtype == np.uint8 and not file.color:
@@ -97,9 +98,9 @@ def _check_range(values: NDArray[np.float64], path: Path, dtype: np.dtype[Any]) 
         )
 
 
-def _load(path: Path) -> NDArray[Any]:
+def _load(path: Path, *, mmap_mode: Literal["r"] | None = None) -> NDArray[Any]:
     try:
-        frames: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        frames: NDArray[Any] = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except FileNotFoundError as error:
         raise RecordingError(
             f"{path} is missing: the trial's frames cannot be read",

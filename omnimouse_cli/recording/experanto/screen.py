@@ -2,7 +2,8 @@
 
 import hashlib
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,11 +113,7 @@ def open_screen(folder: Path, meta: Meta) -> ScreenDevice:
     listed = read_trials(folder, num_flips=flips.size)
     entries = listed.entries
     named = bool(meta.flag("use_stimuli_names"))
-    files = {
-        entry.name: _probe_trial(folder, entry, named=named)
-        for entry in entries
-        if entry.kind in ("video", "image")
-    }
+    files, hashes = _probe_trials(folder, entries, named=named)
     height, width, size_notes = _frame_size(folder, entries, list(files.values()))
     frames = TrialFrames(
         sources=tuple(
@@ -129,10 +126,30 @@ def open_screen(folder: Path, meta: Meta) -> ScreenDevice:
     return ScreenDevice(
         flips=flips,
         listed=listed,
-        conditions=_conditions(entries, frames),
+        conditions=_conditions(entries, frames, hashes),
         frames=frames,
         notes=tuple(notes),
     )
+
+
+def _probe_trials(
+    folder: Path, entries: tuple[TrialEntry, ...], *, named: bool
+) -> tuple[dict[str, FrameFile], dict[Path, str]]:
+    """Read the header of every trial's file, and hash the files of trials without a condition."""
+    files: dict[str, FrameFile] = {}
+    hashing: dict[Path, Future[str]] = {}
+    # Hashing needs no interpreter, so it goes on while the next headers are read.
+    pool = ThreadPoolExecutor(_NUM_HASHING)
+    try:
+        for entry in entries:
+            if entry.kind not in ("video", "image"):
+                continue
+            files[entry.name] = file = _probe_trial(folder, entry, named=named)
+            if entry.meta.optional_text("condition") is None and file.path not in hashing:
+                hashing[file.path] = pool.submit(_hash, file.path)
+        return files, {path: digits.result() for path, digits in hashing.items()}
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _probe_trial(folder: Path, entry: TrialEntry, *, named: bool) -> FrameFile:
@@ -183,19 +200,13 @@ def _grey(entry: TrialEntry) -> int:
     return round(level)
 
 
-def _conditions(entries: tuple[TrialEntry, ...], frames: TrialFrames) -> tuple[str | None, ...]:
+def _conditions(
+    entries: tuple[TrialEntry, ...], frames: TrialFrames, hashes: Mapping[Path, str]
+) -> tuple[str | None, ...]:
     """Name every trial's stimulus; files with equal bytes get equal names."""
-    names = [entry.meta.optional_text("condition") for entry in entries]
-    unnamed = {
-        source.path: None
-        for named, source in zip(names, frames.sources, strict=True)
-        if named is None and isinstance(source, FrameFile)
-    }
-    # Most of the time goes into hashing, which needs no interpreter.
-    with ThreadPoolExecutor(_NUM_HASHING) as pool:
-        hashes = dict(zip(unnamed, pool.map(_hash, unnamed), strict=True))
     conditions: list[str | None] = []
-    for entry, named, source in zip(entries, names, frames.sources, strict=True):
+    for entry, source in zip(entries, frames.sources, strict=True):
+        named = entry.meta.optional_text("condition")
         if named is None and isinstance(source, FrameFile):
             conditions.append(f"{entry.kind} {hashes[source.path]}")
         elif named is None and entry.kind == "blank":

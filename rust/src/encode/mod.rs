@@ -15,7 +15,7 @@ mod tests;
 
 use crate::convert::{f32_to_bf16, f32_to_f16};
 use crate::lines::Path;
-use crate::memory::{Accelerated, accelerated};
+use crate::memory::{Accelerated, accelerated_widest};
 use moments::Moments;
 use number::{INFINITE, LANES, MAGNITUDE};
 use run::Block;
@@ -83,7 +83,7 @@ pub struct Facts<'a> {
 /// Stores rows that come in order, and remembers what they tell.
 #[derive(Debug)]
 pub struct Encoder {
-    path: Path,
+    run: fn(Block<'_>),
     kind: Kind,
     columns: usize,
     learned: Learned,
@@ -95,7 +95,10 @@ impl Encoder {
     pub fn new(path: Path, kind: Kind, columns: usize) -> Self {
         let whole = columns.next_multiple_of(LANES);
         Self {
-            path,
+            run: match path {
+                Path::Portable => |block| block.run::<false>(),
+                Path::Vector(_) => |block| accelerated_widest(block),
+            },
             kind,
             columns,
             learned: Learned {
@@ -145,10 +148,7 @@ impl Encoder {
             learned: &mut self.learned,
             moments: &mut self.moments,
         };
-        match self.path {
-            Path::Portable => block.run::<false>(),
-            Path::Vector(_) => accelerated(block),
-        }
+        (self.run)(block);
         if !self.learned.overflow {
             return None;
         }

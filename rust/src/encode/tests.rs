@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::convert::{bf16_to_f32, f16_to_f32};
+use crate::memory::accelerated;
 
 const COLUMNS: usize = 19;
 const ROWS: usize = 700;
@@ -37,7 +38,10 @@ struct Outcome {
 }
 
 fn encoded(path: Path, kind: Kind, block_rows: usize) -> Outcome {
-    let mut encoder = Encoder::new(path, kind, COLUMNS);
+    encoded_by(Encoder::new(path, kind, COLUMNS), block_rows)
+}
+
+fn encoded_by(mut encoder: Encoder, block_rows: usize) -> Outcome {
     let (rows, counted) = (rows(), counted());
     let mut finite = vec![7; ROWS];
     let mut stored = vec![7; ROWS * encoder.row_bytes()];
@@ -79,9 +83,15 @@ fn facts_of(encoder: &mut Encoder) -> (u64, u64, bool, Vec<u64>) {
 fn blocks_and_instructions_change_no_bit() {
     for kind in [Kind::F16, Kind::Bf16, Kind::F32] {
         let mut expected = encoded(Path::Portable, kind, ROWS);
-        for path in [Path::Portable, Path::best()] {
+        let portable = || Encoder::new(Path::Portable, kind, COLUMNS);
+        let narrower = || Encoder {
+            run: |block| accelerated(block),
+            ..portable()
+        };
+        let widest = || Encoder::new(Path::best(), kind, COLUMNS);
+        for encoder in [&portable as &dyn Fn() -> Encoder, &narrower, &widest] {
             for block_rows in [1, 7, 8, 64, 257] {
-                let mut found = encoded(path, kind, block_rows);
+                let mut found = encoded_by(encoder(), block_rows);
                 assert_eq!(found.finite, expected.finite);
                 assert_eq!(found.stored, expected.stored);
                 assert_eq!(

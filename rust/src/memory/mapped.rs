@@ -1,23 +1,23 @@
 //! A file of which ranges are asked for: mapped into memory, or read.
 
 use std::fs::File;
+use std::io;
 use std::ops::Range;
-#[cfg(target_os = "linux")]
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use memmap2::{Advice, Mmap};
 
+use super::advise::advise_file;
 use super::guard::Guard;
 use crate::error::{Error, Result};
 
 /// How the bytes of a file are come by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// The file is mapped into memory.
+    /// The file is mapped into memory; where its file system cannot map, ranges are read.
     Map,
-    /// Ranges are read into a buffer, where a file system cannot map or cannot be trusted.
+    /// Ranges are read into a buffer, where a file system cannot be trusted.
     Read,
 }
 
@@ -36,7 +36,7 @@ impl RangeFile {
     /// Open the file at `path`.
     ///
     /// # Errors
-    /// The file does not exist, cannot be read or mapped, or is empty.
+    /// The file does not exist, cannot be read, or is empty.
     pub fn open(path: &Path, access: Access) -> Result<Self> {
         let refused = |source| Error::io(path, source);
         let file = File::open(path).map_err(refused)?;
@@ -49,12 +49,7 @@ impl RangeFile {
         }
         let map = match access {
             Access::Read => None,
-            // SAFETY: the mapping is private to this struct and read only. That the file keeps its
-            // size while it is read is promised by the writers of shards, who rename complete
-            // files into place and never touch them again. Where somebody breaks the promise,
-            // `check_size` says so before the next window, and `guard` puts zeros in place of
-            // pages that are gone, so that reading them is an error and not the end.
-            Access::Map => Some(unsafe { Mmap::map(&file) }.map_err(refused)?),
+            Access::Map => mapped(&file).map_err(refused)?,
         };
         if let Some(map) = &map {
             // Pages around a fault are of windows that are not wanted: what is, is asked for.
@@ -79,6 +74,11 @@ impl RangeFile {
     /// Its length when it was opened.
     pub fn num_bytes(&self) -> u64 {
         self.num_bytes
+    }
+
+    /// Whether the file is mapped; else its ranges are read.
+    pub fn is_mapped(&self) -> bool {
+        self.map.is_some()
     }
 
     /// A range of the file: of the map, or read into `buffer`.
@@ -140,26 +140,34 @@ impl RangeFile {
     }
 }
 
-/// Tell the system that a range of a file is read soon, or all of it in no order.
-#[cfg(target_os = "linux")]
-fn advise_file(file: &File, soon: Option<Range<usize>>) {
-    let advice = if soon.is_some() {
-        libc::POSIX_FADV_WILLNEED
-    } else {
-        libc::POSIX_FADV_RANDOM
-    };
-    // An empty range at 0 is the whole file.
-    let range = soon.unwrap_or(0..0);
-    let (Ok(start), Ok(length)) = (range.start.try_into(), range.len().try_into()) else {
-        return;
-    };
-    // SAFETY: the call takes no memory, and `file` keeps its descriptor open.
-    let _ = unsafe { libc::posix_fadvise(file.as_raw_fd(), start, length, advice) };
+/// Map a whole file into memory; gives none where its file system cannot.
+fn mapped(file: &File) -> io::Result<Option<Mmap>> {
+    // SAFETY: the mapping is private to `RangeFile` and read only. That the file keeps its size
+    // while it is read is promised by the writers of shards, who rename complete files into place
+    // and never touch them again. Where somebody breaks the promise, `check_size` says so before
+    // the next window, and `Guard` puts zeros in place of pages that are gone, so that reading
+    // them is an error and not the end.
+    match unsafe { Mmap::map(file) } {
+        Ok(map) => Ok(Some(map)),
+        Err(error) if error.raw_os_error().is_some_and(says_unmappable) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
-/// Elsewhere files are read without advice.
-#[cfg(not(target_os = "linux"))]
-fn advise_file(_: &File, _: Option<Range<usize>>) {}
+/// Whether the system's error means that files of this kind cannot be mapped.
+///
+/// `omnimouse_cli/shard/read.py` has the same list, and the callers of `batch/sessions.py` tell
+/// the user that such files are read.
+fn says_unmappable(error: i32) -> bool {
+    [
+        libc::ENODEV,
+        libc::EACCES,
+        libc::EINVAL,
+        libc::ENOSYS,
+        libc::EOPNOTSUPP,
+    ]
+    .contains(&error)
+}
 
 #[cfg(test)]
 mod tests {
@@ -196,10 +204,10 @@ mod tests {
         let path = scratch("ranges");
         let whole: Vec<u8> = (0..20_000_u32).map(|place| (place % 251) as u8).collect();
         std::fs::write(&path, &whole).expect("a file");
-        let files = [Access::Map, Access::Read].map(|access| RangeFile::open(&path, access));
-        for file in files {
-            let file = file.expect("a file");
+        for access in [Access::Map, Access::Read] {
+            let file = RangeFile::open(&path, access).expect("a file");
             assert_eq!(file.num_bytes(), 20_000);
+            assert_eq!(file.is_mapped(), access == Access::Map);
             let mut buffer = Vec::new();
             for range in [0..1, 4095..4097, 19_999..20_000, 7..7, 0..20_000] {
                 file.advise(range.clone());
@@ -209,6 +217,37 @@ mod tests {
             file.check_pages().expect("whole");
         }
         std::fs::remove_file(&path).expect("removed");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_cannot_be_mapped_is_read() {
+        // A file whose length is not 0 and which the kernel reads, but does not map.
+        let path = Path::new("/sys/kernel/uevent_seqnum");
+        let Ok(content) = std::fs::read(path) else {
+            return;
+        };
+        let file = RangeFile::open(path, Access::Map).expect("read");
+        assert!(!file.is_mapped());
+        let mut buffer = Vec::new();
+        file.advise(0..1);
+        let first = file.bytes(0..1, &mut buffer).expect("a digit");
+        assert_eq!(first, &content[..1]);
+        file.check_pages().expect("nothing is mapped");
+        let beyond = file
+            .bytes(4000..4001, &mut buffer)
+            .expect_err("it is shorter");
+        assert!(beyond.to_string().contains("uevent_seqnum"), "{beyond}");
+    }
+
+    #[test]
+    fn other_refusals_to_map_stay_errors() {
+        for error in [libc::ENOMEM, libc::EAGAIN, libc::EPERM, libc::EMFILE] {
+            assert!(!says_unmappable(error));
+        }
+        for error in [libc::ENODEV, libc::EINVAL] {
+            assert!(says_unmappable(error));
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What is not Rust's own: files mapped into memory, arrays that Python allocated and files that it
 //! opened; work compiled for wide instructions, and items read at places that were checked together.
 //!
-//! All unsafe code is here, but for the vector instructions of `simd`.
+//! All unsafe code is here, but for the vector instructions of `simd` and `simd_neon`.
 
+mod advise;
 #[cfg(feature = "python")]
 mod descriptor;
 #[cfg(feature = "python")]
@@ -18,10 +19,10 @@ mod writeback;
 #[cfg(feature = "python")]
 pub(crate) use descriptor::opened_by_python;
 #[cfg(feature = "python")]
-pub(crate) use exported::Exported;
+pub(crate) use exported::{Exported, ExportedBytes};
 pub(crate) use gather::gathered;
 pub use mapped::{Access, RangeFile};
 #[cfg(feature = "python")]
 pub(crate) use rows::ExportedRows;
-pub(crate) use wide::{Accelerated, accelerated};
-pub(crate) use writeback::begin_writeback;
+pub(crate) use wide::{Accelerated, accelerated, accelerated_widest};
+pub(crate) use writeback::{begin_writeback, reserve};

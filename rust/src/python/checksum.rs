@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 use super::gil::released;
 use crate::checksum::{CHECKSUM_BYTES, Checksum as Sum};
+use crate::memory::ExportedBytes;
 
 /// Takes the checksum of bytes that come in order.
 #[pyclass(module = "omnimouse_cli._native")]
@@ -18,9 +19,10 @@ impl Checksum {
 
     /// Add bytes.
     #[pyo3(signature = (data, /))]
-    fn update(&mut self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
+    fn update(&mut self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let data = ExportedBytes::new("data", data)?;
         released(py, || {
-            self.0.update(data);
+            self.0.update(data.as_slice());
             Ok(())
         })
     }

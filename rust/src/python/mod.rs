@@ -33,7 +33,7 @@ mod native {
     #[pymodule_export]
     use super::slot::Slot;
     #[pymodule_export]
-    use super::stream::ResponseStream;
+    use super::stream::{ByteStream, ResponseStream};
 
     use super::{Bound, PyModule, PyModuleMethods, PyResult, ShardFormatError};
 

@@ -1,4 +1,4 @@
-//! Responses on their way into a shard, as Python hands them over block by block.
+//! Tensors on their way into a shard, as Python hands them over block by block.
 
 use std::os::fd::RawFd;
 
@@ -8,8 +8,43 @@ use pyo3::prelude::*;
 use super::gil::released;
 use crate::encode::{Encoder, Kind};
 use crate::lines::Path;
-use crate::memory::{Exported, ExportedRows, opened_by_python};
+use crate::memory::{Exported, ExportedBytes, ExportedRows, opened_by_python};
+use crate::sink::Sink;
 use crate::stream::RowStream;
+
+/// Writes and sums bytes.
+#[pyclass(module = "omnimouse_cli._native")]
+pub(super) struct ByteStream(Sink);
+
+#[pymethods]
+impl ByteStream {
+    #[new]
+    #[pyo3(signature = (descriptor, *, first_byte))]
+    fn new(descriptor: RawFd, first_byte: u64) -> PyResult<Self> {
+        Ok(Self(Sink::new(
+            opened_by_python(descriptor)?,
+            first_byte,
+            0,
+        )?))
+    }
+
+    /// Write bytes after those before.
+    #[pyo3(signature = (data, /))]
+    fn write(&mut self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let data = ExportedBytes::new("data", data)?;
+        released(py, || {
+            let mut buffer = self.0.buffer();
+            buffer.clear();
+            buffer.extend_from_slice(data.as_slice());
+            self.0.write(buffer)
+        })
+    }
+
+    /// Wait for the checksum of all that was written.
+    fn finish(&mut self, py: Python<'_>) -> PyResult<String> {
+        released(py, || self.0.finish())
+    }
+}
 
 /// Encodes, writes and sums rows of responses, and remembers what they tell.
 #[pyclass(module = "omnimouse_cli._native")]
@@ -21,12 +56,15 @@ pub(super) struct ResponseStream {
 #[pymethods]
 impl ResponseStream {
     #[new]
-    #[pyo3(signature = (descriptor, *, first_byte, dtype, num_columns, portable=false))]
+    #[pyo3(signature = (
+        descriptor, *, first_byte, dtype, num_columns, expected_rows=0, portable=false
+    ))]
     fn new(
         descriptor: RawFd,
         first_byte: u64,
         dtype: &str,
         num_columns: usize,
+        expected_rows: u64,
         portable: bool,
     ) -> PyResult<Self> {
         let kind = match dtype {
@@ -41,7 +79,8 @@ impl ResponseStream {
             Path::best()
         };
         let encoder = Encoder::new(path, kind, num_columns);
-        let stream = RowStream::new(encoder, opened_by_python(descriptor)?, first_byte)?;
+        let file = opened_by_python(descriptor)?;
+        let stream = RowStream::new(encoder, file, first_byte, expected_rows)?;
         Ok(Self {
             stream,
             num_columns,

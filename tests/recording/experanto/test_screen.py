@@ -1,5 +1,6 @@
 """Frames come as 8-bit grey, and equal stimuli have equal names."""
 
+import threading
 from functools import partial
 
 import numpy as np
@@ -124,6 +125,15 @@ def test_a_missing_trial_file_is_named(experanto_session):
     with pytest.raises(RecordingError, match=r"data/00002\.npy is missing") as caught:
         open_recording(path)
     assert caught.value.hint
+
+
+def test_no_thread_hashes_on_when_a_trial_is_refused(experanto_session):
+    path = experanto_session(trials=[clip(frames_of(40, 9, 16))] * 9)
+    (path / "screen/data/00008.npy").unlink()
+    before = threading.active_count()
+    with pytest.raises(RecordingError, match=r"data/00008\.npy is missing"):
+        open_recording(path)
+    assert threading.active_count() == before
 
 
 def test_a_trial_file_cut_short_is_named(experanto_session):
