@@ -95,10 +95,12 @@ class StimulusState(nn.Module):
         where_NP = self.where(vectors_NE).to(lagged_BKP.dtype)
         where_BGP = functional.embedding(neurons_BG, where_NP)
         # First where, then what: weights of both for every neuron of every window are large.
-        seen_BAFG = (lagged_BKP @ where_BGP.transpose(1, 2)).unflatten(1, (-1, features))
+        seen_BKG = lagged_BKP @ where_BGP.transpose(1, 2)
+        seen_BAFG = seen_BKG.view(batch, -1, features, seen_BKG.shape[2])
         what_NF: Tensor = self.what(vectors_NE) * (self.scale / features**0.5)
         what_BGF = functional.embedding(neurons_BG, what_NF.to(seen_BAFG.dtype))
-        return (seen_BAFG * what_BGF.transpose(1, 2)[:, None]).sum(2)
+        drive_BAG: Tensor = (seen_BAFG * what_BGF.transpose(1, 2)[:, None]).sum(2)
+        return drive_BAG
 
     def where(self, vectors_NE: Tensor) -> Tensor:
         """Give every neuron's receptive field, a Gaussian over places of sum 1: `(N, places)`."""
