@@ -119,3 +119,9 @@ def test_without_anything_in_the_folder_a_command_says_what_to_do(command, tmp_p
     assert any(line.startswith("error: ") for line in lines)
     assert any(line.startswith("hint: ") for line in lines)
     assert "Traceback" not in done.stderr
+
+
+def test_nothing_but_what_the_command_says_is_on_stderr(tmp_path):
+    """Libraries that torch brings complain at the end if they are not taken down."""
+    done = run("train", "--dry-run", "--model", "nano", "--quiet", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
