@@ -11,9 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from torch.utils.data import DataLoader
-from typer.testing import CliRunner
 
-from omnimouse_cli.cli.app import app
 from omnimouse_cli.config.data import DataConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -278,48 +276,3 @@ def test_preprocess_is_measured_beside_copies_of_its_responses(tmp_path):
         assert row["bytes_per_second"] == pytest.approx(num_bytes / row["seconds"])
         copied = rows["cp"]["bytes_per_second"]
         assert row["ratio_to_cp"] == pytest.approx(row["bytes_per_second"] / copied)
-
-
-def test_feed_forwards_are_compared_seed_by_seed(script):
-    compare = script("feed_forward").compare
-    # Student's quantile of .975 with two degrees of freedom.
-    quantile = 4.302652729749464
-    scores = {
-        "dendritic": [{"predict": 0.5}, {"predict": 0.6}, {"predict": 0.7}],
-        "relu": [{"predict": 0.4}, {"predict": 0.5}, {"predict": 0.6}],
-    }
-    ours, relu = compare(scores)
-    assert (ours["feed_forward"], relu["feed_forward"]) == ("dendritic", "relu")
-    assert ours["mean"]["value"] == pytest.approx(0.6)
-    assert ours["mean"]["high"] == pytest.approx(0.6 + quantile * 0.1 / 3**0.5)
-    # The spread of seeds that both share is in neither difference.
-    assert relu["dendritic_less_this"] == pytest.approx({"value": 0.1, "low": 0.1, "high": 0.1})
-
-
-def run_command_here(*command):
-    """Run a command without a process of its own, which would load torch once more."""
-    done = CliRunner().invoke(app, [*map(str, command), "--quiet"])
-    assert done.exit_code == 0, done.output
-
-
-def test_a_comparison_of_feed_forwards_keeps_runs_that_are_there(script, monkeypatch, tmp_path):
-    comparison = script("feed_forward")
-    monkeypatch.setattr(comparison, "KINDS", ("dendritic",))
-    monkeypatch.setattr(comparison, "_run", run_command_here)
-    rows = comparison.measure(tmp_path, comparison.QUICK, jobs=1)
-    names = [row["score"] for row in rows]
-    assert {"loss", "predict", "forecast+stimulus", "decode running"} <= set(names)
-    assert all(len(row["values"]) == 2 for row in rows)
-    (of_loss,) = (row for row in rows if row["score"] == "loss")
-    summaries = [
-        json.loads((tmp_path / f"dendritic-{seed}-2" / "summary.json").read_text())
-        for seed in (0, 1)
-    ]
-    losses = [summary["validation"]["neural_loss"] for summary in summaries]
-    assert of_loss["values"] == losses
-
-    def refuse(*command):
-        raise AssertionError(f"was run again: {command}")
-
-    monkeypatch.setattr(comparison, "_run", refuse)
-    assert comparison.measure(tmp_path, comparison.QUICK, jobs=1) == rows

@@ -58,7 +58,8 @@ class TrainConfig:
         warmup_fraction: Share of the run with a rising learning rate.
         short_ways_fraction: Share of the run, at its beginning, in which the ways past the
             transformer and the session tables learn alone: cheap steps that find most of what is
-            linear. Then the transformer begins to learn, its learning rate rising again.
+            linear. Then the transformer begins to learn, its learning rate rising again. None of
+            it where a run begins with another's weights (`--init-from`, `adapt_from`).
         cooldown_fraction: Share of the run with a falling learning rate, at its end.
         cooldown_shape: How it falls to 0: `linear`, or `1-sqrt`, which falls fast first.
         clip_norm: L2 norm to which gradients are clipped; None is off.

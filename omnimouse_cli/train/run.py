@@ -1,5 +1,6 @@
 """One training from shards to a finished run folder, or on from where it was interrupted."""
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ def train(order: Order, world: World, reporter: Reporter) -> None:
     # Whatever the data refuse, they refuse before a folder is made.
     strategies = training_strategies(order.config.masking, dataset.sessions)
     core = _core_to_begin_from(order, dataset)
-    config = settled(order.config, dataset, world, reporter)
+    config = settled(_config_of(order), dataset, world, reporter)
     validation_sessions(config, dataset)
     dataset.require_windows(config.data)
     warn_of_reading(dataset, config.data, reporter)
@@ -145,6 +146,15 @@ def _describe(order: Order, config: RunConfig, world: World) -> None:
     )
     # Last: a folder with a configuration is a run that can be resumed.
     write_config(order.run, config)
+
+
+def _config_of(order: Order) -> RunConfig:
+    """Give the configuration; a core that has learned begins whole, or it would be unlearned."""
+    config = order.config
+    if order.init_from is None and config.train.adapt_from is None:
+        return config
+    train = dataclasses.replace(config.train, short_ways_fraction=0.0)
+    return dataclasses.replace(config, train=train)
 
 
 def _opened(order: Order) -> Dataset:

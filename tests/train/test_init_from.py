@@ -30,7 +30,8 @@ def kept(tmp_path_factory):
 def learned(shards, tiny, kept):
     """A trained run, the same for all tests."""
     if not (kept / "learned").exists():
-        config = replace(tiny, train=replace(tiny.train, steps=60, checkpoint_every=100))
+        train_config = replace(tiny.train, steps=60, checkpoint_every=100, short_ways_fraction=0.0)
+        config = replace(tiny, train=train_config)
         train(Order(config=config, shards=shards, run=kept / "learned"), World(), Silent())
     return kept / "learned"
 
@@ -131,3 +132,11 @@ def test_a_network_that_no_gpu_can_hold_is_told(tiny, shards):
     config = replace(config, model=frozen)
     settled(config, dataset, replace(World(), device=torch.device("cuda")), Told())
     assert told == []
+
+
+def test_a_run_that_begins_with_weights_begins_whole(learned, shards, tiny, tmp_path):
+    config = replace(tiny, train=replace(tiny.train, steps=4, short_ways_fraction=0.5))
+    order = Order(config=config, shards=shards, run=tmp_path / "run", init_from=learned)
+    train(order, World(), Silent())
+    lines = [line for line in read_lines(tmp_path / "run" / "metrics.jsonl") if "loss" in line]
+    assert [line["is_short"] for line in lines] == [False] * 4
