@@ -47,7 +47,6 @@ bench: $(INSTALLED) ## Measure loader, training step, dendritic units and prepro
 	$(BIN)/python benchmarks/dendrite.py
 	$(BIN)/python benchmarks/dendrite_roofline.py
 	$(BIN)/python benchmarks/preprocess.py
-	$(BIN)/python benchmarks/feed_forward.py
 
 clean: ## Remove what was built
 	rm -rf $(VENV) target demo

@@ -4,8 +4,9 @@
 
 Simulates the demo's mouse, trains `nano` with every feed-forward at the same number of parameters
 and steps, once per seed, and scores it in every regime. Rows are means over seeds with Student's
-95 % interval; differences to the dendritic runs are paired by seed. Finished runs in FOLDER
-are kept, so a stopped comparison goes on when it is started again.
+95 % interval; differences to the dendritic runs are paired by seed. Finished runs in FOLDER are
+kept, so a stopped comparison goes on when it is started again. It takes most of an hour on two
+cores and is no part of `make bench`.
 """
 
 import json
