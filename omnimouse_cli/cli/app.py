@@ -32,6 +32,8 @@ _DENDRITES = {
     "compare": "dendrites_compare.command_compare",
 }
 
+_GARBAGE_THRESHOLDS = (10_000, 20, 20)
+
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - Typer calls it so
     if value:
@@ -130,6 +132,9 @@ def __getattr__(name: str) -> typer.Typer:
 
 def main() -> None:
     """Run the command line; exit 0 done, 1 unusable input, 2 wrong usage, 130 interrupted."""
+    # Modules are made of many objects, of which none can go: looking for garbage among them is a
+    # twelfth of the start of a short command.
+    gc.set_threshold(*_GARBAGE_THRESHOLDS)
     try:
         program(sys.argv[1] if len(sys.argv) > 1 else None)()
     finally:

@@ -95,23 +95,21 @@ class ResponsePass:
             num_columns=self._recording.responses.num_channels,
             expected_rows=self._clock.num_samples,
         )
+        num_rows = self._clock.num_samples
+        counted = rows_within(self._clock, self._statistics_times, 0, num_rows).view(np.uint8)
+        finite = np.empty(num_rows, dtype=np.bool_)
         for block in blocks_of(self._recording.responses):
-            self._feed(stream, block)
+            rows = slice(block.first_row, block.first_row + len(block.rows))
+            too_large = stream.feed(block.rows, counted[rows], finite[rows].view(np.uint8))
+            if not finite[rows].all():
+                allowed = rows_within(self._clock, self._may_be_lost, rows.start, rows.stop)
+                self._refuse_lost(block, ~finite[rows] & ~allowed)
+            if too_large is not None:
+                self._refuse_overflow(block, *too_large)
             advance(len(block.rows))
+        self._lost.feed(0, ~finite)
         self._learn(stream)
-        return self._clock.num_samples, stream.finish()
-
-    def _feed(self, stream: ResponseStream, block: Block) -> None:
-        first, last = block.first_row, block.first_row + len(block.rows)
-        counted = rows_within(self._clock, self._statistics_times, first, last)
-        finite = np.empty(len(block.rows), dtype=np.bool_)
-        too_large = stream.feed(block.rows, counted.view(np.uint8), finite.view(np.uint8))
-        if not finite.all():
-            allowed = rows_within(self._clock, self._may_be_lost, first, last)
-            self._refuse_lost(block, ~finite & ~allowed)
-        self._lost.feed(first, ~finite)
-        if too_large is not None:
-            self._refuse_overflow(block, *too_large)
+        return num_rows, stream.finish()
 
     def _learn(self, stream: ResponseStream) -> None:
         mean, squares = np.empty_like(self._square_error), np.empty_like(self._square_error)

@@ -1,10 +1,14 @@
 """The frames of one trial on disk, whatever their shape and dtype, as 8-bit grey."""
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
@@ -42,8 +46,7 @@ def probe_frames(path: Path, *, video: bool) -> FrameFile:
     Raises:
         RecordingError: The file is missing, cut short, or of another shape or dtype.
     """
-    # Mapped, a file is not read beyond its header.
-    shape = _load(path, mmap_mode="r").shape
+    shape = _shape(path)
     expected = "(frames, height, width)" if video else "(height, width)"
     # Only the number of axes tells: a grey video may be 3 pixels wide.
     has_channels = len(shape) == (4 if video else 3) and shape[-1] in (1, 3)
@@ -98,9 +101,32 @@ def _check_range(values: NDArray[np.float64], path: Path, dtype: np.dtype[Any]) 
         )
 
 
-def _load(path: Path, *, mmap_mode: Literal["r"] | None = None) -> NDArray[Any]:
+def _shape(path: Path) -> tuple[int, ...]:
+    """Read the header of a file, and see that it has as many bytes as that says."""
+    with _refused(path):
+        with path.open("rb") as stream:
+            # Only the first version has a short field for the header's length.
+            is_first = npy.read_magic(stream) == (1, 0)
+            read = npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0
+            shape, _, dtype = read(stream)
+            missing = stream.tell() + math.prod(shape) * dtype.itemsize - path.stat().st_size
+        if missing > 0:
+            raise ValueError(f"the last {missing:,} bytes are missing")
+    _require_numbers(path, dtype)
+    return shape
+
+
+def _load(path: Path) -> NDArray[Any]:
+    with _refused(path):
+        frames: NDArray[Any] = np.load(path, allow_pickle=False)
+    _require_numbers(path, frames.dtype)
+    return frames
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
     try:
-        frames: NDArray[Any] = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+        yield
     except FileNotFoundError as error:
         raise RecordingError(
             f"{path} is missing: the trial's frames cannot be read",
@@ -110,8 +136,10 @@ def _load(path: Path, *, mmap_mode: Literal["r"] | None = None) -> NDArray[Any]:
         raise RecordingError(
             f"{path} cannot be read as frames: {error}", hint="copy the file again"
         ) from error
-    if frames.dtype.kind not in "iuf":
+
+
+def _require_numbers(path: Path, dtype: np.dtype[Any]) -> None:
+    if dtype.kind not in "iuf":
         raise RecordingError(
-            f"{path}: frames must be numbers from 0 to 255: their dtype is {frames.dtype}"
+            f"{path}: frames must be numbers from 0 to 255: their dtype is {dtype}"
         )
-    return frames

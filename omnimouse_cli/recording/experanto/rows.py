@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.experanto.meta import Meta
+from omnimouse_cli.recording.ordered import distinct
 
 _COMPARED_ROWS = 256
 
@@ -48,7 +49,7 @@ class RowFile:
         rows = np.empty((last - first, self.num_columns), self.dtype)
         # A read, not a memory map: mapped pages would count as resident memory of the process.
         try:
-            with self.path.open("rb") as stream:
+            with self.path.open("rb", buffering=0) as stream:
                 stream.seek(self.offset_bytes + first * row_bytes)
                 num_read = stream.readinto(rows.reshape(-1).view(np.uint8).data)
         except OSError as error:
@@ -136,7 +137,7 @@ def _agree(one: RowFile, other: RowFile) -> bool:
     """Compare rows spread over both files; whole sessions would take minutes."""
     if (one.num_rows, one.num_columns) != (other.num_rows, other.num_columns):
         return False
-    rows = np.unique(np.linspace(0, max(one.num_rows - 1, 0), _COMPARED_ROWS).astype(int))
+    rows = distinct(np.linspace(0, max(one.num_rows - 1, 0), _COMPARED_ROWS).astype(int))
     return all(
         np.array_equal(one.read(row, row + 1), other.read(row, row + 1), equal_nan=True)
         for row in rows[: one.num_rows].tolist()

@@ -11,6 +11,7 @@ from omnimouse_cli.recording.experanto.clock import DeviceClock, read_clock
 from omnimouse_cli.recording.experanto.meta import Meta, read_array
 from omnimouse_cli.recording.experanto.rows import RowFile, open_rows
 from omnimouse_cli.recording.experanto.statistics import read_statistics
+from omnimouse_cli.recording.ordered import distinct
 from omnimouse_cli.recording.recording import Signal
 
 # Clock rounding must not make a column one row older.
@@ -40,7 +41,7 @@ class ShiftedRows:
         stored = self.rows.read(first, last + int(self.lag.max(initial=0)))
         aligned = np.empty((last - first, self.rows.num_columns), np.float32)
         # Few distinct lags: slices of columns need no index as large as the block itself.
-        for lag in np.unique(self.lag).tolist():
+        for lag in distinct(self.lag).tolist():
             columns = np.flatnonzero(self.lag == lag)
             aligned[:, columns] = stored[lag : lag + last - first, columns]
         return aligned

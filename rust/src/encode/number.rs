@@ -3,6 +3,7 @@
 //! Nothing here branches on a value, so that loops over it become vector instructions.
 
 use crate::convert::{f32_to_bf16, f32_to_f16};
+use crate::memory::rounded_halves;
 
 /// Numbers that are worked on at a time.
 pub(super) const LANES: usize = 8;
@@ -31,6 +32,12 @@ pub(super) trait Number {
 
     /// Round a finite number to nearest, ties to even.
     fn rounded(value: f32) -> Rounded;
+
+    /// Round finite numbers to nearest, ties to even.
+    #[inline(always)]
+    fn rounded_lanes<const FUSED: bool>(numbers: &[f32; LANES]) -> [Rounded; LANES] {
+        numbers.map(Self::rounded)
+    }
 
     /// Round any number; what is too large becomes infinite, and NaN stays NaN.
     fn stored(value: f32) -> u32;
@@ -67,6 +74,17 @@ impl Number for Half {
         Rounded {
             stored: (sign >> 16) | stored.min(0x7c00),
             read: sign | (sum - large).to_bits(),
+        }
+    }
+
+    #[inline(always)]
+    fn rounded_lanes<const FUSED: bool>(numbers: &[f32; LANES]) -> [Rounded; LANES] {
+        match rounded_halves::<FUSED>(numbers) {
+            Some((stored, read)) => std::array::from_fn(|lane| Rounded {
+                stored: stored[lane],
+                read: read[lane],
+            }),
+            None => numbers.map(Self::rounded),
         }
     }
 
@@ -120,6 +138,7 @@ impl Number for Single {
 mod tests {
     use super::*;
     use crate::convert::{bf16_to_f32, f16_to_f32};
+    use crate::memory::{Accelerated, accelerated, accelerated_widest};
 
     /// All upper halves, with lower halves around every tie of the two types.
     fn finite_numbers() -> impl Iterator<Item = f32> {
@@ -145,6 +164,33 @@ mod tests {
                 "{value:e}"
             );
         }
+    }
+
+    /// Compares numbers, eight at a time, with what each of them becomes alone.
+    struct Together<N: Number>(std::marker::PhantomData<N>);
+
+    impl<N: Number> Accelerated for Together<N> {
+        fn run<const FUSED: bool>(self) {
+            let numbers = finite_numbers().collect::<Vec<_>>();
+            for numbers in numbers.as_chunks::<LANES>().0 {
+                let together = N::rounded_lanes::<FUSED>(numbers);
+                for (rounded, value) in together.iter().zip(numbers) {
+                    let alone = N::rounded(*value);
+                    assert_eq!(rounded.stored, alone.stored, "{value:e}");
+                    let too_large = [*rounded, alone].map(|r| r.read & MAGNITUDE >= N::TOO_LARGE);
+                    assert_eq!(too_large[0], too_large[1], "{value:e}");
+                    assert!(too_large[0] || rounded.read == alone.read, "{value:e}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_processor_rounds_as_we_do() {
+        for work in [accelerated, accelerated_widest] {
+            work(Together::<Half>(std::marker::PhantomData));
+        }
+        accelerated(Together::<Brain>(std::marker::PhantomData));
     }
 
     #[test]

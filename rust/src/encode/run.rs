@@ -27,16 +27,16 @@ impl Accelerated for Block<'_> {
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
         match self.kind {
-            Kind::F16 => self.store::<Half>(),
-            Kind::Bf16 => self.store::<Brain>(),
-            Kind::F32 => self.store::<Single>(),
+            Kind::F16 => self.store::<Half, FUSED>(),
+            Kind::Bf16 => self.store::<Brain, FUSED>(),
+            Kind::F32 => self.store::<Single, FUSED>(),
         }
     }
 }
 
 impl Block<'_> {
     #[inline(always)]
-    fn store<N: Number>(mut self) {
+    fn store<N: Number, const FUSED: bool>(mut self) {
         let num_rows = self.finite.len();
         let mut first = 0;
         while first < num_rows {
@@ -45,7 +45,7 @@ impl Block<'_> {
                 self.see(row);
             }
             while first < last {
-                first = self.store_alike::<N>(first, last);
+                first = self.store_alike::<N, FUSED>(first, last);
             }
         }
     }
@@ -67,7 +67,7 @@ impl Block<'_> {
 
     /// Store the rows from the first on that are like it; give the row after them.
     #[inline(always)]
-    fn store_alike<N: Number>(&mut self, first: usize, last: usize) -> usize {
+    fn store_alike<N: Number, const FUSED: bool>(&mut self, first: usize, last: usize) -> usize {
         let is_like = |row: &usize| {
             (self.finite[*row], self.counted[*row]) == (self.finite[first], self.counted[first])
         };
@@ -92,8 +92,8 @@ impl Block<'_> {
             learned: self.learned,
         };
         match sums {
-            Some(sums) => run.store::<N, true>(sums),
-            None => run.store::<N, false>(&mut Sums::default()),
+            Some(sums) => run.store::<N, FUSED, true>(sums),
+            None => run.store::<N, FUSED, false>(&mut Sums::default()),
         }
         self.learned.num_finite += num_alike as u64;
         self.moments.end();
@@ -111,19 +111,19 @@ struct Run<'a> {
 
 impl Run<'_> {
     #[inline(always)]
-    fn store<N: Number, const COUNTED: bool>(mut self, sums: &mut Sums) {
+    fn store<N: Number, const FUSED: bool, const COUNTED: bool>(mut self, sums: &mut Sums) {
         let num_whole = self.columns / LANES;
         for tile in 0..num_whole {
-            self.tile::<N, COUNTED, true>(tile, sums);
+            self.tile::<N, FUSED, COUNTED, true>(tile, sums);
         }
         if !self.columns.is_multiple_of(LANES) {
-            self.tile::<N, COUNTED, false>(num_whole, sums);
+            self.tile::<N, FUSED, COUNTED, false>(num_whole, sums);
         }
     }
 
     /// Store a few columns, and add them to the sums; without `WHOLE` fewer than `LANES`.
     #[inline(always)]
-    fn tile<N: Number, const COUNTED: bool, const WHOLE: bool>(
+    fn tile<N: Number, const FUSED: bool, const COUNTED: bool, const WHOLE: bool>(
         &mut self,
         tile: usize,
         sums: &mut Sums,
@@ -145,7 +145,7 @@ impl Run<'_> {
         let stored = self.stored.chunks_exact_mut(self.columns * N::SIZE);
         for (row, stored) in rows.zip(stored) {
             let numbers = load(&row[place..place + width]);
-            let rounded = numbers.map(N::rounded);
+            let rounded = N::rounded_lanes::<FUSED>(&numbers);
             if N::ROUNDS {
                 let error = errors(&rounded, &numbers);
                 for lane in 0..LANES {

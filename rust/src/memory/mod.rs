@@ -10,6 +10,7 @@ mod descriptor;
 mod exported;
 mod gather;
 mod guard;
+mod half;
 mod mapped;
 #[cfg(feature = "python")]
 mod rows;
@@ -21,6 +22,7 @@ pub(crate) use descriptor::opened_by_python;
 #[cfg(feature = "python")]
 pub(crate) use exported::{Exported, ExportedBytes};
 pub(crate) use gather::gathered;
+pub(crate) use half::rounded_halves;
 pub use mapped::{Access, RangeFile};
 #[cfg(feature = "python")]
 pub(crate) use rows::ExportedRows;

@@ -4,7 +4,8 @@
 ///
 /// What `run` calls must be inlined into it to be compiled for them.
 pub(crate) trait Accelerated {
-    /// Do the work; `FUSED` says that multiplying and adding at once is one instruction.
+    /// Do the work; `FUSED` says that multiplying and adding at once is one instruction, and on
+    /// x86-64 that AVX2 and F16C are there.
     fn run<const FUSED: bool>(self);
 }
 
@@ -18,6 +19,7 @@ pub(crate) fn accelerated_widest(work: impl Accelerated) {
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
     {
         // SAFETY: the lines above have seen that the processor has these instructions.
         return unsafe { with_avx512(work) };
@@ -28,21 +30,24 @@ pub(crate) fn accelerated_widest(work: impl Accelerated) {
 /// Do the work with vectors of up to 256 bits, where this processor has them.
 pub(crate) fn accelerated(work: impl Accelerated) {
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        // SAFETY: the two lines above have seen that the processor has these instructions.
+    if is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
+    {
+        // SAFETY: the lines above have seen that the processor has these instructions.
         return unsafe { with_avx2(work) };
     }
     work.run::<{ cfg!(target_arch = "aarch64") }>();
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn with_avx2(work: impl Accelerated) {
     work.run::<true>();
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma,f16c")]
 unsafe fn with_avx512(work: impl Accelerated) {
     work.run::<true>();
 }
