@@ -10,9 +10,12 @@ loader and NumPy read from a cold cache, and the loader draws from a corpus of 1
 that is made of holes. Last, memory is watched over 100,000 batches. Needs Linux.
 """
 
+import json
 import math
 import multiprocessing
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -36,8 +39,6 @@ from torch import Tensor
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.batch.measure import measure_loader, memcpy_bytes_per_second
 from omnimouse_cli.config.data import DataConfig
-from omnimouse_cli.reporter import Silent
-from omnimouse_cli.shard.sparse import write_sparse_corpus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,13 +203,13 @@ def _row(contestant: Contestant, turns: Sequence[Turn], memcpy: float) -> dict[s
 
 
 def measure_corpus(settings: Settings) -> dict[str, Any]:
-    """Draw batches from a corpus of full size that is made of holes."""
-    with tempfile.TemporaryDirectory() as temporary:
-        write_sparse_corpus(Path(temporary), settings.corpus_sessions, Silent())
-        speed = measure_loader(
-            Path(temporary), DataConfig(), seed=0, num_batches=settings.corpus_batches
-        )
-    return asdict(speed)
+    """Draw batches from a corpus of full size that is made of holes, in a process of its own."""
+    numbers = {"--simulate-corpus": settings.corpus_sessions, "--batches": settings.corpus_batches}
+    options = [text for name, number in numbers.items() for text in (name, str(number))]
+    command = [sys.executable, "-m", "omnimouse_cli", "bench", "loader", *options, "--json", "-q"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
 
 
 def measure_growth(folder: Path, num_batches: int) -> dict[str, Any]:
@@ -232,8 +233,8 @@ def print_corpus(corpus: dict[str, Any]) -> None:
     print(
         f"\n{corpus['sessions']} sessions of holes, {corpus['samples']:,} samples: opened in "
         f"{corpus['open_seconds']:.2f} s, first batch after {corpus['first_batch_seconds']:.2f} s; "
-        f"the loader's own memory after {corpus['batches']:,} batches: "
-        f"{(corpus['loader_bytes'] or 0) / 1e6:.0f} MB"
+        f"anonymous memory of the whole process after {corpus['batches']:,} batches: "
+        f"{(corpus['resident_bytes'] or 0) / 1e6:.0f} MB"
     )
 
 

@@ -1,12 +1,14 @@
 """What a batch is: some windows of one session, as tensors."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from omnimouse_cli.batch.assembled import Assembled
 from omnimouse_cli.batch.copies import copied
 from omnimouse_cli.config.data import DataConfig
 
@@ -42,6 +44,26 @@ class Batch:
     def num_windows(self) -> int:
         """Windows in the batch."""
         return self.responses.shape[0]
+
+
+def as_batch(assembled: Assembled) -> Batch:
+    """Show assembled arrays as tensors, which keep them alive."""
+    video, behavior = assembled.video, assembled.behavior
+    return Batch(
+        number=assembled.number,
+        session=assembled.session,
+        responses=_tensor(assembled.responses),
+        neuron_index=_tensor(assembled.neuron_index),
+        video=None if video is None else _tensor(video),
+        behavior=None if behavior is None else _tensor(behavior),
+        behavior_present=assembled.behavior_present,
+        start_seconds=assembled.start_seconds,
+    )
+
+
+def _tensor(array: NDArray[Any]) -> Tensor:
+    tensor = torch.from_numpy(array)
+    return tensor.view(torch.bfloat16) if tensor.dtype == torch.uint16 else tensor
 
 
 def on_device(batch: Batch, device: torch.device, config: DataConfig) -> Batch:

@@ -4,12 +4,10 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Self
-
-import torch
+from typing import TYPE_CHECKING, Self
 
 from omnimouse_cli import _native
-from omnimouse_cli.batch.batch import Batch
+from omnimouse_cli.batch.assembled import Assembled
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.batch.memory import BatchMemory, Room, room_of
 from omnimouse_cli.batch.sessions import native_errors, native_session
@@ -18,12 +16,17 @@ from omnimouse_cli.batch.windows import WindowTable
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.errors import OmniMouseError
 
+if TYPE_CHECKING:
+    import torch
+
+    from omnimouse_cli.batch.batch import Batch
+
 # How long Ctrl-C may have to wait for the thread that waits for a batch.
 WAIT_SECONDS = 0.1
 _SEED_BITS = 64
 
 
-class Loader(Iterator[Batch]):
+class Loader(Iterator["Batch"]):
     """An endless iterator of batches, assembled ahead by threads of its own.
 
     Batches are in memory that is used again as soon as no tensor shows it; a batch that is held
@@ -89,8 +92,20 @@ class Loader(Iterator[Batch]):
         """Batches in which the longest session (balanced) or all (proportional) are drawn once."""
         return self._schedule.batches_per_epoch
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> "Batch":
         """Wait for the next batch of this rank.
+
+        Raises:
+            ShardError: As `take` raises it.
+            OmniMouseError: As `take` raises it.
+        """
+        # Who takes arrays does without torch, whose import takes seconds and 290 MB.
+        from omnimouse_cli.batch.batch import as_batch
+
+        return as_batch(self.take())
+
+    def take(self) -> Assembled:
+        """Wait for the next batch of this rank, as arrays.
 
         Raises:
             ShardError: The batch's shard is damaged or shorter than it was; the loader is closed.
@@ -110,7 +125,7 @@ class Loader(Iterator[Batch]):
         self._next_batch = number - self._offset + self._num_ranks
         memory = self._memories[slot]
         self._handed_out.append(memory)
-        return memory.batch(
+        return memory.assembled(
             self._dataset,
             self._dataset.sessions[index],
             number=number,
@@ -172,9 +187,7 @@ class Loader(Iterator[Batch]):
                 still_held.append(memory)
             elif self._pin_memory:
                 # A copy to the GPU may still be reading what no tensor shows any more.
-                event = torch.Event("cuda")
-                event.record()
-                self._cooling.append((memory, event))
+                self._cooling.append((memory, _event_now()))
             else:
                 self._give(memory)
         self._handed_out = still_held
@@ -192,6 +205,14 @@ class Loader(Iterator[Batch]):
     def _give(self, memory: BatchMemory) -> None:
         self._native.give(memory.slot)
         self._num_ahead += 1
+
+
+def _event_now() -> "torch.Event":
+    import torch
+
+    event = torch.Event("cuda")
+    event.record()
+    return event
 
 
 def schedule(
@@ -232,6 +253,6 @@ def _largest_room(dataset: Dataset, config: DataConfig) -> Room:
         num_neurons=max(room.num_neurons for room in rooms),
         frame_pixels=max(room.frame_pixels for room in rooms),
         num_channels=max(room.num_channels for room in rooms),
-        dtype=getattr(torch, config.dtype),
-        video_dtype=None if config.video_dtype is None else getattr(torch, config.video_dtype),
+        dtype=config.dtype,
+        video_dtype=config.video_dtype,
     )

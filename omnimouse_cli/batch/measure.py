@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.batch.dataset import Dataset, open_dataset
 from omnimouse_cli.batch.loader import Loader
 from omnimouse_cli.batch.sessions import warn_of_reading
@@ -31,8 +30,7 @@ class LoaderSpeed:
         output_bytes_per_second: Responses, video and behavior that came out.
         cpu_ms_per_batch: Of all threads of the process.
         wait_fraction: Share of the time that the consumer waited for a batch.
-        resident_bytes: Anonymous memory of the process at the end, torch and all; None where it
-            cannot be known.
+        resident_bytes: Anonymous memory of the process at the end; None where it cannot be known.
         loader_bytes: By how much that grew since before the data set was opened.
         growth_bytes: By how much of that while batches were timed: what leaks, if anything.
         mapped_bytes: Pages of files that the process sees at the end; the system may drop them.
@@ -72,7 +70,7 @@ def measure_loader(
     step_seconds: float = 0.0,
     reporter: Reporter | None = None,
 ) -> LoaderSpeed:
-    """Open a folder of shards, draw batches and time them.
+    """Open a folder of shards, draw batches as arrays and time them.
 
     Args:
         shards: The folder.
@@ -93,15 +91,15 @@ def measure_loader(
     if reporter is not None:
         warn_of_reading(dataset, config, reporter)
     with Loader(dataset, config, seed=seed) as loader:
-        next(loader)
+        loader.take()
         arrived = time.perf_counter()
         for _ in range(WARM_BATCHES):
-            next(loader)
+            loader.take()
         settled, _ = resident_bytes()
         num_bytes, waited, cpu_began, timed = 0, 0.0, time.process_time(), time.perf_counter()
         for _ in range(num_batches):
             asked = time.perf_counter()
-            num_bytes += bytes_of(next(loader))
+            num_bytes += loader.take().num_bytes
             waited += time.perf_counter() - asked
             if step_seconds:
                 time.sleep(step_seconds)
@@ -126,12 +124,6 @@ def measure_loader(
         sessions=len(dataset.sessions),
         samples=_samples(dataset),
     )
-
-
-def bytes_of(batch: Batch) -> int:
-    """Count the bytes of responses, video and behavior."""
-    tensors = (batch.responses, batch.video, batch.behavior)
-    return sum(tensor.nbytes for tensor in tensors if tensor is not None)
 
 
 def memcpy_bytes_per_second(num_bytes: int) -> float:

@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from omnimouse_cli._native import Slot
-from omnimouse_cli.batch.batch import Batch
+from omnimouse_cli.batch.assembled import Assembled
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo
 from omnimouse_cli.batch.windows import grid_seconds
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_FRAMES, NUM_RESPONSE_SAMPLES
+
+# NumPy has no bfloat16: its bits are kept as integers.
+_STORED = {"bfloat16": "uint16"}
+# Vectors are stored whole where they do not straddle two lines of the cache.
+_ALIGNED_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +36,8 @@ class Room:
     num_neurons: int
     frame_pixels: int
     num_channels: int
-    dtype: torch.dtype = torch.float32
-    video_dtype: torch.dtype | None = None
+    dtype: str = "float32"
+    video_dtype: str | None = None
 
 
 def room_of(session: SessionInfo, dataset: Dataset, *, num_windows: int, num_neurons: int) -> Room:
@@ -48,7 +52,7 @@ def room_of(session: SessionInfo, dataset: Dataset, *, num_windows: int, num_neu
 
 
 class BatchMemory:
-    """One slot of the extension, and the tensors that show what is in it.
+    """One slot of the extension, and the arrays that show what is in it.
 
     Args:
         room: The largest batch that must fit.
@@ -59,7 +63,7 @@ class BatchMemory:
         windows = room.num_windows
         self._pin_memory = pin_memory
         self.grid_indices: NDArray[np.int64] = np.empty(windows, np.int64)
-        self.neuron_index: NDArray[np.int64] = self._empty(windows * room.num_neurons, torch.int64)
+        self.neuron_index: NDArray[np.int64] = self._empty(windows * room.num_neurons, "int64")
         dtype = room.dtype
         self._responses = self._empty(windows * NUM_RESPONSE_SAMPLES * room.num_neurons, dtype)
         self._video = self._empty(
@@ -77,10 +81,10 @@ class BatchMemory:
 
     @property
     def is_held(self) -> bool:
-        """Whether some tensor still shows this memory."""
+        """Whether some array, or tensor of one, still shows this memory."""
         return any(view() is not None for view in self._views)
 
-    def batch(
+    def assembled(
         self,
         dataset: Dataset,
         session: SessionInfo,
@@ -88,38 +92,44 @@ class BatchMemory:
         number: int,
         num_windows: int,
         num_neurons: int,
-    ) -> Batch:
-        """Show what the slot was filled with; the memory is held until all the tensors are gone."""
+    ) -> Assembled:
+        """Show what the slot was filled with; the memory is held until all the arrays are gone."""
         self._views.clear()
         shape = session.frame_shape
         channels = len(dataset.behavior_channels)
-        neurons = self._tensor(self.neuron_index, num_windows, num_neurons)
-        responses = self._tensor(self._responses, num_windows, NUM_RESPONSE_SAMPLES, num_neurons)
+        neurons = self._view(self.neuron_index, num_windows, num_neurons)
+        responses = self._view(self._responses, num_windows, NUM_RESPONSE_SAMPLES, num_neurons)
         behavior = None
         if session.channels:
-            behavior = self._tensor(self._behavior, num_windows, channels, NUM_BEHAVIOR_SAMPLES)
+            behavior = self._view(self._behavior, num_windows, channels, NUM_BEHAVIOR_SAMPLES)
         start = session.shard.description.responses.clock.start_seconds
-        return Batch(
+        return Assembled(
             number=number,
             session=session.key,
             responses=responses,
             neuron_index=neurons,
-            video=shape and self._tensor(self._video, num_windows, NUM_FRAMES, *shape),
+            video=shape and self._view(self._video, num_windows, NUM_FRAMES, *shape),
             behavior=behavior,
             behavior_present=dataset.behavior_present(session.key),
             start_seconds=grid_seconds(self.grid_indices[:num_windows], start),
         )
 
-    def _empty(self, length: int, dtype: torch.dtype) -> NDArray[Any]:
-        # NumPy has no bfloat16: its bits are kept as integers.
-        stored = torch.uint16 if dtype == torch.bfloat16 else dtype
-        array: NDArray[Any] = torch.empty(length, dtype=stored, pin_memory=self._pin_memory).numpy()
-        return array
+    def _empty(self, length: int, dtype: str) -> NDArray[Any]:
+        stored = np.dtype(_STORED.get(dtype, dtype))
+        if self._pin_memory:
+            # Only torch can lock pages for a GPU, and takes seconds to be imported.
+            import torch
 
-    def _tensor(self, memory: NDArray[Any], *shape: int) -> torch.Tensor:
-        # The tensor's storage, which all its views share, keeps exactly this array alive: when the
+            locked = torch.empty(length, dtype=getattr(torch, stored.name), pin_memory=True)
+            array: NDArray[Any] = locked.numpy()
+            return array
+        spare = np.empty(length * stored.itemsize + _ALIGNED_BYTES, np.uint8)
+        first = -spare.ctypes.data % _ALIGNED_BYTES
+        return spare[first : first + length * stored.itemsize].view(stored)
+
+    def _view(self, memory: NDArray[Any], *shape: int) -> NDArray[Any]:
+        # A tensor's storage, which all its views share, keeps exactly this array alive: when the
         # array is gone, nothing can read the memory any more.
         view = memory[: int(np.prod(shape))].reshape(shape)
         self._views.append(weakref.ref(view))
-        tensor = torch.from_numpy(view)
-        return tensor.view(torch.bfloat16) if tensor.dtype == torch.uint16 else tensor
+        return view

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli import _native
-from omnimouse_cli.batch.batch import Batch
+from omnimouse_cli.batch.batch import Batch, as_batch
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.batch.memory import BatchMemory, room_of
 from omnimouse_cli.batch.sessions import native_errors, native_session
@@ -62,9 +62,10 @@ class WindowReader:
         memory.neuron_index[:] = neurons.ravel()
         with native_errors():
             self._session(session_key).read(memory.slot, num_windows, num_neurons)
-        return memory.batch(
+        assembled = memory.assembled(
             self._dataset, session, number=-1, num_windows=num_windows, num_neurons=num_neurons
         )
+        return as_batch(assembled)
 
     def _session(self, key: str) -> _native.Session:
         if key not in self._sessions:

@@ -138,6 +138,28 @@ def test_a_batch_that_is_held_is_never_overwritten(tiny_dataset, undisturbed):
     assert [numbers_of(batch) for batch in held] == undisturbed
 
 
+def test_arrays_are_the_batches_in_memory_that_is_theirs(tiny_dataset):
+    signals = ("responses", "neuron_index", "video", "behavior", "start_seconds")
+    with (
+        Loader(tiny_dataset, CONFIG, seed=7) as loader,
+        Loader(tiny_dataset, CONFIG, seed=7) as other,
+    ):
+        held = [loader.take() for _ in range(12)]
+        batches = [next(other) for _ in held]
+        for arrays, batch in zip(held, batches, strict=True):
+            assert (arrays.number, arrays.session) == (batch.number, batch.session)
+            parts = {name: getattr(batch, name) for name in signals}
+            for name, part in parts.items():
+                assert (getattr(arrays, name) is None) == (part is None)
+                np.testing.assert_array_equal(getattr(arrays, name), part)
+            counted = [parts[name] for name in ("responses", "video", "behavior")]
+            assert arrays.num_bytes == sum(part.nbytes for part in counted if part is not None)
+        # The two of them may take turns.
+        following = next(loader), other.take()
+    np.testing.assert_array_equal(following[0].responses, following[1].responses)
+    assert all(arrays.responses.ctypes.data % 64 == 0 for arrays in held)
+
+
 def test_a_view_of_a_part_holds_its_batch(tiny_dataset):
     with Loader(tiny_dataset, CONFIG, seed=7) as loader:
         part = next(loader).responses[1, 5:7].T

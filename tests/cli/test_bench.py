@@ -1,6 +1,8 @@
 """`omnimouse bench loader`: the document of the contract, and a corpus of holes that is right."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -48,6 +50,24 @@ def test_the_document_has_the_fields_of_the_contract(corpus):
     assert document["windows_per_second"] == pytest.approx(8 * rate)
     assert 0 <= document["wait_fraction"] <= 1
     assert min(document["cpu_ms_per_batch"], document["memcpy_bytes_per_second"]) > 0
+
+
+def test_batches_are_drawn_without_torch(corpus):
+    folder, _ = corpus
+    code = (
+        "import sys\n"
+        "from omnimouse_cli.cli.app import main\n"
+        f"sys.argv = ['omnimouse', 'bench', 'loader', {str(folder)!r}, '--json']\n"
+        "sys.argv += ['--batches', '3']\n"
+        "try: main()\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "print('torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    document, _, without_torch = done.stdout.strip().rpartition("\n")
+    assert without_torch == "False"
+    # The bound that the loader promises for a corpus of any size.
+    assert json.loads(document)["resident_bytes"] < 300e6
 
 
 def test_the_last_window_of_the_largest_shard_has_the_known_values(corpus):
