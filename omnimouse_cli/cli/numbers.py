@@ -13,6 +13,13 @@ def short_count(count: int | None) -> str:
     return f"{count:,}"
 
 
+def short_bytes(num_bytes: int) -> str:
+    """Give an amount of memory in GiB, below one in MiB."""
+    if num_bytes >= 2**30:
+        return f"{num_bytes / 2**30:.2f} GiB"
+    return f"{num_bytes / 2**20:.1f} MiB"
+
+
 def percent(share: float) -> str:
     """Give a share as a percentage with one decimal."""
     return f"{100 * share:.1f} %"

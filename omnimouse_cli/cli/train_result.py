@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from omnimouse_cli.cli.console import print_document, print_table, reporter
-from omnimouse_cli.cli.numbers import short_count
+from omnimouse_cli.cli.numbers import percent, short_bytes, short_count
 from omnimouse_cli.cli.train_order import Wish, order_of
 from omnimouse_cli.cli.train_ranks import Ranks
 from omnimouse_cli.files import read_document
@@ -94,6 +94,14 @@ def _summary_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
+def _short_ways_lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
+    share = plan["short_ways_fraction"]
+    if share == 0:
+        return []
+    operations = plan["short_ways_flops_per_window"]
+    return [(f"  in the first {percent(share)} of the run", f"{operations / 1e9:.2f} G")]
+
+
 def _plan_lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
     parameters = plan["parameters"]
     lines = [
@@ -101,10 +109,8 @@ def _plan_lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
         *((f"  {name}", f"{count:,}") for name, count in parameters["components"].items()),
         ("parameters of tables", f"{parameters['tables']:,}"),
         ("operations of a window", f"{plan['flops_per_window'] / 1e9:.2f} G"),
-        *(
-            (f"memory of {name}", f"{size / 2**30:.2f} GiB")
-            for name, size in plan["memory_bytes"].items()
-        ),
+        *_short_ways_lines(plan),
+        *((f"memory of {name}", short_bytes(size)) for name, size in plan["memory_bytes"].items()),
         *((f"tokens of {name}", f"{count:,}") for name, count in plan["sequence_lengths"].items()),
     ]
     lines += [

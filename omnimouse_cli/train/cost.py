@@ -118,6 +118,8 @@ def plan_of(
         "model": config.model.size,
         "parameters": parameters,
         "flops_per_window": statistics.fmean(work.training_flops for work in works),
+        "short_ways_fraction": config.train.short_ways_fraction,
+        "short_ways_flops_per_window": statistics.fmean(work.short_ways_flops for work in works),
         "memory_bytes": {
             "parameters": FLOAT_BYTES * held,
             "gradients": FLOAT_BYTES * learned,
