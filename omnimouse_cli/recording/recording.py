@@ -71,9 +71,12 @@ class Trial:
         end_seconds: First flip of the next trial.
         kind: What was on the screen; `invalid` time is never used.
         tier: `train`, `validation`, `oracle`, `test`, ...; None where the file names none.
-        condition: Name of the stimulus; equal names are repeats of one stimulus.
+        condition: Name of the stimulus; equal names are repeats of one stimulus. None where it has
+            none.
         first_flip: Index of the trial's first flip in `Screen.flip_seconds`.
         num_flips: Flips of the trial.
+        is_its_frames: Whether a stimulus without a name is what it shows: trials of a kind that
+            show the same frames are repeats. Who reads the frames names it.
     """
 
     start_seconds: float
@@ -83,6 +86,7 @@ class Trial:
     condition: str | None
     first_flip: int
     num_flips: int
+    is_its_frames: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

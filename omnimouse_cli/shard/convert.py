@@ -1,6 +1,6 @@
 """One recording becomes one shard, read and written block by block."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from omnimouse_cli.shard.kind import concluded_kind
 from omnimouse_cli.shard.numbers import TENSOR_DTYPES, StoredDtype
 from omnimouse_cli.shard.read import TrialTable
 from omnimouse_cli.shard.responses import ResponseFacts, ResponsePass
-from omnimouse_cli.shard.screen import FRAME_HEIGHT, FRAME_WIDTH, FramePass
+from omnimouse_cli.shard.screen import FRAME_HEIGHT, FRAME_WIDTH, FramePass, conditions_of
 from omnimouse_cli.shard.trials import (
     ALL_TIERS,
     TrialColumns,
@@ -86,7 +86,7 @@ def convert(
         RecordingError: The recording cannot be used.
         OmniMouseError: The disk is full.
     """
-    columns = trial_columns(recording)
+    columns = trial_columns(recording, conditions_of(recording, {}))
     devices, notes = _prepared_devices(recording)
     _require_window(recording, _spans(recording, devices))
     draft = _draft(recording, columns, devices, notes, fingerprint)
@@ -102,14 +102,16 @@ def convert(
         )
         facts = responses.facts()
         _require_window(recording, {**_spans(recording, devices), "responses": facts.valid})
-        _write_screen(writer, recording, lambda count: advance(0.1 * count / num_trials))
+        digests = _write_screen(writer, recording, lambda n: advance(0.1 * n / num_trials))
+        columns = trial_columns(recording, conditions_of(recording, digests))
         _write_valid(writer, recording, devices, facts)
         _write_trials(writer, columns.table)
         _write_neurons(writer, recording, facts)
         for device in devices:
             name, width = device.description.name, len(device.columns)
             writer.write_rows(f"behavior.{name}", "F32", (width,), device.stored_blocks())
-        final = _completed(draft, recording, facts, storage)
+        named = replace(draft, conditions=columns.conditions)
+        final = _completed(named, recording, facts, storage)
         writer.finish(to_json(replace(final, checksums=writer.checksums)))
 
 
@@ -224,15 +226,16 @@ def _std_factor(own: NDArray[np.float64] | None, computed: NDArray[np.float64]) 
 
 def _write_screen(
     writer: ShardWriter, recording: Recording, advance: Callable[[int], None]
-) -> None:
+) -> Mapping[int, bytes]:
     screen = recording.screen
     if screen is None:
-        return
+        return {}
     frames = FramePass(recording, screen)
     shape = (FRAME_HEIGHT, FRAME_WIDTH)
     writer.let_write("screen.frames", "U8", shape, partial(frames.write, advance=advance))
     writer.write_array("screen.flip_seconds", "F64", screen.flip_seconds)
     writer.write_array("screen.frame_index", "I64", frames.frame_index())
+    return frames.digests
 
 
 def _write_valid(

@@ -1,6 +1,6 @@
 """The frames of a recording's screen: one size, and identical stimuli stored once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from omnimouse_cli.shard.blocks import BLOCK_BYTES
 # The frames that the model sees. Source: omnimouse reference, section 1.
 FRAME_HEIGHT = 36
 FRAME_WIDTH = 64
+# Of a checksum that names a stimulus.
+_NAME_BYTES = 8
 
 
 class FramePass:
@@ -21,9 +23,13 @@ class FramePass:
     Args:
         recording: The recording.
         screen: Its screen.
+
+    Attributes:
+        digests: Checksums of the frames of trials, by the number of the trial.
     """
 
     def __init__(self, recording: Recording, screen: Screen) -> None:
+        self.digests: dict[int, bytes] = {}
         self._recording = recording
         self._screen = screen
         self._stored: dict[bytes, int] = {}
@@ -60,7 +66,8 @@ class FramePass:
             frames = np.ascontiguousarray(resized(self._read(number, trial)))
             checksum = Checksum()
             checksum.update(frames)
-            first = self._stored.setdefault(checksum.digest(), self._num_frames)
+            self.digests[number] = checksum.digest()
+            first = self._stored.setdefault(self.digests[number], self._num_frames)
             flips = slice(trial.first_flip, trial.first_flip + trial.num_flips)
             self._frame_index[flips] = first + np.arange(len(frames))
             if first == self._num_frames:
@@ -90,6 +97,24 @@ class FramePass:
                 f"{self._screen.flip_seconds[missing[0]]:.3f} s"
             )
         return self._frame_index
+
+
+def conditions_of(recording: Recording, digests: Mapping[int, bytes]) -> list[str | None]:
+    """Name the stimulus of every trial.
+
+    Args:
+        recording: The recording.
+        digests: As a `FramePass` gives them. A trial that is known by its frames and has none is
+            given a name that no other has, as long as the one to come.
+    """
+    names: list[str | None] = []
+    for number, trial in enumerate(recording.trials):
+        if trial.condition is None and trial.is_its_frames:
+            digest = digests.get(number, number.to_bytes(_NAME_BYTES, "big"))
+            names.append(f"{trial.kind} {digest[:_NAME_BYTES].hex()}")
+        else:
+            names.append(trial.condition)
+    return names
 
 
 def resized(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

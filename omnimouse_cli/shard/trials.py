@@ -26,13 +26,18 @@ class TrialColumns:
     conditions: tuple[str, ...]
 
 
-def trial_columns(recording: Recording) -> TrialColumns:
-    """Turn the trials of a recording into columns; an open end becomes the end of all signals."""
+def trial_columns(recording: Recording, conditions: Sequence[str | None]) -> TrialColumns:
+    """Turn the trials of a recording into columns; an open end becomes the end of all signals.
+
+    Args:
+        recording: The recording.
+        conditions: Name of each trial's stimulus.
+    """
     trials = recording.trials
     end_seconds = recording_end_seconds(recording)
     tiers, tier = _numbered((trial.tier for trial in trials), first=TIER_ORDER)
     kinds, kind = _numbered(trial.kind for trial in trials)
-    conditions, condition = _numbered(trial.condition for trial in trials)
+    names, condition = _numbered(conditions)
     table = TrialTable(
         start_seconds=np.array([trial.start_seconds for trial in trials], dtype=np.float64),
         end_seconds=np.array(
@@ -42,7 +47,7 @@ def trial_columns(recording: Recording) -> TrialColumns:
         kind=kind,
         condition=condition,
     )
-    return TrialColumns(table=table, tiers=tiers, kinds=kinds, conditions=conditions)
+    return TrialColumns(table=table, tiers=tiers, kinds=kinds, conditions=names)
 
 
 def recording_end_seconds(recording: Recording) -> float:

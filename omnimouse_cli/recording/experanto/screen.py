@@ -1,9 +1,6 @@
 """The screen of a session folder: flips, trials, and the frames behind them."""
 
-import hashlib
 from collections import Counter
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +17,6 @@ from omnimouse_cli.recording.recording import Screen, Trial
 _DEFAULT_GREY = 128
 _DEFAULT_SIZE = (36, 64)
 _DEFAULT_FRAME_SECONDS = 1 / 30
-# Files that are hashed at once.
-_NUM_HASHING = 2
-_HASH_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +48,12 @@ class ScreenDevice:
     Args:
         flips: float64 `(num_flips,)`, absolute seconds.
         listed: The trials and where in `flips` they begin.
-        conditions: Name of each trial's stimulus.
         frames: Where the frames are.
         notes: For the user.
     """
 
     flips: NDArray[np.float64]
     listed: TrialList
-    conditions: tuple[str | None, ...]
     frames: TrialFrames
     notes: tuple[str, ...]
 
@@ -83,11 +75,12 @@ class ScreenDevice:
                 end_seconds=float(ends[number]),
                 kind=entry.kind,
                 tier=entry.meta.optional_text("tier"),
-                condition=self.conditions[number],
+                condition=_condition(entry, source),
                 first_flip=int(number_of_first[number]),
                 num_flips=entry.num_frames,
+                is_its_frames=isinstance(source, FrameFile) and _named(entry) is None,
             )
-            for number, entry in enumerate(entries)
+            for number, (entry, source) in enumerate(zip(entries, self.frames.sources, strict=True))
         )
         screen = Screen(
             flip_seconds=flips[own],
@@ -99,7 +92,7 @@ class ScreenDevice:
 
 
 def open_screen(folder: Path, meta: Meta) -> ScreenDevice:
-    """Open the screen of a session: reads flips, trial fields and headers, hashes stimuli.
+    """Open the screen of a session: reads flips, trial fields and the headers of frames.
 
     Args:
         folder: The screen's folder.
@@ -115,7 +108,11 @@ def open_screen(folder: Path, meta: Meta) -> ScreenDevice:
     listed = read_trials(folder, num_flips=flips.size)
     entries = listed.entries
     named = bool(meta.flag("use_stimuli_names"))
-    files, hashes = _probe_trials(folder, entries, named=named)
+    files = {
+        entry.name: _probe_trial(folder, entry, named=named)
+        for entry in entries
+        if entry.kind in ("video", "image")
+    }
     height, width, size_notes = _frame_size(folder, entries, list(files.values()))
     frames = TrialFrames(
         sources=tuple(
@@ -128,30 +125,9 @@ def open_screen(folder: Path, meta: Meta) -> ScreenDevice:
     return ScreenDevice(
         flips=flips,
         listed=listed,
-        conditions=_conditions(entries, frames, hashes),
         frames=frames,
         notes=tuple(notes),
     )
-
-
-def _probe_trials(
-    folder: Path, entries: tuple[TrialEntry, ...], *, named: bool
-) -> tuple[dict[str, FrameFile], dict[Path, str]]:
-    """Read the header of every trial's file, and hash the files of trials without a condition."""
-    files: dict[str, FrameFile] = {}
-    hashing: dict[Path, Future[str]] = {}
-    # Hashing needs no interpreter, so it goes on while the next headers are read.
-    pool = ThreadPoolExecutor(_NUM_HASHING)
-    try:
-        for entry in entries:
-            if entry.kind not in ("video", "image"):
-                continue
-            files[entry.name] = file = _probe_trial(folder, entry, named=named)
-            if entry.meta.optional_text("condition") is None and file.path not in hashing:
-                hashing[file.path] = pool.submit(_hash, file.path)
-        return files, {path: digits.result() for path, digits in hashing.items()}
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _probe_trial(folder: Path, entry: TrialEntry, *, named: bool) -> FrameFile:
@@ -202,26 +178,16 @@ def _grey(entry: TrialEntry) -> int:
     return round(level)
 
 
-def _conditions(
-    entries: tuple[TrialEntry, ...], frames: TrialFrames, hashes: Mapping[Path, str]
-) -> tuple[str | None, ...]:
-    """Name every trial's stimulus; files with equal bytes get equal names."""
-    conditions: list[str | None] = []
-    for entry, source in zip(entries, frames.sources, strict=True):
-        named = entry.meta.optional_text("condition")
-        if named is None and isinstance(source, FrameFile):
-            conditions.append(f"{entry.kind} {hashes[source.path]}")
-        elif named is None and entry.kind == "blank":
-            conditions.append(f"blank {source}")
-        else:
-            conditions.append(named)
-    return tuple(conditions)
+def _named(entry: TrialEntry) -> str | None:
+    return entry.meta.optional_text("condition")
 
 
-def _hash(path: Path) -> str:
-    with path.open("rb") as stream:
-        # Of what every Python has, processors compute this one fastest: they have it built in.
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:_HASH_DIGITS]
+def _condition(entry: TrialEntry, source: FrameFile | int) -> str | None:
+    """Name a trial's stimulus, unless it is known by its frames alone."""
+    named = _named(entry)
+    if named is None and entry.kind == "blank":
+        return f"blank {source}"
+    return named
 
 
 def _content_notes(
