@@ -16,9 +16,6 @@ from omnimouse_cli.cli.app import app
 from omnimouse_cli.cli.folders import free_name
 from omnimouse_cli.cli.train_order import Length
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.recording.open import open_recording
-from omnimouse_cli.reporter import Silent
-from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
 
 # A model of seconds.
 SMALL = ["--device", "cpu", "--set", "model.d_model=16", "--set", "model.layers=1"]
@@ -36,19 +33,6 @@ SMALL += [
 def one_thread() -> None:
     """Threads that wait for each other cost more than models of this size."""
     torch.set_num_threads(1)
-
-
-@pytest.fixture
-def home(experanto_session, tmp_path, monkeypatch) -> Path:
-    """A working folder with shards of two sessions."""
-    recordings = [
-        open_recording(experanto_session(name, neurons=5, seconds=40.0, seed=seed))
-        for seed, name in enumerate(("100-1-1", "200-1-1"))
-    ]
-    home = tmp_path / "home"
-    preprocess(recordings, home / "shards", PreprocessOptions(), Silent())
-    monkeypatch.chdir(home)
-    return home
 
 
 def omnimouse(*arguments: str, code: int = 0):
@@ -209,37 +193,6 @@ def test_more_gpus_than_there_are_says_how_many_there_are(home, monkeypatch):
 def test_wrong_usage_has_exit_code_2(home):
     omnimouse("train", "--stepz", "3", code=2)
     omnimouse("train", "--steps", "0", code=2)
-
-
-def test_a_dry_run_says_how_large_the_training_would_be_and_writes_nothing(home):
-    result = omnimouse("train", "shards", "--model", "80M", "--procs", "3", "--dry-run", "--json")
-    plan = json.loads(result.stdout)
-    parameters = plan["parameters"]
-    assert parameters["core"] == sum(parameters["components"].values()) == 114_482_432
-    assert parameters["tables"] == 10 * 257 + 2 * 256
-    assert parameters["total"] == parameters["core"] + parameters["tables"] + 2 * 256
-    assert plan["flops_per_window"] > 0
-    # Published sizes have no short ways.
-    assert plan["short_ways_fraction"] == plan["short_ways_flops_per_window"] == 0
-    assert plan["memory_bytes"].keys() >= {"parameters", "optimizer", "activations"}
-    assert plan["sequence_lengths"]
-    assert [part["sessions"] for part in plan["ranks"]] == [["100-1-1"], ["200-1-1"], []]
-    assert not (home / "runs").exists()
-
-
-def test_a_dry_run_tells_of_cheap_steps(home):
-    command = ("train", "shards", "--model", "nano", "--dry-run")
-    plan = json.loads(omnimouse(*command, "--json").stdout)
-    assert plan["flops_per_window"] > plan["short_ways_flops_per_window"] > 0
-    lines = omnimouse(*command).stdout.splitlines()
-    assert any("in the first 30.0 % of the run" in line for line in lines)
-    assert any("memory of parameters" in line and "MiB" in line for line in lines)
-
-
-def test_a_dry_run_without_data_plans_for_the_published_kind(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    plan = json.loads(omnimouse("train", "--model", "1M", "--dry-run", "--json").stdout)
-    assert plan["parameters"]["core"] == 6_409_472
 
 
 def test_a_length_on_the_command_line_replaces_that_of_a_file(home):
