@@ -10,6 +10,8 @@ mod descriptor;
 mod exported;
 mod gather;
 mod guard;
+#[cfg(feature = "python")]
+mod heads;
 mod mapped;
 #[cfg(feature = "python")]
 mod rows;
@@ -21,6 +23,8 @@ pub(crate) use descriptor::opened_by_python;
 #[cfg(feature = "python")]
 pub(crate) use exported::{Exported, ExportedBytes};
 pub(crate) use gather::gathered;
+#[cfg(feature = "python")]
+pub(crate) use heads::ExportedHeads;
 pub use mapped::{Access, RangeFile};
 #[cfg(feature = "python")]
 pub(crate) use rows::ExportedRows;
