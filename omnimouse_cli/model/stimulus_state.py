@@ -94,13 +94,14 @@ class StimulusState(nn.Module):
         lagged_BKP = lagged_FABP.permute(2, 1, 0, 3).flatten(1, 2)
         where_NP = self.where(vectors_NE).to(lagged_BKP.dtype)
         where_BGP = functional.embedding(neurons_BG, where_NP)
-        # First where, then what: weights of both for every neuron of every window are large.
-        seen_BKG = lagged_BKP @ where_BGP.transpose(1, 2)
-        seen_BAFG = seen_BKG.view(batch, -1, features, seen_BKG.shape[2])
+        # First where, then what: weights of both for every neuron of every window are large. Each
+        # neuron's numbers lie together, so that its features are summed side by side.
+        seen_BGK = where_BGP @ lagged_BKP.transpose(1, 2)
+        seen_BGAF = seen_BGK.unflatten(2, (-1, features))
         what_NF: Tensor = self.what(vectors_NE) * (self.scale / features**0.5)
-        what_BGF = functional.embedding(neurons_BG, what_NF.to(seen_BAFG.dtype))
-        drive_BAG: Tensor = (seen_BAFG * what_BGF.transpose(1, 2)[:, None]).sum(2)
-        return drive_BAG
+        what_BGF = functional.embedding(neurons_BG, what_NF.to(seen_BGAF.dtype))
+        drive_BGA: Tensor = (seen_BGAF * what_BGF[:, :, None]).sum(3)
+        return drive_BGA.transpose(1, 2)
 
     def where(self, vectors_NE: Tensor) -> Tensor:
         """Give every neuron's receptive field, a Gaussian over places of sum 1: `(N, places)`."""

@@ -54,9 +54,9 @@ pub(crate) fn store(part: &mut [f32], tile: &Tile) {
 ///
 /// A tile that may be shorter is kept in memory; whole ones stay in registers.
 #[inline(always)]
-pub(crate) fn whole<'a, const COUNT: usize>(
-    rows: [&'a [f32]; COUNT],
-) -> ([&'a [Tile]; COUNT], [&'a [f32]; COUNT]) {
+pub(crate) fn whole<const COUNT: usize>(
+    rows: [&[f32]; COUNT],
+) -> ([&[Tile]; COUNT], [&[f32]; COUNT]) {
     (
         rows.map(|row| row.as_chunks().0),
         rows.map(|row| row.as_chunks::<LANES>().1),

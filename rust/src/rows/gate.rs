@@ -65,16 +65,16 @@ impl Accelerated for Backward<'_> {
         for (number, (da, db)) in outputs.enumerate() {
             let rows = self.inputs.map(|m| m.row(self.first_row + number, columns));
             let ([g, a, b], rest) = whole(rows);
-            let ((da, da_rest), (db, db_rest)) = (da.as_chunks_mut(), db.as_chunks_mut());
+            let ((da, first_rest), (db, second_rest)) = (da.as_chunks_mut(), db.as_chunks_mut());
             let outputs = da.iter_mut().zip(db);
             for ((((da, db), g), a), b) in outputs.zip(g).zip(a).zip(b) {
                 (*da, *db) = slopes::<FUSED>(g, a, b);
             }
-            if !da_rest.is_empty() {
+            if !first_rest.is_empty() {
                 let [g, a, b] = rest.map(tile);
                 let (of_a, of_b) = slopes::<FUSED>(&g, &a, &b);
-                store(da_rest, &of_a);
-                store(db_rest, &of_b);
+                store(first_rest, &of_a);
+                store(second_rest, &of_b);
             }
         }
     }

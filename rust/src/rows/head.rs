@@ -18,12 +18,12 @@ impl<'a> Turn<'a> {
         Self { cos, sin }
     }
 
-    /// Turn a tile by its cosines and sines; a `sign` of -1 turns it back.
+    /// Turn a tile by its cosines and sines; a `direction` of -1 turns it back.
     #[inline(always)]
-    fn tile<const FUSED: bool>(x: &Tile, cos: &Tile, sin: &Tile, sign: f32) -> Tile {
+    fn tile<const FUSED: bool>(x: &Tile, cos: &Tile, sin: &Tile, direction: f32) -> Tile {
         let mut out = [0.0; LANES];
         for lane in 0..LANES {
-            let other = sign * x[lane ^ 1];
+            let other = direction * x[lane ^ 1];
             out[lane] = multiply_add::<FUSED>(x[lane], cos[lane], other * sin[lane]);
         }
         out
@@ -31,15 +31,15 @@ impl<'a> Turn<'a> {
 
     /// Turn numbers in place.
     #[inline(always)]
-    fn turn<const FUSED: bool>(&self, out: &mut [f32], sign: f32) {
-        let ([cos, sin], [cos_rest, sin_rest]) = whole([self.cos, self.sin]);
+    fn turn<const FUSED: bool>(&self, out: &mut [f32], direction: f32) {
+        let ([cos, sin], rest) = whole([self.cos, self.sin]);
         let (out, out_rest) = out.as_chunks_mut();
         for ((x, cos), sin) in out.iter_mut().zip(cos).zip(sin) {
-            *x = Self::tile::<FUSED>(x, cos, sin, sign);
+            *x = Self::tile::<FUSED>(x, cos, sin, direction);
         }
         if !out_rest.is_empty() {
-            let (cos, sin) = (tile(cos_rest), tile(sin_rest));
-            let turned = Self::tile::<FUSED>(&tile(out_rest), &cos, &sin, sign);
+            let [cos, sin] = rest.map(tile);
+            let turned = Self::tile::<FUSED>(&tile(out_rest), &cos, &sin, direction);
             store(out_rest, &turned);
         }
     }

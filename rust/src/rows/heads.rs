@@ -125,7 +125,7 @@ impl Accelerated for Forward<'_> {
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
         let heads = self.heads;
-        let mut query = vec![0.0; heads.width];
+        let (mut query, mut equals) = (vec![0.0; heads.width], vec![0.0; heads.width]);
         for (part, out) in self.out.into_iter().enumerate() {
             let tokens = heads.tokens_of(part);
             for (number, out) in out.chunks_mut(tokens * heads.width).enumerate() {
@@ -137,7 +137,7 @@ impl Accelerated for Forward<'_> {
                 };
                 for (token, out) in out.chunks_mut(heads.width).enumerate() {
                     let x = if part == 0 && heads.pooling.tokens > 1 {
-                        pool(heads.pooled(token).map(row), &mut query);
+                        pool(&heads.pooled(token).map(row), &mut query, &mut equals);
                         &query
                     } else {
                         row(token)
@@ -154,13 +154,15 @@ impl Accelerated for Forward<'_> {
     }
 }
 
-/// Write the largest numbers of some rows.
+/// Write the largest numbers of some rows, and how many rows have each of them.
 #[inline(always)]
-fn pool<'a>(rows: impl Iterator<Item = &'a [f32]> + Clone, out: &mut [f32]) {
-    for (number, out) in out.chunks_mut(LANES).enumerate() {
+fn pool<'a>(rows: &(impl Iterator<Item = &'a [f32]> + Clone), out: &mut [f32], equals: &mut [f32]) {
+    let outs = out.chunks_mut(LANES).zip(equals.chunks_mut(LANES));
+    for (number, (out, equals)) in outs.enumerate() {
         let part = number * LANES..number * LANES + out.len();
-        let (found, _) = largest(rows.clone().map(|row| &row[part.clone()]));
+        let (found, count) = largest(rows.clone().map(|row| &row[part.clone()]));
         store(out, &found);
+        store(equals, &count);
     }
 }
 
@@ -178,7 +180,7 @@ impl Accelerated for Backward<'_> {
     fn run<const FUSED: bool>(self) {
         let heads = self.heads;
         let (width, columns) = (heads.width, heads.columns());
-        let (mut query, mut of_query) = (vec![0.0; width], vec![0.0; width]);
+        let [mut query, mut of_query, mut equals] = [0; 3].map(|_| vec![0.0; width]);
         let items = self.of_projection.chunks_mut(heads.tokens * columns);
         for (number, of_item) in items.enumerate() {
             let item = self.first_item + number;
@@ -192,12 +194,11 @@ impl Accelerated for Backward<'_> {
                         |token: usize| &data[token * self.projection.stride + column..][..width];
                     let turn = heads.turn(self.turns, token);
                     if part == 0 && heads.pooling.tokens > 1 {
-                        let rows = heads.pooled(token).map(row);
-                        pool(rows, &mut query);
+                        pool(&heads.pooled(token).map(row), &mut query, &mut equals);
                         gradients::<FUSED>([g, &query], turn, heads.epsilon, &mut of_query);
                         for place in heads.pooled(token) {
                             let dx = &mut of_item[place * columns + column..][..width];
-                            shares(heads.pooled(token).map(row), row(place), &of_query, dx);
+                            shares([&of_query, row(place), &query, &equals], dx);
                         }
                         continue;
                     }
@@ -215,12 +216,11 @@ impl Accelerated for Backward<'_> {
 
 /// Write a row's share of the gradient of the largest of some rows.
 #[inline(always)]
-fn shares<'a>(rows: impl Iterator<Item = &'a [f32]> + Clone, x: &[f32], g: &[f32], dx: &mut [f32]) {
+fn shares(rows: [&[f32]; 4], dx: &mut [f32]) {
     for (number, dx) in dx.chunks_mut(LANES).enumerate() {
         let part = number * LANES..number * LANES + dx.len();
-        let (found, equals) = largest(rows.clone().map(|row| &row[part.clone()]));
-        let (g, x) = (tile(&g[part.clone()]), tile(&x[part]));
-        store(dx, &share_of(&g, &x, &found, &equals));
+        let [g, x, largest, equals] = rows.map(|row| tile(&row[part.clone()]));
+        store(dx, &share_of([&g, &x, &largest, &equals]));
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn raise(largest: &mut Tile, other: &Tile) {
 
 /// Give each number's share of a gradient: equal ones for all that are the largest.
 #[inline(always)]
-pub(super) fn share_of(g: &Tile, x: &Tile, largest: &Tile, equals: &Tile) -> Tile {
+pub(super) fn share_of([g, x, largest, equals]: [&Tile; 4]) -> Tile {
     let mut out = [0.0; LANES];
     for lane in 0..LANES {
         let part = g[lane] / equals[lane];
@@ -88,7 +88,7 @@ impl Accelerated for Backward<'_> {
                 let (largest, equals) = largest(rows);
                 let g = tile(g);
                 for (x, dx) in x.chunks(columns).zip(dx.chunks_mut(columns)) {
-                    let of_row = share_of(&g, &tile(&x[part.clone()]), &largest, &equals);
+                    let of_row = share_of([&g, &tile(&x[part.clone()]), &largest, &equals]);
                     store(&mut dx[part.clone()], &of_row);
                 }
             }
