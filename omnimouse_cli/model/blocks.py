@@ -100,7 +100,8 @@ class SelfBlock(nn.Module):
     def forward(self, x_BLM: Tensor, angles: Angles, mask: AttentionMask) -> Tensor:
         """Add what each token reads and computes."""
         qkv_BLM = self.query_key_value(self.attention_norm(x_BLM))
-        read_BLM = attend(*split_heads(qkv_BLM, self.heads, angles), mask)
+        q_BHLD, k_BHLD, v_BHLD = split_heads(qkv_BLM, self.heads, angles)
+        read_BLM = attend(q_BHLD, k_BHLD, v_BHLD, mask)
         x_BLM = x_BLM + self.drop(self.out(read_BLM))
         out: Tensor = x_BLM + self.drop(self.feed_forward(self.feed_forward_norm(x_BLM)))
         return out

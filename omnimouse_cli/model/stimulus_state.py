@@ -97,7 +97,7 @@ class StimulusState(nn.Module):
         # First where, then what: weights of both for every neuron of every window are large. Each
         # neuron's numbers lie together, so that its features are summed side by side.
         seen_BGK = where_BGP @ lagged_BKP.transpose(1, 2)
-        seen_BGAF = seen_BGK.unflatten(2, (-1, features))
+        seen_BGAF = seen_BGK.view(*neurons_BG.shape, -1, features)
         what_NF: Tensor = self.what(vectors_NE) * (self.scale / features**0.5)
         what_BGF = functional.embedding(neurons_BG, what_NF.to(seen_BGAF.dtype))
         drive_BGA: Tensor = (seen_BGAF * what_BGF[:, :, None]).sum(3)

@@ -113,8 +113,9 @@ def split_heads(
         (torch.Size([1, 2, 3, 2]), torch.Size([1, 2, 3, 2]))
     """
     assert angles is None or shape.pooled == 1, "pooled queries have no time of their own"
-    if not is_fused(projection_BLM):
+    if not is_fused(projection_BLM, *(angles or ())):
         return reference_heads(projection_BLM, shape, angles)
-    cos_LP, sin_LP = (None, None) if angles is None else angles
-    parts: list[Tensor] = heads_operator(projection_BLM, cos_LP, sin_LP, *shape)
+    parts: list[Tensor] = heads_operator(
+        projection_BLM, list(angles or ()), shape.numbers, shape.epsilon
+    )
     return tuple(parts)

@@ -1,5 +1,6 @@
 """What a projection's parts are, and what becomes of them on their way to attention."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -23,6 +24,23 @@ class HeadShape(NamedTuple):
     pools_neighbours: bool = False
     epsilon: float = 1e-5
 
-    def tokens_of(self, part: int, tokens: int) -> int:
-        """Count the tokens of a part where the projection has `tokens`."""
-        return tokens // self.pooled if part == 0 else tokens
+    @classmethod
+    def of_numbers(cls, numbers: Sequence[int], epsilon: float) -> "HeadShape":
+        """Make one of what an operator is given."""
+        parts, normed, num_heads, pooled, pools_neighbours = numbers
+        return cls(parts, normed, num_heads, pooled, bool(pools_neighbours), epsilon)
+
+    @property
+    def numbers(self) -> list[int]:
+        """All but epsilon, as an operator is given them."""
+        return [self.parts, self.normed, self.num_heads, self.pooled, int(self.pools_neighbours)]
+
+    def head_width(self, columns: int) -> int:
+        """Give the width of a head of a projection of so many columns."""
+        return columns // (self.parts * self.num_heads)
+
+    def shapes(self, projection: Sequence[int]) -> list[tuple[int, int, int, int]]:
+        """Give the shape `(batch, heads, tokens, width)` of each part of a projection."""
+        batch, tokens, columns = projection
+        counts = [tokens // self.pooled, *[tokens] * (self.parts - 1)]
+        return [(batch, self.num_heads, count, self.head_width(columns)) for count in counts]

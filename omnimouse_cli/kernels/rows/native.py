@@ -1,14 +1,16 @@
 """Work on rows on a CPU: one pass over torch's own memory, forward and backward."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from omnimouse_cli import _native
 from omnimouse_cli.kernels.rows.heads import HeadShape
 
 # R rows, C columns; B batch, L tokens, H heads, D width of a head, P pairs, M parts x heads x D
-
-Angles = tuple[Tensor, Tensor] | None
 
 
 def rows_of(x: Tensor) -> Tensor:
@@ -109,20 +111,23 @@ def pool_backward(g_IC: Tensor, x_IRC: Tensor) -> Tensor:
     return dx_IRC
 
 
-def heads_forward(projection_BLM: Tensor, angles: Angles, shape: HeadShape) -> list[Tensor]:
-    """Give every part, `(batch, heads, tokens, width)`, queries and keys normed and turned."""
-    batch, tokens, columns = projection_BLM.shape
-    width = columns // (shape.parts * shape.num_heads)
-    outs = [
-        torch.empty(batch, shape.num_heads, shape.tokens_of(part, tokens), width)
-        for part in range(shape.parts)
-    ]
+def heads_forward(
+    projection_BLM: Tensor, angles: Sequence[Tensor], shape: HeadShape
+) -> list[Tensor]:
+    """Give every part, `(batch, heads, tokens, width)`, queries and keys normed and turned.
+
+    Args:
+        projection_BLM: Parts side by side, each of its heads.
+        angles: Cosines and sines `(tokens, width / 2)`; nothing turns nothing.
+        shape: What the parts are.
+    """
+    outs = [torch.empty(each) for each in shape.shapes(projection_BLM.shape)]
     if projection_BLM.numel():
         _native.heads_forward(
             rows_of(projection_BLM).numpy(),
             _arrays(angles),
             [out.numpy() for out in outs],
-            shape=(tokens, shape.parts, shape.normed, shape.num_heads, width),
+            shape=_numbers(projection_BLM, shape),
             pooling=(shape.pooled, shape.pools_neighbours),
             epsilon=shape.epsilon,
             threads=torch.get_num_threads(),
@@ -131,11 +136,9 @@ def heads_forward(projection_BLM: Tensor, angles: Angles, shape: HeadShape) -> l
 
 
 def heads_backward(
-    gs_BHLD: list[Tensor], projection_BLM: Tensor, angles: Angles, shape: HeadShape
+    gs_BHLD: list[Tensor], projection_BLM: Tensor, angles: Sequence[Tensor], shape: HeadShape
 ) -> Tensor:
-    """Give the gradient of the projection."""
-    _, tokens, columns = projection_BLM.shape
-    width = columns // (shape.parts * shape.num_heads)
+    """Give the gradient of the projection; arguments as above."""
     out_BLM = torch.empty(projection_BLM.shape, dtype=torch.float32)
     if projection_BLM.numel():
         gs = [g if g.stride(-1) == 1 else g.contiguous() for g in gs_BHLD]
@@ -144,7 +147,7 @@ def heads_backward(
             rows_of(projection_BLM).numpy(),
             _arrays(angles),
             out_BLM.numpy(),
-            shape=(tokens, shape.parts, shape.normed, shape.num_heads, width),
+            shape=_numbers(projection_BLM, shape),
             pooling=(shape.pooled, shape.pools_neighbours),
             epsilon=shape.epsilon,
             threads=torch.get_num_threads(),
@@ -152,8 +155,14 @@ def heads_backward(
     return out_BLM
 
 
-def _arrays(angles: Angles) -> tuple[object, object] | None:
-    if angles is None:
+def _numbers(projection_BLM: Tensor, shape: HeadShape) -> tuple[int, int, int, int, int]:
+    _, tokens, columns = projection_BLM.shape
+    width = shape.head_width(columns)
+    return tokens, shape.parts, shape.normed, shape.num_heads, width
+
+
+def _arrays(angles: Sequence[Tensor]) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    if not angles:
         return None
     cos_LP, sin_LP = (rows_of(each).numpy() for each in angles)
     return cos_LP, sin_LP

@@ -49,41 +49,18 @@ def pool_backward_operator(g_IC: Tensor, x_IRC: Tensor) -> Tensor:
 
 @torch.library.custom_op("omnimouse::split_heads", mutates_args=())
 def heads_operator(
-    projection: Tensor,
-    cos: Tensor | None,
-    sin: Tensor | None,
-    parts: int,
-    normed: int,
-    num_heads: int,
-    pooled: int,
-    pools_neighbours: bool,  # noqa: FBT001 - operators take what their schemas say
-    epsilon: float,
+    projection: Tensor, angles: list[Tensor], shape: list[int], epsilon: float
 ) -> list[Tensor]:
-    """Cut a projection into heads, queries and keys normed and turned."""
-    shape = HeadShape(parts, normed, num_heads, pooled, pools_neighbours, epsilon)
-    return native.heads_forward(projection, _angles(cos, sin), shape)
+    """Cut a projection into heads, queries and keys normed and turned by angles, if any."""
+    return native.heads_forward(projection, angles, HeadShape.of_numbers(shape, epsilon))
 
 
 @torch.library.custom_op("omnimouse::split_heads_backward", mutates_args=())
 def heads_backward_operator(
-    gs: list[Tensor],
-    projection: Tensor,
-    cos: Tensor | None,
-    sin: Tensor | None,
-    parts: int,
-    normed: int,
-    num_heads: int,
-    pooled: int,
-    pools_neighbours: bool,  # noqa: FBT001
-    epsilon: float,
+    gs: list[Tensor], projection: Tensor, angles: list[Tensor], shape: list[int], epsilon: float
 ) -> Tensor:
     """Give the gradient of the projection."""
-    shape = HeadShape(parts, normed, num_heads, pooled, pools_neighbours, epsilon)
-    return native.heads_backward(gs, projection, _angles(cos, sin), shape)
-
-
-def _angles(cos: Tensor | None, sin: Tensor | None) -> tuple[Tensor, Tensor] | None:
-    return None if cos is None or sin is None else (cos, sin)
+    return native.heads_backward(gs, projection, angles, HeadShape.of_numbers(shape, epsilon))
 
 
 @norm_operator.register_fake
@@ -117,19 +94,24 @@ def _(g_IC: Tensor, x_IRC: Tensor) -> Tensor:  # noqa: ARG001
 
 
 @heads_operator.register_fake
-def _(projection: Tensor, cos: Any, sin: Any, *shape: Any) -> list[Tensor]:  # noqa: ANN401, ARG001
-    return [projection.new_empty(each) for each in _shapes(projection, HeadShape(*shape))]
-
-
-def _shapes(projection: Tensor, shape: HeadShape) -> list[tuple[int, ...]]:
-    batch, tokens, columns = projection.shape
-    width = columns // (shape.parts * shape.num_heads)
-    counts = [shape.tokens_of(part, tokens) for part in range(shape.parts)]
-    return [(batch, shape.num_heads, count, width) for count in counts]
+def _(
+    projection: Tensor,
+    angles: list[Tensor],  # noqa: ARG001
+    shape: list[int],
+    epsilon: float,
+) -> list[Tensor]:
+    shapes = HeadShape.of_numbers(shape, epsilon).shapes(projection.shape)
+    return [projection.new_empty(each) for each in shapes]
 
 
 @heads_backward_operator.register_fake
-def _(gs: list[Tensor], projection: Tensor, cos: Any, sin: Any, *shape: Any) -> Tensor:  # noqa: ANN401, ARG001
+def _(
+    gs: list[Tensor],  # noqa: ARG001
+    projection: Tensor,
+    angles: list[Tensor],  # noqa: ARG001
+    shape: list[int],  # noqa: ARG001
+    epsilon: float,  # noqa: ARG001
+) -> Tensor:
     return projection.new_empty(projection.shape)
 
 
@@ -143,8 +125,8 @@ def _keep_norm(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa:
 
 
 def _keep_heads(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ANN401, ARG001
-    projection, cos, sin, *ctx.shape = inputs
-    ctx.save_for_backward(projection, cos, sin)
+    projection, angles, ctx.shape, ctx.epsilon = inputs
+    ctx.save_for_backward(projection, *angles)
 
 
 def _differentiate_norm(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
@@ -161,9 +143,10 @@ def _differentiate_pool(ctx: Any, g: Tensor) -> Tensor:  # noqa: ANN401
     return of_rows
 
 
-def _differentiate_heads(ctx: Any, gs: list[Tensor]) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-    dprojection = heads_backward_operator(gs, *ctx.saved_tensors, *ctx.shape)
-    return dprojection, *[None] * (2 + len(ctx.shape))
+def _differentiate_heads(ctx: Any, gs: list[Tensor]) -> tuple[Any, ...]:  # noqa: ANN401
+    projection, *angles = ctx.saved_tensors
+    of_projection = heads_backward_operator(gs, projection, angles, ctx.shape, ctx.epsilon)
+    return of_projection, [None] * len(angles), None, None
 
 
 norm_operator.register_autograd(_differentiate_norm, setup_context=_keep_norm)

@@ -48,9 +48,11 @@ def reference_heads(
 
 
 def _pooled(q_BLHD: Tensor, shape: HeadShape) -> Tensor:
-    split = (-1, shape.pooled) if shape.pools_neighbours else (shape.pooled, -1)
-    phases = q_BLHD.unflatten(1, split)
-    return phases.amax(2 if shape.pools_neighbours else 1)
+    batch, tokens, heads, width = q_BLHD.shape
+    count = tokens // shape.pooled
+    if shape.pools_neighbours:
+        return q_BLHD.reshape(batch, count, shape.pooled, heads, width).amax(2)
+    return q_BLHD.reshape(batch, shape.pooled, count, heads, width).amax(1)
 
 
 def rotate(x_BLHD: Tensor, cos_LP: Tensor, sin_LP: Tensor) -> Tensor:

@@ -31,8 +31,8 @@ pub(super) fn heads_forward<'py>(
     let turns = turns(angles, heads)?;
     require("outs", outs.len(), heads.parts)?;
     let mut exported: Vec<Exported<f32>> = Vec::new();
-    for (part, out) in outs.iter().enumerate() {
-        let out = Exported::new("outs", out)?;
+    for (part, out) in outs.into_iter().enumerate() {
+        let out = Exported::new("outs", &out)?;
         let wanted = items * heads.heads * heads.tokens_of(part) * heads.width;
         require("outs", out.as_slice().len(), wanted)?;
         exported.push(out);
@@ -68,8 +68,8 @@ pub(super) fn heads_backward<'py>(
     let wanted = items * heads.tokens * heads.columns();
     require("dprojection", of_projection.as_slice().len(), wanted)?;
     let mut exported: Vec<ExportedHeads> = Vec::new();
-    for (part, g) in gs.iter().enumerate() {
-        let g = ExportedHeads::new("gs", g)?;
+    for (part, g) in gs.into_iter().enumerate() {
+        let g = ExportedHeads::new("gs", &g)?;
         let wanted = [items, heads.heads, heads.tokens_of(part), heads.width];
         if g.shape() != wanted {
             let found = g.shape();
