@@ -1,10 +1,9 @@
 //! A projection cut into heads of attention: queries and keys normed and turned, values copied.
 
 use super::head::{Turn, gradients, values};
-use super::pool::{largest, share_of};
+use super::pool::{pool, shares};
 use crate::blocks::{ALONE, BLOCK, Matrix, share};
 use crate::memory::{Accelerated, accelerated};
-use crate::tiles::{LANES, store, tile};
 
 /// How queries of several tokens become one: their largest numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,18 +153,6 @@ impl Accelerated for Forward<'_> {
     }
 }
 
-/// Write the largest numbers of some rows, and how many rows have each of them.
-#[inline(always)]
-fn pool<'a>(rows: &(impl Iterator<Item = &'a [f32]> + Clone), out: &mut [f32], equals: &mut [f32]) {
-    let outs = out.chunks_mut(LANES).zip(equals.chunks_mut(LANES));
-    for (number, (out, equals)) in outs.enumerate() {
-        let part = number * LANES..number * LANES + out.len();
-        let (found, count) = largest(rows.clone().map(|row| &row[part.clone()]));
-        store(out, &found);
-        store(equals, &count);
-    }
-}
-
 struct Backward<'a> {
     projection: Matrix<'a>,
     first_item: usize,
@@ -211,16 +198,6 @@ impl Accelerated for Backward<'_> {
                 }
             }
         }
-    }
-}
-
-/// Write a row's share of the gradient of the largest of some rows.
-#[inline(always)]
-fn shares(rows: [&[f32]; 4], dx: &mut [f32]) {
-    for (number, dx) in dx.chunks_mut(LANES).enumerate() {
-        let part = number * LANES..number * LANES + dx.len();
-        let [g, x, largest, equals] = rows.map(|row| tile(&row[part.clone()]));
-        store(dx, &share_of([&g, &x, &largest, &equals]));
     }
 }
 
@@ -299,3 +276,6 @@ pub fn backward_heads(
         });
     });
 }
+
+#[cfg(test)]
+mod tests;

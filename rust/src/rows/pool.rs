@@ -6,7 +6,7 @@ use crate::tiles::{LANES, Tile, store, tile};
 
 /// Write the larger one of both into the first; NaN is the largest.
 #[inline(always)]
-pub(super) fn raise(largest: &mut Tile, other: &Tile) {
+fn raise(largest: &mut Tile, other: &Tile) {
     for lane in 0..LANES {
         let is_larger = (other[lane] > largest[lane]) | other[lane].is_nan();
         largest[lane] = if is_larger {
@@ -19,7 +19,7 @@ pub(super) fn raise(largest: &mut Tile, other: &Tile) {
 
 /// Give each number's share of a gradient: equal ones for all that are the largest.
 #[inline(always)]
-pub(super) fn share_of([g, x, largest, equals]: [&Tile; 4]) -> Tile {
+fn share_of([g, x, largest, equals]: [&Tile; 4]) -> Tile {
     let mut out = [0.0; LANES];
     for lane in 0..LANES {
         let part = g[lane] / equals[lane];
@@ -30,7 +30,7 @@ pub(super) fn share_of([g, x, largest, equals]: [&Tile; 4]) -> Tile {
 
 /// The largest numbers of a tile of every row, and how many rows have them.
 #[inline(always)]
-pub(super) fn largest<'a>(parts: impl Iterator<Item = &'a [f32]> + Clone) -> (Tile, Tile) {
+fn largest<'a>(parts: impl Iterator<Item = &'a [f32]> + Clone) -> (Tile, Tile) {
     let (mut largest, mut equals) = ([f32::NEG_INFINITY; LANES], [0.0; LANES]);
     for part in parts.clone() {
         raise(&mut largest, &tile(part));
@@ -42,6 +42,32 @@ pub(super) fn largest<'a>(parts: impl Iterator<Item = &'a [f32]> + Clone) -> (Ti
         }
     }
     (largest, equals)
+}
+
+/// Write the largest numbers of some rows, and how many rows have each of them.
+#[inline(always)]
+pub(super) fn pool<'a>(
+    rows: &(impl Iterator<Item = &'a [f32]> + Clone),
+    out: &mut [f32],
+    equals: &mut [f32],
+) {
+    let outs = out.chunks_mut(LANES).zip(equals.chunks_mut(LANES));
+    for (number, (out, equals)) in outs.enumerate() {
+        let part = number * LANES..number * LANES + out.len();
+        let (found, count) = largest(rows.clone().map(|row| &row[part.clone()]));
+        store(out, &found);
+        store(equals, &count);
+    }
+}
+
+/// Write a row's share of the gradient of the largest of some rows.
+#[inline(always)]
+pub(super) fn shares(rows: [&[f32]; 4], dx: &mut [f32]) {
+    for (number, dx) in dx.chunks_mut(LANES).enumerate() {
+        let part = number * LANES..number * LANES + dx.len();
+        let [g, x, largest, equals] = rows.map(|row| tile(&row[part.clone()]));
+        store(dx, &share_of([&g, &x, &largest, &equals]));
+    }
 }
 
 struct Forward<'a> {
