@@ -18,48 +18,52 @@ pub struct Weighing<'a> {
 
 /// 1 / sqrt(mean(x^2) + epsilon) of a row.
 #[inline(always)]
-pub(super) fn inverse_root<const FUSED: bool>(x: &[f32], epsilon: f32) -> f32 {
-    let mut squares = [0.0; LANES];
+pub(super) fn inverse_root<const FUSED: bool, const COUNT: usize>(x: &[f32], epsilon: f32) -> f32 {
+    let mut squares = [0.0; COUNT];
     let ([tiles], [rest]) = whole([x]);
     for x in tiles {
-        add_products::<FUSED>(x, x, &mut squares);
+        add_products::<FUSED, _>(x, x, &mut squares);
     }
     if !rest.is_empty() {
-        add_products::<FUSED>(&tile(rest), &tile(rest), &mut squares);
+        add_products::<FUSED, _>(&tile(rest), &tile(rest), &mut squares);
     }
     1.0 / (total(&squares) / count(x) + epsilon).sqrt()
 }
 
 #[inline(always)]
-pub(super) fn add_products<const FUSED: bool>(a: &Tile, b: &Tile, sums: &mut Tile) {
-    for lane in 0..LANES {
+pub(super) fn add_products<const FUSED: bool, const COUNT: usize>(
+    a: &Tile<COUNT>,
+    b: &Tile<COUNT>,
+    sums: &mut Tile<COUNT>,
+) {
+    for lane in 0..COUNT {
         sums[lane] = multiply_add::<FUSED>(a[lane], b[lane], sums[lane]);
     }
 }
 
 #[inline(always)]
-fn product(a: &Tile, b: &Tile) -> Tile {
-    let mut out = [0.0; LANES];
-    for lane in 0..LANES {
+fn product<const COUNT: usize>(a: &Tile<COUNT>, b: &Tile<COUNT>) -> Tile<COUNT> {
+    let mut out = [0.0; COUNT];
+    for lane in 0..COUNT {
         out[lane] = a[lane] * b[lane];
     }
     out
 }
 
 #[inline(always)]
-pub(super) fn times(a: &Tile, factor: f32) -> Tile {
-    product(a, &[factor; LANES])
+pub(super) fn times<const COUNT: usize>(a: &Tile<COUNT>, factor: f32) -> Tile<COUNT> {
+    product(a, &[factor; COUNT])
 }
 
 /// (g - normed along) inverse: the part of a gradient that changes no length.
 #[inline(always)]
-pub(super) fn across<const FUSED: bool>(
-    g: &Tile,
-    normed: &Tile,
+pub(super) fn across<const FUSED: bool, const COUNT: usize>(
+    g: &Tile<COUNT>,
+    normed: &Tile<COUNT>,
     (along, inverse): (f32, f32),
-) -> Tile {
-    let mut out = [0.0; LANES];
-    for lane in 0..LANES {
+) -> Tile<COUNT> {
+    let mut out = [0.0; COUNT];
+    for lane in 0..COUNT {
         out[lane] = inverse * multiply_add::<FUSED>(-normed[lane], along, g[lane]);
     }
     out
@@ -86,14 +90,14 @@ impl Accelerated for Forward<'_> {
         let Weighing { weight, epsilon } = self.with;
         for (number, out) in self.out.chunks_mut(weight.len()).enumerate() {
             let x = self.x.row(self.first_row + number, weight.len());
-            let inverse = inverse_root::<FUSED>(x, epsilon);
-            let ([x, weight], [x_rest, weight_rest]) = whole([x, weight]);
-            let (out, out_rest) = out.as_chunks_mut();
+            let inverse = inverse_root::<FUSED, LANES>(x, epsilon);
+            let ([x, weight], [x_rest, weight_rest]) = whole::<2, LANES>([x, weight]);
+            let (out, out_rest) = out.as_chunks_mut::<LANES>();
             for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
                 *out = product(&times(x, inverse), weight);
             }
             if !out_rest.is_empty() {
-                let normed = times(&tile(x_rest), inverse);
+                let normed = times(&tile::<LANES>(x_rest), inverse);
                 store(out_rest, &product(&normed, &tile(weight_rest)));
             }
         }
@@ -141,28 +145,28 @@ fn one_row<const FUSED: bool>(
     let (mut squares, mut products) = ([0.0; LANES], [0.0; LANES]);
     let ([gs, xs, weights], rest) = whole([g, x, weight]);
     for ((g, x), weight) in gs.iter().zip(xs).zip(weights) {
-        add_products::<FUSED>(x, x, &mut squares);
-        add_products::<FUSED>(&product(g, weight), x, &mut products);
+        add_products::<FUSED, _>(x, x, &mut squares);
+        add_products::<FUSED, _>(&product(g, weight), x, &mut products);
     }
     let [g_rest, x_rest, weight_rest] = rest.map(tile);
     let is_whole = rest[0].is_empty();
     if !is_whole {
-        add_products::<FUSED>(&x_rest, &x_rest, &mut squares);
-        add_products::<FUSED>(&product(&g_rest, &weight_rest), &x_rest, &mut products);
+        add_products::<FUSED, _>(&x_rest, &x_rest, &mut squares);
+        add_products::<FUSED, _>(&product(&g_rest, &weight_rest), &x_rest, &mut products);
     }
     let inverse = 1.0 / (total(&squares) / count(x) + epsilon).sqrt();
     let by = (total(&products) / count(x) * inverse, inverse);
-    let (dxs, dx_rest) = dx.as_chunks_mut();
+    let (dxs, dx_rest) = dx.as_chunks_mut::<LANES>();
     let parts = gs.iter().zip(xs).zip(weights);
     for (((g, x), weight), (dx, sum)) in parts.zip(dxs.iter_mut().zip(sums.iter_mut())) {
         let normed = times(x, inverse);
-        add_products::<FUSED>(g, &normed, sum);
-        *dx = across::<FUSED>(&product(g, weight), &normed, by);
+        add_products::<FUSED, _>(g, &normed, sum);
+        *dx = across::<FUSED, _>(&product(g, weight), &normed, by);
     }
     if let (false, Some(sum)) = (is_whole, sums.last_mut()) {
         let normed = times(&x_rest, inverse);
-        add_products::<FUSED>(&g_rest, &normed, sum);
-        let gradient = across::<FUSED>(&product(&g_rest, &weight_rest), &normed, by);
+        add_products::<FUSED, _>(&g_rest, &normed, sum);
+        let gradient = across::<FUSED, _>(&product(&g_rest, &weight_rest), &normed, by);
         store(dx_rest, &gradient);
     }
 }

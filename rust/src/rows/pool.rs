@@ -1,13 +1,14 @@
 //! The largest of several rows, number by number, and the gradient that equally large ones share.
 
+use super::head::HALF;
 use crate::blocks::{ALONE, BLOCK, share};
 use crate::memory::{Accelerated, accelerated};
 use crate::tiles::{LANES, Tile, store, tile};
 
 /// Write the larger one of both into the first; NaN is the largest.
 #[inline(always)]
-fn raise(largest: &mut Tile, other: &Tile) {
-    for lane in 0..LANES {
+fn raise<const COUNT: usize>(largest: &mut Tile<COUNT>, other: &Tile<COUNT>) {
+    for lane in 0..COUNT {
         let is_larger = (other[lane] > largest[lane]) | other[lane].is_nan();
         largest[lane] = if is_larger {
             other[lane]
@@ -19,9 +20,9 @@ fn raise(largest: &mut Tile, other: &Tile) {
 
 /// Give each number's share of a gradient: equal ones for all that are the largest.
 #[inline(always)]
-fn share_of([g, x, largest, equals]: [&Tile; 4]) -> Tile {
-    let mut out = [0.0; LANES];
-    for lane in 0..LANES {
+fn share_of<const COUNT: usize>([g, x, largest, equals]: [&Tile<COUNT>; 4]) -> Tile<COUNT> {
+    let mut out = [0.0; COUNT];
+    for lane in 0..COUNT {
         let part = g[lane] / equals[lane];
         out[lane] = if x[lane] >= largest[lane] { part } else { 0.0 };
     }
@@ -30,14 +31,16 @@ fn share_of([g, x, largest, equals]: [&Tile; 4]) -> Tile {
 
 /// The largest numbers of a tile of every row, and how many rows have them.
 #[inline(always)]
-fn largest<'a>(parts: impl Iterator<Item = &'a [f32]> + Clone) -> (Tile, Tile) {
-    let (mut largest, mut equals) = ([f32::NEG_INFINITY; LANES], [0.0; LANES]);
+fn largest<'a, const COUNT: usize>(
+    parts: impl Iterator<Item = &'a [f32]> + Clone,
+) -> (Tile<COUNT>, Tile<COUNT>) {
+    let (mut largest, mut equals) = ([f32::NEG_INFINITY; COUNT], [0.0; COUNT]);
     for part in parts.clone() {
         raise(&mut largest, &tile(part));
     }
     for part in parts {
-        let x = tile(part);
-        for lane in 0..LANES {
+        let x = tile::<COUNT>(part);
+        for lane in 0..COUNT {
             equals[lane] += if x[lane] >= largest[lane] { 1.0 } else { 0.0 };
         }
     }
@@ -51,10 +54,10 @@ pub(super) fn pool<'a>(
     out: &mut [f32],
     equals: &mut [f32],
 ) {
-    let outs = out.chunks_mut(LANES).zip(equals.chunks_mut(LANES));
+    let outs = out.chunks_mut(HALF).zip(equals.chunks_mut(HALF));
     for (number, (out, equals)) in outs.enumerate() {
-        let part = number * LANES..number * LANES + out.len();
-        let (found, count) = largest(rows.clone().map(|row| &row[part.clone()]));
+        let part = number * HALF..number * HALF + out.len();
+        let (found, count) = largest::<HALF>(rows.clone().map(|row| &row[part.clone()]));
         store(out, &found);
         store(equals, &count);
     }
@@ -63,9 +66,9 @@ pub(super) fn pool<'a>(
 /// Write a row's share of the gradient of the largest of some rows.
 #[inline(always)]
 pub(super) fn shares(rows: [&[f32]; 4], dx: &mut [f32]) {
-    for (number, dx) in dx.chunks_mut(LANES).enumerate() {
-        let part = number * LANES..number * LANES + dx.len();
-        let [g, x, largest, equals] = rows.map(|row| tile(&row[part.clone()]));
+    for (number, dx) in dx.chunks_mut(HALF).enumerate() {
+        let part = number * HALF..number * HALF + dx.len();
+        let [g, x, largest, equals] = rows.map(|row| tile::<HALF>(&row[part.clone()]));
         store(dx, &share_of([&g, &x, &largest, &equals]));
     }
 }
@@ -111,8 +114,8 @@ impl Accelerated for Backward<'_> {
             for (number, g) in g.chunks(LANES).enumerate() {
                 let part = number * LANES..number * LANES + g.len();
                 let rows = x.chunks(columns).map(|row| &row[part.clone()]);
-                let (largest, equals) = largest(rows);
-                let g = tile(g);
+                let (largest, equals) = largest::<LANES>(rows);
+                let g = tile::<LANES>(g);
                 for (x, dx) in x.chunks(columns).zip(dx.chunks_mut(columns)) {
                     let of_row = share_of([&g, &tile(&x[part.clone()]), &largest, &equals]);
                     store(&mut dx[part.clone()], &of_row);
