@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from omnimouse_cli.kernels import rows
-from omnimouse_cli.kernels.rows import HeadShape, reference
+from omnimouse_cli.kernels.rows import HeadShape, native, reference
 
 EPSILON = 1e-5
 SELF, QUERY, KEY_VALUE = (HeadShape(*parts, 2) for parts in ((3, 2), (1, 1), (2, 1)))
@@ -181,7 +181,8 @@ def test_gradients_of_any_layout_give_the_same():
     assert torch.equal(of_keys, torch.autograd.grad(parts, x, same)[0])
 
 
-def test_bits_do_not_depend_on_the_run_or_on_threads():
+def test_bits_do_not_depend_on_the_run_or_on_threads(monkeypatch):
+    monkeypatch.setattr(native, "NUMBERS_WORTH_THREADS", 0)
     x, weight, angles = numbers(8, 700, 96), numbers(96, seed=1), turns(700, 8)
     windows = x.view(-1, 28, 96)
     work = (
