@@ -21,6 +21,14 @@ __all__ = [
     "dendrite_forward",
     "dendrite_table_backward",
     "dendrite_table_forward",
+    "gate_backward",
+    "gate_forward",
+    "heads_backward",
+    "heads_forward",
+    "norm_backward",
+    "norm_forward",
+    "pool_backward",
+    "pool_forward",
 ]
 
 class ShardFormatError(ValueError):
@@ -375,5 +383,161 @@ def dendrite_table_backward(
         da: Without gaps; without db `(rows, 2 units)`, for both.
         db: Without gaps.
         reach: The largest argument of the tables' grid.
+        threads: How many share the work; the result does not depend on it.
+    """
+
+def norm_forward(
+    x: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    out: NDArray[np.float32],
+    *,
+    epsilon: float,
+    threads: int,
+) -> None:
+    """Write x / sqrt(mean(x^2) + epsilon) weight of every row.
+
+    Args:
+        x: `(rows, columns)`, each row without gaps.
+        weight: `(columns,)`.
+        out: As x, without gaps.
+        epsilon: Added to the mean square.
+        threads: How many share the work; the result does not depend on it.
+    """
+
+def norm_backward(
+    g: NDArray[np.float32],
+    x: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    dx: NDArray[np.float32],
+    dweight: NDArray[np.float32],
+    *,
+    epsilon: float,
+    threads: int,
+) -> None:
+    """Write the gradients of x and of the weight.
+
+    Args:
+        g: Gradient of the output, `(rows, columns)`, each row without gaps.
+        x: As in the forward pass, like the next one.
+        weight: `(columns,)`.
+        dx: As x, without gaps.
+        dweight: As weight.
+        epsilon: Added to the mean square.
+        threads: How many share the work; the result does not depend on it.
+    """
+
+def gate_forward(
+    a: NDArray[np.float32], b: NDArray[np.float32], out: NDArray[np.float32], *, threads: int
+) -> None:
+    """Write silu(a) b of every element.
+
+    Args:
+        a: `(rows, columns)`, each row without gaps.
+        b: As a.
+        out: As a, without gaps.
+        threads: How many share the work; the result does not depend on it.
+    """
+
+def gate_backward(
+    g: NDArray[np.float32],
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    da: NDArray[np.float32],
+    db: NDArray[np.float32],
+    *,
+    threads: int,
+) -> None:
+    """Write the gradients of both arguments.
+
+    Args:
+        g: Gradient of the output, `(rows, columns)`, each row without gaps.
+        a: As in the forward pass.
+        b: As a.
+        da: As a, without gaps.
+        db: As da.
+        threads: How many share the work; the result does not depend on it.
+    """
+
+def pool_forward(
+    x: NDArray[np.float32],
+    out: NDArray[np.float32],
+    *,
+    rows: int,
+    columns: int,
+    threads: int,
+) -> None:
+    """Write the largest of every item's rows, number by number.
+
+    Args:
+        x: `(items, rows x columns)`, without gaps.
+        out: `(items, columns)`, without gaps.
+        rows: Of an item.
+        columns: Of a row.
+        threads: How many share the work; the result does not depend on it.
+    """
+
+def pool_backward(
+    g: NDArray[np.float32],
+    x: NDArray[np.float32],
+    dx: NDArray[np.float32],
+    *,
+    rows: int,
+    columns: int,
+    threads: int,
+) -> None:
+    """Write the gradient of all rows; equally large numbers have equal shares.
+
+    Args:
+        g: Gradient of the output, `(items, columns)`, without gaps.
+        x: As in the forward pass.
+        dx: As x.
+        rows: Of an item.
+        columns: Of a row.
+        threads: How many share the work; the result does not depend on it.
+    """
+
+def heads_forward(
+    projection: NDArray[np.float32],
+    angles: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+    outs: list[NDArray[np.float32]],
+    *,
+    shape: tuple[int, int, int, int, int],
+    pooling: tuple[int, bool],
+    epsilon: float,
+    threads: int,
+) -> None:
+    """Write every part of a projection, head by head, queries and keys normed and turned.
+
+    Args:
+        projection: `(items x tokens, parts x heads x width)`, each row without gaps.
+        angles: Cosines and sines, `(tokens, width / 2)` each; None turns nothing.
+        outs: One of each part, `(items, heads, tokens, width)`, without gaps.
+        shape: Tokens of an item, parts, normed parts, heads, width of a head.
+        pooling: Tokens whose queries become one, and whether they are neighbours.
+        epsilon: Added to a mean square.
+        threads: How many share the work; the result does not depend on it.
+    """
+
+def heads_backward(
+    gs: list[NDArray[np.float32]],
+    projection: NDArray[np.float32],
+    angles: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+    dprojection: NDArray[np.float32],
+    *,
+    shape: tuple[int, int, int, int, int],
+    pooling: tuple[int, bool],
+    epsilon: float,
+    threads: int,
+) -> None:
+    """Write the gradient of a projection.
+
+    Args:
+        gs: Gradients of the outputs, the width of a head without gaps.
+        projection: As in the forward pass, like the next one.
+        angles: Cosines and sines.
+        dprojection: As the projection, without gaps.
+        shape: Tokens of an item, parts, normed parts, heads, width of a head.
+        pooling: Tokens whose queries become one, and whether they are neighbours.
+        epsilon: Added to a mean square.
         threads: How many share the work; the result does not depend on it.
     """

@@ -5,12 +5,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from omnimouse_cli.kernels.attention import AttentionMask, attention
+from omnimouse_cli.kernels.rows import HeadShape, rms_norm, split_heads
 from omnimouse_cli.model.feed_forward import FeedForward, Make
 from omnimouse_cli.model.initialize import linear
-from omnimouse_cli.model.rotary import rotate
 
 # B batch, L tokens, Q query tokens, K key tokens, H heads, D width of a head, M width of the model
 
@@ -29,47 +28,28 @@ def hidden_width(width: int, multiplier: float, multiple: int) -> int:
     return math.ceil(width * multiplier / multiple) * multiple
 
 
-def norm(width: int) -> nn.RMSNorm:
-    """Give the normalisation that precedes every attention and feed-forward."""
-    return nn.RMSNorm(width, eps=EPSILON)
+class Norm(nn.RMSNorm):
+    """The normalisation that precedes every attention and feed-forward.
 
-
-def unit_norm(x: Tensor) -> Tensor:
-    """Normalise the last dimension without weights, in float32."""
-    return functional.rms_norm(x.float(), x.shape[-1:], eps=EPSILON)
-
-
-def split_heads(x_BLM: Tensor, parts: int, num_heads: int) -> tuple[Tensor, ...]:
-    """Split a projection into its parts (queries, keys, values), and each into heads.
-
-    Returns:
-        `parts` tensors `(batch, tokens, heads, width)`.
+    Args:
+        width: Of what is normalised.
     """
-    batch, tokens, width = x_BLM.shape
-    return x_BLM.view(batch, tokens, parts, num_heads, width // (parts * num_heads)).unbind(2)
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, eps=EPSILON)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Divide each token by the root of its mean square, and weigh it."""
+        return rms_norm(x, self.weight, EPSILON)
 
 
-def attend(
-    q_BQHD: Tensor,
-    k_BKHD: Tensor,
-    v_BKHD: Tensor,
-    *,
-    query_angles: Angles,
-    key_angles: Angles,
-    mask: AttentionMask,
-) -> Tensor:
-    """Attend over time-rotated, normed queries and keys.
+def attend(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: AttentionMask) -> Tensor:
+    """Attend over heads that are normed and turned in time.
 
     Returns:
         `(batch, query tokens, heads * width)`.
     """
-    dtype = v_BKHD.dtype
-    q_BQHD = rotate(unit_norm(q_BQHD), *query_angles).to(dtype)
-    k_BKHD = rotate(unit_norm(k_BKHD), *key_angles).to(dtype)
-    out_BHQD = attention(
-        q_BQHD.transpose(1, 2), k_BKHD.transpose(1, 2), v_BKHD.transpose(1, 2), mask
-    )
-    return out_BHQD.transpose(1, 2).flatten(2)
+    return attention(q_BHQD, k_BHKD, v_BHKD, mask).transpose(1, 2).flatten(2)
 
 
 class UpdateDropout(nn.Module):
@@ -109,19 +89,19 @@ class SelfBlock(nn.Module):
         self, width: int, num_heads: int, hidden: int, dropout: float, make: Make = FeedForward
     ) -> None:
         super().__init__()
-        self.num_heads = num_heads
-        self.attention_norm = norm(width)
+        self.heads = HeadShape(parts=3, normed=2, num_heads=num_heads, epsilon=EPSILON)
+        self.attention_norm = Norm(width)
         self.query_key_value = linear(width, 3 * width, bias=False)
         self.out = linear(width, width, bias=False)
-        self.feed_forward_norm = norm(width)
+        self.feed_forward_norm = Norm(width)
         self.feed_forward = make(width, hidden)
         self.drop = UpdateDropout(dropout)
 
     def forward(self, x_BLM: Tensor, angles: Angles, mask: AttentionMask) -> Tensor:
         """Add what each token reads and computes."""
         qkv_BLM = self.query_key_value(self.attention_norm(x_BLM))
-        q_BLHD, k_BLHD, v_BLHD = split_heads(qkv_BLM, 3, self.num_heads)
-        read_BLM = attend(q_BLHD, k_BLHD, v_BLHD, query_angles=angles, key_angles=angles, mask=mask)
+        q_BHLD, k_BHLD, v_BHLD = split_heads(qkv_BLM, self.heads, angles)
+        read_BLM = attend(q_BHLD, k_BHLD, v_BHLD, mask)
         x_BLM = x_BLM + self.drop(self.out(read_BLM))
         out: Tensor = x_BLM + self.drop(self.feed_forward(self.feed_forward_norm(x_BLM)))
         return out
@@ -142,13 +122,14 @@ class CrossBlock(nn.Module):
         self, width: int, num_heads: int, hidden: int, dropout: float, make: Make = FeedForward
     ) -> None:
         super().__init__()
-        self.num_heads = num_heads
-        self.context_norm = norm(width)
-        self.attention_norm = norm(width)
+        self.query_heads = HeadShape(parts=1, normed=1, num_heads=num_heads, epsilon=EPSILON)
+        self.key_value_heads = HeadShape(parts=2, normed=1, num_heads=num_heads, epsilon=EPSILON)
+        self.context_norm = Norm(width)
+        self.attention_norm = Norm(width)
         self.query = linear(width, width, bias=False)
         self.key_value = linear(width, 2 * width, bias=False)
         self.out = linear(width, width, bias=False)
-        self.feed_forward_norm = norm(width)
+        self.feed_forward_norm = Norm(width)
         self.feed_forward = make(width, hidden)
         self.drop = UpdateDropout(dropout)
 
@@ -161,12 +142,11 @@ class CrossBlock(nn.Module):
         mask: AttentionMask,
     ) -> Tensor:
         """Add what each query reads and computes."""
-        (q_BQHD,) = split_heads(self.query(self.attention_norm(x_BQM)), 1, self.num_heads)
+        q_BQM = self.query(self.attention_norm(x_BQM))
         kv_BKM = self.key_value(self.context_norm(context_BKM))
-        k_BKHD, v_BKHD = split_heads(kv_BKM, 2, self.num_heads)
-        read_BQM = attend(
-            q_BQHD, k_BKHD, v_BKHD, query_angles=query_angles, key_angles=key_angles, mask=mask
-        )
+        (q_BHQD,) = split_heads(q_BQM, self.query_heads, query_angles)
+        k_BHKD, v_BHKD = split_heads(kv_BKM, self.key_value_heads, key_angles)
+        read_BQM = attend(q_BHQD, k_BHKD, v_BHKD, mask)
         x_BQM = x_BQM + self.drop(self.out(read_BQM))
         out: Tensor = x_BQM + self.drop(self.feed_forward(self.feed_forward_norm(x_BQM)))
         return out

@@ -11,6 +11,7 @@ from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.config.model import GATED, FeedForwardKind, ModelConfig
 from omnimouse_cli.kernels.dendrite import DendriticFunction, dendrite, dendrite_packed
 from omnimouse_cli.kernels.dendrite_table import Grid, TableError, served, served_packed, tabulate
+from omnimouse_cli.kernels.rows import gated
 from omnimouse_cli.model.dendrite_start import start_weights
 from omnimouse_cli.model.initialize import linear
 
@@ -154,7 +155,7 @@ class FeedForward(nn.Module):
         assert self.gate is not None, "every other kind is gated"
         gate_BLU: Tensor = self.gate(x_BLM)
         if self.kind == "swiglu":
-            return functional.silu(up_BLU) * gate_BLU
+            return gated(up_BLU, gate_BLU)
         if self.kind == "geglu":
             return functional.gelu(up_BLU) * gate_BLU
         out_BLU: Tensor = self.function(up_BLU, gate_BLU)

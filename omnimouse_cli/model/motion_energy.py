@@ -1,6 +1,7 @@
 """A fixed pyramid of motion energies: how much moves where, at which scale, in which direction."""
 
 import math
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +59,7 @@ class MotionEnergy(nn.Module):
         Returns:
             float32 `(batch, 30, features, rows, columns)`, at TIMES.
         """
-        seen_BTYX = functional.avg_pool2d(hide(video_BTYX, frames), POOL)
+        seen_BTYX = averaged(hide(video_BTYX, frames))
         filters_KST = self.get_buffer("prompt_and_late")
         filtered_KBSYX = torch.einsum("kst,btyx->kbsyx", filters_KST, seen_BTYX)
         parts = [self._scale(filtered_KBSYX, scale) for scale in range(self.num_scales)]
@@ -82,6 +83,15 @@ class MotionEnergy(nn.Module):
         energy_BTFP = torch.cat([forth, back], dim=2)
         mean_BT11 = energy_BTFP.mean(dim=(2, 3), keepdim=True)
         return energy_BTFP / (HALF_SATURATION + mean_BT11)
+
+
+def averaged(video_BTYX: Tensor) -> Tensor:
+    """Average over POOL x POOL pixels; torch's own pooling takes a CPU nine times as long."""
+    rows, columns = (size - size % POOL for size in video_BTYX.shape[2:])
+    whole_BTYX = video_BTYX[..., :rows, :columns]
+    down_BTYX = reduce(torch.add, (whole_BTYX[:, :, first::POOL] for first in range(POOL)))
+    across_BTYX = reduce(torch.add, (down_BTYX[..., first::POOL] for first in range(POOL)))
+    return across_BTYX / POOL**2
 
 
 def hide(video_BTYX: Tensor, frames: tuple[int, int]) -> Tensor:

@@ -70,7 +70,7 @@ class OmniMouse(nn.Module):
         >>> from omnimouse_cli.config.sizes import SIZES
         >>> nano = replace(SIZES["nano"], response_loss="gaussian")
         >>> model = OmniMouse(nano, behavior_channels=("running",), animals=("mouse",))
-        >>> model.fusion[0].num_heads
+        >>> model.fusion[0].heads.num_heads
         2
     """
 

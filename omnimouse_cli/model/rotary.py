@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-# B batch, L tokens, H heads, D width of a head, P = D / 2 pairs
+# L tokens, P pairs of a head
 
 LONGEST_SECONDS = 2.0
 
@@ -43,31 +43,3 @@ def rotary_frequencies(pairs: int, shortest_seconds: float) -> Tensor:
     exponents_P = torch.arange(pairs, dtype=torch.float64) / pairs
     ratio = LONGEST_SECONDS / shortest_seconds
     return 2 * math.pi / shortest_seconds * ratio**-exponents_P
-
-
-def rotate(x_BLHD: Tensor, cos_LP: Tensor, sin_LP: Tensor) -> Tensor:
-    """Rotate neighbouring pairs (2i, 2i + 1) of every head by its token's angles.
-
-    Args:
-        x_BLHD: float32 `(batch, tokens, heads, width)`.
-        cos_LP: `(tokens, width / 2)`.
-        sin_LP: `(tokens, width / 2)`.
-
-    Returns:
-        As `x_BLHD`.
-    """
-    pairs_BLHP2 = x_BLHD.view(*x_BLHD.shape[:-1], -1, 2)
-    cos_L1P, sin_L1P = cos_LP[:, None], sin_LP[:, None]
-    if x_BLHD.device.type == "cpu":
-        # One complex product reads and writes memory once; compilers of GPU code fuse real ones.
-        angles_L1P = torch.complex(cos_L1P, sin_L1P)
-        rotated_BLHP = torch.view_as_complex(pairs_BLHP2) * angles_L1P
-        return torch.view_as_real(rotated_BLHP).flatten(-2)
-    first_BLHP, second_BLHP = pairs_BLHP2.unbind(-1)
-    return torch.stack(
-        (
-            first_BLHP * cos_L1P - second_BLHP * sin_L1P,
-            second_BLHP * cos_L1P + first_BLHP * sin_L1P,
-        ),
-        dim=-1,
-    ).flatten(-2)

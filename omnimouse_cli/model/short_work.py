@@ -77,7 +77,7 @@ def _stimulus(config: ModelConfig, request: Request, layout: Layout, rows: int) 
     features, energies = num_features(wavelengths), num_energies(config)
     asked = num_asked_samples(request)
     products = rows * config.d_embedding * (FIELD_NUMBERS + features)
-    products += asked * energies * request.targets_asked
+    products += asked * (energies + features) * request.targets_asked
     # Where the screen is moved by the gaze, the energies have a gradient, too.
     of_data = 2 * len(TIMES) * request.channels_seen * GAZE_AXES
     lagged = 2 * asked * energies * len(TIMES)

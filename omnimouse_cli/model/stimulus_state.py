@@ -88,19 +88,18 @@ class StimulusState(nn.Module):
     ) -> Tensor:
         """Give what the stimulus adds to the drive of asked neurons: `(batch, asked, targets)`."""
         filter_FAT: Tensor = self.filter(asked)
-        batch, steps, features, places = state_BTFP.shape
-        state_FTX = state_BTFP.permute(2, 1, 0, 3).reshape(features, steps, -1)
-        lagged_FABP = (filter_FAT @ state_FTX).view(features, -1, batch, places)
-        lagged_BKP = lagged_FABP.permute(2, 1, 0, 3).flatten(1, 2)
-        where_NP = self.where(vectors_NE).to(lagged_BKP.dtype)
+        lagged_BFAP = filter_FAT @ state_BTFP.transpose(1, 2)
+        where_NP = self.where(vectors_NE).to(lagged_BFAP.dtype)
         where_BGP = functional.embedding(neurons_BG, where_NP)
-        # First where, then what: weights of both for every neuron of every window are large.
-        seen_BKG = lagged_BKP @ where_BGP.transpose(1, 2)
-        seen_BAFG = seen_BKG.view(batch, -1, features, seen_BKG.shape[2])
+        # First where, then what: weights of both for every neuron of every window are large. A
+        # neuron's numbers come to lie together, so that what it weighs is read in one go.
+        features, lagged_BKP = filter_FAT.shape[0], lagged_BFAP.flatten(1, 2)
+        seen_BGK = where_BGP @ lagged_BKP.transpose(1, 2)
+        seen_BGFA = seen_BGK.view(*neurons_BG.shape, features, -1)
         what_NF: Tensor = self.what(vectors_NE) * (self.scale / features**0.5)
-        what_BGF = functional.embedding(neurons_BG, what_NF.to(seen_BAFG.dtype))
-        drive_BAG: Tensor = (seen_BAFG * what_BGF.transpose(1, 2)[:, None]).sum(2)
-        return drive_BAG
+        what_BGF = functional.embedding(neurons_BG, what_NF.to(seen_BGFA.dtype))
+        drive_BGA = (what_BGF[:, :, None] @ seen_BGFA)[:, :, 0]
+        return drive_BGA.transpose(1, 2)
 
     def where(self, vectors_NE: Tensor) -> Tensor:
         """Give every neuron's receptive field, a Gaussian over places of sum 1: `(N, places)`."""

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnimouse_cli.model.blocks import norm, unit_norm
+from omnimouse_cli.kernels.rows import HeadShape, largest_of, split_heads
+from omnimouse_cli.model.blocks import EPSILON, Norm
 from omnimouse_cli.model.feed_forward import FeedForward, Make
 
 # B batch, N tokens, W windows of a batch item, S tokens of a window, P pooled together,
@@ -57,38 +58,30 @@ class WindowAttention(nn.Module):
     def __init__(self, shape: VideoBlockShape) -> None:
         super().__init__()
         self.shape = shape
+        self.heads = HeadShape(
+            parts=3,
+            normed=2,
+            num_heads=shape.num_heads,
+            pooled=POOLED if shape.pools else 1,
+            pools_neighbours=shape.layout == "reference",
+            epsilon=EPSILON,
+        )
         self.query_key_value = nn.Linear(shape.width_in, 3 * shape.width)
         self.out = nn.Linear(shape.width, shape.width)
 
     def forward(self, x_BNC: Tensor) -> Tensor:
         """Let the tokens of each window read each other."""
         shape, batch = self.shape, x_BNC.shape[0]
-        pooled = POOLED if shape.pools else 1
-        seen = pooled * shape.window
-        qkv = self.query_key_value(x_BNC).view(
-            batch, -1, seen, 3, shape.num_heads, shape.width // shape.num_heads
-        )
-        q_BWSHD, k_BWSHD, v_BWSHD = qkv.unbind(3)
-        if shape.pools:
-            q_BWSHD = _pool_queries(q_BWSHD, shape.layout)
-        dtype = v_BWSHD.dtype
-        read_BWHSD = functional.scaled_dot_product_attention(
-            unit_norm(q_BWSHD).to(dtype).transpose(2, 3).flatten(0, 1),
-            unit_norm(k_BWSHD).to(dtype).transpose(2, 3).flatten(0, 1),
-            v_BWSHD.transpose(2, 3).flatten(0, 1),
-        )
+        seen = self.heads.pooled * shape.window
+        # Windows are items of a batch of their own.
+        qkv = self.query_key_value(x_BNC).view(-1, seen, 3 * shape.width)
+        q, k, v = split_heads(qkv, self.heads)
+        read_BWHSD = functional.scaled_dot_product_attention(q, k, v)
         read_BWSC = read_BWHSD.transpose(1, 2).reshape(batch, -1, shape.window, shape.width)
         if shape.layout == "reference":
             read_BWSC = read_BWSC.transpose(1, 2)
         out: Tensor = self.out(read_BWSC.reshape(batch, -1, shape.width))
         return out
-
-
-def _pool_queries(q_BWSHD: Tensor, layout: str) -> Tensor:
-    batch, windows, seen, heads, width = q_BWSHD.shape
-    if layout == "reference":
-        return q_BWSHD.reshape(batch, windows, seen // POOLED, POOLED, heads, width).amax(3)
-    return q_BWSHD.reshape(batch, windows, POOLED, seen // POOLED, heads, width).amax(2)
 
 
 class VideoBlock(nn.Module):
@@ -97,9 +90,9 @@ class VideoBlock(nn.Module):
     def __init__(self, shape: VideoBlockShape, make: Make = FeedForward) -> None:
         super().__init__()
         self.shape = shape
-        self.attention_norm = norm(shape.width_in)
+        self.attention_norm = Norm(shape.width_in)
         self.attention = WindowAttention(shape)
-        self.feed_forward_norm = norm(shape.width)
+        self.feed_forward_norm = Norm(shape.width)
         self.feed_forward = make(shape.width, shape.hidden)
         self.project = nn.Linear(shape.width_in, shape.width) if shape.pools else None
 
@@ -117,8 +110,8 @@ class VideoBlock(nn.Module):
     def _pool(self, x_BNC: Tensor) -> Tensor:
         batch, tokens, width = x_BNC.shape
         if self.shape.layout == "reference":
-            return x_BNC.view(batch, POOLED, tokens // POOLED, width).amax(1)
-        pooled_BWSC = x_BNC.view(batch, -1, POOLED, self.shape.window, width).amax(2)
+            return largest_of(x_BNC.view(batch, POOLED, tokens // POOLED, width), 1)
+        pooled_BWSC = largest_of(x_BNC.view(batch, -1, POOLED, self.shape.window, width), 2)
         return pooled_BWSC.flatten(1, 2)
 
     def _drop(self, update_BNC: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
-//! Token shards, the background loader and dendritic units; `python` is the face that Python sees.
+//! Token shards, the background loader, dendritic units and work on rows; `python` is the face that Python sees.
 
 pub mod advice;
+pub mod blocks;
 pub mod checksum;
 pub mod columns;
 pub mod convert;
@@ -17,6 +18,7 @@ pub mod moves;
 pub mod order;
 pub mod prefetch;
 pub mod readahead;
+pub mod rows;
 pub mod scaling;
 pub mod schedule;
 pub mod screen;
@@ -39,6 +41,7 @@ pub mod simd;
 pub mod sink;
 pub mod stream;
 pub mod table;
+mod tiles;
 pub mod window;
 
 #[cfg(feature = "python")]

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from omnimouse_cli.model.rotary import rotary_table, rotate
+from omnimouse_cli.kernels.rows import rotate
+from omnimouse_cli.model.rotary import rotary_table
 
 
 def test_frequencies_are_the_published_ones():

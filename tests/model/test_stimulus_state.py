@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from omnimouse_cli.config.model import VideoConfig
-from omnimouse_cli.model.motion_energy import TIMES, MotionEnergy
+from omnimouse_cli.model.motion_energy import TIMES, MotionEnergy, averaged
 from omnimouse_cli.model.stimulus_state import StimulusState, look
 
 WAVELENGTHS = (8.0, 13.0)
@@ -53,6 +53,12 @@ def test_hidden_and_later_frames_do_not_count():
     assert not torch.equal(energy(changed, (0, 60)), energy(clip, (0, 60)))
     before = [step for step, time in enumerate(TIMES) if time < 40]
     torch.testing.assert_close(energy(changed, (20, 60))[:, before], seen[:, before])
+
+
+@pytest.mark.parametrize("size", [(36, 64), (7, 9)])
+def test_frames_are_averaged_over_squares_of_pixels(size):
+    clip = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(averaged(clip), torch.nn.functional.avg_pool2d(clip, 2))
 
 
 def test_energies_have_the_gradient_that_an_attack_needs():

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from omnimouse_cli.config.sizes import SIZES
-from omnimouse_cli.model.blocks import unit_norm
+from omnimouse_cli.kernels.rows import unit_norm
 from omnimouse_cli.model.video import VideoEncoder, block_shapes, order_aligned, restore_aligned
 from omnimouse_cli.model.video_blocks import VideoBlock, VideoBlockShape, WindowAttention
 
@@ -82,7 +82,7 @@ def published_attention(attention, x, *, pooled, window):
         parts = []
         for head in range(heads):
             part = slice(head * width // heads, (head + 1) * width // heads)
-            weights = unit_norm(q[:, part]) @ unit_norm(k[:, part]).T
+            weights = unit_norm(q[:, part], 1e-5) @ unit_norm(k[:, part], 1e-5).T
             parts.append((weights * (width // heads) ** -0.5).softmax(-1) @ v[:, part])
         result = torch.cat(parts, dim=1)
         for i in range(window):

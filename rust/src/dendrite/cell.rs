@@ -81,9 +81,3 @@ impl Curve for Smoothstep {
         1.5 - 1.5 * (s * s)
     }
 }
-
-/// a b + c, in one rounding where the processor has an instruction for it.
-#[inline(always)]
-pub(super) fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FUSED { a.mul_add(b, c) } else { a * b + c }
-}

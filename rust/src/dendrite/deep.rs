@@ -1,7 +1,7 @@
 //! Inner networks with two hidden layers: a tile's layers stay in the first cache.
 
-use super::cell::{Curve, MAX_HIDDEN, multiply_add};
-use super::shallow::{LANES, Tile, total};
+use super::cell::{Curve, MAX_HIDDEN};
+use crate::tiles::{LANES, Tile, multiply_add, total};
 
 /// A layer of a tile.
 type Layer = [Tile; MAX_HIDDEN];

@@ -1,8 +1,7 @@
 //! A frozen function read from a table: bilinear between grid points, and continued beyond them.
 
-use super::cell::multiply_add;
-use super::shallow::{LANES, Tile};
 use crate::memory::gathered;
+use crate::tiles::{LANES, Tile, multiply_add};
 
 /// Rings around the grid: four for each of four doublings of its size.
 const RINGS: usize = 16;

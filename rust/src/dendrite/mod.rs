@@ -19,5 +19,5 @@ mod walk;
 
 pub use cell::{Inner, MAX_HIDDEN, Shape};
 pub use grid::{Grid, PAIR};
-pub use pass::{Gradients, Matrix, backward, forward};
+pub use pass::{Gradients, backward, forward};
 pub use served::{backward_served, forward_served};

@@ -1,35 +1,10 @@
-//! One pass over matrices in blocks that depend on their size alone, so that the threads do not.
-
-use std::sync::Mutex;
-use std::thread;
+//! One pass over matrices, block by block: values and gradients.
 
 use super::block::{Backward, Forward};
 use super::cell::Shape;
 use super::walk::{Slopes, Values};
+use crate::blocks::{ALONE, FLAT_ROW, Matrix, cut, flat, share};
 use crate::memory::accelerated;
-
-/// Elements of a block: enough for a thread to be worth it, few enough to share them evenly.
-const BLOCK: usize = 1 << 16;
-/// Below so many elements, one thread does it all.
-pub(super) const ALONE: usize = 1 << 17;
-/// Row of a matrix without gaps, whatever its shape.
-pub(super) const FLAT_ROW: usize = 2048;
-
-/// Rows of numbers, `stride` apart.
-#[derive(Clone, Copy, Debug)]
-pub struct Matrix<'a> {
-    /// From the first number to the last.
-    pub data: &'a [f32],
-    /// Numbers from one row to the next.
-    pub stride: usize,
-}
-
-impl<'a> Matrix<'a> {
-    pub(super) fn row(&self, row: usize, columns: usize) -> &'a [f32] {
-        let start = row * self.stride;
-        &self.data[start..(start + columns).min(self.data.len())]
-    }
-}
 
 /// Where gradients of the arguments go.
 pub enum Gradients<'a> {
@@ -52,20 +27,6 @@ impl<'a> Gradients<'a> {
                 .map(|piece| (piece, None))
                 .collect(),
         }
-    }
-}
-
-/// How the matrices are cut.
-#[derive(Clone, Copy)]
-pub(super) struct Cut {
-    pub(super) columns: usize,
-    pub(super) rows_per_block: usize,
-}
-
-pub(super) fn cut(columns: usize) -> Cut {
-    Cut {
-        columns,
-        rows_per_block: (BLOCK / columns.max(1)).max(1),
     }
 }
 
@@ -158,35 +119,6 @@ pub fn backward(
         let sum = parts.map(|part| f64::from(*part)).sum::<f64>() as f32;
         *gradient = sum;
     }
-}
-
-pub(super) fn flat(matrix: Matrix<'_>) -> Matrix<'_> {
-    Matrix {
-        data: matrix.data,
-        stride: FLAT_ROW,
-    }
-}
-
-/// Do all tasks, each by whichever thread is free.
-pub(super) fn share<T: Send>(tasks: Vec<T>, threads: usize, work: impl Fn(T) + Sync) {
-    let threads = threads.min(tasks.len()).max(1);
-    if threads == 1 {
-        tasks.into_iter().for_each(work);
-        return;
-    }
-    let queue = Mutex::new(tasks.into_iter());
-    let next = || queue.lock().ok().and_then(|mut tasks| tasks.next());
-    let drain = || {
-        while let Some(task) = next() {
-            work(task);
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(drain);
-        }
-        drain();
-    });
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Frozen functions served from tables, over whole matrices in one pass: values and gradients.
 
 use super::grid::{Grid, Table};
-use super::pass::{ALONE, FLAT_ROW, Gradients, Matrix, cut, flat, share};
+use super::pass::Gradients;
 use super::walk::{Slopes, Values};
+use crate::blocks::{ALONE, FLAT_ROW, Matrix, cut, flat, share};
 use crate::memory::{Accelerated, accelerated};
 
 struct Forward<'a> {

@@ -1,12 +1,7 @@
 //! Inner networks with one hidden layer: a tile of elements stays in registers.
 
-use super::cell::{Curve, MAX_HIDDEN, multiply_add};
-
-/// Elements of a tile.
-pub(super) const LANES: usize = 16;
-
-/// Elements of a tile, side by side.
-pub(super) type Tile = [f32; LANES];
+use super::cell::{Curve, MAX_HIDDEN};
+use crate::tiles::{LANES, Tile, multiply_add, total};
 
 /// Sums of a tile's gradients that wait in the first cache, four for each unit and one.
 pub(super) struct Sums {
@@ -35,20 +30,6 @@ impl Sums {
         }
         gradient[4 * hidden] = total(&self.last);
     }
-}
-
-/// The sum of a tile, in a fixed order.
-#[inline(always)]
-pub(super) fn total(tile: &Tile) -> f32 {
-    let mut parts = *tile;
-    let mut width = LANES / 2;
-    while width > 0 {
-        for lane in 0..width {
-            parts[lane] += parts[lane + width];
-        }
-        width /= 2;
-    }
-    parts[0]
 }
 
 /// Values of a tile.

@@ -1,7 +1,7 @@
 //! The walk over a block of rows, tile by tile.
 
-use super::pass::{Cut, Matrix};
-use super::shallow::{LANES, Tile};
+use crate::blocks::{Cut, Matrix};
+use crate::tiles::{LANES, Tile, store, tile};
 
 /// A block whose values are asked for.
 pub(super) struct Values<'a> {
@@ -85,26 +85,5 @@ impl Slopes<'_> {
                 start += LANES;
             }
         }
-    }
-}
-
-/// Read a tile; what it lacks is 0.
-#[inline(always)]
-fn tile(part: &[f32]) -> Tile {
-    if let Ok(whole) = part.try_into() {
-        return whole;
-    }
-    let mut tile = [0.0; LANES];
-    tile[..part.len()].copy_from_slice(part);
-    tile
-}
-
-/// Write a tile, or as much of it as there is room for.
-#[inline(always)]
-fn store(part: &mut [f32], tile: &Tile) {
-    if let Ok(whole) = <&mut Tile>::try_from(&mut *part) {
-        *whole = *tile;
-    } else {
-        part.copy_from_slice(&tile[..part.len()]);
     }
 }

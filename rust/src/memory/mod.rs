@@ -11,6 +11,8 @@ mod exported;
 mod gather;
 mod guard;
 mod half;
+#[cfg(feature = "python")]
+mod heads;
 mod mapped;
 #[cfg(feature = "python")]
 mod rows;
@@ -23,6 +25,8 @@ pub(crate) use descriptor::opened_by_python;
 pub(crate) use exported::{Exported, ExportedBytes};
 pub(crate) use gather::gathered;
 pub(crate) use half::rounded_halves;
+#[cfg(feature = "python")]
+pub(crate) use heads::ExportedHeads;
 pub use mapped::{Access, RangeFile};
 #[cfg(feature = "python")]
 pub(crate) use rows::ExportedRows;

@@ -4,7 +4,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::gil::released;
-use crate::dendrite::{Gradients, Inner, Matrix, Shape, backward, forward};
+use crate::blocks::Matrix;
+use crate::dendrite::{Gradients, Inner, Shape, backward, forward};
 use crate::memory::{Exported, ExportedRows};
 
 /// Hidden units, hidden layers, and the name of the non-linearity.

@@ -4,7 +4,9 @@ mod checksum;
 mod dendrite;
 mod dendrite_table;
 mod gil;
+mod heads;
 mod loader;
+mod rows;
 mod schedule;
 mod session;
 mod slot;
@@ -15,7 +17,7 @@ use pyo3::prelude::*;
 
 use crate::exceptions::ShardFormatError;
 
-/// Shards, written and memory-mapped, the background loader and dendritic units.
+/// Shards, written and memory-mapped, the background loader, dendritic units and work on rows.
 #[pymodule(name = "_native")]
 mod native {
     #[pymodule_export]
@@ -25,7 +27,13 @@ mod native {
     #[pymodule_export]
     use super::dendrite_table::{dendrite_table_backward, dendrite_table_forward};
     #[pymodule_export]
+    use super::heads::{heads_backward, heads_forward};
+    #[pymodule_export]
     use super::loader::Loader;
+    #[pymodule_export]
+    use super::rows::{
+        gate_backward, gate_forward, norm_backward, norm_forward, pool_backward, pool_forward,
+    };
     #[pymodule_export]
     use super::schedule::Schedule;
     #[pymodule_export]
