@@ -13,7 +13,7 @@ from torch import Tensor
 from omnimouse_cli.config.convert import from_dict
 from omnimouse_cli.config.model import ResponseLoss
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.errors import CheckpointError
+from omnimouse_cli.errors import CheckpointError, ConfigError
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.toml"
@@ -168,7 +168,7 @@ def _described(run: Path, description: Mapping[str, Any]) -> RunDescription:
     )
     return RunDescription(
         folder=run,
-        config=from_dict(RunConfig, description["config"]),
+        config=_config(run, description["config"]),
         sessions=sessions,
         behavior_channels=tuple(description["behavior_channels"]),
         animals=tuple(description["animals"]),
@@ -177,3 +177,14 @@ def _described(run: Path, description: Mapping[str, Any]) -> RunDescription:
         step=None if description["step"] is None else int(description["step"]),
         shards=None if description["shards"] is None else Path(description["shards"]),
     )
+
+
+def _config(run: Path, values: Mapping[str, Any]) -> RunConfig:
+    try:
+        return from_dict(RunConfig, values)
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{run} was trained by another version of omnimouse, with settings that this one does "
+            f"not take: {error.message}",
+            hint="train it again, or use the omnimouse that wrote it",
+        ) from error

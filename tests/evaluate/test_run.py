@@ -81,6 +81,11 @@ def test_weights_of_another_version_are_refused(simulated_data, write_run, tmp_p
         load_run(run)
 
 
+def test_settings_of_another_version_are_told(simulated_run, tmp_path):
+    with pytest.raises(CheckpointError, match=r"trained by another version .*`model\.spike_rank`"):
+        load_run_with(simulated_run, tmp_path / "run", config={"model": {"spike_rank": 3}})
+
+
 def test_weights_of_something_else_are_refused(tmp_path):
     save_file({"weight": torch.zeros(3)}, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(CheckpointError, match="holds no weights of omnimouse: its format is pt"):
