@@ -22,9 +22,9 @@ COMMANDS = (
 FULL = {
     "neurons": "96",
     "minutes": "12",
-    # In minutes on so few neurons decoding needs the transformer's share of the time.
+    # In minutes on so few neurons decoding needs the transformer's share of the time, and weight.
     "length": "--minutes 7 --set train.table_weight_decay=0.05"
-    " --set train.short_ways_fraction=0.15",
+    " --set train.short_ways_fraction=0.15 --set train.behavior_weight=0.4",
     "models": "nano,tiny", "sweep_steps": "50",
 }  # fmt: skip
 QUICK = {
