@@ -49,7 +49,7 @@ class RowFile:
         rows = np.empty((last - first, self.num_columns), self.dtype)
         # A read, not a memory map: mapped pages would count as resident memory of the process.
         try:
-            with self.path.open("rb", buffering=0) as stream:
+            with self.path.open("rb") as stream:
                 stream.seek(self.offset_bytes + first * row_bytes)
                 num_read = stream.readinto(rows.reshape(-1).view(np.uint8).data)
         except OSError as error:
