@@ -94,12 +94,16 @@ def test_halves_of_one_projection_are_arguments_without_a_copy(tables, types, mo
     assert all(torch.equal(x, y) for x, y in zip(found, expected, strict=True))
 
 
-@pytest.mark.parametrize("layout", ["transposed", "every second", "broadcast gradient"])
+@pytest.mark.parametrize(
+    "layout", ["transposed", "every second", "broadcast gradient", "gradient of one row"]
+)
 def test_any_layout_gives_the_same(tables, layout):
     pairs = tables[:2]
     a, b, g = arguments(40, 24)
     if layout == "broadcast gradient":
         g = torch.ones(1, 1).expand(40, 24)
+    elif layout == "gradient of one row":
+        g = g[:1].expand(40, 24)
     expected = everything(of(pairs), a, b, g.contiguous())
     if layout == "transposed":
         a, b = (x.T.contiguous().T for x in (a, b))

@@ -10,14 +10,9 @@ from torch.utils.flop_counter import register_flop_formula
 
 from omnimouse_cli.kernels.dendrite.function import DendriticFunction
 from omnimouse_cli.kernels.dendrite.native import native_backward, native_forward
+from omnimouse_cli.kernels.matrix import rows_of
 
 # R rows, U units, K cell types, P weights of an inner network
-
-
-def rows_of(x: Tensor) -> Tensor:
-    """View a tensor as a matrix whose rows have no gaps; only other layouts are copied."""
-    x_RU = x.detach().reshape(-1, x.shape[-1]) if x.dim() != 2 else x.detach()
-    return x_RU if x_RU.stride(-1) == 1 or x_RU.shape[-1] <= 1 else x_RU.contiguous()
 
 
 def _forward(a: Tensor, b: Tensor, weights_KP: Tensor, function: DendriticFunction) -> Tensor:

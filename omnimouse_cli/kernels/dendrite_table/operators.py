@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from omnimouse_cli.kernels.dendrite.operators import halves, rows_of
+from omnimouse_cli.kernels.dendrite.operators import halves
 from omnimouse_cli.kernels.dendrite_table.grid import BACKWARD_FLOPS, FORWARD_FLOPS
 from omnimouse_cli.kernels.dendrite_table.native import native_backward, native_forward
+from omnimouse_cli.kernels.matrix import rows_of
 
 
 def _forward(a: Tensor, b: Tensor, pairs: Tensor, reach: float) -> Tensor:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from omnimouse_cli import _native
+from omnimouse_cli.kernels.matrix import rows_of
 from omnimouse_cli.kernels.rows.heads import HeadShape
 
 # R rows, C columns; B batch, L tokens, H heads, D width of a head, P pairs, M parts x heads x D
@@ -22,14 +23,6 @@ NUMBERS_WORTH_THREADS = 2**23
 def threads_for(x: Tensor) -> int:
     """Say how many threads share the work on a tensor."""
     return torch.get_num_threads() if x.numel() >= NUMBERS_WORTH_THREADS else 1
-
-
-def rows_of(x: Tensor) -> Tensor:
-    """View a tensor as a matrix whose rows have no gaps; only other layouts are copied."""
-    x_RC = x.detach().reshape(-1, x.shape[-1])
-    # Numbers of one column lie side by side whatever the stride; a step of 0 or back is none.
-    is_plain = x_RC.stride(-1) == 1 and x_RC.stride(0) >= x_RC.shape[1]
-    return x_RC if is_plain else x_RC.contiguous()
 
 
 def norm_forward(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
