@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from omnimouse_cli.kernels.attention import AttentionMask, attention
-from omnimouse_cli.kernels.rows import HeadShape, rms_norm, split_heads
+from omnimouse_cli.kernels.products import EntryWeights, project_heads, update_tokens
+from omnimouse_cli.kernels.rows import HeadShape, rms_norm
 from omnimouse_cli.model.feed_forward import FeedForward, Make
 from omnimouse_cli.model.initialize import linear
 
@@ -42,6 +43,10 @@ class Norm(nn.RMSNorm):
         """Divide each token by the root of its mean square, and weigh it."""
         return rms_norm(x, self.weight, EPSILON)
 
+    def and_then(self, projection: nn.Linear) -> EntryWeights:
+        """Give the weights of this and of the projection into attention that follows it."""
+        return EntryWeights(self.weight, projection.weight, projection.bias, EPSILON)
+
 
 def attend(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: AttentionMask) -> Tensor:
     """Attend over heads that are normed and turned in time.
@@ -74,7 +79,25 @@ class UpdateDropout(nn.Module):
         return update_BLM * (kept_LM / (1 - self.rate)).to(update_BLM.dtype)
 
 
-class SelfBlock(nn.Module):
+class Block(nn.Module):
+    """What blocks have in common: what becomes of tokens once they have read."""
+
+    out: nn.Linear
+    feed_forward_norm: Norm
+    feed_forward: FeedForward
+    drop: UpdateDropout
+
+    def update(self, x_BLM: Tensor, read_BLM: Tensor) -> Tensor:
+        """Add what each token read, and then what it computes of it."""
+        weights = self.feed_forward.update_weights(self.out, self.feed_forward_norm)
+        if weights is not None and not (self.training and self.drop.rate):
+            return update_tokens(x_BLM, read_BLM, weights)
+        x_BLM = x_BLM + self.drop(self.out(read_BLM))
+        out: Tensor = x_BLM + self.drop(self.feed_forward(self.feed_forward_norm(x_BLM)))
+        return out
+
+
+class SelfBlock(Block):
     """A fusion layer: tokens read each other, then each is transformed.
 
     Args:
@@ -99,15 +122,12 @@ class SelfBlock(nn.Module):
 
     def forward(self, x_BLM: Tensor, angles: Angles, mask: AttentionMask) -> Tensor:
         """Add what each token reads and computes."""
-        qkv_BLM = self.query_key_value(self.attention_norm(x_BLM))
-        q_BHLD, k_BHLD, v_BHLD = split_heads(qkv_BLM, self.heads, angles)
-        read_BLM = attend(q_BHLD, k_BHLD, v_BHLD, mask)
-        x_BLM = x_BLM + self.drop(self.out(read_BLM))
-        out: Tensor = x_BLM + self.drop(self.feed_forward(self.feed_forward_norm(x_BLM)))
-        return out
+        weights = self.attention_norm.and_then(self.query_key_value)
+        q_BHLD, k_BHLD, v_BHLD = project_heads(x_BLM, weights, self.heads, angles)
+        return self.update(x_BLM, attend(q_BHLD, k_BHLD, v_BHLD, mask))
 
 
-class CrossBlock(nn.Module):
+class CrossBlock(Block):
     """A reader: queries read a context, then each is transformed.
 
     Args:
@@ -142,11 +162,8 @@ class CrossBlock(nn.Module):
         mask: AttentionMask,
     ) -> Tensor:
         """Add what each query reads and computes."""
-        q_BQM = self.query(self.attention_norm(x_BQM))
-        kv_BKM = self.key_value(self.context_norm(context_BKM))
-        (q_BHQD,) = split_heads(q_BQM, self.query_heads, query_angles)
-        k_BHKD, v_BHKD = split_heads(kv_BKM, self.key_value_heads, key_angles)
-        read_BQM = attend(q_BHQD, k_BHKD, v_BHKD, mask)
-        x_BQM = x_BQM + self.drop(self.out(read_BQM))
-        out: Tensor = x_BQM + self.drop(self.feed_forward(self.feed_forward_norm(x_BQM)))
-        return out
+        of_query = self.attention_norm.and_then(self.query)
+        of_context = self.context_norm.and_then(self.key_value)
+        (q_BHQD,) = project_heads(x_BQM, of_query, self.query_heads, query_angles)
+        k_BHKD, v_BHKD = project_heads(context_BKM, of_context, self.key_value_heads, key_angles)
+        return self.update(x_BQM, attend(q_BHQD, k_BHKD, v_BHKD, mask))

@@ -11,6 +11,7 @@ from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.config.model import GATED, FeedForwardKind, ModelConfig
 from omnimouse_cli.kernels.dendrite import DendriticFunction, dendrite, dendrite_packed
 from omnimouse_cli.kernels.dendrite_table import Grid, TableError, served, served_packed, tabulate
+from omnimouse_cli.kernels.products import UpdateWeights
 from omnimouse_cli.kernels.rows import gated
 from omnimouse_cli.model.dendrite_start import start_weights
 from omnimouse_cli.model.initialize import linear
@@ -145,6 +146,25 @@ class FeedForward(nn.Module):
         """Transform each token by itself."""
         out: Tensor = self.down(self._activate(x_BLM))
         return out
+
+    def update_weights(self, out: nn.Linear, norm: nn.RMSNorm) -> UpdateWeights | None:
+        """Give the weights of a block's update, of which this is the end; None of other kinds.
+
+        Args:
+            out: Projects what tokens read.
+            norm: Of the tokens that come here.
+        """
+        if self.kind != "swiglu" or self.gate is None or norm.eps is None:
+            return None
+        return UpdateWeights(
+            out_MA=out.weight,
+            bias_M=out.bias,
+            norm_M=norm.weight,
+            up_UM=self.up.weight,
+            gate_UM=self.gate.weight,
+            down_MU=self.down.weight,
+            epsilon=norm.eps,
+        )
 
     def _activate(self, x_BLM: Tensor) -> Tensor:
         up_BLU: Tensor = self.up(x_BLM)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnimouse_cli.kernels.rows import HeadShape, largest_of, split_heads
+from omnimouse_cli.kernels.products import project_heads, update_tokens
+from omnimouse_cli.kernels.rows import HeadShape
 from omnimouse_cli.model.blocks import EPSILON, Norm
 from omnimouse_cli.model.feed_forward import FeedForward, Make
 
@@ -69,19 +70,17 @@ class WindowAttention(nn.Module):
         self.query_key_value = nn.Linear(shape.width_in, 3 * shape.width)
         self.out = nn.Linear(shape.width, shape.width)
 
-    def forward(self, x_BNC: Tensor) -> Tensor:
-        """Let the tokens of each window read each other."""
+    def forward(self, x_BNC: Tensor, norm: Norm) -> Tensor:
+        """Let the normed tokens of each window read each other: `(batch, tokens, width)`."""
         shape, batch = self.shape, x_BNC.shape[0]
-        seen = self.heads.pooled * shape.window
         # Windows are items of a batch of their own.
-        qkv = self.query_key_value(x_BNC).view(-1, seen, 3 * shape.width)
-        q, k, v = split_heads(qkv, self.heads)
+        windows = x_BNC.reshape(-1, self.heads.pooled * shape.window, shape.width_in)
+        q, k, v = project_heads(windows, norm.and_then(self.query_key_value), self.heads)
         read_BWHSD = functional.scaled_dot_product_attention(q, k, v)
         read_BWSC = read_BWHSD.transpose(1, 2).reshape(batch, -1, shape.window, shape.width)
         if shape.layout == "reference":
             read_BWSC = read_BWSC.transpose(1, 2)
-        out: Tensor = self.out(read_BWSC.reshape(batch, -1, shape.width))
-        return out
+        return read_BWSC.reshape(batch, -1, shape.width)
 
 
 class VideoBlock(nn.Module):
@@ -98,21 +97,27 @@ class VideoBlock(nn.Module):
 
     def forward(self, x_BNC: Tensor) -> Tensor:
         """Transform the tokens; a pooling block returns a quarter as many."""
-        normed_BNC = self.attention_norm(x_BNC)
         residual_BNC = x_BNC
         if self.project is not None:
             # The residual stream stays in float32 also where products are in bfloat16.
-            residual_BNC = self._pool(self.project(normed_BNC)).to(x_BNC.dtype)
-        x_BNC = residual_BNC + self._drop(self.attention(normed_BNC))
-        out: Tensor = x_BNC + self._drop(self.feed_forward(self.feed_forward_norm(x_BNC)))
-        return out
+            residual_BNC = self._pooled(x_BNC, self.project).to(x_BNC.dtype)
+        read_BNC = self.attention(x_BNC, self.attention_norm)
+        out, drops = self.attention.out, self.training and self.shape.drop_path > 0
+        weights = self.feed_forward.update_weights(out, self.feed_forward_norm)
+        if weights is not None and not drops:
+            return update_tokens(residual_BNC, read_BNC, weights)
+        x_BNC = residual_BNC + self._drop(out(read_BNC))
+        updated_BNC: Tensor = x_BNC + self._drop(self.feed_forward(self.feed_forward_norm(x_BNC)))
+        return updated_BNC
 
-    def _pool(self, x_BNC: Tensor) -> Tensor:
-        batch, tokens, width = x_BNC.shape
-        if self.shape.layout == "reference":
-            return largest_of(x_BNC.view(batch, POOLED, tokens // POOLED, width), 1)
-        pooled_BWSC = largest_of(x_BNC.view(batch, -1, POOLED, self.shape.window, width), 2)
-        return pooled_BWSC.flatten(1, 2)
+    def _pooled(self, x_BNC: Tensor, project: nn.Linear) -> Tensor:
+        """Project normed tokens, and pool 2 x 2 of them: the largest of each number."""
+        shape, batch = self.shape, x_BNC.shape[0]
+        together = x_BNC.shape[1] if shape.layout == "reference" else POOLED * shape.window
+        windows = x_BNC.reshape(-1, together, shape.width_in)
+        one_head = HeadShape(parts=1, normed=0, num_heads=1, pooled=POOLED)
+        (pooled,) = project_heads(windows, self.attention_norm.and_then(project), one_head)
+        return pooled.reshape(batch, -1, shape.width)
 
     def _drop(self, update_BNC: Tensor) -> Tensor:
         rate = self.shape.drop_path

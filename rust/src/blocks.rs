@@ -1,7 +1,8 @@
 //! Matrices in blocks that depend on their size alone, so that threads change no bit.
 
 use std::sync::Mutex;
-use std::thread;
+
+use crate::memory::together;
 
 /// Elements of a block: enough for a thread to be worth it, few enough to share them evenly.
 pub(crate) const BLOCK: usize = 1 << 16;
@@ -61,10 +62,5 @@ pub(crate) fn share<T: Send>(tasks: Vec<T>, threads: usize, work: impl Fn(T) + S
             work(task);
         }
     };
-    thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(drain);
-        }
-        drain();
-    });
+    together(threads, drain);
 }

@@ -17,6 +17,7 @@ pub mod memory;
 pub mod moves;
 pub mod order;
 pub mod prefetch;
+pub mod products;
 pub mod readahead;
 pub mod rows;
 pub mod scaling;

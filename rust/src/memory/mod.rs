@@ -1,5 +1,5 @@
 //! What is not Rust's own: files mapped into memory, arrays that Python allocated and files that it
-//! opened; work compiled for wide instructions, and items read at places that were checked together.
+//! opened; work compiled for wide instructions or shared by threads, and items read at places that were checked together.
 //!
 //! All unsafe code is here, but for the vector instructions of `simd` and `simd_neon`.
 
@@ -16,6 +16,7 @@ mod heads;
 mod mapped;
 #[cfg(feature = "python")]
 mod rows;
+mod team;
 mod wide;
 mod writeback;
 
@@ -30,5 +31,6 @@ pub(crate) use heads::ExportedHeads;
 pub use mapped::{Access, RangeFile};
 #[cfg(feature = "python")]
 pub(crate) use rows::ExportedRows;
+pub(crate) use team::together;
 pub(crate) use wide::{Accelerated, accelerated, accelerated_widest};
 pub(crate) use writeback::{begin_writeback, reserve};

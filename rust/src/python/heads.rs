@@ -8,9 +8,9 @@ use crate::memory::{Exported, ExportedHeads, ExportedRows};
 use crate::rows::{Heads, Pooling, Strided, backward_heads, forward_heads, turns_of};
 
 /// Tokens of an item, parts, normed parts, heads, and the width of a head.
-type Shape = (usize, usize, usize, usize, usize);
+pub(super) type Shape = (usize, usize, usize, usize, usize);
 /// Cosines and sines of every token's pairs.
-type Angles<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+pub(super) type Angles<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
 
 /// Write every part of a projection, head by head, queries and keys normed and turned.
 #[pyfunction]
@@ -27,16 +27,9 @@ pub(super) fn heads_forward<'py>(
     threads: usize,
 ) -> PyResult<()> {
     let projection = ExportedRows::new("projection", projection)?;
-    let (heads, items) = heads_of(&projection, shape, pooling, epsilon)?;
+    let (heads, items) = heads_of(projection.shape(), shape, pooling, epsilon)?;
     let turns = turns(angles, heads)?;
-    require("outs", outs.len(), heads.parts)?;
-    let mut exported: Vec<Exported<f32>> = Vec::new();
-    for (part, out) in outs.into_iter().enumerate() {
-        let out = Exported::new("outs", &out)?;
-        let wanted = items * heads.heads * heads.tokens_of(part) * heads.width;
-        require("outs", out.as_slice().len(), wanted)?;
-        exported.push(out);
-    }
+    let mut exported = parts_of(&outs, heads, items)?;
     released(py, || {
         let outs = exported.iter_mut().map(Exported::as_mut_slice).collect();
         let turns = turns.as_deref();
@@ -62,29 +55,13 @@ pub(super) fn heads_backward<'py>(
 ) -> PyResult<()> {
     let projection = ExportedRows::new("projection", projection)?;
     let mut of_projection = Exported::new("dprojection", dprojection)?;
-    let (heads, items) = heads_of(&projection, shape, pooling, epsilon)?;
+    let (heads, items) = heads_of(projection.shape(), shape, pooling, epsilon)?;
     let turns = turns(angles, heads)?;
-    require("gs", gs.len(), heads.parts)?;
     let wanted = items * heads.tokens * heads.columns();
     require("dprojection", of_projection.as_slice().len(), wanted)?;
-    let mut exported: Vec<ExportedHeads> = Vec::new();
-    for (part, g) in gs.into_iter().enumerate() {
-        let g = ExportedHeads::new("gs", &g)?;
-        let wanted = [items, heads.heads, heads.tokens_of(part), heads.width];
-        if g.shape() != wanted {
-            let found = g.shape();
-            return Err(wrong(format!("`gs` must have shape {wanted:?}: {found:?}")));
-        }
-        exported.push(g);
-    }
+    let exported = gradients_of(&gs, heads, items)?;
     released(py, || {
-        let gs: Vec<_> = exported
-            .iter()
-            .map(|g| Strided {
-                data: g.as_slice(),
-                strides: g.strides(),
-            })
-            .collect();
+        let gs = strided(&exported);
         let (turns, of_projection) = (turns.as_deref(), of_projection.as_mut_slice());
         backward_heads(
             matrix(&projection),
@@ -98,14 +75,60 @@ pub(super) fn heads_backward<'py>(
     })
 }
 
+/// Take the memory of every part.
+pub(super) fn parts_of(
+    outs: &[Bound<'_, PyAny>],
+    heads: Heads,
+    items: usize,
+) -> PyResult<Vec<Exported<f32>>> {
+    require("outs", outs.len(), heads.parts)?;
+    let part = |(part, out): (usize, &Bound<'_, PyAny>)| {
+        let out = Exported::new("outs", out)?;
+        let wanted = items * heads.heads * heads.tokens_of(part) * heads.width;
+        require("outs", out.as_slice().len(), wanted)?;
+        Ok(out)
+    };
+    outs.iter().enumerate().map(part).collect()
+}
+
+/// Take the memory of the gradient of every part.
+pub(super) fn gradients_of(
+    gs: &[Bound<'_, PyAny>],
+    heads: Heads,
+    items: usize,
+) -> PyResult<Vec<ExportedHeads>> {
+    require("gs", gs.len(), heads.parts)?;
+    let part = |(part, g): (usize, &Bound<'_, PyAny>)| {
+        let g = ExportedHeads::new("gs", g)?;
+        let wanted = [items, heads.heads, heads.tokens_of(part), heads.width];
+        if g.shape() == wanted {
+            return Ok(g);
+        }
+        let found = g.shape();
+        Err(wrong(format!("`gs` must have shape {wanted:?}: {found:?}")))
+    };
+    gs.iter().enumerate().map(part).collect()
+}
+
+/// See gradients as rows by item, head and token.
+pub(super) fn strided(gradients: &[ExportedHeads]) -> Vec<Strided<'_>> {
+    let of_part = |g| {
+        let g: &ExportedHeads = g;
+        Strided {
+            data: g.as_slice(),
+            strides: g.strides(),
+        }
+    };
+    gradients.iter().map(of_part).collect()
+}
+
 /// Check that a projection has whole items of such rows; give what they are and how many.
-fn heads_of(
-    projection: &ExportedRows,
+pub(super) fn heads_of(
+    (rows, columns): (usize, usize),
     (tokens, parts, normed, heads, width): Shape,
     (pooled, are_neighbours): (usize, bool),
     epsilon: f32,
 ) -> PyResult<(Heads, usize)> {
-    let (rows, columns) = projection.shape();
     require("projection", columns, parts * heads * width)?;
     if tokens == 0 || width == 0 || !rows.is_multiple_of(tokens) {
         let message = format!("{rows} rows cannot be shared by items of {tokens} tokens");
@@ -132,7 +155,7 @@ fn heads_of(
 }
 
 /// Lay out the angles, if there are some, as the heads need them.
-fn turns(angles: Option<Angles<'_>>, heads: Heads) -> PyResult<Option<Vec<f32>>> {
+pub(super) fn turns(angles: Option<Angles<'_>>, heads: Heads) -> PyResult<Option<Vec<f32>>> {
     let Some((cos, sin)) = angles else {
         return Ok(None);
     };

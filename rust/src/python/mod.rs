@@ -6,6 +6,7 @@ mod dendrite_table;
 mod gil;
 mod heads;
 mod loader;
+mod products;
 mod rows;
 mod schedule;
 mod session;
@@ -30,6 +31,8 @@ mod native {
     use super::heads::{heads_backward, heads_forward};
     #[pymodule_export]
     use super::loader::Loader;
+    #[pymodule_export]
+    use super::products::{entry_backward, entry_forward, update_backward, update_forward};
     #[pymodule_export]
     use super::rows::{
         gate_backward, gate_forward, norm_backward, norm_forward, pool_backward, pool_forward,

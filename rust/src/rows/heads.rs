@@ -43,6 +43,16 @@ pub struct Strided<'a> {
 }
 
 impl<'a> Strided<'a> {
+    /// The rows from an item on.
+    #[must_use]
+    pub(crate) fn starting_at(&self, item: usize) -> Self {
+        let start = (item * self.strides[0]).min(self.data.len());
+        Self {
+            data: &self.data[start..],
+            strides: self.strides,
+        }
+    }
+
     #[inline(always)]
     fn row(&self, place: [usize; 3], width: usize) -> &'a [f32] {
         let start = (0..3).map(|axis| place[axis] * self.strides[axis]).sum();

@@ -1,0 +1,71 @@
+"""The one place that chooses how products and what surrounds them are computed."""
+
+import torch
+from torch import Tensor
+
+from omnimouse_cli.kernels.products.operators import entry_operator, update_operator
+from omnimouse_cli.kernels.products.reference import (
+    reference_project_heads,
+    reference_update_tokens,
+)
+from omnimouse_cli.kernels.products.weights import EntryWeights, UpdateWeights
+from omnimouse_cli.kernels.rows import HeadShape
+
+# B batch, L tokens, H heads, D width of a head, M width of a token, A numbers of what is read
+
+
+def is_fused(*tensors: Tensor) -> bool:
+    """Whether products are computed with what surrounds them, and not by plain PyTorch."""
+    return all(
+        x.device.type == "cpu" and x.dtype == torch.float32 for x in tensors
+    ) and not torch.is_autocast_enabled("cpu")
+
+
+def _keeps(*tensors: Tensor) -> bool:
+    return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+
+
+def project_heads(
+    x_BLM: Tensor,
+    weights: EntryWeights,
+    shape: HeadShape,
+    angles: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, ...]:
+    """Norm tokens, project them, and cut the projection into normed and turned heads.
+
+    Args:
+        x_BLM: `(batch, tokens, width)`.
+        weights: Of norm and projection.
+        shape: What the parts of the projection are.
+        angles: Cosines and sines `(tokens, head width / 2)` by which normed parts are turned; None
+            leaves them.
+
+    Returns:
+        Each part `(batch, heads, tokens, head width)`; pooled queries have fewer tokens.
+    """
+    tensors = weights.tensors
+    if not is_fused(x_BLM, *tensors, *(angles or ())):
+        return reference_project_heads(x_BLM, weights, shape, angles)
+    keeps = _keeps(x_BLM, *tensors)
+    epsilons = [weights.epsilon, shape.epsilon]
+    *parts, _ = entry_operator(x_BLM, tensors, list(angles or ()), shape.numbers, epsilons, keeps)
+    return tuple(parts)
+
+
+def update_tokens(x_BLM: Tensor, read_BLA: Tensor, weights: UpdateWeights) -> Tensor:
+    """Add to tokens what they read, and then what a SwiGLU feed-forward makes of them.
+
+    Args:
+        x_BLM: `(batch, tokens, width)`.
+        read_BLA: `(batch, tokens, numbers)`.
+        weights: Of projection, norm and feed-forward.
+
+    Returns:
+        As `x_BLM`.
+    """
+    tensors = weights.tensors
+    if not is_fused(x_BLM, read_BLA, *tensors):
+        return reference_update_tokens(x_BLM, read_BLA, weights)
+    keeps = _keeps(x_BLM, read_BLA, *tensors)
+    out_BLM: Tensor = update_operator(x_BLM, read_BLA, tensors, weights.epsilon, keeps)[0]
+    return out_BLM

@@ -1,0 +1,133 @@
+"""Products and what surrounds them on a CPU, over torch's own memory, rows by rows in the cache."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from omnimouse_cli import _native
+from omnimouse_cli.kernels.matrix import rows_of
+from omnimouse_cli.kernels.rows import HeadShape
+
+# B batch, L tokens, M width of a token, C columns of a projection, A numbers of what is read,
+# U hidden units; H heads, D width of a head
+
+
+def entry_forward(
+    x_BLM: Tensor, weights: list[Tensor], angles: Sequence[Tensor], given: "Given", *, keeps: bool
+) -> list[Tensor]:
+    """Give every part, and at last the projection; it is empty if it is not kept."""
+    columns = weights[1].shape[0]
+    outs = [torch.empty(each) for each in given.shape.shapes((*x_BLM.shape[:2], columns))]
+    projection = torch.empty((*x_BLM.shape[:2], columns) if keeps else (0,))
+    if x_BLM.numel():
+        _native.entry_forward(
+            rows_of(x_BLM).numpy(),
+            _arrays(weights),
+            _turns(angles),
+            projection.numpy() if keeps else None,
+            [out.numpy() for out in outs],
+            **given.options(x_BLM, columns),
+        )
+    return [*outs, projection]
+
+
+def entry_backward(
+    gs_BHLD: list[Tensor],
+    x_BLM: Tensor,
+    projection_BLC: Tensor,
+    weights: list[Tensor],
+    angles: Sequence[Tensor],
+    given: "Given",
+) -> list[Tensor]:
+    """Give the gradients of the tokens and of every weight."""
+    of_x, of_weights = torch.empty(x_BLM.shape), [torch.zeros(each.shape) for each in weights]
+    if x_BLM.numel():
+        gs = [g if g.stride(-1) == 1 else g.contiguous() for g in gs_BHLD]
+        _native.entry_backward(
+            [g.detach().numpy() for g in gs],
+            rows_of(x_BLM).numpy(),
+            rows_of(projection_BLC).numpy(),
+            _arrays(weights),
+            _turns(angles),
+            (of_x.numpy(), _arrays(of_weights)),
+            **given.options(x_BLM, weights[1].shape[0]),
+        )
+    return [of_x, *of_weights]
+
+
+def update_forward(
+    x_BLM: Tensor, read_BLA: Tensor, weights: list[Tensor], epsilon: float, *, keeps: bool
+) -> list[Tensor]:
+    """Give what tokens become; then tokens in the middle and hidden units, empty if not kept."""
+    units = weights[3].shape[0]
+    sizes = (x_BLM.shape, *[(*x_BLM.shape[:-1], units)] * 2)
+    out_BLM = torch.empty(x_BLM.shape)
+    kept = [torch.empty(size if keeps else (0,)) for size in sizes]
+    if x_BLM.numel():
+        _native.update_forward(
+            rows_of(x_BLM).numpy(),
+            rows_of(read_BLA).numpy(),
+            _arrays(weights),
+            _arrays(kept) if keeps else None,
+            out_BLM.numpy(),
+            epsilon=epsilon,
+            threads=torch.get_num_threads(),
+        )
+    return [out_BLM, *kept]
+
+
+def update_backward(
+    g_BLM: Tensor, read_BLA: Tensor, kept: list[Tensor], weights: list[Tensor], epsilon: float
+) -> list[Tensor]:
+    """Give the gradients of the tokens, of what they read, and of every weight."""
+    of_tokens = [torch.empty(g_BLM.shape), torch.empty(read_BLA.shape)]
+    of_weights = [torch.zeros(each.shape) for each in weights]
+    if g_BLM.numel():
+        _native.update_backward(
+            rows_of(g_BLM).numpy(),
+            rows_of(read_BLA).numpy(),
+            tuple(rows_of(each).numpy() for each in kept),
+            _arrays(weights),
+            (*(each.numpy() for each in of_tokens), _arrays(of_weights)),
+            epsilon=epsilon,
+            threads=torch.get_num_threads(),
+        )
+    return [*of_tokens, *of_weights]
+
+
+def _arrays(tensors: Sequence[Tensor]) -> Any:  # noqa: ANN401 - tuples of two lengths
+    return tuple(each.detach().contiguous().numpy() for each in tensors)
+
+
+def _turns(angles: Sequence[Tensor]) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    if not angles:
+        return None
+    cos_LP, sin_LP = (rows_of(each).numpy() for each in angles)
+    return cos_LP, sin_LP
+
+
+class Given:
+    """What an entry is given besides tensors.
+
+    Args:
+        shape: What the parts of its projection are; its epsilon is that of their norms.
+        epsilon: Of the norm of its tokens.
+    """
+
+    def __init__(self, shape: HeadShape, epsilon: float) -> None:
+        self.shape, self.epsilon = shape, epsilon
+
+    def options(self, x_BLM: Tensor, columns: int) -> dict[str, Any]:
+        """Give the native operators' options."""
+        shape = self.shape
+        width = shape.head_width(columns)
+        return {
+            "shape": (x_BLM.shape[1], shape.parts, shape.normed, shape.num_heads, width),
+            "pooling": (shape.pooled, shape.pools_neighbours),
+            "epsilons": (self.epsilon, shape.epsilon),
+            "threads": torch.get_num_threads(),
+        }

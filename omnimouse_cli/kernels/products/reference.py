@@ -1,0 +1,30 @@
+"""Products and what surrounds them in plain PyTorch: for GPUs, and as the yardstick."""
+
+from torch import Tensor
+from torch.nn import functional
+
+from omnimouse_cli.kernels.products.weights import EntryWeights, UpdateWeights
+from omnimouse_cli.kernels.rows import HeadShape, gated, rms_norm, split_heads
+
+# B batch, L tokens, M width of a token, A numbers of what is read
+
+
+def reference_project_heads(
+    x_BLM: Tensor,
+    weights: EntryWeights,
+    shape: HeadShape,
+    angles: tuple[Tensor, Tensor] | None,
+) -> tuple[Tensor, ...]:
+    """Norm tokens, project them, and cut the projection into heads."""
+    normed_BLM = rms_norm(x_BLM, weights.norm_M, weights.epsilon)
+    projection = functional.linear(normed_BLM, weights.weight_CM, weights.bias_C)
+    return split_heads(projection, shape, angles)
+
+
+def reference_update_tokens(x_BLM: Tensor, read_BLA: Tensor, weights: UpdateWeights) -> Tensor:
+    """Add to tokens what they read, and then what a gated feed-forward makes of them."""
+    x_BLM = x_BLM + functional.linear(read_BLA, weights.out_MA, weights.bias_M)
+    normed_BLM = rms_norm(x_BLM, weights.norm_M, weights.epsilon)
+    up_BLU = functional.linear(normed_BLM, weights.up_UM)
+    gate_BLU = functional.linear(normed_BLM, weights.gate_UM)
+    return x_BLM + functional.linear(gated(up_BLU, gate_BLU), weights.down_MU)
