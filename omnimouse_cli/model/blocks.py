@@ -48,15 +48,6 @@ class Norm(nn.RMSNorm):
         return EntryWeights(self.weight, projection.weight, projection.bias, EPSILON)
 
 
-def attend(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: AttentionMask) -> Tensor:
-    """Attend over heads that are normed and turned in time.
-
-    Returns:
-        `(batch, query tokens, heads * width)`.
-    """
-    return attention(q_BHQD, k_BHKD, v_BHKD, mask).transpose(1, 2).flatten(2)
-
-
 class UpdateDropout(nn.Module):
     """Drops entries of residual updates in training, the same ones in every window of a batch.
 
@@ -87,11 +78,12 @@ class Block(nn.Module):
     feed_forward: FeedForward
     drop: UpdateDropout
 
-    def update(self, x_BLM: Tensor, read_BLM: Tensor) -> Tensor:
+    def update(self, x_BLM: Tensor, read_BHLD: Tensor) -> Tensor:
         """Add what each token read, and then what it computes of it."""
         weights = self.feed_forward.update_weights(self.out, self.feed_forward_norm)
         if weights is not None and not (self.training and self.drop.rate):
-            return update_tokens(x_BLM, read_BLM, weights)
+            return update_tokens(x_BLM, read_BHLD, weights)
+        read_BLM = read_BHLD.transpose(1, 2).flatten(2)
         x_BLM = x_BLM + self.drop(self.out(read_BLM))
         out: Tensor = x_BLM + self.drop(self.feed_forward(self.feed_forward_norm(x_BLM)))
         return out
@@ -124,7 +116,7 @@ class SelfBlock(Block):
         """Add what each token reads and computes."""
         weights = self.attention_norm.and_then(self.query_key_value)
         q_BHLD, k_BHLD, v_BHLD = project_heads(x_BLM, weights, self.heads, angles)
-        return self.update(x_BLM, attend(q_BHLD, k_BHLD, v_BHLD, mask))
+        return self.update(x_BLM, attention(q_BHLD, k_BHLD, v_BHLD, mask))
 
 
 class CrossBlock(Block):
@@ -166,4 +158,4 @@ class CrossBlock(Block):
         of_context = self.context_norm.and_then(self.key_value)
         (q_BHQD,) = project_heads(x_BQM, of_query, self.query_heads, query_angles)
         k_BHKD, v_BHKD = project_heads(context_BKM, of_context, self.key_value_heads, key_angles)
-        return self.update(x_BQM, attend(q_BHQD, k_BHKD, v_BHKD, mask))
+        return self.update(x_BQM, attention(q_BHQD, k_BHKD, v_BHKD, mask))

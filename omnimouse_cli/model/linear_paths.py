@@ -21,7 +21,7 @@ class States(NamedTuple):
 
     Args:
         population: `(batch, 60, rank)`.
-        stimulus: `(batch, 30, features, places)`.
+        stimulus: `(batch, 30, features, rows, columns)`.
         behavior: `(batch, 60, rank)`.
     """
 

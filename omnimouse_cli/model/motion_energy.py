@@ -63,8 +63,9 @@ class MotionEnergy(nn.Module):
         filters_KST = self.get_buffer("prompt_and_late")
         filtered_KBSYX = torch.einsum("kst,btyx->kbsyx", filters_KST, seen_BTYX)
         parts = [self._scale(filtered_KBSYX, scale) for scale in range(self.num_scales)]
-        energy_BTFP = torch.cat(parts, dim=2)
-        return energy_BTFP.view(*energy_BTFP.shape[:3], *self.grid)
+        # Features of a row lie together in memory: a gaze moves whole rows, and then along them.
+        rows_first = [part.unflatten(3, self.grid).transpose(2, 3) for part in parts]
+        return torch.cat(rows_first, dim=3).transpose(2, 3)
 
     def _scale(self, filtered_KBSYX: Tensor, scale: int) -> Tensor:
         """Give the energies of one scale: `(batch, 30, 16, places)`."""

@@ -82,7 +82,9 @@ def _stimulus(config: ModelConfig, request: Request, layout: Layout, rows: int) 
     of_data = 2 * len(TIMES) * request.channels_seen * GAZE_AXES
     lagged = 2 * asked * energies * len(TIMES)
     if request.channels_seen:
-        products += lagged // 2
+        height, width = grid_of(config.video)
+        of_data += 2 * len(TIMES) * energies * height
+        products += len(TIMES) * energies * width + lagged // 2
     else:
         of_data += lagged
     fixed = forward_flops(wavelengths, config.video)

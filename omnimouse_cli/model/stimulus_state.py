@@ -11,7 +11,8 @@ from omnimouse_cli.model.lags import LagFilter
 from omnimouse_cli.model.motion_energy import TIMES, MotionEnergy
 
 # B batch, T frames, P places, F features, A asked samples, K samples x features, G target neurons,
-# N neurons of the session, E width of neuron vectors, C channels, X windows x places
+# N neurons of the session, E width of neuron vectors, C channels, X windows x places,
+# I windows x frames; K also rows x features, of one, and features x columns
 
 # Responses follow what is seen for 400 ms, at first as a calcium indicator does.
 LONGEST_LAG = 12
@@ -69,7 +70,7 @@ class StimulusState(nn.Module):
         behavior_BCS: Tensor | None,
         present: Tensor,
     ) -> Tensor:
-        """Give the motion energies on the retina: `(batch, 30, features, places)`.
+        """Give the motion energies on the retina: `(batch, 30, features, rows, columns)`.
 
         Args:
             video_BTYX: float32 `(batch, 60, height, width)`.
@@ -81,14 +82,14 @@ class StimulusState(nn.Module):
         if behavior_BCS is not None and self.gaze is not None:
             gaze_BT2 = held(behavior_BCS[:, present])[:, TIMES] @ self.gaze[present]
             energy_BTFYX = look(energy_BTFYX, gaze_BT2)
-        return energy_BTFYX.flatten(3)
+        return energy_BTFYX
 
     def responses(
-        self, state_BTFP: Tensor, vectors_NE: Tensor, neurons_BG: Tensor, asked: tuple[int, int]
+        self, state_BTFYX: Tensor, vectors_NE: Tensor, neurons_BG: Tensor, asked: tuple[int, int]
     ) -> Tensor:
         """Give what the stimulus adds to the drive of asked neurons: `(batch, asked, targets)`."""
         filter_FAT: Tensor = self.filter(asked)
-        lagged_BFAP = filter_FAT @ state_BTFP.transpose(1, 2)
+        lagged_BFAP = filter_FAT @ state_BTFYX.transpose(1, 2).flatten(3)
         where_NP = self.where(vectors_NE).to(lagged_BFAP.dtype)
         where_BGP = functional.embedding(neurons_BG, where_NP)
         # First where, then what: weights of both for every neuron of every window are large. A
@@ -121,14 +122,28 @@ def look(energy_BTFYX: Tensor, gaze_BT2: Tensor) -> Tensor:
         gaze_BT2: Right and down, `(batch, steps, 2)`, in halves of the map's width and height.
     """
     rows, columns = energy_BTFYX.shape[3:]
-    x, y = (
-        (2 * torch.arange(size, device=gaze_BT2.device) + 1) / size - 1 for size in (columns, rows)
+    right_BT, down_BT = gaze_BT2.unbind(-1)
+    energy_BTYFX = energy_BTFYX.transpose(2, 3)
+    energy_IYK = energy_BTYFX.reshape(right_BT.numel(), rows, -1)
+    down_IYK = _interpolation(down_BT, rows) @ energy_IYK
+    across_IKX = down_IYK.view(right_BT.numel(), -1, columns)
+    moved_IKX = across_IKX @ _interpolation(right_BT, columns).transpose(1, 2)
+    return moved_IKX.view(energy_BTYFX.shape).transpose(2, 3)
+
+
+def _interpolation(shift_BT: Tensor, size: int) -> Tensor:
+    """Give what each place takes from every one, a line of `size` moved by a share of its half.
+
+    Returns:
+        `(batch * steps, places, places)`.
+    """
+    place_P = torch.arange(size, device=shift_BT.device)
+    position_IP = place_P + shift_BT.reshape(-1, 1) * (size / 2)
+    position_IP = position_IP.clamp(0, size - 1)
+    before_IP = position_IP.detach().floor().clamp(max=max(size - 2, 0))
+    of_next_IP1 = (position_IP - before_IP)[..., None]
+    distance_IPP = place_P - before_IP[..., None]
+    zero = of_next_IP1.new_zeros(())
+    return torch.where(
+        distance_IPP == 0, 1 - of_next_IP1, torch.where(distance_IPP == 1, of_next_IP1, zero)
     )
-    place_YX2 = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
-    moved = functional.grid_sample(
-        energy_BTFYX.flatten(0, 1),
-        place_YX2 + gaze_BT2.reshape(-1, 1, 1, 2),
-        padding_mode="border",
-        align_corners=False,
-    )
-    return moved.view_as(energy_BTFYX)

@@ -71,16 +71,21 @@ class WindowAttention(nn.Module):
         self.out = nn.Linear(shape.width, shape.width)
 
     def forward(self, x_BNC: Tensor, norm: Norm) -> Tensor:
-        """Let the normed tokens of each window read each other: `(batch, tokens, width)`."""
+        """Let the normed tokens of each window read each other.
+
+        Returns:
+            Of items, which are windows or clips, `(items, heads, tokens, head width)`.
+        """
         shape, batch = self.shape, x_BNC.shape[0]
         # Windows are items of a batch of their own.
         windows = x_BNC.reshape(-1, self.heads.pooled * shape.window, shape.width_in)
         q, k, v = project_heads(windows, norm.and_then(self.query_key_value), self.heads)
         read_BWHSD = functional.scaled_dot_product_attention(q, k, v)
+        if shape.layout == "aligned":
+            return read_BWHSD
         read_BWSC = read_BWHSD.transpose(1, 2).reshape(batch, -1, shape.window, shape.width)
-        if shape.layout == "reference":
-            read_BWSC = read_BWSC.transpose(1, 2)
-        return read_BWSC.reshape(batch, -1, shape.width)
+        read_BNC = read_BWSC.transpose(1, 2).reshape(batch, -1, shape.width)
+        return read_BNC.unflatten(2, (shape.num_heads, -1)).transpose(1, 2)
 
 
 class VideoBlock(nn.Module):
@@ -101,11 +106,14 @@ class VideoBlock(nn.Module):
         if self.project is not None:
             # The residual stream stays in float32 also where products are in bfloat16.
             residual_BNC = self._pooled(x_BNC, self.project).to(x_BNC.dtype)
-        read_BNC = self.attention(x_BNC, self.attention_norm)
+        read = self.attention(x_BNC, self.attention_norm)
         out, drops = self.attention.out, self.training and self.shape.drop_path > 0
         weights = self.feed_forward.update_weights(out, self.feed_forward_norm)
         if weights is not None and not drops:
-            return update_tokens(residual_BNC, read_BNC, weights)
+            items, _, tokens, _ = read.shape
+            windows = residual_BNC.reshape(items, tokens, self.shape.width)
+            return update_tokens(windows, read, weights).view_as(residual_BNC)
+        read_BNC = read.transpose(1, 2).reshape(residual_BNC.shape)
         x_BNC = residual_BNC + self._drop(out(read_BNC))
         updated_BNC: Tensor = x_BNC + self._drop(self.feed_forward(self.feed_forward_norm(x_BNC)))
         return updated_BNC

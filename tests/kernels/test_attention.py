@@ -92,10 +92,11 @@ def test_masks_of_every_kind_show_the_same_pairs(queries, keys):
     grouped = grouped_mask(queries, keys, CPU)
     if grouped is not None:
         table = torch.zeros_like(expected)
-        start = 0
-        for size, index in zip(grouped.queries, grouped.keys, strict=True):
-            table[start : start + size, slice(None) if index is None else index] = True
-            start += size
+        start, gathered = 0, 0
+        for size, count in zip(grouped.queries, grouped.counts, strict=True):
+            seen = slice(None) if count is None else grouped.keys[gathered : gathered + count]
+            table[start : start + size, seen] = True
+            start, gathered = start + size, gathered + (count or 0)
         assert torch.equal(table, expected)
     pairs = expected.numel() if grouped is None else int(expected.sum())
     assert computed_pairs(queries, keys) == pairs

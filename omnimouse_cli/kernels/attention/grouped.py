@@ -21,16 +21,18 @@ class GroupedMask(NamedTuple):
 
     Args:
         queries: Queries of each group, in order.
-        keys: int64 numbers of the keys that each group sees; None is all of them.
+        counts: Keys that each group sees; None is all of them.
+        keys: int64 numbers of the keys of groups that do not see all, group after group.
     """
 
     queries: tuple[int, ...]
-    keys: tuple[Tensor | None, ...]
+    counts: tuple[int | None, ...]
+    keys: Tensor
 
     @property
     def nbytes(self) -> int:
         """Memory that the mask takes."""
-        return sum(keys.nbytes for keys in self.keys if keys is not None)
+        return self.keys.nbytes
 
 
 def grouped_mask(queries: Intervals, keys: Intervals, device: torch.device) -> GroupedMask | None:
@@ -39,14 +41,16 @@ def grouped_mask(queries: Intervals, keys: Intervals, device: torch.device) -> G
     if groups is None:
         return None
     counts = torch.tensor([key.tokens for key in keys])
+    parts = [
+        None if all(seen) else torch.tensor(seen).repeat_interleave(counts).nonzero()[:, 0]
+        for _, seen in groups
+    ]
+    # Grouped masks leave something out: at least one group does not see all.
+    numbers = torch.cat([part for part in parts if part is not None])
     return GroupedMask(
         queries=tuple(size for size, _ in groups),
-        keys=tuple(
-            None
-            if all(seen)
-            else torch.tensor(seen).repeat_interleave(counts).nonzero()[:, 0].to(device)
-            for _, seen in groups
-        ),
+        counts=tuple(None if part is None else len(part) for part in parts),
+        keys=numbers.to(device),
     )
 
 
@@ -88,17 +92,18 @@ def grouped_attention(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: Grou
     Returns:
         `(batch, heads, queries, width)`.
     """
+    # One gather for all groups: each would have a gradient as large as all keys.
+    counts = [count for count in mask.counts if count is not None]
+    gathered = zip(
+        *(torch.split(x.index_select(2, mask.keys), counts, dim=2) for x in (k_BHKD, v_BHKD)),
+        strict=True,
+    )
     parts = []
-    for group_BHQD, index_K in zip(
-        torch.split(q_BHQD, list(mask.queries), dim=2), mask.keys, strict=True
-    ):
-        if index_K is None:
-            part = functional.scaled_dot_product_attention(group_BHQD, k_BHKD, v_BHKD)
-        elif len(index_K) == 0:
-            part = torch.zeros_like(group_BHQD)
+    groups = torch.split(q_BHQD, list(mask.queries), dim=2)
+    for group_BHQD, count in zip(groups, mask.counts, strict=True):
+        keys, values = (k_BHKD, v_BHKD) if count is None else next(gathered)
+        if count == 0:
+            parts.append(torch.zeros_like(group_BHQD))
         else:
-            part = functional.scaled_dot_product_attention(
-                group_BHQD, k_BHKD.index_select(2, index_K), v_BHKD.index_select(2, index_K)
-            )
-        parts.append(part)
+            parts.append(functional.scaled_dot_product_attention(group_BHQD, keys, values))
     return torch.cat(parts, dim=2)

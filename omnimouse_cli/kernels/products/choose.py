@@ -11,7 +11,7 @@ from omnimouse_cli.kernels.products.reference import (
 from omnimouse_cli.kernels.products.weights import EntryWeights, UpdateWeights
 from omnimouse_cli.kernels.rows import HeadShape
 
-# B batch, L tokens, H heads, D width of a head, M width of a token, A numbers of what is read
+# B batch, L tokens, H heads, D width of a head, M width of a token
 
 
 def is_fused(*tensors: Tensor) -> bool:
@@ -52,20 +52,20 @@ def project_heads(
     return tuple(parts)
 
 
-def update_tokens(x_BLM: Tensor, read_BLA: Tensor, weights: UpdateWeights) -> Tensor:
+def update_tokens(x_BLM: Tensor, read_BHLD: Tensor, weights: UpdateWeights) -> Tensor:
     """Add to tokens what they read, and then what a SwiGLU feed-forward makes of them.
 
     Args:
         x_BLM: `(batch, tokens, width)`.
-        read_BLA: `(batch, tokens, numbers)`.
+        read_BHLD: What the heads of attention gave them, `(batch, heads, tokens, head width)`.
         weights: Of projection, norm and feed-forward.
 
     Returns:
         As `x_BLM`.
     """
     tensors = weights.tensors
-    if not is_fused(x_BLM, read_BLA, *tensors):
-        return reference_update_tokens(x_BLM, read_BLA, weights)
-    keeps = _keeps(x_BLM, read_BLA, *tensors)
-    out_BLM: Tensor = update_operator(x_BLM, read_BLA, tensors, weights.epsilon, keeps)[0]
+    if not is_fused(x_BLM, read_BHLD, *tensors):
+        return reference_update_tokens(x_BLM, read_BHLD, weights)
+    keeps = _keeps(x_BLM, read_BHLD, *tensors)
+    out_BLM: Tensor = update_operator(x_BLM, read_BHLD, tensors, weights.epsilon, keeps)[0]
     return out_BLM

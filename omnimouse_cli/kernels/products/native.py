@@ -46,9 +46,8 @@ def entry_backward(
     """Give the gradients of the tokens and of every weight."""
     of_x, of_weights = torch.empty(x_BLM.shape), [torch.zeros(each.shape) for each in weights]
     if x_BLM.numel():
-        gs = [g if g.stride(-1) == 1 else g.contiguous() for g in gs_BHLD]
         _native.entry_backward(
-            [g.detach().numpy() for g in gs],
+            [_with_rows(g).numpy() for g in gs_BHLD],
             rows_of(x_BLM).numpy(),
             rows_of(projection_BLC).numpy(),
             _arrays(weights),
@@ -60,7 +59,7 @@ def entry_backward(
 
 
 def update_forward(
-    x_BLM: Tensor, read_BLA: Tensor, weights: list[Tensor], epsilon: float, *, keeps: bool
+    x_BLM: Tensor, read_BHLD: Tensor, weights: list[Tensor], epsilon: float, *, keeps: bool
 ) -> list[Tensor]:
     """Give what tokens become; then tokens in the middle and hidden units, empty if not kept."""
     units = weights[3].shape[0]
@@ -70,7 +69,7 @@ def update_forward(
     if x_BLM.numel():
         _native.update_forward(
             rows_of(x_BLM).numpy(),
-            rows_of(read_BLA).numpy(),
+            _with_rows(read_BHLD).numpy(),
             _arrays(weights),
             _arrays(kept) if keeps else None,
             out_BLM.numpy(),
@@ -81,22 +80,30 @@ def update_forward(
 
 
 def update_backward(
-    g_BLM: Tensor, read_BLA: Tensor, kept: list[Tensor], weights: list[Tensor], epsilon: float
+    g_BLM: Tensor, read_BHLD: Tensor, kept: list[Tensor], weights: list[Tensor], epsilon: float
 ) -> list[Tensor]:
     """Give the gradients of the tokens, of what they read, and of every weight."""
-    of_tokens = [torch.empty(g_BLM.shape), torch.empty(read_BLA.shape)]
+    # As tokens have it, side by side; attention is given a view by heads.
+    of_read_BLHD = torch.empty_like(read_BHLD.transpose(1, 2), memory_format=torch.contiguous_format)
+    of_tokens = [torch.empty_like(g_BLM, memory_format=torch.contiguous_format), of_read_BLHD]
     of_weights = [torch.zeros(each.shape) for each in weights]
     if g_BLM.numel():
         _native.update_backward(
             rows_of(g_BLM).numpy(),
-            rows_of(read_BLA).numpy(),
+            _with_rows(read_BHLD).numpy(),
             tuple(rows_of(each).numpy() for each in kept),
             _arrays(weights),
             (*(each.numpy() for each in of_tokens), _arrays(of_weights)),
             epsilon=epsilon,
             threads=torch.get_num_threads(),
         )
-    return [*of_tokens, *of_weights]
+    return [of_tokens[0], of_read_BLHD.transpose(1, 2), *of_weights]
+
+
+def _with_rows(x_BHLD: Tensor) -> Tensor:
+    """Give heads whose rows have no gaps; only others are copied."""
+    x_BHLD = x_BHLD.detach()
+    return x_BHLD if x_BHLD.stride(-1) == 1 else x_BHLD.contiguous()
 
 
 def _arrays(tensors: Sequence[Tensor]) -> Any:  # noqa: ANN401 - tuples of two lengths

@@ -112,7 +112,8 @@ def _(
     weights: list[Tensor],
     epsilon: float,  # noqa: ARG001
 ) -> list[Tensor]:
-    return [each.new_empty(each.shape) for each in (g, read, *weights)]
+    of_tokens = g.new_empty(g.shape), read.new_empty(read.transpose(1, 2).shape).transpose(1, 2)
+    return [*of_tokens, *[each.new_empty(each.shape) for each in weights]]
 
 
 def _keep_entry(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:  # noqa: ANN401

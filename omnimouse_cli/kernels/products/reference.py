@@ -6,7 +6,7 @@ from torch.nn import functional
 from omnimouse_cli.kernels.products.weights import EntryWeights, UpdateWeights
 from omnimouse_cli.kernels.rows import HeadShape, gated, rms_norm, split_heads
 
-# B batch, L tokens, M width of a token, A numbers of what is read
+# B batch, L tokens, H heads, D width of a head, M width of a token, A = H x D
 
 
 def reference_project_heads(
@@ -21,8 +21,9 @@ def reference_project_heads(
     return split_heads(projection, shape, angles)
 
 
-def reference_update_tokens(x_BLM: Tensor, read_BLA: Tensor, weights: UpdateWeights) -> Tensor:
+def reference_update_tokens(x_BLM: Tensor, read_BHLD: Tensor, weights: UpdateWeights) -> Tensor:
     """Add to tokens what they read, and then what a gated feed-forward makes of them."""
+    read_BLA = read_BHLD.transpose(1, 2).flatten(2)
     x_BLM = x_BLM + functional.linear(read_BLA, weights.out_MA, weights.bias_M)
     normed_BLM = rms_norm(x_BLM, weights.norm_M, weights.epsilon)
     up_BLU = functional.linear(normed_BLM, weights.up_UM)

@@ -3,10 +3,12 @@
 
 mod entry;
 mod panels;
+mod read;
 mod sums;
 mod update;
 
 pub use entry::{Entry, EntryGradients, backward_entry, forward_entry};
+pub use read::Read;
 pub use update::{Kept, Update, UpdateGradients, backward_update, forward_update};
 
 use crate::blocks::Matrix;

@@ -4,12 +4,20 @@
 //! factors at each call, reach less there, and BLAS writes to memory what the next step could have
 //! found in the cache.
 
+// Whatever works on a tile must be inlined to be compiled for wide instructions.
+#![allow(clippy::inline_always, clippy::needless_range_loop)]
+
+use super::from_row;
 use crate::blocks::Matrix;
 use crate::memory::{Accelerated, accelerated};
 use crate::tiles::{LANES, Tile, multiply_add, store, tile};
 
 /// Rows whose products with a panel are kept in registers: twelve of sixteen vectors of AVX2.
 const ROWS: usize = 6;
+
+/// Products that are summed up in registers before they are added to others: their columns are still
+/// in the cache when the next ones are read, and a sum of more would round more away.
+const DEPTH: usize = 128;
 
 /// Columns of a matrix, as many side by side as a tile has, one panel after the other.
 pub(super) struct Panels {
@@ -71,22 +79,22 @@ impl Panels {
 /// # Panics
 /// Sizes do not fit each other.
 pub(super) fn multiply(rows: Matrix<'_>, panels: &Panels, out: &mut [f32], adds: bool) {
-    accelerated(Rows {
-        rows,
+    accelerated(OfRows {
+        matrix: rows,
         panels,
         out,
         adds,
     });
 }
 
-struct Rows<'a> {
-    rows: Matrix<'a>,
+struct OfRows<'a> {
+    matrix: Matrix<'a>,
     panels: &'a Panels,
     out: &'a mut [f32],
     adds: bool,
 }
 
-impl Accelerated for Rows<'_> {
+impl Accelerated for OfRows<'_> {
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
         let Panels { depth, columns, .. } = *self.panels;
@@ -94,7 +102,8 @@ impl Accelerated for Rows<'_> {
             let count = out.len() / columns;
             // The last rows stand in for those that are missing, whose products go nowhere.
             let place = |row: usize| number * ROWS + row.min(count - 1);
-            let rows: [&[f32]; ROWS] = std::array::from_fn(|row| self.rows.row(place(row), depth));
+            let rows: [&[f32]; ROWS] =
+                std::array::from_fn(|row| self.matrix.row(place(row), depth));
             for (first, panel) in self.panels.each() {
                 let mut sums = [[0.0; LANES]; ROWS];
                 of_rows::<FUSED>(rows, panel, &mut sums);
@@ -160,29 +169,37 @@ pub(super) fn add_turned(rows: Matrix<'_>, columns: usize, panels: &Panels, out:
         return;
     }
     assert_eq!(out.len(), columns * panels.columns, "numbers of a product");
-    accelerated(Columns { rows, panels, out });
+    accelerated(OfColumns {
+        matrix: rows,
+        panels,
+        out,
+    });
 }
 
-struct Columns<'a> {
-    rows: Matrix<'a>,
+struct OfColumns<'a> {
+    matrix: Matrix<'a>,
     panels: &'a Panels,
     out: &'a mut [f32],
 }
 
-impl Accelerated for Columns<'_> {
+impl Accelerated for OfColumns<'_> {
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let width = self.panels.columns;
-        for (number, out) in self.out.chunks_mut(ROWS * width).enumerate() {
-            let count = out.len() / width;
-            // The last columns are read together with some before them.
-            let first_column = number * ROWS + count - ROWS;
-            for (first, panel) in self.panels.each() {
-                let mut sums = [[0.0; LANES]; ROWS];
-                of_columns::<FUSED>(self.rows, first_column, panel, &mut sums);
-                for (out, sum) in out.chunks_mut(width).zip(&sums[ROWS - count..]) {
-                    let end = (first + LANES).min(width);
-                    put(&mut out[first..end], sum, true);
+        let Panels { depth, columns, .. } = *self.panels;
+        for start in (0..depth).step_by(DEPTH) {
+            let rows = from_row(self.matrix, start);
+            let end = (start + DEPTH).min(depth);
+            for (number, out) in self.out.chunks_mut(ROWS * columns).enumerate() {
+                let count = out.len() / columns;
+                // The last columns are read together with some before them.
+                let first_column = number * ROWS + count - ROWS;
+                for (first, panel) in self.panels.each() {
+                    let mut sums = [[0.0; LANES]; ROWS];
+                    of_columns::<FUSED>(rows, first_column, &panel[start..end], &mut sums);
+                    for (out, sum) in out.chunks_mut(columns).zip(&sums[ROWS - count..]) {
+                        let last = (first + LANES).min(columns);
+                        put(&mut out[first..last], sum, true);
+                    }
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Out of attention: what tokens read is projected and added to them, then a gated feed-forward is.
 
 use super::panels::{Panels, add_turned, multiply};
+use super::read::Read;
 use super::sums::{add, add_rows, sum_parts};
 use super::{from_row, rows, rows_at_once, rows_of_part};
 use crate::blocks::{ALONE, Matrix, share};
@@ -55,7 +56,7 @@ impl Update<'_> {
 
     /// Tokens that are worked on together.
     fn rows_at_once(&self) -> usize {
-        rows_at_once(2 * self.width() + 3 * self.units())
+        rows_at_once(2 * self.width() + self.columns() + 3 * self.units())
     }
 
     /// Out, up, gate and down, for products with tokens.
@@ -90,7 +91,7 @@ impl Update<'_> {
 /// # Panics
 /// Sizes do not fit each other.
 pub fn forward_update(
-    [x, read]: [Matrix<'_>; 2],
+    (x, read): (Matrix<'_>, Read<'_>),
     update: Update<'_>,
     kept: Option<Kept<'_>>,
     out: &mut [f32],
@@ -112,15 +113,23 @@ pub fn forward_update(
     let tasks: Vec<_> = tasks.into_iter().enumerate().collect();
     let panels = update.panels();
     share(tasks, threads, |(number, (out, kept))| {
-        let pair = [x, read].map(|matrix| from_row(matrix, number * count));
+        let x = from_row(x, number * count);
+        let mut of_read = vec![0.0; out.len() / width * read.columns()];
+        read.gather(number * count, &mut of_read);
+        let of_read = rows(&of_read, read.columns());
         let Some(kept) = kept else {
             let hidden = out.len() / width * units;
             let [mut first, mut second] = [0; 2].map(|_| vec![0.0; hidden]);
             let middle = &mut vec![0.0; out.len()];
             let hidden = [&mut first[..], &mut second[..]];
-            return forward_rows(pair, (update, &panels), Kept { middle, hidden }, out);
+            return forward_rows(
+                [x, of_read],
+                (update, &panels),
+                Kept { middle, hidden },
+                out,
+            );
         };
-        forward_rows(pair, (update, &panels), kept, out);
+        forward_rows([x, of_read], (update, &panels), kept, out);
     });
 }
 
@@ -159,7 +168,7 @@ fn forward_rows(
 /// # Panics
 /// Sizes do not fit each other.
 pub fn backward_update(
-    [g, read]: [Matrix<'_>; 2],
+    (g, read): (Matrix<'_>, Read<'_>),
     kept: [Matrix<'_>; 3],
     update: Update<'_>,
     out: UpdateGradients<'_>,
@@ -183,10 +192,10 @@ pub fn backward_update(
         let pieces = pieces.zip(dread.chunks_mut(count * columns));
         for (number, (dx, dread)) in pieces.enumerate() {
             let first = part * of_part + number * count;
-            let [g, read] = [g, read].map(|matrix| from_row(matrix, first));
+            let g = from_row(g, first);
             let kept = kept.map(|matrix| from_row(matrix, first));
             scratch.feed_forward(g, kept, (update, &panels), dx, sums);
-            scratch.projection(read, &panels[0], [dx, dread], sums);
+            scratch.projection((read, first), &panels[0], [dx, dread], sums);
         }
     });
 }
@@ -199,6 +208,7 @@ struct Scratch {
     /// Normed tokens and their gradient.
     tokens: [Vec<f32>; 2],
     of_norm: Vec<f32>,
+    of_read: Vec<f32>,
     /// Hidden units, tokens, and what is read.
     panels: [Panels; 3],
 }
@@ -211,6 +221,7 @@ impl Scratch {
             hidden: [0; 4].map(|_| vec![0.0; count * units]),
             tokens: [0; 2].map(|_| vec![0.0; count * width]),
             of_norm: vec![0.0; width],
+            of_read: vec![0.0; count * update.columns()],
             panels: [units, width, update.columns()]
                 .map(|columns| Panels::new(rows(&[], columns), [0, columns])),
         }
@@ -254,13 +265,15 @@ impl Scratch {
     /// Write the gradient of what was read, and add to those of its projection.
     fn projection(
         &mut self,
-        read: Matrix<'_>,
+        (read, first): (Read<'_>, usize),
         out: &Panels,
         [dx, dread]: [&mut [f32]; 2],
         sums: &mut [&mut [f32]],
     ) {
         let gradient = rows(dx, self.width);
-        self.panels[2].fill(read, dx.len() / self.width);
+        let of_read = &mut self.of_read[..dread.len()];
+        read.gather(first, of_read);
+        self.panels[2].fill(rows(of_read, read.columns()), dx.len() / self.width);
         add_turned(gradient, self.width, &self.panels[2], sums[0]);
         multiply(gradient, out, dread, false);
         if !sums[1].is_empty() {

@@ -3,16 +3,18 @@
 mod checksum;
 mod dendrite;
 mod dendrite_table;
+mod entry;
 mod gil;
 mod heads;
 mod loader;
-mod products;
 mod rows;
 mod schedule;
 mod session;
 mod slot;
 mod source;
 mod stream;
+mod update;
+mod weights;
 
 use pyo3::prelude::*;
 
@@ -28,11 +30,11 @@ mod native {
     #[pymodule_export]
     use super::dendrite_table::{dendrite_table_backward, dendrite_table_forward};
     #[pymodule_export]
+    use super::entry::{entry_backward, entry_forward};
+    #[pymodule_export]
     use super::heads::{heads_backward, heads_forward};
     #[pymodule_export]
     use super::loader::Loader;
-    #[pymodule_export]
-    use super::products::{entry_backward, entry_forward, update_backward, update_forward};
     #[pymodule_export]
     use super::rows::{
         gate_backward, gate_forward, norm_backward, norm_forward, pool_backward, pool_forward,
@@ -45,6 +47,8 @@ mod native {
     use super::slot::Slot;
     #[pymodule_export]
     use super::stream::{ByteStream, ResponseStream};
+    #[pymodule_export]
+    use super::update::{update_backward, update_forward};
 
     use super::{Bound, PyModule, PyModuleMethods, PyResult, ShardFormatError};
 

@@ -54,7 +54,7 @@ impl<'a> Strided<'a> {
     }
 
     #[inline(always)]
-    fn row(&self, place: [usize; 3], width: usize) -> &'a [f32] {
+    pub(crate) fn row(&self, place: [usize; 3], width: usize) -> &'a [f32] {
         let start = (0..3).map(|axis| place[axis] * self.strides[axis]).sum();
         &self.data[start..][..width]
     }
