@@ -11,7 +11,7 @@ from omnimouse_cli.config.data import NUM_FRAMES, RESPONSE_RATE_HZ
 from omnimouse_cli.config.model import VideoConfig
 
 # B batch, T frames, Y rows, X columns, P places, F features, S time steps,
-# K filters in time
+# K filters in time, O orientations
 
 ORIENTATIONS = 8
 # Frames are averaged over POOL x POOL pixels, and every PLACE_STRIDE-th pixel is a place.
@@ -62,13 +62,16 @@ class MotionEnergy(nn.Module):
         seen_BTYX = averaged(hide(video_BTYX, frames))
         filters_KST = self.get_buffer("prompt_and_late")
         filtered_KBSYX = torch.einsum("kst,btyx->kbsyx", filters_KST, seen_BTYX)
-        parts = [self._scale(filtered_KBSYX, scale) for scale in range(self.num_scales)]
+        parts = [
+            energy_BTOP.unflatten(3, self.grid).transpose(2, 3)
+            for scale in range(self.num_scales)
+            for energy_BTOP in self._scale(filtered_KBSYX, scale)
+        ]
         # Features of a row lie together in memory: a gaze moves whole rows, and then along them.
-        rows_first = [part.unflatten(3, self.grid).transpose(2, 3) for part in parts]
-        return torch.cat(rows_first, dim=3).transpose(2, 3)
+        return torch.cat(parts, dim=3).transpose(2, 3)
 
-    def _scale(self, filtered_KBSYX: Tensor, scale: int) -> Tensor:
-        """Give the energies of one scale: `(batch, 30, 16, places)`."""
+    def _scale(self, filtered_KBSYX: Tensor, scale: int) -> tuple[Tensor, Tensor]:
+        """Give the energies of one scale, forth and back: `(batch, 30, orientations, places)`."""
         gabors = self.get_buffer(f"gabors_{scale}")
         _, batch, steps, rows, columns = filtered_KBSYX.shape
         moved = functional.conv2d(
@@ -79,11 +82,15 @@ class MotionEnergy(nn.Module):
         )
         prompt, late = moved.view(2, batch, steps, ORIENTATIONS, 2, -1).unbind(0)
         (prompt_even, prompt_odd), (late_even, late_odd) = prompt.unbind(3), late.unbind(3)
-        forth = (prompt_even - late_odd).square() + (prompt_odd + late_even).square()
-        back = (prompt_even + late_odd).square() + (prompt_odd - late_even).square()
-        energy_BTFP = torch.cat([forth, back], dim=2)
-        mean_BT11 = energy_BTFP.mean(dim=(2, 3), keepdim=True)
-        return energy_BTFP / (HALF_SATURATION + mean_BT11)
+        forth = _squares(prompt_even - late_odd, prompt_odd + late_even)
+        back = _squares(prompt_even + late_odd, prompt_odd - late_even)
+        mean_BT11 = (forth + back).mean(dim=(2, 3), keepdim=True) / 2
+        contrast_BT11 = HALF_SATURATION + mean_BT11
+        return forth / contrast_BT11, back / contrast_BT11
+
+
+def _squares(even: Tensor, odd: Tensor) -> Tensor:
+    return torch.addcmul(even.square(), odd, odd)
 
 
 def averaged(video_BTYX: Tensor) -> Tensor:

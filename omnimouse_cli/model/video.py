@@ -99,8 +99,9 @@ class VideoEncoder(nn.Module):
     def _patches(self, video_BTYX: Tensor) -> Tensor:
         x_BCTYX: Tensor = self.patch(video_BTYX[:, None])
         time, rows, columns = x_BCTYX.shape[2:]
-        space = self.position_in_space.view(1, 1, rows, columns, -1)
-        return x_BCTYX.movedim(1, -1) + space + self.position_in_time.view(1, time, 1, 1, -1)
+        in_space = self.position_in_space.view(1, 1, rows, columns, -1)
+        position = in_space + self.position_in_time.view(1, time, 1, 1, -1)
+        return x_BCTYX.movedim(1, -1) + position
 
     def _run(self, x_BNC: Tensor) -> Tensor:
         for block in self.blocks:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from omnimouse_cli.kernels.attention.intervals import Intervals
+from omnimouse_cli.kernels.attention.keys import gathered
 
 # B batch, H heads, Q queries, K keys, D width of a head
 
@@ -92,16 +93,12 @@ def grouped_attention(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: Grou
     Returns:
         `(batch, heads, queries, width)`.
     """
-    # One gather for all groups: each would have a gradient as large as all keys.
     counts = [count for count in mask.counts if count is not None]
-    gathered = zip(
-        *(torch.split(x.index_select(2, mask.keys), counts, dim=2) for x in (k_BHKD, v_BHKD)),
-        strict=True,
-    )
+    seen = zip(*(gathered(x, mask.keys, counts) for x in (k_BHKD, v_BHKD)), strict=True)
     parts = []
     groups = torch.split(q_BHQD, list(mask.queries), dim=2)
     for group_BHQD, count in zip(groups, mask.counts, strict=True):
-        keys, values = (k_BHKD, v_BHKD) if count is None else next(gathered)
+        keys, values = (k_BHKD, v_BHKD) if count is None else next(seen)
         if count == 0:
             parts.append(torch.zeros_like(group_BHQD))
         else:

@@ -18,7 +18,7 @@ const OF_ENTRY: [&str; 3] = ["norm", "weight", "bias"];
 /// Write the parts of a projection of normed tokens, and the projection where it is wanted.
 #[pyfunction]
 #[pyo3(signature = (x, weights, angles, projection, outs, *, shape, pooling, epsilons, threads))]
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)]
 pub(super) fn entry_forward<'py>(
     py: Python<'py>,
     x: &Object<'py>,
@@ -55,7 +55,7 @@ pub(super) fn entry_forward<'py>(
 /// Write the gradients of the tokens (first) and of the weights.
 #[pyfunction]
 #[pyo3(signature = (gs, x, projection, weights, angles, outs, *, shape, pooling, epsilons, threads))]
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)]
 pub(super) fn entry_backward<'py>(
     py: Python<'py>,
     gs: Vec<Object<'py>>,
@@ -91,7 +91,8 @@ pub(super) fn entry_backward<'py>(
         };
         let entry = entry(&weights, heads, turns.as_deref(), epsilons.0);
         let pair = [matrix(&x), matrix(&projection)];
-        backward_entry(pair, entry, &strided(&gradients), out, threads);
+        let gradients: Vec<_> = gradients.iter().map(strided).collect();
+        backward_entry(pair, entry, &gradients, out, threads);
         Ok(())
     })
 }

@@ -15,7 +15,7 @@ pub(super) type Angles<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
 /// Write every part of a projection, head by head, queries and keys normed and turned.
 #[pyfunction]
 #[pyo3(signature = (projection, angles, outs, *, shape, pooling, epsilon, threads))]
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)]
 pub(super) fn heads_forward<'py>(
     py: Python<'py>,
     projection: &Bound<'py, PyAny>,
@@ -41,7 +41,7 @@ pub(super) fn heads_forward<'py>(
 /// Write the gradient of a projection.
 #[pyfunction]
 #[pyo3(signature = (gs, projection, angles, dprojection, *, shape, pooling, epsilon, threads))]
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)]
 pub(super) fn heads_backward<'py>(
     py: Python<'py>,
     gs: Vec<Bound<'py, PyAny>>,
@@ -61,7 +61,7 @@ pub(super) fn heads_backward<'py>(
     require("dprojection", of_projection.as_slice().len(), wanted)?;
     let exported = gradients_of(&gs, heads, items)?;
     released(py, || {
-        let gs = strided(&exported);
+        let gs: Vec<_> = exported.iter().map(strided).collect();
         let (turns, of_projection) = (turns.as_deref(), of_projection.as_mut_slice());
         backward_heads(
             matrix(&projection),
@@ -110,16 +110,12 @@ pub(super) fn gradients_of(
     gs.iter().enumerate().map(part).collect()
 }
 
-/// See gradients as rows by item, head and token.
-pub(super) fn strided(gradients: &[ExportedHeads]) -> Vec<Strided<'_>> {
-    let of_part = |g| {
-        let g: &ExportedHeads = g;
-        Strided {
-            data: g.as_slice(),
-            strides: g.strides(),
-        }
-    };
-    gradients.iter().map(of_part).collect()
+/// See heads as rows by item, head and token.
+pub(super) fn strided(heads: &ExportedHeads) -> Strided<'_> {
+    Strided {
+        data: heads.as_slice(),
+        strides: heads.strides(),
+    }
 }
 
 /// Check that a projection has whole items of such rows; give what they are and how many.

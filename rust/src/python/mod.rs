@@ -6,6 +6,7 @@ mod dendrite_table;
 mod entry;
 mod gil;
 mod heads;
+mod keys;
 mod loader;
 mod rows;
 mod schedule;
@@ -33,6 +34,8 @@ mod native {
     use super::entry::{entry_backward, entry_forward};
     #[pymodule_export]
     use super::heads::{heads_backward, heads_forward};
+    #[pymodule_export]
+    use super::keys::{keys_backward, keys_forward};
     #[pymodule_export]
     use super::loader::Loader;
     #[pymodule_export]

@@ -4,10 +4,11 @@ use pyo3::prelude::*;
 
 use super::dendrite::{matrix, require};
 use super::gil::released;
+use super::heads::strided;
 use super::weights::{Object, Weights, bias_of};
 use crate::memory::{Exported, ExportedHeads, ExportedRows};
 use crate::products::{Kept, Read, Update, UpdateGradients, backward_update, forward_update};
-use crate::rows::{Strided, Weighing};
+use crate::rows::Weighing;
 
 /// Out, its bias, which is empty if there is none, norm, up, gate, down.
 type UpdateWeights<'py> = (
@@ -24,7 +25,7 @@ const OF_UPDATE: [&str; 6] = ["out", "bias", "norm", "up", "gate", "down"];
 /// Write what tokens become of what they read, and what the backward pass needs where it is wanted.
 #[pyfunction]
 #[pyo3(signature = (x, read, weights, kept, out, *, epsilon, threads))]
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)]
 pub(super) fn update_forward<'py>(
     py: Python<'py>,
     x: &Object<'py>,
@@ -65,7 +66,7 @@ pub(super) fn update_forward<'py>(
 /// Write the gradients of the tokens, of what they read (both first) and of the weights.
 #[pyfunction]
 #[pyo3(signature = (g, read, kept, weights, outs, *, epsilon, threads))]
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)]
 pub(super) fn update_backward<'py>(
     py: Python<'py>,
     g: &Object<'py>,
@@ -160,10 +161,7 @@ fn columns_of(read: &ExportedHeads) -> usize {
 fn read_of(read: &ExportedHeads) -> Read<'_> {
     let [_, heads, tokens, width] = read.shape();
     Read {
-        heads: Strided {
-            data: read.as_slice(),
-            strides: read.strides(),
-        },
+        heads: strided(read),
         tokens,
         shape: [heads, width],
     }
