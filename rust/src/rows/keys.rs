@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn every_group_is_given_its_keys_and_a_key_the_gradients_of_all_groups_that_see_it() {
         let x: Vec<f32> = (0..24_u8).map(f32::from).collect();
-        let strided = |data, tokens| Strided {
+        let strided = |data, tokens: usize| Strided {
             data,
             strides: [2 * tokens * 2, tokens * 2, 2],
         };
