@@ -21,14 +21,16 @@ __all__ = [
     "dendrite_forward",
     "dendrite_table_backward",
     "dendrite_table_forward",
+    "entry_backward",
+    "entry_forward",
     "gate_backward",
     "gate_forward",
-    "heads_backward",
-    "heads_forward",
+    "keys_backward",
+    "keys_forward",
     "norm_backward",
     "norm_forward",
-    "pool_backward",
-    "pool_forward",
+    "update_backward",
+    "update_forward",
 ]
 
 class ShardFormatError(ValueError):
@@ -458,86 +460,152 @@ def gate_backward(
         threads: How many share the work; the result does not depend on it.
     """
 
-def pool_forward(
+def entry_forward(
     x: NDArray[np.float32],
-    out: NDArray[np.float32],
-    *,
-    rows: int,
-    columns: int,
-    threads: int,
-) -> None:
-    """Write the largest of every item's rows, number by number.
-
-    Args:
-        x: `(items, rows x columns)`, without gaps.
-        out: `(items, columns)`, without gaps.
-        rows: Of an item.
-        columns: Of a row.
-        threads: How many share the work; the result does not depend on it.
-    """
-
-def pool_backward(
-    g: NDArray[np.float32],
-    x: NDArray[np.float32],
-    dx: NDArray[np.float32],
-    *,
-    rows: int,
-    columns: int,
-    threads: int,
-) -> None:
-    """Write the gradient of all rows; equally large numbers have equal shares.
-
-    Args:
-        g: Gradient of the output, `(items, columns)`, without gaps.
-        x: As in the forward pass.
-        dx: As x.
-        rows: Of an item.
-        columns: Of a row.
-        threads: How many share the work; the result does not depend on it.
-    """
-
-def heads_forward(
-    projection: NDArray[np.float32],
+    weights: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
     angles: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+    projection: NDArray[np.float32] | None,
     outs: list[NDArray[np.float32]],
     *,
     shape: tuple[int, int, int, int, int],
     pooling: tuple[int, bool],
-    epsilon: float,
+    epsilons: tuple[float, float],
     threads: int,
 ) -> None:
-    """Write every part of a projection, head by head, queries and keys normed and turned.
+    """Write every part of a projection of normed tokens, head by head.
 
     Args:
-        projection: `(items x tokens, parts x heads x width)`, each row without gaps.
-        angles: Cosines and sines, `(tokens, width / 2)` each; None turns nothing.
-        outs: One of each part, `(items, heads, tokens, width)`, without gaps.
+        x: `(items x tokens, width)`, each row without gaps.
+        weights: Of the norm, of the projection, and its bias, which is empty if there is none.
+        angles: Cosines and sines, `(tokens, head width / 2)` each; None turns nothing.
+        projection: Written for the backward pass, `(items x tokens, parts x heads x head width)`,
+            without gaps; None is not.
+        outs: One of each part, `(items, heads, tokens, head width)`, without gaps.
         shape: Tokens of an item, parts, normed parts, heads, width of a head.
         pooling: Tokens whose queries become one, and whether they are neighbours.
-        epsilon: Added to a mean square.
+        epsilons: Added to the mean square of tokens, and of heads.
         threads: How many share the work; the result does not depend on it.
     """
 
-def heads_backward(
+def entry_backward(
     gs: list[NDArray[np.float32]],
+    x: NDArray[np.float32],
     projection: NDArray[np.float32],
+    weights: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
     angles: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
-    dprojection: NDArray[np.float32],
+    outs: tuple[
+        NDArray[np.float32], tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+    ],
     *,
     shape: tuple[int, int, int, int, int],
     pooling: tuple[int, bool],
+    epsilons: tuple[float, float],
+    threads: int,
+) -> None:
+    """Write the gradients of tokens and weights.
+
+    Args:
+        gs: Gradients of the parts, the width of a head without gaps.
+        x: As in the forward pass.
+        projection: That the forward pass wrote.
+        weights: As in the forward pass.
+        angles: Cosines and sines.
+        outs: Gradients of x, without gaps, and of every weight.
+        shape: Tokens of an item, parts, normed parts, heads, width of a head.
+        pooling: Tokens whose queries become one, and whether they are neighbours.
+        epsilons: Added to the mean square of tokens, and of heads.
+        threads: How many share the work; the result does not depend on it.
+    """
+
+_UpdateWeights = tuple[
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.float32],
+]
+
+def update_forward(
+    x: NDArray[np.float32],
+    read: NDArray[np.float32],
+    weights: _UpdateWeights,
+    kept: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]] | None,
+    out: NDArray[np.float32],
+    *,
     epsilon: float,
     threads: int,
 ) -> None:
-    """Write the gradient of a projection.
+    """Write what tokens become of what they read.
 
     Args:
-        gs: Gradients of the outputs, the width of a head without gaps.
-        projection: As in the forward pass, like the next one.
-        angles: Cosines and sines.
-        dprojection: As the projection, without gaps.
-        shape: Tokens of an item, parts, normed parts, heads, width of a head.
-        pooling: Tokens whose queries become one, and whether they are neighbours.
-        epsilon: Added to a mean square.
+        x: `(items x tokens, width)`, each row without gaps.
+        read: `(items, heads, tokens, head width)`, the last one without gaps.
+        weights: Out, its bias, which is empty if there is none, norm, up, gate, down.
+        kept: Written for the backward pass: tokens in the middle and both kinds of hidden units,
+            each with a row of every token, without gaps; None is not.
+        out: As x, without gaps.
+        epsilon: Added to the mean square of tokens.
+        threads: How many share the work; the result does not depend on it.
+    """
+
+def update_backward(
+    g: NDArray[np.float32],
+    read: NDArray[np.float32],
+    kept: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+    weights: _UpdateWeights,
+    outs: tuple[NDArray[np.float32], NDArray[np.float32], _UpdateWeights],
+    *,
+    epsilon: float,
+    threads: int,
+) -> None:
+    """Write the gradients of tokens, of what they read, and of weights.
+
+    Args:
+        g: Gradient of the output, `(items x tokens, width)`, each row without gaps.
+        read: As in the forward pass.
+        kept: That the forward pass wrote.
+        weights: As in the forward pass.
+        outs: Gradients of x and of what is read, `(items x tokens, numbers)` without gaps, and of
+            every weight.
+        epsilon: Added to the mean square of tokens.
+        threads: How many share the work; the result does not depend on it.
+    """
+
+def keys_forward(
+    x: NDArray[np.float32],
+    keys: NDArray[np.int64],
+    counts: list[int],
+    outs: list[NDArray[np.float32]],
+    *,
+    threads: int,
+) -> None:
+    """Write what each group of queries sees of keys or values.
+
+    Args:
+        x: `(items, heads, keys, width)`, the last one without gaps.
+        keys: Numbers of the keys that groups see, group after group.
+        counts: How many each group sees.
+        outs: One for each group, `(items, heads, keys of the group, width)`, without gaps.
+        threads: How many share the work; the result does not depend on it.
+    """
+
+def keys_backward(
+    gs: list[NDArray[np.float32]],
+    keys: NDArray[np.int64],
+    counts: list[int],
+    out: NDArray[np.float32],
+    *,
+    shape: tuple[int, int, int, int],
+    threads: int,
+) -> None:
+    """Write the gradient of all keys: the sum of what groups say of each.
+
+    Args:
+        gs: Gradients of the outputs, the width without gaps.
+        keys: As in the forward pass.
+        counts: As in the forward pass.
+        out: Of the shape, without gaps.
+        shape: Items, heads, keys, width.
         threads: How many share the work; the result does not depend on it.
     """

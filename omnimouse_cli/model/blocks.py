@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from omnimouse_cli.kernels.attention import AttentionMask, attention
-from omnimouse_cli.kernels.products import EntryWeights, project_heads, update_tokens
-from omnimouse_cli.kernels.rows import HeadShape, rms_norm
+from omnimouse_cli.kernels.products import EntryWeights, HeadShape, project_heads, update_tokens
+from omnimouse_cli.kernels.rows import rms_norm
 from omnimouse_cli.model.feed_forward import FeedForward, Make
 from omnimouse_cli.model.initialize import linear
 

@@ -157,12 +157,12 @@ class FeedForward(nn.Module):
         if self.kind != "swiglu" or self.gate is None or norm.eps is None:
             return None
         return UpdateWeights(
-            out_MA=out.weight,
-            bias_M=out.bias,
-            norm_M=norm.weight,
-            up_UM=self.up.weight,
-            gate_UM=self.gate.weight,
-            down_MU=self.down.weight,
+            out=out.weight,
+            bias=out.bias,
+            norm=norm.weight,
+            up=self.up.weight,
+            gate=self.gate.weight,
+            down=self.down.weight,
             epsilon=norm.eps,
         )
 

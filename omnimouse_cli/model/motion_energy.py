@@ -63,7 +63,7 @@ class MotionEnergy(nn.Module):
         filters_KST = self.get_buffer("prompt_and_late")
         filtered_KBSYX = torch.einsum("kst,btyx->kbsyx", filters_KST, seen_BTYX)
         parts = [
-            energy_BTOP.unflatten(3, self.grid).transpose(2, 3)
+            energy_BTOP.view(*energy_BTOP.shape[:3], *self.grid).transpose(2, 3)
             for scale in range(self.num_scales)
             for energy_BTOP in self._scale(filtered_KBSYX, scale)
         ]

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnimouse_cli.kernels.products import project_heads, update_tokens
-from omnimouse_cli.kernels.rows import HeadShape
+from omnimouse_cli.kernels.products import HeadShape, project_heads, update_tokens
 from omnimouse_cli.model.blocks import EPSILON, Norm
 from omnimouse_cli.model.feed_forward import FeedForward, Make
 
@@ -85,7 +84,8 @@ class WindowAttention(nn.Module):
             return read_BWHSD
         read_BWSC = read_BWHSD.transpose(1, 2).reshape(batch, -1, shape.window, shape.width)
         read_BNC = read_BWSC.transpose(1, 2).reshape(batch, -1, shape.width)
-        return read_BNC.unflatten(2, (shape.num_heads, -1)).transpose(1, 2)
+        by_head = read_BNC.view(batch, -1, shape.num_heads, shape.width // shape.num_heads)
+        return by_head.transpose(1, 2)
 
 
 class VideoBlock(nn.Module):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from omnimouse_cli.kernels.rows import rotate
+from omnimouse_cli.kernels.products.heads import rotate
 from omnimouse_cli.model.rotary import rotary_table
 
 

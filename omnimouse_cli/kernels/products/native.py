@@ -10,7 +10,7 @@ from torch import Tensor
 
 from omnimouse_cli import _native
 from omnimouse_cli.kernels.matrix import rows_of
-from omnimouse_cli.kernels.rows import HeadShape
+from omnimouse_cli.kernels.products.heads import HeadShape
 
 # B batch, L tokens, M width of a token, C columns of a projection, A numbers of what is read,
 # U hidden units; H heads, D width of a head
@@ -35,7 +35,7 @@ def entry_forward(
     return [*outs, projection]
 
 
-def entry_backward(
+def entry_backward(  # noqa: PLR0917 - as the operator
     gs_BHLD: list[Tensor],
     x_BLM: Tensor,
     projection_BLC: Tensor,
@@ -84,14 +84,16 @@ def update_backward(
 ) -> list[Tensor]:
     """Give the gradients of the tokens, of what they read, and of every weight."""
     # As tokens have it, side by side; attention is given a view by heads.
-    of_read_BLHD = torch.empty_like(read_BHLD.transpose(1, 2), memory_format=torch.contiguous_format)
+    of_read_BLHD = torch.empty_like(
+        read_BHLD.transpose(1, 2), memory_format=torch.contiguous_format
+    )
     of_tokens = [torch.empty_like(g_BLM, memory_format=torch.contiguous_format), of_read_BLHD]
     of_weights = [torch.zeros(each.shape) for each in weights]
     if g_BLM.numel():
         _native.update_backward(
             rows_of(g_BLM).numpy(),
             _with_rows(read_BHLD).numpy(),
-            tuple(rows_of(each).numpy() for each in kept),
+            _arrays([rows_of(each) for each in kept]),
             _arrays(weights),
             (*(each.numpy() for each in of_tokens), _arrays(of_weights)),
             epsilon=epsilon,

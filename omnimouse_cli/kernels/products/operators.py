@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from omnimouse_cli.kernels.products import native
+from omnimouse_cli.kernels.products.heads import HeadShape
 from omnimouse_cli.kernels.products.native import Given
-from omnimouse_cli.kernels.rows import HeadShape
 
 
 def _given(shape: list[int], epsilons: list[float]) -> Given:
@@ -18,7 +18,7 @@ def _given(shape: list[int], epsilons: list[float]) -> Given:
 
 
 @torch.library.custom_op("omnimouse::linear_heads", mutates_args=())
-def entry_operator(
+def entry_operator(  # noqa: PLR0917 - operators have no keywords
     x: Tensor,
     weights: list[Tensor],
     angles: list[Tensor],
@@ -31,7 +31,7 @@ def entry_operator(
 
 
 @torch.library.custom_op("omnimouse::linear_heads_backward", mutates_args=())
-def entry_backward_operator(
+def entry_backward_operator(  # noqa: PLR0917
     gs: list[Tensor],
     x: Tensor,
     projection: Tensor,
@@ -65,7 +65,7 @@ def update_backward_operator(
 
 
 @entry_operator.register_fake
-def _(
+def _(  # noqa: PLR0917
     x: Tensor,
     weights: list[Tensor],
     angles: list[Tensor],  # noqa: ARG001
@@ -79,7 +79,7 @@ def _(
 
 
 @entry_backward_operator.register_fake
-def _(
+def _(  # noqa: PLR0917
     gs: list[Tensor],  # noqa: ARG001
     x: Tensor,
     projection: Tensor,  # noqa: ARG001
@@ -124,11 +124,15 @@ def _keep_entry(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None
     ctx.save_for_backward(x, output[-1], *weights, *angles)
 
 
-def _differentiate_entry(ctx: Any, gs: list[Tensor]) -> tuple[Any, ...]:  # noqa: ANN401
+def _differentiate_entry(ctx: Any, gs: list[Tensor | None]) -> tuple[Any, ...]:  # noqa: ANN401
     x, projection, *others = ctx.saved_tensors
     weights, angles = others[: ctx.num_weights], others[ctx.num_weights :]
+    shapes = HeadShape.of_numbers(ctx.shape, ctx.epsilons[1]).shapes(projection.shape)
+    parts = [
+        x.new_zeros(shape) if g is None else g for g, shape in zip(gs[:-1], shapes, strict=True)
+    ]
     of_x, *of_weights = entry_backward_operator(
-        gs[:-1], x, projection, weights, angles, ctx.shape, ctx.epsilons
+        parts, x, projection, weights, angles, ctx.shape, ctx.epsilons
     )
     return of_x, of_weights, [None] * len(angles), None, None, None
 
@@ -142,9 +146,7 @@ def _keep_update(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> Non
 def _differentiate_update(ctx: Any, gs: list[Tensor]) -> tuple[Any, ...]:  # noqa: ANN401
     read, middle, first, second, *weights = ctx.saved_tensors
     kept = [middle, first, second]
-    of_x, of_read, *of_weights = update_backward_operator(
-        gs[0], read, kept, weights, ctx.epsilon
-    )
+    of_x, of_read, *of_weights = update_backward_operator(gs[0], read, kept, weights, ctx.epsilon)
     return of_x, of_read, of_weights, None, None
 
 

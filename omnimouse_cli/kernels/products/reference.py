@@ -3,8 +3,9 @@
 from torch import Tensor
 from torch.nn import functional
 
+from omnimouse_cli.kernels.products.heads import HeadShape, split_heads
 from omnimouse_cli.kernels.products.weights import EntryWeights, UpdateWeights
-from omnimouse_cli.kernels.rows import HeadShape, gated, rms_norm, split_heads
+from omnimouse_cli.kernels.rows import gated, rms_norm
 
 # B batch, L tokens, H heads, D width of a head, M width of a token, A = H x D
 
@@ -16,16 +17,16 @@ def reference_project_heads(
     angles: tuple[Tensor, Tensor] | None,
 ) -> tuple[Tensor, ...]:
     """Norm tokens, project them, and cut the projection into heads."""
-    normed_BLM = rms_norm(x_BLM, weights.norm_M, weights.epsilon)
-    projection = functional.linear(normed_BLM, weights.weight_CM, weights.bias_C)
+    normed_BLM = rms_norm(x_BLM, weights.norm, weights.epsilon)
+    projection = functional.linear(normed_BLM, weights.weight, weights.bias)
     return split_heads(projection, shape, angles)
 
 
 def reference_update_tokens(x_BLM: Tensor, read_BHLD: Tensor, weights: UpdateWeights) -> Tensor:
     """Add to tokens what they read, and then what a gated feed-forward makes of them."""
     read_BLA = read_BHLD.transpose(1, 2).flatten(2)
-    x_BLM = x_BLM + functional.linear(read_BLA, weights.out_MA, weights.bias_M)
-    normed_BLM = rms_norm(x_BLM, weights.norm_M, weights.epsilon)
-    up_BLU = functional.linear(normed_BLM, weights.up_UM)
-    gate_BLU = functional.linear(normed_BLM, weights.gate_UM)
-    return x_BLM + functional.linear(gated(up_BLU, gate_BLU), weights.down_MU)
+    x_BLM = x_BLM + functional.linear(read_BLA, weights.out, weights.bias)
+    normed_BLM = rms_norm(x_BLM, weights.norm, weights.epsilon)
+    up_BLU = functional.linear(normed_BLM, weights.up)
+    gate_BLU = functional.linear(normed_BLM, weights.gate)
+    return x_BLM + functional.linear(gated(up_BLU, gate_BLU), weights.down)

@@ -1,7 +1,5 @@
-"""Work on rows of numbers: norms, heads of attention, the gate of SwiGLU, pooling."""
+"""Work on rows of numbers that no product is near: norms, and the gate of SwiGLU."""
 
-from omnimouse_cli.kernels.rows.choose import gated, largest_of, rms_norm, split_heads
-from omnimouse_cli.kernels.rows.heads import HeadShape
-from omnimouse_cli.kernels.rows.reference import rotate, unit_norm
+from omnimouse_cli.kernels.rows.choose import gated, rms_norm
 
-__all__ = ["HeadShape", "gated", "largest_of", "rms_norm", "rotate", "split_heads", "unit_norm"]
+__all__ = ["gated", "rms_norm"]

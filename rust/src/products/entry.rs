@@ -114,7 +114,7 @@ fn forward_rows(x: Matrix<'_>, entry: Entry<'_>, panels: &Panels, (outs, kept): 
         entry.bias.is_some(),
     );
     let projection = rows(projection, heads.columns());
-    forward_heads(projection, heads, entry.turns, outs, 1);
+    forward_heads(projection, heads, entry.turns, outs);
 }
 
 /// Write the gradients of tokens and weights.
@@ -186,7 +186,7 @@ impl Scratch {
         let of_projection = &mut self.of_projection[..count * columns];
         let normed = &mut self.normed[..dx.len()];
         let of_normed = &mut self.of_normed[..dx.len()];
-        backward_heads(projection, entry.heads, entry.turns, g, of_projection, 1);
+        backward_heads(projection, entry.heads, entry.turns, g, of_projection);
         forward_norm(x, entry.norm, normed, 1);
         self.panels.fill(rows(normed, width), count);
         let gradient = rows(of_projection, columns);

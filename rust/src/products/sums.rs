@@ -2,6 +2,9 @@
 
 use crate::blocks::share;
 
+/// Rows whose sum is added to that of others.
+const FEW: usize = 64;
+
 /// Work on every part of the rows, and add up what each of them sums.
 ///
 /// # Arguments
@@ -50,11 +53,13 @@ fn cut<'a>(mut numbers: &'a mut [f32], sizes: &[usize]) -> Vec<&'a mut [f32]> {
 /// Add the sum of some rows to one.
 pub(super) fn add_rows(rows: &[f32], sum: &mut [f32]) {
     // Few are added up by themselves: a sum of very many would round their last bits away.
-    let mut few = vec![0.0; sum.len()];
-    for row in rows.chunks(sum.len().max(1)) {
-        add(row, &mut few);
+    for rows in rows.chunks((FEW * sum.len()).max(1)) {
+        let mut few = vec![0.0; sum.len()];
+        for row in rows.chunks(sum.len().max(1)) {
+            add(row, &mut few);
+        }
+        add(&few, sum);
     }
-    add(&few, sum);
 }
 
 /// Add numbers to numbers.

@@ -1,79 +1,15 @@
-//! Heads of attention over memory that Python allocated, without the GIL.
+//! Heads of attention in memory that Python allocated.
 
 use pyo3::prelude::*;
 
 use super::dendrite::{matrix, require, wrong};
-use super::gil::released;
 use crate::memory::{Exported, ExportedHeads, ExportedRows};
-use crate::rows::{Heads, Pooling, Strided, backward_heads, forward_heads, turns_of};
+use crate::rows::{Heads, Pooling, Strided, turns_of};
 
 /// Tokens of an item, parts, normed parts, heads, and the width of a head.
 pub(super) type Shape = (usize, usize, usize, usize, usize);
 /// Cosines and sines of every token's pairs.
 pub(super) type Angles<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
-
-/// Write every part of a projection, head by head, queries and keys normed and turned.
-#[pyfunction]
-#[pyo3(signature = (projection, angles, outs, *, shape, pooling, epsilon, threads))]
-#[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)]
-pub(super) fn heads_forward<'py>(
-    py: Python<'py>,
-    projection: &Bound<'py, PyAny>,
-    angles: Option<Angles<'py>>,
-    outs: Vec<Bound<'py, PyAny>>,
-    shape: Shape,
-    pooling: (usize, bool),
-    epsilon: f32,
-    threads: usize,
-) -> PyResult<()> {
-    let projection = ExportedRows::new("projection", projection)?;
-    let (heads, items) = heads_of(projection.shape(), shape, pooling, epsilon)?;
-    let turns = turns(angles, heads)?;
-    let mut exported = parts_of(&outs, heads, items)?;
-    released(py, || {
-        let outs = exported.iter_mut().map(Exported::as_mut_slice).collect();
-        let turns = turns.as_deref();
-        forward_heads(matrix(&projection), heads, turns, outs, threads);
-        Ok(())
-    })
-}
-
-/// Write the gradient of a projection.
-#[pyfunction]
-#[pyo3(signature = (gs, projection, angles, dprojection, *, shape, pooling, epsilon, threads))]
-#[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)]
-pub(super) fn heads_backward<'py>(
-    py: Python<'py>,
-    gs: Vec<Bound<'py, PyAny>>,
-    projection: &Bound<'py, PyAny>,
-    angles: Option<Angles<'py>>,
-    dprojection: &Bound<'py, PyAny>,
-    shape: Shape,
-    pooling: (usize, bool),
-    epsilon: f32,
-    threads: usize,
-) -> PyResult<()> {
-    let projection = ExportedRows::new("projection", projection)?;
-    let mut of_projection = Exported::new("dprojection", dprojection)?;
-    let (heads, items) = heads_of(projection.shape(), shape, pooling, epsilon)?;
-    let turns = turns(angles, heads)?;
-    let wanted = items * heads.tokens * heads.columns();
-    require("dprojection", of_projection.as_slice().len(), wanted)?;
-    let exported = gradients_of(&gs, heads, items)?;
-    released(py, || {
-        let gs: Vec<_> = exported.iter().map(strided).collect();
-        let (turns, of_projection) = (turns.as_deref(), of_projection.as_mut_slice());
-        backward_heads(
-            matrix(&projection),
-            heads,
-            turns,
-            &gs,
-            of_projection,
-            threads,
-        );
-        Ok(())
-    })
-}
 
 /// Take the memory of every part.
 pub(super) fn parts_of(

@@ -33,15 +33,11 @@ mod native {
     #[pymodule_export]
     use super::entry::{entry_backward, entry_forward};
     #[pymodule_export]
-    use super::heads::{heads_backward, heads_forward};
-    #[pymodule_export]
     use super::keys::{keys_backward, keys_forward};
     #[pymodule_export]
     use super::loader::Loader;
     #[pymodule_export]
-    use super::rows::{
-        gate_backward, gate_forward, norm_backward, norm_forward, pool_backward, pool_forward,
-    };
+    use super::rows::{gate_backward, gate_forward, norm_backward, norm_forward};
     #[pymodule_export]
     use super::schedule::Schedule;
     #[pymodule_export]

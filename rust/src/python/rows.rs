@@ -1,13 +1,11 @@
-//! Rows normed, gated and pooled over memory that Python allocated, without the GIL.
+//! Rows normed and gated over memory that Python allocated, without the GIL.
 
 use pyo3::prelude::*;
 
 use super::dendrite::{matrix, require, require_shared};
 use super::gil::released;
 use crate::memory::{Exported, ExportedRows};
-use crate::rows::{
-    Weighing, backward_gate, backward_norm, backward_pool, forward_gate, forward_norm, forward_pool,
-};
+use crate::rows::{Weighing, backward_gate, backward_norm, forward_gate, forward_norm};
 
 /// Write x / sqrt(mean(x^2) + epsilon) weight of every row into `out`.
 #[pyfunction]
@@ -113,64 +111,4 @@ pub(super) fn gate_backward(
         backward_gate(inputs, columns, outputs, threads);
         Ok(())
     })
-}
-
-/// Write the largest of every item's rows, number by number, into `out`.
-#[pyfunction]
-#[pyo3(signature = (x, out, *, rows, columns, threads))]
-pub(super) fn pool_forward(
-    py: Python<'_>,
-    x: &Bound<'_, PyAny>,
-    out: &Bound<'_, PyAny>,
-    rows: usize,
-    columns: usize,
-    threads: usize,
-) -> PyResult<()> {
-    let x = ExportedRows::new("x", x)?;
-    let mut out = Exported::new("out", out)?;
-    let items = items_of(&x, rows, columns)?;
-    require("out", out.as_slice().len(), items * columns)?;
-    released(py, || {
-        forward_pool(x.as_slice(), (rows, columns), out.as_mut_slice(), threads);
-        Ok(())
-    })
-}
-
-/// Write the gradient of x; equally large numbers have equal shares.
-#[pyfunction]
-#[pyo3(signature = (g, x, dx, *, rows, columns, threads))]
-#[allow(clippy::too_many_arguments)]
-pub(super) fn pool_backward(
-    py: Python<'_>,
-    g: &Bound<'_, PyAny>,
-    x: &Bound<'_, PyAny>,
-    dx: &Bound<'_, PyAny>,
-    rows: usize,
-    columns: usize,
-    threads: usize,
-) -> PyResult<()> {
-    let (g, x) = (ExportedRows::new("g", g)?, ExportedRows::new("x", x)?);
-    let mut dx = Exported::new("dx", dx)?;
-    let items = items_of(&x, rows, columns)?;
-    require("g", g.as_slice().len(), items * columns)?;
-    require("dx", dx.as_slice().len(), items * rows * columns)?;
-    released(py, || {
-        let shape = (rows, columns);
-        backward_pool(
-            g.as_slice(),
-            x.as_slice(),
-            shape,
-            dx.as_mut_slice(),
-            threads,
-        );
-        Ok(())
-    })
-}
-
-/// Check that every item has all its numbers, without gaps, and count items.
-fn items_of(x: &ExportedRows, rows: usize, columns: usize) -> PyResult<usize> {
-    let (items, numbers) = x.shape();
-    require("x", numbers, (rows * columns).max(1))?;
-    require("x", x.stride(), numbers)?;
-    Ok(items)
 }

@@ -2,7 +2,7 @@
 
 use super::head::{Turn, gradients, values};
 use super::pool::{pool, shares};
-use crate::blocks::{ALONE, BLOCK, Matrix, share};
+use crate::blocks::Matrix;
 use crate::memory::{Accelerated, accelerated};
 
 /// How queries of several tokens become one: their largest numbers.
@@ -100,10 +100,6 @@ impl Heads {
         })
     }
 
-    fn items_per_block(&self) -> usize {
-        (BLOCK / (self.tokens * self.columns()).max(1)).max(1)
-    }
-
     #[inline(always)]
     fn turn<'a>(&self, turns: Option<&'a [f32]>, token: usize) -> Option<Turn<'a>> {
         let size = 2 * self.width;
@@ -124,7 +120,6 @@ pub fn turns_of(cos: Matrix<'_>, sin: Matrix<'_>, tokens: usize, pairs: usize) -
 
 struct Forward<'a> {
     projection: Matrix<'a>,
-    first_item: usize,
     heads: Heads,
     turns: Option<&'a [f32]>,
     out: Vec<&'a mut [f32]>,
@@ -138,7 +133,7 @@ impl Accelerated for Forward<'_> {
         for (part, out) in self.out.into_iter().enumerate() {
             let tokens = heads.tokens_of(part);
             for (number, out) in out.chunks_mut(tokens * heads.width).enumerate() {
-                let first = (self.first_item + number / heads.heads) * heads.tokens;
+                let first = number / heads.heads * heads.tokens;
                 let column = heads.column(part, number % heads.heads);
                 let row = |token: usize| {
                     let start = (first + token) * self.projection.stride + column;
@@ -165,7 +160,6 @@ impl Accelerated for Forward<'_> {
 
 struct Backward<'a> {
     projection: Matrix<'a>,
-    first_item: usize,
     heads: Heads,
     turns: Option<&'a [f32]>,
     g: &'a [Strided<'a>],
@@ -179,8 +173,7 @@ impl Accelerated for Backward<'_> {
         let (width, columns) = (heads.width, heads.columns());
         let [mut query, mut of_query, mut equals] = [0; 3].map(|_| vec![0.0; width]);
         let items = self.of_projection.chunks_mut(heads.tokens * columns);
-        for (number, of_item) in items.enumerate() {
-            let item = self.first_item + number;
+        for (item, of_item) in items.enumerate() {
             let data = &self.projection.data[item * heads.tokens * self.projection.stride..];
             for (part, g) in self.g.iter().enumerate() {
                 for place in 0..heads.heads * heads.tokens_of(part) {
@@ -192,7 +185,11 @@ impl Accelerated for Backward<'_> {
                     let turn = heads.turn(self.turns, token);
                     if part == 0 && heads.pooling.tokens > 1 {
                         pool(&heads.pooled(token).map(row), &mut query, &mut equals);
-                        gradients::<FUSED>([g, &query], turn, heads.epsilon, &mut of_query);
+                        if part < heads.normed {
+                            gradients::<FUSED>([g, &query], turn, heads.epsilon, &mut of_query);
+                        } else {
+                            of_query.copy_from_slice(g);
+                        }
                         for place in heads.pooled(token) {
                             let dx = &mut of_item[place * columns + column..][..width];
                             shares([&of_query, row(place), &query, &equals], dx);
@@ -214,8 +211,7 @@ impl Accelerated for Backward<'_> {
 /// Write every part of a projection, head by head: `(items, heads, tokens, width)`.
 ///
 /// # Arguments
-/// `turns`, of `turns_of`, turn what is normed; `out` has one for each part, without gaps. Whatever
-/// the number of threads, the result is the same to the bit.
+/// `turns`, of `turns_of`, turn what is normed; `out` has one for each part, without gaps.
 ///
 /// # Panics
 /// Sizes do not fit each other.
@@ -224,30 +220,12 @@ pub fn forward_heads(
     heads: Heads,
     turns: Option<&[f32]>,
     out: Vec<&mut [f32]>,
-    threads: usize,
 ) {
-    let items = heads.items_per_block();
-    let numbers: usize = out.iter().map(|out| out.len()).sum();
-    let mut tasks: Vec<Vec<&mut [f32]>> = Vec::new();
-    for (part, out) in out.into_iter().enumerate() {
-        let block = items * heads.heads * heads.tokens_of(part) * heads.width;
-        for (number, piece) in out.chunks_mut(block.max(1)).enumerate() {
-            if part == 0 {
-                tasks.push(Vec::with_capacity(heads.parts));
-            }
-            tasks[number].push(piece);
-        }
-    }
-    let threads = if numbers < ALONE { 1 } else { threads };
-    let tasks: Vec<_> = tasks.into_iter().enumerate().collect();
-    share(tasks, threads, |(number, out)| {
-        accelerated(Forward {
-            projection,
-            first_item: number * items,
-            heads,
-            turns,
-            out,
-        });
+    accelerated(Forward {
+        projection,
+        heads,
+        turns,
+        out,
     });
 }
 
@@ -264,26 +242,13 @@ pub fn backward_heads(
     turns: Option<&[f32]>,
     g: &[Strided<'_>],
     of_projection: &mut [f32],
-    threads: usize,
 ) {
-    let items = heads.items_per_block();
-    let block = items * heads.tokens * heads.columns();
-    let threads = if of_projection.len() < ALONE {
-        1
-    } else {
-        threads
-    };
-    let pieces = of_projection.chunks_mut(block.max(1));
-    let tasks: Vec<_> = pieces.enumerate().collect();
-    share(tasks, threads, |(number, of_projection)| {
-        accelerated(Backward {
-            projection,
-            first_item: number * items,
-            heads,
-            turns,
-            g,
-            of_projection,
-        });
+    accelerated(Backward {
+        projection,
+        heads,
+        turns,
+        g,
+        of_projection,
     });
 }
 

@@ -1,4 +1,4 @@
-//! Rows of numbers, each worked on by itself in one pass: norms, gates, heads of attention, pooling.
+//! Rows of numbers, each worked on by itself in one pass: norms, gates, heads of attention and their keys.
 
 // Whatever works on a tile must be inlined to be compiled for wide instructions, and loops over
 // lanes are what becomes one.
@@ -19,4 +19,3 @@ pub use gate::{backward_gate, forward_gate};
 pub use heads::{Heads, Pooling, Strided, backward_heads, forward_heads, turns_of};
 pub use keys::{Seen, gather_keys, sum_keys};
 pub use norm::{Weighing, backward_norm, forward_norm};
-pub use pool::{backward_pool, forward_pool};

@@ -32,7 +32,6 @@ fn heads_are_the_same_with_and_without_instructions_for_them() {
             let mut out = [0, 1, 2].map(|part| vec![f32::NAN; heads.tokens_of(part) * 44]);
             let forward = Forward {
                 projection,
-                first_item: 0,
                 heads,
                 turns,
                 out: out.iter_mut().map(|out| &mut out[..]).collect(),
@@ -44,7 +43,6 @@ fn heads_are_the_same_with_and_without_instructions_for_them() {
             let mut gradient = vec![f32::NAN; data.len()];
             let backward = Backward {
                 projection,
-                first_item: 0,
                 heads,
                 turns,
                 g: &g,
