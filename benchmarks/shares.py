@@ -1,4 +1,8 @@
-"""Where a step's time goes: matrix products, attention, convolution, everything else."""
+"""Where a step's time goes: matrix products, attention, convolution, everything else.
+
+An operator counts as a whole: attention with its softmax, products with the norms, gates and
+residuals that are computed with them.
+"""
 
 import os
 import re
