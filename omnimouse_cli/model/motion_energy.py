@@ -5,23 +5,19 @@ from functools import reduce
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from omnimouse_cli.config.data import NUM_FRAMES, RESPONSE_RATE_HZ
 from omnimouse_cli.config.model import VideoConfig
+from omnimouse_cli.model.gabors import ORIENTATIONS, RESPONSES, SEPARABLE, Gabors, num_places
 
-# B batch, T frames, Y rows, X columns, P places, F features, S time steps,
-# K filters in time, O orientations
+# B batch, T frames, Y rows and X columns of pixels, R rows and Q columns of places, F features,
+# S time steps, K filters in time, G scales, O orientations, D directions, V rows of pixels x
+# filters in time x time steps x windows, J time steps x windows x columns of places
 
-ORIENTATIONS = 8
-# Frames are averaged over POOL x POOL pixels, and every PLACE_STRIDE-th pixel is a place.
+# Frames are averaged over POOL x POOL pixels.
 POOL = 2
-PLACE_STRIDE = 2
 # Energies change slowly: every second frame is a time step.
 TIMES = range(1, NUM_FRAMES, 2)
-# Standard deviation of a Gabor's envelope over its wavelength: about 1.4 octaves, as in V1.
-ENVELOPE = 0.4
-REACH_STD = 2.25
 # Adelson & Bergen (1985): a prompt and a late filter of gamma shape, a quarter of a cycle apart.
 TIME_CONSTANT_SECONDS = 0.045
 PROMPT_ORDER, LATE_ORDER = 1, 3
@@ -42,11 +38,9 @@ class MotionEnergy(nn.Module):
 
     def __init__(self, wavelengths: tuple[float, ...], video: VideoConfig) -> None:
         super().__init__()
-        self.num_scales = len(wavelengths)
         self.num_features = num_features(wavelengths)
         self.grid = grid_of(video)
-        for scale, wavelength in enumerate(wavelengths):
-            self.register_buffer(f"gabors_{scale}", _gabors(wavelength), persistent=False)
+        self.scales = nn.ModuleList(Gabors(each / POOL, pooled(video)) for each in wavelengths)
         self.register_buffer("prompt_and_late", _temporal_filters(), persistent=False)
 
     def forward(self, video_BTYX: Tensor, frames: tuple[int, int]) -> Tensor:
@@ -59,38 +53,26 @@ class MotionEnergy(nn.Module):
         Returns:
             float32 `(batch, 30, features, rows, columns)`, at TIMES.
         """
-        seen_BTYX = averaged(hide(video_BTYX, frames))
-        filters_KST = self.get_buffer("prompt_and_late")
-        filtered_KBSYX = torch.einsum("kst,btyx->kbsyx", filters_KST, seen_BTYX)
-        parts = [
-            energy_BTOP.view(*energy_BTOP.shape[:3], *self.grid).transpose(2, 3)
-            for scale in range(self.num_scales)
-            for energy_BTOP in self._scale(filtered_KBSYX, scale)
-        ]
+        pixels_VX = self._in_time(averaged(hide(video_BTYX, frames)))
+        parts = [energy_ODRJ for gabors in self.scales for energy_ODRJ in gabors(pixels_VX)]
+        (rows, columns), steps, batch = self.grid, len(TIMES), video_BTYX.shape[0]
+        shape = (len(self.scales), ORIENTATIONS, 2, rows, steps, batch, columns)
+        energy_GODRSBQ = torch.cat(parts).reshape(shape)
+        mean_GSB = energy_GODRSBQ.flatten(1, 3).mean(dim=1).mean(dim=-1)
+        contrast_BS1G = HALF_SATURATION + mean_GSB.permute(2, 1, 0)[:, :, None]
         # Features of a row lie together in memory: a gaze moves whole rows, and then along them.
-        return torch.cat(parts, dim=3).transpose(2, 3)
+        energy_BSRGDOQ = energy_GODRSBQ.permute(5, 4, 3, 0, 2, 1, 6).contiguous()
+        energy_BSRGDOQ = energy_BSRGDOQ / contrast_BS1G[..., None, None, None]
+        return energy_BSRGDOQ.flatten(3, 5).transpose(2, 3)
 
-    def _scale(self, filtered_KBSYX: Tensor, scale: int) -> tuple[Tensor, Tensor]:
-        """Give the energies of one scale, forth and back: `(batch, 30, orientations, places)`."""
-        gabors = self.get_buffer(f"gabors_{scale}")
-        _, batch, steps, rows, columns = filtered_KBSYX.shape
-        moved = functional.conv2d(
-            filtered_KBSYX.reshape(-1, 1, rows, columns),
-            gabors,
-            stride=PLACE_STRIDE,
-            padding=gabors.shape[-1] // 2,
-        )
-        prompt, late = moved.view(2, batch, steps, ORIENTATIONS, 2, -1).unbind(0)
-        (prompt_even, prompt_odd), (late_even, late_odd) = prompt.unbind(3), late.unbind(3)
-        forth = _squares(prompt_even - late_odd, prompt_odd + late_even)
-        back = _squares(prompt_even + late_odd, prompt_odd - late_even)
-        mean_BT11 = (forth + back).mean(dim=(2, 3), keepdim=True) / 2
-        contrast_BT11 = HALF_SATURATION + mean_BT11
-        return forth / contrast_BT11, back / contrast_BT11
-
-
-def _squares(even: Tensor, odd: Tensor) -> Tensor:
-    return torch.addcmul(even.square(), odd, odd)
+    def _in_time(self, seen_BTYX: Tensor) -> Tensor:
+        """Filter in time: `(rows x prompt and late x steps x windows, columns)`."""
+        windows, frames, rows, columns = seen_BTYX.shape
+        seen_YTX = seen_BTYX.permute(2, 1, 0, 3).reshape(rows, frames, windows * columns)
+        filters_KST = self.get_buffer("prompt_and_late")
+        # What is summed next, rows and both filters, has to be outermost.
+        filtered_YSX = torch.bmm(filters_KST.flatten(0, 1).expand(rows, -1, -1), seen_YTX)
+        return filtered_YSX.view(-1, columns)
 
 
 def averaged(video_BTYX: Tensor) -> Tensor:
@@ -116,41 +98,25 @@ def num_features(wavelengths: tuple[float, ...]) -> int:
     return 2 * ORIENTATIONS * len(wavelengths)
 
 
+def pooled(video: VideoConfig) -> tuple[int, int]:
+    """Give the rows and columns of averaged pixels."""
+    return video.frame_height // POOL, video.frame_width // POOL
+
+
 def grid_of(video: VideoConfig) -> tuple[int, int]:
     """Give the rows and columns of places."""
-    rows, columns = (size // POOL for size in (video.frame_height, video.frame_width))
-    return -(-rows // PLACE_STRIDE), -(-columns // PLACE_STRIDE)
-
-
-def gabor_size(wavelength: float) -> int:
-    """Give the side of a Gabor, in pooled pixels."""
-    return 2 * math.ceil(REACH_STD * ENVELOPE * wavelength / POOL) + 1
+    rows, columns = pooled(video)
+    return num_places(rows), num_places(columns)
 
 
 def forward_flops(wavelengths: tuple[float, ...], video: VideoConfig) -> int:
     """Count the operations of a window; a multiplication with its addition is two."""
-    pixels = (video.frame_height // POOL) * (video.frame_width // POOL)
-    steps = 2 * len(TIMES)
-    kernels = 2 * ORIENTATIONS * sum(gabor_size(each) ** 2 for each in wavelengths)
-    return 2 * steps * (NUM_FRAMES * pixels + math.prod(grid_of(video)) * kernels)
-
-
-def _gabors(wavelength: float) -> Tensor:
-    """Give even and odd Gabors of unit norm and mean 0: `(2 * orientations, 1, size, size)`."""
-    reach = gabor_size(wavelength) // 2
-    wavelength /= POOL
-    width = ENVELOPE * wavelength
-    axis = torch.arange(-reach, reach + 1, dtype=torch.float64)
-    row, column = torch.meshgrid(axis, axis, indexing="ij")
-    envelope = torch.exp(-(row**2 + column**2) / (2 * width**2))
-    both = []
-    for number in range(ORIENTATIONS):
-        angle = math.pi * number / ORIENTATIONS
-        phase = 2 * math.pi * (row * math.sin(angle) + column * math.cos(angle)) / wavelength
-        even = envelope * (torch.cos(phase) - (envelope * torch.cos(phase)).sum() / envelope.sum())
-        odd = envelope * torch.sin(phase)
-        both += [even / even.norm(), odd / odd.norm()]
-    return torch.stack(both)[:, None].float()
+    (pixel_rows, pixel_columns), (rows, columns) = pooled(video), grid_of(video)
+    filtered = 2 * len(TIMES) * pixel_rows
+    in_time = filtered * NUM_FRAMES * pixel_columns
+    across = SEPARABLE * filtered * pixel_columns * columns
+    down = SEPARABLE * filtered * RESPONSES * rows * columns
+    return 2 * (in_time + len(wavelengths) * (across + down))
 
 
 def _temporal_filters() -> Tensor:

@@ -1,6 +1,7 @@
 """Motion energies of gratings whose answer is known, and the receptive fields that weigh them."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -29,6 +30,53 @@ def test_a_grating_drives_most_the_energy_of_its_direction_and_scale(number, wav
     middle = energy(grating, (0, 60))[0, 15:, :, 3:6, 5:11].mean(dim=(0, 2, 3))
     scale = WAVELENGTHS.index(wavelength)
     assert middle[16 * scale : 16 * scale + 16].argmax() == number
+
+
+def convolved(clip, wavelength):
+    """Give the energies of one scale by a direct convolution with whole Gabors."""
+    pixels, width = wavelength / 2, 0.4 * wavelength / 2
+    reach = math.ceil(2.25 * width)
+    axis = torch.arange(-reach, reach + 1, dtype=torch.float64)
+    row, column = torch.meshgrid(axis, axis, indexing="ij")
+    envelope = torch.exp(-(row**2 + column**2) / (2 * width**2))
+    gabors = []
+    for number in range(8):
+        angle = math.pi * number / 8
+        phase = 2 * math.pi * (row * math.sin(angle) + column * math.cos(angle)) / pixels
+        even, odd = envelope * torch.cos(phase), envelope * torch.sin(phase)
+        even = even - envelope * even.sum() / envelope.sum()
+        gabors += [even / even.norm(), odd / odd.norm()]
+    images = torch.einsum("kst,btyx->kbsyx", filters_in_time(), averaged(clip))
+    moved = torch.nn.functional.conv2d(
+        images.flatten(0, 2)[:, None], torch.stack(gabors)[:, None], stride=2, padding=reach
+    )
+    prompt, late = moved.unflatten(1, (8, 2)).unflatten(0, (2, *clip.shape[:1], -1))
+    prompt, late = (torch.complex(*filtered.unbind(3)) for filtered in (prompt, late))
+    both = [(prompt + sign * late).abs().square() for sign in (1j, -1j)]
+    energy = torch.cat(both, dim=2)
+    return energy / (0.5 + energy.mean(dim=(2, 3, 4), keepdim=True))
+
+
+def filters_in_time():
+    """Give gamma functions of 45 ms and orders 1 and 3, in frames, at every second one."""
+    constant = 0.045 * 30
+    frames = torch.arange(1, 60, 2)[:, None] - torch.arange(60) + 0.5
+    lag = frames.double().clamp(min=0) / constant
+    of_order = [lag**order * torch.exp(-lag) / math.factorial(order) for order in (1, 3)]
+    return torch.stack(of_order) / constant
+
+
+# Even and odd numbers of pixels and of places, and a screen that is smaller than the filters.
+@pytest.mark.parametrize("height", [36, 23, 10])
+@pytest.mark.parametrize("width", [64, 50, 7])
+def test_separable_filters_give_what_whole_gabors_do(height, width):
+    video = replace(VIDEO, frame_height=height, frame_width=width, mask_unit=(1, 1), stages=(1,))
+    generator = torch.Generator().manual_seed(0)
+    clip = torch.randn(2, 60, height, width, generator=generator, dtype=torch.float64)
+    expected = torch.cat([convolved(clip, wavelength) for wavelength in WAVELENGTHS], dim=2)
+    energies = MotionEnergy(WAVELENGTHS, video)(clip.float(), (0, 60))
+    precision = 1e-5 * expected.max().item()
+    torch.testing.assert_close(energies.double(), expected, rtol=0, atol=precision)
 
 
 def test_energies_do_not_depend_on_phase_and_saturate_with_contrast():
