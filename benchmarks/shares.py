@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 
 import torch
+from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
 # Names of operators (CPU) and of kernels (CUDA). The first that fits counts: kernels of attention
@@ -22,6 +23,7 @@ KINDS = {
     ),
 }
 OTHER = "other"
+OPERATORS = ("aten::", "omnimouse::")
 
 
 def time_shares(work: Callable[[], None], device: torch.device) -> dict[str, float]:
@@ -39,13 +41,24 @@ def time_shares(work: Callable[[], None], device: torch.device) -> dict[str, flo
         if is_gpu:
             torch.cuda.synchronize()
     microseconds = dict.fromkeys((*KINDS, OTHER), 0.0)
-    for event in profiler.key_averages():
-        if not is_gpu:
-            microseconds[kind_of(event.key)] += event.self_cpu_time_total
-        elif event.device_type.name == "CUDA":
-            microseconds[kind_of(event.key)] += event.self_device_time_total
+    if is_gpu:
+        for kernel in profiler.key_averages():
+            if kernel.device_type.name == "CUDA":
+                microseconds[kind_of(kernel.key)] += kernel.self_device_time_total
+    else:
+        for event in profiler.events() or []:
+            microseconds[_kind_of_event(event)] += event.self_cpu_time_total
     total = sum(microseconds.values())
     return {kind: spent / total for kind, spent in microseconds.items()}
+
+
+def _kind_of_event(event: FunctionEvent) -> str:
+    """Say to which kind an event belongs: its own, or that of the operator that called it."""
+    kind, caller = kind_of(event.name), event.cpu_parent
+    # What autograd does around an operator, as adding up gradients, is none of its own.
+    while kind == OTHER and caller is not None and caller.name.startswith(OPERATORS):
+        kind, caller = kind_of(caller.name), caller.cpu_parent
+    return kind
 
 
 def kind_of(name: str) -> str:

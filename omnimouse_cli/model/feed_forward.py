@@ -148,13 +148,16 @@ class FeedForward(nn.Module):
         return out
 
     def update_weights(self, out: nn.Linear, norm: nn.RMSNorm) -> UpdateWeights | None:
-        """Give the weights of a block's update, of which this is the end; None of other kinds.
+        """Give the weights of a block's update, of which this is the end.
+
+        None of other kinds, and where a hook waits for what comes here.
 
         Args:
             out: Projects what tokens read.
             norm: Of the tokens that come here.
         """
-        if self.kind != "swiglu" or self.gate is None or norm.eps is None:
+        is_watched = bool(self._forward_pre_hooks or self._forward_hooks)
+        if self.kind != "swiglu" or self.gate is None or norm.eps is None or is_watched:
             return None
         return UpdateWeights(
             out=out.weight,

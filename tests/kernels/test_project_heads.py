@@ -169,6 +169,12 @@ def test_other_precisions_are_plain_pytorch(dtype):
     assert torch.equal(ours(*inputs), plain(*inputs))
 
 
+def test_wide_ways_into_attention_are_plain_pytorch():
+    ours, plain = ways(SELF)
+    inputs = inputs_of(SELF, 264, 6, with_bias=False)
+    assert torch.equal(ours(*inputs), plain(*inputs))
+
+
 def test_the_yardsticks_gradients_are_slopes():
     for way, inputs in (
         (ways(SELF, turns(8, 2))[1], inputs_of(SELF, 6, 4, with_bias=True)),

@@ -136,6 +136,11 @@ def test_other_precisions_and_autocast_are_plain_pytorch():
         assert torch.equal(ours(*inputs), plain(*inputs))
 
 
+def test_wide_updates_are_plain_pytorch():
+    inputs = inputs_of(136, 8, with_bias=False)
+    assert torch.equal(WAYS[0](*inputs), WAYS[1](*inputs))
+
+
 def test_the_yardsticks_gradients_are_slopes():
     inputs = [each.double().requires_grad_() for each in inputs_of(6, 5, with_bias=True)]
     assert torch.autograd.gradcheck(WAYS[1], inputs)

@@ -157,6 +157,39 @@ def test_the_gaze_moves_the_screen_the_other_way():
     assert torch.equal(look(spot, torch.zeros(1, 1, 2)), spot)
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(9, 16), (1, 4), (5, 1)])
+def test_a_moved_screen_and_the_gradient_of_the_gaze_are_those_of_bilinear_sampling(rows, columns):
+    def sampled(energy, gaze):
+        x, y = (
+            (2 * torch.arange(size, dtype=torch.float64) + 1) / size - 1 for size in (columns, rows)
+        )
+        place = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+        moved = torch.nn.functional.grid_sample(
+            energy.flatten(0, 1), place + gaze.reshape(-1, 1, 1, 2),
+            padding_mode="border", align_corners=False,
+        )  # fmt: skip
+        return moved.view_as(energy)
+
+    generator = torch.Generator().manual_seed(0)
+    energy, weight = (
+        torch.randn(2, 5, 3, rows, columns, generator=generator, dtype=torch.float64)
+        for _ in range(2)
+    )
+    gaze = torch.randn(2, 5, 2, generator=generator, dtype=torch.float64).requires_grad_()
+    found, expected = look(energy, gaze), sampled(energy, gaze)
+    torch.testing.assert_close(found, expected)
+    of_found, of_expected = (
+        torch.autograd.grad((x * weight).sum(), gaze) for x in (found, expected)
+    )
+    torch.testing.assert_close(of_found, of_expected)
+
+
+def test_a_gaze_that_starts_at_rest_learns():
+    energy, gaze = torch.randn(1, 4, 2, 6, 8), torch.zeros(1, 4, 2, requires_grad=True)
+    look(energy, gaze).square().sum().backward()
+    assert (gaze.grad != 0).all()
+
+
 def test_only_gaze_that_is_seen_moves_the_screen():
     state = StimulusState(8, (13.0,), VIDEO, 3)
     torch.nn.init.constant_(state.gaze, 0.2)

@@ -14,7 +14,7 @@ pub use update::{Kept, Update, UpdateGradients, backward_update, forward_update}
 use crate::blocks::Matrix;
 
 /// Numbers that are worked on before the next rows are: they fit into a core's own cache.
-const AT_ONCE: usize = 1 << 16;
+const AT_ONCE: usize = 1 << 17;
 /// Rows are cut into so many parts, each of which may be a thread's; gradients of weights are summed
 /// part by part, so that threads change no bit.
 const PARTS: usize = 16;

@@ -5,7 +5,7 @@ use super::read::Read;
 use super::sums::{add, add_rows, sum_parts};
 use super::{from_row, rows, rows_at_once, rows_of_part};
 use crate::blocks::{ALONE, Matrix, share};
-use crate::rows::{Weighing, backward_gate, backward_norm, forward_gate, forward_norm};
+use crate::rows::{Weighing, backward_gate_again, backward_norm, forward_gate, forward_norm};
 
 /// What tokens go through once they have read.
 #[derive(Clone, Copy, Debug)]
@@ -241,12 +241,12 @@ impl Scratch {
         let hidden = self.hidden.each_mut().map(|all| &mut all[..count * units]);
         let [gated, of_gated, of_first, of_second] = hidden;
         let [normed, of_normed] = self.tokens.each_mut().map(|all| &mut all[..dx.len()]);
-        forward_gate([first, second], units, gated, 1);
-        self.panels[0].fill(rows(gated, units), count);
-        add_turned(g, width, &self.panels[0], sums[5]);
         multiply(g, down, of_gated, false);
         let inputs = [rows(of_gated, units), first, second];
-        backward_gate(inputs, units, (of_first, of_second), 1);
+        let of_arguments = [&mut *of_first, &mut *of_second];
+        backward_gate_again(inputs, units, of_arguments, gated);
+        self.panels[0].fill(rows(gated, units), count);
+        add_turned(g, width, &self.panels[0], sums[5]);
         forward_norm(middle, update.norm, normed, 1);
         self.panels[1].fill(rows(normed, width), count);
         let [of_first, of_second] = [of_first, of_second].map(|numbers| rows(numbers, units));

@@ -54,6 +54,8 @@ struct Backward<'a> {
     cut: Cut,
     first_row: usize,
     of_arguments: [&'a mut [f32]; 2],
+    /// Values, where they are wanted again; else empty.
+    values: &'a mut [f32],
 }
 
 impl Accelerated for Backward<'_> {
@@ -62,19 +64,27 @@ impl Accelerated for Backward<'_> {
         let columns = self.cut.columns;
         let [da, db] = self.of_arguments;
         let outputs = da.chunks_mut(columns).zip(db.chunks_mut(columns));
+        let mut values = self.values.chunks_mut(columns);
         for (number, (da, db)) in outputs.enumerate() {
             let rows = self.inputs.map(|m| m.row(self.first_row + number, columns));
             let ([g, a, b], rest) = whole(rows);
             let ((da, first_rest), (db, second_rest)) = (da.as_chunks_mut(), db.as_chunks_mut());
+            let (values, values_rest) = values.next().unwrap_or_default().as_chunks_mut();
+            let mut values = values.iter_mut();
             let outputs = da.iter_mut().zip(db);
             for ((((da, db), g), a), b) in outputs.zip(g).zip(a).zip(b) {
-                (*da, *db) = slopes::<FUSED>(g, a, b);
+                let value;
+                (*da, *db, value) = slopes::<FUSED>(g, a, b);
+                if let Some(place) = values.next() {
+                    *place = value;
+                }
             }
             if !first_rest.is_empty() {
                 let [g, a, b] = rest.map(tile);
-                let (of_a, of_b) = slopes::<FUSED>(&g, &a, &b);
+                let (of_a, of_b, value) = slopes::<FUSED>(&g, &a, &b);
                 store(first_rest, &of_a);
                 store(second_rest, &of_b);
+                store(values_rest, &value);
             }
         }
     }
@@ -89,17 +99,18 @@ fn value<const FUSED: bool>(a: &Tile, b: &Tile) -> Tile {
     out
 }
 
-/// The gradients of both arguments.
+/// The gradients of both arguments, and the value.
 #[inline(always)]
-fn slopes<const FUSED: bool>(g: &Tile, a: &Tile, b: &Tile) -> (Tile, Tile) {
+fn slopes<const FUSED: bool>(g: &Tile, a: &Tile, b: &Tile) -> (Tile, Tile, Tile) {
     let s = logistic::<FUSED>(a);
-    let (mut da, mut db) = ([0.0; LANES], [0.0; LANES]);
+    let [mut da, mut db, mut value] = [[0.0; LANES]; 3];
     for lane in 0..LANES {
         let slope = s[lane] * multiply_add::<FUSED>(a[lane], 1.0 - s[lane], 1.0);
         da[lane] = g[lane] * b[lane] * slope;
         db[lane] = g[lane] * (a[lane] * s[lane]);
+        value[lane] = s[lane] * (a[lane] * b[lane]);
     }
-    (da, db)
+    (da, db, value)
 }
 
 /// 1 / (1 + e^-x) of a tile.
@@ -181,7 +192,27 @@ pub fn backward_gate(
             cut,
             first_row: number * cut.rows_per_block,
             of_arguments: [da, db],
+            values: &mut [],
         });
+    });
+}
+
+/// Write the gradients of a and b, and silu(a) b once more, all without gaps.
+///
+/// # Panics
+/// Sizes do not fit each other.
+pub fn backward_gate_again(
+    inputs: [Matrix<'_>; 3],
+    columns: usize,
+    of_arguments: [&mut [f32]; 2],
+    values: &mut [f32],
+) {
+    accelerated(Backward {
+        inputs,
+        cut: cut(columns),
+        first_row: 0,
+        of_arguments,
+        values,
     });
 }
 
@@ -202,6 +233,10 @@ mod tests {
         assert!(exponential::<true>(f32::NAN).is_nan());
     }
 
+    fn bits(numbers: [f32; 9]) -> [u32; 9] {
+        numbers.map(f32::to_bits)
+    }
+
     #[test]
     fn gradients_are_slopes_of_the_values_far_out_too() {
         let a = [-1e30_f32, -90.0, -2.5, -0.5, 0.0, 0.7, 3.0, 90.0, 1e30];
@@ -209,7 +244,14 @@ mod tests {
         let matrices = [&b, &a, &b].map(|data| Matrix { data, stride: 9 });
         let [mut out, mut da, mut db] = [[f32::NAN; 9]; 3];
         forward_gate([matrices[1], matrices[2]], 9, &mut out, 1);
+        let (mut again, mut others) = ([f32::NAN; 9], [[f32::NAN; 9]; 2]);
+        let [first, second] = &mut others;
+        backward_gate_again(matrices, 9, [first, second], &mut again);
         backward_gate(matrices, 9, (&mut da, &mut db), 1);
+        assert_eq!(
+            [again, da, db].map(bits),
+            [out, others[0], others[1]].map(bits)
+        );
         for place in 0..9 {
             let x = f64::from(a[place]);
             let s = 1.0 / (1.0 + (-x).exp());

@@ -15,7 +15,7 @@ mod keys;
 mod norm;
 mod pool;
 
-pub use gate::{backward_gate, forward_gate};
+pub use gate::{backward_gate, backward_gate_again, forward_gate};
 pub use heads::{Heads, Pooling, Strided, backward_heads, forward_heads, turns_of};
 pub use keys::{Seen, gather_keys, sum_keys};
 pub use norm::{Weighing, backward_norm, forward_norm};
