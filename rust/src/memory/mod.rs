@@ -1,5 +1,6 @@
 //! What is not Rust's own: files mapped into memory, arrays that Python allocated and files that it
-//! opened; work compiled for wide instructions or shared by threads, and items read at places that were checked together.
+//! opened; work compiled for wide instructions or shared by threads, and items read at places that
+//! were checked together.
 //!
 //! All unsafe code is here, but for the vector instructions of `simd` and `simd_neon`.
 
