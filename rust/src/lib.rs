@@ -1,4 +1,5 @@
-//! Token shards, the background loader, dendritic units and work on rows; `python` is the face that Python sees.
+//! Token shards, the background loader, dendritic units, products and work on rows; `python` is the
+//! face that Python sees.
 
 pub mod advice;
 pub mod blocks;

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from omnimouse_cli import _native
+from omnimouse_cli.kernels.matrix import heads_of
 
 # B batch, H heads, K keys, D width of a head
 
@@ -14,10 +15,10 @@ from omnimouse_cli import _native
 def keys_operator(x: Tensor, keys: Tensor, counts: list[int]) -> list[Tensor]:
     """Give what each group sees of float32 keys or values `(batch, heads, keys, width)`."""
     batch, heads, _, width = x.shape
-    outs = [torch.empty(batch, heads, count, width) for count in counts]
+    outs = [torch.empty(batch, heads, count, width, dtype=torch.float32) for count in counts]
     if x.numel():
         _native.keys_forward(
-            _with_rows(x).numpy(),
+            heads_of(x).numpy(),
             keys.numpy(),
             counts,
             [out.numpy() for out in outs],
@@ -32,10 +33,10 @@ def keys_backward_operator(
 ) -> Tensor:
     """Give the gradient of all keys or values."""
     batch, heads, num_keys, width = shape
-    out_BHKD = torch.empty(batch, heads, num_keys, width)
+    out_BHKD = torch.empty(batch, heads, num_keys, width, dtype=torch.float32)
     if out_BHKD.numel():
         _native.keys_backward(
-            [_with_rows(g).numpy() for g in gs],
+            [heads_of(g).numpy() for g in gs],
             keys.numpy(),
             counts,
             out_BHKD.numpy(),
@@ -58,11 +59,6 @@ def _(
     shape: list[int],
 ) -> Tensor:
     return gs[0].new_empty(shape)
-
-
-def _with_rows(x_BHKD: Tensor) -> Tensor:
-    x_BHKD = x_BHKD.detach()
-    return x_BHKD if x_BHKD.stride(-1) == 1 else x_BHKD.contiguous()
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:  # noqa: ANN401, ARG001

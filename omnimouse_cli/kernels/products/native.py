@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from omnimouse_cli import _native
-from omnimouse_cli.kernels.matrix import rows_of
+from omnimouse_cli.kernels.matrix import heads_of, rows_of
 from omnimouse_cli.kernels.products.heads import HeadShape
 
 # B batch, L tokens, M width of a token, C columns of a projection, A numbers of what is read,
@@ -21,8 +21,8 @@ def entry_forward(
 ) -> list[Tensor]:
     """Give every part, and at last the projection; it is empty if it is not kept."""
     columns = weights[1].shape[0]
-    outs = [torch.empty(each) for each in given.shape.shapes((*x_BLM.shape[:2], columns))]
-    projection = torch.empty((*x_BLM.shape[:2], columns) if keeps else (0,))
+    outs = [_empty(each) for each in given.shape.shapes((*x_BLM.shape[:2], columns))]
+    projection = _empty((*x_BLM.shape[:2], columns) if keeps else (0,))
     if x_BLM.numel():
         _native.entry_forward(
             rows_of(x_BLM).numpy(),
@@ -44,10 +44,13 @@ def entry_backward(  # noqa: PLR0917 - as the operator
     given: "Given",
 ) -> list[Tensor]:
     """Give the gradients of the tokens and of every weight."""
-    of_x, of_weights = torch.empty(x_BLM.shape), [torch.zeros(each.shape) for each in weights]
+    of_x, of_weights = (
+        _empty(x_BLM.shape),
+        [torch.zeros(each.shape, dtype=torch.float32) for each in weights],
+    )
     if x_BLM.numel():
         _native.entry_backward(
-            [_with_rows(g).numpy() for g in gs_BHLD],
+            [heads_of(g).numpy() for g in gs_BHLD],
             rows_of(x_BLM).numpy(),
             rows_of(projection_BLC).numpy(),
             _arrays(weights),
@@ -64,12 +67,12 @@ def update_forward(
     """Give what tokens become; then tokens in the middle and hidden units, empty if not kept."""
     units = weights[3].shape[0]
     sizes = (x_BLM.shape, *[(*x_BLM.shape[:-1], units)] * 2)
-    out_BLM = torch.empty(x_BLM.shape)
-    kept = [torch.empty(size if keeps else (0,)) for size in sizes]
+    out_BLM = _empty(x_BLM.shape)
+    kept = [_empty(size if keeps else (0,)) for size in sizes]
     if x_BLM.numel():
         _native.update_forward(
             rows_of(x_BLM).numpy(),
-            _with_rows(read_BHLD).numpy(),
+            heads_of(read_BHLD).numpy(),
             _arrays(weights),
             _arrays(kept) if keeps else None,
             out_BLM.numpy(),
@@ -88,11 +91,11 @@ def update_backward(
         read_BHLD.transpose(1, 2), memory_format=torch.contiguous_format
     )
     of_tokens = [torch.empty_like(g_BLM, memory_format=torch.contiguous_format), of_read_BLHD]
-    of_weights = [torch.zeros(each.shape) for each in weights]
+    of_weights = [torch.zeros(each.shape, dtype=torch.float32) for each in weights]
     if g_BLM.numel():
         _native.update_backward(
             rows_of(g_BLM).numpy(),
-            _with_rows(read_BHLD).numpy(),
+            heads_of(read_BHLD).numpy(),
             _arrays([rows_of(each) for each in kept]),
             _arrays(weights),
             (*(each.numpy() for each in of_tokens), _arrays(of_weights)),
@@ -102,10 +105,8 @@ def update_backward(
     return [of_tokens[0], of_read_BLHD.transpose(1, 2), *of_weights]
 
 
-def _with_rows(x_BHLD: Tensor) -> Tensor:
-    """Give heads whose rows have no gaps; only others are copied."""
-    x_BHLD = x_BHLD.detach()
-    return x_BHLD if x_BHLD.stride(-1) == 1 else x_BHLD.contiguous()
+def _empty(shape: Sequence[int]) -> Tensor:
+    return torch.empty(shape, dtype=torch.float32)
 
 
 def _arrays(tensors: Sequence[Tensor]) -> Any:  # noqa: ANN401 - tuples of two lengths

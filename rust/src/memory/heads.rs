@@ -51,8 +51,8 @@ impl ExportedHeads {
         // reaches from the first number, which is that at the lowest address as no step is
         // backward, to the last number of the last row, aligned; it stays in place until the
         // buffer is released, which `self` prevents. Nobody writes meanwhile:
-        // `omnimouse_cli/kernels/rows/native.py` passes outputs that it has just allocated, and
-        // torch's own rule forbids changing a tensor that is in use.
+        // `native.py` of `kernels/products` and `keys.py` of `kernels/attention` pass outputs that
+        // they have just allocated, and torch's own rule forbids changing a tensor in use.
         unsafe { std::slice::from_raw_parts(start, last + shape[AXES - 1]) }
     }
 }

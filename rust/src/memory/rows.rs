@@ -50,7 +50,7 @@ impl ExportedRows {
         // SAFETY: shape and strides, checked at construction, say that the exporter's memory
         // reaches from the first row's first number to the last row's last, aligned; it stays
         // in place until the buffer is released, which `self` prevents. Nobody writes
-        // meanwhile: `native.py` of `omnimouse_cli/kernels/dendrite` and `rows` pass outputs that
+        // meanwhile: `native.py` of `kernels/dendrite`, `rows` and `products` pass outputs that
         // they have just allocated, and torch's own rule forbids changing a tensor that is in use;
         // `omnimouse_cli/shard/responses.py` passes a block that it has just read.
         unsafe { std::slice::from_raw_parts(start, length) }

@@ -21,7 +21,7 @@ use pyo3::prelude::*;
 
 use crate::exceptions::ShardFormatError;
 
-/// Shards, written and memory-mapped, the background loader, dendritic units and work on rows.
+/// Shards, written and memory-mapped, the background loader, dendritic units, products and work on rows.
 #[pymodule(name = "_native")]
 mod native {
     #[pymodule_export]
