@@ -13,14 +13,14 @@ from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_FRAMES, NUM_RESPONSE_SAMPLES
 from omnimouse_cli.config.presets import run_config_of
 from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.cost.parameters import core_parameters
+from omnimouse_cli.cost.window import request_of, work_of
 from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.size import core_parameters
-from omnimouse_cli.model.table import SessionTable
-from omnimouse_cli.model.work import request_of, work_of
+from omnimouse_cli.model.session_embeddings import SessionTable
 from omnimouse_cli.train.allocation import keep_freed_memory
-from omnimouse_cli.train.core import CoreGradient
 from omnimouse_cli.train.forward import compile_where_wanted, forward_losses
 from omnimouse_cli.train.optimizer import clip, core_optimizer, table_optimizer
+from omnimouse_cli.train.parallel.core_gradient import CoreGradient
 
 ANIMAL = "1"
 Precision = Literal["float32", "bfloat16"]

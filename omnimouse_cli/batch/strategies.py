@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Literal
 
-from omnimouse_cli.batch.published import (
+from omnimouse_cli.batch.published_strategies import (
     BOTH_WAYS,
     TEST_STRATEGIES,
     TRAINING_STRATEGIES,

@@ -64,7 +64,7 @@ def command_surfaces(
     from omnimouse_cli.dendrites.learned import Measuring
     from omnimouse_cli.dendrites.soft_xor import analyse_run, draw
     from omnimouse_cli.files import write_document, written_atomically
-    from omnimouse_cli.train.world import device_of
+    from omnimouse_cli.train.parallel.world import device_of
 
     measuring = Measuring(tier=tier, shards=shards, seed=seed, device=device_of(device).type)
     with reporter(quiet=quiet) as talk:

@@ -16,8 +16,8 @@ from omnimouse_cli.cli.options import DeviceOption, JsonOption, QuietOption, See
 from omnimouse_cli.errors import ConfigError, OmniMouseError
 
 if TYPE_CHECKING:
-    from omnimouse_cli.dendrites.report import Outcome
-    from omnimouse_cli.dendrites.settings import Settings
+    from omnimouse_cli.dendrites.images.report import Outcome
+    from omnimouse_cli.dendrites.images.settings import Settings
 
 LIBRARIES = {"scipy": "scipy", "matplotlib": "matplotlib", "sklearn": "scikit-learn"}
 
@@ -72,10 +72,10 @@ def command_compare(
     attacks and soft XORs. Each claim of the paper is confirmed, refuted or undetermined.
     """
     require_libraries("dendrites compare")
-    from omnimouse_cli.dendrites.read_images import load_images
-    from omnimouse_cli.dendrites.report import compare
-    from omnimouse_cli.dendrites.settings import Settings
-    from omnimouse_cli.train.world import device_of
+    from omnimouse_cli.dendrites.images.read import load_images
+    from omnimouse_cli.dendrites.images.report import compare
+    from omnimouse_cli.dendrites.images.settings import Settings
+    from omnimouse_cli.train.parallel.world import device_of
 
     try:
         settings = Settings(
@@ -119,7 +119,7 @@ def require_libraries(command: str) -> None:
 
 
 def _shortened(settings: "Settings", epochs: int | None, *, quick: bool) -> "Settings":
-    from omnimouse_cli.dendrites.settings import quick as quickened
+    from omnimouse_cli.dendrites.images.settings import quick as quickened
 
     if quick:
         settings = quickened(settings)
@@ -127,13 +127,13 @@ def _shortened(settings: "Settings", epochs: int | None, *, quick: bool) -> "Set
 
 
 def _networks(text: str) -> Any:  # noqa: ANN401 - a tuple of the Literal's words
-    from omnimouse_cli.dendrites.plan import NETWORKS
+    from omnimouse_cli.dendrites.images.plan import NETWORKS
 
     return _known("--networks", text, NETWORKS)
 
 
 def _activations(text: str | None) -> tuple[str, ...]:
-    from omnimouse_cli.dendrites.activation import ACTIVATIONS
+    from omnimouse_cli.dendrites.images.activation import ACTIVATIONS
 
     return tuple(ACTIVATIONS) if text is None else _known("--activations", text, list(ACTIVATIONS))
 
@@ -162,7 +162,7 @@ def _widths(text: str) -> tuple[int, ...]:
 
 def _default_folder(settings: "Settings", name: str) -> Path:
     """Give the folder that holds this comparison already, or else a new one."""
-    from omnimouse_cli.dendrites.folder import is_free_for
+    from omnimouse_cli.dendrites.images.folder import is_free_for
 
     first = folder("runs") / f"compare-{name}"
     for number in itertools.count(1):
@@ -220,8 +220,8 @@ def _interval(value: dict[str, float] | None, factor: float, form: str) -> str:
 
 def _robustness(outcome: "Outcome") -> list[Table]:
     """Show accuracy under attack as the protocol should be beside how it was published."""
-    from omnimouse_cli.dendrites.report import protocols_of
-    from omnimouse_cli.dendrites.robustness import FLAWS
+    from omnimouse_cli.dendrites.images.report import protocols_of
+    from omnimouse_cli.dendrites.images.robustness import FLAWS
 
     records = protocols_of(outcome.scores)
     if not records:

@@ -84,8 +84,8 @@ def command_eval(
     quiet: QuietOption = False,
 ) -> None:
     """Score runs per regime: correlation of every neuron and channel, beside baselines."""
-    from omnimouse_cli.evaluate.perturb import require_families
     from omnimouse_cli.evaluate.records import EvalOptions
+    from omnimouse_cli.evaluate.robustness.perturbations import require_families
     from omnimouse_cli.evaluate.store import document_of
 
     families = tuple(dict.fromkeys(word.strip() for word in (perturb or "").split(",") if word))
@@ -138,10 +138,10 @@ def _evaluated(
     progress: "Reporter",
 ) -> Evaluated:
     from omnimouse_cli.evaluate.evaluate import evaluate
-    from omnimouse_cli.evaluate.perturbed import with_perturbations
+    from omnimouse_cli.evaluate.robustness.evaluate import with_perturbations
     from omnimouse_cli.evaluate.rows import require_regime
-    from omnimouse_cli.evaluate.run import load_run, open_run_data
-    from omnimouse_cli.train.world import device_of
+    from omnimouse_cli.run.load import load_run, open_run_data
+    from omnimouse_cli.train.parallel.world import device_of
 
     require_regime(options.regime)
     options = replace(options, device=device_of(device).type)

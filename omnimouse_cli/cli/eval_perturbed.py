@@ -7,7 +7,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from omnimouse_cli.evaluate.records import EvalOptions, Evaluation, PerturbedRecord
-    from omnimouse_cli.evaluate.run import LoadedRun
+    from omnimouse_cli.run.load import LoadedRun
 
 
 class Evaluated(NamedTuple):
@@ -69,8 +69,8 @@ def _table(row: str, done: Sequence[Evaluated]) -> Table:
 
 
 def _cells(row: str, family: str, run: Evaluated, severities: Sequence[int]) -> list[str]:
-    from omnimouse_cli.evaluate.perturbed import CLEAN
     from omnimouse_cli.evaluate.records import DIFFERENCE, OVERALL, SINGLE_TRIAL
+    from omnimouse_cli.evaluate.robustness.evaluate import CLEAN
 
     numbers = {
         (one.perturbation, one.severity, one.record.metric): one

@@ -31,8 +31,8 @@ def command_export_weights(
     """Write the weights of a run as one safetensors file, for everything else."""
     import math
 
-    from omnimouse_cli.evaluate.run import load_run
-    from omnimouse_cli.train.export_weights import export_weights
+    from omnimouse_cli.published.export_weights import export_weights
+    from omnimouse_cli.run.load import load_run
 
     with reporter(quiet=quiet) as progress:
         loaded = load_run(run)

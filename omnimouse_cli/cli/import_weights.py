@@ -13,8 +13,8 @@ from omnimouse_cli.cli.options import JsonOption, QuietOption
 from omnimouse_cli.cli.train_order import new_run
 
 if TYPE_CHECKING:
+    from omnimouse_cli.published.checkpoint import PublishedCheckpoint
     from omnimouse_cli.reporter import Reporter
-    from omnimouse_cli.train.published_checkpoint import PublishedCheckpoint
 
 
 def command_import_weights(
@@ -37,8 +37,8 @@ def command_import_weights(
     quiet: QuietOption = False,
 ) -> None:
     """Import the weights of a published checkpoint; nothing in its files is run."""
-    from omnimouse_cli.train.import_weights import Destination, import_weights
-    from omnimouse_cli.train.published_checkpoint import read_checkpoint
+    from omnimouse_cli.published.checkpoint import read_checkpoint
+    from omnimouse_cli.published.import_weights import Destination, import_weights
 
     with reporter(quiet=quiet) as progress:
         try:
@@ -65,8 +65,8 @@ def command_import_weights(
 
 def _tell(published: "PublishedCheckpoint", shards: Path | None, progress: "Reporter") -> None:
     """Compare with the shards, and warn of what is not as published."""
-    from omnimouse_cli.evaluate.run import open_sessions
-    from omnimouse_cli.train.published_shape import differences
+    from omnimouse_cli.published.shape import differences
+    from omnimouse_cli.run.load import open_sessions
 
     others = differences(published.model)
     if others:

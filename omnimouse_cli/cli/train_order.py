@@ -170,7 +170,7 @@ def _config_of(wish: Wish) -> "RunConfig":
     sets = wish.all_sets()
     source, start = adapted_run(wish.config, sets), None
     if source is not None:
-        from omnimouse_cli.train.adapt import require_same_model, start_of
+        from omnimouse_cli.train.start.adapt import require_same_model, start_of
 
         start = start_of(source)
     beginning = None if wish.init_from is None else wish.init_from / CONFIG
@@ -222,7 +222,7 @@ def _run_to_resume(wish: Wish, runs: Sequence[Path], progress: Reporter) -> Path
 
 
 def _shards_of(run: Path) -> Path:
-    from omnimouse_cli.train.folder import shards_of
+    from omnimouse_cli.run.folder import shards_of
 
     shards = shards_of(run)
     if not shards.is_dir():

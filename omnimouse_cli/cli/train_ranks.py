@@ -36,7 +36,7 @@ def ranks_of(*, gpus: int | None, procs: int | None, device: str) -> Ranks:
     Raises:
         OmniMouseError: They contradict each other.
     """
-    from omnimouse_cli.train.place import place_of
+    from omnimouse_cli.train.parallel.environment import place_of
 
     if gpus is not None and procs is not None:
         raise OmniMouseError("--gpus and --procs cannot be given together", hint="choose one")
@@ -64,7 +64,7 @@ def require_devices(ranks: Ranks) -> None:
         OmniMouseError: This machine has fewer.
     """
     if ranks.device == "cuda":
-        from omnimouse_cli.train.launch import require_gpus
+        from omnimouse_cli.train.parallel.launch import require_gpus
 
         require_gpus(ranks.num_ranks)
 
@@ -82,9 +82,9 @@ def train_on(order: "Order", ranks: Ranks, progress: Reporter, *, quiet: bool) -
         OmniMouseError: What the training raises.
         KeyboardInterrupt: Somebody asked to stop; the message says what was kept.
     """
-    from omnimouse_cli.train.launch import launch
+    from omnimouse_cli.train.parallel.launch import launch
+    from omnimouse_cli.train.parallel.world import joined_world
     from omnimouse_cli.train.run import train
-    from omnimouse_cli.train.world import joined_world
 
     progress.say(f"training in {order.run}")
     if ranks.num_ranks > 1:
@@ -96,8 +96,8 @@ def train_on(order: "Order", ranks: Ranks, progress: Reporter, *, quiet: bool) -
 
 def train_rank(order: "Order", device: str, quiet: bool) -> None:  # noqa: FBT001 - by position
     """Be one of the ranks that `train_on` starts."""
+    from omnimouse_cli.train.parallel.world import joined_world
     from omnimouse_cli.train.run import train
-    from omnimouse_cli.train.world import joined_world
 
     with joined_world(device) as world, reporter(quiet=quiet or not world.is_first) as progress:
         train(order, world, progress)
@@ -109,8 +109,8 @@ def train_where_launched(wish: Wish, ranks: Ranks, *, quiet: bool) -> Path | Non
     Returns:
         The run on the first rank, which tells the result; None on the others.
     """
+    from omnimouse_cli.train.parallel.world import joined_world
     from omnimouse_cli.train.run import train
-    from omnimouse_cli.train.world import joined_world
 
     with joined_world(ranks.device) as world, reporter(quiet=quiet or not world.is_first) as told:
         # Names of new runs hold the time: one rank decides.

@@ -36,9 +36,9 @@ def print_plan(wish: Wish, ranks: Ranks, *, json_output: bool, quiet: bool) -> N
 def _plan(wish: Wish, ranks: Ranks, progress: Reporter) -> dict[str, Any]:
     from omnimouse_cli.batch.dataset import SessionInfo, open_dataset
     from omnimouse_cli.batch.strategies import training_table
-    from omnimouse_cli.train.cost import plan_of
+    from omnimouse_cli.cost.training import plan_of
     from omnimouse_cli.train.masking import training_strategies
-    from omnimouse_cli.train.world import device_of
+    from omnimouse_cli.train.parallel.world import device_of
 
     order = order_of(wish, progress)
     data, masking = order.config.data, order.config.masking

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omnimouse_cli.dendrites.activation import DENDRITIC
-from omnimouse_cli.dendrites.competitor import ARGUMENTS, WEIGHTS, Competitor, is_stored
-from omnimouse_cli.dendrites.folder import is_comparison, open_comparison
-from omnimouse_cli.dendrites.inner import inner_reference
+from omnimouse_cli.dendrites.images.activation import DENDRITIC
+from omnimouse_cli.dendrites.images.competitor import ARGUMENTS, WEIGHTS, Competitor, is_stored
+from omnimouse_cli.dendrites.images.folder import is_comparison, open_comparison
+from omnimouse_cli.dendrites.images.inner import inner_reference
+from omnimouse_cli.dendrites.images.network import inner_of
 from omnimouse_cli.dendrites.learned import ALL_LAYERS, LearnedFunction, Measuring
-from omnimouse_cli.dendrites.network import inner_of
 from omnimouse_cli.dendrites.surface import F64, Function
 from omnimouse_cli.dendrites.transformer import functions_of_run, is_training_run
 from omnimouse_cli.errors import OmniMouseError

@@ -13,18 +13,18 @@ from omnimouse_cli.batch.dataset import Dataset, SessionInfo, require_tiers
 from omnimouse_cli.dendrites.learned import ALL_LAYERS, LearnedFunction, Measuring
 from omnimouse_cli.dendrites.surface import F64, Function, frame_of
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.evaluate.asked import asked_of
 from omnimouse_cli.evaluate.network import Network, predict_network
 from omnimouse_cli.evaluate.records import EvalOptions
 from omnimouse_cli.evaluate.rows import rows_of
-from omnimouse_cli.evaluate.run import LoadedRun, load_run, open_run_data
 from omnimouse_cli.evaluate.signals import SessionSignals
-from omnimouse_cli.evaluate.weights import CONFIG, WEIGHTS, describe_run
+from omnimouse_cli.evaluate.targets import asked_of
 from omnimouse_cli.evaluate.windows import EvalWindows, evaluation_windows
 from omnimouse_cli.kernels.dendrite import DendriticFunction
 from omnimouse_cli.kernels.dendrite.reference import reference_dendrite
 from omnimouse_cli.model.feed_forward import FeedForward
 from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.run.load import LoadedRun, load_run, open_run_data
+from omnimouse_cli.run.weights import CONFIG, WEIGHTS, describe_run
 
 # N sampled tokens, M width of a token, U units, K cell types, P weights of a function
 

@@ -11,12 +11,12 @@ from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluate.network import Network
 from omnimouse_cli.evaluate.records import EvalOptions, Evaluation, Unavailable
 from omnimouse_cli.evaluate.rows import require_regime, rows_of
-from omnimouse_cli.evaluate.run import LoadedRun
 from omnimouse_cli.evaluate.session import TASK, RowScores, SessionEvaluation
 from omnimouse_cli.evaluate.tabulate import records_of
 from omnimouse_cli.evaluate.traces import Trace, traces_of
 from omnimouse_cli.evaluate.windows import EvalWindows, evaluation_windows
 from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.run.load import LoadedRun
 
 
 def evaluate(

@@ -11,11 +11,11 @@ from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.batch.reader import WindowReader
 from omnimouse_cli.batch.selection import Selection, select
 from omnimouse_cli.batch.strategy import Strategy
-from omnimouse_cli.evaluate.asked import Asked
-from omnimouse_cli.evaluate.baselines import window_pieces
-from omnimouse_cli.evaluate.run import LoadedRun
+from omnimouse_cli.evaluate.baselines.simple import window_pieces
 from omnimouse_cli.evaluate.scorer import Piece
+from omnimouse_cli.evaluate.targets import Asked
 from omnimouse_cli.model.omnimouse import Prediction
+from omnimouse_cli.run.load import LoadedRun
 
 # So many neurons x windows are in one forward pass, unless the user decides.
 NEURON_WINDOWS = 32_768

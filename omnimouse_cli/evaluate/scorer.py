@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from omnimouse_cli.config.model import ResponseLoss
-from omnimouse_cli.evaluate.asked import Asked
 from omnimouse_cli.evaluate.signals import F32, F64, I64
 from omnimouse_cli.evaluate.stimulus import RepeatCells
+from omnimouse_cli.evaluate.targets import Asked
 from omnimouse_cli.metrics.bootstrap import draw_blocks, resampled_means, resampled_scores
 from omnimouse_cli.metrics.moments import Moments, correlation, merge_blocks, moments_of
 from omnimouse_cli.metrics.repeats import RepeatSums, correlation_to_average, repeat_ceiling

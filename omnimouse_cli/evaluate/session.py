@@ -5,21 +5,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from omnimouse_cli.batch.regimes import Row
-from omnimouse_cli.evaluate.asked import Asked, asked_of
-from omnimouse_cli.evaluate.baselines import (
+from omnimouse_cli.evaluate.baselines.ceiling import ceiling_problem, known_truth, predict_ceiling
+from omnimouse_cli.evaluate.baselines.psth import TrialAverages, predict_psth, trial_averages
+from omnimouse_cli.evaluate.baselines.ridge import predict_ridge
+from omnimouse_cli.evaluate.baselines.simple import (
     last_seen_sample,
     predict_persistence,
     predict_train_mean,
 )
-from omnimouse_cli.evaluate.ceiling import ceiling_problem, known_truth, predict_ceiling
 from omnimouse_cli.evaluate.network import Network, predict_network
-from omnimouse_cli.evaluate.psth import TrialAverages, predict_psth, trial_averages
 from omnimouse_cli.evaluate.records import CEILING, MODEL, EvalOptions, Unavailable
-from omnimouse_cli.evaluate.ridge import predict_ridge
 from omnimouse_cli.evaluate.rows import rows_of
 from omnimouse_cli.evaluate.scorer import Piece, PredictorScore, Scorer
 from omnimouse_cli.evaluate.signals import SessionSignals
 from omnimouse_cli.evaluate.stimulus import RepeatCells, repeat_cells, stimulus_phases
+from omnimouse_cli.evaluate.targets import Asked, asked_of
 from omnimouse_cli.evaluate.windows import EvalWindows
 from omnimouse_cli.recording.simulated.truth import Truth
 from omnimouse_cli.reporter import Reporter

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from omnimouse_cli.evaluate.records import EvalOptions, Evaluation
-from omnimouse_cli.evaluate.run import LoadedRun
 from omnimouse_cli.files import write_document, written_atomically
+from omnimouse_cli.run.load import LoadedRun
 
 EVAL = "eval.json"
 NEURONS = "neurons.npz"

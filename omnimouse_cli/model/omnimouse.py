@@ -19,14 +19,14 @@ from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.model.blocks import CrossBlock, SelfBlock, hidden_width
 from omnimouse_cli.model.feed_forward import maker_of, shared_dendrite
 from omnimouse_cli.model.initialize import linear
-from omnimouse_cli.model.linear_paths import LinearPaths
 from omnimouse_cli.model.own_history import Targets
 from omnimouse_cli.model.plan import Plan, SequenceAngles
 from omnimouse_cli.model.population_state import visible_piece
 from omnimouse_cli.model.prepare import Prepared, prepare
 from omnimouse_cli.model.readout import ResponseReadout, of_neurons
 from omnimouse_cli.model.rotary import rotary_table
-from omnimouse_cli.model.table import SessionTable
+from omnimouse_cli.model.session_embeddings import SessionTable
+from omnimouse_cli.model.shortcuts import LinearPaths
 from omnimouse_cli.model.tokens import BehaviorTokens, Identities, Latents, ResponseTokens
 from omnimouse_cli.model.video import VideoEncoder
 

@@ -10,7 +10,7 @@ from omnimouse_cli.batch.strategy import QUERY_SAMPLES
 from omnimouse_cli.config.model import DecoderConfig, ResponseLoss
 from omnimouse_cli.model.initialize import linear
 from omnimouse_cli.model.own_history import OwnHistory, Targets, has_history
-from omnimouse_cli.model.table import activate
+from omnimouse_cli.model.session_embeddings import activate
 
 LARGEST_LOG_GAIN = 3.0
 

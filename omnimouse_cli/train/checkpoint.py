@@ -26,8 +26,8 @@ from omnimouse_cli.files import (
     write_text,
 )
 from omnimouse_cli.model.feed_forward import tabulate_all
+from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.state import TrainState
-from omnimouse_cli.train.world import World
 
 FOLDER = "checkpoints"
 LATEST = "latest"

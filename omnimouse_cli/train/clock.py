@@ -2,7 +2,7 @@
 
 import time
 
-from omnimouse_cli.train.world import World
+from omnimouse_cli.train.parallel.world import World
 
 
 class Clock:

@@ -13,7 +13,7 @@ from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.model.compile import compile_parts
 from omnimouse_cli.model.losses import compute_losses
 from omnimouse_cli.model.omnimouse import OmniMouse, Prediction
-from omnimouse_cli.model.table import SessionTable
+from omnimouse_cli.model.session_embeddings import SessionTable
 
 # The core as a function.
 Forward = Callable[[Batch, SessionTable, str, Strategy, Selection], Prediction]

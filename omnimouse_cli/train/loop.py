@@ -9,10 +9,10 @@ from omnimouse_cli.train.checkpoint import save_checkpoint
 from omnimouse_cli.train.clock import Clock
 from omnimouse_cli.train.interrupt import Interrupt
 from omnimouse_cli.train.masking import draw
+from omnimouse_cli.train.progress_log import Teller
 from omnimouse_cli.train.schedule import Length, Schedule
 from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.step import Work, train_step
-from omnimouse_cli.train.telling import Teller
 from omnimouse_cli.train.validate import validate
 
 

@@ -10,7 +10,7 @@ from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.batch.strategy_file import strategies_of
 from omnimouse_cli.config.training import MaskingConfig
 from omnimouse_cli.errors import ConfigError
-from omnimouse_cli.train.seeds import seed_of
+from omnimouse_cli.seeds import seed_of
 
 
 def training_strategies(

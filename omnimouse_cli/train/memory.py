@@ -13,9 +13,9 @@ from omnimouse_cli.batch.dataset import SessionInfo
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.sizes import SIZES
+from omnimouse_cli.cost.training import plan_of
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.train.cost import plan_of
-from omnimouse_cli.train.world import World
+from omnimouse_cli.train.parallel.world import World
 
 # What PyTorch's allocator says where the machine's own memory is meant.
 CPU_ALLOCATOR = "can't allocate memory"

@@ -12,13 +12,9 @@ from omnimouse_cli.batch.loader import Loader, schedule
 from omnimouse_cli.batch.sessions import warn_of_reading
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError
-from omnimouse_cli.evaluate.weights import RunDescription
 from omnimouse_cli.reporter import Reporter, Silent
-from omnimouse_cli.train.adapt import core_of, sayings
-from omnimouse_cli.train.allocation import keep_freed_memory
-from omnimouse_cli.train.checkpoint import drop_later, latest_checkpoint, load_checkpoint
-from omnimouse_cli.train.export import export
-from omnimouse_cli.train.folder import (
+from omnimouse_cli.run.export import export
+from omnimouse_cli.run.folder import (
     SUMMARY,
     is_finished,
     locked,
@@ -26,23 +22,27 @@ from omnimouse_cli.train.folder import (
     write_environment,
     write_summary,
 )
+from omnimouse_cli.run.metrics_log import Journal
+from omnimouse_cli.run.weights import RunDescription
+from omnimouse_cli.train.allocation import keep_freed_memory
+from omnimouse_cli.train.checkpoint import drop_later, latest_checkpoint, load_checkpoint
 from omnimouse_cli.train.forward import compile_where_wanted
 from omnimouse_cli.train.function_tables import tell_table_error
-from omnimouse_cli.train.inherit import start_from
-from omnimouse_cli.train.init_from import take_weights
 from omnimouse_cli.train.interrupt import noticed_interrupts
-from omnimouse_cli.train.journal import Journal
 from omnimouse_cli.train.loop import Plan, train_until_over
 from omnimouse_cli.train.masking import training_strategies
 from omnimouse_cli.train.memory import fitting, memory_named
+from omnimouse_cli.train.parallel.world import World
+from omnimouse_cli.train.progress_log import Teller
+from omnimouse_cli.train.resolve import settled
 from omnimouse_cli.train.schedule import length_of, schedule_of
-from omnimouse_cli.train.settle import settled
+from omnimouse_cli.train.start.adapt import core_of, sayings
+from omnimouse_cli.train.start.inherit import start_from
+from omnimouse_cli.train.start.init_from import take_weights
 from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.step import Work
 from omnimouse_cli.train.summary import summary_of
-from omnimouse_cli.train.telling import Teller
 from omnimouse_cli.train.validate import validate, validation_sessions
-from omnimouse_cli.train.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

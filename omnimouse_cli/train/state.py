@@ -12,13 +12,13 @@ from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.table import start_at_mean
-from omnimouse_cli.train.core import CoreGradient
-from omnimouse_cli.train.frozen import freeze
+from omnimouse_cli.model.session_embeddings import start_at_mean
+from omnimouse_cli.seeds import seed_of
 from omnimouse_cli.train.optimizer import core_optimizer, optimizer_tensors, table_optimizer
-from omnimouse_cli.train.seeds import seed_of
-from omnimouse_cli.train.tables import SessionTables, TableSize
-from omnimouse_cli.train.world import World
+from omnimouse_cli.train.parallel.core_gradient import CoreGradient
+from omnimouse_cli.train.parallel.session_tables import SessionTables, TableSize
+from omnimouse_cli.train.parallel.world import World
+from omnimouse_cli.train.start.freeze import freeze
 
 # Numbers that ranks sum beside the gradients: the total, neural and behavior loss, and how many
 # batches had one.

@@ -15,14 +15,14 @@ from omnimouse_cli.batch.selection import select
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import WINDOW_SECONDS, DataConfig
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.model.table import SessionTable
+from omnimouse_cli.model.session_embeddings import SessionTable
+from omnimouse_cli.seeds import seed_of
 from omnimouse_cli.train.forward import Forward, forward_losses
 from omnimouse_cli.train.masking import applies
 from omnimouse_cli.train.optimizer import set_core_learning_rate, set_learning_rate
+from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.schedule import Pace
-from omnimouse_cli.train.seeds import seed_of
 from omnimouse_cli.train.state import TrainState
-from omnimouse_cli.train.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ from omnimouse_cli.batch.dataset import Dataset, SessionInfo
 from omnimouse_cli.batch.windows import WindowTable
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.train.cost import flops_per_window, parameters_of
-from omnimouse_cli.train.folder import device_name
+from omnimouse_cli.cost.training import flops_per_window, parameters_of
+from omnimouse_cli.run.folder import device_name
 from omnimouse_cli.train.function_tables import table_fields
 from omnimouse_cli.train.loop import Plan
 from omnimouse_cli.train.state import TrainState

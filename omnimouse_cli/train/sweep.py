@@ -9,7 +9,7 @@ from pathlib import Path
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import ConfigError
-from omnimouse_cli.train.folder import is_finished
+from omnimouse_cli.run.folder import is_finished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

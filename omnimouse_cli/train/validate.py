@@ -18,10 +18,10 @@ from omnimouse_cli.batch.windows import WindowTable
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, DataConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.evaluate.records import LOSS, MODEL, NEURONS, OVERALL, EvalRecord
+from omnimouse_cli.seeds import seed_of
 from omnimouse_cli.train.forward import forward_losses
-from omnimouse_cli.train.seeds import seed_of
+from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.state import TrainState
-from omnimouse_cli.train.world import World
 
 BEHAVIOR = "behavior"
 

@@ -169,7 +169,7 @@ def test_an_interruption_leaves_nothing_behind(place, home, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("omnimouse_cli.train.import_weights.write_config", interrupted)
+    monkeypatch.setattr("omnimouse_cli.published.import_weights.write_config", interrupted)
     result = omnimouse("import-weights", place / "checkpoint", "--out", "run", code=130)
     assert "nothing was written; run the same command again" in result.stderr
     assert names_in(home) == []

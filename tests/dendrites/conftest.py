@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from omnimouse_cli.dendrites.images import Images
-from omnimouse_cli.dendrites.settings import Settings
+from omnimouse_cli.dendrites.images.images import Images
+from omnimouse_cli.dendrites.images.settings import Settings
 
 
 def bars(count, side=8, seed=0):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from omnimouse_cli.dendrites.assess import epochs_until
-from omnimouse_cli.dendrites.claims import masking_failures, verdict_of
+from omnimouse_cli.dendrites.images.assess import epochs_until
+from omnimouse_cli.dendrites.images.claims import masking_failures, verdict_of
 from omnimouse_cli.dendrites.intervals import (
     Interval,
     jackknife_interval,

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from omnimouse_cli.dendrites.compare import train_all
-from omnimouse_cli.dendrites.competitor import Competitor, compete
-from omnimouse_cli.dendrites.folder import begin, open_comparison
-from omnimouse_cli.dendrites.report import compare
-from omnimouse_cli.dendrites.search import drawn_settings, profiles
-from omnimouse_cli.dendrites.settings import Setting
+from omnimouse_cli.dendrites.images.compare import train_all
+from omnimouse_cli.dendrites.images.competitor import Competitor, compete
+from omnimouse_cli.dendrites.images.folder import begin, open_comparison
+from omnimouse_cli.dendrites.images.report import compare
+from omnimouse_cli.dendrites.images.search import drawn_settings, profiles
+from omnimouse_cli.dendrites.images.settings import Setting
 from omnimouse_cli.dendrites.soft_xor import analyse_run, counted
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Silent

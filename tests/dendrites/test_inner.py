@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from omnimouse_cli.dendrites import inner as module
-from omnimouse_cli.dendrites.inner import inner_network, inner_reference, inner_weights
+from omnimouse_cli.dendrites.images.inner import inner_network, inner_reference, inner_weights
 
 
 @pytest.mark.parametrize("arity", [1, 2])

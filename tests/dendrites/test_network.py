@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from omnimouse_cli.dendrites.activation import ACTIVATIONS
-from omnimouse_cli.dendrites.adam import StackedAdam
-from omnimouse_cli.dendrites.inner import inner_reference
-from omnimouse_cli.dendrites.network import inner_of, logits_of, outer_weights, xavier_inner
-from omnimouse_cli.dendrites.plan import plan_of
+from omnimouse_cli.dendrites.images.activation import ACTIVATIONS
+from omnimouse_cli.dendrites.images.adam import StackedAdam
+from omnimouse_cli.dendrites.images.inner import inner_reference
+from omnimouse_cli.dendrites.images.network import inner_of, logits_of, outer_weights, xavier_inner
+from omnimouse_cli.dendrites.images.plan import plan_of
 
 
 def built(network, activation, generators):

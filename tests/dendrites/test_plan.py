@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from omnimouse_cli.dendrites.activation import ACTIVATIONS, DENDRITIC, LEARNED_SCALAR, RELU
-from omnimouse_cli.dendrites.network import outer_weights, xavier_inner
-from omnimouse_cli.dendrites.plan import matched_plan, plan_of
+from omnimouse_cli.dendrites.images.activation import ACTIVATIONS, DENDRITIC, LEARNED_SCALAR, RELU
+from omnimouse_cli.dendrites.images.network import outer_weights, xavier_inner
+from omnimouse_cli.dendrites.images.plan import matched_plan, plan_of
 
 MNIST, CIFAR, DIGITS = (1, 28, 28), (3, 32, 32), (1, 8, 8)
 

@@ -6,8 +6,8 @@ import struct
 import numpy as np
 import pytest
 
-from omnimouse_cli.dendrites.images import Images, split_of
-from omnimouse_cli.dendrites.read_images import load_images
+from omnimouse_cli.dendrites.images.images import Images, split_of
+from omnimouse_cli.dendrites.images.read import load_images
 from omnimouse_cli.errors import OmniMouseError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (30, 6, 5), dtype=np.uint8)

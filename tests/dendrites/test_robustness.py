@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from omnimouse_cli.dendrites.attack import gradient_attack, has_square_attack, square_attack
-from omnimouse_cli.evaluate.corruption import CORRUPTIONS, corrupted
+from omnimouse_cli.dendrites.images.attack import gradient_attack, has_square_attack, square_attack
+from omnimouse_cli.evaluate.robustness.corruption import CORRUPTIONS, corrupted
 
 
 @pytest.mark.parametrize("family", CORRUPTIONS)

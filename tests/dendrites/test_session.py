@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from omnimouse_cli.dendrites.activation import ACTIVATIONS
-from omnimouse_cli.dendrites.network import INNER, outer_weights, xavier_inner
-from omnimouse_cli.dendrites.plan import plan_of
-from omnimouse_cli.dendrites.pretrain import pretrain_inner, smoothed_noise
-from omnimouse_cli.dendrites.procedure import Budget, course_of
-from omnimouse_cli.dendrites.session import measured, train_session
-from omnimouse_cli.dendrites.settings import Setting
-from omnimouse_cli.dendrites.trainees import Trainee, data_of, dropout_of, generators_of
+from omnimouse_cli.dendrites.images.activation import ACTIVATIONS
+from omnimouse_cli.dendrites.images.network import INNER, outer_weights, xavier_inner
+from omnimouse_cli.dendrites.images.plan import plan_of
+from omnimouse_cli.dendrites.images.pretrain import pretrain_inner, smoothed_noise
+from omnimouse_cli.dendrites.images.procedure import Budget, course_of
+from omnimouse_cli.dendrites.images.session import measured, train_session
+from omnimouse_cli.dendrites.images.settings import Setting
+from omnimouse_cli.dendrites.images.trainees import Trainee, data_of, dropout_of, generators_of
 
 CPU = torch.device("cpu")
 

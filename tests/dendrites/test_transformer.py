@@ -8,10 +8,10 @@ from omnimouse_cli.dendrites import transformer
 from omnimouse_cli.dendrites.learned import Measuring
 from omnimouse_cli.dendrites.soft_xor import analyse_run, counted, counted_by_layer
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.evaluate.run import load_run
 from omnimouse_cli.kernels.dendrite import dendrite
 from omnimouse_cli.model import feed_forward
 from omnimouse_cli.reporter import Silent
+from omnimouse_cli.run.load import load_run
 
 DENDRITIC = "model.feed_forward=dendritic"
 # |a + b| and |a - b|, each of two units.

@@ -14,7 +14,7 @@ from omnimouse_cli.batch.dataset import Dataset, open_dataset
 from omnimouse_cli.config.convert import to_dict
 from omnimouse_cli.config.load import load_config, to_toml
 from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.table import SessionTable
+from omnimouse_cli.model.session_embeddings import SessionTable
 from omnimouse_cli.recording.open import open_recording
 from omnimouse_cli.recording.simulated.mouse import simulate
 from omnimouse_cli.recording.simulated.settings import SimulationConfig

@@ -6,14 +6,14 @@ import pytest
 from omnimouse_cli.batch.regimes import regime_rows
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import DataConfig
-from omnimouse_cli.evaluate.asked import asked_of, target_of
-from omnimouse_cli.evaluate.baselines import (
+from omnimouse_cli.evaluate.baselines.simple import (
     last_seen_sample,
     predict_persistence,
     predict_train_mean,
 )
 from omnimouse_cli.evaluate.scorer import Scorer
 from omnimouse_cli.evaluate.signals import SessionSignals
+from omnimouse_cli.evaluate.targets import asked_of, target_of
 from omnimouse_cli.evaluate.windows import evaluation_windows
 
 SPLIT = Strategy(

@@ -6,10 +6,10 @@ import pytest
 from omnimouse_cli.batch.regimes import regime_rows
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import DataConfig
-from omnimouse_cli.evaluate.asked import asked_of
-from omnimouse_cli.evaluate.ceiling import ceiling_problem, known_truth, predict_ceiling
+from omnimouse_cli.evaluate.baselines.ceiling import ceiling_problem, known_truth, predict_ceiling
 from omnimouse_cli.evaluate.scorer import Scorer
 from omnimouse_cli.evaluate.signals import SessionSignals
+from omnimouse_cli.evaluate.targets import asked_of
 from omnimouse_cli.evaluate.windows import evaluation_windows
 
 

@@ -10,10 +10,10 @@ from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluate import session as session_module
 from omnimouse_cli.evaluate.evaluate import evaluate
 from omnimouse_cli.evaluate.records import EvalOptions, EvalRecord
-from omnimouse_cli.evaluate.run import load_run, open_run_data
 from omnimouse_cli.evaluate.scorer import Piece
 from omnimouse_cli.evaluate.store import document_of, evaluation_folder, evaluation_name, store
 from omnimouse_cli.reporter import Silent
+from omnimouse_cli.run.load import load_run, open_run_data
 
 FIELDS = [
     "regime",

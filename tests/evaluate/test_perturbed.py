@@ -13,14 +13,14 @@ from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.errors import ConfigError, OmniMouseError
 from omnimouse_cli.evaluate import attack, perturb
-from omnimouse_cli.evaluate.attack import attacked
 from omnimouse_cli.evaluate.evaluate import evaluate
-from omnimouse_cli.evaluate.perturb import Perturbation, require_families
-from omnimouse_cli.evaluate.perturbed import with_perturbations
 from omnimouse_cli.evaluate.records import EvalOptions, Evaluation
-from omnimouse_cli.evaluate.run import load_run
+from omnimouse_cli.evaluate.robustness.attack import attacked
+from omnimouse_cli.evaluate.robustness.evaluate import with_perturbations
+from omnimouse_cli.evaluate.robustness.perturbations import Perturbation, require_families
 from omnimouse_cli.model.omnimouse import Prediction
 from omnimouse_cli.reporter import Silent
+from omnimouse_cli.run.load import load_run
 
 CONFIG = DataConfig()
 SEES = Strategy(name="s", family="predict", num_visible=0, video=(0, 60))
@@ -138,7 +138,7 @@ def test_numbers_are_of_the_perturbed_rows_beside_the_clean_ones(run, small_mous
         regime="predict", baselines=False, stride_samples=90, perturb=("contrast", "adversarial")
     )
     plain = evaluate(run, small_mouse, options, Silent())
-    monkeypatch.setattr("omnimouse_cli.evaluate.perturbed.BUDGETS", (2.0, 16.0))
+    monkeypatch.setattr("omnimouse_cli.evaluate.robustness.evaluate.BUDGETS", (2.0, 16.0))
     found = with_perturbations(plain, run, small_mouse, options, Silent())
     assert found.records == plain.records
     assert not run.model.training

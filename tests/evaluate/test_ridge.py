@@ -5,11 +5,11 @@ import pytest
 
 from omnimouse_cli.batch.regimes import regime_rows
 from omnimouse_cli.config.data import DataConfig
-from omnimouse_cli.evaluate.asked import asked_of
-from omnimouse_cli.evaluate.ridge import predict_ridge
-from omnimouse_cli.evaluate.ridge_features import Features, around, every, recent
+from omnimouse_cli.evaluate.baselines.ridge import predict_ridge
+from omnimouse_cli.evaluate.baselines.ridge_features import Features, around, every, recent
 from omnimouse_cli.evaluate.scorer import Scorer
 from omnimouse_cli.evaluate.signals import SessionSignals
+from omnimouse_cli.evaluate.targets import asked_of
 from omnimouse_cli.evaluate.windows import evaluation_windows
 
 
@@ -123,7 +123,7 @@ def test_too_little_training_time_is_a_reason(make_session, moving_average):
 @pytest.mark.slow
 def test_measured_numbers_of_the_drifting_grating_recording(allen_recording, tmp_path):
     from omnimouse_cli.batch.dataset import open_dataset
-    from omnimouse_cli.evaluate.baselines import last_seen_sample, predict_persistence
+    from omnimouse_cli.evaluate.baselines.simple import last_seen_sample, predict_persistence
     from omnimouse_cli.recording.open import open_recording
     from omnimouse_cli.reporter import Silent
     from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.errors import CheckpointError
-from omnimouse_cli.evaluate.run import load_run, open_run_data
+from omnimouse_cli.run.load import load_run, open_run_data
 
 
 def test_a_run_is_read_back(simulated_run, simulated_data):

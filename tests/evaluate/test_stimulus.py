@@ -5,10 +5,10 @@ import pytest
 
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import DataConfig
-from omnimouse_cli.evaluate.asked import asked_of
-from omnimouse_cli.evaluate.psth import predict_psth, trial_averages
+from omnimouse_cli.evaluate.baselines.psth import predict_psth, trial_averages
 from omnimouse_cli.evaluate.signals import SessionSignals
 from omnimouse_cli.evaluate.stimulus import AFTERMATH_SECONDS, repeat_cells, stimulus_phases
+from omnimouse_cli.evaluate.targets import asked_of
 from omnimouse_cli.evaluate.windows import evaluation_windows
 
 PREDICT = Strategy(name="predict", family="predict", num_visible=0, video=(0, 60))

@@ -8,7 +8,7 @@ from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.batch.selection import select
 from omnimouse_cli.config.model import DecoderConfig, LatentConfig, ModelConfig, VideoConfig
 from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.table import SessionTable
+from omnimouse_cli.model.session_embeddings import SessionTable
 
 CHANNELS = ("pupil_x", "pupil_size", "running")
 

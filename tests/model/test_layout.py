@@ -11,9 +11,9 @@ from omnimouse_cli.batch.strategies import (
     population_curve,
 )
 from omnimouse_cli.config.sizes import SIZES
+from omnimouse_cli.cost.window import request_of
 from omnimouse_cli.kernels.attention import visible_pairs
 from omnimouse_cli.model.layout import intervals, length, make_layout
-from omnimouse_cli.model.work import request_of
 
 PUBLISHED = SIZES["1M"]
 TRAINING = {strategy.name: strategy for strategy in TRAINING_STRATEGIES}

@@ -10,7 +10,7 @@ from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.model import DecoderConfig
 from omnimouse_cli.model.losses import compute_losses, neural_loss_by_window
 from omnimouse_cli.model.omnimouse import Prediction
-from omnimouse_cli.model.table import SessionTable, activate, start_at_mean
+from omnimouse_cli.model.session_embeddings import SessionTable, activate, start_at_mean
 
 STRATEGY = Strategy(
     name="s",

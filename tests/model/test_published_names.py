@@ -10,7 +10,8 @@ from omnimouse_cli.batch.dataset import CHANNEL_ORDER
 from omnimouse_cli.config.presets import SMALL_SIZES
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.published_names import (
+from omnimouse_cli.model.session_embeddings import SessionTable
+from omnimouse_cli.published.names import (
     ANIMAL_PREFIX,
     ANIMALS,
     BUFFERS,
@@ -19,7 +20,6 @@ from omnimouse_cli.model.published_names import (
     session_of,
     table_names,
 )
-from omnimouse_cli.model.table import SessionTable
 
 
 @pytest.fixture(scope="module")

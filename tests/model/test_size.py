@@ -10,14 +10,14 @@ import torch
 from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.config.model import FEED_FORWARDS, DecoderConfig
 from omnimouse_cli.config.sizes import SIZES
-from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.size import (
+from omnimouse_cli.cost.parameters import (
     animal_parameters,
     core_parameters,
     parameter_counts,
     table_parameters,
 )
-from omnimouse_cli.model.table import SessionTable
+from omnimouse_cli.model.omnimouse import OmniMouse
+from omnimouse_cli.model.session_embeddings import SessionTable
 
 PUBLISHED = {
     "1M": 6_409_472,

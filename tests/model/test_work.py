@@ -11,9 +11,9 @@ from omnimouse_cli.batch.strategies import FAMILY_STRATEGIES, TRAINING_STRATEGIE
 from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.config.model import FEED_FORWARDS
 from omnimouse_cli.config.sizes import SIZES
+from omnimouse_cli.cost.window import request_of, work_of
 from omnimouse_cli.kernels.products import choose as choose_products
 from omnimouse_cli.model.losses import compute_losses
-from omnimouse_cli.model.work import request_of, work_of
 
 OPERATORS = torch.ops.omnimouse
 

@@ -20,8 +20,8 @@ from omnimouse_cli.train.checkpoint import (
     save_checkpoint,
 )
 from omnimouse_cli.train.objective import with_response_loss
+from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.state import TrainState
-from omnimouse_cli.train.world import World
 
 WORLD = World()
 

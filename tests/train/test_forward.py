@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from omnimouse_cli.reporter import Silent
+from omnimouse_cli.run.metrics_log import read_lines
 from omnimouse_cli.train.forward import precision_of
-from omnimouse_cli.train.journal import read_lines
+from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.run import Order, train
-from omnimouse_cli.train.world import World
 
 GPU = [
     pytest.mark.gpu,

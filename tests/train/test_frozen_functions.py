@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import load_file
 
 from omnimouse_cli.config.dendrite import DendriteConfig
-from omnimouse_cli.evaluate.run import load_run
 from omnimouse_cli.files import read_document
 from omnimouse_cli.kernels.dendrite_table import Grid, tabulate
 from omnimouse_cli.reporter import Silent
+from omnimouse_cli.run.load import load_run
+from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.run import Order, train
-from omnimouse_cli.train.world import World
 
 
 class Told(Silent):

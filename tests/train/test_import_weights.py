@@ -14,14 +14,14 @@ from omnimouse_cli.batch.dataset import CHANNEL_ORDER
 from omnimouse_cli.config.load import load_config
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.errors import CheckpointError, OmniMouseError
-from omnimouse_cli.evaluate.run import load_run, open_run_data
-from omnimouse_cli.evaluate.weights import WEIGHTS
+from omnimouse_cli.published.checkpoint import read_checkpoint
+from omnimouse_cli.published.export_weights import export_weights
+from omnimouse_cli.published.import_weights import Destination, import_weights
+from omnimouse_cli.published.shape import differences
 from omnimouse_cli.reporter import Silent
+from omnimouse_cli.run.load import load_run, open_run_data
+from omnimouse_cli.run.weights import WEIGHTS
 from omnimouse_cli.train.checkpoint import latest_checkpoint
-from omnimouse_cli.train.export_weights import export_weights
-from omnimouse_cli.train.import_weights import Destination, import_weights
-from omnimouse_cli.train.published_checkpoint import read_checkpoint
-from omnimouse_cli.train.published_shape import differences
 
 NEURONS = "sess_params.300-4-7._neuron_embeddings.weight"
 
@@ -236,7 +236,7 @@ def test_a_run_that_could_not_be_finished_leaves_nothing(made, bring, tmp_path, 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("omnimouse_cli.train.import_weights.write_summary", full)
+    monkeypatch.setattr("omnimouse_cli.published.import_weights.write_summary", full)
     with pytest.raises(OSError, match="No space"):
         bring(made)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]

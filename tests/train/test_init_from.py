@@ -8,12 +8,12 @@ import torch
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.errors import CheckpointError
-from omnimouse_cli.evaluate.run import load_run
 from omnimouse_cli.reporter import Silent
-from omnimouse_cli.train.journal import read_lines
+from omnimouse_cli.run.load import load_run
+from omnimouse_cli.run.metrics_log import read_lines
+from omnimouse_cli.train.parallel.world import World
+from omnimouse_cli.train.resolve import settled
 from omnimouse_cli.train.run import Order, train
-from omnimouse_cli.train.settle import settled
-from omnimouse_cli.train.world import World
 
 
 @pytest.fixture(scope="module")

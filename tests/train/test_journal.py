@@ -4,7 +4,7 @@ import json
 import math
 from pathlib import Path
 
-from omnimouse_cli.train.journal import Journal, Progress, StepLine, read_lines
+from omnimouse_cli.run.metrics_log import Journal, Progress, StepLine, read_lines
 
 
 def _line(step: int, loss: float | None = 0.5) -> StepLine:

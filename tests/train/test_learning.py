@@ -11,9 +11,9 @@ from omnimouse_cli.batch.reader import WindowReader
 from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.train.objective import with_response_loss
+from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.run import Order, train
 from omnimouse_cli.train.validate import validation_data
-from omnimouse_cli.train.world import World
 
 
 @pytest.mark.parametrize("negative", [False, True])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from omnimouse_cli.train.place import Place, first_host, place_of
+from omnimouse_cli.train.parallel.environment import Place, first_host, place_of
 
 
 def test_without_a_launcher_a_process_is_alone():

@@ -7,10 +7,10 @@ import torch
 from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.batch.selection import select
 from omnimouse_cli.batch.strategies import VALIDATION_STRATEGIES
-from omnimouse_cli.evaluate.run import load_run
+from omnimouse_cli.published.checkpoint import read_checkpoint
+from omnimouse_cli.published.import_weights import Destination, import_weights
 from omnimouse_cli.reporter import Silent
-from omnimouse_cli.train.import_weights import Destination, import_weights
-from omnimouse_cli.train.published_checkpoint import read_checkpoint
+from omnimouse_cli.run.load import load_run
 
 SESSION, ANIMAL, NUM_NEURONS = "300-4-7", "300", 11
 # Of the two windows of a batch, this one is computed by the equations too.

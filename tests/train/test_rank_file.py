@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from omnimouse_cli.errors import CheckpointError
-from omnimouse_cli.train.rank_file import read_rank_file
+from omnimouse_cli.published.rank_file import read_rank_file
 
 
 class Command:

@@ -13,11 +13,11 @@ from omnimouse_cli.cli.train_ranks import train_rank
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
-from omnimouse_cli.train.adapt import start_of
-from omnimouse_cli.train.journal import read_lines
-from omnimouse_cli.train.launch import launch, require_gpus
+from omnimouse_cli.run.metrics_log import read_lines
+from omnimouse_cli.train.parallel.launch import launch, require_gpus
+from omnimouse_cli.train.parallel.world import World, device_of, joined_world
 from omnimouse_cli.train.run import Order, train
-from omnimouse_cli.train.world import World, device_of, joined_world
+from omnimouse_cli.train.start.adapt import start_of
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
+from omnimouse_cli.run.metrics_log import read_lines
 from omnimouse_cli.train.checkpoint import complete_checkpoints, latest_checkpoint
 from omnimouse_cli.train.interrupt import noticed_interrupts
-from omnimouse_cli.train.journal import read_lines
+from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.run import Order, train
-from omnimouse_cli.train.world import World
 
 FORKSERVER = multiprocessing.get_context("forkserver")
 FORKSERVER.set_forkserver_preload(["omnimouse_cli.train.run"])

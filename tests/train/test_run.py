@@ -11,17 +11,17 @@ from safetensors.torch import load_file
 
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.config.load import load_config
+from omnimouse_cli.cost.training import plan_of
 from omnimouse_cli.errors import OmniMouseError, ShardError
-from omnimouse_cli.evaluate.run import load_run
 from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
-from omnimouse_cli.train.cost import plan_of
-from omnimouse_cli.train.journal import read_lines
+from omnimouse_cli.run.load import load_run
+from omnimouse_cli.run.metrics_log import read_lines
 from omnimouse_cli.train.masking import training_strategies
 from omnimouse_cli.train.memory import fitting, memory_named, memory_of
+from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.run import Order, train
 from omnimouse_cli.train.summary import unique_tokens
-from omnimouse_cli.train.world import World
 
 FIELDS = ("run", "model", "parameters", "windows_seen", "unique_tokens", "tokens_seen", "epochs")
 FIELDS += ("sessions", "animals", "seed", "split", "validation", "wall_seconds", "device", "flops")

@@ -8,18 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnimouse_cli.batch.dataset import open_dataset
+from omnimouse_cli.cost.training import flops_per_window
 from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
+from omnimouse_cli.run.metrics_log import read_lines
 from omnimouse_cli.train.checkpoint import complete_checkpoints, load_checkpoint
-from omnimouse_cli.train.cost import flops_per_window
-from omnimouse_cli.train.journal import read_lines
 from omnimouse_cli.train.masking import training_strategies
 from omnimouse_cli.train.optimizer import is_short_way
+from omnimouse_cli.train.parallel.world import World
+from omnimouse_cli.train.resolve import settled
 from omnimouse_cli.train.run import Order, train
 from omnimouse_cli.train.schedule import Schedule
-from omnimouse_cli.train.settle import settled
 from omnimouse_cli.train.state import TrainState
-from omnimouse_cli.train.world import World
 
 schedules = st.builds(
     Schedule,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from omnimouse_cli.train.tables import SessionTables, TableSize, owned_sessions
-from omnimouse_cli.train.world import Parcel, World
+from omnimouse_cli.train.parallel.session_tables import SessionTables, TableSize, owned_sessions
+from omnimouse_cli.train.parallel.world import Parcel, World
 
 SIZES = (
     TableSize(session="a", num_neurons=3),

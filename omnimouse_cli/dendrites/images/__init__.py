@@ -1,0 +1,1 @@
+"""The published comparison of activations on images."""

@@ -1,0 +1,1 @@
+"""Baselines and the noise ceiling that a score is compared with."""

@@ -1,0 +1,1 @@
+"""Scores of prediction under corrupted and adversarial video."""

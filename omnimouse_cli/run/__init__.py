@@ -1,0 +1,1 @@
+"""The run folder as a format: its files, lock, weights and metrics log."""

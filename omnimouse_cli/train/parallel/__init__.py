@@ -1,0 +1,1 @@
+"""Several ranks: process group, session tables, gradients, launching."""

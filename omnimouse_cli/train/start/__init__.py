@@ -1,0 +1,1 @@
+"""How a training starts from the weights of another run."""
