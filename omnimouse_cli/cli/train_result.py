@@ -35,9 +35,10 @@ def print_plan(wish: Wish, ranks: Ranks, *, json_output: bool, quiet: bool) -> N
 
 def _plan(wish: Wish, ranks: Ranks, progress: Reporter) -> dict[str, Any]:
     from omnimouse_cli.batch.dataset import SessionInfo, open_dataset
+    from omnimouse_cli.batch.masking import training_strategies
     from omnimouse_cli.batch.strategies import training_table
     from omnimouse_cli.cost.training import plan_of
-    from omnimouse_cli.train.masking import training_strategies
+    from omnimouse_cli.train.parallel.session_tables import all_owned_sessions
     from omnimouse_cli.train.parallel.world import device_of
 
     order = order_of(wish, progress)
@@ -58,7 +59,7 @@ def _plan(wish: Wish, ranks: Ranks, progress: Reporter) -> dict[str, Any]:
         order.config,
         sessions,
         strategies,
-        num_ranks=ranks.num_ranks,
+        owned=all_owned_sessions(len(sessions), ranks.num_ranks),
         device=device_of("auto").type if ranks.device == "auto" else ranks.device,
     )
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from omnimouse_cli.batch.dataset import SessionInfo
+from omnimouse_cli.batch.masking import applies
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.parameters import animal_parameters, parameter_counts, table_parameters
 from omnimouse_cli.cost.window import Work, request_of, work_of
-from omnimouse_cli.train.masking import applies
-from omnimouse_cli.train.parallel.session_tables import owned_sessions
-from omnimouse_cli.train.start.freeze import frozen_parameters
+from omnimouse_cli.model.freeze import frozen_parameters
 
 # Source: omnimouse reference, section 1; for a plan that is made without data.
 PUBLISHED_CHANNELS = 5
@@ -82,7 +81,7 @@ def plan_of(
     sessions: Sequence[SessionInfo],
     strategies: Sequence[Strategy],
     *,
-    num_ranks: int,
+    owned: Sequence[Sequence[int]],
     device: str,
 ) -> dict[str, Any]:
     """Say how large a training would be.
@@ -91,7 +90,7 @@ def plan_of(
         config: Of the run.
         sessions: What would be trained on; without any, the published kind of data is assumed.
         strategies: What a step may ask.
-        num_ranks: Processes.
+        owned: For each rank the numbers of the sessions whose embeddings it keeps.
         device: `cpu` or `cuda`.
 
     Returns:
@@ -103,7 +102,6 @@ def plan_of(
     parameters = parameters_of(
         config, neurons=neurons, num_channels=num_channels, num_animals=num_animals
     )
-    owned = [owned_sessions(len(sessions), rank, num_ranks) for rank in range(num_ranks)]
     tables = [table_parameters(config.model, [neurons[index] for index in part]) for part in owned]
     held = parameters["total"] - parameters["tables"] + max(tables)
     learned = held - frozen_parameters(config, num_channels=num_channels, num_animals=num_animals)

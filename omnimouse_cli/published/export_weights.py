@@ -8,9 +8,8 @@ from torch import Tensor
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.published.names import ANIMAL_PREFIX, ANIMALS, core_names, table_names
-from omnimouse_cli.run.export import describe, write_tensors, write_weights
 from omnimouse_cli.run.load import LoadedRun
-from omnimouse_cli.run.weights import CORE, TABLES
+from omnimouse_cli.run.weights import CORE, TABLES, describe, write_tensors, write_weights
 
 Names = Literal["ours", "published"]
 

@@ -16,9 +16,8 @@ from omnimouse_cli.cost.training import parameters_of
 from omnimouse_cli.files import PARTIAL_SUFFIX, sync_folder, write_document
 from omnimouse_cli.published.checkpoint import PublishedCheckpoint
 from omnimouse_cli.reporter import Reporter
-from omnimouse_cli.run.export import describe, write_weights
 from omnimouse_cli.run.folder import ENVIRONMENT, made_with, write_config, write_summary
-from omnimouse_cli.run.weights import CORE, TABLES, WEIGHTS
+from omnimouse_cli.run.weights import CORE, TABLES, WEIGHTS, describe, write_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

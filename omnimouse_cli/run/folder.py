@@ -16,7 +16,6 @@ from omnimouse_cli.config.load import to_toml
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import read_document, write_document, write_text
-from omnimouse_cli.train.parallel.world import World
 
 CONFIG = "config.toml"
 ENVIRONMENT = "environment.json"
@@ -57,22 +56,29 @@ def write_config(run: Path, config: RunConfig) -> None:
 
 
 def write_environment(
-    run: Path, *, config: RunConfig, world: World, shards: Path, command_line: Sequence[str]
+    run: Path,
+    *,
+    device: str,
+    num_ranks: int,
+    seed: int,
+    shards: Path,
+    command_line: Sequence[str],
 ) -> None:
     """Write what a run was made with; a resumed run adds what it went on with.
 
     Args:
         run: The run's folder.
-        config: Of the run.
-        world: The ranks.
-        shards: What is trained on.
+        device: From `device_name`.
+        num_ranks: Processes that train together.
+        seed: Seed of the run.
+        shards: Folder of the shards that are trained on.
         command_line: As the user typed it.
     """
     facts = {
         **made_with(command_line),
-        "device": device_name(world.device),
-        "num_ranks": world.num_ranks,
-        "seed": config.seed,
+        "device": device,
+        "num_ranks": num_ranks,
+        "seed": seed,
         "shards": str(shards.resolve()),
     }
     path = run / ENVIRONMENT

@@ -1,19 +1,22 @@
-"""The weights of a finished run as a file: what its header says, and its tensors."""
+"""The weights of a finished run as a file: its header and its tensors, read and written."""
 
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
-from omnimouse_cli.config.convert import from_dict
+from omnimouse_cli.config.convert import from_dict, to_dict
 from omnimouse_cli.config.model import ResponseLoss
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError, ConfigError
+from omnimouse_cli.files import PARTIAL_SUFFIX, full_disk_named, sync_folder, usual_mode
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.toml"
@@ -188,3 +191,71 @@ def _config(run: Path, values: Mapping[str, Any]) -> RunConfig:
             f"not take: {error.message}",
             hint="train it again, or use the omnimouse that wrote it",
         ) from error
+
+
+def describe(
+    *,
+    config: RunConfig,
+    sessions: Sequence[RunSession],
+    behavior_channels: Sequence[str],
+    animals: Sequence[str],
+    response_kind: str | None,
+    step: int | None,
+    shards: Path | None,
+) -> dict[str, Any]:
+    """Give what a reader needs to build the model again.
+
+    Args:
+        config: Complete.
+        sessions: Those that have a table.
+        behavior_channels: In the order that the core knows them.
+        animals: In the order that the core knows them.
+        response_kind: What it was trained on: `rate` or `dff`; None if nobody knows.
+        step: Optimizer steps; None if nobody knows.
+        shards: What it was trained on; None if that is elsewhere.
+    """
+    return {
+        "config": to_dict(config),
+        "sessions": [asdict(session) for session in sessions],
+        "behavior_channels": list(behavior_channels),
+        "animals": list(animals),
+        "response_loss": config.model.response_loss,
+        "response_kind": response_kind,
+        "step": step,
+        "shards": None if shards is None else str(shards.resolve()),
+    }
+
+
+def write_weights(
+    path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]
+) -> None:
+    """Write weights that `eval` reads; the file appears whole or not at all.
+
+    Args:
+        path: The file.
+        tensors: Contiguous ones that share no memory, named as in a run.
+        description: Of `describe`.
+    """
+    metadata = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "description": json.dumps(description),
+    }
+    write_tensors(path, tensors, metadata)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file that appears whole or not at all."""
+    partial = path.with_name(f".{path.name}{PARTIAL_SUFFIX}")
+    with full_disk_named(path):
+        try:
+            save_file(dict(tensors), partial, dict(metadata))
+            # safetensors makes files that only their owner reads; a run belongs to a lab.
+            partial.chmod(usual_mode())
+            with partial.open("rb") as stream:
+                os.fsync(stream.fileno())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    sync_folder(path.parent)

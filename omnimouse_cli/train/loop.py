@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omnimouse_cli.batch.dataset import Dataset
+from omnimouse_cli.batch.masking import draw
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.train.checkpoint import save_checkpoint
 from omnimouse_cli.train.clock import Clock
 from omnimouse_cli.train.interrupt import Interrupt
-from omnimouse_cli.train.masking import draw
 from omnimouse_cli.train.progress_log import Teller
 from omnimouse_cli.train.schedule import Length, Schedule
 from omnimouse_cli.train.state import TrainState

@@ -15,6 +15,7 @@ from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.cost.training import plan_of
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.train.parallel.session_tables import all_owned_sessions
 from omnimouse_cli.train.parallel.world import World
 
 # What PyTorch's allocator says where the machine's own memory is meant.
@@ -63,14 +64,13 @@ def fitting(
         strategies: What a step may ask.
         world: The ranks; on a CPU they share one memory.
     """
+    owned = all_owned_sessions(len(sessions), world.num_ranks)
     there = memory_of(world.device)
     if world.device.type == "cpu":
         there //= world.num_ranks
 
     def windows_of(tried: RunConfig) -> int:
-        plan = plan_of(
-            tried, sessions, strategies, num_ranks=world.num_ranks, device=world.device.type
-        )
+        plan = plan_of(tried, sessions, strategies, owned=owned, device=world.device.type)
         needed = dict(plan["memory_bytes"])
         per_window = needed.pop("activations") / tried.data.batch_size
         return max(0, int((there - sum(needed.values())) / per_window))

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from omnimouse_cli.batch.dataset import Dataset, open_dataset
 from omnimouse_cli.batch.loader import Loader, schedule
+from omnimouse_cli.batch.masking import training_strategies
 from omnimouse_cli.batch.sessions import warn_of_reading
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError
 from omnimouse_cli.reporter import Reporter, Silent
-from omnimouse_cli.run.export import export
 from omnimouse_cli.run.folder import (
     SUMMARY,
+    device_name,
     is_finished,
     locked,
     write_config,
@@ -26,11 +27,11 @@ from omnimouse_cli.run.metrics_log import Journal
 from omnimouse_cli.run.weights import RunDescription
 from omnimouse_cli.train.allocation import keep_freed_memory
 from omnimouse_cli.train.checkpoint import drop_later, latest_checkpoint, load_checkpoint
+from omnimouse_cli.train.export import export
 from omnimouse_cli.train.forward import compile_where_wanted
 from omnimouse_cli.train.function_tables import tell_table_error
 from omnimouse_cli.train.interrupt import noticed_interrupts
 from omnimouse_cli.train.loop import Plan, train_until_over
-from omnimouse_cli.train.masking import training_strategies
 from omnimouse_cli.train.memory import fitting, memory_named
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.progress_log import Teller
@@ -139,8 +140,9 @@ def _held(run: Path, world: World) -> Iterator[None]:
 def _describe(order: Order, config: RunConfig, world: World) -> None:
     write_environment(
         order.run,
-        config=config,
-        world=world,
+        device=device_name(world.device),
+        num_ranks=world.num_ranks,
+        seed=config.seed,
         shards=order.shards,
         command_line=order.command_line,
     )

@@ -11,6 +11,7 @@ from torch.optim import AdamW
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.model.freeze import freeze
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.session_embeddings import start_at_mean
 from omnimouse_cli.seeds import seed_of
@@ -18,7 +19,6 @@ from omnimouse_cli.train.optimizer import core_optimizer, optimizer_tensors, tab
 from omnimouse_cli.train.parallel.core_gradient import CoreGradient
 from omnimouse_cli.train.parallel.session_tables import SessionTables, TableSize
 from omnimouse_cli.train.parallel.world import World
-from omnimouse_cli.train.start.freeze import freeze
 
 # Numbers that ranks sum beside the gradients: the total, neural and behavior loss, and how many
 # batches had one.

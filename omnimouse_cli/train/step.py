@@ -11,6 +11,7 @@ from torch import Tensor
 from omnimouse_cli.batch.batch import Batch, on_device
 from omnimouse_cli.batch.dataset import SessionInfo
 from omnimouse_cli.batch.loader import Loader
+from omnimouse_cli.batch.masking import applies
 from omnimouse_cli.batch.selection import select
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import WINDOW_SECONDS, DataConfig
@@ -18,7 +19,6 @@ from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.model.session_embeddings import SessionTable
 from omnimouse_cli.seeds import seed_of
 from omnimouse_cli.train.forward import Forward, forward_losses
-from omnimouse_cli.train.masking import applies
 from omnimouse_cli.train.optimizer import set_core_learning_rate, set_learning_rate
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.schedule import Pace

@@ -13,6 +13,7 @@ from omnimouse_cli.config.load import load_config
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError, ConfigError, OmniMouseError
 from omnimouse_cli.files import read_document
+from omnimouse_cli.model.freeze import frozen_parameters
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run, open_run_data
 from omnimouse_cli.run.weights import describe_run
@@ -21,7 +22,6 @@ from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.resolve import settled
 from omnimouse_cli.train.run import Order, train
 from omnimouse_cli.train.start.adapt import start_of
-from omnimouse_cli.train.start.freeze import frozen_parameters
 from omnimouse_cli.train.start.inherit import start_from
 from omnimouse_cli.train.state import NUM_SUMS, TrainState
 

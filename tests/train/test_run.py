@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from omnimouse_cli.batch.dataset import open_dataset
+from omnimouse_cli.batch.masking import training_strategies
 from omnimouse_cli.config.load import load_config
 from omnimouse_cli.cost.training import plan_of
 from omnimouse_cli.errors import OmniMouseError, ShardError
@@ -17,7 +18,6 @@ from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run
 from omnimouse_cli.run.metrics_log import read_lines
-from omnimouse_cli.train.masking import training_strategies
 from omnimouse_cli.train.memory import fitting, memory_named, memory_of
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.run import Order, train
@@ -193,7 +193,7 @@ def test_what_would_fit_is_the_largest_batch_that_the_estimate_allows(shards, ti
     config = replace(tiny, data=replace(tiny.data, batch_size=8))
     sessions = open_dataset(shards).sessions
     strategies = training_strategies(config.masking, sessions)
-    plan = plan_of(config, sessions, strategies, num_ranks=1, device="cpu")
+    plan = plan_of(config, sessions, strategies, owned=[range(len(sessions))], device="cpu")
     needed = plan["memory_bytes"]
     held, of_window = sum(needed.values()) - needed["activations"], needed["activations"] / 8
     hint = _hint(config, shards, monkeypatch, held + 5.5 * of_window)
@@ -212,7 +212,7 @@ def test_where_no_window_fits_neurons_or_another_size_are_named(shards, tiny, mo
 
     def needed(config) -> int:
         return sum(
-            plan_of(config, sessions, strategies, num_ranks=1, device="cpu")[
+            plan_of(config, sessions, strategies, owned=[range(len(sessions))], device="cpu")[
                 "memory_bytes"
             ].values()
         )

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnimouse_cli.batch.dataset import open_dataset
+from omnimouse_cli.batch.masking import training_strategies
 from omnimouse_cli.cost.training import flops_per_window
 from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.metrics_log import read_lines
 from omnimouse_cli.train.checkpoint import complete_checkpoints, load_checkpoint
-from omnimouse_cli.train.masking import training_strategies
 from omnimouse_cli.train.optimizer import is_short_way
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.resolve import settled

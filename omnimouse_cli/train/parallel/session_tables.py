@@ -188,6 +188,11 @@ def owned_sessions(num_sessions: int, rank: int, num_ranks: int) -> range:
     return range(rank, num_sessions, num_ranks)
 
 
+def all_owned_sessions(num_sessions: int, num_ranks: int) -> list[range]:
+    """Return for each rank the numbers of the sessions whose tables it owns."""
+    return [owned_sessions(num_sessions, rank, num_ranks) for rank in range(num_ranks)]
+
+
 def _flat(parameters: Iterable[Tensor]) -> Tensor:
     return torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.config.model import ModelConfig
+from omnimouse_cli.model.freeze import ANIMALS
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.session_embeddings import SessionTable
 from omnimouse_cli.run.weights import (
@@ -17,7 +18,6 @@ from omnimouse_cli.run.weights import (
     read_tensors,
 )
 from omnimouse_cli.train.parallel.session_tables import SessionTables
-from omnimouse_cli.train.start.freeze import ANIMALS
 
 
 def start_from(

@@ -9,6 +9,7 @@ from torch.nn import functional
 from omnimouse_cli.batch.batch import on_device
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.batch.loader import Loader
+from omnimouse_cli.batch.masking import applies, training_strategies
 from omnimouse_cli.batch.selection import select
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError
@@ -17,7 +18,6 @@ from omnimouse_cli.model.feed_forward import FeedForward
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.load import LoadedRun, load_run
 from omnimouse_cli.train.forward import forward_losses
-from omnimouse_cli.train.masking import applies, training_strategies
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.state import TrainState
 

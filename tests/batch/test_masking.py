@@ -5,10 +5,10 @@ from collections import Counter
 import pytest
 
 from omnimouse_cli.batch.dataset import open_dataset
+from omnimouse_cli.batch.masking import applies, draw, training_strategies
 from omnimouse_cli.batch.strategies import training_table
 from omnimouse_cli.config.training import MaskingConfig
 from omnimouse_cli.errors import ConfigError
-from omnimouse_cli.train.masking import applies, draw, training_strategies
 
 FAMILIES = MaskingConfig(table="families")
 

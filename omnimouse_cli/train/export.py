@@ -1,0 +1,56 @@
+"""model.safetensors of a finished training: the weights of all ranks, gathered on the first."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from omnimouse_cli.batch.dataset import Dataset
+from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.run.weights import CORE, TABLES, WEIGHTS, RunSession, describe, write_weights
+from omnimouse_cli.train.objective import effective_kind
+from omnimouse_cli.train.parallel.world import World
+from omnimouse_cli.train.state import TrainState
+
+
+def export(
+    run: Path, state: TrainState, *, config: RunConfig, dataset: Dataset, world: World
+) -> None:
+    """Write the weights; tables travel to the first rank one by one, so every rank takes part.
+
+    Args:
+        run: The run's folder.
+        state: Model and tables.
+        config: Complete.
+        dataset: What was trained on.
+        world: The ranks.
+    """
+    tensors: dict[str, Tensor] = {}
+    if world.is_first:
+        tensors = {
+            f"{CORE}{name}": _stored(value) for name, value in state.core.state_dict().items()
+        }
+    for index, session in enumerate(dataset.sessions):
+        table = state.tables.collect(index)
+        if table is not None:
+            for name, value in table.state_dict().items():
+                tensors[f"{TABLES}{session.key}.{name}"] = _stored(value)
+    if world.is_first:
+        description = describe(
+            config=config,
+            sessions=[
+                RunSession(session=item.key, animal=item.animal, neurons=item.num_neurons)
+                for item in dataset.sessions
+            ],
+            behavior_channels=dataset.behavior_channels,
+            animals=dataset.animals,
+            response_kind=effective_kind(dataset.sessions[0]),
+            step=state.counters.step,
+            shards=dataset.folder,
+        )
+        write_weights(run / WEIGHTS, tensors, description)
+    world.wait_for_all()
+
+
+def _stored(value: Tensor) -> Tensor:
+    # A copy: safetensors refuses tensors that share memory.
+    return value.detach().to("cpu", copy=True).contiguous()
