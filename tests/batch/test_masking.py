@@ -14,10 +14,10 @@ FAMILIES = MaskingConfig(table="families")
 
 
 @pytest.fixture
-def sessions(make_shards, session):
-    return open_dataset(
-        make_shards([session(), session(key="2-1-1", num_neurons=4, behavior=True)])
-    ).sessions
+def sessions(tmp_path, write_shard):
+    write_shard(tmp_path, key="1-1-1", screen=False, devices={})
+    write_shard(tmp_path, key="2-1-1", screen=False)
+    return open_dataset(tmp_path).sessions
 
 
 def test_without_behavior_nothing_asks_only_for_it(sessions):
