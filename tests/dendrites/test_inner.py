@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from omnimouse_cli.dendrites import inner as module
+from omnimouse_cli.dendrites.images import inner as module
 from omnimouse_cli.dendrites.images.inner import inner_network, inner_reference, inner_weights
 
 

@@ -12,9 +12,10 @@ from omnimouse_cli.batch.selection import select
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.errors import ConfigError, OmniMouseError
-from omnimouse_cli.evaluate import attack, perturb
 from omnimouse_cli.evaluate.evaluate import evaluate
 from omnimouse_cli.evaluate.records import EvalOptions, Evaluation
+from omnimouse_cli.evaluate.robustness import attack
+from omnimouse_cli.evaluate.robustness import perturbations as perturb
 from omnimouse_cli.evaluate.robustness.attack import attacked
 from omnimouse_cli.evaluate.robustness.evaluate import with_perturbations
 from omnimouse_cli.evaluate.robustness.perturbations import Perturbation, require_families
