@@ -1,7 +1,6 @@
 """The losses of one batch under one strategy, in the precision of the run."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.model.compile import compile_parts
 from omnimouse_cli.model.losses import compute_losses
 from omnimouse_cli.model.omnimouse import OmniMouse, Prediction
+from omnimouse_cli.model.precision import autocast
 from omnimouse_cli.model.session_embeddings import SessionTable
 
 # The core as a function.
@@ -44,18 +44,10 @@ def forward_losses(
         Neural and behavior loss, without dimensions; None where nothing is asked.
     """
     assert config.model.response_loss is not None, "the response loss is resolved before training"
-    with precision_of(config, batch.responses.device):
+    with autocast(config.train.precision, batch.responses.device):
         prediction = forward(batch, table, animal, strategy, selection)
         losses = compute_losses(prediction, batch, strategy, selection, config.model.response_loss)
     return losses.neural, losses.behavior
-
-
-def precision_of(config: RunConfig, device: torch.device) -> AbstractContextManager[object]:
-    """Give the context in which the core computes: bfloat16 where it multiplies, or float32."""
-    default = "bfloat16" if device.type == "cuda" else "float32"
-    if (config.train.precision or default) == "float32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def compile_where_wanted(core: OmniMouse, config: RunConfig, device: torch.device) -> None:

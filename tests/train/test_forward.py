@@ -5,36 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.metrics_log import read_lines
-from omnimouse_cli.train.forward import precision_of
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.run import Order, train
-
-GPU = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
-]
-
-
-@pytest.mark.parametrize(
-    ("precision", "device", "expected"),
-    [
-        (None, "cpu", torch.float32),
-        pytest.param(None, "cuda", torch.bfloat16, marks=GPU),
-        pytest.param("float32", "cuda", torch.float32, marks=GPU),
-        ("bfloat16", "cpu", torch.bfloat16),
-    ],
-)
-def test_the_device_decides_the_precision_where_the_user_does_not(
-    tiny, precision, device, expected
-):
-    config = replace(tiny, train=replace(tiny.train, precision=precision))
-    one = torch.ones(1, 1, device=device)
-    with precision_of(config, torch.device(device)):
-        assert (one @ one).dtype is expected
 
 
 def _losses(run: Path) -> list[float]:
