@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -15,6 +14,7 @@ from omnimouse_cli.batch.windows import WindowTable, window_table
 from omnimouse_cli.config.data import WINDOW_SECONDS, DataConfig
 from omnimouse_cli.errors import ShardError
 from omnimouse_cli.shard import CatalogueEntry, Shard, open_catalogue, open_shard
+from omnimouse_cli.text import suggest_name
 
 CHANNEL_ORDER = ("pupil_x", "pupil_y", "pupil_size", "pupil_size_derivative", "running")
 
@@ -249,7 +249,4 @@ def _open_session(folder: Path, entry: CatalogueEntry, wanted: Sequence[str] | N
 
 
 def _unknown_session(key: str, known: Iterable[str], folder: Path) -> ShardError:
-    names = list(known)
-    nearest = get_close_matches(key, names, n=1, cutoff=0.0)
-    hint = f"did you mean {nearest[0]}?" if nearest else "`omnimouse inspect` lists the sessions"
-    return ShardError(f"{folder} has no session {key}", hint=hint)
+    return ShardError(f"{folder} has no session {key}", hint=suggest_name(key, known, cutoff=0.0))

@@ -1,6 +1,5 @@
 """Strategies of the user's own, from TOML files."""
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
@@ -9,6 +8,7 @@ from typing import Any
 
 from omnimouse_cli.batch.strategy import Family, Strategy
 from omnimouse_cli.errors import ConfigError
+from omnimouse_cli.text import suggest_name
 
 _RANGES = ("prefix", "context", "targets", "video")
 _COUNTS = ("num_visible", "full_population_prefix", "num_targets")
@@ -52,9 +52,7 @@ def _strategy(path: Path, table: object) -> Strategy:
     known = [field.name for field in fields(Strategy)]
     for key in table:
         if key not in known:
-            nearest = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean `{nearest[0]}`?" if nearest else f"known: {', '.join(known)}"
-            raise ConfigError(f"{path}: unknown key `{key}`", hint=hint)
+            raise ConfigError(f"{path}: unknown key `{key}`", hint=suggest_name(key, known))
     if not isinstance(table.get("name"), str):
         raise ConfigError(f"{path}: a strategy needs a `name`", hint=_HINT)
     values = {key: _value(path, table["name"], key, value) for key, value in table.items()}

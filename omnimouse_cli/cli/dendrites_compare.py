@@ -14,6 +14,7 @@ from omnimouse_cli.cli.console import print_document, print_line, print_table, r
 from omnimouse_cli.cli.folders import folder
 from omnimouse_cli.cli.options import DeviceOption, JsonOption, QuietOption, SeedOption
 from omnimouse_cli.errors import ConfigError, OmniMouseError
+from omnimouse_cli.text import suggest_name
 
 if TYPE_CHECKING:
     from omnimouse_cli.dendrites.images.report import Outcome
@@ -139,14 +140,10 @@ def _activations(text: str | None) -> tuple[str, ...]:
 
 
 def _known(option: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
-    import difflib
-
     words = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
     for word in words or ("",):
         if word not in known:
-            near = difflib.get_close_matches(word, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise ConfigError(f"{option} has no {word!r}", hint=hint)
+            raise ConfigError(f"{option} has no {word!r}", hint=suggest_name(word, known))
     return words
 
 

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from omnimouse_cli.cli.console import print_document, print_line, reporter
-from omnimouse_cli.cli.numbers import counted, short_count
 from omnimouse_cli.cli.options import JsonOption, QuietOption
+from omnimouse_cli.text import format_count, pluralize
 
 
 class Names(StrEnum):
@@ -47,4 +47,4 @@ def command_export_weights(
         content = {"file": out, "names": names.value, "parameters": parameters, "tensors": shapes}
         print_document("export", content)
         return
-    print_line(f"{out}: {counted(len(shapes), 'tensor')}, {short_count(parameters)} parameters")
+    print_line(f"{out}: {pluralize(len(shapes), 'tensor')}, {format_count(parameters)} parameters")

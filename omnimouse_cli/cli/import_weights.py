@@ -8,9 +8,9 @@ import typer
 from rich.table import Table
 
 from omnimouse_cli.cli.console import print_document, print_table, reporter
-from omnimouse_cli.cli.numbers import short_count
 from omnimouse_cli.cli.options import JsonOption, QuietOption
 from omnimouse_cli.cli.train_order import new_run
+from omnimouse_cli.text import format_count
 
 if TYPE_CHECKING:
     from omnimouse_cli.published.checkpoint import PublishedCheckpoint
@@ -86,7 +86,7 @@ def _table(run: Path, published: "PublishedCheckpoint", parameters: dict[str, in
     for column in ("what", "value"):
         table.add_column(column)
     neurons = sum(session.neurons for session in published.sessions)
-    core, tables = short_count(parameters["core"]), short_count(parameters["tables"])
+    core, tables = format_count(parameters["core"]), format_count(parameters["tables"])
     table.add_row("model", published.model.size)
     table.add_row("parameters", f"{core} core, {tables} tables")
     table.add_row("sessions", f"{len(published.sessions)} of {len(published.animals)} animals")

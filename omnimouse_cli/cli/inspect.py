@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,10 +10,10 @@ from rich.table import Table
 
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
 from omnimouse_cli.cli.folders import default_shards
-from omnimouse_cli.cli.numbers import counted, percent, short_count, short_minutes
 from omnimouse_cli.cli.options import JsonOption, QuietOption
 from omnimouse_cli.errors import ShardError
 from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.text import format_count, format_minutes, format_percent, pluralize, suggest_name
 
 if TYPE_CHECKING:
     from omnimouse_cli.shard import Catalogue, CatalogueEntry, Shard
@@ -68,7 +67,7 @@ def command_inspect(
     else:
         print_table(_sessions_table(records, content["totals"], folder))
     if verified is not None and not json_output:
-        print_line(f"every byte of {counted(verified['shards'], 'shard')} matches its checksum")
+        print_line(f"every byte of {pluralize(verified['shards'], 'shard')} matches its checksum")
 
 
 def _chosen(catalogue: "Catalogue", session: str | None) -> Sequence["CatalogueEntry"]:
@@ -76,10 +75,9 @@ def _chosen(catalogue: "Catalogue", session: str | None) -> Sequence["CatalogueE
         return catalogue.entries
     known = {entry.session: entry for entry in catalogue.entries}
     if session not in known:
-        nearest = get_close_matches(session, known, n=1, cutoff=0.0)
         raise ShardError(
             f"{catalogue.folder} has no session {session}",
-            hint=f"did you mean {nearest[0]}?" if nearest else None,
+            hint=suggest_name(session, known, cutoff=0.0),
         )
     return [known[session]]
 
@@ -172,8 +170,8 @@ def _sessions_table(
     records: Sequence[dict[str, Any]], totals: dict[str, Any], folder: Path
 ) -> Table:
     title = (
-        f"{folder}: {counted(totals['sessions'], 'session')} of "
-        f"{counted(totals['animals'], 'animal')}, "
+        f"{folder}: {pluralize(totals['sessions'], 'session')} of "
+        f"{pluralize(totals['animals'], 'animal')}, "
         f"{totals['bytes'] / 1e9:.2f} GB"
     )
     numbers = ("neurons", "hours", "tokens", "native", "Hz")
@@ -188,13 +186,13 @@ def _sessions_table(
             record["animal"],
             f"{record['neurons']:,}",
             f"{record['hours']:.2f}",
-            short_count(record["tokens"]),
-            short_count(record["native_tokens"]),
+            format_count(record["tokens"]),
+            format_count(record["native_tokens"]),
             f"{record['sample_rate_hz']:g}",
             f"{record['response_kind']}, {record['dtype']}",
             ", ".join(name for name in record["modalities"] if name != "responses"),
             _tiers(record),
-            percent(record["valid_fraction"]),
+            format_percent(record["valid_fraction"]),
         )
     for column, footer in enumerate(_footer(totals)):
         table.columns[column].footer = footer
@@ -207,14 +205,14 @@ def _footer(totals: dict[str, Any]) -> tuple[str, ...]:
         str(totals["animals"]),
         f"{totals['neurons']:,}",
         f"{totals['hours']:.2f}",
-        short_count(totals["tokens"]),
-        short_count(totals["native_tokens"]),
+        format_count(totals["tokens"]),
+        format_count(totals["native_tokens"]),
     )
 
 
 def _tiers(record: dict[str, Any]) -> str:
     parts = record["tiers"].items()
-    return ", ".join(f"{t} {short_minutes(v['minutes'])} ({v['windows']:,})" for t, v in parts)
+    return ", ".join(f"{t} {format_minutes(v['minutes'])} ({v['windows']:,})" for t, v in parts)
 
 
 def _print_session(
@@ -224,7 +222,9 @@ def _print_session(
     print_table(_tier_table(record, summary))
     print_table(_modality_table(summary))
     print_table(_response_table(detail, summary))
-    dropped = ", ".join(f"{k} {short_minutes(v)} min" for k, v in record["dropped_minutes"].items())
+    dropped = ", ".join(
+        f"{k} {format_minutes(v)} min" for k, v in record["dropped_minutes"].items()
+    )
     print_line(f"dropped: {dropped or 'nothing'}")
     for note in detail["notes"]:
         print_line(f"note: {note}")
@@ -261,7 +261,7 @@ def _modality_table(summary: "SessionSummary") -> Table:
             or (
                 f"{summary.distinct_frames:,} distinct frames" if part.modality == "screen" else ""
             ),
-            percent(part.valid_fraction),
+            format_percent(part.valid_fraction),
         )
     return table
 

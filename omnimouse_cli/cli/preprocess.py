@@ -13,10 +13,10 @@ from rich.table import Table
 
 from omnimouse_cli.cli.console import print_document, print_table, reporter
 from omnimouse_cli.cli.folders import default_recordings, default_shards
-from omnimouse_cli.cli.numbers import percent, short_count, short_minutes
 from omnimouse_cli.cli.options import JsonOption, QuietOption
 from omnimouse_cli.errors import OmniMouseError, RecordingError
 from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.text import format_count, format_minutes, format_percent
 
 if TYPE_CHECKING:
     from omnimouse_cli.recording.recording import Recording
@@ -206,17 +206,17 @@ def _table(result: "PreprocessResult", folder: Path) -> Table:
             entry.session,
             f"{entry.neurons:,}",
             f"{60 * entry.hours:.1f}",
-            short_count(entry.tokens),
+            format_count(entry.tokens),
             f"{entry.response_kind}, {entry.dtype}",
             _minutes(entry.tiers),
-            percent(entry.valid_fraction),
+            format_percent(entry.valid_fraction),
             _minutes(entry.dropped) or "nothing",
         )
     return table
 
 
 def _minutes(parts: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {short_minutes(minutes)}" for name, minutes in parts.items())
+    return ", ".join(f"{name} {format_minutes(minutes)}" for name, minutes in parts.items())
 
 
 def _raise_failures(failed: Sequence["Failure"], num_recordings: int) -> None:

@@ -16,9 +16,9 @@ from omnimouse_cli.cli.console import (
     reporter,
 )
 from omnimouse_cli.cli.folders import all_runs, folder
-from omnimouse_cli.cli.numbers import short_count
 from omnimouse_cli.cli.options import JsonOption, QuietOption, SeedOption
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.text import format_count, format_number, pluralize
 
 if TYPE_CHECKING:
     from omnimouse_cli.report.analysis import ScalingReport
@@ -126,7 +126,6 @@ def _read_runs(
 ) -> "RunTable":
     from omnimouse_cli.report.conditions import parse_condition
     from omnimouse_cli.report.runs import table_of_runs
-    from omnimouse_cli.report.words import counted
 
     places = list(runs or [])
     if not places:
@@ -136,7 +135,7 @@ def _read_runs(
                 f"no run was named and there is none in {folder('runs')}/",
                 hint="train some: omnimouse sweep; or read a CSV file: --table FILE.csv",
             )
-        talk.say(f"taking {counted(len(places), 'run')} of {folder('runs')}/ (default)")
+        talk.say(f"taking {pluralize(len(places), 'run')} of {folder('runs')}/ (default)")
     return table_of_runs(
         places,
         count="total" if total else "core",
@@ -158,26 +157,24 @@ def _print(report: "ScalingReport") -> None:
     if report.proposals:
         print_line("runs that would decide:")
         for runs in report.proposals:
-            sizes = ", ".join(short_count(round(value)) for value in runs.parameters)
-            tokens = ", ".join(short_count(round(value)) for value in runs.tokens)
+            sizes = ", ".join(format_count(value) for value in runs.parameters)
+            tokens = ", ".join(format_count(value) for value in runs.tokens)
             seeds = "one seed" if runs.seeds == 1 else f"{runs.seeds} seeds"
             print_line(f"  - N = {sizes}; D = {tokens}; {seeds} each: {runs.why}")
 
 
 def _rows(report: "ScalingReport") -> Table:
-    from omnimouse_cli.report.words import number
-
     rows = report.table.rows
     columns = {
-        "N": [short_count(round(row.parameters)) for row in rows],
-        "tables": [_count(row.parameters_tables) for row in rows],
-        "D": [short_count(round(row.tokens)) for row in rows],
-        "seen": [_count(row.tokens_seen) for row in rows],
-        "epochs": [number(row.epochs) for row in rows],
+        "N": [format_count(row.parameters) for row in rows],
+        "tables": [format_count(row.parameters_tables) for row in rows],
+        "D": [format_count(row.tokens) for row in rows],
+        "seen": [format_count(row.tokens_seen) for row in rows],
+        "epochs": [format_number(row.epochs) for row in rows],
         "seed": ["-" if row.seed is None else str(row.seed) for row in rows],
         "split": [row.split or "-" for row in rows],
-        "loss": [number(row.loss) for row in rows],
-        "fitted": [number(value) for value in _fitted(report)],
+        "loss": [format_number(row.loss) for row in rows],
+        "fitted": [format_number(value) for value in _fitted(report)],
     }
     told = {name: cells for name, cells in columns.items() if set(cells) != {"-"}}
     table = Table("run", *told, title=escape(report.table.title))
@@ -194,30 +191,25 @@ def _fitted(report: "ScalingReport") -> list[float | None]:
     return [float(value) for value in report.fitted]
 
 
-def _count(value: float | None) -> str:
-    return "-" if value is None else short_count(round(value))
-
-
 def _law(report: "ScalingReport") -> Table:
     from omnimouse_cli.report.page import MEANINGS
-    from omnimouse_cli.report.words import number
 
     assert report.law is not None, "printed only with a law"
     table = Table("", "value", "95 % interval", "meaning", title="E + A / N^alpha + B / D^beta")
     for name, one in report.law.estimates.items():
-        interval = f"{number(one.low)} to {number(one.high)}"
-        table.add_row(name, number(one.value), interval, MEANINGS[name])
+        interval = f"{format_number(one.low)} to {format_number(one.high)}"
+        table.add_row(name, format_number(one.value), interval, MEANINGS[name])
     table.caption = f"{report.law.fit.agreeing:.0%} of the starts reached this optimum"
     return table
 
 
 def _alternatives(report: "ScalingReport") -> Table:
-    from omnimouse_cli.report.words import number
-
     table = Table("form", "k", "AICc", "BIC", "held-out error", "")
     for one in report.alternatives:
         error = "-" if one.heldout_error is None else f"{one.heldout_error:.2%}"
         mark = "clearly the best" if one.form.name == report.winner else one.reason or ""
         k = str(one.form.num_fitted)
-        table.add_row(one.form.name, k, number(one.aicc), number(one.bic), error, mark)
+        table.add_row(
+            one.form.name, k, format_number(one.aicc), format_number(one.bic), error, mark
+        )
     return table

@@ -7,11 +7,11 @@ from typing import Any
 from rich.table import Table
 
 from omnimouse_cli.cli.console import print_document, print_table, reporter
-from omnimouse_cli.cli.numbers import percent, short_bytes, short_count
 from omnimouse_cli.cli.train_order import Wish, order_of
 from omnimouse_cli.cli.train_ranks import Ranks
 from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.text import format_bytes, format_count, format_percent
 
 
 def print_summary(run: Path, *, json_output: bool) -> None:
@@ -80,11 +80,11 @@ def _summary_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("model", summary["model"]),
         (
             "parameters",
-            f"{short_count(parameters['core'])} core, {short_count(parameters['tables'])} tables",
+            f"{format_count(parameters['core'])} core, {format_count(parameters['tables'])} tables",
         ),
         ("sessions", f"{summary['sessions']} of {summary['animals']} animals"),
         ("trained", f"{summary['steps']:,} steps, {summary['epochs']:.2f} epochs"),
-        ("tokens seen", short_count(summary["tokens_seen"])),
+        ("tokens seen", format_count(summary["tokens_seen"])),
         ("minutes", f"{summary['wall_seconds'] / 60:.1f} on {summary['device']}"),
         (f"validation, {kind} loss", "no windows" if loss is None else f"{loss:.4f}"),
     ]
@@ -100,7 +100,7 @@ def _short_ways_lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
     if share == 0:
         return []
     operations = plan["short_ways_flops_per_window"]
-    return [(f"  in the first {percent(share)} of the run", f"{operations / 1e9:.2f} G")]
+    return [(f"  in the first {format_percent(share)} of the run", f"{operations / 1e9:.2f} G")]
 
 
 def _plan_lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
@@ -111,7 +111,7 @@ def _plan_lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
         ("parameters of tables", f"{parameters['tables']:,}"),
         ("operations of a window", f"{plan['flops_per_window'] / 1e9:.2f} G"),
         *_short_ways_lines(plan),
-        *((f"memory of {name}", short_bytes(size)) for name, size in plan["memory_bytes"].items()),
+        *((f"memory of {name}", format_bytes(size)) for name, size in plan["memory_bytes"].items()),
         *((f"tokens of {name}", f"{count:,}") for name, count in plan["sequence_lengths"].items()),
     ]
     lines += [

@@ -1,27 +1,18 @@
 """Configuration dataclasses from plain values and back; a wrong key or value gets a sentence."""
 
 import dataclasses
-import difflib
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from omnimouse_cli.errors import ConfigError
+from omnimouse_cli.text import suggest_name
 
 Section = TypeVar("Section")
 
 # TOML has no null; this word stands for "off" wherever a value may be None.
 OFF = "none"
-
-
-def nearest_hint(word: str, known: typing.Iterable[str]) -> str:
-    """Say which known word was probably meant, or list them all."""
-    words = sorted(known)
-    close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean `{close[0]}`?"
-    return f"known are: {', '.join(words)}"
 
 
 def to_dict(section: Any) -> dict[str, Any]:  # noqa: ANN401 - any configuration dataclass
@@ -59,7 +50,7 @@ def from_dict(
         if key not in fields:
             raise ConfigError(
                 f"there is no configuration key `{path}`",
-                hint=nearest_hint(path, {f"{prefix}{name}" for name in fields}),
+                hint=suggest_name(path, {f"{prefix}{name}" for name in fields}),
             )
         current = getattr(base, key, None)
         if dataclasses.is_dataclass(hints[key]):
@@ -96,7 +87,7 @@ def _value(value: Any, hint: Any, path: str) -> Any:  # noqa: ANN401 - as annota
 def _choice(value: Any, choices: tuple[Any, ...], path: str) -> Any:  # noqa: ANN401
     if value not in choices:
         raise ConfigError(
-            f"`{path}` cannot be {value!r}", hint=nearest_hint(str(value), map(str, choices))
+            f"`{path}` cannot be {value!r}", hint=suggest_name(str(value), map(str, choices))
         )
     return value
 

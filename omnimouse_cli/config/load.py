@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omnimouse_cli.config.convert import OFF, from_dict, nearest_hint, to_dict
+from omnimouse_cli.config.convert import OFF, from_dict, to_dict
 from omnimouse_cli.config.presets import run_config_of
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.errors import ConfigError
+from omnimouse_cli.text import suggest_name
 
 # Sections of the model that may be written without the word `model` before them.
 MODEL_SECTIONS = ("latents", "video", "decoder", "dendrite")
@@ -44,7 +45,7 @@ def load_config(
             _merge(model.setdefault(section, {}), values.pop(section))
     name = size or model.get("size", DEFAULT_SIZE if start is None else start.model.size)
     if name not in SIZES:
-        raise ConfigError(f"there is no model size {name!r}", hint=nearest_hint(str(name), SIZES))
+        raise ConfigError(f"there is no model size {name!r}", hint=suggest_name(str(name), SIZES))
     model["size"] = name
     if start is None or name != start.model.size:
         start = run_config_of(name)

@@ -20,9 +20,9 @@ from omnimouse_cli.batch.strategies import (
 )
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.batch.strategy_file import strategies_of
-from omnimouse_cli.config.convert import nearest_hint
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.evaluate.records import EvalOptions, Unavailable
+from omnimouse_cli.text import suggest_name
 
 LARGE_POPULATION = 1 << 20
 
@@ -131,7 +131,7 @@ def _named(name: str) -> tuple[Strategy, ...]:
     if name not in known:
         raise ConfigError(
             f"there is no regime or strategy {name}",
-            hint=f"{nearest_hint(name, {*REGIMES, 'all', *known})} "
+            hint=f"{suggest_name(name, {*REGIMES, 'all', *known})} "
             "`omnimouse regimes` lists them; a file with strategies ends in .toml",
         )
     return (known[name],)

@@ -30,7 +30,7 @@ from omnimouse_cli.report.table import (
     logarithms,
     run_groups,
 )
-from omnimouse_cli.report.words import counted
+from omnimouse_cli.text import pluralize
 
 Places = NDArray[np.intp]
 
@@ -149,7 +149,7 @@ def _fit_one(
     form: Form, x: Array, y: Array, split: tuple[Places, Places], seed: int
 ) -> Alternative:
     if len(y) < form.min_rows:
-        few = f"{counted(len(y), 'row')}; {form.num_fitted} fitted numbers need {form.min_rows}"
+        few = f"{pluralize(len(y), 'row')}; {form.num_fitted} fitted numbers need {form.min_rows}"
         return Alternative(form=form, reason=few)
     whole = fit(make_problem(form, x, y), seed=seed, num_starts=NUM_STARTS)
     aicc, bic = criteria(whole)
@@ -161,7 +161,7 @@ def _fit_one(
         missed = y[upper] - part.predict(x[upper])
         error = float(np.sqrt(np.mean(missed**2)))
     else:
-        reason = f"{counted(len(lower), 'cheaper row')} cannot predict the others"
+        reason = f"{pluralize(len(lower), 'cheaper row')} cannot predict the others"
     return Alternative(form=form, aicc=aicc, bic=bic, heldout_error=error, fit=whole, reason=reason)
 
 
@@ -187,8 +187,8 @@ def _with_break(
     num_levels = len(levels(column(rows, axis)))
     if len(rows) < max(MIN_ROWS_FOR_BREAK, form.min_rows) or num_levels < MIN_LEVELS_FOR_BREAK:
         reason = (
-            f"{counted(len(rows), 'row')} with {counted(num_levels, 'level')} of {axis}; a break "
-            f"needs {max(MIN_ROWS_FOR_BREAK, form.min_rows)} rows and {MIN_LEVELS_FOR_BREAK} levels"
+            f"{pluralize(len(rows), 'row')} with {pluralize(num_levels, 'level')} of {axis}; a "
+            f"break needs {max(MIN_ROWS_FOR_BREAK, form.min_rows)} rows and {MIN_LEVELS_FOR_BREAK} levels"
         )
         return Alternative(form=form, reason=reason)
     x, y = logarithms(rows), np.log(column(rows, "loss"))

@@ -19,8 +19,8 @@ from omnimouse_cli.report.table import (
     seed_noise,
 )
 from omnimouse_cli.report.verdict import Verdict, judge
-from omnimouse_cli.report.words import counted
 from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.text import pluralize
 
 # Up to about four passes, repeated data is nearly as good as fresh data.
 FRESH_PASSES = 4.0
@@ -105,7 +105,7 @@ def _warnings(
 ) -> list[str]:
     said = list(table.notes)
     if table.left_out:
-        said.append(f"{counted(len(table.left_out), 'row')} left out; the table of rows says why")
+        said.append(f"{pluralize(len(table.left_out), 'row')} left out; the table of rows says why")
     said += _passes_warnings(table.rows)
     if law is None:
         return said
@@ -150,8 +150,8 @@ def _passes_warnings(rows: Sequence[Row]) -> list[str]:
     said = []
     if low < SHORT:
         said.append(
-            f"{counted(int((known < SHORT).sum()), 'run')} ended before all of the data were seen "
-            f"(down to {low:.2g} passes): unique tokens credit them with more than they used"
+            f"{pluralize(int((known < SHORT).sum()), 'run')} ended before all of the data were "
+            f"seen (down to {low:.2g} passes): unique tokens credit them with more than they used"
         )
     if high > FRESH_PASSES:
         said.append(

@@ -1,10 +1,10 @@
 """Conditions that select rows by the value of a column, and columns by their nearest name."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.text import suggest_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +51,5 @@ def require_column(place: str, names: Sequence[str], name: str, option: str) -> 
     if name not in names:
         raise OmniMouseError(
             f"{option} names the column {name!r}, which {place} does not have",
-            hint=nearest(name, names),
+            hint=suggest_name(name, names),
         )
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """Ask for the known name that is nearest, or list all."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.report.conditions import Condition, nearest, require_column
+from omnimouse_cli.report.conditions import Condition, require_column
 from omnimouse_cli.report.table import LeftOut, Row, RunTable
-from omnimouse_cli.report.words import counted
+from omnimouse_cli.text import pluralize, suggest_name
 
 NUMBERS = ("parameters", "tokens", "loss", "correlation", "compute", "tokens_seen", "epochs")
 WORDS = ("run", "seed", "split", "metric")
@@ -53,7 +53,7 @@ def table_of_csv(
     if not rows:
         raise _nothing(path, left_out, bool(where))
     return RunTable(
-        title=f"{counted(len(rows), 'row')} of {path.name}",
+        title=f"{pluralize(len(rows), 'row')} of {path.name}",
         rows=tuple(rows),
         left_out=tuple(left_out),
         counted=f"column `{chosen['parameters']}` of {path.name}",
@@ -78,7 +78,7 @@ def parse_columns(text: str) -> dict[str, str]:
         if ours not in NUMBERS + WORDS:
             raise OmniMouseError(
                 f"--columns knows no name {ours!r}; it knows {', '.join(NUMBERS + WORDS)}",
-                hint=nearest(ours, NUMBERS + WORDS),
+                hint=suggest_name(ours, NUMBERS + WORDS),
             )
         chosen[ours] = theirs
     return chosen

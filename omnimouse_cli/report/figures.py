@@ -10,7 +10,7 @@ from omnimouse_cli.report.forms import AXES, SYMBOLS, Axis
 from omnimouse_cli.report.law import Law
 from omnimouse_cli.report.table import Array, Row, column, levels
 from omnimouse_cli.report.verdict import MIN_RATIO, largest
-from omnimouse_cli.report.words import counted, short
+from omnimouse_cli.text import format_magnitude, pluralize
 
 WORDS: dict[Axis, str] = {"parameters": "parameters N", "tokens": "unique tokens D"}
 CURVE_COLORS = "viridis"
@@ -45,7 +45,7 @@ def _draw_loss(report: ScalingReport) -> Figure:
     curves = "Curves are the joint law. " if report.law is not None else ""
     return draw_figure(
         "loss",
-        f"Validation loss of {counted(len(report.table.rows), 'run')}. {curves}Both axes are "
+        f"Validation loss of {pluralize(len(report.table.rows), 'run')}. {curves}Both axes are "
         "logarithmic.",
         draw,
         columns=2,
@@ -65,7 +65,7 @@ def _loss_against(axes: Any, report: ScalingReport, axis: Axis) -> None:  # noqa
     for number, level in enumerate(found):
         here = nearest == number
         labelled = number in drawn
-        label = f"{SYMBOLS[other]} = {short(level)}" if labelled else None
+        label = f"{SYMBOLS[other]} = {format_magnitude(level)}" if labelled else None
         axes.scatter(x[here], y[here], s=16, color=colors[number], label=label, zorder=3)
         if report.law is not None and labelled:
             along = np.geomspace(x.min(), x.max(), 100)
@@ -199,9 +199,9 @@ def _draw_gains(report: ScalingReport) -> Figure:
 
     return draw_figure(
         "gains",
-        f"At the largest run (N = {short(top.parameters)}, D = {short(top.tokens)}): how much more "
-        "the loss falls per factor of data than per factor of parameters. Inside the grey band no "
-        "verdict is given.",
+        f"At the largest run (N = {format_magnitude(top.parameters)}, "
+        f"D = {format_magnitude(top.tokens)}): how much more loss falls per factor "
+        "of data than per factor of parameters. Inside the grey band no verdict is given.",
         draw,
         height=2.8,
     )

@@ -28,8 +28,8 @@ from omnimouse_cli.report.table import (
     run_groups,
     seed_noise,
 )
-from omnimouse_cli.report.words import short
 from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.text import format_magnitude
 
 Number = TypeVar("Number", float, Array)
 
@@ -109,8 +109,8 @@ def _few_levels(rows: Sequence[Row], name: str) -> str | None:
     if len(found) == 1:
         change = "larger models" if name == "parameters" else "more data"
         return (
-            f"{name} have one level only ({short(found[0])}), so the table cannot say what "
-            f"{change} would change"
+            f"{name} have one level only ({format_magnitude(found[0])}), so the table cannot say "
+            f"what {change} would change"
         )
     if len(found) < MIN_LEVELS:
         return (

@@ -7,7 +7,7 @@ from omnimouse_cli.report.analysis import ScalingReport
 from omnimouse_cli.report.canvas import Figure
 from omnimouse_cli.report.law import NAMES, Law
 from omnimouse_cli.report.style import STYLE
-from omnimouse_cli.report.words import number, short
+from omnimouse_cli.text import format_magnitude, format_number
 
 MEANINGS = {
     "E": "loss that neither data nor parameters remove",
@@ -61,8 +61,8 @@ def _verdict(report: ScalingReport) -> str:
     if report.proposals:
         rows = [
             (
-                ", ".join(short(value) for value in one.parameters),
-                ", ".join(short(value) for value in one.tokens),
+                ", ".join(format_magnitude(value) for value in one.parameters),
+                ", ".join(format_magnitude(value) for value in one.tokens),
                 str(one.seeds),
                 one.why,
             )
@@ -87,14 +87,19 @@ def _law(law: Law | None, drawn: dict[str, Figure]) -> str:
     estimates = _table(
         ("", "value", "95 % interval", "meaning"),
         [
-            (name, number(one.value), f"{number(one.low)} to {number(one.high)}", MEANINGS[name])
+            (
+                name,
+                format_number(one.value),
+                f"{format_number(one.low)} to {format_number(one.high)}",
+                MEANINGS[name],
+            )
             for name, one in law.estimates.items()
         ],
     )
     firmness = _table(
         ("fit", "rows", *NAMES),
         [
-            (one.name, str(one.rows), *(number(one.values[name]) for name in NAMES))
+            (one.name, str(one.rows), *(format_number(one.values[name]) for name in NAMES))
             for one in law.variants
         ],
     )
@@ -115,8 +120,8 @@ def _alternatives(report: ScalingReport) -> str:
             one.form.formula,
             str(one.form.num_fitted),
             "-" if one.aicc is None or best is None else f"{one.aicc - best:+.1f}",
-            number(one.aicc),
-            number(one.bic),
+            format_number(one.aicc),
+            format_number(one.bic),
             "-" if one.heldout_error is None else f"{one.heldout_error:.2%}",
             one.reason or "",
         )
@@ -130,9 +135,9 @@ def _alternatives(report: ScalingReport) -> str:
         "held-out error."
     )
     breaks = "".join(
-        f"<p>A break along {found.axis} at {short(found.at)} "
-        f"({short(found.low)} to {short(found.high)}): AICc {found.delta_aicc:+.1f} "
-        "in its favor.</p>"
+        f"<p>A break along {found.axis} at {format_magnitude(found.at)} "
+        f"({format_magnitude(found.low)} to {format_magnitude(found.high)}): "
+        f"AICc {found.delta_aicc:+.1f} in its favor.</p>"
         for one in report.alternatives
         for found in one.breaks
     )
@@ -150,14 +155,14 @@ def _rows(report: ScalingReport) -> str:
         rows.append(
             (
                 row.run,
-                short(row.parameters),
-                short(row.tokens),
-                "-" if row.tokens_seen is None else short(row.tokens_seen),
-                number(row.epochs),
+                format_magnitude(row.parameters),
+                format_magnitude(row.tokens),
+                "-" if row.tokens_seen is None else format_magnitude(row.tokens_seen),
+                format_number(row.epochs),
                 "-" if row.seed is None else str(row.seed),
                 row.split or "-",
-                number(row.loss),
-                number(fitted),
+                format_number(row.loss),
+                format_number(fitted),
                 "-" if fitted is None else f"{row.loss / fitted - 1:+.2%}",
             )
         )

@@ -10,7 +10,7 @@ from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import read_document
 from omnimouse_cli.report.conditions import Condition, require_column
 from omnimouse_cli.report.table import LeftOut, Row, RunTable
-from omnimouse_cli.report.words import counted
+from omnimouse_cli.text import pluralize
 
 Count = Literal["core", "total"]
 COUNTED = {
@@ -57,7 +57,7 @@ def table_of_runs(
         raise _nothing(places, left_out, num_selected_from=len(runs) - len(left_out))
     rows.sort(key=lambda row: (row.parameters, row.tokens, row.seed or 0, row.run))
     return RunTable(
-        title=f"{counted(len(rows), 'run')} of {', '.join(str(place) for place in places[:3])}"
+        title=f"{pluralize(len(rows), 'run')} of {', '.join(str(place) for place in places[:3])}"
         + (" and others" if len(places) > 3 else ""),
         rows=_named_apart(rows),
         left_out=tuple(left_out),
@@ -145,7 +145,7 @@ def _nothing(
     where = ", ".join(str(place) for place in places)
     if num_selected_from:
         return OmniMouseError(
-            f"--where selects none of {counted(num_selected_from, 'run')} in {where}"
+            f"--where selects none of {pluralize(num_selected_from, 'run')} in {where}"
         )
     if not left_out:
         return OmniMouseError(
@@ -154,7 +154,7 @@ def _nothing(
         )
     first = left_out[0]
     return OmniMouseError(
-        f"none of {counted(len(left_out), 'run')} in {where} can be used; "
+        f"none of {pluralize(len(left_out), 'run')} in {where} can be used; "
         f"{first.run}: {first.reason}",
         hint="a run is used once its training has finished: omnimouse train --resume goes on",
     )

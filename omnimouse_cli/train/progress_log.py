@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.metrics_log import Journal, Progress, StepLine
+from omnimouse_cli.text import format_magnitude
 from omnimouse_cli.train.schedule import Length
 from omnimouse_cli.train.state import Counters
 from omnimouse_cli.train.step import StepResult
@@ -144,7 +145,7 @@ class Teller:
                 f"step {counters.step}",
                 *words,
                 f"{windows:.0f} windows/s",
-                f"{_short(tokens)} tokens/s",
+                f"{format_magnitude(tokens)} tokens/s",
             ]
         )
 
@@ -167,14 +168,6 @@ class _Rates:
             (counters.windows - self._windows) / seconds,
             (counters.tokens - self._tokens) / seconds,
         )
-
-
-def _short(number: float) -> str:
-    """Write a large number in the way people say it: 1.2M."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= size:
-            return f"{number / size:.1f}{unit}"
-    return f"{number:.0f}"
 
 
 def _require_number(loss: float | None, step: int) -> None:

@@ -73,7 +73,7 @@ def test_an_empty_choice_is_refused(tiny_dataset):
 def test_an_unknown_session_is_refused_with_the_nearest(tiny_dataset):
     with pytest.raises(ShardError, match="has no session 2-1-2") as caught:
         open_dataset(tiny_dataset.folder, sessions=["1-1-1", "2-1-2"])
-    assert caught.value.hint == "did you mean 2-1-1?"
+    assert caught.value.hint == "did you mean `2-1-1`?"
 
 
 @pytest.mark.parametrize("length", [0, 5, 8, 100, 4096, -1])

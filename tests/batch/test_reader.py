@@ -138,7 +138,7 @@ def test_shapes_that_do_not_fit_are_refused(tiny_dataset):
 def test_an_unknown_session_is_named_with_the_nearest(tiny_dataset):
     with pytest.raises(ShardError, match="has no session 1-1-3") as caught:
         WindowReader(tiny_dataset, DataConfig()).read("1-1-3", np.array([0]))
-    assert caught.value.hint in ("did you mean 1-1-1?", "did you mean 1-1-2?")
+    assert caught.value.hint in ("did you mean `1-1-1`?", "did you mean `1-1-2`?")
 
 
 def test_a_shard_that_shrinks_while_open_is_an_error_with_its_name(tmp_path, write_shard):

@@ -98,7 +98,7 @@ def test_a_run_without_dendritic_layers_has_no_surfaces(run, small_mouse, write_
         (("compare", "--data", "odd.npz"), "error: odd.npz: labels must be from 0 to 0: -1"),
         (
             ("compare", "--activations", "dendritc"),
-            "error: --activations has no 'dendritc'\n\nhint: did you mean dendritic?",
+            "error: --activations has no 'dendritc'\n\nhint: did you mean `dendritic`?",
         ),
         (("compare", "--networks", ""), "error: --networks has no ''"),
         (("compare", "--inner", "8,x"), "error: --inner must be whole numbers"),

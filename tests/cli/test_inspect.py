@@ -90,7 +90,7 @@ def test_an_unknown_session_is_an_error_with_the_nearest_name(shards):
     result = run("--session", "9-1-2")
     assert result.exit_code == 1
     assert "has no session 9-1-2" in result.stderr
-    assert "did you mean 9-1-1?" in result.stderr
+    assert "did you mean `9-1-1`?" in result.stderr
 
 
 def test_a_figure_is_drawn_of_the_session_that_was_named(shards):

@@ -103,7 +103,7 @@ def test_the_law_and_its_rivals_are_printed(run, tmp_path):
         (
             ("--table", "grid.csv", "--columns", "parameters=sizes"),
             "error: --columns names the column 'sizes', which grid.csv does not have\n\n"
-            "hint: did you mean 'size'?",
+            "hint: did you mean `size`?",
         ),
         (("--table", "grid.csv", "--where", "size=1"), "error: --where takes column==value"),
     ],

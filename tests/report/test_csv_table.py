@@ -88,14 +88,14 @@ def test_correlations_become_losses_and_the_report_says_so(csv_file):
             {"loss": "los"},
             [],
             "--columns names the column 'los'",
-            "did you mean 'loss'?",
+            "did you mean `loss`?",
         ),
         (
             "parameters,tokens,loss,split\n1,1,1,test\n",
             {},
             ["splt==test"],
             "--where names the column 'splt'",
-            "did you mean 'split'?",
+            "did you mean `split`?",
         ),
         (
             "parameters,tokens,loss,split\n1,1,1,test\n",

@@ -6,8 +6,8 @@ import pytest
 
 from omnimouse_cli.report.csv_table import table_of_csv
 from omnimouse_cli.report.law import fit_joint, refusals
-from omnimouse_cli.report.words import short
 from omnimouse_cli.reporter import Silent
+from omnimouse_cli.text import format_magnitude
 
 
 def fitted(rows, *, num_resamples=200, seed=0):
@@ -94,7 +94,7 @@ def test_one_level_is_refused(grid, axis):
     table, _ = grid()
     value = getattr(table.rows[0], axis)
     reasons = refused([row for row in table.rows if getattr(row, axis) == value])
-    assert f"{axis} have one level only ({short(value)})" in reasons[0]
+    assert f"{axis} have one level only ({format_magnitude(value)})" in reasons[0]
 
 
 def test_two_levels_are_refused(grid):

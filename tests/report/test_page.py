@@ -12,7 +12,6 @@ from omnimouse_cli.files import document, read_document
 from omnimouse_cli.report.analysis import analyse
 from omnimouse_cli.report.document import content
 from omnimouse_cli.report.table import LeftOut, RunTable
-from omnimouse_cli.report.words import short
 from omnimouse_cli.report.write import write_report
 from omnimouse_cli.reporter import Silent
 
@@ -153,11 +152,3 @@ def test_a_file_in_the_place_of_the_folder_is_an_error(small_report, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OmniMouseError, match="--out must be a folder"):
         write_report(small_report, tmp_path / "file")
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(1.5e11, "150G"), (2.34e6, "2.34M"), (999.99e6, "1G"), (1000, "1k"), (12.5, "12.5")],
-)
-def test_counts_are_short(value, text):
-    assert short(value) == text

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from omnimouse_cli.batch.batch import Batch
-from omnimouse_cli.config.convert import nearest_hint
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.errors import ConfigError, OmniMouseError
 from omnimouse_cli.evaluate.network import Question
 from omnimouse_cli.evaluate.robustness.attack import WHITE, attacked
 from omnimouse_cli.evaluate.robustness.corruption import CORRUPTIONS, LEVELS, SEVERITIES, corrupted
+from omnimouse_cli.text import suggest_name
 
 ADVERSARIAL = "adversarial"
 FAMILIES = (*CORRUPTIONS, ADVERSARIAL)
@@ -110,7 +110,7 @@ def require_families(families: Sequence[str]) -> None:
     for family in families:
         if family not in FAMILIES:
             raise ConfigError(
-                f"there is no perturbation {family!r}", hint=nearest_hint(family, FAMILIES)
+                f"there is no perturbation {family!r}", hint=suggest_name(family, FAMILIES)
             )
         library = NEEDS.get(family)
         if library is not None and importlib.util.find_spec(library) is None:

@@ -1,0 +1,87 @@
+"""Numbers and names in messages and tables."""
+
+import difflib
+import math
+from collections.abc import Iterable
+
+_UNITS = (("T", 1e12), ("G", 1e9), ("M", 1e6))
+
+
+def suggest_name(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> str:
+    """Return a hint that names the known name most similar to `name`, or lists all.
+
+    Args:
+        name: The name that is not known.
+        known: The names that are.
+        cutoff: Least similarity (0 to 1) of a suggestion; 0 suggests even an unlike one.
+
+    Example:
+        >>> suggest_name("tinny", ["nano", "tiny"])
+        'did you mean `tiny`?'
+        >>> suggest_name("80M", ["nano", "tiny"])
+        'known: nano, tiny'
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
+    return f"did you mean `{close[0]}`?" if close else f"known: {', '.join(names) or 'none'}"
+
+
+def format_count(count: float | None) -> str:
+    """Return a count for a table: millions and more with a unit, smaller ones whole.
+
+    Example:
+        >>> format_count(14_816_000), format_count(15_232), format_count(None)
+        ('14.8 M', '15,232', '-')
+    """
+    if count is None:
+        return "-"
+    for unit, size in _UNITS:
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count:,.0f}"
+
+
+def format_magnitude(value: float) -> str:
+    """Return a number of any size with three digits and a unit, for labels and progress lines.
+
+    Example:
+        >>> format_magnitude(14_816_000), format_magnitude(15_232), format_magnitude(0.51234)
+        ('14.8M', '15.2k', '0.512')
+    """
+    for unit, size in (*_UNITS, ("k", 1e3)):
+        # From 999.5 on, three digits are a thousand.
+        if value >= size * (1 - 5e-4):
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}" if math.isfinite(value) else "-"
+
+
+def format_number(value: float | None) -> str:
+    """Return a number with four digits, "-" for None."""
+    return "-" if value is None else f"{value:.4g}"
+
+
+def format_bytes(num_bytes: int) -> str:
+    """Return an amount of memory in GiB, below one GiB in MiB."""
+    if num_bytes >= 2**30:
+        return f"{num_bytes / 2**30:.2f} GiB"
+    return f"{num_bytes / 2**20:.1f} MiB"
+
+
+def format_percent(fraction: float) -> str:
+    """Return a fraction as a percentage with one decimal: 12.5 %."""
+    return f"{100 * fraction:.1f} %"
+
+
+def format_minutes(minutes: float) -> str:
+    """Return minutes with one decimal, below one minute with two digits."""
+    return f"{minutes:.1f}" if minutes >= 1 else f"{minutes:.2g}"
+
+
+def pluralize(count: int, noun: str) -> str:
+    """Return a count and its noun, which takes an s in the plural.
+
+    Example:
+        >>> pluralize(1, "session"), pluralize(2500, "session")
+        ('1 session', '2,500 sessions')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
