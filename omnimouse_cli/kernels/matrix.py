@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-# R rows, C columns; B batch, H heads, L tokens, D width of a head
+# R rows, C columns
 
 
 def rows_of(x: Tensor) -> Tensor:
@@ -12,9 +12,3 @@ def rows_of(x: Tensor) -> Tensor:
     is_plain = x_RC.shape[-1] <= 1 or x_RC.stride(-1) == 1
     is_apart = x_RC.shape[0] <= 1 or x_RC.stride(0) >= x_RC.shape[1]
     return x_RC if is_plain and is_apart else x_RC.contiguous()
-
-
-def heads_of(x_BHLD: Tensor) -> Tensor:
-    """View heads of attention so that numbers of one lie side by side; only others are copied."""
-    x_BHLD = x_BHLD.detach()
-    return x_BHLD if x_BHLD.stride(-1) == 1 else x_BHLD.contiguous()

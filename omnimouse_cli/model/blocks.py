@@ -1,27 +1,19 @@
-"""Transformer blocks: attention with normed queries and keys, gated feed-forward, pre-norms."""
+"""Transformer blocks: attention with normalized queries and keys, gated feed-forward, pre-norms."""
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from omnimouse_cli.kernels.attention import AttentionMask, attention
-from omnimouse_cli.kernels.products import EntryWeights, HeadShape, project_heads, update_tokens
-from omnimouse_cli.kernels.rows import rms_norm
 from omnimouse_cli.model.feed_forward import FeedForward, Make
 from omnimouse_cli.model.initialize import linear
+from omnimouse_cli.model.rotary import Angles, rotate
 
 # B batch, L tokens, Q query tokens, K key tokens, H heads, D width of a head, M width of the model
 
 EPSILON = 1e-5
-
-
-class Angles(NamedTuple):
-    """Cosines and sines of a sequence, `(tokens, head width / 2)` each."""
-
-    cos: Tensor
-    sin: Tensor
 
 
 def hidden_width(width: int, multiplier: float, multiple: int) -> int:
@@ -29,23 +21,15 @@ def hidden_width(width: int, multiplier: float, multiple: int) -> int:
     return math.ceil(width * multiplier / multiple) * multiple
 
 
-class Norm(nn.RMSNorm):
-    """The normalisation that precedes every attention and feed-forward.
+def norm(width: int) -> nn.RMSNorm:
+    """Return the normalization that precedes every attention and feed-forward."""
+    return nn.RMSNorm(width, eps=EPSILON)
 
-    Args:
-        width: Of what is normalised.
-    """
 
-    def __init__(self, width: int) -> None:
-        super().__init__(width, eps=EPSILON)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Divide each token by the root of its mean square, and weigh it."""
-        return rms_norm(x, self.weight, EPSILON)
-
-    def and_then(self, projection: nn.Linear) -> EntryWeights:
-        """Give the weights of this and of the projection into attention that follows it."""
-        return EntryWeights(self.weight, projection.weight, projection.bias, EPSILON)
+def normalize_heads(x_BLHD: Tensor) -> Tensor:
+    """Normalize each head of queries or keys by its root mean square, at least in float32."""
+    x_BLHD = x_BLHD if x_BLHD.dtype == torch.float64 else x_BLHD.float()
+    return functional.rms_norm(x_BLHD, x_BLHD.shape[-1:], eps=EPSILON)
 
 
 class UpdateDropout(nn.Module):
@@ -70,78 +54,73 @@ class UpdateDropout(nn.Module):
         return update_BLM * (kept_LM / (1 - self.rate)).to(update_BLM.dtype)
 
 
-class Block(nn.Module):
-    """What blocks have in common: what becomes of tokens once they have read."""
-
-    out: nn.Linear
-    feed_forward_norm: Norm
-    feed_forward: FeedForward
-    drop: UpdateDropout
-
-    def update(self, x_BLM: Tensor, read_BHLD: Tensor) -> Tensor:
-        """Add what each token read, and then what it computes of it."""
-        weights = self.feed_forward.update_weights(self.out, self.feed_forward_norm)
-        if weights is not None and not (self.training and self.drop.rate):
-            return update_tokens(x_BLM, read_BHLD, weights)
-        read_BLM = read_BHLD.transpose(1, 2).flatten(2)
-        x_BLM = x_BLM + self.drop(self.out(read_BLM))
-        out: Tensor = x_BLM + self.drop(self.feed_forward(self.feed_forward_norm(x_BLM)))
-        return out
-
-
-class SelfBlock(Block):
-    """A fusion layer: tokens read each other, then each is transformed.
+class SelfBlock(nn.Module):
+    """A fusion layer: self-attention, then a feed-forward.
 
     Args:
-        width: Of the residual stream.
-        num_heads: Of attention.
-        hidden: Of the feed-forward.
+        width: Width of the residual stream.
+        num_heads: Attention heads.
+        hidden: Hidden width of the feed-forward.
         dropout: Share of residual updates dropped in training.
-        make: Makes the feed-forward.
+        make: Builds the feed-forward.
     """
 
     def __init__(
         self, width: int, num_heads: int, hidden: int, dropout: float, make: Make = FeedForward
     ) -> None:
         super().__init__()
-        self.heads = HeadShape(parts=3, normed=2, num_heads=num_heads, epsilon=EPSILON)
-        self.attention_norm = Norm(width)
+        self.num_heads = num_heads
+        self.attention_norm = norm(width)
         self.query_key_value = linear(width, 3 * width, bias=False)
         self.out = linear(width, width, bias=False)
-        self.feed_forward_norm = Norm(width)
+        self.feed_forward_norm = norm(width)
         self.feed_forward = make(width, hidden)
         self.drop = UpdateDropout(dropout)
 
     def forward(self, x_BLM: Tensor, angles: Angles, mask: AttentionMask) -> Tensor:
-        """Add what each token reads and computes."""
-        weights = self.attention_norm.and_then(self.query_key_value)
-        q_BHLD, k_BHLD, v_BHLD = project_heads(x_BLM, weights, self.heads, angles)
-        return self.update(x_BLM, attention(q_BHLD, k_BHLD, v_BHLD, mask))
+        """Transform tokens.
+
+        Args:
+            x_BLM: `(batch, tokens, width)`.
+            angles: Rotation angles of the tokens.
+            mask: Which tokens see which.
+
+        Returns:
+            Same shape as `x_BLM`.
+        """
+        x_BLM = x_BLM + self.drop(self._attention(self.attention_norm(x_BLM), angles, mask))
+        out_BLM: Tensor = x_BLM + self.drop(self.feed_forward(self.feed_forward_norm(x_BLM)))
+        return out_BLM
+
+    def _attention(self, x_BLM: Tensor, angles: Angles, mask: AttentionMask) -> Tensor:
+        heads_BL3HD = self.query_key_value(x_BLM).unflatten(-1, (3, self.num_heads, -1))
+        q_BLHD, k_BLHD, v_BLHD = heads_BL3HD.unbind(2)
+        out_BLM: Tensor = self.out(attend((q_BLHD, k_BLHD, v_BLHD), (angles, angles), mask))
+        return out_BLM
 
 
-class CrossBlock(Block):
-    """A reader: queries read a context, then each is transformed.
+class CrossBlock(nn.Module):
+    """Cross-attention from queries to a context, then a feed-forward.
 
     Args:
-        width: Of the residual stream.
-        num_heads: Of attention.
-        hidden: Of the feed-forward.
+        width: Width of the residual stream.
+        num_heads: Attention heads.
+        hidden: Hidden width of the feed-forward.
         dropout: Share of residual updates dropped in training.
-        make: Makes the feed-forward.
+        make: Builds the feed-forward.
     """
 
     def __init__(
         self, width: int, num_heads: int, hidden: int, dropout: float, make: Make = FeedForward
     ) -> None:
         super().__init__()
-        self.query_heads = HeadShape(parts=1, normed=1, num_heads=num_heads, epsilon=EPSILON)
-        self.key_value_heads = HeadShape(parts=2, normed=1, num_heads=num_heads, epsilon=EPSILON)
-        self.context_norm = Norm(width)
-        self.attention_norm = Norm(width)
+        self.num_heads = num_heads
+        self.context_norm = norm(width)
+        self.attention_norm = norm(width)
         self.query = linear(width, width, bias=False)
         self.key_value = linear(width, 2 * width, bias=False)
         self.out = linear(width, width, bias=False)
-        self.feed_forward_norm = Norm(width)
+        self.feed_forward_norm = norm(width)
         self.feed_forward = make(width, hidden)
         self.drop = UpdateDropout(dropout)
 
@@ -153,9 +132,52 @@ class CrossBlock(Block):
         key_angles: Angles,
         mask: AttentionMask,
     ) -> Tensor:
-        """Add what each query reads and computes."""
-        of_query = self.attention_norm.and_then(self.query)
-        of_context = self.context_norm.and_then(self.key_value)
-        (q_BHQD,) = project_heads(x_BQM, of_query, self.query_heads, query_angles)
-        k_BHKD, v_BHKD = project_heads(context_BKM, of_context, self.key_value_heads, key_angles)
-        return self.update(x_BQM, attention(q_BHQD, k_BHKD, v_BHKD, mask))
+        """Transform queries.
+
+        Args:
+            x_BQM: `(batch, queries, width)`.
+            context_BKM: `(batch, keys, width)`.
+            query_angles: Rotation angles of the queries.
+            key_angles: Rotation angles of the context.
+            mask: Which queries see which tokens of the context.
+
+        Returns:
+            Same shape as `x_BQM`.
+        """
+        normed_BQM, normed_BKM = self.attention_norm(x_BQM), self.context_norm(context_BKM)
+        angles = (query_angles, key_angles)
+        x_BQM = x_BQM + self.drop(self._attention(normed_BQM, normed_BKM, angles, mask))
+        out_BQM: Tensor = x_BQM + self.drop(self.feed_forward(self.feed_forward_norm(x_BQM)))
+        return out_BQM
+
+    def _attention(
+        self, x_BQM: Tensor, context_BKM: Tensor, angles: tuple[Angles, Angles], mask: AttentionMask
+    ) -> Tensor:
+        q_BQHD = self.query(x_BQM).unflatten(-1, (self.num_heads, -1))
+        k_BKHD, v_BKHD = (
+            self.key_value(context_BKM).unflatten(-1, (2, self.num_heads, -1)).unbind(2)
+        )
+        out_BQM: Tensor = self.out(attend((q_BQHD, k_BKHD, v_BKHD), angles, mask))
+        return out_BQM
+
+
+def attend(
+    heads: tuple[Tensor, Tensor, Tensor], angles: tuple[Angles, Angles], mask: AttentionMask
+) -> Tensor:
+    """Compute attention with normalized and rotated queries and keys.
+
+    Args:
+        heads: Queries, keys and values, each `(batch, tokens, heads, head width)`.
+        angles: Rotation angles of queries and of keys.
+        mask: Which queries see which keys.
+
+    Returns:
+        `(batch, queries, heads x head width)`.
+    """
+    q_BQHD, k_BKHD, v_BKHD = heads
+    # Norms and rotations are computed in float32 also where products are in bfloat16.
+    q_BHQD, k_BHKD = (
+        rotate(normalize_heads(x), turn).to(x.dtype).transpose(1, 2)
+        for x, turn in zip((q_BQHD, k_BKHD), angles, strict=True)
+    )
+    return attention(q_BHQD, k_BHKD, v_BKHD.transpose(1, 2), mask).transpose(1, 2).flatten(2)

@@ -11,8 +11,6 @@ from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.config.model import GATED, FeedForwardKind, ModelConfig
 from omnimouse_cli.kernels.dendrite import DendriticFunction, dendrite, dendrite_packed
 from omnimouse_cli.kernels.dendrite_table import Grid, TableError, served, served_packed, tabulate
-from omnimouse_cli.kernels.products import UpdateWeights
-from omnimouse_cli.kernels.rows import gated
 from omnimouse_cli.model.dendrite_start import start_weights
 from omnimouse_cli.model.initialize import linear
 
@@ -147,28 +145,6 @@ class FeedForward(nn.Module):
         out: Tensor = self.down(self._activate(x_BLM))
         return out
 
-    def update_weights(self, out: nn.Linear, norm: nn.RMSNorm) -> UpdateWeights | None:
-        """Give the weights of a block's update, of which this is the end.
-
-        None of other kinds, and where a hook waits for what comes here.
-
-        Args:
-            out: Projects what tokens read.
-            norm: Of the tokens that come here.
-        """
-        is_watched = bool(self._forward_pre_hooks or self._forward_hooks)
-        if self.kind != "swiglu" or self.gate is None or norm.eps is None or is_watched:
-            return None
-        return UpdateWeights(
-            out=out.weight,
-            bias=out.bias,
-            norm=norm.weight,
-            up=self.up.weight,
-            gate=self.gate.weight,
-            down=self.down.weight,
-            epsilon=norm.eps,
-        )
-
     def _activate(self, x_BLM: Tensor) -> Tensor:
         up_BLU: Tensor = self.up(x_BLM)
         if self.kind == "relu":
@@ -178,7 +154,7 @@ class FeedForward(nn.Module):
         assert self.gate is not None, "every other kind is gated"
         gate_BLU: Tensor = self.gate(x_BLM)
         if self.kind == "swiglu":
-            return gated(up_BLU, gate_BLU)
+            return functional.silu(up_BLU) * gate_BLU
         if self.kind == "geglu":
             return functional.gelu(up_BLU) * gate_BLU
         out_BLU: Tensor = self.function(up_BLU, gate_BLU)

@@ -24,7 +24,7 @@ from omnimouse_cli.model.plan import Plan, SequenceAngles
 from omnimouse_cli.model.population_state import visible_piece
 from omnimouse_cli.model.prepare import Prepared, prepare
 from omnimouse_cli.model.readout import ResponseReadout, of_neurons
-from omnimouse_cli.model.rotary import rotary_table
+from omnimouse_cli.model.rotary import rotary_angles
 from omnimouse_cli.model.session_embeddings import SessionTable
 from omnimouse_cli.model.shortcuts import LinearPaths
 from omnimouse_cli.model.tokens import BehaviorTokens, Identities, Latents, ResponseTokens
@@ -70,7 +70,7 @@ class OmniMouse(nn.Module):
         >>> from omnimouse_cli.config.sizes import SIZES
         >>> nano = replace(SIZES["nano"], response_loss="gaussian")
         >>> model = OmniMouse(nano, behavior_channels=("running",), animals=("mouse",))
-        >>> model.fusion[0].heads.num_heads
+        >>> model.fusion[0].num_heads
         2
     """
 
@@ -111,7 +111,7 @@ class OmniMouse(nn.Module):
             self.experiment_time = linear(config.d_embedding, width, bias=True)
             self.experiment_time.requires_grad_(requires_grad=False)
         times = torch.arange(NUM_RESPONSE_SAMPLES, dtype=torch.float64) / RESPONSE_RATE_HZ
-        cos, sin = rotary_table(
+        cos, sin = rotary_angles(
             times, head_width=width // heads, shortest_seconds=config.rope_shortest_seconds
         )
         self.register_buffer("rotary_cos", cos, persistent=False)

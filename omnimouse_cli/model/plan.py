@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from omnimouse_cli.kernels.attention import AttentionMask, interval_mask
-from omnimouse_cli.model.blocks import Angles
 from omnimouse_cli.model.layout import Layout, Sequence, intervals
+from omnimouse_cli.model.rotary import Angles
 
 
 class SequenceAngles(NamedTuple):

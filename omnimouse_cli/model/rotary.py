@@ -1,19 +1,30 @@
 """Rotary position embedding in continuous time."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-# L tokens, P pairs of a head
+# B batch, L tokens, H heads, D width of a head, P = D / 2 pairs of a head
 
 LONGEST_SECONDS = 2.0
 
 
-def rotary_table(
-    times_seconds_L: Tensor, *, head_width: int, shortest_seconds: float
-) -> tuple[Tensor, Tensor]:
-    """Give cosines and sines of every time.
+class Angles(NamedTuple):
+    """Cosines and sines of the rotation angles of a sequence.
+
+    Args:
+        cos: float32 `(tokens, head width / 2)`.
+        sin: As `cos`.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+
+def rotary_angles(times_seconds_L: Tensor, *, head_width: int, shortest_seconds: float) -> Angles:
+    """Compute the rotation angles of every time.
 
     Angles are computed in float64: at the fastest period of 1 ms, float32 seconds would already
     be wrong by a radian.
@@ -22,24 +33,42 @@ def rotary_table(
         times_seconds_L: float64 `(tokens,)`, relative to the window.
         head_width: Even width of a head.
         shortest_seconds: Period of the first pair.
-
-    Returns:
-        float32 `(tokens, head_width / 2)` twice.
     """
     frequencies_P = rotary_frequencies(head_width // 2, shortest_seconds)
     angles_LP = times_seconds_L.double()[:, None] * frequencies_P
-    return angles_LP.cos().float(), angles_LP.sin().float()
+    return Angles(angles_LP.cos().float(), angles_LP.sin().float())
 
 
 def rotary_frequencies(pairs: int, shortest_seconds: float) -> Tensor:
-    """Give each pair's angle per second.
+    """Return the angle per second of each pair, float64 `(pairs,)`.
 
     The periods of the pairs grow geometrically from `shortest_seconds` towards 2 s. Source:
     omnimouse reference, section 2.3.
-
-    Returns:
-        float64 `(pairs,)`.
     """
     exponents_P = torch.arange(pairs, dtype=torch.float64) / pairs
     ratio = LONGEST_SECONDS / shortest_seconds
     return 2 * math.pi / shortest_seconds * ratio**-exponents_P
+
+
+def rotate(x_BLHD: Tensor, angles: Angles) -> Tensor:
+    """Rotate neighbouring pairs (2i, 2i + 1) of every head by the angles of its token.
+
+    Args:
+        x_BLHD: `(batch, tokens, heads, head width)`.
+        angles: Of the tokens.
+
+    Returns:
+        Same shape as `x_BLHD`.
+
+    Example:
+        >>> quarter_turn = Angles(torch.tensor([[0.0]]), torch.tensor([[1.0]]))
+        >>> rotate(torch.tensor([1.0, 2.0]).view(1, 1, 1, 2), quarter_turn).flatten()
+        tensor([-2.,  1.])
+    """
+    cos_L1P, sin_L1P = angles.cos[:, None], angles.sin[:, None]
+    first_BLHP, second_BLHP = x_BLHD.unflatten(-1, (-1, 2)).unbind(-1)
+    rotated = (
+        first_BLHP * cos_L1P - second_BLHP * sin_L1P,
+        second_BLHP * cos_L1P + first_BLHP * sin_L1P,
+    )
+    return torch.stack(rotated, dim=-1).flatten(-2)

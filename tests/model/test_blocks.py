@@ -6,21 +6,19 @@ from torch.nn import functional
 
 from omnimouse_cli.kernels.attention import Interval, interval_mask, visible_pairs
 from omnimouse_cli.model.blocks import (
-    Angles,
     CrossBlock,
     FeedForward,
     SelfBlock,
     UpdateDropout,
     hidden_width,
 )
-from omnimouse_cli.model.rotary import rotary_table
+from omnimouse_cli.model.rotary import rotary_angles
 
 CPU = torch.device("cpu")
 
 
 def angles(*times, width=8):
-    table = rotary_table(torch.tensor(times) / 30, head_width=width, shortest_seconds=0.1)
-    return Angles(*table)
+    return rotary_angles(torch.tensor(times) / 30, head_width=width, shortest_seconds=0.1)
 
 
 def rms(x):

@@ -5,12 +5,11 @@ import math
 import pytest
 import torch
 
-from omnimouse_cli.kernels.products.heads import rotate
-from omnimouse_cli.model.rotary import rotary_table
+from omnimouse_cli.model.rotary import Angles, rotary_angles, rotate
 
 
 def test_frequencies_are_the_published_ones():
-    cos, sin = rotary_table(
+    cos, sin = rotary_angles(
         torch.tensor([0.0, 1.7], dtype=torch.float64), head_width=64, shortest_seconds=0.001
     )
     assert torch.equal(cos[0], torch.ones(32))
@@ -23,7 +22,7 @@ def test_neighbouring_pairs_turn_together():
     x = torch.arange(4.0).reshape(1, 1, 1, 4)
     cos, sin = torch.tensor([[0.6, 0.0]]), torch.tensor([[0.8, 1.0]])
     expected = [0 * 0.6 - 1 * 0.8, 1 * 0.6 + 0 * 0.8, -3.0, 2.0]
-    torch.testing.assert_close(rotate(x, cos, sin).flatten(), torch.tensor(expected))
+    torch.testing.assert_close(rotate(x, Angles(cos, sin)).flatten(), torch.tensor(expected))
 
 
 @pytest.mark.parametrize("shortest_seconds", [0.001, 0.1])
@@ -33,21 +32,8 @@ def test_products_depend_on_time_differences_alone(shortest_seconds):
     times = torch.rand(6, dtype=torch.float64, generator=generator)
 
     def products(shift):
-        table = rotary_table(times + shift, head_width=16, shortest_seconds=shortest_seconds)
-        return rotate(q, *table)[0, :, 0] @ rotate(k, *table)[0, :, 0].T
+        angles = rotary_angles(times + shift, head_width=16, shortest_seconds=shortest_seconds)
+        return rotate(q, angles)[0, :, 0] @ rotate(k, angles)[0, :, 0].T
 
     torch.testing.assert_close(products(0.0), products(123.4567), atol=1e-4, rtol=1e-4)
     assert not torch.allclose(products(0.0), q[0, :, 0] @ k[0, :, 0].T, atol=1e-2)
-
-
-def test_real_and_complex_arithmetic_agree():
-    """The complex product that a CPU uses, against the formula written out."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(2, 5, 3, 8, generator=generator)
-    cos, sin = rotary_table(
-        torch.arange(5, dtype=torch.float64) / 30, head_width=8, shortest_seconds=0.1
-    )
-    first, second = x[..., 0::2], x[..., 1::2]
-    c, s = cos[:, None], sin[:, None]
-    expected = torch.stack((first * c - second * s, first * s + second * c), -1).flatten(-2)
-    torch.testing.assert_close(rotate(x, cos, sin), expected)

@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from omnimouse_cli.kernels.attention.intervals import Intervals
-from omnimouse_cli.kernels.attention.keys import gathered
 
 # B batch, H heads, Q queries, K keys, D width of a head
 
@@ -79,8 +78,6 @@ def _groups(queries: Intervals, keys: Intervals) -> list[tuple[int, tuple[bool, 
     return None if len(groups) > MOST_GROUPS or pairs > MOST_VISIBLE * total else groups
 
 
-# Groups differ between strategies; a compiler would start anew for each of them.
-@torch.compiler.disable  # type: ignore[untyped-decorator]
 def grouped_attention(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: GroupedMask) -> Tensor:
     """Attend, with zeros in output and gradient for queries that see nothing.
 
@@ -94,11 +91,12 @@ def grouped_attention(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: Grou
         `(batch, heads, queries, width)`.
     """
     counts = [count for count in mask.counts if count is not None]
-    seen = zip(*(gathered(x, mask.keys, counts) for x in (k_BHKD, v_BHKD)), strict=True)
+    selected = [x.index_select(2, mask.keys).split(counts, dim=2) for x in (k_BHKD, v_BHKD)]
+    visible = zip(*selected, strict=True)
     parts = []
     groups = torch.split(q_BHQD, list(mask.queries), dim=2)
     for group_BHQD, count in zip(groups, mask.counts, strict=True):
-        keys, values = (k_BHKD, v_BHKD) if count is None else next(seen)
+        keys, values = (k_BHKD, v_BHKD) if count is None else next(visible)
         if count == 0:
             parts.append(torch.zeros_like(group_BHQD))
         else:
