@@ -11,7 +11,7 @@ from omnimouse_cli.batch.dataset import CHANNEL_ORDER
 from omnimouse_cli.batch.selection import select
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_FRAMES, NUM_RESPONSE_SAMPLES
-from omnimouse_cli.config.presets import run_config_of
+from omnimouse_cli.config.presets import default_run_config
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.parameters import core_parameters
 from omnimouse_cli.cost.window import request_of, work_of
@@ -49,7 +49,7 @@ class Case:
     @property
     def config(self) -> RunConfig:
         """The run that the size starts from, on rates."""
-        config = run_config_of(self.size)
+        config = default_run_config(self.size)
         return replace(
             config,
             model=replace(config.model, response_loss="poisson"),

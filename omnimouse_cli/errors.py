@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: one sentence that names thing, rule and value, and a hint."""
+"""Errors that the user can correct: one sentence that names thing, rule and value, and a hint."""
 
 
 class OmniMouseError(Exception):
@@ -20,7 +20,7 @@ class ConfigError(OmniMouseError):
 
 
 class RecordingError(OmniMouseError):
-    """A raw recording that is not what its format promises."""
+    """A raw recording that violates its format."""
 
 
 class ShardError(OmniMouseError):
@@ -28,7 +28,7 @@ class ShardError(OmniMouseError):
 
 
 class LaterVersionError(ShardError):
-    """A shard that a newer omnimouse has written; it is whole, and must not be replaced."""
+    """A shard that a newer omnimouse wrote; it is valid and must not be replaced."""
 
 
 class CheckpointError(OmniMouseError):

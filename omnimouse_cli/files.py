@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and the JSON documents of the output contract."""
+"""Atomic writes, errors of a full disk, and the JSON documents of the output contract."""
 
 import contextlib
 import errno
@@ -14,19 +14,28 @@ from typing import Any, BinaryIO
 from omnimouse_cli.errors import OmniMouseError
 
 PARTIAL_SUFFIX = ".partial"
-# A file system with less than this left cannot take a file of ours.
-LEAST_FREE_BYTES = 65_536
+# Less free space than this counts as a full disk.
+MIN_FREE_BYTES = 65_536
 
 
 @contextlib.contextmanager
-def full_disk_named(path: Path) -> Iterator[None]:
-    """Turn a full disk or a quota into an error that names the file that was being written."""
+def translate_full_disk(path: Path) -> Iterator[None]:
+    """Raise an OmniMouseError that names `path` when the block fails for lack of disk space.
+
+    Other errors pass unchanged.
+
+    Args:
+        path: The file that the block writes.
+
+    Raises:
+        OmniMouseError: The disk or the quota is full.
+    """
     try:
         yield
     except OmniMouseError:
         raise
     except Exception as error:
-        if not _says_full(error) and not _is_full(path):
+        if not _reports_full_disk(error) and not _is_disk_full(path):
             raise
         message = f"the disk is full: {path} could not be written"
         raise OmniMouseError(
@@ -34,21 +43,21 @@ def full_disk_named(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _says_full(error: Exception) -> bool:
-    # Libraries wrap the system's error in their own, and keep only its text.
+def _reports_full_disk(error: Exception) -> bool:
+    # Libraries wrap the system's error in their own and keep only its text.
     full = (errno.ENOSPC, errno.EDQUOT)
     texts = [os.strerror(number) for number in full]
     return getattr(error, "errno", None) in full or any(text in str(error) for text in texts)
 
 
-def _is_full(path: Path) -> bool:
-    # NumPy only counts the bytes that were missing; the file system knows why.
+def _is_disk_full(path: Path) -> bool:
+    # NumPy's error counts the missing bytes and gives no reason, so the file system is asked.
     folder = next(parent for parent in path.absolute().parents if parent.exists())
-    return shutil.disk_usage(folder).free < LEAST_FREE_BYTES
+    return shutil.disk_usage(folder).free < MIN_FREE_BYTES
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut."""
+    """Write the entries of `folder` to disk, so that a rename in it survives a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -57,24 +66,25 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def written_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path`; sync it and rename it to `path` when the block succeeds.
+def write_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file that becomes `path` when the block succeeds.
 
-    A process that is killed leaves at most a `*.partial` file, which nothing reads.
+    The file lies beside `path` and is synced before it is renamed. A killed process leaves at most
+    a `*.partial` file, which nothing reads.
 
     Raises:
         OmniMouseError: The disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with full_disk_named(path):
+    with translate_full_disk(path):
         descriptor, name = tempfile.mkstemp(
             dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL_SUFFIX
         )
         partial = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as stream:
-                # mkstemp makes private files; results are as shareable as any other new file.
-                os.fchmod(stream.fileno(), usual_mode())
+                # mkstemp makes files that only their owner can read.
+                os.fchmod(stream.fileno(), default_file_mode())
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -85,8 +95,8 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
     sync_folder(path.parent)
 
 
-def usual_mode() -> int:
-    """Give the mode of new files that the user wants; private temporary files do not have it."""
+def default_file_mode() -> int:
+    """Return the mode of new files under the umask; temporary files have a private one instead."""
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask
@@ -94,35 +104,36 @@ def usual_mode() -> int:
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
-    with written_atomically(path) as stream:
+    with write_atomically(path) as stream:
         stream.write(text.encode())
 
 
-def json_ready(value: Any) -> Any:  # noqa: ANN401 - any JSON-like value
-    """Replace what JSON does not have: NaN and infinities become null, arrays lists, paths text."""
+def to_json_value(value: Any) -> Any:  # noqa: ANN401 - any JSON-like value
+    """Return `value` as JSON can hold it: NaN and infinities are None, arrays lists, paths text."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
-        return {str(key): json_ready(item) for key, item in value.items()}
+        return {str(key): to_json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [json_ready(item) for item in value]
+        return [to_json_value(item) for item in value]
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
-def document(kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Give `content` the heading that every JSON document of omnimouse carries."""
-    return {"format": f"omnimouse-{kind}", "version": 1, **json_ready(content)}
+def format_document(kind: str, content: Mapping[str, Any]) -> str:
+    """Return `content` as the text of the JSON document `omnimouse-<kind>`, version 1."""
+    document = {"format": f"omnimouse-{kind}", "version": 1, **to_json_value(content)}
+    return json.dumps(document, indent=1, allow_nan=False) + "\n"
 
 
 def write_document(path: Path, kind: str, content: Mapping[str, Any]) -> None:
     """Write `content` as the JSON document `omnimouse-<kind>`, atomically."""
-    write_text(path, json.dumps(document(kind, content), indent=1, allow_nan=False) + "\n")
+    write_text(path, format_document(kind, content))
 
 
 def read_document(path: Path, kind: str) -> dict[str, Any]:
-    """Read a JSON document that `write_document` wrote.
+    """Return the content of a JSON document that `write_document` wrote.
 
     Raises:
         OmniMouseError: The file is missing, is no JSON, or is another kind or a later version.

@@ -1,29 +1,29 @@
-"""What long work tells whoever waits for it: the command line draws it, others may ignore it."""
+"""Progress and messages of long work; the command line shows them, library calls ignore them."""
 
 from typing import Protocol
 
 
 class Reporter(Protocol):
-    """Receives progress and warnings. `task` is the text that is shown, and the task's name."""
+    """Receives progress and messages. `task` is a task's name and the text that is shown for it."""
 
     def start(self, task: str, total: float | None = None) -> None:
-        """Begin a task; `total` is None when its length is not known."""
+        """Begin a task of `total` units; None when its length is not known."""
 
     def advance(self, task: str, amount: float = 1.0, note: str = "") -> None:
-        """Add to a task; `note` is shown beside it (losses, rates)."""
+        """Add `amount` units to a task; `note` (losses, rates) is shown beside it."""
 
     def finish(self, task: str) -> None:
         """End a task."""
 
     def say(self, message: str) -> None:
-        """Tell one line that is worth keeping (what was taken by default, where a file lies)."""
+        """Show one line of information (which default was taken, where a file was written)."""
 
     def warn(self, message: str) -> None:
-        """Tell something that the user should know although the work goes on."""
+        """Show one line about a problem that does not stop the work."""
 
 
 class Silent:
-    """The reporter of library calls and tests: says nothing."""
+    """A reporter that shows nothing, for library calls and tests."""
 
     def start(self, task: str, total: float | None = None) -> None:
         """Ignore the task."""

@@ -1,11 +1,11 @@
-"""Seeds that are pure functions of what they are for, so that nothing random needs to be saved."""
+"""Seeds of random draws, derived from what is drawn, so that no generator state has to be saved."""
 
 import hashlib
 import json
 
 
-def seed_of(*parts: int | str) -> int:
-    """Give the seed of one random draw.
+def derive_seed(*parts: int | str) -> int:
+    """Return the seed of one random draw.
 
     Args:
         parts: The run's seed, what is drawn, and for which step, batch or session.
@@ -14,9 +14,9 @@ def seed_of(*parts: int | str) -> int:
         An integer of 63 bits, the same on every machine.
 
     Example:
-        >>> seed_of(42, "strategy", 7) == seed_of(42, "strategy", 7)
+        >>> derive_seed(42, "strategy", 7) == derive_seed(42, "strategy", 7)
         True
-        >>> seed_of(42, "strategy", 7) == seed_of(42, "strategy", 8)
+        >>> derive_seed(42, "strategy", 7) == derive_seed(42, "strategy", 8)
         False
     """
     digest = hashlib.blake2b(json.dumps(parts).encode(), digest_size=8).digest()

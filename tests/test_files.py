@@ -8,18 +8,18 @@ import pytest
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import (
-    full_disk_named,
     read_document,
+    translate_full_disk,
+    write_atomically,
     write_document,
     write_text,
-    written_atomically,
 )
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "result.txt"
     write_text(path, "old")
-    with pytest.raises(RuntimeError), written_atomically(path) as stream:
+    with pytest.raises(RuntimeError), write_atomically(path) as stream:
         stream.write(b"half of the new")
         raise RuntimeError
     assert [item.name for item in tmp_path.iterdir()] == ["result.txt"]
@@ -28,7 +28,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
 
 def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
     path = tmp_path / "big.bin"
-    with pytest.raises(OmniMouseError) as caught, written_atomically(path):
+    with pytest.raises(OmniMouseError) as caught, write_atomically(path):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert caught.value.message == f"the disk is full: {path} could not be written"
     assert list(tmp_path.iterdir()) == []
@@ -42,18 +42,24 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
     ],
 )
 def test_a_full_disk_is_known_in_whatever_error_a_library_wraps_it(tmp_path, error):
-    with pytest.raises(OmniMouseError, match="the disk is full"), full_disk_named(tmp_path / "x"):
+    with (
+        pytest.raises(OmniMouseError, match="the disk is full"),
+        translate_full_disk(tmp_path / "x"),
+    ):
         raise error
 
 
 def test_a_full_disk_is_known_by_its_free_space_where_the_error_does_not_say(tmp_path, monkeypatch):
-    monkeypatch.setattr("omnimouse_cli.files.LEAST_FREE_BYTES", 1 << 60)
-    with pytest.raises(OmniMouseError, match="the disk is full"), full_disk_named(tmp_path / "x"):
+    monkeypatch.setattr("omnimouse_cli.files.MIN_FREE_BYTES", 1 << 60)
+    with (
+        pytest.raises(OmniMouseError, match="the disk is full"),
+        translate_full_disk(tmp_path / "x"),
+    ):
         raise OSError("691200 requested and 12160 written")
 
 
 def test_other_failures_of_the_system_are_not_called_a_full_disk(tmp_path):
-    with pytest.raises(PermissionError), full_disk_named(tmp_path):
+    with pytest.raises(PermissionError), translate_full_disk(tmp_path):
         raise PermissionError(errno.EACCES, "denied")
 
 

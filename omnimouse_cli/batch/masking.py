@@ -10,7 +10,7 @@ from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.batch.strategy_file import strategies_of
 from omnimouse_cli.config.training import MaskingConfig
 from omnimouse_cli.errors import ConfigError
-from omnimouse_cli.seeds import seed_of
+from omnimouse_cli.seeds import derive_seed
 
 
 def training_strategies(
@@ -55,7 +55,7 @@ def draw(
     fitting = [
         strategy for strategy in strategies if any(applies(strategy, item) for item in sessions)
     ]
-    return random.Random(seed_of(seed, "strategy", step)).choice(fitting or strategies)
+    return random.Random(derive_seed(seed, "strategy", step)).choice(fitting or strategies)
 
 
 def applies(strategy: Strategy, session: SessionInfo) -> bool:

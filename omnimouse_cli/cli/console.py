@@ -1,6 +1,5 @@
 """stdout is data, stderr is talk: tables, JSON documents, progress, warnings and errors."""
 
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.files import document
+from omnimouse_cli.files import format_document
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 def print_document(kind: str, content: Mapping[str, Any]) -> None:
     """Print the JSON document `omnimouse-<kind>` on stdout."""
-    sys.stdout.write(json.dumps(document(kind, content), indent=1, allow_nan=False) + "\n")
+    sys.stdout.write(format_document(kind, content))
 
 
 def print_table(table: Table) -> None:

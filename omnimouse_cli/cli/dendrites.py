@@ -63,7 +63,7 @@ def command_surfaces(
     require_libraries("dendrites")
     from omnimouse_cli.dendrites.learned import Measuring
     from omnimouse_cli.dendrites.soft_xor import analyse_run, draw
-    from omnimouse_cli.files import write_document, written_atomically
+    from omnimouse_cli.files import write_atomically, write_document
     from omnimouse_cli.train.parallel.world import device_of
 
     measuring = Measuring(tier=tier, shards=shards, seed=seed, device=device_of(device).type)
@@ -76,7 +76,7 @@ def command_surfaces(
         names = [place.resolve().name for place in runs]
         content = _content(analysed, names)
         place = out or runs[0]
-        with written_atomically(place / FIGURE) as stream:
+        with write_atomically(place / FIGURE) as stream:
             draw(analysed, title=f"{', '.join(names)}: learned functions", stream=stream)
         write_document(place / DOCUMENT, "dendrites", content)
         talk.say(f"wrote {place / FIGURE} and {place / DOCUMENT}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from omnimouse_cli.config.convert import OFF, from_dict, to_dict
-from omnimouse_cli.config.presets import run_config_of
+from omnimouse_cli.config.presets import default_run_config
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.errors import ConfigError
@@ -48,7 +48,7 @@ def load_config(
         raise ConfigError(f"there is no model size {name!r}", hint=suggest_name(str(name), SIZES))
     model["size"] = name
     if start is None or name != start.model.size:
-        start = run_config_of(name)
+        start = default_run_config(name)
     return from_dict(RunConfig, values, start)
 
 

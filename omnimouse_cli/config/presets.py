@@ -9,7 +9,7 @@ from omnimouse_cli.config.training import MaskingConfig, TrainConfig
 SMALL_SIZES = ("nano", "tiny")
 
 
-def run_config_of(size: str) -> RunConfig:
+def default_run_config(size: str) -> RunConfig:
     """Give the run that a size starts from; the published sizes follow the published recipe."""
     model = SIZES[size]
     if size not in SMALL_SIZES:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from omnimouse_cli.evaluate.records import EvalOptions, Evaluation
-from omnimouse_cli.files import write_document, written_atomically
+from omnimouse_cli.files import write_atomically, write_document
 from omnimouse_cli.run.load import LoadedRun
 
 EVAL = "eval.json"
@@ -66,11 +66,11 @@ def store(
         The files.
     """
     neurons, figure, document = folder / NEURONS, folder / FIGURE, folder / EVAL
-    with written_atomically(neurons) as stream:
+    with write_atomically(neurons) as stream:
         np.savez_compressed(stream, **evaluation.neurons)
     from omnimouse_cli.evaluate.figure import draw
 
-    with written_atomically(figure) as stream:
+    with write_atomically(figure) as stream:
         draw(evaluation, title=f"{run.folder.name}, tier {options.tier}", stream=stream)
     write_document(document, "eval", document_of(evaluation, options, run))
     return document, neurons, figure

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from omnimouse_cli.batch.dataset import CHANNEL_ORDER
-from omnimouse_cli.config.presets import run_config_of
+from omnimouse_cli.config.presets import default_run_config
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.training import parameters_of
 from omnimouse_cli.files import PARTIAL_SUFFIX, sync_folder, write_document
@@ -75,7 +75,7 @@ def import_weights(
 def config_of(checkpoint: PublishedCheckpoint) -> RunConfig:
     """Give the configuration of a run with these weights: the published recipe, this model."""
     # Every rank took one batch of one of its sessions in a step.
-    config = run_config_of(checkpoint.model.size)
+    config = default_run_config(checkpoint.model.size)
     return replace(
         config,
         model=checkpoint.model,

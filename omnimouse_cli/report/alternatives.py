@@ -188,7 +188,8 @@ def _with_break(
     if len(rows) < max(MIN_ROWS_FOR_BREAK, form.min_rows) or num_levels < MIN_LEVELS_FOR_BREAK:
         reason = (
             f"{pluralize(len(rows), 'row')} with {pluralize(num_levels, 'level')} of {axis}; a "
-            f"break needs {max(MIN_ROWS_FOR_BREAK, form.min_rows)} rows and {MIN_LEVELS_FOR_BREAK} levels"
+            f"break needs {max(MIN_ROWS_FOR_BREAK, form.min_rows)} rows and "
+            f"{MIN_LEVELS_FOR_BREAK} levels"
         )
         return Alternative(form=form, reason=reason)
     x, y = logarithms(rows), np.log(column(rows, "loss"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from omnimouse_cli.files import full_disk_named, json_ready, write_text
+from omnimouse_cli.files import to_json_value, translate_full_disk, write_text
 
 METRICS = "metrics.jsonl"
 
@@ -89,8 +89,8 @@ class Journal:
             self._append({**asdict(progress), "validation": record})
 
     def _append(self, values: Mapping[str, Any]) -> None:
-        with full_disk_named(self._path):
-            self._stream.write(json.dumps(json_ready(values), allow_nan=False) + "\n")
+        with translate_full_disk(self._path):
+            self._stream.write(json.dumps(to_json_value(values), allow_nan=False) + "\n")
             # Whoever watches the file, or kills us, sees whole lines.
             self._stream.flush()
 

@@ -16,7 +16,7 @@ from omnimouse_cli.config.convert import from_dict, to_dict
 from omnimouse_cli.config.model import ResponseLoss
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError, ConfigError
-from omnimouse_cli.files import PARTIAL_SUFFIX, full_disk_named, sync_folder, usual_mode
+from omnimouse_cli.files import PARTIAL_SUFFIX, default_file_mode, sync_folder, translate_full_disk
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.toml"
@@ -247,11 +247,11 @@ def write_weights(
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file that appears whole or not at all."""
     partial = path.with_name(f".{path.name}{PARTIAL_SUFFIX}")
-    with full_disk_named(path):
+    with translate_full_disk(path):
         try:
             save_file(dict(tensors), partial, dict(metadata))
             # safetensors makes files that only their owner reads; a run belongs to a lab.
-            partial.chmod(usual_mode())
+            partial.chmod(default_file_mode())
             with partial.open("rb") as stream:
                 os.fsync(stream.fileno())
             partial.replace(path)

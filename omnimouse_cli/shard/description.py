@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, cast, get_args
 
-from omnimouse_cli.files import json_ready
+from omnimouse_cli.files import to_json_value
 from omnimouse_cli.recording.recording import Clock, ResponseKind
 
 
@@ -115,7 +115,7 @@ class ShardDescription:
 
 def to_json(description: ShardDescription) -> str:
     """Give the JSON text of a description; the same description gives the same text."""
-    return json.dumps(json_ready(asdict(description)), separators=(",", ":"), allow_nan=False)
+    return json.dumps(to_json_value(asdict(description)), separators=(",", ":"), allow_nan=False)
 
 
 def from_json(text: str) -> ShardDescription:

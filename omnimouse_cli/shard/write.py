@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli._native import Checksum
-from omnimouse_cli.files import PARTIAL_SUFFIX, written_atomically
+from omnimouse_cli.files import PARTIAL_SUFFIX, write_atomically
 from omnimouse_cli.shard.checksum import checksum_of, checksum_text
 from omnimouse_cli.shard.format import NUMPY_DTYPES, TensorEntry, build_header
 
@@ -134,7 +134,7 @@ class ShardWriter:
 @contextmanager
 def shard_written(path: Path, *, header_bytes: int) -> Iterator[ShardWriter]:
     """Open a writer on a temporary file that becomes `path` when the block succeeds."""
-    with written_atomically(path) as stream:
+    with write_atomically(path) as stream:
         # The lock tells `remove_abandoned` of another process that somebody still writes here.
         fcntl.flock(stream.fileno(), fcntl.LOCK_EX)
         yield ShardWriter(stream, header_bytes=header_bytes)

@@ -19,9 +19,9 @@ from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError
 from omnimouse_cli.files import (
     PARTIAL_SUFFIX,
-    full_disk_named,
     read_document,
     sync_folder,
+    translate_full_disk,
     write_document,
     write_text,
 )
@@ -86,7 +86,7 @@ def save_checkpoint(
 
 def _write_tensors(path: Path, state: TrainState) -> None:
     try:
-        with full_disk_named(path), _quiet():
+        with translate_full_disk(path), _quiet():
             try:
                 save(state.tensors(), storage_writer=FileSystemWriter(path))
             except CheckpointException as error:

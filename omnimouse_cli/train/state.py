@@ -14,7 +14,7 @@ from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.model.freeze import freeze
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.session_embeddings import start_at_mean
-from omnimouse_cli.seeds import seed_of
+from omnimouse_cli.seeds import derive_seed
 from omnimouse_cli.train.optimizer import core_optimizer, optimizer_tensors, table_optimizer
 from omnimouse_cli.train.parallel.core_gradient import CoreGradient
 from omnimouse_cli.train.parallel.session_tables import SessionTables, TableSize
@@ -55,7 +55,7 @@ class TrainState:
 
     def __init__(self, config: RunConfig, dataset: Dataset, world: World) -> None:
         self.fingerprint = dataset.fingerprint
-        torch.manual_seed(seed_of(config.seed, "core"))
+        torch.manual_seed(derive_seed(config.seed, "core"))
         self.core = OmniMouse(
             config.model, behavior_channels=dataset.behavior_channels, animals=dataset.animals
         ).to(world.device)

@@ -17,7 +17,7 @@ from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import WINDOW_SECONDS, DataConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.model.session_embeddings import SessionTable
-from omnimouse_cli.seeds import seed_of
+from omnimouse_cli.seeds import derive_seed
 from omnimouse_cli.train.forward import Forward, forward_losses
 from omnimouse_cli.train.optimizer import set_core_learning_rate, set_learning_rate
 from omnimouse_cli.train.parallel.world import World
@@ -205,12 +205,12 @@ def _batch_losses(
         strategy,
         num_neurons=batch.responses.shape[2],
         num_windows=batch.num_windows,
-        generator=torch.Generator().manual_seed(seed_of(config.seed, "neurons", batch.number)),
+        generator=torch.Generator().manual_seed(derive_seed(config.seed, "neurons", batch.number)),
         max_targets=config.model.max_targets,
     )
     animal = next(item.animal for item in work.sessions if item.key == batch.session)
     # Dropout draws from torch's own generators; the batch decides what they give.
-    torch.manual_seed(seed_of(config.seed, "dropout", batch.number))
+    torch.manual_seed(derive_seed(config.seed, "dropout", batch.number))
     return forward_losses(
         work.forward,
         batch=on_device(batch, work.world.device, work.config.data),

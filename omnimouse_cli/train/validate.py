@@ -18,7 +18,7 @@ from omnimouse_cli.batch.windows import WindowTable
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, DataConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.evaluate.records import LOSS, MODEL, NEURONS, OVERALL, EvalRecord
-from omnimouse_cli.seeds import seed_of
+from omnimouse_cli.seeds import derive_seed
 from omnimouse_cli.train.forward import forward_losses
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.state import TrainState
@@ -174,7 +174,7 @@ def validation_neurons(session: SessionInfo, max_neurons: int) -> NDArray[np.int
     """Choose the neurons of a session that validate: all, or a subset that no seed changes."""
     if session.num_neurons <= max_neurons:
         return np.arange(session.num_neurons)
-    generator = np.random.default_rng(seed_of("validation", session.key))
+    generator = np.random.default_rng(derive_seed("validation", session.key))
     return np.sort(generator.permutation(session.num_neurons)[:max_neurons])
 
 

@@ -19,8 +19,8 @@ from omnimouse_cli.dendrites.images.search import Trial, drawn_settings, profile
 from omnimouse_cli.dendrites.images.session import measured
 from omnimouse_cli.dendrites.images.settings import Setting, Settings, inner_widths, reference_units
 from omnimouse_cli.dendrites.images.trainees import Data, Trainee, data_of, generators_of
-from omnimouse_cli.files import read_document, write_document, written_atomically
-from omnimouse_cli.seeds import seed_of
+from omnimouse_cli.files import read_document, write_atomically, write_document
+from omnimouse_cli.seeds import derive_seed
 
 KIND = "dendrites-competitor"
 KEPT_ARGUMENTS = 8192
@@ -69,7 +69,7 @@ class Result:
 
 def seeds_of(settings: Settings) -> list[int]:
     """Give the seeds that all competitors have in common."""
-    return [seed_of(settings.seed, number) for number in range(settings.seeds)]
+    return [derive_seed(settings.seed, number) for number in range(settings.seeds)]
 
 
 def plan_for(
@@ -196,7 +196,7 @@ def sampled_arguments(
 def store(result: Result, folder: Path) -> None:
     """Write the arrays, then the document: where it is, both are whole."""
     name = result.competitor.name
-    with written_atomically(folder / f"{name}.safetensors") as stream:
+    with write_atomically(folder / f"{name}.safetensors") as stream:
         stream.write(save(result.arrays))
     write_document(
         folder / f"{name}.json",

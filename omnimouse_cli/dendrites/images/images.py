@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from omnimouse_cli.seeds import seed_of
+from omnimouse_cli.seeds import derive_seed
 
 # Of images without a test part of their own: test, and validation; of others: validation.
 TEST_SHARE = VALIDATION_SHARE = 0.2
@@ -67,7 +67,7 @@ def split_of(images: Images, seed: int, *, most_images: int | None = None) -> Sp
         seed: Of the division.
         most_images: No more than so many are used in all.
     """
-    generator = np.random.default_rng(seed_of(seed, "split"))
+    generator = np.random.default_rng(derive_seed(seed, "split"))
     total = len(images.labels)
     free = generator.permutation(total - images.num_test)
     if images.num_test:

@@ -10,7 +10,7 @@ from torch import Tensor
 from omnimouse_cli.dendrites.images.adam import StackedAdam
 from omnimouse_cli.dendrites.images.inner import inner_reference, inner_weights
 from omnimouse_cli.dendrites.images.trainees import Trainee, generators_of
-from omnimouse_cli.seeds import seed_of
+from omnimouse_cli.seeds import derive_seed
 
 EXTENT, STEP = 5.0, 0.1
 SIGMA = 1 / 3
@@ -58,7 +58,7 @@ def pretrain_inner(
     arity = sizes[0]
     line = torch.linspace(-EXTENT, EXTENT, _points())
     grid_MN = torch.cartesian_prod(*[line] * arity).view(-1, arity).to(device)
-    targets = [smoothed_noise(arity, seed_of(one.seed, "noise", arity)) for one in trainees]
+    targets = [smoothed_noise(arity, derive_seed(one.seed, "noise", arity)) for one in trainees]
     target_SM = torch.from_numpy(np.stack(targets)).flatten(1).to(device)
     weights = [
         weight.to(device).requires_grad_()

@@ -27,7 +27,7 @@ from omnimouse_cli.dendrites.images.trainees import (
     generators_of,
 )
 from omnimouse_cli.evaluate.robustness.corruption import CORRUPTIONS, SEVERITIES, corrupted
-from omnimouse_cli.seeds import seed_of
+from omnimouse_cli.seeds import derive_seed
 
 KIND = "dendrites-robustness"
 MOST_CORRUPTED = 1000
@@ -71,7 +71,7 @@ def prepare(settings: Settings, images: Images, device: torch.device) -> Testbed
     pixels = images.pixels[chosen.cpu().numpy()]
     table = {
         (family, severity): torch.from_numpy(
-            corrupted(pixels, family, severity, seed_of(settings.seed, family, severity))
+            corrupted(pixels, family, severity, derive_seed(settings.seed, family, severity))
         ).to(device)
         for family in CORRUPTIONS
         for severity in SEVERITIES
@@ -150,7 +150,7 @@ def _attacks(result: Result, weights: Weights, bed: Testbed) -> dict[str, Any]:
             epsilon=budget,
             steps=settings.attack_steps,
             restarts=settings.attack_restarts if budget in (epsilon, WHOLE_BOX) else 1,
-            seed=seed_of(settings.seed, "attack"),
+            seed=derive_seed(settings.seed, "attack"),
         )
         if budget == epsilon:
             fooled_at_budget = reached.fooled
@@ -194,7 +194,7 @@ def _square(result: Result, weights: Weights, bed: Testbed, epsilon: float) -> T
                 bed.data.labels[some],
                 epsilon=epsilon,
                 queries=bed.settings.attack_queries,
-                seed=seed_of(bed.settings.seed, "square", seed),
+                seed=derive_seed(bed.settings.seed, "square", seed),
                 num_classes=result.plan.num_classes,
             )
         )
@@ -219,7 +219,7 @@ def _under_protocol(
         epsilon=attack_epsilon(settings, result_image(bed)),
         steps=settings.attack_steps,
         restarts=1,
-        seed=seed_of(settings.seed, "protocol"),
+        seed=derive_seed(settings.seed, "protocol"),
     )
     return {
         "clean": clean.tolist(),

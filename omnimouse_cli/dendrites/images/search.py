@@ -11,7 +11,7 @@ from omnimouse_cli.dendrites.images.plan import NetworkKind, Plan, num_convoluti
 from omnimouse_cli.dendrites.images.procedure import Budget, course_of
 from omnimouse_cli.dendrites.images.settings import MLP_PROFILE, Setting
 from omnimouse_cli.dendrites.images.trainees import Trainee, data_of
-from omnimouse_cli.seeds import seed_of
+from omnimouse_cli.seeds import derive_seed
 
 # Seeds of the search are never those of the comparison.
 FIRST_SEED, NUM_SEEDS = 1_000_000, 2
@@ -53,7 +53,7 @@ def drawn_settings(
         choices: Profiles.
         seed: Of the draw.
     """
-    generator = np.random.default_rng(seed_of(seed, "search"))
+    generator = np.random.default_rng(derive_seed(seed, "search"))
     drawn = [
         Setting(
             learning_rate=float(np.exp(generator.uniform(*np.log(LEARNING_RATES)))),
@@ -96,7 +96,7 @@ def search(
     for profile in dict.fromkeys(setting.profile for setting in settings):
         places = [place for place, one in enumerate(settings) if one.profile == profile]
         trainees = [
-            Trainee(seed=seed_of(seed, FIRST_SEED + number), setting=settings[place])
+            Trainee(seed=derive_seed(seed, FIRST_SEED + number), setting=settings[place])
             for place in places
             for number in range(NUM_SEEDS)
         ]

@@ -10,7 +10,7 @@ from torch import Tensor
 from omnimouse_cli.dendrites.images.images import Images, split_of
 from omnimouse_cli.dendrites.images.network import Dropout
 from omnimouse_cli.dendrites.images.settings import Setting
-from omnimouse_cli.seeds import seed_of
+from omnimouse_cli.seeds import derive_seed
 
 EVALUATED_AT_ONCE = 500
 
@@ -70,7 +70,8 @@ def generators_of(
 ) -> list[torch.Generator]:
     """Give a source of random numbers for each trainee, whoever else is trained beside it."""
     return [
-        torch.Generator(device).manual_seed(seed_of(trainee.seed, *purpose)) for trainee in trainees
+        torch.Generator(device).manual_seed(derive_seed(trainee.seed, *purpose))
+        for trainee in trainees
     ]
 
 

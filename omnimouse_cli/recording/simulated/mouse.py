@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omnimouse_cli.errors import OmniMouseError, RecordingError
-from omnimouse_cli.files import full_disk_named, read_document, sync_folder
+from omnimouse_cli.files import read_document, sync_folder, translate_full_disk
 from omnimouse_cli.recording.simulated.ceilings import Ceilings, measure_ceilings
 from omnimouse_cli.recording.simulated.session import write_session
 from omnimouse_cli.recording.simulated.settings import SimulationConfig
@@ -74,7 +74,7 @@ def _simulate_session(
         staging = folder / STAGING_FOLDER / key
         shutil.rmtree(staging.parent, ignore_errors=True)
         reporter.start(key, config.minutes * 60.0)
-        with full_disk_named(path):
+        with translate_full_disk(path):
             staging.mkdir(parents=True)
             write_session(staging, config, number, reporter)
             if replace:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from omnimouse_cli.model.session_embeddings import SessionTable
-from omnimouse_cli.seeds import seed_of
+from omnimouse_cli.seeds import derive_seed
 from omnimouse_cli.train.optimizer import clip
 from omnimouse_cli.train.parallel.world import Parcel, World
 
@@ -46,7 +46,7 @@ class SessionTables:
         self.owned: dict[str, SessionTable] = {}
         for index in owned_sessions(len(self._sizes), world.rank, world.num_ranks):
             size = self._sizes[index]
-            torch.manual_seed(seed_of(seed, "table", size.session))
+            torch.manual_seed(derive_seed(seed, "table", size.session))
             self.owned[size.session] = SessionTable(size.num_neurons, d_embedding).to(world.device)
         self._gradients: dict[str, Tensor] = {}
         self._num_batches: dict[str, int] = {}

@@ -8,7 +8,7 @@ from typing import Any
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo
 from omnimouse_cli.config.convert import to_dict
 from omnimouse_cli.config.model import ModelConfig
-from omnimouse_cli.config.presets import SMALL_SIZES, run_config_of
+from omnimouse_cli.config.presets import SMALL_SIZES, default_run_config
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.training import TrainConfig
 from omnimouse_cli.errors import CheckpointError, ConfigError
@@ -48,7 +48,7 @@ def start_of(run: Path) -> RunConfig:
         CheckpointError: No run, an unfinished one, damaged weights, or those of another version.
     """
     core = describe_run(run)
-    start, theirs = run_config_of(core.config.model.size), core.config
+    start, theirs = default_run_config(core.config.model.size), core.config
     return dataclasses.replace(
         start,
         model=_model_of(core),
