@@ -10,6 +10,7 @@ from omnimouse_cli.batch.batch import Batch, on_device
 from omnimouse_cli.batch.dataset import CHANNEL_ORDER
 from omnimouse_cli.batch.selection import select
 from omnimouse_cli.batch.strategy import Strategy
+from omnimouse_cli.cli.allocation import keep_freed_memory
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_FRAMES, NUM_RESPONSE_SAMPLES
 from omnimouse_cli.config.presets import default_run_config
 from omnimouse_cli.config.run import RunConfig
@@ -17,7 +18,6 @@ from omnimouse_cli.cost.parameters import core_parameters
 from omnimouse_cli.cost.window import request_of, work_of
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.session_embeddings import SessionTable
-from omnimouse_cli.train.allocation import keep_freed_memory
 from omnimouse_cli.train.forward import compile_where_wanted, forward_losses
 from omnimouse_cli.train.optimizer import clip, core_optimizer, table_optimizer
 from omnimouse_cli.train.parallel.core_gradient import CoreGradient

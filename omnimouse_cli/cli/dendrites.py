@@ -64,9 +64,9 @@ def command_surfaces(
     from omnimouse_cli.dendrites.learned import Measuring
     from omnimouse_cli.dendrites.soft_xor import analyse_run, draw
     from omnimouse_cli.files import write_atomically, write_document
-    from omnimouse_cli.train.parallel.world import device_of
+    from omnimouse_cli.train.parallel.world import select_device
 
-    measuring = Measuring(tier=tier, shards=shards, seed=seed, device=device_of(device).type)
+    measuring = Measuring(tier=tier, shards=shards, seed=seed, device=select_device(device).type)
     with reporter(quiet=quiet) as talk:
         runs = list(dict.fromkeys(run or []))
         if not runs:

@@ -76,7 +76,7 @@ def command_compare(
     from omnimouse_cli.dendrites.images.read import load_images
     from omnimouse_cli.dendrites.images.report import compare
     from omnimouse_cli.dendrites.images.settings import Settings
-    from omnimouse_cli.train.parallel.world import device_of
+    from omnimouse_cli.train.parallel.world import select_device
 
     try:
         settings = Settings(
@@ -97,7 +97,7 @@ def command_compare(
     with reporter(quiet=quiet) as talk:
         images = load_images(data)
         place = out or _default_folder(settings, images.name)
-        outcome = compare(settings, images, place, device=device_of(device), reporter=talk)
+        outcome = compare(settings, images, place, device=select_device(device), reporter=talk)
         talk.say(f"wrote {place / 'compare.json'}; surfaces: omnimouse dendrites {place}")
     if as_json:
         print_document("dendrites-compare", outcome.content())

@@ -141,10 +141,10 @@ def _evaluated(
     from omnimouse_cli.evaluate.robustness.evaluate import with_perturbations
     from omnimouse_cli.evaluate.rows import require_regime
     from omnimouse_cli.run.load import load_run, open_run_data
-    from omnimouse_cli.train.parallel.world import device_of
+    from omnimouse_cli.train.parallel.world import select_device
 
     require_regime(options.regime)
-    options = replace(options, device=device_of(device).type)
+    options = replace(options, device=select_device(device).type)
     loaded = load_run(folder)
     dataset = open_run_data(loaded, shards)
     missing = len(loaded.sessions) - len(dataset.sessions)

@@ -30,7 +30,7 @@ from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Reporter
 
 if TYPE_CHECKING:
-    from omnimouse_cli.train.run import Order
+    from omnimouse_cli.train.run import TrainingJob
     from omnimouse_cli.train.sweep import Cell
 
 
@@ -123,11 +123,11 @@ def _orders(
     place: Path,
     config: Path | None,
     sets: list[str],
-) -> dict["Cell", "Order"]:
+) -> dict["Cell", "TrainingJob"]:
     """Decide every run before the first is trained, so that a mistake shows at once."""
     from omnimouse_cli.batch.dataset import open_dataset
     from omnimouse_cli.config.load import load_config
-    from omnimouse_cli.train.run import Order
+    from omnimouse_cli.train.run import TrainingJob
     from omnimouse_cli.train.sweep import config_of_cell
 
     base = {cell.model: load_config(config, sets, cell.model) for cell in cells}
@@ -140,7 +140,7 @@ def _orders(
     for cell in cells:
         run = place / cell.name
         fresh = config_of_cell(cell, base[cell.model], dataset, smallest)
-        orders[cell] = Order(
+        orders[cell] = TrainingJob(
             # A run that has begun goes on as it began.
             config=load_config(run / CONFIG) if is_run(run) else fresh,
             shards=shards,
@@ -152,7 +152,7 @@ def _orders(
 
 
 def _train_all(
-    work: Sequence[tuple["Cell", "Order"]], ranks: Ranks, progress: Reporter, *, quiet: bool
+    work: Sequence[tuple["Cell", "TrainingJob"]], ranks: Ranks, progress: Reporter, *, quiet: bool
 ) -> dict["Cell", OmniMouseError]:
     """Train one run after the other; one that fails does not stop the others."""
     failures: dict[Cell, OmniMouseError] = {}

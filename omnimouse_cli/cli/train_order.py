@@ -13,7 +13,7 @@ from omnimouse_cli.reporter import Reporter
 
 if TYPE_CHECKING:
     from omnimouse_cli.config.run import RunConfig
-    from omnimouse_cli.train.run import Order
+    from omnimouse_cli.train.run import TrainingJob
 
 CONFIG = "config.toml"
 
@@ -107,7 +107,7 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def order_of(wish: Wish, progress: Reporter) -> "Order":
+def order_of(wish: Wish, progress: Reporter) -> "TrainingJob":
     """Decide what is trained, and where.
 
     Args:
@@ -118,7 +118,7 @@ def order_of(wish: Wish, progress: Reporter) -> "Order":
         OmniMouseError: A configuration that cannot be used, or no run to resume.
     """
     from omnimouse_cli.config.load import load_config
-    from omnimouse_cli.train.run import Order
+    from omnimouse_cli.train.run import TrainingJob
 
     runs = [place for place in wish.places if is_run(place)]
     shards = next((place for place in wish.places if place not in runs), None)
@@ -138,7 +138,7 @@ def order_of(wish: Wish, progress: Reporter) -> "Order":
         )
     run = _run_to_resume(wish, runs, progress) if wish.resume else None
     if run is not None and is_run(run):
-        return Order(
+        return TrainingJob(
             config=load_config(run / CONFIG, wish.all_sets(), wish.model),
             shards=shards or _shards_of(run),
             run=run,
@@ -153,7 +153,7 @@ def order_of(wish: Wish, progress: Reporter) -> "Order":
         shards = default_shards()
         progress.say(f"taking {shards}/ (default)")
     config = _config_of(wish)
-    return Order(
+    return TrainingJob(
         config=config,
         shards=shards,
         run=run or new_run(wish.out, config.model.size),

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from omnimouse_cli.cli.allocation import keep_freed_memory
 from omnimouse_cli.cli.console import reporter
 from omnimouse_cli.cli.train_order import Wish, order_of
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
 
 if TYPE_CHECKING:
-    from omnimouse_cli.train.run import Order
+    from omnimouse_cli.train.parallel.world import World
+    from omnimouse_cli.train.run import TrainingJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,7 @@ def ranks_of(*, gpus: int | None, procs: int | None, device: str) -> Ranks:
     Raises:
         OmniMouseError: They contradict each other.
     """
-    from omnimouse_cli.train.parallel.environment import place_of
+    from omnimouse_cli.train.parallel.world import read_launcher
 
     if gpus is not None and procs is not None:
         raise OmniMouseError("--gpus and --procs cannot be given together", hint="choose one")
@@ -49,7 +51,7 @@ def ranks_of(*, gpus: int | None, procs: int | None, device: str) -> Ranks:
         device = "cuda"
     elif procs is not None:
         device = "cpu"
-    launched = place_of(os.environ).num_ranks
+    launched = read_launcher(os.environ).num_ranks
     return Ranks(
         num_ranks=launched if launched > 1 else gpus or procs or 1,
         device=device,
@@ -69,7 +71,7 @@ def require_devices(ranks: Ranks) -> None:
         require_gpus(ranks.num_ranks)
 
 
-def train_on(order: "Order", ranks: Ranks, progress: Reporter, *, quiet: bool) -> None:
+def train_on(order: "TrainingJob", ranks: Ranks, progress: Reporter, *, quiet: bool) -> None:
     """Train as ordered, and return when all ranks have finished.
 
     Args:
@@ -83,24 +85,31 @@ def train_on(order: "Order", ranks: Ranks, progress: Reporter, *, quiet: bool) -
         KeyboardInterrupt: Somebody asked to stop; the message says what was kept.
     """
     from omnimouse_cli.train.parallel.launch import launch
-    from omnimouse_cli.train.parallel.world import joined_world
-    from omnimouse_cli.train.run import train
+    from omnimouse_cli.train.parallel.world import join_world
 
     progress.say(f"training in {order.run}")
     if ranks.num_ranks > 1:
         launch(ranks.num_ranks, train_rank, order, ranks.device, quiet)
         return
-    with joined_world(ranks.device) as world:
-        train(order, world, progress)
+    with join_world(ranks.device) as world:
+        _train(order, world, progress)
 
 
-def train_rank(order: "Order", device: str, quiet: bool) -> None:  # noqa: FBT001 - by position
+def train_rank(order: "TrainingJob", device: str, quiet: bool) -> None:  # noqa: FBT001 - by position
     """Be one of the ranks that `train_on` starts."""
-    from omnimouse_cli.train.parallel.world import joined_world
+    from omnimouse_cli.train.parallel.world import join_world
+
+    with join_world(device) as world, reporter(quiet=quiet or not world.is_first) as progress:
+        _train(order, world, progress)
+
+
+def _train(job: "TrainingJob", world: "World", progress: Reporter) -> None:
+    """Train in this process, on a CPU with the allocator set for it."""
     from omnimouse_cli.train.run import train
 
-    with joined_world(device) as world, reporter(quiet=quiet or not world.is_first) as progress:
-        train(order, world, progress)
+    if world.device.type == "cpu":
+        keep_freed_memory()
+    train(job, world, progress)
 
 
 def train_where_launched(wish: Wish, ranks: Ranks, *, quiet: bool) -> Path | None:
@@ -109,15 +118,14 @@ def train_where_launched(wish: Wish, ranks: Ranks, *, quiet: bool) -> Path | Non
     Returns:
         The run on the first rank, which tells the result; None on the others.
     """
-    from omnimouse_cli.train.parallel.world import joined_world
-    from omnimouse_cli.train.run import train
+    from omnimouse_cli.train.parallel.world import join_world
 
-    with joined_world(ranks.device) as world, reporter(quiet=quiet or not world.is_first) as told:
+    with join_world(ranks.device) as world, reporter(quiet=quiet or not world.is_first) as told:
         # Names of new runs hold the time: one rank decides.
-        order = world.agree(lambda: order_of(wish, told))
+        order = world.on_first_rank(lambda: order_of(wish, told))
         told.say(f"training in {order.run}")
         try:
-            train(order, world, told)
+            _train(order, world, told)
         except KeyboardInterrupt:
             if world.is_first:
                 raise

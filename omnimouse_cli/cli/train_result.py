@@ -39,7 +39,7 @@ def _plan(wish: Wish, ranks: Ranks, progress: Reporter) -> dict[str, Any]:
     from omnimouse_cli.batch.strategies import training_table
     from omnimouse_cli.cost.training import plan_of
     from omnimouse_cli.train.parallel.session_tables import all_owned_sessions
-    from omnimouse_cli.train.parallel.world import device_of
+    from omnimouse_cli.train.parallel.world import select_device
 
     order = order_of(wish, progress)
     data, masking = order.config.data, order.config.masking
@@ -60,7 +60,7 @@ def _plan(wish: Wish, ranks: Ranks, progress: Reporter) -> dict[str, Any]:
         sessions,
         strategies,
         owned=all_owned_sessions(len(sessions), ranks.num_ranks),
-        device=device_of("auto").type if ranks.device == "auto" else ranks.device,
+        device=select_device("auto").type if ranks.device == "auto" else ranks.device,
     )
 
 

@@ -58,13 +58,13 @@ def save_checkpoint(
     """
     folder = run / FOLDER
     target = folder / f"step-{state.counters.step:08d}"
-    if world.agree(lambda: target in complete_checkpoints(run)):
+    if world.on_first_rank(lambda: target in complete_checkpoints(run)):
         return target
     partial = folder / f".{target.name}{PARTIAL_SUFFIX}"
     if world.is_first:
         folder.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(folder)
-    world.wait_for_all()
+    world.barrier()
     _write_tensors(partial, state)
     if world.is_first:
         description = {
@@ -80,7 +80,7 @@ def save_checkpoint(
         write_text(folder / LATEST, target.name + "\n")
         for old in complete_checkpoints(run)[:-keep]:
             _remove(old)
-    world.wait_for_all()
+    world.barrier()
     return target
 
 

@@ -27,5 +27,5 @@ class Clock:
             Seconds of the rank whose clock is ahead, and whether any rank was asked.
         """
         elapsed = time.perf_counter() - self._started
-        latest, asked = self._world.maximum([elapsed, float(is_asked)])
+        latest, asked = self._world.all_reduce_max([elapsed, float(is_asked)])
         return latest, asked > 0

@@ -48,7 +48,7 @@ def export(
             shards=dataset.folder,
         )
         write_weights(run / WEIGHTS, tensors, description)
-    world.wait_for_all()
+    world.barrier()
 
 
 def _stored(value: Tensor) -> Tensor:

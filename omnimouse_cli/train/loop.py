@@ -9,7 +9,7 @@ from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.train.checkpoint import save_checkpoint
 from omnimouse_cli.train.clock import Clock
 from omnimouse_cli.train.interrupt import Interrupt
-from omnimouse_cli.train.progress_log import Teller
+from omnimouse_cli.train.progress_log import ProgressLogger
 from omnimouse_cli.train.schedule import Length, Schedule
 from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.step import Work, train_step
@@ -36,7 +36,7 @@ class Plan:
 
 
 def train_until_over(
-    state: TrainState, work: Work, plan: Plan, teller: Teller, interrupt: Interrupt
+    state: TrainState, work: Work, plan: Plan, teller: ProgressLogger, interrupt: Interrupt
 ) -> bool:
     """Train until the plan's length is reached, or until somebody asks to stop.
 

@@ -23,7 +23,7 @@ SAY_SECONDS = 300.0
 SMOOTHING = 0.05
 
 
-class Teller:
+class ProgressLogger:
     """Measures rates, writes the journal and moves the progress bar, on the first rank only.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a configuration leaves to the data, the machine or the model's size, settled once."""
+"""What a configuration leaves to the data, the machine or the model's size, resolve_config once."""
 
 import dataclasses
 from pathlib import Path
@@ -22,7 +22,9 @@ SMALL_ADAPTATION_STEPS = 250
 PUBLISHED_ADAPTATION_STEPS = 10_000
 
 
-def settled(config: RunConfig, dataset: Dataset, world: World, reporter: Reporter) -> RunConfig:
+def resolve_config(
+    config: RunConfig, dataset: Dataset, world: World, reporter: Reporter
+) -> RunConfig:
     """Give the configuration that is trained, with nothing left open that changes a number.
 
     Args:

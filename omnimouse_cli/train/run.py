@@ -25,7 +25,6 @@ from omnimouse_cli.run.folder import (
 )
 from omnimouse_cli.run.metrics_log import Journal
 from omnimouse_cli.run.weights import RunDescription
-from omnimouse_cli.train.allocation import keep_freed_memory
 from omnimouse_cli.train.checkpoint import drop_later, latest_checkpoint, load_checkpoint
 from omnimouse_cli.train.export import export
 from omnimouse_cli.train.forward import compile_where_wanted
@@ -34,8 +33,8 @@ from omnimouse_cli.train.interrupt import noticed_interrupts
 from omnimouse_cli.train.loop import Plan, train_until_over
 from omnimouse_cli.train.memory import fitting, memory_named
 from omnimouse_cli.train.parallel.world import World
-from omnimouse_cli.train.progress_log import Teller
-from omnimouse_cli.train.resolve import settled
+from omnimouse_cli.train.progress_log import ProgressLogger
+from omnimouse_cli.train.resolve import resolve_config
 from omnimouse_cli.train.schedule import length_of, schedule_of
 from omnimouse_cli.train.start.adapt import core_of, sayings
 from omnimouse_cli.train.start.inherit import start_from
@@ -47,11 +46,11 @@ from omnimouse_cli.train.validate import validate, validation_sessions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class TrainingJob:
     """What is to be trained, and where.
 
     Args:
-        config: Of the run; what it leaves open is settled by the data.
+        config: Of the run; what it leaves open is resolve_config by the data.
         shards: The data set.
         run: The run's folder; made if it does not exist.
         resume: Whether to go on from the newest checkpoint in it.
@@ -67,7 +66,7 @@ class Order:
     command_line: tuple[str, ...] = ()
 
 
-def train(order: Order, world: World, reporter: Reporter) -> None:
+def train(order: TrainingJob, world: World, reporter: Reporter) -> None:
     """Train until the length is reached, then write the run's weights and summary.
 
     Args:
@@ -80,13 +79,11 @@ def train(order: Order, world: World, reporter: Reporter) -> None:
         KeyboardInterrupt: Somebody asked to stop; the message says what was kept.
     """
     reporter = reporter if world.is_first else Silent()
-    if world.device.type == "cpu":
-        keep_freed_memory()
     dataset = _opened(order)
     # Whatever the data refuse, they refuse before a folder is made.
     strategies = training_strategies(order.config.masking, dataset.sessions)
     core = _core_to_begin_from(order, dataset)
-    config = settled(_config_of(order), dataset, world, reporter)
+    config = resolve_config(_config_of(order), dataset, world, reporter)
     validation_sessions(config, dataset)
     dataset.require_windows(config.data)
     warn_of_reading(dataset, config.data, reporter)
@@ -129,7 +126,7 @@ def train(order: Order, world: World, reporter: Reporter) -> None:
 def _held(run: Path, world: World) -> Iterator[None]:
     """Lock the run's folder on the first rank; if somebody else trains there, all learn so."""
     lock = locked(run) if world.is_first else nullcontext()
-    world.agree(lock.__enter__)
+    world.on_first_rank(lock.__enter__)
     try:
         yield
     finally:
@@ -137,7 +134,7 @@ def _held(run: Path, world: World) -> Iterator[None]:
             lock.__exit__(None, None, None)
 
 
-def _describe(order: Order, config: RunConfig, world: World) -> None:
+def _describe(order: TrainingJob, config: RunConfig, world: World) -> None:
     write_environment(
         order.run,
         device=device_name(world.device),
@@ -150,7 +147,7 @@ def _describe(order: Order, config: RunConfig, world: World) -> None:
     write_config(order.run, config)
 
 
-def _config_of(order: Order) -> RunConfig:
+def _config_of(order: TrainingJob) -> RunConfig:
     """Give the configuration; a core that has learned begins whole, or it would be unlearned."""
     config = order.config
     if order.init_from is None and config.train.adapt_from is None:
@@ -159,7 +156,7 @@ def _config_of(order: Order) -> RunConfig:
     return dataclasses.replace(config, train=train)
 
 
-def _opened(order: Order) -> Dataset:
+def _opened(order: TrainingJob) -> Dataset:
     data = order.config.data
     return open_dataset(
         order.shards,
@@ -169,7 +166,7 @@ def _opened(order: Order) -> Dataset:
     )
 
 
-def _core_to_begin_from(order: Order, dataset: Dataset) -> RunDescription | None:
+def _core_to_begin_from(order: TrainingJob, dataset: Dataset) -> RunDescription | None:
     """Give the core that is adapted, if it is still to be taken from its run.
 
     A run that goes on has it in its checkpoint, and the run that it came from may be gone.
@@ -195,7 +192,7 @@ def _take_up(
     run: Path, state: TrainState, config: RunConfig, world: World, reporter: Reporter
 ) -> None:
     """Restore the newest checkpoint; without one training begins."""
-    path = world.agree(lambda: _checkpoint_of(run))
+    path = world.on_first_rank(lambda: _checkpoint_of(run))
     if path is None:
         reporter.say(f"{run} has no checkpoint yet: training begins at step 0")
         return
@@ -229,7 +226,7 @@ def _loader(config: RunConfig, dataset: Dataset, state: TrainState, world: World
 
 
 def _batches_per_step(config: RunConfig) -> int:
-    assert config.train.batches_per_step is not None, "it is settled before training begins"
+    assert config.train.batches_per_step is not None, "it is resolve_config before training begins"
     return config.train.batches_per_step
 
 
@@ -259,7 +256,7 @@ def _train_and_finish(state: TrainState, work: Work, plan: Plan, reporter: Repor
     if world.is_first:
         (plan.run / SUMMARY).unlink(missing_ok=True)
     with _journal(plan.run, state, world) as journal, noticed_interrupts() as interrupt:
-        teller = Teller(
+        teller = ProgressLogger(
             journal,
             reporter,
             log_every=config.train.log_every,
@@ -279,7 +276,7 @@ def _train_and_finish(state: TrainState, work: Work, plan: Plan, reporter: Repor
     export(plan.run, state, config=config, dataset=plan.dataset, world=world)
     if world.is_first:
         write_summary(plan.run, summary_of(state, work, plan, validation))
-    world.wait_for_all()
+    world.barrier()
 
 
 @contextmanager

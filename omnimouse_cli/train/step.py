@@ -113,7 +113,7 @@ def train_step(state: TrainState, work: Work, strategy: Strategy, pace: Pace) ->
         assert batch is None or batch.number == mine, "the loader has lost its place"
         _train_round(state, work, strategy, batch, sessions)
         asked += [index for index in sessions if index is not None]
-    finish_sum = state.gradient.start_sum(work.world)
+    finish_sum = state.gradient.start_all_reduce(work.world)
     # While the gradients of the core travel, tables, which nobody else needs, are updated.
     set_learning_rate(state.table_optimizer, config.table_learning_rate * pace.factor)
     state.tables.close_step(config.clip_norm)

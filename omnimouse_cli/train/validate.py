@@ -99,7 +99,7 @@ def validate(state: TrainState, config: RunConfig, dataset: Dataset, world: Worl
                 ]
     state.core.train(training)
     order = [session.key for session in dataset.sessions]
-    losses = [loss for part in world.gather(mine) for loss in part]
+    losses = [loss for part in world.all_gather(mine) for loss in part]
     losses.sort(key=lambda loss: order.index(loss.session))
     return summarize(losses, "+".join(data.tiers))
 

@@ -19,8 +19,8 @@ from omnimouse_cli.run.load import load_run, open_run_data
 from omnimouse_cli.run.weights import describe_run
 from omnimouse_cli.train.checkpoint import complete_checkpoints
 from omnimouse_cli.train.parallel.world import World
-from omnimouse_cli.train.resolve import settled
-from omnimouse_cli.train.run import Order, train
+from omnimouse_cli.train.resolve import resolve_config
+from omnimouse_cli.train.run import TrainingJob, train
 from omnimouse_cli.train.start.adapt import start_of
 from omnimouse_cli.train.start.inherit import start_from
 from omnimouse_cli.train.state import NUM_SUMS, TrainState
@@ -63,7 +63,7 @@ def core(trained, make_shards, session, tiny, tmp_path) -> Path:
         ]
     )
     if not trained.exists():
-        train(Order(config=tiny, shards=shards, run=trained), World(), Silent())
+        train(TrainingJob(config=tiny, shards=shards, run=trained), World(), Silent())
     return shutil.copytree(trained, tmp_path / "core")
 
 
@@ -95,7 +95,7 @@ def test_only_what_is_opened_and_the_vectors_of_animals_change(
     core, shards, tiny, tmp_path, opened
 ):
     config = adaptation(core, tiny, unfreeze=opened)
-    train(Order(config=config, shards=shards, run=tmp_path / "new"), World(), Silent())
+    train(TrainingJob(config=config, shards=shards, run=tmp_path / "new"), World(), Silent())
     before, after = weights(core), weights(tmp_path / "new")
     parts = {
         name.split(".")[1]
@@ -166,7 +166,7 @@ def test_a_session_that_the_run_knows_starts_from_its_table(core, make_shards, s
     assert state.tables.owned["2-1-1"].neuron_embeddings.equal(table)
     other = make_shards([session(key="2-1-1", num_neurons=7)])
     with pytest.raises(CheckpointError, match=r"2-1-1 has 7 neurons in .* and 4 in .*core"):
-        train(Order(config=config, shards=other, run=core.parent / "new"), World(), Silent())
+        train(TrainingJob(config=config, shards=other, run=core.parent / "new"), World(), Silent())
     assert not (core.parent / "new").exists()
 
 
@@ -175,7 +175,7 @@ def test_channels_are_matched_by_name_and_unknown_ones_left_out_with_a_sentence(
 ):
     heard = Heard()
     config = adaptation(core, tiny)
-    train(Order(config=config, shards=shards, run=tmp_path / "new"), World(), heard)
+    train(TrainingJob(config=config, shards=shards, run=tmp_path / "new"), World(), heard)
     warnings = [line for line in heard.lines if line.startswith("warning")]
     assert [line.split(":")[1] for line in warnings] == [" session 2-1-7", " session 3-1-1"]
     assert all("licking" in line and "whisker" not in line for line in warnings)
@@ -188,11 +188,11 @@ def test_channels_are_matched_by_name_and_unknown_ones_left_out_with_a_sentence(
 
 def test_training_again_from_the_configuration_gives_the_same_run(core, shards, tiny, tmp_path):
     config = adaptation(core, tiny, unfreeze=("readout",))
-    train(Order(config=config, shards=shards, run=tmp_path / "new"), World(), Silent())
+    train(TrainingJob(config=config, shards=shards, run=tmp_path / "new"), World(), Silent())
     written = load_config(tmp_path / "new" / "config.toml")
     assert (written.train.adapt_from, written.train.unfreeze) == (str(core), ("readout",))
     assert written.data.behavior_channels == ("running", "whisker")
-    train(Order(config=written, shards=shards, run=tmp_path / "again"), World(), Silent())
+    train(TrainingJob(config=written, shards=shards, run=tmp_path / "again"), World(), Silent())
     one, other = weights(tmp_path / "new"), weights(tmp_path / "again")
     assert all(value.equal(other[name]) for name, value in one.items())
     summary = read_document(tmp_path / "new" / "summary.json", "summary")
@@ -202,27 +202,27 @@ def test_training_again_from_the_configuration_gives_the_same_run(core, shards, 
 
 def test_an_adaptation_goes_on_without_the_run_that_it_came_from(core, shards, tiny, tmp_path):
     config = adaptation(core, tiny, unfreeze=("encoder",), checkpoint_every=2)
-    order = Order(config=config, shards=shards, run=tmp_path / "new", resume=True)
-    train(order, World(), Silent())
-    whole = weights(order.run)
-    last = complete_checkpoints(order.run)[-1]
+    job = TrainingJob(config=config, shards=shards, run=tmp_path / "new", resume=True)
+    train(job, World(), Silent())
+    whole = weights(job.run)
+    last = complete_checkpoints(job.run)[-1]
     assert last.name == "step-00000004"
     shutil.rmtree(last)
-    (order.run / "summary.json").unlink()
+    (job.run / "summary.json").unlink()
     core.rename(core.with_name("gone"))
-    train(order, World(), Silent())
-    assert all(value.equal(whole[name]) for name, value in weights(order.run).items())
-    opened = replace(order, config=adaptation(core.with_name("gone"), tiny, unfreeze=("all",)))
+    train(job, World(), Silent())
+    assert all(value.equal(whole[name]) for name, value in weights(job.run).items())
+    opened = replace(job, config=adaptation(core.with_name("gone"), tiny, unfreeze=("all",)))
     with pytest.raises(CheckpointError, match=r"encoder opened, and this run is .* all opened"):
         train(opened, World(), Silent())
     with pytest.raises(CheckpointError, match="this run is trained from its beginning"):
-        train(replace(order, config=replace(config, train=tiny.train)), World(), Silent())
+        train(replace(job, config=replace(config, train=tiny.train)), World(), Silent())
 
 
-def refusal(order: Order) -> OmniMouseError:
+def refusal(job: TrainingJob) -> OmniMouseError:
     with pytest.raises(OmniMouseError) as caught:
-        train(order, World(), Silent())
-    assert not order.run.exists()
+        train(job, World(), Silent())
+    assert not job.run.exists()
     return caught.value
 
 
@@ -231,15 +231,15 @@ def test_data_that_the_core_does_not_know_are_refused_before_a_folder_is_made(
 ):
     config, run = adaptation(core, tiny), tmp_path / "new"
     below = make_shards([session(key="4-1-1", negative=True, kind="dff")])
-    error = refusal(Order(config=config, shards=below, run=run))
+    error = refusal(TrainingJob(config=config, shards=below, run=run))
     assert "session 4-1-1 holds dF/F and the core of" in error.message
     assert "was trained on rates" in error.message
     rates = make_shards([session(key="4-1-1")])
     other = replace(config, data=replace(config.data, behavior_channels=("whisker",)))
-    error = refusal(Order(config=other, shards=rates, run=run))
+    error = refusal(TrainingJob(config=other, shards=rates, run=run))
     assert "knows the behavior channels running, whisker, and `data.beh" in error.message
     deeper = replace(config, model=replace(config.model, layers=2, dropout=0.3))
-    error = refusal(Order(config=deeper, shards=rates, run=run))
+    error = refusal(TrainingJob(config=deeper, shards=rates, run=run))
     assert error.message.endswith("as another model: `model.layers` is 1 there and 2 here")
 
 
@@ -249,7 +249,7 @@ def test_frames_of_another_size_are_refused_with_both_sizes(
     video = replace(tiny.model.video, frame_width=32)
     core = make_core(replace(tiny, model=replace(tiny.model, video=video)))
     shards = make_shards([session(key="4-1-1", screen=True)])
-    error = refusal(Order(config=adaptation(core, tiny), shards=shards, run=tmp_path / "new"))
+    error = refusal(TrainingJob(config=adaptation(core, tiny), shards=shards, run=tmp_path / "new"))
     assert "frames of 36 x 64 pixels and the core of" in error.message
     assert error.message.endswith("is for 36 x 32")
 
@@ -260,20 +260,20 @@ def make_core(make_shards, session, tmp_path):
 
     def make(config: RunConfig) -> Path:
         config = replace(config, train=replace(config.train, steps=1))
-        order = Order(config=config, shards=make_shards([session()]), run=tmp_path / "core")
-        train(order, World(), Silent())
-        return order.run
+        job = TrainingJob(config=config, shards=make_shards([session()]), run=tmp_path / "core")
+        train(job, World(), Silent())
+        return job.run
 
     return make
 
 
 def test_a_standardized_core_wants_standardized_data(make_shards, session, tiny, tmp_path):
     below = make_shards([session(negative=True, kind="dff")])
-    train(Order(config=tiny, shards=below, run=tmp_path / "core"), World(), Silent())
+    train(TrainingJob(config=tiny, shards=below, run=tmp_path / "core"), World(), Silent())
     config = adaptation(tmp_path / "core", tiny)
     assert (config.model.response_loss, config.data.normalize) == ("gaussian", "standardize")
     rates = make_shards([session(key="4-1-1")])
-    error = refusal(Order(config=config, shards=rates, run=tmp_path / "new"))
+    error = refusal(TrainingJob(config=config, shards=rates, run=tmp_path / "new"))
     assert "session 4-1-1 holds rates" in error.message
 
 
@@ -281,9 +281,9 @@ def test_an_adaptation_is_short_unless_somebody_says_how_long(core, shards, tiny
     config = adaptation(core, tiny, steps=None)
     assert start_of(core).train.table_learning_rate == 2e-3
     dataset = open_dataset(shards, behavior_channels=config.data.behavior_channels)
-    assert settled(config, dataset, World(), Silent()).train.steps == 250
+    assert resolve_config(config, dataset, World(), Silent()).train.steps == 250
     scratch = replace(config, train=replace(config.train, adapt_from=None))
-    assert settled(scratch, dataset, World(), Silent()).train.steps == 2000
+    assert resolve_config(scratch, dataset, World(), Silent()).train.steps == 2000
 
 
 def test_opening_parts_of_nothing_is_refused(tiny):

@@ -9,7 +9,7 @@ import pytest
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.metrics_log import read_lines
 from omnimouse_cli.train.parallel.world import World
-from omnimouse_cli.train.run import Order, train
+from omnimouse_cli.train.run import TrainingJob, train
 
 
 def _losses(run: Path) -> list[float]:
@@ -20,8 +20,8 @@ def test_half_precision_is_near_to_full_precision(make_shards, session, tiny, tm
     shards = make_shards([session(behavior=True)])
     for precision in ("float32", "bfloat16"):
         config = replace(tiny, train=replace(tiny.train, precision=precision))
-        order = Order(config=config, shards=shards, run=tmp_path / precision)
-        train(order, World(), Silent())
+        job = TrainingJob(config=config, shards=shards, run=tmp_path / precision)
+        train(job, World(), Silent())
     assert _losses(tmp_path / "bfloat16") == pytest.approx(_losses(tmp_path / "float32"), rel=0.02)
 
 
@@ -33,5 +33,5 @@ def test_compiling_changes_no_loss(make_shards, session, tiny, tmp_path):
     shards = make_shards([session(behavior=True)])
     for name, compiled in (("plain", False), ("compiled", True)):
         config = replace(tiny, train=replace(tiny.train, compile=compiled))
-        train(Order(config=config, shards=shards, run=tmp_path / name), World(), Silent())
+        train(TrainingJob(config=config, shards=shards, run=tmp_path / name), World(), Silent())
     assert _losses(tmp_path / "compiled") == pytest.approx(_losses(tmp_path / "plain"), rel=1e-4)

@@ -14,7 +14,7 @@ from omnimouse_cli.kernels.dendrite_table import Grid, tabulate
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run
 from omnimouse_cli.train.parallel.world import World
-from omnimouse_cli.train.run import Order, train
+from omnimouse_cli.train.run import TrainingJob, train
 
 
 class Told(Silent):
@@ -36,10 +36,10 @@ class Told(Silent):
 
 @pytest.fixture
 def frozen(make_shards, session, tiny, tmp_path):
-    """The order of a run that freezes functions which another run's SwiGLU became."""
+    """A training job that freezes functions which another run's SwiGLU became."""
     shards = make_shards([session(behavior=True, screen=True)])
     short = replace(tiny, train=replace(tiny.train, steps=2, checkpoint_every=99))
-    train(Order(config=short, shards=shards, run=tmp_path / "swiglu"), World(), Silent())
+    train(TrainingJob(config=short, shards=shards, run=tmp_path / "swiglu"), World(), Silent())
     dendrite = DendriteConfig(freeze=True, table=32, sharing="model")
     config = replace(
         short,
@@ -47,7 +47,7 @@ def frozen(make_shards, session, tiny, tmp_path):
         train=replace(short.train, steps=4),
     )
     run, begin = tmp_path / "run", tmp_path / "swiglu"
-    return Order(config=config, shards=shards, run=run, init_from=begin)
+    return TrainingJob(config=config, shards=shards, run=run, init_from=begin)
 
 
 def test_a_frozen_run_tells_its_error_and_ends_the_same_when_it_is_interrupted(frozen, tmp_path):

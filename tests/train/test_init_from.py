@@ -12,8 +12,8 @@ from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run
 from omnimouse_cli.run.metrics_log import read_lines
 from omnimouse_cli.train.parallel.world import World
-from omnimouse_cli.train.resolve import settled
-from omnimouse_cli.train.run import Order, train
+from omnimouse_cli.train.resolve import resolve_config
+from omnimouse_cli.train.run import TrainingJob, train
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def learned(shards, tiny, kept):
     if not (kept / "learned").exists():
         train_config = replace(tiny.train, steps=60, checkpoint_every=100, short_ways_fraction=0.0)
         config = replace(tiny, train=train_config)
-        train(Order(config=config, shards=shards, run=kept / "learned"), World(), Silent())
+        train(TrainingJob(config=config, shards=shards, run=kept / "learned"), World(), Silent())
     return kept / "learned"
 
 
@@ -43,8 +43,8 @@ def begun(learned, shards, config, out, **model):
         model=replace(config.model, dropout=0.0, **model),
         train=replace(config.train, steps=1),
     )
-    order = Order(config=config, shards=shards, run=out, init_from=learned)
-    train(order, World(), Silent())
+    job = TrainingJob(config=config, shards=shards, run=out, init_from=learned)
+    train(job, World(), Silent())
     lines = [line for line in read_lines(out / "metrics.jsonl") if "loss" in line]
     return lines[0], load_run(out)
 
@@ -73,7 +73,7 @@ def begun_anew(shards, config, out):
         model=replace(config.model, dropout=0.0),
         train=replace(config.train, steps=1),
     )
-    train(Order(config=config, shards=shards, run=out), World(), Silent())
+    train(TrainingJob(config=config, shards=shards, run=out), World(), Silent())
     return next(line for line in read_lines(out / "metrics.jsonl") if "loss" in line)
 
 
@@ -122,21 +122,21 @@ def test_a_network_that_no_gpu_can_hold_is_told(tiny, shards):
             told.append(text)
 
     dataset = open_dataset(shards)
-    settled(config, dataset, replace(World(), device=torch.device("cuda")), Told())
+    resolve_config(config, dataset, replace(World(), device=torch.device("cuda")), Told())
     assert "32" in told[0]
     assert "one layer of 12: plain PyTorch computes it" in told[0]
     told.clear()
-    settled(config, dataset, World(), Told())
+    resolve_config(config, dataset, World(), Told())
     assert told == []
     frozen = replace(config.model, dendrite=replace(dendrite, freeze=True))
     config = replace(config, model=frozen)
-    settled(config, dataset, replace(World(), device=torch.device("cuda")), Told())
+    resolve_config(config, dataset, replace(World(), device=torch.device("cuda")), Told())
     assert told == []
 
 
 def test_a_run_that_begins_with_weights_begins_whole(learned, shards, tiny, tmp_path):
     config = replace(tiny, train=replace(tiny.train, steps=4, short_ways_fraction=0.5))
-    order = Order(config=config, shards=shards, run=tmp_path / "run", init_from=learned)
-    train(order, World(), Silent())
+    job = TrainingJob(config=config, shards=shards, run=tmp_path / "run", init_from=learned)
+    train(job, World(), Silent())
     lines = [line for line in read_lines(tmp_path / "run" / "metrics.jsonl") if "loss" in line]
     assert [line["is_short"] for line in lines] == [False] * 4

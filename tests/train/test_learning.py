@@ -12,7 +12,7 @@ from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.train.objective import with_response_loss
 from omnimouse_cli.train.parallel.world import World
-from omnimouse_cli.train.run import Order, train
+from omnimouse_cli.train.run import TrainingJob, train
 from omnimouse_cli.train.validate import validation_data
 
 
@@ -32,7 +32,7 @@ def test_forecasts_become_much_better_than_the_mean(make_shards, session, tiny, 
             checkpoint_every=999,
         ),
     )
-    train(Order(config=config, shards=shards, run=tmp_path / "run"), World(), Silent())
+    train(TrainingJob(config=config, shards=shards, run=tmp_path / "run"), World(), Silent())
     records = read_document(tmp_path / "run" / "summary.json", "summary")["validation"]["records"]
     (loss,) = [
         item["value"]

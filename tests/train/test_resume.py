@@ -18,7 +18,7 @@ from omnimouse_cli.run.metrics_log import read_lines
 from omnimouse_cli.train.checkpoint import complete_checkpoints, latest_checkpoint
 from omnimouse_cli.train.interrupt import noticed_interrupts
 from omnimouse_cli.train.parallel.world import World
-from omnimouse_cli.train.run import Order, train
+from omnimouse_cli.train.run import TrainingJob, train
 
 FORKSERVER = multiprocessing.get_context("forkserver")
 FORKSERVER.set_forkserver_preload(["omnimouse_cli.train.run"])
@@ -49,21 +49,21 @@ def undisturbed(shards, tiny, tmp_path) -> Path:
     config = replace(
         tiny, train=replace(tiny.train, steps=24, validate_every=5, checkpoint_every=999)
     )
-    train(Order(config=config, shards=shards, run=tmp_path / "whole"), World(), Silent())
+    train(TrainingJob(config=config, shards=shards, run=tmp_path / "whole"), World(), Silent())
     return tmp_path / "whole"
 
 
-def _train_for_ever(order: Order) -> None:
+def _train_for_ever(job: TrainingJob) -> None:
     """Be the process that is killed."""
     import torch
 
     torch.set_num_threads(1)
-    train(order, World(), Silent())
+    train(job, World(), Silent())
 
 
-def _killed_after(order: Order, seconds: float) -> bool:
+def _killed_after(job: TrainingJob, seconds: float) -> bool:
     """Train in a process of its own and kill it; gives whether it was still at work."""
-    process = FORKSERVER.Process(target=_train_for_ever, args=(order,))
+    process = FORKSERVER.Process(target=_train_for_ever, args=(job,))
     process.start()
     process.join(seconds)
     alive = process.is_alive()
@@ -82,14 +82,14 @@ def test_killed_at_random_moments_a_run_ends_as_if_nothing_had_happened(
         tiny, train=replace(tiny.train, steps=24, validate_every=5, checkpoint_every=1)
     )
     run, generator = tmp_path / "killed", random.Random(0)
-    order = Order(config=config, shards=shards, run=run, resume=True)
+    job = TrainingJob(config=config, shards=shards, run=run, resume=True)
     kills = 0
     for _ in range(10):
-        kills += _killed_after(order, generator.uniform(0.3, 1.2))
+        kills += _killed_after(job, generator.uniform(0.3, 1.2))
         # Whatever is there can be read: training goes on from it in the next round.
         for path in complete_checkpoints(run):
             read_document(path / "state.json", "checkpoint")
-    _killed_after(order, 120)
+    _killed_after(job, 120)
     assert kills >= 3
     assert read_document(run / "summary.json", "summary")["steps"] == 24
     assert _same_run(undisturbed, run)
@@ -114,12 +114,12 @@ def test_ctrl_c_finishes_the_step_keeps_a_checkpoint_and_says_how_to_go_on(
         tiny, train=replace(tiny.train, steps=24, validate_every=5, checkpoint_every=999)
     )
     run = tmp_path / "stopped"
-    order = Order(config=config, shards=shards, run=run)
+    job = TrainingJob(config=config, shards=shards, run=run)
     with pytest.raises(KeyboardInterrupt, match=r"step 7 is kept.*--resume"):
-        train(order, World(), _StopsAt(7))
+        train(job, World(), _StopsAt(7))
     assert latest_checkpoint(run).name == "step-00000007"
     assert not (run / "summary.json").exists()
-    train(replace(order, resume=True), World(), Silent())
+    train(replace(job, resume=True), World(), Silent())
     assert _same_run(undisturbed, run)
 
 
@@ -130,30 +130,32 @@ def test_killed_between_its_last_validation_and_its_summary_a_run_ends_the_same(
     before = _losses(undisturbed)
     assert before[-1][-1] is not None
     (undisturbed / "summary.json").unlink()
-    train(Order(config=config, shards=shards, run=undisturbed, resume=True), World(), Silent())
+    train(
+        TrainingJob(config=config, shards=shards, run=undisturbed, resume=True), World(), Silent()
+    )
     assert _losses(undisturbed) == before
 
 
 def test_a_finished_run_is_left_as_it_is_and_a_longer_one_goes_on(undisturbed, shards, tiny):
     config = replace(tiny, train=replace(tiny.train, steps=24, validate_every=5))
-    order = Order(config=config, shards=shards, run=undisturbed, resume=True)
+    job = TrainingJob(config=config, shards=shards, run=undisturbed, resume=True)
     before = (undisturbed / "summary.json").stat().st_mtime_ns
-    train(order, World(), Silent())
+    train(job, World(), Silent())
     assert (undisturbed / "summary.json").stat().st_mtime_ns == before
     longer = replace(config, train=replace(config.train, steps=26))
-    train(replace(order, config=longer), World(), Silent())
+    train(replace(job, config=longer), World(), Silent())
     assert read_document(undisturbed / "summary.json", "summary")["steps"] == 26
 
 
 def test_seconds_of_earlier_sittings_count(shards, tiny, tmp_path):
     config = replace(tiny, train=replace(tiny.train, steps=None, minutes=1 / 60))
-    order = Order(config=config, shards=shards, run=tmp_path / "run")
+    job = TrainingJob(config=config, shards=shards, run=tmp_path / "run")
     with pytest.raises(KeyboardInterrupt):
-        train(order, World(), _StopsAt(2))
-    first = read_document(latest_checkpoint(order.run) / "state.json", "checkpoint")
+        train(job, World(), _StopsAt(2))
+    first = read_document(latest_checkpoint(job.run) / "state.json", "checkpoint")
     started = time.perf_counter()
-    train(replace(order, resume=True), World(), Silent())
-    seconds = read_document(order.run / "summary.json", "summary")["wall_seconds"]
+    train(replace(job, resume=True), World(), Silent())
+    seconds = read_document(job.run / "summary.json", "summary")["wall_seconds"]
     assert 1.0 <= seconds <= first["elapsed_seconds"] + time.perf_counter() - started
 
 
@@ -163,11 +165,11 @@ def test_a_folder_that_somebody_trains_in_is_refused(shards, tiny, tmp_path):
 
         def start(self, *arguments: object) -> None:  # noqa: ARG002
             with pytest.raises(OmniMouseError) as caught:
-                train(replace(order, resume=True), World(), Silent())
+                train(replace(job, resume=True), World(), Silent())
             Intruder.error = caught.value
 
-    order = Order(config=tiny, shards=shards, run=tmp_path / "run")
-    train(order, World(), Intruder())
+    job = TrainingJob(config=tiny, shards=shards, run=tmp_path / "run")
+    train(job, World(), Intruder())
     assert "is being trained by another process" in Intruder.error.message
 
 

@@ -20,7 +20,7 @@ from omnimouse_cli.run.load import load_run
 from omnimouse_cli.run.metrics_log import read_lines
 from omnimouse_cli.train.memory import fitting, memory_named, memory_of
 from omnimouse_cli.train.parallel.world import World
-from omnimouse_cli.train.run import Order, train
+from omnimouse_cli.train.run import TrainingJob, train
 from omnimouse_cli.train.summary import unique_tokens
 
 FIELDS = ("run", "model", "parameters", "windows_seen", "unique_tokens", "tokens_seen", "epochs")
@@ -34,7 +34,7 @@ def shards(make_shards, session) -> Path:
 
 @pytest.fixture
 def run(shards, tiny, tmp_path) -> Path:
-    train(Order(config=tiny, shards=shards, run=tmp_path / "run"), World(), Silent())
+    train(TrainingJob(config=tiny, shards=shards, run=tmp_path / "run"), World(), Silent())
     return tmp_path / "run"
 
 
@@ -98,7 +98,9 @@ def test_the_configuration_is_complete_and_gives_the_same_run(run, shards, tmp_p
     assert content["train"]["batches_per_step"] == 1
     assert content["model"]["response_loss"] == "poisson"
     assert content["data"]["sessions"] == ["1-1-1", "2-1-1"]
-    again = Order(config=load_config(run / "config.toml"), shards=shards, run=tmp_path / "again")
+    again = TrainingJob(
+        config=load_config(run / "config.toml"), shards=shards, run=tmp_path / "again"
+    )
     train(again, World(), Silent())
     weights = [load_file(path / "model.safetensors") for path in (run, tmp_path / "again")]
     assert weights[0].keys() == weights[1].keys()
@@ -127,7 +129,7 @@ def test_validation_is_deterministic_and_weighs_sessions_by_neurons(run):
 
 def test_without_validation_trials_the_loss_is_null(make_shards, session, tiny, tmp_path):
     shards = make_shards([session(has_validation=False)])
-    train(Order(config=tiny, shards=shards, run=tmp_path / "run"), World(), Silent())
+    train(TrainingJob(config=tiny, shards=shards, run=tmp_path / "run"), World(), Silent())
     summary = read_document(tmp_path / "run" / "summary.json", "summary")
     assert summary["validation"] == {"neural_loss": None, "records": []}
 
@@ -145,7 +147,7 @@ def test_what_the_data_refuse_makes_no_folder(shards, tiny, tmp_path, change, pr
     for section, values in change.items():
         config = replace(config, **{section: replace(getattr(config, section), **values)})
     with pytest.raises(ShardError, match=problem):
-        train(Order(config=config, shards=shards, run=tmp_path / "run"), World(), Silent())
+        train(TrainingJob(config=config, shards=shards, run=tmp_path / "run"), World(), Silent())
     assert not (tmp_path / "run").exists()
 
 
@@ -154,7 +156,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(shards, tiny, tmp
         tiny, train=replace(tiny.train, learning_rate=1e30, table_learning_rate=1e30, steps=30)
     )
     with pytest.raises(OmniMouseError, match=r"loss of step \d+ is not a finite number"):
-        train(Order(config=config, shards=shards, run=tmp_path / "run"), World(), Silent())
+        train(TrainingJob(config=config, shards=shards, run=tmp_path / "run"), World(), Silent())
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from omnimouse_cli.run.metrics_log import read_lines
 from omnimouse_cli.train.checkpoint import complete_checkpoints, load_checkpoint
 from omnimouse_cli.train.optimizer import is_short_way
 from omnimouse_cli.train.parallel.world import World
-from omnimouse_cli.train.resolve import settled
-from omnimouse_cli.train.run import Order, train
+from omnimouse_cli.train.resolve import resolve_config
+from omnimouse_cli.train.run import TrainingJob, train
 from omnimouse_cli.train.schedule import Schedule
 from omnimouse_cli.train.state import TrainState
 
@@ -58,13 +58,13 @@ def config(tiny):
 
 @pytest.fixture
 def run(shards, config, tmp_path) -> Path:
-    train(Order(config=config, shards=shards, run=tmp_path / "run"), World(), Silent())
+    train(TrainingJob(config=config, shards=shards, run=tmp_path / "run"), World(), Silent())
     return tmp_path / "run"
 
 
 def test_what_is_no_short_way_starts_to_move_when_its_time_has_come(run, shards, config):
     dataset = open_dataset(shards)
-    config = settled(config, dataset, World(), Silent())
+    config = resolve_config(config, dataset, World(), Silent())
     state = TrainState(config, dataset, World())
     before = {name: value.clone() for name, value in state.tensors().items()}
     halfway, end = complete_checkpoints(run)
@@ -86,7 +86,7 @@ def test_cheap_steps_are_told_and_their_operations_are_counted(run, shards, conf
     summary = read_document(run / "summary.json", "summary")
     assert summary["short_windows_seen"] == lines[1]["windows"]
     dataset = open_dataset(shards)
-    config = settled(config, dataset, World(), Silent())
+    config = resolve_config(config, dataset, World(), Silent())
     strategies = training_strategies(config.masking, dataset.sessions)
     whole, short = flops_per_window(config, dataset.sessions, strategies)
     assert 0 < short < whole / 2

@@ -35,9 +35,9 @@ class CoreGradient:
         """Begin a step."""
         self._all.zero_()
 
-    def start_sum(self, world: World) -> Callable[[], None]:
+    def start_all_reduce(self, world: World) -> Callable[[], None]:
         """Begin to sum gradients and extra numbers over ranks."""
-        return world.start_sum(self._all)
+        return world.start_all_reduce(self._all)
 
     def average(self, num_batches: Tensor, max_norm: float | None) -> Tensor:
         """Turn the sum over batches into their mean, and clip it.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from omnimouse_cli.model.session_embeddings import SessionTable
 from omnimouse_cli.seeds import derive_seed
 from omnimouse_cli.train.optimizer import clip
-from omnimouse_cli.train.parallel.world import Parcel, World
+from omnimouse_cli.train.parallel.world import Transfer, World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,19 +79,19 @@ class SessionTables:
         for index in wanted:
             if index is not None and self._is_mine(index):
                 self._open_gradient(index)
-        arrivals: list[Parcel] = []
+        receives: list[Transfer] = []
         if mine is not None and not self._is_mine(mine):
-            arrivals = [Parcel(peer=self._owner(mine), content=self._empty(mine))]
-        departures = [
-            Parcel(peer=rank, content=_flat(self.owned[self._sizes[index].session].parameters()))
+            receives = [Transfer(peer=self._owner(mine), tensor=self._empty(mine))]
+        sends = [
+            Transfer(peer=rank, tensor=_flat(self.owned[self._sizes[index].session].parameters()))
             for rank, index in self._loans(wanted)
         ]
-        self._world.exchange(departures, arrivals)
+        self._world.send_and_receive(sends, receives)
         if mine is None:
             return None
         if self._is_mine(mine):
             return self.owned[self._sizes[mine].session]
-        return self._copy_of(mine, arrivals[0].content)
+        return self._copy_of(mine, receives[0].tensor)
 
     def give_back(self, wanted: Sequence[int | None]) -> None:
         """Return the gradients of a round to the owners, who add them up.
@@ -100,14 +100,14 @@ class SessionTables:
             wanted: As it was borrowed.
         """
         mine = wanted[self._world.rank]
-        departures: list[Parcel] = []
+        sends: list[Transfer] = []
         if self._borrowed_gradient is not None and mine is not None:
-            departures = [Parcel(peer=self._owner(mine), content=self._borrowed_gradient)]
+            sends = [Transfer(peer=self._owner(mine), tensor=self._borrowed_gradient)]
         loans = self._loans(wanted)
-        arrivals = [Parcel(peer=rank, content=self._empty(index)) for rank, index in loans]
-        self._world.exchange(departures, arrivals)
-        for (_, index), parcel in zip(loans, arrivals, strict=True):
-            self._gradients[self._sizes[index].session].add_(parcel.content)
+        receives = [Transfer(peer=rank, tensor=self._empty(index)) for rank, index in loans]
+        self._world.send_and_receive(sends, receives)
+        for (_, index), transfer in zip(loans, receives, strict=True):
+            self._gradients[self._sizes[index].session].add_(transfer.tensor)
         self._borrowed_gradient = None
 
     def close_step(self, max_norm: float | None) -> None:

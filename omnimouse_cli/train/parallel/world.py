@@ -1,7 +1,8 @@
-"""A rank's place among all ranks, and everything that ranks say to each other."""
+"""The ranks of a training: which one this process is, and how they communicate."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,35 +13,101 @@ import torch.distributed as dist
 from torch import Tensor
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.train.parallel.environment import Place, place_of
 
-Answer = TypeVar("Answer")
+Value = TypeVar("Value")
 
 # Longer than any validation or checkpoint that one rank waits for another to finish.
-PATIENCE = timedelta(minutes=30)
+TIMEOUT = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parcel:
-    """A tensor on its way between two ranks.
+class Launcher:
+    """What torchrun or Slurm tell a process about its rank.
+
+    Args:
+        rank: Number of this process, from 0.
+        num_ranks: World size: the number of processes that train together.
+        local_rank: Number of this process on its machine, from 0.
+        host: Machine on which rank 0 listens; None with a single rank, or where the variables
+            MASTER_ADDR and MASTER_PORT name it.
+        port: Port on `host`.
+    """
+
+    rank: int = 0
+    num_ranks: int = 1
+    local_rank: int = 0
+    host: str | None = None
+    port: int = 0
+
+
+def read_launcher(variables: Mapping[str, str]) -> Launcher:
+    """Read the rank from environment variables; without a launcher it is rank 0 of 1.
+
+    Args:
+        variables: The environment, for example `os.environ`.
+
+    Example:
+        >>> read_launcher({"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}).rank
+        1
+        >>> read_launcher({}).num_ranks
+        1
+    """
+    if "RANK" in variables and "WORLD_SIZE" in variables:
+        return Launcher(
+            rank=int(variables["RANK"]),
+            num_ranks=int(variables["WORLD_SIZE"]),
+            local_rank=int(variables.get("LOCAL_RANK", 0)),
+        )
+    # Only srun sets the step's own number of tasks; a batch script alone is not one of them.
+    if int(variables.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+        has_master = "MASTER_ADDR" in variables and "MASTER_PORT" in variables
+        return Launcher(
+            rank=int(variables["SLURM_PROCID"]),
+            num_ranks=int(variables["SLURM_STEP_NUM_TASKS"]),
+            local_rank=int(variables["SLURM_LOCALID"]),
+            host=None if has_master else first_host(variables["SLURM_STEP_NODELIST"]),
+            port=0 if has_master else 20_000 + int(variables["SLURM_JOB_ID"]) % 20_000,
+        )
+    return Launcher()
+
+
+def first_host(nodes: str) -> str:
+    """Return the first machine of a Slurm node list.
+
+    Args:
+        nodes: Names with ranges of numbers in brackets, as in SLURM_STEP_NODELIST.
+
+    Example:
+        >>> first_host("gpu[03-05,9],login1")
+        'gpu03'
+    """
+    match = re.match(r"([^\[,]+)(?:\[([^\],-]+)[^\]]*\]([^,]*))?", nodes)
+    assert match is not None, f"a node list begins with a name: {nodes!r}"
+    stem, number, suffix = match.groups(default="")
+    return stem + number + suffix
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """A tensor that is sent to another rank or received from it.
 
     Args:
         peer: The other rank.
-        content: What is sent, or where what is received goes; contiguous, on the world's device.
+        tensor: What is sent, or the buffer for what is received; contiguous, on the world's device.
     """
 
     peer: int
-    content: Tensor
+    tensor: Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """Where this process stands.
+    """One rank among all, and its communication with the others.
 
     Args:
-        rank: This process among all, from 0.
+        rank: Number of this process among all, from 0.
         num_ranks: Processes that train together.
-        local_rank: This process among those of its machine.
+        local_rank: Number of this process on its machine, from 0.
         device: Where this rank computes.
     """
 
@@ -51,86 +118,82 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """Whether this rank writes files and talks to the user."""
+        """Whether this rank writes files and reports progress."""
         return self.rank == 0
 
     @property
-    def is_alone(self) -> bool:
+    def is_single(self) -> bool:
         """Whether there is no other rank."""
         return self.num_ranks == 1
 
-    def wait_for_all(self) -> None:
-        """Return when every rank has come here."""
-        # A sum of CPU numbers waits for the ranks only, not for what their GPUs have queued.
-        self.maximum([0.0])
+    def barrier(self) -> None:
+        """Wait until every rank has called this."""
+        # A reduction of CPU numbers waits for the ranks only, not for what their GPUs have queued.
+        self.all_reduce_max([0.0])
 
-    def start_sum(self, values: Tensor) -> Callable[[], None]:
-        """Begin to replace `values` by their sum over ranks; the returned function waits for it."""
-        if self.is_alone:
-            return _nothing
+    def start_all_reduce(self, values: Tensor) -> Callable[[], None]:
+        """Start to replace `values` by their sum over ranks; the returned function waits for it."""
+        if self.is_single:
+            return lambda: None
         work = dist.all_reduce(values, async_op=True)
         assert work is not None
 
-        def finish() -> None:
+        def wait() -> None:
             work.wait()
 
-        return finish
+        return wait
 
-    def maximum(self, values: Sequence[float]) -> list[float]:
-        """Give the elementwise maximum over ranks, without waiting for a GPU."""
-        if self.is_alone:
+    def all_reduce_max(self, values: Sequence[float]) -> list[float]:
+        """Return the elementwise maximum over ranks, without waiting for a GPU."""
+        if self.is_single:
             return list(values)
         tensor = torch.tensor(values, dtype=torch.float64)
         dist.all_reduce(tensor, dist.ReduceOp.MAX)
         return cast("list[float]", tensor.tolist())
 
-    def exchange(self, outgoing: Sequence[Parcel], incoming: Sequence[Parcel]) -> None:
-        """Send and receive tensors between pairs of ranks; every pair agrees on the order."""
-        operations = [dist.P2POp(dist.isend, item.content, item.peer) for item in outgoing]
-        operations += [dist.P2POp(dist.irecv, item.content, item.peer) for item in incoming]
+    def send_and_receive(self, sends: Sequence[Transfer], receives: Sequence[Transfer]) -> None:
+        """Send and receive tensors; the two ranks of a pair list them in the same order."""
+        operations = [dist.P2POp(dist.isend, item.tensor, item.peer) for item in sends]
+        operations += [dist.P2POp(dist.irecv, item.tensor, item.peer) for item in receives]
         if operations:
             for work in dist.batch_isend_irecv(operations):
                 work.wait()
 
-    def agree(self, make: Callable[[], Answer]) -> Answer:
-        """Let the first rank make something and give it to all; its user error is everyone's.
+    def on_first_rank(self, compute: Callable[[], Value]) -> Value:
+        """Compute a value on the first rank and return it on every rank.
 
         Raises:
-            OmniMouseError: The first rank's.
+            OmniMouseError: The computation raised it; every rank raises it.
         """
-        if self.is_alone:
-            return make()
+        if self.is_single:
+            return compute()
         message: list[Any] = [None]
         if self.is_first:
             try:
-                message = [(make(), None)]
+                message = [(compute(), None)]
             except OmniMouseError as error:
                 message = [(None, error)]
         dist.broadcast_object_list(message)
-        answer, refusal = message[0]
-        if refusal is not None:
-            raise OmniMouseError(refusal.message, hint=refusal.hint)
-        return cast("Answer", answer)
+        value, error = message[0]
+        if error is not None:
+            raise OmniMouseError(error.message, hint=error.hint)
+        return cast("Value", value)
 
-    def gather(self, value: Answer) -> list[Answer]:
-        """Give every rank's value to every rank, in the order of ranks."""
-        if self.is_alone:
+    def all_gather(self, value: Value) -> list[Value]:
+        """Return the values of all ranks, in the order of ranks."""
+        if self.is_single:
             return [value]
         values: list[Any] = [None] * self.num_ranks
         dist.all_gather_object(values, value)
         return values
 
 
-def _nothing() -> None:
-    """Wait for nothing."""
-
-
-def device_of(name: str, local_rank: int = 0) -> torch.device:
-    """Choose where a rank computes.
+def select_device(name: str, local_rank: int = 0) -> torch.device:
+    """Return the device on which a rank computes.
 
     Args:
         name: `cpu`, `cuda` or `auto` (a GPU where there is one).
-        local_rank: Which of this machine's GPUs.
+        local_rank: Index of the GPU on this machine.
 
     Raises:
         OmniMouseError: There is no such device here.
@@ -149,8 +212,8 @@ def device_of(name: str, local_rank: int = 0) -> torch.device:
 
 
 @contextmanager
-def joined_world(device: str = "auto") -> Iterator[World]:
-    """Find this process's place in the environment and join the others for as long as the block.
+def join_world(device: str = "auto") -> Iterator[World]:
+    """Join the process group that the environment describes, for as long as the block.
 
     Args:
         device: `cpu`, `cuda` or `auto`.
@@ -158,35 +221,31 @@ def joined_world(device: str = "auto") -> Iterator[World]:
     Raises:
         OmniMouseError: There is no such device for this rank.
     """
-    place = place_of(os.environ)
+    launcher = read_launcher(os.environ)
     world = World(
-        rank=place.rank,
-        num_ranks=place.num_ranks,
-        local_rank=place.local_rank,
-        device=device_of(device, place.local_rank),
+        rank=launcher.rank,
+        num_ranks=launcher.num_ranks,
+        local_rank=launcher.local_rank,
+        device=select_device(device, launcher.local_rank),
     )
-    if world.device.type == "cuda":
+    on_gpu = world.device.type == "cuda"
+    if on_gpu:
         torch.cuda.set_device(world.device)
-    if world.is_alone:
+    if world.is_single:
         yield world
         return
-    _join(place, world)
-    try:
-        yield world
-    finally:
-        dist.destroy_process_group()
-
-
-def _join(place: Place, world: World) -> None:
-    on_gpu = world.device.type == "cuda"
     dist.init_process_group(
         # Objects and control numbers travel by gloo: no GPU has to finish its queue for them.
         "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
-        init_method=f"tcp://{place.host}:{place.port}" if place.host else "env://",
+        init_method=f"tcp://{launcher.host}:{launcher.port}" if launcher.host else "env://",
         rank=world.rank,
         world_size=world.num_ranks,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
     )
-    if on_gpu:
-        # NCCL wants every rank in the first exchange, and tables travel between pairs.
-        dist.all_reduce(torch.zeros(1, device=world.device))
+    try:
+        if on_gpu:
+            # NCCL needs every rank in its first collective; later transfers are between pairs.
+            dist.all_reduce(torch.zeros(1, device=world.device))
+        yield world
+    finally:
+        dist.destroy_process_group()

@@ -69,7 +69,7 @@ def take_weights(
     weights = dict(run.model.state_dict())
     ours = state.core.state_dict()
     if kinds == ("swiglu", "dendritic"):
-        weights |= world.agree(lambda: _distilled(run, ours, config, dataset, reporter))
+        weights |= world.on_first_rank(lambda: _distilled(run, ours, config, dataset, reporter))
     _require_same_shapes(source, weights, ours)
     state.core.load_state_dict(weights)
     for session, table in state.tables.owned.items():

@@ -1,17 +1,21 @@
-"""A process finds its place by what launchers put into the environment."""
+"""A process reads its rank from what launchers put into the environment."""
 
 import pytest
 
-from omnimouse_cli.train.parallel.environment import Place, first_host, place_of
+from omnimouse_cli.train.parallel.world import (
+    Launcher,
+    first_host,
+    read_launcher,
+)
 
 
 def test_without_a_launcher_a_process_is_alone():
-    assert place_of({}) == Place()
+    assert read_launcher({}) == Launcher()
 
 
 def test_torchrun_says_rank_world_and_local_rank():
     environment = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "MASTER_ADDR": "a"}
-    assert place_of(environment) == Place(rank=5, num_ranks=8, local_rank=1)
+    assert read_launcher(environment) == Launcher(rank=5, num_ranks=8, local_rank=1)
 
 
 def test_srun_says_them_in_its_own_words_and_the_first_machine_listens():
@@ -22,13 +26,16 @@ def test_srun_says_them_in_its_own_words_and_the_first_machine_listens():
         "SLURM_STEP_NODELIST": "gpu[03,07]",
         "SLURM_JOB_ID": "123456",
     }
-    place = place_of(environment)
-    assert (place.rank, place.num_ranks, place.local_rank, place.host) == (9, 16, 1, "gpu03")
-    assert 20_000 <= place.port < 40_000
+    launcher = read_launcher(environment)
+    assert (launcher.rank, launcher.num_ranks) == (9, 16)
+    assert (launcher.local_rank, launcher.host) == (1, "gpu03")
+    assert 20_000 <= launcher.port < 40_000
 
 
 def test_a_batch_script_without_srun_is_alone():
-    assert place_of({"SLURM_NTASKS": "8", "SLURM_PROCID": "0", "SLURM_JOB_ID": "1"}) == Place()
+    assert (
+        read_launcher({"SLURM_NTASKS": "8", "SLURM_PROCID": "0", "SLURM_JOB_ID": "1"}) == Launcher()
+    )
 
 
 @pytest.mark.parametrize(

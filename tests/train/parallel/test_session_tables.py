@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from omnimouse_cli.train.parallel.session_tables import SessionTables, TableSize, owned_sessions
-from omnimouse_cli.train.parallel.world import Parcel, World
+from omnimouse_cli.train.parallel.world import Transfer, World
 
 SIZES = (
     TableSize(session="a", num_neurons=3),
@@ -32,11 +32,11 @@ class Mail:
 class MailWorld(World):
     mail: Mail
 
-    def exchange(self, outgoing: Sequence[Parcel], incoming: Sequence[Parcel]) -> None:
-        for parcel in outgoing:
-            self.mail.boxes[self.rank, parcel.peer].put(parcel.content.clone())
-        for parcel in incoming:
-            parcel.content.copy_(self.mail.boxes[parcel.peer, self.rank].get(timeout=20))
+    def send_and_receive(self, sends: Sequence[Transfer], receives: Sequence[Transfer]) -> None:
+        for transfer in sends:
+            self.mail.boxes[self.rank, transfer.peer].put(transfer.tensor.clone())
+        for transfer in receives:
+            transfer.tensor.copy_(self.mail.boxes[transfer.peer, self.rank].get(timeout=20))
 
 
 def _loss(table: torch.nn.Module, batch: int) -> torch.Tensor:

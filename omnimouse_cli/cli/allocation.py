@@ -1,19 +1,19 @@
-"""Memory that a step frees stays with the process, for the next step."""
+"""Settings of glibc's memory allocator for a process that trains on a CPU."""
 
 import contextlib
 import ctypes
 
-# Of glibc's malloc.h.
+# Parameters of mallopt, from glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 _NEVER = 2**31 - 1
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc's malloc not to give memory back to the system between steps.
+    """Keep glibc's malloc from returning memory to the system between training steps.
 
     By default every large tensor is mapped anew, page by page, in every step: a third of the time
-    of a short step on a CPU. The most that a step ever needed stays resident until the process
-    ends. Other allocators are left as they are.
+    of a short step on a CPU. The peak memory of a step stays resident until the process ends.
+    Other allocators are left as they are.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

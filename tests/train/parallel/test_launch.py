@@ -15,8 +15,8 @@ from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.metrics_log import read_lines
 from omnimouse_cli.train.parallel.launch import launch, require_gpus
-from omnimouse_cli.train.parallel.world import World, device_of, joined_world
-from omnimouse_cli.train.run import Order, train
+from omnimouse_cli.train.parallel.world import World, join_world, select_device
+from omnimouse_cli.train.run import TrainingJob, train
 from omnimouse_cli.train.start.adapt import start_of
 
 
@@ -44,11 +44,11 @@ def _require_same(one: Path, other: Path) -> None:
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
 
 
-def train_in_turn(orders: tuple[Order, ...]) -> None:
+def train_in_turn(jobs: tuple[TrainingJob, ...]) -> None:
     """Be a rank of one world that trains one run after the other."""
-    with joined_world("cpu") as world:
-        for order in orders:
-            train(order, world, Silent())
+    with join_world("cpu") as world:
+        for job in jobs:
+            train(job, world, Silent())
 
 
 @pytest.mark.slow
@@ -56,7 +56,7 @@ def test_two_ranks_train_what_one_rank_with_two_batches_a_step_trains(shards, ti
     config = replace(
         tiny, train=replace(tiny.train, steps=20, batches_per_step=2, checkpoint_every=10)
     )
-    one, two = (Order(config=config, shards=shards, run=tmp_path / name) for name in "ab")
+    one, two = (TrainingJob(config=config, shards=shards, run=tmp_path / name) for name in "ab")
     train(one, World(), Silent())
     # What one rank has trained is adapted too: by one, and by the same two.
     start = start_of(one.run)
@@ -73,8 +73,8 @@ def test_two_ranks_train_what_one_rank_with_two_batches_a_step_trains(shards, ti
     assert environment["num_ranks"] == 2
     # And what two ranks have kept, one rank goes on with, as if it had always been alone.
     longer = replace(config, train=replace(config.train, steps=24))
-    for order in (one, two):
-        train(replace(order, config=longer, resume=True), World(), Silent())
+    for job in (one, two):
+        train(replace(job, config=longer, resume=True), World(), Silent())
     _require_same(one.run, two.run)
 
 
@@ -87,7 +87,7 @@ def test_three_ranks_go_on_with_one_session_and_two_batches_a_step(
     config = replace(
         tiny, train=replace(tiny.train, steps=8, batches_per_step=2, checkpoint_every=4)
     )
-    one, three = (Order(config=config, shards=shards, run=tmp_path / name) for name in "ab")
+    one, three = (TrainingJob(config=config, shards=shards, run=tmp_path / name) for name in "ab")
     train(one, World(), Silent())
     # What depends on the length of a run would differ after the first half.
     steady = replace(config.train, cooldown_fraction=0, short_ways_fraction=0)
@@ -102,9 +102,9 @@ def test_three_ranks_go_on_with_one_session_and_two_batches_a_step(
 
 
 def test_a_rank_that_refuses_its_input_is_heard_as_if_it_were_alone(tiny, tmp_path):
-    order = Order(config=tiny, shards=tmp_path / "nothing", run=tmp_path / "run")
+    job = TrainingJob(config=tiny, shards=tmp_path / "nothing", run=tmp_path / "run")
     with pytest.raises(OmniMouseError, match="nothing is not a folder") as caught:
-        launch(2, train_rank, order, "cpu", True)
+        launch(2, train_rank, job, "cpu", True)
     assert "omnimouse preprocess" in caught.value.hint
 
 
@@ -116,7 +116,7 @@ def kill_myself_unless_first() -> None:
 
 
 def test_a_rank_that_is_killed_is_named_with_its_signal():
-    with pytest.raises(OmniMouseError, match="rank 1 of 2 was ended by SIGKILL") as caught:
+    with pytest.raises(OmniMouseError, match="rank 1 of 2 was killed by SIGKILL") as caught:
         launch(2, kill_myself_unless_first)
     assert "--resume" in caught.value.hint
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -132,10 +132,10 @@ def test_more_gpus_than_there_are_is_refused_with_their_number(monkeypatch):
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert device_of("auto", 0) == torch.device("cuda", 0)
+    assert select_device("auto", 0) == torch.device("cuda", 0)
     with pytest.raises(OmniMouseError, match="there are 1"):
-        device_of("cuda", 1)
+        select_device("cuda", 1)
     with pytest.raises(OmniMouseError, match="no device 'tpu'"):
-        device_of("tpu")
+        select_device("tpu")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert device_of("auto") == torch.device("cpu")
+    assert select_device("auto") == torch.device("cpu")
