@@ -27,9 +27,10 @@ from omnimouse_cli.cli.train_order import CONFIG, Length, is_run
 from omnimouse_cli.cli.train_ranks import Ranks, ranks_of, require_devices, train_on
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import read_document
-from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.reporter import Reporter, Silent
 
 if TYPE_CHECKING:
+    from omnimouse_cli.config.run import RunConfig
     from omnimouse_cli.train.run import TrainingJob
     from omnimouse_cli.train.sweep import Cell
 
@@ -82,7 +83,7 @@ def command_sweep(
         place = out if out is not None else folder("runs") / "sweep"
         counts = _numbers("--sessions", sessions) if sessions else _powers(shards)
         cells = grid(_words(models), counts, _numbers("--seeds", seeds))
-        orders = _orders(cells, shards, place, config, all_sets)
+        orders = _orders(cells, shards, place, config, all_sets, progress=progress)
         left = unfinished(cells, place)
         progress.say(f"{len(cells)} runs in {place}, {len(cells) - len(left)} finished already")
         failures = _train_all([(cell, orders[cell]) for cell in left], ranks, progress, quiet=quiet)
@@ -123,6 +124,8 @@ def _orders(
     place: Path,
     config: Path | None,
     sets: list[str],
+    *,
+    progress: Reporter,
 ) -> dict["Cell", "TrainingJob"]:
     """Decide every run before the first is trained, so that a mistake shows at once."""
     from omnimouse_cli.batch.dataset import open_dataset
@@ -130,7 +133,10 @@ def _orders(
     from omnimouse_cli.train.run import TrainingJob
     from omnimouse_cli.train.sweep import config_of_cell
 
-    base = {cell.model: load_config(config, sets, cell.model) for cell in cells}
+    base: dict[str, RunConfig] = {}
+    for model in dict.fromkeys(cell.model for cell in cells):
+        # Renamed keys are shown once, not for every model.
+        base[model] = load_config(config, sets, model, reporter=Silent() if base else progress)
     if len({(item.data.sessions, item.data.max_sessions) for item in base.values()}) > 1:
         raise OmniMouseError("the sessions of a sweep must be the same for all sizes")
     data = next(iter(base.values())).data

@@ -139,7 +139,9 @@ def order_of(wish: Wish, progress: Reporter) -> "TrainingJob":
     run = _run_to_resume(wish, runs, progress) if wish.resume else None
     if run is not None and is_run(run):
         return TrainingJob(
-            config=load_config(run / CONFIG, wish.all_sets(), wish.model),
+            config=load_config(
+                run / CONFIG, wish.all_sets(), wish.model, is_stored=True, reporter=progress
+            ),
             shards=shards or _shards_of(run),
             run=run,
             resume=True,
@@ -152,7 +154,7 @@ def order_of(wish: Wish, progress: Reporter) -> "TrainingJob":
     if shards is None:
         shards = default_shards()
         progress.say(f"taking {shards}/ (default)")
-    config = _config_of(wish)
+    config = _config_of(wish, progress)
     return TrainingJob(
         config=config,
         shards=shards,
@@ -163,18 +165,25 @@ def order_of(wish: Wish, progress: Reporter) -> "TrainingJob":
     )
 
 
-def _config_of(wish: Wish) -> "RunConfig":
+def _config_of(wish: Wish, progress: Reporter) -> "RunConfig":
     """Resolve the configuration; that of an adaptation starts from the run that it adapts."""
-    from omnimouse_cli.config.load import adapted_run, load_config
+    from omnimouse_cli.config.load import load_config, read_adapted_run
 
     sets = wish.all_sets()
-    source, start = adapted_run(wish.config, sets), None
+    source, start = read_adapted_run(wish.config, sets), None
     if source is not None:
         from omnimouse_cli.train.start.adapt import require_same_model, start_of
 
         start = start_of(source)
     beginning = None if wish.init_from is None else wish.init_from / CONFIG
-    config = load_config(wish.config or beginning, sets, wish.model, start)
+    config = load_config(
+        wish.config or beginning,
+        sets,
+        wish.model,
+        start,
+        is_stored=wish.config is None,
+        reporter=progress,
+    )
     if start is not None and source is not None:
         require_same_model(source, start.model, config.model)
     return config

@@ -1,4 +1,4 @@
-"""Configuration dataclasses from plain values and back; a wrong key or value gets a sentence."""
+"""Conversion of configuration dataclasses from and to nested plain values, with checks."""
 
 import dataclasses
 import types
@@ -14,9 +14,13 @@ Section = TypeVar("Section")
 # TOML has no null; this word stands for "off" wherever a value may be None.
 OFF = "none"
 
+# Old keys of a run's configuration and their present names, in the same section. Old keys are read
+# from TOML files, from `--set` and from stored runs.
+RENAMED_KEYS: dict[str, str] = {}
+
 
 def to_dict(section: Any) -> dict[str, Any]:  # noqa: ANN401 - any configuration dataclass
-    """Give a configuration as nested plain values; tuples become lists."""
+    """Return a configuration as nested plain values; tuples become lists."""
     result: dict[str, Any] = {}
     for field in dataclasses.fields(section):
         value = getattr(section, field.name)
@@ -27,6 +31,36 @@ def to_dict(section: Any) -> dict[str, Any]:  # noqa: ANN401 - any configuration
     return result
 
 
+def rename_keys(values: Mapping[str, Any]) -> dict[str, str]:
+    """Replace, in place, the old keys of a run's configuration by their present names.
+
+    Args:
+        values: Nested plain values of a `RunConfig`, of which any may be absent.
+
+    Returns:
+        The old keys that were found, with their present names.
+
+    Raises:
+        ConfigError: A key is there under both names.
+    """
+    found = {}
+    for old, new in RENAMED_KEYS.items():
+        *path, old_name = old.split(".")
+        section: Any = values
+        for name in path:
+            section = section.get(name) if isinstance(section, Mapping) else None
+        if not isinstance(section, dict) or old_name not in section:
+            continue
+        new_name = new.rpartition(".")[2]
+        if new_name in section:
+            raise ConfigError(
+                f"`{old}` is the old name of `{new}`, and both are set", hint=f"remove `{old}`"
+            )
+        section[new_name] = section.pop(old_name)
+        found[old] = new
+    return found
+
+
 def from_dict(
     kind: type[Section], values: Mapping[str, Any], base: Section | None = None, prefix: str = ""
 ) -> Section:
@@ -34,13 +68,13 @@ def from_dict(
 
     Args:
         kind: The dataclass.
-        values: Values by field name; fields that are not named keep the base's value.
-        base: Where the other values come from; None takes the defaults.
-        prefix: Dotted path of this section, for messages.
+        values: Nested values by field name.
+        base: Source of the fields that `values` lacks; None takes the defaults.
+        prefix: Dotted path of this section, with a dot at its end, for messages.
 
     Raises:
-        ConfigError: A key that does not exist (the nearest known one is named) or a value of the
-            wrong type or outside its range.
+        ConfigError: A key does not exist (the hint suggests the most similar one), or a value has
+            the wrong type or is out of range.
     """
     hints = typing.get_type_hints(kind)
     fields = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
@@ -70,7 +104,7 @@ def from_dict(
 
 
 def _value(value: Any, hint: Any, path: str) -> Any:  # noqa: ANN401 - as annotated in the section
-    """Convert a TOML value to the type that a field is annotated with."""
+    """Convert a TOML value to the type that a field is annotated with, or raise ConfigError."""
     origin = typing.get_origin(hint)
     choices = typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):

@@ -1,21 +1,24 @@
-"""The configuration of a run from a size's name, a TOML file and `--set section.key=value`."""
+"""Reads a run's configuration: size, TOML file, `--set section.key=value`, stored values."""
 
+import copy
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omnimouse_cli.config.convert import OFF, from_dict, to_dict
+from omnimouse_cli.config.convert import OFF, from_dict, rename_keys, to_dict
 from omnimouse_cli.config.presets import default_run_config
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.errors import ConfigError
+from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.text import suggest_name
 
 # Sections of the model that may be written without the word `model` before them.
 MODEL_SECTIONS = ("latents", "video", "decoder", "dendrite")
 DEFAULT_SIZE = "nano"
+_SILENT = Silent()
 
 
 def load_config(
@@ -23,26 +26,28 @@ def load_config(
     sets: Sequence[str] = (),
     size: str | None = None,
     start: RunConfig | None = None,
+    *,
+    is_stored: bool = False,
+    reporter: Reporter = _SILENT,
 ) -> RunConfig:
-    """Resolve a run's configuration: size, then file, then `--set`; the last word wins.
+    """Return a run's configuration: the size's defaults, then the file's values, then `--set`.
+
+    Later values replace earlier ones.
 
     Args:
         path: TOML file with any of the sections `data`, `model`, `masking`, `train`.
-        sets: Texts `section.key=value`; the value is read as TOML, or as text if it is none.
+        sets: Texts `section.key=value`; the value is parsed as TOML, else taken as text.
         size: Name of a model size; by default the file's `model.size`, else that of `start`.
-        start: Where everything comes from that nobody names, unless another size is asked for;
-            None takes what the size starts from, by default nano.
+        start: Configuration of all values that neither file nor `sets` give, if its size is the
+            wanted one; None takes the defaults of the size (nano if none is named).
+        is_stored: Whether `path` is the config.toml of a run, whose old keys nobody can change.
+        reporter: Shows the present names of old keys that the user wrote.
 
     Raises:
-        ConfigError: Unknown key, size or value; the message names the nearest known one.
+        ConfigError: A key, size or value is unknown; the hint suggests the most similar one.
     """
-    values = _values(path, sets)
-    model = values.setdefault("model", {})
-    if not isinstance(model, dict):
-        raise ConfigError(f"`model` is a section, not a value: {model!r}")
-    for section in MODEL_SECTIONS:
-        if isinstance(values.get(section), dict):
-            _merge(model.setdefault(section, {}), values.pop(section))
+    values = _read_values(path, sets, is_stored=is_stored, reporter=reporter)
+    model = values["model"]
     name = size or model.get("size", DEFAULT_SIZE if start is None else start.model.size)
     if name not in SIZES:
         raise ConfigError(f"there is no model size {name!r}", hint=suggest_name(str(name), SIZES))
@@ -52,25 +57,62 @@ def load_config(
     return from_dict(RunConfig, values, start)
 
 
-def adapted_run(path: Path | None = None, sets: Sequence[str] = ()) -> Path | None:
-    """Give the run that a configuration adapts, before the rest of it is resolved."""
-    train = _values(path, sets).get("train")
+def config_from_dict(values: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration that a run stored as nested plain values; old keys are read too.
+
+    Raises:
+        ConfigError: A key does not exist or a value does not fit.
+    """
+    values = copy.deepcopy(dict(values))
+    rename_keys(values)
+    return from_dict(RunConfig, values)
+
+
+def read_adapted_run(path: Path | None = None, sets: Sequence[str] = ()) -> Path | None:
+    """Return `train.adapt_from`, which decides where the rest of a configuration comes from."""
+    train = _read_values(path, sets).get("train")
     name = train.get("adapt_from", OFF) if isinstance(train, dict) else OFF
     return None if name == OFF else Path(str(name))
 
 
 def to_toml(config: RunConfig) -> str:
-    """Write the complete configuration as TOML; `load_config` reads the same one from it."""
+    """Return the complete configuration as TOML; `load_config` reads the same one from it."""
     lines: list[str] = []
     _write_section(to_dict(config), "", lines)
     return "\n".join(lines).strip() + "\n"
 
 
-def _values(path: Path | None, sets: Sequence[str]) -> dict[str, Any]:
-    values = _read_toml(path) if path else {}
+def _read_values(
+    path: Path | None,
+    sets: Sequence[str],
+    *,
+    is_stored: bool = False,
+    reporter: Reporter = _SILENT,
+) -> dict[str, Any]:
+    """Return the values of file and `sets`, renamed, with all sections of the model inside it."""
+    of_file = _read_toml(path) if path else {}
+    of_sets: dict[str, Any] = {}
     for text in sets:
-        _merge(values, _parse_set(text))
-    return values
+        _merge(of_sets, _parse_set(text))
+    renamed: dict[str, str] = {}
+    for values in (of_file, of_sets):
+        _nest_model_sections(values)
+        found = rename_keys(values)
+        if values is of_sets or not is_stored:
+            renamed |= found
+    for old, new in renamed.items():
+        reporter.warn(f"the configuration key `{old}` is now called `{new}`")
+    _merge(of_file, of_sets)
+    return of_file
+
+
+def _nest_model_sections(values: dict[str, Any]) -> None:
+    model = values.setdefault("model", {})
+    if not isinstance(model, dict):
+        raise ConfigError(f"`model` is a section, not a value: {model!r}")
+    for section in MODEL_SECTIONS:
+        if isinstance(values.get(section), dict):
+            _merge(model.setdefault(section, {}), values.pop(section))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

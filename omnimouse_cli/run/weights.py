@@ -12,7 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from omnimouse_cli.config.convert import from_dict, to_dict
+from omnimouse_cli.config.convert import to_dict
+from omnimouse_cli.config.load import config_from_dict
 from omnimouse_cli.config.model import ResponseLoss
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError, ConfigError
@@ -184,7 +185,7 @@ def _described(run: Path, description: Mapping[str, Any]) -> RunDescription:
 
 def _config(run: Path, values: Mapping[str, Any]) -> RunConfig:
     try:
-        return from_dict(RunConfig, values)
+        return config_from_dict(values)
     except ConfigError as error:
         raise CheckpointError(
             f"{run} was trained by another version of omnimouse, with settings that this one does "

@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 
 from omnimouse_cli.config.convert import to_dict
-from omnimouse_cli.config.load import load_config, to_toml
+from omnimouse_cli.config.load import config_from_dict, load_config, to_toml
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.errors import ConfigError
+from omnimouse_cli.reporter import Silent
 
 
 @pytest.mark.parametrize("size", sorted(SIZES))
@@ -81,6 +82,67 @@ def test_a_file_that_is_no_toml_is_named(tmp_path):
 def test_two_lengths_of_a_run_are_refused():
     with pytest.raises(ConfigError, match="only one of `steps`, `epochs`, `minutes`"):
         load_config(sets=["train.steps=5", "train.minutes=1"])
+
+
+@pytest.fixture
+def renamed(monkeypatch):
+    """Two keys with an old name each."""
+    monkeypatch.setattr(
+        "omnimouse_cli.config.convert.RENAMED_KEYS",
+        {
+            "train.rate": "train.learning_rate",
+            "model.decoder.history": "model.decoder.own_history",
+        },
+    )
+
+
+class Lines(Silent):
+    """Keeps the warnings."""
+
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, message):
+        self.warnings.append(message)
+
+
+def test_old_keys_are_read_and_the_new_names_are_shown(renamed, tmp_path):
+    path, reporter = tmp_path / "run.toml", Lines()
+    path.write_text("[train]\nrate = 0.5\n")
+    config = load_config(path, ["decoder.history=false"], reporter=reporter)
+    assert config.train.learning_rate == 0.5
+    assert config.model.decoder.own_history is False
+    assert reporter.warnings == [
+        "the configuration key `train.rate` is now called `train.learning_rate`",
+        "the configuration key `model.decoder.history` is now called `model.decoder.own_history`",
+    ]
+
+
+def test_old_keys_of_a_stored_run_are_read_without_a_word(renamed, tmp_path):
+    path, reporter = tmp_path / "config.toml", Lines()
+    path.write_text("[train]\nrate = 0.5\n")
+    config = load_config(path, is_stored=True, reporter=reporter)
+    assert config.train.learning_rate == 0.5
+    assert reporter.warnings == []
+    values = {"train": {"rate": 0.25}}
+    assert config_from_dict(values).train.learning_rate == 0.25
+    assert values == {"train": {"rate": 0.25}}
+
+
+def test_a_set_replaces_the_old_key_of_a_file(renamed, tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text("[train]\nrate = 0.5\n")
+    assert load_config(path, ["train.learning_rate=0.1"]).train.learning_rate == 0.1
+
+
+def test_a_key_under_both_names_is_an_error(renamed, tmp_path):
+    sets = ["model.decoder.own_history=true", "decoder.history=false"]
+    with pytest.raises(ConfigError) as caught:
+        load_config(sets=sets)
+    assert caught.value.message == (
+        "`model.decoder.history` is the old name of `model.decoder.own_history`, and both are set"
+    )
+    assert caught.value.hint == "remove `model.decoder.history`"
 
 
 def test_to_dict_holds_every_field():
