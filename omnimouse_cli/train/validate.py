@@ -13,9 +13,9 @@ from omnimouse_cli.batch.batch import Batch, on_device
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo
 from omnimouse_cli.batch.reader import WindowReader
 from omnimouse_cli.batch.regimes import Row, regime_rows
-from omnimouse_cli.batch.selection import select
+from omnimouse_cli.batch.selection import scored_mask, select
 from omnimouse_cli.batch.windows import WindowTable
-from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, DataConfig
+from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES, DataConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.evaluate.records import LOSS, MODEL, NEURONS, OVERALL, EvalRecord
 from omnimouse_cli.seeds import derive_seed
@@ -35,16 +35,18 @@ class RowLoss:
         session: Session key.
         num_neurons: Neurons of the session, its weight among sessions.
         num_windows: Windows that the losses are means over.
-        neural: Mean loss of responses; None where they were not asked for.
-        behavior: Mean loss of behavior; None where it was not asked for.
+        num_outputs: Neurons and channels that were predicted, by target.
+        samples_per_window: Scored samples of each of them in a window, by target.
+        losses: Mean loss by target, without a target of which nothing is scored.
     """
 
     row: Row
     session: str
     num_neurons: int
     num_windows: int
-    neural: float | None
-    behavior: float | None
+    num_outputs: dict[str, int]
+    samples_per_window: dict[str, int]
+    losses: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +130,11 @@ def _row_loss(
     state: TrainState, config: RunConfig, session: SessionInfo, row: Row, batches: Iterable[Batch]
 ) -> RowLoss:
     device = next(state.core.parameters()).device
-    neural, behavior, count = 0.0, 0.0, 0
-    asks_neural = asks_behavior = False
+    num_neurons = min(session.num_neurons, config.data.max_neurons)
+    selection = select(row.strategy, num_neurons=num_neurons, num_windows=1, generator=None)
+    scored_samples = scored_mask(row.strategy, selection).sum(dim=0)
+    sums: dict[str, float] = {}
+    count = 0
     for batch in batches:
         losses = forward_losses(
             state.core,
@@ -139,23 +144,27 @@ def _row_loss(
             strategy=row.strategy,
             selection=select(
                 row.strategy,
-                num_neurons=batch.responses.shape[2],
+                num_neurons=num_neurons,
                 num_windows=batch.num_windows,
                 generator=None,
             ).to(device),
             config=config,
         )
-        neural += 0.0 if losses[0] is None else float(losses[0]) * batch.num_windows
-        behavior += 0.0 if losses[1] is None else float(losses[1]) * batch.num_windows
-        asks_neural, asks_behavior = losses[0] is not None, losses[1] is not None
+        for target, loss in zip((NEURONS, BEHAVIOR), losses, strict=True):
+            if loss is not None:
+                sums[target] = sums.get(target, 0.0) + float(loss) * batch.num_windows
         count += batch.num_windows
     return RowLoss(
         row=row,
         session=session.key,
         num_neurons=session.num_neurons,
         num_windows=count,
-        neural=neural / count if asks_neural else None,
-        behavior=behavior / count if asks_behavior else None,
+        num_outputs={NEURONS: selection.num_targets, BEHAVIOR: len(session.channels)},
+        samples_per_window={
+            NEURONS: int(scored_samples.max()) if selection.num_targets else 0,
+            BEHAVIOR: NUM_BEHAVIOR_SAMPLES,
+        },
+        losses={target: total / count for target, total in sums.items()},
     )
 
 
@@ -190,15 +199,13 @@ def summarize(losses: Sequence[RowLoss], tier: str) -> Validation:
     for name in dict.fromkeys(loss.row.name for loss in losses):
         of_row = [loss for loss in losses if loss.row.name == name]
         for target in (NEURONS, BEHAVIOR):
-            asked = [
-                (loss, value) for loss in of_row if (value := _value(loss, target)) is not None
-            ]
-            records += [_record(loss, target, tier, value) for loss, value in asked]
-            if not asked:
+            scored = [loss for loss in of_row if target in loss.losses]
+            records += [_record(loss, target, tier) for loss in scored]
+            if not scored:
                 continue
-            weights = [loss.num_neurons for loss, _ in asked]
-            mean = float(np.average([value for _, value in asked], weights=weights))
-            records.append(_overall([loss for loss, _ in asked], target, tier, mean))
+            weights = [loss.num_neurons for loss in scored]
+            mean = float(np.average([loss.losses[target] for loss in scored], weights=weights))
+            records.append(_overall(records[-len(scored) :], mean))
             if target == NEURONS:
                 overall[name] = mean
     return Validation(
@@ -207,11 +214,7 @@ def summarize(losses: Sequence[RowLoss], tier: str) -> Validation:
     )
 
 
-def _value(loss: RowLoss, target: str) -> float | None:
-    return loss.neural if target == NEURONS else loss.behavior
-
-
-def _record(loss: RowLoss, target: str, tier: str, value: float) -> EvalRecord:
+def _record(loss: RowLoss, target: str, tier: str) -> EvalRecord:
     return EvalRecord(
         regime=loss.row.strategy.family,
         strategy=loss.row.name,
@@ -221,19 +224,19 @@ def _record(loss: RowLoss, target: str, tier: str, value: float) -> EvalRecord:
         target=target,
         metric=LOSS,
         predictor=MODEL,
-        value=value,
-        neurons=loss.num_neurons,
+        value=loss.losses[target],
+        neurons=loss.num_outputs[target],
         windows=loss.num_windows,
-        samples=loss.num_windows * NUM_RESPONSE_SAMPLES,
+        samples=loss.num_windows * loss.samples_per_window[target],
     )
 
 
-def _overall(losses: Sequence[RowLoss], target: str, tier: str, value: float) -> EvalRecord:
-    num_windows = sum(loss.num_windows for loss in losses)
+def _overall(records: Sequence[EvalRecord], value: float) -> EvalRecord:
     return dataclasses.replace(
-        _record(losses[0], target, tier, value),
+        records[0],
         session=OVERALL,
-        neurons=sum(loss.num_neurons for loss in losses),
-        windows=num_windows,
-        samples=num_windows * NUM_RESPONSE_SAMPLES,
+        value=value,
+        neurons=sum(record.neurons for record in records),
+        windows=sum(record.windows for record in records),
+        samples=sum(record.samples for record in records),
     )
