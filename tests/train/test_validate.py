@@ -11,7 +11,7 @@ from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run, open_run_data
 from omnimouse_cli.train.parallel.world import World
-from omnimouse_cli.train.run import Order, train
+from omnimouse_cli.train.run import TrainingJob, train
 
 
 def test_records_of_validation_and_evaluation_agree_for_one_run(
@@ -29,7 +29,7 @@ def test_records_of_validation_and_evaluation_agree_for_one_run(
         train=replace(tiny.train, steps=2, checkpoint_every=999),
     )
     run = tmp_path / "run"
-    train(Order(config=config, shards=shards, run=run), World(), Silent())
+    train(TrainingJob(config=config, shards=shards, run=run), World(), Silent())
     summary = read_document(run / "summary.json", "summary")["validation"]["records"]
     loaded = load_run(run)
     # Validation reads windows that do not overlap, and no blanks.
@@ -47,9 +47,8 @@ def test_records_of_validation_and_evaluation_agree_for_one_run(
     }
     # The one channel of behavior is a target of its own in an evaluation.
     names = {"neurons": "neurons", "behavior": "running"}
-    assert {
-        (record["strategy"], record["session"], names[record["target"]]) for record in summary
-    } == {*evaluated}
+    found = {(record["strategy"], record["session"], names[record["target"]]) for record in summary}
+    assert found == {*evaluated}
     for record in summary:
         other = evaluated[record["strategy"], record["session"], names[record["target"]]]
         for field in ("regime", "tier", "neurons", "windows", "samples"):
