@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from omnimouse_cli.batch.batch import Batch, on_device
+from omnimouse_cli.batch.batch import Batch, to_device
 from omnimouse_cli.batch.dataset import CHANNEL_ORDER
 from omnimouse_cli.batch.selection import select
 from omnimouse_cli.batch.strategy import Strategy
@@ -103,7 +103,7 @@ class Trainee:
         self._table_optimizer = table_optimizer(
             dict(self._table.named_parameters()), self._config.train
         )
-        self._batch = on_device(_batch(case), device, self._config.data)
+        self._batch = to_device(_batch(case), device, self._config.data)
         self._generator = torch.Generator().manual_seed(0)
 
     def step(self) -> None:

@@ -1,6 +1,8 @@
-"""What a batch is: some windows of one session, as tensors."""
+"""A batch: some windows of one session, as tensors, and its transfer to a GPU."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -8,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from omnimouse_cli.batch.assembled import Assembled
-from omnimouse_cli.batch.copies import copied
+from omnimouse_cli.batch.memory import BatchArrays
 from omnimouse_cli.config.data import DataConfig
 
 
@@ -18,7 +19,7 @@ class Batch:
     """`batch` windows of two seconds of one session.
 
     Args:
-        number: Which batch of the global order; a pure function of it, the data set and the seed.
+        number: Position in the global order of batches, which data set and seed determine.
         session: Session key.
         responses: float32 or bfloat16 (`data.dtype`) `(batch, 60, neurons)`: divided by the
             neuron's standard deviation (and centred before, where the run standardizes).
@@ -42,41 +43,41 @@ class Batch:
 
     @property
     def num_windows(self) -> int:
-        """Windows in the batch."""
+        """Number of windows of the batch."""
         return self.responses.shape[0]
 
 
-def as_batch(assembled: Assembled) -> Batch:
-    """Show assembled arrays as tensors, which keep them alive."""
-    video, behavior = assembled.video, assembled.behavior
+def to_tensors(arrays: BatchArrays) -> Batch:
+    """Return a batch whose tensors share the memory of `arrays` and keep it alive."""
+    video, behavior = arrays.video, arrays.behavior
     return Batch(
-        number=assembled.number,
-        session=assembled.session,
-        responses=_tensor(assembled.responses),
-        neuron_index=_tensor(assembled.neuron_index),
-        video=None if video is None else _tensor(video),
-        behavior=None if behavior is None else _tensor(behavior),
-        behavior_present=assembled.behavior_present,
-        start_seconds=assembled.start_seconds,
+        number=arrays.number,
+        session=arrays.session,
+        responses=_to_tensor(arrays.responses),
+        neuron_index=_to_tensor(arrays.neuron_index),
+        video=None if video is None else _to_tensor(video),
+        behavior=None if behavior is None else _to_tensor(behavior),
+        behavior_present=arrays.behavior_present,
+        start_seconds=arrays.start_seconds,
     )
 
 
-def _tensor(array: NDArray[Any]) -> Tensor:
+def _to_tensor(array: NDArray[Any]) -> Tensor:
     tensor = torch.from_numpy(array)
     return tensor.view(torch.bfloat16) if tensor.dtype == torch.uint16 else tensor
 
 
-def on_device(batch: Batch, device: torch.device, config: DataConfig) -> Batch:
-    """Copy a batch to where it is computed, and make it float32 there.
+def to_device(batch: Batch, device: torch.device, config: DataConfig) -> Batch:
+    """Copy a batch to a device and convert its signals to float32 there.
 
     Args:
-        batch: In page-locked memory, it is copied while the device still computes.
-        device: Where to.
-        config: `video_mean` and `video_std` scale grey levels that were left as they are stored.
+        batch: If in page-locked memory, it is copied while the device still computes.
+        device: Where the model computes.
+        config: `video_mean` and `video_std` scale grey levels that are still uint8.
     """
     signals = {"responses": batch.responses, "video": batch.video, "behavior": batch.behavior}
     present = {name: tensor for name, tensor in signals.items() if tensor is not None}
-    neuron_index, *copies = copied([batch.neuron_index, *present.values()], device)
+    neuron_index, *copies = _copy([batch.neuron_index, *present.values()], device)
     moved = {name: copy.to(torch.float32) for name, copy in zip(present, copies, strict=True)}
     if batch.video is not None and batch.video.dtype == torch.uint8:
         moved["video"] = (moved["video"] - config.video_mean) / config.video_std
@@ -87,3 +88,26 @@ def on_device(batch: Batch, device: torch.device, config: DataConfig) -> Batch:
         video=moved.get("video"),
         behavior=moved.get("behavior"),
     )
+
+
+def _copy(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """Copy tensors to a device, to a GPU on a stream of its own.
+
+    The copies run while the GPU still computes. The current stream waits for them, so an event
+    recorded there afterwards marks when the memory of `tensors` may be written again.
+    """
+    if device.type != "cuda":
+        return [tensor.to(device) for tensor in tensors]
+    stream, current = _copy_stream(device), torch.cuda.current_stream(device)
+    with torch.cuda.stream(stream):
+        copies = [tensor.to(device, non_blocking=True) for tensor in tensors]
+    current.wait_stream(stream)
+    for copy in copies:
+        # Memory allocated on the copy stream must not be reused while the current stream reads it.
+        copy.record_stream(current)
+    return copies
+
+
+@cache
+def _copy_stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

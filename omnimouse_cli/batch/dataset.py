@@ -1,4 +1,4 @@
-"""A folder of shards as one data set: its sessions, channels, animals and how each is scaled."""
+"""A folder of shards as one data set: its sessions, channels, animals, scaling and windows."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -25,12 +25,12 @@ class SessionInfo:
 
     Args:
         key: Session key, unique in the data set.
-        animal: Whose session it is.
+        animal: Animal key.
         num_neurons: Columns of the responses.
         response_kind: `rate`, `dff` or `unknown`.
-        channels: Behavior channels that are taken of the session, device by device.
-        frame_shape: Height and width of a frame; None without a screen.
-        fingerprint: Of the shard's content, from the catalogue.
+        channels: Behavior channels that are used, device by device.
+        frame_shape: Height and width of a frame in pixels; None without a screen.
+        fingerprint: Fingerprint of the shard's source and options, from the catalogue.
         shard: The open shard; its arrays are read on demand.
     """
 
@@ -45,7 +45,7 @@ class SessionInfo:
 
     @property
     def path(self) -> Path:
-        """Where the shard is."""
+        """Path of the shard."""
         return self.shard.path
 
 
@@ -54,9 +54,9 @@ class Dataset:
     """Some sessions of a folder of shards.
 
     Args:
-        folder: Where the catalogue and the shards are.
-        sessions: In the catalogue's order.
-        channel_order: Behavior channels in the order of a batch's; None orders those of the
+        folder: Folder of the catalogue and the shards.
+        sessions: Sessions, in the catalogue's order unless they were named in another.
+        channel_order: Behavior channels in the order of a batch; None orders those of the
             sessions.
     """
 
@@ -80,7 +80,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A name for exactly these sessions with exactly this content."""
+        """Hash of the session keys and fingerprints, 32 hexadecimal digits."""
         parts = "\n".join(f"{session.key} {session.fingerprint}" for session in self.sessions)
         return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
@@ -89,24 +89,24 @@ class Dataset:
         return {session.key: session for session in self.sessions}
 
     def session(self, key: str) -> SessionInfo:
-        """Find a session by its key.
+        """Return a session by its key.
 
         Raises:
-            ShardError: The data set has no such session; the hint has the nearest key.
+            ShardError: The data set has no such session; the hint names the nearest key.
         """
         if key not in self._by_key:
             raise _unknown_session(key, self._by_key, self.folder)
         return self._by_key[key]
 
     def behavior_present(self, key: str) -> NDArray[np.bool_]:
-        """Say of each of the data set's channels whether a session has it: bool `(channels,)`."""
+        """Return which of the data set's channels a session has: bool `(channels,)`."""
         channels = self.session(key).channels
         return np.array([name in channels for name in self.behavior_channels], np.bool_)
 
     def normalization(
         self, config: DataConfig, key: str
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Give what is subtracted from and divides each neuron's responses.
+        """Return what is subtracted from each neuron's responses, and what divides them.
 
         Args:
             config: `normalize`, `std_floor_relative` and `std_floor_absolute` are used.
@@ -124,51 +124,63 @@ class Dataset:
             finite = std[np.isfinite(std)]
             floor = config.std_floor_relative * float(finite.mean()) if finite.size else 0.0
         scale = np.fmax(std, floor).astype(np.float32)
-        # A population that never changes has no unit of its own: it is left as it is.
+        # Neurons that never change have no standard deviation to divide by.
         scale[~(scale > 0)] = 1.0
         shift = np.zeros_like(scale) if mode == "scale" else np.nan_to_num(mean).astype(np.float32)
         return shift, scale
 
     def windows(self, config: DataConfig, key: str) -> WindowTable:
-        """Find a session's windows as `config` wants them; there may be none."""
-        return window_table(
-            self.session(key).shard,
-            tiers=config.tiers,
-            include_blanks=config.include_blanks,
-            stride_samples=config.stride_samples,
-        )
+        """Return the windows of a session, possibly none; computed once per session and selection.
 
-    def require_windows(self, config: DataConfig) -> tuple[WindowTable, ...]:
-        """Find the windows of every session, in the order of `sessions`.
+        Args:
+            config: `tiers`, `include_blanks` and `stride_samples` select the windows.
+            key: Session key.
+        """
+        selection = (key, config.tiers, config.include_blanks, config.stride_samples)
+        if selection not in self._windows:
+            self._windows[selection] = window_table(
+                self.session(key).shard,
+                tiers=config.tiers,
+                include_blanks=config.include_blanks,
+                stride_samples=config.stride_samples,
+            )
+        return self._windows[selection]
+
+    @cached_property
+    def _windows(self) -> dict[tuple[str, tuple[str, ...], bool, int], WindowTable]:
+        return {}
+
+    def require_windows(self, config: DataConfig) -> dict[str, WindowTable]:
+        """Return the windows of every session by session key, in the order of `sessions`.
 
         Raises:
             ShardError: A tier that no trial has, or a session without a window.
         """
         require_tiers(self.sessions, config.tiers)
-        tables = tuple(self.windows(config, session.key) for session in self.sessions)
-        for session, table in zip(self.sessions, tables, strict=True):
+        tables = {session.key: self.windows(config, session.key) for session in self.sessions}
+        for key, table in tables.items():
             if table.num_windows == 0:
                 raise ShardError(
-                    f"session {session.key} has no window: no stretch of its tiers "
+                    f"session {key} has no window: no stretch of its tiers "
                     f"{', '.join(config.tiers)} is valid for {WINDOW_SECONDS:g} s",
-                    hint="leave the session out (`data.sessions`), or name other tiers; "
+                    hint="omit the session (`data.sessions`), or name other tiers; "
                     "`omnimouse inspect` lists windows per tier",
                 )
         return tables
 
 
 def normalization_mode(config: DataConfig, response_kind: str) -> Literal["scale", "standardize"]:
-    """Decide whether responses are only divided, or centred first."""
+    """Return whether responses are divided by their standard deviation, or z-scored."""
     if config.normalize is not None:
         return config.normalize
     return "standardize" if response_kind == "dff" else "scale"
 
 
 def require_tiers(sessions: Sequence[SessionInfo], tiers: Iterable[str]) -> None:
-    """Refuse tiers that no trial of any session has.
+    """Check that some trial of some session has each tier.
 
     Raises:
-        ShardError: The tier, and the tiers that there are.
+        ShardError: No trial has a tier; the message lists the tiers that exist.
     """
     used = {
         session.shard.description.tiers[number]
@@ -196,10 +208,10 @@ def open_dataset(
 
     Args:
         shards: Folder with `catalogue.json`.
-        sessions: Keys of the sessions to take; None takes all.
-        max_sessions: Take only the first so many.
+        sessions: Keys of the sessions to open; None opens all.
+        max_sessions: Open only the first so many.
         behavior_channels: Channels of the data set in this order, also those that no session has;
-            others are left out. None takes those of the sessions.
+            others are dropped. None uses those of the sessions.
 
     Returns:
         The data set, its sessions in the order of `sessions` or of the catalogue.
@@ -228,7 +240,7 @@ def open_dataset(
 
 
 def stored_channels(shard: Shard) -> tuple[str, ...]:
-    """Give all behavior channels of a shard, device by device."""
+    """Return all behavior channels of a shard, device by device."""
     return tuple(name for device in shard.description.behavior for name in device.channels)
 
 

@@ -1,4 +1,4 @@
-"""The batches of a training run, in an order that only data set, seed and number decide."""
+"""The batches of a training run, in an order that only data set and seed determine."""
 
 import os
 from collections import deque
@@ -7,21 +7,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from omnimouse_cli import _native
-from omnimouse_cli.batch.assembled import Assembled
 from omnimouse_cli.batch.dataset import Dataset
-from omnimouse_cli.batch.memory import BatchMemory, Room, room_of
-from omnimouse_cli.batch.sessions import native_errors, native_session
-from omnimouse_cli.batch.verification import Verification
-from omnimouse_cli.batch.windows import WindowTable
+from omnimouse_cli.batch.memory import BatchArrays, BatchMemory
+from omnimouse_cli.batch.reader import native_errors_as_shard_errors, open_native_session
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.shard.verify import BackgroundVerification
 
 if TYPE_CHECKING:
     import torch
 
     from omnimouse_cli.batch.batch import Batch
 
-# How long Ctrl-C may have to wait for the thread that waits for a batch.
+# Longest time for which waiting for a batch delays Ctrl-C.
 WAIT_SECONDS = 0.1
 _SEED_BITS = 64
 
@@ -29,16 +27,16 @@ _SEED_BITS = 64
 class Loader(Iterator["Batch"]):
     """An endless iterator of batches, assembled ahead by threads of its own.
 
-    Batches are in memory that is used again as soon as no tensor shows it; a batch that is held
-    stays as it is. With `pin_memory`, copies to a GPU must be issued on the stream that is current
-    when the loader is asked for a later batch, or be waited for on it, as `on_device` does.
+    The memory of a batch is reused as soon as no tensor refers to it; a batch that is kept does not
+    change. With `pin_memory`, copies to a GPU must be issued on the stream that is current when a
+    later batch is taken, or be waited for on it, as `to_device` does.
 
     Args:
-        dataset: The sessions; all of them are drawn from.
-        config: Which windows, how scaled, how many threads.
-        seed: Of the order of windows and of the neuron subsets.
-        rank: Which of the ranks this is; it gets the batches with `number % num_ranks == rank`.
-        num_ranks: Ranks that share the order.
+        dataset: Batches are drawn from all of its sessions.
+        config: Windows, scaling and number of threads.
+        seed: Seed of the order of windows and of the neuron subsets.
+        rank: This rank; it gets the batches with `number % num_ranks == rank`.
+        num_ranks: World size.
         first_batch: Number of the first batch of the global order that has not been used.
         pin_memory: Whether batches are in page-locked memory, for copies to a GPU.
 
@@ -68,55 +66,60 @@ class Loader(Iterator["Batch"]):
         self._process = os.getpid()
         self._next_batch = first_batch
         self._offset = (rank - first_batch) % num_ranks
-        self._schedule = schedule(dataset, config, dataset.require_windows(config), seed=seed)
+        self._schedule = build_schedule(dataset, config, seed=seed)
         self._native = _native.Loader(
             self._schedule,
-            [native_session(dataset, config, session.key) for session in dataset.sessions],
+            [open_native_session(dataset, config, session.key) for session in dataset.sessions],
             max_neurons=config.max_neurons,
             first_batch=first_batch + self._offset,
             step=num_ranks,
             threads=config.threads,
             read_ahead_bytes=(config.read_ahead_megabytes or 0) * 10**6,
         )
-        self._verification = Verification(dataset) if config.verify else None
-        self._room = _largest_room(dataset, config)
+        paths = [session.path for session in dataset.sessions]
+        self._verification = BackgroundVerification(paths) if config.verify else None
         self._memories: dict[_native.Slot, BatchMemory] = {}
-        self._handed_out: deque[BatchMemory] = deque()
-        self._cooling: deque[tuple[BatchMemory, torch.Event]] = deque()
+        # Memory of batches that were returned, and memory that a copy to the GPU may still read.
+        self._returned: deque[BatchMemory] = deque()
+        self._being_copied: deque[tuple[BatchMemory, torch.Event]] = deque()
         self._num_ahead = 0
         self._closed = False
-        self._keep_ahead()
+        self._prefetch()
 
     @property
     def batches_per_epoch(self) -> int:
         """Batches in which the longest session (balanced) or all (proportional) are drawn once."""
         return self._schedule.batches_per_epoch
 
+    def session_index(self, number: int) -> int:
+        """Return the position in `dataset.sessions` of the session of batch `number`."""
+        return self._schedule.batch(number)[0]
+
     def __next__(self) -> "Batch":
         """Wait for the next batch of this rank.
 
         Raises:
-            ShardError: As `take` raises it.
-            OmniMouseError: As `take` raises it.
+            ShardError: The batch's shard is damaged or shorter than it was.
+            OmniMouseError: The loader is closed, or was opened in another process, before a fork.
         """
-        # Who takes arrays does without torch, whose import takes seconds and 290 MB.
-        from omnimouse_cli.batch.batch import as_batch
+        # `take` works without torch, whose import takes seconds and 290 MB.
+        from omnimouse_cli.batch.batch import to_tensors
 
-        return as_batch(self.take())
+        return to_tensors(self.take())
 
-    def take(self) -> Assembled:
+    def take(self) -> BatchArrays:
         """Wait for the next batch of this rank, as arrays.
 
         Raises:
-            ShardError: The batch's shard is damaged or shorter than it was; the loader is closed.
-            OmniMouseError: The loader was made in another process, before a fork.
+            ShardError: The batch's shard is damaged or shorter than it was.
+            OmniMouseError: The loader is closed, or was opened in another process, before a fork.
         """
-        self._require_usable()
-        self._keep_ahead()
+        self._require_open()
+        self._prefetch()
         try:
             if self._verification is not None:
                 self._verification.check()
-            with native_errors():
+            with native_errors_as_shard_errors():
                 number, index, num_neurons, slot = self._wait()
         except OmniMouseError:
             self.close()
@@ -124,9 +127,8 @@ class Loader(Iterator["Batch"]):
         self._num_ahead -= 1
         self._next_batch = number - self._offset + self._num_ranks
         memory = self._memories[slot]
-        self._handed_out.append(memory)
-        return memory.assembled(
-            self._dataset,
+        self._returned.append(memory)
+        return memory.arrays(
             self._dataset.sessions[index],
             number=number,
             num_windows=self._config.batch_size,
@@ -134,14 +136,14 @@ class Loader(Iterator["Batch"]):
         )
 
     def state(self) -> dict[str, int]:
-        """Give what `first_batch` continues from, on this or any other number of ranks.
+        """Return `next_batch`, the `first_batch` to continue with on any number of ranks.
 
-        It counts as if every rank had taken as many batches as this one.
+        It assumes that every rank has taken as many batches as this one.
         """
         return {"next_batch": self._next_batch}
 
     def close(self) -> None:
-        """End the threads; batches that are held stay as they are."""
+        """End the threads; batches that were taken do not change."""
         self._closed = True
         if self._verification is not None:
             self._verification.stop()
@@ -149,7 +151,7 @@ class Loader(Iterator["Batch"]):
             self._native.close()
 
     def __enter__(self) -> Self:
-        """Use the loader as a context that closes it."""
+        """Return the loader, which the context closes."""
         return self
 
     def __exit__(
@@ -161,7 +163,7 @@ class Loader(Iterator["Batch"]):
         """Close the loader."""
         self.close()
 
-    def _require_usable(self) -> None:
+    def _require_open(self) -> None:
         if os.getpid() != self._process:
             raise OmniMouseError(
                 "a loader cannot be used after a fork: its threads stayed in the parent process",
@@ -174,40 +176,53 @@ class Loader(Iterator["Batch"]):
 
     def _wait(self) -> tuple[int, int, int, _native.Slot]:
         while True:
-            # Between two waits Python runs its signal handlers.
+            # Python runs its signal handlers between two waits.
             taken = self._native.take(WAIT_SECONDS)
             if taken is not None:
                 return taken
 
-    def _keep_ahead(self) -> None:
-        """Give the threads what nobody holds any more, and new memory if that is not enough."""
-        still_held: deque[BatchMemory] = deque()
-        for memory in self._handed_out:
-            if memory.is_held:
-                still_held.append(memory)
+    def _prefetch(self) -> None:
+        """Hand released memory to the threads, and new memory if that is not enough."""
+        in_use: deque[BatchMemory] = deque()
+        for memory in self._returned:
+            if memory.is_in_use:
+                in_use.append(memory)
             elif self._pin_memory:
-                # A copy to the GPU may still be reading what no tensor shows any more.
-                self._cooling.append((memory, _event_now()))
+                # A copy to the GPU may still read memory that no tensor refers to any more.
+                self._being_copied.append((memory, _record_event()))
             else:
-                self._give(memory)
-        self._handed_out = still_held
-        while self._cooling and self._cooling[0][1].query():
-            self._give(self._cooling.popleft()[0])
+                self._fill(memory)
+        self._returned = in_use
+        while self._being_copied and self._being_copied[0][1].query():
+            self._fill(self._being_copied.popleft()[0])
         while self._num_ahead < max(self._config.prefetch_batches, self._config.threads):
-            if self._cooling:
-                memory, event = self._cooling.popleft()
+            if self._being_copied:
+                memory, event = self._being_copied.popleft()
                 event.synchronize()
             else:
-                memory = BatchMemory(self._room, pin_memory=self._pin_memory)
-                self._memories[memory.slot] = memory
-            self._give(memory)
+                memory = self._new_memory()
+            self._fill(memory)
 
-    def _give(self, memory: BatchMemory) -> None:
+    def _new_memory(self) -> BatchMemory:
+        sessions, config = self._dataset.sessions, self._config
+        memory = BatchMemory(
+            self._dataset,
+            sessions,
+            num_windows=config.batch_size,
+            num_neurons=min(max(s.num_neurons for s in sessions), config.max_neurons),
+            dtype=config.dtype,
+            video_dtype=config.video_dtype,
+            pin_memory=self._pin_memory,
+        )
+        self._memories[memory.slot] = memory
+        return memory
+
+    def _fill(self, memory: BatchMemory) -> None:
         self._native.give(memory.slot)
         self._num_ahead += 1
 
 
-def _event_now() -> "torch.Event":
+def _record_event() -> "torch.Event":
     import torch
 
     event = torch.Event("cuda")
@@ -215,44 +230,21 @@ def _event_now() -> "torch.Event":
     return event
 
 
-def schedule(
-    dataset: Dataset, config: DataConfig, tables: tuple[WindowTable, ...], *, seed: int
-) -> _native.Schedule:
-    """Give the order of batches: a pure function of the data set, the configuration and the seed.
+def build_schedule(dataset: Dataset, config: DataConfig, *, seed: int) -> _native.Schedule:
+    """Return the order of batches: a pure function of data set, configuration and seed.
 
     Args:
-        dataset: The sessions.
-        config: `batch_size`, `stride_samples` and `sampling` are used.
-        tables: Windows of each session.
-        seed: Any whole number; its lowest 64 bits count.
+        dataset: Batches are drawn from all of its sessions.
+        config: `batch_size`, `sampling` and whatever determines the windows are used.
+        seed: Any whole number; its lowest 64 bits are used.
+
+    Raises:
+        ShardError: A tier that no trial has, or a session without a window.
     """
     return _native.Schedule(
-        [
-            (session.key, table.first, table.count)
-            for session, table in zip(dataset.sessions, tables, strict=True)
-        ],
+        [(key, table.first, table.count) for key, table in dataset.require_windows(config).items()],
         stride_samples=config.stride_samples,
         batch_size=config.batch_size,
         seed=seed % 2**_SEED_BITS,
         balanced=config.sampling == "balanced",
-    )
-
-
-def _largest_room(dataset: Dataset, config: DataConfig) -> Room:
-    rooms = [
-        room_of(
-            session,
-            dataset,
-            num_windows=config.batch_size,
-            num_neurons=min(session.num_neurons, config.max_neurons),
-        )
-        for session in dataset.sessions
-    ]
-    return Room(
-        num_windows=config.batch_size,
-        num_neurons=max(room.num_neurons for room in rooms),
-        frame_pixels=max(room.frame_pixels for room in rooms),
-        num_channels=max(room.num_channels for room in rooms),
-        dtype=config.dtype,
-        video_dtype=config.video_dtype,
     )

@@ -1,13 +1,12 @@
-"""Which masking strategy a step uses: drawn from the seed and the step, the same on every rank."""
+"""The masking strategy of a training step: drawn from seed and step, the same on every rank."""
 
 import random
 from collections.abc import Sequence
 from pathlib import Path
 
 from omnimouse_cli.batch.dataset import SessionInfo
-from omnimouse_cli.batch.strategies import training_table, usable
-from omnimouse_cli.batch.strategy import Strategy
-from omnimouse_cli.batch.strategy_file import strategies_of
+from omnimouse_cli.batch.strategies import training_table
+from omnimouse_cli.batch.strategy import Strategy, read_strategies
 from omnimouse_cli.config.training import MaskingConfig
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.seeds import derive_seed
@@ -16,26 +15,24 @@ from omnimouse_cli.seeds import derive_seed
 def training_strategies(
     config: MaskingConfig, sessions: Sequence[SessionInfo]
 ) -> tuple[Strategy, ...]:
-    """Give the strategies that see something and ask something of the sessions at hand.
+    """Return the strategies that have inputs and targets in at least one modality of the sessions.
 
     Args:
-        config: The table and the user's own files.
-        sessions: What is trained on.
+        config: The table and the user's own strategy files.
+        sessions: Sessions to train on.
 
     Raises:
-        ConfigError: None is left, or a file with strategies that cannot be used.
+        ConfigError: No strategy is left, a name is used twice, or a strategy file is invalid.
     """
-    own = [strategy for path in config.files for strategy in strategies_of(Path(path))]
+    own = [strategy for path in config.files for strategy in read_strategies(Path(path))]
     table = (*training_table(config.table), *own)
     names = [strategy.name for strategy in table]
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"two masking strategies have the name {name!r}")
-    kept = usable(
-        table,
-        stimulus=any(session.frame_shape is not None for session in sessions),
-        behavior=any(session.channels for session in sessions),
-    )
+    stimulus = any(session.frame_shape is not None for session in sessions)
+    behavior = any(session.channels for session in sessions)
+    kept = tuple(item for item in table if item.applies(stimulus=stimulus, behavior=behavior))
     if not kept:
         raise ConfigError(f"no masking strategy of {config.table} fits sessions without modalities")
     return kept
@@ -44,13 +41,13 @@ def training_strategies(
 def draw(
     strategies: Sequence[Strategy], sessions: Sequence[SessionInfo], *, seed: int, step: int
 ) -> Strategy:
-    """Choose the strategy of a step.
+    """Draw the strategy of a training step.
 
     Args:
-        strategies: Equally likely, those left out that none of the step's sessions can use.
-        sessions: Of the step's batches, over all ranks.
-        seed: Of the run.
-        step: Steps done before.
+        strategies: Drawn uniformly from those that apply to at least one of the sessions.
+        sessions: Sessions of the step's batches, over all ranks.
+        seed: Seed of the run.
+        step: Number of steps completed before.
     """
     fitting = [
         strategy for strategy in strategies if any(applies(strategy, item) for item in sessions)
@@ -59,11 +56,7 @@ def draw(
 
 
 def applies(strategy: Strategy, session: SessionInfo) -> bool:
-    """Whether a strategy sees something and asks something of one session."""
-    return bool(
-        usable(
-            (strategy,),
-            stimulus=session.frame_shape is not None,
-            behavior=bool(session.channels),
-        )
+    """Return whether a strategy has an input and a target in one session."""
+    return strategy.applies(
+        stimulus=session.frame_shape is not None, behavior=bool(session.channels)
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from omnimouse_cli.batch.dataset import Dataset, open_dataset
 from omnimouse_cli.batch.loader import Loader
-from omnimouse_cli.batch.sessions import warn_of_reading
+from omnimouse_cli.batch.sessions import warn_if_not_mapped
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.reporter import Reporter
 
@@ -89,7 +89,7 @@ def measure_loader(
     dataset = open_dataset(shards, sessions=config.sessions, max_sessions=config.max_sessions)
     opened = time.perf_counter()
     if reporter is not None:
-        warn_of_reading(dataset, config, reporter)
+        warn_if_not_mapped(dataset, config, reporter)
     with Loader(dataset, config, seed=seed) as loader:
         loader.take()
         arrived = time.perf_counter()

@@ -1,6 +1,7 @@
-"""Memory for batches: allocated once, filled by the Rust extension, reused when nobody holds it."""
+"""Memory for batches: allocated once, filled by the Rust extension, reused when it is released."""
 
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,68 +9,84 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli._native import Slot
-from omnimouse_cli.batch.assembled import Assembled
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo
 from omnimouse_cli.batch.windows import grid_seconds
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_FRAMES, NUM_RESPONSE_SAMPLES
 
 # NumPy has no bfloat16: its bits are kept as integers.
 _STORED = {"bfloat16": "uint16"}
-# Vectors are stored whole where they do not straddle two lines of the cache.
+# Vector instructions store whole where a vector does not straddle two cache lines.
 _ALIGNED_BYTES = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
-    """How much a batch may need.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BatchArrays:
+    """The arrays of a `Batch`, with the same shapes and meaning, without torch.
+
+    Their memory is not reused while one of them is alive; views of them do not count.
 
     Args:
-        num_windows: Windows.
-        num_neurons: Neurons of a window.
-        frame_pixels: Pixels of a frame; 0 without a screen.
-        num_channels: Behavior channels; 0 without behavior.
-        dtype: Number type of responses, video and behavior.
-        video_dtype: Number type of video; None is `dtype`.
+        number: Position in the global order of batches; -1 if windows were read by index.
+        session: Session key.
+        responses: float32, or uint16 with the bits of bfloat16, `(batch, 60, neurons)`.
+        neuron_index: int64 `(batch, neurons)`.
+        video: Type of the responses, or uint8, `(batch, 60, height, width)`; None without a screen.
+        behavior: Type of the responses, `(batch, channels, 40)`; None without behavior.
+        behavior_present: bool `(channels,)`.
+        start_seconds: float64 `(batch,)`.
     """
 
-    num_windows: int
-    num_neurons: int
-    frame_pixels: int
-    num_channels: int
-    dtype: str = "float32"
-    video_dtype: str | None = None
+    number: int
+    session: str
+    responses: NDArray[Any]
+    neuron_index: NDArray[np.int64]
+    video: NDArray[Any] | None
+    behavior: NDArray[Any] | None
+    behavior_present: NDArray[np.bool_]
+    start_seconds: NDArray[np.float64]
 
-
-def room_of(session: SessionInfo, dataset: Dataset, *, num_windows: int, num_neurons: int) -> Room:
-    """Give the room that a batch of one session needs."""
-    height, width = session.frame_shape or (0, 0)
-    return Room(
-        num_windows=num_windows,
-        num_neurons=num_neurons,
-        frame_pixels=height * width,
-        num_channels=len(dataset.behavior_channels) if session.channels else 0,
-    )
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of responses, video and behavior."""
+        arrays = (self.responses, self.video, self.behavior)
+        return sum(array.nbytes for array in arrays if array is not None)
 
 
 class BatchMemory:
-    """One slot of the extension, and the arrays that show what is in it.
+    """One slot of the extension, and the arrays that show its content.
 
     Args:
-        room: The largest batch that must fit.
+        dataset: Data set of the sessions.
+        sessions: A batch of any of them fits into the memory.
+        num_windows: Largest number of windows of a batch.
+        num_neurons: Largest number of neurons of a window.
+        dtype: Number type of responses, video and behavior.
+        video_dtype: Number type of video; None is `dtype`.
         pin_memory: Whether the memory is page-locked, for copies to a GPU.
     """
 
-    def __init__(self, room: Room, *, pin_memory: bool = False) -> None:
-        windows = room.num_windows
+    def __init__(
+        self,
+        dataset: Dataset,
+        sessions: Sequence[SessionInfo],
+        *,
+        num_windows: int,
+        num_neurons: int,
+        dtype: str = "float32",
+        video_dtype: str | None = None,
+        pin_memory: bool = False,
+    ) -> None:
+        self._dataset = dataset
         self._pin_memory = pin_memory
-        self.grid_indices: NDArray[np.int64] = np.empty(windows, np.int64)
-        self.neuron_index: NDArray[np.int64] = self._empty(windows * room.num_neurons, "int64")
-        dtype = room.dtype
-        self._responses = self._empty(windows * NUM_RESPONSE_SAMPLES * room.num_neurons, dtype)
-        self._video = self._empty(
-            windows * NUM_FRAMES * room.frame_pixels, room.video_dtype or dtype
-        )
-        self._behavior = self._empty(windows * room.num_channels * NUM_BEHAVIOR_SAMPLES, dtype)
+        frame_shapes = [session.frame_shape or (0, 0) for session in sessions]
+        frame_pixels = max(height * width for height, width in frame_shapes)
+        has_behavior = any(session.channels for session in sessions)
+        num_channels = len(dataset.behavior_channels) if has_behavior else 0
+        self.grid_indices: NDArray[np.int64] = np.empty(num_windows, np.int64)
+        self.neuron_index: NDArray[np.int64] = self._allocate(num_windows * num_neurons, "int64")
+        self._responses = self._allocate(num_windows * NUM_RESPONSE_SAMPLES * num_neurons, dtype)
+        self._video = self._allocate(num_windows * NUM_FRAMES * frame_pixels, video_dtype or dtype)
+        self._behavior = self._allocate(num_windows * num_channels * NUM_BEHAVIOR_SAMPLES, dtype)
         self._views: list[weakref.ref[NDArray[Any]]] = []
         self.slot = Slot(
             grid_indices=self.grid_indices,
@@ -80,44 +97,45 @@ class BatchMemory:
         )
 
     @property
-    def is_held(self) -> bool:
-        """Whether some array, or tensor of one, still shows this memory."""
+    def is_in_use(self) -> bool:
+        """Whether an array, or a tensor of one, still shows this memory."""
         return any(view() is not None for view in self._views)
 
-    def assembled(
-        self,
-        dataset: Dataset,
-        session: SessionInfo,
-        *,
-        number: int,
-        num_windows: int,
-        num_neurons: int,
-    ) -> Assembled:
-        """Show what the slot was filled with; the memory is held until all the arrays are gone."""
+    def arrays(
+        self, session: SessionInfo, *, number: int, num_windows: int, num_neurons: int
+    ) -> BatchArrays:
+        """Return the content of the slot; the memory is in use until all its arrays are gone.
+
+        Args:
+            session: Session that the extension has read.
+            number: Position in the global order of batches.
+            num_windows: Number of windows that were read.
+            num_neurons: Number of neurons of each window.
+        """
         self._views.clear()
         shape = session.frame_shape
-        channels = len(dataset.behavior_channels)
+        channels = len(self._dataset.behavior_channels)
         neurons = self._view(self.neuron_index, num_windows, num_neurons)
         responses = self._view(self._responses, num_windows, NUM_RESPONSE_SAMPLES, num_neurons)
         behavior = None
         if session.channels:
             behavior = self._view(self._behavior, num_windows, channels, NUM_BEHAVIOR_SAMPLES)
         start = session.shard.description.responses.clock.start_seconds
-        return Assembled(
+        return BatchArrays(
             number=number,
             session=session.key,
             responses=responses,
             neuron_index=neurons,
             video=shape and self._view(self._video, num_windows, NUM_FRAMES, *shape),
             behavior=behavior,
-            behavior_present=dataset.behavior_present(session.key),
+            behavior_present=self._dataset.behavior_present(session.key),
             start_seconds=grid_seconds(self.grid_indices[:num_windows], start),
         )
 
-    def _empty(self, length: int, dtype: str) -> NDArray[Any]:
+    def _allocate(self, length: int, dtype: str) -> NDArray[Any]:
         stored = np.dtype(_STORED.get(dtype, dtype))
         if self._pin_memory:
-            # Only torch can lock pages for a GPU, and takes seconds to be imported.
+            # Only torch can page-lock memory for a GPU, and importing it takes seconds.
             import torch
 
             locked = torch.empty(length, dtype=getattr(torch, stored.name), pin_memory=True)
@@ -128,8 +146,8 @@ class BatchMemory:
         return spare[first : first + length * stored.itemsize].view(stored)
 
     def _view(self, memory: NDArray[Any], *shape: int) -> NDArray[Any]:
-        # A tensor's storage, which all its views share, keeps exactly this array alive: when the
-        # array is gone, nothing can read the memory any more.
+        # The storage of a tensor, which all its views share, keeps exactly this array alive: when
+        # the array is gone, nothing can read the memory any more.
         view = memory[: int(np.prod(shape))].reshape(shape)
         self._views.append(weakref.ref(view))
         return view

@@ -1,4 +1,7 @@
-"""The published masking strategies: 120 for training, 8 for validation, 21 for test, the curve."""
+"""The published masking strategies: 120 for training, 8 for validation, 21 for test, the curve.
+
+These tables are fixed by the publication. New strategies go into `strategies.py`.
+"""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -9,13 +12,13 @@ Range = tuple[int, int]
 FEW: tuple[int, ...] = (1024, 256, 64)
 CURVE_NEURONS: tuple[int, ...] = (16, 32, 64, 128, 256, 512, 1024, 2048)
 PUBLISHED_TARGETS = 3072
-_EVERYONE = (REFERENCE_POPULATION,)
+_FULL_POPULATION = (REFERENCE_POPULATION,)
 
 
-class _Row(NamedTuple):
-    """One line of the published table: every prefix with every number of visible neurons.
+class _Group(NamedTuple):
+    """One row of the published table: every prefix with every number of visible neurons.
 
-    `prefixes` holds (first sample, last sample, samples in which everyone is seen).
+    `prefixes` holds (first sample, last sample, samples in which the full population is visible).
     """
 
     id: str
@@ -33,55 +36,57 @@ _CAUSAL = ((15, 25, 0), (10, 25, 0), (0, 25, 0))
 _SPLIT = ((15, 60, 10), (10, 60, 15), (0, 60, 25))
 
 # Source: omnimouse reference, section 5.1.
-_PUBLISHED: tuple[_Row, ...] = (
-    _Row("A1", "population", _ALL, (0, 60), None),
-    _Row("A2a", "decode", _ALL, (0, 60), None, _EVERYONE, "reconstructed", None),
-    _Row("A2", "decode", _ALL, (0, 60), None, FEW, "reconstructed"),
-    _Row("A3", "forecast", _CAUSAL, (0, 60), None, _EVERYONE),
-    _Row("A4", "forecast", _CAUSAL, (0, 60), None),
-    _Row("A5", "population", _SPLIT, (0, 60), None),
-    _Row("A6", "decode", _SPLIT, (0, 60), None, FEW, "reconstructed"),
-    _Row("B1", "population", ((10, 60, 0),), (10, 60), (50, 60)),
-    _Row("B2", "forecast", _CAUSAL, (0, 50), (50, 60), _EVERYONE),
-    _Row("B3", "forecast", _CAUSAL, (0, 50), (50, 60)),
-    _Row("B4", "population", _SPLIT[:2], (10, 60), (50, 60)),
-    _Row("C1", "population", ((20, 60, 0),), (20, 60), (40, 60)),
-    _Row("C2", "forecast", _CAUSAL, (0, 40), (40, 60), _EVERYONE),
-    _Row("C3", "forecast", _CAUSAL, (0, 40), (40, 60)),
-    _Row("C4", "population", ((15, 50, 10), (10, 50, 15)), (10, 50), (40, 60)),
-    _Row("D1", "population", ((30, 60, 0),), (30, 60), (30, 60)),
-    _Row("D2", "forecast", _CAUSAL, (0, 30), (30, 60), _EVERYONE),
-    _Row("D3", "forecast", _CAUSAL, (0, 30), (30, 60)),
-    _Row("D4", "population", ((15, 40, 10), (10, 40, 15)), (10, 40), (30, 60)),
-    _Row("E1", "population", ((30, 50, 0),), (30, 50), (20, 60)),
-    _Row("E2", "forecast", _CAUSAL[:2], (10, 30), (20, 60), _EVERYONE),
-    _Row("E3", "forecast", _CAUSAL[:2], (10, 30), (20, 60)),
-    _Row("F1", "population", ((30, 40, 0),), (30, 40), (10, 60)),
-    _Row("F2", "forecast", ((10, 20, 0),), (10, 20), (10, 60), _EVERYONE),
-    _Row("F3", "forecast", ((10, 20, 0),), (10, 20), (10, 60)),
+_PUBLISHED: tuple[_Group, ...] = (
+    _Group("A1", "population", _ALL, (0, 60), None),
+    _Group("A2a", "decode", _ALL, (0, 60), None, _FULL_POPULATION, "reconstructed", None),
+    _Group("A2", "decode", _ALL, (0, 60), None, FEW, "reconstructed"),
+    _Group("A3", "forecast", _CAUSAL, (0, 60), None, _FULL_POPULATION),
+    _Group("A4", "forecast", _CAUSAL, (0, 60), None),
+    _Group("A5", "population", _SPLIT, (0, 60), None),
+    _Group("A6", "decode", _SPLIT, (0, 60), None, FEW, "reconstructed"),
+    _Group("B1", "population", ((10, 60, 0),), (10, 60), (50, 60)),
+    _Group("B2", "forecast", _CAUSAL, (0, 50), (50, 60), _FULL_POPULATION),
+    _Group("B3", "forecast", _CAUSAL, (0, 50), (50, 60)),
+    _Group("B4", "population", _SPLIT[:2], (10, 60), (50, 60)),
+    _Group("C1", "population", ((20, 60, 0),), (20, 60), (40, 60)),
+    _Group("C2", "forecast", _CAUSAL, (0, 40), (40, 60), _FULL_POPULATION),
+    _Group("C3", "forecast", _CAUSAL, (0, 40), (40, 60)),
+    _Group("C4", "population", ((15, 50, 10), (10, 50, 15)), (10, 50), (40, 60)),
+    _Group("D1", "population", ((30, 60, 0),), (30, 60), (30, 60)),
+    _Group("D2", "forecast", _CAUSAL, (0, 30), (30, 60), _FULL_POPULATION),
+    _Group("D3", "forecast", _CAUSAL, (0, 30), (30, 60)),
+    _Group("D4", "population", ((15, 40, 10), (10, 40, 15)), (10, 40), (30, 60)),
+    _Group("E1", "population", ((30, 50, 0),), (30, 50), (20, 60)),
+    _Group("E2", "forecast", _CAUSAL[:2], (10, 30), (20, 60), _FULL_POPULATION),
+    _Group("E3", "forecast", _CAUSAL[:2], (10, 30), (20, 60)),
+    _Group("F1", "population", ((30, 40, 0),), (30, 40), (10, 60)),
+    _Group("F2", "forecast", ((10, 20, 0),), (10, 20), (10, 60), _FULL_POPULATION),
+    _Group("F3", "forecast", ((10, 20, 0),), (10, 20), (10, 60)),
 )
 
 
-def _expanded(row: _Row) -> Iterable[Strategy]:
-    for first, last, everyone in row.prefixes:
-        for visible in row.visible:
-            label = f"{row.id}-{first}+{last - first}" + (f"-fp{everyone}" if everyone else "")
+def _expand(group: _Group) -> Iterable[Strategy]:
+    for first, last, full_population in group.prefixes:
+        suffix = f"-fp{full_population}" if full_population else ""
+        for visible in group.visible:
             yield Strategy(
-                name=f"{label}-n{visible}",
-                family=row.family,
+                name=f"{group.id}-{first}+{last - first}{suffix}-n{visible}",
+                family=group.family,
                 num_visible=None if visible == REFERENCE_POPULATION else visible,
                 prefix=(first, last),
-                full_population_prefix=everyone,
-                context=row.context,
-                targets=row.targets,
-                num_targets=PUBLISHED_TARGETS if row.targets else None,
-                video=row.video,
-                behavior=row.behavior,
+                full_population_prefix=full_population,
+                context=group.context,
+                targets=group.targets,
+                num_targets=PUBLISHED_TARGETS if group.targets else None,
+                video=group.video,
+                behavior=group.behavior,
             )
 
 
-def stimulus_only(name: str, behavior: BehaviorRole, num_targets: int | None = None) -> Strategy:
-    """A strategy that sees the whole stimulus and no responses."""
+def predict_from_stimulus(
+    name: str, behavior: BehaviorRole, num_targets: int | None = None
+) -> Strategy:
+    """Return a strategy whose inputs are the whole stimulus and no responses."""
     return Strategy(
         name=name,
         family="predict",
@@ -93,15 +98,15 @@ def stimulus_only(name: str, behavior: BehaviorRole, num_targets: int | None = N
 
 
 def _training() -> tuple[Strategy, ...]:
-    tabled = [strategy for row in _PUBLISHED for strategy in _expanded(row)]
+    tabled = [strategy for group in _PUBLISHED for strategy in _expand(group)]
     return (
         *tabled,
-        stimulus_only("G1", "encoded", PUBLISHED_TARGETS),
-        stimulus_only("G2", "absent", PUBLISHED_TARGETS),
+        predict_from_stimulus("G1", "encoded", PUBLISHED_TARGETS),
+        predict_from_stimulus("G2", "absent", PUBLISHED_TARGETS),
     )
 
 
-def causal(
+def forecast(
     name: str,
     prefix: Range,
     *,
@@ -109,7 +114,7 @@ def causal(
     video: Range | None = None,
     behavior: BehaviorRole = "encoded",
 ) -> Strategy:
-    """A strategy that sees everyone in `prefix` and is asked for what follows."""
+    """Return a strategy with all neurons visible in `prefix` and all of them as targets."""
     return Strategy(
         name=name,
         family="forecast",
@@ -136,7 +141,7 @@ def _population(
 
 
 def decode(name: str, *, video: Range | None = None) -> Strategy:
-    """A strategy that sees all responses and is asked for behavior alone."""
+    """Return a strategy whose inputs are all responses and whose target is behavior alone."""
     return Strategy(
         name=name,
         family="decode",
@@ -150,9 +155,9 @@ def decode(name: str, *, video: Range | None = None) -> Strategy:
 
 def _validation() -> tuple[Strategy, ...]:
     return (
-        stimulus_only("video_behavior", "encoded", None),
-        stimulus_only("stimulus_driven", "absent", None),
-        causal("causal_response_behavior", (0, 25)),
+        predict_from_stimulus("video_behavior", "encoded"),
+        predict_from_stimulus("stimulus_driven", "absent"),
+        forecast("causal_response_behavior", (0, 25)),
         decode("all_response_only"),
         Strategy(
             name="population_1024_response_behavior",
@@ -165,7 +170,7 @@ def _validation() -> tuple[Strategy, ...]:
         _population(
             "population_1024_response_video_behavior", 1024, video=(30, 60), behavior="encoded"
         ),
-        causal("causal_response_video_behavior", (0, 25), context=(0, 30), video=(30, 60)),
+        forecast("causal_response_video_behavior", (0, 25), context=(0, 30), video=(30, 60)),
         Strategy(
             name="invpopcaus_response_video_behavior",
             family="population",
@@ -179,47 +184,47 @@ def _validation() -> tuple[Strategy, ...]:
     )
 
 
-def named(base: str, *, stimulus: bool, behavior: bool) -> str:
-    """The published way to say in a name what is seen beside the responses."""
+def name_with_inputs(base: str, *, stimulus: bool, behavior: bool) -> str:
+    """Return `base` with the inputs beside the responses appended, as published names have it."""
     return base + ("_video" if stimulus else "") + ("_behavior" if behavior else "")
 
 
-BOTH_WAYS = ((False, False), (False, True), (True, False), (True, True))
+STIMULUS_AND_BEHAVIOR = ((False, False), (False, True), (True, False), (True, True))
 
 
 def population_curve(neurons: Iterable[int] = CURVE_NEURONS) -> tuple[Strategy, ...]:
-    """Strategies of the curve of correlation over context neurons, in its four conditions.
+    """Return the strategies of the curve of correlation over number of context neurons.
 
     Returns:
         For each count: responses alone, with behavior, with the stimulus, with both.
     """
     return tuple(
         _population(
-            named(f"population_{count}_response", stimulus=stimulus, behavior=behavior),
+            name_with_inputs(f"population_{count}_response", stimulus=stimulus, behavior=behavior),
             count,
             video=(0, 60) if stimulus else None,
             behavior="encoded" if behavior else "reconstructed",
         )
         for count in neurons
-        for stimulus, behavior in BOTH_WAYS
+        for stimulus, behavior in STIMULUS_AND_BEHAVIOR
     )
 
 
 def _test() -> tuple[Strategy, ...]:
     forecasts = [
-        causal(
-            named(f"causal_response_{samples}", stimulus=stimulus, behavior=behavior),
+        forecast(
+            name_with_inputs(f"causal_response_{samples}", stimulus=stimulus, behavior=behavior),
             (0, samples),
             context=(0, 30) if stimulus else (0, 60),
             video=(0, 60) if stimulus else None,
             behavior="encoded" if behavior else "reconstructed",
         )
         for samples in (25, 10)
-        for stimulus, behavior in BOTH_WAYS
+        for stimulus, behavior in STIMULUS_AND_BEHAVIOR
     ]
     return (
-        stimulus_only("video_behavior", "encoded", None),
-        stimulus_only("video_only", "reconstructed", None),
+        predict_from_stimulus("video_behavior", "encoded"),
+        predict_from_stimulus("video_only", "reconstructed"),
         Strategy(name="responses_from_behavior", family="predict", num_visible=0),
         decode("all_response_only"),
         decode("all_response_video", video=(0, 60)),

@@ -1,4 +1,4 @@
-"""Which neurons of a batch a strategy shows and asks for, and which asked samples are scored."""
+"""The visible and the target neurons of a batch, and which target samples are scored."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -6,21 +6,21 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from omnimouse_cli.batch.strategy import REFERENCE_POPULATION, Strategy, is_seen
+from omnimouse_cli.batch.strategy import REFERENCE_POPULATION, Strategy, is_visible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Neurons of every window, as positions in the batch's neuron axis.
+    """Visible and target neurons of every window, as positions on the batch's neuron axis.
 
-    Which of the target neurons are visible is the same in every window: the last targets of an
-    order of which the first are visible.
+    Each window has an order of its neurons: the first ones are visible, the last ones are targets.
+    The overlap of the two is therefore at the same positions in every window.
 
     Args:
-        visible: int64 `(batch, visible)`.
-        targets: int64 `(batch, targets)`.
-        num_neurons: Neurons of the batch.
-        num_shared: How many targets, the first ones, are visible neurons.
+        visible: int64 `(batch, visible)`: neurons whose responses are inputs.
+        targets: int64 `(batch, targets)`: neurons whose responses are predicted.
+        num_neurons: Number of neurons of the batch.
+        num_shared: Number of targets, the first ones, that are visible too.
     """
 
     visible: Tensor
@@ -30,16 +30,16 @@ class Selection:
 
     @property
     def num_visible(self) -> int:
-        """Neurons that are seen in a window."""
+        """Number of visible neurons of a window."""
         return self.visible.shape[1]
 
     @property
     def num_targets(self) -> int:
-        """Neurons that are asked for in a window."""
+        """Number of target neurons of a window."""
         return self.targets.shape[1]
 
     def to(self, device: torch.device | str) -> "Selection":
-        """The same selection on a device."""
+        """Return the selection on a device."""
         return Selection(
             visible=self.visible.to(device, non_blocking=True),
             targets=self.targets.to(device, non_blocking=True),
@@ -49,23 +49,23 @@ class Selection:
 
 
 def num_visible(strategy: Strategy, num_neurons: int) -> int:
-    """Neurons of a population whose responses a strategy shows."""
+    """Return how many of `num_neurons` neurons are visible under a strategy."""
     if strategy.num_visible is None:
         return num_neurons
-    return _scaled(strategy.num_visible, strategy, num_neurons)
+    return _scale_count(strategy.num_visible, strategy, num_neurons)
 
 
 def num_targets(strategy: Strategy, num_neurons: int, max_targets: int | None) -> int:
-    """Neurons of a population that a strategy asks for; `max_targets` is of 4096."""
+    """Return how many of `num_neurons` neurons are targets: at most `max_targets` unless None."""
     if strategy.targets is None:
         return 0
-    asked = num_neurons
+    targets = num_neurons
     if strategy.num_targets is not None:
-        asked = _scaled(strategy.num_targets, strategy, num_neurons)
-    return asked if max_targets is None else min(asked, max_targets)
+        targets = _scale_count(strategy.num_targets, strategy, num_neurons)
+    return targets if max_targets is None else min(targets, max_targets)
 
 
-def _scaled(count: int, strategy: Strategy, num_neurons: int) -> int:
+def _scale_count(count: int, strategy: Strategy, num_neurons: int) -> int:
     if count == 0:
         return 0
     if not strategy.literal_counts and num_neurons < REFERENCE_POPULATION:
@@ -81,18 +81,18 @@ def select(
     generator: torch.Generator | None,
     max_targets: int | None = None,
 ) -> Selection:
-    """Choose the visible and the asked neurons of every window.
+    """Choose the visible and the target neurons of every window.
 
     Args:
-        strategy: What is seen and asked.
-        num_neurons: Neurons of the batch.
-        num_windows: Windows of the batch.
+        strategy: Counts of visible and target neurons.
+        num_neurons: Number of neurons of the batch.
+        num_windows: Number of windows of the batch.
         generator: Draws a permutation of the neurons for each window (training); None takes the
             recording's order (evaluation).
-        max_targets: Most neurons that are asked for; None has no limit.
+        max_targets: Largest number of target neurons; None has no limit.
 
     Returns:
-        The first neurons of the order as visible ones, the last ones as targets.
+        The first neurons of the order as visible neurons, the last ones as targets.
 
     Example:
         >>> strategy = Strategy(name="s", family="predict", num_visible=0, video=(0, 60))
@@ -116,23 +116,23 @@ def select(
 
 @lru_cache(maxsize=1024)
 def scored_samples(strategy: Strategy) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
-    """Say which of the asked samples count for visible and for hidden target neurons.
+    """Return which target samples are scored, for visible and for hidden target neurons.
 
-    A sample counts where it lies outside everything that is seen of its neuron, by the
-    interpolation buffer.
+    A sample is scored if it lies outside the visible samples of its neuron and outside the
+    interpolation buffer around them.
 
     Returns:
-        For neurons that are visible, and for the others: one bool per asked sample.
+        For visible neurons, and for the others: one bool per target sample.
     """
-    asked = range(*strategy.targets) if strategy.targets else range(0)
+    samples = range(*strategy.targets) if strategy.targets else range(0)
     return (
-        tuple(not is_seen(sample, strategy.visible_range) for sample in asked),
-        tuple(not is_seen(sample, strategy.everyone_range) for sample in asked),
+        tuple(not is_visible(sample, strategy.visible_range) for sample in samples),
+        tuple(not is_visible(sample, strategy.full_population_range) for sample in samples),
     )
 
 
 def scored_mask(strategy: Strategy, selection: Selection) -> Tensor:
-    """Give bool `(asked samples, targets)`: which predictions a loss or a score may use."""
+    """Return bool `(target samples, targets)`: which predictions a loss or a score may use."""
     of_visible, of_hidden = scored_samples(strategy)
     shared, targets = selection.num_shared, selection.num_targets
     device = selection.targets.device

@@ -1,81 +1,97 @@
-"""The tables that training draws from: the published one, and a small one for small models."""
+"""Tables of masking strategies: what training draws from, and what each regime of `eval` scores.
 
-from collections.abc import Iterable
+To add a masking strategy, add a `Strategy` here: to `_families` if small models shall train on it,
+to `regime_strategies` if `eval` shall score it. Nothing else has to know it: the model, the losses
+and the scores read the fields of `Strategy`. `published_strategies.py` holds the tables of the
+published model, which stay as they are. Users add strategies in TOML files (`read_strategies`).
+"""
+
 from typing import Literal
 
 from omnimouse_cli.batch.published_strategies import (
-    BOTH_WAYS,
+    STIMULUS_AND_BEHAVIOR,
     TEST_STRATEGIES,
     TRAINING_STRATEGIES,
     VALIDATION_STRATEGIES,
-    causal,
     decode,
-    named,
+    forecast,
+    name_with_inputs,
     population_curve,
-    stimulus_only,
+    predict_from_stimulus,
 )
-from omnimouse_cli.batch.strategy import REFERENCE_POPULATION, Strategy
+from omnimouse_cli.batch.strategy import REFERENCE_POPULATION, BehaviorRole, Family, Strategy
+from omnimouse_cli.errors import ConfigError
 
 __all__ = [
     "FAMILY_STRATEGIES",
+    "POPULATION_SIZES",
+    "REGIMES",
     "TEST_STRATEGIES",
     "TRAINING_STRATEGIES",
     "VALIDATION_STRATEGIES",
+    "WITH_STIMULUS",
     "population_curve",
+    "regime_strategies",
     "training_table",
-    "usable",
 ]
+
+REGIMES: tuple[Family, ...] = ("predict", "decode", "forecast", "population")
+# Suffix of the name of a strategy that has the stimulus as an input beside the same one without.
+WITH_STIMULUS = "+stimulus"
+POPULATION_SIZES: tuple[int, ...] = (16, 64, 128, 256, 1024)
 
 
 def _families() -> tuple[Strategy, ...]:
-    """Four strategies per regime: with and without stimulus, with behavior seen and asked for."""
-    shares: tuple[tuple[int, bool, bool], ...] = (
+    """Four strategies per regime: with and without stimulus, behavior as input and as target."""
+    visible_stimulus_behavior: tuple[tuple[int, bool, bool], ...] = (
         (2048, False, True),
         (1024, True, True),
         (1024, False, False),
         (256, True, False),
     )
     return (
-        stimulus_only("predict-behavior", "encoded", None),
-        stimulus_only("predict", "absent", None),
-        stimulus_only("predict-decode", "reconstructed", None),
+        predict_from_stimulus("predict-behavior", "encoded"),
+        predict_from_stimulus("predict", "absent"),
+        predict_from_stimulus("predict-decode", "reconstructed"),
         Strategy(name="predict-from-behavior", family="predict", num_visible=0),
         decode("decode"),
         decode("decode+stimulus", video=(0, 60)),
         *(
             Strategy(
-                name=f"decode-{share}",
+                name=f"decode-{visible}",
                 family="decode",
-                num_visible=share,
+                num_visible=visible,
                 prefix=(0, 60),
                 context=(0, 60),
-                num_targets=REFERENCE_POPULATION - share,
+                num_targets=REFERENCE_POPULATION - visible,
                 behavior="reconstructed",
             )
-            for share in (2048, 512)
+            for visible in (2048, 512)
         ),
         *(
-            causal(
-                named("forecast", stimulus=stimulus, behavior=behavior),
+            forecast(
+                name_with_inputs("forecast", stimulus=stimulus, behavior=behavior),
                 (0, 25),
                 context=(0, 30) if stimulus else (0, 60),
                 video=(0, 60) if stimulus else None,
                 behavior="encoded" if behavior else "reconstructed",
             )
-            for stimulus, behavior in BOTH_WAYS
+            for stimulus, behavior in STIMULUS_AND_BEHAVIOR
         ),
         *(
             Strategy(
-                name=named(f"population_{share}", stimulus=stimulus, behavior=behavior),
+                name=name_with_inputs(
+                    f"population_{visible}", stimulus=stimulus, behavior=behavior
+                ),
                 family="population",
-                num_visible=share,
+                num_visible=visible,
                 prefix=(30, 60),
                 context=(30, 60),
-                num_targets=REFERENCE_POPULATION - share,
+                num_targets=REFERENCE_POPULATION - visible,
                 video=(0, 60) if stimulus else None,
                 behavior="encoded" if behavior else "reconstructed",
             )
-            for share, stimulus, behavior in shares
+            for visible, stimulus, behavior in visible_stimulus_behavior
         ),
     )
 
@@ -84,27 +100,78 @@ FAMILY_STRATEGIES: tuple[Strategy, ...] = _families()
 
 
 def training_table(name: Literal["published", "families"]) -> tuple[Strategy, ...]:
-    """The strategies that `masking.table` names."""
+    """Return the strategies that `masking.table` names."""
     return TRAINING_STRATEGIES if name == "published" else FAMILY_STRATEGIES
 
 
-def usable(
-    strategies: Iterable[Strategy], *, stimulus: bool, behavior: bool
+def regime_strategies(
+    regime: str, *, population: int, stimulus: bool, behavior: bool
 ) -> tuple[Strategy, ...]:
-    """Keep the strategies that see something and ask for something where modalities are missing.
+    """Return the strategies that `eval` scores for a regime.
 
     Args:
-        strategies: A table.
-        stimulus: Whether any session has a screen.
-        behavior: Whether any session has behavior.
+        regime: `predict`, `decode`, `forecast`, `population`, or `all` of them.
+        population: Number of neurons of the session.
+        stimulus: Whether the stimulus may be an input; strategies that need it are omitted if not.
+        behavior: Whether behavior may be used: as an input, and as the target of `decode`.
+
+    Returns:
+        Strategies in the order of the score table; empty if their modalities are missing.
+
+    Raises:
+        ConfigError: There is no such regime.
+
+    Example:
+        >>> strategies = regime_strategies(
+        ...     "population", population=254, stimulus=True, behavior=False
+        ... )
+        >>> [strategy.name for strategy in strategies][:2]
+        ['population-16', 'population-16+stimulus']
     """
-    return tuple(
-        strategy
-        for strategy in strategies
-        if (strategy.targets is not None or behavior)
-        and (
-            strategy.prefix is not None
-            or (stimulus and strategy.video is not None)
-            or (behavior and strategy.behavior == "encoded")
+    if regime == "all":
+        return tuple(
+            strategy
+            for part in REGIMES
+            for strategy in regime_strategies(
+                part, population=population, stimulus=stimulus, behavior=behavior
+            )
         )
+    role: BehaviorRole = "encoded" if behavior else "absent"
+    with_stimulus = (False, True) if stimulus else (False,)
+    if regime == "predict":
+        return (predict_from_stimulus("predict", role),) if stimulus else ()
+    if regime == "decode":
+        return (decode("decode"),) if behavior else ()
+    if regime == "forecast":
+        return tuple(
+            forecast(
+                "forecast" + (WITH_STIMULUS if has_stimulus else ""),
+                (0, 25),
+                context=(0, 30) if has_stimulus else (0, 60),
+                video=(0, 60) if has_stimulus else None,
+                behavior=role,
+            )
+            for has_stimulus in with_stimulus
+        )
+    if regime == "population":
+        # At most half of the neurons are context, so that the score is over enough of the others.
+        sizes = [size for size in POPULATION_SIZES if size <= (population + 2) // 2]
+        return tuple(
+            Strategy(
+                name=f"population-{size}" + (WITH_STIMULUS if has_stimulus else ""),
+                family="population",
+                num_visible=size,
+                prefix=(30, 60),
+                context=(30, 60),
+                num_targets=population - size,
+                video=(0, 60) if has_stimulus else None,
+                behavior=role,
+                literal_counts=True,
+            )
+            for size in sizes or ([max(1, population // 2)] if population > 1 else [])
+            for has_stimulus in with_stimulus
+        )
+    raise ConfigError(
+        f"`regime` must be one of {', '.join(REGIMES)} or all: {regime}",
+        hint="`omnimouse regimes` lists regimes and strategies",
     )

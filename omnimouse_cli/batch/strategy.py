@@ -1,27 +1,40 @@
-"""A masking strategy as data: what a forward pass sees, and what it is asked for."""
+"""A masking strategy as data: the inputs and the targets of a forward pass. Read from TOML too."""
 
-from dataclasses import dataclass
-from typing import Literal
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
 
 from omnimouse_cli.config.checks import require_not_negative, require_one_of
 from omnimouse_cli.config.data import NUM_FRAMES, NUM_RESPONSE_SAMPLES
+from omnimouse_cli.errors import ConfigError
+from omnimouse_cli.text import suggest_name
 
 Family = Literal["predict", "decode", "forecast", "population"]
 BehaviorRole = Literal["encoded", "reconstructed", "absent"]
 
-# A response token is 10 samples, the next one starts 5 later; a query asks for 5 samples at once.
+# A response token covers 10 samples, the next one starts 5 later; a query predicts 5 samples.
 TOKEN_SAMPLES = 10
 TOKEN_STRIDE_SAMPLES = 5
 QUERY_SAMPLES = 5
-# Stored responses were interpolated from slower imaging: this near to a visible sample a neuron's
-# response is partly visible itself, and asking for it would be asking for a copy.
+# Stored responses were interpolated from slower imaging: a target this close to a visible sample
+# of the same neuron is partly a copy of it.
 INTERPOLATION_BUFFER_SAMPLES = 5
+# Population that the neuron counts of published strategies refer to.
 REFERENCE_POPULATION = 4096
+
+_RANGES = ("prefix", "context", "targets", "video")
+_COUNTS = ("num_visible", "full_population_prefix", "num_targets")
+_HINT = (
+    'a strategy reads: [[strategy]] name = "past" prefix = [0, 25] context = [0, 60] '
+    'targets = [30, 60] behavior = "absent"; a range that is omitted is hidden or not a target'
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
-    """Which neurons, samples, frames and behavior are seen and asked.
+    """Which neurons, samples, frames and behavior are inputs, and which are targets.
 
     Source of the fields: omnimouse reference, section 5.1. Sample and frame numbers count from
     the window's start (60 of each in 2 s); ranges are half-open. Counts of neurons are those of a
@@ -29,18 +42,18 @@ class Strategy:
 
     Args:
         name: Unique in its table.
-        family: The regime that the strategy belongs to.
-        num_visible: Neurons whose responses are seen; None is all of them, 0 none.
-        prefix: First and last sample that visible neurons show; None when nobody does.
-        full_population_prefix: Samples of the prefix, from its start, in which every neuron is
-            seen, not only the visible ones.
-        context: Samples that carry latents; None without responses.
-        targets: Samples asked of the target neurons; None asks no responses.
-        num_targets: Target neurons, the last of the population; None is all of them.
-        video: First and last frame that is seen; None hides the screen.
-        behavior: `encoded` is an input, `reconstructed` is asked for, `absent` is neither.
-        literal_counts: Whether counts of neurons hold as they stand in any population; else they
-            shrink with a population below 4096.
+        family: Regime that the strategy belongs to.
+        num_visible: Neurons whose responses are inputs; None is all of them, 0 none.
+        prefix: Samples in which visible neurons are inputs; None if no responses are inputs.
+        full_population_prefix: Number of samples, from the start of the prefix, in which every
+            neuron is an input, not only the visible ones.
+        context: Samples that have latents; None without responses.
+        targets: Samples of the target neurons to predict; None predicts no responses.
+        num_targets: Number of target neurons, the last of the population; None is all of them.
+        video: Frames that are inputs; None hides the screen.
+        behavior: `encoded` is an input, `reconstructed` is a target, `absent` is neither.
+        literal_counts: Whether neuron counts are taken literally in any population; otherwise
+            they are scaled down with a population below 4096.
     """
 
     name: str
@@ -56,7 +69,7 @@ class Strategy:
     literal_counts: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse strategies that cannot work, with the rule that they break."""
+        """Raise ValueError for a strategy that cannot work, with the rule that it breaks."""
         require_not_negative(
             num_visible=self.num_visible,
             full_population_prefix=self.full_population_prefix,
@@ -68,30 +81,47 @@ class Strategy:
         _require_range("context", self.context, NUM_RESPONSE_SAMPLES)
         _require_range("targets", self.targets, NUM_RESPONSE_SAMPLES)
         _require_range("video", self.video, NUM_FRAMES)
-        problem = _problem_of_prefix(self) or _problem_of_targets(self) or _problem_of_purpose(self)
+        problem = _prefix_problem(self) or _targets_problem(self)
+        if not self.inputs:
+            problem = problem or "neither responses nor stimulus nor behavior are inputs"
         if problem:
             raise ValueError(f"strategy {self.name}: {problem}")
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Which of `responses`, `stimulus` and `behavior` are seen."""
-        seen = {
+        """Which of `responses`, `stimulus` and `behavior` are inputs."""
+        has = {
             "responses": self.prefix is not None,
             "stimulus": self.video is not None,
             "behavior": self.behavior == "encoded",
         }
-        return tuple(name for name, is_seen in seen.items() if is_seen)
+        return tuple(name for name, is_input in has.items() if is_input)
 
     @property
     def visible_range(self) -> tuple[int, int]:
-        """Samples in which a visible neuron is seen; empty without responses."""
+        """Samples in which visible neurons are inputs; empty without responses."""
         return self.prefix or (0, 0)
 
     @property
-    def everyone_range(self) -> tuple[int, int]:
-        """Samples in which every neuron is seen; empty without a full-population prefix."""
+    def full_population_range(self) -> tuple[int, int]:
+        """Samples in which every neuron is an input; empty without a full-population prefix."""
         start = self.visible_range[0]
         return (start, start + self.full_population_prefix)
+
+    def applies(self, *, stimulus: bool, behavior: bool) -> bool:
+        """Return whether an input and a target are left where modalities are missing.
+
+        Args:
+            stimulus: Whether there is a screen.
+            behavior: Whether there is behavior.
+        """
+        has_target = self.targets is not None or behavior
+        has_input = (
+            self.prefix is not None
+            or (stimulus and self.video is not None)
+            or (behavior and self.behavior == "encoded")
+        )
+        return has_target and has_input
 
 
 def _require_range(name: str, value: tuple[int, int] | None, length: int) -> None:
@@ -99,7 +129,7 @@ def _require_range(name: str, value: tuple[int, int] | None, length: int) -> Non
         raise ValueError(f"`{name}` must be a range within 0 to {length}: {value}")
 
 
-def _problem_of_prefix(strategy: Strategy) -> str | None:
+def _prefix_problem(strategy: Strategy) -> str | None:
     prefix, context = strategy.prefix, strategy.context
     whole = strategy.full_population_prefix
     if (strategy.num_visible == 0) != (prefix is None):
@@ -111,31 +141,33 @@ def _problem_of_prefix(strategy: Strategy) -> str | None:
     length = prefix[1] - prefix[0]
     if whole > length:
         return f"`full_population_prefix` {whole} is longer than `prefix` {prefix}"
-    pieces = [piece for piece in (whole, length - whole) if piece]
-    # Everyone's piece and the visible neurons' piece are cut into tokens apart; a strategy that
-    # shows all neurons is cut as a whole, and has to work too.
-    for piece in [length, *pieces]:
-        if piece < TOKEN_SAMPLES or (piece - TOKEN_SAMPLES) % TOKEN_STRIDE_SAMPLES:
+    parts = [part for part in (whole, length - whole) if part]
+    # The part of the full population and the part of the visible neurons are cut into tokens
+    # separately; where all neurons are visible the prefix is cut as a whole.
+    for part in [length, *parts]:
+        if part < TOKEN_SAMPLES or (part - TOKEN_SAMPLES) % TOKEN_STRIDE_SAMPLES:
             return (
-                f"a visible piece of {piece} samples is not {TOKEN_SAMPLES} plus a multiple of "
+                f"a visible part of {part} samples is not {TOKEN_SAMPLES} plus a multiple of "
                 f"{TOKEN_STRIDE_SAMPLES} (`prefix` {prefix}, `full_population_prefix` {whole})"
             )
     return None
 
 
-def _problem_of_targets(strategy: Strategy) -> str | None:
+def _targets_problem(strategy: Strategy) -> str | None:
     if strategy.targets is None:
-        return None
+        is_target = strategy.behavior == "reconstructed"
+        return None if is_target else "neither responses nor behavior are targets"
     first, last = strategy.targets
     if (last - first) % QUERY_SAMPLES:
         return f"`targets` {strategy.targets} must be a multiple of {QUERY_SAMPLES} samples long"
     if strategy.num_targets == 0:
         return "`num_targets` must be positive, or `targets` absent"
-    everyone_seen = strategy.num_visible is None or (
-        strategy.full_population_prefix > 0 and strategy.visible_range == strategy.everyone_range
+    all_visible = strategy.num_visible is None or (
+        strategy.full_population_prefix > 0
+        and strategy.visible_range == strategy.full_population_range
     )
-    if everyone_seen and all(
-        is_seen(sample, strategy.visible_range) for sample in range(first, last)
+    if all_visible and all(
+        is_visible(sample, strategy.visible_range) for sample in range(first, last)
     ):
         return (
             f"every neuron is visible in `prefix` {strategy.prefix}, which with the buffer of "
@@ -144,15 +176,84 @@ def _problem_of_targets(strategy: Strategy) -> str | None:
     return None
 
 
-def _problem_of_purpose(strategy: Strategy) -> str | None:
-    if strategy.targets is None and strategy.behavior != "reconstructed":
-        return "neither responses nor behavior are asked for"
-    if not strategy.inputs:
-        return "neither responses nor stimulus nor behavior are seen"
-    return None
-
-
-def is_seen(sample: int, seen: tuple[int, int]) -> bool:
-    """Whether a sample lies in a seen range or within the interpolation buffer around it."""
+def is_visible(sample: int, visible: tuple[int, int]) -> bool:
+    """Return whether a sample lies in a visible range or in the interpolation buffer around it."""
     buffer = INTERPOLATION_BUFFER_SAMPLES
-    return seen[0] < seen[1] and seen[0] - buffer <= sample < seen[1] + buffer
+    return visible[0] < visible[1] and visible[0] - buffer <= sample < visible[1] + buffer
+
+
+def read_strategies(path: Path) -> tuple[Strategy, ...]:
+    """Read the strategies of a TOML file: one `[[strategy]]` table each.
+
+    Keys are the fields of `Strategy`; ranges are pairs of numbers. `family` may be omitted, and is
+    then inferred from inputs and targets.
+
+    Raises:
+        ConfigError: The file cannot be read, or a strategy breaks a rule, which the message names.
+    """
+    try:
+        content = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the strategy file {path} cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}", hint=_HINT) from error
+    tables = content.pop("strategy", None)
+    if content:
+        raise ConfigError(f"{path}: unknown key `{next(iter(content))}`", hint=_HINT)
+    if not isinstance(tables, list) or not tables:
+        raise ConfigError(f"{path} has no [[strategy]] table", hint=_HINT)
+    strategies = tuple(_parse_strategy(path, table) for table in tables)
+    names = [strategy.name for strategy in strategies]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise ConfigError(f"{path}: two strategies are named {repeated}")
+    return strategies
+
+
+def _parse_strategy(path: Path, table: object) -> Strategy:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: a strategy is a table: {table!r}", hint=_HINT)
+    known = [field.name for field in fields(Strategy)]
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"{path}: unknown key `{key}`", hint=suggest_name(key, known))
+    if not isinstance(table.get("name"), str):
+        raise ConfigError(f"{path}: a strategy needs a `name`", hint=_HINT)
+    values = {key: _checked_value(path, table["name"], key, value) for key, value in table.items()}
+    values.setdefault("targets", None)
+    if "prefix" not in values:
+        values.setdefault("num_visible", 0)
+    values.setdefault("family", _infer_family(values))
+    try:
+        return Strategy(**values)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}", hint=_HINT) from error
+
+
+def _checked_value(path: Path, name: str, key: str, value: object) -> Any:  # noqa: ANN401
+    if key in _RANGES:
+        if not (isinstance(value, list) and len(value) == 2 and all(map(_is_count, value))):
+            raise ConfigError(
+                f"{path}: strategy {name}: `{key}` must be a pair of whole numbers: {value}"
+            )
+        return (value[0], value[1])
+    if key in _COUNTS and not _is_count(value):
+        raise ConfigError(f"{path}: strategy {name}: `{key}` must be a whole number: {value}")
+    if key == "literal_counts" and not isinstance(value, bool):
+        raise ConfigError(f"{path}: strategy {name}: `{key}` must be true or false: {value}")
+    if key in ("family", "behavior") and not isinstance(value, str):
+        raise ConfigError(f"{path}: strategy {name}: `{key}` must be a word: {value}")
+    return value
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _infer_family(values: Mapping[str, Any]) -> Family:
+    prefix, targets = values.get("prefix"), values.get("targets")
+    if targets is None:
+        return "decode"
+    if prefix is None:
+        return "predict"
+    return "forecast" if prefix[1] <= targets[0] else "population"

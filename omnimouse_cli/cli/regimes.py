@@ -19,7 +19,7 @@ def command_regimes(
     json: JsonOption = False,
 ) -> None:
     """List the masking strategies: what each one shows of a window, and what it asks for."""
-    from omnimouse_cli.batch.regimes import REGIMES, regime_rows
+    from omnimouse_cli.batch.strategies import REGIMES, regime_strategies
 
     listed = _listed()
     uses = sorted({entry["use"] for entry in listed} | {"families"})
@@ -27,9 +27,11 @@ def command_regimes(
         raise typer.BadParameter(f"{use} is none of {', '.join(uses)}", param_hint="--use")
     families = _entries("families")
     rows = [
-        {"regime": regime, **_entry("eval", row.strategy)}
+        {"regime": regime, **_entry("eval", strategy)}
         for regime in REGIMES
-        for row in regime_rows(regime, population=population, stimulus=True, behavior=True)
+        for strategy in regime_strategies(
+            regime, population=population, stimulus=True, behavior=True
+        )
     ]
     if use is not None:
         listed, rows = [entry for entry in listed if entry["use"] == use], []

@@ -132,7 +132,7 @@ def _arguments(
         for session, chosen in windows:
             signals = SessionSignals(dataset, run.config.data, session.key)
             for row in rows_of(session, options)[0]:
-                asked = asked_of(row.name, row.strategy, signals, chosen)
+                asked = asked_of(row.name, row, signals, chosen)
                 for _ in predict_network(network, asked):
                     pass
                 reporter.advance(TASK, note=f"{session.key} {row.name}")

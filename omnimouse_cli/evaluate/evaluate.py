@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo, require_tiers
-from omnimouse_cli.batch.sessions import warn_of_reading
+from omnimouse_cli.batch.reader import warn_if_not_mapped
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluate.network import Network
 from omnimouse_cli.evaluate.records import EvalOptions, Evaluation, Unavailable
@@ -41,7 +41,7 @@ def evaluate(
     """
     require_regime(options.regime)
     require_tiers(dataset.sessions, (options.tier,))
-    warn_of_reading(dataset, run.config.data, reporter)
+    warn_if_not_mapped(dataset, run.config.data, reporter)
     network = Network(
         run=run,
         dataset=dataset,

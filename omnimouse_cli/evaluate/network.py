@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from omnimouse_cli.batch.batch import Batch, on_device
+from omnimouse_cli.batch.batch import Batch, to_device
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.batch.reader import WindowReader
 from omnimouse_cli.batch.selection import Selection, select
@@ -93,7 +93,7 @@ def predict_network(
     )
     for windows in window_pieces(first, count):
         batch = reader.read(session.key, first.windows.grid[windows])
-        batch = on_device(batch, network.device, network.run.config.data)
+        batch = to_device(batch, network.device, network.run.config.data)
         selection = select(
             first.strategy,
             num_neurons=session.num_neurons,

@@ -4,22 +4,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from omnimouse_cli.batch.dataset import SessionInfo
-from omnimouse_cli.batch.regimes import (
-    POPULATION_SIZES,
-    REGIMES,
-    WITH_STIMULUS,
-    Row,
-    regime_rows,
-)
 from omnimouse_cli.batch.strategies import (
     FAMILY_STRATEGIES,
+    POPULATION_SIZES,
+    REGIMES,
     TEST_STRATEGIES,
     TRAINING_STRATEGIES,
     VALIDATION_STRATEGIES,
+    WITH_STIMULUS,
     population_curve,
+    regime_strategies,
 )
-from omnimouse_cli.batch.strategy import Strategy
-from omnimouse_cli.batch.strategy_file import strategies_of
+from omnimouse_cli.batch.strategy import Strategy, read_strategies
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.evaluate.records import EvalOptions, Unavailable
 from omnimouse_cli.text import suggest_name
@@ -29,7 +25,7 @@ LARGE_POPULATION = 1 << 20
 
 def rows_of(
     session: SessionInfo, options: EvalOptions
-) -> tuple[tuple[Row, ...], tuple[Unavailable, ...]]:
+) -> tuple[tuple[Strategy, ...], tuple[Unavailable, ...]]:
     """Find the rows of a session.
 
     Args:
@@ -48,10 +44,10 @@ def rows_of(
     for strategy in _named(options.regime):
         reason = _what_lacks(strategy, session)
         if reason is None:
-            rows.append(Row(name=strategy.name, strategy=strategy))
+            rows.append(strategy)
         else:
             missing.append(Unavailable(strategy=strategy.name, session=session.key, reason=reason))
-    kept = tuple(row for row in rows if _is_wanted(row.strategy, options))
+    kept = tuple(row for row in rows if _is_wanted(row, options))
     return kept, tuple(missing)
 
 
@@ -67,9 +63,9 @@ def require_regime(regime: str) -> None:
 
 def _regime_rows(
     session: SessionInfo, options: EvalOptions
-) -> tuple[tuple[Row, ...], tuple[Unavailable, ...]]:
+) -> tuple[tuple[Strategy, ...], tuple[Unavailable, ...]]:
     stimulus, behavior = session.frame_shape is not None, bool(session.channels)
-    rows = regime_rows(
+    rows = regime_strategies(
         options.regime,
         population=session.num_neurons,
         stimulus=options.stimulus and stimulus,
@@ -90,7 +86,7 @@ def _regime_rows(
 
 
 def _wanted_names(regime: str, options: EvalOptions) -> list[str]:
-    rows = regime_rows(
+    rows = regime_strategies(
         regime,
         population=LARGE_POPULATION,
         stimulus=options.stimulus,
@@ -126,7 +122,7 @@ def _is_wanted(strategy: Strategy, options: EvalOptions) -> bool:
 
 def _named(name: str) -> tuple[Strategy, ...]:
     if name.endswith(".toml") or Path(name).is_file():
-        return strategies_of(Path(name))
+        return read_strategies(Path(name))
     known = _known_strategies()
     if name not in known:
         raise ConfigError(
@@ -139,10 +135,7 @@ def _named(name: str) -> tuple[Strategy, ...]:
 
 def _known_strategies() -> dict[str, Strategy]:
     tables: Iterable[Iterable[Strategy]] = (
-        (
-            row.strategy
-            for row in regime_rows("all", population=LARGE_POPULATION, stimulus=True, behavior=True)
-        ),
+        regime_strategies("all", population=LARGE_POPULATION, stimulus=True, behavior=True),
         TEST_STRATEGIES,
         VALIDATION_STRATEGIES,
         population_curve(),

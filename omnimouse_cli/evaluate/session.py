@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from omnimouse_cli.batch.regimes import Row
+from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.evaluate.baselines.ceiling import ceiling_problem, known_truth, predict_ceiling
 from omnimouse_cli.evaluate.baselines.psth import TrialAverages, predict_psth, trial_averages
 from omnimouse_cli.evaluate.baselines.ridge import predict_ridge
@@ -93,10 +93,10 @@ class SessionEvaluation:
         scores = [score for row in rows for score in self._row(row)]
         return SessionResult(rows=tuple(scores), unavailable=tuple(self._unavailable))
 
-    def _row(self, row: Row) -> Iterator[RowScores]:
+    def _row(self, row: Strategy) -> Iterator[RowScores]:
         asked = [
             part
-            for part in asked_of(row.name, row.strategy, self._signals, self._windows)
+            for part in asked_of(row.name, row, self._signals, self._windows)
             if self._can_be_scored(part)
         ]
         if asked:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from omnimouse_cli.batch.regimes import WITH_STIMULUS
+from omnimouse_cli.batch.strategies import WITH_STIMULUS
 from omnimouse_cli.evaluate.records import (
     CEILING,
     DIFFERENCE,

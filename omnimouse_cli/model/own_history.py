@@ -73,7 +73,7 @@ def seen_history(targets: Targets) -> tuple[Tensor, Tensor]:
 
 def has_history(strategy: Strategy, num_shared: int) -> bool:
     """Whether any target neuron is visible at any time."""
-    first, last = strategy.everyone_range
+    first, last = strategy.full_population_range
     return strategy.prefix is not None and (num_shared > 0 or first < last)
 
 
@@ -86,7 +86,7 @@ def visible_samples(strategy: Strategy, num_targets: int, num_shared: int, like:
     sample_S1 = torch.arange(NUM_RESPONSE_SAMPLES, device=like.device)[:, None]
     shared_G = torch.arange(num_targets, device=like.device) < num_shared
     first, last = strategy.visible_range
-    everyone_first, everyone_last = strategy.everyone_range
+    everyone_first, everyone_last = strategy.full_population_range
     of_visible_S1 = (sample_S1 >= first) & (sample_S1 < last)
     of_everyone_S1 = (sample_S1 >= everyone_first) & (sample_S1 < everyone_last)
     return torch.where(shared_G, of_visible_S1, of_everyone_S1)

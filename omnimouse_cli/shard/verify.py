@@ -1,5 +1,6 @@
 """Reading every byte of a shard again, against the checksums in its header."""
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -66,3 +67,56 @@ def verify_shards(paths: Sequence[Path], reporter: Reporter) -> tuple[ShardError
             found.append(error)
         reporter.finish(task)
     return tuple(found)
+
+
+class BackgroundVerification:
+    """A thread that verifies shards once, one after the other.
+
+    Args:
+        paths: The shards.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = tuple(paths)
+        self._error: ShardError | None = None
+        self._is_stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="omnimouse-verify", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise the error of the first damaged shard that was found until now, if any.
+
+        Raises:
+            ShardError: A shard is damaged; the text names the tensor.
+        """
+        if self._error is not None:
+            raise self._error
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """Wait until all shards are verified; return whether that was within the timeout."""
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
+
+    def stop(self) -> None:
+        """End the thread after the block that it reads."""
+        self._is_stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            for path in self._paths:
+                verify_shard(path, self._advance)
+        except ShardError as error:
+            self._error = error
+        except OSError as error:
+            self._error = ShardError(f"a shard cannot be read again: {error}")
+        except _StoppedError:
+            return
+
+    def _advance(self, _num_bytes: float) -> None:
+        if self._is_stopped.is_set():
+            raise _StoppedError
+
+
+class _StoppedError(Exception):
+    """The verification was stopped."""

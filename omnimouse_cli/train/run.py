@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from omnimouse_cli.batch.dataset import Dataset, open_dataset
-from omnimouse_cli.batch.loader import Loader, schedule
+from omnimouse_cli.batch.loader import Loader
 from omnimouse_cli.batch.masking import training_strategies
-from omnimouse_cli.batch.sessions import warn_of_reading
+from omnimouse_cli.batch.reader import warn_if_not_mapped
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError
 from omnimouse_cli.reporter import Reporter, Silent
@@ -86,7 +86,7 @@ def train(order: TrainingJob, world: World, reporter: Reporter) -> None:
     config = resolve_config(_config_of(order), dataset, world, reporter)
     validation_sessions(config, dataset)
     dataset.require_windows(config.data)
-    warn_of_reading(dataset, config.data, reporter)
+    warn_if_not_mapped(dataset, config.data, reporter)
     room = partial(fitting, config, dataset.sessions, strategies, world)
     with _held(order.run, world), memory_named(config, world.device, room):
         state = TrainState(config, dataset, world)
@@ -233,14 +233,12 @@ def _batches_per_step(config: RunConfig) -> int:
 def _work(
     config: RunConfig, dataset: Dataset, state: TrainState, loader: Loader, world: World
 ) -> Work:
-    tables = dataset.require_windows(config.data)
     compile_where_wanted(state.core, config, world.device)
-    order = schedule(dataset, config.data, tables, seed=config.seed)
     return Work(
         config=config,
         sessions=dataset.sessions,
         loader=loader,
-        session_of=lambda number: order.batch(number)[0],
+        session_of=loader.session_index,
         world=world,
         forward=state.core,
         short_forward=state.core.past_transformer,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from omnimouse_cli.batch.batch import Batch, on_device
+from omnimouse_cli.batch.batch import Batch, to_device
 from omnimouse_cli.batch.dataset import SessionInfo
 from omnimouse_cli.batch.loader import Loader
 from omnimouse_cli.batch.masking import applies
@@ -213,7 +213,7 @@ def _batch_losses(
     torch.manual_seed(derive_seed(config.seed, "dropout", batch.number))
     return forward_losses(
         work.forward,
-        batch=on_device(batch, work.world.device, work.config.data),
+        batch=to_device(batch, work.world.device, work.config.data),
         table=table,
         animal=animal,
         strategy=strategy,

@@ -76,10 +76,8 @@ def _flops(state: TrainState, work: Work, plan: Plan) -> float | None:
 def unique_tokens(dataset: Dataset, config: RunConfig) -> int:
     """Count the tokens that training windows cover: one neuron at one stored sample each."""
     return sum(
-        _covered_tokens(session, table)
-        for session, table in zip(
-            dataset.sessions, dataset.require_windows(config.data), strict=True
-        )
+        _covered_tokens(dataset.session(key), table)
+        for key, table in dataset.require_windows(config.data).items()
     )
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from omnimouse_cli.batch.batch import Batch, on_device
+from omnimouse_cli.batch.batch import Batch, to_device
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo
 from omnimouse_cli.batch.reader import WindowReader
-from omnimouse_cli.batch.regimes import Row, regime_rows
 from omnimouse_cli.batch.selection import scored_mask, select
+from omnimouse_cli.batch.strategies import regime_strategies
+from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.batch.windows import WindowTable
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES, DataConfig
 from omnimouse_cli.config.run import RunConfig
@@ -40,7 +41,7 @@ class RowLoss:
         losses: Mean loss by target, without a target of which nothing is scored.
     """
 
-    row: Row
+    row: Strategy
     session: str
     num_neurons: int
     num_windows: int
@@ -116,9 +117,9 @@ def validation_data(config: RunConfig) -> DataConfig:
     )
 
 
-def rows_of(session: SessionInfo) -> tuple[Row, ...]:
+def rows_of(session: SessionInfo) -> tuple[Strategy, ...]:
     """Give the rows that a session can have."""
-    return regime_rows(
+    return regime_strategies(
         "all",
         population=session.num_neurons,
         stimulus=session.frame_shape is not None,
@@ -127,23 +128,27 @@ def rows_of(session: SessionInfo) -> tuple[Row, ...]:
 
 
 def _row_loss(
-    state: TrainState, config: RunConfig, session: SessionInfo, row: Row, batches: Iterable[Batch]
+    state: TrainState,
+    config: RunConfig,
+    session: SessionInfo,
+    row: Strategy,
+    batches: Iterable[Batch],
 ) -> RowLoss:
     device = next(state.core.parameters()).device
     num_neurons = min(session.num_neurons, config.data.max_neurons)
-    selection = select(row.strategy, num_neurons=num_neurons, num_windows=1, generator=None)
-    scored_samples = scored_mask(row.strategy, selection).sum(dim=0)
+    selection = select(row, num_neurons=num_neurons, num_windows=1, generator=None)
+    scored_samples = scored_mask(row, selection).sum(dim=0)
     sums: dict[str, float] = {}
     count = 0
     for batch in batches:
         losses = forward_losses(
             state.core,
-            batch=on_device(batch, device, config.data),
+            batch=to_device(batch, device, config.data),
             table=state.tables.owned[session.key],
             animal=session.animal,
-            strategy=row.strategy,
+            strategy=row,
             selection=select(
-                row.strategy,
+                row,
                 num_neurons=num_neurons,
                 num_windows=batch.num_windows,
                 generator=None,
@@ -216,9 +221,9 @@ def summarize(losses: Sequence[RowLoss], tier: str) -> Validation:
 
 def _record(loss: RowLoss, target: str, tier: str) -> EvalRecord:
     return EvalRecord(
-        regime=loss.row.strategy.family,
+        regime=loss.row.family,
         strategy=loss.row.name,
-        inputs=loss.row.strategy.inputs,
+        inputs=loss.row.inputs,
         session=loss.session,
         tier=tier,
         target=target,

@@ -5,8 +5,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from omnimouse_cli.batch.batch import on_device
-from omnimouse_cli.batch.copies import _copy_stream, copied
+from omnimouse_cli.batch.batch import _copy, _copy_stream, to_device
 from omnimouse_cli.batch.loader import Loader
 from omnimouse_cli.config.data import DataConfig
 
@@ -57,7 +56,7 @@ def gpu(monkeypatch):
 
 def test_copies_run_on_their_own_stream_and_are_waited_for_before_anything_else(gpu):
     device = torch.device("cuda", 0)
-    assert len(copied([gpu.tensor("a"), gpu.tensor("b")], device)) == 2
+    assert len(_copy([gpu.tensor("a"), gpu.tensor("b")], device)) == 2
     assert gpu.calls == [
         ("copies", "copy", "a to cuda:0"),
         ("copies", "copy", "b to cuda:0"),
@@ -80,6 +79,6 @@ def test_on_a_cpu_a_batch_stays_where_it_is(tiny_dataset):
     config = DataConfig(batch_size=3, max_neurons=6)
     with Loader(tiny_dataset, config, seed=7) as loader:
         batch = next(loader)
-        moved = on_device(batch, torch.device("cpu"), config)
+        moved = to_device(batch, torch.device("cpu"), config)
         assert moved.responses.data_ptr() == batch.responses.data_ptr()
         assert moved.neuron_index.data_ptr() == batch.neuron_index.data_ptr()

@@ -8,7 +8,7 @@ import pytest
 
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.batch.loader import Loader
-from omnimouse_cli.batch.sessions import warn_of_reading
+from omnimouse_cli.batch.reader import warn_if_not_mapped
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.errors import ShardError
 from omnimouse_cli.reporter import Silent
@@ -153,7 +153,7 @@ class Heard(Silent):
 def test_shards_that_cannot_be_mapped_are_read_with_one_warning(tiny_dataset, monkeypatch):
     config = DataConfig(batch_size=3, max_neurons=6)
     heard = Heard()
-    warn_of_reading(tiny_dataset, config, heard)
+    warn_if_not_mapped(tiny_dataset, config, heard)
     assert heard.warnings == []
     with Loader(tiny_dataset, config, seed=2) as loader:
         expected = [next(loader) for _ in range(5)]
@@ -163,14 +163,14 @@ def test_shards_that_cannot_be_mapped_are_read_with_one_warning(tiny_dataset, mo
 
     monkeypatch.setattr(np, "memmap", refused)
     unmapped = open_dataset(tiny_dataset.folder)
-    warn_of_reading(unmapped, config, heard)
+    warn_if_not_mapped(unmapped, config, heard)
     (warning,) = heard.warnings
     assert "1-1-1.safetensors and 4 other shards cannot be mapped" in warning
     alone = open_dataset(tiny_dataset.folder, sessions=["3-1-1"])
-    warn_of_reading(alone, config, heard)
+    warn_if_not_mapped(alone, config, heard)
     assert "3-1-1.safetensors cannot be mapped" in heard.warnings[1]
     reading = DataConfig(batch_size=3, max_neurons=6, access="read")
-    warn_of_reading(unmapped, reading, heard)
+    warn_if_not_mapped(unmapped, reading, heard)
     assert len(heard.warnings) == 2
     with Loader(unmapped, reading, seed=2) as loader:
         for batch in expected:

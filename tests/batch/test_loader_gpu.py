@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from omnimouse_cli.batch.batch import on_device
+from omnimouse_cli.batch.batch import to_device
 from omnimouse_cli.batch.loader import Loader
 from omnimouse_cli.config.data import DataConfig
 
@@ -37,7 +37,7 @@ def test_copies_on_a_stream_of_their_own_arrive_before_they_are_used(tiny_datase
     device, sums = torch.device("cuda", torch.cuda.current_device()), []
     with Loader(tiny_dataset, CONFIG, seed=7, pin_memory=True) as loader:
         for _ in range(50):
-            batch = on_device(next(loader), device, CONFIG)
+            batch = to_device(next(loader), device, CONFIG)
             # What uses the copy runs long after it was issued, and longer than the batch lives.
             torch.cuda._sleep(2_000_000)
             sums.append(batch.responses.double().sum())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.batch.dataset import open_dataset
-from omnimouse_cli.batch.loader import Loader, schedule
+from omnimouse_cli.batch.loader import Loader, build_schedule
 from omnimouse_cli.config.data import DataConfig
 
 NUM_SESSIONS = 7
@@ -83,7 +83,7 @@ def test_every_position_is_a_place_to_resume(seven, two_epochs):
 @pytest.mark.parametrize("sampling", ["balanced", "proportional"])
 def test_the_schedule_is_what_is_drawn(seven, sampling):
     config = config_with(sampling=sampling)
-    order = schedule(seven, config, seven.require_windows(config), seed=5)
+    order = build_schedule(seven, config, seed=5)
     with Loader(seven, config, seed=5, first_batch=3) as loader:
         for number in range(3, 23):
             batch = next(loader)

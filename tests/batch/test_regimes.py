@@ -2,12 +2,12 @@
 
 import pytest
 
-from omnimouse_cli.batch.regimes import regime_rows
+from omnimouse_cli.batch.strategies import regime_strategies
 from omnimouse_cli.errors import ConfigError
 
 
 def names(regime, *, population=254, stimulus=True, behavior=True):
-    rows = regime_rows(regime, population=population, stimulus=stimulus, behavior=behavior)
+    rows = regime_strategies(regime, population=population, stimulus=stimulus, behavior=behavior)
     return [row.name for row in rows]
 
 
@@ -36,24 +36,24 @@ def test_rows_that_need_what_is_not_there_are_left_out():
     ]
     assert names("decode", behavior=False) == []
     assert names("predict", stimulus=False) == []
-    rows = regime_rows("all", population=254, stimulus=True, behavior=False)
-    assert {row.strategy.behavior for row in rows} == {"absent"}
+    rows = regime_strategies("all", population=254, stimulus=True, behavior=False)
+    assert {row.behavior for row in rows} == {"absent"}
 
 
 def test_population_rows_ask_for_all_other_neurons():
-    for row in regime_rows("population", population=5000, stimulus=True, behavior=True):
-        assert row.strategy.num_visible + row.strategy.num_targets == 5000
-        assert (row.strategy.prefix, row.strategy.targets) == ((30, 60), (30, 60))
+    for row in regime_strategies("population", population=5000, stimulus=True, behavior=True):
+        assert row.num_visible + row.num_targets == 5000
+        assert (row.prefix, row.targets) == ((30, 60), (30, 60))
     assert names("population", population=5, stimulus=False) == ["population-2"]
     assert names("population", population=1) == []
 
 
 def test_forecast_rows_see_the_first_25_samples_and_answer_for_the_last_30():
-    for row in regime_rows("forecast", population=10, stimulus=True, behavior=True):
-        assert (row.strategy.prefix, row.strategy.targets) == ((0, 25), (30, 60))
-        assert ("stimulus" in row.strategy.inputs) == row.name.endswith("+stimulus")
+    for row in regime_strategies("forecast", population=10, stimulus=True, behavior=True):
+        assert (row.prefix, row.targets) == ((0, 25), (30, 60))
+        assert ("stimulus" in row.inputs) == row.name.endswith("+stimulus")
 
 
 def test_an_unknown_regime_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match="predict, decode, forecast, population or all: dream"):
-        regime_rows("dream", population=10, stimulus=True, behavior=True)
+        regime_strategies("dream", population=10, stimulus=True, behavior=True)

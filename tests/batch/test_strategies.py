@@ -11,7 +11,6 @@ from omnimouse_cli.batch.strategies import (
     VALIDATION_STRATEGIES,
     population_curve,
     training_table,
-    usable,
 )
 
 BY_NAME = {strategy.name: strategy for strategy in TRAINING_STRATEGIES}
@@ -69,7 +68,7 @@ def test_some_published_entries_are_what_the_reference_says():
 def test_everyones_part_and_causal_prefixes_end_a_buffer_before_the_targets():
     for strategy in TRAINING_STRATEGIES:
         if strategy.full_population_prefix:
-            assert strategy.everyone_range[1] == 25
+            assert strategy.full_population_range[1] == 25
         elif strategy.family == "forecast":
             assert strategy.prefix[1] in (20, 25)
 
@@ -82,9 +81,12 @@ def test_small_models_draw_each_regime_equally_often():
 
 
 def test_strategies_without_anything_to_see_or_to_ask_are_left_out():
-    blind = usable(FAMILY_STRATEGIES, stimulus=False, behavior=False)
+    def applying(**modalities):
+        return tuple(item for item in FAMILY_STRATEGIES if item.applies(**modalities))
+
+    blind = applying(stimulus=False, behavior=False)
     assert {strategy.family for strategy in blind} == {"decode", "forecast", "population"}
     assert all(strategy.prefix is not None and strategy.targets for strategy in blind)
-    assert usable(FAMILY_STRATEGIES, stimulus=True, behavior=True) == FAMILY_STRATEGIES
-    watching = usable(FAMILY_STRATEGIES, stimulus=True, behavior=False)
+    assert applying(stimulus=True, behavior=True) == FAMILY_STRATEGIES
+    watching = applying(stimulus=True, behavior=False)
     assert "predict-from-behavior" not in {strategy.name for strategy in watching}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnimouse_cli.batch.strategy import Strategy, is_seen
+from omnimouse_cli.batch.strategy import Strategy, is_visible
 
 GOOD = {
     "name": "s",
@@ -26,14 +26,14 @@ GOOD = {
         ({"num_visible": 0}, "exactly when neurons are visible"),
         ({"prefix": (0, 5)}, "is not 10 plus a multiple of 5"),
         ({"prefix": (0, 23)}, "is not 10 plus a multiple of 5"),
-        ({"num_visible": 64, "full_population_prefix": 20}, "a visible piece of 5 samples"),
+        ({"num_visible": 64, "full_population_prefix": 20}, "a visible part of 5 samples"),
         ({"num_visible": 64, "full_population_prefix": 30}, "is longer than `prefix`"),
         ({"targets": (30, 58)}, "must be a multiple of 5"),
         ({"num_targets": 0}, "`num_targets` must be positive"),
         ({"num_targets": -1}, "must not be negative"),
-        ({"targets": None}, "neither responses nor behavior are asked for"),
+        ({"targets": None}, "neither responses nor behavior are targets"),
         ({"prefix": (0, 60)}, "covers all `targets`"),
-        ({"prefix": None, "num_visible": 0, "behavior": "absent"}, "are seen"),
+        ({"prefix": None, "num_visible": 0, "behavior": "absent"}, "are inputs"),
         (
             {"prefix": None, "num_visible": 0, "full_population_prefix": 10},
             "`full_population_prefix` needs a `prefix`",
@@ -58,4 +58,4 @@ def test_inputs_name_what_is_seen():
 def test_a_sample_is_seen_within_five_samples_of_what_is_visible(first, last, sample):
     near = any(abs(sample - seen) <= 5 for seen in range(first, last))
     # Ranges are half-open: five samples after the last visible one are within the buffer.
-    assert is_seen(sample, (first, last)) == near
+    assert is_visible(sample, (first, last)) == near

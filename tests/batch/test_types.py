@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from omnimouse_cli import _native
-from omnimouse_cli.batch.batch import on_device
+from omnimouse_cli.batch.batch import to_device
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.batch.loader import Loader
 from omnimouse_cli.batch.reader import WindowReader
@@ -81,12 +81,12 @@ def test_where_the_model_computes_every_batch_is_float32(wide_dataset):
     whole = take(wide_dataset, CONFIG)
     config = replace(CONFIG, dtype="bfloat16", video_dtype="uint8")
     for left, right in zip(whole, take(wide_dataset, config), strict=True):
-        moved = on_device(right, torch.device("cpu"), config)
+        moved = to_device(right, torch.device("cpu"), config)
         assert torch.equal(moved.video, left.video)
         for name in ("responses", "behavior"):
             expected = getattr(left, name).to(torch.bfloat16).float()
             assert torch.equal(getattr(moved, name), expected)
-        assert on_device(left, torch.device("cpu"), CONFIG).responses is left.responses
+        assert to_device(left, torch.device("cpu"), CONFIG).responses is left.responses
 
 
 @pytest.mark.parametrize(

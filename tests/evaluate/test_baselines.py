@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from omnimouse_cli.batch.regimes import regime_rows
+from omnimouse_cli.batch.strategies import regime_strategies
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.evaluate.baselines.simple import (
@@ -35,8 +35,8 @@ def ask(simulated_data):
     windows = evaluation_windows(session, tier="test", include_blanks=True, stride_samples=30)
 
     def make(name):
-        rows = regime_rows("all", population=20, stimulus=True, behavior=True)
-        strategy = {**{row.name: row.strategy for row in rows}, "split": SPLIT}[name]
+        rows = regime_strategies("all", population=20, stimulus=True, behavior=True)
+        strategy = {**{row.name: row for row in rows}, "split": SPLIT}[name]
         return asked_of(name, strategy, signals, windows)[0]
 
     return make

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from omnimouse_cli.batch.regimes import regime_rows
+from omnimouse_cli.batch.strategies import regime_strategies
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.evaluate.baselines.ceiling import ceiling_problem, known_truth, predict_ceiling
@@ -18,8 +18,8 @@ def asked(simulated_data):
     session = simulated_data.sessions[0]
     signals = SessionSignals(simulated_data, DataConfig(), session.key)
     windows = evaluation_windows(session, tier="test", include_blanks=True, stride_samples=30)
-    rows = regime_rows("all", population=20, stimulus=True, behavior=True)
-    return {row.name: asked_of(row.name, row.strategy, signals, windows)[0] for row in rows}
+    rows = regime_strategies("all", population=20, stimulus=True, behavior=True)
+    return {row.name: asked_of(row.name, row, signals, windows)[0] for row in rows}
 
 
 def score_of(asked, seed=0):
@@ -60,8 +60,8 @@ def test_a_recording_that_is_gone_has_no_known_answer(make_session, quiet_trials
     windows = evaluation_windows(
         dataset.sessions[0], tier="test", include_blanks=True, stride_samples=30
     )
-    row = regime_rows("forecast", population=6, stimulus=False, behavior=False)[0]
-    assert known_truth(asked_of(row.name, row.strategy, signals, windows)[0]) is None
+    row = regime_strategies("forecast", population=6, stimulus=False, behavior=False)[0]
+    assert known_truth(asked_of(row.name, row, signals, windows)[0]) is None
 
 
 def test_rows_whose_best_prediction_is_not_known_say_so(asked):

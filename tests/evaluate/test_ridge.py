@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from omnimouse_cli.batch.regimes import regime_rows
+from omnimouse_cli.batch.strategies import regime_strategies
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.evaluate.baselines.ridge import predict_ridge
 from omnimouse_cli.evaluate.baselines.ridge_features import Features, around, every, recent
@@ -17,7 +17,7 @@ def score_of(dataset, row, *, stimulus=False):
     session = dataset.sessions[0]
     signals = SessionSignals(dataset, DataConfig(), session.key)
     windows = evaluation_windows(session, tier="test", include_blanks=True, stride_samples=30)
-    rows = regime_rows(
+    rows = regime_strategies(
         "all",
         population=session.num_neurons,
         stimulus=stimulus,
@@ -92,10 +92,10 @@ def test_a_window_is_a_row_only_where_the_past_alone_is_seen(simulated_data):
     session = simulated_data.sessions[0]
     signals = SessionSignals(simulated_data, DataConfig(), session.key)
     windows = evaluation_windows(session, tier="test", include_blanks=True, stride_samples=30)
-    rows = regime_rows("all", population=40, stimulus=True, behavior=True)
+    rows = regime_strategies("all", population=40, stimulus=True, behavior=True)
     shapes = {}
     for row in rows:
-        asked = asked_of(row.name, row.strategy, signals, windows)[0]
+        asked = asked_of(row.name, row, signals, windows)[0]
         features = Features(asked=asked, training=windows.grid)
         groups = features.of(windows.grid[:2], np.array([*asked.samples][:1]))
         shapes[row.name] = (features.per_sample, len(groups), groups[0].ndim)
@@ -115,8 +115,8 @@ def test_too_little_training_time_is_a_reason(make_session, moving_average):
     session = dataset.sessions[0]
     signals = SessionSignals(dataset, DataConfig(), session.key)
     windows = evaluation_windows(session, tier="test", include_blanks=True, stride_samples=30)
-    row = regime_rows("forecast", population=6, stimulus=False, behavior=False)[0]
-    asked = asked_of(row.name, row.strategy, signals, windows)[0]
+    row = regime_strategies("forecast", population=6, stimulus=False, behavior=False)[0]
+    asked = asked_of(row.name, row, signals, windows)[0]
     assert predict_ridge(asked, ("train",)) == "the tiers train have only 0 windows to fit on"
 
 
@@ -133,8 +133,8 @@ def test_measured_numbers_of_the_drifting_grating_recording(allen_recording, tmp
     session = dataset.sessions[0]
     signals = SessionSignals(dataset, DataConfig(), session.key)
     windows = evaluation_windows(session, tier="test", include_blanks=True, stride_samples=60)
-    row = regime_rows("forecast", population=254, stimulus=False, behavior=False)[0]
-    asked = asked_of(row.name, row.strategy, signals, windows)[0]
+    row = regime_strategies("forecast", population=254, stimulus=False, behavior=False)[0]
+    asked = asked_of(row.name, row, signals, windows)[0]
     values = {}
     last_seen = last_seen_sample(asked)
     for name, pieces in (

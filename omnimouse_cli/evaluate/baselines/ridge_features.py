@@ -81,7 +81,7 @@ class Features:
             groups.append(recent(seen))
         if strategy.full_population_prefix and strategy.num_visible is not None:
             everyone = np.arange(self.asked.signals.session.num_neurons)
-            past = recent(self._population(grid, strategy.everyone_range, everyone))
+            past = recent(self._population(grid, strategy.full_population_range, everyone))
             if self.per_sample:
                 past = np.repeat(past[:, None], len(samples), axis=1)
             groups.append(past)

@@ -45,8 +45,8 @@ def last_seen_sample(asked: Asked) -> int | None:
     if asked.behavior or strategy.prefix is None:
         return None
     all_seen = asked.selection.num_shared == asked.num_outputs
-    last = (strategy.visible_range if all_seen else strategy.everyone_range)[1] - 1
-    first = (strategy.visible_range if all_seen else strategy.everyone_range)[0]
+    last = (strategy.visible_range if all_seen else strategy.full_population_range)[1] - 1
+    first = (strategy.visible_range if all_seen else strategy.full_population_range)[0]
     last = min(last, asked.samples[0] - 1)
     return last if last >= first else None
 

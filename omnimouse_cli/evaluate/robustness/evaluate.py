@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 
 from omnimouse_cli.batch.dataset import Dataset
-from omnimouse_cli.batch.regimes import Row
-from omnimouse_cli.batch.sessions import warn_of_reading
+from omnimouse_cli.batch.reader import warn_if_not_mapped
+from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluate.evaluate import windows_of
 from omnimouse_cli.evaluate.network import Disturb, Network, predict_network
@@ -78,7 +78,7 @@ def with_perturbations(
             "nothing to perturb",
             hint="choose --regime predict, and leave out --no-stimulus",
         )
-    warn_of_reading(dataset, run.config.data, reporter)
+    warn_if_not_mapped(dataset, run.config.data, reporter)
     reporter.start(TASK, len(asked) * (1 + len(perturbations)))
     scored = [_scored(network, part, options, perturbations, reporter) for part in asked]
     reporter.finish(TASK)
@@ -100,13 +100,13 @@ def _asked(run: LoadedRun, dataset: Dataset, options: EvalOptions) -> Iterator[A
             continue
         signals = SessionSignals(dataset, run.config.data, session.key)
         for row in rows_of(session, options)[0]:
-            if row.strategy.video is None or row.strategy.targets is None:
+            if row.video is None or row.targets is None:
                 continue
             yield from _responses(row, signals, windows[session.key])
 
 
-def _responses(row: Row, signals: SessionSignals, windows: EvalWindows) -> Iterator[Asked]:
-    for part in asked_of(row.name, row.strategy, signals, windows):
+def _responses(row: Strategy, signals: SessionSignals, windows: EvalWindows) -> Iterator[Asked]:
+    for part in asked_of(row.name, row, signals, windows):
         all_seen = part.hidden is not None and part.hidden.all()
         if not part.behavior and part.num_outputs and not all_seen:
             yield part

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from omnimouse_cli.batch.batch import on_device
+from omnimouse_cli.batch.batch import to_device
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.batch.loader import Loader
 from omnimouse_cli.batch.masking import applies, training_strategies
@@ -169,7 +169,7 @@ def _samples(run: LoadedRun, config: RunConfig, dataset: Dataset) -> Samples:
             with torch.no_grad():
                 forward_losses(
                     run.model,
-                    batch=on_device(batch, torch.device("cpu"), config.data),
+                    batch=to_device(batch, torch.device("cpu"), config.data),
                     table=run.tables[batch.session],
                     animal=session.animal,
                     strategy=strategy,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from omnimouse_cli.batch.strategy_file import strategies_of
+from omnimouse_cli.batch.strategy import read_strategies
 from omnimouse_cli.errors import ConfigError
 
 
@@ -44,7 +44,7 @@ def test_a_file_gives_its_strategies_and_their_families(tmp_path):
         targets = [30, 60]
         """,
     )
-    strategies = strategies_of(path)
+    strategies = read_strategies(path)
     assert [s.family for s in strategies] == ["forecast", "predict", "decode", "population"]
     assert strategies[0].prefix == (10, 25)
     assert strategies[1].num_visible == 0
@@ -76,17 +76,17 @@ def test_a_file_gives_its_strategies_and_their_families(tmp_path):
 def test_a_mistake_is_told_with_the_file(tmp_path, text, sentence):
     path = write(tmp_path, text)
     with pytest.raises(ConfigError, match=sentence) as caught:
-        strategies_of(path)
+        read_strategies(path)
     assert str(path) in caught.value.message
 
 
 def test_a_misspelt_key_is_guessed(tmp_path):
     path = write(tmp_path, '[[strategy]]\nname = "a"\nprefx = [0, 25]\n')
     with pytest.raises(ConfigError) as caught:
-        strategies_of(path)
+        read_strategies(path)
     assert caught.value.hint == "did you mean `prefix`?"
 
 
 def test_a_missing_file_is_an_error_of_the_user(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
-        strategies_of(tmp_path / "none.toml")
+        read_strategies(tmp_path / "none.toml")
