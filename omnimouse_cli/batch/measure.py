@@ -11,7 +11,7 @@ import numpy as np
 
 from omnimouse_cli.batch.dataset import Dataset, open_dataset
 from omnimouse_cli.batch.loader import Loader
-from omnimouse_cli.batch.sessions import warn_if_not_mapped
+from omnimouse_cli.batch.reader import warn_if_not_mapped
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.reporter import Reporter
 
