@@ -8,6 +8,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+# Added to a time before the latest sample at or before it is looked up, so that the rounding of
+# clocks never selects the sample before. The Rust extension has the same number.
+HOLD_TOLERANCE_SECONDS = 1e-4
+
 ResponseKind = Literal["rate", "dff", "unknown"]
 TrialKind = Literal["video", "image", "blank", "invalid"]
 
@@ -35,8 +39,26 @@ class Clock:
 
     @property
     def end_seconds(self) -> float:
-        """Until when the last row is held."""
+        """Time until which the last row is held."""
         return self.start_seconds + self.num_samples / self.rate_hz
+
+    def row_at(self, seconds: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the latest row at or before each time (sample-and-hold).
+
+        Args:
+            seconds: Times from the recording's origin, any shape.
+
+        Returns:
+            int64, the shape of `seconds`; below 0 before the clock starts, `num_samples` or more
+            after it ends.
+
+        Example:
+            >>> clock = Clock(start_seconds=1.0, rate_hz=10.0, num_samples=5)
+            >>> clock.row_at(np.array([0.95, 1.0, 1.19, 1.2])).tolist()
+            [-1, 0, 1, 2]
+        """
+        rows = (seconds + HOLD_TOLERANCE_SECONDS - self.start_seconds) * self.rate_hz
+        return np.floor(rows).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +97,7 @@ class Trial:
             none.
         first_flip: Index of the trial's first flip in `Screen.flip_seconds`.
         num_flips: Flips of the trial.
-        is_its_frames: Whether a stimulus without a name is what it shows: trials of a kind that
+        identified_by_frames: Whether a stimulus without a name is what it shows: trials of a kind that
             show the same frames are repeats. Who reads the frames names it.
     """
 
@@ -86,7 +108,7 @@ class Trial:
     condition: str | None
     first_flip: int
     num_flips: int
-    is_its_frames: bool = False
+    identified_by_frames: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

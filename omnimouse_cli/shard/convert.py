@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.ordered import median
 from omnimouse_cli.recording.recording import Recording, ResponseKind
 from omnimouse_cli.shard.behavior import Device, prepare_device
 from omnimouse_cli.shard.description import (
@@ -221,7 +220,7 @@ def _std_factor(own: NDArray[np.float64] | None, computed: NDArray[np.float64]) 
     both = (own > 0) & (computed > 0)
     if not both.any():
         return None
-    return median(np.exp(np.abs(np.log(own[both] / computed[both]))))
+    return float(np.median(np.exp(np.abs(np.log(own[both] / computed[both])))))
 
 
 def _write_screen(

@@ -109,7 +109,7 @@ def conditions_of(recording: Recording, digests: Mapping[int, bytes]) -> list[st
     """
     names: list[str | None] = []
     for number, trial in enumerate(recording.trials):
-        if trial.condition is None and trial.is_its_frames:
+        if trial.condition is None and trial.identified_by_frames:
             digest = digests.get(number, number.to_bytes(_NAME_BYTES, "big"))
             names.append(f"{trial.kind} {digest[:_NAME_BYTES].hex()}")
         else:

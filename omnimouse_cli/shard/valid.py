@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from omnimouse_cli.recording.ordered import distinct
 from omnimouse_cli.recording.recording import Clock
 
 Intervals = NDArray[np.float64]
@@ -39,7 +38,7 @@ def intersect(left: Intervals, right: Intervals) -> Intervals:
     if len(left) == 0 or len(right) == 0:
         return np.empty((0, 2))
     # Every stretch of an intersection starts where one of the two starts while the other runs.
-    starts = distinct(np.concatenate((left[:, 0], right[:, 0])))
+    starts = np.unique(np.concatenate((left[:, 0], right[:, 0])))
     starts = starts[contains(left, starts) & contains(right, starts)]
     ends = np.minimum(_end_at(left, starts), _end_at(right, starts))
     return np.stack((starts, ends), axis=1)

@@ -1,6 +1,8 @@
 """Recordings are found and opened wherever they are, and what is none is refused."""
 
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -82,3 +84,18 @@ def test_what_the_file_system_refuses_is_named(experanto_session):
     (path / "screen/meta/00000.yml").mkdir()
     with pytest.raises(RecordingError, match=r"00000\.yml cannot be read: Is a directory"):
         open_recording(path)
+
+
+def test_a_recording_is_preprocessed_without_heavy_libraries(experanto_session, tmp_path):
+    code = (
+        "import sys\n"
+        "from omnimouse_cli.cli.app import main\n"
+        f"sys.argv = ['omnimouse', 'preprocess', {str(experanto_session())!r}]\n"
+        f"sys.argv += ['--out', {str(tmp_path / 'shards')!r}, '--json']\n"
+        "try: main()\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "print(sorted({'torch', 'scipy', 'pydantic'} & set(sys.modules)))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.stdout.splitlines()[-1:] == ["[]"], run.stderr
+    assert (tmp_path / "shards" / "catalogue.json").is_file()

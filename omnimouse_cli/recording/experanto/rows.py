@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.experanto.meta import Meta
-from omnimouse_cli.recording.ordered import distinct
 
 _COMPARED_ROWS = 256
 
@@ -137,7 +136,7 @@ def _agree(one: RowFile, other: RowFile) -> bool:
     """Compare rows spread over both files; whole sessions would take minutes."""
     if (one.num_rows, one.num_columns) != (other.num_rows, other.num_columns):
         return False
-    rows = distinct(np.linspace(0, max(one.num_rows - 1, 0), _COMPARED_ROWS).astype(int))
+    rows = np.unique(np.linspace(0, max(one.num_rows - 1, 0), _COMPARED_ROWS).astype(int))
     return all(
         np.array_equal(one.read(row, row + 1), other.read(row, row + 1), equal_nan=True)
         for row in rows[: one.num_rows].tolist()

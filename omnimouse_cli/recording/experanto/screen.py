@@ -11,7 +11,6 @@ from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.experanto.frames import FrameFile, probe_frames, read_frames
 from omnimouse_cli.recording.experanto.meta import Meta, read_times
 from omnimouse_cli.recording.experanto.trials import TrialEntry, TrialList, image_size, read_trials
-from omnimouse_cli.recording.ordered import median
 from omnimouse_cli.recording.recording import Screen, Trial
 
 _DEFAULT_GREY = 128
@@ -78,7 +77,7 @@ class ScreenDevice:
                 condition=_condition(entry, source),
                 first_flip=int(number_of_first[number]),
                 num_flips=entry.num_frames,
-                is_its_frames=isinstance(source, FrameFile) and _named(entry) is None,
+                identified_by_frames=isinstance(source, FrameFile) and _named(entry) is None,
             )
             for number, (entry, source) in enumerate(zip(entries, self.frames.sources, strict=True))
         )
@@ -219,5 +218,5 @@ def _frame_seconds(listed: TrialList, flips: NDArray[np.float64]) -> float:
     """Give the usual time from one frame of a video to the next."""
     for entry, first in zip(listed.entries, listed.first_flip.tolist(), strict=True):
         if entry.num_frames > 1:
-            return median(np.diff(flips[first : first + entry.num_frames]))
+            return float(np.median(np.diff(flips[first : first + entry.num_frames])))
     return _DEFAULT_FRAME_SECONDS

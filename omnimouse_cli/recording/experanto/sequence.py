@@ -11,11 +11,7 @@ from omnimouse_cli.recording.experanto.clock import DeviceClock, read_clock
 from omnimouse_cli.recording.experanto.meta import Meta, read_array
 from omnimouse_cli.recording.experanto.rows import RowFile, open_rows
 from omnimouse_cli.recording.experanto.statistics import read_statistics
-from omnimouse_cli.recording.ordered import distinct
-from omnimouse_cli.recording.recording import Signal
-
-# Clock rounding must not make a column one row older.
-_SHIFT_TOLERANCE_SECONDS = 1e-4
+from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS, Signal
 
 _CHANNELS = {
     ("eye_tracker", 4): ("pupil_x", "pupil_y", "pupil_size", "pupil_size_derivative"),
@@ -41,7 +37,7 @@ class ShiftedRows:
         stored = self.rows.read(first, last + int(self.lag.max(initial=0)))
         aligned = np.empty((last - first, self.rows.num_columns), np.float32)
         # Few distinct lags: slices of columns need no index as large as the block itself.
-        for lag in distinct(self.lag).tolist():
+        for lag in np.unique(self.lag).tolist():
             columns = np.flatnonzero(self.lag == lag)
             aligned[:, columns] = stored[lag : lag + last - first, columns]
         return aligned
@@ -150,7 +146,7 @@ def _shifted(
     if not np.isfinite(shifts).all():
         raise RecordingError(f"{path}: shift {int(np.argmin(np.isfinite(shifts)))} is not finite")
     latest = float(shifts.max())
-    lead = np.floor((latest - shifts + _SHIFT_TOLERANCE_SECONDS) * clock.rate_hz)
+    lead = np.floor((latest - shifts + HOLD_TOLERANCE_SECONDS) * clock.rate_hz)
     lag = lead.astype(np.int64)
     num_rows = stored.num_rows - int(lag.max())
     if num_rows < 1:

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.recording.experanto.meta import read_array
 from omnimouse_cli.recording.experanto.rows import RowFile
-from omnimouse_cli.recording.ordered import distinct, median
 
 _SAMPLED_BLOCKS = 16
 _SAMPLED_ROWS = 32
@@ -73,7 +72,7 @@ def _fault(mean: _Columns | None, std: _Columns, rows: RowFile) -> str | None:
 
 def _sampled(rows: RowFile) -> tuple[_Columns, _Columns]:
     last_start = max(rows.num_rows - _SAMPLED_ROWS, 0)
-    starts = distinct(np.linspace(0, last_start, _SAMPLED_BLOCKS).astype(int)).tolist()
+    starts = np.unique(np.linspace(0, last_start, _SAMPLED_BLOCKS).astype(int)).tolist()
     blocks = [rows.read(start, min(start + _SAMPLED_ROWS, rows.num_rows)) for start in starts]
     sample = np.concatenate(blocks).astype(np.float64)
     known = np.isfinite(sample)
@@ -88,4 +87,4 @@ def _log_distance(one: _Columns, other: _Columns) -> float:
     both = (one > 0) & (other > 0)
     if not both.any():
         return float("inf")
-    return median(np.abs(np.log(one[both] / other[both])))
+    return float(np.median(np.abs(np.log(one[both] / other[both]))))

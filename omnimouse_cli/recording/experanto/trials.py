@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.experanto.meta import Meta, read_json, read_yaml
-from omnimouse_cli.recording.ordered import distinct
 from omnimouse_cli.recording.recording import TrialKind
 
 _KINDS = ("video", "image", "blank", "invalid")
@@ -118,7 +117,7 @@ def _why_stale(fields: dict[str, Meta], files: dict[str, Path], num_flips: int) 
         return f"it has {num_frames} frames, timestamps.npy has {num_flips}"
     names = sorted(files)
     # Reading all of 12,000 yml files takes seconds; an edit of one trial is not looked for.
-    for index in distinct(np.linspace(0, len(names) - 1, _SPOT_CHECKS).astype(int)).tolist():
+    for index in np.unique(np.linspace(0, len(names) - 1, _SPOT_CHECKS).astype(int)).tolist():
         name = names[index]
         if dict(read_yaml(files[name]).values) != dict(fields[name].values):
             return f"trial {name} differs from meta/{name}.yml"

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS
 from omnimouse_cli.recording.simulated.schedule import LEAD_SECONDS, PlannedTrial
 from omnimouse_cli.recording.simulated.settings import (
     FRAME_RATE_HZ,
@@ -11,7 +12,6 @@ from omnimouse_cli.recording.simulated.settings import (
     generator,
 )
 
-HOLD_TOLERANCE_SECONDS = 1e-4
 TAIL_SECONDS = 4.0
 
 

@@ -175,7 +175,14 @@ def test_a_stimulus_without_a_name_is_known_by_its_frames(experanto_session):
     found = open_recording(experanto_session(trials=trials)).trials
     names = ["grating 90", "7", None, "blank 127", None, None]
     assert [trial.condition for trial in found] == names
-    assert [trial.is_its_frames for trial in found] == [False, False, True, False, True, False]
+    assert [trial.identified_by_frames for trial in found] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_a_blank_without_a_grey_level_is_middle_grey_with_a_note(experanto_session):
