@@ -241,14 +241,27 @@ def published_equations():
 @pytest.fixture(scope="session")
 def write_run():
     """The writer of runs with random weights."""
-    return load_helper("evaluate/runs.py").write_run
+    return load_helper("run/runs.py").write_run
 
 
 @pytest.fixture(scope="session")
 def small_mouse(tmp_path_factory):
     """A data set of one session of a simulated mouse, 12 neurons, two minutes."""
     folder = tmp_path_factory.mktemp("small_mouse")
-    return load_helper("evaluate/runs.py").simulated(folder, neurons=12, minutes=2.0, seed=1)
+    return load_helper("run/runs.py").simulated(folder, neurons=12, minutes=2.0, seed=1)
+
+
+@pytest.fixture(scope="session")
+def simulated_data(tmp_path_factory):
+    """Two sessions of one simulated mouse, 20 neurons, three minutes each."""
+    settings = {"sessions": 2, "animals": 1, "neurons": 20, "minutes": 3.0, "seed": 3}
+    return load_helper("run/runs.py").simulated(tmp_path_factory.mktemp("simulated"), **settings)
+
+
+@pytest.fixture(scope="session")
+def simulated_run(simulated_data, write_run, tmp_path_factory) -> Path:
+    """An untrained run on the simulated mouse."""
+    return write_run(tmp_path_factory.mktemp("run") / "run", simulated_data)
 
 
 def load_helper(name: str) -> ModuleType:

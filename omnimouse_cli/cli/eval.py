@@ -161,7 +161,8 @@ def _evaluated(
 
 
 def _stored(done: Evaluated, name: str | None, progress: "Reporter") -> None:
-    from omnimouse_cli.evaluate.store import evaluation_folder, evaluation_name, store
+    from omnimouse_cli.evaluate.store import evaluation_name, store
+    from omnimouse_cli.run.folder import evaluation_folder
 
     folder = evaluation_folder(done.run.folder, name or evaluation_name(done.options))
     files = store(folder, done.evaluation, done.options, done.run)

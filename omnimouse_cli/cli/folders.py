@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.run import folder as run_folder
 
 SETTINGS = Path("omnimouse.toml")
 _DEFAULTS = {"recordings": "recordings", "shards": "shards", "runs": "runs"}
@@ -64,10 +65,8 @@ def free_name(wanted: Path) -> Path:
 
 def all_runs() -> list[Path]:
     """Give every run of the runs folder, also of sweeps in it, oldest first."""
-    place = folder("runs")
-    configs = [*place.glob("*/config.toml"), *place.glob("*/*/config.toml")]
     return sorted(
-        (path.parent for path in configs), key=lambda run: (run.stat().st_mtime, run.name)
+        run_folder.find_runs(folder("runs")), key=lambda run: (run.stat().st_mtime, run.name)
     )
 
 
@@ -77,10 +76,10 @@ def newest_finished_run() -> Path:
     Raises:
         OmniMouseError: No run has finished.
     """
-    finished = [run for run in all_runs() if (run / "summary.json").exists()]
-    if not finished:
+    newest = run_folder.newest_finished_run(folder("runs"))
+    if newest is None:
         raise OmniMouseError(
             f"no run was named and none has finished in {folder('runs')}/",
             hint="train one first: omnimouse train",
         )
-    return max(finished, key=lambda run: (run / "summary.json").stat().st_mtime)
+    return newest

@@ -23,11 +23,11 @@ from omnimouse_cli.cli.train import (
     StepsOption,
     TrainDeviceOption,
 )
-from omnimouse_cli.cli.train_order import CONFIG, Length, is_run
+from omnimouse_cli.cli.train_order import Length
 from omnimouse_cli.cli.train_ranks import Ranks, ranks_of, require_devices, train_on
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Reporter, Silent
+from omnimouse_cli.run.folder import is_run, read_config, read_summary
 
 if TYPE_CHECKING:
     from omnimouse_cli.config.run import RunConfig
@@ -148,7 +148,7 @@ def _orders(
         fresh = config_of_cell(cell, base[cell.model], dataset, smallest)
         orders[cell] = TrainingJob(
             # A run that has begun goes on as it began.
-            config=load_config(run / CONFIG) if is_run(run) else fresh,
+            config=read_config(run) if is_run(run) else fresh,
             shards=shards,
             run=run,
             resume=is_run(run),
@@ -212,7 +212,7 @@ def _row(cell: "Cell", run: Path, failure: OmniMouseError | None) -> dict[str, A
     row: dict[str, Any] = {"run": cell.name, **dataclasses.asdict(cell)}
     if failure is not None:
         return {**row, "state": "failed", "error": failure.message}
-    summary = read_document(run / "summary.json", "summary")
+    summary = read_summary(run)
     return {
         **row,
         "state": "finished",

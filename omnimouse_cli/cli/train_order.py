@@ -7,15 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omnimouse_cli.cli.folders import all_runs, default_shards, folder, free_name, new_run_folder
+from omnimouse_cli.cli.folders import default_shards, folder, free_name, new_run_folder
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.run.folder import (
+    CONFIG,
+    is_run,
+    newest_unfinished_run,
+    read_config,
+    read_shards_folder,
+)
 
 if TYPE_CHECKING:
     from omnimouse_cli.config.run import RunConfig
     from omnimouse_cli.train.run import TrainingJob
-
-CONFIG = "config.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +122,6 @@ def order_of(wish: Wish, progress: Reporter) -> "TrainingJob":
     Raises:
         OmniMouseError: A configuration that cannot be used, or no run to resume.
     """
-    from omnimouse_cli.config.load import load_config
     from omnimouse_cli.train.run import TrainingJob
 
     runs = [place for place in wish.places if is_run(place)]
@@ -139,9 +143,7 @@ def order_of(wish: Wish, progress: Reporter) -> "TrainingJob":
     run = _run_to_resume(wish, runs, progress) if wish.resume else None
     if run is not None and is_run(run):
         return TrainingJob(
-            config=load_config(
-                run / CONFIG, wish.all_sets(), wish.model, is_stored=True, reporter=progress
-            ),
+            config=read_config(run, wish.all_sets(), wish.model, reporter=progress),
             shards=shards or _shards_of(run),
             run=run,
             resume=True,
@@ -189,17 +191,10 @@ def _config_of(wish: Wish, progress: Reporter) -> "RunConfig":
     return config
 
 
-def is_run(place: Path) -> bool:
-    """Whether a folder is one that `omnimouse train` made."""
-    return (place / CONFIG).exists()
-
-
 def _require_beginning(place: Path, size: str | None) -> None:
     """Refuse what is no run, or a run of another size than the one that was asked for."""
     if is_run(place):
-        from omnimouse_cli.config.load import load_config
-
-        there = load_config(place / CONFIG).model.size
+        there = read_config(place).model.size
         if size is not None and size != there:
             raise OmniMouseError(
                 f"{place} is a {there} run, and --model asks for {size}",
@@ -220,20 +215,18 @@ def _run_to_resume(wish: Wish, runs: Sequence[Path], progress: Reporter) -> Path
             # The same command can then start a run and go on with it, as job queues need it.
             progress.say(f"{wish.out} has no run yet: it begins")
         return wish.out
-    unfinished = [run for run in all_runs() if not (run / "summary.json").exists()]
-    if not unfinished:
+    run = newest_unfinished_run(folder("runs"))
+    if run is None:
         raise OmniMouseError(
             f"no run was named and {folder('runs')}/ has none that is unfinished",
             hint="name it: omnimouse train --resume RUN",
         )
-    progress.say(f"going on with {unfinished[-1]} (the newest unfinished run)")
-    return unfinished[-1]
+    progress.say(f"going on with {run} (the newest unfinished run)")
+    return run
 
 
 def _shards_of(run: Path) -> Path:
-    from omnimouse_cli.run.folder import shards_of
-
-    shards = shards_of(run)
+    shards = read_shards_folder(run)
     if not shards.is_dir():
         raise OmniMouseError(
             f"{run} was trained on {shards}, which does not exist",

@@ -9,14 +9,14 @@ from rich.table import Table
 from omnimouse_cli.cli.console import print_document, print_table, reporter
 from omnimouse_cli.cli.train_order import Wish, order_of
 from omnimouse_cli.cli.train_ranks import Ranks
-from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.run.folder import read_summary
 from omnimouse_cli.text import format_bytes, format_count, format_percent
 
 
 def print_summary(run: Path, *, json_output: bool) -> None:
     """Print what a finished run was: its `summary.json`, and where it is."""
-    summary = read_document(run / "summary.json", "summary")
+    summary = read_summary(run)
     if json_output:
         print_document("summary", {**summary, "folder": run})
         return

@@ -14,9 +14,10 @@ from omnimouse_cli.dendrites.images.inner import inner_reference
 from omnimouse_cli.dendrites.images.network import inner_of
 from omnimouse_cli.dendrites.learned import ALL_LAYERS, LearnedFunction, Measuring
 from omnimouse_cli.dendrites.surface import F64, Function
-from omnimouse_cli.dendrites.transformer import functions_of_run, is_training_run
+from omnimouse_cli.dendrites.transformer import functions_of_run
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.run.folder import is_run
 
 
 def functions_of(run: Path, measuring: Measuring, reporter: Reporter) -> list[LearnedFunction]:
@@ -30,7 +31,7 @@ def functions_of(run: Path, measuring: Measuring, reporter: Reporter) -> list[Le
     Raises:
         OmniMouseError: It is no run, or nothing in it is dendritic.
     """
-    if is_training_run(run):
+    if is_run(run):
         return functions_of_run(run, measuring, reporter)
     if not is_comparison(run):
         raise OmniMouseError(

@@ -24,7 +24,7 @@ from omnimouse_cli.kernels.dendrite.reference import reference_dendrite
 from omnimouse_cli.model.feed_forward import FeedForward
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.load import LoadedRun, load_run, open_run_data
-from omnimouse_cli.run.weights import CONFIG, WEIGHTS, describe_run
+from omnimouse_cli.run.weights import read_description
 
 # N sampled tokens, M width of a token, U units, K cell types, P weights of a function
 
@@ -36,11 +36,6 @@ PAIRS_AT_ONCE = 8192
 
 # By name of the feed-forward, float32 `(tokens, 2, units)`, one array for each forward pass.
 Arguments = dict[str, list[Tensor]]
-
-
-def is_training_run(run: Path) -> bool:
-    """Say whether a folder is one that `omnimouse train` made."""
-    return (run / CONFIG).is_file() or (run / WEIGHTS).is_file()
 
 
 def functions_of_run(run: Path, measuring: Measuring, reporter: Reporter) -> list[LearnedFunction]:
@@ -57,7 +52,7 @@ def functions_of_run(run: Path, measuring: Measuring, reporter: Reporter) -> lis
     Raises:
         OmniMouseError: The run is not finished, has no dendritic layers, or its shards are gone.
     """
-    _require_dendrites(run, describe_run(run).config.model.feed_forward)
+    _require_dendrites(run, read_description(run).config.model.feed_forward)
     loaded = load_run(run)
     arguments = _arguments(loaded, open_run_data(loaded, measuring.shards), measuring, reporter)
     functions = [

@@ -16,11 +16,6 @@ NEURONS = "neurons.npz"
 FIGURE = "eval.png"
 
 
-def evaluation_folder(run: Path, name: str) -> Path:
-    """Where an evaluation of a name is kept."""
-    return run / "eval" / name
-
-
 def evaluation_name(options: EvalOptions) -> str:
     """The name of an evaluation that was given none: tier and regime, and what was left out.
 
@@ -57,7 +52,7 @@ def store(
     """Write the files of an evaluation, eval.json last: where it is, the others are whole.
 
     Args:
-        folder: From `evaluation_folder`; what is there is replaced.
+        folder: From `run.folder.evaluation_folder`; what is there is replaced.
         evaluation: The result.
         options: What was evaluated.
         run: Of which run.

@@ -9,7 +9,7 @@ from torch import Tensor
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.published.names import ANIMAL_PREFIX, ANIMALS, core_names, table_names
 from omnimouse_cli.run.load import LoadedRun
-from omnimouse_cli.run.weights import CORE, TABLES, describe, write_tensors, write_weights
+from omnimouse_cli.run.weights import write_tensors, write_weights
 
 Names = Literal["ours", "published"]
 
@@ -36,26 +36,9 @@ def export_weights(run: LoadedRun, out: Path, names: Names) -> dict[str, tuple[i
         tensors = published_tensors(run)
         write_tensors(out, tensors, {"format": "pt"})
     else:
-        tensors = own_tensors(run)
-        description = describe(
-            config=run.config,
-            sessions=run.sessions,
-            behavior_channels=run.behavior_channels,
-            animals=run.animals,
-            response_kind=run.response_kind,
-            step=run.step,
-            shards=run.shards,
-        )
-        write_weights(out, tensors, description)
+        tensors = run.tensors()
+        write_weights(out, tensors, run)
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-
-
-def own_tensors(run: LoadedRun) -> dict[str, Tensor]:
-    """Give the tensors of a run by our names."""
-    tensors = {f"{CORE}{name}": value for name, value in run.model.state_dict().items()}
-    for session, table in run.tables.items():
-        tensors |= {f"{TABLES}{session}.{name}": v for name, v in table.state_dict().items()}
-    return tensors
 
 
 def published_tensors(run: LoadedRun) -> dict[str, Tensor]:

@@ -13,11 +13,11 @@ from omnimouse_cli.batch.dataset import CHANNEL_ORDER
 from omnimouse_cli.config.presets import default_run_config
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.training import parameters_of
-from omnimouse_cli.files import PARTIAL_SUFFIX, sync_folder, write_document
+from omnimouse_cli.files import PARTIAL_SUFFIX, sync_folder
 from omnimouse_cli.published.checkpoint import PublishedCheckpoint
 from omnimouse_cli.reporter import Reporter
-from omnimouse_cli.run.folder import ENVIRONMENT, made_with, write_config, write_summary
-from omnimouse_cli.run.weights import CORE, TABLES, WEIGHTS, describe, write_weights
+from omnimouse_cli.run.folder import WEIGHTS, write_config, write_environment, write_summary
+from omnimouse_cli.run.weights import CORE, TABLES, RunDescription, write_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,8 @@ def import_weights(
         write_weights(
             folder / WEIGHTS,
             _named(checkpoint),
-            describe(
+            RunDescription(
+                folder=destination.run,
                 config=config,
                 sessions=checkpoint.sessions,
                 behavior_channels=CHANNEL_ORDER,
@@ -66,7 +67,21 @@ def import_weights(
                 shards=destination.shards,
             ),
         )
-        write_document(folder / ENVIRONMENT, "environment", _environment(checkpoint, destination))
+        write_environment(
+            folder,
+            # The checkpoint does not say what it was trained on.
+            device=None,
+            num_ranks=checkpoint.num_ranks,
+            seed=None,
+            shards=destination.shards,
+            command_line=destination.command_line,
+            imported_from={
+                "folder": str(checkpoint.folder.resolve()),
+                "files": checkpoint.num_ranks,
+                "epoch": checkpoint.epoch,
+                "step": checkpoint.step,
+            },
+        )
         write_config(folder, config)
         write_summary(folder, summary)
     return summary
@@ -104,25 +119,6 @@ def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         seen.add(storage.data_ptr())
         apart[name] = tensor if is_alone else tensor.clone()
     return apart
-
-
-def _environment(checkpoint: PublishedCheckpoint, destination: Destination) -> dict[str, Any]:
-    """What the weights were trained with nobody says; what they were imported with is known."""
-    shards = destination.shards
-    return {
-        **made_with(destination.command_line),
-        "device": None,
-        "num_ranks": checkpoint.num_ranks,
-        "seed": None,
-        "shards": None if shards is None else str(shards.resolve()),
-        "resumes": [],
-        "imported_from": {
-            "folder": str(checkpoint.folder.resolve()),
-            "files": checkpoint.num_ranks,
-            "epoch": checkpoint.epoch,
-            "step": checkpoint.step,
-        },
-    }
 
 
 def _summary(checkpoint: PublishedCheckpoint, config: RunConfig, run: Path) -> dict[str, Any]:

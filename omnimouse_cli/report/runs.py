@@ -1,15 +1,15 @@
 """Run folders to rows: what each finished run's summary.json says."""
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.files import read_document
 from omnimouse_cli.report.conditions import Condition, require_column
 from omnimouse_cli.report.table import LeftOut, Row, RunTable
+from omnimouse_cli.run.folder import CONFIG, SUMMARY, find_runs, is_finished, read_summary
 from omnimouse_cli.text import pluralize
 
 Count = Literal["core", "total"]
@@ -65,21 +65,10 @@ def table_of_runs(
     )
 
 
-def find_runs(place: Path) -> Iterator[Path]:
-    """Give `place` when it is a run folder, else the run folders below it."""
-    if (place / "summary.json").exists() or (place / "config.toml").exists():
-        yield place
-        return
-    for child in sorted(place.iterdir()):
-        if child.is_dir() and not child.name.startswith("."):
-            yield from find_runs(child)
-
-
 def _row(run: Path, count: Count) -> Row:
-    path = run / "summary.json"
-    if not path.exists():
-        raise OmniMouseError("it has not finished: there is no summary.json")
-    summary = read_document(path, "summary")
+    if not is_finished(run):
+        raise OmniMouseError(f"it has not finished: there is no {SUMMARY}")
+    summary = read_summary(run)
     if summary.get("adapted_from"):
         raise OmniMouseError("it adapts the core of another run, which learned on other data")
     parameters = _section(summary, "parameters")
@@ -107,16 +96,16 @@ def _cells(row: Row) -> dict[str, str]:
 def _section(summary: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     section = summary.get(name)
     if not isinstance(section, Mapping):
-        raise OmniMouseError(f"summary.json has no section `{name}`")
+        raise OmniMouseError(f"{SUMMARY} has no section `{name}`")
     return section
 
 
 def _number(section: Mapping[str, Any], name: str) -> float:
     value = section.get(name.rpartition(".")[2])
     if value is None:
-        raise OmniMouseError(f"summary.json has no number `{name}`")
+        raise OmniMouseError(f"{SUMMARY} has no number `{name}`")
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise OmniMouseError(f"`{name}` of summary.json must be a number: {value!r}")
+        raise OmniMouseError(f"`{name}` of {SUMMARY} must be a number: {value!r}")
     return float(value)
 
 
@@ -124,7 +113,7 @@ def _response_loss(run: Path, summary: Mapping[str, Any]) -> str:
     if isinstance(summary.get("response_loss"), str):
         return str(summary["response_loss"])
     try:
-        config = tomllib.loads((run / "config.toml").read_text())
+        config = tomllib.loads((run / CONFIG).read_text())
     except (FileNotFoundError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return "neural"
     return str(config.get("model", {}).get("response_loss") or "neural")
@@ -149,7 +138,7 @@ def _nothing(
         )
     if not left_out:
         return OmniMouseError(
-            f"{where} holds no run: no summary.json and no config.toml was found",
+            f"{where} holds no run: no {SUMMARY} and no {CONFIG} was found",
             hint="train some: omnimouse train, or a grid of sizes and sessions: omnimouse sweep",
         )
     first = left_out[0]

@@ -1,4 +1,4 @@
-"""The files of a run's folder: configuration, environment, summary, and the lock on it."""
+"""The folder of a run: names of its files, its lock, configuration, environment and summary."""
 
 import fcntl
 import importlib.metadata
@@ -10,28 +10,75 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from omnimouse_cli.config.load import to_toml
+from omnimouse_cli.config.load import load_config, to_toml
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import read_document, write_document, write_text
+from omnimouse_cli.reporter import Reporter, Silent
 
 CONFIG = "config.toml"
 ENVIRONMENT = "environment.json"
+METRICS = "metrics.jsonl"
 SUMMARY = "summary.json"
+WEIGHTS = "model.safetensors"
+CHECKPOINTS = "checkpoints"
+EVALUATIONS = "eval"
 LOCK = ".lock"
-VERSIONS = ("omnimouse", "torch", "numpy", "safetensors")
+
+# Packages whose versions environment.json lists.
+PACKAGES = ("omnimouse", "torch", "numpy", "safetensors")
+_SILENT = Silent()
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder is a run: begun, finished or imported."""
+    return any((folder / name).is_file() for name in (CONFIG, SUMMARY, WEIGHTS))
+
+
+def is_finished(run: Path) -> bool:
+    """Return whether the training of a run has finished."""
+    return (run / SUMMARY).exists()
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """Return `folder` if it is a run, else all runs below it, sorted by path.
+
+    Folders inside a run and hidden folders are not searched.
+    """
+    if is_run(folder):
+        return [folder]
+    if not folder.is_dir():
+        return []
+    children = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+    return [run for child in children if child.is_dir() for run in find_runs(child)]
+
+
+def newest_finished_run(folder: Path) -> Path | None:
+    """Return the run below `folder` whose summary was written last; None if none has finished."""
+    finished = [run for run in find_runs(folder) if is_finished(run)]
+    return max(finished, key=lambda run: (run / SUMMARY).stat().st_mtime, default=None)
+
+
+def newest_unfinished_run(folder: Path) -> Path | None:
+    """Return the unfinished run below `folder` that was changed last; None if all have finished."""
+    unfinished = [run for run in find_runs(folder) if not is_finished(run)]
+    return max(unfinished, key=lambda run: (run.stat().st_mtime, run.name), default=None)
+
+
+def evaluation_folder(run: Path, name: str) -> Path:
+    """Return the folder of the evaluation `name` of a run."""
+    return run / EVALUATIONS / name
 
 
 @contextmanager
-def locked(run: Path) -> Iterator[None]:
-    """Be the only one who trains in a folder; the lock goes when the process does.
+def lock_run(run: Path) -> Iterator[None]:
+    """Make the folder of a run and lock it against other processes that train there.
 
-    A folder in which nothing came about is taken away again.
+    The lock is released when the process ends, however it ends. A folder that is still empty at
+    the end of the block is removed.
 
     Raises:
-        OmniMouseError: Somebody else trains there.
+        OmniMouseError: Another process trains in the folder.
     """
     run.mkdir(parents=True, exist_ok=True)
     with (run / LOCK).open("a") as stream:
@@ -51,80 +98,118 @@ def locked(run: Path) -> Iterator[None]:
 
 
 def write_config(run: Path, config: RunConfig) -> None:
-    """Write the complete configuration."""
+    """Write the resolved configuration of a run."""
     write_text(run / CONFIG, to_toml(config))
+
+
+def read_config(
+    run: Path,
+    sets: Sequence[str] = (),
+    size: str | None = None,
+    *,
+    reporter: Reporter = _SILENT,
+) -> RunConfig:
+    """Read the configuration of a run.
+
+    Args:
+        run: Folder of the run.
+        sets: Texts `section.key=value` that replace single values.
+        size: Name of a model size that replaces the run's.
+        reporter: Shows the present names of old keys in `sets`.
+
+    Raises:
+        ConfigError: The file is missing or damaged, or has an unknown key or value.
+    """
+    return load_config(run / CONFIG, sets, size, is_stored=True, reporter=reporter)
+
+
+def write_summary(run: Path, content: Mapping[str, Any]) -> None:
+    """Write summary.json, which marks the training as finished.
+
+    Args:
+        run: Folder of the run.
+        content: Fields as in the output contract.
+    """
+    write_document(run / SUMMARY, "summary", content)
+
+
+def read_summary(run: Path) -> dict[str, Any]:
+    """Read summary.json.
+
+    Raises:
+        OmniMouseError: The run has not finished, or the file is damaged.
+    """
+    return read_document(run / SUMMARY, "summary")
+
+
+def remove_summary(run: Path) -> None:
+    """Remove summary.json: the training goes on."""
+    (run / SUMMARY).unlink(missing_ok=True)
 
 
 def write_environment(
     run: Path,
     *,
-    device: str,
+    device: str | None,
     num_ranks: int,
-    seed: int,
-    shards: Path,
+    seed: int | None,
+    shards: Path | None,
     command_line: Sequence[str],
+    imported_from: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write what a run was made with; a resumed run adds what it went on with.
+    """Write versions, platform and arguments of a training; a resumed one is appended.
 
     Args:
-        run: The run's folder.
-        device: From `device_name`.
+        run: Folder of the run.
+        device: Name of the device, the same on every machine that has one; None if unknown.
         num_ranks: Processes that train together.
-        seed: Seed of the run.
-        shards: Folder of the shards that are trained on.
-        command_line: As the user typed it.
+        seed: Seed of the run; None if unknown.
+        shards: Folder of shards that the run is trained on; None if unknown.
+        command_line: Arguments of the process.
+        imported_from: Facts about the foreign checkpoint that the weights come from, if any.
     """
     facts = {
-        **made_with(command_line),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in PACKAGES},
+        },
+        "platform": f"{platform.system()} {platform.machine()}",
+        "commit": _source_commit(),
+        "command_line": list(command_line),
         "device": device,
         "num_ranks": num_ranks,
         "seed": seed,
-        "shards": str(shards.resolve()),
+        "shards": None if shards is None else str(shards.resolve()),
     }
     path = run / ENVIRONMENT
     if path.exists():
-        before = read_document(path, "environment")
-        write_document(path, "environment", {**before, "resumes": [*before["resumes"], facts]})
+        content = read_document(path, "environment")
+        content["resumes"].append(facts)
     else:
-        write_document(path, "environment", {**facts, "resumes": []})
+        content = {**facts, "resumes": []}
+        if imported_from is not None:
+            content["imported_from"] = imported_from
+    write_document(path, "environment", content)
 
 
-def made_with(command_line: Sequence[str]) -> dict[str, Any]:
-    """Give versions, platform and commit of this omnimouse, and what was asked of it."""
-    return {
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in VERSIONS},
-        },
-        "platform": f"{platform.system()} {platform.machine()}",
-        "commit": commit(),
-        "command_line": list(command_line),
-    }
-
-
-def shards_of(run: Path) -> Path:
-    """Give the shards that a run was last trained on.
+def read_shards_folder(run: Path) -> Path:
+    """Return the folder of shards that a run was last trained on.
 
     Raises:
-        OmniMouseError: The folder is no run, or its weights were imported without shards.
+        OmniMouseError: The folder is not a run, or its weights were imported without shards.
     """
     environment = read_document(run / ENVIRONMENT, "environment")
     shards = [environment, *environment["resumes"]][-1]["shards"]
     if shards is None:
         raise OmniMouseError(
-            f"{run} does not know its shards: its weights were imported without",
+            f"{run} does not name its shards: its weights were imported without",
             hint="name the folder with the shards of its sessions",
         )
     return Path(shards)
 
 
-def device_name(device: torch.device) -> str:
-    """Name a device in a way that is the same on every machine that has one."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-def commit() -> str | None:
-    """Give the commit of omnimouse's own source; None when it was installed without one."""
+def _source_commit() -> str | None:
+    """Return the Git commit of omnimouse's source; None if it was installed without one."""
     source = Path(__file__).resolve().parent
     try:
         answer = subprocess.run(
@@ -136,13 +221,3 @@ def commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return answer.stdout.strip()
-
-
-def write_summary(run: Path, content: Mapping[str, Any]) -> None:
-    """Write what a finished run was; its presence says that training has finished."""
-    write_document(run / SUMMARY, "summary", content)
-
-
-def is_finished(run: Path) -> bool:
-    """Whether a run has finished."""
-    return (run / SUMMARY).exists()

@@ -1,26 +1,24 @@
-"""metrics.jsonl: one typed line per logged step and per validation record."""
+"""metrics.jsonl: one line per logged training step and per validation record."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from omnimouse_cli.files import to_json_value, translate_full_disk, write_text
-
-METRICS = "metrics.jsonl"
+from omnimouse_cli.run.folder import METRICS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How much training there was.
+    """Amount of training so far, over all ranks.
 
     Args:
-        step: Optimizer steps done.
+        step: Optimizer steps.
         epoch: Passes over the data, with fractions.
-        windows: Windows seen, over all ranks.
-        tokens: Neurons times stored samples seen, over all ranks.
+        windows: Windows trained on.
+        tokens: Neurons times stored samples trained on.
     """
 
     step: int
@@ -30,19 +28,19 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepLine:
-    """One logged step.
+class StepMetrics:
+    """Metrics of one logged step.
 
     Args:
-        progress: How much training there was, this step included.
-        loss: What was minimised in this step; None where nothing was asked.
-        losses: The same per modality, `neural` and `behavior`; None where it was not asked.
-        learning_rate: Of the shared core.
-        gradient_norm: Of the shared core, before clipping.
-        windows_per_second: Over all ranks, since the line before.
-        wait_seconds: Waited for the loader on the first rank, since the line before.
+        progress: Amount of training, including this step.
+        loss: Training loss of this step; None if the step had no target.
+        losses: Loss per modality, `neural` and `behavior`; None where it had no target.
+        learning_rate: Learning rate of the core.
+        gradient_norm: L2 norm of the core's gradient before clipping.
+        windows_per_second: Mean rate over all ranks since the line before.
+        wait_seconds: Time that the first rank waited for the loader since the line before.
         strategy: Name of the masking strategy.
-        is_short: Whether only the ways past the transformer learned.
+        is_short: Whether only the shortcuts learned.
     """
 
     progress: Progress
@@ -56,60 +54,54 @@ class StepLine:
     is_short: bool
 
 
-class Journal:
-    """Appends lines to a run's metrics.jsonl; what a killed run wrote too much is dropped first.
+class MetricsLog:
+    """Appends lines to the metrics.jsonl of a run.
 
     Args:
-        run: The run's folder.
-        step: Lines of later steps are dropped: the checkpoint that training goes on from.
+        run: Folder of the run.
+        step: Step of the checkpoint from which training goes on. Lines of later steps, and a last
+            line that was cut short, are removed.
     """
 
     def __init__(self, run: Path, *, step: int) -> None:
+        self._run = run
         self._path = run / METRICS
-        keep_until(self._path, step)
-        self._stream = self._path.open("a")
+        self._replace(line for line in read_metrics(run) if line["step"] <= step)
 
-    def log_step(self, line: StepLine) -> None:
-        """Append a step."""
-        values = asdict(line)
-        self._append({**values.pop("progress"), **values})
+    def log_step(self, metrics: StepMetrics) -> None:
+        """Append a line with the metrics of a step."""
+        values = asdict(metrics)
+        self._append([{**values.pop("progress"), **values}])
 
-    def log_validation(self, progress: Progress, records: list[dict[str, Any]]) -> None:
-        """Append one line for each record of a validation.
+    def log_validation(self, progress: Progress, records: Sequence[Mapping[str, Any]]) -> None:
+        """Append one line per validation record; lines of an earlier validation at this step go.
 
-        A run that was killed after its last validation makes it again: lines of before go.
+        Args:
+            progress: Amount of training at the validation.
+            records: Fields of each record, as in the output contract.
         """
-        lines = read_lines(self._path)
+        lines = read_metrics(self._run)
         kept = [x for x in lines if x["step"] != progress.step or "validation" not in x]
         if len(kept) < len(lines):
-            self._stream.close()
-            _write_lines(self._path, kept)
-            self._stream = self._path.open("a")
-        for record in records:
-            self._append({**asdict(progress), "validation": record})
+            self._replace(kept)
+        self._append([{**asdict(progress), "validation": record} for record in records])
 
-    def _append(self, values: Mapping[str, Any]) -> None:
-        with translate_full_disk(self._path):
-            self._stream.write(json.dumps(to_json_value(values), allow_nan=False) + "\n")
-            # Whoever watches the file, or kills us, sees whole lines.
-            self._stream.flush()
+    def _append(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        text = "".join(json.dumps(to_json_value(line), allow_nan=False) + "\n" for line in lines)
+        with translate_full_disk(self._path), self._path.open("a") as stream:
+            stream.write(text)
 
-    def __enter__(self) -> Self:
-        """Give the journal."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the file."""
-        self._stream.close()
+    def _replace(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        write_text(self._path, "".join(json.dumps(line) + "\n" for line in lines))
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read the whole lines of a metrics file; one that a kill cut short is not there yet."""
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """Return the lines of metrics.jsonl; a last line without its end is ignored.
+
+    Args:
+        run: Folder of the run; without metrics.jsonl the result is empty.
+    """
+    path = run / METRICS
     if not path.exists():
         return []
     return [
@@ -117,12 +109,3 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         for line in path.read_text().splitlines(keepends=True)
         if line.endswith("\n")
     ]
-
-
-def keep_until(path: Path, step: int) -> None:
-    """Drop the lines of steps after `step`, and a line that was cut short."""
-    _write_lines(path, [line for line in read_lines(path) if line["step"] <= step])
-
-
-def _write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
-    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))

@@ -1,10 +1,10 @@
-"""The weights of a finished run as a file: its header and its tensors, read and written."""
+"""The weights of a finished run: model.safetensors, with a description of the run in its header."""
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,22 @@ from omnimouse_cli.config.model import ResponseLoss
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError, ConfigError
 from omnimouse_cli.files import PARTIAL_SUFFIX, default_file_mode, sync_folder, translate_full_disk
+from omnimouse_cli.run.folder import CONFIG, WEIGHTS
 
-WEIGHTS = "model.safetensors"
-CONFIG = "config.toml"
 FORMAT, VERSION = "omnimouse-weights", 1
+# Prefixes of names: `core.<parameter>` and `tables.<session>.<parameter>`.
 CORE, TABLES = "core.", "tables."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSession:
-    """A session that a run has a table for."""
+    """A session whose embeddings are in the weights.
+
+    Args:
+        session: Session key.
+        animal: Key of its animal.
+        neurons: Number of neurons.
+    """
 
     session: str
     animal: str
@@ -36,19 +42,17 @@ class RunSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunDescription:
-    """What the header of a run's weights says.
+    """Description of a run in the header of its weights.
 
     Args:
-        folder: The run's folder.
-        config: Complete.
-        sessions: In the order of training.
-        behavior_channels: Channels in the order that the core knows them.
-        animals: Animals in the order that the core knows them.
-        response_loss: `poisson` or `gaussian`.
-        response_kind: What it was trained on: `rate` or `dff`; None where nobody wrote it down.
-        step: Optimizer steps; None for an imported run of which nobody knows.
-        shards: What it was trained on, as a path of the machine it was trained on; None if that is
-            elsewhere.
+        folder: Folder of the run.
+        config: Resolved configuration.
+        sessions: Sessions with embeddings, in the order of training.
+        behavior_channels: Behavior channels in the order of the core.
+        animals: Animals in the order of the core.
+        response_kind: Kind of the responses, `rate` or `dff`; None if unknown.
+        step: Optimizer steps; None if unknown.
+        shards: Folder of shards on the machine of the training; None if unknown.
     """
 
     folder: Path
@@ -56,187 +60,36 @@ class RunDescription:
     sessions: tuple[RunSession, ...]
     behavior_channels: tuple[str, ...]
     animals: tuple[str, ...]
-    response_loss: ResponseLoss
     response_kind: str | None
     step: int | None
     shards: Path | None
 
-
-def describe_run(run: Path) -> RunDescription:
-    """Read what a run is, without its weights.
-
-    Raises:
-        CheckpointError: No run, an unfinished one, damaged weights, or those of another version.
-    """
-    path = run / WEIGHTS
-    if not path.is_file():
-        raise _no_weights(run)
-    with _damage_named(path), safe_open(path, framework="pt") as stream:
-        metadata = stream.metadata() or {}
-    description = _description(path, metadata)
-    try:
-        return _described(run, description)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is damaged: its description lacks or misstates {error}",
-            hint="copy the run folder again",
-        ) from error
+    @property
+    def response_loss(self) -> ResponseLoss:
+        """The loss of the responses, `poisson` or `gaussian`."""
+        loss = self.config.model.response_loss
+        assert loss is not None, "the configuration of a run is resolved"
+        return loss
 
 
-def read_tensors(run: Path, prefix: str = "") -> dict[str, Tensor]:
-    """Read the weights whose names begin with `prefix`, which is taken off; others are not read.
-
-    Raises:
-        CheckpointError: The weights are damaged.
-    """
-    path = run / WEIGHTS
-    with _damage_named(path), safe_open(path, framework="pt") as stream:
-        return {
-            name.removeprefix(prefix): stream.get_tensor(name)
-            for name in stream.keys()  # noqa: SIM118
-            if name.startswith(prefix)
-        }
-
-
-@contextmanager
-def misfits_named(run: Path) -> Iterator[None]:
-    """Turn torch's refusal of a run's weights into a sentence.
-
-    Raises:
-        CheckpointError: Names or shapes are not those of the model that the run describes.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        first = str(error).strip().splitlines()[-1].strip()
-        raise CheckpointError(
-            f"{run / WEIGHTS} does not fit the model that it describes: {first}",
-            hint="it was written by another omnimouse; use it with that one",
-        ) from error
-
-
-@contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"{path} is damaged: {error}", hint="copy the run folder again"
-        ) from error
-
-
-def _no_weights(run: Path) -> CheckpointError:
-    if not run.is_dir():
-        return CheckpointError(
-            f"{run} is not a run folder: there is no such folder",
-            hint="train one: omnimouse train SHARDS --out RUN",
-        )
-    if (run / CONFIG).is_file():
-        return CheckpointError(
-            f"{run} has not finished training: it has no {WEIGHTS}",
-            hint=f"finish it: omnimouse train --resume {run}",
-        )
-    return CheckpointError(
-        f"{run} is not a run folder: it has neither {WEIGHTS} nor {CONFIG}",
-        hint="name a folder that `omnimouse train` made",
-    )
-
-
-def _description(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} holds no weights of omnimouse: its format is {metadata.get('format')}",
-            hint="name a folder that `omnimouse train` made",
-        )
-    if metadata.get("version") != str(VERSION):
-        raise CheckpointError(
-            f"{path} has version {metadata.get('version')}; this omnimouse reads version {VERSION}",
-            hint="install the omnimouse that wrote it",
-        )
-    try:
-        description = json.loads(metadata.get("description", ""))
-    except json.JSONDecodeError as error:
-        raise CheckpointError(
-            f"{path} is damaged: its description is not JSON: {error}",
-            hint="copy the run folder again",
-        ) from error
-    if not isinstance(description, dict):
-        raise CheckpointError(f"{path} is damaged: its description is no object")
-    return description
-
-
-def _described(run: Path, description: Mapping[str, Any]) -> RunDescription:
-    sessions = tuple(
-        RunSession(session=entry["session"], animal=entry["animal"], neurons=int(entry["neurons"]))
-        for entry in description["sessions"]
-    )
-    return RunDescription(
-        folder=run,
-        config=_config(run, description["config"]),
-        sessions=sessions,
-        behavior_channels=tuple(description["behavior_channels"]),
-        animals=tuple(description["animals"]),
-        response_loss=description["response_loss"],
-        response_kind=description.get("response_kind"),
-        step=None if description["step"] is None else int(description["step"]),
-        shards=None if description["shards"] is None else Path(description["shards"]),
-    )
-
-
-def _config(run: Path, values: Mapping[str, Any]) -> RunConfig:
-    try:
-        return config_from_dict(values)
-    except ConfigError as error:
-        raise CheckpointError(
-            f"{run} was trained by another version of omnimouse, with settings that this one does "
-            f"not take: {error.message}",
-            hint="train it again, or use the omnimouse that wrote it",
-        ) from error
-
-
-def describe(
-    *,
-    config: RunConfig,
-    sessions: Sequence[RunSession],
-    behavior_channels: Sequence[str],
-    animals: Sequence[str],
-    response_kind: str | None,
-    step: int | None,
-    shards: Path | None,
-) -> dict[str, Any]:
-    """Give what a reader needs to build the model again.
+def write_weights(path: Path, tensors: Mapping[str, Tensor], run: RunDescription) -> None:
+    """Write weights with a description of their run; the file appears whole or not at all.
 
     Args:
-        config: Complete.
-        sessions: Those that have a table.
-        behavior_channels: In the order that the core knows them.
-        animals: In the order that the core knows them.
-        response_kind: What it was trained on: `rate` or `dff`; None if nobody knows.
-        step: Optimizer steps; None if nobody knows.
-        shards: What it was trained on; None if that is elsewhere.
+        path: The safetensors file.
+        tensors: Contiguous tensors that share no memory, named as in a run.
+        run: Description of the run.
     """
-    return {
-        "config": to_dict(config),
-        "sessions": [asdict(session) for session in sessions],
-        "behavior_channels": list(behavior_channels),
-        "animals": list(animals),
-        "response_loss": config.model.response_loss,
-        "response_kind": response_kind,
-        "step": step,
-        "shards": None if shards is None else str(shards.resolve()),
+    description = {
+        "config": to_dict(run.config),
+        "sessions": [asdict(session) for session in run.sessions],
+        "behavior_channels": list(run.behavior_channels),
+        "animals": list(run.animals),
+        "response_loss": run.response_loss,
+        "response_kind": run.response_kind,
+        "step": run.step,
+        "shards": None if run.shards is None else str(run.shards.resolve()),
     }
-
-
-def write_weights(
-    path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]
-) -> None:
-    """Write weights that `eval` reads; the file appears whole or not at all.
-
-    Args:
-        path: The file.
-        tensors: Contiguous ones that share no memory, named as in a run.
-        description: Of `describe`.
-    """
     metadata = {
         "format": FORMAT,
         "version": str(VERSION),
@@ -251,7 +104,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     with translate_full_disk(path):
         try:
             save_file(dict(tensors), partial, dict(metadata))
-            # safetensors makes files that only their owner reads; a run belongs to a lab.
+            # safetensors makes files that only their owner may read; a run belongs to a lab.
             partial.chmod(default_file_mode())
             with partial.open("rb") as stream:
                 os.fsync(stream.fileno())
@@ -260,3 +113,119 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
             partial.unlink(missing_ok=True)
             raise
     sync_folder(path.parent)
+
+
+def read_description(run: Path) -> RunDescription:
+    """Read the description of a finished run without its weights.
+
+    Raises:
+        CheckpointError: The folder is not a run, the run has not finished, or its weights are
+            damaged or of another version.
+    """
+    path = run / WEIGHTS
+    _require_weights(run)
+    with _explain_damage(path), safe_open(path, framework="pt") as stream:
+        metadata = stream.metadata() or {}
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} holds no weights of omnimouse: its format is {metadata.get('format')}",
+            hint="name a folder that `omnimouse train` made",
+        )
+    if metadata.get("version") != str(VERSION):
+        raise CheckpointError(
+            f"{path} has version {metadata.get('version')}; this omnimouse reads version {VERSION}",
+            hint="install the omnimouse that wrote it",
+        )
+    try:
+        return _parse_description(run, json.loads(metadata.get("description", "")))
+    except json.JSONDecodeError as error:
+        reason = f"its description is not JSON: {error}"
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"its description lacks or misstates {error}"
+    raise CheckpointError(f"{path} is damaged: {reason}", hint="copy the run folder again")
+
+
+def read_tensors(run: Path, prefix: str = "") -> dict[str, Tensor]:
+    """Read the weights of a run whose names begin with `prefix`; the others are not read.
+
+    Args:
+        run: Folder of the run.
+        prefix: Removed from the names that are returned.
+
+    Raises:
+        CheckpointError: The weights are damaged.
+    """
+    path = run / WEIGHTS
+    with _explain_damage(path), safe_open(path, framework="pt") as stream:
+        return {
+            name.removeprefix(prefix): stream.get_tensor(name)
+            for name in stream.keys()  # noqa: SIM118
+            if name.startswith(prefix)
+        }
+
+
+@contextmanager
+def explain_mismatch(run: Path) -> Iterator[None]:
+    """Turn PyTorch's error about names or shapes of a run's weights into a CheckpointError."""
+    try:
+        yield
+    except RuntimeError as error:
+        first = str(error).strip().splitlines()[-1].strip()
+        raise CheckpointError(
+            f"{run / WEIGHTS} does not fit the model that it describes: {first}",
+            hint="it was written by another omnimouse; use it with that one",
+        ) from error
+
+
+@contextmanager
+def _explain_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path} is damaged: {error}", hint="copy the run folder again"
+        ) from error
+
+
+def _require_weights(run: Path) -> None:
+    if (run / WEIGHTS).is_file():
+        return
+    if not run.is_dir():
+        raise CheckpointError(
+            f"{run} is not a run folder: there is no such folder",
+            hint="train one: omnimouse train SHARDS --out RUN",
+        )
+    if (run / CONFIG).is_file():
+        raise CheckpointError(
+            f"{run} has not finished training: it has no {WEIGHTS}",
+            hint=f"finish it: omnimouse train --resume {run}",
+        )
+    raise CheckpointError(
+        f"{run} is not a run folder: it has neither {WEIGHTS} nor {CONFIG}",
+        hint="name a folder that `omnimouse train` made",
+    )
+
+
+def _parse_description(run: Path, description: Mapping[str, Any]) -> RunDescription:
+    try:
+        config = config_from_dict(description["config"])
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{run} was trained by another version of omnimouse, with settings that this one does "
+            f"not take: {error.message}",
+            hint="train it again, or use the omnimouse that wrote it",
+        ) from error
+    model = replace(config.model, response_loss=description["response_loss"])
+    return RunDescription(
+        folder=run,
+        config=replace(config, model=model),
+        sessions=tuple(
+            RunSession(session=x["session"], animal=x["animal"], neurons=int(x["neurons"]))
+            for x in description["sessions"]
+        ),
+        behavior_channels=tuple(description["behavior_channels"]),
+        animals=tuple(description["animals"]),
+        response_kind=description.get("response_kind"),
+        step=None if description["step"] is None else int(description["step"]),
+        shards=None if description["shards"] is None else Path(description["shards"]),
+    )

@@ -1,6 +1,5 @@
 """Checkpoints as torch.distributed.checkpoint folders that appear whole or not at all."""
 
-import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -17,22 +16,18 @@ from omnimouse_cli.config.convert import to_dict
 from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError
-from omnimouse_cli.files import (
-    PARTIAL_SUFFIX,
-    read_document,
-    sync_folder,
-    translate_full_disk,
-    write_document,
-    write_text,
-)
+from omnimouse_cli.files import translate_full_disk
 from omnimouse_cli.model.feed_forward import tabulate_all
+from omnimouse_cli.run.checkpoints import (
+    checkpoint_folder,
+    clear_partial_checkpoints,
+    complete_checkpoints,
+    finish_checkpoint,
+    partial_checkpoint,
+    read_checkpoint_state,
+)
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.state import TrainState
-
-FOLDER = "checkpoints"
-LATEST = "latest"
-STATE = "state.json"
-NAME = re.compile(r"step-(\d{8,})")
 
 
 def save_checkpoint(
@@ -56,14 +51,12 @@ def save_checkpoint(
     Raises:
         OmniMouseError: The disk is full.
     """
-    folder = run / FOLDER
-    target = folder / f"step-{state.counters.step:08d}"
+    target = checkpoint_folder(run, state.counters.step)
     if world.on_first_rank(lambda: target in complete_checkpoints(run)):
         return target
-    partial = folder / f".{target.name}{PARTIAL_SUFFIX}"
+    partial = partial_checkpoint(target)
     if world.is_first:
-        folder.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(folder)
+        clear_partial_checkpoints(run)
     world.barrier()
     _write_tensors(partial, state)
     if world.is_first:
@@ -74,12 +67,7 @@ def save_checkpoint(
             "adapted": _adapted(config),
             "data": state.fingerprint,
         }
-        write_document(partial / STATE, "checkpoint", description)
-        partial.rename(target)
-        sync_folder(folder)
-        write_text(folder / LATEST, target.name + "\n")
-        for old in complete_checkpoints(run)[:-keep]:
-            _remove(old)
+        finish_checkpoint(target, description, keep=keep)
     world.barrier()
     return target
 
@@ -111,7 +99,7 @@ def load_checkpoint(path: Path, state: TrainState, *, config: RunConfig) -> bool
     Raises:
         CheckpointError: The checkpoint is of another model or of other sessions, or damaged.
     """
-    description = read_document(path / STATE, "checkpoint")
+    description = read_checkpoint_state(path)
     _require_same_model(path, description["model"], to_dict(config.model))
     sessions = {size.session: size.num_neurons for size in state.tables.sizes}
     _require_same_sessions(path, description["sessions"], sessions)
@@ -128,36 +116,6 @@ def load_checkpoint(path: Path, state: TrainState, *, config: RunConfig) -> bool
     tabulate_all(state.core)
     state.restore_numbers({key: description[key] for key in state.numbers()})
     return bool(description["data"] == state.fingerprint)
-
-
-def complete_checkpoints(run: Path) -> list[Path]:
-    """Find the checkpoints of a run that were finished, oldest first."""
-    folder = run / FOLDER
-    if not folder.is_dir():
-        return []
-    found = [path for path in folder.iterdir() if NAME.fullmatch(path.name)]
-    return sorted(
-        (path for path in found if (path / STATE).exists()), key=lambda path: int(path.name[5:])
-    )
-
-
-def latest_checkpoint(run: Path) -> Path | None:
-    """Find the checkpoint that a run goes on from: the one `latest` names, else the newest."""
-    complete = complete_checkpoints(run)
-    try:
-        named = run / FOLDER / (run / FOLDER / LATEST).read_text().strip()
-    except FileNotFoundError:
-        named = None
-    if named in complete:
-        return named
-    return complete[-1] if complete else None
-
-
-def drop_later(run: Path, kept: Path) -> None:
-    """Remove the checkpoints after one: training goes on from there and will write them anew."""
-    complete = complete_checkpoints(run)
-    for path in complete[complete.index(kept) + 1 :]:
-        _remove(path)
 
 
 def _require_same_model(
@@ -227,22 +185,6 @@ def _require_same_sessions(
         f"{', '.join(differing)}",
         hint="resume with the shards and sessions that the run began with",
     )
-
-
-def _remove(path: Path) -> None:
-    """Remove a checkpoint; a kill in between leaves nothing that looks complete."""
-    doomed = path.with_name(f".{path.name}.old{PARTIAL_SUFFIX}")
-    shutil.rmtree(doomed, ignore_errors=True)
-    path.rename(doomed)
-    shutil.rmtree(doomed)
-
-
-def _remove_leftovers(folder: Path) -> None:
-    for path in folder.glob(f".*{PARTIAL_SUFFIX}"):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""model.safetensors of a finished training: the weights of all ranks, gathered on the first."""
+"""model.safetensors of a finished training: the weights of all ranks, collected on the first."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ from torch import Tensor
 
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.run.weights import CORE, TABLES, WEIGHTS, RunSession, describe, write_weights
+from omnimouse_cli.run.folder import WEIGHTS
+from omnimouse_cli.run.weights import CORE, TABLES, RunDescription, RunSession, write_weights
 from omnimouse_cli.train.objective import effective_kind
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.state import TrainState
@@ -15,32 +16,31 @@ from omnimouse_cli.train.state import TrainState
 def export(
     run: Path, state: TrainState, *, config: RunConfig, dataset: Dataset, world: World
 ) -> None:
-    """Write the weights; tables travel to the first rank one by one, so every rank takes part.
+    """Write the weights of a training; every rank calls this.
 
     Args:
-        run: The run's folder.
-        state: Model and tables.
-        config: Complete.
-        dataset: What was trained on.
+        run: Folder of the run.
+        state: Core and session embeddings; the first rank receives those of one session at a time.
+        config: Resolved configuration.
+        dataset: Data set of the training.
         world: The ranks.
     """
     tensors: dict[str, Tensor] = {}
     if world.is_first:
-        tensors = {
-            f"{CORE}{name}": _stored(value) for name, value in state.core.state_dict().items()
-        }
+        tensors = {f"{CORE}{name}": _copy(value) for name, value in state.core.state_dict().items()}
     for index, session in enumerate(dataset.sessions):
         table = state.tables.collect(index)
         if table is not None:
             for name, value in table.state_dict().items():
-                tensors[f"{TABLES}{session.key}.{name}"] = _stored(value)
+                tensors[f"{TABLES}{session.key}.{name}"] = _copy(value)
     if world.is_first:
-        description = describe(
+        description = RunDescription(
+            folder=run,
             config=config,
-            sessions=[
+            sessions=tuple(
                 RunSession(session=item.key, animal=item.animal, neurons=item.num_neurons)
                 for item in dataset.sessions
-            ],
+            ),
             behavior_channels=dataset.behavior_channels,
             animals=dataset.animals,
             response_kind=effective_kind(dataset.sessions[0]),
@@ -51,6 +51,6 @@ def export(
     world.barrier()
 
 
-def _stored(value: Tensor) -> Tensor:
-    # A copy: safetensors refuses tensors that share memory.
+def _copy(value: Tensor) -> Tensor:
+    # safetensors refuses tensors that share memory.
     return value.detach().to("cpu", copy=True).contiguous()

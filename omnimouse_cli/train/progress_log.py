@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
-from omnimouse_cli.run.metrics_log import Journal, Progress, StepLine
+from omnimouse_cli.run.metrics_log import MetricsLog, Progress, StepMetrics
 from omnimouse_cli.text import format_magnitude
 from omnimouse_cli.train.schedule import Length
 from omnimouse_cli.train.state import Counters
@@ -27,7 +27,7 @@ class ProgressLogger:
     """Measures rates, writes the journal and moves the progress bar, on the first rank only.
 
     Args:
-        journal: Where lines go; None on other ranks.
+        log: Where lines go; None on other ranks.
         reporter: Who watches.
         log_every: Steps between lines.
         epoch_of: Passes over the data after so many steps.
@@ -37,7 +37,7 @@ class ProgressLogger:
 
     def __init__(
         self,
-        journal: Journal | None,
+        log: MetricsLog | None,
         reporter: Reporter,
         *,
         log_every: int,
@@ -45,7 +45,7 @@ class ProgressLogger:
         start: Counters,
         look_always: bool,
     ) -> None:
-        self._journal, self._reporter = journal, reporter
+        self._log, self._reporter = log, reporter
         self._log_every, self._epoch_of, self._look_always = log_every, epoch_of, look_always
         self._first_step = start.step
         self._wait_seconds = 0.0
@@ -79,8 +79,8 @@ class ProgressLogger:
             losses = result.losses()
             _require_number(losses[0], counters.step)
             self._smooth(losses[1:])
-            if is_logged and self._journal is not None:
-                self._journal.log_step(self._line(result, losses, counters))
+            if is_logged and self._log is not None:
+                self._log.log_step(self._line(result, losses, counters))
             if is_noted:
                 self._note_time = time.perf_counter()
                 self._note = self._describe(counters)
@@ -91,8 +91,8 @@ class ProgressLogger:
 
     def tell_validation(self, validation: Validation, counters: Counters) -> None:
         """Take in a validation."""
-        if self._journal is not None:
-            self._journal.log_validation(
+        if self._log is not None:
+            self._log.log_validation(
                 self._progress(counters), [record.to_dict() for record in validation.records]
             )
         if validation.neural_loss is not None:
@@ -100,10 +100,12 @@ class ProgressLogger:
                 f"step {counters.step}: validation loss {validation.neural_loss:.4f}"
             )
 
-    def _line(self, result: StepResult, losses: list[float | None], counters: Counters) -> StepLine:
+    def _line(
+        self, result: StepResult, losses: list[float | None], counters: Counters
+    ) -> StepMetrics:
         now = time.perf_counter()
         rate = (counters.windows - self._line_windows) / max(now - self._line_time, 1e-9)
-        line = StepLine(
+        line = StepMetrics(
             progress=self._progress(counters),
             loss=losses[0],
             losses={"neural": losses[1], "behavior": losses[2]},

@@ -14,25 +14,25 @@ from omnimouse_cli.batch.reader import warn_if_not_mapped
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError
 from omnimouse_cli.reporter import Reporter, Silent
+from omnimouse_cli.run.checkpoints import drop_later_checkpoints, latest_checkpoint
 from omnimouse_cli.run.folder import (
-    SUMMARY,
-    device_name,
     is_finished,
-    locked,
+    lock_run,
+    remove_summary,
     write_config,
     write_environment,
     write_summary,
 )
-from omnimouse_cli.run.metrics_log import Journal
+from omnimouse_cli.run.metrics_log import MetricsLog
 from omnimouse_cli.run.weights import RunDescription
-from omnimouse_cli.train.checkpoint import drop_later, latest_checkpoint, load_checkpoint
+from omnimouse_cli.train.checkpoint import load_checkpoint
 from omnimouse_cli.train.export import export
 from omnimouse_cli.train.forward import compile_where_wanted
 from omnimouse_cli.train.function_tables import tell_table_error
 from omnimouse_cli.train.interrupt import noticed_interrupts
 from omnimouse_cli.train.loop import Plan, train_until_over
 from omnimouse_cli.train.memory import fitting, memory_named
-from omnimouse_cli.train.parallel.world import World
+from omnimouse_cli.train.parallel.world import World, device_name
 from omnimouse_cli.train.progress_log import ProgressLogger
 from omnimouse_cli.train.resolve import resolve_config
 from omnimouse_cli.train.schedule import length_of, schedule_of
@@ -125,7 +125,7 @@ def train(order: TrainingJob, world: World, reporter: Reporter) -> None:
 @contextmanager
 def _held(run: Path, world: World) -> Iterator[None]:
     """Lock the run's folder on the first rank; if somebody else trains there, all learn so."""
-    lock = locked(run) if world.is_first else nullcontext()
+    lock = lock_run(run) if world.is_first else nullcontext()
     world.on_first_rank(lock.__enter__)
     try:
         yield
@@ -199,7 +199,7 @@ def _take_up(
     if not load_checkpoint(path, state, config=config):
         reporter.warn(f"the shards have changed since {path} was written; training goes on")
     if world.is_first:
-        drop_later(run, path)
+        drop_later_checkpoints(run, path)
     reporter.say(f"going on from {path} (step {state.counters.step})")
 
 
@@ -252,10 +252,11 @@ def _train_and_finish(state: TrainState, work: Work, plan: Plan, reporter: Repor
         reporter.say(f"{plan.run} has finished already, at step {counters.step}")
         return
     if world.is_first:
-        (plan.run / SUMMARY).unlink(missing_ok=True)
-    with _journal(plan.run, state, world) as journal, noticed_interrupts() as interrupt:
+        remove_summary(plan.run)
+    log = MetricsLog(plan.run, step=counters.step) if world.is_first else None
+    with noticed_interrupts() as interrupt:
         teller = ProgressLogger(
-            journal,
+            log,
             reporter,
             log_every=config.train.log_every,
             epoch_of=lambda step: step * work.batches_per_step / work.loader.batches_per_epoch,
@@ -275,12 +276,3 @@ def _train_and_finish(state: TrainState, work: Work, plan: Plan, reporter: Repor
     if world.is_first:
         write_summary(plan.run, summary_of(state, work, plan, validation))
     world.barrier()
-
-
-@contextmanager
-def _journal(run: Path, state: TrainState, world: World) -> Iterator[Journal | None]:
-    if not world.is_first:
-        yield None
-        return
-    with Journal(run, step=state.counters.step) as journal:
-        yield journal

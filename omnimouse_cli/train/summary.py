@@ -8,9 +8,9 @@ from omnimouse_cli.batch.windows import WindowTable
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.training import flops_per_window, parameters_of
-from omnimouse_cli.run.folder import device_name
 from omnimouse_cli.train.function_tables import table_fields
 from omnimouse_cli.train.loop import Plan
+from omnimouse_cli.train.parallel.world import device_name
 from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.step import Work
 from omnimouse_cli.train.validate import Validation, validation_sessions

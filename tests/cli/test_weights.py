@@ -115,11 +115,11 @@ def test_shards_with_another_number_of_neurons_are_refused_with_both(place, home
 def test_without_shards_eval_asks_for_them_and_training_is_not_resumed(place, home):
     omnimouse("import-weights", place / "checkpoint", "--out", "run", "--quiet")
     message, hint = error_of("eval", "run", "--regime", "forecast")
-    assert message == "run does not know its shards: its weights were imported without"
+    assert message == "run does not name its shards: its weights were imported without"
     assert hint.endswith("--shards FOLDER")
     before = (home / "run/summary.json").read_bytes()
     message, _ = error_of("train", "--resume", "run")
-    assert message == "run does not know its shards: its weights were imported without"
+    assert message == "run does not name its shards: its weights were imported without"
     sessions = ["--sessions", next(place.glob("shards/*.safetensors")).stem]
     message, _ = error_of("train", place / "shards", "--resume", "run", *sessions)
     assert message.startswith("run has finished and has no checkpoint to go on from")

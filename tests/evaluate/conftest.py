@@ -1,4 +1,4 @@
-"""Fixtures of evaluation tests: a simulated mouse, runs with random weights, made-up sessions."""
+"""Fixtures of evaluation tests: data sets of one made-up session."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +8,6 @@ import pytest
 
 from omnimouse_cli.batch.dataset import Dataset, open_dataset
 from omnimouse_cli.recording.open import open_recording
-from omnimouse_cli.recording.simulated.mouse import simulate
-from omnimouse_cli.recording.simulated.settings import SimulationConfig
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
 
@@ -20,21 +18,6 @@ def shards_of(recordings, out: Path) -> Dataset:
     result = preprocess(opened, out, PreprocessOptions(), Silent())
     assert not result.failed, [failure.error.message for failure in result.failed]
     return open_dataset(out)
-
-
-@pytest.fixture(scope="session")
-def simulated_data(tmp_path_factory) -> Dataset:
-    """Two sessions of one simulated mouse, 20 neurons, three minutes each."""
-    folder = tmp_path_factory.mktemp("simulated")
-    config = SimulationConfig(sessions=2, animals=1, neurons=20, minutes=3.0, seed=3)
-    recordings = [item.path for item in simulate(folder / "raw", config, reporter=Silent())]
-    return shards_of(recordings, folder / "shards")
-
-
-@pytest.fixture(scope="session")
-def simulated_run(simulated_data, write_run, tmp_path_factory) -> Path:
-    """An untrained run on the simulated mouse."""
-    return write_run(tmp_path_factory.mktemp("run") / "run", simulated_data)
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from omnimouse_cli.evaluate import session as session_module
 from omnimouse_cli.evaluate.evaluate import evaluate
 from omnimouse_cli.evaluate.records import EvalOptions, EvalRecord
 from omnimouse_cli.evaluate.scorer import Piece
-from omnimouse_cli.evaluate.store import document_of, evaluation_folder, evaluation_name, store
+from omnimouse_cli.evaluate.store import document_of, evaluation_name, store
 from omnimouse_cli.reporter import Silent
+from omnimouse_cli.run.folder import evaluation_folder
 from omnimouse_cli.run.load import load_run, open_run_data
 
 FIELDS = [

@@ -4,7 +4,8 @@ import pytest
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.report.conditions import parse_condition
-from omnimouse_cli.report.runs import find_runs, table_of_runs
+from omnimouse_cli.report.runs import table_of_runs
+from omnimouse_cli.run.folder import find_runs
 
 
 def test_a_finished_run_is_a_row(tmp_path, write_run):
@@ -32,7 +33,7 @@ def test_a_folder_of_runs_gives_all_of_them_sorted_and_each_once(tmp_path, write
     assert [row.run for row in table.rows] == ["b", "c", "a"]
     # Checkpoints and evaluations of a run are not searched.
     write_run(tmp_path / "c" / "eval" / "inner")
-    assert len(list(find_runs(tmp_path))) == 3
+    assert len(find_runs(tmp_path)) == 3
 
 
 def test_runs_of_one_name_are_told_apart(tmp_path, write_run):

@@ -15,9 +15,9 @@ from omnimouse_cli.errors import CheckpointError, ConfigError, OmniMouseError
 from omnimouse_cli.files import read_document
 from omnimouse_cli.model.freeze import frozen_parameters
 from omnimouse_cli.reporter import Silent
+from omnimouse_cli.run.checkpoints import complete_checkpoints
 from omnimouse_cli.run.load import load_run, open_run_data
-from omnimouse_cli.run.weights import describe_run
-from omnimouse_cli.train.checkpoint import complete_checkpoints
+from omnimouse_cli.run.weights import read_description
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.resolve import resolve_config
 from omnimouse_cli.train.run import TrainingJob, train
@@ -139,7 +139,7 @@ def test_known_animals_start_from_their_vectors_and_all_that_is_new_in_the_middl
     dataset = open_dataset(shards, behavior_channels=config.data.behavior_channels)
     state = TrainState(config, dataset, World())
     biases = state.tables.owned["2-1-7"].neuron_biases.clone()
-    start_from(describe_run(core), state.core, state.tables, dataset)
+    start_from(read_description(core), state.core, state.tables, dataset)
     before = weights(core)
     vectors = before[ANIMALS]
     assert dataset.animals == ("2", "3")
@@ -161,7 +161,7 @@ def test_a_session_that_the_run_knows_starts_from_its_table(core, make_shards, s
     config = adaptation(core, tiny)
     dataset = open_dataset(shards, behavior_channels=config.data.behavior_channels)
     state = TrainState(config, dataset, World())
-    start_from(describe_run(core), state.core, state.tables, dataset)
+    start_from(read_description(core), state.core, state.tables, dataset)
     table = weights(core)["tables.2-1-1.neuron_embeddings"]
     assert state.tables.owned["2-1-1"].neuron_embeddings.equal(table)
     other = make_shards([session(key="2-1-1", num_neurons=7)])

@@ -11,14 +11,13 @@ import torch
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.errors import CheckpointError, OmniMouseError
 from omnimouse_cli.files import read_document, write_document
-from omnimouse_cli.train import checkpoint
-from omnimouse_cli.train.checkpoint import (
+from omnimouse_cli.run.checkpoints import (
     complete_checkpoints,
-    drop_later,
+    drop_later_checkpoints,
     latest_checkpoint,
-    load_checkpoint,
-    save_checkpoint,
 )
+from omnimouse_cli.train import checkpoint
+from omnimouse_cli.train.checkpoint import load_checkpoint, save_checkpoint
 from omnimouse_cli.train.objective import with_response_loss
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.state import TrainState
@@ -104,7 +103,7 @@ def test_without_latest_the_newest_complete_one_is_taken(tmp_path, config, datas
 def test_checkpoints_after_the_one_that_is_gone_on_from_are_dropped(tmp_path, config, dataset):
     state = TrainState(config, dataset, WORLD)
     paths = [_save(tmp_path, state, config, step) for step in (1, 2, 3)]
-    drop_later(tmp_path, paths[0])
+    drop_later_checkpoints(tmp_path, paths[0])
     assert complete_checkpoints(tmp_path) == paths[:1]
 
 

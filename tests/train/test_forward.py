@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from omnimouse_cli.reporter import Silent
-from omnimouse_cli.run.metrics_log import read_lines
+from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.run import TrainingJob, train
 
 
 def _losses(run: Path) -> list[float]:
-    return [line["loss"] for line in read_lines(run / "metrics.jsonl") if "loss" in line]
+    return [line["loss"] for line in read_metrics(run) if "loss" in line]
 
 
 def test_half_precision_is_near_to_full_precision(make_shards, session, tiny, tmp_path):

@@ -19,9 +19,9 @@ from omnimouse_cli.published.export_weights import export_weights
 from omnimouse_cli.published.import_weights import Destination, import_weights
 from omnimouse_cli.published.shape import differences
 from omnimouse_cli.reporter import Silent
+from omnimouse_cli.run.checkpoints import latest_checkpoint
+from omnimouse_cli.run.folder import WEIGHTS
 from omnimouse_cli.run.load import load_run, open_run_data
-from omnimouse_cli.run.weights import WEIGHTS
-from omnimouse_cli.train.checkpoint import latest_checkpoint
 
 NEURONS = "sess_params.300-4-7._neuron_embeddings.weight"
 
@@ -75,7 +75,7 @@ def test_an_imported_run_is_whole(made, bring):
     environment = json.loads((folder / "environment.json").read_text())
     assert (environment["shards"], environment["command_line"]) == (None, ["omnimouse"])
     assert environment["imported_from"]["files"] == 2
-    with pytest.raises(CheckpointError, match="does not know its shards"):
+    with pytest.raises(CheckpointError, match="does not name its shards"):
         open_run_data(run, None)
 
 

@@ -10,7 +10,7 @@ from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.errors import CheckpointError
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run
-from omnimouse_cli.run.metrics_log import read_lines
+from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.resolve import resolve_config
 from omnimouse_cli.train.run import TrainingJob, train
@@ -45,7 +45,7 @@ def begun(learned, shards, config, out, **model):
     )
     job = TrainingJob(config=config, shards=shards, run=out, init_from=learned)
     train(job, World(), Silent())
-    lines = [line for line in read_lines(out / "metrics.jsonl") if "loss" in line]
+    lines = [line for line in read_metrics(out) if "loss" in line]
     return lines[0], load_run(out)
 
 
@@ -74,7 +74,7 @@ def begun_anew(shards, config, out):
         train=replace(config.train, steps=1),
     )
     train(TrainingJob(config=config, shards=shards, run=out), World(), Silent())
-    return next(line for line in read_lines(out / "metrics.jsonl") if "loss" in line)
+    return next(line for line in read_metrics(out) if "loss" in line)
 
 
 def test_weights_are_taken_and_counters_are_not(learned, shards, tiny, tmp_path):
@@ -138,5 +138,5 @@ def test_a_run_that_begins_with_weights_begins_whole(learned, shards, tiny, tmp_
     config = replace(tiny, train=replace(tiny.train, steps=4, short_ways_fraction=0.5))
     job = TrainingJob(config=config, shards=shards, run=tmp_path / "run", init_from=learned)
     train(job, World(), Silent())
-    lines = [line for line in read_lines(tmp_path / "run" / "metrics.jsonl") if "loss" in line]
+    lines = [line for line in read_metrics(tmp_path / "run") if "loss" in line]
     assert [line["is_short"] for line in lines] == [False] * 4

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
-from omnimouse_cli.run.metrics_log import read_lines
-from omnimouse_cli.train.checkpoint import complete_checkpoints, latest_checkpoint
+from omnimouse_cli.run.checkpoints import complete_checkpoints, latest_checkpoint
+from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.train.interrupt import noticed_interrupts
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.run import TrainingJob, train
@@ -33,9 +33,7 @@ def _losses(run: Path) -> list[tuple]:
     """What must not depend on interruptions, line by line."""
     kept = ("step", "epoch", "windows", "tokens", "loss", "losses", "learning_rate")
     kept += ("gradient_norm", "strategy", "validation")
-    return [
-        tuple((key, line.get(key)) for key in kept) for line in read_lines(run / "metrics.jsonl")
-    ]
+    return [tuple((key, line.get(key)) for key in kept) for line in read_metrics(run)]
 
 
 def _same_run(one: Path, other: Path) -> bool:

@@ -17,7 +17,7 @@ from omnimouse_cli.errors import OmniMouseError, ShardError
 from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run
-from omnimouse_cli.run.metrics_log import read_lines
+from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.train.memory import fitting, memory_named, memory_of
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.run import TrainingJob, train
@@ -65,7 +65,7 @@ def test_the_summary_has_every_field_of_the_contract(run, shards, tiny):
     assert summary["parameters"]["total"] == sum(value.numel() for value in stored.values())
     assert (summary["sessions"], summary["animals"], summary["seed"]) == (2, 2, 3)
     assert summary["validation"]["neural_loss"] > 0
-    lines = [line for line in read_lines(run / "metrics.jsonl") if "loss" in line]
+    lines = [line for line in read_metrics(run) if "loss" in line]
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
     assert summary["windows_seen"] == lines[-1]["windows"]
     assert summary["tokens_seen"] == lines[-1]["tokens"]

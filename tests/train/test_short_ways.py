@@ -12,8 +12,9 @@ from omnimouse_cli.batch.masking import training_strategies
 from omnimouse_cli.cost.training import flops_per_window
 from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
-from omnimouse_cli.run.metrics_log import read_lines
-from omnimouse_cli.train.checkpoint import complete_checkpoints, load_checkpoint
+from omnimouse_cli.run.checkpoints import complete_checkpoints
+from omnimouse_cli.run.metrics_log import read_metrics
+from omnimouse_cli.train.checkpoint import load_checkpoint
 from omnimouse_cli.train.optimizer import is_short_way
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.resolve import resolve_config
@@ -81,7 +82,7 @@ def test_what_is_no_short_way_starts_to_move_when_its_time_has_come(run, shards,
 
 
 def test_cheap_steps_are_told_and_their_operations_are_counted(run, shards, config):
-    lines = [line for line in read_lines(run / "metrics.jsonl") if "loss" in line]
+    lines = [line for line in read_metrics(run) if "loss" in line]
     assert [line["is_short"] for line in lines] == [True, True, False, False]
     summary = read_document(run / "summary.json", "summary")
     assert summary["short_windows_seen"] == lines[1]["windows"]

@@ -211,6 +211,11 @@ def select_device(name: str, local_rank: int = 0) -> torch.device:
     return torch.device("cuda", local_rank)
 
 
+def device_name(device: torch.device) -> str:
+    """Return the name of a device, which is the same on every machine that has one."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
 @contextmanager
 def join_world(device: str = "auto") -> Iterator[World]:
     """Join the process group that the environment describes, for as long as the block.

@@ -12,10 +12,7 @@ from omnimouse_cli.config.presets import SMALL_SIZES, default_run_config
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.training import TrainConfig
 from omnimouse_cli.errors import CheckpointError, ConfigError
-from omnimouse_cli.run.weights import (
-    RunDescription,
-    describe_run,
-)
+from omnimouse_cli.run.weights import RunDescription, read_description
 from omnimouse_cli.train.objective import effective_kind
 
 # Settings of a model that change no weight's shape nor meaning: an adaptation may have its own.
@@ -47,11 +44,11 @@ def start_of(run: Path) -> RunConfig:
     Raises:
         CheckpointError: No run, an unfinished one, damaged weights, or those of another version.
     """
-    core = describe_run(run)
+    core = read_description(run)
     start, theirs = default_run_config(core.config.model.size), core.config
     return dataclasses.replace(
         start,
-        model=_model_of(core),
+        model=theirs.model,
         data=dataclasses.replace(
             start.data,
             behavior_channels=core.behavior_channels,
@@ -82,8 +79,8 @@ def core_of(config: RunConfig, dataset: Dataset) -> RunDescription | None:
     """
     if config.train.adapt_from is None:
         return None
-    core = describe_run(Path(config.train.adapt_from))
-    require_same_model(core.folder, _model_of(core), config.model)
+    core = read_description(Path(config.train.adapt_from))
+    require_same_model(core.folder, core.config.model, config.model)
     if dataset.behavior_channels != core.behavior_channels:
         raise ConfigError(
             f"the core of {core.folder} knows the behavior channels "
@@ -114,10 +111,6 @@ def sayings(source: RunDescription, config: RunConfig, dataset: Dataset) -> list
 
 def _gentle(train: TrainConfig) -> TrainConfig:
     return dataclasses.replace(train, table_learning_rate=SMALL_TABLE_LEARNING_RATE)
-
-
-def _model_of(core: RunDescription) -> ModelConfig:
-    return dataclasses.replace(core.config.model, response_loss=core.response_loss)
 
 
 def require_same_model(run: Path, of_core: ModelConfig, model: ModelConfig) -> None:

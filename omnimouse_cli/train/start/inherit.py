@@ -14,7 +14,7 @@ from omnimouse_cli.run.weights import (
     CORE,
     TABLES,
     RunDescription,
-    misfits_named,
+    explain_mismatch,
     read_tensors,
 )
 from omnimouse_cli.train.parallel.session_tables import SessionTables
@@ -38,7 +38,7 @@ def start_from(
         CheckpointError: The weights are damaged or not those of the model that they describe.
     """
     tensors = read_tensors(source.folder, CORE)
-    with misfits_named(source.folder):
+    with explain_mismatch(source.folder):
         if ANIMALS in tensors:
             vectors = tensors[ANIMALS]
             tensors[ANIMALS] = _animal_vectors(vectors, source.animals, dataset.animals)

@@ -13,7 +13,7 @@ from omnimouse_cli.cli.train_ranks import train_rank
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
-from omnimouse_cli.run.metrics_log import read_lines
+from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.train.parallel.launch import launch, require_gpus
 from omnimouse_cli.train.parallel.world import World, join_world, select_device
 from omnimouse_cli.train.run import TrainingJob, train
@@ -28,7 +28,7 @@ def shards(make_shards, session) -> Path:
 
 
 def _losses(run: Path) -> list[float]:
-    return [line["loss"] for line in read_lines(run / "metrics.jsonl") if "loss" in line]
+    return [line["loss"] for line in read_metrics(run) if "loss" in line]
 
 
 def _require_same(one: Path, other: Path) -> None:

@@ -1,14 +1,14 @@
-"""metrics.jsonl: its fields, and what is left of it when training goes on from a checkpoint."""
+"""metrics.jsonl: its fields, and the lines that stay when training goes on from a checkpoint."""
 
 import json
 import math
 from pathlib import Path
 
-from omnimouse_cli.run.metrics_log import Journal, Progress, StepLine, read_lines
+from omnimouse_cli.run.metrics_log import MetricsLog, Progress, StepMetrics, read_metrics
 
 
-def _line(step: int, loss: float | None = 0.5) -> StepLine:
-    return StepLine(
+def _line(step: int, loss: float | None = 0.5) -> StepMetrics:
+    return StepMetrics(
         progress=Progress(step=step, epoch=step / 10, windows=8 * step, tokens=100 * step),
         loss=loss,
         losses={"neural": loss, "behavior": None},
@@ -22,9 +22,9 @@ def _line(step: int, loss: float | None = 0.5) -> StepLine:
 
 
 def test_a_step_has_the_fields_of_the_contract(tmp_path: Path):
-    with Journal(tmp_path, step=0) as journal:
-        journal.log_step(_line(1))
-    (line,) = read_lines(tmp_path / "metrics.jsonl")
+    log = MetricsLog(tmp_path, step=0)
+    log.log_step(_line(1))
+    (line,) = read_metrics(tmp_path)
     assert line == {
         "step": 1,
         "epoch": 0.1,
@@ -43,36 +43,36 @@ def test_a_step_has_the_fields_of_the_contract(tmp_path: Path):
 
 def test_a_validation_has_a_line_for_each_record(tmp_path: Path):
     records = [{"strategy": "predict", "value": 1.0}, {"strategy": "forecast", "value": 2.0}]
-    with Journal(tmp_path, step=0) as journal:
-        journal.log_validation(Progress(step=4, epoch=0.4, windows=32, tokens=400), records)
-    lines = read_lines(tmp_path / "metrics.jsonl")
+    log = MetricsLog(tmp_path, step=0)
+    log.log_validation(Progress(step=4, epoch=0.4, windows=32, tokens=400), records)
+    lines = read_metrics(tmp_path)
     assert [line["validation"] for line in lines] == records
     assert {line["step"] for line in lines} == {4}
 
 
 def test_lines_after_the_checkpoint_are_dropped_when_training_goes_on(tmp_path: Path):
-    with Journal(tmp_path, step=0) as journal:
-        for step in (1, 2, 3, 4):
-            journal.log_step(_line(step))
-    with Journal(tmp_path, step=2) as journal:
-        journal.log_step(_line(3, loss=0.25))
-    lines = read_lines(tmp_path / "metrics.jsonl")
+    log = MetricsLog(tmp_path, step=0)
+    for step in (1, 2, 3, 4):
+        log.log_step(_line(step))
+    log = MetricsLog(tmp_path, step=2)
+    log.log_step(_line(3, loss=0.25))
+    lines = read_metrics(tmp_path)
     assert [(line["step"], line["loss"]) for line in lines] == [(1, 0.5), (2, 0.5), (3, 0.25)]
 
 
 def test_a_line_that_a_kill_cut_short_is_dropped(tmp_path: Path):
-    with Journal(tmp_path, step=0) as journal:
-        journal.log_step(_line(1))
+    log = MetricsLog(tmp_path, step=0)
+    log.log_step(_line(1))
     path = tmp_path / "metrics.jsonl"
     whole = path.read_text()
     path.write_text(whole + whole[: len(whole) // 2])
-    assert [line["step"] for line in read_lines(path)] == [1]
-    with Journal(tmp_path, step=9) as journal:
-        journal.log_step(_line(2))
+    assert [line["step"] for line in read_metrics(tmp_path)] == [1]
+    log = MetricsLog(tmp_path, step=9)
+    log.log_step(_line(2))
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2]
 
 
 def test_a_loss_that_nothing_asked_for_is_null(tmp_path: Path):
-    with Journal(tmp_path, step=0) as journal:
-        journal.log_step(_line(1, loss=None))
-    assert read_lines(tmp_path / "metrics.jsonl")[0]["loss"] is None
+    log = MetricsLog(tmp_path, step=0)
+    log.log_step(_line(1, loss=None))
+    assert read_metrics(tmp_path)[0]["loss"] is None

@@ -8,7 +8,10 @@ from safetensors.torch import load_file, save_file
 
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.errors import CheckpointError
+from omnimouse_cli.recording.open import open_recording
+from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run, open_run_data
+from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
 
 
 def test_a_run_is_read_back(simulated_run, simulated_data):
@@ -132,8 +135,9 @@ def test_another_number_of_neurons_is_refused_with_both(simulated_data, write_ru
 
 
 def test_shards_without_any_session_of_the_run_are_refused(
-    simulated_run, make_session, quiet_trials, moving_average
+    simulated_run, experanto_session, tmp_path
 ):
-    other = make_session(moving_average(), quiet_trials, name="900-1-1")
+    recording = open_recording(experanto_session("900-1-1"))
+    preprocess([recording], tmp_path / "shards", PreprocessOptions(), Silent())
     with pytest.raises(CheckpointError, match="holds none of the sessions"):
-        open_run_data(load_run(simulated_run), other.folder)
+        open_run_data(load_run(simulated_run), tmp_path / "shards")

@@ -23,10 +23,11 @@ from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
 
 
 def simulated(folder: Path, **settings: Any) -> Dataset:
-    """Simulate one session and preprocess it."""
-    config = SimulationConfig(sessions=1, **settings)
-    recording = simulate(folder / "recordings", config, reporter=Silent())[0].path
-    preprocess([open_recording(recording)], folder / "shards", PreprocessOptions(), Silent())
+    """Simulate a mouse, by default in one session, and preprocess its recordings."""
+    config = SimulationConfig(**{"sessions": 1, **settings})
+    made = simulate(folder / "recordings", config, reporter=Silent())
+    recordings = [open_recording(item.path) for item in made]
+    preprocess(recordings, folder / "shards", PreprocessOptions(), Silent())
     return open_dataset(folder / "shards")
 
 
