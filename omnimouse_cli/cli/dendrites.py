@@ -1,4 +1,4 @@
-"""`omnimouse dendrites`: the surfaces of a run; its sub-command compares activations."""
+"""`omnimouse dendrites`: surfaces of the learned functions of runs, and how many are soft XORs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,19 +20,19 @@ from omnimouse_cli.cli.options import (
 from omnimouse_cli.errors import OmniMouseError
 
 if TYPE_CHECKING:
-    from omnimouse_cli.dendrites.soft_xor import Analysed, Count, Place
+    from omnimouse_cli.dendrites.soft_xor import AnalyzedFunction, SoftXorCount
+    from omnimouse_cli.dendrites.surface import FunctionKey
 
 DEFAULT_COMMAND = "surfaces"
 FIGURE, DOCUMENT = "surfaces.png", "surfaces.json"
 
 
 class RunOrCommand(TyperGroup):
-    """A group whose first word may also be what its default command takes."""
+    """A group whose first argument may be an argument of its default command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - Typer's own
-        """Put the default command before everything that is none."""
-        asks_for_help = args[:1] == ["--help"]
-        if not asks_for_help and (not args or args[0] not in self.commands):
+        """Insert the default command where the first argument names no command."""
+        if args[:1] != ["--help"] and (not args or args[0] not in self.commands):
             args = [DEFAULT_COMMAND, *args]
         return super().parse_args(ctx, args)
 
@@ -51,7 +51,7 @@ def command_surfaces(
         typer.Option("--out", help="Folder of figure and JSON; by default the first RUN."),
     ] = None,
     tier: Annotated[
-        str, typer.Option(help="Over whose windows a training run's arguments are measured.")
+        str, typer.Option(help="Tier whose windows give a training run's arguments.")
     ] = "test",
     shards: ShardsOption = None,
     seed: SeedOption = 0,
@@ -59,6 +59,7 @@ def command_surfaces(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
+<<<<<<< HEAD
     """Show what units have learned: each surface, how like a soft XOR it is, and how often."""
     require_libraries("dendrites")
     from omnimouse_cli.dendrites.learned import Measuring
@@ -67,11 +68,22 @@ def command_surfaces(
     from omnimouse_cli.train.parallel.world import select_device
 
     measuring = Measuring(tier=tier, shards=shards, seed=seed, device=select_device(device).type)
+=======
+    """Show the functions that units have learned, and how many of them are soft XORs."""
+    require_libraries("dendrites", "scipy", "matplotlib", "sklearn")
+    from omnimouse_cli.dendrites.soft_xor import analyze_run, draw
+    from omnimouse_cli.dendrites.transformer import ArgumentSampling
+    from omnimouse_cli.files import write_document, write_atomically
+    from omnimouse_cli.train.parallel.world import select_device
+
+    sampling = ArgumentSampling(tier=tier, shards=shards, seed=seed, device=select_device(device).type)
+>>>>>>> 7218622 (Comparison of activations on images in twelve modules: architecture, data, network, training, procedure, results, robustness, scores, claims, compare; learned functions in the terms of the field)
     with reporter(quiet=quiet) as talk:
         runs = list(dict.fromkeys(run or []))
         if not runs:
-            runs = [newest_comparison()]
+            runs = [find_newest_comparison()]
             talk.say(f"taking {runs[0]} (the newest comparison)")
+<<<<<<< HEAD
         analysed = [one for place in runs for one in analyse_run(place, talk, measuring)]
         names = [place.resolve().name for place in runs]
         content = _content(analysed, names)
@@ -80,40 +92,50 @@ def command_surfaces(
             draw(analysed, title=f"{', '.join(names)}: learned functions", stream=stream)
         write_document(place / DOCUMENT, "dendrites", content)
         talk.say(f"wrote {place / FIGURE} and {place / DOCUMENT}")
+=======
+        analyzed = [one for path in runs for one in analyze_run(path, talk, sampling)]
+        names = [path.resolve().name for path in runs]
+        content = _build_content(analyzed, names)
+        target = out or runs[0]
+        with write_atomically(target / FIGURE) as stream:
+            draw(analyzed, title=f"{', '.join(names)}: learned functions", stream=stream)
+        write_document(target / DOCUMENT, "dendrites", content)
+        talk.say(f"wrote {target / FIGURE} and {target / DOCUMENT}")
+>>>>>>> 7218622 (Comparison of activations on images in twelve modules: architecture, data, network, training, procedure, results, robustness, scores, claims, compare; learned functions in the terms of the field)
     if as_json:
         print_document("dendrites", content)
     else:
-        _print(analysed)
+        _print(analyzed)
 
 
-def newest_comparison() -> Path:
-    """Give the comparison of the runs folder that was begun last.
+def find_newest_comparison() -> Path:
+    """Return the comparison in the runs folder that was begun last.
 
     Raises:
         OmniMouseError: There is none.
     """
-    found = sorted(folder("runs").glob("*/comparison.json"), key=lambda one: one.stat().st_mtime)
-    if not found:
+    files = sorted(folder("runs").glob("*/comparison.json"), key=lambda one: one.stat().st_mtime)
+    if not files:
         raise OmniMouseError(
             f"no run was named and no comparison is in {folder('runs')}/",
             hint="make one with: omnimouse dendrites compare --data digits",
         )
-    return found[-1].parent
+    return files[-1].parent
 
 
-def _content(analysed: "list[Analysed]", runs: list[str]) -> dict[str, Any]:
+def _build_content(analyzed: "list[AnalyzedFunction]", runs: list[str]) -> dict[str, Any]:
     import dataclasses
 
-    from omnimouse_cli.dendrites.soft_xor import counted, counted_by_layer, networks_of
+    from omnimouse_cli.dendrites.soft_xor import count_by_layer, count_soft_xors, list_networks
 
     return {
         "run": runs[0] if len(runs) == 1 else None,
         "runs": runs,
-        "activations": [one.to_dict() for one in analysed],
-        **dataclasses.asdict(counted(analysed)),
+        "activations": [one.to_dict() for one in analyzed],
+        **dataclasses.asdict(count_soft_xors(analyzed)),
         "networks": [
-            {"network": name, **dataclasses.asdict(counted(analysed, name))}
-            for name in networks_of(analysed)
+            {"network": name, **dataclasses.asdict(count_soft_xors(analyzed, name))}
+            for name in list_networks(analyzed)
         ],
         "layers": [
             {
@@ -122,48 +144,48 @@ def _content(analysed: "list[Analysed]", runs: list[str]) -> dict[str, Any]:
                 "cell_type": cell_type,
                 **dataclasses.asdict(count),
             }
-            for (network, layer, cell_type), count in counted_by_layer(analysed).items()
+            for (network, layer, cell_type), count in count_by_layer(analyzed).items()
         ],
     }
 
 
-def _print(analysed: "list[Analysed]") -> None:
-    from omnimouse_cli.dendrites.soft_xor import counted, counted_by_layer, networks_of
+def _print(analyzed: "list[AnalyzedFunction]") -> None:
+    from omnimouse_cli.dendrites.soft_xor import count_by_layer, count_soft_xors, list_networks
 
     table = Table(title="Learned functions where 90 % of their arguments lie")
-    has_types = any(one.function.cell_type for one in analysed)
+    has_types = any(one.function.cell_type for one in analyzed)
     for name in ("network", "layer", *(["type"] if has_types else []), "seed", "curvature"):
         table.add_column(name)
     names = ("R2 product", "R2 silu(a) b", "R2 quadratic", "power l = 1", "power l = 2")
     for name in names:
         table.add_column(name, justify="right")
-    for one in analysed:
+    for one in analyzed:
         surface, function = one.surface, one.function
         numbers = [*surface.r2.values(), *surface.angular_power.values()]
         cell_type = [str(function.cell_type)] if has_types else []
         heading = (function.network, function.layer, *cell_type, str(function.seed))
         table.add_row(*heading, surface.curvature, *(f"{number:.3f}" for number in numbers))
     print_table(table)
-    layers = counted_by_layer(analysed)
+    layers = count_by_layer(analyzed)
     if any(count.total > 1 for count in layers.values()):
-        print_table(_layers(layers, has_types=has_types))
-    for name in networks_of(analysed):
-        count = counted(analysed, name)
-        print_line(f"{name}: {_share(count, 'functions are soft XORs (hyperbolic)')}")
+        print_table(_build_layer_table(layers, has_types=has_types))
+    for name in list_networks(analyzed):
+        count = count_soft_xors(analyzed, name)
+        print_line(f"{name}: {_format_count(count, 'functions are soft XORs (hyperbolic)')}")
 
 
-def _layers(layers: "dict[Place, Count]", *, has_types: bool) -> Table:
+def _build_layer_table(layers: "dict[FunctionKey, SoftXorCount]", *, has_types: bool) -> Table:
     table = Table(title="Soft XORs over seeds")
     for name in ("network", "layer", *(["type"] if has_types else []), "hyperbolic"):
         table.add_column(name)
     for (network, layer, cell_type), count in layers.items():
-        places = (network, layer, *([str(cell_type)] if has_types else []))
-        table.add_row(*places, _share(count, "seeds"))
+        heading = (network, layer, *([str(cell_type)] if has_types else []))
+        table.add_row(*heading, _format_count(count, "seeds"))
     return table
 
 
-def _share(count: "Count", what: str) -> str:
+def _format_count(count: "SoftXorCount", noun: str) -> str:
     return (
-        f"{count.hyperbolic} of {count.total} {what}, 95 % interval "
+        f"{count.hyperbolic} of {count.total} {noun}, 95 % interval "
         f"{100 * count.low:.0f} to {100 * count.high:.0f} %"
     )

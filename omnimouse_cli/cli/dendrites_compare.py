@@ -3,7 +3,6 @@
 import dataclasses
 import importlib.util
 import itertools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,10 +16,11 @@ from omnimouse_cli.errors import ConfigError, OmniMouseError
 from omnimouse_cli.text import suggest_name
 
 if TYPE_CHECKING:
-    from omnimouse_cli.dendrites.images.report import Outcome
-    from omnimouse_cli.dendrites.images.settings import Settings
+    from omnimouse_cli.dendrites.images.compare import ComparisonReport
+    from omnimouse_cli.dendrites.images.settings import ComparisonSettings
 
-LIBRARIES = {"scipy": "scipy", "matplotlib": "matplotlib", "sklearn": "scikit-learn"}
+# Names of packages by the names of their modules.
+PACKAGES = {"scipy": "scipy", "matplotlib": "matplotlib", "sklearn": "scikit-learn"}
 
 
 def command_compare(
@@ -32,32 +32,35 @@ def command_compare(
         ),
     ] = "digits",
     networks: Annotated[
-        str, typer.Option("--networks", help="Outer networks, with commas.")
+        str, typer.Option("--networks", help="Kinds of networks, with commas.")
     ] = "mlp,cnn",
     activations: Annotated[
-        str | None, typer.Option("--activations", help="Competitors, with commas; by default all.")
+        str | None, typer.Option("--activations", help="Activations, with commas; by default all.")
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=2, help="Trainings of each.")] = 10,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=2, help="Trainings of each network and activation.")
+    ] = 10,
     search: Annotated[
-        int, typer.Option("--search", min=0, help="Random settings that each competitor tries.")
+        int, typer.Option("--search", min=0, help="Random hyperparameters tried for each.")
     ] = 0,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", min=1, help="Of each session; by default 60.")
+        int | None, typer.Option("--epochs", min=1, help="Epochs of each session; by default 60.")
     ] = None,
     inner: Annotated[
         str | None, typer.Option("--inner", help="Hidden widths of the inner network: 64,64.")
     ] = None,
     dropout: Annotated[
-        float, typer.Option("--dropout", help="As long as nothing is searched.")
+        float, typer.Option("--dropout", help="Dropout probability without --search.")
     ] = 0.5,
     epsilon: Annotated[
-        float | None, typer.Option("--epsilon", help="Largest change of a pixel in attacks, of 1.")
+        float | None,
+        typer.Option("--epsilon", help="Largest change of a pixel (0 to 1) by attacks."),
     ] = None,
     no_robustness: Annotated[
-        bool, typer.Option("--no-robustness", help="Leave out corruptions and attacks.")
+        bool, typer.Option("--no-robustness", help="Measure no corruptions and attacks.")
     ] = False,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Few seeds and epochs: shows that it runs.")
+        bool, typer.Option("--quick", help="Few seeds and epochs, for a trial run.")
     ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of results; by default in runs/.")
@@ -72,20 +75,21 @@ def command_compare(
     Three sessions as in the paper for learned activations, one for fixed ones; then corruptions,
     attacks and soft XORs. Each claim of the paper is confirmed, refuted or undetermined.
     """
-    require_libraries("dendrites compare")
+    require_libraries("dendrites compare", "scipy", "matplotlib", "sklearn")
+    from omnimouse_cli.dendrites.images.architecture import ACTIVATIONS, NETWORKS
+    from omnimouse_cli.dendrites.images.compare import compare
     from omnimouse_cli.dendrites.images.read import load_images
-    from omnimouse_cli.dendrites.images.report import compare
-    from omnimouse_cli.dendrites.images.settings import Settings
+    from omnimouse_cli.dendrites.images.settings import ComparisonSettings, shorten
     from omnimouse_cli.train.parallel.world import select_device
 
     try:
-        settings = Settings(
+        settings = ComparisonSettings(
             data=data,
-            networks=_networks(networks),
-            activations=_activations(activations),
+            networks=_parse_names("--networks", networks, NETWORKS),
+            activations=_parse_names("--activations", activations, tuple(ACTIVATIONS)),
             seeds=seeds,
             seed=seed,
-            inner=None if inner is None else _widths(inner),
+            inner=None if inner is None else _parse_widths(inner),
             dropout=dropout,
             search=search,
             robustness=not no_robustness,
@@ -93,61 +97,51 @@ def command_compare(
         )
     except ValueError as error:
         raise ConfigError(str(error), hint="omnimouse dendrites compare --help") from error
-    settings = _shortened(settings, epochs, quick=quick)
+    if quick:
+        settings = shorten(settings)
+    if epochs is not None:
+        settings = dataclasses.replace(settings, epochs=epochs)
     with reporter(quiet=quiet) as talk:
         images = load_images(data)
-        place = out or _default_folder(settings, images.name)
-        outcome = compare(settings, images, place, device=select_device(device), reporter=talk)
-        talk.say(f"wrote {place / 'compare.json'}; surfaces: omnimouse dendrites {place}")
+        path = out or _choose_folder(settings, images.name)
+        report = compare(settings, images, path, device=select_device(device), reporter=talk)
+        talk.say(f"wrote {path / 'compare.json'}; surfaces: omnimouse dendrites {path}")
     if as_json:
-        print_document("dendrites-compare", outcome.content())
+        print_document("dendrites-compare", report.to_dict())
     else:
-        _print(outcome)
+        _print(report)
 
 
-def require_libraries(command: str) -> None:
-    """Say which library is missing, if one is.
+def require_libraries(command: str, *modules: str) -> None:
+    """Check that the libraries of the extra `report` are installed.
+
+    Args:
+        command: Name of the command that needs them.
+        modules: Names of their modules.
 
     Raises:
-        OmniMouseError: One is.
+        OmniMouseError: A library is not installed.
     """
-    for name, package in LIBRARIES.items():
-        if importlib.util.find_spec(name) is None:
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
             raise OmniMouseError(
-                f"{command} needs {package}, which is not installed",
+                f"{command} needs {PACKAGES[module]}, which is not installed",
                 hint="install the extra: pip install 'omnimouse[report]'",
             )
 
 
-def _shortened(settings: "Settings", epochs: int | None, *, quick: bool) -> "Settings":
-    from omnimouse_cli.dendrites.images.settings import quick as quickened
-
-    if quick:
-        settings = quickened(settings)
-    return settings if epochs is None else dataclasses.replace(settings, epochs=epochs)
-
-
-def _networks(text: str) -> Any:  # noqa: ANN401 - a tuple of the Literal's words
-    from omnimouse_cli.dendrites.images.plan import NETWORKS
-
-    return _known("--networks", text, NETWORKS)
+def _parse_names(option: str, text: str | None, known: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the names in a list with commas; all known names for None."""
+    if text is None:
+        return known
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    for name in names or ("",):
+        if name not in known:
+            raise ConfigError(f"{option} has no {name!r}", hint=suggest_name(name, known))
+    return names
 
 
-def _activations(text: str | None) -> tuple[str, ...]:
-    from omnimouse_cli.dendrites.images.activation import ACTIVATIONS
-
-    return tuple(ACTIVATIONS) if text is None else _known("--activations", text, list(ACTIVATIONS))
-
-
-def _known(option: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
-    words = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
-    for word in words or ("",):
-        if word not in known:
-            raise ConfigError(f"{option} has no {word!r}", hint=suggest_name(word, known))
-    return words
-
-
-def _widths(text: str) -> tuple[int, ...]:
+def _parse_widths(text: str) -> tuple[int, ...]:
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdigit() and int(word) > 0 for word in words):
         raise ConfigError(
@@ -157,31 +151,30 @@ def _widths(text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
-def _default_folder(settings: "Settings", name: str) -> Path:
-    """Give the folder that holds this comparison already, or else a new one."""
-    from omnimouse_cli.dendrites.images.folder import is_free_for
+def _choose_folder(settings: "ComparisonSettings", name: str) -> Path:
+    """Return the folder that holds this comparison already, or else a new one."""
+    from omnimouse_cli.dendrites.images.results import is_available
 
     first = folder("runs") / f"compare-{name}"
-    for number in itertools.count(1):
-        place = first if number == 1 else first.with_name(f"{first.name}-{number}")
-        if is_free_for(place, settings):
-            return place
-    raise AssertionError("counting does not end")
+    others = (first.with_name(f"{first.name}-{number}") for number in itertools.count(2))
+    return next(path for path in itertools.chain([first], others) if is_available(path, settings))
 
 
-def _print(outcome: "Outcome") -> None:
-    for network in outcome.scores:
-        print_table(_table(outcome, network))
-    for table in _robustness(outcome):
-        print_table(table)
-    for line in _found(outcome):
-        print_line(line)
-    for claim in outcome.claims:
+def _print(report: "ComparisonReport") -> None:
+    for network in report.scores:
+        print_table(_build_score_table(report, network))
+    protocols = _build_protocol_table(report)
+    if protocols is not None:
+        print_table(protocols)
+    for summary in report.summaries:
+        if summary["search"]:
+            print_line(_describe_search(summary))
+    for claim in report.claims:
         print_line(claim.sentence)
 
 
-def _table(outcome: "Outcome", network: str) -> Table:
-    settings = outcome.comparison.settings
+def _build_score_table(report: "ComparisonReport", network: str) -> Table:
+    settings = report.settings
     table = Table(
         title=f"{network} on {settings.data}: {settings.seeds} seeds, test accuracy in % "
         "[95 % interval]"
@@ -190,7 +183,7 @@ def _table(outcome: "Outcome", network: str) -> Table:
     for name in ("parameters", "accuracy", "dendritic - it", "epochs to", "mCE", "relative mCE"):
         table.add_column(name, justify="right")
     table.add_column("under attack", justify="right")
-    for one in outcome.summaries:
+    for one in report.summaries:
         if one["network"] != network:
             continue
         table.columns[4].header = f"epochs to {100 * one['threshold']:.1f} %"
@@ -198,38 +191,38 @@ def _table(outcome: "Outcome", network: str) -> Table:
         table.add_row(
             one["activation"],
             f"{one['parameters']:,}",
-            _interval(one["accuracy"], 100, ".2f"),
-            _interval(one["dendritic_minus_it"], 100, "+.2f"),
-            _interval(one["epochs_to_threshold"], 1, ".1f") + never,
-            _interval(one["mce"], 1, ".1f"),
-            _interval(one["relative_mce"], 1, ".0f"),
-            _interval(one["attacked_accuracy"], 100, ".1f"),
+            _format_interval(one["accuracy"], 100, ".2f"),
+            _format_interval(one["dendritic_minus_it"], 100, "+.2f"),
+            _format_interval(one["epochs_to_threshold"], 1, ".1f") + never,
+            _format_interval(one["mce"], 1, ".1f"),
+            _format_interval(one["relative_mce"], 1, ".0f"),
+            _format_interval(one["attacked_accuracy"], 100, ".1f"),
         )
     return table
 
 
-def _interval(value: dict[str, float] | None, factor: float, form: str) -> str:
+def _format_interval(value: dict[str, float] | None, factor: float, spec: str) -> str:
     if value is None:
         return "-"
     middle, low, high = (factor * value[name] for name in ("value", "low", "high"))
-    return f"{middle:{form}} \\[{low:{form}}, {high:{form}}]"
+    return f"{middle:{spec}} \\[{low:{spec}}, {high:{spec}}]"
 
 
-def _robustness(outcome: "Outcome") -> list[Table]:
-    """Show accuracy under attack as the protocol should be beside how it was published."""
-    from omnimouse_cli.dendrites.images.report import protocols_of
-    from omnimouse_cli.dendrites.images.robustness import FLAWS
+def _build_protocol_table(report: "ComparisonReport") -> Table | None:
+    """Return accuracy under the valid attack protocol beside that under the published mistakes."""
+    from omnimouse_cli.dendrites.images.robustness import PROTOCOLS
+    from omnimouse_cli.dendrites.images.scores import summarize_protocols
 
-    records = protocols_of(outcome.scores)
+    records = summarize_protocols(report.scores)
     if not records:
-        return []
+        return None
     table = Table(
         title="Accuracy before > after one gradient attack, in %: the valid protocol beside the "
         "published mistakes"
     )
-    for name in ("network", "activation", *FLAWS):
+    for name in ("network", "activation", *PROTOCOLS):
         table.add_column(name)
-    for network, by_name in outcome.scores.items():
+    for network, by_name in report.scores.items():
         for name in by_name:
             cells = [
                 f"{100 * one['clean']['value']:.1f} > {100 * one['attacked']['value']:.1f}"
@@ -237,20 +230,17 @@ def _robustness(outcome: "Outcome") -> list[Table]:
                 if (one["network"], one["activation"]) == (network, name)
             ]
             table.add_row(network, name, *cells)
-    return [table]
+    return table
 
 
-def _found(outcome: "Outcome") -> list[str]:
-    """Say what each search found."""
-    lines = []
-    for one in outcome.summaries:
-        if one["search"]:
-            best = min(one["search"], key=lambda trial: trial["loss"])
-            setting = best["setting"]
-            lines.append(
-                f"search: {one['network']} {one['activation']}: learning rate "
-                f"{setting['learning_rate']:.2g}, weight decay {setting['weight_decay']:.2g}, "
-                f"dropout {setting['dropout']:g}, widths {':'.join(map(str, setting['profile']))}, "
-                f"best of {len(one['search'])}, validation loss {best['loss']:.4f}"
-            )
-    return lines
+def _describe_search(summary: dict[str, Any]) -> str:
+    """Return the best hyperparameters of one search in words."""
+    trials = summary["search"]
+    best = min(trials, key=lambda trial: trial["loss"])
+    setting = best["setting"]
+    return (
+        f"search: {summary['network']} {summary['activation']}: learning rate "
+        f"{setting['learning_rate']:.2g}, weight decay {setting['weight_decay']:.2g}, "
+        f"dropout {setting['dropout']:g}, widths {':'.join(map(str, setting['profile']))}, "
+        f"best of {len(trials)}, validation loss {best['loss']:.4f}"
+    )

@@ -1,9 +1,8 @@
-"""95 % intervals over seeds: means, paired differences, shares, and anything by the jackknife."""
+"""95 % intervals over seeds: means, shares, and other statistics by the jackknife."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,34 +19,32 @@ class Interval:
     low: float
     high: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give the fields for JSON."""
+    def to_dict(self) -> dict[str, float]:
+        """Return the fields for JSON."""
         return {"value": self.value, "low": self.low, "high": self.high}
 
 
 def mean_interval(
     values: Sequence[float] | F64, *, within: tuple[float, float] = (-math.inf, math.inf)
 ) -> Interval:
-    """Give the mean and Student's interval.
+    """Return the mean and its interval by Student's t.
 
     Args:
         values: One per seed.
-        within: What the mean cannot leave, as 0 and 1 for a share.
+        within: Bounds of the mean, such as 0 and 1 of a probability; the interval is clipped.
 
     Example:
         >>> mean_interval([1.0, 1.0, 1.0]).low
         1.0
     """
-    from scipy.stats import t
-
     array = np.asarray(values, np.float64)
     mean = float(array.mean())
-    half = float(t.ppf(0.5 + LEVEL / 2, len(array) - 1) * array.std(ddof=1) / len(array) ** 0.5)
+    half = float(_student_quantile(len(array)) * array.std(ddof=1) / len(array) ** 0.5)
     return Interval(value=mean, low=max(mean - half, within[0]), high=min(mean + half, within[1]))
 
 
 def share_interval(count: int, total: int) -> tuple[float, float]:
-    """Give Clopper and Pearson's exact interval of a probability.
+    """Return Clopper and Pearson's exact interval of a probability.
 
     Example:
         >>> share_interval(0, 0)
@@ -62,16 +59,20 @@ def share_interval(count: int, total: int) -> tuple[float, float]:
 
 
 def jackknife_interval(statistic: Callable[[F64], float], num_seeds: int) -> Interval:
-    """Give a statistic of all seeds and its interval from leaving out one seed at a time.
+    """Return a statistic of all seeds and its interval by the jackknife.
 
     Args:
-        statistic: Takes weights `(seeds,)`, 1 or 0, and gives a number.
-        num_seeds: At least 2.
+        statistic: Maps weights `(seeds,)`, each 1 or 0, to a number.
+        num_seeds: Number of seeds, at least 2.
     """
+    whole = statistic(np.ones(num_seeds))
+    left_out = np.array([statistic(1 - row) for row in np.eye(num_seeds)])
+    error = math.sqrt((num_seeds - 1) * float(left_out.var()))
+    half = _student_quantile(num_seeds) * error
+    return Interval(value=whole, low=whole - half, high=whole + half)
+
+
+def _student_quantile(num_seeds: int) -> float:
     from scipy.stats import t
 
-    whole = statistic(np.ones(num_seeds))
-    left = np.array([statistic(1 - np.eye(num_seeds)[seed]) for seed in range(num_seeds)])
-    error = math.sqrt((num_seeds - 1) * float(left.var()))
-    half = float(t.ppf(0.5 + LEVEL / 2, num_seeds - 1)) * error
-    return Interval(value=whole, low=whole - half, high=whole + half)
+    return float(t.ppf(0.5 + LEVEL / 2, num_seeds - 1))

@@ -1,42 +1,65 @@
-"""How many learned functions are soft XORs: every surface of a run, and the share over seeds."""
+"""Learned functions of runs: their surfaces, and how many of them are soft XORs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from omnimouse_cli.dendrites.functions import functions_of
+from omnimouse_cli.dendrites.images.architecture import DENDRITIC
+from omnimouse_cli.dendrites.images.network import apply_inner_reference, get_inner_weights
+from omnimouse_cli.dendrites.images.results import (
+    ARGUMENTS,
+    WEIGHTS,
+    Candidate,
+    is_comparison,
+    open_comparison,
+)
 from omnimouse_cli.dendrites.intervals import share_interval
-from omnimouse_cli.dendrites.learned import ALL_LAYERS, LearnedFunction, Measuring
-from omnimouse_cli.dendrites.surface import Surface, analyse, middles
+from omnimouse_cli.dendrites.surface import (
+    ALL_LAYERS,
+    F64,
+    Function,
+    FunctionKey,
+    LearnedFunction,
+    Surface,
+    analyze,
+    get_bin_centers,
+)
+from omnimouse_cli.dendrites.transformer import (
+    ArgumentSampling,
+    read_transformer_functions,
+)
+from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter, Silent
+from omnimouse_cli.run.folder import is_run
 
-MOST_DRAWN = 10
+MAX_COLUMNS = 10
 DRAWN_EXTENT = 3.0
-
-# Network, layer and cell type.
-Place = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Analysed:
+class AnalyzedFunction:
     """A learned function and its surface."""
 
     function: LearnedFunction
     surface: Surface
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the fields for JSON."""
-        one = self.function
+        """Return the fields for JSON."""
         names = ("run", "network", "layer", "cell_type", "seed")
-        return {**{name: getattr(one, name) for name in names}, **self.surface.to_dict()}
+        return {
+            **{name: getattr(self.function, name) for name in names},
+            **self.surface.to_dict(),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Count:
-    """How many of some networks learned a saddle, with a 95 % interval of the probability."""
+class SoftXorCount:
+    """Number of hyperbolic functions among all, and the 95 % interval of their probability."""
 
     hyperbolic: int
     total: int
@@ -44,102 +67,151 @@ class Count:
     high: float
 
 
-def analyse_run(
-    run: Path, reporter: Reporter | None = None, measuring: Measuring | None = None
-) -> list[Analysed]:
-    """Analyse every function of a run, in each layer and over all layers that share it.
+def analyze_run(
+    run: Path, reporter: Reporter | None = None, sampling: ArgumentSampling | None = None
+) -> list[AnalyzedFunction]:
+    """Analyze every learned function of a run, in each layer and over all layers that share it.
 
     Args:
-        run: Its folder.
-        reporter: Is told about progress.
-        measuring: How arguments of a training run are measured.
+        run: Folder of a comparison, or of a finished training run.
+        reporter: Receives progress.
+        sampling: Data on which a training run's arguments are sampled.
 
     Raises:
-        OmniMouseError: Nothing in it is dendritic.
+        OmniMouseError: The folder is neither, or has no dendritic layers.
     """
     reporter = reporter or Silent()
-    functions = functions_of(run, measuring or Measuring(), reporter)
+    if is_run(run):
+        functions = read_transformer_functions(run, sampling or ArgumentSampling(), reporter)
+    elif is_comparison(run):
+        functions = list(_read_comparison_functions(run))
+    else:
+        raise OmniMouseError(
+            f"{run} is neither a comparison of activations nor a training run",
+            hint="make one with: omnimouse dendrites compare --data digits",
+        )
+    if not functions:
+        raise OmniMouseError(
+            f"{run} has no dendritic layers, so it has no surfaces to show",
+            hint="compare activations with: omnimouse dendrites compare --data digits",
+        )
     reporter.start("surfaces", len(functions))
-    analysed = []
+    analyzed = []
     for one in functions:
-        surface = analyse(one.function, one.arguments, one.frame)
-        analysed.append(Analysed(function=one, surface=surface))
+        surface = analyze(one.function, one.arguments, one.frame)
+        analyzed.append(AnalyzedFunction(function=one, surface=surface))
         reporter.advance("surfaces")
     reporter.finish("surfaces")
-    return analysed
+    return analyzed
 
 
-def counted(analysed: Sequence[Analysed], network: str | None = None) -> Count:
-    """Count saddles; a function that several layers share counts once.
+def _read_comparison_functions(run: Path) -> Iterator[LearnedFunction]:
+    comparison = open_comparison(run)
+    for network in comparison.settings.networks:
+        candidate = Candidate(network=network, activation=DENDRITIC)
+        if not comparison.has_result(candidate):
+            continue
+        result = comparison.read_result(candidate)
+        weights = get_inner_weights(result.get_arrays(WEIGHTS))
+        arguments = {
+            name: rows.double().numpy()
+            for name, rows in sorted(result.get_arrays(ARGUMENTS).items())
+        }
+        for seed in range(len(weights[0])):
+            layers = {f"layer{name}": rows[seed] for name, rows in arguments.items()}
+            layers[ALL_LAYERS] = np.concatenate(list(layers.values()))
+            function = _make_function([weight[seed : seed + 1].double() for weight in weights])
+            for layer, rows in layers.items():
+                yield LearnedFunction(
+                    run=run.resolve().name,
+                    network=network,
+                    layer=layer,
+                    seed=seed,
+                    is_whole=layer == ALL_LAYERS,
+                    function=function,
+                    arguments=rows,
+                )
+
+
+def _make_function(weights: list[Tensor]) -> Function:
+    def compute(points: F64) -> F64:
+        with torch.no_grad():
+            values = apply_inner_reference(torch.from_numpy(points).unsqueeze(0), weights)
+        return np.asarray(values[0].numpy(), np.float64)
+
+    return compute
+
+
+def count_soft_xors(
+    analyzed: Sequence[AnalyzedFunction], network: str | None = None
+) -> SoftXorCount:
+    """Count hyperbolic functions; a function that several layers share counts once.
 
     Args:
-        analysed: Of one run or several.
-        network: Only of this one.
+        analyzed: Functions of one or several runs.
+        network: Count only those of this network.
     """
-    return _count(one for one in _whole(analysed) if network in (None, one.function.network))
+    return _count(
+        one for one in analyzed if one.function.is_whole and network in (None, one.function.network)
+    )
 
 
-def counted_by_layer(analysed: Sequence[Analysed]) -> dict[Place, Count]:
-    """Count saddles over the seeds of each network, layer and cell type."""
-    places = dict.fromkeys(one.function.place for one in analysed)
-    return {
-        place: _count(one for one in analysed if one.function.place == place) for place in places
-    }
+def count_by_layer(analyzed: Sequence[AnalyzedFunction]) -> dict[FunctionKey, SoftXorCount]:
+    """Count hyperbolic functions over the seeds of each network, layer and cell type."""
+    keys = dict.fromkeys(one.function.key for one in analyzed)
+    return {key: _count(one for one in analyzed if one.function.key == key) for key in keys}
 
 
-def _whole(analysed: Sequence[Analysed]) -> list[Analysed]:
-    return [one for one in analysed if one.function.is_whole]
+def _count(analyzed: Iterable[AnalyzedFunction]) -> SoftXorCount:
+    curvatures = [one.surface.curvature for one in analyzed]
+    hyperbolic = curvatures.count("hyperbolic")
+    low, high = share_interval(hyperbolic, len(curvatures))
+    return SoftXorCount(hyperbolic=hyperbolic, total=len(curvatures), low=low, high=high)
 
 
-def _count(analysed: Iterable[Analysed]) -> Count:
-    kinds = [one.surface.curvature for one in analysed]
-    saddles = kinds.count("hyperbolic")
-    low, high = share_interval(saddles, len(kinds))
-    return Count(hyperbolic=saddles, total=len(kinds), low=low, high=high)
+def list_networks(analyzed: Sequence[AnalyzedFunction]) -> list[str]:
+    """Return the different networks in order."""
+    return list(dict.fromkeys(one.function.network for one in analyzed))
 
 
-def networks_of(analysed: Sequence[Analysed]) -> list[str]:
-    """Give the networks in order."""
-    return list(dict.fromkeys(one.function.network for one in analysed))
-
-
-def draw(analysed: Sequence[Analysed], *, title: str, stream: BinaryIO) -> None:
+def draw(analyzed: Sequence[AnalyzedFunction], *, title: str, stream: BinaryIO) -> None:
     """Draw each function, seeds side by side, with the region that holds 90 % of its arguments.
 
     Args:
-        analysed: Of one run or several.
-        title: Above all.
-        stream: Where the PNG goes.
+        analyzed: Functions of one or several runs.
+        title: Title of the figure.
+        stream: File that the PNG is written to.
     """
     from matplotlib.figure import Figure
 
-    drawn: dict[Place, list[Analysed]] = {}
-    for one in _whole(analysed):
-        drawn.setdefault(one.function.place, []).append(one)
-    columns = min(MOST_DRAWN, max(len(row) for row in drawn.values()))
-    figure = Figure(figsize=(1.7 * columns + 0.6, 2.1 * len(drawn) + 0.6), layout="constrained")
+    by_key: dict[FunctionKey, list[AnalyzedFunction]] = {}
+    for one in analyzed:
+        if one.function.is_whole:
+            by_key.setdefault(one.function.key, []).append(one)
+    columns = min(MAX_COLUMNS, max(len(row) for row in by_key.values()))
+    figure = Figure(figsize=(1.7 * columns + 0.6, 2.1 * len(by_key) + 0.6), layout="constrained")
     figure.suptitle(title, fontsize=10)
-    axes = figure.subplots(len(drawn), columns, squeeze=False)
-    for number, ((network, layer, cell_type), row) in enumerate(drawn.items()):
-        for place in range(columns):
-            if place < len(row):
-                _draw_one(axes[number, place], row[place])
+    axes = figure.subplots(len(by_key), columns, squeeze=False)
+    for number, ((network, layer, cell_type), row) in enumerate(by_key.items()):
+        for column in range(columns):
+            if column < len(row):
+                _draw_surface(axes[number, column], row[column])
             else:
-                axes[number, place].set_axis_off()
+                axes[number, column].set_axis_off()
         name = network if layer == ALL_LAYERS else f"{network} {layer}"
         axes[number, 0].set_ylabel(f"{name} {cell_type}" if cell_type else name, fontsize=8)
     figure.savefig(stream, dpi=130, format="png", metadata={"Software": None})
 
 
-def _draw_one(axes: Any, one: Analysed) -> None:  # noqa: ANN401 - matplotlib has no types
+def _draw_surface(axes: Any, one: AnalyzedFunction) -> None:  # noqa: ANN401 - matplotlib has no types
     surface = one.surface
-    line = middles()
-    a, b = surface.frame.outward(np.stack([line, line], axis=1)).T
-    largest = abs(surface.values[surface.region] - surface.values[surface.region].mean()).max()
-    centred = surface.values - surface.values[surface.region].mean()
-    axes.pcolormesh(a, b, centred.T, cmap="RdBu_r", vmin=-largest, vmax=largest, rasterized=True)
+    line = get_bin_centers()
+    a, b = surface.frame.to_arguments(np.stack([line, line], axis=1)).T
+    centered = surface.values - surface.values[surface.region].mean()
+    largest = abs(centered[surface.region]).max()
+    axes.pcolormesh(a, b, centered.T, cmap="RdBu_r", vmin=-largest, vmax=largest, rasterized=True)
     axes.contour(a, b, surface.region.T, levels=[0.5], colors="black", linewidths=0.8)
-    (left, bottom), (right, top) = surface.frame.outward(DRAWN_EXTENT * np.array([[-1], [1]]))
+    (left, bottom), (right, top) = surface.frame.to_arguments(DRAWN_EXTENT * np.array([[-1], [1]]))
     axes.set(xlim=(left, right), ylim=(bottom, top))
     axes.set_box_aspect(1)
     axes.set_title(f"{surface.curvature}\nseed {one.function.seed}", fontsize=7)

@@ -1,4 +1,4 @@
-"""What a learned function of two arguments is like where its arguments lie."""
+"""The surface of a learned function of two arguments, where its arguments lie."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,68 +8,106 @@ import numpy as np
 from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
+# Maps float64 arguments `(rows, 2)` to values `(rows,)`.
 Function = Callable[[F64], F64]
 Curvature = Literal["hyperbolic", "elliptic", "degenerate"]
+# Network, layer and cell type.
+FunctionKey = tuple[str, str, int]
 
+ALL_LAYERS = "all"
 EXTENT, BIN, SIGMA = 5.0, 0.1, 0.5
+NUM_BINS = round(2 * EXTENT / BIN)
 PROBABILITY = 0.9
 # Below this share of the function's variance the quadratic terms are rounding, and below this
 # share of its squared size the Hessian's determinant is.
-LEAST_BENT, LEAST_DETERMINANT = 1e-6, 1e-6
+MIN_QUADRATIC_SHARE, MIN_DETERMINANT = 1e-6, 1e-6
 ROUNDING = 1e-20
 NUM_RADII, NUM_ANGLES = 16, 64
 ORDERS = (1, 2)
 
 
 class Frame(NamedTuple):
-    """Where the origin of both arguments is put, and what counts as 1 of each.
+    """A shift and scale of both arguments.
 
     Args:
-        centre: Of both.
-        scale: Of both.
+        center: Arguments at the origin of the frame.
+        scale: Length of one unit of the frame, along each argument.
     """
 
-    centre: tuple[float, float] = (0.0, 0.0)
+    center: tuple[float, float] = (0.0, 0.0)
     scale: tuple[float, float] = (1.0, 1.0)
 
-    def inward(self, points: F64) -> F64:
-        """Give arguments `(rows, 2)` in this frame."""
-        framed: F64 = (points - np.array(self.centre)) / np.array(self.scale)
-        return framed
+    def to_frame(self, arguments: F64) -> F64:
+        """Convert arguments `(..., 2)` to points of the frame."""
+        points: F64 = (arguments - np.array(self.center)) / np.array(self.scale)
+        return points
 
-    def outward(self, points: F64) -> F64:
-        """Give points `(..., 2)` of this frame as arguments."""
-        arguments: F64 = np.array(self.centre) + np.array(self.scale) * points
+    def to_arguments(self, points: F64) -> F64:
+        """Convert points `(..., 2)` of the frame to arguments."""
+        arguments: F64 = np.array(self.center) + np.array(self.scale) * points
         return arguments
 
 
-def frame_of(arguments: F64) -> Frame:
-    """Give the frame of the arguments' own means and standard deviations.
+def fit_frame(arguments: F64) -> Frame:
+    """Return the frame of the arguments' own means and standard deviations.
 
-    Arguments that nothing has normalised may lie anywhere, and the grid is to lie where they do.
+    Arguments that were not normalized may lie anywhere, and the grid has to lie where they do.
 
     Example:
-        >>> frame_of(np.array([[0.0, 3.0], [2.0, 3.0]]))
-        Frame(centre=(1.0, 3.0), scale=(1.0, 1.0))
+        >>> fit_frame(np.array([[0.0, 3.0], [2.0, 3.0]]))
+        Frame(center=(1.0, 3.0), scale=(1.0, 1.0))
     """
-    centre, spread = arguments.mean(axis=0), arguments.std(axis=0)
+    center, spread = arguments.mean(axis=0), arguments.std(axis=0)
     scale = np.where(spread > 0, spread, 1.0)
-    return Frame((float(centre[0]), float(centre[1])), (float(scale[0]), float(scale[1])))
+    return Frame((float(center[0]), float(center[1])), (float(scale[0]), float(scale[1])))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LearnedFunction:
+    """A learned function of two arguments, and arguments of its units.
+
+    Args:
+        run: Name of the run's folder.
+        network: Kind of network of a comparison, or size of a training run's model.
+        layer: Name of the layer; `all` pools the layers that share the function.
+        cell_type: Number of the cell type.
+        seed: Number of the seed in a comparison, or seed of the training run.
+        is_whole: Whether `arguments` are those of all units with this function, so that it is
+            counted once.
+        function: Maps float64 `(rows, 2)` to `(rows,)`.
+        arguments: float64 `(rows, 2)`, arguments of its units on data.
+        frame: Frame of the arguments; None for arguments that were normalized.
+    """
+
+    run: str
+    network: str
+    layer: str
+    cell_type: int = 0
+    seed: int
+    is_whole: bool
+    function: Function
+    arguments: F64
+    frame: Frame | None = None
+
+    @property
+    def key(self) -> FunctionKey:
+        """Network, layer and cell type, which are the same in every run."""
+        return self.network, self.layer, self.cell_type
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Surface:
-    """A function, and what was found.
+    """Values of a function on a grid, and descriptions of its shape.
 
     Args:
-        curvature: Kind of the quadratic that fits best: a saddle is a soft XOR.
+        curvature: Kind of the fitted quadratic; a hyperbolic one (a saddle) is a soft XOR.
         quadratic: c0 to c5 of c0 a^2 + c1 b^2 + c2 ab + c3 a + c4 b + c5.
-        r2: Share of variance that a product, silu(a) b and the quadratic explain.
-        angular_power: Share of the power on rings about the centre that has 1 and 2 periods.
-        density_fraction: Probability of the region that was fitted.
-        frame: In which bins, region and rings are cut.
-        region: bool `(100, 100)`, a first.
-        values: float64 `(100, 100)`: the function at the middles of the bins.
+        r2: Fraction of variance that a product, silu(a) b and the quadratic explain.
+        angular_power: Fraction of the power on rings about the center with 1 and 2 periods.
+        density_fraction: Probability of the fitted region.
+        frame: Frame of grid, region and rings.
+        region: bool `(100, 100)`, the fitted bins; the first axis is the first argument.
+        values: float64 `(100, 100)`, values of the function at the centers of the bins.
     """
 
     curvature: Curvature
@@ -82,75 +120,52 @@ class Surface:
     values: F64
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the fields for JSON."""
+        """Return the fields for JSON."""
         return {
             "curvature": self.curvature,
             "quadratic": list(self.quadratic),
             "r2": self.r2,
             "angular_power": self.angular_power,
             "density_fraction": self.density_fraction,
-            "centre": list(self.frame.centre),
+            "centre": list(self.frame.center),
             "scale": list(self.frame.scale),
         }
 
 
-def middles() -> F64:
-    """Middles of the bins along one argument."""
-    count = round(2 * EXTENT / BIN)
-    return np.asarray((np.arange(count) + 0.5) * BIN - EXTENT, np.float64)
-
-
-def density_region(arguments: F64) -> tuple[NDArray[np.bool_], float]:
-    """Give the densest bins that hold 90 % of the arguments, after smoothing.
+def analyze(function: Function, arguments: F64, frame: Frame | None = None) -> Surface:
+    """Fit and describe a function in the region of its arguments.
 
     Args:
-        arguments: `(rows, 2)`.
-
-    Returns:
-        bool `(100, 100)`, and the probability that it holds.
-    """
-    from scipy.ndimage import gaussian_filter
-
-    edges = np.linspace(-EXTENT, EXTENT, round(2 * EXTENT / BIN) + 1)
-    counts = np.histogram2d(arguments[:, 0], arguments[:, 1], bins=(edges, edges))[0]
-    density = gaussian_filter(counts, SIGMA / BIN, mode="constant")
-    density /= density.sum()
-    order = np.argsort(-density, axis=None, kind="stable")
-    held = np.cumsum(density.ravel()[order])
-    number = int(np.searchsorted(held, PROBABILITY)) + 1
-    region = np.zeros(density.size, bool)
-    region[order[:number]] = True
-    return region.reshape(density.shape), float(held[number - 1])
-
-
-def analyse(function: Function, arguments: F64, frame: Frame | None = None) -> Surface:
-    """Fit and describe a function.
-
-    Args:
-        function: Takes float64 `(rows, 2)` and gives `(rows,)`.
-        arguments: What its units were given, `(rows, 2)`.
-        frame: In which bins of 0.1 and rings are cut; None for arguments that were normalised.
+        function: Maps float64 `(rows, 2)` to `(rows,)`.
+        arguments: float64 `(rows, 2)`, arguments of its units on data.
+        frame: Frame in which bins of 0.1 and rings are cut; None for normalized arguments.
     """
     frame = frame or Frame()
-    line = middles()
+    line = get_bin_centers()
     grid = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
-    values = function(frame.outward(grid))
-    framed = frame.inward(arguments)
-    region, fraction = density_region(framed)
-    inside = region.ravel()
-    points, wanted = grid[inside], values[inside]
-    columns = _quadratic_terms(points)
-    quadratic, fitted = _fit(columns, wanted)
-    a, b = frame.outward(points).T
+    values = function(frame.to_arguments(grid))
+    framed = frame.to_frame(arguments)
+    region, fraction = find_density_region(framed)
+    points, target = grid[region.ravel()], values[region.ravel()]
+    a, b = points.T
+    terms = np.stack([a**2, b**2, a * b, a, b, np.ones_like(a)], axis=1)
+    quadratic, fitted = _fit(terms, target)
+    a, b = frame.to_arguments(points).T
+    # silu(a) b with either argument as the gate and either sign of it.
+    gated = [
+        gate / (1 + np.exp(-gate)) * value for gate, value in ((a, b), (-a, b), (b, a), (-b, a))
+    ]
     return Surface(
-        curvature=curvature_of(quadratic, columns, wanted),
-        quadratic=_of_arguments(quadratic, frame),
+        curvature=classify_curvature(quadratic, terms, target),
+        quadratic=_to_argument_coefficients(quadratic, frame),
         r2={
-            "product": _r2(wanted, _fit(_with_constant(a * b), wanted)[1]),
-            "silu_product": _silu_product(a, b, wanted),
-            "quadratic": _r2(wanted, fitted),
+            "product": _fit_r2(a * b, target),
+            "silu_product": max(_fit_r2(column, target) for column in gated),
+            "quadratic": _compute_r2(target, fitted),
         },
-        angular_power=angular_power(lambda rows: function(frame.outward(rows)), framed),
+        angular_power=compute_angular_power(
+            lambda rows: function(frame.to_arguments(rows)), framed
+        ),
         density_fraction=fraction,
         frame=frame,
         region=region,
@@ -158,77 +173,94 @@ def analyse(function: Function, arguments: F64, frame: Frame | None = None) -> S
     )
 
 
-def _quadratic_terms(points: F64) -> F64:
-    a, b = points.T
-    return np.stack([a**2, b**2, a * b, a, b, np.ones_like(a)], axis=1)
+def get_bin_centers() -> F64:
+    """Return the centers of the bins along one argument, float64 `(100,)`."""
+    return np.asarray((np.arange(NUM_BINS) + 0.5) * BIN - EXTENT, np.float64)
 
 
-def _of_arguments(quadratic: F64, frame: Frame) -> tuple[float, ...]:
-    """Give a frame's quadratic as one of the arguments themselves."""
+def find_density_region(arguments: F64) -> tuple[NDArray[np.bool_], float]:
+    """Return the densest bins that hold 90 % of the arguments, after smoothing.
+
+    Args:
+        arguments: float64 `(rows, 2)`.
+
+    Returns:
+        bool `(100, 100)`, and the probability of the region.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    edges = np.linspace(-EXTENT, EXTENT, NUM_BINS + 1)
+    counts = np.histogram2d(arguments[:, 0], arguments[:, 1], bins=(edges, edges))[0]
+    density = gaussian_filter(counts, SIGMA / BIN, mode="constant")
+    density /= density.sum()
+    order = np.argsort(-density, axis=None, kind="stable")
+    cumulative = np.cumsum(density.ravel()[order])
+    number = int(np.searchsorted(cumulative, PROBABILITY)) + 1
+    region = np.zeros(density.size, bool)
+    region[order[:number]] = True
+    return region.reshape(density.shape), float(cumulative[number - 1])
+
+
+def _to_argument_coefficients(quadratic: F64, frame: Frame) -> tuple[float, ...]:
+    """Convert the coefficients of a quadratic in a frame to one of the arguments themselves."""
     c0, c1, c2, c3, c4, c5 = (float(one) for one in quadratic)
-    (a, b), (p, q) = frame.centre, frame.scale
+    (a, b), (p, q) = frame.center, frame.scale
     c0, c1, c2, c3, c4 = c0 / p**2, c1 / q**2, c2 / (p * q), c3 / p, c4 / q
     constant = c0 * a**2 + c1 * b**2 + c2 * a * b - c3 * a - c4 * b + c5
     return c0, c1, c2, c3 - 2 * c0 * a - c2 * b, c4 - 2 * c1 * b - c2 * a, constant
 
 
-def curvature_of(quadratic: F64, columns: F64, values: F64) -> Curvature:
-    """Name the kind of a quadratic by the sign of its Hessian's determinant.
+def classify_curvature(quadratic: F64, terms: F64, values: F64) -> Curvature:
+    """Classify a quadratic by the sign of its Hessian's determinant.
 
     Args:
-        quadratic: c0 to c5.
-        columns: Its terms at the fitted points.
-        values: Of the function there.
+        quadratic: Coefficients c0 to c5.
+        terms: float64 `(points, 6)`, a^2, b^2, ab, a, b and 1 at the fitted points.
+        values: float64 `(points,)`, values of the function there.
     """
     c0, c1, c2 = quadratic[:3]
-    bent = columns[:, :3] @ quadratic[:3]
+    bent = terms[:, :3] @ quadratic[:3]
     determinant = 4 * c0 * c1 - c2**2
     size = 4 * c0**2 + 4 * c1**2 + 2 * c2**2
     rounding = (ROUNDING * values**2).mean()
-    flat = bent.var() <= max(LEAST_BENT * values.var(), rounding)
-    if flat or abs(determinant) <= LEAST_DETERMINANT * size:
+    flat = bent.var() <= max(MIN_QUADRATIC_SHARE * values.var(), rounding)
+    if flat or abs(determinant) <= MIN_DETERMINANT * size:
         return "degenerate"
     return "hyperbolic" if determinant < 0 else "elliptic"
 
 
-def _fit(columns: F64, wanted: F64) -> tuple[F64, F64]:
-    coefficients = np.asarray(np.linalg.lstsq(columns, wanted, rcond=None)[0], np.float64)
+def _fit(columns: F64, target: F64) -> tuple[F64, F64]:
+    """Return least-squares coefficients and fitted values."""
+    coefficients = np.asarray(np.linalg.lstsq(columns, target, rcond=None)[0], np.float64)
     return coefficients, columns @ coefficients
 
 
-def _with_constant(column: F64) -> F64:
-    return np.stack([column, np.ones_like(column)], axis=1)
+def _fit_r2(column: F64, target: F64) -> float:
+    """Return R2 of the best multiple of a column plus a constant."""
+    return _compute_r2(target, _fit(np.stack([column, np.ones_like(column)], axis=1), target)[1])
 
 
-def _silu_product(a: F64, b: F64, wanted: F64) -> float:
-    """Give the best R2 of silu(a) b with either argument as the gate and either sign of it."""
-    gated = [
-        gate / (1 + np.exp(-gate)) * value for gate, value in ((a, b), (-a, b), (b, a), (-b, a))
-    ]
-    return max(_r2(wanted, _fit(_with_constant(column), wanted)[1]) for column in gated)
+def _compute_r2(target: F64, fitted: F64) -> float:
+    spread = float(((target - target.mean()) ** 2).sum())
+    return 1 - float(((target - fitted) ** 2).sum()) / spread if spread > 0 else 0.0
 
 
-def _r2(wanted: F64, fitted: F64) -> float:
-    spread = float(((wanted - wanted.mean()) ** 2).sum())
-    return 1 - float(((wanted - fitted) ** 2).sum()) / spread if spread > 0 else 0.0
+def compute_angular_power(function: Function, arguments: F64) -> dict[int, float]:
+    """Return the fraction of angular variation with 1 and with 2 periods per turn.
 
-
-def angular_power(function: Function, arguments: F64) -> dict[int, float]:
-    """Give the share of angular variation with 1 and with 2 periods per turn.
-
-    The function is read on rings about the arguments' mean, out to the radius that holds 90 % of
-    them; rings count by their length, and the mean of each ring does not count.
+    The function is evaluated on rings about the arguments' mean, out to the radius that holds 90 %
+    of them; rings are weighted by their length, and the mean of each ring is not counted.
 
     Args:
-        function: As of `analyse`.
-        arguments: As of `analyse`.
+        function: Maps float64 `(rows, 2)` to `(rows,)`.
+        arguments: float64 `(rows, 2)`.
     """
-    centre = arguments.mean(axis=0)
-    farthest = np.quantile(np.linalg.norm(arguments - centre, axis=1), PROBABILITY)
+    center = arguments.mean(axis=0)
+    farthest = np.quantile(np.linalg.norm(arguments - center, axis=1), PROBABILITY)
     radii = farthest * (np.arange(NUM_RADII) + 1) / NUM_RADII
     angles = 2 * np.pi * np.arange(NUM_ANGLES) / NUM_ANGLES
     ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    points = centre + radii[:, None, None] * ring
+    points = center + radii[:, None, None] * ring
     values = function(points.reshape(-1, 2)).reshape(NUM_RADII, NUM_ANGLES)
     power = np.abs(np.fft.rfft(values, axis=1)[:, 1:]) ** 2
     # All but the highest frequency occur twice in a whole spectrum.

@@ -1,8 +1,8 @@
-"""The learned functions of a training run, and what its own windows give them as arguments."""
+"""The learned functions of a training run, and their arguments on windows of its data."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,13 @@ import torch
 from torch import Tensor
 
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo, require_tiers
-from omnimouse_cli.dendrites.learned import ALL_LAYERS, LearnedFunction, Measuring
-from omnimouse_cli.dendrites.surface import F64, Function, frame_of
+from omnimouse_cli.dendrites.surface import (
+    ALL_LAYERS,
+    F64,
+    Function,
+    LearnedFunction,
+    fit_frame,
+)
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluate.network import Network, predict_network
 from omnimouse_cli.evaluate.records import EvalOptions
@@ -29,54 +34,72 @@ from omnimouse_cli.run.weights import read_description
 # N sampled tokens, M width of a token, U units, K cell types, P weights of a function
 
 TASK = "arguments"
-# Of a data set of any size: so many sessions, evenly chosen, and windows of each.
-MOST_SESSIONS, WINDOWS = 16, 8
-# Pairs of arguments that one forward pass gives for one layer.
-PAIRS_AT_ONCE = 8192
+# Evenly spaced sessions of the data set, and evenly spaced windows of each.
+MAX_SESSIONS, WINDOWS = 16, 8
+# Pairs of arguments sampled from each layer in each forward pass.
+SAMPLED_PAIRS = 8192
 
 # By name of the feed-forward, float32 `(tokens, 2, units)`, one array for each forward pass.
 Arguments = dict[str, list[Tensor]]
 
 
-def functions_of_run(run: Path, measuring: Measuring, reporter: Reporter) -> list[LearnedFunction]:
-    """Run a model over windows of a tier in every regime, and give its functions layer by layer.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArgumentSampling:
+    """Data on which the arguments of a training run's units are sampled.
 
-    Functions of one layer are its own or those of the whole model; these also have all arguments
-    pooled, under the layer `all`.
+    Args:
+        tier: Tier of the windows.
+        shards: Folder of the shards; None takes the run's own.
+        seed: Seed of the choice of tokens.
+        device: Device of the model, `cpu` or `cuda`.
+    """
+
+    tier: str = "test"
+    shards: Path | None = None
+    seed: int = 0
+    device: str = "cpu"
+
+
+def read_transformer_functions(
+    run: Path, sampling: ArgumentSampling, reporter: Reporter
+) -> list[LearnedFunction]:
+    """Return a model's functions layer by layer, with arguments on windows of every regime.
+
+    A function that all layers share is also returned with the arguments of all layers pooled,
+    under the layer `all`.
 
     Args:
         run: Folder of a finished run.
-        measuring: Which windows.
-        reporter: Is told about progress.
+        sampling: Data on which the arguments are sampled.
+        reporter: Receives progress.
 
     Raises:
-        OmniMouseError: The run is not finished, has no dendritic layers, or its shards are gone.
+        OmniMouseError: The run is not finished, has no dendritic layers, or its shards are missing.
     """
-    _require_dendrites(run, read_description(run).config.model.feed_forward)
+    kind = read_description(run).config.model.feed_forward
+    if kind != "dendritic":
+        start = f" --init-from {run}" if kind == "swiglu" else ""
+        raise OmniMouseError(
+            f"{run} is a {kind} run: it has no dendritic layers, so it has no surfaces to show",
+            hint="train a dendritic one: "
+            f"omnimouse train{start} --set model.feed_forward=dendritic",
+        )
     loaded = load_run(run)
-    arguments = _arguments(loaded, open_run_data(loaded, measuring.shards), measuring, reporter)
+    arguments = _sample_arguments(
+        loaded, open_run_data(loaded, sampling.shards), sampling, reporter
+    )
     functions = [
         function
         for name, parts in arguments.items()
-        for function in _of_layer(loaded, name, torch.cat(parts))
+        for function in _read_layer(loaded, name, torch.cat(parts))
     ]
     config = loaded.config.model.dendrite
     if config.sharing == "model":
-        functions += [_pooled(functions, number) for number in range(config.cell_types)]
+        functions += [_pool(functions, number) for number in range(config.cell_types)]
     return functions
 
 
-def _require_dendrites(run: Path, kind: str) -> None:
-    if kind == "dendritic":
-        return
-    begin = f" --init-from {run}" if kind == "swiglu" else ""
-    raise OmniMouseError(
-        f"{run} is a {kind} run: it has no dendritic layers, so it has no surfaces to show",
-        hint=f"train a dendritic one: omnimouse train{begin} --set model.feed_forward=dendritic",
-    )
-
-
-def _of_layer(run: LoadedRun, name: str, values_N2U: Tensor) -> Iterator[LearnedFunction]:
+def _read_layer(run: LoadedRun, name: str, values_N2U: Tensor) -> Iterator[LearnedFunction]:
     config = run.config.model
     module = run.model.get_submodule(name)
     assert isinstance(module, FeedForward), "arguments are those of feed-forwards"
@@ -91,39 +114,39 @@ def _of_layer(run: LoadedRun, name: str, values_N2U: Tensor) -> Iterator[Learned
             cell_type=number,
             seed=run.config.seed,
             is_whole=config.dendrite.sharing == "layer",
-            function=_function(weights_KP[number : number + 1], dendrite.function),
+            function=_make_function(weights_KP[number : number + 1], dendrite.function),
             arguments=rows,
-            frame=frame_of(rows),
+            frame=fit_frame(rows),
         )
 
 
-def _function(weights_1P: Tensor, function: DendriticFunction) -> Function:
-    def values(points: F64) -> F64:
+def _make_function(weights_1P: Tensor, function: DendriticFunction) -> Function:
+    def compute(points: F64) -> F64:
         a_N1, b_N1 = torch.from_numpy(points).chunk(2, dim=1)
         with torch.no_grad():
-            found_N1 = reference_dendrite(a_N1, b_N1, weights_1P, function)
-        return np.asarray(found_N1[:, 0].numpy(), np.float64)
+            values_N1 = reference_dendrite(a_N1, b_N1, weights_1P, function)
+        return np.asarray(values_N1[:, 0].numpy(), np.float64)
 
-    return values
+    return compute
 
 
-def _pooled(functions: list[LearnedFunction], cell_type: int) -> LearnedFunction:
-    """Give a function that all layers share, with the arguments of all of them."""
+def _pool(functions: list[LearnedFunction], cell_type: int) -> LearnedFunction:
+    """Return the function that all layers share, with the arguments of all of them."""
     same = [one for one in functions if one.cell_type == cell_type]
     rows = np.concatenate([one.arguments for one in same])
-    return replace(same[0], layer=ALL_LAYERS, is_whole=True, arguments=rows, frame=frame_of(rows))
+    return replace(same[0], layer=ALL_LAYERS, is_whole=True, arguments=rows, frame=fit_frame(rows))
 
 
-def _arguments(
-    run: LoadedRun, dataset: Dataset, measuring: Measuring, reporter: Reporter
+def _sample_arguments(
+    run: LoadedRun, dataset: Dataset, sampling: ArgumentSampling, reporter: Reporter
 ) -> Arguments:
-    """Run the model over some windows in every regime, and keep what its units are given."""
-    require_tiers(dataset.sessions, (measuring.tier,))
-    options = EvalOptions(tier=measuring.tier)
-    network = Network(run=run, dataset=dataset, device=torch.device(measuring.device))
-    windows = _windows(dataset, options)
+    """Predict some windows in every regime, and sample the arguments of all units."""
+    require_tiers(dataset.sessions, (sampling.tier,))
+    options = EvalOptions(tier=sampling.tier)
+    network = Network(run=run, dataset=dataset, device=torch.device(sampling.device))
+    windows = _choose_windows(dataset, options)
     reporter.start(TASK, sum(len(rows_of(session, options)[0]) for session, _ in windows))
-    with _kept(run, torch.Generator().manual_seed(measuring.seed)) as arguments:
+    with _record_arguments(run, torch.Generator().manual_seed(sampling.seed)) as arguments:
         for session, chosen in windows:
             signals = SessionSignals(dataset, run.config.data, session.key)
             for row in rows_of(session, options)[0]:
@@ -135,10 +158,12 @@ def _arguments(
     return arguments
 
 
-def _windows(dataset: Dataset, options: EvalOptions) -> list[tuple[SessionInfo, EvalWindows]]:
-    found = []
-    for place in _evenly(len(dataset.sessions), MOST_SESSIONS):
-        session = dataset.sessions[place]
+def _choose_windows(
+    dataset: Dataset, options: EvalOptions
+) -> list[tuple[SessionInfo, EvalWindows]]:
+    chosen = []
+    for number in _space_evenly(len(dataset.sessions), MAX_SESSIONS):
+        session = dataset.sessions[number]
         windows = evaluation_windows(
             session,
             tier=options.tier,
@@ -146,31 +171,32 @@ def _windows(dataset: Dataset, options: EvalOptions) -> list[tuple[SessionInfo, 
             stride_samples=options.stride_samples,
         )
         if len(windows):
-            found.append((session, windows.some(_evenly(len(windows), WINDOWS))))
-    if not found:
+            chosen.append((session, windows.some(_space_evenly(len(windows), WINDOWS))))
+    if not chosen:
         raise OmniMouseError(
             f"no window of two seconds fits in the trials of tier {options.tier}",
             hint="`omnimouse inspect` lists windows per tier; name another with --tier",
         )
-    return found
+    return chosen
 
 
-def _evenly(count: int, most: int) -> list[int]:
+def _space_evenly(count: int, most: int) -> list[int]:
+    """Return at most `most` evenly spaced numbers from 0 to below `count`."""
     kept = min(count, most)
     return [number * count // kept for number in range(kept)]
 
 
 @contextmanager
-def _kept(run: LoadedRun, generator: torch.Generator) -> Iterator[Arguments]:
-    """Keep both arguments of randomly chosen tokens of every forward pass, while this lasts."""
+def _record_arguments(run: LoadedRun, generator: torch.Generator) -> Iterator[Arguments]:
+    """Record both arguments of random tokens in every forward pass within the context."""
     arguments: Arguments = {}
 
     def hook(name: str, module: FeedForward, x: Tensor) -> None:
         x_NM = x.flatten(0, -2)
-        count = max(1, PAIRS_AT_ONCE // module.up.out_features)
+        count = max(1, SAMPLED_PAIRS // module.up.out_features)
         chosen = torch.randperm(len(x_NM), generator=generator)[:count].to(x.device)
-        given_N2U = module.arguments(x_NM[chosen])
-        arguments.setdefault(name, []).append(given_N2U.float().cpu())
+        arguments_N2U = module.arguments(x_NM[chosen])
+        arguments.setdefault(name, []).append(arguments_N2U.float().cpu())
 
     handles = [
         module.register_forward_pre_hook(

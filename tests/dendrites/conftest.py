@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from omnimouse_cli.dendrites.images.images import Images
-from omnimouse_cli.dendrites.images.settings import Settings
+from omnimouse_cli.dendrites.images.data import Images
+from omnimouse_cli.dendrites.images.settings import ComparisonSettings
 
 
 def bars(count, side=8, seed=0):
@@ -31,7 +31,7 @@ def images():
 
 @pytest.fixture
 def small_settings():
-    return Settings(
+    return ComparisonSettings(
         data="bars",
         seeds=2,
         epochs=2,

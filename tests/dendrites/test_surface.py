@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from omnimouse_cli.dendrites.surface import analyse, density_region, frame_of, middles
+from omnimouse_cli.dendrites.surface import analyze, find_density_region, fit_frame, get_bin_centers
 
 ARGUMENTS = np.random.default_rng(0).standard_normal((20_000, 2))
 
@@ -25,7 +25,7 @@ KNOWN = {
 
 
 def surface(function):
-    return analyse(lambda points: function(*points.T), ARGUMENTS)
+    return analyze(lambda points: function(*points.T), ARGUMENTS)
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -61,14 +61,14 @@ def test_products_are_recognised():
 def test_angular_power_is_all_at_one_order(function, order):
     # The rings lie about the arguments' own mean, so only arguments of mean 0 give pure orders.
     centred = ARGUMENTS - ARGUMENTS.mean(axis=0)
-    power = analyse(lambda points: function(*points.T), centred).angular_power
+    power = analyze(lambda points: function(*points.T), centred).angular_power
     assert power[order] == pytest.approx(1, abs=1e-9)
     assert power[3 - order] == pytest.approx(0, abs=1e-9)
 
 
 def test_the_region_holds_ninety_percent_in_the_fewest_bins():
-    region, fraction = density_region(ARGUMENTS)
-    line = middles()
+    region, fraction = find_density_region(ARGUMENTS)
+    line = get_bin_centers()
     distance = np.hypot(line[:, None], line[None])
     # Smoothing adds .5 squared to the variance; 90 % of a Gaussian lie within sqrt(2 ln 10) std.
     radius = np.sqrt(2 * np.log(10) * (1 + 0.5**2))
@@ -85,13 +85,13 @@ def test_arguments_of_any_size_and_place_are_described_in_their_own_frame():
         a, b = points.T
         return np.stack([a**2, b**2, a * b, a, b, np.ones_like(a)], axis=1) @ wanted
 
-    found = analyse(quadratic, far, frame_of(far))
+    found = analyze(quadratic, far, fit_frame(far))
     assert found.quadratic == pytest.approx(wanted, rel=1e-6)
     assert found.curvature == "elliptic"
     assert found.r2["quadratic"] == pytest.approx(1)
     assert 0.9 <= found.density_fraction < 0.902
-    near = analyse(lambda rows: quadratic(rows * [30, 0.004] + [7, -0.2]), ARGUMENTS)
+    near = analyze(lambda rows: quadratic(rows * [30, 0.004] + [7, -0.2]), ARGUMENTS)
     assert found.angular_power[2] == pytest.approx(near.angular_power[2], abs=0.02)
     # A product stays one of the arguments themselves, wherever they lie.
-    product = analyse(lambda rows: rows.prod(axis=1), far, frame_of(far))
+    product = analyze(lambda rows: rows.prod(axis=1), far, fit_frame(far))
     assert product.r2["product"] == pytest.approx(1)

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from omnimouse_cli.dendrites import transformer
-from omnimouse_cli.dendrites.learned import Measuring
-from omnimouse_cli.dendrites.soft_xor import analyse_run, counted, counted_by_layer
+from omnimouse_cli.dendrites.soft_xor import analyze_run, count_by_layer, count_soft_xors
+from omnimouse_cli.dendrites.transformer import ArgumentSampling
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.kernels.dendrite import dendrite
 from omnimouse_cli.model import feed_forward
@@ -37,7 +37,7 @@ def run_of(write_run, folder, data, *sets, numbers=None):
 
 
 def read(run):
-    return transformer.functions_of_run(run, Measuring(), Silent())
+    return transformer.read_transformer_functions(run, ArgumentSampling(), Silent())
 
 
 def test_every_layer_and_cell_type_has_a_function_with_the_values_of_its_kernel(
@@ -54,7 +54,7 @@ def test_every_layer_and_cell_type_has_a_function_with_the_values_of_its_kernel(
         for name, value in model.state_dict().items()
         if name.endswith("dendrite.weights")
     }
-    assert {one.place[1:] for one in functions} == {(n, t) for n in weights for t in (0, 1)}
+    assert {one.key[1:] for one in functions} == {(n, t) for n in weights for t in (0, 1)}
     assert {(one.network, one.seed, one.run) for one in functions} == {("nano", 5, "run")}
     assert all(one.is_whole for one in functions)
     points = np.random.default_rng(0).standard_normal((50, 2))
@@ -125,17 +125,17 @@ def test_saddles_are_counted_over_runs_layer_by_layer(write_run, small_mouse, tm
         run_of(write_run, tmp_path / name, small_mouse, *shape, f"seed={seed}", numbers=numbers)
         for seed, (name, numbers) in enumerate({"saddles": SADDLE, "bowls": BOWL}.items())
     ]
-    analysed = [one for run in runs for one in analyse_run(run)]
-    layers = counted_by_layer(analysed)
+    analyzed = [one for run in runs for one in analyze_run(run)]
+    layers = count_by_layer(analyzed)
     assert len(layers) >= 5
     for count in layers.values():
         assert (count.hyperbolic, count.total) == (1, 2)
         # Clopper and Pearson: the probability of at most one of two is .975 at 1 - sqrt(.975).
         assert count.low == pytest.approx(1 - 0.975**0.5)
         assert count.high == pytest.approx(0.975**0.5)
-    whole = counted(analysed, "nano")
+    whole = count_soft_xors(analyzed, "nano")
     assert (whole.hyperbolic, whole.total) == (len(layers), 2 * len(layers))
-    by_kind = {one.surface.curvature for one in analysed if one.function.seed == 0}
+    by_kind = {one.surface.curvature for one in analyzed if one.function.seed == 0}
     assert by_kind == {"hyperbolic"}
 
 
@@ -145,11 +145,11 @@ def test_saddles_are_counted_over_runs_layer_by_layer(write_run, small_mouse, tm
 def test_a_run_without_dendritic_layers_is_refused(write_run, small_mouse, tmp_path, kind, hint):
     run = write_run(tmp_path / kind, small_mouse, sets=(f"model.feed_forward={kind}",))
     with pytest.raises(OmniMouseError, match=f"is a {kind} run: it has no dendritic") as error:
-        analyse_run(run)
+        analyze_run(run)
     assert hint in error.value.hint
 
 
 def test_a_tier_without_windows_is_refused(write_run, small_mouse, tmp_path):
     run = run_of(write_run, tmp_path / "run", small_mouse)
     with pytest.raises(OmniMouseError, match="no trial has tier final"):
-        analyse_run(run, None, Measuring(tier="final"))
+        analyze_run(run, None, ArgumentSampling(tier="final"))

@@ -1,17 +1,25 @@
-"""The claims of the paper, each judged by a rule that was fixed before the numbers."""
+"""Verdicts on the paper's claims, by a rule that was fixed before the numbers were known."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from omnimouse_cli.dendrites.images.activation import DENDRITIC, LEARNED_SCALAR, RELU
-from omnimouse_cli.dendrites.images.assess import Score, Scores, corruption_ratio, paired
-from omnimouse_cli.dendrites.images.plan import NetworkKind
-from omnimouse_cli.dendrites.intervals import Interval
-from omnimouse_cli.dendrites.soft_xor import Count
+from omnimouse_cli.dendrites.images.architecture import (
+    DENDRITIC,
+    LEARNED_SCALAR,
+    RELU,
+    NetworkKind,
+)
+from omnimouse_cli.dendrites.images.scores import (
+    CandidateScores,
+    ScoreTable,
+    compute_corruption_ratio,
+)
+from omnimouse_cli.dendrites.intervals import Interval, mean_interval
+from omnimouse_cli.dendrites.soft_xor import SoftXorCount
 
 Verdict = Literal["confirmed", "refuted", "undetermined"]
 RULE = (
@@ -22,45 +30,45 @@ RULE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """One claim about one kind of network.
+    """A claim about one kind of network, and its verdict.
 
     Args:
-        network: Which.
-        claim: What is claimed.
-        verdict: What comes out.
-        told: The numbers in words.
-        numbers: The same for programs.
+        network: Kind of network.
+        claim: The claim in words.
+        verdict: Verdict by `RULE`.
+        evidence: The numbers in words.
+        numbers: The numbers by name.
     """
 
     network: NetworkKind
     claim: str
     verdict: Verdict
-    told: str
+    evidence: str
     numbers: Mapping[str, Any]
 
     @property
     def sentence(self) -> str:
-        """One line."""
-        return f"{self.network}: {self.claim}: {self.verdict} ({self.told})"
+        """Claim, verdict and evidence in one line."""
+        return f"{self.network}: {self.claim}: {self.verdict} ({self.evidence})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the fields for JSON."""
+        """Return the fields for JSON."""
         return {
             "network": self.network,
             "claim": self.claim,
             "verdict": self.verdict,
             "numbers": dict(self.numbers),
-            "told": self.told,
+            "told": self.evidence,
         }
 
 
-def verdict_of(interval: Interval, *, border: float = 0.0, above: bool = True) -> Verdict:
-    """Judge an interval by the side of the border on which it lies.
+def judge_interval(interval: Interval, *, border: float = 0.0, above: bool = True) -> Verdict:
+    """Return the verdict on the claim that a value lies above (or below) a border.
 
     Args:
-        interval: Of what was measured.
-        border: Between the sides.
-        above: Whether the claim is that it lies above.
+        interval: Interval of the value.
+        border: Value between the claimed side and the other.
+        above: Whether the claimed side is above the border.
     """
     if interval.low > border:
         return "confirmed" if above else "refuted"
@@ -69,39 +77,46 @@ def verdict_of(interval: Interval, *, border: float = 0.0, above: bool = True) -
     return "undetermined"
 
 
-def claims_of(scores: Scores, saddles: Mapping[str, Count]) -> list[Claim]:
+def judge_claims(scores: ScoreTable, soft_xors: Mapping[str, SoftXorCount]) -> list[Claim]:
     """Judge every claim for which there are numbers.
 
     Args:
-        scores: Of a comparison.
-        saddles: How many functions are saddles, by network.
+        scores: Scores of a comparison.
+        soft_xors: Counts of soft XORs by kind of network.
     """
-    claims: list[Claim] = []
+    claims: list[Claim | None] = []
     for network, by_name in scores.items():
         ours = by_name.get(DENDRITIC)
         if ours is None:
             continue
         control, scalar = by_name.get(RELU), by_name.get(LEARNED_SCALAR)
         if control is not None:
-            claims += [_accuracy(network, ours, control, "ReLU at matched parameters")]
-            claims += [_speed(network, ours, control)]
+            claims += [
+                _judge_accuracy(network, ours, control, "ReLU at matched parameters"),
+                _judge_speed(network, ours, control),
+            ]
         if scalar is not None:
-            claims += [_accuracy(network, ours, scalar, "one learned argument")]
+            claims += [_judge_accuracy(network, ours, scalar, "one learned argument")]
         if control is not None:
-            claims += [*_natural(network, ours, control), *_attacks(network, ours, control)]
-        if network in saddles:
-            claims += [_soft_xor(network, saddles[network])]
-    return claims
+            claims += [
+                _judge_corruptions(network, ours, control),
+                _judge_attacks(network, ours, control),
+            ]
+        if network in soft_xors:
+            claims += [_judge_soft_xor(network, soft_xors[network])]
+    return [claim for claim in claims if claim is not None]
 
 
-def _accuracy(network: NetworkKind, ours: Score, other: Score, what: str) -> Claim:
-    difference = paired(ours.accuracy, other.accuracy)
+def _judge_accuracy(
+    network: NetworkKind, ours: CandidateScores, other: CandidateScores, name: str
+) -> Claim:
+    difference = mean_interval(ours.accuracy - other.accuracy)
     return Claim(
         network=network,
-        claim=f"two-argument units are more accurate than {what}",
-        verdict=verdict_of(difference),
-        told=f"{100 * ours.accuracy.mean():.2f} % against {100 * other.accuracy.mean():.2f} %, "
-        f"{_points(difference)}, {len(ours.accuracy)} seeds",
+        claim=f"two-argument units are more accurate than {name}",
+        verdict=judge_interval(difference),
+        evidence=f"{100 * ours.accuracy.mean():.2f} % against {100 * other.accuracy.mean():.2f} %, "
+        f"{_format_points(difference)}, {len(ours.accuracy)} seeds",
         numbers={
             "dendritic": float(ours.accuracy.mean()),
             "other": float(other.accuracy.mean()),
@@ -111,74 +126,78 @@ def _accuracy(network: NetworkKind, ours: Score, other: Score, what: str) -> Cla
     )
 
 
-def _speed(network: NetworkKind, ours: Score, control: Score) -> Claim:
-    sooner = paired(control.epochs, ours.epochs)
+def _judge_speed(network: NetworkKind, ours: CandidateScores, control: CandidateScores) -> Claim:
+    fewer = mean_interval(control.epochs - ours.epochs)
     return Claim(
         network=network,
         claim="two-argument units learn in fewer epochs than ReLU",
-        verdict=verdict_of(sooner),
-        told=f"{ours.epochs.mean():.1f} against {control.epochs.mean():.1f} epochs to "
-        f"{100 * ours.threshold:.1f} %, {sooner.value:+.1f} "
-        f"[{sooner.low:+.1f}, {sooner.high:+.1f}] fewer",
+        verdict=judge_interval(fewer),
+        evidence=f"{ours.epochs.mean():.1f} against {control.epochs.mean():.1f} epochs to "
+        f"{100 * ours.threshold:.1f} %, {fewer.value:+.1f} "
+        f"[{fewer.low:+.1f}, {fewer.high:+.1f}] fewer",
         numbers={
             "dendritic": float(ours.epochs.mean()),
             "other": float(control.epochs.mean()),
-            "fewer": sooner.to_dict(),
+            "fewer": fewer.to_dict(),
             "threshold": ours.threshold,
         },
     )
 
 
-def _natural(network: NetworkKind, ours: Score, control: Score) -> Iterator[Claim]:
-    ratio = corruption_ratio(ours, control, relative=False)
-    relative = corruption_ratio(ours, control, relative=True)
-    if ratio is None or relative is None:
-        return
-    yield Claim(
+def _judge_corruptions(
+    network: NetworkKind, ours: CandidateScores, control: CandidateScores
+) -> Claim | None:
+    mce = compute_corruption_ratio(ours, control, relative=False)
+    relative_mce = compute_corruption_ratio(ours, control, relative=True)
+    if mce is None or relative_mce is None:
+        return None
+    return Claim(
         network=network,
         claim="two-argument units are more robust to corruptions than ReLU",
-        verdict=verdict_of(ratio, border=100.0, above=False),
-        told=f"mCE {_percent(ratio)}, relative mCE {_percent(relative)}",
-        numbers={"mce": ratio.to_dict(), "relative_mce": relative.to_dict()},
+        verdict=judge_interval(mce, border=100.0, above=False),
+        evidence=f"mCE {_format_percent(mce)}, relative mCE {_format_percent(relative_mce)}",
+        numbers={"mce": mce.to_dict(), "relative_mce": relative_mce.to_dict()},
     )
 
 
-def _attacks(network: NetworkKind, ours: Score, control: Score) -> Iterator[Claim]:
+def _judge_attacks(
+    network: NetworkKind, ours: CandidateScores, control: CandidateScores
+) -> Claim | None:
     first, second = ours.attacked_accuracy, control.attacked_accuracy
     if first is None or second is None or ours.robustness is None or control.robustness is None:
-        return
-    difference = paired(first, second)
-    checks = [
+        return None
+    difference = mean_interval(first - second)
+    failures = [
         f"{name}: {failure}"
-        for name, score in (("dendritic", ours.robustness), ("relu", control.robustness))
-        for failure in masking_failures(score["attacks"])
+        for name, robustness in ((DENDRITIC, ours.robustness), (RELU, control.robustness))
+        for failure in find_masking(robustness["attacks"])
     ]
-    told = f"{100 * first.mean():.1f} % against {100 * second.mean():.1f} % at "
-    told += f"{ours.robustness['attacks']['epsilon']:.3g}, {_points(difference)}"
-    told += "; " + ("; ".join(checks) if checks else "attacks pass the masking checks")
-    yield Claim(
+    epsilon = ours.robustness["attacks"]["epsilon"]
+    checks = "; ".join(failures) or "attacks pass the masking checks"
+    return Claim(
         network=network,
         claim="two-argument units are more robust to attacks than ReLU",
-        verdict="undetermined" if checks else verdict_of(difference),
-        told=told,
+        verdict="undetermined" if failures else judge_interval(difference),
+        evidence=f"{100 * first.mean():.1f} % against {100 * second.mean():.1f} % at "
+        f"{epsilon:.3g}, {_format_points(difference)}; {checks}",
         numbers={
             "dendritic": float(first.mean()),
             "other": float(second.mean()),
             "difference": difference.to_dict(),
-            "epsilon": ours.robustness["attacks"]["epsilon"],
-            "masking": checks,
+            "epsilon": epsilon,
+            "masking": failures,
         },
     )
 
 
-def masking_failures(attacks: Mapping[str, Any]) -> list[str]:
-    """Say what hints at gradients that mislead the attack; nothing when all is well.
+def find_masking(attacks: Mapping[str, Any]) -> list[str]:
+    """Return signs of gradient masking, in words; an empty list where there are none.
 
-    The loss must rise with the budget, an attack that may change everything must leave no right
-    answer, and the attack without gradients must not be the stronger one.
+    The loss must rise with the budget, an unbounded attack must leave no image right, and the
+    gradient-free attack must not be the stronger one.
 
     Args:
-        attacks: As a robustness file has them.
+        attacks: The field `attacks` of a robustness document.
     """
     losses = [float(np.mean(one["loss"])) for one in attacks["gradient"]]
     failures = []
@@ -194,13 +213,13 @@ def masking_failures(attacks: Mapping[str, Any]) -> list[str]:
     return failures
 
 
-def _soft_xor(network: NetworkKind, count: Count) -> Claim:
+def _judge_soft_xor(network: NetworkKind, count: SoftXorCount) -> Claim:
     share = Interval(value=count.hyperbolic / max(count.total, 1), low=count.low, high=count.high)
     return Claim(
         network=network,
         claim="most networks learn a soft XOR",
-        verdict=verdict_of(share, border=0.5),
-        told=f"{count.hyperbolic} of {count.total} are hyperbolic, 95 % interval "
+        verdict=judge_interval(share, border=0.5),
+        evidence=f"{count.hyperbolic} of {count.total} are hyperbolic, 95 % interval "
         f"{100 * count.low:.0f} to {100 * count.high:.0f} %",
         numbers={
             "hyperbolic": count.hyperbolic,
@@ -211,10 +230,10 @@ def _soft_xor(network: NetworkKind, count: Count) -> Claim:
     )
 
 
-def _points(difference: Interval) -> str:
+def _format_points(difference: Interval) -> str:
     value, low, high = (100 * one for one in (difference.value, difference.low, difference.high))
     return f"{value:+.2f} [{low:+.2f}, {high:+.2f}] points"
 
 
-def _percent(ratio: Interval) -> str:
+def _format_percent(ratio: Interval) -> str:
     return f"{ratio.value:.1f} % [{ratio.low:.1f}, {ratio.high:.1f}]"

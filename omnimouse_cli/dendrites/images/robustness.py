@@ -1,73 +1,80 @@
-"""How trained competitors bear corruptions and attacks, under a valid protocol and a flawed one."""
+"""Robustness of trained candidates: corruptions, attacks, and the published protocol's mistakes."""
 
 import functools
+import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from omnimouse_cli.dendrites.images.attack import (
-    Predict,
-    gradient_attack,
-    has_square_attack,
-    square_attack,
+from omnimouse_cli.dendrites.images.data import (
+    EVALUATION_BATCH,
+    Images,
+    SplitData,
+    split_for_seeds,
 )
-from omnimouse_cli.dendrites.images.competitor import WEIGHTS, Result, seeds_of
-from omnimouse_cli.dendrites.images.images import Images
-from omnimouse_cli.dendrites.images.network import PIXEL_MEAN, PIXEL_STD, Weights, logits_of
-from omnimouse_cli.dendrites.images.settings import Settings, attack_epsilon
-from omnimouse_cli.dendrites.images.trainees import (
-    EVALUATED_AT_ONCE,
-    Data,
-    Trainee,
-    data_of,
-    dropout_of,
-    generators_of,
-)
+from omnimouse_cli.dendrites.images.network import PIXEL_MEAN, PIXEL_STD, Weights, compute_logits
+from omnimouse_cli.dendrites.images.results import WEIGHTS, CandidateResult
+from omnimouse_cli.dendrites.images.settings import ComparisonSettings, get_attack_epsilon
+from omnimouse_cli.dendrites.images.training import Replicate, make_dropout, make_generators
 from omnimouse_cli.evaluate.robustness.corruption import CORRUPTIONS, SEVERITIES, corrupted
 from omnimouse_cli.seeds import derive_seed
 
-KIND = "dendrites-robustness"
-MOST_CORRUPTED = 1000
-# Attacks of these multiples of the budget show whether the loss rises with it; the last may change
-# a pixel to anything.
+MAX_CORRUPTED = 1000
+# Attacks with these multiples of epsilon show whether the loss rises with it; the last attack may
+# change a pixel to anything.
 MULTIPLES = (0.25, 0.5, 1.0, 2.0)
-WHOLE_BOX = 1.0
-# Published runs left dropout on, and held images from -1 to 1 in a box from 0 to 1.
-FLAWS = {
+UNBOUNDED = 1.0
+# Published runs left dropout on, and had pixels from -1 to 1 in a box from 0 to 1.
+# Whether dropout is on, and whether the box is wrong, by protocol.
+PROTOCOLS = {
     "valid": (False, False),
     "dropout on": (True, False),
     "wrong box": (False, True),
     "both": (True, True),
 }
+# The steps of an attack sum to so many times epsilon: a pixel can reach the bound and come back.
+STEP_SHARE = 2.5
+SQUARE_LIBRARY = "art"
+FIRST_SQUARE = 0.3
+
+# Maps images `(seeds, batch, channels, height, width)` to logits `(seeds, batch, classes)`.
+Predict = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Testbed:
-    """Images that robustness is measured on, the same for all competitors.
+class RobustnessData:
+    """Images that robustness is measured on, the same for all candidates.
 
     Args:
-        settings: Of the comparison.
-        data: Divided for every seed.
-        attacked: int64 `(seeds, images)`: which are attacked.
+        settings: Settings of the comparison.
+        data: Images and their split for each seed.
+        epsilon: Largest change of a pixel by an attack, with pixels from 0 to 1.
+        attacked: int64 `(seeds, images)`, indices of the attacked test images.
         corrupted: uint8 `(images, channels, height, width)` by family and severity.
-        places: int64 `(seeds, images)`: of test images among the corrupted ones.
+        positions: int64 `(seeds, images)`, positions of test images among the corrupted ones.
     """
 
-    settings: Settings
-    data: Data
+    settings: ComparisonSettings
+    data: SplitData
+    epsilon: float
     attacked: Tensor
     corrupted: dict[tuple[str, int], Tensor]
-    places: Tensor
+    positions: Tensor
 
 
-def prepare(settings: Settings, images: Images, device: torch.device) -> Testbed:
+def prepare_robustness_data(
+    settings: ComparisonSettings, images: Images, device: torch.device
+) -> RobustnessData:
     """Corrupt the test images of all seeds once."""
-    data = data_of(images, seeds_of(settings), most_images=settings.most_images, device=device)
-    test = data.test[:, :MOST_CORRUPTED]
-    chosen, places = torch.unique(test, return_inverse=True)
+    data = split_for_seeds(
+        images, settings.derive_seeds(), max_images=settings.most_images, device=device
+    )
+    chosen, positions = torch.unique(data.test[:, :MAX_CORRUPTED], return_inverse=True)
     pixels = images.pixels[chosen.cpu().numpy()]
     table = {
         (family, severity): torch.from_numpy(
@@ -76,164 +83,305 @@ def prepare(settings: Settings, images: Images, device: torch.device) -> Testbed
         for family in CORRUPTIONS
         for severity in SEVERITIES
     }
-    return Testbed(
+    return RobustnessData(
         settings=settings,
         data=data,
+        epsilon=get_attack_epsilon(settings, images.shape),
         attacked=data.test[:, : settings.attack_images],
         corrupted=table,
-        places=places,
+        positions=positions,
     )
 
 
-def measure_robustness(result: Result, bed: Testbed) -> dict[str, Any]:
-    """Give errors under corruptions, accuracies under attacks, checks, and the flawed protocols.
+def measure_robustness(result: CandidateResult, images: RobustnessData) -> dict[str, Any]:
+    """Measure errors under corruptions and accuracies under attacks.
 
     Args:
-        result: A trained competitor.
-        bed: On which images.
+        result: A trained candidate.
+        images: The images to measure on.
 
     Returns:
-        What goes into its file: lists over seeds.
+        Content of the candidate's robustness document, with lists over seeds.
     """
-    weights = {
-        name: weight.to(bed.data.pixels.device) for name, weight in result.part(WEIGHTS).items()
-    }
+    device = images.data.pixels.device
+    weights = {name: weight.to(device) for name, weight in result.get_arrays(WEIGHTS).items()}
     return {
-        "network": result.competitor.network,
-        "activation": result.competitor.activation,
+        "network": result.candidate.network,
+        "activation": result.candidate.activation,
         "clean_error": [1 - accuracy for accuracy in result.fields["accuracy"]],
-        "corruption_error": _corruption_errors(result, weights, bed),
-        "attacks": _attacks(result, weights, bed),
+        "corruption_error": _measure_corruptions(result, weights, images),
+        "attacks": _measure_attacks(result, weights, images),
         "protocols": {
-            name: _under_protocol(result, weights, bed, dropout=dropout, wrong_box=wrong_box)
-            for name, (dropout, wrong_box) in FLAWS.items()
+            name: _measure_protocol(result, weights, images, dropout=dropout, wrong_box=wrong_box)
+            for name, (dropout, wrong_box) in PROTOCOLS.items()
         },
     }
 
 
 @torch.no_grad()
-def _corruption_errors(
-    result: Result, weights: Weights, bed: Testbed
+def _measure_corruptions(
+    result: CandidateResult, weights: Weights, images: RobustnessData
 ) -> dict[str, list[list[float]]]:
-    """Give the error of every seed at every severity, by family."""
-    labels = bed.data.labels[bed.data.test[:, : bed.places.shape[1]]]
+    """Return the error rate of every seed at every severity, by family."""
+    labels = images.data.labels[images.data.test[:, : images.positions.shape[1]]]
     errors: dict[str, list[list[float]]] = {}
     for family in CORRUPTIONS:
         by_severity = []
         for severity in SEVERITIES:
-            table = bed.corrupted[family, severity]
+            table = images.corrupted[family, severity]
             wrong = torch.zeros(len(labels), device=labels.device)
-            for some, right in zip(
-                torch.split(bed.places, EVALUATED_AT_ONCE, dim=1),
-                torch.split(labels, EVALUATED_AT_ONCE, dim=1),
+            for positions, true in zip(
+                torch.split(images.positions, EVALUATION_BATCH, dim=1),
+                torch.split(labels, EVALUATION_BATCH, dim=1),
                 strict=True,
             ):
-                logits = logits_of(result.plan, weights, table[some].float() / 255)
-                wrong += (logits.argmax(dim=2) != right).sum(dim=1)
+                pixels = table[positions].float() / 255
+                logits = compute_logits(result.architecture, weights, pixels)
+                wrong += (logits.argmax(dim=2) != true).sum(dim=1)
             by_severity.append((wrong / labels.shape[1]).tolist())
         errors[family] = np.transpose(by_severity).tolist()
     return errors
 
 
-def _attacks(result: Result, weights: Weights, bed: Testbed) -> dict[str, Any]:
-    settings = bed.settings
-    pixels, labels = bed.data.pixels[bed.attacked], bed.data.labels[bed.attacked]
-    predict = functools.partial(logits_of, result.plan, weights)
-    epsilon = attack_epsilon(settings, result_image(bed))
+def _measure_attacks(
+    result: CandidateResult, weights: Weights, images: RobustnessData
+) -> dict[str, Any]:
+    """Return accuracy and loss of each seed by the attack's budget, and under all attacks."""
+    settings, epsilon = images.settings, images.epsilon
+    pixels, labels = images.data.pixels[images.attacked], images.data.labels[images.attacked]
+    predict = functools.partial(compute_logits, result.architecture, weights)
     curve = []
-    fooled_at_budget = torch.zeros_like(labels, dtype=torch.bool)
-    for budget in (*(epsilon * multiple for multiple in MULTIPLES), WHOLE_BOX):
-        reached = gradient_attack(
+    fooled = torch.zeros_like(labels, dtype=torch.bool)
+    for budget in (*(epsilon * multiple for multiple in MULTIPLES), UNBOUNDED):
+        attack = gradient_attack(
             predict,
             pixels,
             labels,
             epsilon=budget,
             steps=settings.attack_steps,
-            restarts=settings.attack_restarts if budget in (epsilon, WHOLE_BOX) else 1,
+            restarts=settings.attack_restarts if budget in (epsilon, UNBOUNDED) else 1,
             seed=derive_seed(settings.seed, "attack"),
         )
         if budget == epsilon:
-            fooled_at_budget = reached.fooled
+            fooled = attack.fooled
         curve.append(
             {
                 "epsilon": budget,
-                "accuracy": (~reached.fooled).float().mean(dim=1).tolist(),
-                "loss": reached.loss.mean(dim=1).tolist(),
+                "accuracy": (~attack.fooled).float().mean(dim=1).tolist(),
+                "loss": attack.loss.mean(dim=1).tolist(),
             }
         )
-    square = _square(result, weights, bed, epsilon) if has_square_attack() else None
-    together = fooled_at_budget if square is None else fooled_at_budget | square
+    square = None
+    if has_square_attack():
+        fooled_by_square = _attack_with_squares(result, weights, images)
+        fooled = fooled | fooled_by_square
+        square = (~fooled_by_square).float().mean(dim=1).tolist()
     return {
         "epsilon": epsilon,
         "gradient": curve,
-        "square": None if square is None else (~square).float().mean(dim=1).tolist(),
-        "accuracy": (~together).float().mean(dim=1).tolist(),
+        "square": square,
+        "accuracy": (~fooled).float().mean(dim=1).tolist(),
     }
 
 
-def result_image(bed: Testbed) -> tuple[int, int, int]:
-    """Channels, height, width of the images."""
-    channels, height, width = bed.data.pixels.shape[1:]
-    return channels, height, width
-
-
-def _square(result: Result, weights: Weights, bed: Testbed, epsilon: float) -> Tensor:
-    """Give which images of each seed the attack without gradients fools."""
+def _attack_with_squares(
+    result: CandidateResult, weights: Weights, images: RobustnessData
+) -> Tensor:
+    """Return which images of each seed the gradient-free attack fools, bool `(seeds, images)`."""
     fooled = []
-    for seed in range(bed.attacked.shape[0]):
-        alone = {name: weight[seed : seed + 1] for name, weight in weights.items()}
+    for seed, indices in enumerate(images.attacked):
+        seed_weights = {name: weight[seed : seed + 1] for name, weight in weights.items()}
 
-        def predict(pixels: Tensor, alone: Weights = alone) -> Tensor:
-            return logits_of(result.plan, alone, pixels.unsqueeze(0))[0]
+        def predict(pixels: Tensor, seed_weights: Weights = seed_weights) -> Tensor:
+            return compute_logits(result.architecture, seed_weights, pixels.unsqueeze(0))[0]
 
-        some = bed.attacked[seed]
         fooled.append(
             square_attack(
                 predict,
-                bed.data.pixels[some],
-                bed.data.labels[some],
-                epsilon=epsilon,
-                queries=bed.settings.attack_queries,
-                seed=derive_seed(bed.settings.seed, "square", seed),
-                num_classes=result.plan.num_classes,
+                images.data.pixels[indices],
+                images.data.labels[indices],
+                epsilon=images.epsilon,
+                queries=images.settings.attack_queries,
+                seed=derive_seed(images.settings.seed, "square", seed),
+                num_classes=result.architecture.num_classes,
             )
         )
     return torch.stack(fooled)
 
 
-def _under_protocol(
-    result: Result, weights: Weights, bed: Testbed, *, dropout: bool, wrong_box: bool
+def _measure_protocol(
+    result: CandidateResult,
+    weights: Weights,
+    images: RobustnessData,
+    *,
+    dropout: bool,
+    wrong_box: bool,
 ) -> dict[str, list[float]]:
-    """Attack once as published: dropout on, or images from -1 to 1 in a box from 0 to 1."""
-    settings = bed.settings
-    pixels, labels = bed.data.pixels[bed.attacked], bed.data.labels[bed.attacked]
+    """Return accuracies before and after one attack, with dropout on or in the wrong box."""
+    settings = images.settings
+    pixels, labels = images.data.pixels[images.attacked], images.data.labels[images.attacked]
     if wrong_box:
         pixels = (pixels - PIXEL_MEAN) / PIXEL_STD
-    predict = _stochastic(result, weights, bed, dropout=dropout, normalised=wrong_box)
+    replicates = [
+        Replicate(seed=seed, hyperparameters=result.hyperparameters)
+        for seed in settings.derive_seeds()
+    ]
+    generators = make_generators(replicates, "dropout at attack", device=pixels.device.type)
+    predict = functools.partial(
+        compute_logits,
+        result.architecture,
+        weights,
+        dropout=make_dropout(replicates, generators) if dropout else None,
+        is_scaled=wrong_box,
+    )
     with torch.no_grad():
         clean = (predict(pixels).argmax(dim=2) == labels).float().mean(dim=1)
-    reached = gradient_attack(
+    attack = gradient_attack(
         predict,
         pixels,
         labels,
-        epsilon=attack_epsilon(settings, result_image(bed)),
+        epsilon=images.epsilon,
         steps=settings.attack_steps,
         restarts=1,
         seed=derive_seed(settings.seed, "protocol"),
     )
     return {
         "clean": clean.tolist(),
-        "accuracy": (~reached.fooled).float().mean(dim=1).tolist(),
+        "accuracy": (~attack.fooled).float().mean(dim=1).tolist(),
     }
 
 
-def _stochastic(
-    result: Result, weights: Weights, bed: Testbed, *, dropout: bool, normalised: bool
-) -> Predict:
-    trainees = [Trainee(seed=seed, setting=result.setting) for seed in seeds_of(bed.settings)]
-    device = bed.data.pixels.device
-    generators = generators_of(trainees, "dropout at attack", device=device.type)
-    drop = dropout_of(trainees, generators) if dropout else None
-    return lambda pixels: logits_of(
-        result.plan, weights, pixels, dropout=drop, normalised=normalised
+class AttackResult(NamedTuple):
+    """The strongest of all perturbed images.
+
+    Args:
+        fooled: bool `(seeds, batch)`, whether any perturbed image was misclassified.
+        loss: float32 `(seeds, batch)`, the largest cross-entropy.
+    """
+
+    fooled: Tensor
+    loss: Tensor
+
+
+def gradient_attack(
+    predict: Predict,
+    pixels: Tensor,
+    labels: Tensor,
+    *,
+    epsilon: float,
+    steps: int,
+    restarts: int,
+    seed: int,
+    box: tuple[float, float] = (0.0, 1.0),
+) -> AttackResult:
+    """Attack with projected gradient descent on the signs of gradients, from random starts.
+
+    Restarts alternate between cross-entropy and the margin between the best wrong class and the
+    right one, whose gradient does not vanish where a network is confident.
+
+    Args:
+        predict: The attacked networks.
+        pixels: `(seeds, batch, channels, height, width)`.
+        labels: `(seeds, batch)`.
+        epsilon: Largest change of a pixel.
+        steps: Steps of each restart.
+        restarts: Number of random starts.
+        seed: Seed of the starts.
+        box: Lowest and highest value of a pixel.
+    """
+    generator = torch.Generator(pixels.device).manual_seed(seed)
+    fooled, largest_loss = _evaluate_attack(predict(pixels), labels)
+    for restart in range(restarts):
+        start = torch.rand(pixels.shape, generator=generator, device=pixels.device) * 2 - 1
+        perturbed = (pixels + epsilon * start).clamp(*box)
+        for _ in range(steps):
+            perturbed = perturbed.detach().requires_grad_()
+            logits = predict(perturbed)
+            aim = (
+                _compute_margins(logits, labels) if restart % 2 else _compute_losses(logits, labels)
+            )
+            gradient = torch.autograd.grad(aim.sum(), perturbed)[0]
+            moved = perturbed.detach() + STEP_SHARE * epsilon / steps * gradient.sign()
+            perturbed = (pixels + (moved - pixels).clamp(-epsilon, epsilon)).clamp(*box)
+        newly_fooled, loss = _evaluate_attack(predict(perturbed), labels)
+        fooled, largest_loss = fooled | newly_fooled, torch.maximum(largest_loss, loss)
+    return AttackResult(fooled=fooled, loss=largest_loss)
+
+
+def _compute_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    losses = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    return losses.view(labels.shape)
+
+
+def _compute_margins(logits: Tensor, labels: Tensor) -> Tensor:
+    right = logits.gather(2, labels[..., None])[..., 0]
+    others = logits.scatter(2, labels[..., None], -torch.inf)
+    return others.amax(dim=2) - right
+
+
+@torch.no_grad()
+def _evaluate_attack(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    return logits.argmax(dim=2) != labels, _compute_losses(logits, labels)
+
+
+def has_square_attack() -> bool:
+    """Return whether the library of the gradient-free attack is installed."""
+    return importlib.util.find_spec(SQUARE_LIBRARY) is not None
+
+
+def square_attack(
+    predict: Callable[[Tensor], Tensor],
+    pixels: Tensor,
+    labels: Tensor,
+    *,
+    epsilon: float,
+    queries: int,
+    seed: int,
+    num_classes: int,
+) -> Tensor:
+    """Attack one network without gradients: the Square Attack of the toolbox `art`.
+
+    Args:
+        predict: Maps images `(batch, channels, height, width)` to logits `(batch, classes)`.
+        pixels: float32 `(batch, channels, height, width)`, from 0 to 1.
+        labels: `(batch,)`.
+        epsilon: Largest change of a pixel.
+        queries: Queries of the network for each image.
+        seed: Seed of the squares.
+        num_classes: Number of classes.
+
+    Returns:
+        bool `(batch,)`, whether an image is misclassified after the attack.
+    """
+    from art.attacks.evasion import SquareAttack
+    from art.estimators.classification import BlackBoxClassifierNeuralNetwork
+
+    def classify(images: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> object:
+        with torch.no_grad():
+            batch = torch.from_numpy(np.ascontiguousarray(images, np.float32)).to(pixels.device)
+            return predict(batch).softmax(dim=1).cpu().numpy()
+
+    classifier = BlackBoxClassifierNeuralNetwork(
+        classify, tuple(pixels.shape[1:]), num_classes, clip_values=(0.0, 1.0)
     )
+    attack = SquareAttack(
+        classifier,
+        norm=np.inf,
+        eps=epsilon,
+        max_iter=queries,
+        p_init=FIRST_SQUARE,
+        nb_restarts=1,
+        batch_size=len(pixels),
+        verbose=False,
+    )
+    # The library draws from NumPy's global generator.
+    state = np.random.get_state()
+    np.random.seed(seed % 2**32)
+    try:
+        perturbed = attack.generate(pixels.cpu().numpy(), labels.cpu().numpy())
+    finally:
+        np.random.set_state(state)
+    within = np.clip(perturbed, pixels.cpu().numpy() - epsilon, pixels.cpu().numpy() + epsilon)
+    with torch.no_grad():
+        moved = torch.from_numpy(np.clip(within, 0, 1).astype(np.float32)).to(pixels.device)
+        return predict(moved).argmax(dim=1) != labels

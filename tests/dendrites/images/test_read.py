@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from omnimouse_cli.dendrites.images.images import Images, split_of
+from omnimouse_cli.dendrites.images.data import Images, split_images
 from omnimouse_cli.dendrites.images.read import load_images
 from omnimouse_cli.errors import OmniMouseError
 
@@ -121,7 +121,7 @@ def test_a_file_that_cannot_be_used_is_refused_with_the_reason(tmp_path, name, c
 def test_a_truncated_idx_file_is_refused(tmp_path):
     (tmp_path / "a-images-idx3").write_bytes(idx(PIXELS)[:-1])
     (tmp_path / "a-labels-idx1").write_bytes(idx(LABELS.astype(np.uint8)))
-    with pytest.raises(OmniMouseError, match="promises"):
+    with pytest.raises(OmniMouseError, match="must have"):
         load_images(str(tmp_path / "a-images-idx3"))
 
 
@@ -134,7 +134,7 @@ def test_parts_share_no_image_and_depend_on_the_seed_alone(num_test, most):
         num_classes=1,
         num_test=num_test,
     )
-    first, again, other = (split_of(images, seed, most_images=most) for seed in (1, 1, 2))
+    first, again, other = (split_images(images, seed, max_images=most) for seed in (1, 1, 2))
     parts = [first.train, first.validation, first.test]
     joined = np.concatenate(parts)
     assert len(set(joined.tolist())) == len(joined) == (most or 100)

@@ -1,24 +1,28 @@
-"""The inner network in pieces agrees with torch's own layers, forward and every gradient."""
+"""The inner network in chunks agrees with torch's own layers, forward and every gradient."""
 
 import pytest
 import torch
 from torch import nn
 
-from omnimouse_cli.dendrites.images import inner as module
-from omnimouse_cli.dendrites.images.inner import inner_network, inner_reference, inner_weights
+from omnimouse_cli.dendrites.images import network
+from omnimouse_cli.dendrites.images.network import (
+    apply_inner_network,
+    apply_inner_reference,
+    init_inner_weights,
+)
 
 
 @pytest.mark.parametrize("arity", [1, 2])
 @pytest.mark.parametrize("hidden", [(5,), (7, 3)])
-def test_pieces_agree_with_independent_layers(monkeypatch, generators, arity, hidden):
-    monkeypatch.setattr(module, "ROWS_AT_ONCE", 4)
-    weights = [w.double() for w in inner_weights((arity, *hidden, 1), generators)]
+def test_chunks_agree_with_independent_layers(monkeypatch, generators, arity, hidden):
+    monkeypatch.setattr(network, "CHUNK_ROWS", 4)
+    weights = [w.double() for w in init_inner_weights((arity, *hidden, 1), generators)]
     weights = [(w + 0.1 * torch.randn_like(w)).requires_grad_() for w in weights]
     x = torch.randn(3, 11, arity, dtype=torch.float64, requires_grad=True)
     outgoing = torch.randn(11, 3, dtype=torch.float64).T
-    y = inner_network(x, weights)
+    y = apply_inner_network(x, weights)
     gradients = torch.autograd.grad(y, [x, *weights], outgoing)
-    assert torch.allclose(y, inner_reference(x, weights), atol=1e-12)
+    assert torch.allclose(y, apply_inner_reference(x, weights), atol=1e-12)
     for seed in range(3):
         layers = []
         for place in range(0, len(weights), 2):
@@ -38,17 +42,19 @@ def test_pieces_agree_with_independent_layers(monkeypatch, generators, arity, hi
 
 
 def test_a_frozen_network_passes_gradients_to_its_arguments(generators):
-    weights = inner_weights((2, 4, 1), generators)
+    weights = init_inner_weights((2, 4, 1), generators)
     x = torch.randn(3, 5, 2, requires_grad=True)
-    inner_network(x, weights).sum().backward()
+    apply_inner_network(x, weights).sum().backward()
     again = x.detach().requires_grad_()
-    inner_reference(again, weights).sum().backward()
+    apply_inner_reference(again, weights).sum().backward()
     assert torch.allclose(x.grad, again.grad, atol=1e-6)
     assert all(weight.grad is None for weight in weights)
 
 
 def test_a_seed_draws_the_same_weights_whoever_is_beside_it():
     def drawn(*seeds):
-        return inner_weights((2, 4, 1), [torch.Generator().manual_seed(seed) for seed in seeds])
+        return init_inner_weights(
+            (2, 4, 1), [torch.Generator().manual_seed(seed) for seed in seeds]
+        )
 
     assert torch.equal(drawn(7, 8)[0][1], drawn(8)[0][0])

@@ -1,17 +1,27 @@
-"""Parameter counts are those of the published configurations, and competitors match them."""
+"""Parameter counts are those of the published configurations, and candidates match them."""
 
 import pytest
 import torch
 
-from omnimouse_cli.dendrites.images.activation import ACTIVATIONS, DENDRITIC, LEARNED_SCALAR, RELU
-from omnimouse_cli.dendrites.images.network import outer_weights, xavier_inner
-from omnimouse_cli.dendrites.images.plan import matched_plan, plan_of
+from omnimouse_cli.dendrites.images.architecture import (
+    ACTIVATIONS,
+    DENDRITIC,
+    LEARNED_SCALAR,
+    RELU,
+    build_architecture,
+    match_architecture,
+)
+from omnimouse_cli.dendrites.images.network import (
+    init_inner_weights,
+    init_outer_weights,
+    name_inner_weights,
+)
 
 MNIST, CIFAR, DIGITS = (1, 28, 28), (3, 32, 32), (1, 8, 8)
 
 
-def plan(network, activation, widths, image, inner=(64, 64)):
-    return plan_of(
+def build(network, activation, widths, image, inner=(64, 64)):
+    return build_architecture(
         network, ACTIVATIONS[activation], widths, image=image, num_classes=10, inner=inner
     )
 
@@ -32,7 +42,7 @@ def plan(network, activation, widths, image, inner=(64, 64)):
 def test_published_configurations_have_the_published_numbers(
     network, activation, widths, image, published
 ):
-    assert plan(network, activation, widths, image).num_parameters == published
+    assert build(network, activation, widths, image).num_parameters == published
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -46,9 +56,9 @@ def test_published_configurations_have_the_published_numbers(
         ("cnn", CIFAR, (60, 120, 120, 120), (1, 1, 1, 1)),
     ],
 )
-def test_every_competitor_matches_within_one_percent(network, image, widths, profile, activation):
-    wanted = plan(network, DENDRITIC, widths, image, (32, 32)).num_parameters
-    found = matched_plan(
+def test_every_candidate_matches_within_one_percent(network, image, widths, profile, activation):
+    wanted = build(network, DENDRITIC, widths, image, (32, 32)).num_parameters
+    found = match_architecture(
         network,
         ACTIVATIONS[activation],
         profile,
@@ -62,8 +72,10 @@ def test_every_competitor_matches_within_one_percent(network, image, widths, pro
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_the_number_is_that_of_the_weights(activation, generators):
-    one = plan("cnn", activation, (3, 4, 5), DIGITS, (6,))
-    weights = outer_weights(one, generators) | xavier_inner(one, generators)
+    one = build("cnn", activation, (3, 4, 5), DIGITS, (6,))
+    weights = init_outer_weights(one, generators) | name_inner_weights(
+        init_inner_weights(one.inner_sizes, generators)
+    )
     assert sum(weight[0].numel() for weight in weights.values()) == one.num_parameters
     assert all(weight.shape[0] == len(generators) for weight in weights.values())
     assert not torch.equal(weights["layer0.weight"][0], weights["layer0.weight"][1])
@@ -71,4 +83,6 @@ def test_the_number_is_that_of_the_weights(activation, generators):
 
 def test_a_number_that_no_network_is_small_enough_for_is_refused():
     with pytest.raises(ValueError, match="only 10 parameters"):
-        matched_plan("mlp", ACTIVATIONS[RELU], (1,), 10, image=MNIST, num_classes=10, inner=())
+        match_architecture(
+            "mlp", ACTIVATIONS[RELU], (1,), 10, image=MNIST, num_classes=10, inner=()
+        )

@@ -4,50 +4,59 @@ import pytest
 import torch
 from torch.nn import functional
 
-from omnimouse_cli.dendrites.images.activation import ACTIVATIONS
-from omnimouse_cli.dendrites.images.adam import StackedAdam
-from omnimouse_cli.dendrites.images.inner import inner_reference
-from omnimouse_cli.dendrites.images.network import inner_of, logits_of, outer_weights, xavier_inner
-from omnimouse_cli.dendrites.images.plan import plan_of
+from omnimouse_cli.dendrites.images.architecture import ACTIVATIONS, build_architecture
+from omnimouse_cli.dendrites.images.network import (
+    apply_inner_reference,
+    compute_logits,
+    get_inner_weights,
+    init_inner_weights,
+    init_outer_weights,
+    name_inner_weights,
+)
+from omnimouse_cli.dendrites.images.training import StackedAdamW
 
 
-def built(network, activation, generators):
+def build(network, activation, generators):
     widths = (3, 4, 5) if network == "cnn" else (6, 5)
-    plan = plan_of(
+    architecture = build_architecture(
         network, ACTIVATIONS[activation], widths, image=(1, 8, 8), num_classes=4, inner=(5, 3)
     )
-    return plan, outer_weights(plan, generators) | xavier_inner(plan, generators)
+    return architecture, init_outer_weights(architecture, generators) | name_inner_weights(
+        init_inner_weights(architecture.inner_sizes, generators)
+    )
 
 
-def unit(plan, weights, first, second):
-    if plan.activation.learned:
-        arguments = torch.stack([first, second][: plan.activation.arity], dim=-1)
-        flat = inner_reference(arguments.reshape(1, -1, plan.activation.arity), weights)
+def apply_activation(architecture, weights, first, second):
+    if architecture.activation.learned:
+        arguments = torch.stack([first, second][: architecture.activation.arity], dim=-1)
+        flat = apply_inner_reference(
+            arguments.reshape(1, -1, architecture.activation.arity), weights
+        )
         return flat.view(first.shape)
     return {
         "relu": lambda: functional.relu(first),
         "relu-unnormalised": lambda: functional.relu(first),
         "swiglu": lambda: functional.silu(first) * second,
         "maxout": lambda: torch.maximum(first, second),
-    }[plan.activation.name]()
+    }[architecture.activation.name]()
 
 
-def plainly(plan, weights, pixels):
+def compute_with_torch(architecture, weights, pixels):
     """One seed with torch's layers: units take neighbouring channels of one pixel."""
     x = pixels * 2 - 1
-    arity = plan.activation.arity
-    inner = [weight[None] for weight in inner_of(weights)]
-    for number, layer in enumerate(plan.layers):
+    arity = architecture.activation.arity
+    inner = [weight[None] for weight in get_inner_weights(weights)]
+    for number, layer in enumerate(architecture.layers):
         weight, bias = weights[f"layer{number}.weight"], weights[f"layer{number}.bias"]
         if layer.kind == "conv":
             p = functional.conv2d(x, weight, bias)
         else:
             p = functional.linear(x.flatten(1), weight, bias)
-        if plan.activation.normalised:
+        if architecture.activation.normalized:
             axes = tuple(range(1, p.ndim))
             spread = p.var(dim=axes, keepdim=True, unbiased=False)
             p = (p - p.mean(dim=axes, keepdim=True)) / (spread + 1e-5).sqrt()
-        x = unit(plan, inner, p[:, 0::arity], p[:, arity - 1 :: arity])
+        x = apply_activation(architecture, inner, p[:, 0::arity], p[:, arity - 1 :: arity])
         if layer.pool:
             x = functional.max_pool2d(x, 2)
     return functional.linear(x.flatten(1), weights["classifier.weight"], weights["classifier.bias"])
@@ -56,19 +65,24 @@ def plainly(plan, weights, pixels):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("network", ["mlp", "cnn"])
 def test_all_seeds_at_once_are_each_seed_alone(network, activation, generators):
-    plan, weights = built(network, activation, generators)
+    architecture, weights = build(network, activation, generators)
     pixels = torch.rand(3, 7, 1, 8, 8)
-    logits = logits_of(plan, weights, pixels)
+    logits = compute_logits(architecture, weights, pixels)
     for seed in range(3):
         alone = {name: weight[seed] for name, weight in weights.items()}
-        assert torch.allclose(logits[seed], plainly(plan, alone, pixels[seed]), atol=1e-5)
+        assert torch.allclose(
+            logits[seed], compute_with_torch(architecture, alone, pixels[seed]), atol=1e-5
+        )
 
 
-def test_normalised_arguments_have_mean_0_and_variance_1_per_image(generators):
-    plan, weights = built("cnn", "dendritic", generators)
+def test_normalized_arguments_have_mean_0_and_variance_1_per_image(generators):
+    architecture, weights = build("cnn", "dendritic", generators)
     seen = {}
-    logits_of(
-        plan, weights, torch.rand(3, 7, 1, 8, 8), observer=lambda layer, x: seen.update({layer: x})
+    compute_logits(
+        architecture,
+        weights,
+        torch.rand(3, 7, 1, 8, 8),
+        observer=lambda layer, x: seen.update({layer: x}),
     )
     first = seen[0].view(3, 7, -1)
     assert torch.allclose(first.mean(dim=2), torch.zeros(3, 7), atol=1e-5)
@@ -84,7 +98,7 @@ def test_one_optimizer_for_all_seeds_is_one_per_seed():
     }
     rates, decays = torch.tensor([1e-2, 3e-3]), torch.tensor([0.1, 0.0])
     ours = {name: value.clone() for name, value in start.items()}
-    optimizer = StackedAdam(ours, rates, decays)
+    optimizer = StackedAdamW(ours, rates, decays)
     gradients = [
         tuple(torch.randn(value.shape, generator=generator) for value in start.values())
         for _ in range(5)

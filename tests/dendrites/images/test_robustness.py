@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from omnimouse_cli.dendrites.images.attack import gradient_attack, has_square_attack, square_attack
+from omnimouse_cli.dendrites.images.robustness import (
+    gradient_attack,
+    has_square_attack,
+    square_attack,
+)
 from omnimouse_cli.evaluate.robustness.corruption import CORRUPTIONS, corrupted
 
 

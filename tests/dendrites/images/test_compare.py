@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from omnimouse_cli.dendrites.images.compare import train_all
-from omnimouse_cli.dendrites.images.competitor import Competitor, compete
-from omnimouse_cli.dendrites.images.folder import begin, open_comparison
-from omnimouse_cli.dendrites.images.report import compare
-from omnimouse_cli.dendrites.images.search import drawn_settings, profiles
-from omnimouse_cli.dendrites.images.settings import Setting
-from omnimouse_cli.dendrites.soft_xor import analyse_run, counted
+from omnimouse_cli.dendrites.images.architecture import list_width_profiles
+from omnimouse_cli.dendrites.images.compare import compare, train_candidate, train_candidates
+from omnimouse_cli.dendrites.images.procedure import draw_hyperparameters
+from omnimouse_cli.dendrites.images.results import Candidate, begin_comparison, open_comparison
+from omnimouse_cli.dendrites.images.settings import Hyperparameters
+from omnimouse_cli.dendrites.soft_xor import analyze_run, count_soft_xors
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Silent
 
@@ -20,7 +19,7 @@ CPU = torch.device("cpu")
 
 
 class Stopping(Silent):
-    """Stops as a user would, in the second competitor."""
+    """Stops as a user would, in the second candidate."""
 
     def start(self, task, total=None):  # noqa: ARG002
         if task == "mlp-relu":
@@ -28,7 +27,7 @@ class Stopping(Silent):
 
 
 def run(settings, images, folder, reporter=None):
-    return train_all(settings, images, folder, device=CPU, reporter=reporter or Silent())
+    return train_candidates(settings, images, folder, device=CPU, reporter=reporter or Silent())
 
 
 def contents(folder):
@@ -44,44 +43,44 @@ def test_an_interrupted_comparison_goes_on_and_ends_as_an_undisturbed_one(
     kept = contents(tmp_path / "a")
     assert sorted(kept) == ["mlp-dendritic.json", "mlp-dendritic.safetensors"]
     again = run(settings, images, tmp_path / "a")
-    assert not again.missing()
+    assert all(map(again.has_result, again.candidates))
     run(settings, images, tmp_path / "b")
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     assert {name: contents(tmp_path / "a")[name] for name in kept} == kept
 
 
 def test_a_folder_is_of_one_comparison(tmp_path, images, small_settings):
-    begin(tmp_path / "a", small_settings, images)
+    begin_comparison(tmp_path / "a", small_settings, images)
     assert open_comparison(tmp_path / "a").settings == small_settings
     other = dataclasses.replace(small_settings, epochs=3)
     with pytest.raises(OmniMouseError, match="something else than this comparison"):
-        begin(tmp_path / "a", other, images)
+        begin_comparison(tmp_path / "a", other, images)
 
 
 def test_everything_is_measured_and_judged_once(tmp_path, images, small_settings):
-    outcome = compare(small_settings, images, tmp_path, device=CPU, reporter=Silent())
-    content = outcome.content()
+    report = compare(small_settings, images, tmp_path, device=CPU, reporter=Silent())
+    content = report.to_dict()
     assert len(content["rows"]) == 6 * 2
     assert {row["activation"] for row in content["rows"]} == set(small_settings.activations)
     parameters = {row["parameters"] for row in content["rows"]}
     assert max(parameters) / min(parameters) < 1.01
-    assert len(outcome.claims) == 6
-    assert {claim.verdict for claim in outcome.claims} <= {"confirmed", "refuted", "undetermined"}
+    assert len(report.claims) == 6
+    assert {claim.verdict for claim in report.claims} <= {"confirmed", "refuted", "undetermined"}
     control = next(one for one in content["summaries"] if one["activation"] == "relu")
     assert control["mce"] == {"value": 100.0, "low": 100.0, "high": 100.0}
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*-*.json")}
     assert len(files) == 12
     again = compare(small_settings, images, tmp_path, device=CPU, reporter=Silent())
-    assert again.content() == content
+    assert again.to_dict() == content
     assert {path: path.stat().st_mtime_ns for path in files} == files
 
 
 def test_surfaces_are_of_every_layer_and_seed_and_of_all_layers(tmp_path, images, small_settings):
     settings = dataclasses.replace(small_settings, activations=("dendritic",))
     run(settings, images, tmp_path)
-    analysed = analyse_run(tmp_path)
-    assert len(analysed) == 2 * (3 + 1)
-    count = counted(analysed, "mlp")
+    analyzed = analyze_run(tmp_path)
+    assert len(analyzed) == 2 * (3 + 1)
+    count = count_soft_xors(analyzed, "mlp")
     assert count.total == 2
     assert count.low <= count.hyperbolic / 2 <= count.high
 
@@ -90,18 +89,22 @@ def test_a_run_without_dendritic_layers_is_refused(tmp_path, images, small_setti
     settings = dataclasses.replace(small_settings, activations=("relu",))
     run(settings, images, tmp_path / "a")
     with pytest.raises(OmniMouseError, match="has no dendritic layers"):
-        analyse_run(tmp_path / "a")
+        analyze_run(tmp_path / "a")
     with pytest.raises(OmniMouseError, match="neither a comparison"):
-        analyse_run(tmp_path / "nowhere")
+        analyze_run(tmp_path / "nowhere")
 
 
-def test_a_search_tries_the_same_settings_for_all_and_takes_the_best_on_validation(
+def test_a_search_tries_the_same_hyperparameters_for_all_and_takes_the_best_on_validation(
     images, small_settings
 ):
     settings = dataclasses.replace(small_settings, search=4)
     found = {
-        name: compete(
-            Competitor(network="mlp", activation=name), settings, images, CPU, lambda: None
+        name: train_candidate(
+            Candidate(network="mlp", activation=name),
+            settings,
+            images,
+            device=CPU,
+            on_epoch=lambda: None,
         )
         for name in ("relu", "maxout")
     }
@@ -110,15 +113,15 @@ def test_a_search_tries_the_same_settings_for_all_and_takes_the_best_on_validati
     assert len(tried[0]) == 4
     for one in found.values():
         best = min(one.fields["search"], key=lambda trial: trial["loss"])
-        assert dataclasses.asdict(one.setting) == best["setting"]
+        assert dataclasses.asdict(one.hyperparameters) == best["setting"]
         # Widths follow the profile, the number of parameters does not.
-        assert abs(one.plan.num_parameters / 25_127 - 1) < 0.01
+        assert abs(one.architecture.num_parameters / 25_127 - 1) < 0.01
 
 
-def test_drawn_settings_begin_with_the_default_and_stay_in_range():
-    choices = profiles("cnn", (1, 8, 8))
-    default = Setting(profile=choices[0])
-    drawn = drawn_settings(40, default, choices, seed=0)
+def test_drawn_hyperparameters_begin_with_the_default_and_stay_in_range():
+    choices = list_width_profiles("cnn", (1, 8, 8))
+    default = Hyperparameters(profile=choices[0])
+    drawn = draw_hyperparameters(40, default, choices, seed=0)
     assert drawn[0] == default
     assert len({one.profile for one in drawn}) == 3
     rates = np.array([one.learning_rate for one in drawn[1:]])
