@@ -59,40 +59,21 @@ def command_surfaces(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-<<<<<<< HEAD
-    """Show what units have learned: each surface, how like a soft XOR it is, and how often."""
-    require_libraries("dendrites")
-    from omnimouse_cli.dendrites.learned import Measuring
-    from omnimouse_cli.dendrites.soft_xor import analyse_run, draw
-    from omnimouse_cli.files import write_atomically, write_document
-    from omnimouse_cli.train.parallel.world import select_device
-
-    measuring = Measuring(tier=tier, shards=shards, seed=seed, device=select_device(device).type)
-=======
     """Show the functions that units have learned, and how many of them are soft XORs."""
     require_libraries("dendrites", "scipy", "matplotlib", "sklearn")
     from omnimouse_cli.dendrites.soft_xor import analyze_run, draw
     from omnimouse_cli.dendrites.transformer import ArgumentSampling
-    from omnimouse_cli.files import write_document, write_atomically
+    from omnimouse_cli.files import write_atomically, write_document
     from omnimouse_cli.train.parallel.world import select_device
 
-    sampling = ArgumentSampling(tier=tier, shards=shards, seed=seed, device=select_device(device).type)
->>>>>>> 7218622 (Comparison of activations on images in twelve modules: architecture, data, network, training, procedure, results, robustness, scores, claims, compare; learned functions in the terms of the field)
+    sampling = ArgumentSampling(
+        tier=tier, shards=shards, seed=seed, device=select_device(device).type
+    )
     with reporter(quiet=quiet) as talk:
         runs = list(dict.fromkeys(run or []))
         if not runs:
             runs = [find_newest_comparison()]
             talk.say(f"taking {runs[0]} (the newest comparison)")
-<<<<<<< HEAD
-        analysed = [one for place in runs for one in analyse_run(place, talk, measuring)]
-        names = [place.resolve().name for place in runs]
-        content = _content(analysed, names)
-        place = out or runs[0]
-        with write_atomically(place / FIGURE) as stream:
-            draw(analysed, title=f"{', '.join(names)}: learned functions", stream=stream)
-        write_document(place / DOCUMENT, "dendrites", content)
-        talk.say(f"wrote {place / FIGURE} and {place / DOCUMENT}")
-=======
         analyzed = [one for path in runs for one in analyze_run(path, talk, sampling)]
         names = [path.resolve().name for path in runs]
         content = _build_content(analyzed, names)
@@ -101,7 +82,6 @@ def command_surfaces(
             draw(analyzed, title=f"{', '.join(names)}: learned functions", stream=stream)
         write_document(target / DOCUMENT, "dendrites", content)
         talk.say(f"wrote {target / FIGURE} and {target / DOCUMENT}")
->>>>>>> 7218622 (Comparison of activations on images in twelve modules: architecture, data, network, training, procedure, results, robustness, scores, claims, compare; learned functions in the terms of the field)
     if as_json:
         print_document("dendrites", content)
     else:

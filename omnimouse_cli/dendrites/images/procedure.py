@@ -122,7 +122,9 @@ def pretrain_inner(
     arity = sizes[0]
     line = torch.linspace(-EXTENT, EXTENT, GRID_POINTS)
     grid_MN = torch.cartesian_prod(*[line] * arity).view(-1, arity).to(device)
-    targets = [make_smoothed_noise(arity, derive_seed(one.seed, "noise", arity)) for one in replicates]
+    targets = [
+        make_smoothed_noise(arity, derive_seed(one.seed, "noise", arity)) for one in replicates
+    ]
     target_SM = torch.from_numpy(np.stack(targets)).flatten(1).to(device)
     weights = [
         weight.to(device).requires_grad_()

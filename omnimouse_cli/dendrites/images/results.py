@@ -23,7 +23,7 @@ from omnimouse_cli.dendrites.images.settings import (
     get_inner_widths,
 )
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.files import read_document, write_document, write_atomically
+from omnimouse_cli.files import read_document, write_atomically, write_document
 
 COMPARISON, RESULTS, ROBUSTNESS, REPORT = "comparison.json", "results", "robustness", "compare.json"
 # Formats of the JSON documents.
