@@ -5,7 +5,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SOURCES := pyproject.toml constraints.txt Cargo.toml Cargo.lock rust/Cargo.toml $(wildcard rust/src/*.rs rust/src/*/*.rs)
 
-.PHONY: help demo test test-gpu check format bench clean
+# Processes that run tests at once; each computes on one thread.
+WORKERS ?= auto
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope
+MAX_FILE_LINES := 400
+
+.PHONY: help demo test test-fast test-gpu check sizes format bench clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,14 +25,18 @@ $(INSTALLED): $(SOURCES)
 demo: $(INSTALLED) ## Simulate a small mouse, train on it, score every regime, print and draw the result
 	$(BIN)/python examples/demo.py
 
-test: $(INSTALLED) ## Run the Rust and the Python tests
+test: $(INSTALLED) ## Run the Rust and the Python tests, docstring examples among them
 	cargo test --quiet --locked
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+test-fast: $(INSTALLED) ## Run the unit tests: nothing that trains a model or starts processes
+	cargo test --quiet --locked
+	$(PYTEST) -m 'not slow and not training'
 
 test-gpu: $(INSTALLED) ## Run the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
 
-check: $(INSTALLED) ## Format, lint, types, stubs and the import contract
+check: $(INSTALLED) sizes ## Format, lint, types, stubs, the import contract and file sizes
 	cargo fmt --check
 	cargo clippy --quiet --locked --all-targets --all-features -- -D warnings
 	$(BIN)/ruff format --check
@@ -35,6 +44,10 @@ check: $(INSTALLED) ## Format, lint, types, stubs and the import contract
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest omnimouse_cli._native
 	$(BIN)/lint-imports
+
+sizes: ## Refuse files over 400 lines
+	@find omnimouse_cli rust/src tests examples benchmarks \( -name '*.py' -o -name '*.rs' \) -exec wc -l {} + | awk \
+	  '$$2 != "total" && $$1 > $(MAX_FILE_LINES) { print "error: " $$2 " has " $$1 " lines; a file has at most $(MAX_FILE_LINES)"; bad = 1 } END { exit bad }'
 
 format: $(INSTALLED) ## Format everything
 	cargo fmt

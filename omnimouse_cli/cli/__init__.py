@@ -1,1 +1,1 @@
-"""One thin file per command: parse, call one library function, render. Only here Typer and Rich."""
+"""The command line, one file per command: parse options, call one function, print the result."""

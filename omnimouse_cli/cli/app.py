@@ -1,7 +1,6 @@
 """The `omnimouse` command: its sub-commands, and how errors and interruptions end it."""
 
 import functools
-import gc
 import importlib
 import sys
 from collections.abc import Callable
@@ -12,8 +11,8 @@ import typer
 from omnimouse_cli.cli.console import print_error, print_line
 from omnimouse_cli.errors import OmniMouseError
 
-# The function behind each command. Its module is imported only when it is asked for by name, or
-# all of them are listed: a short command should not wait for the modules of the others.
+# Name of each command and its function, as "module.function" in this package. Only the module of
+# the command that runs is imported, so that a short command starts fast; `--help` imports all.
 _COMMANDS = {
     "simulate": "simulate.command_simulate",
     "preprocess": "preprocess.command_preprocess",
@@ -32,8 +31,6 @@ _DENDRITES = {
     "compare": "dendrites_compare.command_compare",
 }
 
-_GARBAGE_THRESHOLDS = (10_000, 20, 20)
-
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - Typer calls it so
     if value:
@@ -43,17 +40,17 @@ def _print_version(value: bool) -> None:  # noqa: FBT001 - Typer calls it so
         raise typer.Exit
 
 
-def _root(
+def _program_options(
     *,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="The version.")
     ] = False,
 ) -> None:
-    """Hold the options of the program itself."""
+    """Declare the options of the program itself."""
 
 
-def _guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """End a command as the contract says: 1 for unusable input, 130 when interrupted."""
+def _with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a command so that it exits with 1 for unusable input and 130 when interrupted."""
 
     @functools.wraps(command)
     def run(*arguments: Any, **options: Any) -> None:  # noqa: ANN401 - whatever Typer parsed
@@ -63,46 +60,46 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
             print_error(error)
             sys.exit(1)
         except KeyboardInterrupt as interruption:
-            kept = str(interruption) or "what was finished is kept; the same command goes on there"
-            sys.stderr.write(f"interrupted: {kept}\n")
+            message = str(interruption) or "run the same command again to continue"
+            sys.stderr.write(f"interrupted: {message}\n")
             sys.exit(130)
         except BrokenPipeError:
-            # The reader of our output (head, less) has seen enough.
+            # The program that reads our output (head, less) has closed it.
             sys.stderr.close()
             sys.exit(0)
 
     return run
 
 
-def program(wanted: str | None = None) -> typer.Typer:
+def program(only: str | None = None) -> typer.Typer:
     """Build the program.
 
     Args:
-        wanted: The only command that is needed; None, or what is no command, gives all of them.
+        only: The one command to add; None or an unknown name adds all commands.
     """
     groups = {"dendrites": _dendrites, "bench": _bench}
-    if wanted not in (*_COMMANDS, *groups):
-        wanted = None
-    made = typer.Typer(
+    if only not in (*_COMMANDS, *groups):
+        only = None
+    application = typer.Typer(
         name="omnimouse",
         help="Brain models at the scale of whole data sets: recordings to shards, training, "
         "scores.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
-    made.callback()(_root)
-    for name, place in _COMMANDS.items():
-        if wanted in (None, name):
-            made.command(name)(_function(place))
+    application.callback()(_program_options)
+    for name, target in _COMMANDS.items():
+        if only in (None, name):
+            application.command(name)(_load_command(target))
     for name, group in groups.items():
-        if wanted in (None, name):
-            made.add_typer(group(), name=name)
-    return made
+        if only in (None, name):
+            application.add_typer(group(), name=name)
+    return application
 
 
-def _function(place: str) -> Callable[..., None]:
-    module, _, name = place.partition(".")
-    return _guarded(getattr(importlib.import_module(f"omnimouse_cli.cli.{module}"), name))
+def _load_command(target: str) -> Callable[..., None]:
+    module, _, name = target.partition(".")
+    return _with_exit_codes(getattr(importlib.import_module(f"omnimouse_cli.cli.{module}"), name))
 
 
 def _dendrites() -> typer.Typer:
@@ -110,35 +107,26 @@ def _dendrites() -> typer.Typer:
 
     group = typer.Typer(
         cls=RunOrCommand,
-        help="What learned units do: omnimouse dendrites RUN, and how they compare with others.",
+        help="What learned units compute: omnimouse dendrites RUN; and how activations compare.",
     )
-    for name, place in _DENDRITES.items():
-        group.command(name)(_function(place))
+    for name, target in _DENDRITES.items():
+        group.command(name)(_load_command(target))
     return group
 
 
 def _bench() -> typer.Typer:
     group = typer.Typer(help="Measure what this machine can do.", no_args_is_help=True)
-    group.command("loader")(_function("bench.command_bench_loader"))
+    group.command("loader")(_load_command("bench.command_bench_loader"))
     return group
 
 
 def __getattr__(name: str) -> typer.Typer:
-    """Give the whole program as `app` to whoever asks for it."""
+    """Build the whole program when `app` is imported."""
     if name == "app":
         return program()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def main() -> None:
-    """Run the command line; exit 0 done, 1 unusable input, 2 wrong usage, 130 interrupted."""
-    # Modules are made of many objects, of which none can go: looking for garbage among them is a
-    # twelfth of the start of a short command.
-    gc.set_threshold(*_GARBAGE_THRESHOLDS)
-    try:
-        program(sys.argv[1] if len(sys.argv) > 1 else None)()
-    finally:
-        # All memory goes back to the system at once; there is no use in first looking through it.
-        # But torch's Triton does, and lists on stderr what was not taken down.
-        if "torch" not in sys.modules:
-            gc.freeze()
+    """Run the command line; exit codes: 0 done, 1 unusable input, 2 usage, 130 interrupted."""
+    program(sys.argv[1] if len(sys.argv) > 1 else None)()

@@ -1,4 +1,4 @@
-"""`omnimouse bench`: what this machine can do, as a user wants to know before renting a node."""
+"""`omnimouse bench`: measure the loader on this machine."""
 
 import tempfile
 from collections.abc import Iterator
@@ -30,17 +30,24 @@ def command_bench_loader(
         typer.Option(
             "--simulate-corpus",
             min=1,
-            help="Make so many sparse shards of full size first: in SHARDS, or for this run only.",
+            help="First write so many sparse shards of full size, to SHARDS or a temporary folder.",
         ),
     ] = None,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="That assemble batches.")] = 1,
-    batches: Annotated[int, typer.Option("--batches", min=1, help="How many are timed.")] = 500,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Windows in each.")] = 8,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, help="Threads that assemble batches.")
+    ] = 1,
+    batches: Annotated[
+        int, typer.Option("--batches", min=1, help="Number of batches that are timed.")
+    ] = 500,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Windows per batch.")] = 8,
     bfloat16: Annotated[
         bool, typer.Option("--bfloat16", help="Batches in bfloat16 instead of float32.")
     ] = False,
     step_ms: Annotated[
-        float, typer.Option("--step-ms", min=0, help="What a training step would take.")
+        float,
+        typer.Option(
+            "--step-ms", min=0, help="Time of a training step to simulate between batches."
+        ),
     ] = 0.0,
     seed: SeedOption = 0,
     json: JsonOption = False,
@@ -71,7 +78,7 @@ def command_bench_loader(
 
 @contextmanager
 def _corpus(shards: Path | None, simulated: int | None, progress: Reporter) -> Iterator[Path]:
-    """Give the folder of shards; one that was made for this run only is gone afterwards."""
+    """Yield the folder of shards; a temporary one is removed afterwards."""
     if simulated is None:
         yield shards if shards is not None else default_shards()
         return
@@ -80,7 +87,7 @@ def _corpus(shards: Path | None, simulated: int | None, progress: Reporter) -> I
     if shards is not None and shards.exists() and any(shards.iterdir()):
         raise OmniMouseError(
             f"{shards} is not empty: a simulated corpus needs a folder of its own",
-            hint="name a new folder, or none to have it for this run only",
+            hint="name a new folder, or none to use a temporary one",
         )
     with tempfile.TemporaryDirectory(prefix="omnimouse-") as temporary:
         folder = shards if shards is not None else Path(temporary)
@@ -94,7 +101,7 @@ def _table(speed: "LoaderSpeed") -> Table:
         "sessions": f"{speed.sessions:,}",
         "stored samples": f"{speed.samples:,}",
         "opened in": f"{speed.open_seconds:.2f} s",
-        "first batch after": f"{speed.first_batch_seconds:.2f} s",
+        "first batch in": f"{speed.first_batch_seconds:.2f} s",
         "threads": f"{speed.threads}",
         "batches": f"{speed.batches_per_second:.0f} a second",
         "windows": f"{speed.windows_per_second:.0f} a second",
@@ -104,7 +111,7 @@ def _table(speed: "LoaderSpeed") -> Table:
         "CPU": f"{speed.cpu_ms_per_batch:.2f} ms a batch",
         "waiting": f"{100 * speed.wait_fraction:.1f} % of the time",
         "resident memory": _megabytes(speed.resident_bytes),
-        "of it the loader's": _megabytes(speed.loader_bytes),
+        "of which loader": _megabytes(speed.loader_bytes),
         f"growth over {speed.batches:,} batches": _megabytes(speed.growth_bytes),
         "mapped pages of files": _megabytes(speed.mapped_bytes),
     }
@@ -115,4 +122,4 @@ def _table(speed: "LoaderSpeed") -> Table:
 
 
 def _megabytes(num_bytes: int | None) -> str:
-    return "unknown here" if num_bytes is None else f"{num_bytes / 1e6:.0f} MB"
+    return "unknown" if num_bytes is None else f"{num_bytes / 1e6:.0f} MB"

@@ -1,4 +1,4 @@
-"""stdout is data, stderr is talk: tables, JSON documents, progress, warnings and errors."""
+"""Results on stdout (tables, JSON documents); progress, warnings and errors on stderr."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ def print_document(kind: str, content: Mapping[str, Any]) -> None:
 
 
 def print_table(table: Table) -> None:
-    """Print a table on stdout; without a terminal it is wide enough to lose nothing."""
+    """Print a table on stdout; without a terminal it is 200 columns wide."""
     console = Console(file=sys.stdout)
     if not console.is_terminal:
         console = Console(file=sys.stdout, width=200, color_system=None)
@@ -41,7 +41,7 @@ def print_error(error: OmniMouseError) -> None:
 
 
 class RichReporter:
-    """Draws the progress of long work on stderr; without a terminal it only says and warns."""
+    """Shows progress and messages on stderr; without a terminal there are no progress bars."""
 
     def __init__(self, progress: "Progress | None", *, quiet: bool) -> None:
         self._progress = progress
@@ -49,17 +49,17 @@ class RichReporter:
         self._tasks: dict[str, TaskID] = {}
 
     def start(self, task: str, total: float | None = None) -> None:
-        """Begin a bar."""
+        """Add a progress bar."""
         if self._progress is not None:
             self._tasks[task] = self._progress.add_task(task, total=total, note="")
 
     def advance(self, task: str, amount: float = 1.0, note: str = "") -> None:
-        """Move a bar."""
+        """Advance a progress bar."""
         if self._progress is not None and task in self._tasks:
             self._progress.update(self._tasks[task], advance=amount, note=note)
 
     def finish(self, task: str) -> None:
-        """Take a bar away."""
+        """Remove a progress bar."""
         if self._progress is not None and task in self._tasks:
             self._progress.remove_task(self._tasks.pop(task))
 
@@ -81,7 +81,7 @@ class RichReporter:
 
 @contextmanager
 def reporter(*, quiet: bool = False) -> Iterator[RichReporter]:
-    """Give the reporter of a command; its bars are gone when the block ends."""
+    """Yield the reporter of a command; its progress bars are removed when the block ends."""
     console = Console(file=sys.stderr)
     if quiet or not console.is_terminal:
         yield RichReporter(None, quiet=quiet)

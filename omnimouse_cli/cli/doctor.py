@@ -1,4 +1,4 @@
-"""`omnimouse doctor`: versions, devices, and what is missing."""
+"""`omnimouse doctor`: versions, devices and missing libraries."""
 
 import importlib.util
 import os
@@ -24,7 +24,7 @@ _LIBRARIES = {
 
 
 def command_doctor(*, json_output: JsonOption = False) -> None:
-    """Show versions and devices, and say what is missing."""
+    """Show versions, devices and missing libraries."""
     facts = _facts()
     if json_output:
         print_document("doctor", facts)

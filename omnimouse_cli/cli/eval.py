@@ -1,4 +1,4 @@
-"""`omnimouse eval`: score runs row by row, beside baselines and, where known, their ceiling."""
+"""`omnimouse eval`: score runs per masking strategy, beside baselines and the noise ceiling."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
-from omnimouse_cli.cli.eval_perturbed import Evaluated, perturbation_notes, perturbed_tables
+from omnimouse_cli.cli.eval_perturbed import EvaluatedRun, perturbation_notes, perturbed_tables
 from omnimouse_cli.cli.folders import newest_finished_run
 from omnimouse_cli.cli.options import (
     DeviceOption,
@@ -27,9 +27,9 @@ TILING_STRIDE = 30
 COLUMNS = (
     ("ridge", "ridge"),
     ("persistence", "persistence"),
-    ("psth", "trial average"),
+    ("psth", "PSTH"),
     ("train_mean", "train mean"),
-    ("ceiling", "ceiling"),
+    ("ceiling", "noise ceiling"),
 )
 _Key = tuple[str, str]
 
@@ -43,47 +43,47 @@ def command_eval(
     regime: Annotated[
         str | None,
         typer.Option(
-            help="predict, decode, forecast, population or all; or a strategy's name; or a TOML "
-            "file with strategies. By default all, and predict with --perturb."
+            help="predict, decode, forecast, population or all; or a masking strategy; or "
+            "a TOML file of strategies. By default all, and predict with --perturb."
         ),
     ] = None,
     no_stimulus: Annotated[
-        bool, typer.Option("--no-stimulus", help="Leave out rows that see the stimulus.")
+        bool, typer.Option("--no-stimulus", help="Skip strategies that have the stimulus as input.")
     ] = False,
     no_behavior: Annotated[
-        bool, typer.Option("--no-behavior", help="Show no behavior, and ask for none.")
+        bool, typer.Option("--no-behavior", help="Use behavior neither as input nor as target.")
     ] = False,
-    tier: Annotated[str, typer.Option(help="Trials that are scored.")] = "test",
+    tier: Annotated[str, typer.Option(help="Tier that is scored.")] = "test",
     shards: ShardsOption = None,
     stride: Annotated[
         int,
         typer.Option(
             min=1,
-            help="Steps between windows, in 1/30 s; 30 scores every sample once.",
+            help="Distance between windows in samples of 1/30 s; 30 scores every sample once.",
         ),
     ] = TILING_STRIDE,
     no_baselines: Annotated[
-        bool, typer.Option("--no-baselines", help="Score the model alone.")
+        bool, typer.Option("--no-baselines", help="Score only the model.")
     ] = False,
     perturb: Annotated[
         str | None,
         typer.Option(
-            help="Score rows that see the stimulus also under perturbed video, with commas: noise, "
-            "blur, contrast, adversarial, ..."
+            help="Also score strategies with the stimulus under perturbed video, separated by "
+            "commas: noise, blur, contrast, adversarial, ..."
         ),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="Folder in RUN/eval; by default tier and regime.")
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Windows of a forward pass; fewer need less memory.")
+        int | None, typer.Option(min=1, help="Windows per forward pass; fewer need less memory.")
     ] = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Score runs per regime: correlation of every neuron and channel, beside baselines."""
+    """Score runs per regime: single-trial correlation of neurons and behavior, beside baselines."""
     from omnimouse_cli.evaluate.records import EvalOptions
     from omnimouse_cli.evaluate.robustness.perturbations import require_families
     from omnimouse_cli.evaluate.store import document_of
@@ -105,38 +105,38 @@ def command_eval(
         folders = list(dict.fromkeys(run or [newest_finished_run()]))
         if not run:
             progress.say(f"taking {folders[0]} (the newest finished run)")
-        done = []
+        results = []
         for folder in folders:
-            done.append(_evaluated(folder, shards, options, device, progress))
-            _stored(done[-1], name, progress)
-    documents = [document_of(one.evaluation, one.options, one.run) for one in done]
+            results.append(_evaluate(folder, shards, options, device, progress))
+            _store(results[-1], name, progress)
+    documents = [document_of(result.evaluation, result.options, result.run) for result in results]
     if json_output:
-        print_document("eval", documents[0] if len(done) == 1 else {"runs": documents})
+        print_document("eval", documents[0] if len(results) == 1 else {"runs": documents})
         return
-    _print(done)
+    _print(results)
 
 
-def _print(done: "Sequence[Evaluated]") -> None:
-    for one in done:
-        if len(done) > 1:
-            print_line(f"{one.run.folder} ({one.run.config.model.feed_forward})")
-        for table in _tables(one.evaluation.records, one.options):
+def _print(results: "Sequence[EvaluatedRun]") -> None:
+    for result in results:
+        if len(results) > 1:
+            print_line(f"{result.run.folder} ({result.run.config.model.feed_forward})")
+        for table in _tables(result.evaluation.records, result.options):
             print_table(table)
-        for line in _missing(one.evaluation.unavailable):
+        for line in _unavailable_lines(result.evaluation.unavailable):
             print_line(line)
-    for table in perturbed_tables(done):
+    for table in perturbed_tables(results):
         print_table(table)
-    for line in perturbation_notes(done):
+    for line in perturbation_notes(results):
         print_line(line)
 
 
-def _evaluated(
+def _evaluate(
     folder: Path,
     shards: Path | None,
     options: "EvalOptions",
     device: str,
     progress: "Reporter",
-) -> Evaluated:
+) -> EvaluatedRun:
     from omnimouse_cli.evaluate.evaluate import evaluate
     from omnimouse_cli.evaluate.robustness.evaluate import with_perturbations
     from omnimouse_cli.evaluate.rows import require_regime
@@ -149,34 +149,34 @@ def _evaluated(
     dataset = open_run_data(loaded, shards)
     missing = len(loaded.sessions) - len(dataset.sessions)
     if missing:
-        progress.warn(f"{missing} of {len(loaded.sessions)} sessions of the run are not in shards")
+        progress.warn(f"{missing} of {len(loaded.sessions)} sessions of the run have no shard")
     try:
         evaluation = evaluate(loaded, dataset, options, progress)
         if options.perturb:
             evaluation = with_perturbations(evaluation, loaded, dataset, options, progress)
     except KeyboardInterrupt as interruption:
-        text = f"nothing was written of {folder}; run the same command again"
+        text = f"nothing was written for {folder}; run the same command again"
         raise KeyboardInterrupt(text) from interruption
-    return Evaluated(loaded, evaluation, options)
+    return EvaluatedRun(loaded, evaluation, options)
 
 
-def _stored(done: Evaluated, name: str | None, progress: "Reporter") -> None:
+def _store(result: EvaluatedRun, name: str | None, progress: "Reporter") -> None:
     from omnimouse_cli.evaluate.store import evaluation_name, store
     from omnimouse_cli.run.folder import evaluation_folder
 
-    folder = evaluation_folder(done.run.folder, name or evaluation_name(done.options))
-    files = store(folder, done.evaluation, done.options, done.run)
+    folder = evaluation_folder(result.run.folder, name or evaluation_name(result.options))
+    files = store(folder, result.evaluation, result.options, result.run)
     progress.say(f"written: {', '.join(str(path) for path in files)}")
 
 
-def _missing(unavailable: Sequence["Unavailable"]) -> list[str]:
-    """Say what could not be scored, one line for each reason."""
+def _unavailable_lines(unavailable: Sequence["Unavailable"]) -> list[str]:
+    """Return one line for each reason why something could not be scored."""
     reasons: dict[str, tuple[list[str], list[str]]] = {}
-    for statement in unavailable:
-        rows, sessions = reasons.setdefault(statement.reason, ([], []))
-        what = f"{statement.predictor} of " if statement.predictor else ""
-        rows.append(f"{what}{statement.strategy}")
-        sessions.append(statement.session)
+    for item in unavailable:
+        rows, sessions = reasons.setdefault(item.reason, ([], []))
+        what = f"{item.predictor} of " if item.predictor else ""
+        rows.append(f"{what}{item.strategy}")
+        sessions.append(item.session)
     return [
         f"not available in {', '.join(dict.fromkeys(sessions))}: "
         f"{', '.join(dict.fromkeys(rows))} ({reason})"
@@ -185,7 +185,7 @@ def _missing(unavailable: Sequence["Unavailable"]) -> list[str]:
 
 
 def _tables(records: Sequence["EvalRecord"], options: "EvalOptions") -> list[Table]:
-    """One table per session and, where there are several, one over all of them first."""
+    """Return one table per session, after one over all sessions where there are several."""
     from omnimouse_cli.evaluate.records import OVERALL
 
     sessions = list(dict.fromkeys(record.session for record in records))
@@ -194,8 +194,8 @@ def _tables(records: Sequence["EvalRecord"], options: "EvalOptions") -> list[Tab
         ordered = ordered[1:]
     tables = []
     for session in ordered:
-        of_session = [record for record in records if record.session == session]
-        tables.append(_table(session, of_session, options))
+        in_session = [record for record in records if record.session == session]
+        tables.append(_table(session, in_session, options))
     return tables
 
 

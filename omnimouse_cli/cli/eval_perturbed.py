@@ -1,4 +1,4 @@
-"""What `omnimouse eval --perturb` prints: runs side by side, severity by severity."""
+"""What `omnimouse eval --perturb` prints: scores of runs side by side for each severity."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,49 +10,47 @@ if TYPE_CHECKING:
     from omnimouse_cli.run.load import LoadedRun
 
 
-class Evaluated(NamedTuple):
-    """A run and what was found of it."""
+class EvaluatedRun(NamedTuple):
+    """A run, its evaluation, and the options of the evaluation."""
 
     run: "LoadedRun"
     evaluation: "Evaluation"
     options: "EvalOptions"
 
 
-def perturbed_tables(done: Sequence[Evaluated]) -> Iterator[Table]:
-    """Give one table per row: correlation over all sessions under each perturbation.
-
-    Args:
-        done: Runs, beside each other under every perturbation.
-    """
-    rows = dict.fromkeys(one.record.strategy for run in done for one in run.evaluation.perturbed)
+def perturbed_tables(results: Sequence[EvaluatedRun]) -> Iterator[Table]:
+    """Yield one table per masking strategy: scores over all sessions under each perturbation."""
+    rows = dict.fromkeys(
+        one.record.strategy for result in results for one in result.evaluation.perturbed
+    )
     for row in rows:
-        yield _table(row, done)
+        yield _table(row, results)
 
 
-def perturbation_notes(done: Sequence[Evaluated]) -> Iterator[str]:
-    """Say what the severities are, and whether the attack raises the loss."""
+def perturbation_notes(results: Sequence[EvaluatedRun]) -> Iterator[str]:
+    """Yield lines that state the severities and whether the attack raises the loss."""
     units: dict[tuple[str, str], dict[int, float]] = {}
-    for run in done:
-        for one in run.evaluation.perturbed:
+    for result in results:
+        for one in result.evaluation.perturbed:
             if one.severity:
                 units.setdefault((one.perturbation, one.level_unit), {})[one.severity] = one.level
     for (family, unit), levels in units.items():
         yield f"{family}: {', '.join(f'{level:g}' for level in levels.values())} ({unit})"
-    for run in done:
-        for check in run.evaluation.attack_checks:
+    for result in results:
+        for check in result.evaluation.attack_checks:
             losses = ", ".join(f"{loss:.4f}" for loss in check.losses)
             rises = "rises with every budget" if check.rises else "does not rise with every budget"
             yield (
-                f"attack on {check.strategy} of {run.run.folder.name}: {check.loss} loss {losses}, "
-                f"which {rises}"
+                f"attack on {check.strategy} of {result.run.folder.name}: "
+                f"{check.loss} loss {losses}, which {rises}"
             )
 
 
-def _table(row: str, done: Sequence[Evaluated]) -> Table:
+def _table(row: str, results: Sequence[EvaluatedRun]) -> Table:
     severities = sorted(
-        {one.severity for run in done for one in run.evaluation.perturbed if one.severity}
+        {one.severity for result in results for one in result.evaluation.perturbed if one.severity}
     )
-    options = done[0].options
+    options = results[0].options
     table = Table(
         title=f"{row}, tier {options.tier}: single-trial correlation over all sessions by severity "
         "of the perturbed video",
@@ -63,22 +61,22 @@ def _table(row: str, done: Sequence[Evaluated]) -> Table:
     for name in ("clean", *map(str, severities), "5 - clean"):
         table.add_column(name, justify="right")
     for family in options.perturb:
-        for run in done:
-            table.add_row(family, run.run.folder.name, *_cells(row, family, run, severities))
+        for result in results:
+            table.add_row(family, result.run.folder.name, *_cells(row, family, result, severities))
     return table
 
 
-def _cells(row: str, family: str, run: Evaluated, severities: Sequence[int]) -> list[str]:
+def _cells(row: str, family: str, result: EvaluatedRun, severities: Sequence[int]) -> list[str]:
     from omnimouse_cli.evaluate.records import DIFFERENCE, OVERALL, SINGLE_TRIAL
     from omnimouse_cli.evaluate.robustness.evaluate import CLEAN
 
     numbers = {
         (one.perturbation, one.severity, one.record.metric): one
-        for one in run.evaluation.perturbed
+        for one in result.evaluation.perturbed
         if (one.record.strategy, one.record.session) == (row, OVERALL)
     }
     keys = [(CLEAN, 0), *((family, severity) for severity in severities)]
-    cells: list[str] = [run.run.config.model.feed_forward]
+    cells: list[str] = [result.run.config.model.feed_forward]
     cells += [_number(numbers.get((*key, SINGLE_TRIAL))) for key in keys]
     return [*cells, _number(numbers.get((family, severities[-1], DIFFERENCE)), sign="+")]
 

@@ -1,4 +1,4 @@
-"""`omnimouse export-weights`: the weights of a run as a plain safetensors file."""
+"""`omnimouse export-weights`: write the weights of a run as a plain safetensors file."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +12,7 @@ from omnimouse_cli.text import format_count, pluralize
 
 
 class Names(StrEnum):
-    """What tensors are called in the file."""
+    """Naming scheme of the tensors in the file."""
 
     ours = "ours"
     published = "published"
@@ -21,14 +21,17 @@ class Names(StrEnum):
 def command_export_weights(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
     *,
-    out: Annotated[Path, typer.Option("--out", help="The .safetensors file; it may not exist.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="The .safetensors file; it must not exist yet.")
+    ],
     names: Annotated[
-        Names, typer.Option("--names", help="Names of tensors: ours, or the published model's.")
+        Names,
+        typer.Option("--names", help="Names of tensors: ours, or those of the published model."),
     ] = Names.ours,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write the weights of a run as one safetensors file, for everything else."""
+    """Write the weights of a run as one safetensors file for other programs."""
     import math
 
     from omnimouse_cli.published.export_weights import export_weights
@@ -38,8 +41,8 @@ def command_export_weights(
         loaded = load_run(run)
         if names is Names.published and loaded.config.model.video.layout != "reference":
             progress.warn(
-                "the video encoder of this run is `aligned`: the published code orders its "
-                "patches otherwise and would not compute the same"
+                "the video encoder of this run has the layout `aligned`: the published code orders "
+                "patches differently and would compute other features"
             )
         shapes = export_weights(loaded, out, names.value)
     parameters = sum(math.prod(shape) for shape in shapes.values())

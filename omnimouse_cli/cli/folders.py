@@ -1,4 +1,4 @@
-"""Where things are when no path is given: recordings/, shards/ and runs/ of the working folder."""
+"""Default folders: recordings/, shards/ and runs/ in the working folder, or of omnimouse.toml."""
 
 import tomllib
 from datetime import UTC, datetime
@@ -12,66 +12,66 @@ _DEFAULTS = {"recordings": "recordings", "shards": "shards", "runs": "runs"}
 
 
 def folder(name: str) -> Path:
-    """Give the folder of `recordings`, `shards` or `runs`; omnimouse.toml may name another place.
+    """Return the folder of `recordings`, `shards` or `runs`; omnimouse.toml may name another one.
 
     Raises:
-        OmniMouseError: omnimouse.toml is no TOML file or gives no text.
+        OmniMouseError: omnimouse.toml is not TOML, or its value is not a string.
     """
     if not SETTINGS.exists():
         return Path(_DEFAULTS[name])
     try:
-        place = tomllib.loads(SETTINGS.read_text()).get("folders", {}).get(name, _DEFAULTS[name])
+        path = tomllib.loads(SETTINGS.read_text()).get("folders", {}).get(name, _DEFAULTS[name])
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise OmniMouseError(f"{SETTINGS} is not a TOML file: {error}") from error
-    if not isinstance(place, str):
-        raise OmniMouseError(f"{SETTINGS}: folders.{name} must be a text: {place!r}")
-    return Path(place)
+    if not isinstance(path, str):
+        raise OmniMouseError(f"{SETTINGS}: folders.{name} must be a string: {path!r}")
+    return Path(path)
 
 
 def default_recordings() -> list[Path]:
-    """Give the folder that holds recordings.
+    """Return the folder that holds recordings.
 
     Raises:
         OmniMouseError: There is none.
     """
-    place = folder("recordings")
-    if not place.is_dir():
+    path = folder("recordings")
+    if not path.is_dir():
         raise OmniMouseError(
-            f"no recording was named and there is no folder {place}/ here",
-            hint="name recordings, or make some with: omnimouse simulate recordings",
+            f"no recording was named and there is no folder {path}/ here",
+            hint="name recordings, or simulate some: omnimouse simulate recordings",
         )
-    return [place]
+    return [path]
 
 
 def default_shards() -> Path:
-    """Give the folder of shards; whether it is there is for its reader to say."""
+    """Return the folder of shards, which need not exist."""
     return folder("shards")
 
 
 def new_run_folder(model: str) -> Path:
-    """Give a run folder that does not exist yet, named by time and model."""
+    """Return a run folder that does not exist yet, named by time and model."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     return free_name(folder("runs") / f"{stamp}-{model}")
 
 
-def free_name(wanted: Path) -> Path:
-    """Give `wanted`, or the first of wanted-2, wanted-3, ... that does not exist."""
-    candidate, number = wanted, 1
+def free_name(path: Path) -> Path:
+    """Return `path`, or the first of path-2, path-3, ... that does not exist."""
+    candidate, number = path, 1
     while candidate.exists():
         number += 1
-        candidate = wanted.with_name(f"{wanted.name}-{number}")
+        candidate = path.with_name(f"{path.name}-{number}")
     return candidate
 
 
 def all_runs() -> list[Path]:
-    """Give every run of the runs folder, also of sweeps in it, oldest first."""
+    """Return every run of the runs folder, those of sweeps included, oldest first."""
     return sorted(
         run_folder.find_runs(folder("runs")), key=lambda run: (run.stat().st_mtime, run.name)
     )
 
 
 def newest_finished_run() -> Path:
-    """Give the run whose summary was written last.
+    """Return the run that finished last.
 
     Raises:
         OmniMouseError: No run has finished.
@@ -79,7 +79,7 @@ def newest_finished_run() -> Path:
     newest = run_folder.newest_finished_run(folder("runs"))
     if newest is None:
         raise OmniMouseError(
-            f"no run was named and none has finished in {folder('runs')}/",
+            f"no run was named and there is no finished run in {folder('runs')}/",
             hint="train one first: omnimouse train",
         )
     return newest

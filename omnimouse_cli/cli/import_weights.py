@@ -1,4 +1,4 @@
-"""`omnimouse import-weights`: a published checkpoint to a run that `eval` takes."""
+"""`omnimouse import-weights`: convert a published checkpoint to a run folder."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from rich.table import Table
 
 from omnimouse_cli.cli.console import print_document, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption
-from omnimouse_cli.cli.train_order import new_run
+from omnimouse_cli.cli.train_job import new_run
 from omnimouse_cli.text import format_count
 
 if TYPE_CHECKING:
@@ -30,20 +30,20 @@ def command_import_weights(
         typer.Option(
             "--shards",
             help="Folder of shards with sessions of the checkpoint: their numbers of neurons are "
-            "compared, and `eval` takes them by default.",
+            "checked, and `eval` uses them by default.",
         ),
     ] = None,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Import the weights of a published checkpoint; nothing in its files is run."""
+    """Import the weights of a published checkpoint; nothing in its files is executed."""
     from omnimouse_cli.published.checkpoint import read_checkpoint
     from omnimouse_cli.published.import_weights import Destination, import_weights
 
     with reporter(quiet=quiet) as progress:
         try:
             published = read_checkpoint(checkpoint, progress)
-            _tell(published, shards, progress)
+            _report_differences(published, shards, progress)
             run = new_run(out, published.model.size)
             destination = Destination(run=run, shards=shards, command_line=tuple(sys.argv))
             summary = import_weights(published, destination, progress)
@@ -63,16 +63,18 @@ def command_import_weights(
     print_table(_table(run, published, summary["parameters"]))
 
 
-def _tell(published: "PublishedCheckpoint", shards: Path | None, progress: "Reporter") -> None:
-    """Compare with the shards, and warn of what is not as published."""
+def _report_differences(
+    published: "PublishedCheckpoint", shards: Path | None, progress: "Reporter"
+) -> None:
+    """Warn where the model is of no published size or sessions are missing from the shards."""
     from omnimouse_cli.published.shape import differences
     from omnimouse_cli.run.load import open_sessions
 
-    others = differences(published.model)
-    if others:
+    different = differences(published.model)
+    if different:
         progress.warn(
-            f"the weights are of no published size; nearest is {published.model.size}, and "
-            f"{', '.join(others)}"
+            f"the weights are of no published size; the nearest is {published.model.size}, with "
+            f"{', '.join(different)}"
         )
     if shards is None:
         return

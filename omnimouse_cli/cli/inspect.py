@@ -1,4 +1,4 @@
-"""`omnimouse inspect`: what is in a folder of shards, and whether every byte of it is whole."""
+"""`omnimouse inspect`: what a folder of shards holds, and whether its checksums are right."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -30,10 +30,12 @@ def command_inspect(
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", help="Image file to draw: frames, raster, behavior of a session."),
+        typer.Option(
+            "--plot", help="Image file to write: frames, raster and behavior of a session."
+        ),
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read every byte again, against its checksum.")
+        bool, typer.Option("--verify", help="Read every byte and compare checksums.")
     ] = False,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
@@ -47,9 +49,11 @@ def command_inspect(
         if shards is None:
             progress.say(f"taking {folder}/ (default)")
         catalogue = open_catalogue(folder)
-        entries = _chosen(catalogue, session)
-        verified = _verified(catalogue, entries, progress) if verify else None
-        records = [_record(entry, open_shard(catalogue.path_of(entry))) for entry in entries]
+        entries = _select_entries(catalogue, session)
+        verified = _verify(catalogue, entries, progress) if verify else None
+        records = [
+            _session_record(entry, open_shard(catalogue.path_of(entry))) for entry in entries
+        ]
         content: dict[str, Any] = {"sessions": records, "totals": _totals(records)}
         if verified is not None:
             content["verified"] = verified
@@ -57,7 +61,7 @@ def command_inspect(
         if session is not None:
             shard = open_shard(catalogue.path_of(entries[0]))
             summary = summarize(shard)
-            content["detail"] = _detail(shard, summary)
+            content["detail"] = _session_detail(shard, summary)
         if plot is not None:
             _draw(catalogue.path_of(entries[0]), plot, progress)
     if json_output:
@@ -70,7 +74,7 @@ def command_inspect(
         print_line(f"every byte of {pluralize(verified['shards'], 'shard')} matches its checksum")
 
 
-def _chosen(catalogue: "Catalogue", session: str | None) -> Sequence["CatalogueEntry"]:
+def _select_entries(catalogue: "Catalogue", session: str | None) -> Sequence["CatalogueEntry"]:
     if session is None:
         return catalogue.entries
     known = {entry.session: entry for entry in catalogue.entries}
@@ -82,23 +86,23 @@ def _chosen(catalogue: "Catalogue", session: str | None) -> Sequence["CatalogueE
     return [known[session]]
 
 
-def _verified(
+def _verify(
     catalogue: "Catalogue", entries: Sequence["CatalogueEntry"], progress: Reporter
 ) -> dict[str, int]:
     from omnimouse_cli.shard.verify import verify_shards
 
-    found = verify_shards([catalogue.path_of(entry) for entry in entries], progress)
-    if len(found) == 1:
-        raise found[0]
-    if found:
-        lines = "".join(f"\n  {error.message}" for error in found)
+    damaged = verify_shards([catalogue.path_of(entry) for entry in entries], progress)
+    if len(damaged) == 1:
+        raise damaged[0]
+    if damaged:
+        lines = "".join(f"\n  {error.message}" for error in damaged)
         raise ShardError(
-            f"{len(found)} of {len(entries)} shards are damaged:{lines}", hint=found[0].hint
+            f"{len(damaged)} of {len(entries)} shards are damaged:{lines}", hint=damaged[0].hint
         )
     return {"shards": len(entries), "bytes": sum(entry.bytes for entry in entries)}
 
 
-def _record(entry: "CatalogueEntry", shard: "Shard") -> dict[str, Any]:
+def _session_record(entry: "CatalogueEntry", shard: "Shard") -> dict[str, Any]:
     from omnimouse_cli.batch.windows import window_table
 
     tiers = {}
@@ -139,7 +143,7 @@ def _totals(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _detail(shard: "Shard", summary: "SessionSummary") -> dict[str, Any]:
+def _session_detail(shard: "Shard", summary: "SessionSummary") -> dict[str, Any]:
     description = shard.description
     return {
         **asdict(summary),
@@ -157,10 +161,10 @@ def _draw(path: Path, plot: Path, progress: Reporter) -> None:
 
     shard = open_shard(path)
     draw_session(shard, plot)
-    progress.say(f"session {shard.description.session} is drawn in {plot}")
+    progress.say(f"figure of session {shard.description.session} written to {plot}")
 
 
-def _columns(table: Table, names: Sequence[str], *, left: Sequence[str] = ()) -> Table:
+def _add_columns(table: Table, names: Sequence[str], *, left: Sequence[str] = ()) -> Table:
     for name in names:
         table.add_column(name, justify="left" if name in left else "right")
     return table
@@ -177,7 +181,7 @@ def _sessions_table(
     numbers = ("neurons", "hours", "tokens", "native", "Hz")
     left = ("session", "animal", "responses", "modalities", "tiers: minutes (windows)")
     names = (*left[:2], *numbers, *left[2:], "valid")
-    table = _columns(
+    table = _add_columns(
         Table(title=title, title_justify="left", show_footer=len(records) > 1), names, left=left
     )
     for record in records:
@@ -232,7 +236,7 @@ def _print_session(
 
 def _tier_table(record: dict[str, Any], summary: "SessionSummary") -> Table:
     names = ("tier", "trials", "kinds", "minutes", "usable", "windows", "stimuli", "repeated")
-    table = _columns(Table(), names, left=("tier", "kinds"))
+    table = _add_columns(Table(), names, left=("tier", "kinds"))
     for tier in summary.tiers:
         table.add_row(
             tier.tier,
@@ -249,7 +253,7 @@ def _tier_table(record: dict[str, Any], summary: "SessionSummary") -> Table:
 
 def _modality_table(summary: "SessionSummary") -> Table:
     names = ("modality", "start (s)", "rate (Hz)", "samples", "size", "channels", "valid")
-    table = _columns(Table(), names, left=("modality", "channels"))
+    table = _add_columns(Table(), names, left=("modality", "channels"))
     for part in summary.modalities:
         table.add_row(
             part.modality,
@@ -274,7 +278,7 @@ def _response_table(detail: dict[str, Any], summary: "SessionSummary") -> Table:
         f"(at most {rounding['max_relative']:.2g}) standard deviations"
     )
     names = ("", *(f"{100 * q:g} %" for q in responses.quantiles))
-    table = _columns(Table(title=title, title_justify="left"), names, left=("",))
+    table = _add_columns(Table(title=title, title_justify="left"), names, left=("",))
     table.add_row("mean", *(f"{value:.4g}" for value in responses.mean))
     table.add_row("std", *(f"{value:.4g}" for value in responses.std))
     return table

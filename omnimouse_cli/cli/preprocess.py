@@ -1,8 +1,7 @@
-"""`omnimouse preprocess`: raw recordings become memory-mapped token shards."""
+"""`omnimouse preprocess`: convert raw recordings to memory-mapped token shards."""
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -52,32 +51,31 @@ def command_preprocess(
     response_kind: Annotated[
         _Kind | None,
         typer.Option(
-            help="What the responses are: spike rates or counts, dF/F, or unknown; by default "
+            help="Kind of the responses: spike rates or counts, dF/F, or unknown; by default "
             "dF/F if any value is negative, else rates."
         ),
     ] = None,
     allow_gaps: Annotated[
         bool,
-        typer.Option("--allow-gaps", help="Take NaN responses outside INVALID trials as gaps."),
+        typer.Option("--allow-gaps", help="Treat NaN responses outside INVALID trials as gaps."),
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Convert also what is up to date.")
+        bool, typer.Option("--force", help="Convert recordings again whose shards are up to date.")
     ] = False,
     jobs: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Recordings at once; by default one for each core. Never more than there are.",
+            help="Number of recordings converted at once; by default one for each core.",
         ),
     ] = None,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Convert recordings to shards; what is there already and up to date is kept."""
-    with _one_blas_thread():
-        from omnimouse_cli.shard.convert import Storage
-        from omnimouse_cli.shard.jobs import number_of_jobs
-        from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
+    """Convert recordings to shards; shards that are up to date are kept."""
+    from omnimouse_cli.shard.convert import Storage
+    from omnimouse_cli.shard.jobs import number_of_jobs
+    from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
 
     storage = Storage(
         dtype=dtype.value,
@@ -85,7 +83,7 @@ def command_preprocess(
         allow_gaps=allow_gaps,
     )
     with reporter(quiet=quiet) as progress:
-        opened, failed = _opened(recordings, jobs, progress)
+        opened, failed = _open_recordings(recordings, jobs, progress)
         folder = out if out is not None else default_shards()
         if out is None:
             progress.say(f"writing to {folder}/ (default)")
@@ -94,7 +92,7 @@ def command_preprocess(
         )
         result = preprocess(opened, folder, options, progress)
         failed += result.failed
-        _tell_notes(result, progress)
+        _report_notes(result, progress)
     if json_output:
         print_document("preprocess", _content(result, failed, folder))
     elif result.written or result.kept:
@@ -102,44 +100,26 @@ def command_preprocess(
     _raise_failures(failed, len(opened) + len(failed) - len(result.failed))
 
 
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """Let OpenBLAS start no threads when NumPy is imported, unless the user has said how many.
-
-    It would start one for each core, which takes longer than the rest of the import, and there is
-    nothing for them to do: recordings are converted by threads of our own.
-    """
-    name = "OPENBLAS_NUM_THREADS"
-    if name in os.environ:
-        yield
-        return
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        del os.environ[name]
-
-
-def _opened(
-    places: Sequence[Path] | None, jobs: int | None, progress: Reporter
+def _open_recordings(
+    paths: Sequence[Path] | None, jobs: int | None, progress: Reporter
 ) -> tuple[list["Recording"], list["Failure"]]:
-    """Open every recording; one that cannot be opened does not stop the others."""
+    """Open every recording; a failure does not stop the others."""
     from omnimouse_cli.recording.open import find_recordings
     from omnimouse_cli.shard.jobs import as_they_end, number_of_jobs
     from omnimouse_cli.shard.preprocess import Failure
 
-    if not places:
-        places = default_recordings()
-        progress.say(f"taking {places[0]}/ (default)")
-    paths = find_recordings(places)
-    found: dict[Path, Recording | Failure] = {}
+    if not paths:
+        paths = default_recordings()
+        progress.say(f"taking {paths[0]}/ (default)")
+    paths = find_recordings(paths)
+    opened: dict[Path, Recording | Failure] = {}
     progress.start("opening recordings", len(paths))
     with closing(as_they_end(_open, paths, number_of_jobs(jobs, len(paths)))) as ends:
         for path, outcome in ends:
-            found[path] = outcome
+            opened[path] = outcome
             progress.advance("opening recordings")
     progress.finish("opening recordings")
-    in_order = [found[path] for path in paths]
+    in_order = [opened[path] for path in paths]
     failed = [outcome for outcome in in_order if isinstance(outcome, Failure)]
     if len(failed) == len(paths):
         _raise_failures(failed, len(failed))
@@ -162,7 +142,7 @@ def _entries(result: "PreprocessResult") -> list[tuple["CatalogueEntry", str]]:
     return [(e, state[e.session]) for e in result.catalogue.entries if e.session in state]
 
 
-def _tell_notes(result: "PreprocessResult", progress: Reporter) -> None:
+def _report_notes(result: "PreprocessResult", progress: Reporter) -> None:
     for entry, state in _entries(result):
         if state == "written":
             for note in entry.notes:
@@ -190,7 +170,7 @@ def _content(
 
 
 def _table(result: "PreprocessResult", folder: Path) -> Table:
-    title = f"{folder}: {len(result.written)} written, {len(result.kept)} were up to date"
+    title = f"{folder}: {len(result.written)} written, {len(result.kept)} up to date"
     if result.failed:
         title += f", {len(result.failed)} failed"
     table = Table(title=title, title_justify="left")

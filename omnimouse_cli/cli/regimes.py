@@ -1,4 +1,4 @@
-"""`omnimouse regimes`: the strategies that training draws from and that evaluation asks."""
+"""`omnimouse regimes`: the masking strategies of training and evaluation."""
 
 from typing import Annotated, Any
 
@@ -14,17 +14,22 @@ def command_regimes(
         typer.Option("--use", help="Only these: train, validation, test, curve or families."),
     ] = None,
     population: Annotated[
-        int, typer.Option("--population", min=1, help="Neurons, for the rows of `eval`.")
+        int,
+        typer.Option(
+            "--population", min=1, help="Number of neurons assumed for the strategies of `eval`."
+        ),
     ] = 4096,
     json: JsonOption = False,
 ) -> None:
-    """List the masking strategies: what each one shows of a window, and what it asks for."""
+    """List the masking strategies: the inputs and targets of each one in a window."""
     from omnimouse_cli.batch.strategies import REGIMES, regime_strategies
 
-    listed = _listed()
+    listed = [
+        entry for use_ in ("train", "validation", "test", "curve") for entry in _entries(use_)
+    ]
     uses = sorted({entry["use"] for entry in listed} | {"families"})
     if use is not None and use not in uses:
-        raise typer.BadParameter(f"{use} is none of {', '.join(uses)}", param_hint="--use")
+        raise typer.BadParameter(f"{use} is not one of {', '.join(uses)}", param_hint="--use")
     families = _entries("families")
     rows = [
         {"regime": regime, **_entry("eval", strategy)}
@@ -41,10 +46,6 @@ def command_regimes(
         print_document("regimes", content)
         return
     _print(listed + families + rows)
-
-
-def _listed() -> list[dict[str, Any]]:
-    return [entry for use in ("train", "validation", "test", "curve") for entry in _entries(use)]
 
 
 def _entries(use: str) -> list[dict[str, Any]]:
@@ -76,18 +77,18 @@ def _entry(use: str, strategy: Any) -> dict[str, Any]:  # noqa: ANN401 - a Strat
 def _print(entries: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
-    table = Table("use", "name", "family", "neurons seen", "samples seen", "of everyone")
-    for column in ("samples asked", "neurons asked", "frames seen", "behavior"):
+    table = Table("use", "name", "family", "input neurons", "input samples", "of all neurons")
+    for column in ("target samples", "target neurons", "input frames", "behavior"):
         table.add_column(column)
     for entry in entries:
-        everyone = entry["full_population_prefix"]
+        all_neurons = entry["full_population_prefix"]
         table.add_row(
             entry["use"],
             entry["name"],
             entry["family"],
             _count(entry["num_visible"]),
             _range(entry["prefix"]),
-            str(everyone) if everyone else "-",
+            str(all_neurons) if all_neurons else "-",
             _range(entry["targets"]),
             _count(entry["num_targets"]) if entry["targets"] else "-",
             _range(entry["video"]),

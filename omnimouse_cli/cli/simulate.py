@@ -1,4 +1,4 @@
-"""`omnimouse simulate`: a mouse with a known answer, as raw recordings."""
+"""`omnimouse simulate`: write raw recordings of simulated mice with a known noise ceiling."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

@@ -1,4 +1,4 @@
-"""`omnimouse sweep`: the grid of runs that a scaling law needs, one after the other; resumable."""
+"""`omnimouse sweep`: train the grid of runs that a scaling law needs, one by one; resumable."""
 
 import dataclasses
 import sys
@@ -11,7 +11,7 @@ from rich.table import Table
 
 from omnimouse_cli.cli.console import print_document, print_table, reporter
 from omnimouse_cli.cli.folders import default_shards, folder
-from omnimouse_cli.cli.options import JsonOption, QuietOption
+from omnimouse_cli.cli.options import JsonOption, QuietOption, split_words
 from omnimouse_cli.cli.train import (
     ConfigOption,
     EpochsOption,
@@ -23,8 +23,8 @@ from omnimouse_cli.cli.train import (
     StepsOption,
     TrainDeviceOption,
 )
-from omnimouse_cli.cli.train_order import Length
-from omnimouse_cli.cli.train_ranks import Ranks, ranks_of, require_devices, train_on
+from omnimouse_cli.cli.train_job import length_overrides
+from omnimouse_cli.cli.train_ranks import Ranks, require_devices, resolve_ranks, run_job
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.run.folder import is_run, read_config, read_summary
@@ -36,23 +36,26 @@ if TYPE_CHECKING:
 
 
 def command_sweep(
-    shards: Annotated[Path | None, typer.Argument(help="The data set; by default shards/.")] = None,
+    shards: Annotated[
+        Path | None, typer.Argument(help="Folder of shards; by default shards/.")
+    ] = None,
     *,
     models: Annotated[
-        str, typer.Option("--models", help="Model sizes, with commas.")
+        str, typer.Option("--models", help="Model sizes, separated by commas.")
     ] = "nano,tiny",
     sessions: Annotated[
         str | None,
         typer.Option(
-            "--sessions", help="Numbers of sessions, with commas; by default 1, 2, 4, ... and all."
+            "--sessions",
+            help="Numbers of sessions, separated by commas; by default 1, 2, 4, ... and all.",
         ),
     ] = None,
-    seeds: Annotated[str, typer.Option("--seeds", help="Seeds, with commas.")] = "42",
+    seeds: Annotated[str, typer.Option("--seeds", help="Seeds, separated by commas.")] = "42",
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the runs; by default runs/sweep.")
     ] = None,
     config: ConfigOption = None,
-    sets: SetOption = None,
+    overrides: SetOption = None,
     steps: StepsOption = None,
     epochs: EpochsOption = None,
     minutes: MinutesOption = None,
@@ -63,31 +66,33 @@ def command_sweep(
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Train every size on every subset with every seed; finished runs are kept, others go on."""
+    """Train every size on every subset with every seed; finished runs are kept, others resumed."""
     from omnimouse_cli.train.sweep import grid, unfinished
 
-    ranks = ranks_of(gpus=gpus, procs=procs, device=device)
+    ranks = resolve_ranks(gpus=gpus, procs=procs, device=device)
     if ranks.is_launched:
         raise OmniMouseError(
-            "a sweep starts its own ranks and cannot be one of torchrun's",
+            "a sweep starts its own ranks and cannot run under torchrun or srun",
             hint="use --gpus N or --procs N",
         )
     require_devices(ranks)
-    all_sets = [*(sets or ()), *Length(steps=steps, epochs=epochs, minutes=minutes).sets()]
+    all_overrides = [*(overrides or ()), *length_overrides(steps, epochs, minutes)]
     if no_compile:
-        all_sets.append("train.compile=false")
+        all_overrides.append("train.compile=false")
     with reporter(quiet=quiet) as progress:
         if shards is None:
             shards = default_shards()
             progress.say(f"taking {shards}/ (default)")
-        place = out if out is not None else folder("runs") / "sweep"
-        counts = _numbers("--sessions", sessions) if sessions else _powers(shards)
-        cells = grid(_words(models), counts, _numbers("--seeds", seeds))
-        orders = _orders(cells, shards, place, config, all_sets, progress=progress)
-        left = unfinished(cells, place)
-        progress.say(f"{len(cells)} runs in {place}, {len(cells) - len(left)} finished already")
-        failures = _train_all([(cell, orders[cell]) for cell in left], ranks, progress, quiet=quiet)
-    _print(cells, place, failures, json_output=json_output)
+        root = out if out is not None else folder("runs") / "sweep"
+        counts = _numbers("--sessions", sessions) if sessions else _powers_of_two(shards)
+        cells = grid(split_words(models), counts, _numbers("--seeds", seeds))
+        jobs = _resolve_jobs(cells, shards, root, config, all_overrides, progress=progress)
+        remaining = unfinished(cells, root)
+        progress.say(f"{len(cells)} runs in {root}, {len(cells) - len(remaining)} already finished")
+        failures = _train_all(
+            [(cell, jobs[cell]) for cell in remaining], ranks, progress, quiet=quiet
+        )
+    _print(cells, root, failures, json_output=json_output)
     if failures:
         cell, error = next(iter(failures.items()))
         raise OmniMouseError(
@@ -96,38 +101,34 @@ def command_sweep(
         )
 
 
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
 def _numbers(option: str, text: str) -> list[int]:
-    words = _words(text)
+    words = split_words(text)
     if not words or not all(word.isdigit() for word in words):
         raise OmniMouseError(
-            f"{option} must be whole numbers with commas between them: {text!r}",
+            f"{option} must be whole numbers separated by commas: {text!r}",
             hint=f"for example {option} 1,2,4",
         )
     return [int(word) for word in words]
 
 
-def _powers(shards: Path) -> list[int]:
-    """Give 1, 2, 4, ... and the number of all sessions."""
+def _powers_of_two(shards: Path) -> list[int]:
+    """Return 1, 2, 4, ... and the number of all sessions."""
     from omnimouse_cli.batch.dataset import open_dataset
 
     count = len(open_dataset(shards).sessions)
     return sorted({min(2**power, count) for power in range(count.bit_length() + 1)})
 
 
-def _orders(
+def _resolve_jobs(
     cells: Sequence["Cell"],
     shards: Path,
-    place: Path,
+    root: Path,
     config: Path | None,
-    sets: list[str],
+    overrides: list[str],
     *,
     progress: Reporter,
 ) -> dict["Cell", "TrainingJob"]:
-    """Decide every run before the first is trained, so that a mistake shows at once."""
+    """Resolve every job before the first run is trained, so that a mistake shows at once."""
     from omnimouse_cli.batch.dataset import open_dataset
     from omnimouse_cli.config.load import load_config
     from omnimouse_cli.train.run import TrainingJob
@@ -135,44 +136,44 @@ def _orders(
 
     base: dict[str, RunConfig] = {}
     for model in dict.fromkeys(cell.model for cell in cells):
-        # Renamed keys are shown once, not for every model.
-        base[model] = load_config(config, sets, model, reporter=Silent() if base else progress)
+        # A renamed key is reported once, not for every model.
+        base[model] = load_config(config, overrides, model, reporter=Silent() if base else progress)
     if len({(item.data.sessions, item.data.max_sessions) for item in base.values()}) > 1:
         raise OmniMouseError("the sessions of a sweep must be the same for all sizes")
     data = next(iter(base.values())).data
     dataset = open_dataset(shards, sessions=data.sessions, max_sessions=data.max_sessions)
     smallest = min(cell.num_sessions for cell in cells)
-    orders = {}
+    jobs = {}
     for cell in cells:
-        run = place / cell.name
+        run = root / cell.name
         fresh = config_of_cell(cell, base[cell.model], dataset, smallest)
-        orders[cell] = TrainingJob(
-            # A run that has begun goes on as it began.
+        jobs[cell] = TrainingJob(
+            # A run that has started keeps its configuration.
             config=read_config(run) if is_run(run) else fresh,
             shards=shards,
             run=run,
             resume=is_run(run),
             command_line=tuple(sys.argv),
         )
-    return orders
+    return jobs
 
 
 def _train_all(
-    work: Sequence[tuple["Cell", "TrainingJob"]], ranks: Ranks, progress: Reporter, *, quiet: bool
+    jobs: Sequence[tuple["Cell", "TrainingJob"]], ranks: Ranks, progress: Reporter, *, quiet: bool
 ) -> dict["Cell", OmniMouseError]:
-    """Train one run after the other; one that fails does not stop the others."""
+    """Train one run after the other; a failed run does not stop the others."""
     failures: dict[Cell, OmniMouseError] = {}
-    progress.start("runs", len(work))
-    for cell, order in work:
+    progress.start("runs", len(jobs))
+    for cell, job in jobs:
         try:
-            train_on(order, ranks, progress, quiet=quiet)
+            run_job(job, ranks, progress, quiet=quiet)
         except OmniMouseError as error:
             progress.warn(f"{cell.name}: {error.message}")
             failures[cell] = error
         except KeyboardInterrupt as stop:
             raise KeyboardInterrupt(
-                f"finished runs and the last checkpoint of {order.run} are kept; the same command "
-                "goes on there"
+                f"finished runs and the last checkpoint of {job.run} are kept; run the same "
+                "command again to continue"
             ) from stop
         progress.advance("runs")
     progress.finish("runs")
@@ -181,16 +182,16 @@ def _train_all(
 
 def _print(
     cells: Sequence["Cell"],
-    place: Path,
+    root: Path,
     failures: dict["Cell", OmniMouseError],
     *,
     json_output: bool,
 ) -> None:
-    rows = [_row(cell, place / cell.name, failures.get(cell)) for cell in cells]
+    rows = [_row(cell, root / cell.name, failures.get(cell)) for cell in cells]
     if json_output:
-        print_document("sweep", {"folder": place, "runs": rows})
+        print_document("sweep", {"folder": root, "runs": rows})
         return
-    table = Table(title=f"{place}: {len(cells)} runs", title_justify="left")
+    table = Table(title=f"{root}: {len(cells)} runs", title_justify="left")
     for name in ("run", "core parameters", "unique tokens", "epochs", "validation loss"):
         table.add_column(name, justify="left" if name == "run" else "right")
     for row in rows:

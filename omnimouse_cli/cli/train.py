@@ -1,4 +1,4 @@
-"""`omnimouse train`: a model learns from a data set, on one process or many."""
+"""`omnimouse train`: train a model on a data set, in one process or several."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,15 +7,15 @@ import typer
 
 from omnimouse_cli.cli.console import reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption
-from omnimouse_cli.cli.train_order import Length, Wish, order_of
+from omnimouse_cli.cli.train_job import TrainOptions, resolve_job
+from omnimouse_cli.cli.train_output import print_cost, print_summary
 from omnimouse_cli.cli.train_ranks import (
     Ranks,
-    ranks_of,
     require_devices,
-    train_on,
-    train_where_launched,
+    resolve_ranks,
+    run_job,
+    train_as_launched_rank,
 )
-from omnimouse_cli.cli.train_result import print_plan, print_summary
 
 ModelOption = Annotated[
     str | None,
@@ -26,20 +26,22 @@ ConfigOption = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="One configuration key, as model.layers=4; may be repeated."),
+    typer.Option("--set", help="Set one configuration key, as model.layers=4; may be repeated."),
 ]
-StepsOption = Annotated[int | None, typer.Option("--steps", min=1, help="Train so many steps.")]
+StepsOption = Annotated[
+    int | None, typer.Option("--steps", min=1, help="Length in optimizer steps.")
+]
 EpochsOption = Annotated[
-    float | None, typer.Option("--epochs", help="Train so many passes over the data.")
+    float | None, typer.Option("--epochs", help="Length in passes over the data.")
 ]
 MinutesOption = Annotated[
-    float | None, typer.Option("--minutes", help="Train so long; the cool-down ends in time.")
+    float | None, typer.Option("--minutes", help="Length in minutes; the cool-down ends in time.")
 ]
 GpusOption = Annotated[
-    int | None, typer.Option("--gpus", min=1, help="Train on so many GPUs, a process on each.")
+    int | None, typer.Option("--gpus", min=1, help="Number of GPUs; one process trains on each.")
 ]
 ProcsOption = Annotated[
-    int | None, typer.Option("--procs", min=1, help="Train on the CPU in so many processes.")
+    int | None, typer.Option("--procs", min=1, help="Number of processes that train on the CPU.")
 ]
 TrainDeviceOption = Annotated[
     str, typer.Option("--device", help="cpu, cuda or auto (cuda where there is one).")
@@ -49,7 +51,7 @@ InitFromOption = Annotated[
     typer.Option(
         "--init-from",
         metavar="RUN",
-        help="Begin with a finished run's configuration and weights; with "
+        help="Start with the configuration and weights of a finished run; with "
         "--set model.feed_forward=dendritic a SwiGLU run becomes a dendritic one.",
     ),
 ]
@@ -60,25 +62,26 @@ AdaptFromOption = Annotated[
     Path | None,
     typer.Option(
         "--adapt-from",
-        help="Finished run whose core is frozen: only vectors of animals and tables of sessions "
-        "learn.",
+        help="Finished run whose core is used frozen: only embeddings of animals, sessions and "
+        "neurons are trained.",
     ),
 ]
 UnfreezeOption = Annotated[
     str | None,
     typer.Option(
         "--unfreeze",
-        help="Parts of that core that learn too, with commas: identities, response_tokens, "
-        "behavior, latents, video, encoder, fusion, decoder, readout, linear_paths or all.",
+        help="Parts of that core that are trained too, separated by commas: identities, "
+        "response_tokens, behavior, latents, video, encoder, fusion, decoder, readout, "
+        "linear_paths or all.",
     ),
 ]
 
 
 def command_train(
-    places: Annotated[
+    paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="SHARDS", help="The data set, by default shards/; with --resume, the run."
+            metavar="SHARDS", help="Folder of shards, by default shards/; with --resume, the run."
         ),
     ] = None,
     *,
@@ -87,31 +90,33 @@ def command_train(
     ] = None,
     model: ModelOption = None,
     config: ConfigOption = None,
-    sets: SetOption = None,
+    overrides: SetOption = None,
     steps: StepsOption = None,
     epochs: EpochsOption = None,
     minutes: MinutesOption = None,
     sessions: Annotated[
         str | None,
-        typer.Option("--sessions", help="How many sessions, the first ones, or keys with commas."),
+        typer.Option(
+            "--sessions",
+            help="Number of sessions (the first ones), or their keys separated by commas.",
+        ),
     ] = None,
     gpus: GpusOption = None,
     procs: ProcsOption = None,
     device: TrainDeviceOption = "auto",
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Seed of everything that is random.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")] = None,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Go on with a run from its last checkpoint: the one that is named, that of "
-            "--out, or the newest unfinished one.",
+            help="Continue a run from its newest checkpoint: the RUN given, that of --out, or the "
+            "newest unfinished one.",
         ),
     ] = False,
     init_from: InitFromOption = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say how large the training would be.")
+        bool,
+        typer.Option("--dry-run", help="Only print parameters, FLOPs and memory of the training."),
     ] = False,
     no_compile: NoCompileOption = False,
     adapt_from: AdaptFromOption = None,
@@ -119,14 +124,16 @@ def command_train(
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Train a model on shards; RUN gets its configuration, metrics, checkpoints and weights."""
-    wish = Wish(
-        places=tuple(places or ()),
+    """Train a model on shards; the run folder gets configuration, metrics, checkpoints, weights."""
+    options = TrainOptions(
+        paths=tuple(paths or ()),
         out=out,
         model=model,
         config=config,
-        sets=tuple(sets or ()),
-        length=Length(steps=steps, epochs=epochs, minutes=minutes),
+        overrides=tuple(overrides or ()),
+        steps=steps,
+        epochs=epochs,
+        minutes=minutes,
         sessions=sessions,
         seed=seed,
         resume=resume,
@@ -135,21 +142,21 @@ def command_train(
         adapt_from=adapt_from,
         unfreeze=unfreeze,
     )
-    ranks = ranks_of(gpus=gpus, procs=procs, device=device)
+    ranks = resolve_ranks(gpus=gpus, procs=procs, device=device)
     if dry_run:
-        print_plan(wish, ranks, json_output=json_output, quiet=quiet)
+        print_cost(options, ranks, json_output=json_output, quiet=quiet)
         return
-    run = _train(wish, ranks, quiet=quiet)
+    run = _train(options, ranks, quiet=quiet)
     if run is not None:
         print_summary(run, json_output=json_output)
 
 
-def _train(wish: Wish, ranks: Ranks, *, quiet: bool) -> Path | None:
-    """Train; gives the run to whoever is to tell its result."""
+def _train(options: TrainOptions, ranks: Ranks, *, quiet: bool) -> Path | None:
+    """Train and return the run folder; None on ranks that do not report the result."""
     if ranks.is_launched:
-        return train_where_launched(wish, ranks, quiet=quiet)
+        return train_as_launched_rank(options, ranks, quiet=quiet)
     require_devices(ranks)
     with reporter(quiet=quiet) as progress:
-        order = order_of(wish, progress)
-        train_on(order, ranks, progress, quiet=quiet)
-    return order.run
+        job = resolve_job(options, progress)
+        run_job(job, ranks, progress, quiet=quiet)
+    return job.run

@@ -1,4 +1,4 @@
-"""Where `omnimouse train` computes: in this process, in its own ranks, or as one of torchrun's."""
+"""Run a training job in this process, in ranks started here, or as a rank of torchrun or Slurm."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from omnimouse_cli.cli.allocation import keep_freed_memory
 from omnimouse_cli.cli.console import reporter
-from omnimouse_cli.cli.train_order import Wish, order_of
+from omnimouse_cli.cli.train_job import TrainOptions, resolve_job
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranks:
-    """How many processes train, and on what.
+    """Number of training processes and their device.
 
     Args:
-        num_ranks: Processes.
+        num_ranks: World size.
         device: `cpu`, `cuda` or `auto`.
-        is_launched: Whether torchrun or Slurm has started them, this one among them.
+        is_launched: Whether this process is one of several started by torchrun or Slurm.
     """
 
     num_ranks: int
@@ -32,8 +32,8 @@ class Ranks:
     is_launched: bool
 
 
-def ranks_of(*, gpus: int | None, procs: int | None, device: str) -> Ranks:
-    """Decide what `--gpus`, `--procs` and `--device` mean together.
+def resolve_ranks(*, gpus: int | None, procs: int | None, device: str) -> Ranks:
+    """Return the ranks that `--gpus`, `--procs` and `--device` ask for together.
 
     Raises:
         OmniMouseError: They contradict each other.
@@ -45,7 +45,7 @@ def ranks_of(*, gpus: int | None, procs: int | None, device: str) -> Ranks:
     if (gpus is not None and device == "cpu") or (procs is not None and device == "cuda"):
         raise OmniMouseError(
             f"--device {device} contradicts {'--gpus' if gpus else '--procs'}",
-            hint="leave --device out",
+            hint="omit --device",
         )
     if gpus is not None:
         device = "cuda"
@@ -60,10 +60,10 @@ def ranks_of(*, gpus: int | None, procs: int | None, device: str) -> Ranks:
 
 
 def require_devices(ranks: Ranks) -> None:
-    """Refuse more GPUs than there are, before anything else is done.
+    """Check that this machine has enough GPUs, before any work is done.
 
     Raises:
-        OmniMouseError: This machine has fewer.
+        OmniMouseError: It has fewer.
     """
     if ranks.device == "cuda":
         from omnimouse_cli.train.parallel.launch import require_gpus
@@ -71,36 +71,36 @@ def require_devices(ranks: Ranks) -> None:
         require_gpus(ranks.num_ranks)
 
 
-def train_on(order: "TrainingJob", ranks: Ranks, progress: Reporter, *, quiet: bool) -> None:
-    """Train as ordered, and return when all ranks have finished.
+def run_job(job: "TrainingJob", ranks: Ranks, progress: Reporter, *, quiet: bool) -> None:
+    """Run a training job; returns when all ranks have finished.
 
     Args:
-        order: What and where.
-        ranks: How many processes, on what.
-        progress: Of this process.
-        quiet: Whether ranks say only warnings.
+        job: Configuration, shards and run folder.
+        ranks: Number of processes and device.
+        progress: Reporter of this process.
+        quiet: Whether ranks print only warnings and errors.
 
     Raises:
-        OmniMouseError: What the training raises.
-        KeyboardInterrupt: Somebody asked to stop; the message says what was kept.
+        OmniMouseError: Data or configuration cannot be used, or a rank failed.
+        KeyboardInterrupt: Interrupted; the message says what was kept.
     """
     from omnimouse_cli.train.parallel.launch import launch
     from omnimouse_cli.train.parallel.world import join_world
 
-    progress.say(f"training in {order.run}")
+    progress.say(f"training in {job.run}")
     if ranks.num_ranks > 1:
-        launch(ranks.num_ranks, train_rank, order, ranks.device, quiet)
+        launch(ranks.num_ranks, train_rank, job, ranks.device, quiet)
         return
     with join_world(ranks.device) as world:
-        _train(order, world, progress)
+        _train(job, world, progress)
 
 
-def train_rank(order: "TrainingJob", device: str, quiet: bool) -> None:  # noqa: FBT001 - by position
-    """Be one of the ranks that `train_on` starts."""
+def train_rank(job: "TrainingJob", device: str, quiet: bool) -> None:  # noqa: FBT001 - by position
+    """Train as one of the ranks that `run_job` starts."""
     from omnimouse_cli.train.parallel.world import join_world
 
     with join_world(device) as world, reporter(quiet=quiet or not world.is_first) as progress:
-        _train(order, world, progress)
+        _train(job, world, progress)
 
 
 def _train(job: "TrainingJob", world: "World", progress: Reporter) -> None:
@@ -112,22 +112,22 @@ def _train(job: "TrainingJob", world: "World", progress: Reporter) -> None:
     train(job, world, progress)
 
 
-def train_where_launched(wish: Wish, ranks: Ranks, *, quiet: bool) -> Path | None:
+def train_as_launched_rank(options: TrainOptions, ranks: Ranks, *, quiet: bool) -> Path | None:
     """Train as one of the ranks that torchrun or Slurm has started.
 
     Returns:
-        The run on the first rank, which tells the result; None on the others.
+        The run folder on the first rank, which prints the result; None on the others.
     """
     from omnimouse_cli.train.parallel.world import join_world
 
-    with join_world(ranks.device) as world, reporter(quiet=quiet or not world.is_first) as told:
-        # Names of new runs hold the time: one rank decides.
-        order = world.on_first_rank(lambda: order_of(wish, told))
-        told.say(f"training in {order.run}")
+    with join_world(ranks.device) as world, reporter(quiet=quiet or not world.is_first) as report:
+        # The name of a new run holds the time, so one rank chooses it for all.
+        job = world.on_first_rank(lambda: resolve_job(options, report))
+        report.say(f"training in {job.run}")
         try:
-            _train(order, world, told)
+            _train(job, world, report)
         except KeyboardInterrupt:
             if world.is_first:
                 raise
             sys.exit(130)
-        return order.run if world.is_first else None
+        return job.run if world.is_first else None

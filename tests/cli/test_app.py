@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 import omnimouse_cli.cli.app
-from omnimouse_cli.cli.app import _COMMANDS, _guarded, program
+from omnimouse_cli.cli.app import _COMMANDS, _with_exit_codes, program
 from omnimouse_cli.errors import OmniMouseError
 
 
@@ -20,7 +20,7 @@ def run(*arguments, cwd=None):
 
 def app_of(command):
     app = typer.Typer()
-    app.command()(_guarded(command))
+    app.command()(_with_exit_codes(command))
     return app
 
 

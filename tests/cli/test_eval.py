@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from omnimouse_cli.batch.dataset import open_dataset
-from omnimouse_cli.cli.app import _guarded
+from omnimouse_cli.cli.app import _with_exit_codes
 from omnimouse_cli.cli.eval import command_eval
 from omnimouse_cli.config.convert import to_dict
 from omnimouse_cli.config.load import load_config, to_toml
@@ -24,7 +24,7 @@ from omnimouse_cli.reporter import Silent
 from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
 
 app = typer.Typer()
-app.command()(_guarded(command_eval))
+app.command()(_with_exit_codes(command_eval))
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_a_tier_that_no_trial_has_lists_the_tiers(place):
 def test_no_run_at_all_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     message, hint = error_of(invoke())
-    assert "no run was named and none has finished" in message
+    assert "no run was named and there is no finished run" in message
     assert "omnimouse train" in hint
 
 
@@ -187,5 +187,5 @@ def test_an_interruption_leaves_nothing_behind(place, monkeypatch):
     monkeypatch.setattr("omnimouse_cli.evaluate.evaluate.evaluate", interrupted)
     result = invoke(place / "runs/first", "--regime", "predict", "--name", "cut")
     assert result.exit_code == 130
-    assert "nothing was written of" in result.stderr
+    assert "nothing was written for" in result.stderr
     assert not (place / "runs/first/eval/cut").exists()

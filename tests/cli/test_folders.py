@@ -35,7 +35,7 @@ def test_the_newest_finished_run_is_the_one_whose_summary_is_newest(place):
 def test_without_a_finished_run_the_error_says_how_to_get_one(place):
     with pytest.raises(OmniMouseError) as caught:
         folders.newest_finished_run()
-    assert "none has finished in runs/" in caught.value.message
+    assert "there is no finished run in runs/" in caught.value.message
     assert "omnimouse train" in (caught.value.hint or "")
 
 
@@ -44,7 +44,7 @@ def test_settings_name_other_places(place):
     assert str(folders.default_shards()) == "/data/shards"
     assert str(folders.folder("runs")) == "runs"
     (place / "omnimouse.toml").write_text("[folders]\nshards = 3\n")
-    with pytest.raises(OmniMouseError, match=r"folders\.shards must be a text: 3"):
+    with pytest.raises(OmniMouseError, match=r"folders\.shards must be a string: 3"):
         folders.default_shards()
 
 

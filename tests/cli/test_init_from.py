@@ -51,8 +51,8 @@ def test_a_swiglu_run_becomes_a_dendritic_one_of_the_same_shape(home):
 
 
 REFUSED = [
-    (("--init-from", "nowhere"), "--init-from nowhere is no run", ""),
-    (("--init-from", "first", "--adapt-from", "first"), "exclude each other", "--init-from"),
+    (("--init-from", "nowhere"), "--init-from nowhere is not a run", ""),
+    (("--init-from", "first", "--adapt-from", "first"), "cannot be given together", "--init-from"),
     (
         ("--init-from", "first", "--set", "model.feed_forward=gelu"),
         "a swiglu run cannot become a gelu one",

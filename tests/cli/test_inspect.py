@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from omnimouse_cli.cli.app import _guarded
+from omnimouse_cli.cli.app import _with_exit_codes
 from omnimouse_cli.cli.inspect import command_inspect
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.shard import open_shard
@@ -17,7 +17,7 @@ from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
 
 SHARD_TESTS = Path(__file__).parents[1] / "shard" / "conftest.py"
 app = typer.Typer()
-app.command()(_guarded(command_inspect))
+app.command()(_with_exit_codes(command_inspect))
 
 
 def run(*arguments):
@@ -97,7 +97,7 @@ def test_a_figure_is_drawn_of_the_session_that_was_named(shards):
     pytest.importorskip("matplotlib")
     result = run("--session", "9-1-1", "--plot", "figure.png")
     assert result.exit_code == 0, result.stderr
-    assert "session 9-1-1 is drawn in figure.png" in result.stderr
+    assert "figure of session 9-1-1 written to figure.png" in result.stderr
     assert (shards.parent / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -6,7 +6,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from omnimouse_cli.cli.app import _guarded
+from omnimouse_cli.cli.app import _with_exit_codes
 from omnimouse_cli.cli.scaling_report import command_scaling_report
 from omnimouse_cli.files import write_document
 
@@ -15,7 +15,7 @@ from omnimouse_cli.files import write_document
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     app = typer.Typer()
-    app.command()(_guarded(command_scaling_report))
+    app.command()(_with_exit_codes(command_scaling_report))
     return lambda *arguments: CliRunner().invoke(app, list(arguments))
 
 

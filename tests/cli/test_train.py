@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from omnimouse_cli.cli.app import app
 from omnimouse_cli.cli.folders import free_name
-from omnimouse_cli.cli.train_order import Length
+from omnimouse_cli.cli.train_job import length_overrides
 from omnimouse_cli.errors import OmniMouseError
 
 # A model of seconds.
@@ -88,14 +88,14 @@ def test_another_size_cannot_begin_with_a_run(home):
     omnimouse("train", "shards", *SMALL, "--steps", "1", "--out", "run")
     wish = ("--init-from", "run", "--model", "tiny", "--steps", "1", "--out", "next")
     result = omnimouse("train", "shards", *wish, code=1)
-    assert "error: run is a nano run, and --model asks for tiny" in result.stderr
+    assert "error: run has a model of size nano, and --model is tiny" in result.stderr
     assert "\nhint: " in result.stderr
     assert not (home / "next").exists()
 
 
 def test_the_same_command_begins_and_goes_on_for_job_queues(home):
     command = ["train", "shards", *SMALL, "--steps", "2", "--out", "run", "--resume"]
-    assert "it begins" in omnimouse(*command).stderr
+    assert "run has no run yet: starting it" in omnimouse(*command).stderr
     assert "has finished already" in omnimouse(*command).stderr
 
 
@@ -178,7 +178,7 @@ def test_parts_cannot_be_opened_without_a_core(home):
 
 def test_without_an_unfinished_run_there_is_nothing_to_go_on_with(home):
     result = omnimouse("train", "--resume", code=1)
-    assert "runs/ has none that is unfinished" in result.stderr
+    assert "runs/ has no unfinished run" in result.stderr
     assert "--resume RUN" in result.stderr
 
 
@@ -200,7 +200,7 @@ def test_a_length_on_the_command_line_replaces_that_of_a_file(home):
     result = omnimouse("train", *SMALL, "--config", "run.toml", "--steps", "1", "--json")
     assert json.loads(result.stdout)["steps"] == 1
     with pytest.raises(OmniMouseError, match="steps, minutes"):
-        Length(steps=1, epochs=None, minutes=1.0).sets()
+        length_overrides(1, None, 1.0)
 
 
 @pytest.mark.slow
@@ -236,7 +236,7 @@ def test_a_sweep_trains_the_grid_and_goes_on_where_it_stopped(home):
     (folders[3] / "summary.json").unlink()
     times = [(path / "environment.json").stat().st_mtime_ns for path in folders]
     again = omnimouse(*command)
-    assert "4 runs in runs/sweep, 3 finished already" in again.stderr
+    assert "4 runs in runs/sweep, 3 already finished" in again.stderr
     changed = [
         path.name
         for path, before in zip(folders, times, strict=True)

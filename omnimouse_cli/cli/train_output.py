@@ -1,4 +1,4 @@
-"""What `omnimouse train` prints: the result of a run, or how large a training would be."""
+"""What `omnimouse train` prints: the summary of a run, or the cost of a training (--dry-run)."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from omnimouse_cli.cli.console import print_document, print_table, reporter
-from omnimouse_cli.cli.train_order import Wish, order_of
+from omnimouse_cli.cli.train_job import TrainOptions, resolve_job
 from omnimouse_cli.cli.train_ranks import Ranks
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import read_summary
@@ -15,7 +15,7 @@ from omnimouse_cli.text import format_bytes, format_count, format_percent
 
 
 def print_summary(run: Path, *, json_output: bool) -> None:
-    """Print what a finished run was: its `summary.json`, and where it is."""
+    """Print the `summary.json` of a finished run and its folder."""
     summary = read_summary(run)
     if json_output:
         print_document("summary", {**summary, "folder": run})
@@ -23,17 +23,17 @@ def print_summary(run: Path, *, json_output: bool) -> None:
     _print_pairs(str(run), _summary_lines(summary))
 
 
-def print_plan(wish: Wish, ranks: Ranks, *, json_output: bool, quiet: bool) -> None:
-    """Print how large a training would be; nothing is written and no GPU is needed."""
+def print_cost(options: TrainOptions, ranks: Ranks, *, json_output: bool, quiet: bool) -> None:
+    """Print parameters, FLOPs and memory of a training; nothing is written, no GPU is needed."""
     with reporter(quiet=quiet) as progress:
-        plan = _plan(wish, ranks, progress)
+        cost = _compute_cost(options, ranks, progress)
     if json_output:
-        print_document("plan", plan)
+        print_document("plan", cost)
         return
-    _print_pairs(f"{plan['model']}, {len(plan['ranks'])} ranks", _plan_lines(plan))
+    _print_pairs(f"{cost['model']}, {len(cost['ranks'])} ranks", _cost_lines(cost))
 
 
-def _plan(wish: Wish, ranks: Ranks, progress: Reporter) -> dict[str, Any]:
+def _compute_cost(options: TrainOptions, ranks: Ranks, progress: Reporter) -> dict[str, Any]:
     from omnimouse_cli.batch.dataset import SessionInfo, open_dataset
     from omnimouse_cli.batch.masking import training_strategies
     from omnimouse_cli.batch.strategies import training_table
@@ -41,22 +41,22 @@ def _plan(wish: Wish, ranks: Ranks, progress: Reporter) -> dict[str, Any]:
     from omnimouse_cli.train.parallel.session_tables import all_owned_sessions
     from omnimouse_cli.train.parallel.world import select_device
 
-    order = order_of(wish, progress)
-    data, masking = order.config.data, order.config.masking
+    job = resolve_job(options, progress)
+    data, masking = job.config.data, job.config.masking
     sessions: tuple[SessionInfo, ...] = ()
-    if not wish.places and not order.shards.exists():
-        progress.say(f"{order.shards}/ does not exist: planning for data as published")
+    if not options.paths and not job.shards.exists():
+        progress.say(f"{job.shards}/ does not exist: using the size of the published data set")
         strategies = training_table(masking.table)
     else:
         sessions = open_dataset(
-            order.shards,
+            job.shards,
             sessions=data.sessions,
             max_sessions=data.max_sessions,
             behavior_channels=data.behavior_channels,
         ).sessions
         strategies = training_strategies(masking, sessions)
     return plan_of(
-        order.config,
+        job.config,
         sessions,
         strategies,
         owned=all_owned_sessions(len(sessions), ranks.num_ranks),
@@ -80,7 +80,8 @@ def _summary_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("model", summary["model"]),
         (
             "parameters",
-            f"{format_count(parameters['core'])} core, {format_count(parameters['tables'])} tables",
+            f"{format_count(parameters['core'])} core, "
+            f"{format_count(parameters['tables'])} session embeddings",
         ),
         ("sessions", f"{summary['sessions']} of {summary['animals']} animals"),
         ("trained", f"{summary['steps']:,} steps, {summary['epochs']:.2f} epochs"),
@@ -95,27 +96,27 @@ def _summary_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
-def _short_ways_lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
-    share = plan["short_ways_fraction"]
+def _shortcut_lines(cost: dict[str, Any]) -> list[tuple[str, str]]:
+    share = cost["short_ways_fraction"]
     if share == 0:
         return []
-    operations = plan["short_ways_flops_per_window"]
-    return [(f"  in the first {format_percent(share)} of the run", f"{operations / 1e9:.2f} G")]
+    flops = cost["short_ways_flops_per_window"]
+    return [(f"  in the first {format_percent(share)} of the run", f"{flops / 1e9:.2f} G")]
 
 
-def _plan_lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
-    parameters = plan["parameters"]
+def _cost_lines(cost: dict[str, Any]) -> list[tuple[str, str]]:
+    parameters = cost["parameters"]
     lines = [
         ("parameters of the core", f"{parameters['core']:,}"),
         *((f"  {name}", f"{count:,}") for name, count in parameters["components"].items()),
-        ("parameters of tables", f"{parameters['tables']:,}"),
-        ("operations of a window", f"{plan['flops_per_window'] / 1e9:.2f} G"),
-        *_short_ways_lines(plan),
-        *((f"memory of {name}", format_bytes(size)) for name, size in plan["memory_bytes"].items()),
-        *((f"tokens of {name}", f"{count:,}") for name, count in plan["sequence_lengths"].items()),
+        ("parameters of session embeddings", f"{parameters['tables']:,}"),
+        ("FLOPs of a window", f"{cost['flops_per_window'] / 1e9:.2f} G"),
+        *_shortcut_lines(cost),
+        *((f"memory of {name}", format_bytes(size)) for name, size in cost["memory_bytes"].items()),
+        *((f"tokens of {name}", f"{count:,}") for name, count in cost["sequence_lengths"].items()),
     ]
     lines += [
-        (f"rank {part['rank']} owns", ", ".join(part["sessions"]) or "no table")
-        for part in plan["ranks"]
+        (f"rank {part['rank']} owns", ", ".join(part["sessions"]) or "no session")
+        for part in cost["ranks"]
     ]
     return lines

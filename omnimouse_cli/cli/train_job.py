@@ -1,0 +1,230 @@
+"""From the options of `omnimouse train` to a training job: configuration, data set, run folder."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omnimouse_cli.cli.folders import default_shards, folder, free_name, new_run_folder
+from omnimouse_cli.cli.options import split_words
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.run.folder import (
+    CONFIG,
+    is_run,
+    newest_unfinished_run,
+    read_config,
+    read_shards_folder,
+)
+
+if TYPE_CHECKING:
+    from omnimouse_cli.config.run import RunConfig
+    from omnimouse_cli.train.run import TrainingJob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOptions:
+    """The options of `omnimouse train` as parsed from the command line.
+
+    Args:
+        paths: Folder of shards, or the run to resume, or both.
+        out: Folder of the run; None makes a new one in runs/.
+        model: Name of a model size.
+        config: TOML file.
+        overrides: Values of `--set`, as `section.key=value`.
+        steps: Length in optimizer steps; at most one of `steps`, `epochs` and `minutes` is set.
+        epochs: Length in passes over the data.
+        minutes: Length in minutes.
+        sessions: Number of sessions, or their keys separated by commas.
+        seed: Seed of everything random.
+        resume: Whether to continue a run.
+        no_compile: Whether to train without compiling the model.
+        adapt_from: Run whose core is adapted.
+        unfreeze: Parts of that core that learn too, separated by commas.
+        init_from: Run whose configuration and weights training starts with.
+    """
+
+    paths: tuple[Path, ...]
+    out: Path | None
+    model: str | None
+    config: Path | None
+    overrides: tuple[str, ...]
+    steps: int | None
+    epochs: float | None
+    minutes: float | None
+    sessions: str | None
+    seed: int | None
+    resume: bool
+    no_compile: bool
+    adapt_from: Path | None
+    unfreeze: str | None
+    init_from: Path | None = None
+
+    def config_overrides(self) -> list[str]:
+        """Return everything that the options change in the configuration, as `--set` texts."""
+        overrides = [*self.overrides, *length_overrides(self.steps, self.epochs, self.minutes)]
+        if self.sessions is not None and self.sessions.isdigit():
+            overrides.append(f"data.max_sessions={self.sessions}")
+        elif self.sessions is not None:
+            overrides.append(f"data.sessions={json.dumps(split_words(self.sessions))}")
+        if self.seed is not None:
+            overrides.append(f"seed={self.seed}")
+        if self.no_compile:
+            overrides.append("train.compile=false")
+        if self.adapt_from is not None:
+            overrides.append(f"train.adapt_from={json.dumps(str(self.adapt_from.resolve()))}")
+        if self.unfreeze is not None:
+            overrides.append(f"train.unfreeze={json.dumps(split_words(self.unfreeze))}")
+        return overrides
+
+
+def length_overrides(steps: int | None, epochs: float | None, minutes: float | None) -> list[str]:
+    """Return `--set` texts for the length of a training; they replace a length of a TOML file.
+
+    Raises:
+        OmniMouseError: More than one of the three is given.
+    """
+    lengths = {"steps": steps, "epochs": epochs, "minutes": minutes}
+    given = [name for name, value in lengths.items() if value is not None]
+    if len(given) > 1:
+        raise OmniMouseError(
+            f"only one of --steps, --epochs and --minutes can be given: {', '.join(given)}"
+        )
+    if not given:
+        return []
+    return [
+        f"train.{name}={json.dumps('none') if value is None else value}"
+        for name, value in lengths.items()
+    ]
+
+
+def resolve_job(options: TrainOptions, progress: Reporter) -> "TrainingJob":
+    """Resolve the options to a training job; defaults that were taken are reported.
+
+    Raises:
+        OmniMouseError: The options contradict each other, the configuration is invalid, or there
+            is no run to resume.
+    """
+    from omnimouse_cli.train.run import TrainingJob
+
+    runs = [path for path in options.paths if is_run(path)]
+    shards = next((path for path in options.paths if path not in runs), None)
+    if len(options.paths) > len(runs) + (shards is not None):
+        raise OmniMouseError(
+            f"only one folder of shards can be trained on: {', '.join(map(str, options.paths))}"
+        )
+    if options.init_from is not None and options.adapt_from is not None:
+        raise OmniMouseError(
+            "--init-from and --adapt-from cannot be given together",
+            hint="--init-from trains all weights, --adapt-from freezes the core",
+        )
+    if runs and not options.resume:
+        raise OmniMouseError(
+            f"{runs[0]} is a run, not a folder of shards",
+            hint=f"to continue it: omnimouse train --resume {runs[0]}",
+        )
+    run = _run_to_resume(options, runs, progress) if options.resume else None
+    if run is not None and is_run(run):
+        return TrainingJob(
+            config=read_config(
+                run, options.config_overrides(), options.model, reporter=progress
+            ),
+            shards=shards or _shards_of(run),
+            run=run,
+            resume=True,
+            init_from=options.init_from,
+            command_line=tuple(sys.argv),
+        )
+    if options.init_from is not None:
+        _require_initial_run(options.init_from, options.model)
+        shards = shards or _shards_of(options.init_from)
+    if shards is None:
+        shards = default_shards()
+        progress.say(f"taking {shards}/ (default)")
+    config = _resolve_config(options, progress)
+    return TrainingJob(
+        config=config,
+        shards=shards,
+        run=run or new_run(options.out, config.model.size),
+        resume=False,
+        init_from=options.init_from,
+        command_line=tuple(sys.argv),
+    )
+
+
+def _resolve_config(options: TrainOptions, progress: Reporter) -> "RunConfig":
+    """Resolve the configuration; an adaptation starts from that of the run it adapts."""
+    from omnimouse_cli.config.load import load_config, read_adapted_run
+
+    overrides = options.config_overrides()
+    source, start = read_adapted_run(options.config, overrides), None
+    if source is not None:
+        from omnimouse_cli.train.start.adapt import require_same_model, start_of
+
+        start = start_of(source)
+    initial = None if options.init_from is None else options.init_from / CONFIG
+    config = load_config(
+        options.config or initial,
+        overrides,
+        options.model,
+        start,
+        is_stored=options.config is None,
+        reporter=progress,
+    )
+    if start is not None and source is not None:
+        require_same_model(source, start.model, config.model)
+    return config
+
+
+def _require_initial_run(run: Path, size: str | None) -> None:
+    """Refuse a folder that is no run, or a run of another size than `--model`."""
+    if is_run(run):
+        run_size = read_config(run).model.size
+        if size is not None and size != run_size:
+            raise OmniMouseError(
+                f"{run} has a model of size {run_size}, and --model is {size}",
+                hint=f"omit --model: training starts with the {run_size} model of the run",
+            )
+    else:
+        raise OmniMouseError(
+            f"--init-from {run} is not a run: it has no {CONFIG}",
+            hint="name a folder that `omnimouse train` made",
+        )
+
+
+def _run_to_resume(options: TrainOptions, runs: list[Path], progress: Reporter) -> Path:
+    if runs:
+        return runs[0]
+    if options.out is not None:
+        if not is_run(options.out):
+            # So that a job queue can start and continue a run by the same command.
+            progress.say(f"{options.out} has no run yet: starting it")
+        return options.out
+    run = newest_unfinished_run(folder("runs"))
+    if run is None:
+        raise OmniMouseError(
+            f"no run was named and {folder('runs')}/ has no unfinished run",
+            hint="name it: omnimouse train --resume RUN",
+        )
+    progress.say(f"resuming {run} (the newest unfinished run)")
+    return run
+
+
+def _shards_of(run: Path) -> Path:
+    shards = read_shards_folder(run)
+    if not shards.is_dir():
+        raise OmniMouseError(
+            f"{run} was trained on {shards}, which does not exist",
+            hint=f"say where the shards are now: omnimouse train SHARDS --resume {run}",
+        )
+    return shards
+
+
+def new_run(out: Path | None, size: str) -> Path:
+    """Return a folder that is empty or does not exist; an existing run is never overwritten."""
+    if out is None:
+        return new_run_folder(size)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        return free_name(out)
+    return out
