@@ -127,9 +127,7 @@ def resolve_job(options: TrainOptions, progress: Reporter) -> "TrainingJob":
     run = _run_to_resume(options, runs, progress) if options.resume else None
     if run is not None and is_run(run):
         return TrainingJob(
-            config=read_config(
-                run, options.config_overrides(), options.model, reporter=progress
-            ),
+            config=read_config(run, options.config_overrides(), options.model, reporter=progress),
             shards=shards or _shards_of(run),
             run=run,
             resume=True,
