@@ -1,4 +1,4 @@
-"""Opens a recording of whichever raw format a path holds."""
+"""Finds and opens recordings of every supported raw format."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -11,17 +11,29 @@ from omnimouse_cli.recording.recording import Recording
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Format:
-    name: str
-    looked_for: str
+class RawFormat:
+    """One raw format.
+
+    Args:
+        markers: Files by which it is recognized, in words, for the message that nothing was found.
+        matches: Whether a path looks like a recording of this format, even a damaged one; reads
+            no file.
+        open: Opens the recording; signals and frames are read on demand.
+    """
+
+    markers: str
     matches: Callable[[Path], bool]
     open: Callable[[Path], Recording]
 
 
-_FORMATS = (
-    _Format(
-        name="experanto",
-        looked_for=experanto.LOOKED_FOR,
+# To add a raw format, write a module beside `experanto` with the three names below and add an entry
+# here; the first entry that matches a path opens it. experanto/session.py is the module to copy: it
+# shows what a reader has to do (clocks from one origin, lazy rows and frames, notes for the user).
+# recording.py defines what `open` returns. tests/recording/experanto/test_session.py is the test to
+# copy. Readers must not write into the recording.
+RAW_FORMATS = (
+    RawFormat(
+        markers=experanto.MARKERS,
         matches=experanto.is_session,
         open=experanto.open_session,
     ),
@@ -29,35 +41,35 @@ _FORMATS = (
 
 
 def open_recording(path: Path) -> Recording:
-    """Open one recording; rows and frames stay on disk until they are asked for.
+    """Open one recording; its rows and frames stay on disk.
 
     Args:
         path: A session folder.
 
     Raises:
-        RecordingError: The path does not exist, holds no recording, or one that is broken.
+        RecordingError: The path does not exist, is no recording, or a damaged one.
 
-    Examples:
+    Example:
         >>> recording = open_recording(Path("recordings/17797-4-7"))  # doctest: +SKIP
         >>> recording.responses.read_rows(0, 60).shape  # doctest: +SKIP
         (60, 7253)
     """
     _require_path(path)
-    with _unreadable_named(path):
-        for known in _FORMATS:
-            if known.matches(path):
-                return known.open(path)
+    with _translate_os_errors(path):
+        for raw_format in RAW_FORMATS:
+            if raw_format.matches(path):
+                return raw_format.open(path)
     raise _no_recording(path)
 
 
 def find_recordings(paths: Sequence[Path]) -> list[Path]:
-    """Find the recordings behind paths, each of which is one recording or a folder of them.
+    """Return the recordings at `paths`, each of which is one recording or a folder of them.
 
     Args:
-        paths: As the user gave them.
+        paths: Recordings and folders of recordings.
 
     Returns:
-        Recordings in the order of `paths`, those of one folder by name, none twice.
+        Recordings in the order of `paths`, those of one folder by name, without duplicates.
 
     Raises:
         RecordingError: A path does not exist or leads to no recording.
@@ -65,7 +77,7 @@ def find_recordings(paths: Sequence[Path]) -> list[Path]:
     found: dict[Path, Path] = {}
     for path in paths:
         _require_path(path)
-        with _unreadable_named(path):
+        with _translate_os_errors(path):
             inside = [path] if _is_recording(path) else []
             if not inside and path.is_dir():
                 inside = [child for child in sorted(path.iterdir()) if _is_recording(child)]
@@ -76,9 +88,13 @@ def find_recordings(paths: Sequence[Path]) -> list[Path]:
     return list(found.values())
 
 
+def _is_recording(path: Path) -> bool:
+    return any(raw_format.matches(path) for raw_format in RAW_FORMATS)
+
+
 @contextlib.contextmanager
-def _unreadable_named(path: Path) -> Iterator[None]:
-    """Turn what the file system refuses into an error that names the file."""
+def _translate_os_errors(path: Path) -> Iterator[None]:
+    """Raise an error of the file system as a RecordingError that names the file."""
     try:
         yield
     except OSError as error:
@@ -88,21 +104,17 @@ def _unreadable_named(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _is_recording(path: Path) -> bool:
-    return any(known.matches(path) for known in _FORMATS)
-
-
 def _require_path(path: Path) -> None:
     if not path.exists():
         raise RecordingError(f"{path} does not exist", hint="check the path of the recording")
 
 
 def _no_recording(path: Path) -> RecordingError:
-    looked_for = "; ".join(known.looked_for for known in _FORMATS)
     if (path / "meta.yml").is_file():
         hint = f"this is one device of a session; give the session's folder: {path.parent}"
     elif path.suffix == ".tar":
         hint = "unpack the archive first"
     else:
         hint = "give a session folder, or a folder of session folders"
-    return RecordingError(f"{path} is no recording: looked for {looked_for}", hint=hint)
+    markers = "; ".join(raw_format.markers for raw_format in RAW_FORMATS)
+    return RecordingError(f"{path} is no recording: looked for {markers}", hint=hint)

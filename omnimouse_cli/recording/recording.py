@@ -1,4 +1,4 @@
-"""What a recording is, whatever its format: signals on clocks of their own, trials, neurons."""
+"""A recording independent of its raw format: signals with their clocks, trials, neurons."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ TrialKind = Literal["video", "image", "blank", "invalid"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """A regular clock: row r is at `start_seconds + r / rate_hz` and is held until the next row.
+    """A regular clock: row r is at `start_seconds + r / rate_hz` and valid until the next row.
 
     Args:
         start_seconds: Time of row 0, from the recording's origin.
         rate_hz: Rows per second.
-        num_samples: Rows.
+        num_samples: Number of rows.
     """
 
     start_seconds: float
@@ -31,7 +31,7 @@ class Clock:
     num_samples: int
 
     def __post_init__(self) -> None:
-        """Refuse clocks that do not run."""
+        """Raise ValueError for a rate that is not positive or a negative number of rows."""
         if not self.rate_hz > 0:
             raise ValueError(f"`rate_hz` must be positive: {self.rate_hz}")
         if self.num_samples < 0:
@@ -66,13 +66,14 @@ class Signal:
     """Rows of channels on a regular clock, read lazily.
 
     Args:
-        name: `responses`, `eye_tracker`, `treadmill` or a device's own name.
-        clock: When the rows were measured.
-        channels: Names of the columns (for responses: empty, neurons have a table of their own).
-        num_channels: Columns.
-        read_rows: `read_rows(first, last)` gives float32 `(last - first, num_channels)`, NaN kept.
-        file_mean: The file's own mean per column `(num_channels,)`, if it has one.
-        file_std: The file's own standard deviation per column, if it has one.
+        name: `responses`, `eye_tracker`, `treadmill` or the device's name in the raw format.
+        clock: Times of the rows.
+        channels: Names of the columns; empty for responses, whose columns are `Neurons`.
+        num_channels: Number of columns.
+        read_rows: `read_rows(first, last)` returns float32 `(last - first, num_channels)`; missing
+            values are NaN.
+        file_mean: Means of the columns as the raw files state them, float64 `(num_channels,)`.
+        file_std: Standard deviations of the columns as the raw files state them.
     """
 
     name: str
@@ -89,16 +90,15 @@ class Trial:
     """One stretch of the stimulus.
 
     Args:
-        start_seconds: First flip, from the recording's origin.
-        end_seconds: First flip of the next trial.
-        kind: What was on the screen; `invalid` time is never used.
-        tier: `train`, `validation`, `oracle`, `test`, ...; None where the file names none.
-        condition: Name of the stimulus; equal names are repeats of one stimulus. None where it has
-            none.
+        start_seconds: Time of the first flip, from the recording's origin.
+        end_seconds: Time of the next trial's first flip.
+        kind: Content of the screen; `invalid` time is never used.
+        tier: `train`, `validation`, `oracle`, `test`, ...; None without one.
+        condition: Name of the stimulus; trials with the same name are repeats. None without one.
         first_flip: Index of the trial's first flip in `Screen.flip_seconds`.
-        num_flips: Flips of the trial.
-        identified_by_frames: Whether a stimulus without a name is what it shows: trials of a kind that
-            show the same frames are repeats. Who reads the frames names it.
+        num_flips: Number of flips of the trial.
+        identified_by_frames: Whether the stimulus has no name, so that trials of one kind with
+            equal frames are repeats of it.
     """
 
     start_seconds: float
@@ -113,14 +113,15 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Screen:
-    """What was shown, frame by frame.
+    """The frames that were shown.
 
     Args:
-        flip_seconds: float64 `(num_flips,)`, ascending: when each frame appeared; held until the
+        flip_seconds: float64 `(num_flips,)`, ascending: onset of each frame, which stays until the
             next.
         frame_height: Rows of a stored frame, before any resizing; single trials may differ.
         frame_width: Columns of a stored frame.
-        read_trial: `read_trial(trial_number)` gives uint8 `(num_flips, height, width)`, grey.
+        read_trial: `read_trial(trial_number)` returns grey levels, uint8
+            `(num_flips, height, width)`.
     """
 
     flip_seconds: NDArray[np.float64]
@@ -134,9 +135,9 @@ class Neurons:
     """The recorded neurons, in column order of the responses.
 
     Args:
-        num_neurons: Columns of the responses.
-        unit_id: int64 `(num_neurons,)`, if the file has them.
-        position_um: float32 `(num_neurons, 3)` in micrometres, if the file has them.
+        num_neurons: Number of neurons.
+        unit_id: int64 `(num_neurons,)`; None without ids.
+        position_um: float32 `(num_neurons, 3)` in micrometres; None without positions.
     """
 
     num_neurons: int
@@ -146,20 +147,20 @@ class Neurons:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """One session, ready to be streamed.
+    """One session; its signals and frames are read on demand.
 
     Args:
-        path: Where it was read from.
-        session: Session key, `animal-session-scan` where the file has one.
-        animal: Text before the key's first "-".
+        path: Raw file or folder.
+        session: Session key, usually `animal-session-scan`.
+        animal: The session key up to its first "-".
         origin_seconds: Absolute time (Unix epoch) of second 0 of every clock here.
         responses: Activity, time x neuron.
-        neurons: Who is in the columns.
-        trials: In the order of their time.
+        neurons: The columns of the responses.
+        trials: In temporal order.
         screen: None where nothing was shown or stored.
-        behavior: Eye tracker, treadmill, ... ; may be empty.
-        native_rate_hz: The scan rate before the export resampled it, where known.
-        notes: What was repaired or left out, each a sentence for the user.
+        behavior: Eye tracker, treadmill, ...; may be empty.
+        native_rate_hz: The scan rate before the export resampled the responses; None if unknown.
+        notes: What was corrected, assumed or excluded, one sentence each, for the user.
     """
 
     path: Path

@@ -1,1 +1,1 @@
-"""Reads experanto session folders, the layout of the OmniMouse data set, of both code lines."""
+"""Reader of experanto session folders, the layout of the OmniMouse data set."""

@@ -1,8 +1,8 @@
-"""The frames of one trial on disk, whatever their shape and dtype, as 8-bit grey."""
+"""The frames of one trial on disk, of any shape and dtype, as 8-bit grey levels."""
 
+import contextlib
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
 
-# Luma of ITU-R BT.601, what a grey-scale camera roughly sees.
+# Luma of ITU-R BT.601, close to the response of a grey-scale camera.
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameFile:
-    """What the header of a trial's file says.
+    """The header of a trial's file.
 
     Args:
-        path: The file.
-        num_frames: Frames in it.
+        path: The `.npy` file.
+        num_frames: Number of frames.
         height: Rows of a frame.
         width: Columns of a frame.
-        color: Three channels that have to become one.
+        color: Whether frames have three color channels, which are converted to grey.
     """
 
     path: Path
@@ -36,24 +36,34 @@ class FrameFile:
     color: bool
 
 
-def probe_frames(path: Path, *, video: bool) -> FrameFile:
-    """Read only the header of a trial's file.
+def read_frame_header(path: Path, *, video: bool) -> FrameFile:
+    """Read the header of a trial's file and check the file's length.
 
     Args:
-        path: A `.npy` file: video (T, H, W), image (H, W), or with an axis of 1 or 3 colors.
-        video: Whether a first axis of time is to be expected.
+        path: A `.npy` file of shape (T, H, W) for a video or (H, W) for an image, each with an
+            optional last axis of 1 or 3 color channels.
+        video: Whether the first axis is time.
 
     Raises:
-        RecordingError: The file is missing, cut short, or of another shape or dtype.
+        RecordingError: The file is missing, truncated, or has another shape or dtype.
     """
-    shape = _shape(path)
-    expected = "(frames, height, width)" if video else "(height, width)"
-    # Only the number of axes tells: a grey video may be 3 pixels wide.
+    with _translate_read_errors(path):
+        with path.open("rb") as stream:
+            # Only version 1.0 has a short field for the header's length.
+            is_first = npy.read_magic(stream) == (1, 0)
+            read = npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0
+            shape, _, dtype = read(stream)
+            missing = stream.tell() + math.prod(shape) * dtype.itemsize - path.stat().st_size
+        if missing > 0:
+            raise ValueError(f"the last {missing:,} bytes are missing")
+    _require_numbers(path, dtype)
+    # The number of axes decides: a grey video may be 3 pixels wide.
     has_channels = len(shape) == (4 if video else 3) and shape[-1] in (1, 3)
     spatial = shape[:-1] if has_channels else shape
     if not video and len(spatial) == 2:
         spatial = (1, *spatial)
     if len(spatial) != 3 or 0 in spatial or (not video and spatial[0] != 1):
+        expected = "(frames, height, width)" if video else "(height, width)"
         raise RecordingError(
             f"{path} must hold frames as {expected}, with or without colors: its shape is {shape}"
         )
@@ -67,25 +77,27 @@ def probe_frames(path: Path, *, video: bool) -> FrameFile:
 
 
 def read_frames(file: FrameFile) -> NDArray[np.uint8]:
-    """Read a trial's frames, uint8 `(num_frames, height, width)`.
+    """Return a trial's frames as grey levels, uint8 `(num_frames, height, width)`.
 
     Raises:
         RecordingError: Values lie outside 0 to 255.
     """
-    stored = _load(file.path)
+    with _translate_read_errors(file.path):
+        stored: NDArray[Any] = np.load(file.path, allow_pickle=False)
+    _require_numbers(file.path, stored.dtype)
     channels = (3,) if file.color else ()
     frames = stored.reshape(file.num_frames, file.height, file.width, *channels)
     if frames.dtype == np.uint8 and not file.color:
         return frames
     values = frames.astype(np.float64)
     if frames.dtype != np.uint8:
-        _check_range(values, file.path, frames.dtype)
+        _require_grey_levels(values, file.path, frames.dtype)
     if file.color:
         values = values @ _LUMA
     return np.rint(values).astype(np.uint8)
 
 
-def _check_range(values: NDArray[np.float64], path: Path, dtype: np.dtype[Any]) -> None:
+def _require_grey_levels(values: NDArray[np.float64], path: Path, dtype: np.dtype[Any]) -> None:
     low, high = float(values.min()), float(values.max())
     hint = "store the frames as uint8, grey levels 0 to 255"
     if not (low >= 0 and high <= 255):
@@ -101,30 +113,8 @@ def _check_range(values: NDArray[np.float64], path: Path, dtype: np.dtype[Any]) 
         )
 
 
-def _shape(path: Path) -> tuple[int, ...]:
-    """Read the header of a file, and see that it has as many bytes as that says."""
-    with _refused(path):
-        with path.open("rb") as stream:
-            # Only the first version has a short field for the header's length.
-            is_first = npy.read_magic(stream) == (1, 0)
-            read = npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0
-            shape, _, dtype = read(stream)
-            missing = stream.tell() + math.prod(shape) * dtype.itemsize - path.stat().st_size
-        if missing > 0:
-            raise ValueError(f"the last {missing:,} bytes are missing")
-    _require_numbers(path, dtype)
-    return shape
-
-
-def _load(path: Path) -> NDArray[Any]:
-    with _refused(path):
-        frames: NDArray[Any] = np.load(path, allow_pickle=False)
-    _require_numbers(path, frames.dtype)
-    return frames
-
-
-@contextmanager
-def _refused(path: Path) -> Iterator[None]:
+@contextlib.contextmanager
+def _translate_read_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Fields of YAML and JSON files, read with an error that names the file, the key and the value."""
+"""Reads YAML, JSON and `.npy` files of a session, with errors that name file, key and value."""
 
 import json
 import math
@@ -22,91 +22,87 @@ class Meta:
     """The fields of one file, or of one trial in a file.
 
     Args:
-        where: What messages call it: a path, or a path and a trial.
-        values: The fields.
+        source: The path, or the path and the trial, for messages.
+        values: The fields by name.
     """
 
-    where: str
+    source: str
     values: Mapping[str, Any]
 
     def number(self, key: str) -> float:
-        """Give a field that must be there and be a finite number.
+        """Return a finite number.
 
         Raises:
-            RecordingError: It is missing or something else.
+            RecordingError: The field is missing or no finite number.
         """
         value = self.optional_number(key)
         if value is None:
             raise RecordingError(
-                f"{self.where} has no `{key}`", hint=f"add `{key}` from the recording's source"
+                f"{self.source} has no `{key}`", hint=f"add `{key}` from the recording's source"
             )
         return value
 
     def optional_number(self, key: str) -> float | None:
-        """Give a number, or None where the field is absent or null."""
+        """Return a finite number, or None where the field is absent or null."""
         value = self.values.get(key)
         if value is None:
             return None
-        # YAML 1.1 takes 1.5e9 (no sign in the exponent) for a text.
+        # YAML 1.1 parses 1.5e9 (no sign in the exponent) as a text.
         try:
             number = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
             number = math.nan
         if not math.isfinite(number):
-            raise RecordingError(f"{self.where}: `{key}` must be a finite number: {value!r}")
+            raise RecordingError(f"{self.source}: `{key}` must be a finite number: {value!r}")
         return number
 
     def count(self, key: str) -> int:
-        """Give a field that must be there and be a whole number from 0 on."""
+        """Return a whole number from 0 on; raise RecordingError without one."""
         self.number(key)
         value = self.optional_count(key)
         assert value is not None
         return value
 
     def optional_count(self, key: str) -> int | None:
-        """Give a whole number from 0 on, or None where the field is absent or null."""
+        """Return a whole number from 0 on, or None where the field is absent or null."""
         number = self.optional_number(key)
         if number is None:
             return None
         if number < 0 or number != int(number):
             raise RecordingError(
-                f"{self.where}: `{key}` must be a whole number from 0 on: {self.values[key]!r}"
+                f"{self.source}: `{key}` must be a whole number from 0 on: {self.values[key]!r}"
             )
         return int(number)
 
     def text(self, key: str) -> str:
-        """Give a field that must be there and be a text.
-
-        Raises:
-            RecordingError: It is missing or empty.
-        """
+        """Return a text; raise RecordingError where it is missing or empty."""
         value = self.optional_text(key)
         if value is None:
             raise RecordingError(
-                f"{self.where} has no `{key}`", hint=f"add `{key}` from the recording's source"
+                f"{self.source} has no `{key}`", hint=f"add `{key}` from the recording's source"
             )
         return value
 
     def optional_text(self, key: str) -> str | None:
-        """Give a text, or None where the field is absent, null or empty."""
+        """Return a text without surrounding space, or None where it is absent, null or empty."""
         value = self.values.get(key)
         if value is None or str(value).strip() == "":
             return None
         return str(value).strip()
 
     def flag(self, key: str) -> bool | None:
-        """Give a truth value, or None where the field is absent or null."""
+        """Return a truth value, or None where the field is absent or null."""
         value = self.values.get(key)
         if value is None or isinstance(value, bool):
             return value
-        raise RecordingError(f"{self.where}: `{key}` must be true or false: {value!r}")
+        raise RecordingError(f"{self.source}: `{key}` must be true or false: {value!r}")
 
 
 def read_yaml(path: Path) -> Meta:
-    """Read a YAML file of fields.
+    """Read the fields of a YAML file.
 
     Raises:
-        RecordingError: It is missing, broken, or no mapping.
+        RecordingError: The file is missing, no valid YAML, or no mapping.
     """
     try:
         values = yaml.load(path.read_bytes(), Loader=_YAML_LOADER)
@@ -117,38 +113,38 @@ def read_yaml(path: Path) -> Meta:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise RecordingError(
-            f"{path} is not valid YAML: {reason}", hint="mend the file or export it again"
+            f"{path} is not valid YAML: {reason}", hint="correct the file or export it again"
         ) from error
-    return _checked(path, values)
+    return _to_meta(path, values)
 
 
 def read_json(path: Path) -> Meta:
-    """Read a JSON file of fields.
+    """Read the fields of a JSON file.
 
     Raises:
-        RecordingError: It is broken, or no object.
+        RecordingError: The file is no valid JSON, or no object.
     """
     try:
         values = json.loads(path.read_bytes())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RecordingError(
-            f"{path} is not valid JSON: {error}", hint="mend the file or export it again"
+            f"{path} is not valid JSON: {error}", hint="correct the file or export it again"
         ) from error
-    return _checked(path, values)
+    return _to_meta(path, values)
 
 
-def _checked(path: Path, values: object) -> Meta:
+def _to_meta(path: Path, values: object) -> Meta:
     if not isinstance(values, dict):
         kind = "empty" if values is None else f"a {type(values).__name__}"
         raise RecordingError(f"{path} must hold named fields, but it is {kind}")
-    return Meta(where=str(path), values={str(key): value for key, value in values.items()})
+    return Meta(source=str(path), values={str(key): value for key, value in values.items()})
 
 
 def read_array(path: Path) -> NDArray[Any]:
     """Read a small array of numbers.
 
     Raises:
-        RecordingError: It is no `.npy` file, cut short, or holds no numbers.
+        RecordingError: The file is no `.npy` file, truncated, or holds no numbers.
     """
     try:
         array: NDArray[Any] = np.load(path, allow_pickle=False)
@@ -162,10 +158,10 @@ def read_array(path: Path) -> NDArray[Any]:
 
 
 def read_times(path: Path) -> NDArray[np.float64]:
-    """Read absolute times in seconds that never run backwards.
+    """Read absolute times in seconds, float64 `(num_times,)`, that never decrease.
 
     Raises:
-        RecordingError: They do, or are not one column of finite float64 values.
+        RecordingError: They decrease, are not one column, not finite or not float64.
     """
     stored = read_array(path)
     if stored.ndim != 1 or stored.size == 0:

@@ -1,4 +1,4 @@
-"""The rows of a sequence device on disk: data.mem or data.npy, read block by block."""
+"""The rows of a sequence device on disk, data.mem or data.npy, read block by block."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +15,15 @@ _COMPARED_ROWS = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowFile:
-    """A matrix on disk, time x channel; nothing stays open or mapped between two reads.
+    """A matrix on disk, time x channel, which is opened anew for each read.
 
     Args:
         path: The file.
-        dtype: As stored.
-        num_rows: Rows.
-        num_columns: Columns.
-        offset_bytes: Where the first value lies.
-        column_major: The file stores one column after the other.
+        dtype: Dtype of the stored values.
+        num_rows: Number of rows.
+        num_columns: Number of columns.
+        offset_bytes: Position of the first value.
+        column_major: Whether the file stores one column after the other.
     """
 
     path: Path
@@ -34,19 +34,21 @@ class RowFile:
     column_major: bool = False
 
     def read(self, first: int, last: int) -> NDArray[np.float32]:
-        """Read rows `first` to `last` (excluded) as float32 `(last - first, num_columns)`."""
-        return self.read_stored(first, last).astype(np.float32, copy=False)
+        """Return rows `first` to `last` (excluded) as float32 `(last - first, num_columns)`.
 
-    def read_stored(self, first: int, last: int) -> NDArray[Any]:
-        """Read rows in the dtype of the file."""
+        Raises:
+            RecordingError: The file has become unreadable or shorter.
+        """
         assert 0 <= first <= last <= self.num_rows
         if first == last:
-            return np.empty((0, self.num_columns), self.dtype)
-        if self.column_major:
-            return self._read_columns(first, last)
+            return np.empty((0, self.num_columns), np.float32)
+        rows = self._read_columns(first, last) if self.column_major else self._read(first, last)
+        return rows.astype(np.float32, copy=False)
+
+    def _read(self, first: int, last: int) -> NDArray[Any]:
         row_bytes = self.num_columns * self.dtype.itemsize
         rows = np.empty((last - first, self.num_columns), self.dtype)
-        # A read, not a memory map: mapped pages would count as resident memory of the process.
+        # No memory map: mapped pages would count as resident memory of the process.
         try:
             with self.path.open("rb") as stream:
                 stream.seek(self.offset_bytes + first * row_bytes)
@@ -76,9 +78,9 @@ class RowFile:
 
 
 def open_rows(folder: Path, meta: Meta) -> tuple[RowFile, list[str]]:
-    """Find the rows of a device, by the rules of both code lines of the library.
+    """Find the rows of a device by the rules of both versions of the experanto library.
 
-    `is_mem_mapped` decides where the file has it; otherwise data.npy comes before data.mem.
+    `is_mem_mapped` selects the file; without it, data.npy is preferred to data.mem.
 
     Args:
         folder: The device's folder.
@@ -88,52 +90,50 @@ def open_rows(folder: Path, meta: Meta) -> tuple[RowFile, list[str]]:
         The rows, and notes for the user.
 
     Raises:
-        RecordingError: There are none, they are cut short, or they disagree with meta.yml.
+        RecordingError: There are none, they are truncated, or they disagree with meta.yml.
     """
-    mapped, saved = folder / "data.mem", folder / "data.npy"
-    if not mapped.is_file() and not saved.is_file():
+    mem, npy = folder / "data.mem", folder / "data.npy"
+    if not mem.is_file() and not npy.is_file():
         raise RecordingError(
             f"{folder} has neither data.mem nor data.npy", hint="copy the device's data again"
         )
-    is_mapped = meta.flag("is_mem_mapped")
-    if mapped.is_file() and saved.is_file():
-        return _open_one_of_two(mapped, saved, meta)
-    if mapped.is_file():
-        return _open_mapped(mapped, meta), []
-    rows = _open_saved(saved, meta)
-    if is_mapped:
-        return rows, [f"{folder.name}: data.npy is read, since data.mem is missing"]
-    return rows, []
+    is_mem_mapped = meta.flag("is_mem_mapped")
+    if mem.is_file() and npy.is_file():
+        return _choose_file(mem, npy, meta)
+    if mem.is_file():
+        return _open_mem(mem, meta), []
+    note = f"{folder.name}: data.npy is read, since data.mem is missing"
+    return _open_npy(npy, meta), [note] if is_mem_mapped else []
 
 
-def _open_one_of_two(mapped: Path, saved: Path, meta: Meta) -> tuple[RowFile, list[str]]:
-    folder, is_mapped = mapped.parent, meta.flag("is_mem_mapped")
-    if is_mapped is None:
-        rows = _open_saved(saved, meta)
-        if not _agree(rows, _open_mapped(mapped, meta)):
+def _choose_file(mem: Path, npy: Path, meta: Meta) -> tuple[RowFile, list[str]]:
+    is_mem_mapped = meta.flag("is_mem_mapped")
+    if is_mem_mapped is None:
+        rows = _open_npy(npy, meta)
+        if not _have_equal_values(rows, _open_mem(mem, meta)):
             raise RecordingError(
-                f"{folder} has data.mem and data.npy with different values, and meta.yml has no "
-                "`is_mem_mapped` to choose",
+                f"{mem.parent} has data.mem and data.npy with different values, and meta.yml has "
+                "no `is_mem_mapped` to choose",
                 hint="set `is_mem_mapped` in meta.yml, or move the wrong file away",
             )
         return rows, []
-    chosen, other = (mapped, saved) if is_mapped else (saved, mapped)
-    openers = {mapped: _open_mapped, saved: _open_saved}
+    chosen, other = (mem, npy) if is_mem_mapped else (npy, mem)
+    openers = {mem: _open_mem, npy: _open_npy}
     rows = openers[chosen](chosen, meta)
     try:
-        same = _agree(rows, openers[other](other, meta))
+        is_same = _have_equal_values(rows, openers[other](other, meta))
     except RecordingError:
-        same = False
-    if same:
+        is_same = False
+    if is_same:
         return rows, []
     return rows, [
-        f"{folder.name}: {chosen.name} is read, as is_mem_mapped says; {other.name} beside it "
+        f"{mem.parent.name}: {chosen.name} is read, as is_mem_mapped says; {other.name} beside it "
         "holds other values"
     ]
 
 
-def _agree(one: RowFile, other: RowFile) -> bool:
-    """Compare rows spread over both files; whole sessions would take minutes."""
+def _have_equal_values(one: RowFile, other: RowFile) -> bool:
+    """Compare rows spread over both files; comparing whole sessions would take minutes."""
     if (one.num_rows, one.num_columns) != (other.num_rows, other.num_columns):
         return False
     rows = np.unique(np.linspace(0, max(one.num_rows - 1, 0), _COMPARED_ROWS).astype(int))
@@ -143,8 +143,13 @@ def _agree(one: RowFile, other: RowFile) -> bool:
     )
 
 
-def _open_mapped(path: Path, meta: Meta) -> RowFile:
-    dtype = _numeric_dtype(meta.text("dtype"), meta.where)
+def _open_mem(path: Path, meta: Meta) -> RowFile:
+    name = meta.text("dtype")
+    try:
+        dtype = np.dtype(name)
+    except TypeError as error:
+        raise RecordingError(f"{meta.source}: `dtype` is not a NumPy dtype: {name}") from error
+    _require_numbers(dtype, meta.source)
     num_rows, num_columns = meta.count("n_timestamps"), meta.count("n_signals")
     expected = num_rows * num_columns * dtype.itemsize
     found = path.stat().st_size
@@ -162,7 +167,7 @@ def _open_mapped(path: Path, meta: Meta) -> RowFile:
     return RowFile(path=path, dtype=dtype, num_rows=num_rows, num_columns=num_columns)
 
 
-def _open_saved(path: Path, meta: Meta) -> RowFile:
+def _open_npy(path: Path, meta: Meta) -> RowFile:
     try:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
@@ -177,7 +182,7 @@ def _open_saved(path: Path, meta: Meta) -> RowFile:
         expected = meta.optional_count(key)
         if expected is not None and expected != found:
             raise RecordingError(
-                f"{meta.where}: `{key}` is {expected}, but {path.name} has shape {mapped.shape}",
+                f"{meta.source}: `{key}` is {expected}, but {path.name} has shape {mapped.shape}",
                 hint=f"correct `{key}`, or export the device again",
             )
     return RowFile(
@@ -190,15 +195,6 @@ def _open_saved(path: Path, meta: Meta) -> RowFile:
     )
 
 
-def _numeric_dtype(name: str, where: str) -> np.dtype[Any]:
-    try:
-        dtype = np.dtype(name)
-    except TypeError as error:
-        raise RecordingError(f"{where}: `dtype` is not a NumPy dtype: {name}") from error
-    _require_numbers(dtype, where)
-    return dtype
-
-
-def _require_numbers(dtype: np.dtype[Any], where: str) -> None:
+def _require_numbers(dtype: np.dtype[Any], source: str) -> None:
     if dtype.kind not in "biuf":
-        raise RecordingError(f"{where}: `dtype` must be a real number type: {dtype}")
+        raise RecordingError(f"{source}: `dtype` must be a real number type: {dtype}")

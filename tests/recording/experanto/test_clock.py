@@ -1,4 +1,4 @@
-"""A device's rate is held against the time its rows took."""
+"""A device's rate is checked against the time span of its rows."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from omnimouse_cli.recording.open import open_recording
 
 def fields(start: float, end: float, rate_hz: float) -> Meta:
     values = {"start_time": start, "end_time": end, "sampling_rate": rate_hz}
-    return Meta(where="treadmill/meta.yml", values=values)
+    return Meta(source="treadmill/meta.yml", values=values)
 
 
 @given(
@@ -31,7 +31,7 @@ def test_a_stated_rate_that_fits_is_kept_to_the_last_bit(
     clock, notes = read_clock(
         tmp_path_factory.getbasetemp(), fields(start, end, rate_hz), num_rows=num_rows
     )
-    assert (clock.start, clock.rate_hz, clock.num_rows) == (start, rate_hz, num_rows)
+    assert (clock.start_seconds, clock.rate_hz, clock.num_samples) == (start, rate_hz, num_rows)
     assert bool(notes) == (abs(end_error) > 0.05) or abs(abs(end_error) - 0.05) < 1e-4
 
 
@@ -51,12 +51,14 @@ def test_a_rate_that_drifts_is_derived_anew(tmp_path_factory, rate_hz, error, si
         num_rows=num_rows,
     )
     assert clock.rate_hz == pytest.approx(rate_hz, rel=1e-6)
-    last_row = clock.since(start).start_seconds + (num_rows - 1) / clock.rate_hz
+    last_row = clock.start_seconds - start + (num_rows - 1) / clock.rate_hz
     assert last_row == pytest.approx(end - start, abs=1e-3)
     assert "is used" in notes[0]
 
 
-def test_a_rate_rounded_to_an_integer_is_mended_and_its_drift_told(experanto_session, edit_meta):
+def test_a_rate_rounded_to_an_integer_is_corrected_and_its_drift_noted(
+    experanto_session, edit_meta
+):
     path = experanto_session(treadmill=False, eye_tracker=False)
     rows = np.zeros((77_460, 4), np.float32)
     experanto_session.sequence(path / "eye_tracker", rows, start=1.6e9, rate_hz=19.365)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.experanto.frames import probe_frames, read_frames
+from omnimouse_cli.recording.experanto.frames import read_frame_header, read_frames
 
 FRAMES = np.arange(7 * 4 * 5, dtype=np.uint8).reshape(7, 4, 5)
 
@@ -17,7 +17,7 @@ def written(path, version, frames=FRAMES):
 
 @pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
 def test_every_version_is_read(tmp_path, version):
-    file = probe_frames(written(tmp_path / "0.npy", version), video=True)
+    file = read_frame_header(written(tmp_path / "0.npy", version), video=True)
     assert (file.num_frames, file.height, file.width, file.color) == (7, 4, 5, False)
     np.testing.assert_array_equal(read_frames(file), FRAMES)
 
@@ -27,10 +27,10 @@ def test_a_file_is_complete_to_the_byte(tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
     with pytest.raises(RecordingError, match="the last 1 bytes are missing"):
-        probe_frames(path, video=True)
+        read_frame_header(path, video=True)
     # What comes after the frames is nobody's; NumPy reads such files too.
     path.write_bytes(whole + b"x")
-    assert probe_frames(path, video=True).num_frames == 7
+    assert read_frame_header(path, video=True).num_frames == 7
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_what_is_no_array_is_named(tmp_path, content):
     path = tmp_path / "0.npy"
     path.write_bytes(content)
     with pytest.raises(RecordingError, match=r"0\.npy cannot be read as frames"):
-        probe_frames(path, video=True)
+        read_frame_header(path, video=True)
 
 
 def test_an_unknown_version_is_refused(tmp_path):
@@ -49,11 +49,11 @@ def test_an_unknown_version_is_refused(tmp_path):
     content[6] = 9
     path.write_bytes(content)
     with pytest.raises(RecordingError, match="cannot be read as frames"):
-        probe_frames(path, video=True)
+        read_frame_header(path, video=True)
 
 
 def test_objects_are_not_frames(tmp_path):
     path = tmp_path / "0.npy"
     np.save(path, np.array([[[{}]]], dtype=object), allow_pickle=True)
     with pytest.raises(RecordingError, match="frames must be numbers"):
-        probe_frames(path, video=True)
+        read_frame_header(path, video=True)
