@@ -1,4 +1,4 @@
-"""Where the time of a dendritic unit goes on a GPU that is not here, from the disassembly.
+"""Where the time of a dendritic unit goes on an absent GPU, from the disassembly.
 
     python benchmarks/dendrite_roofline.py [--quick]
 
@@ -17,18 +17,12 @@ from machine import benchmark_parser, print_rows, write_result
 
 from omnimouse_cli.kernels.dendrite import DendriticFunction
 from omnimouse_cli.kernels.dendrite.disassemble import (
-    Machine,
-    compiled_backward,
-    compiled_forward,
-    compiled_swiglu,
+    CompiledKernel,
+    compile_dendrite,
+    compile_lookup,
+    compile_swiglu,
 )
-from omnimouse_cli.kernels.dendrite_table import Grid
-from omnimouse_cli.kernels.dendrite_table.disassemble import (
-    compiled_backward as compiled_table_backward,
-)
-from omnimouse_cli.kernels.dendrite_table.disassemble import (
-    compiled_forward as compiled_table_forward,
-)
+from omnimouse_cli.kernels.dendrite.lookup import Grid
 
 ELEMENTS = 8192 * 32768
 # Of an H100 SXM, as published: 132 processors of 128 lanes at 1.755 GHz, 3.35 TB/s.
@@ -47,35 +41,37 @@ CAPABILITY = 90
 TENSORS_MOVED = {"forward": 3, "backward": 5}
 
 
-def kernels(dtype: str, functions: list[DendriticFunction]) -> Iterator[tuple[str, str, Machine]]:
-    """Compile everything that is compared."""
-    forward, backward = compiled_swiglu(dtype, CAPABILITY)
-    yield "swiglu", "forward", forward
-    yield "swiglu", "backward", backward
-    for function in functions:
-        yield function.name, "forward", compiled_forward(function, dtype, CAPABILITY)
-        yield function.name, "backward", compiled_backward(function, dtype, CAPABILITY)
-    yield "table", "forward", compiled_table_forward(Grid(), dtype, CAPABILITY)
-    yield "table", "backward", compiled_table_backward(Grid(), dtype, CAPABILITY)
+def kernels(
+    dtype: str, functions: list[DendriticFunction]
+) -> Iterator[tuple[str, str, CompiledKernel]]:
+    """Compile everything that is compared; yield name, pass and kernel."""
+    compiled = {"swiglu": compile_swiglu(dtype, CAPABILITY)}
+    compiled |= {
+        function.name: compile_dendrite(function, dtype, CAPABILITY) for function in functions
+    }
+    compiled["lookup table"] = compile_lookup(Grid(), dtype, CAPABILITY)
+    for name, (forward, backward) in compiled.items():
+        yield name, "forward", forward
+        yield name, "backward", backward
 
 
-def row_of(name: str, way: str, dtype: str, machine: Machine) -> dict[str, Any]:
-    """Say what a kernel's loop costs an element."""
+def row_of(name: str, way: str, dtype: str, kernel: CompiledKernel) -> dict[str, Any]:
+    """Return the cost of a kernel's loop per element."""
     item_bytes = getattr(torch, dtype).itemsize
     # A thread reads 16 bytes of each argument in one round of the loop.
     each = 16 // item_bytes
-    names = [text.partition(".")[0] for text in machine.loop]
+    names = [text.partition(".")[0] for text in kernel.loop]
     half = sum(name in HALF_RATE for name in names)
     slow = sum(name in SPECIAL for name in names)
-    reads = machine.loop.count(TABLE_READ)
+    reads = kernel.loop.count(TABLE_READ)
     moved = TENSORS_MOVED[way] * item_bytes
     return {
         "kernel": name,
         "pass": way,
         "precision": dtype,
-        "registers": machine.registers,
-        "spilled_bytes": machine.spilled_bytes,
-        "uses_local_memory": machine.uses_local_memory,
+        "registers": kernel.registers,
+        "spilled_bytes": kernel.spilled_bytes,
+        "uses_local_memory": kernel.uses_local_memory,
         "instructions_per_element": len(names) / each,
         "half_rate_per_element": half / each,
         "bytes_per_element": moved,
@@ -97,9 +93,9 @@ def main() -> None:
         functions += [DendriticFunction(12), DendriticFunction(8, 1, "smoothstep")]
         precisions.append("float32")
     rows = [
-        row_of(name, way, dtype, machine)
+        row_of(name, way, dtype, kernel)
         for dtype in precisions
-        for name, way, machine in kernels(dtype, functions)
+        for name, way, kernel in kernels(dtype, functions)
     ]
     print(f"8192 x 32768 elements on an H100 (published rates), compiled for sm_{CAPABILITY}")
     print_rows(

@@ -110,7 +110,10 @@ def _value(value: Any, hint: Any, path: str) -> Any:  # noqa: ANN401 - as annota
     if origin in (types.UnionType, typing.Union):
         if value is None or value == OFF:
             return None
-        return _value(value, next(item for item in choices if item is not types.NoneType), path)
+        options = [item for item in choices if item is not types.NoneType]
+        # A word of a `Literal` beside a number, as "auto" | int.
+        words = [item for item in options if value in typing.get_args(item)]
+        return _value(value, (words or options[::-1])[0], path)
     if origin is typing.Literal:
         return _choice(value, choices, path)
     if origin is tuple:

@@ -5,14 +5,13 @@ from typing import Literal
 
 from omnimouse_cli.config.checks import require_one_of, require_positive
 
-# Beyond, a tile of units leaves a processor's first cache and no kernel here is made for it.
-MOST_HIDDEN = 64
-# A distilled SwiGLU of relu is .16 % off, in a table that stays in a processor's second cache.
-# Runs have this and the range in their configuration, frozen or not: other defaults have to leave
-# these allowed.
-CELLS, MOST_CELLS = 256, 2048
-# Where functions are distilled; of a trained run's pairs of arguments less than 1 in 1,000 has a
-# larger one.
+# Tiles of more units leave a processor's first cache, and no kernel is made for them.
+MAX_HIDDEN = 64
+# The configuration of a run holds the table and its range whether the function is frozen or not:
+# these values are allowed either way.
+CELLS, MAX_CELLS = 256, 2048
+# Functions are distilled within this range; of a trained run's pairs of arguments less than 1 in
+# 1,000 has a larger one.
 RANGE = 4.0
 
 
@@ -28,13 +27,14 @@ class DendriteConfig:
         inner: Its non-linearity: `relu`, or `smoothstep`, a cubic that saturates as tanh does.
         sharing: One function for the whole `model` (published), or one for each `layer`.
         cell_types: Functions that have an equal share of a layer's units each.
-        normalize: Normalise both arguments of a token together, without parameters (published).
+        normalize: Normalize both arguments of a token together, without parameters (published).
         start: `swiglu`, distilled from it; `noise`, smoothed noise (published); or `xavier`.
-        freeze: Leave the function as it starts, or as `--init-from` brings it.
-        table: Cells along each argument of the table that a frozen function is read from, an even
-            number; None computes the network all the same.
-        table_range: The largest argument of the table's grid, which begins at its negative; beyond,
-            values go on along rays from 0.
+        freeze: Keep the function fixed, as initialized or as loaded by `--init-from`.
+        table: Cells along each argument of the lookup table of a frozen function, an even number;
+            None computes the function always; `auto` uses a table of 256 cells where the inner
+            network is too large for a GPU's registers, and computes smaller ones.
+        table_range: The largest argument of the table's grid, which begins at its negative; beyond
+            it, values continue along rays from 0.
     """
 
     hidden: int = 8
@@ -45,29 +45,28 @@ class DendriteConfig:
     normalize: bool = False
     start: Literal["swiglu", "noise", "xavier"] = "swiglu"
     freeze: bool = False
-    table: int | None = CELLS
+    table: Literal["auto"] | int | None = "auto"
     table_range: float = RANGE
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work."""
         require_positive(hidden=self.hidden, cell_types=self.cell_types)
-        require_positive(table=self.table, table_range=self.table_range)
+        cells = None if self.table == "auto" else self.table
+        require_positive(table=cells, table_range=self.table_range)
         require_one_of(("relu", "smoothstep"), inner=self.inner)
         require_one_of(("model", "layer"), sharing=self.sharing)
         require_one_of(("swiglu", "noise", "xavier"), start=self.start)
         if self.depth not in (1, 2):
             raise ValueError(f"`depth` must be 1 or 2: {self.depth}")
-        if self.hidden > MOST_HIDDEN:
+        if self.hidden > MAX_HIDDEN:
             raise ValueError(
-                f"`hidden` must be at most {MOST_HIDDEN}, as the inner network of every unit has "
+                f"`hidden` must be at most {MAX_HIDDEN}, as the inner network of every unit has "
                 f"to stay in a processor's registers or first cache: {self.hidden}"
             )
-        if self.table is not None and (self.table % 2 or self.table > MOST_CELLS):
+        if cells is not None and (cells % 2 or cells > MAX_CELLS):
+            raise ValueError(f"`table` must be an even number of cells up to {MAX_CELLS}: {cells}")
+        if not self.freeze and ((cells or CELLS) != CELLS or self.table_range != RANGE):
             raise ValueError(
-                f"`table` must be an even number of cells up to {MOST_CELLS}: {self.table}"
-            )
-        if not self.freeze and (self.table or CELLS, self.table_range) != (CELLS, RANGE):
-            raise ValueError(
-                "`table` and `table_range` are of a frozen function, and `freeze` is off: "
+                "`table` and `table_range` apply only to a frozen function, and `freeze` is off: "
                 f"{self.table}, {self.table_range}"
             )

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from omnimouse_cli.kernels.dendrite_table import BACKWARD_FLOPS, FORWARD_FLOPS
+from omnimouse_cli.kernels.dendrite.lookup import BACKWARD_FLOPS, FORWARD_FLOPS
 
 
 class Flops(NamedTuple):

@@ -7,7 +7,7 @@ from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES
 from omnimouse_cli.config.model import GATED, ModelConfig
 from omnimouse_cli.model.behavior_state import BEHAVIOR_LAGS
 from omnimouse_cli.model.blocks import hidden_width
-from omnimouse_cli.model.feed_forward import function_of, matched_width
+from omnimouse_cli.model.feed_forward import inner_network, matched_width
 from omnimouse_cli.model.motion_energy import num_features
 from omnimouse_cli.model.stimulus_state import FIELD_NUMBERS, GAZE_AXES, STIMULUS_LAGS
 from omnimouse_cli.model.video import block_shapes
@@ -107,7 +107,7 @@ def _functions(config: ModelConfig) -> int:
     readers = 2  # encoder and decoder
     blocks = config.layers + readers + len(block_shapes(config))
     copies = 1 if dendrite.sharing == "model" else blocks
-    return copies * dendrite.cell_types * function_of(dendrite).num_weights
+    return copies * dendrite.cell_types * inner_network(dendrite).num_weights
 
 
 def _self_block(config: ModelConfig, width: int, hidden: int) -> int:

@@ -15,9 +15,9 @@ from omnimouse_cli.cost.shortcuts import (
     short_ways,
 )
 from omnimouse_cli.kernels.attention import computed_pairs
-from omnimouse_cli.kernels.dendrite_table import FORWARD_FLOPS
+from omnimouse_cli.kernels.dendrite.lookup import FORWARD_FLOPS
 from omnimouse_cli.model.blocks import hidden_width
-from omnimouse_cli.model.feed_forward import function_of, grid_of
+from omnimouse_cli.model.feed_forward import inner_network, lookup_grid
 from omnimouse_cli.model.layout import Layout, Request, intervals, length, make_layout
 from omnimouse_cli.model.motion_energy import TIMES
 from omnimouse_cli.model.omnimouse import fusion_pattern
@@ -128,9 +128,9 @@ def _feed_forward(config: ModelConfig, tokens: int, width: int, hidden: int) -> 
     if config.feed_forward != "dendritic":
         return Flops(products=products)
     units = tokens * hidden
-    if grid_of(config.dendrite) is not None:
+    if lookup_grid(config.dendrite) is not None:
         return Flops(products=products, tables=units * FORWARD_FLOPS)
-    functions = units * function_of(config.dendrite).forward_flops
+    functions = units * inner_network(config.dendrite).forward_flops
     return Flops(products=products, functions=functions)
 
 

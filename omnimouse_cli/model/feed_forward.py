@@ -1,4 +1,4 @@
-"""The feed-forward: what each token goes through by itself, with the non-linearity of choice."""
+"""The feed-forward of every token, with the non-linearity of choice."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnimouse_cli.config.dendrite import DendriteConfig
+from omnimouse_cli.config.dendrite import CELLS, DendriteConfig
 from omnimouse_cli.config.model import GATED, FeedForwardKind, ModelConfig
-from omnimouse_cli.kernels.dendrite import DendriticFunction, dendrite, dendrite_packed
-from omnimouse_cli.kernels.dendrite_table import Grid, TableError, served, served_packed, tabulate
+from omnimouse_cli.kernels.dendrite import DendriticFunction, dendrite, fits_registers
+from omnimouse_cli.kernels.dendrite.lookup import Grid, TableAccuracy, build_tables, interpolate
 from omnimouse_cli.model.dendrite_start import start_weights
 from omnimouse_cli.model.initialize import linear
 
@@ -20,105 +20,111 @@ Make = Callable[[int, int], "FeedForward"]
 
 
 def matched_width(kind: FeedForwardKind, hidden: int) -> int:
-    """Give the hidden width that has as many parameters as a gated feed-forward of `hidden`."""
+    """Return the hidden width that has as many parameters as a gated feed-forward of `hidden`."""
     return hidden if kind in GATED else round(1.5 * hidden)
 
 
-def function_of(config: DendriteConfig) -> DendriticFunction:
-    """Give the shape of the inner network."""
+def inner_network(config: DendriteConfig) -> DendriticFunction:
+    """Return the shape of the inner network."""
     return DendriticFunction(config.hidden, config.depth, config.inner)
 
 
-def grid_of(config: DendriteConfig) -> Grid | None:
-    """Give the grid of the table that functions are read from; None where they are computed."""
+def lookup_grid(config: DendriteConfig) -> Grid | None:
+    """Return the grid of the lookup table of frozen functions; None where they are computed.
+
+    Example:
+        >>> lookup_grid(DendriteConfig(freeze=True))
+        >>> lookup_grid(DendriteConfig(freeze=True, hidden=64, depth=2))
+        Grid(cells=256, limit=4.0)
+    """
     if not config.freeze or config.table is None:
         return None
-    return Grid(config.table, config.table_range)
+    if config.table != "auto":
+        return Grid(config.table, config.table_range)
+    return None if fits_registers(inner_network(config)) else Grid(CELLS, config.table_range)
 
 
 class Dendrite(nn.Module):
     """Learned functions of two arguments, one for each cell type.
 
-    Frozen ones are read from a table, which follows from the weights and is stored nowhere. Who
-    writes into the weights, but for `load_state_dict`, has it made anew.
+    The lookup table of frozen ones is built from the weights whenever they are loaded, and is not
+    stored. Call `build_table` after writing into the weights in any other way.
 
     Args:
-        config: Of the inner network and its start.
+        config: Inner network and initialization.
     """
 
-    pairs: Tensor
+    table: Tensor
 
     def __init__(self, config: DendriteConfig) -> None:
         super().__init__()
-        self.function = function_of(config)
+        self.function = inner_network(config)
         self.normalize = config.normalize
         weights_KP = start_weights(config.start, self.function, config.cell_types)
-        # On whatever device modules are being made.
+        # On whatever device modules are being created.
         self.weights = nn.Parameter(torch.empty(weights_KP.shape), requires_grad=not config.freeze)
         with torch.no_grad():
             self.weights.copy_(weights_KP)
-        self.grid = grid_of(config)
-        self.error: TableError | None = None
+        self.grid = lookup_grid(config)
+        self.accuracy: TableAccuracy | None = None
         if self.grid is not None:
-            self.register_buffer("pairs", self.weights.new_empty(0), persistent=False)
-            self.register_load_state_dict_post_hook(_tabulate_loaded)  # type: ignore[no-untyped-call]
-            self.tabulate()
+            self.register_buffer("table", self.weights.new_empty(0), persistent=False)
+            self.register_load_state_dict_post_hook(_build_loaded_table)  # type: ignore[no-untyped-call]
+            self.build_table()
 
-    def tabulate(self) -> None:
-        """Make the table, if there is one, of the weights as they are."""
-        # Without weights there are no values: models are made like that to be counted.
+    def build_table(self) -> None:
+        """Build the lookup table, if there is one, from the weights."""
+        # Models on the meta device have no values: they are only counted.
         if self.grid is None or self.weights.is_meta:
             return
-        tables = tabulate(self.weights.cpu(), self.function, self.grid)
-        self.pairs = tables.pairs.to(self.weights.device)
-        self.error = tables.error
+        tables = build_tables(self.weights.cpu(), self.function, self.grid)
+        self.table = tables.values.to(self.weights.device)
+        self.accuracy = tables.accuracy
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Apply each cell type's function to its units `(..., units)`."""
+        if self.normalize:
+            a, b = self.normalized(a, b).chunk(2, dim=-1)
         if self.grid is None:
-            if not self.normalize:
-                return dendrite(a, b, self.weights, self.function)
-            return dendrite_packed(self.normalized(a, b), self.weights, self.function)
-        if not self.normalize:
-            return served(a, b, self.pairs, self.grid.reach)
-        return served_packed(self.normalized(a, b), self.pairs, self.grid.reach)
+            return dendrite(a, b, self.weights, self.function)
+        return interpolate(a, b, self.table, self.grid.limit)
 
     def normalized(self, a: Tensor, b: Tensor) -> Tensor:
-        """Normalise both arguments of a token together: `(..., 2 units)`, first ones first."""
+        """Normalize both arguments of a token together: `(..., 2 units)`, first ones first."""
         both = torch.cat([a, b], dim=-1)
         return functional.layer_norm(both, both.shape[-1:]).to(a.dtype)
 
 
-def _tabulate_loaded(module: Dendrite, _keys: Any) -> None:  # noqa: ANN401
-    module.tabulate()
+def _build_loaded_table(module: Dendrite, _keys: Any) -> None:  # noqa: ANN401
+    module.build_table()
 
 
-def tabulate_all(model: nn.Module) -> None:
-    """Make the tables of all frozen functions of a model anew."""
+def rebuild_tables(model: nn.Module) -> None:
+    """Build the lookup tables of all frozen functions of a model from their weights."""
     for module in model.modules():
         if isinstance(module, Dendrite):
-            module.tabulate()
+            module.build_table()
 
 
-def table_error(model: nn.Module) -> TableError | None:
-    """Give the largest errors of all tables that functions are read from; None without one."""
-    errors = [
-        module.error
+def table_accuracy(model: nn.Module) -> TableAccuracy | None:
+    """Return the largest errors of all lookup tables of a model; None without one."""
+    accuracies = [
+        module.accuracy
         for module in model.modules()
-        if isinstance(module, Dendrite) and module.error is not None
+        if isinstance(module, Dendrite) and module.accuracy is not None
     ]
-    return TableError.worst(errors) if errors else None
+    return TableAccuracy.worst(accuracies) if accuracies else None
 
 
 class FeedForward(nn.Module):
-    """`down(f(up(x), gate(x)))` or `down(f(up(x)))`: what is activated is `up`, not `gate`.
+    """`down(f(up(x), gate(x)))` or `down(f(up(x)))`; the activated projection is `up`, not `gate`.
 
     Args:
-        width: Of input and output.
-        hidden: Between them, of a gated kind; others are wider by half, with as many parameters.
+        width: Width of input and output.
+        hidden: Hidden width of a gated kind; others are wider by half, with as many parameters.
         kind: Name of f.
-        dendrite: The learned f; None where it is a fixed one.
-        is_shared: Whether the learned f belongs to somebody else, who lists its parameters.
+        dendrite: The learned f; None where f is fixed.
+        is_shared: Whether the learned f is a submodule of the model and not of this module.
     """
 
     def __init__(
@@ -137,8 +143,8 @@ class FeedForward(nn.Module):
         self.gate = linear(width, units, bias=False) if kind in GATED else None
         self.down = linear(units, width, bias=False)
         self.dendrite = None if is_shared else dendrite
-        # In a tuple, so that a shared function is not listed once for each of its users.
-        self._borrowed = (dendrite,) if is_shared else ()
+        # In a tuple, so that a shared function is not a submodule of each of its users.
+        self._shared = (dendrite,) if is_shared else ()
 
     def forward(self, x_BLM: Tensor) -> Tensor:
         """Transform each token by itself."""
@@ -162,13 +168,13 @@ class FeedForward(nn.Module):
 
     @property
     def function(self) -> Dendrite:
-        """The learned function, the block's own or that of the whole model."""
-        function = self._borrowed[0] if self._borrowed else self.dendrite
+        """The learned function, of this module or of the whole model."""
+        function = self._shared[0] if self._shared else self.dendrite
         assert function is not None, "a dendritic feed-forward has a function"
         return function
 
     def arguments(self, x_BLM: Tensor) -> Tensor:
-        """Give what the learned function is given for each token: `(..., 2, units)`."""
+        """Return the arguments of the learned function for each token: `(..., 2, units)`."""
         assert self.gate is not None, "a learned function has two arguments"
         a_BLU, b_BLU = self.up(x_BLM), self.gate(x_BLM)
         if self.function.normalize:
@@ -178,18 +184,18 @@ class FeedForward(nn.Module):
 
 
 def shared_dendrite(config: ModelConfig) -> Dendrite | None:
-    """Make the function that all blocks share; None where they have their own, or none."""
+    """Create the function that all blocks share; None where they have their own, or none."""
     if config.feed_forward == "dendritic" and config.dendrite.sharing == "model":
         return Dendrite(config.dendrite)
     return None
 
 
-def maker_of(config: ModelConfig, shared: Dendrite | None) -> Make:
-    """Give what makes the feed-forward of a width and a hidden width.
+def feed_forward_factory(config: ModelConfig, shared: Dendrite | None) -> Make:
+    """Return a function that creates the feed-forward of a width and a hidden width.
 
     Args:
-        config: Names the non-linearity.
-        shared: Function of the whole model; None if there is none.
+        config: Configuration of the model.
+        shared: Learned function that all blocks share; None if there is none.
     """
 
     def make(width: int, hidden: int) -> FeedForward:

@@ -17,7 +17,7 @@ from omnimouse_cli.config.data import (
 from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.model.blocks import CrossBlock, SelfBlock, hidden_width
-from omnimouse_cli.model.feed_forward import maker_of, shared_dendrite
+from omnimouse_cli.model.feed_forward import feed_forward_factory, shared_dendrite
 from omnimouse_cli.model.initialize import linear
 from omnimouse_cli.model.own_history import Targets
 from omnimouse_cli.model.plan import Plan, SequenceAngles
@@ -95,7 +95,7 @@ class OmniMouse(nn.Module):
         self.behavior = BehaviorTokens(len(behavior_channels), width) if behavior_channels else None
         self.latents = Latents(config.latents.per_group, config.latents.num_global, width)
         self.dendrite = shared_dendrite(config)
-        make = maker_of(config, self.dendrite)
+        make = feed_forward_factory(config, self.dendrite)
         self.video = VideoEncoder(config, make)
         self.encoder = CrossBlock(width, heads, hidden, dropout, make)
         self.fusion = nn.ModuleList(

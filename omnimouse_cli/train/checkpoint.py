@@ -17,7 +17,7 @@ from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError
 from omnimouse_cli.files import translate_full_disk
-from omnimouse_cli.model.feed_forward import tabulate_all
+from omnimouse_cli.model.feed_forward import rebuild_tables
 from omnimouse_cli.run.checkpoints import (
     checkpoint_folder,
     clear_partial_checkpoints,
@@ -113,7 +113,7 @@ def load_checkpoint(path: Path, state: TrainState, *, config: RunConfig) -> bool
             hint="remove the folder and resume: the checkpoint before it is used",
         ) from error
     # What was written into the weights does not show to the modules.
-    tabulate_all(state.core)
+    rebuild_tables(state.core)
     state.restore_numbers({key: description[key] for key in state.numbers()})
     return bool(description["data"] == state.fingerprint)
 

@@ -3,28 +3,27 @@
 from typing import Any
 
 from omnimouse_cli.config.dendrite import DendriteConfig
-from omnimouse_cli.model.feed_forward import table_error
+from omnimouse_cli.model.feed_forward import lookup_grid, table_accuracy
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.reporter import Reporter
 
 
 def tell_table_error(core: OmniMouse, config: DendriteConfig, reporter: Reporter) -> None:
     """Say how far the worst table is from its function, if functions are read from tables."""
-    error = table_error(core)
-    if error is None:
+    accuracy, grid = table_accuracy(core), lookup_grid(config)
+    if accuracy is None or grid is None:
         return
-    reach = config.table_range
     reporter.say(
-        f"frozen functions are read from tables of {config.table} x {config.table} cells, off by "
-        f"{100 * error.rms:.2g} % of their standard deviation (root mean square, normal "
-        f"arguments); at most {100 * error.largest:.2g} % for arguments up to {reach:g}, "
-        f"{100 * error.beyond:.2g} % up to {2 * reach:g}"
+        f"frozen functions are read from lookup tables of {grid.cells} x {grid.cells} cells; "
+        f"interpolation is off by {100 * accuracy.rms:.2g} % of their standard deviation (root "
+        f"mean square, normal arguments); at most {100 * accuracy.largest:.2g} % for arguments up "
+        f"to {grid.limit:g}, {100 * accuracy.beyond:.2g} % up to {2 * grid.limit:g}"
     )
 
 
 def table_fields(core: OmniMouse, config: DendriteConfig) -> dict[str, Any] | None:
     """Give grid and errors as plain values for `summary.json`; None without a table."""
-    error = table_error(core)
-    if error is None:
+    accuracy, grid = table_accuracy(core), lookup_grid(config)
+    if accuracy is None or grid is None:
         return None
-    return {"cells": config.table, "range": config.table_range, "error": error._asdict()}
+    return {"cells": grid.cells, "range": grid.limit, "error": accuracy._asdict()}

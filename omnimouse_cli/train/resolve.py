@@ -7,8 +7,8 @@ from omnimouse_cli.batch.dataset import Dataset, stored_channels
 from omnimouse_cli.config.presets import SMALL_SIZES
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import ConfigError
-from omnimouse_cli.kernels.dendrite import MOST_IN_REGISTERS, fits_registers
-from omnimouse_cli.model.feed_forward import function_of, grid_of
+from omnimouse_cli.kernels.dendrite import MAX_REGISTER_UNITS, fits_registers
+from omnimouse_cli.model.feed_forward import inner_network, lookup_grid
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.train.objective import with_response_loss
 from omnimouse_cli.train.parallel.world import World
@@ -67,10 +67,10 @@ def _default_steps(config: RunConfig) -> int:
 def _tell_limits(config: RunConfig, world: World, reporter: Reporter) -> None:
     """Say so when a GPU cannot hold the inner network of dendritic units in its registers."""
     dendrite = config.model.dendrite
-    function = function_of(dendrite)
-    is_computed = config.model.feed_forward == "dendritic" and grid_of(dendrite) is None
+    function = inner_network(dendrite)
+    is_computed = config.model.feed_forward == "dendritic" and lookup_grid(dendrite) is None
     if is_computed and world.device.type == "cuda" and not fits_registers(function):
-        most = MOST_IN_REGISTERS[function.inner]
+        most = MAX_REGISTER_UNITS[function.inner]
         reporter.warn(
             f"`dendrite.hidden` {function.hidden} with `depth` {function.depth} is too large for "
             f"the GPU's registers, which hold one layer of {most}: plain PyTorch computes it, in "

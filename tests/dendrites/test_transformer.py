@@ -84,19 +84,13 @@ def test_arguments_are_pairs_that_the_kernel_is_given(
     write_run, small_mouse, tmp_path, monkeypatch, normalize
 ):
     given = []
-    real, packed = feed_forward.dendrite, feed_forward.dendrite_packed
+    real = feed_forward.dendrite
 
     def watch(a, b, *rest):
-        given.append(torch.stack([a, b], dim=-1).view(-1, 2))
+        given.append(torch.stack([a, b], dim=-1).reshape(-1, 2))
         return real(a, b, *rest)
 
-    def watch_packed(both, *rest):
-        a, b = both.chunk(2, dim=-1)
-        given.append(torch.stack([a, b], dim=-1).reshape(-1, 2))
-        return packed(both, *rest)
-
     monkeypatch.setattr(feed_forward, "dendrite", watch)
-    monkeypatch.setattr(feed_forward, "dendrite_packed", watch_packed)
     run = run_of(
         write_run, tmp_path / "run", small_mouse, "model.dendrite.sharing=model",
         f"model.dendrite.normalize={normalize}",

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-WALK = "omnimouse_cli.kernels.dendrite.walk"
+TILES = "omnimouse_cli.kernels.dendrite.tiles"
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -25,7 +25,7 @@ def interpreted():
     def read(name):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TRITON_INTERPRET", "1")
-            for each in (WALK, name):
+            for each in (TILES, name):
                 spec = importlib.util.find_spec(each)
                 module = importlib.util.module_from_spec(spec)
                 patch.setitem(sys.modules, each, module)
@@ -33,35 +33,3 @@ def interpreted():
         return module
 
     return read
-
-
-def everything_of(way, inputs, g=None):
-    """Output and every gradient."""
-    leaves = [x.detach().requires_grad_() for x in inputs]
-    out = way(*leaves)
-    g = torch.randn(out.shape, generator=torch.Generator().manual_seed(9)) if g is None else g
-    return [out.detach(), *torch.autograd.grad(out, leaves, g.to(out.dtype))]
-
-
-@pytest.fixture(scope="session")
-def everything():
-    return everything_of
-
-
-@pytest.fixture(scope="session")
-def require_close():
-    """Errors of output and gradients are at most twice those of plain PyTorch in float32."""
-
-    def require(ways, inputs):
-        ours, plain = ways
-        exact = everything_of(plain, [x.double() for x in inputs])
-        same, found = everything_of(plain, inputs), everything_of(ours, inputs)
-        for mine, theirs, truth in zip(found, same, exact, strict=True):
-            assert mine.dtype == torch.float32
-            assert torch.isfinite(mine).all()
-            mine_error, error = ((x.double() - truth).norm() for x in (mine, theirs))
-            # A sum of few terms can be exact in one order and a rounding off in another.
-            slack = 4 * torch.finfo(torch.float32).eps * truth.norm()
-            assert mine_error <= 2 * error + slack
-
-    return require

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from omnimouse_cli import _native
-from omnimouse_cli.kernels.dendrite import DendriticFunction, dendrite, dendrite_packed
+from omnimouse_cli.kernels.dendrite import DendriticFunction, dendrite
 from omnimouse_cli.kernels.dendrite.reference import reference_dendrite
 
 FUNCTIONS = [
@@ -89,7 +89,7 @@ def test_halves_of_one_projection_are_arguments_without_a_copy(types, monkeypatc
 
     monkeypatch.setattr(_native, "dendrite_forward", watch)
     leaves = [both.clone().requires_grad_(), weights.clone().requires_grad_()]
-    out = dendrite_packed(*leaves, function)
+    out = dendrite(*leaves[0].chunk(2, -1), leaves[1], function)
     start = leaves[0].data_ptr()
     assert seen == [(start, start + 4 * 30)]
     of_both, of_weights = torch.autograd.grad(out, leaves, g)
@@ -178,10 +178,6 @@ def test_torch_finds_nothing_wrong_with_the_operators(function):
     operators, checks = torch.ops.omnimouse, CHECKS
     leaves = [x.requires_grad_() for x in (a, b, weights)]
     torch.library.opcheck(operators.dendrite.default, (*leaves, function.name), test_utils=checks)
-    both = torch.cat([a, b], -1).detach().requires_grad_()
-    torch.library.opcheck(
-        operators.dendrite_packed.default, (both, weights, function.name), test_utils=checks
-    )
     plain = [x.detach() for x in (g, a, b, weights)]
     torch.library.opcheck(
         operators.dendrite_backward.default, (*plain, function.name), test_utils=checks
@@ -194,9 +190,7 @@ def test_a_compiled_graph_stays_whole():
     weights = weights_of(function, 2)
 
     def layer(a, b, weights):
-        return dendrite(2 * a, b, weights, function) + dendrite_packed(
-            torch.cat([a, b], -1), weights, function
-        )
+        return dendrite(2 * a, b, weights, function)
 
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager", dynamic=True)
     found = everything(compiled, a, b, weights, g)

@@ -1,9 +1,9 @@
-"""The Triton kernels interpreted, against float64, and compiled for GPUs that are not here."""
+"""The Triton kernels interpreted, against float64, and compiled for absent GPUs."""
 
 import pytest
 import torch
 
-from omnimouse_cli.kernels.dendrite import DendriticFunction, choose
+from omnimouse_cli.kernels.dendrite import MAX_REGISTER_UNITS, DendriticFunction, fits_registers
 from omnimouse_cli.kernels.dendrite.reference import reference_dendrite
 
 pytest.importorskip("triton", reason="there is no Triton for this machine")
@@ -35,13 +35,10 @@ def inputs_of(function, shape, dtype, types=1):
     return g, a, b, weights
 
 
-def everything(kernels, function, inputs, *, is_packed=False):
+def everything(kernels, function, inputs):
     _, a, b, weights = inputs
     out = kernels.triton_forward(a, b, weights, function)
-    of_arguments, of_weights = kernels.triton_backward(*inputs, function, is_packed=is_packed)
-    if is_packed:
-        of_arguments = of_arguments[0].chunk(2, -1)
-    return [out, *of_arguments, of_weights]
+    return [out, *kernels.triton_backward(*inputs, function)]
 
 
 def exact(function, inputs, dtype):
@@ -76,12 +73,12 @@ def test_values_and_gradients_are_those_of_float64(kernels, function, dtype, sha
 
 
 @pytest.mark.parametrize("types", [1, 3])
-def test_packed_and_strided_arguments_need_no_copy(kernels, types):
+def test_halves_of_one_tensor_are_arguments_as_they_are(kernels, types):
     function = FUNCTIONS[0]
     g, a, b, weights = inputs_of(function, (9, 30), torch.float32, types)
     both = torch.cat([a, b], dim=1)
     views = both[:, :30], both[:, 30:]
-    found = everything(kernels, function, (g, *views, weights), is_packed=True)
+    found = everything(kernels, function, (g, *views, weights))
     expected = everything(kernels, function, (g, a, b, weights))
     for ours, theirs in zip(found[:3], expected[:3], strict=True):
         assert torch.equal(ours, theirs)
@@ -95,7 +92,7 @@ def test_a_second_run_gives_the_same_bits(kernels):
     assert all(torch.equal(x, y) for x, y in zip(first, second, strict=True))
 
 
-def test_more_tiles_than_programs_are_all_walked_over(kernels, monkeypatch):
+def test_more_tiles_than_programs_are_all_computed(kernels, monkeypatch):
     monkeypatch.setattr(kernels, "FORWARD_PROGRAMS", 2)
     monkeypatch.setattr(kernels, "BACKWARD_PROGRAMS", 2)
     inputs = inputs_of(FUNCTIONS[0], (11, 530), torch.float32, 2)
@@ -114,27 +111,25 @@ def test_nothing_is_computed_of_nothing(kernels):
 )
 def test_compiled_kernels_keep_everything_in_registers(capability, dtype):
     disassemble = pytest.importorskip("omnimouse_cli.kernels.dendrite.disassemble")
-    function = DendriticFunction()
-    forward = disassemble.compiled_forward(function, dtype, capability)
-    backward = disassemble.compiled_backward(function, dtype, capability)
-    for machine, registers in ((forward, 64), (backward, 184)):
-        assert machine.spilled_bytes == 0
-        assert not machine.uses_local_memory
-        assert machine.registers <= registers
-        # The walk over tiles needs no other thread: no shuffle, no barrier, no atomic.
-        assert 100 < len(machine.loop) < len(machine.instructions)
-        assert not [x for x in machine.loop if x.startswith(("SHFL", "BAR", "RED", "ATOM"))]
+    forward, backward = disassemble.compile_dendrite(DendriticFunction(), dtype, capability)
+    for kernel, registers in ((forward, 64), (backward, 184)):
+        assert kernel.spilled_bytes == 0
+        assert not kernel.uses_local_memory
+        assert kernel.registers <= registers
+        # The loop over tiles needs no other thread: no shuffle, no barrier, no atomic.
+        assert 100 < len(kernel.loop) < len(kernel.instructions)
+        assert not [x for x in kernel.loop if x.startswith(("SHFL", "BAR", "RED", "ATOM"))]
     # One read of each argument, one write of each result.
     names = [name.partition(".")[0] for name in backward.loop]
     assert (names.count("LDG"), names.count("STG")) == (3, 2)
 
 
-@pytest.mark.parametrize(("inner", "hidden"), choose.MOST_IN_REGISTERS.items())
+@pytest.mark.parametrize(("inner", "hidden"), MAX_REGISTER_UNITS.items())
 def test_the_largest_network_that_is_said_to_fit_registers_does(inner, hidden):
     disassemble = pytest.importorskip("omnimouse_cli.kernels.dendrite.disassemble")
     function = DendriticFunction(hidden, 1, inner)
-    assert choose.fits_registers(function)
-    assert not choose.fits_registers(function._replace(hidden=hidden + 1))
-    machine = disassemble.compiled_backward(function, "bfloat16", 90)
-    assert machine.spilled_bytes == 0
-    assert not machine.uses_local_memory
+    assert fits_registers(function)
+    assert not fits_registers(function._replace(hidden=hidden + 1))
+    _, kernel = disassemble.compile_dendrite(function, "bfloat16", 90)
+    assert kernel.spilled_bytes == 0
+    assert not kernel.uses_local_memory

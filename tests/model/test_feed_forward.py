@@ -7,13 +7,19 @@ import torch
 from torch.nn import functional
 
 from omnimouse_cli.batch.strategies import FAMILY_STRATEGIES
-from omnimouse_cli.config.dendrite import CELLS, MOST_CELLS, DendriteConfig
+from omnimouse_cli.config.dendrite import MAX_CELLS, DendriteConfig
 from omnimouse_cli.config.load import load_config
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.kernels.dendrite import DendriticFunction
-from omnimouse_cli.kernels.dendrite_table import TableError, grid
+from omnimouse_cli.kernels.dendrite.lookup import Grid, TableAccuracy, grid
 from omnimouse_cli.model.dendrite_start import distilled_swiglu, smoothed_noise, xavier
-from omnimouse_cli.model.feed_forward import Dendrite, FeedForward, table_error, tabulate_all
+from omnimouse_cli.model.feed_forward import (
+    Dendrite,
+    FeedForward,
+    lookup_grid,
+    rebuild_tables,
+    table_accuracy,
+)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +130,7 @@ def test_a_frozen_function_does_not_learn(make_model, small_config):
 @pytest.mark.parametrize("normalize", [False, True])
 def test_a_frozen_function_is_read_from_a_table_as_close_as_it_states(normalize):
     torch.manual_seed(0)
-    frozen = DendriteConfig(freeze=True, cell_types=2, normalize=normalize)
+    frozen = DendriteConfig(freeze=True, cell_types=2, normalize=normalize, table=256)
     x = 0.7 * torch.randn(40, 6)
     read = FeedForward(6, 100, "dendritic", dendrite=Dendrite(frozen))
     computed = FeedForward(6, 100, "dendritic", dendrite=Dendrite(replace(frozen, table=None)))
@@ -136,29 +142,28 @@ def test_a_frozen_function_is_read_from_a_table_as_close_as_it_states(normalize)
         found, exact = (block.dendrite(a, b) for block in (read, computed))
     assert a.abs().maximum(b.abs()).max() < 4
     # Arguments of these layers spread less than 1, and values do.
-    off, stated = (found - exact) / exact.std(), read.dendrite.error
+    off, stated = (found - exact) / exact.std(), read.dendrite.accuracy
     assert 0 < float(off.abs().max()) < 4 * stated.largest < 0.2
     assert 0.2 * stated.rms < float(off.square().mean().sqrt()) < 4 * stated.rms < 0.01
-    assert computed.dendrite.error is None
-    assert Dendrite(DendriteConfig()).grid is None
+    assert computed.dendrite.accuracy is None
 
 
 def test_a_table_is_made_of_the_weights_that_are_loaded():
     first, other = (Dendrite(DendriteConfig(freeze=True, start="noise", table=32)) for _ in "ab")
-    assert not torch.equal(first.pairs, other.pairs)
+    assert not torch.equal(first.table, other.table)
     first.load_state_dict(other.state_dict())
-    assert torch.equal(first.pairs, other.pairs)
-    assert first.error == other.error
+    assert torch.equal(first.table, other.table)
+    assert first.accuracy == other.accuracy
     with torch.no_grad():
         first.weights[:, -1] += 1
-    tabulate_all(torch.nn.ModuleList([first]))
-    torch.testing.assert_close(first.pairs[..., 0], other.pairs[..., 0] + 1)
-    assert table_error(torch.nn.ModuleList([first, other])) == TableError.worst(
-        [first.error, other.error]
+    rebuild_tables(torch.nn.ModuleList([first]))
+    torch.testing.assert_close(first.table[..., 0], other.table[..., 0] + 1)
+    assert table_accuracy(torch.nn.ModuleList([first, other])) == TableAccuracy.worst(
+        [first.accuracy, other.accuracy]
     )
-    assert table_error(torch.nn.Linear(2, 2)) is None
+    assert table_accuracy(torch.nn.Linear(2, 2)) is None
     with torch.device("meta"):
-        assert Dendrite(DendriteConfig(freeze=True)).error is None
+        assert Dendrite(DendriteConfig(freeze=True, table=32)).accuracy is None
 
 
 @pytest.mark.parametrize(
@@ -170,8 +175,12 @@ def test_a_table_is_made_of_the_weights_that_are_loaded():
         ("dendrite.hidden=0", "positive", None),
         ("dendrite.depth=3", "cannot be 3", None),
         ("dendrite.cell_types=3", "must divide", None),
-        ("dendrite.table=64", "of a frozen function, and `freeze` is off: 64, 4.0", None),
-        ("dendrite.table_range=8", "of a frozen function", None),
+        (
+            "dendrite.table=64",
+            "only to a frozen function, and `freeze` is off: 64, 4.0",
+            None,
+        ),
+        ("dendrite.table_range=8", "apply only to a frozen function", None),
         ("dendrite.table=33", "an even number of cells up to 2048: 33", None),
         ("dendrite.table=4096", "up to 2048: 4096", None),
         ("dendrite.table=0", "`table` must be positive", None),
@@ -185,11 +194,23 @@ def test_a_wrong_choice_is_refused_with_the_nearest_right_one(text, message, hin
     assert hint is None or hint in str(caught.value.hint)
 
 
-def test_whether_there_is_a_table_is_for_the_user_to_say():
+def test_a_table_is_the_default_of_frozen_functions_too_large_for_registers():
+    assert lookup_grid(DendriteConfig(freeze=True)) is None
+    assert lookup_grid(DendriteConfig(freeze=True, hidden=12)) is None
+    for large in ({"hidden": 13}, {"depth": 2}, {"hidden": 9, "inner": "smoothstep"}):
+        assert lookup_grid(DendriteConfig(**large)) is None
+        assert lookup_grid(DendriteConfig(freeze=True, **large)) == Grid(256, 4.0)
+        assert lookup_grid(DendriteConfig(freeze=True, table=None, **large)) is None
+
+
+def test_an_explicit_table_is_obeyed():
     frozen = "model.dendrite.freeze=true"
-    assert load_config(sets=[frozen]).model.dendrite.table == CELLS
-    assert load_config(sets=[frozen, "model.dendrite.table=none"]).model.dendrite.table is None
-    assert load_config(sets=[frozen, "model.dendrite.table=64"]).model.dendrite.table == 64
-    assert load_config(sets=["model.dendrite.table=none"]).model.dendrite.table is None
-    # What the extension and the kernels count in is what the configuration allows.
-    assert MOST_CELLS == grid.MOST_CELLS
+    assert load_config(sets=[frozen]).model.dendrite.table == "auto"
+    for value, table in (("none", None), ("64", 64), ("256", 256), ("auto", "auto")):
+        config = load_config(sets=[frozen, f"model.dendrite.table={value}"])
+        assert config.model.dendrite.table == table
+    # As the configurations of runs have it that were trained before there was a choice.
+    for value in ("none", "256"):
+        assert load_config(sets=[f"model.dendrite.table={value}"]).model.dendrite.freeze is False
+    # What the kernels can count is what the configuration allows.
+    assert MAX_CELLS == grid.MAX_CELLS

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.files import read_document
-from omnimouse_cli.kernels.dendrite_table import Grid, tabulate
+from omnimouse_cli.kernels.dendrite.lookup import Grid, build_tables
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run
 from omnimouse_cli.train.parallel.world import World
@@ -58,7 +58,7 @@ def test_a_frozen_run_tells_its_error_and_ends_the_same_when_it_is_interrupted(f
     table = summary["dendrite_table"]
     assert (table["cells"], table["range"]) == (32, 4.0)
     assert 0 < table["error"]["rms"] < table["error"]["largest"] < 0.5
-    assert "tables of 32 x 32 cells, off by" in line
+    assert "lookup tables of 32 x 32 cells; interpolation is off by" in line
     assert f"{100 * table['error']['rms']:.2g} % of their standard deviation" in line
     assert f"at most {100 * table['error']['largest']:.2g} % for arguments up to 4," in line
     before = read_document(tmp_path / "swiglu" / "summary.json", "summary")
@@ -72,9 +72,9 @@ def test_a_frozen_run_tells_its_error_and_ends_the_same_when_it_is_interrupted(f
     left, right = (load_file(run / "model.safetensors") for run in (frozen.run, again.run))
     assert left.keys() == right.keys()
     assert all(left[name].equal(right[name]) for name in left)
-    assert not [name for name in left if "pairs" in name]
+    assert not [name for name in left if name.endswith("table")]
     assert read_document(again.run / "summary.json", "summary")["dendrite_table"] == table
 
     function = load_run(again.run).model.dendrite
-    expected = tabulate(function.weights, function.function, Grid(32, 4.0)).pairs
-    assert torch.equal(function.pairs, expected)
+    expected = build_tables(function.weights, function.function, Grid(32, 4.0)).values
+    assert torch.equal(function.table, expected)

@@ -1,4 +1,4 @@
-"""Kernels compiled for a GPU that is not here: their registers, spills and instructions."""
+"""Triton kernels compiled for an absent GPU: their registers, spills and instructions."""
 
 import re
 import subprocess
@@ -12,16 +12,18 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from omnimouse_cli.kernels.dendrite.function import DendriticFunction
-from omnimouse_cli.kernels.dendrite.tiles import constants_of
-from omnimouse_cli.kernels.dendrite.triton import backward_kernel, forward_kernel
-from omnimouse_cli.kernels.dendrite.yardstick import (
+from omnimouse_cli.kernels.dendrite.lookup import triton as lookup
+from omnimouse_cli.kernels.dendrite.lookup.grid import Grid
+from omnimouse_cli.kernels.dendrite.swiglu import (
     swiglu_backward_kernel,
     swiglu_forward_kernel,
 )
+from omnimouse_cli.kernels.dendrite.tiles import compile_constants, tile_constants
+from omnimouse_cli.kernels.dendrite.triton import backward_kernel, forward_kernel
 
 POINTER_TYPES = {"float32": "*fp32", "bfloat16": "*bf16", "float16": "*fp16"}
 NUM_WARPS = 4
-# Units of a layer, more than a tile has.
+# Units of a layer, more than the elements of a tile.
 WIDE = 8192
 LINE = re.compile(r"^(\.L_x_\d+):|^\s*/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)(.*);")
 LABEL = re.compile(r"\.L_x_\d+")
@@ -29,15 +31,15 @@ LABEL = re.compile(r"\.L_x_\d+")
 LOCAL_MEMORY = ("LDL", "STL")
 
 
-class Machine(NamedTuple):
+class CompiledKernel(NamedTuple):
     """A compiled kernel.
 
     Args:
-        registers: Of a thread.
-        spilled_bytes: Of a thread, in local memory.
-        shared_bytes: Of a program.
-        instructions: Of the whole kernel, in order.
-        loop: Of its longest loop, the walk over tiles.
+        registers: Registers of a thread.
+        spilled_bytes: Local memory of a thread.
+        shared_bytes: Shared memory of a program.
+        instructions: Instructions of the whole kernel, in order.
+        loop: Instructions of its longest loop, the one over tiles.
     """
 
     registers: int
@@ -52,81 +54,81 @@ class Machine(NamedTuple):
         return any(name.startswith(LOCAL_MEMORY) for name in self.instructions)
 
 
-def compiled(
-    kernel: Any,  # noqa: ANN401 - a triton.jit function
-    pointers: dict[str, str],
-    numbers: tuple[str, ...],
-    constants: dict[str, Any],
-    capability: int,
-) -> Machine:
-    """Compile a kernel, with strides and sizes that 16 divides, for a compute capability.
+# Names of the pointers to arguments, results and their gradients.
+FORWARD_POINTERS = ("a_pointer", "b_pointer", "out_pointer")
+BACKWARD_POINTERS = ("g_pointer", "a_pointer", "b_pointer", "da_pointer", "db_pointer")
+# Names of the 32-bit integers.
+INTEGERS = (
+    "count", "rows", "share", "g_stride", "a_stride", "b_stride", "d_stride", "out_stride",
+)  # fmt: skip
+OTHER_POINTERS = {"weights": "*fp32", "partial": "*fp32", "table": "*i64"}
+
+
+def compile_dendrite(
+    function: DendriticFunction, dtype: str, capability: int
+) -> tuple[CompiledKernel, CompiledKernel]:
+    """Compile the forward and the backward pass of a dendritic function in wide layers.
 
     Args:
-        kernel: Of Triton.
-        pointers: Triton's type of each pointer, by name.
-        numbers: Names of the 32-bit numbers.
-        constants: What it is compiled for.
-        capability: 80, 90 or 100.
+        function: Shape of the inner network.
+        dtype: Type of the arguments: float32, bfloat16 or float16.
+        capability: Compute capability of the GPU: 80, 90 or 100.
     """
-    signature = {
-        name: pointers.get(name, "i32" if name in numbers else "constexpr")
-        for name in kernel.arg_names
-    }
-    places = [number for number, kind in enumerate(signature.values()) if kind != "constexpr"]
-    attributes = {(place,): [["tt.divisibility", 16]] for place in places}
+    constants = compile_constants(function, getattr(torch, dtype), WIDE, is_flat=True)
+    return _compile_both(forward_kernel, backward_kernel, dtype, constants, capability)
+
+
+def compile_lookup(
+    grid: Grid, dtype: str, capability: int
+) -> tuple[CompiledKernel, CompiledKernel]:
+    """Compile the forward and the backward pass of interpolation in wide layers."""
+    tiles = tile_constants(getattr(torch, dtype), WIDE, is_flat=True)
+    constants = {**lookup.compile_constants(grid), **tiles}
+    return _compile_both(
+        lookup.forward_kernel, lookup.backward_kernel, dtype, constants, capability
+    )
+
+
+def compile_swiglu(dtype: str, capability: int) -> tuple[CompiledKernel, CompiledKernel]:
+    """Compile the forward and the backward pass of SwiGLU in the same way."""
+    constants = {"TILE": tile_constants(getattr(torch, dtype), WIDE, is_flat=True)["TILE"]}
+    return _compile_both(
+        swiglu_forward_kernel, swiglu_backward_kernel, dtype, constants, capability
+    )
+
+
+def _compile_both(
+    forward: Any,  # noqa: ANN401 - a triton.jit function
+    backward: Any,  # noqa: ANN401
+    dtype: str,
+    constants: dict[str, Any],
+    capability: int,
+) -> tuple[CompiledKernel, CompiledKernel]:
+    return (
+        _compile(forward, dict.fromkeys(FORWARD_POINTERS, dtype), constants, capability),
+        _compile(backward, dict.fromkeys(BACKWARD_POINTERS, dtype), constants, capability),
+    )
+
+
+def _compile(
+    kernel: Any,  # noqa: ANN401
+    pointers: dict[str, str],
+    constants: dict[str, Any],
+    capability: int,
+) -> CompiledKernel:
+    """Compile a kernel with strides and sizes that 16 divides."""
+    types = {name: POINTER_TYPES[dtype] for name, dtype in pointers.items()} | OTHER_POINTERS
+    types |= dict.fromkeys(INTEGERS, "i32")
+    signature = {name: types.get(name, "constexpr") for name in kernel.arg_names}
+    variables = [number for number, kind in enumerate(signature.values()) if kind != "constexpr"]
+    attributes = {(number,): [["tt.divisibility", 16]] for number in variables}
     source = ASTSource(kernel, signature, constants, attributes)
     target = GPUTarget("cuda", capability, 32)
-    done = triton.compile(
-        source, target=target, options={"num_warps": NUM_WARPS, "enable_fp_fusion": True}
-    )
-    return _disassembled(done)
+    options = {"num_warps": NUM_WARPS, "enable_fp_fusion": True}
+    return _disassemble(triton.compile(source, target=target, options=options))
 
 
-def compiled_forward(function: DendriticFunction, dtype: str, capability: int) -> Machine:
-    """Compile the forward pass of wide layers."""
-    kind = POINTER_TYPES[dtype]
-    pointers = {"a_pointer": kind, "b_pointer": kind, "weights": "*fp32", "out_pointer": kind}
-    numbers = ("rows", "share", "a_stride", "b_stride", "out_stride")
-    constants = constants_of(function, getattr(torch, dtype), WIDE, is_flat=True)
-    return compiled(forward_kernel, pointers, numbers, constants, capability)
-
-
-def compiled_backward(function: DendriticFunction, dtype: str, capability: int) -> Machine:
-    """Compile the backward pass of wide layers."""
-    names = ("g_pointer", "a_pointer", "b_pointer", "da_pointer", "db_pointer")
-    pointers = {**dict.fromkeys(names, POINTER_TYPES[dtype])}
-    pointers |= {"weights": "*fp32", "partial": "*fp32"}
-    numbers = ("rows", "share", "g_stride", "a_stride", "b_stride", "d_stride")
-    constants = constants_of(function, getattr(torch, dtype), WIDE, is_flat=True)
-    return compiled(backward_kernel, pointers, numbers, constants, capability)
-
-
-def compiled_swiglu(dtype: str, capability: int) -> tuple[Machine, Machine]:
-    """Compile SwiGLU's forward and backward pass in the same way."""
-    tile = {
-        "TILE": constants_of(DendriticFunction(), getattr(torch, dtype), WIDE, is_flat=True)["TILE"]
-    }
-    names = ("a_pointer", "b_pointer", "out_pointer")
-    of_backward = ("g_pointer", "a_pointer", "b_pointer", "da_pointer", "db_pointer")
-    return (
-        compiled(
-            swiglu_forward_kernel,
-            dict.fromkeys(names, POINTER_TYPES[dtype]),
-            ("count",),
-            tile,
-            capability,
-        ),
-        compiled(
-            swiglu_backward_kernel,
-            dict.fromkeys(of_backward, POINTER_TYPES[dtype]),
-            ("count",),
-            tile,
-            capability,
-        ),
-    )
-
-
-def _disassembled(done: Any) -> Machine:  # noqa: ANN401 - what triton.compile gives
+def _disassemble(done: Any) -> CompiledKernel:  # noqa: ANN401 - the result of triton.compile
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernel.cubin"
         path.write_bytes(done.asm["cubin"])
@@ -135,9 +137,9 @@ def _disassembled(done: Any) -> Machine:  # noqa: ANN401 - what triton.compile g
     names, loop = _instructions(text)
     registers = re.search(r"REG:(\d+)", usage)
     stack = re.search(r"STACK:(\d+)", usage)
-    assert registers is not None, "cuobjdump tells how many registers a kernel has"
-    assert stack is not None, "cuobjdump tells how large the stack is"
-    return Machine(
+    assert registers is not None, "cuobjdump prints the number of registers"
+    assert stack is not None, "cuobjdump prints the size of the stack"
+    return CompiledKernel(
         registers=int(registers.group(1)),
         spilled_bytes=int(stack.group(1)),
         shared_bytes=int(done.metadata.shared),
@@ -153,7 +155,7 @@ def _run(tool: str, *arguments: str) -> str:
 
 
 def _instructions(text: str) -> tuple[list[str], list[str]]:
-    """Give every instruction's name, and those between a label and the last jump back to it."""
+    """Return the names of all instructions, and those of the longest loop."""
     names: list[str] = []
     labels: dict[str, int] = {}
     loop = (0, 0)
@@ -168,7 +170,7 @@ def _instructions(text: str) -> tuple[list[str], list[str]]:
         names.append(name)
         target = LABEL.search(rest)
         start = labels.get(target.group()) if name.startswith("BRA") and target else None
-        # The last instructions jump to themselves, so that nothing runs on behind the end.
+        # The last instructions jump to themselves, so that nothing runs past the end.
         if start is not None and len(names) - start > loop[1] - loop[0]:
             loop = (start, len(names))
     return names, names[slice(*loop)]

@@ -1,4 +1,4 @@
-"""What a dendritic function is: the size of its inner network and where its weights lie."""
+"""The shape of a dendritic function: the size of its inner network and the order of its weights."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 # The CPU's tiles of one layer have to stay in the first cache.
-MOST_HIDDEN = 64
+MAX_HIDDEN = 64
 
 
 class DendriticFunction(NamedTuple):
@@ -16,7 +16,7 @@ class DendriticFunction(NamedTuple):
         hidden: Units of a hidden layer.
         depth: Hidden layers, 1 or 2.
         inner: Their non-linearity: `relu`, or `smoothstep`, which is `s (3 - s^2) / 2` of an `s`
-            held between -1 and 1, a tanh without an exponential.
+            clamped to -1 and 1, a tanh without an exponential.
 
     Example:
         >>> DendriticFunction().num_weights, DendriticFunction(64, 2).num_weights
@@ -29,7 +29,7 @@ class DendriticFunction(NamedTuple):
 
     @property
     def num_weights(self) -> int:
-        """Numbers of one inner network."""
+        """Weights and biases of one inner network."""
         middle = self.hidden * (self.hidden + 1) if self.depth == 2 else 0
         return 4 * self.hidden + middle + 1
 
@@ -41,12 +41,12 @@ class DendriticFunction(NamedTuple):
 
     @property
     def name(self) -> str:
-        """All of it as one word, which operators take."""
+        """The shape as one word, which torch operators take as an argument."""
         return f"{self.hidden}-{self.depth}-{self.inner}"
 
     @classmethod
-    def named(cls, name: str) -> "DendriticFunction":
-        """Give the function of a name."""
+    def from_name(cls, name: str) -> "DendriticFunction":
+        """Return the function of a `name`."""
         hidden, depth, inner = name.split("-")
         return cls(int(hidden), int(depth), inner)
 

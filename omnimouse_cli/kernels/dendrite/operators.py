@@ -1,4 +1,7 @@
-"""Dendritic units as torch operators, so that torch.compile and autograd see one node each."""
+"""Dendritic units as one torch operator, whose backend is chosen here.
+
+torch.compile and autograd see one node forward and one backward.
+"""
 
 import math
 from collections.abc import Sequence
@@ -8,15 +11,67 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from omnimouse_cli.kernels.dendrite.function import DendriticFunction
+from omnimouse_cli.kernels.dendrite.function import MAX_HIDDEN, DendriticFunction
 from omnimouse_cli.kernels.dendrite.native import native_backward, native_forward
-from omnimouse_cli.kernels.matrix import rows_of
+from omnimouse_cli.kernels.dendrite.reference import reference_dendrite
 
-# R rows, U units, K cell types, P weights of an inner network
+# K cell types, P weights of an inner network, R rows, C columns
+
+FUSED_PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
+# Hidden units whose weights and sums of gradients fit the 255 registers of a GPU's thread.
+MAX_REGISTER_UNITS = {"relu": 12, "smoothstep": 8}
 
 
-def _forward(a: Tensor, b: Tensor, weights_KP: Tensor, function: DendriticFunction) -> Tensor:
-    arguments = (rows_of(a), rows_of(b), weights_KP.detach(), function)
+def fits_registers(function: DendriticFunction) -> bool:
+    """Whether a GPU's kernel can hold the inner network in its registers."""
+    return function.depth == 1 and function.hidden <= MAX_REGISTER_UNITS[function.inner]
+
+
+def dendrite(a: Tensor, b: Tensor, weights_KP: Tensor, function: DendriticFunction) -> Tensor:
+    """Apply a learned function of two arguments to every unit.
+
+    Args:
+        a: First arguments `(..., units)`; float32, or 16-bit numbers computed in float32.
+        b: Second arguments, as `a`; both may be views of one tensor.
+        weights_KP: Weights of each cell type, which has an equal share of the units, side by side.
+        function: Shape of the inner network.
+
+    Returns:
+        Same shape and type as `a`.
+
+    Example:
+        >>> weights = torch.zeros(1, 33)
+        >>> weights[0, -1] = 2.0
+        >>> dendrite(torch.zeros(3), torch.zeros(3), weights, DendriticFunction())
+        tensor([2., 2., 2.])
+    """
+    if not _is_fused(function, a):
+        return reference_dendrite(a, b, weights_KP, function)
+    out: Tensor = dendrite_operator(a, b, weights_KP, function.name)
+    return out
+
+
+def _is_fused(function: DendriticFunction, x: Tensor) -> bool:
+    if x.dtype not in FUSED_PRECISIONS:
+        return False
+    if x.is_cuda:
+        return fits_registers(function)
+    return x.device.type == "cpu" and function.hidden <= MAX_HIDDEN
+
+
+def as_matrix(x: Tensor) -> Tensor:
+    """View a tensor as a matrix whose rows have no gaps; only other layouts are copied."""
+    x_RC = x.detach().reshape(-1, x.shape[-1]) if x.dim() != 2 else x.detach()
+    has_contiguous_rows = x_RC.shape[-1] <= 1 or x_RC.stride(-1) == 1
+    has_separate_rows = x_RC.shape[0] <= 1 or x_RC.stride(0) >= x_RC.shape[1]
+    return x_RC if has_contiguous_rows and has_separate_rows else x_RC.contiguous()
+
+
+@torch.library.custom_op("omnimouse::dendrite", mutates_args=())
+def dendrite_operator(a: Tensor, b: Tensor, weights: Tensor, network: str) -> Tensor:
+    """Apply a function of two arguments."""
+    function = DendriticFunction.from_name(network)
+    arguments = (as_matrix(a), as_matrix(b), weights.detach(), function)
     if a.is_cuda:
         # Where there is no GPU there may be no Triton.
         from omnimouse_cli.kernels.dendrite.triton import triton_forward
@@ -25,59 +80,20 @@ def _forward(a: Tensor, b: Tensor, weights_KP: Tensor, function: DendriticFuncti
     return native_forward(*arguments).view(a.shape)
 
 
-def _backward(
-    g: Tensor,
-    a: Tensor,
-    b: Tensor,
-    weights_KP: Tensor,
-    function: DendriticFunction,
-    *,
-    is_packed: bool,
-) -> tuple[tuple[Tensor, ...], Tensor]:
-    arguments = (rows_of(g), rows_of(a), rows_of(b), weights_KP.detach(), function)
-    if a.is_cuda:
-        from omnimouse_cli.kernels.dendrite.triton import triton_backward
-
-        return triton_backward(*arguments, is_packed=is_packed)
-    return native_backward(*arguments, is_packed=is_packed)
-
-
-def halves(both: Tensor) -> tuple[Tensor, Tensor]:
-    """View the arguments that lie behind each other in every row."""
-    units = both.shape[-1] // 2
-    return both[..., :units], both[..., units:]
-
-
-@torch.library.custom_op("omnimouse::dendrite", mutates_args=())
-def dendrite_operator(a: Tensor, b: Tensor, weights: Tensor, network: str) -> Tensor:
-    """Apply a function of two arguments."""
-    return _forward(a, b, weights, DendriticFunction.named(network))
-
-
 @torch.library.custom_op("omnimouse::dendrite_backward", mutates_args=())
 def dendrite_backward_operator(
     g: Tensor, a: Tensor, b: Tensor, weights: Tensor, network: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Give the gradients of both arguments and of the weights."""
-    function = DendriticFunction.named(network)
-    (da, db), of_weights = _backward(g, a, b, weights, function, is_packed=False)
-    return da.view(a.shape), db.view(a.shape), of_weights
+    """Return the gradients of both arguments and of the weights."""
+    function = DendriticFunction.from_name(network)
+    arguments = (as_matrix(g), as_matrix(a), as_matrix(b), weights.detach(), function)
+    if a.is_cuda:
+        from omnimouse_cli.kernels.dendrite.triton import triton_backward
 
-
-@torch.library.custom_op("omnimouse::dendrite_packed", mutates_args=())
-def dendrite_packed_operator(both: Tensor, weights: Tensor, network: str) -> Tensor:
-    """Apply a function of two arguments that are halves of one tensor."""
-    return _forward(*halves(both), weights, DendriticFunction.named(network))
-
-
-@torch.library.custom_op("omnimouse::dendrite_packed_backward", mutates_args=())
-def dendrite_packed_backward_operator(
-    g: Tensor, both: Tensor, weights: Tensor, network: str
-) -> tuple[Tensor, Tensor]:
-    """Give the gradients of the tensor whose halves the arguments are, and of the weights."""
-    function = DendriticFunction.named(network)
-    (of_both,), of_weights = _backward(g, *halves(both), weights, function, is_packed=True)
-    return of_both.view(both.shape), of_weights
+        da, db, dweights = triton_backward(*arguments)
+    else:
+        da, db, dweights = native_backward(*arguments)
+    return da.view(a.shape), db.view(a.shape), dweights
 
 
 @dendrite_operator.register_fake
@@ -96,22 +112,7 @@ def _(
     return a.new_empty(a.shape), b.new_empty(b.shape), weights.new_empty(weights.shape)
 
 
-@dendrite_packed_operator.register_fake
-def _(both: Tensor, weights: Tensor, network: str) -> Tensor:  # noqa: ARG001
-    return both.new_empty((*both.shape[:-1], both.shape[-1] // 2))
-
-
-@dendrite_packed_backward_operator.register_fake
-def _(
-    g: Tensor,  # noqa: ARG001
-    both: Tensor,
-    weights: Tensor,
-    network: str,  # noqa: ARG001
-) -> tuple[Tensor, Tensor]:
-    return both.new_empty(both.shape), weights.new_empty(weights.shape)
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401, ARG001
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401, ARG001
     *tensors, network = inputs
     ctx.save_for_backward(*tensors)
     ctx.network = network
@@ -121,31 +122,15 @@ def _differentiate(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # noqa: A
     return (*dendrite_backward_operator(g, *ctx.saved_tensors, ctx.network), None)
 
 
-def _differentiate_packed(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-    gradients = dendrite_packed_backward_operator(g, *ctx.saved_tensors, ctx.network)
-    return (*gradients, None)
+dendrite_operator.register_autograd(_differentiate, setup_context=_save)
 
 
-dendrite_operator.register_autograd(_differentiate, setup_context=_keep)
-dendrite_packed_operator.register_autograd(_differentiate_packed, setup_context=_keep)
+@register_flop_formula(torch.ops.omnimouse.dendrite)
+def _forward_flops(*shapes: Any, out_shape: Sequence[int]) -> int:  # noqa: ANN401
+    return math.prod(out_shape) * DendriticFunction.from_name(shapes[-1]).forward_flops
 
 
-def _register_flops() -> None:
-    """Tell torch's counter what the operators cost; a backward pass repeats the forward pass."""
-    operators = torch.ops.omnimouse
-
-    def count(factor: int, network: str, shape: Sequence[int]) -> int:
-        return factor * math.prod(shape) * DendriticFunction.named(network).forward_flops
-
-    def forward(*shapes: Any, out_shape: Any) -> int:  # noqa: ANN401
-        return count(1, shapes[-1], out_shape)
-
-    def backward(g_shape: Any, *shapes: Any, out_shape: Any) -> int:  # noqa: ANN401, ARG001
-        return count(3, shapes[-1], g_shape)
-
-    register_flop_formula([operators.dendrite, operators.dendrite_packed])(forward)
-    backwards = [operators.dendrite_backward, operators.dendrite_packed_backward]
-    register_flop_formula(backwards)(backward)
-
-
-_register_flops()
+@register_flop_formula(torch.ops.omnimouse.dendrite_backward)
+def _backward_flops(g_shape: Sequence[int], *shapes: Any, out_shape: Any) -> int:  # noqa: ANN401, ARG001
+    # A backward pass repeats the forward pass.
+    return 3 * math.prod(g_shape) * DendriticFunction.from_name(shapes[-1]).forward_flops

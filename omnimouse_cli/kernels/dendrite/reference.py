@@ -1,4 +1,4 @@
-"""Dendritic units in plain PyTorch: readable, for every precision, and the yardstick."""
+"""Dendritic units in plain PyTorch: readable, for every precision, and for comparison."""
 
 import torch
 from torch import Tensor
@@ -12,8 +12,8 @@ def activate(u: Tensor, inner: str) -> Tensor:
     """Apply the non-linearity of an inner network."""
     if inner == "relu":
         return u.relu()
-    held = u.clamp(-1, 1)
-    return held * (1.5 - 0.5 * held * held)
+    clamped = u.clamp(-1, 1)
+    return clamped * (1.5 - 0.5 * clamped * clamped)
 
 
 def reference_dendrite(
@@ -24,11 +24,11 @@ def reference_dendrite(
     Args:
         a: First arguments `(..., units)`; 16-bit numbers are computed in float32.
         b: Second arguments, as `a`.
-        weights_KP: Of each cell type, which has an equal share of the units, side by side.
-        function: Of the inner network.
+        weights_KP: Weights of each cell type, which has an equal share of the units, side by side.
+        function: Shape of the inner network.
 
     Returns:
-        As `a`.
+        Same shape and type as `a`.
     """
     precision = torch.float64 if a.dtype == torch.float64 else torch.float32
     first, *middle, last = function.layers(weights_KP.to(precision))

@@ -1,8 +1,10 @@
-"""How matrices are cut into tiles for a GPU's threads."""
+"""How matrices are cut into tiles, which the programs of a Triton kernel share."""
 
 from typing import Any
 
 import torch
+import triton
+import triton.language as tl
 from torch import Tensor
 
 from omnimouse_cli.kernels.dendrite.function import DendriticFunction
@@ -12,14 +14,36 @@ WARPS, THREADS = 4, 128
 LOAD_BYTES = 16
 
 
-def constants_of(
+# Functions of Triton's own library cannot be interpreted beside a Triton that compiles.
+@triton.jit
+def num_parts(count, size):
+    """Return how many parts of a size cover a count."""
+    return (count + size - 1) // size
+
+
+@triton.jit
+def tile_elements(
+    tile, rows, share, COLUMNS: tl.constexpr, TILE: tl.constexpr, IS_FLAT: tl.constexpr
+):
+    """Return row and column of every element of a tile, and which of them exist."""
+    element = tl.arange(0, TILE)
+    if IS_FLAT:
+        row, column = tl.full((TILE,), 0, tl.int32), tile * TILE + element
+    else:
+        across = num_parts(share, COLUMNS)
+        row = (tile // across) * (TILE // COLUMNS) + element // COLUMNS
+        column = (tile % across) * COLUMNS + element % COLUMNS
+    return row.to(tl.int64), column, (row < rows) & (column < share)
+
+
+def compile_constants(
     function: DendriticFunction, dtype: torch.dtype, share: int, *, is_flat: bool
 ) -> dict[str, Any]:
-    """Give what the kernels are compiled for.
+    """Return the constants for which the kernels of a dendritic function are compiled.
 
     Args:
-        function: Of the inner network.
-        dtype: Of the arguments.
+        function: Shape of the inner network.
+        dtype: Type of the arguments.
         share: Units of a cell type.
         is_flat: Whether everything is one row without gaps.
     """
@@ -30,12 +54,12 @@ def constants_of(
         # Where all units are off, the two halves cancel: below the rounding of 16-bit numbers.
         "IS_ABSOLUTE": is_relu and dtype != torch.float32,
         "EACH": LOAD_BYTES // dtype.itemsize,
-        **walk_constants(dtype, share, is_flat=is_flat),
+        **tile_constants(dtype, share, is_flat=is_flat),
     }
 
 
-def walk_constants(dtype: torch.dtype, share: int, *, is_flat: bool) -> dict[str, Any]:
-    """Give what the walk over tiles is compiled for; the arguments are those of `constants_of`."""
+def tile_constants(dtype: torch.dtype, share: int, *, is_flat: bool) -> dict[str, Any]:
+    """Return the constants of the tiles alone; see `compile_constants` for the arguments."""
     tile = LOAD_BYTES // dtype.itemsize * THREADS
     return {
         "COLUMNS": min(tile, 1 << (max(1, share) - 1).bit_length()),
@@ -44,20 +68,20 @@ def walk_constants(dtype: torch.dtype, share: int, *, is_flat: bool) -> dict[str
     }
 
 
-def sizes_of(matrices: list[Tensor], types: int) -> tuple[int, int, bool]:
-    """Give rows and units of a type; matrices without gaps are one long row of one type."""
+def matrix_size(matrices: list[Tensor], types: int) -> tuple[int, int, bool]:
+    """Return rows, units of a cell type, and whether all is one row of one type without gaps."""
     rows, units = matrices[0].shape
-    whole = all(matrix.is_contiguous() for matrix in matrices)
-    # Places in a row are 32-bit numbers.
-    if types == 1 and whole and rows * units < 2**31 - 2**20:
+    is_contiguous = all(matrix.is_contiguous() for matrix in matrices)
+    # Columns are counted in 32 bits.
+    if types == 1 and is_contiguous and rows * units < 2**31 - 2**20:
         return 1, rows * units, True
     return rows, units // types, False
 
 
-def grid_of(
+def launch_grid(
     rows: int, share: int, types: int, programs: int, constants: dict[str, Any]
 ) -> tuple[int, int]:
-    """Give how many programs share the tiles of each type, and the types."""
+    """Return how many programs share the tiles of each cell type, and the number of types."""
     columns, tile = constants["COLUMNS"], constants["TILE"]
     tiles = -(-rows // (tile // columns)) * -(-share // columns)
     return min(tiles, max(1, programs // types)), types

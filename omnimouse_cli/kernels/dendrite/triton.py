@@ -6,8 +6,14 @@ import triton.language as tl
 from torch import Tensor
 
 from omnimouse_cli.kernels.dendrite.function import DendriticFunction
-from omnimouse_cli.kernels.dendrite.tiles import WARPS, constants_of, grid_of, sizes_of
-from omnimouse_cli.kernels.dendrite.walk import parts, tile_at
+from omnimouse_cli.kernels.dendrite.tiles import (
+    WARPS,
+    compile_constants,
+    launch_grid,
+    matrix_size,
+    num_parts,
+    tile_elements,
+)
 
 # R rows, U units, K cell types, H hidden units, P weights of an inner network
 
@@ -15,23 +21,23 @@ FORWARD_PROGRAMS, BACKWARD_PROGRAMS = 2048, 1024
 
 
 @triton.jit
-def _held(u):
+def _clamp(u):
     return tl.minimum(tl.maximum(u, -1.0), 1.0)
 
 
 @triton.jit
 def _smoothstep(u):
-    s = _held(u)
+    s = _clamp(u)
     return s * (1.5 - 0.5 * (s * s))
 
 
 @triton.jit
-def _weights(weights, kind, SIZE: tl.constexpr):
-    """Load the numbers of one inner network into registers."""
-    numbers = ()
-    for place in tl.static_range(SIZE):
-        numbers = numbers + (tl.load(weights + kind * SIZE + place),)
-    return numbers
+def _load_weights(weights, kind, SIZE: tl.constexpr):
+    """Load the weights of one inner network into registers."""
+    loaded = ()
+    for index in tl.static_range(SIZE):
+        loaded = loaded + (tl.load(weights + kind * SIZE + index),)
+    return loaded
 
 
 @triton.jit
@@ -53,13 +59,13 @@ def forward_kernel(
     EACH: tl.constexpr,
     IS_FLAT: tl.constexpr,
 ):
-    """Read both arguments once, write once; a program walks over tiles of one cell type.
+    """Read both arguments once, write once; a program loops over tiles of one cell type.
 
     `IS_ABSOLUTE` computes `relu(u)` as half of `u + |u|`: the first part is linear in the
     arguments, and for the second the sign is dropped where it is read.
     """
     kind = tl.program_id(1)
-    w = _weights(weights, kind, 4 * HIDDEN + 1)
+    w = _load_weights(weights, kind, 4 * HIDDEN + 1)
     to_a, to_b, to_one = 0.0, 0.0, w[4 * HIDDEN]
     if IS_ABSOLUTE:
         for unit in tl.static_range(HIDDEN):
@@ -67,9 +73,9 @@ def forward_kernel(
             to_a += half * w[3 * unit]
             to_b += half * w[3 * unit + 1]
             to_one += half * w[3 * unit + 2]
-    tiles = parts(rows, TILE // COLUMNS) * parts(share, COLUMNS)
+    tiles = num_parts(rows, TILE // COLUMNS) * num_parts(share, COLUMNS)
     for tile in range(tl.program_id(0), tiles, tl.num_programs(0)):
-        row, column, exists = tile_at(tile, rows, share, COLUMNS, TILE, IS_FLAT)
+        row, column, exists = tile_elements(tile, rows, share, COLUMNS, TILE, IS_FLAT)
         column += kind * share
         a = tl.load(a_pointer + row * a_stride + column, mask=exists, other=0.0).to(tl.float32)
         b = tl.load(b_pointer + row * b_stride + column, mask=exists, other=0.0).to(tl.float32)
@@ -91,7 +97,7 @@ def forward_kernel(
 
 
 @triton.jit
-def _in_thread(x, EACH: tl.constexpr):
+def _sum_in_thread(x, EACH: tl.constexpr):
     """Sum the elements that a thread holds."""
     return tl.reduce(tl.reshape(x, (x.shape[0] // EACH, EACH)), 1, tl.standard._sum_combine)
 
@@ -102,28 +108,28 @@ def _total(x):
 
 
 @triton.jit
-def _flipped(x, u):
-    """Give `x` with its sign flipped where that of `u` is negative."""
+def _flip_sign(x, u):
+    """Return `x` with its sign flipped where `u` is negative."""
     sign = u.to(tl.int32, bitcast=True) & -2147483648
     return (x.to(tl.int32, bitcast=True) ^ sign).to(tl.float32, bitcast=True)
 
 
 @triton.jit
 def _through(g, u, IS_RELU: tl.constexpr, IS_ABSOLUTE: tl.constexpr):
-    """Give a gradient before the non-linearity, or with the sign of the unit."""
+    """Return a gradient before the non-linearity, or with the sign of the unit."""
     if IS_ABSOLUTE:
-        q = _flipped(g, u)
+        q = _flip_sign(g, u)
     elif IS_RELU:
         q = tl.where(u <= 0, 0.0, g)
     else:
-        s = _held(u)
+        s = _clamp(u)
         q = g * (1.5 - 1.5 * (s * s))
     return q
 
 
 @triton.jit
 def _write_sums(
-    place, w, sums, linear, HIDDEN: tl.constexpr, IS_RELU: tl.constexpr, IS_ABSOLUTE: tl.constexpr
+    address, w, sums, linear, HIDDEN: tl.constexpr, IS_RELU: tl.constexpr, IS_ABSOLUTE: tl.constexpr
 ):
     """Write a program's gradient of the weights, in their order."""
     of_a, of_b, of_one, of_value = sums
@@ -136,15 +142,15 @@ def _write_sums(
             sum_a, sum_b, sum_one = sum_a + linear_a, sum_b + linear_b, sum_one + of_g
         sum_a, sum_b = part * _total(sum_a), part * _total(sum_b)
         sum_one = part * _total(sum_one)
-        tl.store(place + 3 * unit, last * sum_a)
-        tl.store(place + 3 * unit + 1, last * sum_b)
-        tl.store(place + 3 * unit + 2, last * sum_one)
+        tl.store(address + 3 * unit, last * sum_a)
+        tl.store(address + 3 * unit + 1, last * sum_b)
+        tl.store(address + 3 * unit + 2, last * sum_one)
         # Where a unit is on, its value is its three inputs' weighted sum.
         value = w[3 * unit] * sum_a + w[3 * unit + 1] * sum_b + w[3 * unit + 2] * sum_one
         if not IS_RELU:
             value = _total(of_value[unit])
-        tl.store(place + 3 * HIDDEN + unit, value)
-    tl.store(place + 4 * HIDDEN, _total(of_g))
+        tl.store(address + 3 * HIDDEN + unit, value)
+    tl.store(address + 4 * HIDDEN, _total(of_g))
 
 
 @triton.jit
@@ -172,13 +178,13 @@ def backward_kernel(
 ):
     """Recompute, write both gradients; the weights' gradients are summed in registers.
 
-    Of every unit there are three sums, of `q a`, `q b` and `q`, where `q` is the output's gradient
-    where the unit is on; of a smooth unit a fourth. A program writes its sums once. With
+    Every unit has three sums, of `q a`, `q b` and `q`, where `q` is the output's gradient
+    where the unit is on; a smooth unit has a fourth. A program writes its sums once. With
     `IS_ABSOLUTE`, `q` is the gradient with the sign of the unit instead, which is one instruction
     and not two; the linear half is added at the end. At an exact 0, the slope is then 1 and not 0.
     """
     kind = tl.program_id(1)
-    w = _weights(weights, kind, 4 * HIDDEN + 1)
+    w = _load_weights(weights, kind, 4 * HIDDEN + 1)
     of_a, of_b, of_one, of_value = (), (), (), ()
     for _unit in tl.static_range(HIDDEN):
         of_a = of_a + (tl.full((TILE // EACH,), 0.0, tl.float32),)
@@ -192,9 +198,9 @@ def backward_kernel(
             to_a += 0.5 * w[3 * HIDDEN + unit] * w[3 * unit]
             to_b += 0.5 * w[3 * HIDDEN + unit] * w[3 * unit + 1]
     part: tl.constexpr = 0.5 if IS_ABSOLUTE else 1.0
-    tiles = parts(rows, TILE // COLUMNS) * parts(share, COLUMNS)
+    tiles = num_parts(rows, TILE // COLUMNS) * num_parts(share, COLUMNS)
     for tile in range(tl.program_id(0), tiles, tl.num_programs(0)):
-        row, column, exists = tile_at(tile, rows, share, COLUMNS, TILE, IS_FLAT)
+        row, column, exists = tile_elements(tile, rows, share, COLUMNS, TILE, IS_FLAT)
         column += kind * share
         g = tl.load(g_pointer + row * g_stride + column, mask=exists, other=0.0).to(tl.float32)
         a = tl.load(a_pointer + row * a_stride + column, mask=exists, other=0.0).to(tl.float32)
@@ -207,21 +213,21 @@ def backward_kernel(
             value = of_value[unit]
             q = _through(g, u, IS_RELU, IS_ABSOLUTE)
             if not IS_RELU:
-                value += _in_thread(g * _smoothstep(u), EACH)
+                value += _sum_in_thread(g * _smoothstep(u), EACH)
             da += q * (last * w[3 * unit])
             db += q * (last * w[3 * unit + 1])
-            new_a = new_a + (of_a[unit] + _in_thread(q * a, EACH),)
-            new_b = new_b + (of_b[unit] + _in_thread(q * b, EACH),)
-            new_one = new_one + (of_one[unit] + _in_thread(q, EACH),)
+            new_a = new_a + (of_a[unit] + _sum_in_thread(q * a, EACH),)
+            new_b = new_b + (of_b[unit] + _sum_in_thread(q * b, EACH),)
+            new_one = new_one + (of_one[unit] + _sum_in_thread(q, EACH),)
             new_value = new_value + (value,)
         of_a, of_b, of_one, of_value = new_a, new_b, new_one, new_value
-        of_g += _in_thread(g, EACH)
+        of_g += _sum_in_thread(g, EACH)
         if IS_ABSOLUTE:
-            linear_a += _in_thread(g * a, EACH)
-            linear_b += _in_thread(g * b, EACH)
-        place = row * d_stride + column
-        tl.store(da_pointer + place, da.to(da_pointer.dtype.element_ty), mask=exists)
-        tl.store(db_pointer + place, db.to(db_pointer.dtype.element_ty), mask=exists)
+            linear_a += _sum_in_thread(g * a, EACH)
+            linear_b += _sum_in_thread(g * b, EACH)
+        offset = row * d_stride + column
+        tl.store(da_pointer + offset, da.to(da_pointer.dtype.element_ty), mask=exists)
+        tl.store(db_pointer + offset, db.to(db_pointer.dtype.element_ty), mask=exists)
     target = partial + (kind * tl.num_programs(0) + tl.program_id(0)) * (4 * HIDDEN + 1)
     sums, linear = (of_a, of_b, of_one, of_value), (linear_a, linear_b, of_g)
     _write_sums(target, w, sums, linear, HIDDEN, IS_RELU, IS_ABSOLUTE)
@@ -230,48 +236,37 @@ def backward_kernel(
 def triton_forward(
     a_RU: Tensor, b_RU: Tensor, weights_KP: Tensor, function: DendriticFunction
 ) -> Tensor:
-    """Apply the function; see `native_forward`, whose signature this is."""
+    """Apply the function; see `native_forward`, which has the same signature."""
     rows, units = a_RU.shape
     types = weights_KP.shape[0]
     out_RU = torch.empty((rows, units), dtype=a_RU.dtype, device=a_RU.device)
     if out_RU.numel() == 0:
         return out_RU
-    rows, share, is_flat = sizes_of([a_RU, b_RU], types)
-    constants = constants_of(function, a_RU.dtype, share, is_flat=is_flat)
+    rows, share, is_flat = matrix_size([a_RU, b_RU], types)
+    constants = compile_constants(function, a_RU.dtype, share, is_flat=is_flat)
     strides = (a_RU.stride(0), b_RU.stride(0), units)
     inputs = (a_RU, b_RU, weights_KP.float().contiguous())
-    grid = grid_of(rows, share, types, FORWARD_PROGRAMS, constants)
+    grid = launch_grid(rows, share, types, FORWARD_PROGRAMS, constants)
     forward_kernel[grid](*inputs, out_RU, rows, share, *strides, **constants, num_warps=WARPS)
     return out_RU
 
 
 def triton_backward(
-    g_RU: Tensor,
-    a_RU: Tensor,
-    b_RU: Tensor,
-    weights_KP: Tensor,
-    function: DendriticFunction,
-    *,
-    is_packed: bool,
-) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Give the gradients; see `native_backward`, whose signature this is."""
-    rows, units = a_RU.shape
+    g_RU: Tensor, a_RU: Tensor, b_RU: Tensor, weights_KP: Tensor, function: DendriticFunction
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute the gradients; see `native_backward`, which has the same signature."""
     types = weights_KP.shape[0]
-    width = 2 * units if is_packed else units
-    first = torch.empty((rows, width), dtype=a_RU.dtype, device=a_RU.device)
-    second = first[:, units:] if is_packed else torch.empty_like(first)
-    of_arguments = (first,) if is_packed else (first, second)
+    da_RU, db_RU = (torch.empty(a_RU.shape, dtype=a_RU.dtype, device=a_RU.device) for _ in range(2))
     if a_RU.numel() == 0:
-        return of_arguments, torch.zeros_like(weights_KP)
-    gaps = [first[:, :units]] if is_packed else []
-    rows, share, is_flat = sizes_of([g_RU, a_RU, b_RU, *gaps], types)
-    constants = constants_of(function, a_RU.dtype, share, is_flat=is_flat)
-    grid = grid_of(rows, share, types, BACKWARD_PROGRAMS, constants)
+        return da_RU, db_RU, torch.zeros_like(weights_KP)
+    rows, share, is_flat = matrix_size([g_RU, a_RU, b_RU], types)
+    constants = compile_constants(function, a_RU.dtype, share, is_flat=is_flat)
+    grid = launch_grid(rows, share, types, BACKWARD_PROGRAMS, constants)
     shape = (types, grid[0], function.num_weights)
     partial = torch.empty(shape, dtype=torch.float32, device=a_RU.device)
     inputs = (g_RU, a_RU, b_RU, weights_KP.float().contiguous())
-    outputs = (first, second, partial)
-    strides = (g_RU.stride(0), a_RU.stride(0), b_RU.stride(0), width)
+    outputs = (da_RU, db_RU, partial)
+    strides = (g_RU.stride(0), a_RU.stride(0), b_RU.stride(0), da_RU.stride(0))
     backward_kernel[grid](*inputs, *outputs, rows, share, *strides, **constants, num_warps=WARPS)
-    # The second stage: few numbers, in one order, so the same bits every time.
-    return of_arguments, partial.sum(1, dtype=torch.float64).to(weights_KP.dtype)
+    # The second stage sums few numbers in a fixed order, so that runs give the same bits.
+    return da_RU, db_RU, partial.sum(1, dtype=torch.float64).to(weights_KP.dtype)

@@ -107,7 +107,7 @@ def _fitted(
     reporter: Reporter,
 ) -> Tensor:
     """Fit the function of every cell type."""
-    from omnimouse_cli.model.feed_forward import function_of
+    from omnimouse_cli.model.feed_forward import inner_network
 
     types = first_KP.shape[0]
     rows, errors = [], []
@@ -122,7 +122,7 @@ def _fitted(
         points_N2 = torch.stack([a_N[kept], b_N[kept]], dim=1)
         target_N = functional.silu(points_N2[:, 0]) * points_N2[:, 1]
         fit = distill(
-            function_of(config.model.dendrite),
+            inner_network(config.model.dendrite),
             points_N2,
             target_N,
             weight_N[kept],

@@ -1,4 +1,4 @@
-"""Making the table of a frozen function, and measuring what it costs in accuracy."""
+"""Building the lookup table of a frozen function, and measuring its accuracy."""
 
 from typing import NamedTuple
 
@@ -6,28 +6,28 @@ import torch
 from torch import Tensor
 
 from omnimouse_cli.kernels.dendrite.function import DendriticFunction
+from omnimouse_cli.kernels.dendrite.lookup.grid import RINGS, SIDES, Grid, ring_distance
+from omnimouse_cli.kernels.dendrite.lookup.reference import reference_interpolate
 from omnimouse_cli.kernels.dendrite.reference import reference_dendrite
-from omnimouse_cli.kernels.dendrite_table.grid import RINGS, SIDES, Grid, distance_of
-from omnimouse_cli.kernels.dendrite_table.reference import reference_served
 
 # K cell types, R rows and C cells of a table, N points, P weights of an inner network
 
 # Samples of the error along each argument, and along sides and distance of each ring.
 SAMPLES, SAMPLES_BEYOND = 401, 101
-# An inner network of many units keeps so many numbers of each point.
+# An inner network of many units keeps many numbers of each point.
 POINTS_AT_ONCE = 1 << 14
 
 
-class TableError(NamedTuple):
-    """How far a table is from its function, by a dense sampling.
+class TableAccuracy(NamedTuple):
+    """Errors of interpolation, from a dense sampling.
 
-    All of it is over the standard deviation of the function's values for two independent normal
-    arguments, which is what units are given at first.
+    All are divided by the standard deviation of the function's values for two independent normal
+    arguments, the distribution that units start with.
 
     Args:
-        largest: Anywhere on the grid.
-        rms: Root mean square for these arguments, as the error of distillation.
-        beyond: Largest from the grid's border to twice its reach.
+        largest: Largest error on the grid.
+        rms: Root mean square error for normal arguments on the grid.
+        beyond: Largest error from the border of the grid to twice its limit.
     """
 
     largest: float
@@ -35,45 +35,45 @@ class TableError(NamedTuple):
     beyond: float
 
     @classmethod
-    def worst(cls, errors: "list[TableError]") -> "TableError":
-        """Give the largest of each."""
-        return cls(*(max(values) for values in zip(*errors, strict=True)))
+    def worst(cls, several: "list[TableAccuracy]") -> "TableAccuracy":
+        """Return the largest of each error."""
+        return cls(*(max(values) for values in zip(*several, strict=True)))
 
 
-class Tables(NamedTuple):
+class LookupTables(NamedTuple):
     """Tables of several functions.
 
     Args:
-        pairs: float32 `(cell types, rows, cells, 2)`, as `Grid` says.
-        error: The worst of them.
+        values: float32 `(cell types, rows, cells, 2)`, in the layout of `Grid`.
+        accuracy: The largest errors of all of them.
     """
 
-    pairs: Tensor
-    error: TableError
+    values: Tensor
+    accuracy: TableAccuracy
 
 
-def tabulate(weights_KP: Tensor, function: DendriticFunction, grid: Grid) -> Tables:
-    """Make the table of each cell type and measure its error.
+def build_tables(weights_KP: Tensor, function: DendriticFunction, grid: Grid) -> LookupTables:
+    """Build the table of each cell type and measure its accuracy.
 
     Args:
-        weights_KP: Of each cell type; float64 is what the table is computed in.
-        function: Of the inner network.
-        grid: Of the tables.
+        weights_KP: Weights of each cell type; tables are computed in float64.
+        function: Shape of the inner network.
+        grid: Grid of the tables.
 
     Example:
         >>> weights = torch.tensor([[1.0, 0.0, 0.0, 2.0, 0.5]])
-        >>> tables = tabulate(weights, DendriticFunction(1), Grid(8, 1.0))
-        >>> tables.pairs.shape, tables.error.largest < 1e-6
+        >>> tables = build_tables(weights, DendriticFunction(1), Grid(8, 1.0))
+        >>> tables.values.shape, tables.accuracy.largest < 1e-6
         (torch.Size([1, 77, 8, 2]), True)
     """
     weights_KP = weights_KP.detach().double()
     with torch.no_grad():
-        pairs = torch.stack([_table(row_P[None], function, grid) for row_P in weights_KP])
-        errors = [
-            _error(row_P[None], pairs[number : number + 1], function, grid)
-            for number, row_P in enumerate(weights_KP)
+        tables = torch.stack([_table(row_P[None], function, grid) for row_P in weights_KP])
+        accuracies = [
+            _accuracy(weights_KP[number : number + 1], tables[number : number + 1], function, grid)
+            for number in range(len(weights_KP))
         ]
-    return Tables(pairs, TableError.worst(errors))
+    return LookupTables(tables, TableAccuracy.worst(accuracies))
 
 
 def _values(points_N2: Tensor, weights_1P: Tensor, function: DendriticFunction) -> Tensor:
@@ -85,13 +85,13 @@ def _values(points_N2: Tensor, weights_1P: Tensor, function: DendriticFunction) 
 
 
 def _table(weights_1P: Tensor, function: DendriticFunction, grid: Grid) -> Tensor:
-    axis = _axis(grid.cells + 1, weights_1P) * grid.reach
+    axis = _axis(grid.cells + 1, weights_1P) * grid.limit
     inside_N2 = torch.cartesian_prod(axis, axis)
     rows = [_values(inside_N2, weights_1P, function).view(len(axis), -1)]
     for side in range(SIDES):
         side_N2 = _side(axis, side)
-        distances = [distance_of(ring) for ring in range(RINGS + 1)]
-        rows += [_values(side_N2 * far, weights_1P, function)[None] for far in distances[:-1]]
+        distances = [ring_distance(ring) for ring in range(RINGS + 1)]
+        rows += [_values(side_N2 * scale, weights_1P, function)[None] for scale in distances[:-1]]
         last = distances[-1] - distances[-2]
         rows += [rows[-1] + last * _far_slopes(side_N2, weights_1P, function)]
     values_RC = torch.cat(rows)
@@ -104,15 +104,15 @@ def _axis(points: int, like: Tensor) -> Tensor:
 
 
 def _side(axis: Tensor, side: int) -> Tensor:
-    """Give the grid points along a side."""
+    """Return the grid points along a side."""
     end = (axis[0] if side % 2 else axis[-1]).expand_as(axis)
     return torch.stack([end, axis] if side < 2 else [axis, end], dim=1)
 
 
 def _far_slopes(side_N2: Tensor, weights_1P: Tensor, function: DendriticFunction) -> Tensor:
-    """Say how fast a function far away grows on the rays through points, by their distance.
+    """Return the slopes of a function along the rays through points, far from the origin.
 
-    Networks that saturate do not grow; those of relu grow as they would without biases.
+    Networks that saturate have none; relu networks grow as they would without biases.
     """
     if function.inner != "relu":
         return side_N2.new_zeros(len(side_N2))
@@ -123,15 +123,15 @@ def _far_slopes(side_N2: Tensor, weights_1P: Tensor, function: DendriticFunction
     return _values(side_N2, without_1P, function)
 
 
-def _error(
-    weights_1P: Tensor, pairs_1RC2: Tensor, function: DendriticFunction, grid: Grid
-) -> TableError:
+def _accuracy(
+    weights_1P: Tensor, table_1RC2: Tensor, function: DendriticFunction, grid: Grid
+) -> TableAccuracy:
     # Rounding in float32 is far below what is measured.
     weights_1P = weights_1P.float()
-    axis = _axis(SAMPLES, weights_1P) * grid.reach
+    axis = _axis(SAMPLES, weights_1P) * grid.limit
     inside_N2 = torch.cartesian_prod(axis, axis)
     axis = _axis(SAMPLES_BEYOND, weights_1P)
-    sides_N2 = torch.cat([_side(axis * grid.reach, side) for side in range(SIDES)])
+    sides_N2 = torch.cat([_side(axis * grid.limit, side) for side in range(SIDES)])
     # From the border to twice its distance.
     beyond_N2 = ((3 + axis)[:, None, None] / 2 * sides_N2).reshape(-1, 2)
     density_N = torch.exp(-inside_N2.square().sum(1) / 2)
@@ -140,15 +140,15 @@ def _error(
     center = (density_N * exact_N).sum()
     spread = (density_N * (exact_N - center).square()).sum().sqrt()
     spread = spread.clamp(min=torch.finfo(torch.float32).tiny)
-    inside_N = exact_N - _read(inside_N2, pairs_1RC2, grid)
-    beyond_N = _values(beyond_N2, weights_1P, function) - _read(beyond_N2, pairs_1RC2, grid)
-    return TableError(
+    inside_N = exact_N - _read(inside_N2, table_1RC2, grid)
+    beyond_N = _values(beyond_N2, weights_1P, function) - _read(beyond_N2, table_1RC2, grid)
+    return TableAccuracy(
         largest=float(inside_N.abs().max() / spread),
         rms=float((density_N * inside_N.square()).sum().sqrt() / spread),
         beyond=float(beyond_N.abs().max() / spread),
     )
 
 
-def _read(points_N2: Tensor, pairs_1RC2: Tensor, grid: Grid) -> Tensor:
+def _read(points_N2: Tensor, table_1RC2: Tensor, grid: Grid) -> Tensor:
     a_N1, b_N1 = points_N2[:, :1], points_N2[:, 1:]
-    return reference_served(a_N1, b_N1, pairs_1RC2, grid.reach)[:, 0]
+    return reference_interpolate(a_N1, b_N1, table_1RC2, grid.limit)[:, 0]

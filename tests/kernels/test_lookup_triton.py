@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from omnimouse_cli.kernels.dendrite import DendriticFunction
-from omnimouse_cli.kernels.dendrite_table import Grid, tabulate
-from omnimouse_cli.kernels.dendrite_table.reference import reference_served
+from omnimouse_cli.kernels.dendrite.lookup import Grid, build_tables
+from omnimouse_cli.kernels.dendrite.lookup.reference import reference_interpolate
 
 pytest.importorskip("triton", reason="there is no Triton for this machine")
 
@@ -15,7 +15,7 @@ PRECISIONS = [torch.float32, torch.bfloat16, torch.float16]
 
 @pytest.fixture(scope="module")
 def kernels(interpreted):
-    return interpreted("omnimouse_cli.kernels.dendrite_table.triton")
+    return interpreted("omnimouse_cli.kernels.dendrite.lookup.triton")
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def _poisoned(monkeypatch):
 def tables():
     """Of three cell types."""
     weights = torch.randn(3, FUNCTION.num_weights, generator=torch.Generator().manual_seed(1))
-    return tabulate(weights, FUNCTION, GRID).pairs
+    return build_tables(weights, FUNCTION, GRID).values
 
 
 def inputs_of(shape, dtype):
@@ -44,22 +44,21 @@ def inputs_of(shape, dtype):
     return [x.to(dtype) for x in (g, torch.where(far, 30 * a, a), b)]
 
 
-def everything(kernels, inputs, pairs, *, is_packed=False):
-    out = kernels.triton_forward(*inputs[1:], pairs, GRID.reach)
-    gradients = kernels.triton_backward(*inputs, pairs, GRID.reach, is_packed=is_packed)
-    return [out, *(gradients[0].chunk(2, -1) if is_packed else gradients)]
+def everything(kernels, inputs, table):
+    out = kernels.triton_forward(*inputs[1:], table, GRID.limit)
+    return [out, *kernels.triton_backward(*inputs, table, GRID.limit)]
 
 
-def exact(inputs, pairs, dtype):
+def exact(inputs, table, dtype):
     g, *rest = (x.to(dtype) for x in inputs) if dtype else inputs
     leaves = [x.detach().requires_grad_() for x in rest]
-    out = reference_served(*leaves, pairs, GRID.reach)
+    out = reference_interpolate(*leaves, table, GRID.limit)
     return [out.detach(), *torch.autograd.grad(out, leaves, g)]
 
 
-def require_close(found, inputs, pairs):
+def require_close(found, inputs, table):
     """Errors are at most twice those of plain PyTorch in the same precision."""
-    truths, plain = exact(inputs, pairs, torch.float64), exact(inputs, pairs, None)
+    truths, plain = exact(inputs, table, torch.float64), exact(inputs, table, None)
     for ours, theirs, truth in zip(found, plain, truths, strict=True):
         assert ours.dtype == theirs.dtype
         assert torch.isfinite(ours).all()
@@ -81,11 +80,11 @@ def test_values_and_gradients_are_those_of_float64(kernels, tables, dtype, shape
 
 
 @pytest.mark.parametrize("types", [1, 3])
-def test_packed_and_strided_arguments_need_no_copy(kernels, tables, types):
+def test_halves_of_one_tensor_are_arguments_as_they_are(kernels, tables, types):
     g, a, b = inputs_of((9, 30), torch.float32)
     both = torch.cat([a, b], dim=1)
     views = both[:, :30], both[:, 30:]
-    found = everything(kernels, (g, *views), tables[:types], is_packed=True)
+    found = everything(kernels, (g, *views), tables[:types])
     expected = everything(kernels, (g, a, b), tables[:types])
     assert all(torch.equal(x, y) for x, y in zip(found, expected, strict=True))
 
@@ -96,17 +95,17 @@ def test_a_second_run_gives_the_same_bits(kernels, tables):
     assert all(torch.equal(x, y) for x, y in zip(first, second, strict=True))
 
 
-def test_more_tiles_than_programs_are_all_walked_over(kernels, tables, monkeypatch):
+def test_more_tiles_than_programs_are_all_computed(kernels, tables, monkeypatch):
     monkeypatch.setattr(kernels, "PROGRAMS", 2)
     inputs = inputs_of((11, 530), torch.float32)
     require_close(everything(kernels, inputs, tables[:2]), inputs, tables[:2])
 
 
-def test_a_nan_stays_where_it_is_and_finds_a_place_in_the_table(kernels, tables):
+def test_a_nan_stays_where_it_is_and_gets_some_cell_of_the_table(kernels, tables):
     _, a, b = inputs_of((4, 40), torch.float32)
     a[1, 3], a[2, 7], b[2, 8] = torch.nan, torch.nan, torch.nan
     b[1, 3], a[2, 8] = 50.0, -50.0
-    out = kernels.triton_forward(a, b, tables[:1], GRID.reach)
+    out = kernels.triton_forward(a, b, tables[:1], GRID.limit)
     assert out.isnan().nonzero().tolist() == [[1, 3], [2, 7], [2, 8]]
 
 
@@ -119,18 +118,17 @@ def test_nothing_is_computed_of_nothing(kernels, tables):
     ("capability", "dtype"), [(80, "float32"), (90, "bfloat16"), (100, "bfloat16")]
 )
 def test_compiled_kernels_keep_everything_in_registers(capability, dtype):
-    disassemble = pytest.importorskip("omnimouse_cli.kernels.dendrite_table.disassemble")
-    forward = disassemble.compiled_forward(Grid(), dtype, capability)
-    backward = disassemble.compiled_backward(Grid(), dtype, capability)
+    disassemble = pytest.importorskip("omnimouse_cli.kernels.dendrite.disassemble")
+    forward, backward = disassemble.compile_lookup(Grid(), dtype, capability)
     each = 16 // getattr(torch, dtype).itemsize
-    for machine, arguments, results in ((forward, 2, 1), (backward, 3, 2)):
-        assert machine.spilled_bytes == machine.shared_bytes == 0
-        assert not machine.uses_local_memory
-        assert machine.registers <= 64
-        # The walk over tiles needs no other thread: no shuffle, no barrier, no atomic.
-        assert 100 < len(machine.loop) < len(machine.instructions)
-        assert not [x for x in machine.loop if x.startswith(("SHFL", "BAR", "RED", "ATOM"))]
+    for kernel, arguments, results in ((forward, 2, 1), (backward, 3, 2)):
+        assert kernel.spilled_bytes == kernel.shared_bytes == 0
+        assert not kernel.uses_local_memory
+        assert kernel.registers <= 64
+        # The loop over tiles needs no other thread: no shuffle, no barrier, no atomic.
+        assert 100 < len(kernel.loop) < len(kernel.instructions)
+        assert not [x for x in kernel.loop if x.startswith(("SHFL", "BAR", "RED", "ATOM"))]
         # One read of each argument and of two pairs for each element, one write of each result.
-        names = [name.partition(".")[0] for name in machine.loop]
+        names = [name.partition(".")[0] for name in kernel.loop]
         assert names.count("LDG") == arguments + 2 * each
         assert names.count("STG") == results

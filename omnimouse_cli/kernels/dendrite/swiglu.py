@@ -1,4 +1,4 @@
-"""SwiGLU written as the dendritic kernels are: what a fixed function of two arguments costs."""
+"""SwiGLU as kernels of the same form as the dendritic ones: the cost of a fixed function."""
 
 import triton
 import triton.language as tl
