@@ -17,7 +17,7 @@ from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.parameters import core_parameters
 from omnimouse_cli.cost.window import request_of, work_of
 from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.session_embeddings import SessionTable
+from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.train.forward import compile_where_wanted, forward_losses
 from omnimouse_cli.train.optimizer import clip, core_optimizer, table_optimizer
 from omnimouse_cli.train.parallel.core_gradient import CoreGradient
@@ -95,7 +95,7 @@ class Trainee:
         self._case, self._config, self._device = case, case.config, device
         model = self._config.model
         self._core = OmniMouse(model, behavior_channels=CHANNEL_ORDER, animals=[ANIMAL]).to(device)
-        self._table = SessionTable(case.neurons, model.d_embedding).to(device)
+        self._table = SessionEmbeddings(case.neurons, model.d_embedding).to(device)
         compile_where_wanted(self._core, self._config, device)
         trained = {name: p for name, p in self._core.named_parameters() if p.requires_grad}
         self._gradient = CoreGradient(trained.values(), num_extra=0)

@@ -25,7 +25,7 @@ from omnimouse_cli.model.population_state import visible_piece
 from omnimouse_cli.model.prepare import Prepared, prepare
 from omnimouse_cli.model.readout import ResponseReadout, of_neurons
 from omnimouse_cli.model.rotary import rotary_angles
-from omnimouse_cli.model.session_embeddings import SessionTable
+from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.model.shortcuts import LinearPaths
 from omnimouse_cli.model.tokens import BehaviorTokens, Identities, Latents, ResponseTokens
 from omnimouse_cli.model.video import VideoEncoder
@@ -52,7 +52,7 @@ class _Inputs(NamedTuple):
     """A forward pass, and the identity of its neurons and its recording."""
 
     given: Prepared
-    table: SessionTable
+    table: SessionEmbeddings
     identity: Tensor
     meta: Tensor
 
@@ -120,7 +120,7 @@ class OmniMouse(nn.Module):
     def forward(
         self,
         batch: Batch,
-        table: SessionTable,
+        table: SessionEmbeddings,
         animal: str,
         strategy: Strategy,
         selection: Selection,
@@ -143,7 +143,7 @@ class OmniMouse(nn.Module):
     def past_transformer(
         self,
         batch: Batch,
-        table: SessionTable,
+        table: SessionEmbeddings,
         animal: str,  # noqa: ARG002 - one signature for both ways to predict
         strategy: Strategy,
         selection: Selection,
@@ -220,7 +220,9 @@ class OmniMouse(nn.Module):
         )
         return x_BLM
 
-    def _read_out(self, given: Prepared, table: SessionTable, x_BLM: Tensor | None) -> Prediction:
+    def _read_out(
+        self, given: Prepared, table: SessionEmbeddings, x_BLM: Tensor | None
+    ) -> Prediction:
         """Turn decoded queries, if any, and what comes past them into what is asked."""
         request, responses, behavior = given.request, None, None
         baseline_N = self.readout.activate(table.neuron_biases[:, 0]).detach()

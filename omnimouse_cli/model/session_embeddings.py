@@ -8,7 +8,7 @@ from omnimouse_cli.config.model import ModelConfig, ResponseLoss
 from omnimouse_cli.model.initialize import parameter
 
 
-class SessionTable(nn.Module):
+class SessionEmbeddings(nn.Module):
     """The parameters of a session; one rank owns them.
 
     Args:
@@ -32,7 +32,7 @@ def activate(drive: Tensor, *, response_loss: ResponseLoss, beta: float) -> Tens
 
 @torch.no_grad()
 def start_at_mean(
-    table: SessionTable,
+    table: SessionEmbeddings,
     mean_responses: Tensor,
     *,
     config: ModelConfig,

@@ -9,7 +9,7 @@ from omnimouse_cli.model.behavior_state import BehaviorState
 from omnimouse_cli.model.population_state import PopulationState
 from omnimouse_cli.model.prepare import Prepared
 from omnimouse_cli.model.readout import Added
-from omnimouse_cli.model.session_embeddings import SessionTable
+from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.model.stimulus_state import StimulusState
 
 # B batch, A asked samples, G target neurons, C channels, S samples, L tokens, N neurons,
@@ -58,7 +58,7 @@ class LinearPaths(nn.Module):
             else None
         )
 
-    def forward(self, given: Prepared, table: SessionTable, baseline_N: Tensor) -> States:
+    def forward(self, given: Prepared, table: SessionEmbeddings, baseline_N: Tensor) -> States:
         """Sum up what was seen.
 
         Args:
@@ -88,7 +88,7 @@ class LinearPaths(nn.Module):
         return States(population, stimulus, behavior)
 
     def responses(
-        self, states: States, given: Prepared, table: SessionTable, neurons_BG: Tensor
+        self, states: States, given: Prepared, table: SessionEmbeddings, neurons_BG: Tensor
     ) -> Added:
         """Give what the states do to asked neurons."""
         asked, vectors_NE = given.request.strategy.targets, table.neuron_embeddings

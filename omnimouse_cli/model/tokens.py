@@ -7,7 +7,7 @@ from torch.nn import functional
 from omnimouse_cli.batch.strategy import TOKEN_SAMPLES, TOKEN_STRIDE_SAMPLES
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES
 from omnimouse_cli.model.initialize import linear, parameter, scaled_
-from omnimouse_cli.model.session_embeddings import SessionTable
+from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 
 # B batch, S samples, T token times, N neurons, V visible neurons, C channels, L latents,
 # M width of the model, E width of an identity vector
@@ -33,7 +33,7 @@ class Identities(nn.Module):
         self.of_animal = linear(d_embedding, d_model, bias=True)
         self.neuron_dropout = neuron_dropout
 
-    def forward(self, table: SessionTable, animal: int) -> tuple[Tensor, Tensor]:
+    def forward(self, table: SessionEmbeddings, animal: int) -> tuple[Tensor, Tensor]:
         """Give what tokens of a session carry.
 
         Returns:

@@ -10,7 +10,7 @@ from torch import Tensor
 from omnimouse_cli.batch.dataset import Dataset, open_dataset
 from omnimouse_cli.errors import CheckpointError
 from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.session_embeddings import SessionTable
+from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.run.weights import (
     CORE,
     TABLES,
@@ -32,7 +32,7 @@ class LoadedRun(RunDescription):
     """
 
     model: OmniMouse
-    tables: Mapping[str, SessionTable]
+    tables: Mapping[str, SessionEmbeddings]
 
     def animal_of(self, session: str) -> str:
         """Return the animal of a session."""
@@ -64,7 +64,7 @@ def load_run(run: Path) -> LoadedRun:
                 animals=description.animals,
             )
             tables = {
-                entry.session: SessionTable(entry.neurons, config.d_embedding)
+                entry.session: SessionEmbeddings(entry.neurons, config.d_embedding)
                 for entry in description.sessions
             }
         model.load_state_dict(read_tensors(run, CORE))

@@ -13,17 +13,17 @@ from omnimouse_cli.model.compile import compile_parts
 from omnimouse_cli.model.losses import compute_losses
 from omnimouse_cli.model.omnimouse import OmniMouse, Prediction
 from omnimouse_cli.model.precision import autocast
-from omnimouse_cli.model.session_embeddings import SessionTable
+from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 
 # The core as a function.
-Forward = Callable[[Batch, SessionTable, str, Strategy, Selection], Prediction]
+Forward = Callable[[Batch, SessionEmbeddings, str, Strategy, Selection], Prediction]
 
 
 def forward_losses(
     forward: Forward,
     *,
     batch: Batch,
-    table: SessionTable,
+    table: SessionEmbeddings,
     animal: str,
     strategy: Strategy,
     selection: Selection,

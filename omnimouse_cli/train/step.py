@@ -16,7 +16,7 @@ from omnimouse_cli.batch.selection import select
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import WINDOW_SECONDS, DataConfig
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.model.session_embeddings import SessionTable
+from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.seeds import derive_seed
 from omnimouse_cli.train.forward import Forward, forward_losses
 from omnimouse_cli.train.optimizer import set_core_learning_rate, set_learning_rate
@@ -197,7 +197,7 @@ def _train_round(
 
 
 def _batch_losses(
-    work: Work, table: SessionTable, strategy: Strategy, batch: Batch
+    work: Work, table: SessionEmbeddings, strategy: Strategy, batch: Batch
 ) -> tuple[Tensor | None, Tensor | None]:
     """Give neural and behavior loss of a batch; None where nothing of it is asked."""
     config = work.config

@@ -16,7 +16,7 @@ from omnimouse_cli.cli.eval import command_eval
 from omnimouse_cli.config.convert import to_dict
 from omnimouse_cli.config.load import load_config, to_toml
 from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.session_embeddings import SessionTable
+from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.recording.open import open_recording
 from omnimouse_cli.recording.simulated.mouse import simulate
 from omnimouse_cli.recording.simulated.settings import SimulationConfig
@@ -50,7 +50,7 @@ def place(tmp_path_factory):
         behavior_channels=dataset.behavior_channels,
         animals=dataset.animals,
     )
-    table = SessionTable(session.num_neurons, settings.model.d_embedding)
+    table = SessionEmbeddings(session.num_neurons, settings.model.d_embedding)
     tensors = {f"core.{name}": value.clone() for name, value in core.state_dict().items()}
     for name, value in table.state_dict().items():
         tensors[f"tables.{session.key}.{name}"] = value.clone()

@@ -8,7 +8,7 @@ from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.batch.selection import select
 from omnimouse_cli.config.model import DecoderConfig, LatentConfig, ModelConfig, VideoConfig
 from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.session_embeddings import SessionTable
+from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 
 CHANNELS = ("pupil_x", "pupil_size", "running")
 
@@ -64,7 +64,7 @@ def make_model():
         for name, parameter in model.linear_paths.named_parameters():
             if name.endswith(("filter", "values", "gaze", "what.weight")):
                 torch.nn.init.normal_(parameter, std=0.1)
-        return model.eval(), SessionTable(neurons, config.d_embedding)
+        return model.eval(), SessionEmbeddings(neurons, config.d_embedding)
 
     return build
 

@@ -10,7 +10,7 @@ from omnimouse_cli.batch.dataset import CHANNEL_ORDER
 from omnimouse_cli.config.presets import SMALL_SIZES
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.session_embeddings import SessionTable
+from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.published.names import (
     ANIMAL_PREFIX,
     ANIMALS,
@@ -49,7 +49,7 @@ def test_every_tensor_of_a_published_size_has_the_published_name_and_shape(size,
 
 
 def test_a_sessions_table_has_the_published_names_and_shapes(published):
-    table = SessionTable(7, 256)
+    table = SessionEmbeddings(7, 256)
     shapes = {name: list(value.shape) for name, value in table.state_dict().items()}
     found = {theirs: shapes[ours] for ours, theirs in table_names("{key}").items()}
     wanted = published["1M"]["per_session"]

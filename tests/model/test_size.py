@@ -17,7 +17,7 @@ from omnimouse_cli.cost.parameters import (
     table_parameters,
 )
 from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.session_embeddings import SessionTable
+from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 
 PUBLISHED = {
     "1M": 6_409_472,
@@ -109,7 +109,7 @@ def test_options_count_too():
 def test_tables_are_257_numbers_a_neuron_and_256_a_session_at_published_sizes():
     config = SIZES["80M"]
     assert table_parameters(config, [100, 50]) == 150 * 257 + 2 * 256
-    table = SessionTable(100, config.d_embedding)
+    table = SessionEmbeddings(100, config.d_embedding)
     assert sum(p.numel() for p in table.parameters()) == table_parameters(config, [100])
     assert {name: tuple(p.shape) for name, p in table.named_parameters()} == {
         "neuron_embeddings": (100, 256),

@@ -14,7 +14,7 @@ from omnimouse_cli.batch.dataset import Dataset, open_dataset
 from omnimouse_cli.config.convert import to_dict
 from omnimouse_cli.config.load import load_config, to_toml
 from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.session_embeddings import SessionTable
+from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.recording.open import open_recording
 from omnimouse_cli.recording.simulated.mouse import simulate
 from omnimouse_cli.recording.simulated.settings import SimulationConfig
@@ -58,7 +58,7 @@ def write_run(
     core = OmniMouse(config.model, behavior_channels=channels, animals=animals)
     tensors = {f"core.{name}": value.clone() for name, value in core.state_dict().items()}
     for session in dataset.sessions:
-        table = SessionTable(session.num_neurons, config.model.d_embedding)
+        table = SessionEmbeddings(session.num_neurons, config.model.d_embedding)
         for name, value in table.state_dict().items():
             tensors[f"tables.{session.key}.{name}"] = value.clone()
     if weights is not None:

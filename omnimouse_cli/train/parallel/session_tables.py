@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from omnimouse_cli.model.session_embeddings import SessionTable
+from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.seeds import derive_seed
 from omnimouse_cli.train.optimizer import clip
 from omnimouse_cli.train.parallel.world import Transfer, World
@@ -43,11 +43,13 @@ class SessionTables:
         self._sizes = tuple(sizes)
         self._d_embedding = d_embedding
         self._world = world
-        self.owned: dict[str, SessionTable] = {}
+        self.owned: dict[str, SessionEmbeddings] = {}
         for index in owned_sessions(len(self._sizes), world.rank, world.num_ranks):
             size = self._sizes[index]
             torch.manual_seed(derive_seed(seed, "table", size.session))
-            self.owned[size.session] = SessionTable(size.num_neurons, d_embedding).to(world.device)
+            self.owned[size.session] = SessionEmbeddings(size.num_neurons, d_embedding).to(
+                world.device
+            )
         self._gradients: dict[str, Tensor] = {}
         self._num_batches: dict[str, int] = {}
         self._borrowed_gradient: Tensor | None = None
@@ -65,7 +67,7 @@ class SessionTables:
             for name, parameter in table.named_parameters()
         }
 
-    def borrow(self, wanted: Sequence[int | None]) -> SessionTable | None:
+    def borrow(self, wanted: Sequence[int | None]) -> SessionEmbeddings | None:
         """Get the table of the batch that this rank computes in a round.
 
         Args:
@@ -128,7 +130,7 @@ class SessionTables:
         self._gradients.clear()
         self._num_batches.clear()
 
-    def collect(self, index: int) -> SessionTable | None:
+    def collect(self, index: int) -> SessionEmbeddings | None:
         """Bring a session's table to the first rank; every rank takes part.
 
         Args:
@@ -168,12 +170,12 @@ class SessionTables:
         size = sum(parameter.numel() for parameter in self._bare(index).parameters())
         return torch.empty(size, device=self._world.device)
 
-    def _bare(self, index: int) -> SessionTable:
+    def _bare(self, index: int) -> SessionEmbeddings:
         """A table of the right shapes without memory or values."""
         with torch.device("meta"):
-            return SessionTable(self._sizes[index].num_neurons, self._d_embedding)
+            return SessionEmbeddings(self._sizes[index].num_neurons, self._d_embedding)
 
-    def _copy_of(self, index: int, values: Tensor) -> SessionTable:
+    def _copy_of(self, index: int, values: Tensor) -> SessionEmbeddings:
         table = self._bare(index).to_empty(device=self._world.device)
         for parameter, piece in zip(
             table.parameters(), _split(values, table.parameters()), strict=True

@@ -9,7 +9,7 @@ from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.model.freeze import ANIMALS
 from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.session_embeddings import SessionTable
+from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.run.weights import (
     CORE,
     TABLES,
@@ -55,7 +55,7 @@ def _animal_vectors(vectors: Tensor, known: Sequence[str], wanted: Sequence[str]
 
 @torch.no_grad()
 def _start_tables(
-    source: RunDescription, tables: Mapping[str, SessionTable], config: ModelConfig
+    source: RunDescription, tables: Mapping[str, SessionEmbeddings], config: ModelConfig
 ) -> None:
     """Give known sessions their tables, and new ones the mean of all.
 
