@@ -1,7 +1,8 @@
 """The whole path on a simulated mouse, on a CPU, in minutes: what `make demo` runs.
 
-Every step is a command that you could have typed. The folder keeps what they made, and a second run
-goes on where the first one stopped. `--quick` is the same at a scale that only shows that it works.
+Every step is a command that you could type. The folder keeps all results, and a second run
+continues where the first one stopped. `--quick` runs the same commands at a scale too small for
+good scores.
 """
 
 import argparse
@@ -22,7 +23,7 @@ COMMANDS = (
 FULL = {
     "neurons": "96",
     "minutes": "12",
-    # In minutes on so few neurons decoding needs the transformer's share of the time, and weight.
+    # With so few neurons, decoding needs more steps of the transformer and a larger weight.
     "length": "--minutes 7 --set train.table_weight_decay=0.05"
     " --set train.short_ways_fraction=0.15 --set train.behavior_weight=0.4",
     "models": "nano,tiny", "sweep_steps": "50",
@@ -34,7 +35,7 @@ PICTURES = ("session.png", "runs/demo/eval/*/*.png", "scaling/report.html")
 
 
 def main() -> int:
-    """Run the commands one after the other; stop at the first that fails."""
+    """Run the commands one after the other; stop at the first failure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("demo"))
     parser.add_argument("--quick", action="store_true")

@@ -1,4 +1,4 @@
-"""Read a shard with nothing but safetensors and NumPy: no omnimouse is needed to use the data.
+"""Read a shard with only safetensors and NumPy: using the data does not need omnimouse.
 
     python examples/read_a_shard.py shards/SESSION.safetensors
 
@@ -16,23 +16,23 @@ import numpy as np
 from safetensors import safe_open
 
 WINDOW_SECONDS = 2.0
-# A sample belongs to a time from this much before it, so that rounded clocks do not flicker.
+# Sample-and-hold: clocks are rounded, so a sample counts from this long before its time.
 HOLD_TOLERANCE_SECONDS = 1e-4
 
 
 def hold(clock: dict[str, float], seconds: np.ndarray) -> np.ndarray:
-    """Give the row of a regular clock that is the latest at each time.
+    """Return the index of the latest row at or before each time (sample-and-hold).
 
     Args:
-        clock: `start_seconds` and `rate_hz`.
-        seconds: Times from the recording's origin.
+        clock: `start_seconds` and `rate_hz` of a regular clock.
+        seconds: Times in seconds from the origin of the recording.
     """
     rows = (seconds + HOLD_TOLERANCE_SECONDS - clock["start_seconds"]) * clock["rate_hz"]
     return np.floor(rows).astype(np.int64)
 
 
 def read_window(path: Path) -> None:
-    """Print what a shard holds, and two seconds of the first test trial with every signal."""
+    """Print the content of a shard and two seconds of every signal in its first test trial."""
     with safe_open(path, framework="numpy") as shard:
         description = json.loads(shard.metadata()["description"])
         tensors = set(shard.keys())
@@ -71,7 +71,7 @@ def read_window(path: Path) -> None:
 
 
 def simulated_shard(folder: Path) -> Path:
-    """Make a small shard with the `omnimouse` command."""
+    """Make a small shard with the `omnimouse` command line."""
     for command in (
         "simulate recordings --sessions 1 --neurons 40 --minutes 4 --quiet",
         "preprocess --quiet",
@@ -82,7 +82,7 @@ def simulated_shard(folder: Path) -> Path:
 
 
 def main() -> None:
-    """Read the shard that was named, or a simulated one."""
+    """Read the given shard, or a simulated one."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("shard", type=Path, nargs="?")
     path = parser.parse_args().shard

@@ -1,9 +1,9 @@
-"""Simulate a grid of training runs with a known law, fit it, and see how much a grid can say.
+"""Simulate a grid of training runs with a known scaling law and fit it.
 
     python examples/scaling_law.py
 
-A full grid with three seeds gives a verdict; a corner of the same grid is refused one, and the
-report names the runs that are missing. Both pages lie in the folder that is printed at the end.
+A full grid with three seeds gives a verdict; a corner of the same grid does not, and the report
+names the missing runs. Both pages are written to the folder that is printed at the end.
 """
 
 import tempfile
@@ -21,7 +21,7 @@ SEED_NOISE = 0.002
 
 
 def simulate_runs() -> tuple[Row, ...]:
-    """Make 4 sizes x 4 amounts of data x 3 seeds."""
+    """Return 4 sizes x 4 amounts of data x 3 seeds."""
     generator = np.random.default_rng(0)
     return tuple(
         Row(
@@ -40,14 +40,14 @@ def simulate_runs() -> tuple[Row, ...]:
 
 
 def true_loss(size: float, tokens: float) -> float:
-    """Give the loss without noise."""
+    """Return the loss without noise."""
     by_size = TRUTH["A"] * size ** -TRUTH["alpha"]
     by_tokens = TRUTH["B"] * tokens ** -TRUTH["beta"]
     return TRUTH["E"] + by_size + by_tokens
 
 
 def show(report: ScalingReport) -> None:
-    """Print the law beside the truth, the verdict and what is missing."""
+    """Print the fitted law beside the true one, the verdict and the missing runs."""
     print(f"\n{report.table.title}: {report.verdict.word}")
     for reason in report.verdict.reasons:
         print(f"  {reason}")
