@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _ctrl_c_is_heard() -> None:
-    """Shells start background jobs deaf to Ctrl-C, and the processes of tests would be too."""
+def _ctrl_c_is_handled() -> None:
+    """Shells start background jobs with SIGINT ignored, which the processes of tests would inherit."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

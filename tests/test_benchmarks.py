@@ -27,7 +27,7 @@ def script(monkeypatch):
 
 
 def run(name, *arguments, out):
-    """Run a benchmark on the CPU and give what it told and what it wrote."""
+    """Run a benchmark on the CPU and return its output and the document that it wrote."""
     done = subprocess.run(
         [sys.executable, BENCHMARKS / f"{name}.py", *QUICK, "--out", out, *arguments],
         capture_output=True,
@@ -68,7 +68,7 @@ def require_facts(document, name):
 
 
 def test_the_loader_is_measured_beside_memcpy_and_its_peers(tmp_path):
-    told, document = run("loader", "--folder", tmp_path / "shards", out=tmp_path)
+    output, document = run("loader", "--folder", tmp_path / "shards", out=tmp_path)
     require_facts(document, "loader")
     assert (tmp_path / "shards" / "catalogue.json").is_file()
     rows = {row["name"]: row for row in document["rows"]}
@@ -77,7 +77,7 @@ def test_the_loader_is_measured_beside_memcpy_and_its_peers(tmp_path):
     for peer in others:
         is_measured = f"{peer}, 0 workers" in rows
         assert is_measured != (peer in document["absent_peers"])
-        assert is_measured or f"not measured: {peer} (" in told
+        assert is_measured or f"not measured: {peer} (" in output
     assert [name for name in rows if not name.startswith(others)] == [
         "omnimouse, 1 thread",
         "omnimouse, 2 threads",
@@ -93,7 +93,7 @@ def test_the_loader_is_measured_beside_memcpy_and_its_peers(tmp_path):
     memcpy = document["memcpy_bytes_per_second"]
     best = max(row["batches_per_second"] for row in rows.values() if not row["is_ours"])
     for name, row in rows.items():
-        assert name in told
+        assert name in output
         assert row["is_ours"] == name.startswith("omnimouse")
         num_bytes = whole // 2 if name.endswith("bfloat16") else whole
         assert row["output_bytes_per_batch"] == num_bytes
@@ -142,7 +142,7 @@ def test_windows_that_another_format_keeps_are_whole_and_every_two_seconds(scrip
         formats.stored(wrong, files, tmp_path)
 
 
-def test_a_peer_that_cannot_be_imported_is_told_with_the_reason(script, monkeypatch):
+def test_a_peer_that_cannot_be_imported_is_reported_with_the_reason(script, monkeypatch):
     for library in ("litdata", "streaming"):
         monkeypatch.setitem(sys.modules, library, None)
     found, absent = script("formats").format_peers()
@@ -152,13 +152,13 @@ def test_a_peer_that_cannot_be_imported_is_told_with_the_reason(script, monkeypa
 
 
 def test_a_step_is_measured_beside_a_matrix_product(tmp_path):
-    told, document = run("step", "--neurons", "12,32", "--windows", "2", out=tmp_path)
+    output, document = run("step", "--neurons", "12,32", "--windows", "2", out=tmp_path)
     require_facts(document, "step")
     assert [(row["size"], row["neurons"]) for row in document["rows"]] == [
         ("nano", 12),
         ("nano", 32),
     ]
-    assert "nano, float32" in told
+    assert "nano, float32" in output
     for row in document["rows"]:
         assert row["ratio_to_product"] > 0
         rate = row["flops_per_step"] / row["step_seconds"]
@@ -176,7 +176,7 @@ def test_a_step_is_measured_beside_a_matrix_product(tmp_path):
 
 
 def test_a_dendritic_unit_is_measured_beside_swiglu(run_here):
-    told, document = run_here("dendrite")
+    output, document = run_here("dendrite")
     require_facts(document, "dendrite")
     rows = {row["name"]: row for row in document["rows"]}
     assert list(rows) == [
@@ -191,7 +191,7 @@ def test_a_dendritic_unit_is_measured_beside_swiglu(run_here):
     assert {len(seconds) for seconds in rounds} == {2}
     matrix = 4 * 256 * 512
     for name, row in rows.items():
-        assert name in told
+        assert name in output
         assert row["ratio_to_swiglu"] == pytest.approx(row["seconds"] / swiglu["seconds"])
         ratio = row["peak_bytes"] / swiglu["peak_bytes"]
         assert row["memory_ratio_to_swiglu"] == pytest.approx(ratio)
@@ -205,13 +205,13 @@ def test_a_dendritic_unit_is_measured_beside_swiglu(run_here):
 
 def test_a_roofline_follows_from_the_counted_instructions(run_here):
     pytest.importorskip("triton", reason="there is no Triton for this machine")
-    told, document = run_here("dendrite_roofline")
+    output, document = run_here("dendrite_roofline")
     require_facts(document, "dendrite_roofline")
     rows = {(row["kernel"], row["pass"]): row for row in document["rows"]}
     names = ("swiglu", "8-1-relu", "table")
     assert list(rows) == [(name, way) for name in names for way in ("forward", "backward")]
     for (name, way), row in rows.items():
-        assert f"{name} {way}, bfloat16" in told
+        assert f"{name} {way}, bfloat16" in output
         assert (row["spilled_bytes"], row["uses_local_memory"]) == (0, False)
         assert row["bytes_per_element"] == {"forward": 6, "backward": 10}[way]
         seconds = 8192 * 32768 * row["bytes_per_element"] / 3.35e12
@@ -235,8 +235,8 @@ def test_a_size_that_does_not_exist_is_refused_with_the_sizes(script, monkeypatc
     with pytest.raises(SystemExit) as stop:
         script("step").main()
     assert stop.value.code == 2
-    told = capsys.readouterr().err
-    assert "--sizes must be of nano, tiny, 1M, 5M, 20M, 80M, 300M: huge" in told
+    output = capsys.readouterr().err
+    assert "--sizes must be of nano, tiny, 1M, 5M, 20M, 80M, 300M: huge" in output
 
 
 @pytest.mark.parametrize(
@@ -257,12 +257,12 @@ def test_a_size_that_does_not_exist_is_refused_with_the_sizes(script, monkeypatc
         ("triton_poi_fused_add_mul_3", "other"),
     ],
 )
-def test_operators_and_kernels_are_told_apart_by_name(name, kind, script):
+def test_operators_and_kernels_are_distinguished_by_name(name, kind, script):
     assert script("shares").kind_of(name) == kind
 
 
 def test_preprocess_is_measured_beside_copies_of_its_responses(tmp_path):
-    told, document = run("preprocess", "--folder", tmp_path / "work", out=tmp_path)
+    output, document = run("preprocess", "--folder", tmp_path / "work", out=tmp_path)
     require_facts(document, "preprocess")
     assert document["responses_bytes"] == 4 * 50 * 300
     peaks = document["peak_bytes_of_jobs"]
@@ -271,7 +271,7 @@ def test_preprocess_is_measured_beside_copies_of_its_responses(tmp_path):
     rows = {row["name"]: row for row in document["rows"]}
     assert list(rows)[:3] == ["cp", "cp and sync", "preprocess"]
     for name, row in rows.items():
-        assert name in told
+        assert name in output
         num_bytes = 60_000 * (2 if "2 recordings" in name else 1)
         assert row["bytes_per_second"] == pytest.approx(num_bytes / row["seconds"])
         copied = rows["cp"]["bytes_per_second"]

@@ -22,16 +22,16 @@ def run(name, *arguments, folder):
 
 
 def test_a_scaling_law_is_found_and_a_corner_of_the_grid_is_refused(tmp_path):
-    told = run("scaling_law.py", folder=tmp_path)
-    assert "whole grid: data-limited" in told
-    assert "a corner of it: undetermined" in told
-    assert "to run: N = " in told
+    output = run("scaling_law.py", folder=tmp_path)
+    assert "whole grid: data-limited" in output
+    assert "a corner of it: undetermined" in output
+    assert "to run: N = " in output
 
 
 @pytest.mark.slow
 def test_a_shard_is_read_without_omnimouse(tmp_path):
-    told = run("read_a_shard.py", folder=tmp_path)
-    assert "40 neurons, 4.0 minutes" in told
-    assert "(60, 40)" in told
-    assert "video: (60, 36, 64) of uint8" in told
-    assert "running: " in told
+    output = run("read_a_shard.py", folder=tmp_path)
+    assert "40 neurons, 4.0 minutes" in output
+    assert "(60, 40)" in output
+    assert "video: (60, 36, 64) of uint8" in output
+    assert "running: " in output
