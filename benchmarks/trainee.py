@@ -14,8 +14,9 @@ from omnimouse_cli.cli.allocation import keep_freed_memory
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_FRAMES, NUM_RESPONSE_SAMPLES
 from omnimouse_cli.config.presets import default_run_config
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.cost.parameters import core_parameters
-from omnimouse_cli.cost.window import request_of, work_of
+from omnimouse_cli.cost.flops import count_flops
+from omnimouse_cli.cost.parameters import count_core
+from omnimouse_cli.cost.training import make_request
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.train.forward import compile_where_wanted, forward_losses
@@ -64,20 +65,22 @@ class Case:
     @property
     def parameters(self) -> int:
         """Parameters of the core."""
-        return core_parameters(self.config.model, num_channels=len(CHANNEL_ORDER))
+        return count_core(self.config.model, num_channels=len(CHANNEL_ORDER))
 
     @property
     def flops(self) -> int:
         """Floating-point operations of a step, by the same count that training reports."""
-        request = request_of(
+        request = make_request(
             self.config.model,
             self.strategy,
             num_neurons=self.population,
             num_channels=len(CHANNEL_ORDER),
             stimulus=True,
         )
-        work = work_of(self.config.model, request, table_rows=self.neurons, batch_size=self.windows)
-        return self.windows * work.training_flops
+        flops = count_flops(
+            self.config.model, request, session_neurons=self.neurons, batch_size=self.windows
+        )
+        return self.windows * flops.training
 
 
 class Trainee:

@@ -37,7 +37,7 @@ def _compute_cost(options: TrainOptions, ranks: Ranks, progress: Reporter) -> di
     from omnimouse_cli.batch.dataset import SessionInfo, open_dataset
     from omnimouse_cli.batch.masking import training_strategies
     from omnimouse_cli.batch.strategies import training_table
-    from omnimouse_cli.cost.training import plan_of
+    from omnimouse_cli.cost.training import estimate_training
     from omnimouse_cli.train.parallel.session_tables import all_owned_sessions
     from omnimouse_cli.train.parallel.world import select_device
 
@@ -55,7 +55,7 @@ def _compute_cost(options: TrainOptions, ranks: Ranks, progress: Reporter) -> di
             behavior_channels=data.behavior_channels,
         ).sessions
         strategies = training_strategies(masking, sessions)
-    return plan_of(
+    return estimate_training(
         job.config,
         sessions,
         strategies,

@@ -1,14 +1,20 @@
-"""How many parameters a configuration has, without building it."""
+"""Numbers of parameters, counted without memory for them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
 
 from omnimouse_cli.batch.strategy import QUERY_SAMPLES, TOKEN_SAMPLES
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES
 from omnimouse_cli.config.model import GATED, ModelConfig
+from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.model.behavior_state import BEHAVIOR_LAGS
 from omnimouse_cli.model.blocks import hidden_width
 from omnimouse_cli.model.feed_forward import inner_network, matched_width
+from omnimouse_cli.model.freeze import learns
 from omnimouse_cli.model.motion_energy import num_features
+from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.stimulus_state import FIELD_NUMBERS, GAZE_AXES, STIMULUS_LAGS
 from omnimouse_cli.model.video import block_shapes
 from omnimouse_cli.model.video_blocks import VideoBlockShape
@@ -16,18 +22,80 @@ from omnimouse_cli.model.video_blocks import VideoBlockShape
 NUM_MODALITIES = 3
 
 
-def parameter_counts(config: ModelConfig, *, num_channels: int) -> dict[str, int]:
-    """Count the core's parameters by component: what all animals share.
-
-    Animal and session vectors and neuron tables are not among them.
+def count_parameters(
+    config: ModelConfig, *, neurons: Sequence[int], num_channels: int, num_animals: int
+) -> dict[str, Any]:
+    """Return the numbers of parameters as in the output contract.
 
     Args:
-        config: Of the model.
+        config: Configuration of the model.
+        neurons: Number of neurons of each session.
+        num_channels: Behavior channels of the data set.
+        num_animals: Animals of the data set.
+
+    Returns:
+        `core`, shared by all animals; `tables`, the session embeddings; `total`, with the
+        embeddings of animals too; `components` of the core.
+    """
+    components = count_components(config, num_channels=num_channels)
+    core, tables = sum(components.values()), count_sessions(config, neurons)
+    total = core + tables + count_animals(config, num_animals)
+    return {"core": core, "tables": tables, "total": total, "components": components}
+
+
+def count_core(config: ModelConfig, *, num_channels: int) -> int:
+    """Return the number of parameters that all animals share."""
+    return sum(count_components(config, num_channels=num_channels).values())
+
+
+def count_sessions(config: ModelConfig, neurons: Iterable[int]) -> int:
+    """Return the number of parameters of session embeddings.
+
+    Args:
+        config: Configuration of the model.
+        neurons: Number of neurons of each session.
+    """
+    return sum(count * (config.d_embedding + 1) + config.d_embedding for count in neurons)
+
+
+def count_animals(config: ModelConfig, num_animals: int) -> int:
+    """Return the number of parameters of the embeddings of animals."""
+    return num_animals * config.d_embedding
+
+
+def count_frozen(config: RunConfig, *, num_channels: int, num_animals: int) -> int:
+    """Return the number of parameters of the core that an adaptation freezes.
+
+    Args:
+        config: Configuration of the run.
+        num_channels: Behavior channels of the data set.
+        num_animals: Animals of the data set.
+    """
+    if config.train.adapt_from is None:
+        return 0
+    with torch.device("meta"):
+        core = OmniMouse(
+            config.model,
+            behavior_channels=tuple(map(str, range(num_channels))),
+            animals=tuple(map(str, range(num_animals))),
+        )
+    return sum(
+        parameter.numel()
+        for name, parameter in core.named_parameters()
+        if not learns(name, config.train)
+    )
+
+
+def count_components(config: ModelConfig, *, num_channels: int) -> dict[str, int]:
+    """Return the number of parameters of each component of the core, which all animals share.
+
+    Args:
+        config: Configuration of the model.
         num_channels: Behavior channels of the data set (published: 5).
 
     Example:
         >>> from omnimouse_cli.config.sizes import SIZES
-        >>> sum(parameter_counts(SIZES["1M"], num_channels=5).values())
+        >>> sum(count_components(SIZES["1M"], num_channels=5).values())
         6409472
     """
     width, embedding = config.d_model, config.d_embedding
@@ -64,21 +132,6 @@ def parameter_counts(config: ModelConfig, *, num_channels: int) -> dict[str, int
     return counts
 
 
-def core_parameters(config: ModelConfig, *, num_channels: int) -> int:
-    """Count what all animals share."""
-    return sum(parameter_counts(config, num_channels=num_channels).values())
-
-
-def table_parameters(config: ModelConfig, neurons: Iterable[int]) -> int:
-    """Count the tables of sessions with so many neurons each."""
-    return sum(count * (config.d_embedding + 1) + config.d_embedding for count in neurons)
-
-
-def animal_parameters(config: ModelConfig, num_animals: int) -> int:
-    """Count the vectors of animals."""
-    return num_animals * config.d_embedding
-
-
 def _hidden(config: ModelConfig, multiplier: float | None = None) -> int:
     return hidden_width(
         config.d_model,
@@ -88,21 +141,21 @@ def _hidden(config: ModelConfig, multiplier: float | None = None) -> int:
 
 
 def _per_sum(config: ModelConfig, num_channels: int) -> int:
-    """Count what belongs to one sum over the population."""
+    """Count the parameters of one sum over the population."""
     filters = 2 * NUM_RESPONSE_SAMPLES**2
     if num_channels:
         filters += NUM_BEHAVIOR_SAMPLES * NUM_RESPONSE_SAMPLES + num_channels
     return 3 * config.d_embedding + filters
 
 
-def feed_forward_weights(config: ModelConfig, width: int, hidden: int) -> int:
-    """Count the weights of a feed-forward's projections."""
+def count_feed_forward(config: ModelConfig, width: int, hidden: int) -> int:
+    """Return the number of weights of the projections of a feed-forward."""
     projections = 3 if config.feed_forward in GATED else 2
     return projections * width * matched_width(config.feed_forward, hidden)
 
 
 def _functions(config: ModelConfig) -> int:
-    """Count what the inner networks have."""
+    """Count the parameters of the dendritic functions."""
     dendrite = config.dendrite
     readers = 2  # encoder and decoder
     blocks = config.layers + readers + len(block_shapes(config))
@@ -111,7 +164,7 @@ def _functions(config: ModelConfig) -> int:
 
 
 def _self_block(config: ModelConfig, width: int, hidden: int) -> int:
-    return 2 * width + 4 * width**2 + feed_forward_weights(config, width, hidden)
+    return 2 * width + 4 * width**2 + count_feed_forward(config, width, hidden)
 
 
 def _cross_block(config: ModelConfig, width: int, hidden: int) -> int:
@@ -136,5 +189,5 @@ def _video_block(config: ModelConfig, shape: VideoBlockShape) -> int:
     wide_in, wide = shape.width_in, shape.width
     attention = (wide_in + 1) * 3 * wide + (wide + 1) * wide
     pooling = (wide_in + 1) * wide if shape.pools else 0
-    weights = feed_forward_weights(config, wide, shape.hidden)
+    weights = count_feed_forward(config, wide, shape.hidden)
     return wide_in + wide + attention + weights + pooling

@@ -1,82 +1,79 @@
-"""What a training costs before it begins: parameters, operations, memory, who owns which table."""
+"""What a training costs, estimated before it begins: parameters, FLOPs, memory."""
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from omnimouse_cli.batch.dataset import SessionInfo
 from omnimouse_cli.batch.masking import applies
+from omnimouse_cli.batch.selection import num_targets, num_visible
 from omnimouse_cli.batch.strategy import Strategy
+from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.cost.parameters import animal_parameters, parameter_counts, table_parameters
-from omnimouse_cli.cost.window import Work, request_of, work_of
-from omnimouse_cli.model.freeze import frozen_parameters
+from omnimouse_cli.cost.flops import count_flops, count_shortcut_flops
+from omnimouse_cli.cost.memory import count_activations
+from omnimouse_cli.cost.parameters import count_frozen, count_parameters, count_sessions
+from omnimouse_cli.model.layout import Request, make_layout
+from omnimouse_cli.model.precision import resolve_precision
 
-# Source: omnimouse reference, section 1; for a plan that is made without data.
+# Source: omnimouse reference, section 1; for an estimate without data.
 PUBLISHED_CHANNELS = 5
-FLOAT_BYTES = 4
-# Every parameter has a gradient and two moments of AdamW beside it.
+FLOAT_BYTES, BFLOAT16_BYTES = 4, 2
+# AdamW keeps two moments of every parameter that learns.
 NUM_MOMENTS = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Population:
-    """What of a session decides the cost of its windows.
+def make_request(
+    config: ModelConfig,
+    strategy: Strategy,
+    *,
+    num_neurons: int,
+    num_channels: int,
+    stimulus: bool,
+) -> Request:
+    """Return the inputs and targets of a training window of a session under a strategy.
 
     Args:
-        num_neurons: Neurons.
-        num_channels: Behavior channels.
-        stimulus: Whether it has a screen.
+        config: Configuration of the model; at most `max_population` neurons are used.
+        strategy: The masking strategy.
+        num_neurons: Neurons in the batch.
+        num_channels: Behavior channels of the session.
+        stimulus: Whether the session has a screen.
     """
-
-    num_neurons: int
-    num_channels: int
-    stimulus: bool
-
-
-def parameters_of(
-    config: RunConfig, *, neurons: Sequence[int], num_channels: int, num_animals: int
-) -> dict[str, Any]:
-    """Count parameters.
-
-    Args:
-        config: `model` is used.
-        neurons: Of each session.
-        num_channels: Behavior channels of the data set.
-        num_animals: Of the data set.
-
-    Returns:
-        `core`, which all animals share, `tables` of sessions, `total` with animals' vectors, and
-        the `components` of the core.
-    """
-    components = parameter_counts(config.model, num_channels=num_channels)
-    core, tables = sum(components.values()), table_parameters(config.model, neurons)
-    total = core + tables + animal_parameters(config.model, num_animals)
-    return {"core": core, "tables": tables, "total": total, "components": components}
-
-
-def flops_per_window(
-    config: RunConfig, sessions: Sequence[SessionInfo], strategies: Sequence[Strategy]
-) -> tuple[float, float]:
-    """Give the mean operations of training on a window, over sessions and their strategies.
-
-    Returns:
-        Those of the whole model, and those of its short ways alone.
-    """
-    works = [
-        _work(config, strategy, population_of(session))
-        for session in sessions
-        for strategy in strategies
-        if applies(strategy, session)
-    ]
-    return (
-        statistics.fmean(work.training_flops for work in works),
-        statistics.fmean(work.short_ways_flops for work in works),
+    population = min(num_neurons, config.max_population)
+    return Request(
+        strategy=strategy,
+        num_neurons=population,
+        num_visible=num_visible(strategy, population),
+        num_targets=num_targets(strategy, population, config.max_targets),
+        num_channels=num_channels,
+        stimulus=stimulus,
     )
 
 
-def plan_of(
+def window_flops(
+    config: RunConfig, sessions: Sequence[SessionInfo], strategies: Sequence[Strategy]
+) -> tuple[float, float]:
+    """Return the mean training FLOPs of a window over sessions and the strategies that apply.
+
+    Args:
+        config: Configuration of the run.
+        sessions: Sessions of the training; without any, data like the published are assumed.
+        strategies: Masking strategies of the training.
+
+    Returns:
+        FLOPs of forward and backward pass through the whole model, and through the shortcuts
+        alone.
+    """
+    whole, shortcuts = [], []
+    for request, session_neurons in _requests(config, sessions, strategies):
+        sizes = {"session_neurons": session_neurons, "batch_size": config.data.batch_size}
+        whole.append(count_flops(config.model, request, **sizes).training)
+        shortcuts.append(count_shortcut_flops(config.model, request, **sizes).training)
+    return statistics.fmean(whole), statistics.fmean(shortcuts)
+
+
+def estimate_training(
     config: RunConfig,
     sessions: Sequence[SessionInfo],
     strategies: Sequence[Strategy],
@@ -84,49 +81,51 @@ def plan_of(
     owned: Sequence[Sequence[int]],
     device: str,
 ) -> dict[str, Any]:
-    """Say how large a training would be.
+    """Return the size of a training: the fields of `train --dry-run --json`.
 
     Args:
-        config: Of the run.
-        sessions: What would be trained on; without any, the published kind of data is assumed.
-        strategies: What a step may ask.
-        owned: For each rank the numbers of the sessions whose embeddings it keeps.
+        config: Configuration of the run.
+        sessions: Sessions of the training; without any, data like the published are assumed.
+        strategies: Masking strategies of the training.
+        owned: Numbers of the sessions whose embeddings each rank keeps.
         device: `cpu` or `cuda`.
 
     Returns:
-        The fields of `train --dry-run --json`; bytes are those of the fullest rank.
+        Bytes are those of the rank with the most session embeddings, and of the strategy with the
+        most activations.
     """
-    neurons = [session.num_neurons for session in sessions]
-    num_channels = _num_channels(config, sessions)
+    channels = {name for session in sessions for name in session.channels}
+    num_channels = len(channels) if sessions else PUBLISHED_CHANNELS
+    if config.data.behavior_channels is not None:
+        num_channels = len(config.data.behavior_channels)
     num_animals = len({session.animal for session in sessions})
-    parameters = parameters_of(
-        config, neurons=neurons, num_channels=num_channels, num_animals=num_animals
+    neurons = [session.num_neurons for session in sessions]
+    parameters = count_parameters(
+        config.model, neurons=neurons, num_channels=num_channels, num_animals=num_animals
     )
-    tables = [table_parameters(config.model, [neurons[index] for index in part]) for part in owned]
-    held = parameters["total"] - parameters["tables"] + max(tables)
-    learned = held - frozen_parameters(config, num_channels=num_channels, num_animals=num_animals)
-    works = [
-        _work(config, strategy, population)
-        for population in _populations(config, sessions)
-        for strategy in strategies
-    ]
-    widest = max(works, key=lambda work: work.activations)
-    is_half = (config.train.precision or ("bfloat16" if device == "cuda" else "")) == "bfloat16"
+    largest = max(count_sessions(config.model, [neurons[i] for i in part]) for part in owned)
+    on_rank = parameters["total"] - parameters["tables"] + largest
+    learned = on_rank - count_frozen(config, num_channels=num_channels, num_animals=num_animals)
+    requests = [request for request, _ in _requests(config, sessions, strategies)]
+    widest = max(requests, key=lambda request: count_activations(config.model, request))
+    is_half = resolve_precision(config.train.precision, device) == "bfloat16"
+    activation_bytes = BFLOAT16_BYTES if is_half else FLOAT_BYTES
+    whole, shortcuts = window_flops(config, sessions, strategies)
     return {
         "model": config.model.size,
         "parameters": parameters,
-        "flops_per_window": statistics.fmean(work.training_flops for work in works),
+        "flops_per_window": whole,
         "short_ways_fraction": config.train.short_ways_fraction,
-        "short_ways_flops_per_window": statistics.fmean(work.short_ways_flops for work in works),
+        "short_ways_flops_per_window": shortcuts,
         "memory_bytes": {
-            "parameters": FLOAT_BYTES * held,
+            "parameters": FLOAT_BYTES * on_rank,
             "gradients": FLOAT_BYTES * learned,
             "optimizer": FLOAT_BYTES * NUM_MOMENTS * learned,
-            "activations": widest.activations
+            "activations": activation_bytes
             * config.data.batch_size
-            * (FLOAT_BYTES // 2 if is_half else FLOAT_BYTES),
+            * count_activations(config.model, widest),
         },
-        "sequence_lengths": widest.sequence_lengths,
+        "sequence_lengths": make_layout(config.model, widest).sequence_lengths,
         "ranks": [
             {"rank": rank, "sessions": [sessions[index].key for index in part]}
             for rank, part in enumerate(owned)
@@ -134,41 +133,37 @@ def plan_of(
     }
 
 
-def _num_channels(config: RunConfig, sessions: Sequence[SessionInfo]) -> int:
-    if config.data.behavior_channels is not None:
-        return len(config.data.behavior_channels)
+def _requests(
+    config: RunConfig, sessions: Sequence[SessionInfo], strategies: Sequence[Strategy]
+) -> list[tuple[Request, int]]:
+    """Return a window of each session under each strategy, with the neurons of the session."""
+    model, max_neurons = config.model, config.data.max_neurons
     if not sessions:
-        return PUBLISHED_CHANNELS
-    return len({name for session in sessions for name in session.channels})
-
-
-def population_of(session: SessionInfo) -> Population:
-    """Give what of a session decides the cost of its windows."""
-    return Population(
-        num_neurons=session.num_neurons,
-        num_channels=len(session.channels),
-        stimulus=session.frame_shape is not None,
-    )
-
-
-def _populations(config: RunConfig, sessions: Sequence[SessionInfo]) -> list[Population]:
-    published = Population(
-        num_neurons=config.data.max_neurons, num_channels=PUBLISHED_CHANNELS, stimulus=True
-    )
-    return [population_of(session) for session in sessions] or [published]
-
-
-def _work(config: RunConfig, strategy: Strategy, population: Population) -> Work:
-    request = request_of(
-        config.model,
-        strategy,
-        num_neurons=min(population.num_neurons, config.data.max_neurons),
-        num_channels=population.num_channels,
-        stimulus=population.stimulus,
-    )
-    return work_of(
-        config.model,
-        request,
-        table_rows=population.num_neurons,
-        batch_size=config.data.batch_size,
-    )
+        return [
+            (
+                make_request(
+                    model,
+                    strategy,
+                    num_neurons=max_neurons,
+                    num_channels=PUBLISHED_CHANNELS,
+                    stimulus=True,
+                ),
+                max_neurons,
+            )
+            for strategy in strategies
+        ]
+    return [
+        (
+            make_request(
+                model,
+                strategy,
+                num_neurons=min(session.num_neurons, max_neurons),
+                num_channels=len(session.channels),
+                stimulus=session.frame_shape is not None,
+            ),
+            session.num_neurons,
+        )
+        for session in sessions
+        for strategy in strategies
+        if applies(strategy, session)
+    ]

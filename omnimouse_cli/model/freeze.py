@@ -1,8 +1,5 @@
 """Which parameters of a core learn, and which an adaptation freezes."""
 
-import torch
-
-from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.training import TrainConfig
 from omnimouse_cli.model.omnimouse import OmniMouse
 
@@ -19,23 +16,6 @@ def freeze(core: OmniMouse, config: TrainConfig) -> None:
     for name, parameter in core.named_parameters():
         if not learns(name, config):
             parameter.requires_grad = False
-
-
-def frozen_parameters(config: RunConfig, *, num_channels: int, num_animals: int) -> int:
-    """Count the core's parameters that an adaptation freezes, without memory for them."""
-    if config.train.adapt_from is None:
-        return 0
-    with torch.device("meta"):
-        core = OmniMouse(
-            config.model,
-            behavior_channels=tuple(map(str, range(num_channels))),
-            animals=tuple(map(str, range(num_animals))),
-        )
-    return sum(
-        parameter.numel()
-        for name, parameter in core.named_parameters()
-        if not learns(name, config.train)
-    )
 
 
 def learns(name: str, config: TrainConfig) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 from omnimouse_cli.batch.dataset import CHANNEL_ORDER
 from omnimouse_cli.config.presets import default_run_config
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.cost.training import parameters_of
+from omnimouse_cli.cost.parameters import count_parameters
 from omnimouse_cli.files import PARTIAL_SUFFIX, sync_folder
 from omnimouse_cli.published.checkpoint import PublishedCheckpoint
 from omnimouse_cli.reporter import Reporter
@@ -125,8 +125,8 @@ def _summary(checkpoint: PublishedCheckpoint, config: RunConfig, run: Path) -> d
     return {
         "run": run.resolve().name,
         "model": config.model.size,
-        "parameters": parameters_of(
-            config,
+        "parameters": count_parameters(
+            config.model,
             neurons=[session.neurons for session in checkpoint.sessions],
             num_channels=len(CHANNEL_ORDER),
             num_animals=len(checkpoint.animals),

@@ -13,7 +13,7 @@ from omnimouse_cli.batch.dataset import SessionInfo
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.sizes import SIZES
-from omnimouse_cli.cost.training import plan_of
+from omnimouse_cli.cost.training import estimate_training
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.train.parallel.session_tables import all_owned_sessions
 from omnimouse_cli.train.parallel.world import World
@@ -70,7 +70,7 @@ def fitting(
         there //= world.num_ranks
 
     def windows_of(tried: RunConfig) -> int:
-        plan = plan_of(tried, sessions, strategies, owned=owned, device=world.device.type)
+        plan = estimate_training(tried, sessions, strategies, owned=owned, device=world.device.type)
         needed = dict(plan["memory_bytes"])
         per_window = needed.pop("activations") / tried.data.batch_size
         return max(0, int((there - sum(needed.values())) / per_window))

@@ -7,7 +7,8 @@ from omnimouse_cli.batch.dataset import Dataset, SessionInfo
 from omnimouse_cli.batch.windows import WindowTable
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.cost.training import flops_per_window, parameters_of
+from omnimouse_cli.cost.parameters import count_parameters
+from omnimouse_cli.cost.training import window_flops
 from omnimouse_cli.train.function_tables import table_fields
 from omnimouse_cli.train.loop import Plan
 from omnimouse_cli.train.parallel.world import device_name
@@ -29,8 +30,8 @@ def summary_of(state: TrainState, work: Work, plan: Plan, validation: Validation
     return {
         "run": plan.run.resolve().name,
         "model": config.model.size,
-        "parameters": parameters_of(
-            config,
+        "parameters": count_parameters(
+            config.model,
             neurons=[session.num_neurons for session in dataset.sessions],
             num_channels=len(dataset.behavior_channels),
             num_animals=len(dataset.animals),
@@ -68,7 +69,7 @@ def _flops(state: TrainState, work: Work, plan: Plan) -> float | None:
     train = work.config.train
     if train.adapt_from is not None and "all" not in train.unfreeze:
         return None
-    whole, short = flops_per_window(work.config, plan.dataset.sessions, plan.strategies)
+    whole, short = window_flops(work.config, plan.dataset.sessions, plan.strategies)
     counters = state.counters
     return (counters.windows - counters.short_windows) * whole + counters.short_windows * short
 

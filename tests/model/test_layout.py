@@ -11,7 +11,7 @@ from omnimouse_cli.batch.strategies import (
     population_curve,
 )
 from omnimouse_cli.config.sizes import SIZES
-from omnimouse_cli.cost.window import request_of
+from omnimouse_cli.cost.training import make_request
 from omnimouse_cli.kernels.attention import visible_pairs
 from omnimouse_cli.model.layout import intervals, length, make_layout
 
@@ -27,7 +27,7 @@ EVERY_STRATEGY = (
 
 
 def layout_of(strategy, *, neurons=4096, channels=5, stimulus=True, config=PUBLISHED):
-    request = request_of(
+    request = make_request(
         config, strategy, num_neurons=neurons, num_channels=channels, stimulus=stimulus
     )
     return make_layout(config, request)

@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.config.load import load_config
 from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.cost.parameters import count_frozen
 from omnimouse_cli.errors import CheckpointError, ConfigError, OmniMouseError
 from omnimouse_cli.files import read_document
-from omnimouse_cli.model.freeze import frozen_parameters
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.checkpoints import complete_checkpoints
 from omnimouse_cli.run.load import load_run, open_run_data
@@ -126,10 +126,10 @@ def test_what_is_frozen_has_no_gradient_and_no_optimizer(core, shards, tiny):
     vectors = 2 * config.model.d_embedding
     assert len(state.gradient.extra) == NUM_SUMS
     assert state.gradient.extra.storage_offset() == vectors
-    assert frozen_parameters(config, num_channels=2, num_animals=2) == (
+    assert count_frozen(config, num_channels=2, num_animals=2) == (
         sum(value.numel() for value in state.core.parameters()) - vectors
     )
-    assert frozen_parameters(tiny, num_channels=2, num_animals=2) == 0
+    assert count_frozen(tiny, num_channels=2, num_animals=2) == 0
 
 
 def test_known_animals_start_from_their_vectors_and_all_that_is_new_in_the_middle(

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.batch.masking import training_strategies
 from omnimouse_cli.config.load import load_config
-from omnimouse_cli.cost.training import plan_of
+from omnimouse_cli.cost.training import estimate_training
 from omnimouse_cli.errors import OmniMouseError, ShardError
 from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
@@ -195,7 +195,9 @@ def test_what_would_fit_is_the_largest_batch_that_the_estimate_allows(shards, ti
     config = replace(tiny, data=replace(tiny.data, batch_size=8))
     sessions = open_dataset(shards).sessions
     strategies = training_strategies(config.masking, sessions)
-    plan = plan_of(config, sessions, strategies, owned=[range(len(sessions))], device="cpu")
+    plan = estimate_training(
+        config, sessions, strategies, owned=[range(len(sessions))], device="cpu"
+    )
     needed = plan["memory_bytes"]
     held, of_window = sum(needed.values()) - needed["activations"], needed["activations"] / 8
     hint = _hint(config, shards, monkeypatch, held + 5.5 * of_window)
@@ -213,11 +215,9 @@ def test_where_no_window_fits_neurons_or_another_size_are_named(shards, tiny, mo
     strategies = training_strategies(tiny.masking, sessions)
 
     def needed(config) -> int:
-        return sum(
-            plan_of(config, sessions, strategies, owned=[range(len(sessions))], device="cpu")[
-                "memory_bytes"
-            ].values()
-        )
+        owned = [range(len(sessions))]
+        plan = estimate_training(config, sessions, strategies, owned=owned, device="cpu")
+        return sum(plan["memory_bytes"].values())
 
     one = replace(tiny, data=replace(tiny.data, batch_size=1))
     few = replace(one, data=replace(one.data, max_neurons=2))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.batch.masking import training_strategies
-from omnimouse_cli.cost.training import flops_per_window
+from omnimouse_cli.cost.training import window_flops
 from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.checkpoints import complete_checkpoints
@@ -89,7 +89,7 @@ def test_cheap_steps_are_told_and_their_operations_are_counted(run, shards, conf
     dataset = open_dataset(shards)
     config = resolve_config(config, dataset, World(), Silent())
     strategies = training_strategies(config.masking, dataset.sessions)
-    whole, short = flops_per_window(config, dataset.sessions, strategies)
+    whole, short = window_flops(config, dataset.sessions, strategies)
     assert 0 < short < whole / 2
     short_windows = summary["short_windows_seen"]
     later_windows = summary["windows_seen"] - short_windows

@@ -1,4 +1,4 @@
-"""Estimates of work against what PyTorch counts."""
+"""Counts of FLOPs and activations against what PyTorch counts."""
 
 from dataclasses import replace
 
@@ -10,7 +10,9 @@ from omnimouse_cli.batch.strategies import FAMILY_STRATEGIES, TRAINING_STRATEGIE
 from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.config.model import FEED_FORWARDS
 from omnimouse_cli.config.sizes import SIZES
-from omnimouse_cli.cost.window import request_of, work_of
+from omnimouse_cli.cost.flops import count_flops, count_shortcut_flops
+from omnimouse_cli.cost.memory import count_activations
+from omnimouse_cli.cost.training import make_request
 from omnimouse_cli.kernels.dendrite.lookup import BACKWARD_FLOPS, FORWARD_FLOPS, interpolate
 from omnimouse_cli.model import feed_forward
 from omnimouse_cli.model.losses import compute_losses
@@ -74,21 +76,23 @@ def check(make_model, make_batch, choose, monkeypatch):
         model, table = make_model(config, neurons=NEURONS)
         batch = make_batch(windows=WINDOWS, neurons=NEURONS, frame=(36, 64))
         selection = choose(strategy, batch, seed=0, max_targets=config.max_targets)
-        request = request_of(config, strategy, num_neurons=NEURONS, num_channels=3, stimulus=True)
-        work = work_of(config, request, table_rows=NEURONS, batch_size=WINDOWS)
+        request = make_request(config, strategy, num_neurons=NEURONS, num_channels=3, stimulus=True)
+        sizes = {"session_neurons": NEURONS, "batch_size": WINDOWS}
+        flops = count_flops(config, request, **sizes)
         interpolated = Interpolated(monkeypatch)
         forward, backward, kept = measured(model, (model, table), batch, strategy, selection)
         forward += FORWARD_FLOPS * interpolated.elements
         backward += BACKWARD_FLOPS * interpolated.elements
-        assert forward / WINDOWS == pytest.approx(work.forward_flops, rel=0.01)
-        assert (forward + backward) / WINDOWS == pytest.approx(work.training_flops, rel=0.01)
+        assert forward / WINDOWS == pytest.approx(flops.forward, rel=0.01)
+        assert (forward + backward) / WINDOWS == pytest.approx(flops.training, rel=0.01)
         # Interpolation in plain PyTorch, which only a CPU needs, keeps many more.
         if not interpolated.elements:
-            assert kept / WINDOWS == pytest.approx(work.activations, rel=0.25)
+            assert kept / WINDOWS == pytest.approx(count_activations(config, request), rel=0.25)
         short = sum(
             measured(model.past_transformer, (model, table), batch, strategy, selection)[:2]
         )
-        assert short / WINDOWS == pytest.approx(work.short_ways_flops, rel=0.01)
+        counted = count_shortcut_flops(config, request, **sizes).training
+        assert short / WINDOWS == pytest.approx(counted, rel=0.01)
 
     return compare
 
@@ -119,6 +123,6 @@ def test_operations_of_frozen_functions_are_those_of_their_tables(check):
 
 def test_a_request_is_what_training_asks_of_a_large_session():
     strategy = TRAINING_STRATEGIES[0]
-    request = request_of(SIZES["1M"], strategy, num_neurons=8000, num_channels=5, stimulus=False)
+    request = make_request(SIZES["1M"], strategy, num_neurons=8000, num_channels=5, stimulus=False)
     assert (request.num_neurons, request.num_visible, request.num_targets) == (4096, 1024, 3072)
     assert not request.sees_video

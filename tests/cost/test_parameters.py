@@ -11,10 +11,10 @@ from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.config.model import FEED_FORWARDS, DecoderConfig
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.cost.parameters import (
-    animal_parameters,
-    core_parameters,
-    parameter_counts,
-    table_parameters,
+    count_animals,
+    count_components,
+    count_core,
+    count_sessions,
 )
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
@@ -39,11 +39,11 @@ def core_on_meta(config, *, channels=5, animals=("a", "b")):
 
 @pytest.mark.parametrize("size", PUBLISHED)
 def test_a_published_size_has_the_published_total(size):
-    assert core_parameters(SIZES[size], num_channels=5) == PUBLISHED[size]
+    assert count_core(SIZES[size], num_channels=5) == PUBLISHED[size]
 
 
 def test_components_are_the_published_ones():
-    counts = parameter_counts(SIZES["80M"], num_channels=5)
+    counts = count_components(SIZES["80M"], num_channels=5)
     assert counts == {
         "fusion": 88_492_032,
         "encoder": 7_375_104,
@@ -64,8 +64,8 @@ def test_components_are_the_published_ones():
 def test_a_built_core_has_as_many_parameters_as_counted(size, channels):
     model = core_on_meta(SIZES[size], channels=channels)
     built = sum(parameter.numel() for parameter in model.parameters())
-    counted = core_parameters(SIZES[size], num_channels=channels)
-    assert built == counted + animal_parameters(SIZES[size], 2)
+    counted = count_core(SIZES[size], num_channels=channels)
+    assert built == counted + count_animals(SIZES[size], 2)
 
 
 @pytest.mark.parametrize("size", PUBLISHED)
@@ -91,26 +91,26 @@ def test_every_feed_forward_has_the_parameters_of_swiglu(size, kind):
     for sharing in ("model", "layer"):
         dendrite = DendriteConfig(sharing=sharing, cell_types=4)
         config = replace(swiglu, feed_forward=kind, dendrite=dendrite)
-        counted = core_parameters(config, num_channels=5)
-        assert counted == pytest.approx(core_parameters(swiglu, num_channels=5), rel=0.01)
+        counted = count_core(config, num_channels=5)
+        assert counted == pytest.approx(count_core(swiglu, num_channels=5), rel=0.01)
         model = core_on_meta(config)
         built = sum(parameter.numel() for parameter in model.parameters())
-        assert built == counted + animal_parameters(config, 2)
+        assert built == counted + count_animals(config, 2)
 
 
 def test_options_count_too():
     nano = SIZES["nano"]
     without = replace(nano, decoder=replace(nano.decoder, own_history=False))
-    difference = core_parameters(nano, num_channels=5) - core_parameters(without, num_channels=5)
+    difference = count_core(nano, num_channels=5) - count_core(without, num_channels=5)
     assert difference == 120 * 64 + 60 * 120
     assert DecoderConfig().own_history is False
 
 
 def test_tables_are_257_numbers_a_neuron_and_256_a_session_at_published_sizes():
     config = SIZES["80M"]
-    assert table_parameters(config, [100, 50]) == 150 * 257 + 2 * 256
+    assert count_sessions(config, [100, 50]) == 150 * 257 + 2 * 256
     table = SessionEmbeddings(100, config.d_embedding)
-    assert sum(p.numel() for p in table.parameters()) == table_parameters(config, [100])
+    assert sum(p.numel() for p in table.parameters()) == count_sessions(config, [100])
     assert {name: tuple(p.shape) for name, p in table.named_parameters()} == {
         "neuron_embeddings": (100, 256),
         "neuron_biases": (100, 1),
