@@ -78,6 +78,10 @@ class OmniMouse(nn.Module):
         self, config: ModelConfig, *, behavior_channels: Sequence[str], animals: Sequence[str]
     ) -> None:
         super().__init__()
+        # Leaves the transformer out of `forward`: predictions then come from the shortcuts and the
+        # neurons' biases alone, at a small part of the cost. The training loop sets it while only
+        # the shortcuts are trained. It is not saved.
+        self.shortcuts_only = False
         if config.response_loss is None:
             raise ValueError("`response_loss` must be set before a model is built: None")
         self.config = config
@@ -135,10 +139,13 @@ class OmniMouse(nn.Module):
             selection: Which neurons those are.
         """
         given: Prepared = prepare(self.config, batch, strategy, selection)
-        identity_NM, meta_M = self.identities(table, self._animal(animal))
-        inputs = _Inputs(given=given, table=table, identity=identity_NM, meta=meta_M)
-        memory_BLM = self._fuse(inputs, self._video_tokens(given))
-        return self._read_out(given, table, self._decode(inputs, memory_BLM))
+        decoded_BLM = None
+        if not self.shortcuts_only:
+            identity_NM, meta_M = self.identities(table, self._animal(animal))
+            inputs = _Inputs(given=given, table=table, identity=identity_NM, meta=meta_M)
+            memory_BLM = self._fuse(inputs, self._video_tokens(given))
+            decoded_BLM = self._decode(inputs, memory_BLM)
+        return self._read_out(given, table, decoded_BLM)
 
     def past_transformer(
         self,

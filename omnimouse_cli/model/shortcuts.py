@@ -16,6 +16,22 @@ from omnimouse_cli.model.stimulus_state import StimulusState
 # R rank of a state
 
 
+# Beginnings of the names of their parameters in the core.
+SHORTCUT_PARAMETERS = ("linear_paths.", "readout.own_history.filter")
+
+
+def is_shortcut_parameter(name: str) -> bool:
+    """Whether a parameter of the core, by its name, belongs to a shortcut.
+
+    Example:
+        >>> is_shortcut_parameter("linear_paths.population.write.weight")
+        True
+        >>> is_shortcut_parameter("readout.project.weight")
+        False
+    """
+    return name.startswith(SHORTCUT_PARAMETERS)
+
+
 class States(NamedTuple):
     """What was seen, in a few numbers per time; None where nothing was, or the way is closed.
 
