@@ -4,7 +4,7 @@ Layout: 8 bytes with the length of the header (little endian), the header (JSON,
 spaces so that the data starts at a multiple of 4096), the tensors without gaps. The header's
 `__metadata__` holds `format`, `version`, `description` (JSON text) and `checksum`: of all bytes
 before the data, taken while the checksum's own digits are zeros. Checksums name their algorithm
-(`checksum.py`); a reader of version 1 refuses one that it does not know.
+(`checksum.py`); a shard with another one is refused.
 """
 
 import json
@@ -20,9 +20,9 @@ import numpy as np
 from omnimouse_cli.errors import LaterVersionError, ShardError
 from omnimouse_cli.shard.checksum import (
     NO_DIGITS,
-    algorithm_of,
-    checksum_of,
-    checksum_text,
+    compute_checksum,
+    format_checksum,
+    require_known_algorithm,
 )
 
 FORMAT = "omnimouse-shard"
@@ -31,7 +31,7 @@ DATA_ALIGNMENT_BYTES = 4096
 # safetensors itself refuses longer headers.
 MAX_HEADER_BYTES = 100_000_000
 _LENGTH = struct.Struct("<Q")
-_NO_CHECKSUM = checksum_text(NO_DIGITS)
+_NO_CHECKSUM = format_checksum(NO_DIGITS)
 
 # bfloat16 does not exist in NumPy: its bits are read as uint16.
 NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
@@ -96,7 +96,7 @@ def build_header(
     room = header_bytes - _LENGTH.size
     assert len(text) <= room, f"a header of {len(text)} bytes does not fit into {room}"
     plain = _LENGTH.pack(room) + text.ljust(room)
-    return plain.replace(_NO_CHECKSUM.encode(), checksum_of(plain).encode(), 1)
+    return plain.replace(_NO_CHECKSUM.encode(), compute_checksum(plain).encode(), 1)
 
 
 def header_room(description: str, *, num_tensors: int) -> int:
@@ -155,9 +155,9 @@ def _parse(raw: bytes, path: Path) -> Header:
         )
     _check_version(metadata.get("version"), path)
     checksum = str(metadata.get("checksum"))
-    algorithm = algorithm_of(checksum, path)
-    plain = raw.replace(checksum.encode(), checksum_text(NO_DIGITS, algorithm).encode(), 1)
-    if checksum_of(plain, algorithm) != checksum:
+    require_known_algorithm(checksum, path)
+    plain = raw.replace(checksum.encode(), _NO_CHECKSUM.encode(), 1)
+    if compute_checksum(plain) != checksum:
         raise _damaged(path, "its header does not match its checksum")
     tensors = {
         name: TensorEntry(

@@ -1,19 +1,15 @@
-"""Reading every byte of a shard again, against the checksums in its header."""
+"""Verification of shards: every byte is read again and compared with the header's checksums."""
 
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from omnimouse_cli._native import Checksum
 from omnimouse_cli.errors import ShardError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.shard.blocks import BLOCK_BYTES
-from omnimouse_cli.shard.checksum import (
-    ALGORITHMS,
-    CHECKSUM_ALGORITHM,
-    algorithm_of,
-    checksum_text,
-)
+from omnimouse_cli.shard.checksum import format_checksum, require_known_algorithm
 from omnimouse_cli.shard.read import open_shard
 
 
@@ -22,19 +18,20 @@ def verify_shard(path: Path, advance: Callable[[float], None]) -> None:
 
     Args:
         path: The shard.
-        advance: Hears how many bytes were read.
+        advance: Called with the number of bytes of each block that was read.
 
     Raises:
-        LaterVersionError: A checksum is of a later kind.
-        ShardError: The shard is damaged; the text names the first tensor that is.
+        LaterVersionError: A checksum has an unknown algorithm.
+        ShardError: The shard is damaged; the text names the first damaged tensor.
     """
     shard = open_shard(path)
     with path.open("rb", buffering=0) as stream:
         for name, entry in shard.header.tensors.items():
             stream.seek(shard.header.data_start + entry.first_byte)
             expected = shard.description.checksums.get(name, "")
-            algorithm = algorithm_of(expected or CHECKSUM_ALGORITHM, path)
-            checksum = ALGORITHMS[algorithm]()
+            if expected:
+                require_known_algorithm(expected, path)
+            checksum = Checksum()
             remaining = entry.last_byte - entry.first_byte
             while remaining:
                 block = stream.read(min(remaining, BLOCK_BYTES))
@@ -43,7 +40,7 @@ def verify_shard(path: Path, advance: Callable[[float], None]) -> None:
                 checksum.update(block)
                 remaining -= len(block)
                 advance(len(block))
-            if checksum_text(checksum.hexdigest(), algorithm) != expected:
+            if format_checksum(checksum.hexdigest()) != expected:
                 raise ShardError(
                     f"{path} is damaged: tensor `{name}` does not match its checksum",
                     hint="copy it again, or run `omnimouse preprocess --force` on its recording",
@@ -51,22 +48,22 @@ def verify_shard(path: Path, advance: Callable[[float], None]) -> None:
 
 
 def verify_shards(paths: Sequence[Path], reporter: Reporter) -> tuple[ShardError, ...]:
-    """Verify every shard, also after one that is damaged; give what was found.
+    """Verify every shard, also after a damaged one, and return the errors that were found.
 
     Args:
         paths: The shards.
-        reporter: Hears of progress.
+        reporter: Shows the progress.
     """
-    found = []
+    errors = []
     for path in paths:
         task = f"verifying {path.name}"
         reporter.start(task, path.stat().st_size if path.exists() else None)
         try:
             verify_shard(path, partial(reporter.advance, task))
         except ShardError as error:
-            found.append(error)
+            errors.append(error)
         reporter.finish(task)
-    return tuple(found)
+    return tuple(errors)
 
 
 class BackgroundVerification:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from omnimouse_cli._native import Checksum
 from omnimouse_cli.files import PARTIAL_SUFFIX, write_atomically
-from omnimouse_cli.shard.checksum import checksum_of, checksum_text
+from omnimouse_cli.shard.checksum import compute_checksum, format_checksum
 from omnimouse_cli.shard.format import NUMPY_DTYPES, TensorEntry, build_header
 
 
@@ -58,7 +58,7 @@ class ShardWriter:
             first_byte=first_byte,
             last_byte=self._position,
         )
-        self.checksums[name] = checksum_text(checksum.hexdigest())
+        self.checksums[name] = format_checksum(checksum.hexdigest())
         expected = num_rows * math.prod(row_shape) * NUMPY_DTYPES[dtype].itemsize
         assert self._position - first_byte == expected
         return num_rows
@@ -90,7 +90,7 @@ class ShardWriter:
         self._tensors[name] = TensorEntry(
             dtype=dtype, shape=shape, first_byte=first_byte, last_byte=self._position
         )
-        self.checksums[name] = checksum_text(digits)
+        self.checksums[name] = format_checksum(digits)
 
     def leave_rows(self, name: str, dtype: str, shape: tuple[int, ...], end: NDArray[Any]) -> None:
         """Append a tensor of zeros that takes no space on disk, but for its last rows, `end`.
@@ -126,7 +126,7 @@ class ShardWriter:
                 first_byte=self._position,
                 last_byte=self._position + missing,
             )
-            self.checksums[name] = checksum_of(bytes(missing))
+            self.checksums[name] = compute_checksum(bytes(missing))
             self._stream.write(bytes(missing))
             self._position += missing
 

@@ -1,6 +1,5 @@
 """Fixtures of batch tests: shards written byte by byte, windows read from them by NumPy."""
 
-import hashlib
 import json
 import struct
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from omnimouse_cli._native import Checksum
 from omnimouse_cli.batch.dataset import Dataset, open_dataset
 
 STORED = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "BF16": np.dtype("<u2")}
@@ -203,7 +203,7 @@ def _description(session: TinySession, num_samples: int, behavior: Mapping[str, 
 
 
 def _file(tensors: Mapping[str, np.ndarray], description: str) -> bytes:
-    zeros = "blake2b-128:" + "0" * 32
+    zeros = "blake3-128:" + "0" * 32
     metadata = {
         "format": "omnimouse-shard",
         "version": "1",
@@ -224,8 +224,9 @@ def _file(tensors: Mapping[str, np.ndarray], description: str) -> bytes:
     text = json.dumps(table).encode()
     text = text.ljust(-(-(len(text) + 8) // 4096) * 4096 - 8)
     header = struct.pack("<Q", len(text)) + text
-    digest = hashlib.blake2b(header, digest_size=16).hexdigest()
-    header = header.replace(zeros.encode(), f"blake2b-128:{digest}".encode(), 1)
+    checksum = Checksum()
+    checksum.update(header)
+    header = header.replace(zeros.encode(), f"blake3-128:{checksum.hexdigest()}".encode(), 1)
     return header + b"".join(array.tobytes() for _, array in ordered)
 
 

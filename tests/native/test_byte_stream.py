@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnimouse_cli._native import ByteStream
-from omnimouse_cli.shard.checksum import checksum_of, checksum_text
+from omnimouse_cli.shard.checksum import compute_checksum, format_checksum
 
 
 @settings(max_examples=25)
@@ -24,7 +24,7 @@ def test_pieces_are_written_in_order_and_summed(tmp_path_factory, pieces, first_
             written.write(np.frombuffer(piece, dtype=np.uint8) if number % 2 else piece)
         digits = written.finish()
     whole = b"".join(pieces)
-    assert checksum_text(digits) == checksum_of(whole)
+    assert format_checksum(digits) == compute_checksum(whole)
     expected = b"before".ljust(first_byte, b"\0")[:first_byte] + whole if whole else b"before"
     assert path.read_bytes()[: len(expected)] == expected
 
@@ -41,7 +41,7 @@ def test_only_bytes_side_by_side_are_taken(tmp_path, data, message):
         written = ByteStream(stream.fileno(), first_byte=0)
         with pytest.raises(ValueError, match=message):
             written.write(data)
-        assert checksum_text(written.finish()) == checksum_of(b"")
+        assert format_checksum(written.finish()) == compute_checksum(b"")
 
 
 def test_a_full_disk_is_told_at_the_latest_in_the_end():

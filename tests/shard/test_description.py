@@ -37,7 +37,7 @@ DESCRIPTION = ShardDescription(
     tiers=("train", "test"),
     kinds=("video",),
     conditions=('a "quoted" name', "Fußgänger"),
-    checksums={"responses": "blake2b-128:00"},
+    checksums={"responses": "blake3-128:00"},
     source=SourceDescription(path="/recordings/7-1-2", fingerprint="abc"),
     notes=("a note",),
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from omnimouse_cli._native import ResponseStream
-from omnimouse_cli.shard.checksum import checksum_of, checksum_text
+from omnimouse_cli.shard.checksum import compute_checksum, format_checksum
 from omnimouse_cli.shard.numbers import TENSOR_DTYPES, decode, encode
 
 
@@ -59,7 +59,7 @@ def test_one_pass_is_what_numpy_gives(tmp_path_factory, dtype, *, seed, columns,
     )
     expected = encode(values, dtype)
     assert stored == expected.tobytes()
-    assert checksum_text(digits) == checksum_of(stored)
+    assert format_checksum(digits) == compute_checksum(stored)
     np.testing.assert_array_equal(finite, np.isfinite(values).all(axis=1))
     num_finite, num_counted, negative, told = facts
     whole, chosen = values[finite].astype(float), values[finite & counted].astype(float)

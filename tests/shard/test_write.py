@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.shard.checksum import checksum_of
+from omnimouse_cli.shard.checksum import compute_checksum
 from omnimouse_cli.shard.write import ShardWriter, remove_abandoned, shard_written
 
 
@@ -18,7 +18,7 @@ def test_blocks_are_stored_as_one_array_with_one_checksum():
     rows = writer.write_rows("a", "F32", (3,), np.split(array, [7, 7, 50]))
     assert rows == 101
     assert stream.getvalue()[4096:] == array.tobytes()
-    assert writer.checksums["a"] == checksum_of(array.tobytes())
+    assert writer.checksums["a"] == compute_checksum(array.tobytes())
 
 
 def test_what_lies_between_tensors_is_a_tensor_too():
