@@ -12,7 +12,7 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 from torch.utils.data import Dataset as TorchDataset
 
 from omnimouse_cli.batch.dataset import Dataset
-from omnimouse_cli.batch.windows import HOLD_TOLERANCE_SECONDS, grid_seconds
+from omnimouse_cli.batch.windows import grid_seconds
 from omnimouse_cli.config.data import (
     BEHAVIOR_RATE_HZ,
     NUM_BEHAVIOR_SAMPLES,
@@ -20,7 +20,7 @@ from omnimouse_cli.config.data import (
     NUM_RESPONSE_SAMPLES,
     DataConfig,
 )
-from omnimouse_cli.recording.recording import Clock
+from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS
 from omnimouse_cli.shard import Shard, open_shard
 
 # More windows than any turn takes.
@@ -160,7 +160,7 @@ class WindowFiles:
         return grid_seconds(grid, self.grid_start_seconds)
 
     def _rows(self, grid_index: int) -> NDArray[np.int64]:
-        return _hold(self._shard.description.responses.clock, self._seconds(grid_index))
+        return self._shard.description.responses.clock.row_at(self._seconds(grid_index))
 
     def _frames(self, grid_index: int) -> NDArray[np.int64]:
         seconds = self._seconds(grid_index) + HOLD_TOLERANCE_SECONDS
@@ -172,14 +172,9 @@ class WindowFiles:
         seconds = start + np.arange(NUM_BEHAVIOR_SAMPLES) / BEHAVIOR_RATE_HZ
         parts = []
         for device in self._shard.description.behavior:
-            values = self._shard.behavior(device.name)[_hold(device.clock, seconds)]
+            values = self._shard.behavior(device.name)[device.clock.row_at(seconds)]
             parts.append((values - np.asarray(device.mean)) / np.asarray(device.std))
         return np.concatenate(parts, axis=1).T.astype(np.float32)
-
-
-def _hold(clock: Clock, seconds: NDArray[np.float64]) -> NDArray[np.int64]:
-    rows = (seconds + HOLD_TOLERANCE_SECONDS - clock.start_seconds) * clock.rate_hz
-    return np.floor(rows).astype(np.int64)
 
 
 def plain_batches(files: WindowFiles) -> Iterator[Signals]:

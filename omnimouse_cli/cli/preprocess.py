@@ -105,7 +105,7 @@ def _open_recordings(
 ) -> tuple[list["Recording"], list["Failure"]]:
     """Open every recording; a failure does not stop the others."""
     from omnimouse_cli.recording.open import find_recordings
-    from omnimouse_cli.shard.jobs import as_they_end, number_of_jobs
+    from omnimouse_cli.shard.jobs import map_as_completed, number_of_jobs
     from omnimouse_cli.shard.preprocess import Failure
 
     if not paths:
@@ -114,7 +114,7 @@ def _open_recordings(
     paths = find_recordings(paths)
     opened: dict[Path, Recording | Failure] = {}
     progress.start("opening recordings", len(paths))
-    with closing(as_they_end(_open, paths, number_of_jobs(jobs, len(paths)))) as ends:
+    with closing(map_as_completed(_open, paths, number_of_jobs(jobs, len(paths)))) as ends:
         for path, outcome in ends:
             opened[path] = outcome
             progress.advance("opening recordings")

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo
-from omnimouse_cli.batch.windows import HOLD_TOLERANCE_SECONDS
 from omnimouse_cli.config.data import (
     BEHAVIOR_RATE_HZ,
     NUM_BEHAVIOR_SAMPLES,
     RESPONSE_RATE_HZ,
     DataConfig,
 )
+from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

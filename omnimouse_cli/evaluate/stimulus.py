@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from omnimouse_cli.batch.windows import BLANK_KIND, HOLD_TOLERANCE_SECONDS
+from omnimouse_cli.batch.windows import BLANK_KIND
 from omnimouse_cli.config.data import RESPONSE_RATE_HZ
+from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS
 from omnimouse_cli.shard import Shard
 
 # A calcium response outlives its stimulus: the blank after a trial belongs to it for this long.

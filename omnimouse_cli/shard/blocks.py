@@ -1,4 +1,4 @@
-"""Rows of a signal in blocks of a bounded size, with their times."""
+"""Rows of a signal in blocks of bounded size, and the statistics of its columns."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,22 +6,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from omnimouse_cli.recording.recording import Clock, Signal
-from omnimouse_cli.shard.valid import HOLD_TOLERANCE_SECONDS, Intervals, contains
+from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS, Clock, Signal
+from omnimouse_cli.shard.intervals import Intervals, contains
 
 BLOCK_BYTES = 2 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Block:
-    """Some rows: float32 `(rows, columns)`, and the number of the first of them."""
+    """Consecutive rows of a signal: float32 `(rows, columns)`, and the number of the first one."""
 
     first_row: int
     rows: NDArray[np.float32]
 
 
-def blocks_of(signal: Signal) -> Iterator[Block]:
-    """Read a signal from its start to its end, about 2 MB at a time."""
+def iterate_blocks(signal: Signal) -> Iterator[Block]:
+    """Read a signal from start to end, about 2 MB at a time."""
     num_rows = max(1, BLOCK_BYTES // max(1, 4 * signal.num_channels))
     for first in range(0, signal.clock.num_samples, num_rows):
         last = min(first + num_rows, signal.clock.num_samples)
@@ -31,12 +31,59 @@ def blocks_of(signal: Signal) -> Iterator[Block]:
 
 
 def rows_within(clock: Clock, intervals: Intervals, first: int, last: int) -> NDArray[np.bool_]:
-    """Say of the rows `first` to `last` (exclusive) whether they begin within the intervals."""
+    """Return whether the rows `first` to `last` (exclusive) begin in the intervals."""
     times = clock.start_seconds + np.arange(first, last) / clock.rate_hz
     return contains(intervals, times + HOLD_TOLERANCE_SECONDS)
 
 
-def finite_rows(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Say of each row whether all of its values are finite."""
-    finite: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(rows), axis=1)
-    return finite
+def column_statistics(
+    signal: Signal, columns: NDArray[np.int64], intervals: Intervals
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Compute mean and standard deviation of columns in two passes; values not finite are missing.
+
+    Args:
+        signal: The signal.
+        columns: int64 `(columns,)`: which of its columns.
+        intervals: Rows count that begin in these times.
+
+    Returns:
+        Mean and standard deviation, each float64 `(columns,)`; NaN for a column without a value.
+    """
+    counts = np.zeros(len(columns), np.int64)
+    sums, squares = np.zeros(len(columns)), np.zeros(len(columns))
+    for rows, is_value in _values_within(signal, columns, intervals):
+        counts += is_value.sum(axis=0)
+        sums += np.where(is_value, rows, 0.0).sum(axis=0, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        mean = sums / counts
+    for rows, is_value in _values_within(signal, columns, intervals):
+        centred = np.where(is_value, rows - mean, 0.0)
+        squares += np.einsum("rc,rc->c", centred, centred)
+    return mean, column_std(squares, counts, mean)
+
+
+def _values_within(
+    signal: Signal, columns: NDArray[np.int64], intervals: Intervals
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    for block in iterate_blocks(signal):
+        last = block.first_row + len(block.rows)
+        within = rows_within(signal.clock, intervals, block.first_row, last)
+        rows = block.rows[:, columns][within]
+        yield rows, np.isfinite(rows)
+
+
+def column_std(
+    squares: NDArray[np.float64], counts: NDArray[np.int64] | int, mean: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the standard deviation (ddof 0) of columns; NaN for a column without a value.
+
+    Args:
+        squares: float64 `(columns,)`: sums of squared deviations from the mean.
+        counts: Number of values, of each column or of all.
+        mean: float64 `(columns,)`.
+    """
+    with np.errstate(invalid="ignore"):
+        std: NDArray[np.float64] = np.sqrt(squares / counts)
+    # The rounding of the mean leaves a small spread in a column that is constant.
+    std[std <= 1e-12 * np.abs(mean)] = 0.0
+    return std

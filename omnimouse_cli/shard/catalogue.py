@@ -12,7 +12,7 @@ from omnimouse_cli.errors import LaterVersionError, OmniMouseError, ShardError
 from omnimouse_cli.files import PARTIAL_SUFFIX, read_document, write_document
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.shard.read import Shard, open_shard
-from omnimouse_cli.shard.usable import dropped_minutes, tier_minutes, valid_fraction
+from omnimouse_cli.shard.valid import dropped_minutes, tier_minutes, valid_fraction
 
 CATALOGUE_NAME = "catalogue.json"
 SHARD_SUFFIX = ".safetensors"

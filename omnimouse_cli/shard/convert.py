@@ -1,4 +1,4 @@
-"""One recording becomes one shard, read and written block by block."""
+"""Conversion of one recording to one shard, block by block."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -21,29 +21,31 @@ from omnimouse_cli.shard.description import (
     to_json,
 )
 from omnimouse_cli.shard.format import header_room
-from omnimouse_cli.shard.kind import concluded_kind
-from omnimouse_cli.shard.numbers import TENSOR_DTYPES, StoredDtype
+from omnimouse_cli.shard.intervals import (
+    Intervals,
+    grid_ranges,
+    intersect_all,
+    total_seconds,
+)
 from omnimouse_cli.shard.read import TrialTable
-from omnimouse_cli.shard.responses import ResponseFacts, ResponsePass
-from omnimouse_cli.shard.screen import FRAME_HEIGHT, FRAME_WIDTH, FramePass, conditions_of
+from omnimouse_cli.shard.responses import (
+    TENSOR_DTYPES,
+    ResponseStatistics,
+    ResponseWriter,
+    StoredDtype,
+)
+from omnimouse_cli.shard.screen import FRAME_HEIGHT, FRAME_WIDTH, FrameWriter, name_conditions
 from omnimouse_cli.shard.trials import (
     ALL_TIERS,
     TrialColumns,
-    allowed_times,
-    statistics_times,
+    allowed_time,
+    statistics_time,
     trial_columns,
 )
-from omnimouse_cli.shard.valid import (
-    Intervals,
-    grid_times_within,
-    intersect_all,
-    screen_span,
-    signal_span,
-    total_seconds,
-)
-from omnimouse_cli.shard.write import ShardWriter, shard_written
+from omnimouse_cli.shard.valid import screen_span, signal_span
+from omnimouse_cli.shard.write import ShardWriter, open_shard_writer
 
-# Beyond this a typical rounding error is worth a word: a hundredth of a standard deviation.
+# Typical rounding error, in standard deviations, above which a note is stored.
 NOTED_ROUNDING = 0.01
 # The file's own standard deviations are noted when half of the neurons differ by this factor.
 NOTED_STD_FACTOR = 1.5
@@ -55,8 +57,8 @@ class Storage:
 
     Args:
         dtype: Number type of the responses.
-        response_kind: What the responses are; None concludes it from their values.
-        allow_gaps: Whether lost responses outside INVALID trials are gaps; else they are an error.
+        response_kind: What the responses are; None infers it from their values.
+        allow_gaps: Whether missing responses outside INVALID trials are gaps, and not an error.
     """
 
     dtype: StoredDtype = "float16"
@@ -75,69 +77,76 @@ def convert(
     """Write the shard of a recording to `path`; memory does not grow with the recording.
 
     Args:
-        recording: What to read.
+        recording: The recording.
         path: The shard; it appears whole or not at all.
         storage: How responses are stored.
-        fingerprint: Kept in the shard, to see later whether it is up to date.
-        advance: Hears of progress, 1.0 in all.
+        fingerprint: Stored in the shard, to find out later whether it is up to date.
+        advance: Called with shares of the work, which add up to 1.0.
 
     Raises:
         RecordingError: The recording cannot be used.
         OmniMouseError: The disk is full.
     """
-    columns = trial_columns(recording, conditions_of(recording, {}))
-    devices, notes = _prepared_devices(recording)
-    _require_window(recording, _spans(recording, devices))
-    draft = _draft(recording, columns, devices, notes, fingerprint)
-    room = header_room(to_json(draft), num_tensors=32 + 2 * len(devices))
-    with shard_written(path, header_bytes=room) as writer:
-        responses = ResponsePass(recording, dtype=storage.dtype, allow_gaps=storage.allow_gaps)
+    columns = trial_columns(recording, name_conditions(recording, {}))
+    devices, notes = _prepare_devices(recording)
+    _require_window(recording, _valid_intervals(recording, devices))
+    # The header comes first in the file; its size is known before its final numbers are.
+    preliminary = _preliminary_description(recording, columns, devices, notes, fingerprint)
+    header_bytes = header_room(to_json(preliminary), num_tensors=32 + 2 * len(devices))
+    with open_shard_writer(path, header_bytes=header_bytes) as writer:
+        responses = ResponseWriter(recording, dtype=storage.dtype, allow_gaps=storage.allow_gaps)
         num_rows, num_trials = recording.responses.clock.num_samples, len(recording.trials)
-        writer.let_write(
+        writer.write_external(
             "responses",
             TENSOR_DTYPES[storage.dtype],
             (recording.responses.num_channels,),
             partial(responses.write, advance=lambda rows: advance(0.9 * rows / num_rows)),
         )
-        facts = responses.facts()
-        _require_window(recording, {**_spans(recording, devices), "responses": facts.valid})
+        statistics = responses.statistics
+        valid = {**_valid_intervals(recording, devices), "responses": statistics.valid}
+        _require_window(recording, valid)
         digests = _write_screen(writer, recording, lambda n: advance(0.1 * n / num_trials))
-        columns = trial_columns(recording, conditions_of(recording, digests))
-        _write_valid(writer, recording, devices, facts)
+        columns = trial_columns(recording, name_conditions(recording, digests))
+        for name, intervals in valid.items():
+            writer.write_array(f"valid.{name}", "F64", intervals)
         _write_trials(writer, columns.table)
-        _write_neurons(writer, recording, facts)
+        _write_neurons(writer, recording, statistics)
         for device in devices:
             name, width = device.description.name, len(device.columns)
             writer.write_rows(f"behavior.{name}", "F32", (width,), device.stored_blocks())
-        named = replace(draft, conditions=columns.conditions)
-        final = _completed(named, recording, facts, storage)
-        writer.finish(to_json(replace(final, checksums=writer.checksums)))
+        description = replace(
+            _complete_description(preliminary, recording, statistics, storage),
+            conditions=columns.conditions,
+            checksums=writer.checksums,
+        )
+        writer.finish(to_json(description))
 
 
-def _prepared_devices(recording: Recording) -> tuple[list[Device], list[str]]:
-    _, times = statistics_times(recording)
+def _prepare_devices(recording: Recording) -> tuple[list[Device], list[str]]:
+    _, time = statistics_time(recording)
     devices, notes = [], list(recording.notes)
     for signal in recording.behavior:
-        device, left_out = prepare_device(signal, times)
-        notes += left_out
+        device, dropped = prepare_device(signal, time)
+        notes += dropped
         if device is not None:
             devices.append(device)
     return devices, notes
 
 
-def _spans(recording: Recording, devices: list[Device]) -> dict[str, Intervals]:
-    spans = {"responses": signal_span(recording.responses.clock)}
+def _valid_intervals(recording: Recording, devices: list[Device]) -> dict[str, Intervals]:
+    valid = {"responses": signal_span(recording.responses.clock)}
     if recording.screen is not None:
-        spans["screen"] = screen_span(recording.screen.flip_seconds)
-    return spans | {device.description.name: device.valid for device in devices}
+        valid["screen"] = screen_span(recording.screen.flip_seconds)
+    return valid | {device.description.name: device.valid for device in devices}
 
 
 def _require_window(recording: Recording, valid: dict[str, Intervals]) -> None:
-    """Refuse a recording in which no window of two seconds fits."""
-    allowed = allowed_times(recording)
+    """Raise RecordingError if no window of two seconds is valid."""
+    allowed = allowed_time(recording)
     start_seconds = recording.responses.clock.start_seconds
-    usable = intersect_all([allowed, *valid.values()])
-    if grid_times_within(usable, start_seconds, RESPONSE_RATE_HZ) >= NUM_RESPONSE_SAMPLES:
+    common = intersect_all([allowed, *valid.values()])
+    ranges = grid_ranges(common, start_seconds, RESPONSE_RATE_HZ)
+    if (ranges[:, 1] - ranges[:, 0] >= NUM_RESPONSE_SAMPLES).any():
         return
     parts = {"trials with a tier": allowed, **valid}
     lengths = ", ".join(f"{name} {total_seconds(part):.1f} s" for name, part in parts.items())
@@ -149,7 +158,7 @@ def _require_window(recording: Recording, valid: dict[str, Intervals]) -> None:
     )
 
 
-def _draft(
+def _preliminary_description(
     recording: Recording,
     columns: TrialColumns,
     devices: list[Device],
@@ -163,7 +172,7 @@ def _draft(
         origin_seconds=recording.origin_seconds,
         response_kind="unknown",
         native_rate_hz=recording.native_rate_hz,
-        statistics_tier=statistics_times(recording)[0],
+        statistics_tier=statistics_time(recording)[0],
         responses=ResponsesDescription(
             clock=recording.responses.clock,
             num_neurons=recording.responses.num_channels,
@@ -187,34 +196,38 @@ def _draft(
     )
 
 
-def _completed(
-    draft: ShardDescription, recording: Recording, facts: ResponseFacts, storage: Storage
+def _complete_description(
+    preliminary: ShardDescription,
+    recording: Recording,
+    statistics: ResponseStatistics,
+    storage: Storage,
 ) -> ShardDescription:
-    notes = list(draft.notes)
-    if draft.statistics_tier == ALL_TIERS:
+    notes = list(preliminary.notes)
+    if preliminary.statistics_tier == ALL_TIERS:
         notes.append("no trial of tier train: statistics are of all trials")
-    rounding = facts.rounding
+    rounding = statistics.rounding
     if rounding.rms_relative > NOTED_ROUNDING:
         notes.append(
             f"{storage.dtype} changes responses by {rounding.rms_relative:.2g} standard deviations "
             f"of their neuron (at most {rounding.max_relative:.2g}); --dtype float32 does not"
         )
-    factor = _std_factor(recording.responses.file_std, facts.std)
+    factor = _std_factor(recording.responses.file_std, statistics.std)
     if factor is not None and factor > NOTED_STD_FACTOR:
         notes.append(
             f"the file's own standard deviations differ from the computed ones by a factor of "
             f"{factor:.3g} (median over neurons); the computed ones are used"
         )
+    inferred_kind: ResponseKind = "dff" if statistics.has_negative else "rate"
     return replace(
-        draft,
-        response_kind=concluded_kind(said=storage.response_kind, negative=facts.negative),
-        responses=replace(draft.responses, rounding=facts.rounding),
+        preliminary,
+        response_kind=storage.response_kind or inferred_kind,
+        responses=replace(preliminary.responses, rounding=rounding),
         notes=tuple(notes),
     )
 
 
 def _std_factor(own: NDArray[np.float64] | None, computed: NDArray[np.float64]) -> float | None:
-    """By which factor the file's standard deviations are off, for the median neuron."""
+    """Return the median factor between the file's standard deviations and the computed ones."""
     if own is None:
         return None
     both = (own > 0) & (computed > 0)
@@ -229,20 +242,12 @@ def _write_screen(
     screen = recording.screen
     if screen is None:
         return {}
-    frames = FramePass(recording, screen)
+    frames = FrameWriter(recording, screen)
     shape = (FRAME_HEIGHT, FRAME_WIDTH)
-    writer.let_write("screen.frames", "U8", shape, partial(frames.write, advance=advance))
+    writer.write_external("screen.frames", "U8", shape, partial(frames.write, advance=advance))
     writer.write_array("screen.flip_seconds", "F64", screen.flip_seconds)
     writer.write_array("screen.frame_index", "I64", frames.frame_index())
     return frames.digests
-
-
-def _write_valid(
-    writer: ShardWriter, recording: Recording, devices: list[Device], facts: ResponseFacts
-) -> None:
-    valid = {**_spans(recording, devices), "responses": facts.valid}
-    for name, intervals in valid.items():
-        writer.write_array(f"valid.{name}", "F64", intervals)
 
 
 def _write_trials(writer: ShardWriter, table: TrialTable) -> None:
@@ -253,12 +258,14 @@ def _write_trials(writer: ShardWriter, table: TrialTable) -> None:
     writer.write_array("trials.condition", "I32", table.condition)
 
 
-def _write_neurons(writer: ShardWriter, recording: Recording, facts: ResponseFacts) -> None:
+def _write_neurons(
+    writer: ShardWriter, recording: Recording, statistics: ResponseStatistics
+) -> None:
     neurons, signal = recording.neurons, recording.responses
     if neurons.unit_id is not None:
         writer.write_array("neurons.unit_id", "I64", neurons.unit_id)
-    writer.write_array("neurons.mean", "F32", facts.mean)
-    writer.write_array("neurons.std", "F32", facts.std)
+    writer.write_array("neurons.mean", "F32", statistics.mean)
+    writer.write_array("neurons.std", "F32", statistics.std)
     if signal.file_mean is not None:
         writer.write_array("neurons.file_mean", "F32", signal.file_mean)
     if signal.file_std is not None:

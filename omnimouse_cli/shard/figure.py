@@ -1,4 +1,4 @@
-"""A picture of some seconds of a session: what was shown, what the neurons and the mouse did."""
+"""A figure of some seconds of a session: stimulus, trials, responses and behavior."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.recording.recording import Clock
+from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS, Clock
+from omnimouse_cli.shard.intervals import intersect_all, subtract
 from omnimouse_cli.shard.read import Shard
-from omnimouse_cli.shard.usable import trial_seconds
-from omnimouse_cli.shard.valid import HOLD_TOLERANCE_SECONDS, intersect_all, subtract
+from omnimouse_cli.shard.valid import trial_time
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,12 +26,12 @@ def draw_session(shard: Shard, path: Path, *, seconds: float = FIGURE_SECONDS) -
     """Write a figure of a session to `path`: frames, trials, raster, population mean, behavior.
 
     Args:
-        shard: The session.
-        path: Image file; its ending says which kind (png, pdf, svg).
-        seconds: How much time is shown, from the first stretch that can be used on.
+        shard: The open shard of the session.
+        path: Image file; its suffix selects the format (png, pdf, svg).
+        seconds: Length of the time shown, from the first valid stretch on.
 
     Raises:
-        OmniMouseError: matplotlib is not installed, or cannot write such a file.
+        OmniMouseError: matplotlib is not installed, or has no such image format.
     """
     try:
         from matplotlib.figure import Figure
@@ -40,7 +40,7 @@ def draw_session(shard: Shard, path: Path, *, seconds: float = FIGURE_SECONDS) -
             "a figure needs matplotlib, which is not installed",
             hint="pip install 'omnimouse[report]'",
         ) from error
-    span = shown_seconds(shard, seconds)
+    span = select_span(shard, seconds)
     channels = [(d.name, i) for d in shard.description.behavior for i in range(len(d.channels))]
     heights = [1.4, 0.25, 4.0, 0.9] + [0.7] * len(channels)
     figure = Figure(figsize=(11, sum(heights) + 1.0), layout="constrained")
@@ -61,14 +61,14 @@ def draw_session(shard: Shard, path: Path, *, seconds: float = FIGURE_SECONDS) -
     _save(figure, path)
 
 
-def shown_seconds(shard: Shard, seconds: float) -> tuple[float, float]:
-    """Choose the stretch to show: the first of that length with responses, else the longest.
+def select_span(shard: Shard, seconds: float) -> tuple[float, float]:
+    """Return start and end of the first stretch of that length with responses, else the longest.
 
-    Lost behavior does not matter here: it is drawn as a gap.
+    Missing behavior does not matter here: it is drawn as a gap.
     """
     shown = [name for name in ("responses", "screen") if name in shard.description.modalities]
     with_signals = intersect_all(shard.valid(name) for name in shown)
-    stretches = subtract(with_signals, trial_seconds(shard, kind="invalid"))
+    stretches = subtract(with_signals, trial_time(shard, kind="invalid"))
     lengths = stretches[:, 1] - stretches[:, 0]
     long_enough = np.flatnonzero(lengths >= seconds)
     chosen = int(long_enough[0]) if len(long_enough) else int(np.argmax(lengths))
@@ -77,8 +77,7 @@ def shown_seconds(shard: Shard, seconds: float) -> tuple[float, float]:
 
 
 def _rows(clock: Clock, span: tuple[float, float]) -> slice:
-    edges = (np.array(span) + HOLD_TOLERANCE_SECONDS - clock.start_seconds) * clock.rate_hz
-    low, high = np.clip(np.floor(edges), 0, clock.num_samples).astype(int)
+    low, high = np.clip(clock.row_at(np.array(span)), 0, clock.num_samples)
     return slice(int(low), int(high))
 
 
@@ -90,18 +89,18 @@ def _times(clock: Clock, rows: slice) -> NDArray[np.float64]:
 
 
 def _draw_frames(
-    figure: "Figure", place: "SubplotSpec", shard: Shard, span: tuple[float, float]
+    figure: "Figure", cell: "SubplotSpec", shard: Shard, span: tuple[float, float]
 ) -> None:
     times = np.linspace(*span, NUM_FRAMES_SHOWN, endpoint=False)
-    cells = place.subgridspec(1, NUM_FRAMES_SHOWN, wspace=0.05)
+    cells = cell.subgridspec(1, NUM_FRAMES_SHOWN, wspace=0.05)
     if shard.description.screen is None:
         axes = figure.add_subplot(cells[0, :])
         axes.text(0.5, 0.5, "no screen", ha="center", va="center", fontsize=8)
         axes.set_axis_off()
         return
     flips = np.searchsorted(shard.flip_seconds, times + HOLD_TOLERANCE_SECONDS, side="right") - 1
-    for cell, (time, flip) in enumerate(zip(times, flips, strict=True)):
-        axes = figure.add_subplot(cells[0, cell])
+    for column, (time, flip) in enumerate(zip(times, flips, strict=True)):
+        axes = figure.add_subplot(cells[0, column])
         axes.imshow(shard.frames[shard.frame_index[flip]], cmap="gray", vmin=0, vmax=255)
         axes.set_title(f"{time:.1f} s", fontsize=7)
         axes.set_axis_off()
@@ -153,10 +152,10 @@ def _draw_raster(axes: "Axes", shard: Shard, span: tuple[float, float]) -> None:
 
 
 def _first_component(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Loading of each neuron `(neurons, rows)` on what the population shares most."""
+    """Return the loading of each neuron on the first principal component of `(neurons, rows)`."""
     centred = values - values.mean(axis=1, keepdims=True)
     left, _, right = np.linalg.svd(centred, full_matrices=False)
-    # The sign of a component is arbitrary: neurons that go with the mean come last.
+    # The sign of a component is arbitrary: neurons that correlate with the mean come last.
     sign = np.sign(right[0] @ centred.mean(axis=0)) or 1.0
     loading: NDArray[np.float32] = (left[:, 0] * sign).astype(np.float32)
     return loading

@@ -1,11 +1,14 @@
-"""Recordings become a data set: what is missing is converted, what is there is kept."""
+"""Conversion of recordings to a data set: missing shards are written, current ones are kept."""
 
+import hashlib
+import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Literal
 
 from omnimouse_cli.errors import LaterVersionError, RecordingError, ShardError
@@ -13,11 +16,12 @@ from omnimouse_cli.recording.recording import Recording
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.shard.catalogue import SHARD_SUFFIX, Catalogue, refresh_catalogue
 from omnimouse_cli.shard.convert import Storage, convert
-from omnimouse_cli.shard.fingerprint import fingerprint
-from omnimouse_cli.shard.jobs import Check, as_they_end, number_of_jobs
-from omnimouse_cli.shard.progress import RecordingProgress
+from omnimouse_cli.shard.jobs import Check, map_as_completed, number_of_jobs
 from omnimouse_cli.shard.read import open_shard
 from omnimouse_cli.shard.write import remove_abandoned
+
+# Raised when the same files and options give another shard than before.
+CONVERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +30,8 @@ class PreprocessOptions:
 
     Args:
         storage: How responses are stored.
-        force: Convert also what is up to date.
-        jobs: How many recordings at once.
+        force: Whether shards that are up to date are written again.
+        jobs: Number of recordings that are converted at once.
     """
 
     storage: Storage = field(default_factory=Storage)
@@ -35,7 +39,7 @@ class PreprocessOptions:
     jobs: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse a number of jobs that does nothing."""
+        """Raise ValueError if there is no job."""
         if self.jobs < 1:
             raise ValueError(f"`jobs` must be positive: {self.jobs}")
 
@@ -50,14 +54,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreprocessResult:
-    """What a call has done.
+    """Result of a conversion.
 
     Args:
         catalogue: The whole data set afterwards.
         written: Sessions that were converted.
         kept: Sessions that were up to date.
         failed: Recordings that cannot be used.
-        jobs: How many recordings were converted at once.
+        jobs: Number of recordings that were converted at once.
     """
 
     catalogue: Catalogue
@@ -67,90 +71,158 @@ class PreprocessResult:
     jobs: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Task:
-    recording: Recording
-    path: Path
-
-
-# What became of a recording.
-_Outcome = Literal["written", "kept"] | Failure
-
-
 def preprocess(
     recordings: Sequence[Recording], out: Path, options: PreprocessOptions, reporter: Reporter
 ) -> PreprocessResult:
     """Write a shard for every recording, and the catalogue of the folder.
 
     A shard appears whole or not at all. One whose recording and options have not changed is kept;
-    a recording that cannot be used does not stop the others. However many are converted at once,
-    the result is the same, in the order of the recordings.
+    a recording that cannot be used does not stop the others. The result does not depend on the
+    number of jobs, and is in the order of the recordings.
 
     Args:
-        recordings: Each with a session key of its own.
+        recordings: Recordings with different session keys.
         out: Folder of shards; may hold other sessions already.
         options: How to convert.
-        reporter: Hears of progress; with several jobs from several threads.
+        reporter: Shows the progress; with several jobs it is called from several threads.
 
     Raises:
         RecordingError: Two recordings have the same session key; nothing was written.
         ShardError: `out` cannot be a folder of shards, or holds shards of a later version.
-        OmniMouseError: The disk is full; what is finished is kept.
-        KeyboardInterrupt: With a text that says what is kept.
+        OmniMouseError: The disk is full; finished shards are kept.
+        KeyboardInterrupt: With a message about what is kept.
     """
     paths = _shard_paths(recordings, out)
     _make_folder(out)
     remove_abandoned(out)
     catalogue = refresh_catalogue(out, reporter)
-    tasks = [_Task(recording=r, path=path) for r, path in zip(recordings, paths, strict=True)]
-    jobs = number_of_jobs(options.jobs, len(tasks))
-    outcomes: dict[str, _Outcome] = {}
+    jobs = number_of_jobs(options.jobs, len(recordings))
+    results: dict[str, Literal["written", "kept"] | Failure] = {}
 
-    def work(task: _Task, check: Check) -> _Outcome:
-        session = task.recording.session
-        progress = RecordingProgress(session, reporter, check, is_alone=jobs == 1)
-        outcomes[session] = _outcome(task, options, progress)
-        return outcomes[session]
+    def convert_one(recording: Recording, check: Check) -> None:
+        session, path = recording.session, paths[recording.session]
+        progress = _Progress(session, reporter, check, is_alone=jobs == 1)
+        fingerprint = compute_fingerprint(recording.path, asdict(options.storage))
+        # Also with `force`: a shard of a later version raises here, and is never replaced.
+        if _is_current(path, fingerprint) and not options.force:
+            results[session] = "kept"
+            progress.complete()
+            return
+        with progress:
+            try:
+                convert(
+                    recording,
+                    path,
+                    storage=options.storage,
+                    fingerprint=fingerprint,
+                    advance=progress.advance,
+                )
+                results[session] = "written"
+            except RecordingError as error:
+                results[session] = Failure(session=session, error=error)
 
-    reporter.start("sessions", len(tasks))
+    reporter.start("sessions", len(recordings))
     try:
-        with closing(as_they_end(work, tasks, jobs)) as ends:
-            for task, outcome in ends:
-                if outcome == "written":
-                    catalogue = refresh_catalogue(out, reporter, changed=[task.path])
+        with closing(map_as_completed(convert_one, recordings, jobs)) as completed:
+            for recording, _ in completed:
+                if results[recording.session] == "written":
+                    changed = [paths[recording.session]]
+                    catalogue = refresh_catalogue(out, reporter, changed=changed)
     except KeyboardInterrupt as interruption:
-        num_kept = sum(outcome in ("written", "kept") for outcome in outcomes.values())
+        num_kept = sum(not isinstance(result, Failure) for result in results.values())
         text = (
-            f"{num_kept} of {len(tasks)} sessions are in {out} and kept; "
+            f"{num_kept} of {len(recordings)} sessions are in {out} and kept; "
             "run the same command to go on"
         )
         raise KeyboardInterrupt(text) from interruption
     reporter.finish("sessions")
-    in_order = [(task.recording.session, outcomes[task.recording.session]) for task in tasks]
+    in_order = [(recording.session, results[recording.session]) for recording in recordings]
     return PreprocessResult(
         catalogue=catalogue,
-        written=tuple(session for session, outcome in in_order if outcome == "written"),
-        kept=tuple(session for session, outcome in in_order if outcome == "kept"),
-        failed=tuple(outcome for _, outcome in in_order if isinstance(outcome, Failure)),
+        written=tuple(session for session, result in in_order if result == "written"),
+        kept=tuple(session for session, result in in_order if result == "kept"),
+        failed=tuple(result for _, result in in_order if isinstance(result, Failure)),
         jobs=jobs,
     )
 
 
+class _Progress:
+    """Progress of one recording: a bar of its own if it is alone, else its share of `sessions`.
+
+    Args:
+        session: Session key.
+        reporter: Has a task `sessions`, in which this recording counts for 1.
+        check: Called before each advance; raises if the job was cancelled.
+        is_alone: Whether no other recording is converted at the same time.
+    """
+
+    def __init__(self, session: str, reporter: Reporter, check: Check, *, is_alone: bool) -> None:
+        self._session = session
+        self._reporter = reporter
+        self._check = check
+        self._is_alone = is_alone
+        self._share = 0.0
+
+    def __enter__(self) -> None:
+        if self._is_alone:
+            self._reporter.start(self._session, 1.0)
+
+    def advance(self, share: float) -> None:
+        """Add a share of the recording."""
+        self._check()
+        if self._is_alone:
+            self._reporter.advance(self._session, share)
+        else:
+            self._share += share
+            self._reporter.advance("sessions", share)
+
+    def complete(self) -> None:
+        """Count the recording as done."""
+        self._reporter.advance("sessions", 1.0 - self._share)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._is_alone:
+            self._reporter.finish(self._session)
+        if kind is None:
+            self.complete()
+
+
+def compute_fingerprint(path: Path, options: Mapping[str, object]) -> str:
+    """Return a text that changes when a file's name, size or time changes, or an option does.
+
+    Args:
+        path: The recording: a folder or a single file. Contents are not read.
+        options: Whatever else the shard depends on.
+    """
+    root = path if path.is_dir() else path.parent
+    found = sorted(path.rglob("*")) if path.is_dir() else [path]
+    facts = [(file, file.stat()) for file in found if file.is_file()]
+    files = [(str(file.relative_to(root)), s.st_size, s.st_mtime_ns) for file, s in facts]
+    text = json.dumps([CONVERSION, dict(sorted(options.items())), files])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
 def shard_name(session: str) -> str:
-    """Give the file name of a session's shard; what file systems dislike becomes `_`."""
+    """Return the file name of a session's shard; unusual characters become `_`."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", session).lstrip(".") + SHARD_SUFFIX
 
 
-def _shard_paths(recordings: Sequence[Recording], out: Path) -> list[Path]:
+def _shard_paths(recordings: Sequence[Recording], out: Path) -> dict[str, Path]:
+    """Return the path of each session's shard; raise RecordingError if two are the same."""
     taken: dict[str, Recording] = {}
     for recording in recordings:
         other = taken.setdefault(shard_name(recording.session), recording)
         if other is not recording:
             raise RecordingError(
                 f"{other.path} and {recording.path} have the same session key: {recording.session}",
-                hint="leave one of them out, or give it another `data_key` in its meta.json",
+                hint="omit one of them, or give it another `data_key` in its meta.json",
             )
-    return [out / shard_name(recording.session) for recording in recordings]
+    return {recording.session: out / shard_name(recording.session) for recording in recordings}
 
 
 def _make_folder(out: Path) -> None:
@@ -168,34 +240,13 @@ def _make_folder(out: Path) -> None:
         )
 
 
-def _is_current(path: Path, mark: str) -> bool:
+def _is_current(path: Path, fingerprint: str) -> bool:
     if not path.exists():
         return False
     try:
-        return open_shard(path).description.source.fingerprint == mark
+        return open_shard(path).description.source.fingerprint == fingerprint
     except LaterVersionError:
         raise
     except ShardError:
-        # Whatever is wrong with it, it is about to be written anew.
+        # A damaged shard is written again.
         return False
-
-
-def _outcome(task: _Task, options: PreprocessOptions, progress: RecordingProgress) -> _Outcome:
-    recording = task.recording
-    mark = fingerprint(recording.path, asdict(options.storage))
-    # Asked for in any case: what a newer omnimouse has written is not even replaced by force.
-    if _is_current(task.path, mark) and not options.force:
-        progress.end()
-        return "kept"
-    with progress:
-        try:
-            convert(
-                recording,
-                task.path,
-                storage=options.storage,
-                fingerprint=mark,
-                advance=progress.advance,
-            )
-        except RecordingError as error:
-            return Failure(session=recording.session, error=error)
-    return "written"

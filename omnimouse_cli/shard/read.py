@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from omnimouse_cli.errors import ShardError
 from omnimouse_cli.shard.description import BehaviorDescription, ShardDescription, from_json
 from omnimouse_cli.shard.format import NUMPY_DTYPES, Header, TensorEntry, read_header
-from omnimouse_cli.shard.numbers import decode
 
-# What systems say of files that cannot be mapped; `rust/src/memory/mapped.rs` has the same list.
+# Errors of systems for files that cannot be mapped; `rust/src/memory/mapped.rs` has the same list.
 UNMAPPABLE = (errno.ENODEV, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -39,12 +38,12 @@ class TrialTable:
 
 
 class Shard:
-    """One session; nothing but the header is read until an array is asked for.
+    """One session; its arrays are read on demand.
 
     Args:
         path: The file.
-        header: Its header.
-        description: What the header says about the session.
+        header: Header of the file.
+        description: Description of the session, from the header.
     """
 
     def __init__(self, path: Path, header: Header, description: ShardDescription) -> None:
@@ -63,11 +62,11 @@ class Shard:
 
     @property
     def is_mapped(self) -> bool:
-        """Whether the file is mapped; where its file system cannot, what is asked for is read."""
+        """Whether the file is memory-mapped; arrays are read on access if it cannot be."""
         return self._bytes is not None
 
     def tensor(self, name: str) -> NDArray[Any]:
-        """The tensor `name` as a read-only view of the file; bfloat16 as its bits in uint16.
+        """Return the tensor `name` as a read-only view of the file; bfloat16 as its bits in uint16.
 
         Raises:
             ShardError: The shard has no such tensor.
@@ -115,33 +114,37 @@ class Shard:
         return self.tensor("responses")
 
     def read_responses(self, first: int, last: int) -> NDArray[np.float32]:
-        """Responses of the rows `first` to `last` (exclusive) as float32 `(rows, neurons)`."""
-        if self._bytes is not None:
-            return decode(self.responses[first:last], self.response_dtype)
-        rows = range(self._entry("responses").shape[0])[first:last]
-        return decode(self._read("responses", rows.start, rows.stop), self.response_dtype)
+        """Return responses of the rows `first` to `last` (exclusive): float32 `(rows, neurons)`."""
+        if self._bytes is None:
+            rows = range(self._entry("responses").shape[0])[first:last]
+            stored = self._read("responses", rows.start, rows.stop)
+        else:
+            stored = self.responses[first:last]
+        if self.response_dtype == "BF16":
+            return (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return stored.astype(np.float32)
 
     @property
     def frames(self) -> NDArray[np.uint8]:
-        """`(frames, height, width)`: the distinct frames."""
+        """uint8 `(frames, height, width)`: the distinct frames."""
         return self.tensor("screen.frames")
 
     @property
     def flip_seconds(self) -> NDArray[np.float64]:
-        """`(flips,)`: when each frame appeared."""
+        """float64 `(flips,)`: time at which each frame appeared, in seconds."""
         return self.tensor("screen.flip_seconds")
 
     @property
     def frame_index(self) -> NDArray[np.int64]:
-        """`(flips,)`: the row of `frames` that is shown from a flip on."""
+        """int64 `(flips,)`: the row of `frames` that is shown from a flip on."""
         return self.tensor("screen.frame_index")
 
     def behavior(self, name: str) -> NDArray[np.float32]:
-        """`(samples, channels)` of a device, NaN where it was lost."""
+        """Return float32 `(samples, channels)` of a device, NaN where a sample is missing."""
         return self.tensor(f"behavior.{name}")
 
     def device(self, name: str) -> BehaviorDescription:
-        """The description of a behavior device.
+        """Return the description of a behavior device.
 
         Raises:
             ShardError: The session has no such device.
@@ -153,32 +156,32 @@ class Shard:
 
     @property
     def neuron_mean(self) -> NDArray[np.float32]:
-        """`(neurons,)` on the statistics tier."""
+        """float32 `(neurons,)` on the statistics tier."""
         return self.tensor("neurons.mean")
 
     @property
     def neuron_std(self) -> NDArray[np.float32]:
-        """`(neurons,)` on the statistics tier, ddof 0; 0 where a neuron is constant."""
+        """float32 `(neurons,)` on the statistics tier, ddof 0; 0 where a neuron is constant."""
         return self.tensor("neurons.std")
 
     @property
     def file_mean(self) -> NDArray[np.float32] | None:
-        """The recording's own means, if it has them."""
+        """float32 `(neurons,)`: means of the recording; None if it has none."""
         return self._optional("neurons.file_mean")
 
     @property
     def file_std(self) -> NDArray[np.float32] | None:
-        """The recording's own standard deviations, if it has them."""
+        """float32 `(neurons,)`: standard deviations of the recording; None if it has none."""
         return self._optional("neurons.file_std")
 
     @property
     def unit_id(self) -> NDArray[np.int64] | None:
-        """The recording's names of its neurons, if it has them."""
+        """int64 `(neurons,)`: unit numbers of the recording; None if it has none."""
         return self._optional("neurons.unit_id")
 
     @property
     def position_um(self) -> NDArray[np.float32] | None:
-        """`(neurons, 3)` in micrometres, if the recording has them."""
+        """float32 `(neurons, 3)` in micrometres; None if the recording has none."""
         return self._optional("neurons.position_um")
 
     @property
@@ -193,7 +196,7 @@ class Shard:
         )
 
     def valid(self, name: str) -> NDArray[np.float64]:
-        """`(intervals, 2)`: half-open times in which a modality can be used, ascending."""
+        """Return the half-open times in which a modality is valid: float64 `(intervals, 2)`."""
         return self.tensor(f"valid.{name}")
 
 

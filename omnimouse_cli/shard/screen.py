@@ -13,19 +13,19 @@ from omnimouse_cli.shard.blocks import BLOCK_BYTES
 # The frames that the model sees. Source: omnimouse reference, section 1.
 FRAME_HEIGHT = 36
 FRAME_WIDTH = 64
-# Of a checksum that names a stimulus.
+# Bytes of the checksum in the name of a stimulus.
 _NAME_BYTES = 8
 
 
-class FramePass:
-    """Writes the distinct frames trial by trial, and learns which flip shows which of them.
+class FrameWriter:
+    """Writes the distinct frames trial by trial, and records which flip shows which of them.
 
     Args:
         recording: The recording.
-        screen: Its screen.
+        screen: Screen of the recording.
 
     Attributes:
-        digests: Checksums of the frames of trials, by the number of the trial.
+        digests: Checksum of the frames of each trial, by trial number.
     """
 
     def __init__(self, recording: Recording, screen: Screen) -> None:
@@ -42,15 +42,15 @@ class FramePass:
         """Write the frames, uint8 `(frames, 36, 64)`, in one pass over the trials.
 
         Args:
-            descriptor: Of the open file.
-            first_byte: Where in it the first frame goes.
-            advance: Hears of trials.
+            descriptor: File descriptor, open for writing.
+            first_byte: Position of the first frame in the file.
+            advance: Called with 1 for each trial.
 
         Returns:
-            How many frames there are, and the hexadecimal digits of their checksum.
+            The number of frames, and the hexadecimal digits of their checksum.
 
         Raises:
-            RecordingError: A trial's frames are not as many as its flips.
+            RecordingError: A trial has another number of frames than of flips.
         """
         stream = ByteStream(descriptor, first_byte=first_byte)
         for frames in self._distinct(advance):
@@ -58,12 +58,12 @@ class FramePass:
         return self._num_frames, stream.finish()
 
     def _distinct(self, advance: Callable[[int], None]) -> Iterator[NDArray[np.uint8]]:
-        """Yield uint8 `(frames, 36, 64)` that were not there before."""
+        """Yield the frames of each stimulus that was not shown before: uint8 `(frames, 36, 64)`."""
         for number, trial in enumerate(self._recording.trials):
             advance(1)
             if trial.num_flips == 0:
                 continue
-            frames = np.ascontiguousarray(resized(self._read(number, trial)))
+            frames = np.ascontiguousarray(resize_frames(self._read(number, trial)))
             checksum = Checksum()
             checksum.update(frames)
             self.digests[number] = checksum.digest()
@@ -84,7 +84,7 @@ class FramePass:
         return frames
 
     def frame_index(self) -> NDArray[np.int64]:
-        """Give, after the last trial, the stored frame of every flip: int64 `(flips,)`.
+        """Return the stored frame of every flip, after the last trial: int64 `(flips,)`.
 
         Raises:
             RecordingError: A flip belongs to no trial.
@@ -99,13 +99,13 @@ class FramePass:
         return self._frame_index
 
 
-def conditions_of(recording: Recording, digests: Mapping[int, bytes]) -> list[str | None]:
-    """Name the stimulus of every trial.
+def name_conditions(recording: Recording, digests: Mapping[int, bytes]) -> list[str | None]:
+    """Return the name of the stimulus of every trial, None without one.
 
     Args:
         recording: The recording.
-        digests: As a `FramePass` gives them. A trial that is known by its frames and has none is
-            given a name that no other has, as long as the one to come.
+        digests: `FrameWriter.digests`. A trial that is identified by its frames and is not in there
+            gets a unique placeholder of the same length.
     """
     names: list[str | None] = []
     for number, trial in enumerate(recording.trials):
@@ -117,10 +117,10 @@ def conditions_of(recording: Recording, digests: Mapping[int, bytes]) -> list[st
     return names
 
 
-def resized(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Bring uint8 `(frames, height, width)` to 36 x 64 by averaging areas.
+def resize_frames(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Resize uint8 `(frames, height, width)` to 36 x 64 by area averaging.
 
-    A new pixel is the mean of what it covers, parts of pixels counted by their share.
+    A new pixel is the mean of the area it covers, partly covered pixels weighted by their share.
     """
     height, width = frames.shape[1:]
     if (height, width) == (FRAME_HEIGHT, FRAME_WIDTH):
@@ -135,7 +135,7 @@ def resized(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _area_weights(num_source: int, num_target: int) -> NDArray[np.float64]:
-    """`(num_target, num_source)`: which share of a new pixel each old one fills; rows sum to 1."""
+    """Return the weights of old pixels in new ones: `(num_target, num_source)`; rows sum to 1."""
     edges = np.arange(num_target + 1) * (num_source / num_target)
     low, high = edges[:-1, None], edges[1:, None]
     pixel = np.arange(num_source)[None, :]

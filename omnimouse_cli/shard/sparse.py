@@ -1,4 +1,4 @@
-"""A corpus of full size on almost no disk: shards of holes, with known values at their end."""
+"""A data set of full size on almost no disk: sparse shards with known values at their end."""
 
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from omnimouse_cli.shard.description import (
     to_json,
 )
 from omnimouse_cli.shard.format import header_room
-from omnimouse_cli.shard.write import ShardWriter, shard_written
+from omnimouse_cli.shard.screen import FRAME_HEIGHT, FRAME_WIDTH
+from omnimouse_cli.shard.write import ShardWriter, open_shard_writer
 
 # 323 of these hold 150 billion samples, as the published data set does.
 NUM_SAMPLES = 58_000
@@ -28,7 +29,7 @@ NEURON_STEPS = 9
 # The last one is longer, so that its offsets do not fit into 32 bits.
 LAST_FACTOR = 8
 NUM_FRAMES = 18_000
-FRAME_SHAPE = (36, 64)
+FRAME_SHAPE = (FRAME_HEIGHT, FRAME_WIDTH)
 STD = 2.0
 NUM_KNOWN_ROWS = 120
 DEVICES = (
@@ -41,12 +42,12 @@ def write_sparse_corpus(folder: Path, num_sessions: int, reporter: Reporter) -> 
     """Write shards of full size that hold zeros, and at the end of each `known_responses`.
 
     Args:
-        folder: Where they and their catalogue go.
-        num_sessions: How many; the last is the largest.
-        reporter: Hears of progress.
+        folder: Folder of the shards and their catalogue.
+        num_sessions: Number of shards; the last is the largest.
+        reporter: Shows the progress.
 
     Returns:
-        The largest shard.
+        Path of the largest shard.
     """
     folder.mkdir(parents=True, exist_ok=True)
     task = "writing shards of holes"
@@ -66,7 +67,7 @@ def write_sparse_corpus(folder: Path, num_sessions: int, reporter: Reporter) -> 
 
 
 def known_responses(rows: NDArray[np.int64], neurons: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Give the responses that the last `NUM_KNOWN_ROWS` rows of a shard hold, exact in any type.
+    """Return the responses of the last `NUM_KNOWN_ROWS` rows of a shard, exact in any number type.
 
     Args:
         rows: int64 `(rows,)`.
@@ -83,14 +84,14 @@ def _write_shard(folder: Path, session: str, num_samples: int, num_neurons: int)
     path = folder / f"{session}.safetensors"
     description = _description(session, num_samples, num_neurons)
     text = to_json(description)
-    with shard_written(path, header_bytes=header_room(text, num_tensors=32)) as writer:
+    with open_shard_writer(path, header_bytes=header_room(text, num_tensors=32)) as writer:
         rows = np.arange(num_samples - NUM_KNOWN_ROWS, num_samples)
         known = known_responses(rows, np.arange(num_neurons))
-        writer.leave_rows("responses", "F16", (num_samples, num_neurons), known)
+        writer.write_sparse("responses", "F16", (num_samples, num_neurons), known)
         _write_screen(writer, num_samples)
         for device in description.behavior:
             shape = (device.clock.num_samples, len(device.channels))
-            writer.leave_rows(f"behavior.{device.name}", "F32", shape, np.zeros((1, shape[1])))
+            writer.write_sparse(f"behavior.{device.name}", "F32", shape, np.zeros((1, shape[1])))
         _write_tables(writer, description, num_neurons)
         writer.finish(text)
     return path
@@ -98,7 +99,6 @@ def _write_shard(folder: Path, session: str, num_samples: int, num_neurons: int)
 
 def _description(session: str, num_samples: int, num_neurons: int) -> ShardDescription:
     seconds = num_samples / RESPONSE_RATE_HZ
-    height, width = FRAME_SHAPE
     return ShardDescription(
         session=session,
         animal=session.partition("-")[0],
@@ -112,7 +112,10 @@ def _description(session: str, num_samples: int, num_neurons: int) -> ShardDescr
             rounding=Rounding(rms_relative=0.0, max_relative=0.0),
         ),
         screen=ScreenDescription(
-            frame_height=height, frame_width=width, source_height=height, source_width=width
+            frame_height=FRAME_HEIGHT,
+            frame_width=FRAME_WIDTH,
+            source_height=FRAME_HEIGHT,
+            source_width=FRAME_WIDTH,
         ),
         behavior=tuple(
             BehaviorDescription(
@@ -140,7 +143,7 @@ def _clock(rate_hz: float, num_samples: int) -> Clock:
 def _write_screen(writer: ShardWriter, num_samples: int) -> None:
     num_frames = min(NUM_FRAMES, num_samples)
     flips = np.arange(num_samples)
-    writer.leave_rows(
+    writer.write_sparse(
         "screen.frames", "U8", (num_frames, *FRAME_SHAPE), np.zeros((1, *FRAME_SHAPE))
     )
     writer.write_array("screen.flip_seconds", "F64", flips / RESPONSE_RATE_HZ)

@@ -6,14 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.recording.recording import Clock
+from omnimouse_cli.shard.intervals import intersect, total_seconds
 from omnimouse_cli.shard.read import Shard
-from omnimouse_cli.shard.usable import (
-    recorded_seconds,
-    tier_minutes,
-    trial_seconds,
-    usable_seconds,
-)
-from omnimouse_cli.shard.valid import intersect, total_seconds
+from omnimouse_cli.shard.valid import recorded_time, tier_minutes, trial_time, valid_time
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
@@ -23,13 +18,13 @@ class TierSummary:
     """The trials of one tier.
 
     Args:
-        tier: Its name.
-        trials: How many there are.
-        minutes: Their time while responses were recorded.
-        usable_minutes: The part of it that can be used.
-        stimuli: Different conditions.
-        repeated_stimuli: Conditions that were shown more than once.
-        kinds: Trials of each kind.
+        tier: Name of the tier.
+        trials: Number of trials.
+        minutes: Time of the trials while responses were recorded.
+        usable_minutes: The part of it that is valid.
+        stimuli: Number of different conditions.
+        repeated_stimuli: Number of conditions that were shown more than once.
+        kinds: Number of trials of each kind.
     """
 
     tier: str
@@ -46,13 +41,13 @@ class ModalitySummary:
     """One signal.
 
     Args:
-        modality: Its name.
-        start_seconds: Its first row or flip, from the recording's origin.
-        rate_hz: Rows per second; of the screen, the median of its flips.
-        samples: Rows or flips.
-        size: Neurons, channels, or `height x width`.
+        modality: Name of the signal.
+        start_seconds: Time of the first row or flip, from the recording's origin.
+        rate_hz: Rows per second; for the screen, 1 / median interval of flips.
+        samples: Number of rows or flips.
+        size: Number of neurons or channels, or `height x width`.
         channels: Names of behavior channels.
-        valid_fraction: Share of the recorded time in which it can be used.
+        valid_fraction: Share of the recorded time in which the signal is valid.
     """
 
     modality: str
@@ -66,14 +61,15 @@ class ModalitySummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseSummary:
-    """How responses are distributed over neurons, on the statistics tier.
+    """Distribution of responses over neurons, on the statistics tier.
 
     Args:
-        quantiles: Which quantiles over neurons.
+        quantiles: Probabilities of the quantiles over neurons.
         mean: Quantiles of the neurons' means.
         std: Quantiles of the neurons' standard deviations.
-        constant_neurons: Neurons that never change.
-        file_std_ratio: Median of the file's own standard deviations over these, if it has them.
+        constant_neurons: Number of neurons that never change.
+        file_std_ratio: Median ratio of the file's own standard deviations, if it has them, to the
+            computed ones.
     """
 
     quantiles: tuple[float, ...]
@@ -110,12 +106,12 @@ def _tier(shard: Shard, tier: str) -> TierSummary:
     conditions = trials.condition[chosen]
     _, repeats = np.unique(conditions[conditions >= 0], return_counts=True)
     kinds = np.bincount(trials.kind[chosen], minlength=len(description.kinds))
-    usable = intersect(trial_seconds(shard, tier=tier), usable_seconds(shard))
+    valid = intersect(trial_time(shard, tier=tier), valid_time(shard))
     return TierSummary(
         tier=tier,
         trials=int(chosen.sum()),
         minutes=tier_minutes(shard)[tier],
-        usable_minutes=total_seconds(usable) / 60,
+        usable_minutes=total_seconds(valid) / 60,
         stimuli=len(repeats),
         repeated_stimuli=int((repeats > 1).sum()),
         kinds={name: int(n) for name, n in zip(description.kinds, kinds, strict=True) if n},
@@ -123,7 +119,7 @@ def _tier(shard: Shard, tier: str) -> TierSummary:
 
 
 def _modality(shard: Shard, name: str) -> ModalitySummary:
-    recorded = recorded_seconds(shard)
+    recorded = recorded_time(shard)
     valid = total_seconds(intersect(shard.valid(name), recorded)) / total_seconds(recorded)
     if name == "screen":
         return _screen(shard, valid)

@@ -1,4 +1,4 @@
-"""The trials of a recording as columns, and the times of some of them."""
+"""The trials of a recording as columns, and the time of some of them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.recording.recording import Recording, Trial
+from omnimouse_cli.shard.intervals import Intervals, merge_intervals, subtract
 from omnimouse_cli.shard.read import TrialTable
-from omnimouse_cli.shard.valid import Intervals, as_intervals, subtract
 
 STATISTICS_TIER = "train"
 ALL_TIERS = "all"
@@ -18,7 +18,7 @@ TIER_ORDER = ("train", "validation", "oracle", "test")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialColumns:
-    """A trial table and the names that its numbers stand for."""
+    """A trial table, and the names of tiers, kinds and conditions that its numbers refer to."""
 
     table: TrialTable
     tiers: tuple[str, ...]
@@ -27,17 +27,17 @@ class TrialColumns:
 
 
 def trial_columns(recording: Recording, conditions: Sequence[str | None]) -> TrialColumns:
-    """Turn the trials of a recording into columns; an open end becomes the end of all signals.
+    """Return the trials of a recording as columns; an open end becomes the end of all signals.
 
     Args:
         recording: The recording.
-        conditions: Name of each trial's stimulus.
+        conditions: Name of the stimulus of each trial, None without one.
     """
     trials = recording.trials
     end_seconds = recording_end_seconds(recording)
-    tiers, tier = _numbered((trial.tier for trial in trials), first=TIER_ORDER)
-    kinds, kind = _numbered(trial.kind for trial in trials)
-    names, condition = _numbered(conditions)
+    tiers, tier = _number_names((trial.tier for trial in trials), first=TIER_ORDER)
+    kinds, kind = _number_names(trial.kind for trial in trials)
+    names, condition = _number_names(conditions)
     table = TrialTable(
         start_seconds=np.array([trial.start_seconds for trial in trials], dtype=np.float64),
         end_seconds=np.array(
@@ -51,48 +51,48 @@ def trial_columns(recording: Recording, conditions: Sequence[str | None]) -> Tri
 
 
 def recording_end_seconds(recording: Recording) -> float:
-    """When the last of the recording's signals ends."""
+    """Return the time at which the last signal of a recording ends."""
     ends = [signal.clock.end_seconds for signal in (recording.responses, *recording.behavior)]
     return max(ends)
 
 
-def times_of(recording: Recording, chosen: Callable[[Trial], bool]) -> Intervals:
-    """The time of the trials for which `chosen` is true."""
+def _trial_time(recording: Recording, is_selected: Callable[[Trial], bool]) -> Intervals:
+    """Return the time of the selected trials."""
     end_seconds = recording_end_seconds(recording)
-    return as_intervals(
-        [(t.start_seconds, _finite_end(t, end_seconds)) for t in recording.trials if chosen(t)]
+    return merge_intervals(
+        [(t.start_seconds, _finite_end(t, end_seconds)) for t in recording.trials if is_selected(t)]
     )
 
 
-def invalid_times(recording: Recording) -> Intervals:
-    """The time that must not be used, because its trials say so."""
-    return times_of(recording, lambda trial: trial.kind == "invalid")
+def invalid_time(recording: Recording) -> Intervals:
+    """Return the time of invalid trials."""
+    return _trial_time(recording, lambda trial: trial.kind == "invalid")
 
 
-def allowed_times(recording: Recording) -> Intervals:
-    """The time that some window could take: trials with a tier and blanks, none invalid."""
-    allowed = times_of(recording, lambda trial: trial.tier is not None or trial.kind == "blank")
-    return subtract(allowed, invalid_times(recording))
+def allowed_time(recording: Recording) -> Intervals:
+    """Return the time of trials with a tier and of blanks, without invalid trials."""
+    allowed = _trial_time(recording, lambda trial: trial.tier is not None or trial.kind == "blank")
+    return subtract(allowed, invalid_time(recording))
 
 
-def statistics_times(recording: Recording) -> tuple[str, Intervals]:
-    """The tier that statistics are taken on, and its time.
+def statistics_time(recording: Recording) -> tuple[str, Intervals]:
+    """Return the tier that statistics are computed on, and its time.
 
-    A recording without a train trial while responses were recorded gives all of its time.
+    It is all valid time if there is no train trial while responses were recorded.
     """
     clock = recording.responses.clock
-    invalid = invalid_times(recording)
-    train = subtract(times_of(recording, lambda trial: trial.tier == STATISTICS_TIER), invalid)
+    invalid = invalid_time(recording)
+    train = subtract(_trial_time(recording, lambda trial: trial.tier == STATISTICS_TIER), invalid)
     during = (train[:, 0] < clock.end_seconds) & (train[:, 1] > clock.start_seconds)
     if during.any():
         return STATISTICS_TIER, train
     return ALL_TIERS, subtract(np.array([[-np.inf, np.inf]]), invalid)
 
 
-def _numbered(
+def _number_names(
     names: Iterable[str | None], *, first: Sequence[str] = ()
 ) -> tuple[tuple[str, ...], NDArray[np.int32]]:
-    """Number the names that occur: those of `first` in its order, then as they appear."""
+    """Return the names that occur, those of `first` first, and the number of each row's name."""
     column = list(names)
     present = dict.fromkeys(name for name in column if name is not None)
     ordered = tuple(dict.fromkeys([*(name for name in first if name in present), *present]))

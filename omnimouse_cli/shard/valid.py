@@ -1,144 +1,135 @@
-"""Which times can be used: half-open intervals in seconds, as pure functions of arrays.
-
-Intervals are float64 `(intervals, 2)`, ascending and apart from each other.
-"""
-
-from collections.abc import Iterable, Sequence
+"""Valid time: when each signal of a session can be used, and what the rest is dropped for."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omnimouse_cli.recording.recording import Clock
+from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS, Clock
+from omnimouse_cli.shard.intervals import (
+    IndexRanges,
+    Intervals,
+    intersect,
+    intersect_all,
+    merge_intervals,
+    subtract,
+    total_seconds,
+)
+from omnimouse_cli.shard.read import Shard
 
-Intervals = NDArray[np.float64]
-
-# Clocks are compared with this much patience: a row counts as begun 0.1 ms before its time.
-HOLD_TOLERANCE_SECONDS = 1e-4
 # The first and last half second of a signal are not used. Source: formats, section 1.9.
 END_MARGIN_SECONDS = 0.5
-# Around a lost row of a behavior device. Source: formats, section 1.9, the wider of two rules.
+# Around a missing row of a behavior device. Source: formats, section 1.9, the wider of two rules.
 VICINITY_SECONDS = 0.05
-
-
-def as_intervals(pairs: Sequence[tuple[float, float]] | NDArray[np.float64]) -> Intervals:
-    """Sort and merge any (start, end) pairs; empty ones vanish."""
-    array = np.asarray(pairs, dtype=np.float64).reshape(-1, 2)
-    array = array[array[:, 0] < array[:, 1]]
-    if len(array) == 0:
-        return array
-    array = array[np.argsort(array[:, 0], kind="stable")]
-    reached = np.maximum.accumulate(array[:, 1])
-    first = np.concatenate(([True], array[1:, 0] > reached[:-1]))
-    last = np.concatenate((first[1:], [True]))
-    return np.stack((array[first, 0], reached[last]), axis=1)
-
-
-def intersect(left: Intervals, right: Intervals) -> Intervals:
-    """The times in both."""
-    if len(left) == 0 or len(right) == 0:
-        return np.empty((0, 2))
-    # Every stretch of an intersection starts where one of the two starts while the other runs.
-    starts = np.unique(np.concatenate((left[:, 0], right[:, 0])))
-    starts = starts[contains(left, starts) & contains(right, starts)]
-    ends = np.minimum(_end_at(left, starts), _end_at(right, starts))
-    return np.stack((starts, ends), axis=1)
-
-
-def subtract(left: Intervals, right: Intervals) -> Intervals:
-    """The times in `left` that are not in `right`."""
-    edges = np.concatenate(([-np.inf], right.ravel(), [np.inf])).reshape(-1, 2)
-    return intersect(left, edges[edges[:, 0] < edges[:, 1]])
-
-
-def intersect_all(parts: Iterable[Intervals]) -> Intervals:
-    """The times in all of them; of none, all time."""
-    result = np.array([[-np.inf, np.inf]])
-    for part in parts:
-        result = intersect(result, part)
-    return result
-
-
-def contains(intervals: Intervals, times: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether each of `times` lies in one of the intervals."""
-    if len(intervals) == 0:
-        return np.zeros(times.shape, dtype=np.bool_)
-    index = np.searchsorted(intervals[:, 0], times, side="right") - 1
-    inside: NDArray[np.bool_] = (index >= 0) & (times < intervals[np.maximum(index, 0), 1])
-    return inside
-
-
-def total_seconds(intervals: Intervals) -> float:
-    """How long they are together."""
-    return float((intervals[:, 1] - intervals[:, 0]).sum())
-
-
-def _end_at(intervals: Intervals, times: NDArray[np.float64]) -> NDArray[np.float64]:
-    index = np.searchsorted(intervals[:, 0], times, side="right") - 1
-    ends: NDArray[np.float64] = intervals[index, 1]
-    return ends
-
-
-class LostRows:
-    """Collects stretches of lost rows from blocks that come in order."""
-
-    def __init__(self) -> None:
-        self._edges: list[NDArray[np.int64]] = []
-        self._open = False
-
-    def feed(self, first_row: int, lost: NDArray[np.bool_]) -> None:
-        """Add a block: bool `(rows,)`, whether each row from `first_row` on is lost."""
-        if lost.size == 0:
-            return
-        before = np.concatenate(([self._open], lost[:-1]))
-        self._edges.append(np.flatnonzero(before != lost) + first_row)
-        self._open = bool(lost[-1])
-
-    def stretches(self, num_rows: int) -> NDArray[np.int64]:
-        """int64 `(stretches, 2)`: first and last (exclusive) row of each, of `num_rows` rows."""
-        tail = [np.array([num_rows])] if self._open else []
-        edges = np.concatenate([np.empty(0, np.int64), *self._edges, *tail])
-        return edges.astype(np.int64).reshape(-1, 2)
+# Clock tolerances cost less than a tenth of a second, which is not reported as dropped.
+LEAST_DROPPED_MINUTES = 0.1 / 60
 
 
 def signal_span(clock: Clock) -> Intervals:
-    """From 0.5 s after the first row to 0.5 s before the last one is let go."""
-    return as_intervals(
+    """Return the time from 0.5 s after the first row to 0.5 s before the end of the last row."""
+    return merge_intervals(
         [(clock.start_seconds + END_MARGIN_SECONDS, clock.end_seconds - END_MARGIN_SECONDS)]
     )
 
 
-def lost_response_seconds(clock: Clock, stretches: NDArray[np.int64]) -> Intervals:
-    """The times that would read a lost row of responses."""
-    # A reader may or may not advance its times by the tolerance before it looks here; half a
-    # tolerance more keeps rounding out, and still ends before the advanced time of the next row.
-    first = clock.start_seconds + stretches[:, 0] / clock.rate_hz - 1.5 * HOLD_TOLERANCE_SECONDS
-    last = clock.start_seconds + stretches[:, 1] / clock.rate_hz + 0.5 * HOLD_TOLERANCE_SECONDS
-    return as_intervals(np.stack((first, last), axis=1))
-
-
-def lost_behavior_seconds(clock: Clock, stretches: NDArray[np.int64]) -> Intervals:
-    """The times around lost rows of a behavior device: each row excludes its vicinity."""
-    vicinity = VICINITY_SECONDS + max(2 / clock.rate_hz, 0.1 * VICINITY_SECONDS)
-    first = clock.start_seconds + stretches[:, 0] / clock.rate_hz - vicinity
-    last = clock.start_seconds + (stretches[:, 1] - 1) / clock.rate_hz + vicinity
-    return as_intervals(np.stack((first, last), axis=1))
-
-
 def screen_span(flip_seconds: NDArray[np.float64]) -> Intervals:
-    """From 0.5 s after the first flip to 0.5 s before the last."""
+    """Return the time from 0.5 s after the first flip to 0.5 s before the last."""
     if len(flip_seconds) == 0:
         return np.empty((0, 2))
-    return as_intervals(
+    return merge_intervals(
         [(flip_seconds[0] + END_MARGIN_SECONDS, flip_seconds[-1] - END_MARGIN_SECONDS)]
     )
 
 
-def grid_times_within(intervals: Intervals, start_seconds: float, rate_hz: float) -> int:
-    """The most times `start_seconds + k / rate_hz` (k >= 0) that one interval holds.
+def missing_response_time(clock: Clock, missing: IndexRanges) -> Intervals:
+    """Return the times at which sample-and-hold reads a missing row of responses.
 
-    As everywhere, times are advanced by the tolerance before they are compared.
+    Args:
+        clock: Clock of the responses.
+        missing: int64 `(runs, 2)`: first and last (exclusive) row of each run of missing rows.
     """
-    if len(intervals) == 0:
-        return 0
-    edges = np.ceil((intervals - start_seconds - HOLD_TOLERANCE_SECONDS) * rate_hz)
-    return int(np.max(edges[:, 1] - np.maximum(edges[:, 0], 0)))
+    # A reader may or may not add the tolerance to its times before it looks here; half a tolerance
+    # more absorbs rounding, and still ends before the next row plus tolerance.
+    first = clock.start_seconds + missing[:, 0] / clock.rate_hz - 1.5 * HOLD_TOLERANCE_SECONDS
+    last = clock.start_seconds + missing[:, 1] / clock.rate_hz + 0.5 * HOLD_TOLERANCE_SECONDS
+    return merge_intervals(np.stack((first, last), axis=1))
+
+
+def missing_behavior_time(clock: Clock, missing: IndexRanges) -> Intervals:
+    """Return the times around missing rows of a behavior device, each row with its vicinity.
+
+    Args:
+        clock: Clock of the device.
+        missing: int64 `(runs, 2)`: first and last (exclusive) row of each run of missing rows.
+    """
+    vicinity = VICINITY_SECONDS + max(2 / clock.rate_hz, 0.1 * VICINITY_SECONDS)
+    first = clock.start_seconds + missing[:, 0] / clock.rate_hz - vicinity
+    last = clock.start_seconds + (missing[:, 1] - 1) / clock.rate_hz + vicinity
+    return merge_intervals(np.stack((first, last), axis=1))
+
+
+def recorded_time(shard: Shard) -> Intervals:
+    """Return the time in which responses were recorded."""
+    clock = shard.description.responses.clock
+    return merge_intervals([(clock.start_seconds, clock.end_seconds)])
+
+
+def trial_time(shard: Shard, *, tier: str | None = None, kind: str | None = None) -> Intervals:
+    """Return the time of the trials of a tier or of a kind."""
+    trials = shard.trials
+    chosen = np.ones(len(trials.start_seconds), dtype=np.bool_)
+    if tier is not None:
+        chosen &= trials.tier == shard.description.tiers.index(tier)
+    if kind is not None:
+        kinds = shard.description.kinds
+        chosen &= trials.kind == (kinds.index(kind) if kind in kinds else len(kinds))
+    return merge_intervals(
+        np.stack((trials.start_seconds[chosen], trials.end_seconds[chosen]), axis=1)
+    )
+
+
+def valid_time(shard: Shard) -> Intervals:
+    """Return the recorded time in which every modality is valid and no trial is invalid."""
+    parts = [shard.valid(modality) for modality in shard.description.modalities]
+    return subtract(
+        intersect_all([recorded_time(shard), *parts]), trial_time(shard, kind="invalid")
+    )
+
+
+def valid_fraction(shard: Shard) -> float:
+    """Return the share of the recorded time that is valid."""
+    return total_seconds(valid_time(shard)) / total_seconds(recorded_time(shard))
+
+
+def tier_minutes(shard: Shard) -> dict[str, float]:
+    """Return the minutes of each tier's trials while responses were recorded."""
+    recorded = recorded_time(shard)
+    return {
+        tier: total_seconds(intersect(trial_time(shard, tier=tier), recorded)) / 60
+        for tier in shard.description.tiers
+    }
+
+
+def dropped_minutes(shard: Shard) -> dict[str, float]:
+    """Return the minutes of recorded time that are not valid, by reason.
+
+    Each moment has one reason, the first of: `invalid` trials, `margins` at the ends of signals
+    (and time before or after a signal), `<modality> lost`.
+    """
+    description = shard.description
+    spans = [signal_span(description.responses.clock)]
+    spans += [signal_span(device.clock) for device in description.behavior]
+    if description.screen is not None:
+        spans.append(shard.valid("screen"))
+    recorded = recorded_time(shard)
+    valid_by_reason = {
+        "invalid": subtract(recorded, trial_time(shard, kind="invalid")),
+        "margins": intersect_all(spans),
+    }
+    valid_by_reason |= {f"{name} lost": shard.valid(name) for name in description.modalities}
+    remaining, dropped = recorded, {}
+    for reason, valid in valid_by_reason.items():
+        kept = intersect(remaining, valid)
+        minutes = (total_seconds(remaining) - total_seconds(kept)) / 60
+        if minutes > LEAST_DROPPED_MINUTES:
+            dropped[reason] = minutes
+        remaining = kept
+    return dropped

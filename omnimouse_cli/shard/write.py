@@ -1,4 +1,4 @@
-"""Writing a shard as a stream: tensors in the order they come, the header at the end."""
+"""Writing a shard as a stream: tensors first, the header last into the space kept for it."""
 
 import fcntl
 import math
@@ -17,7 +17,7 @@ from omnimouse_cli.shard.format import NUMPY_DTYPES, TensorEntry, build_header
 
 
 class ShardWriter:
-    """Appends tensors to a shard; `finish` writes the header into the space kept for it.
+    """Appends tensors to a shard; `finish` writes the header.
 
     Args:
         stream: The empty file.
@@ -39,7 +39,7 @@ class ShardWriter:
     def write_rows(
         self, name: str, dtype: str, row_shape: tuple[int, ...], blocks: Iterable[NDArray[Any]]
     ) -> int:
-        """Append a tensor from blocks of its rows, each `(rows, *row_shape)`; give its rows."""
+        """Append a tensor from blocks, each `(rows, *row_shape)`; return its number of rows."""
         self._align(NUMPY_DTYPES[dtype].itemsize)
         assert name not in self._tensors, f"tensor {name} is written twice"
         first_byte = self._position
@@ -63,21 +63,21 @@ class ShardWriter:
         assert self._position - first_byte == expected
         return num_rows
 
-    def let_write(
+    def write_external(
         self,
         name: str,
         dtype: str,
         row_shape: tuple[int, ...],
         write: Callable[[int, int], tuple[int, str]],
     ) -> None:
-        """Append a tensor whose rows another writes into the file.
+        """Append a tensor whose rows the extension writes into the file.
 
         Args:
-            name: Of the tensor.
+            name: Name of the tensor.
             dtype: A safetensors type.
-            row_shape: Of one row.
+            row_shape: Shape of one row.
             write: `write(descriptor, first_byte)` writes rows without gaps from a byte of the open
-                file on; it gives how many, and the hexadecimal digits of their checksum.
+                file on, and returns their number and the hexadecimal digits of their checksum.
         """
         self._align(NUMPY_DTYPES[dtype].itemsize)
         assert name not in self._tensors, f"tensor {name} is written twice"
@@ -92,13 +92,15 @@ class ShardWriter:
         )
         self.checksums[name] = format_checksum(digits)
 
-    def leave_rows(self, name: str, dtype: str, shape: tuple[int, ...], end: NDArray[Any]) -> None:
-        """Append a tensor of zeros that takes no space on disk, but for its last rows, `end`.
+    def write_sparse(
+        self, name: str, dtype: str, shape: tuple[int, ...], end: NDArray[Any]
+    ) -> None:
+        """Append a tensor of zeros that takes no space on disk, except for its last rows, `end`.
 
-        It gets no checksum: nobody has read what nobody has written.
+        It gets no checksum, because the zeros are not read.
         """
         self._align(NUMPY_DTYPES[dtype].itemsize)
-        assert end.shape[1:] == shape[1:], f"{name}: {end.shape} is no end of {shape}"
+        assert end.shape[1:] == shape[1:], f"{name}: {end.shape} does not end {shape}"
         data = np.ascontiguousarray(end, dtype=NUMPY_DTYPES[dtype]).tobytes()
         first_byte = self._position
         self._position += math.prod(shape) * NUMPY_DTYPES[dtype].itemsize
@@ -132,16 +134,16 @@ class ShardWriter:
 
 
 @contextmanager
-def shard_written(path: Path, *, header_bytes: int) -> Iterator[ShardWriter]:
+def open_shard_writer(path: Path, *, header_bytes: int) -> Iterator[ShardWriter]:
     """Open a writer on a temporary file that becomes `path` when the block succeeds."""
     with write_atomically(path) as stream:
-        # The lock tells `remove_abandoned` of another process that somebody still writes here.
+        # `remove_abandoned` of another process leaves a file alone that is locked.
         fcntl.flock(stream.fileno(), fcntl.LOCK_EX)
         yield ShardWriter(stream, header_bytes=header_bytes)
 
 
 def remove_abandoned(folder: Path) -> int:
-    """Delete the temporary files that killed processes have left; give how many."""
+    """Delete the temporary files of processes that were killed; return their number."""
     num_removed = 0
     for path in sorted(folder.glob(f".*.safetensors.*{PARTIAL_SUFFIX}")):
         try:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.shard.figure import draw_session, shown_seconds
+from omnimouse_cli.shard.figure import draw_session, select_span
 
 matplotlib_image = pytest.importorskip("matplotlib.image")
 
@@ -19,10 +19,10 @@ def test_the_first_stretch_with_responses_is_shown(make_recording, converted):
     ]
     shard = converted(make_recording(specification=specification))
     # The responses start at 0.6 s, and half a second later they can be used.
-    assert shown_seconds(shard, 5.0) == pytest.approx((1.1, 6.1))
-    assert shown_seconds(shard, 10.0) == pytest.approx((10.4, 20.4))
+    assert select_span(shard, 5.0) == pytest.approx((1.1, 6.1))
+    assert select_span(shard, 10.0) == pytest.approx((10.4, 20.4))
     # Nothing lasts that long: the longest stretch ends half a second before the responses do.
-    assert shown_seconds(shard, 60.0) == pytest.approx((10.4, 0.6 + 23.0 - 0.5))
+    assert select_span(shard, 60.0) == pytest.approx((10.4, 0.6 + 23.0 - 0.5))
 
 
 @pytest.mark.parametrize("whole", [True, False])

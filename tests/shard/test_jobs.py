@@ -7,7 +7,7 @@ import pytest
 
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.shard.catalogue import open_catalogue
-from omnimouse_cli.shard.jobs import JobStoppedError, as_they_end, number_of_jobs
+from omnimouse_cli.shard.jobs import JobCancelledError, map_as_completed, number_of_jobs
 from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
 
 
@@ -89,12 +89,12 @@ def test_the_work_that_still_runs_is_stopped_when_one_fails():
         try:
             while True:
                 check()
-        except JobStoppedError:
+        except JobCancelledError:
             ended.append(number)
             raise
 
     with pytest.raises(RuntimeError, match="the first"):
-        list(as_they_end(work, [0, 1, 2, 3], 2))
+        list(map_as_completed(work, [0, 1, 2, 3], 2))
     # The thread of the first may have begun another piece before all were asked to end.
     assert 1 in ended
 
@@ -103,7 +103,7 @@ def test_one_job_works_in_the_calling_thread_and_in_order():
     def work(number, _check):
         return number, threading.current_thread()
 
-    given = list(as_they_end(work, [3, 1, 2], 1))
+    given = list(map_as_completed(work, [3, 1, 2], 1))
     assert given == [(number, (number, threading.current_thread())) for number in (3, 1, 2)]
 
 

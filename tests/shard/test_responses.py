@@ -5,13 +5,36 @@ import os
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from omnimouse_cli._native import ResponseStream
 from omnimouse_cli.shard.checksum import compute_checksum, format_checksum
-from omnimouse_cli.shard.numbers import TENSOR_DTYPES, decode, encode
+from omnimouse_cli.shard.responses import TENSOR_DTYPES
+
+
+def encode(values, dtype):
+    """Round float32 values to nearest, ties to even; bfloat16 as its bits in uint16."""
+    if dtype == "float32":
+        return values
+    if dtype == "float16":
+        with np.errstate(over="ignore", under="ignore"):
+            return values.astype(np.float16)
+    bits = values.view(np.uint32)
+    rounded = bits + (np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1)))
+    upper = (rounded >> np.uint32(16)).astype(np.uint16)
+    # Rounding the bits of a NaN could give an infinity or a zero.
+    upper[np.isnan(values)] = 0x7FC0
+    return upper
+
+
+def decode(stored, tensor_dtype):
+    """Return stored responses (`F16`, `BF16` or `F32`) as float32."""
+    if tensor_dtype == "BF16":
+        return (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return stored.astype(np.float32)
 
 
 def passed(path, values, counted, dtype, cuts, *, portable=False, first_byte=0):
@@ -164,3 +187,35 @@ def test_blocks_of_another_shape_and_unknown_types_are_refused(tmp_path):
             rows.feed(np.ones((1, 2), dtype=np.float32), one, one.copy())
         with pytest.raises(ValueError, match="must have 2 numbers"):
             rows.feed(np.ones((2, 3), dtype=np.float32), one, one.copy())
+
+
+any_bits = arrays(np.uint32, 64, elements=st.integers(0, 2**32 - 1))
+
+
+@given(any_bits)
+def test_bfloat16_is_rounded_as_torch_rounds_it(bits):
+    values = bits.view(np.float32)
+    ours = decode(encode(values, "bfloat16"), "BF16")
+    torch_values = torch.from_numpy(values.copy()).to(torch.bfloat16).to(torch.float32).numpy()
+    np.testing.assert_array_equal(ours, torch_values)
+
+
+@given(any_bits)
+def test_float16_is_rounded_as_torch_rounds_it(bits):
+    values = bits.view(np.float32)
+    ours = decode(encode(values, "float16"), "F16")
+    torch_values = torch.from_numpy(values.copy()).to(torch.float16).to(torch.float32).numpy()
+    np.testing.assert_array_equal(ours, torch_values)
+
+
+@pytest.mark.parametrize(("dtype", "name"), [("float16", "F16"), ("bfloat16", "BF16")])
+def test_what_is_stored_once_is_stored_again_unchanged(dtype, name):
+    values = np.random.default_rng(0).normal(size=1000).astype(np.float32)
+    once = encode(values, dtype)
+    np.testing.assert_array_equal(encode(decode(once, name), dtype), once)
+
+
+def test_float32_is_kept_bit_by_bit():
+    values = np.array([1.0, np.nan, -0.0, 1e-45], dtype=np.float32)
+    stored = encode(values, "float32")
+    np.testing.assert_array_equal(stored.view(np.uint32), values.view(np.uint32))

@@ -1,4 +1,4 @@
-"""Frames keep their mean when resized, and identical stimuli are stored once."""
+"""Frames keep their mean when resize_frames, and identical stimuli are stored once."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.shard.screen import resized
+from omnimouse_cli.shard.screen import resize_frames
 
 
 def area_mean_by_oversampling(frame, height, width):
@@ -24,18 +24,18 @@ def area_mean_by_oversampling(frame, height, width):
 def test_a_new_pixel_is_the_mean_of_the_area_it_covers(height, width, seed):
     frame = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
     expected = area_mean_by_oversampling(frame, 36, 64)
-    np.testing.assert_allclose(resized(frame[None])[0], expected, atol=0.5 + 1e-9)
+    np.testing.assert_allclose(resize_frames(frame[None])[0], expected, atol=0.5 + 1e-9)
 
 
 def test_frames_of_the_right_size_are_not_touched():
     frames = np.random.default_rng(0).integers(0, 256, (3, 36, 64), dtype=np.uint8)
-    assert resized(frames) is frames
+    assert resize_frames(frames) is frames
 
 
 @pytest.mark.parametrize("grey", [0, 1, 128, 254, 255])
 def test_grey_stays_grey(grey):
     frames = np.full((2, 90, 160), grey, dtype=np.uint8)
-    assert (resized(frames) == grey).all()
+    assert (resize_frames(frames) == grey).all()
 
 
 def test_identical_stimuli_are_stored_once(make_recording, converted):

@@ -1,4 +1,6 @@
-"""Intervals obey set algebra, and lost rows can never be read."""
+"""Missing rows can never be read; each recorded minute is valid or has one reason."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,77 +8,83 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnimouse_cli.recording.recording import Clock
+from omnimouse_cli.shard.intervals import contains, total_seconds, true_runs
+from omnimouse_cli.shard.summary import QUANTILES, summarize
 from omnimouse_cli.shard.valid import (
-    LostRows,
-    as_intervals,
-    contains,
-    grid_times_within,
-    intersect,
-    intersect_all,
-    lost_behavior_seconds,
-    lost_response_seconds,
+    dropped_minutes,
+    missing_behavior_time,
+    missing_response_time,
     screen_span,
     signal_span,
-    subtract,
-    total_seconds,
+    tier_minutes,
+    trial_time,
+    valid_fraction,
+    valid_time,
 )
 
-PROBES = np.arange(-2, 42) / 2 + 0.25
-
-pairs = st.lists(
-    st.tuples(st.integers(0, 20), st.integers(0, 20)).map(lambda p: (float(p[0]), float(p[1]))),
-    max_size=8,
+SPECIFICATION = (
+    ("video", "train", "a", 10.0),
+    ("invalid", None, None, 5.0),
+    ("video", "test", "a", 10.0),
+    ("video", "train", "b", 5.0),
+    ("video", "train", "a", 5.0),
 )
 
 
-def inside(some_pairs, times):
-    return np.array([any(a <= t < b for a, b in some_pairs) for t in times], dtype=bool)
+@pytest.fixture
+def shard(make_recording, converted, signal):
+    # Responses from 0.6 to 35.1 s; trials from 0.4 to 35.4 s, the invalid one at 10.4 to 15.4 s.
+    responses = np.random.default_rng(0).gamma(1.0, 1.0, (1035, 5))
+    responses[:, 1] = 3.0
+    responses[294:444] = np.nan
+    eye = np.random.default_rng(1).normal(size=(720, 2))
+    eye[500:520] = np.nan
+    recording = make_recording(responses=responses, specification=SPECIFICATION)
+    eye_tracker = signal("eye_tracker", 0.1, 20.0, eye, ("pupil_x", "pupil_y"))
+    return converted(replace(recording, behavior=(eye_tracker,)))
 
 
-def is_normal(intervals):
-    flat = intervals.ravel()
-    return intervals.shape[1:] == (2,) and bool((np.diff(flat) > 0).all())
+def test_every_recorded_moment_is_usable_or_has_one_reason(shard):
+    dropped = dropped_minutes(shard)
+    assert dropped == pytest.approx(
+        {"invalid": 5.0 / 60, "margins": 1.0 / 60, "eye_tracker lost": 1.25 / 60}, abs=1e-5
+    )
+    usable = total_seconds(valid_time(shard))
+    assert usable / 60 + sum(dropped.values()) == pytest.approx(34.5 / 60, abs=1e-4)
+    assert valid_fraction(shard) == pytest.approx(usable / 34.5)
 
 
-@given(pairs)
-def test_merging_keeps_exactly_the_same_times(some):
-    merged = as_intervals(some)
-    assert is_normal(merged)
-    np.testing.assert_array_equal(contains(merged, PROBES), inside(some, PROBES))
+def test_minutes_of_tiers_are_those_of_their_trials_while_responses_ran(shard):
+    assert tier_minutes(shard) == pytest.approx({"train": 19.5 / 60, "test": 10.0 / 60})
+    assert total_seconds(trial_time(shard, kind="invalid")) == pytest.approx(5.0)
+    assert len(trial_time(shard, kind="image")) == 0
 
 
-@given(pairs, pairs)
-def test_intersection_and_difference_are_those_of_sets(left, right):
-    a, b = as_intervals(left), as_intervals(right)
-    both, only = intersect(a, b), subtract(a, b)
-    assert is_normal(both)
-    assert is_normal(only)
-    in_a, in_b = inside(left, PROBES), inside(right, PROBES)
-    np.testing.assert_array_equal(contains(both, PROBES), in_a & in_b)
-    np.testing.assert_array_equal(contains(only, PROBES), in_a & ~in_b)
-    assert total_seconds(both) + total_seconds(only) == pytest.approx(total_seconds(a))
+def test_a_summary_counts_trials_stimuli_and_repeats(shard):
+    train, test = summarize(shard).tiers
+    assert (train.tier, train.trials, train.stimuli, train.repeated_stimuli) == ("train", 3, 2, 1)
+    assert (test.tier, test.trials, test.stimuli, test.repeated_stimuli) == ("test", 1, 1, 0)
+    assert train.kinds == {"video": 3}
+    # The eye tracker was lost from 24.95 to 26.2 s; the trial ends at 25.4 s.
+    assert test.usable_minutes == pytest.approx((10.0 - 0.45) / 60, abs=1e-4)
 
 
-def test_an_empty_list_of_valid_times_allows_nothing():
-    everything = np.array([[0.0, 100.0]])
-    assert len(intersect_all([everything, np.empty((0, 2))])) == 0
+def test_a_summary_describes_every_modality(shard):
+    responses, screen, eye = summarize(shard).modalities
+    assert (responses.modality, responses.rate_hz, responses.size) == ("responses", 30.0, "5")
+    assert (screen.modality, screen.size) == ("screen", "36 x 64")
+    assert screen.rate_hz == pytest.approx(30.0)
+    assert (eye.channels, eye.samples) == (("pupil_x", "pupil_y"), 720)
+    assert responses.valid_fraction == pytest.approx(1 - 6.0 / 34.5, abs=1e-4)
 
 
-@given(st.lists(st.booleans(), max_size=60), st.lists(st.integers(0, 60), max_size=5))
-def test_stretches_of_lost_rows_do_not_depend_on_the_blocks(lost, cuts):
-    lost = np.array(lost, dtype=bool)
-    rows = LostRows()
-    first = 0
-    for block in np.split(lost, sorted(min(cut, len(lost)) for cut in cuts)):
-        rows.feed(first, block)
-        first += len(block)
-    stretches = rows.stretches(len(lost))
-    marked = np.zeros(len(lost), dtype=bool)
-    for a, b in stretches:
-        assert a < b
-        marked[a:b] = True
-    np.testing.assert_array_equal(marked, lost)
-    assert (stretches[1:, 0] > stretches[:-1, 1]).all()
+def test_a_summary_gives_quantiles_over_neurons(shard):
+    responses = summarize(shard).responses
+    assert responses.constant_neurons == 1
+    assert responses.std[0] == 0
+    assert responses.mean[-1] == shard.neuron_mean.max()
+    assert responses.mean[QUANTILES.index(0.5)] == pytest.approx(np.median(shard.neuron_mean))
+    assert responses.file_std_ratio is None
 
 
 @given(
@@ -88,9 +96,7 @@ def test_no_grid_time_that_is_valid_reads_a_lost_row(rate, start, lost):
     clock = Clock(start_seconds=start, rate_hz=rate, num_samples=200)
     rows = np.zeros(200, dtype=bool)
     rows[lost] = True
-    collector = LostRows()
-    collector.feed(0, rows)
-    excluded = lost_response_seconds(clock, collector.stretches(200))
+    excluded = missing_response_time(clock, true_runs(rows))
     grid = start + np.arange(int(200 / rate * 30)) / 30
     read = np.floor((grid + 1e-4 - start) * rate).astype(int)
     grid, read = grid[read < 200], read[read < 200]
@@ -102,17 +108,17 @@ def test_no_grid_time_that_is_valid_reads_a_lost_row(rate, start, lost):
 
 def test_rows_beside_a_lost_row_stay_valid_on_a_clock_of_thirty_hertz():
     clock = Clock(start_seconds=5.0, rate_hz=30.0, num_samples=100)
-    excluded = lost_response_seconds(clock, np.array([[10, 12]]))
+    excluded = missing_response_time(clock, np.array([[10, 12]]))
     grid = 5.0 + np.arange(100) / 30 + 1e-4
     np.testing.assert_array_equal(np.flatnonzero(contains(excluded, grid)), [10, 11])
 
 
 def test_a_lost_eye_tracker_row_excludes_the_wider_of_the_published_margins():
     clock = Clock(start_seconds=1.0, rate_hz=20.0, num_samples=1000)
-    excluded = lost_behavior_seconds(clock, np.array([[100, 101]]))
+    excluded = missing_behavior_time(clock, np.array([[100, 101]]))
     np.testing.assert_allclose(excluded, [[6.0 - 0.15, 6.0 + 0.15]])
     fast = Clock(start_seconds=1.0, rate_hz=1000.0, num_samples=1000)
-    excluded = lost_behavior_seconds(fast, np.array([[100, 103]]))
+    excluded = missing_behavior_time(fast, np.array([[100, 103]]))
     np.testing.assert_allclose(excluded, [[1.1 - 0.055, 1.102 + 0.055]])
 
 
@@ -126,11 +132,3 @@ def test_a_signal_of_less_than_a_second_is_never_valid():
     assert len(signal_span(Clock(start_seconds=0.0, rate_hz=10.0, num_samples=10))) == 0
     assert len(screen_span(np.array([1.0, 1.5]))) == 0
     assert len(screen_span(np.empty(0))) == 0
-
-
-@pytest.mark.parametrize(
-    ("interval", "expected"),
-    [((0.0, 2.0), 60), ((0.01, 2.0), 59), ((-5.0, 1.0), 30), ((-5.0, -1.0), 0), ((0.0, 0.001), 1)],
-)
-def test_grid_times_within_an_interval_are_counted(interval, expected):
-    assert max(0, grid_times_within(np.array([interval]), 0.0, 30.0)) == expected

@@ -8,7 +8,7 @@ import pytest
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.shard.checksum import compute_checksum
-from omnimouse_cli.shard.write import ShardWriter, remove_abandoned, shard_written
+from omnimouse_cli.shard.write import ShardWriter, open_shard_writer, remove_abandoned
 
 
 def test_blocks_are_stored_as_one_array_with_one_checksum():
@@ -32,7 +32,7 @@ def test_what_lies_between_tensors_is_a_tensor_too():
 
 def test_an_error_while_writing_leaves_nothing(tmp_path):
     path = tmp_path / "a.safetensors"
-    with pytest.raises(RuntimeError, match="stop"), shard_written(path, header_bytes=4096) as w:
+    with pytest.raises(RuntimeError, match="stop"), open_shard_writer(path, header_bytes=4096) as w:
         w.write_array("a", "U8", np.ones(3, dtype=np.uint8))
         raise RuntimeError("stop")
     assert list(tmp_path.iterdir()) == []
@@ -42,7 +42,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):
     path = tmp_path / "a.safetensors"
     with (
         pytest.raises(OmniMouseError, match=r"the disk is full: .*a\.safetensors"),
-        shard_written(path, header_bytes=4096),
+        open_shard_writer(path, header_bytes=4096),
     ):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []
@@ -51,7 +51,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path):
 def test_only_what_nobody_writes_any_more_is_removed(tmp_path):
     abandoned = tmp_path / ".b.safetensors.xyz.partial"
     abandoned.write_bytes(b"half")
-    with shard_written(tmp_path / "a.safetensors", header_bytes=4096) as writer:
+    with open_shard_writer(tmp_path / "a.safetensors", header_bytes=4096) as writer:
         assert remove_abandoned(tmp_path) == 1
         writer.finish("{}")
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
