@@ -11,7 +11,7 @@ from omnimouse_cli.cli.options import JsonOption, QuietOption, SeedOption
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from omnimouse_cli.recording.simulated.mouse import SimulatedSession
+    from omnimouse_cli.recording.simulated.simulation import SimulatedSession
 
 
 def command_simulate(
@@ -29,8 +29,8 @@ def command_simulate(
     json: JsonOption = False,
 ) -> None:
     """Simulate a small mouse with a known answer, as raw recordings."""
-    from omnimouse_cli.recording.simulated.mouse import simulate
     from omnimouse_cli.recording.simulated.settings import SimulationConfig
+    from omnimouse_cli.recording.simulated.simulation import simulate
 
     config = SimulationConfig(
         sessions=sessions, animals=animals, neurons=neurons, minutes=minutes, seed=seed

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from omnimouse_cli.cli.app import app
 from omnimouse_cli.recording.open import open_recording
-from omnimouse_cli.recording.simulated.mouse import simulate
 from omnimouse_cli.recording.simulated.settings import SimulationConfig
+from omnimouse_cli.recording.simulated.simulation import simulate
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
 

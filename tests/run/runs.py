@@ -16,8 +16,8 @@ from omnimouse_cli.config.load import load_config, to_toml
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.recording.open import open_recording
-from omnimouse_cli.recording.simulated.mouse import simulate
 from omnimouse_cli.recording.simulated.settings import SimulationConfig
+from omnimouse_cli.recording.simulated.simulation import simulate
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
 

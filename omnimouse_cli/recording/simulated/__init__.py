@@ -1,1 +1,1 @@
-"""A mouse with a known answer: recordings with their expected responses beside them."""
+"""Simulated recordings with ground truth: expected responses beside the drawn ones."""

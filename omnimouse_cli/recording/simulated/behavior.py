@@ -1,4 +1,4 @@
-"""What the mouse does: running bouts, a pupil that follows them, fixations and saccades."""
+"""The behavior of the mouse: running bouts, a pupil that follows them, fixations and saccades."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from omnimouse_cli.recording.simulated.settings import BEHAVIOR_CHANNELS
 
 LATENT_RATE_HZ = 100.0
-# The receptive field moves by this share of the eye camera's pixels: about two screen pixels.
+# Receptive fields move by about two screen pixels.
 SCREEN_PIXELS_PER_EYE_PIXEL = 0.3
 MAX_SHIFT_PIXELS = 6.0
 SMALLEST_SCALE = np.array([1.0, 1.0, 3.0, 3.0, 2.0])
@@ -21,9 +21,9 @@ class Behavior:
 
     Args:
         start_seconds: Absolute time of row 0.
-        values: `(rows, 5)` in BEHAVIOR_CHANNELS: eye-camera pixels, pixels per second, cm/s.
-        center: `(5,)` mean over the session.
-        scale: `(5,)` standard deviation over the session.
+        values: `(rows, 5)`, columns BEHAVIOR_CHANNELS in eye-camera pixels, pixels/s and cm/s.
+        center: Means over the session, `(5,)`.
+        scale: Standard deviations over the session, `(5,)`.
     """
 
     start_seconds: float
@@ -32,23 +32,23 @@ class Behavior:
     scale: F64
 
     def at(self, seconds: F64) -> F64:
-        """Give the values held at absolute times: `(times, 5)`."""
+        """Return the latest values at or before absolute times: `(times, 5)`."""
         rows = np.floor((seconds - self.start_seconds) * LATENT_RATE_HZ + 1e-4).astype(np.int64)
         return np.asarray(self.values[np.clip(rows, 0, len(self.values) - 1)])
 
     def standardized_at(self, seconds: F64) -> F64:
-        """Give the values at absolute times in standard deviations from the session's mean."""
+        """Return the values at absolute times in standard deviations from the session's mean."""
         return (self.at(seconds) - self.center) / self.scale
 
     def gaze_shift_at(self, seconds: F64) -> F64:
-        """Give how far receptive fields are moved: `(times, 2)` screen pixels, down and right."""
+        """Return the shift of the receptive fields: `(times, 2)` screen pixels, down and right."""
         gaze = self.at(seconds)[:, :2] - self.center[:2]
         shift = np.clip(SCREEN_PIXELS_PER_EYE_PIXEL * gaze, -MAX_SHIFT_PIXELS, MAX_SHIFT_PIXELS)
         return np.ascontiguousarray(shift[:, ::-1])
 
 
 def _smooth(values: F64, seconds: float) -> F64:
-    """Low-pass causally: an exponential kernel of unit area."""
+    """Return `values` filtered causally with an exponential kernel of unit area."""
     length = min(len(values), int(8 * seconds * LATENT_RATE_HZ) + 1)
     kernel = np.exp(-np.arange(length) / (seconds * LATENT_RATE_HZ))
     kernel /= kernel.sum()
@@ -57,7 +57,7 @@ def _smooth(values: F64, seconds: float) -> F64:
     return np.asarray(np.fft.irfft(spectrum, size)[: len(values)])
 
 
-def _fluctuation(rng: np.random.Generator, rows: int, seconds: float) -> F64:
+def _draw_fluctuation(rng: np.random.Generator, rows: int, seconds: float) -> F64:
     """Draw twice-smoothed noise of unit variance and mean zero: its derivative is finite."""
     warm_up = int(12 * seconds * LATENT_RATE_HZ)
     noise = _smooth(_smooth(rng.normal(size=rows + warm_up), seconds), seconds)[warm_up:]
@@ -67,7 +67,7 @@ def _fluctuation(rng: np.random.Generator, rows: int, seconds: float) -> F64:
     return np.asarray(noise / gain)
 
 
-def _running(rng: np.random.Generator, rows: int) -> F64:
+def _draw_running(rng: np.random.Generator, rows: int) -> F64:
     target = np.zeros(rows)
     row = 0
     while row < rows:
@@ -75,35 +75,35 @@ def _running(rng: np.random.Generator, rows: int) -> F64:
         bout = int((0.5 + rng.gamma(2.0, 2.8)) * LATENT_RATE_HZ)
         target[row : row + bout] = rng.lognormal(np.log(9.0), 0.4)
         row += bout
-    pace = np.clip(1.0 + 0.35 * _fluctuation(rng, rows, 0.5), 0.1, 2.5)
+    pace = np.clip(1.0 + 0.35 * _draw_fluctuation(rng, rows, 0.5), 0.1, 2.5)
     speed = _smooth(target * pace, 0.4)
     return np.maximum(speed, 0.0)
 
 
-def _pupil(rng: np.random.Generator, running: F64) -> F64:
+def _draw_pupil(rng: np.random.Generator, running: F64) -> F64:
     rows = len(running)
     effort = _smooth(_smooth(np.minimum(running, 15.0) / 10.0, 0.9), 0.5)
-    arousal = 0.45 * _fluctuation(rng, rows, 4.0) + 0.45 * _fluctuation(rng, rows, 0.5)
+    arousal = 0.45 * _draw_fluctuation(rng, rows, 4.0) + 0.45 * _draw_fluctuation(rng, rows, 0.5)
     # One more low-pass: the derivative must be smooth enough for a camera of 20 Hz.
     size = 42.0 + rng.normal(0.0, 4.0) + 14.0 * _smooth(1.5 * effort + arousal, 0.25)
-    # A soft wall: the pupil never closes, and its derivative never jumps.
+    # A soft lower limit: the pupil never closes, and its derivative has no jumps.
     low = 14.0
     return np.asarray(low + np.logaddexp(0.0, (size - low) / 4.0) * 4.0)
 
 
-def _gaze(rng: np.random.Generator, rows: int) -> F64:
+def _draw_gaze(rng: np.random.Generator, rows: int) -> F64:
     """Draw fixations of two seconds on average, saccades of 30 ms, and a slow drift."""
     spread = np.array([5.5, 4.5])
     target = np.empty((rows, 2))
-    place = rng.normal(0.0, spread)
+    position = rng.normal(0.0, spread)
     row = 0
     while row < rows:
         fixation = int((0.3 + rng.gamma(2.0, 0.9)) * LATENT_RATE_HZ)
-        target[row : row + fixation] = place
-        place = 0.4 * place + np.sqrt(1 - 0.4**2) * rng.normal(0.0, spread)
+        target[row : row + fixation] = position
+        position = 0.4 * position + np.sqrt(1 - 0.4**2) * rng.normal(0.0, spread)
         row += fixation
     columns = [
-        _smooth(target[:, axis], 0.03) + 0.6 * _fluctuation(rng, rows, 1.0) for axis in (0, 1)
+        _smooth(target[:, axis], 0.03) + 0.6 * _draw_fluctuation(rng, rows, 1.0) for axis in (0, 1)
     ]
     return np.stack(columns, axis=1) + rng.normal([150.0, 145.0], 15.0)
 
@@ -111,14 +111,14 @@ def _gaze(rng: np.random.Generator, rows: int) -> F64:
 def draw_behavior(
     rng: np.random.Generator, start_seconds: float, duration_seconds: float
 ) -> Behavior:
-    """Draw what the mouse does from `start_seconds` on."""
-    # A lead before the first row lets the smoothed traces settle.
+    """Draw the behavior of a session from the absolute time `start_seconds` on."""
+    # The smoothed traces reach their stationary distribution before the first row.
     lead = int(20 * LATENT_RATE_HZ)
     rows = lead + int(np.ceil(duration_seconds * LATENT_RATE_HZ))
-    running = _running(rng, rows)
-    pupil = _pupil(rng, running)
+    running = _draw_running(rng, rows)
+    pupil = _draw_pupil(rng, running)
     values = np.empty((rows, len(BEHAVIOR_CHANNELS)))
-    values[:, :2] = _gaze(rng, rows)
+    values[:, :2] = _draw_gaze(rng, rows)
     values[:, 2] = pupil
     values[:, 3] = np.gradient(pupil) * LATENT_RATE_HZ
     values[:, 4] = running
@@ -127,6 +127,6 @@ def draw_behavior(
         start_seconds=start_seconds,
         values=values,
         center=values.mean(axis=0),
-        # A mouse that hardly ran must not look as if it had run by fifty standard deviations.
+        # In a mouse that hardly runs, small movements must not be many standard deviations.
         scale=np.maximum(values.std(axis=0), SMALLEST_SCALE),
     )

@@ -1,4 +1,4 @@
-"""How well a simulated recording can be predicted at best, regime by regime."""
+"""Upper bounds of the scores on a simulated recording, regime by regime."""
 
 import itertools
 import json
@@ -17,21 +17,21 @@ F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 WINDOW_ROWS = 60
 SCORED_ROWS = 30
-SEEN_ROWS = 25
+INPUT_ROWS = 25
 BATCH_WINDOWS = 32
 FAMILIES = {"gaze": (0, 1), "pupil": (2, 3), "running": (4,)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ceilings:
-    """Single-trial correlations of the best possible prediction, mean over neurons or channels.
+    """Single-trial correlations of the best possible predictions, mean over neurons or channels.
 
     Args:
-        predict: From the stimulus and the behavior.
-        population: Given the shared state as well.
-        forecast: From all up to sample 25 of a window, the stimulus and the behavior.
-        decode: Of the reference decoder, per family of channels.
-        windows: Windows of two seconds that were scored, on their second half.
+        predict: Prediction from stimulus and behavior.
+        population: Prediction from stimulus, behavior and shared state.
+        forecast: Prediction from the first 25 samples of a window, stimulus and behavior.
+        decode: Correlation of the reference decoder for each family of channels.
+        windows: Number of two-second windows; their second half is scored.
     """
 
     predict: float
@@ -42,13 +42,13 @@ class Ceilings:
 
 
 class _Correlation:
-    """Pearson correlation per column, gathered batch by batch."""
+    """Pearson correlation of each column, accumulated batch by batch."""
 
     def __init__(self, columns: int) -> None:
         self._sums = np.zeros((6, columns))
 
     def add(self, left: NDArray[Any], right: NDArray[Any]) -> None:
-        """Add rows; both end in the axis of columns."""
+        """Add rows of two arrays whose last axis is that of the columns."""
         columns = self._sums.shape[1]
         x = left.reshape(-1, columns).astype(np.float64)
         y = right.reshape(-1, columns).astype(np.float64)
@@ -58,14 +58,14 @@ class _Correlation:
         ]
 
     def value(self) -> F64:
-        """Give the correlations; zero for a column that is constant."""
+        """Return the correlations; 0 for a constant column."""
         n, x, y, xx, yy, xy = self._sums
         spread = np.sqrt(np.maximum((n * xx - x * x) * (n * yy - y * y), 0.0))
         return np.asarray(np.where(spread > 0, (n * xy - x * y) / np.maximum(spread, 1e-30), 0.0))
 
 
 def _tier_windows(recording_path: Path, responses_start: float, tier: str) -> I64:
-    """Give the first rows of windows inside the trials of `tier`, half a window apart."""
+    """Return the first rows of windows inside the trials of `tier`, half a window apart."""
     flips = np.load(recording_path / "screen" / "timestamps.npy")
     trials = json.loads((recording_path / "screen" / "combined_meta.json").read_text())
     ordered = list(trials.values())
@@ -86,12 +86,12 @@ def _score(truth: Truth, responses: NDArray[np.float32], starts: I64) -> Ceiling
     for first in range(0, len(starts), BATCH_WINDOWS):
         start = starts[first : first + BATCH_WINDOWS]
         span = start[:, None] + np.arange(WINDOW_ROWS)
-        seen, rows = span[:, SEEN_ROWS - 1], span[:, -SCORED_ROWS:]
+        last_input, rows = span[:, INPUT_ROWS - 1], span[:, -SCORED_ROWS:]
         window = responses[span]
         scored = window[:, -SCORED_ROWS:]
         scores["predict"].add(truth.expected_predict(rows), scored)
         scores["population"].add(truth.expected_population(rows), scored)
-        forecast = truth.expected_forecast(seen, rows, responses[seen])
+        forecast = truth.expected_forecast(last_input, rows, responses[last_input])
         scores["forecast"].add(forecast, scored)
         behavior = truth.behavior[span] * truth.behavior_scale + truth.behavior_center
         decode.add(reference_decode(truth, start, window), behavior)
@@ -102,11 +102,11 @@ def _score(truth: Truth, responses: NDArray[np.float32], starts: I64) -> Ceiling
 
 
 def measure_ceilings(recording_path: Path, tier: str = "test") -> Ceilings:
-    """Score the known expectations of a simulated recording on the windows of a tier.
+    """Score the exact expectations of a simulated recording on the windows of a tier.
 
     Args:
         recording_path: The session folder that `simulate` wrote.
-        tier: Whose trials.
+        tier: Tier of the scored trials.
     """
     truth = load_truth(recording_path)
     description = yaml.safe_load((recording_path / "responses" / "meta.yml").read_text())

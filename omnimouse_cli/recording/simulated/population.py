@@ -1,16 +1,16 @@
-"""The simulated neurons: where they are, what they see, and what else moves them."""
+"""The simulated neurons: positions, receptive fields, and couplings to behavior and state."""
 
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omnimouse_cli.recording.simulated.dynamics import NUM_STATES
 from omnimouse_cli.recording.simulated.settings import (
     BEHAVIOR_CHANNELS,
     FRAME_HEIGHT,
     FRAME_WIDTH,
-    generator,
+    NUM_STATES,
+    make_generator,
 )
 
 F32 = NDArray[np.float32]
@@ -24,7 +24,7 @@ PLANES_UM = np.arange(200.0, 426.0, 25.0)
 FIELD_CORNERS_UM = ((-1498.0, -759.0), (-728.0, -381.0))
 LOG_MEAN_ACTIVITY = 0.85
 LOG_MEAN_ACTIVITY_STD = 0.75
-# Mean events per row are rate / quantum: about one event in two seconds.
+# The mean number of events per row is rate / quantum: about one event in two seconds.
 QUANTUM_PER_ACTIVITY = 36.0
 AMPLITUDE_SHAPE = 2.0
 # Standard deviations of the log-gain per standard deviation of each behavior channel.
@@ -40,16 +40,16 @@ class Population:
 
     Args:
         unit_id: int64, ascending.
-        position_um: `(N, 3)`.
+        position_um: `(neurons, 3)` in micrometres.
         activity: Mean of the response.
         quantum: Mean size of one event, in units of the response.
-        center_row, center_column: Receptive field when the gaze is at its mean, in pixels.
-        orientation: Radians; stripes are perpendicular to this direction.
-        wavelength, width: Of the Gabor, in pixels.
-        direction: How direction-selective, -1 to 1.
-        strength: Of the stimulus: factor 1 + strength * energy, divided by its mean.
-        coupling: `(N, 5)` log-gain per standard deviation of each behavior channel.
-        loading: `(N, K)` log-gain per unit of each shared state.
+        center_row, center_column: Center of the receptive field at mean gaze, in pixels.
+        orientation: Radians; the stripes of the Gabor are perpendicular to this direction.
+        wavelength, width: Wavelength and standard deviation of the Gabor, in pixels.
+        direction: Direction selectivity, -1 to 1.
+        strength: Strength s of the stimulus: the gain is (1 + s * energy) / (1 + s).
+        coupling: `(neurons, 5)` log-gain per standard deviation of each behavior channel.
+        loading: `(neurons, 4)` log-gain per unit of each shared state.
     """
 
     unit_id: NDArray[np.int64]
@@ -68,22 +68,26 @@ class Population:
 
     @property
     def num_neurons(self) -> int:
-        """Neurons."""
+        """Number of neurons."""
         return len(self.unit_id)
 
     def arrays(self) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:
-        """Give every array by its name, for storing."""
+        """Return every array by its name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def draw_population(seed: int, session: int, num_neurons: int) -> Population:
     """Draw the neurons of one session; the receptive fields follow the position (retinotopy)."""
-    rng = generator(seed, "neurons", session)
+    rng = make_generator(seed, "neurons", session)
     corner = np.array([rng.uniform(*limits) for limits in FIELD_CORNERS_UM])
-    place = rng.uniform(0.0, 1.0, (num_neurons, 2))
+    position = rng.uniform(0.0, 1.0, (num_neurons, 2))
     depth = np.sort(rng.choice(PLANES_UM, num_neurons))
-    middle = np.array([FRAME_HEIGHT / 2, FRAME_WIDTH / 2]) + rng.normal(0.0, [1.5, 3.0])
-    center = middle + (place[:, ::-1] - 0.5) * [10.0, 12.0] + rng.normal(0.0, 1.0, (num_neurons, 2))
+    center_of_field = np.array([FRAME_HEIGHT / 2, FRAME_WIDTH / 2]) + rng.normal(0.0, [1.5, 3.0])
+    center = (
+        center_of_field
+        + (position[:, ::-1] - 0.5) * [10.0, 12.0]
+        + rng.normal(0.0, 1.0, (num_neurons, 2))
+    )
     center = np.clip(center, 3.0, [FRAME_HEIGHT - 4.0, FRAME_WIDTH - 4.0])
     activity = rng.lognormal(LOG_MEAN_ACTIVITY, LOG_MEAN_ACTIVITY_STD, num_neurons)
     wavelength = rng.uniform(10.0, 16.0, num_neurons)
@@ -97,7 +101,7 @@ def draw_population(seed: int, session: int, num_neurons: int) -> Population:
     )
     return Population(
         unit_id=np.arange(1, num_neurons + 1),
-        position_um=np.column_stack([corner + place * FIELD_UM, depth]),
+        position_um=np.column_stack([corner + position * FIELD_UM, depth]),
         activity=activity,
         quantum=QUANTUM_PER_ACTIVITY * activity * rng.lognormal(0.0, 0.25, num_neurons),
         center_row=center[:, 0],

@@ -1,18 +1,20 @@
-"""What is shown when: trials, their tiers, and the clips that come again."""
+"""The schedule of a simulated session: trials, tiers, repeated clips, times of all devices."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omnimouse_cli.recording.recording import TrialKind
+from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS, TrialKind
 from omnimouse_cli.recording.simulated.settings import (
     FRAME_HEIGHT,
     FRAME_RATE_HZ,
     FRAME_WIDTH,
     GREY,
+    ORIGIN_SECONDS,
+    RESPONSE_RATE_HZ,
     SimulationConfig,
-    generator,
+    make_generator,
 )
 from omnimouse_cli.recording.simulated.video import draw_clip, draw_image
 
@@ -22,6 +24,7 @@ PAUSE_FRAMES = 9
 IMAGES_PER_BLOCK = 12
 IMAGE_BLOCK_SHARE = 0.15
 LEAD_SECONDS = 1.5
+TAIL_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,93 +32,126 @@ class PlannedTrial:
     """One trial before it is drawn.
 
     Args:
-        kind: What is on the screen.
-        frames: Duration, in frames of 1/30 s.
-        tier: None on blanks and in invalid time.
-        condition: Name of the stimulus; equal names show equal frames.
-        stream: Random stream of the stimulus.
+        kind: Content of the screen.
+        num_frames: Duration in frames of 1/30 s.
+        tier: None for blanks and invalid time.
+        condition: Name of the stimulus; trials with the same name show the same frames.
+        stream: Stream of random numbers of the stimulus.
     """
 
     kind: TrialKind
-    frames: int
+    num_frames: int
     tier: str | None = None
     condition: str | None = None
     stream: tuple[int | str, ...] = ()
 
     @property
     def num_flips(self) -> int:
-        """Stored flips: an image or a blank is one frame, however long it is shown."""
-        return self.frames if self.kind == "video" else 1
+        """Number of stored flips: one for an image or a blank, of any duration."""
+        return self.num_frames if self.kind == "video" else 1
 
 
 def draw_frames(trial: PlannedTrial, seed: int) -> NDArray[np.uint8]:
-    """Draw what `trial` shows: `(num_flips, 36, 64)`; equal streams give equal frames."""
+    """Draw the frames of `trial`, uint8 `(num_flips, 36, 64)`; equal streams give equal frames."""
     if trial.kind == "video":
-        rng = generator(seed, *trial.stream)
-        return draw_clip(rng, trial.frames, "noise" if rng.random() < 0.4 else "objects")
+        rng = make_generator(seed, *trial.stream)
+        return draw_clip(rng, trial.num_frames, "noise" if rng.random() < 0.4 else "objects")
     if trial.kind == "image":
-        return draw_image(generator(seed, *trial.stream))[None]
+        return draw_image(make_generator(seed, *trial.stream))[None]
     return np.full((1, FRAME_HEIGHT, FRAME_WIDTH), GREY, np.uint8)
 
 
-def _clip(tier: str, number: int, *place: int) -> PlannedTrial:
-    """Plan a clip; clips outside training are the same in every session, as in the real corpus."""
-    stream: tuple[int | str, ...] = ("clip", tier, *place, number)
-    name = f"{tier}-clip-{'-'.join(str(part) for part in (*place, number))}"
-    return PlannedTrial(kind="video", frames=CLIP_FRAMES, tier=tier, condition=name, stream=stream)
+def _plan_clip(tier: str, number: int, *session: int) -> PlannedTrial:
+    """Plan a clip; without `session` it is the same in all sessions, as in the published data."""
+    stream: tuple[int | str, ...] = ("clip", tier, *session, number)
+    name = f"{tier}-clip-{'-'.join(str(part) for part in (*session, number))}"
+    return PlannedTrial(
+        kind="video", num_frames=CLIP_FRAMES, tier=tier, condition=name, stream=stream
+    )
 
 
-def _image_block(block: int, session: int) -> list[PlannedTrial]:
+def _plan_image_block(block: int, session: int) -> list[PlannedTrial]:
     trials = []
     for number in range(block * IMAGES_PER_BLOCK, (block + 1) * IMAGES_PER_BLOCK):
         trials += [
             PlannedTrial(
                 kind="image",
-                frames=IMAGE_FRAMES,
+                num_frames=IMAGE_FRAMES,
                 tier="train",
                 condition=f"image-{session}-{number}",
                 stream=("image", session, number),
             ),
-            PlannedTrial(kind="blank", frames=PAUSE_FRAMES),
+            PlannedTrial(kind="blank", num_frames=PAUSE_FRAMES),
         ]
     return trials
 
 
-def _blocks(num_blocks: int, session: int) -> list[list[PlannedTrial]]:
-    """Divide `num_blocks` stretches of about ten seconds among the tiers."""
+def _plan_blocks(num_blocks: int, session: int) -> list[list[PlannedTrial]]:
+    """Distribute `num_blocks` blocks of about ten seconds over the tiers."""
     num_oracle = max(2, round(0.1 * num_blocks))
     num_test = max(1, round(0.17 * num_blocks))
     num_validation = max(1, round(0.08 * num_blocks))
     num_train = max(1, num_blocks - num_oracle - num_test - num_validation)
     num_images = round(IMAGE_BLOCK_SHARE * num_train)
-    pause = PlannedTrial(kind="blank", frames=PAUSE_FRAMES)
+    pause = PlannedTrial(kind="blank", num_frames=PAUSE_FRAMES)
     oracle_clips = max(1, num_oracle // 8)
-    # Half of the test clips come twice: repeats for the ceilings, variety for the scores.
+    # Half of the test clips are shown twice: repeats for the noise ceiling, variety for the scores.
     test_clips = max(1, (2 * num_test + 2) // 3)
-    blocks = [[_clip("train", i, session), pause] for i in range(num_train - num_images)]
-    blocks += [_image_block(i, session) for i in range(num_images)]
-    blocks += [[_clip("validation", i), pause] for i in range(num_validation)]
-    blocks += [[_clip("oracle", i % oracle_clips), pause] for i in range(num_oracle)]
-    blocks += [[_clip("test", i % test_clips), pause] for i in range(num_test)]
+    blocks = [[_plan_clip("train", i, session), pause] for i in range(num_train - num_images)]
+    blocks += [_plan_image_block(i, session) for i in range(num_images)]
+    blocks += [[_plan_clip("validation", i), pause] for i in range(num_validation)]
+    blocks += [[_plan_clip("oracle", i % oracle_clips), pause] for i in range(num_oracle)]
+    blocks += [[_plan_clip("test", i % test_clips), pause] for i in range(num_test)]
     return blocks
 
 
 def plan_trials(config: SimulationConfig, number: int) -> list[PlannedTrial]:
-    """Plan the trials of session `number`: tiers shuffled in time, one stretch invalid.
+    """Plan the trials of session `number`: blocks in random order, one interval of invalid time.
 
-    The trials fill the recording but for `LEAD_SECONDS` at either end.
+    The trials fill the recording except for `LEAD_SECONDS` at either end.
     """
     total = int((config.minutes * 60.0 - 2 * LEAD_SECONDS) * FRAME_RATE_HZ)
     invalid = PlannedTrial(
-        kind="invalid", frames=int(FRAME_RATE_HZ * max(4.0, 0.02 * 60.0 * config.minutes))
+        kind="invalid", num_frames=int(FRAME_RATE_HZ * max(4.0, 0.02 * 60.0 * config.minutes))
     )
-    blank = PlannedTrial(kind="blank", frames=int(0.5 * FRAME_RATE_HZ))
-    room = total - invalid.frames - 2 * blank.frames
-    blocks = _blocks(room // (CLIP_FRAMES + PAUSE_FRAMES), number)
-    rng = generator(config.seed, "schedule", number)
+    blank = PlannedTrial(kind="blank", num_frames=int(0.5 * FRAME_RATE_HZ))
+    available = total - invalid.num_frames - 2 * blank.num_frames
+    blocks = _plan_blocks(available // (CLIP_FRAMES + PAUSE_FRAMES), number)
+    rng = make_generator(config.seed, "schedule", number)
     order = [blocks[i] for i in rng.permutation(len(blocks))]
     order.insert(len(order) // 2, [invalid, blank])
     trials = [blank, *(trial for block in order for trial in block)]
-    rest = total - sum(trial.frames for trial in trials)
-    assert rest > 0, "the blocks are counted so that a last blank remains"
-    return [*trials, PlannedTrial(kind="blank", frames=rest)]
+    rest = total - sum(trial.num_frames for trial in trials)
+    assert rest > 0, "the number of blocks leaves time for a last blank"
+    return [*trials, PlannedTrial(kind="blank", num_frames=rest)]
+
+
+class Timeline:
+    """Starts and ends of all devices, times of rows and flips, in absolute seconds."""
+
+    def __init__(self, config: SimulationConfig, number: int, trials: list[PlannedTrial]) -> None:
+        rng = make_generator(config.seed, "timeline", number)
+        duration = config.minutes * 60.0
+        self.eye_start = ORIGIN_SECONDS + 86_400.0 * number + rng.uniform(0.0, 3600.0)
+        self.treadmill_start = self.eye_start + rng.uniform(0.02, 0.09)
+        self.responses_start = self.eye_start + rng.uniform(8.3, 10.0)
+        self.responses_end = self.responses_start + duration
+        # A resampled export has two or three rows fewer than its interval can hold.
+        self.num_rows = int(duration * RESPONSE_RATE_HZ) - 2
+        self.row_seconds = self.responses_start + np.arange(self.num_rows) / RESPONSE_RATE_HZ
+        self.behavior_end = self.responses_end + TAIL_SECONDS
+        # Flips lie between rows, so that rounding of clocks does not change the frame of a row.
+        screen_start = self.responses_start + LEAD_SECONDS + rng.uniform(0.2, 0.8) / FRAME_RATE_HZ
+        frame = 0
+        flips = []
+        for trial in trials:
+            flips.append(frame + np.arange(trial.num_flips))
+            frame += trial.num_frames
+        jitter = rng.uniform(-2e-5, 2e-5, sum(trial.num_flips for trial in trials))
+        self.flip_seconds = screen_start + np.concatenate(flips) / FRAME_RATE_HZ + jitter
+        self.shown_flip = (
+            np.searchsorted(
+                self.flip_seconds, self.row_seconds + HOLD_TOLERANCE_SECONDS, side="right"
+            )
+            - 1
+        )

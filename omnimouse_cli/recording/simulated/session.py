@@ -1,4 +1,4 @@
-"""Simulates one session and writes it, a few seconds of it at a time."""
+"""Simulates one session and writes it in blocks of about ten seconds."""
 
 import json
 from collections.abc import Iterator
@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.files import write_document
-from omnimouse_cli.recording.simulated.activity import Activity, ActivitySource
+from omnimouse_cli.recording.simulated.activity import ResponseSimulator, draw_states
 from omnimouse_cli.recording.simulated.behavior import Behavior, draw_behavior
-from omnimouse_cli.recording.simulated.dynamics import draw_states
-from omnimouse_cli.recording.simulated.layout import ScreenWriter, write_sequence
 from omnimouse_cli.recording.simulated.population import Population, draw_population
-from omnimouse_cli.recording.simulated.schedule import PlannedTrial, draw_frames, plan_trials
+from omnimouse_cli.recording.simulated.schedule import (
+    PlannedTrial,
+    Timeline,
+    draw_frames,
+    plan_trials,
+)
 from omnimouse_cli.recording.simulated.settings import (
     BEHAVIOR_CHANNELS,
     DECAY,
@@ -25,95 +28,54 @@ from omnimouse_cli.recording.simulated.settings import (
     RESPONSE_RATE_HZ,
     TREADMILL_RATE_HZ,
     SimulationConfig,
-    generator,
+    make_generator,
 )
 from omnimouse_cli.recording.simulated.stimulus import StimulusDrive
-from omnimouse_cli.recording.simulated.timeline import Timeline
 from omnimouse_cli.recording.simulated.truth import TRUTH_FOLDER, save_parameters
+from omnimouse_cli.recording.simulated.writer import ResponseWriter, ScreenWriter, write_sequence
 from omnimouse_cli.reporter import Reporter
 
 F64 = NDArray[np.float64]
-CHUNK_FRAMES = 300
+BLOCK_FRAMES = 300
 BLINKS_PER_MINUTE = 1.0
 EYE_NOISE = np.array([0.15, 0.15, 0.3, 0.6])
 TREADMILL_NOISE = 0.02
-NATIVE_RATE_HZ = 8
 
 
-def _draw_chunks(
+def _draw_blocks(
     trials: list[PlannedTrial], seed: int, screen: ScreenWriter
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Draw and write the trials; give ten seconds of frames at once, and their first flip."""
+    """Draw and write the trials; yield blocks of about ten seconds as first flip and frames."""
     pending = [np.full((1, FRAME_HEIGHT, FRAME_WIDTH), GREY, np.uint8)]
     first, duration = -1, 0
     for trial in trials:
         frames = draw_frames(trial, seed)
         screen.add(trial, frames)
         pending.append(frames)
-        duration += trial.frames
-        if duration >= CHUNK_FRAMES:
-            chunk = np.concatenate(pending)
-            yield first, chunk
-            first, duration, pending = first + len(chunk), 0, []
+        duration += trial.num_frames
+        if duration >= BLOCK_FRAMES:
+            block = np.concatenate(pending)
+            yield first, block
+            first, duration, pending = first + len(block), 0, []
     if pending:
         yield first, np.concatenate(pending)
 
 
-class _ResponseFiles:
-    """The long files of a session while they grow: responses, and what was expected of them."""
-
-    def __init__(self, folder: Path, num_rows: int, num_neurons: int) -> None:
-        self._responses = (folder / "responses" / "data.mem").open("wb")
-        self._expected = [
-            np.lib.format.open_memmap(
-                folder / TRUTH_FOLDER / f"{name}.npy",
-                mode="w+",
-                dtype=np.float32,
-                shape=(num_rows, num_neurons),
-            )
-            for name in ("expected_stimulus_behavior", "expected_state")
-        ]
-        self._row = 0
-        self._count = 0
-        self._sums = np.zeros((2, num_neurons))
-
-    def add(self, activity: Activity, lost: NDArray[np.bool_]) -> None:
-        """Append rows; responses of `lost` rows are written as NaN."""
-        rows = slice(self._row, self._row + len(lost))
-        responses = activity.responses.astype(np.float32)
-        responses[lost] = np.nan
-        self._responses.write(responses.tobytes())
-        self._expected[0][rows] = activity.expected_stimulus_behavior
-        self._expected[1][rows] = activity.expected_state
-        kept = responses[~lost].astype(np.float64)
-        self._sums += kept.sum(axis=0), (kept**2).sum(axis=0)
-        self._count += len(kept)
-        self._row = rows.stop
-
-    def close(self) -> tuple[F64, F64]:
-        """Give mean and standard deviation of every neuron."""
-        self._responses.close()
-        for expected in self._expected:
-            expected.flush()
-        mean, square = self._sums / self._count
-        return mean, np.sqrt(np.maximum(square - mean**2, 0.0))
-
-
-def _lost_rows(trials: list[PlannedTrial], timeline: Timeline) -> NDArray[np.bool_]:
-    """Tell which rows the imaging lost: the inside of the invalid stretch."""
+def _find_missing_rows(trials: list[PlannedTrial], timeline: Timeline) -> NDArray[np.bool_]:
+    """Return which response rows are NaN: those well inside the invalid time, bool `(rows,)`."""
     first_flips = np.cumsum([0, *(trial.num_flips for trial in trials)])
-    lost = np.zeros(timeline.num_rows, np.bool_)
+    missing = np.zeros(timeline.num_rows, np.bool_)
     for number, trial in enumerate(trials):
         if trial.kind == "invalid":
             start = timeline.flip_seconds[first_flips[number]] + 1.0
             end = timeline.flip_seconds[first_flips[number + 1]] - 1.0
-            lost |= (timeline.row_seconds > start) & (timeline.row_seconds < end)
-    return lost
+            missing |= (timeline.row_seconds > start) & (timeline.row_seconds < end)
+    return missing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Session:
-    """What is decided before the first row is drawn."""
+    """All that is drawn before the first response."""
 
     config: SimulationConfig
     number: int
@@ -123,14 +85,14 @@ class _Session:
     population: Population
 
     def generator(self, purpose: str) -> np.random.Generator:
-        return generator(self.config.seed, purpose, self.number)
+        return make_generator(self.config.seed, purpose, self.number)
 
 
 def _plan_session(config: SimulationConfig, number: int) -> _Session:
     trials = plan_trials(config, number)
     timeline = Timeline(config, number, trials)
     behavior = draw_behavior(
-        generator(config.seed, "behavior", number),
+        make_generator(config.seed, "behavior", number),
         timeline.eye_start,
         timeline.behavior_end - timeline.eye_start,
     )
@@ -147,61 +109,36 @@ def _plan_session(config: SimulationConfig, number: int) -> _Session:
 def _write_responses(folder: Path, session: _Session, reporter: Reporter) -> None:
     timeline, population, seed = session.timeline, session.population, session.config.seed
     screen = ScreenWriter(folder / "screen")
-    files = _ResponseFiles(folder, timeline.num_rows, population.num_neurons)
+    writer = ResponseWriter(folder, timeline, population)
     drive = StimulusDrive(population, seed, session.number)
-    source = ActivitySource(population, session.generator("events"))
+    simulator = ResponseSimulator(population, session.generator("events"))
     states = draw_states(session.generator("states"), timeline.num_rows)
     standardized = session.behavior.standardized_at(timeline.row_seconds)
     shift = session.behavior.gaze_shift_at(timeline.row_seconds)
-    lost = _lost_rows(session.trials, timeline)
+    missing = _find_missing_rows(session.trials, timeline)
     scale = population.activity / _mean_gain(standardized, population.coupling)
     task = session.config.session_key(session.number)
-    for first, frames in _draw_chunks(session.trials, seed, screen):
+    for first, frames in _draw_blocks(session.trials, seed, screen):
         start, stop = np.searchsorted(timeline.shown_flip, [first, first + len(frames)])
         if stop > start:
             rows = slice(start, stop)
-            factor = drive.factor(frames[timeline.shown_flip[rows] - first], shift[rows])
-            gain = scale * np.exp(standardized[rows] @ population.coupling.T)
-            files.add(source.draw(factor * gain, states[rows]), lost[rows])
+            stimulus_gain = drive.gain(frames[timeline.shown_flip[rows] - first], shift[rows])
+            behavior_gain = scale * np.exp(standardized[rows] @ population.coupling.T)
+            activity = simulator.draw(stimulus_gain * behavior_gain, states[rows])
+            writer.add(activity, missing[rows])
             reporter.advance(task, (stop - start) / RESPONSE_RATE_HZ)
     screen.finish(timeline.flip_seconds)
-    mean, std = files.close()
-    _describe_responses(folder / "responses", population, timeline, mean, std)
+    writer.finish()
     np.save(folder / TRUTH_FOLDER / "state.npy", states.astype(np.float32))
     np.save(folder / TRUTH_FOLDER / "behavior.npy", standardized.astype(np.float32))
 
 
 def _mean_gain(standardized: F64, coupling: F64) -> F64:
-    """Give the mean over the session of exp(coupling . behavior), a few thousand rows at a time."""
+    """Return the mean over the session of exp(coupling . behavior), `(neurons,)`."""
     total = np.zeros(len(coupling))
     for first in range(0, len(standardized), 4096):
         total += np.exp(standardized[first : first + 4096] @ coupling.T).sum(axis=0)
     return total / len(standardized)
-
-
-def _describe_responses(
-    folder: Path, population: Population, timeline: Timeline, mean: F64, std: F64
-) -> None:
-    write_sequence(
-        folder,
-        None,
-        start_seconds=timeline.responses_start,
-        end_seconds=timeline.responses_end,
-        rate_hz=RESPONSE_RATE_HZ,
-        shape=(timeline.num_rows, population.num_neurons),
-        dtype="float32",
-        facts={
-            "original_sampling_rate": NATIVE_RATE_HZ,
-            "neuron_properties": {
-                "unit_ids": "meta/unit_ids.npy",
-                "cell_motor_coordinates": "meta/cell_motor_coordinates.npy",
-            },
-        },
-    )
-    np.save(folder / "meta" / "means.npy", mean[None])
-    np.save(folder / "meta" / "stds.npy", std[None])
-    np.save(folder / "meta" / "unit_ids.npy", population.unit_id)
-    np.save(folder / "meta" / "cell_motor_coordinates.npy", population.position_um)
 
 
 def _write_behavior(
@@ -240,7 +177,7 @@ def _write_behavior(
 def write_session(folder: Path, config: SimulationConfig, number: int, reporter: Reporter) -> None:
     """Simulate session `number` of `config` and write it into the empty `folder`.
 
-    Reports progress in seconds of recording on the task named after the session.
+    Progress is reported in seconds of recording, as the task that has the session's key.
     """
     for part in ("responses", TRUTH_FOLDER):
         (folder / part).mkdir(parents=True)
@@ -254,14 +191,14 @@ def write_session(folder: Path, config: SimulationConfig, number: int, reporter:
         **session.population.arrays(),
     )
     key = config.session_key(number)
-    facts = {
+    description = {
         "session": key,
         "channels": BEHAVIOR_CHANNELS,
         "decay": DECAY,
         "response_rate_hz": RESPONSE_RATE_HZ,
         "identity": config.identity(number),
     }
-    write_document(folder / TRUTH_FOLDER / "truth.json", "truth", facts)
+    write_document(folder / TRUTH_FOLDER / "truth.json", "truth", description)
     names = ("animal_id", "session", "scan_idx")
     scan_key = dict(zip(names, (int(part) for part in key.split("-")), strict=True))
     (folder / "meta.json").write_text(json.dumps({"data_key": key, "scan_key": scan_key}))

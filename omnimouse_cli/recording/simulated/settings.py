@@ -1,4 +1,4 @@
-"""What is simulated: the user's choices, and the constants of the simulated mouse."""
+"""The configuration of a simulation, and the constants that its modules share."""
 
 from dataclasses import asdict, dataclass
 
@@ -17,9 +17,11 @@ GREY_STD = 59.0
 ORIGIN_SECONDS = 1.6e9
 FIRST_ANIMAL = 20001
 BEHAVIOR_CHANNELS = ("pupil_x", "pupil_y", "pupil_size", "pupil_size_derivative", "running")
-# r_t = DECAY r_(t-1) + (1 - DECAY) s_t: 150 ms, as a resampled 8 Hz scan looks at 30 Hz.
+# Dimensions of the shared state.
+NUM_STATES = 4
+# r_t = DECAY r_(t-1) + (1 - DECAY) s_t: 150 ms, as in an 8 Hz scan resampled to 30 Hz.
 DECAY = 0.8
-# Changes whenever the same seed gives other recordings than before.
+# Must change whenever the same seed gives other recordings.
 MODEL_VERSION = 1
 
 
@@ -28,11 +30,11 @@ class SimulationConfig:
     """A set of simulated recordings.
 
     Args:
-        sessions: Recordings; they are dealt to the animals in turn.
-        animals: Mice.
-        neurons: Neurons of each recording.
-        minutes: Length of each recording.
-        seed: Seed of everything that is random.
+        sessions: Number of recordings, distributed over the animals in turn.
+        animals: Number of mice.
+        neurons: Number of neurons of each recording.
+        minutes: Duration of each recording.
+        seed: Seed of all random numbers.
     """
 
     sessions: int = 2
@@ -42,7 +44,7 @@ class SimulationConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be simulated."""
+        """Raise ConfigError for values that cannot be simulated."""
         for name in ("sessions", "animals", "neurons"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"`{name}` must be at least 1: {getattr(self, name)}")
@@ -60,26 +62,26 @@ class SimulationConfig:
             raise ConfigError(f"`seed` must not be negative: {self.seed}")
 
     def animal(self, number: int) -> int:
-        """Give the animal of session `number`."""
+        """Return the animal of session `number`."""
         return FIRST_ANIMAL + number % self.animals
 
     def session_key(self, number: int) -> str:
-        """Give the key `animal-session-scan` of session `number`."""
+        """Return the key `animal-session-scan` of session `number`."""
         return f"{self.animal(number)}-{number // self.animals + 1}-1"
 
     def identity(self, number: int) -> dict[str, float | int]:
-        """Give what decides the content of session `number`: two equal identities, equal files."""
+        """Return all values that the files of session `number` depend on."""
         facts = asdict(self)
         del facts["sessions"]
         return {"model_version": MODEL_VERSION, **facts, "number": number}
 
 
-def generator(seed: int, *stream: int | str) -> np.random.Generator:
-    """Give the random numbers of one purpose, independent of every other purpose.
+def make_generator(seed: int, *stream: int | str) -> np.random.Generator:
+    """Return the random number generator of one purpose, independent of all others.
 
     Args:
         seed: Seed of the simulation.
-        stream: What the numbers are for, e.g. `"neurons", 3`.
+        stream: The purpose, e.g. `"neurons", 3`.
     """
     words = [
         int.from_bytes(part.encode(), "big") if isinstance(part, str) else part for part in stream

@@ -1,4 +1,4 @@
-"""What the video does to the neurons: contrast-normalised motion energy of a moving retina."""
+"""The stimulus drive of each neuron: contrast-normalized motion energy on a moving retina."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from omnimouse_cli.recording.simulated.settings import (
     GREY,
     GREY_STD,
     RESPONSE_RATE_HZ,
-    generator,
+    make_generator,
 )
 from omnimouse_cli.recording.simulated.video import draw_clip
 
@@ -25,11 +25,11 @@ MARGIN = 8
 
 
 def retinal_frames(frames: NDArray[np.uint8], shift: F64) -> F32:
-    """Move each frame against the gaze, by bilinear interpolation, grey beyond the screen's edge.
+    """Shift each frame against the gaze by bilinear interpolation; grey beyond the screen's edge.
 
     Args:
-        frames: `(rows, 36, 64)` grey levels.
-        shift: `(rows, 2)` pixels down and right by which receptive fields are moved, at most 6.
+        frames: Grey levels, uint8 `(rows, 36, 64)`.
+        shift: Shift of the receptive fields, `(rows, 2)` pixels down and right, at most 6.
 
     Returns:
         `(rows, 36, 64)` in standard deviations from grey.
@@ -48,7 +48,7 @@ def retinal_frames(frames: NDArray[np.uint8], shift: F64) -> F32:
 
 
 def gabor_pairs(population: Population) -> F32:
-    """Give every neuron's even and odd Gabor, of unit norm: `(36 * 64, 2 * neurons)`."""
+    """Return the even and odd Gabors of all neurons, of unit norm: `(36 * 64, 2 * neurons)`."""
     row = np.arange(FRAME_HEIGHT)[None, :, None] - population.center_row[:, None, None]
     column = np.arange(FRAME_WIDTH)[None, None, :] - population.center_column[:, None, None]
     angle = population.orientation[:, None, None]
@@ -64,18 +64,18 @@ def gabor_pairs(population: Population) -> F32:
 
 
 def temporal_filters() -> F32:
-    """Give a prompt and a late causal filter over 300 ms, the newest row first: `(2, 9)`."""
+    """Return an early and a late causal filter over 300 ms, the newest row first: `(2, 9)`."""
     lag = (np.arange(FILTER_ROWS) + 0.5) / RESPONSE_RATE_HZ
-    prompt = lag * np.exp(-lag / 0.035)
+    early = lag * np.exp(-lag / 0.035)
     late = lag**3 * np.exp(-lag / 0.035)
-    both = np.stack([prompt / prompt.sum(), late / late.sum()])
-    # The late filter opposes the prompt one a little: transients drive more than still images.
+    both = np.stack([early / early.sum(), late / late.sum()])
+    # Part of the early filter is subtracted: transients drive more than still images.
     both[1] -= 0.3 * both[0]
     return both.astype(np.float32)
 
 
 class StimulusDrive:
-    """The stimulus factor of every neuron, row after row; keeps the rows the filters still need."""
+    """Computes the stimulus drive block by block; keeps the rows that the filters need."""
 
     def __init__(self, population: Population, seed: int, session: int) -> None:
         self._population = population
@@ -90,39 +90,39 @@ class StimulusDrive:
         return np.zeros((FILTER_ROWS - 1, self._gabors.shape[1] + 1), np.float32)
 
     def _calibrate(self, seed: int, session: int) -> F64:
-        """Measure the mean energy on clips that are never shown."""
-        rng = generator(seed, "calibration", session)
-        still = np.zeros((CALIBRATION_ROWS, 2))
+        """Return the mean energy of each neuron on clips that are not shown."""
+        rng = make_generator(seed, "calibration", session)
+        no_shift = np.zeros((CALIBRATION_ROWS, 2))
         total = np.zeros(self._population.num_neurons)
         for clip in range(CALIBRATION_CLIPS):
             frames = draw_clip(rng, CALIBRATION_ROWS, "noise" if clip % 5 < 2 else "objects")
-            total += self.energy(frames, still).mean(axis=0)
+            total += self.energy(frames, no_shift).mean(axis=0)
         return total / CALIBRATION_CLIPS
 
     def energy(self, frames: NDArray[np.uint8], shift: F64) -> F64:
-        """Give the next rows' motion energy, one on average: `(rows, neurons)`.
+        """Return the motion energy of the next rows, one on average: `(rows, neurons)`.
 
         Args:
-            frames: `(rows, 36, 64)` what the screen shows at each response row.
-            shift: `(rows, 2)` how far the gaze moves the receptive fields.
+            frames: Frame shown at each response row, uint8 `(rows, 36, 64)`.
+            shift: Shift of the receptive fields by the gaze, `(rows, 2)` pixels.
         """
         retina = retinal_frames(frames, shift).reshape(len(frames), -1)
         contrast = np.mean(retina**2, axis=1, keepdims=True)
-        seen = np.concatenate([self._past, np.hstack([retina @ self._gabors, contrast])])
-        self._past = seen[len(seen) - FILTER_ROWS + 1 :]
-        windows = [seen[FILTER_ROWS - 1 - lag : len(seen) - lag] for lag in range(FILTER_ROWS)]
-        prompt, late = (
+        recent = np.concatenate([self._past, np.hstack([retina @ self._gabors, contrast])])
+        self._past = recent[len(recent) - FILTER_ROWS + 1 :]
+        windows = [recent[FILTER_ROWS - 1 - lag : len(recent) - lag] for lag in range(FILTER_ROWS)]
+        early, late = (
             sum(weight * window for weight, window in zip(weights, windows, strict=True))
             for weights in self._filters
         )
         neurons = self._population.num_neurons
         bias = self._population.direction.astype(np.float32)
-        forward = prompt[:, :neurons] + bias * late[:, neurons:-1]
-        sideways = prompt[:, neurons:-1] - bias * late[:, :neurons]
-        energy = (forward**2 + sideways**2) / (HALF_SATURATION + prompt[:, -1:])
+        forward = early[:, :neurons] + bias * late[:, neurons:-1]
+        sideways = early[:, neurons:-1] - bias * late[:, :neurons]
+        energy = (forward**2 + sideways**2) / (HALF_SATURATION + early[:, -1:])
         return np.asarray(energy**EXPONENT / self._mean_energy, dtype=np.float64)
 
-    def factor(self, frames: NDArray[np.uint8], shift: F64) -> F64:
-        """Give (1 + strength * energy) / (1 + strength) of the next rows: `(rows, neurons)`."""
+    def gain(self, frames: NDArray[np.uint8], shift: F64) -> F64:
+        """Return (1 + strength * energy) / (1 + strength) of the next rows: `(rows, neurons)`."""
         strength = self._population.strength
         return (1 + strength * self.energy(frames, shift)) / (1 + strength)

@@ -1,4 +1,4 @@
-"""The known answer of a simulated recording: what could be expected of every response, exactly."""
+"""The ground truth of a simulated recording: the exact expectation of every response."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.files import read_document
-from omnimouse_cli.recording.simulated.activity import unsmooth
-from omnimouse_cli.recording.simulated.dynamics import expected_gain
+from omnimouse_cli.recording.simulated.activity import expected_gain, unsmooth
 from omnimouse_cli.recording.simulated.population import Population
 from omnimouse_cli.recording.simulated.settings import DECAY
 
@@ -22,17 +21,18 @@ TRUTH_FOLDER = "truth"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """What is known about one simulated recording; rows are rows of the response clock.
+    """The ground truth of one simulated recording; rows are those of the response clock.
 
     Args:
         session: Session key.
-        expected_stimulus_behavior: float32 `(rows, neurons)`: the expected response given all of
-            the stimulus and behavior. Memory-mapped.
-        expected_state: float32 `(rows, neurons)`: the same, given the shared state as well.
-        state: float32 `(rows, states)`: the shared state.
-        behavior: float32 `(rows, channels)`: true behavior, in standard deviations.
+        expected_stimulus_behavior: Expected response given stimulus and behavior, float32
+            `(rows, neurons)`, memory-mapped.
+        expected_state: Expected response given the shared state as well, float32
+            `(rows, neurons)`, memory-mapped.
+        state: The shared state, float32 `(rows, 4)`.
+        behavior: True behavior in standard deviations, float32 `(rows, channels)`.
         channels: Names of the behavior channels.
-        behavior_center, behavior_scale: `(channels,)`: mean and standard deviation in raw units.
+        behavior_center, behavior_scale: Mean and standard deviation in raw units, `(channels,)`.
         population: The neurons.
     """
 
@@ -47,87 +47,87 @@ class Truth:
     population: Population
 
     def expected_predict(self, rows: I64) -> F32:
-        """Give E[response | stimulus, behavior] at `rows`: `(*rows.shape, neurons)`.
+        """Return E[response | stimulus, behavior] at `rows`: `(*rows.shape, neurons)`.
 
-        No predictor that sees the stimulus and the behavior only correlates better.
+        No predictor from stimulus and behavior alone has a higher correlation.
         """
         return np.asarray(self.expected_stimulus_behavior[rows])
 
     def expected_population(self, rows: I64) -> F32:
-        """Give E[response | stimulus, behavior, shared state] at `rows`: `(*rows.shape, neurons)`.
+        """Return E[response | stimulus, behavior, state] at `rows`: `(*rows.shape, neurons)`.
 
-        Whatever the other neurons tell, they tell about the shared state: no predictor from them,
-        the stimulus and the behavior correlates better.
+        Other neurons are informative about the shared state only, so that no predictor from them,
+        the stimulus and the behavior has a higher correlation.
         """
         return np.asarray(self.expected_state[rows])
 
     def expected_forecast(
-        self, last_seen_row: I64, rows: I64, responses_at_last_seen: NDArray[np.floating[Any]]
+        self, last_input_row: I64, rows: I64, last_responses: NDArray[np.floating[Any]]
     ) -> F32:
-        """Give E[response | all up to the last seen row, all of stimulus and behavior].
+        """Return E[response | past responses, stimulus, behavior] at `rows`.
 
-        The shared state at the last seen row is taken as known, so that no predictor from the past
-        responses, the stimulus and the behavior correlates better.
+        The shared state at the last input row is given, so that no predictor from the past
+        responses, the stimulus and the behavior has a higher correlation.
 
         Args:
-            last_seen_row: `(windows,)`.
-            rows: `(windows, steps)`, ascending, later than the last seen row, the same number of
-                rows after it in every window.
-            responses_at_last_seen: `(windows, neurons)`.
+            last_input_row: Last row of the past, `(windows,)`.
+            rows: Rows to predict, `(windows, steps)`, ascending, after the last input row, at the
+                same distances from it in every window.
+            last_responses: Responses at the last input row, `(windows, neurons)`.
 
         Returns:
             float32 `(windows, steps, neurons)`.
         """
-        ahead = rows - last_seen_row[:, None]
+        ahead = rows - last_input_row[:, None]
         if ahead.size == 0:
             return np.zeros((*rows.shape, self.population.num_neurons), np.float32)
         if np.any(ahead != ahead[0]) or np.any(np.diff(ahead[0]) <= 0) or ahead[0, 0] < 1:
             raise ValueError(
-                "`rows` must be ascending, after `last_seen_row`, alike in each window"
+                "`rows` must be ascending, after `last_input_row`, alike in each window"
             )
         horizon = int(ahead[0, -1])
-        span = last_seen_row[:, None] + np.arange(horizon + 1)
+        span = last_input_row[:, None] + np.arange(horizon + 1)
         smoothed = self.expected_stimulus_behavior[span].astype(np.float64)
         rate = unsmooth(np.moveaxis(smoothed[:, 1:], 1, 0), smoothed[:, 0])
-        state = self.state[last_seen_row].astype(np.float64)
-        expected = np.asarray(responses_at_last_seen, dtype=np.float64)
-        wanted = {int(step): position for position, step in enumerate(ahead[0])}
+        state = self.state[last_input_row].astype(np.float64)
+        expected = np.asarray(last_responses, dtype=np.float64)
+        positions = {int(step): position for position, step in enumerate(ahead[0])}
         result = np.empty((*rows.shape, self.population.num_neurons), np.float32)
         for step in range(1, horizon + 1):
             gain = expected_gain(state, step, self.population.loading)
             expected = DECAY * expected + (1 - DECAY) * rate[step - 1] * gain
-            if step in wanted:
-                result[:, wanted[step]] = expected
+            if step in positions:
+                result[:, positions[step]] = expected
         return result
 
 
 def save_parameters(folder: Path, **arrays: NDArray[Any]) -> None:
-    """Write the small arrays of a truth folder."""
+    """Write the small arrays of the ground truth into its folder."""
     with (folder / "parameters.npz").open("wb") as stream:
         np.savez(stream, allow_pickle=False, **arrays)
 
 
 def has_truth(recording_path: Path) -> bool:
-    """Tell whether a recording is a simulated one whose answer is known."""
+    """Return whether a recording is a simulated one with ground truth."""
     return (recording_path / TRUTH_FOLDER / "truth.json").is_file()
 
 
 def load_truth(recording_path: Path) -> Truth:
-    """Open what is known about a simulated recording; the long arrays stay on the disk.
+    """Open the ground truth of a simulated recording; the long arrays are memory-mapped.
 
     Args:
         recording_path: The session folder that `simulate` wrote.
 
     Raises:
-        RecordingError: There is no known answer, or it is damaged.
+        RecordingError: There is no ground truth, or it is damaged.
     """
     folder = recording_path / TRUTH_FOLDER
     if not has_truth(recording_path):
         raise RecordingError(
-            f"{recording_path} has no known answer: truth/truth.json is missing",
+            f"{recording_path} has no ground truth: truth/truth.json is missing",
             hint="only recordings that `omnimouse simulate` wrote have one",
         )
-    facts = read_document(folder / "truth.json", "truth")
+    description = read_document(folder / "truth.json", "truth")
     names = ("expected_stimulus_behavior", "expected_state", "state", "behavior")
     try:
         long = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
@@ -139,8 +139,8 @@ def load_truth(recording_path: Path) -> Truth:
         ) from error
     center, scale = small.pop("behavior_center"), small.pop("behavior_scale")
     return Truth(
-        session=facts["session"],
-        channels=tuple(facts["channels"]),
+        session=description["session"],
+        channels=tuple(description["channels"]),
         behavior_center=center,
         behavior_scale=scale,
         population=Population(**small),

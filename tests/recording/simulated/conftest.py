@@ -2,8 +2,8 @@
 
 import pytest
 
-from omnimouse_cli.recording.simulated.mouse import simulate
 from omnimouse_cli.recording.simulated.settings import SimulationConfig
+from omnimouse_cli.recording.simulated.simulation import simulate
 from omnimouse_cli.reporter import Silent
 
 

@@ -101,7 +101,7 @@ def test_the_answer_follows_from_what_a_reader_sees(small_mice, small_config):
     gaze = truth.behavior[:, :2] * truth.behavior_scale[:2]
     shift = np.clip(0.3 * gaze[:, ::-1].astype(np.float64), -6, 6)
     drive = StimulusDrive(truth.population, small_config.seed, 1)
-    factor = drive.factor(shown, shift)
+    factor = drive.gain(shown, shift)
     gain = np.exp(truth.behavior @ truth.population.coupling.T)
     rate = truth.population.activity * factor * gain / gain.mean(axis=0)
     expected = smooth(rate, np.zeros(rate.shape[1]))

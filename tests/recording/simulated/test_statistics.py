@@ -115,7 +115,7 @@ def test_trials_fill_the_recording_and_every_tier_has_its_share(minutes):
     trials = plan_trials(config, 0)
     frames = {}
     for trial in trials:
-        frames[trial.tier] = frames.get(trial.tier, 0) + trial.frames
+        frames[trial.tier] = frames.get(trial.tier, 0) + trial.num_frames
     assert sum(frames.values()) == int((minutes * 60 - 3) * 30)
     assert trials[0].kind == trials[-1].kind == "blank"
     assert set(frames) == {"train", "validation", "oracle", "test", None}

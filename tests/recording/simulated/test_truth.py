@@ -1,4 +1,4 @@
-"""The known answer is the mean of what would have been simulated, again and again."""
+"""The ground truth is the mean of many simulated responses."""
 
 import shutil
 from dataclasses import replace
@@ -8,12 +8,13 @@ import pytest
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.simulated.activity import (
-    ActivitySource,
+    ResponseSimulator,
     draw_events,
+    draw_states,
     smooth,
+    transition_matrix,
     unsmooth,
 )
-from omnimouse_cli.recording.simulated.dynamics import draw_states, transition
 from omnimouse_cli.recording.simulated.population import draw_population
 from omnimouse_cli.recording.simulated.settings import DECAY
 from omnimouse_cli.recording.simulated.truth import Truth, load_truth
@@ -64,7 +65,7 @@ def test_the_mean_over_states_and_events_is_the_expectation_given_stimulus_and_b
     rng = np.random.default_rng(0)
     draws, expectations = [], set()
     for _ in range(1500):
-        activity = ActivitySource(population, rng).draw(rate, draw_states(rng, NUM_ROWS))
+        activity = ResponseSimulator(population, rng).draw(rate, draw_states(rng, NUM_ROWS))
         draws.append(activity.responses)
         expectations.add(activity.expected_stimulus_behavior.tobytes())
     assert len(expectations) == 1
@@ -74,7 +75,7 @@ def test_the_mean_over_states_and_events_is_the_expectation_given_stimulus_and_b
 def test_the_mean_over_events_is_the_expectation_given_the_state(population, rate):
     rng = np.random.default_rng(1)
     states = draw_states(rng, NUM_ROWS)
-    drawn = [ActivitySource(population, rng).draw(rate, states) for _ in range(1500)]
+    drawn = [ResponseSimulator(population, rng).draw(rate, states) for _ in range(1500)]
     assert_is_mean(np.stack([activity.responses for activity in drawn]), drawn[0].expected_state)
 
 
@@ -84,7 +85,7 @@ def test_the_forecast_is_the_mean_of_all_continuations(population, rate):
     states = draw_states(rng, NUM_ROWS)
     last = 9
     seen = population.activity * rng.uniform(0, 4, NUM_NEURONS)
-    matrix = transition()
+    matrix = transition_matrix()
     noise = np.linalg.cholesky(np.eye(len(matrix)) - matrix @ matrix.T)
     simulations, steps = 4000, NUM_ROWS - last - 1
     response = np.tile(seen, (simulations, 1))
@@ -139,11 +140,11 @@ def test_the_shared_state_has_unit_covariance_and_the_stated_memory():
     states = draw_states(np.random.default_rng(6), 200_000)
     np.testing.assert_allclose(np.cov(states.T), np.eye(4), atol=0.12)
     lagged = states[10:].T @ states[:-10] / len(states)
-    np.testing.assert_allclose(lagged, np.linalg.matrix_power(transition(), 10), atol=0.12)
+    np.testing.assert_allclose(lagged, np.linalg.matrix_power(transition_matrix(), 10), atol=0.12)
 
 
 def test_a_recording_without_a_known_answer_is_named(tmp_path):
-    with pytest.raises(RecordingError, match="no known answer"):
+    with pytest.raises(RecordingError, match="no ground truth"):
         load_truth(tmp_path)
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from omnimouse_cli.errors import ConfigError, RecordingError
 from omnimouse_cli.recording.open import find_recordings
-from omnimouse_cli.recording.simulated import mouse as mouse_module
-from omnimouse_cli.recording.simulated.mouse import simulate
+from omnimouse_cli.recording.simulated import simulation
 from omnimouse_cli.recording.simulated.settings import SimulationConfig
+from omnimouse_cli.recording.simulated.simulation import simulate
 from omnimouse_cli.reporter import Silent
 
 
@@ -86,7 +86,7 @@ def test_what_is_no_simulation_is_never_replaced(tmp_path, tiny):
 def test_an_interrupted_session_is_never_found_and_is_made_by_the_next_run(
     tmp_path, tiny, monkeypatch
 ):
-    write_session = mouse_module.write_session
+    write_session = simulation.write_session
 
     def killed(folder, config, number, reporter):
         write_session(folder, config, number, reporter)
@@ -96,12 +96,12 @@ def test_an_interrupted_session_is_never_found_and_is_made_by_the_next_run(
             find_recordings([tmp_path])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(mouse_module, "write_session", killed)
+    monkeypatch.setattr(simulation, "write_session", killed)
     with pytest.raises(KeyboardInterrupt):
         simulate(tmp_path, tiny, reporter=Silent())
     assert list(tmp_path.iterdir()) == []
     (tmp_path / ".partial" / "20001-1-1" / "responses").mkdir(parents=True)
-    monkeypatch.setattr(mouse_module, "write_session", write_session)
+    monkeypatch.setattr(simulation, "write_session", write_session)
     simulate(tmp_path, tiny, reporter=Silent())
     assert [child.name for child in tmp_path.iterdir()] == ["20001-1-1"]
 

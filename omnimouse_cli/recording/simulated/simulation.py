@@ -1,4 +1,4 @@
-"""Simulates a set of recordings into a folder: each appears whole, and a second run skips it."""
+"""Simulates a set of recordings; complete ones are skipped when the command is run again."""
 
 import shutil
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from omnimouse_cli.recording.simulated.settings import SimulationConfig
 from omnimouse_cli.recording.simulated.truth import TRUTH_FOLDER, has_truth
 from omnimouse_cli.reporter import Reporter
 
-# One level below the folder that readers search, so that no half-written session is ever found.
+# Readers search one level of folders, so that they do not find incomplete sessions in here.
 STAGING_FOLDER = ".partial"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedSession:
-    """One session that lies in the folder now.
+    """One simulated session.
 
     Args:
         path: Its folder.
         session: Session key.
-        animal: Its animal.
-        neurons: Neurons.
-        minutes: Length.
-        ceilings: How well its test tier can be predicted at best.
+        animal: The animal in the session key.
+        neurons: Number of neurons.
+        minutes: Duration.
+        ceilings: Upper bounds of the scores on its test tier.
     """
 
     path: Path
@@ -38,7 +38,7 @@ class SimulatedSession:
 
 
 def _is_complete(path: Path, identity: dict[str, float | int]) -> bool:
-    """Tell whether `path` holds this very simulation.
+    """Return whether `path` holds the simulation with this identity.
 
     Raises:
         RecordingError: It holds something else.
@@ -78,7 +78,7 @@ def _simulate_session(
             staging.mkdir(parents=True)
             write_session(staging, config, number, reporter)
             if replace:
-                # Moved aside whole: a kill while it is being deleted leaves no half of it behind.
+                # Renamed before it is deleted: a killed process leaves no half of it in place.
                 path.rename(staging.with_name(f"{key}.replaced"))
             staging.rename(path)
             sync_folder(folder)
@@ -96,19 +96,19 @@ def _simulate_session(
 def simulate(
     folder: Path, config: SimulationConfig, *, force: bool = False, reporter: Reporter
 ) -> list[SimulatedSession]:
-    """Simulate recordings with a known answer, as experanto session folders.
+    """Simulate recordings with ground truth, as experanto session folders.
 
     Args:
-        folder: Where the session folders go; what is complete there is kept.
-        config: What to simulate.
-        force: Whether to simulate again what is there already.
-        reporter: Hears the progress.
+        folder: Receives one folder per session; complete sessions in it are kept.
+        config: The configuration.
+        force: Whether simulated sessions in `folder` are replaced.
+        reporter: Receives the progress of each session.
 
     Raises:
         RecordingError: A session's folder holds something else.
         OmniMouseError: The disk is full.
 
-    Examples:
+    Example:
         >>> from omnimouse_cli.reporter import Silent
         >>> config = SimulationConfig(sessions=1, neurons=16, minutes=1)
         >>> simulate(Path("recordings"), config, reporter=Silent())  # doctest: +SKIP
