@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.batch.windows import WindowTable, window_table
 from omnimouse_cli.config.data import WINDOW_SECONDS, DataConfig
-from omnimouse_cli.errors import ShardError
+from omnimouse_cli.config.model import VideoConfig
+from omnimouse_cli.errors import ConfigError, ShardError
 from omnimouse_cli.shard import CatalogueEntry, Shard, open_catalogue, open_shard
 from omnimouse_cli.text import suggest_name
 
@@ -195,6 +196,30 @@ def require_tiers(sessions: Sequence[SessionInfo], tiers: Iterable[str]) -> None
                 f"no trial has tier {tier}; tiers are {names}",
                 hint="name one of them; `omnimouse inspect` lists their minutes",
             )
+
+
+def require_frame_size(
+    session: str, frame_size: tuple[int, int] | None, config: VideoConfig, *, model: str
+) -> None:
+    """Check that the frames of a session have the size that a model expects.
+
+    Args:
+        session: Session key.
+        frame_size: Height and width of its frames in pixels; None without a screen.
+        config: Video encoder of the model.
+        model: Name of the model in the message.
+
+    Raises:
+        ConfigError: The sizes differ.
+    """
+    expected = (config.frame_height, config.frame_width)
+    if frame_size is not None and frame_size != expected:
+        raise ConfigError(
+            f"session {session} has frames of {frame_size[0]} x {frame_size[1]} pixels and {model} "
+            f"is for {expected[0]} x {expected[1]}",
+            hint="preprocess the recording again, or train a model with "
+            f"model.video.frame_height={frame_size[0]} and model.video.frame_width={frame_size[1]}",
+        )
 
 
 def open_dataset(

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from omnimouse_cli.batch.batch import Batch
+from omnimouse_cli.batch.dataset import require_frame_size
 from omnimouse_cli.batch.selection import Selection
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.model import ModelConfig
-from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.model.layout import Layout, Request, make_layout
 from omnimouse_cli.model.plan import Plan, make_plan
 
@@ -64,14 +64,10 @@ def request_of_batch(
     config: ModelConfig, batch: Batch, strategy: Strategy, selection: Selection
 ) -> Request:
     """Say what a forward pass gets and is asked."""
-    video, frames = batch.video, (config.video.frame_height, config.video.frame_width)
-    if video is not None and tuple(video.shape[-2:]) != frames:
-        raise ConfigError(
-            f"session {batch.session} has frames of {video.shape[-2]} x {video.shape[-1]} "
-            f"pixels, and the model is for {frames[0]} x {frames[1]}",
-            hint="set model.video.frame_height and model.video.frame_width, or preprocess "
-            "the recording to the model's frame size",
-        )
+    video = batch.video
+    if video is not None:
+        height, width = video.shape[-2:]
+        require_frame_size(batch.session, (height, width), config.video, model="the model")
     return Request(
         strategy=strategy,
         num_neurons=selection.num_neurons,

@@ -3,10 +3,9 @@
 import dataclasses
 from pathlib import Path
 
-from omnimouse_cli.batch.dataset import Dataset, stored_channels
+from omnimouse_cli.batch.dataset import Dataset, require_frame_size, stored_channels
 from omnimouse_cli.config.presets import SMALL_SIZES
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.kernels.dendrite import MAX_REGISTER_UNITS, fits_registers
 from omnimouse_cli.model.feed_forward import inner_network, lookup_grid
 from omnimouse_cli.reporter import Reporter
@@ -36,7 +35,8 @@ def resolve_config(
     Raises:
         ConfigError: The configuration does not fit the data.
     """
-    _require_frames(config, dataset)
+    for session in dataset.sessions:
+        require_frame_size(session.key, session.frame_shape, config.model.video, model="the model")
     _tell_left_out(dataset, reporter)
     _tell_limits(config, world, reporter)
     config = with_response_loss(config, dataset.sessions)
@@ -76,18 +76,6 @@ def _tell_limits(config: RunConfig, world: World, reporter: Reporter) -> None:
             f"the GPU's registers, which hold one layer of {most}: plain PyTorch computes it, in "
             f"about {function.hidden} times the memory of the activations"
         )
-
-
-def _require_frames(config: RunConfig, dataset: Dataset) -> None:
-    wanted = (config.model.video.frame_height, config.model.video.frame_width)
-    for session in dataset.sessions:
-        if session.frame_shape not in (None, wanted):
-            raise ConfigError(
-                f"session {session.key} has frames of {session.frame_shape[0]} x "
-                f"{session.frame_shape[1]} pixels and the model is for {wanted[0]} x {wanted[1]}",
-                hint="preprocess the recording to the model's frame size, or set "
-                "model.video.frame_height and model.video.frame_width",
-            )
 
 
 def _tell_left_out(dataset: Dataset, reporter: Reporter) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omnimouse_cli.batch.dataset import Dataset, SessionInfo
+from omnimouse_cli.batch.dataset import Dataset, SessionInfo, require_frame_size
 from omnimouse_cli.config.convert import to_dict
 from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.config.presets import SMALL_SIZES, default_run_config
@@ -144,15 +144,12 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _require_known_inputs(core: RunDescription, session: SessionInfo) -> None:
-    video = core.config.model.video
-    frames = (video.frame_height, video.frame_width)
-    if session.frame_shape not in (None, frames):
-        raise ConfigError(
-            f"session {session.key} has frames of {session.frame_shape[0]} x "
-            f"{session.frame_shape[1]} pixels and the core of {core.folder} is for "
-            f"{frames[0]} x {frames[1]}",
-            hint="preprocess the recording to the core's frame size",
-        )
+    require_frame_size(
+        session.key,
+        session.frame_shape,
+        core.config.model.video,
+        model=f"the core of {core.folder}",
+    )
     # Weights without a note of what they were trained on say it by their loss.
     known = core.response_kind or ("rate" if core.response_loss == "poisson" else "dff")
     kind = effective_kind(session)
