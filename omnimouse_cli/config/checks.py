@@ -1,4 +1,4 @@
-"""The rules that configuration values are held to, each with its sentence."""
+"""Checks of configuration values; each raises ValueError with the name and the value."""
 
 from collections.abc import Collection
 

@@ -67,7 +67,7 @@ def from_dict(
     """Build a configuration dataclass from nested plain values.
 
     Args:
-        kind: The dataclass.
+        kind: The configuration dataclass.
         values: Nested values by field name.
         base: Source of the fields that `values` lacks; None takes the defaults.
         prefix: Dotted path of this section, with a dot at its end, for messages.
@@ -92,7 +92,7 @@ def from_dict(
                 raise ConfigError(f"`{path}` is a section, not a value: {value!r}")
             changes[key] = from_dict(hints[key], value, current, f"{path}.")
         else:
-            changes[key] = _value(value, hints[key], path)
+            changes[key] = _convert(value, hints[key], path)
     try:
         if base is None:
             return kind(**changes)
@@ -103,7 +103,7 @@ def from_dict(
         ) from error
 
 
-def _value(value: Any, hint: Any, path: str) -> Any:  # noqa: ANN401 - as annotated in the section
+def _convert(value: Any, hint: Any, path: str) -> Any:  # noqa: ANN401 - as annotated in the section
     """Convert a TOML value to the type that a field is annotated with, or raise ConfigError."""
     origin = typing.get_origin(hint)
     choices = typing.get_args(hint)
@@ -113,15 +113,15 @@ def _value(value: Any, hint: Any, path: str) -> Any:  # noqa: ANN401 - as annota
         options = [item for item in choices if item is not types.NoneType]
         # A word of a `Literal` beside a number, as "auto" | int.
         words = [item for item in options if value in typing.get_args(item)]
-        return _value(value, (words or options[::-1])[0], path)
+        return _convert(value, (words or options[::-1])[0], path)
     if origin is typing.Literal:
-        return _choice(value, choices, path)
+        return _convert_choice(value, choices, path)
     if origin is tuple:
-        return _tuple(value, choices, path)
-    return _scalar(value, hint, path)
+        return _convert_tuple(value, choices, path)
+    return _convert_scalar(value, hint, path)
 
 
-def _choice(value: Any, choices: tuple[Any, ...], path: str) -> Any:  # noqa: ANN401
+def _convert_choice(value: Any, choices: tuple[Any, ...], path: str) -> Any:  # noqa: ANN401
     if value not in choices:
         raise ConfigError(
             f"`{path}` cannot be {value!r}", hint=suggest_name(str(value), map(str, choices))
@@ -129,17 +129,17 @@ def _choice(value: Any, choices: tuple[Any, ...], path: str) -> Any:  # noqa: AN
     return value
 
 
-def _tuple(value: Any, items: tuple[Any, ...], path: str) -> tuple[Any, ...]:  # noqa: ANN401
+def _convert_tuple(value: Any, items: tuple[Any, ...], path: str) -> tuple[Any, ...]:  # noqa: ANN401
     if not isinstance(value, list | tuple):
         raise ConfigError(f"`{path}` must be a list: {value!r}")
     if items[-1] is Ellipsis:
-        return tuple(_value(item, items[0], path) for item in value)
+        return tuple(_convert(item, items[0], path) for item in value)
     if len(value) != len(items):
         raise ConfigError(f"`{path}` must have {len(items)} values: {value!r}")
-    return tuple(_value(item, hint, path) for item, hint in zip(value, items, strict=True))
+    return tuple(_convert(item, hint, path) for item, hint in zip(value, items, strict=True))
 
 
-def _scalar(value: Any, kind: type, path: str) -> Any:  # noqa: ANN401
+def _convert_scalar(value: Any, kind: type, path: str) -> Any:  # noqa: ANN401
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     # bool is an int to Python, but `layers = true` is a mistake.

@@ -49,7 +49,7 @@ def load_config(
     values = _read_values(path, sets, is_stored=is_stored, reporter=reporter)
     model = values["model"]
     name = size or model.get("size", DEFAULT_SIZE if start is None else start.model.size)
-    if name not in SIZES:
+    if not isinstance(name, str) or name not in SIZES:
         raise ConfigError(f"there is no model size {name!r}", hint=suggest_name(str(name), SIZES))
     model["size"] = name
     if start is None or name != start.model.size:
@@ -112,7 +112,7 @@ def _nest_model_sections(values: dict[str, Any]) -> None:
         raise ConfigError(f"`model` is a section, not a value: {model!r}")
     for section in MODEL_SECTIONS:
         if isinstance(values.get(section), dict):
-            _merge(model.setdefault(section, {}), values.pop(section))
+            _merge(model, {section: values.pop(section)})
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

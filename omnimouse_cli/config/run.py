@@ -9,14 +9,14 @@ from omnimouse_cli.config.training import MaskingConfig, TrainConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
-    """Everything that decides what a run computes.
+    """All settings on which the result of a run depends.
 
     Args:
-        seed: Of weights, window order, neuron subsets and strategies.
-        data: Which windows, how scaled.
-        model: The transformer.
-        masking: What is hidden and asked for.
-        train: Length, optimizers and schedule.
+        seed: Seed of initial weights, window order, neuron subsets and masking strategies.
+        data: Windows of the training data and their scaling.
+        model: Shape of the transformer.
+        masking: Masking strategies of the training.
+        train: Duration, optimizers and schedule.
     """
 
     seed: int = 42

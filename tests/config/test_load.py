@@ -53,6 +53,8 @@ def test_sections_of_the_model_may_stand_alone():
         ("data.sampling=ballanced", "`data.sampling` cannot be 'ballanced'", "`balanced`"),
         ("video.kernel=[1, 2]", "`model.video.kernel` must have 3 values: [1, 2]", None),
         ("model=4", "`model` is a section, not a value: 4", None),
+        ("model.decoder=4", "`model.decoder` is a section, not a value: 4", None),
+        ("model.size=[1]", "there is no model size [1]", "nano"),
         ("train.steps", "`--set train.steps` is not of the form section.key=value", "layers=4"),
     ],
 )
@@ -61,6 +63,11 @@ def test_a_wrong_set_is_named_with_the_nearest_known_key(text, message, hint):
         load_config(sets=[text])
     assert caught.value.message == message
     assert hint is None or hint in (caught.value.hint or "")
+
+
+def test_a_section_that_is_also_set_as_a_value_gives_way_to_the_section():
+    config = load_config(sets=["model.decoder=4", "decoder.own_history=false"])
+    assert config.model.decoder.own_history is False
 
 
 def test_an_unknown_size_is_named_with_the_nearest_known_one():
