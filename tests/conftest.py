@@ -229,13 +229,13 @@ def experanto_session(tmp_path: Path) -> ExperantoBuilder:
 @pytest.fixture(scope="session")
 def published_layout():
     """The writer of checkpoints as the published code writes them."""
-    return load_helper("train/published_layout.py")
+    return load_helper("published/published_layout.py")
 
 
 @pytest.fixture(scope="session")
 def published_equations():
     """The published model in plain NumPy."""
-    return load_helper("train/published_equations.py")
+    return load_helper("published/published_equations.py")
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ def command_export_weights(
     """Write the weights of a run as one safetensors file for other programs."""
     import math
 
-    from omnimouse_cli.published.export_weights import export_weights
+    from omnimouse_cli.published.convert import export_weights
     from omnimouse_cli.run.load import load_run
 
     with reporter(quiet=quiet) as progress:

@@ -38,15 +38,16 @@ def command_import_weights(
 ) -> None:
     """Import the weights of a published checkpoint; nothing in its files is executed."""
     from omnimouse_cli.published.checkpoint import read_checkpoint
-    from omnimouse_cli.published.import_weights import Destination, import_weights
+    from omnimouse_cli.published.convert import import_weights
 
     with reporter(quiet=quiet) as progress:
         try:
             published = read_checkpoint(checkpoint, progress)
             _report_differences(published, shards, progress)
             run = new_run(out, published.model.size)
-            destination = Destination(run=run, shards=shards, command_line=tuple(sys.argv))
-            summary = import_weights(published, destination, progress)
+            summary = import_weights(
+                published, run, shards=shards, command_line=tuple(sys.argv), reporter=progress
+            )
         except KeyboardInterrupt as interruption:
             text = "nothing was written; run the same command again"
             raise KeyboardInterrupt(text) from interruption
@@ -67,10 +68,10 @@ def _report_differences(
     published: "PublishedCheckpoint", shards: Path | None, progress: "Reporter"
 ) -> None:
     """Warn where the model is of no published size or sessions are missing from the shards."""
-    from omnimouse_cli.published.shape import differences
+    from omnimouse_cli.published.model_config import find_differences
     from omnimouse_cli.run.load import open_sessions
 
-    different = differences(published.model)
+    different = find_differences(published.model)
     if different:
         progress.warn(
             f"the weights are of no published size; the nearest is {published.model.size}, with "

@@ -1,1 +1,1 @@
-"""Published checkpoints in and out: names, layout, restricted unpickling, import and export."""
+"""Published checkpoints in and out: names, model configuration, unpickling, conversion."""

@@ -1,33 +1,32 @@
-"""A published checkpoint: the files of all its ranks, checked and put together."""
+"""A published checkpoint: the files of all ranks, checked and combined."""
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.errors import CheckpointError
+from omnimouse_cli.published.model_config import core_shapes, derive_model_config, require_shapes
 from omnimouse_cli.published.names import (
     ANIMAL_PREFIX,
     ANIMALS,
     BUFFERS,
-    TABLE,
-    animals_of,
+    SESSION_TENSORS,
     core_names,
-    session_of,
-    table_names,
+    parse_animals,
+    parse_session,
+    session_names,
 )
 from omnimouse_cli.published.rank_file import RankFile, read_rank_file
-from omnimouse_cli.published.shape import core_shapes, model_of, require_shapes
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.weights import RunSession
 
 TASK = "reading the checkpoint"
-_RANK = re.compile(r"rank_(0|[1-9]\d*)\.ckpt")
+_FILE_NAME = re.compile(r"rank_(0|[1-9]\d*)\.ckpt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,15 +34,15 @@ class PublishedCheckpoint:
     """The weights of a published training, by our names.
 
     Args:
-        folder: Where the files are.
-        model: Derived from the tensors' shapes.
-        core: What all animals share; memory-mapped but for the table of animals.
-        tables: Each session's own tensors; memory-mapped.
-        sessions: In the order of the ranks' files.
-        animals: In the order of the core's table.
-        epoch: Of the training; None where it is not said.
-        step: Of the training; None where it is not said.
-        num_ranks: Files.
+        folder: Folder of the files.
+        model: Configuration of the model, derived from the shapes of tensors.
+        core: Tensors that all animals share; memory-mapped except for the animal embeddings.
+        tables: Session embeddings by session; memory-mapped.
+        sessions: Sessions in the order of the files.
+        animals: Animals in the order of the animal embeddings.
+        epoch: Epoch of the training; None if it is not in the files.
+        step: Step of the training; None if it is not in the files.
+        num_ranks: Number of files.
     """
 
     folder: Path
@@ -61,43 +60,43 @@ def read_checkpoint(folder: Path, reporter: Reporter) -> PublishedCheckpoint:
     """Read a folder of rank_0.ckpt, rank_1.ckpt, ...
 
     Args:
-        folder: The first file holds what all ranks share and its own sessions, the others their
-            sessions.
-        reporter: Hears of progress.
+        folder: The first file has the core and its own sessions, the others have sessions only.
+        reporter: Shows progress.
 
     Raises:
-        CheckpointError: A file is missing, damaged or holds more than data, or tensors are
-            missing, unknown, of another shape, or at odds with each other.
+        CheckpointError: A file is missing, damaged or has more than data; or tensors are missing,
+            unknown, of another shape, or contradict each other.
     """
-    paths = rank_paths(folder)
+    paths = _find_files(folder)
     reporter.start(TASK, len(paths))
     first = read_rank_file(paths[0])
-    shared = {name: value for name, value in first.tensors.items() if session_of(name) is None}
-    model = model_of(shared, first.path)
-    core, animals = _core(shared, model, first.path)
+    shared = {name: value for name, value in first.tensors.items() if parse_session(name) is None}
+    model = derive_model_config(shared, first.path)
+    core, animals = _read_core(shared, model, first.path)
     tables: dict[str, dict[str, Tensor]] = {}
-    owners: dict[str, Path] = {}
-    told = first
+    sources: dict[str, Path] = {}
+    # The session map is in any of the files, or in none.
+    map_file = first
     for path in paths:
         file = first if path == first.path else read_rank_file(path)
         _require_same_training(first, file)
-        told = file if told.sessions is None else told
-        for session, table in _tables(file, model.d_embedding, is_first=file is first):
-            if session in owners:
-                _require_equal(session, tables[session], table, (owners[session], path))
+        map_file = file if map_file.sessions is None else map_file
+        for session, table in _read_sessions(file, model.d_embedding, is_first=file is first):
+            if session in sources:
+                _require_equal(session, tables[session], table, (sources[session], path))
             else:
-                tables[session], owners[session] = table, path
+                tables[session], sources[session] = table, path
         reporter.advance(TASK, note=path.name)
     reporter.finish(TASK)
     if not tables:
         raise CheckpointError(f"{folder} holds no session: no tensor is named sess_params.*")
-    _require_whole_map(told, owners, len(paths))
+    _require_mapped_sessions(map_file, tables, len(paths))
     return PublishedCheckpoint(
         folder=folder,
         model=model,
         core=core,
         tables=tables,
-        sessions=tuple(_session(key, tables[key], told, animals) for key in owners),
+        sessions=tuple(_describe_session(key, tables[key], map_file, animals) for key in tables),
         animals=animals,
         epoch=first.epoch,
         step=first.step,
@@ -105,45 +104,41 @@ def read_checkpoint(folder: Path, reporter: Reporter) -> PublishedCheckpoint:
     )
 
 
-def rank_paths(folder: Path) -> list[Path]:
-    """Find the files of a checkpoint, by rank.
-
-    Raises:
-        CheckpointError: There is none, or a rank between them is missing.
-    """
-    found = {}
+def _find_files(folder: Path) -> list[Path]:
+    """Return the files of a checkpoint by rank; refuse a folder with none or with a gap."""
+    files = {}
     for path in folder.iterdir() if folder.is_dir() else ():
-        match = _RANK.fullmatch(path.name)
+        match = _FILE_NAME.fullmatch(path.name)
         if match:
-            found[int(match[1])] = path
-    if not found:
+            files[int(match[1])] = path
+    if not files:
         raise CheckpointError(
             f"{folder} is not a published checkpoint: it has no file rank_0.ckpt",
             hint="name the folder with the files rank_0.ckpt, rank_1.ckpt, ...",
         )
-    for rank in range(max(found)):
-        if rank not in found:
-            raise _missing(folder, rank, f"and rank_{max(found)}.ckpt is there")
-    return [found[rank] for rank in sorted(found)]
+    for rank in range(max(files)):
+        if rank not in files:
+            raise _missing_file(folder, rank, f"and rank_{max(files)}.ckpt is there")
+    return [files[rank] for rank in sorted(files)]
 
 
-def _missing(folder: Path, rank: int, reason: str) -> CheckpointError:
+def _missing_file(folder: Path, rank: int, reason: str) -> CheckpointError:
     return CheckpointError(
         f"{folder / f'rank_{rank}.ckpt'} is missing, {reason}",
-        hint="copy the whole checkpoint: sessions lie in the files of all ranks",
+        hint="copy the whole checkpoint: each file has sessions of its own",
     )
 
 
-def _core(
+def _read_core(
     shared: Mapping[str, Tensor], model: ModelConfig, path: Path
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Give the core by our names, and whose vectors the rows of its table of animals are."""
+    """Return the tensors of the core by our names, and the animals of its animal embeddings."""
     names = core_names(model)
-    animals = animals_of(shared)
-    rows = {f"{ANIMAL_PREFIX}{animal}": (model.d_embedding,) for animal in animals}
-    wanted = {names[ours]: shape for ours, shape in core_shapes(model).items()}
-    require_shapes(shared, {**wanted, **rows}, path)
-    unknown = sorted(set(shared) - set(wanted) - set(rows) - BUFFERS)
+    animals = parse_animals(shared)
+    embeddings = {f"{ANIMAL_PREFIX}{animal}": (model.d_embedding,) for animal in animals}
+    shapes = {names[ours]: shape for ours, shape in core_shapes(model).items()} | embeddings
+    require_shapes(shared, shapes, path)
+    unknown = sorted(set(shared) - set(shapes) - BUFFERS)
     if unknown:
         raise CheckpointError(
             f"{path} holds the tensor {unknown[0]}, which the published model does not have",
@@ -152,17 +147,17 @@ def _core(
     if not animals:
         raise CheckpointError(f"{path} holds no animal: no tensor is named {ANIMAL_PREFIX}*")
     core = {ours: shared[theirs].contiguous() for ours, theirs in names.items()}
-    core[ANIMALS] = torch.stack([shared[name] for name in rows])
+    core[ANIMALS] = torch.stack([shared[name] for name in embeddings])
     return core, animals
 
 
-def _tables(
+def _read_sessions(
     file: RankFile, d_embedding: int, *, is_first: bool
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Give the tables in a file, each checked."""
+    """Yield the sessions of a file with their tensors by our names."""
     names: dict[str, set[str]] = {}
     for name in file.tensors:
-        session = session_of(name)
+        session = parse_session(name)
         if session is not None:
             names.setdefault(session, set()).add(name)
         elif not is_first:
@@ -171,30 +166,30 @@ def _tables(
                 hint="files of other ranks hold sess_params.* alone; copy the checkpoint again",
             )
     for session, present in names.items():
-        ours = table_names(session)
-        vectors = file.tensors.get(ours["neuron_embeddings"])
-        neurons = 1 if vectors is None or vectors.dim() == 0 else max(1, vectors.shape[0])
+        theirs = session_names(session)
+        embeddings = file.tensors.get(theirs["neuron_embeddings"])
+        neurons = 1 if embeddings is None or embeddings.dim() == 0 else max(1, embeddings.shape[0])
         shapes = {
-            ours["neuron_embeddings"]: (neurons, d_embedding),
-            ours["neuron_biases"]: (neurons, 1),
-            ours["session_embedding"]: (d_embedding,),
+            theirs["neuron_embeddings"]: (neurons, d_embedding),
+            theirs["neuron_biases"]: (neurons, 1),
+            theirs["session_embedding"]: (d_embedding,),
         }
         require_shapes(file.tensors, shapes, file.path)
         unknown = sorted(present - set(shapes))
         if unknown:
             raise CheckpointError(
                 f"{file.path} holds the tensor {unknown[0]}, and of a session it may hold "
-                f"{', '.join(TABLE.values())}"
+                f"{', '.join(SESSION_TENSORS.values())}"
             )
-        yield session, {name: file.tensors[theirs].contiguous() for name, theirs in ours.items()}
+        yield session, {ours: file.tensors[name].contiguous() for ours, name in theirs.items()}
 
 
 def _require_same_training(first: RankFile, file: RankFile) -> None:
-    for what in ("step", "epoch"):
-        here, there = getattr(file, what), getattr(first, what)
+    for field in ("step", "epoch"):
+        here, there = getattr(file, field), getattr(first, field)
         if here != there:
             raise CheckpointError(
-                f"{file.path} is of {what} {here} and {first.path} of {what} {there}",
+                f"{file.path} is of {field} {here} and {first.path} of {field} {there}",
                 hint="copy the files of one checkpoint into a folder of their own",
             )
 
@@ -209,49 +204,48 @@ def _require_equal(
         if not torch.equal(value, other[name]):
             raise CheckpointError(
                 f"session {session} is in {paths[0]} and in {paths[1]}, with different values of "
-                f"{TABLE[name]}",
+                f"{SESSION_TENSORS[name]}",
                 hint="copy the files of one checkpoint into a folder of their own",
             )
 
 
-def _require_whole_map(told: RankFile, owners: Mapping[str, Path], num_ranks: int) -> None:
-    """Refuse sessions that the session map names and no file holds."""
-    for session, facts in (told.sessions or {}).items():
-        if session in owners:
+def _require_mapped_sessions(
+    map_file: RankFile, tables: Mapping[str, object], num_ranks: int
+) -> None:
+    """Refuse a checkpoint without a session that its session map names."""
+    for session, facts in (map_file.sessions or {}).items():
+        if session in tables:
             continue
         rank = facts.get("on_rank")
         if isinstance(rank, int) and rank >= num_ranks:
-            reason = f"which holds session {session} by the session map of {told.path}"
-            raise _missing(told.path.parent, rank, reason)
+            reason = f"which holds session {session} by the session map of {map_file.path}"
+            raise _missing_file(map_file.path.parent, rank, reason)
         raise CheckpointError(
-            f"no file of {told.path.parent} holds session {session}, which the session map of "
-            f"{told.path} has on rank {rank}",
+            f"no file of {map_file.path.parent} holds session {session}, which the session map of "
+            f"{map_file.path} has on rank {rank}",
             hint="copy the whole checkpoint again",
         )
 
 
-def _session(
-    key: str, table: Mapping[str, Tensor], told: RankFile, animals: tuple[str, ...]
+def _describe_session(
+    key: str, table: Mapping[str, Tensor], map_file: RankFile, animals: tuple[str, ...]
 ) -> RunSession:
-    """Say whose session it is and how many neurons it has; the map may not contradict its table."""
+    """Return the animal and the number of neurons of a session, checked by the session map."""
+    if map_file.sessions is not None and key not in map_file.sessions:
+        raise CheckpointError(f"the session map of {map_file.path} lacks session {key}")
+    facts = {} if map_file.sessions is None else map_file.sessions[key]
     neurons = table["neuron_embeddings"].shape[0]
-    facts: Mapping[str, Any] = {}
-    if told.sessions is not None:
-        if key not in told.sessions:
-            raise CheckpointError(f"the session map of {told.path} lacks session {key}")
-        facts = told.sessions[key]
-    said = facts.get("n_neurons", neurons)
-    if said != neurons:
+    if facts.get("n_neurons", neurons) != neurons:
         raise CheckpointError(
-            f"session {key} has {said} neurons in the session map of {told.path}, and its table "
-            f"has {neurons}",
+            f"session {key} has {facts['n_neurons']} neurons in the session map of "
+            f"{map_file.path}, and its tensors have {neurons}",
             hint="copy the whole checkpoint again",
         )
-    # Source of the rule where nobody says whose it is: omnimouse reference, section 1.
+    # Without a session map, the key begins with the animal: omnimouse reference, section 1.
     animal = str(facts.get("animal_id", key.partition("-")[0]))
     if animal not in animals:
         raise CheckpointError(
-            f"session {key} is of animal {animal}, and the checkpoint has vectors of "
+            f"session {key} is of animal {animal}, and the checkpoint has embeddings of "
             f"{', '.join(animals)} only"
         )
     return RunSession(session=key, animal=animal, neurons=neurons)

@@ -1,24 +1,24 @@
-"""What the published model calls our tensors, one to one."""
+"""Names of tensors in the published model and in ours, one to one."""
 
 from collections.abc import Iterable, Mapping
 
 from omnimouse_cli.config.model import ModelConfig
 
 # Source of all names: omnimouse reference, section 3.
-# A compiled model carries this before every name.
+# torch.compile puts this before every name.
 COMPILED_PREFIX = "_orig_mod."
 SESSION_PREFIX = "sess_params."
-# Ours is one table with a row for each animal.
+# Ours is one tensor with a row for each animal.
 ANIMALS = "identities.animals"
 ANIMAL_PREFIX = "animal_params._animal_embeddings."
 
-# Our name within a session's table, and theirs within a session.
-TABLE = {
+# Session embeddings: our name and the published one, without the session.
+SESSION_TENSORS = {
     "neuron_embeddings": "_neuron_embeddings.weight",
     "neuron_biases": "_neuron_biases",
     "session_embedding": "_session_embedding",
 }
-# What follows from the configuration and is no weight.
+# Tensors that follow from the configuration and are not weights.
 BUFFERS = frozenset(
     {
         "behavior_timestamps",
@@ -55,8 +55,8 @@ _SINGLE = {
     "video.project.weight": "hiera.feature_proj.weight",
     "video.project.bias": "hiera.feature_proj.bias",
 }
-# The published names of the two halves of the gate are those of their places: `up` is activated
-# in both models. The rows of wkv are keys, then values; those of wqkv and qkv queries before them.
+# In both models the activation is applied to `up`. The rows of wkv are keys, then values; those of
+# wqkv and qkv are queries, keys, values.
 _FEED_FORWARD = {
     "attention_norm.weight": "attn_pre_norm.weight",
     "feed_forward_norm.weight": "ffn_pre_norm.weight",
@@ -87,10 +87,10 @@ _POOLING = {**_VIDEO, "project.weight": "proj.weight", "project.bias": "proj.bia
 
 
 def core_names(config: ModelConfig) -> dict[str, str]:
-    """Give the published name of every tensor of the core, but for the table of animals.
+    """Return the published name of every tensor of the core by ours, without animal embeddings.
 
     Args:
-        config: Of the model; its layers and the stages of its video encoder are used.
+        config: Configuration of the model; `layers` and `video.stages` are used.
 
     Example:
         >>> from omnimouse_cli.config.sizes import SIZES
@@ -98,13 +98,13 @@ def core_names(config: ModelConfig) -> dict[str, str]:
         'proc.1.attention.wqkv.weight'
     """
     names = dict(_SINGLE)
-    names |= _within("encoder", "enc", _CROSS)
-    names |= _within("decoder", "decs.0", _CROSS)
+    names |= _prefixed("encoder", "enc", _CROSS)
+    names |= _prefixed("decoder", "decs.0", _CROSS)
     for layer in range(config.layers):
-        names |= _within(f"fusion.{layer}", f"proc.{layer}", _SELF)
+        names |= _prefixed(f"fusion.{layer}", f"proc.{layer}", _SELF)
     pooling = {sum(config.video.stages[:stage]) for stage in range(1, len(config.video.stages))}
     for block in range(sum(config.video.stages)):
-        names |= _within(
+        names |= _prefixed(
             f"video.blocks.{block}",
             f"hiera.backbone.blocks.{block}",
             _POOLING if block in pooling else _VIDEO,
@@ -112,21 +112,21 @@ def core_names(config: ModelConfig) -> dict[str, str]:
     return names
 
 
-def table_names(session: str) -> dict[str, str]:
-    """Give the published name of every tensor of a session's table.
+def session_names(session: str) -> dict[str, str]:
+    """Return the published name of every tensor of a session by ours.
 
     Example:
-        >>> table_names("29228-2-10")["neuron_biases"]
+        >>> session_names("29228-2-10")["neuron_biases"]
         'sess_params.29228-2-10._neuron_biases'
     """
-    return {ours: f"{SESSION_PREFIX}{session}.{theirs}" for ours, theirs in TABLE.items()}
+    return {ours: f"{SESSION_PREFIX}{session}.{theirs}" for ours, theirs in SESSION_TENSORS.items()}
 
 
-def session_of(name: str) -> str | None:
-    """Give the session whose table a published name is of; None for what is no table.
+def parse_session(name: str) -> str | None:
+    """Return the session that a published name belongs to; None for a tensor of the core.
 
     Example:
-        >>> session_of("sess_params.29228-2-10._neuron_embeddings.weight")
+        >>> parse_session("sess_params.29228-2-10._neuron_embeddings.weight")
         '29228-2-10'
     """
     if not name.startswith(SESSION_PREFIX):
@@ -134,12 +134,12 @@ def session_of(name: str) -> str | None:
     return name.removeprefix(SESSION_PREFIX).partition(".")[0]
 
 
-def animals_of(names: Iterable[str]) -> tuple[str, ...]:
-    """Give the animals that have a vector among published names, sorted."""
+def parse_animals(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the animals that have an embedding among published names, sorted."""
     return tuple(
         sorted(name.removeprefix(ANIMAL_PREFIX) for name in names if name.startswith(ANIMAL_PREFIX))
     )
 
 
-def _within(ours: str, theirs: str, names: Mapping[str, str]) -> dict[str, str]:
-    return {f"{ours}.{here}": f"{theirs}.{there}" for here, there in names.items()}
+def _prefixed(ours: str, theirs: str, names: Mapping[str, str]) -> dict[str, str]:
+    return {f"{ours}.{name}": f"{theirs}.{other}" for name, other in names.items()}

@@ -136,7 +136,7 @@ def test_a_file_that_holds_more_than_data_is_refused_and_leaves_nothing(
     message, hint = error_of("import-weights", folder, "--out", "run")
     assert message == (
         f"{folder}/rank_1.ckpt holds builtins.print, and only tensors, numbers, strings, "
-        "containers and numpy arrays are admitted"
+        "containers and numpy arrays are allowed"
     )
     assert hint == "nothing of the file was run; take weights from a source that you trust"
     assert names_in(home) == ["bad"]
@@ -170,7 +170,7 @@ def test_an_interruption_leaves_nothing_behind(place, home, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("omnimouse_cli.published.import_weights.write_config", interrupted)
+    monkeypatch.setattr("omnimouse_cli.published.convert.write_config", interrupted)
     result = omnimouse("import-weights", place / "checkpoint", "--out", "run", code=130)
     assert "nothing was written; run the same command again" in result.stderr
     assert names_in(home) == []

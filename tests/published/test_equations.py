@@ -8,7 +8,7 @@ from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.batch.selection import select
 from omnimouse_cli.batch.strategies import VALIDATION_STRATEGIES
 from omnimouse_cli.published.checkpoint import read_checkpoint
-from omnimouse_cli.published.import_weights import Destination, import_weights
+from omnimouse_cli.published.convert import import_weights
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run
 
@@ -26,9 +26,8 @@ def checkpoint(published_layout):
 def run(checkpoint, tmp_path_factory):
     folder = tmp_path_factory.mktemp("published")
     published = read_checkpoint(checkpoint.write(folder / "checkpoint"), Silent())
-    destination = Destination(run=folder / "run", shards=None, command_line=())
-    import_weights(published, destination, Silent())
-    return load_run(destination.run)
+    import_weights(published, folder / "run", shards=None, command_line=(), reporter=Silent())
+    return load_run(folder / "run")
 
 
 @pytest.fixture(scope="module")

@@ -158,8 +158,8 @@ def test_every_damaged_byte_of_the_pickle_ends_in_a_sentence_or_in_data(small, w
     ("key", "value", "message"),
     [
         ("state_dict", None, "it has no `state_dict`"),
-        ("state_dict", {"a": 3}, "holds a, which is no tensor"),
-        ("session_map", [1], "`session_map` does not give facts"),
+        ("state_dict", {"a": 3}, "holds a, which is not a tensor"),
+        ("session_map", [1], "`session_map` does not describe each session"),
         ("step", "many", "`step` must be a whole number: 'many'"),
     ],
 )

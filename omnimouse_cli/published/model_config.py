@@ -1,4 +1,4 @@
-"""Which model a published checkpoint is of, told from the shapes of its tensors."""
+"""The model of a published checkpoint, derived from the shapes of its tensors."""
 
 import re
 from collections.abc import Mapping
@@ -29,25 +29,26 @@ _BLOCK = re.compile(r"hiera\.backbone\.blocks\.(\d+)\.")
 _POOLING_BLOCK = re.compile(r"hiera\.backbone\.blocks\.(\d+)\.proj\.weight")
 
 
-def model_of(tensors: Mapping[str, Tensor], path: Path) -> ModelConfig:
-    """Derive a model's configuration.
+def derive_model_config(tensors: Mapping[str, Tensor], path: Path) -> ModelConfig:
+    """Return the configuration of the model that some tensors belong to.
 
-    Widths and depths come from shapes; what no shape shows (strides, windows, the pattern of
-    local and global layers) is as published.
+    Widths and depths come from shapes. Strides, windows and the pattern of local and global layers,
+    which no shape shows, are those of the published model.
 
     Args:
-        tensors: Shared weights and buffers of a checkpoint, by their published names.
-        path: The file that they are of, for messages.
+        tensors: Weights and buffers of the core, by published name.
+        path: File of the tensors, for messages.
 
     Returns:
-        The configuration; its size is a published one, by `differences` that one exactly or not.
+        The configuration. Its size is the published one, or the most similar one, see
+        `find_differences`.
 
     Raises:
-        CheckpointError: Tensors are missing, or make no model.
+        CheckpointError: Tensors are missing, or their shapes do not make a model.
     """
-    layers = _numbered(_LAYER, tensors)
-    like = [name for name in PUBLISHED_SIZES if SIZES[name].layers == layers]
-    if not like:
+    layers = _count_numbers(_LAYER, tensors)
+    candidates = [name for name in PUBLISHED_SIZES if SIZES[name].layers == layers]
+    if not candidates:
         depths = ", ".join(dict.fromkeys(str(SIZES[name].layers) for name in PUBLISHED_SIZES))
         raise CheckpointError(
             f"{path} has {layers} fusion layers (proc.*), and the published sizes have {depths}",
@@ -56,7 +57,7 @@ def model_of(tensors: Mapping[str, Tensor], path: Path) -> ModelConfig:
     width, d_embedding = _shape(tensors, "neuron_to_model_proj.weight", path, 2)
     patch = _shape(tensors, "hiera.backbone.patch_embed.proj.weight", path, 5)
     try:
-        base = SIZES[like[0]]
+        base = SIZES[candidates[0]]
         video = replace(
             base.video,
             d_embed=_shape(tensors, "hiera.backbone.pos_embed_spatial", path, 3)[2],
@@ -67,21 +68,23 @@ def model_of(tensors: Mapping[str, Tensor], path: Path) -> ModelConfig:
         model = replace(
             base,
             d_model=width,
-            num_heads=_heads(width, tensors, path),
+            num_heads=_count_heads(width, tensors, path),
             d_embedding=d_embedding,
             response_loss="poisson",
             latents=_latents(tensors, path),
             video=video,
         )
     except ValueError as error:
-        raise CheckpointError(f"the tensors of {path} make no model: {error}") from error
-    named = (replace(model, size=name) for name in like)
-    return next((found for found in named if not differences(found)), model)
+        raise CheckpointError(f"the tensors of {path} do not make a model: {error}") from error
+    named = (replace(model, size=name) for name in candidates)
+    return next((found for found in named if not find_differences(found)), model)
 
 
-def differences(model: ModelConfig) -> tuple[str, ...]:
-    """Say where a model is not of the published size that it is named after."""
-    published = _imported(SIZES[model.size])
+def find_differences(model: ModelConfig) -> tuple[str, ...]:
+    """Return the options of a model that differ from the published size of its name."""
+    size = SIZES[model.size]
+    video = replace(size.video, layout="reference")
+    published = replace(size, response_loss="poisson", video=video)
     return tuple(
         f"{key} is {value} and not {wanted}"
         for (key, value), wanted in zip(
@@ -92,7 +95,7 @@ def differences(model: ModelConfig) -> tuple[str, ...]:
 
 
 def core_shapes(model: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Give the shape of every tensor of the core but for the table of animals, by our names."""
+    """Return the shape of every tensor of the core by our name, without animal embeddings."""
     with torch.device("meta"):
         core = OmniMouse(model, behavior_channels=CHANNEL_ORDER, animals=())
     return {
@@ -106,9 +109,12 @@ def require_shapes(
     """Refuse tensors that are missing, of another shape or type, or not finite.
 
     Args:
-        found: Tensors by published name; there may be others.
-        wanted: Shape of each that has to be there.
-        path: The file that they are of.
+        found: Tensors by published name; there may be more than needed.
+        wanted: Shapes of the tensors that are needed, by published name.
+        path: File of the tensors, for messages.
+
+    Raises:
+        CheckpointError: The first tensor that does not fit.
     """
     for name, shape in wanted.items():
         if name not in found:
@@ -133,8 +139,8 @@ def require_shapes(
             )
 
 
-def _numbered(pattern: re.Pattern[str], names: Mapping[str, Tensor]) -> int:
-    """Count the different numbers in names: of layers, or of blocks."""
+def _count_numbers(pattern: re.Pattern[str], names: Mapping[str, Tensor]) -> int:
+    """Return how many different numbers a pattern finds in names: of layers, or of blocks."""
     return len({match[1] for match in map(pattern.match, names) if match})
 
 
@@ -154,7 +160,7 @@ def _shape(
 
 
 def _stages(tensors: Mapping[str, Tensor], path: Path) -> tuple[int, int]:
-    blocks = _numbered(_BLOCK, tensors)
+    blocks = _count_numbers(_BLOCK, tensors)
     pooling = [int(match[1]) for match in map(_POOLING_BLOCK.fullmatch, tensors) if match]
     if len(pooling) != 1 or not 0 < pooling[0] < blocks:
         raise CheckpointError(
@@ -165,18 +171,19 @@ def _stages(tensors: Mapping[str, Tensor], path: Path) -> tuple[int, int]:
     return pooling[0], blocks - pooling[0]
 
 
-def _heads(width: int, tensors: Mapping[str, Tensor], path: Path) -> int:
+def _count_heads(width: int, tensors: Mapping[str, Tensor], path: Path) -> int:
     head_width = _head_width(tensors, path)
     if width % head_width:
         raise CheckpointError(
-            f"{path}: the model is {width} wide, which is no multiple of a head's {head_width}",
+            f"{path}: the width of the model, {width}, must be a multiple of that of a head, "
+            f"{head_width}",
             hint="this is not a checkpoint of the published model",
         )
     return width // head_width
 
 
 def _head_width(tensors: Mapping[str, Tensor], path: Path) -> int:
-    """Every rotary frequency turns a pair of a head's entries."""
+    """Return the width of a head: two entries per rotary frequency."""
     if FREQUENCIES not in tensors:
         return PUBLISHED_HEAD_WIDTH
     (pairs,) = _shape(tensors, FREQUENCIES, path, 1)
@@ -191,23 +198,18 @@ def _head_width(tensors: Mapping[str, Tensor], path: Path) -> int:
 
 
 def _latents(tensors: Mapping[str, Tensor], path: Path) -> LatentConfig:
-    """Tell latents of groups from global ones: a window holds the former six times."""
+    """Derive the numbers of latents: a window has those of a group six times, global ones once."""
     (rows, _) = _shape(tensors, LATENTS, path, 2)
     published = SIZES["1M"].latents
     if LATENT_IDS not in tensors and rows == published.per_group + published.num_global:
         return published
-    (of_window,) = _shape(tensors, LATENT_IDS, path, 1)
-    per_group, rest = divmod(of_window - rows, NUM_LATENT_GROUPS - 1)
+    (in_window,) = _shape(tensors, LATENT_IDS, path, 1)
+    per_group, rest = divmod(in_window - rows, NUM_LATENT_GROUPS - 1)
     if rest or not 0 < per_group < rows:
         raise CheckpointError(
-            f"{path}: {rows} latents ({LATENTS}) cannot be {of_window} in a window ({LATENT_IDS})"
+            f"{path}: {rows} latents ({LATENTS}) cannot be {in_window} in a window ({LATENT_IDS})"
         )
     return LatentConfig(per_group=per_group, num_global=rows - per_group)
-
-
-def _imported(size: ModelConfig) -> ModelConfig:
-    video = replace(size.video, layout="reference")
-    return replace(size, response_loss="poisson", video=video)
 
 
 def _flat(section: ModelConfig) -> dict[str, object]:

@@ -15,10 +15,10 @@ from omnimouse_cli.published.names import (
     ANIMAL_PREFIX,
     ANIMALS,
     BUFFERS,
-    animals_of,
     core_names,
-    session_of,
-    table_names,
+    parse_animals,
+    parse_session,
+    session_names,
 )
 
 
@@ -51,7 +51,7 @@ def test_every_tensor_of_a_published_size_has_the_published_name_and_shape(size,
 def test_a_sessions_table_has_the_published_names_and_shapes(published):
     table = SessionEmbeddings(7, 256)
     shapes = {name: list(value.shape) for name, value in table.state_dict().items()}
-    found = {theirs: shapes[ours] for ours, theirs in table_names("{key}").items()}
+    found = {theirs: shapes[ours] for ours, theirs in session_names("{key}").items()}
     wanted = published["1M"]["per_session"]
     assert found == {
         name: [7 if size == "N" else size for size in shape] for name, shape in wanted.items()
@@ -59,7 +59,7 @@ def test_a_sessions_table_has_the_published_names_and_shapes(published):
 
 
 def test_sessions_and_animals_are_read_from_names():
-    assert session_of("sess_params.17797-8-5._neuron_embeddings.weight") == "17797-8-5"
-    assert session_of("sess_to_model_proj.weight") is None
+    assert parse_session("sess_params.17797-8-5._neuron_embeddings.weight") == "17797-8-5"
+    assert parse_session("sess_to_model_proj.weight") is None
     names = [f"{ANIMAL_PREFIX}{animal}" for animal in ("b", "a")]
-    assert animals_of([*names, "animal_to_model_proj.bias"]) == ("a", "b")
+    assert parse_animals([*names, "animal_to_model_proj.bias"]) == ("a", "b")

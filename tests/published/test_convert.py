@@ -15,9 +15,8 @@ from omnimouse_cli.config.load import load_config
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.errors import CheckpointError, OmniMouseError
 from omnimouse_cli.published.checkpoint import read_checkpoint
-from omnimouse_cli.published.export_weights import export_weights
-from omnimouse_cli.published.import_weights import Destination, import_weights
-from omnimouse_cli.published.shape import differences
+from omnimouse_cli.published.convert import export_weights, import_weights
+from omnimouse_cli.published.model_config import find_differences
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.checkpoints import latest_checkpoint
 from omnimouse_cli.run.folder import WEIGHTS
@@ -38,9 +37,14 @@ def bring(tmp_path):
 
     def run(checkpoint, name="run"):
         published = read_checkpoint(checkpoint.write(tmp_path / "checkpoint"), Silent())
-        destination = Destination(run=tmp_path / name, shards=None, command_line=("omnimouse",))
-        import_weights(published, destination, Silent())
-        return destination.run
+        import_weights(
+            published,
+            tmp_path / name,
+            shards=None,
+            command_line=("omnimouse",),
+            reporter=Silent(),
+        )
+        return tmp_path / name
 
     return run
 
@@ -132,12 +136,12 @@ def test_a_published_size_is_known_by_its_shapes(published_layout, tmp_path):
     model = read_checkpoint(checkpoint.write(tmp_path / "checkpoint"), Silent()).model
     video = replace(SIZES["1M"].video, layout="reference")
     assert model == replace(SIZES["1M"], response_loss="poisson", video=video)
-    assert differences(model) == ()
+    assert find_differences(model) == ()
 
 
 def test_other_dimensions_are_derived_and_named(made, tmp_path):
     model = read_checkpoint(made.write(tmp_path / "checkpoint"), Silent()).model
-    assert differences(model) == (
+    assert find_differences(model) == (
         "d_model is 128 and not 256",
         "num_heads is 2 and not 4",
         "d_embedding is 32 and not 256",
@@ -199,7 +203,7 @@ def test_a_missing_file_is_named(made, published_layout, tmp_path):
          "rank_1.ckpt holds the tensor NAME, and of a session it may hold "
          "_neuron_embeddings.weight, _neuron_biases, _session_embedding"),
         (("animal_params._animal_embeddings.300", None, 0),
-         "session 300-2-1 is of animal 300, and the checkpoint has vectors of 20001 only"),
+         "session 300-2-1 is of animal 300, and the checkpoint has embeddings of 20001 only"),
     ],
 )  # fmt: skip
 def test_tensors_that_do_not_fit_are_named(change, message, made, tmp_path):
@@ -210,7 +214,7 @@ def test_tensors_that_do_not_fit_are_named(change, message, made, tmp_path):
 def test_neurons_that_disagree_are_both_named(made, tmp_path):
     made.files[0]["session_map"]["300-4-7"]["n_neurons"] = 12
     assert refused(made, tmp_path) == (
-        "session 300-4-7 has 12 neurons in the session map of rank_0.ckpt, and its table has 11"
+        "session 300-4-7 has 12 neurons in the session map of rank_0.ckpt, and its tensors have 11"
     )
 
 
@@ -236,7 +240,7 @@ def test_a_run_that_could_not_be_finished_leaves_nothing(made, bring, tmp_path, 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("omnimouse_cli.published.import_weights.write_summary", full)
+    monkeypatch.setattr("omnimouse_cli.published.convert.write_summary", full)
     with pytest.raises(OSError, match="No space"):
         bring(made)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
