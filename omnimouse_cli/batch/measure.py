@@ -1,4 +1,4 @@
-"""How fast batches come on this machine, and what they cost."""
+"""Throughput and cost of the loader on this machine."""
 
 import ctypes
 import os
@@ -22,24 +22,24 @@ WARM_BATCHES = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoaderSpeed:
-    """What was measured.
+    """Result of a measurement.
 
     Args:
-        batches_per_second: Taken by one consumer.
-        windows_per_second: The same in windows.
-        output_bytes_per_second: Responses, video and behavior that came out.
-        cpu_ms_per_batch: Of all threads of the process.
-        wait_fraction: Share of the time that the consumer waited for a batch.
-        resident_bytes: Anonymous memory of the process at the end; None where it cannot be known.
-        loader_bytes: By how much that grew since before the data set was opened.
-        growth_bytes: By how much of that while batches were timed: what leaks, if anything.
-        mapped_bytes: Pages of files that the process sees at the end; the system may drop them.
-        threads: That assemble batches.
-        memcpy_bytes_per_second: Copied by one thread, median of copies before and after.
-        open_seconds: To open the data set.
-        first_batch_seconds: From then on until the first batch was there.
-        batches: Measured.
-        sessions: Of the data set.
+        batches_per_second: Batches that one consumer took per second.
+        windows_per_second: Windows that one consumer took per second.
+        output_bytes_per_second: Bytes of responses, video and behavior per second.
+        cpu_ms_per_batch: CPU time of all threads of the process, per batch.
+        wait_fraction: Share of the time in which the consumer waited for a batch.
+        resident_bytes: Anonymous memory of the process at the end; None where it is unknown.
+        loader_bytes: Growth of that memory since before the data set was opened.
+        growth_bytes: Growth of that memory while batches were timed; positive if it leaks.
+        mapped_bytes: Resident pages of files at the end; the system may drop them.
+        threads: Number of threads that assemble batches.
+        memcpy_bytes_per_second: Copy speed of one thread, median of copies before and after.
+        open_seconds: Time to open the data set.
+        first_batch_seconds: Time from then on until the first batch.
+        batches: Number of batches that were timed.
+        sessions: Number of sessions of the data set.
         samples: Stored response samples of all sessions: neurons times rows.
     """
 
@@ -73,15 +73,15 @@ def measure_loader(
     """Open a folder of shards, draw batches as arrays and time them.
 
     Args:
-        shards: The folder.
-        config: Which windows, how many threads.
-        seed: Of the order.
-        num_batches: How many are timed.
-        step_seconds: What the consumer takes for each; 0 takes batches as fast as they come.
-        reporter: Hears if shards cannot be mapped.
+        shards: Folder of shards.
+        config: Windows, scaling and number of threads.
+        seed: Seed of the order of batches.
+        num_batches: Number of batches to time.
+        step_seconds: Time that the consumer spends on each batch; 0 takes them as fast as possible.
+        reporter: Warned if shards cannot be memory-mapped.
 
     Raises:
-        ShardError: As the data set and the loader raise it.
+        ShardError: The folder or a shard cannot be used, or a session has no window.
     """
     copies = [memcpy_bytes_per_second(COPIED_BYTES) for _ in range(NUM_COPIES)]
     before, _ = resident_bytes()
@@ -95,12 +95,12 @@ def measure_loader(
         arrived = time.perf_counter()
         for _ in range(WARM_BATCHES):
             loader.take()
-        settled, _ = resident_bytes()
+        warm, _ = resident_bytes()
         num_bytes, waited, cpu_began, timed = 0, 0.0, time.process_time(), time.perf_counter()
         for _ in range(num_batches):
-            asked = time.perf_counter()
+            called = time.perf_counter()
             num_bytes += loader.take().num_bytes
-            waited += time.perf_counter() - asked
+            waited += time.perf_counter() - called
             if step_seconds:
                 time.sleep(step_seconds)
         elapsed, cpu_seconds = time.perf_counter() - timed, time.process_time() - cpu_began
@@ -114,7 +114,7 @@ def measure_loader(
         wait_fraction=waited / elapsed,
         resident_bytes=anonymous,
         loader_bytes=None if anonymous is None or before is None else anonymous - before,
-        growth_bytes=None if anonymous is None or settled is None else anonymous - settled,
+        growth_bytes=None if anonymous is None or warm is None else anonymous - warm,
         mapped_bytes=mapped,
         threads=config.threads,
         memcpy_bytes_per_second=statistics.median(copies),
@@ -127,7 +127,7 @@ def measure_loader(
 
 
 def memcpy_bytes_per_second(num_bytes: int) -> float:
-    """Measure how fast one thread copies memory that it has touched before."""
+    """Measure how fast one thread copies memory that is already resident."""
     source, target = np.ones(num_bytes, np.uint8), np.ones(num_bytes, np.uint8)
     began = time.perf_counter()
     ctypes.memmove(target.ctypes.data, source.ctypes.data, num_bytes)
@@ -135,7 +135,7 @@ def memcpy_bytes_per_second(num_bytes: int) -> float:
 
 
 def resident_bytes() -> tuple[int, int] | tuple[None, None]:
-    """Give the anonymous and the file-backed resident memory of this process, where Linux says."""
+    """Return anonymous and file-backed resident memory of this process; None outside Linux."""
     status = Path("/proc/self/statm")
     if not status.exists():
         return None, None

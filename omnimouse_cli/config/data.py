@@ -1,4 +1,4 @@
-"""Which windows of which sessions are drawn, and how they are scaled."""
+"""Configuration of data: sessions, windows, scaling and loading."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -19,32 +19,32 @@ class DataConfig:
     """The training data of a run.
 
     Args:
-        sessions: Session keys to train on; None takes all of the data set.
-        max_sessions: Take only the first so many sessions (nested subsets of a sweep).
+        sessions: Keys of the sessions to train on; None uses all of the data set.
+        max_sessions: Use only the first so many sessions (nested subsets of a sweep).
         behavior_channels: Channels that the model has, in its order, also those that no session
-            has; others are left out. None takes those of the sessions.
-        tiers: Trials whose windows are trained on.
-        include_blanks: Whether blank screens without a tier count as allowed time.
+            has; others are dropped. None uses those of the sessions.
+        tiers: Tiers whose trials windows may lie in.
+        include_blanks: Whether windows may also lie in blank screens without a tier.
         batch_size: Windows in a batch, all of one session.
-        max_neurons: Neurons drawn per window at most.
+        max_neurons: Largest number of neurons that are drawn per window.
         stride_samples: Steps between window starts, in samples of 1/30 s.
         sampling: `balanced` draws every session equally often, `proportional` by its windows.
         normalize: `scale` divides responses by the neuron's standard deviation (rates),
             `standardize` subtracts the mean first (dF/F); None decides by the response kind.
         std_floor_relative: Standard deviations below this share of their mean are raised to it.
-        std_floor_absolute: A floor in the response's own unit, as the published weights need (1.0).
+        std_floor_absolute: The same floor in the unit of the responses; published weights need 1.0.
         video_mean: Grey level (0-255) that becomes 0. Source: omnimouse reference, section 1.
-        video_std: Grey levels that become 1.
-        dtype: Number type of responses, video and behavior in a batch; bfloat16 halves what is
-            written and copied to a GPU, where it becomes float32 again.
-        video_dtype: `uint8` leaves grey levels as they are stored, to be scaled where the model
+        video_std: Difference of grey levels that becomes 1.
+        dtype: Number type of responses, video and behavior in a batch; bfloat16 halves the bytes
+            copied to a GPU, where it becomes float32 again.
+        video_dtype: `uint8` keeps grey levels as they are stored, and scales them where the model
             computes; None is `dtype`.
-        access: `map` maps shards into memory, and warns where a file system cannot and they are
-            read instead; `read` always reads them.
-        threads: Loader threads.
-        prefetch_batches: Batches assembled ahead.
-        read_ahead_megabytes: Of coming batches that the system is asked to read from disk, at most;
-            None asks for a batch when it is assembled.
+        access: `map` memory-maps shards, and falls back to reading, with a warning, where the file
+            system does not support it; `read` always reads.
+        threads: Number of loader threads.
+        prefetch_batches: Number of batches assembled ahead.
+        read_ahead_megabytes: Megabytes of coming batches that the system is told to read ahead from
+            disk; None reads a batch when it is assembled.
         verify: Whether a thread compares every shard with its checksums while batches are drawn.
     """
 
@@ -71,7 +71,7 @@ class DataConfig:
     verify: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot work."""
+        """Raise ValueError for values that cannot work."""
         require_positive(
             batch_size=self.batch_size,
             max_neurons=self.max_neurons,

@@ -1,4 +1,4 @@
-"""The catalogue of a data set: one entry per shard, all of it taken from the shards' headers."""
+"""The catalogue of a data set: one entry per shard, derived from the shards' headers."""
 
 import fcntl
 import os
@@ -25,23 +25,23 @@ class CatalogueEntry:
     Args:
         session: Session key.
         animal: Animal key.
-        file: Name of the shard in the catalogue's folder.
+        file: File name of the shard, in the catalogue's folder.
         bytes: Length of the shard.
-        neurons: Neurons.
-        samples: Stored rows of responses.
+        neurons: Number of neurons.
+        samples: Number of stored rows of responses.
         sample_rate_hz: Rows per second.
         native_rate_hz: Scan rate before the export resampled it, where known.
         response_kind: `rate`, `dff` or `unknown`.
         dtype: `F16`, `BF16` or `F32`.
-        modalities: `responses`, `screen`, behavior devices.
+        modalities: `responses`, `screen` if there is one, and behavior devices.
         tokens: Neurons times stored rows.
         native_tokens: Neurons times scans, where the native rate is known.
         hours: Length of the responses.
         tiers: Minutes of trials of each tier, while responses were recorded.
-        valid_fraction: Share of that time in which every modality can be used.
-        dropped: Minutes that cannot be used, by reason.
-        fingerprint: Of the source files and the options.
-        notes: What was repaired or left out.
+        valid_fraction: Share of the recorded time in which every modality is valid.
+        dropped: Minutes of the recorded time that are not valid, by reason.
+        fingerprint: Fingerprint of the source files and the options.
+        notes: Sentences about what was repaired or dropped.
     """
 
     session: str
@@ -73,12 +73,12 @@ class Catalogue:
     entries: tuple[CatalogueEntry, ...]
 
     def path_of(self, entry: CatalogueEntry) -> Path:
-        """Where the shard of an entry lies."""
+        """Return the path of an entry's shard."""
         return self.folder / entry.file
 
 
-def entry_of(shard: Shard) -> CatalogueEntry:
-    """Give the catalogue entry of a shard."""
+def build_entry(shard: Shard) -> CatalogueEntry:
+    """Return the catalogue entry of a shard."""
     description = shard.description
     clock = description.responses.clock
     neurons = description.responses.num_neurons
@@ -108,7 +108,7 @@ def entry_of(shard: Shard) -> CatalogueEntry:
 
 
 def open_catalogue(folder: Path) -> Catalogue:
-    """Read the catalogue of a data set; of shards that it does not list, the headers are read.
+    """Open the catalogue of a data set, with entries for shards that it does not list yet.
 
     Raises:
         ShardError: There is no data set, a shard is missing, or the catalogue is damaged.
@@ -124,9 +124,9 @@ def open_catalogue(folder: Path) -> Catalogue:
             hint="`omnimouse preprocess RECORDING... --out SHARDS` makes one",
         )
     entries = _read_entries(folder) if (folder / CATALOGUE_NAME).exists() else []
-    # A run that was killed may have finished a shard that the catalogue does not have yet.
+    # A run that was killed may have finished a shard that the catalogue does not list.
     listed = {entry.file for entry in entries}
-    entries += [entry_of(open_shard(p)) for p in shard_paths(folder) if p.name not in listed]
+    entries += [build_entry(open_shard(p)) for p in shard_paths(folder) if p.name not in listed]
     if not entries:
         raise ShardError(
             f"{folder} is not a folder of shards: it has no *{SHARD_SUFFIX} file",
@@ -143,25 +143,25 @@ def open_catalogue(folder: Path) -> Catalogue:
 
 
 def shard_paths(folder: Path) -> list[Path]:
-    """The shards of a folder by name; temporary files are none."""
+    """Return the shards of a folder in the order of their names, without temporary files."""
     return sorted(p for p in folder.glob(f"*{SHARD_SUFFIX}") if not p.name.startswith("."))
 
 
 def refresh_catalogue(
     folder: Path, reporter: Reporter, *, changed: Collection[Path] = ()
 ) -> Catalogue:
-    """Bring the catalogue in line with the shards of its folder, and write it atomically.
+    """Update the catalogue to the shards of its folder, and write it atomically.
 
-    Headers are read only of `changed` shards and of those that the catalogue does not know by
-    name and length. A damaged shard is left out, with a warning. Several processes may do this at
-    the same time.
+    Headers are read only of `changed` shards and of those that the catalogue does not list with
+    their length. A damaged shard is omitted, with a warning. Several processes may do this at the
+    same time.
 
     Raises:
         LaterVersionError: A shard is of a later version.
         ShardError: The old catalogue is damaged.
     """
-    with _locked(folder):
-        # Whoever writes a catalogue holds the lock, so these were left by killed processes.
+    with _lock(folder):
+        # A catalogue is written under the lock, so these are from processes that were killed.
         for abandoned in folder.glob(f".{CATALOGUE_NAME}.*{PARTIAL_SUFFIX}"):
             abandoned.unlink()
         known = {}
@@ -182,11 +182,11 @@ def refresh_catalogue(
 
 def _readable_entry(path: Path, reporter: Reporter) -> CatalogueEntry | None:
     try:
-        return entry_of(open_shard(path))
+        return build_entry(open_shard(path))
     except LaterVersionError:
         raise
     except ShardError as error:
-        reporter.warn(f"left out of the catalogue: {error.message}")
+        reporter.warn(f"omitted from the catalogue: {error.message}")
         return None
 
 
@@ -199,14 +199,14 @@ def _read_entries(folder: Path) -> list[CatalogueEntry]:
     try:
         content = read_document(path, "catalogue")
     except OmniMouseError as error:
-        raise ShardError(error.message, hint=error.hint or _REPAIR) from error
+        raise ShardError(error.message, hint=error.hint or _REPAIR_HINT) from error
     try:
         return [_entry(item) for item in content["sessions"]]
     except (KeyError, TypeError) as error:
-        raise ShardError(f"{path} is damaged: {error}", hint=_REPAIR) from error
+        raise ShardError(f"{path} is damaged: {error}", hint=_REPAIR_HINT) from error
 
 
-_REPAIR = f"delete {CATALOGUE_NAME}; the next `omnimouse preprocess` writes it anew"
+_REPAIR_HINT = f"delete {CATALOGUE_NAME}; the next `omnimouse preprocess` writes it anew"
 
 
 def _entry(item: dict[str, Any]) -> CatalogueEntry:
@@ -217,7 +217,7 @@ def _entry(item: dict[str, Any]) -> CatalogueEntry:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _lock(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -20,7 +20,7 @@ from omnimouse_cli.shard.description import (
     SourceDescription,
     to_json,
 )
-from omnimouse_cli.shard.format import header_room
+from omnimouse_cli.shard.format import reserved_header_bytes
 from omnimouse_cli.shard.intervals import (
     Intervals,
     grid_ranges,
@@ -92,7 +92,7 @@ def convert(
     _require_window(recording, _valid_intervals(recording, devices))
     # The header comes first in the file; its size is known before its final numbers are.
     preliminary = _preliminary_description(recording, columns, devices, notes, fingerprint)
-    header_bytes = header_room(to_json(preliminary), num_tensors=32 + 2 * len(devices))
+    header_bytes = reserved_header_bytes(to_json(preliminary), num_tensors=32 + 2 * len(devices))
     with open_shard_writer(path, header_bytes=header_bytes) as writer:
         responses = ResponseWriter(recording, dtype=storage.dtype, allow_gaps=storage.allow_gaps)
         num_rows, num_trials = recording.responses.clock.num_samples, len(recording.trials)

@@ -47,7 +47,7 @@ NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorEntry:
-    """Where a tensor lies; `first_byte` and `last_byte` (exclusive) count from the data's start."""
+    """Type, shape and position of a tensor; bytes count from the data's start, the last exclusive."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -57,7 +57,7 @@ class TensorEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What stands before the data: the tensors' places and the description's JSON text."""
+    """Content of the header: the tensors' positions and the description's JSON text."""
 
     tensors: Mapping[str, TensorEntry]
     description: str
@@ -65,19 +65,19 @@ class Header:
 
     @property
     def file_bytes(self) -> int:
-        """How long the file must be."""
+        """Length of the whole file."""
         return self.data_start + max((t.last_byte for t in self.tensors.values()), default=0)
 
 
 def aligned(num_bytes: int) -> int:
-    """Round up to the alignment of the data."""
+    """Return `num_bytes` rounded up to the alignment of the data."""
     return -(-num_bytes // DATA_ALIGNMENT_BYTES) * DATA_ALIGNMENT_BYTES
 
 
 def build_header(
     tensors: Mapping[str, TensorEntry], description: str, *, header_bytes: int
 ) -> bytes:
-    """Give the `header_bytes` bytes that stand before the data, the length field included."""
+    """Return the `header_bytes` bytes before the data, including the length field."""
     assert header_bytes == aligned(header_bytes), "data must start on a page"
     metadata = {
         "format": FORMAT,
@@ -93,14 +93,14 @@ def build_header(
             "data_offsets": [entry.first_byte, entry.last_byte],
         }
     text = json.dumps(table, separators=(",", ":")).encode()
-    room = header_bytes - _LENGTH.size
-    assert len(text) <= room, f"a header of {len(text)} bytes does not fit into {room}"
-    plain = _LENGTH.pack(room) + text.ljust(room)
+    length = header_bytes - _LENGTH.size
+    assert len(text) <= length, f"a header of {len(text)} bytes does not fit into {length}"
+    plain = _LENGTH.pack(length) + text.ljust(length)
     return plain.replace(_NO_CHECKSUM.encode(), compute_checksum(plain).encode(), 1)
 
 
-def header_room(description: str, *, num_tensors: int) -> int:
-    """Bytes to reserve for a header whose description may still change its numbers."""
+def reserved_header_bytes(description: str, *, num_tensors: int) -> int:
+    """Return the bytes to reserve for a header whose description may still change its numbers."""
     # Quotes are escaped once more in the header; numbers and checksums grow by less than this.
     quoted = len(json.dumps(description))
     return aligned(quoted + 512 * num_tensors + 16384)

@@ -18,7 +18,7 @@ from omnimouse_cli.shard.description import (
     SourceDescription,
     to_json,
 )
-from omnimouse_cli.shard.format import header_room
+from omnimouse_cli.shard.format import reserved_header_bytes
 from omnimouse_cli.shard.screen import FRAME_HEIGHT, FRAME_WIDTH
 from omnimouse_cli.shard.write import ShardWriter, open_shard_writer
 
@@ -84,7 +84,9 @@ def _write_shard(folder: Path, session: str, num_samples: int, num_neurons: int)
     path = folder / f"{session}.safetensors"
     description = _description(session, num_samples, num_neurons)
     text = to_json(description)
-    with open_shard_writer(path, header_bytes=header_room(text, num_tensors=32)) as writer:
+    with open_shard_writer(
+        path, header_bytes=reserved_header_bytes(text, num_tensors=32)
+    ) as writer:
         rows = np.arange(num_samples - NUM_KNOWN_ROWS, num_samples)
         known = known_responses(rows, np.arange(num_neurons))
         writer.write_sparse("responses", "F16", (num_samples, num_neurons), known)
