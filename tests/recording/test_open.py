@@ -24,7 +24,7 @@ def test_a_recording_named_twice_is_found_once(experanto_session, tmp_path):
     assert find_recordings([second, tmp_path / "recordings", second]) == [second, first]
 
 
-def test_a_session_that_lost_its_meta_yml_is_found_rather_than_skipped(experanto_session, tmp_path):
+def test_a_session_without_its_meta_yml_is_found_rather_than_skipped(experanto_session, tmp_path):
     path = experanto_session(seconds=6)
     for device in ("responses", "screen"):
         (path / device / "meta.yml").unlink()

@@ -58,14 +58,14 @@ def test_its_rows_are_the_bytes_of_the_file(recording, allen_recording):
         )
 
 
-def test_its_lost_rows_lie_under_invalid_trials(recording):
+def test_its_missing_rows_lie_under_invalid_trials(recording):
     clock = recording.responses.clock
-    lost = np.isnan(recording.responses.read_rows(0, clock.num_samples)).any(axis=1)
-    assert lost.sum() == 1500
+    missing = np.isnan(recording.responses.read_rows(0, clock.num_samples)).any(axis=1)
+    assert missing.sum() == 1500
     invalid = [trial for trial in recording.trials if trial.kind == "invalid"][:5]
     covered = np.zeros(clock.num_samples, bool)
     for trial in invalid:
         first, last = trial.start_seconds * clock.rate_hz, trial.end_seconds * clock.rate_hz
         covered[int(np.floor(first + 1e-3)) : int(np.ceil(last - 1e-3))] = True
-    assert not (lost & ~covered).any()
-    assert covered.sum() - lost.sum() <= 2 * len(invalid)
+    assert not (missing & ~covered).any()
+    assert covered.sum() - missing.sum() <= 2 * len(invalid)

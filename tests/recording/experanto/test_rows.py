@@ -185,10 +185,10 @@ def test_phase_shifts_give_each_column_at_its_own_time(experanto_session, edit_m
     clock = recording.responses.clock
     assert clock.start_seconds == pytest.approx(plain.responses.clock.start_seconds + 0.11)
     rows = recording.responses.read_rows(0, clock.num_samples)
-    asked = 0.11 + np.arange(clock.num_samples)[:, None] / rate_hz
+    sampled_at = 0.11 + np.arange(clock.num_samples)[:, None] / rate_hz
     # Held: never from the future (beyond float32 and clock rounding), never a whole row too old.
-    assert (rows <= asked + 1.1e-4).all()
-    assert (rows > asked - 1 / rate_hz).all()
+    assert (rows <= sampled_at + 1.1e-4).all()
+    assert (rows > sampled_at - 1 / rate_hz).all()
     assert clock.end_seconds <= 600 / rate_hz + shifts.min() + clock.start_seconds + 1 / rate_hz
     assert any("phase shifts from -0.04 to 0.11 s" in note for note in recording.notes)
 

@@ -197,7 +197,7 @@ def test_broken_yaml_is_refused_with_its_file(experanto_session, text, message):
     "key",
     ["modality", "start_time", "end_time", "sampling_rate", "n_signals", "n_timestamps", "dtype"],
 )
-def test_each_required_field_is_asked_for_by_name(experanto_session, edit_meta, key):
+def test_a_missing_required_field_is_named(experanto_session, edit_meta, key):
     path = experanto_session()
     edit_meta(path, "responses", **{key: None})
     with pytest.raises(RecordingError, match=rf"responses/meta\.yml has no `{key}`"):

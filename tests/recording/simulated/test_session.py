@@ -62,11 +62,11 @@ def test_oracle_clips_come_again_and_nothing_else_of_training_does(mouse):
         assert not set(frames[tier]) & set(frames["train"])
 
 
-def test_responses_are_lost_only_inside_invalid_time(recording):
+def test_responses_are_missing_only_inside_invalid_time(recording):
     rows = recording.responses.read_rows(0, recording.responses.clock.num_samples)
-    lost = np.isnan(rows)
-    assert np.array_equal(lost.any(axis=1), lost.all(axis=1))
-    seconds = recording.responses.clock.start_seconds + np.nonzero(lost[:, 0])[0] / 30.0
+    missing = np.isnan(rows)
+    assert np.array_equal(missing.any(axis=1), missing.all(axis=1))
+    seconds = recording.responses.clock.start_seconds + np.nonzero(missing[:, 0])[0] / 30.0
     (invalid,) = [trial for trial in recording.trials if trial.kind == "invalid"]
     assert len(seconds) > 30
     assert invalid.start_seconds < seconds.min()
@@ -74,11 +74,11 @@ def test_responses_are_lost_only_inside_invalid_time(recording):
     assert np.nanmin(rows) >= 0
 
 
-def test_the_eye_is_lost_in_short_blinks(recording):
+def test_the_eye_tracker_misses_short_blinks(recording):
     eye = recording.behavior[0]
-    lost = np.isnan(eye.read_rows(0, eye.clock.num_samples))
-    assert np.array_equal(lost.any(axis=1), lost.all(axis=1))
-    assert 0 < lost[:, 0].mean() < 0.05
+    missing = np.isnan(eye.read_rows(0, eye.clock.num_samples))
+    assert np.array_equal(missing.any(axis=1), missing.all(axis=1))
+    assert 0 < missing[:, 0].mean() < 0.05
 
 
 def test_the_file_statistics_are_those_of_the_responses(recording):

@@ -80,7 +80,7 @@ def test_true_statistics_are_believed_where_mean_and_std_are_alike(experanto_ses
     assert recording.notes == ()
 
 
-def test_lost_rows_do_not_disturb_the_check(experanto_session):
+def test_missing_rows_do_not_disturb_the_check(experanto_session):
     values = np.random.default_rng(3).normal(10.0, 0.5, (840, 6))
     values[::3] = np.nan
     recording = open_recording(experanto_session(responses=values))
