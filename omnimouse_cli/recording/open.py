@@ -50,9 +50,17 @@ def open_recording(path: Path) -> Recording:
         RecordingError: The path does not exist, is no recording, or a damaged one.
 
     Example:
-        >>> recording = open_recording(Path("recordings/17797-4-7"))  # doctest: +SKIP
-        >>> recording.responses.read_rows(0, 60).shape  # doctest: +SKIP
-        (60, 7253)
+        >>> import tempfile
+        >>> from omnimouse_cli.recording.simulated.settings import SimulationConfig
+        >>> from omnimouse_cli.recording.simulated.simulation import simulate
+        >>> from omnimouse_cli.reporter import Silent
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> config = SimulationConfig(sessions=1, neurons=16, minutes=1)
+        >>> session, = simulate(Path(folder.name), config, reporter=Silent())
+        >>> recording = open_recording(session.path)
+        >>> recording.session, recording.responses.read_rows(0, 60).shape
+        ('20001-1-1', (60, 16))
+        >>> folder.cleanup()
     """
     _require_path(path)
     with _translate_os_errors(path):

@@ -107,11 +107,6 @@ def simulate(
     Raises:
         RecordingError: A session's folder holds something else.
         OmniMouseError: The disk is full.
-
-    Example:
-        >>> from omnimouse_cli.reporter import Silent
-        >>> config = SimulationConfig(sessions=1, neurons=16, minutes=1)
-        >>> simulate(Path("recordings"), config, reporter=Silent())  # doctest: +SKIP
     """
     if folder.exists() and not folder.is_dir():
         raise RecordingError(f"{folder} is a file, and the recordings need a folder")
