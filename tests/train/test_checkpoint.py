@@ -13,7 +13,6 @@ from omnimouse_cli.errors import CheckpointError, OmniMouseError
 from omnimouse_cli.files import read_document, write_document
 from omnimouse_cli.run.checkpoints import (
     complete_checkpoints,
-    drop_later_checkpoints,
     latest_checkpoint,
 )
 from omnimouse_cli.train import checkpoint
@@ -88,27 +87,6 @@ def test_what_a_kill_left_is_no_checkpoint_and_is_cleared_away(tmp_path, config,
     assert latest_checkpoint(tmp_path) == good
     _save(tmp_path, state, config, 4)
     assert not half.exists()
-
-
-def test_without_latest_the_newest_complete_one_is_taken(tmp_path, config, dataset):
-    state = TrainState(config, dataset, WORLD)
-    _save(tmp_path, state, config, 1)
-    newest = _save(tmp_path, state, config, 2)
-    for content in (None, "step-00000009\n"):
-        latest = tmp_path / "checkpoints" / "latest"
-        latest.unlink() if content is None else latest.write_text(content)
-        assert latest_checkpoint(tmp_path) == newest
-
-
-def test_checkpoints_after_the_one_that_is_gone_on_from_are_dropped(tmp_path, config, dataset):
-    state = TrainState(config, dataset, WORLD)
-    paths = [_save(tmp_path, state, config, step) for step in (1, 2, 3)]
-    drop_later_checkpoints(tmp_path, paths[0])
-    assert complete_checkpoints(tmp_path) == paths[:1]
-
-
-def test_a_run_without_checkpoints_has_no_latest(tmp_path):
-    assert latest_checkpoint(tmp_path) is None
 
 
 def test_a_checkpoint_of_another_size_is_refused_with_both_named(tmp_path, config, dataset):

@@ -1,0 +1,117 @@
+"""Run folders: which there are, which have finished, their lock and their environment."""
+
+import os
+
+import pytest
+
+from omnimouse_cli.config.presets import default_run_config
+from omnimouse_cli.errors import ConfigError, OmniMouseError
+from omnimouse_cli.files import read_document
+from omnimouse_cli.run.folder import (
+    evaluation_folder,
+    find_runs,
+    is_finished,
+    is_run,
+    lock_run,
+    newest_finished_run,
+    newest_unfinished_run,
+    read_config,
+    read_shards_folder,
+    read_summary,
+    remove_summary,
+    write_config,
+    write_environment,
+    write_summary,
+)
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    def make(name, *, finished_at=None):
+        run = tmp_path / name
+        run.mkdir(parents=True)
+        write_config(run, default_run_config("nano"))
+        if finished_at is not None:
+            write_summary(run, {"run": run.name})
+            os.utime(run / "summary.json", (finished_at, finished_at))
+        return run
+
+    return make
+
+
+def test_runs_are_found_at_any_depth_but_not_in_runs_or_hidden_folders(make_run, tmp_path):
+    runs = [make_run(name) for name in ("a", "sweeps/c", "sweeps/large/b")]
+    make_run(".hidden/d")
+    make_run("a/eval/e")
+    assert find_runs(tmp_path) == runs
+    assert find_runs(runs[0]) == [runs[0]]
+    assert find_runs(tmp_path / "nothing") == []
+
+
+@pytest.mark.parametrize("name", ["config.toml", "summary.json", "model.safetensors"])
+def test_a_folder_with_any_file_of_a_run_is_one(tmp_path, name):
+    assert not is_run(tmp_path)
+    (tmp_path / name).touch()
+    assert is_run(tmp_path)
+
+
+def test_the_newest_run_is_the_one_that_finished_or_changed_last(make_run, tmp_path):
+    assert newest_finished_run(tmp_path) is newest_unfinished_run(tmp_path) is None
+    make_run("a", finished_at=300)
+    last = make_run("b", finished_at=400)
+    make_run("c", finished_at=100)
+    assert newest_finished_run(tmp_path) == last
+    for name, changed_at in (("d", 900), ("e", 500)):
+        os.utime(make_run(name), (changed_at, changed_at))
+    assert newest_unfinished_run(tmp_path) == tmp_path / "d"
+
+
+def test_a_summary_marks_a_run_as_finished_until_it_is_removed(make_run):
+    run = make_run("a", finished_at=100)
+    assert is_finished(run)
+    assert read_summary(run)["run"] == "a"
+    remove_summary(run)
+    remove_summary(run)
+    assert not is_finished(run)
+    with pytest.raises(OmniMouseError, match=r"summary\.json does not exist"):
+        read_summary(run)
+
+
+def test_a_configuration_is_read_back_with_changes(make_run):
+    run = make_run("a")
+    assert read_config(run) == default_run_config("nano")
+    assert read_config(run, ["seed=9"]).seed == 9
+    with pytest.raises(ConfigError, match=r"config\.toml does not exist"):
+        read_config(run.parent)
+
+
+def test_an_empty_folder_is_removed_when_its_lock_ends(tmp_path):
+    with lock_run(tmp_path / "a"):
+        assert (tmp_path / "a").is_dir()
+        with (
+            pytest.raises(OmniMouseError, match="is being trained by another process"),
+            lock_run(tmp_path / "a"),
+        ):
+            pass
+    assert not (tmp_path / "a").exists()
+    with lock_run(tmp_path / "b"):
+        (tmp_path / "b" / "config.toml").touch()
+    assert (tmp_path / "b" / "config.toml").exists()
+
+
+def test_the_shards_of_a_resumed_run_are_those_of_the_last_training(make_run, tmp_path):
+    run = make_run("a")
+    facts = {"device": "cpu", "num_ranks": 2, "seed": 3, "command_line": ["omnimouse", "train"]}
+    write_environment(run, **facts, shards=tmp_path / "one")
+    assert read_shards_folder(run) == tmp_path / "one"
+    write_environment(run, **facts, shards=tmp_path / "two")
+    assert read_shards_folder(run) == tmp_path / "two"
+    environment = read_document(run / "environment.json", "environment")
+    assert [part["shards"] for part in environment["resumes"]] == [str(tmp_path / "two")]
+    assert environment.items() >= facts.items()
+    assert set(environment["versions"]) == {"python", "omnimouse", "torch", "numpy", "safetensors"}
+    assert "imported_from" not in environment
+
+
+def test_the_folder_of_an_evaluation_is_in_the_run(tmp_path):
+    assert evaluation_folder(tmp_path, "test-all") == tmp_path / "eval" / "test-all"
