@@ -11,20 +11,20 @@ from pathlib import Path
 
 import numpy as np
 
-from omnimouse_cli.report.analysis import ScalingReport, analyse
-from omnimouse_cli.report.table import Row, RunTable
-from omnimouse_cli.report.write import write_report
+from omnimouse_cli.report.analysis import ScalingReport, analyze
+from omnimouse_cli.report.page import write_report
+from omnimouse_cli.report.table import RunRow, RunTable
 from omnimouse_cli.reporter import Silent
 
 TRUTH = {"E": 1.0, "A": 20.0, "alpha": 0.35, "B": 320.0, "beta": 0.3}
 SEED_NOISE = 0.002
 
 
-def simulate_runs() -> tuple[Row, ...]:
+def simulate_runs() -> tuple[RunRow, ...]:
     """Return 4 sizes x 4 amounts of data x 3 seeds."""
     generator = np.random.default_rng(0)
     return tuple(
-        Row(
+        RunRow(
             run=f"{size:.0g}-{tokens:.0g}-{seed}",
             source="simulated",
             parameters=float(size),
@@ -68,7 +68,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="scaling-law-"))
     for name, chosen in (("whole grid", rows), ("a corner of it", corner)):
         table = RunTable(title=name, rows=chosen)
-        report = analyse(table, num_resamples=1000, reporter=Silent())
+        report = analyze(table, num_resamples=1000, reporter=Silent())
         show(report)
         write_report(report, folder / name.replace(" ", "-"))
     print(f"\nreports: {folder}/*/report.html")

@@ -1,6 +1,6 @@
-"""`omnimouse scaling-report`: finished runs or a CSV file to fits, a verdict and a page."""
+"""`omnimouse scaling-report`: scaling laws of finished runs or a CSV file, a verdict, a page."""
 
-import importlib.util
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,7 @@ from omnimouse_cli.cli.console import (
     print_table,
     reporter,
 )
+from omnimouse_cli.cli.dendrites_compare import require_libraries
 from omnimouse_cli.cli.folders import all_runs, folder
 from omnimouse_cli.cli.options import JsonOption, QuietOption, SeedOption
 from omnimouse_cli.errors import OmniMouseError
@@ -22,6 +23,7 @@ from omnimouse_cli.text import format_count, format_number, pluralize
 
 if TYPE_CHECKING:
     from omnimouse_cli.report.analysis import ScalingReport
+    from omnimouse_cli.report.law import JointLaw
     from omnimouse_cli.report.table import RunTable
 
 DEFAULT_FOLDER = Path("scaling-report")
@@ -60,29 +62,28 @@ def command_scaling_report(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Fit scaling laws to finished runs: intervals, rivals, a verdict, one page.
+    """Fit scaling laws to finished runs: intervals, alternatives, a verdict, one page.
 
-    Loss as a function of parameters and unique tokens, with what would decide when nothing is
-    certain. Example: omnimouse scaling-report --table runs.csv --columns loss=c4_loss
+    Loss as a function of parameters and unique tokens; where the verdict is undetermined, the runs
+    that would decide. Example: omnimouse scaling-report --table runs.csv --columns loss=c4_loss
     """
     _check_usage(runs, table, columns, count)
-    _require_libraries()
-    from omnimouse_cli.report.analysis import analyse
-    from omnimouse_cli.report.document import content
-    from omnimouse_cli.report.write import write_report
+    require_libraries("scaling-report", "scipy", "matplotlib")
+    from omnimouse_cli.report.analysis import analyze, build_document
+    from omnimouse_cli.report.page import write_report
 
     with reporter(quiet=quiet) as talk:
         if table is not None:
             rows = _read_csv(table, columns, where or [])
         else:
             rows = _read_runs(runs, where or [], total=count == "total", talk=talk)
-        report = analyse(rows, num_resamples=bootstrap, seed=seed, reporter=talk)
+        report = analyze(rows, num_resamples=bootstrap, seed=seed, reporter=talk)
         page, document = write_report(report, out)
         for warning in report.warnings:
             talk.warn(warning)
         talk.say(f"wrote {page} and {document}")
     if as_json:
-        print_document("scaling-report", content(report))
+        print_document("scaling-report", build_document(report))
     else:
         _print(report)
 
@@ -101,20 +102,11 @@ def _check_usage(
         raise typer.BadParameter("it goes with --table", param_hint="--columns")
 
 
-def _require_libraries() -> None:
-    for name in ("scipy", "matplotlib"):
-        if importlib.util.find_spec(name) is None:
-            raise OmniMouseError(
-                f"scaling-report needs {name}, which is not installed",
-                hint="install the extra: pip install 'omnimouse[report]'",
-            )
-
-
 def _read_csv(table: Path, columns: str | None, where: list[str]) -> "RunTable":
-    from omnimouse_cli.report.conditions import parse_condition
-    from omnimouse_cli.report.csv_table import parse_columns, table_of_csv
+    from omnimouse_cli.report.csv_table import parse_columns, read_csv_table
+    from omnimouse_cli.report.table import parse_condition
 
-    return table_of_csv(
+    return read_csv_table(
         table,
         columns=parse_columns(columns or ""),
         where=[parse_condition(text) for text in where],
@@ -124,33 +116,33 @@ def _read_csv(table: Path, columns: str | None, where: list[str]) -> "RunTable":
 def _read_runs(
     runs: list[Path] | None, where: list[str], *, total: bool, talk: RichReporter
 ) -> "RunTable":
-    from omnimouse_cli.report.conditions import parse_condition
-    from omnimouse_cli.report.runs import table_of_runs
+    from omnimouse_cli.report.runs import read_run_table
+    from omnimouse_cli.report.table import parse_condition
 
-    places = list(runs or [])
-    if not places:
-        places = all_runs()
-        if not places:
+    folders = list(runs or [])
+    if not folders:
+        folders = all_runs()
+        if not folders:
             raise OmniMouseError(
                 f"no run was named and there is none in {folder('runs')}/",
                 hint="train some: omnimouse sweep; or read a CSV file: --table FILE.csv",
             )
-        talk.say(f"taking {pluralize(len(places), 'run')} of {folder('runs')}/ (default)")
-    return table_of_runs(
-        places,
+        talk.say(f"taking {pluralize(len(folders), 'run')} of {folder('runs')}/ (default)")
+    return read_run_table(
+        folders,
         count="total" if total else "core",
         where=[parse_condition(text) for text in where],
     )
 
 
 def _print(report: "ScalingReport") -> None:
-    print_table(_rows(report))
-    for one in report.table.left_out:
-        print_line(f"left out: {one.run}: {one.reason}")
+    print_table(_build_run_table(report))
+    for one in report.table.excluded:
+        print_line(f"excluded: {one.run}: {one.reason}")
     if report.law is not None:
-        print_table(_law(report))
+        print_table(_build_law_table(report.law))
     if any(one.aicc is not None for one in report.alternatives):
-        print_table(_alternatives(report))
+        print_table(_build_alternative_table(report))
     print_line(f"verdict: {report.verdict.word}")
     for reason in report.verdict.reasons:
         print_line(f"  - {reason}")
@@ -163,8 +155,9 @@ def _print(report: "ScalingReport") -> None:
             print_line(f"  - N = {sizes}; D = {tokens}; {seeds} each: {runs.why}")
 
 
-def _rows(report: "ScalingReport") -> Table:
+def _build_run_table(report: "ScalingReport") -> Table:
     rows = report.table.rows
+    fitted = [None] * len(rows) if report.fitted is None else report.fitted.tolist()
     columns = {
         "N": [format_count(row.parameters) for row in rows],
         "tables": [format_count(row.parameters_tables) for row in rows],
@@ -174,36 +167,29 @@ def _rows(report: "ScalingReport") -> Table:
         "seed": ["-" if row.seed is None else str(row.seed) for row in rows],
         "split": [row.split or "-" for row in rows],
         "loss": [format_number(row.loss) for row in rows],
-        "fitted": [format_number(value) for value in _fitted(report)],
+        "fitted": [format_number(value) for value in fitted],
     }
-    told = {name: cells for name, cells in columns.items() if set(cells) != {"-"}}
-    table = Table("run", *told, title=escape(report.table.title))
-    for place, row in enumerate(rows[:MAX_SHOWN_ROWS]):
-        table.add_row(escape(row.run), *(escape(cells[place]) for cells in told.values()))
+    shown = {name: cells for name, cells in columns.items() if set(cells) != {"-"}}
+    table = Table("run", *shown, title=escape(report.table.title))
+    for row, *cells in itertools.islice(zip(rows, *shown.values(), strict=True), MAX_SHOWN_ROWS):
+        table.add_row(escape(row.run), *map(escape, cells))
     if len(rows) > MAX_SHOWN_ROWS:
         table.caption = f"and {len(rows) - MAX_SHOWN_ROWS} more: report.json has all"
     return table
 
 
-def _fitted(report: "ScalingReport") -> list[float | None]:
-    if report.fitted is None:
-        return [None] * len(report.table.rows)
-    return [float(value) for value in report.fitted]
-
-
-def _law(report: "ScalingReport") -> Table:
+def _build_law_table(law: "JointLaw") -> Table:
     from omnimouse_cli.report.page import MEANINGS
 
-    assert report.law is not None, "printed only with a law"
     table = Table("", "value", "95 % interval", "meaning", title="E + A / N^alpha + B / D^beta")
-    for name, one in report.law.estimates.items():
+    for name, one in law.estimates.items():
         interval = f"{format_number(one.low)} to {format_number(one.high)}"
         table.add_row(name, format_number(one.value), interval, MEANINGS[name])
-    table.caption = f"{report.law.fit.agreeing:.0%} of the starts reached this optimum"
+    table.caption = f"{law.fit.agreeing:.0%} of the starts reached this optimum"
     return table
 
 
-def _alternatives(report: "ScalingReport") -> Table:
+def _build_alternative_table(report: "ScalingReport") -> Table:
     table = Table("form", "k", "AICc", "BIC", "held-out error", "")
     for one in report.alternatives:
         error = "-" if one.heldout_error is None else f"{one.heldout_error:.2%}"

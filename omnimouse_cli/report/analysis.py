@@ -1,56 +1,79 @@
-"""From a table to the whole report: law, rivals, verdict, warnings, and the JSON document."""
+"""The analysis of a table of runs: law, alternatives, verdict, warnings, and the JSON document."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-from omnimouse_cli.report.alternatives import Alternative, compare, supported_breaks, winner
-from omnimouse_cli.report.frontier import MAX_SPREAD, Frontier, compute_frontier
-from omnimouse_cli.report.law import FEW_AGREE, NUM_RESAMPLES, Law, fit_joint
-from omnimouse_cli.report.proposals import Proposal, propose
+from omnimouse_cli.report.alternatives import (
+    Alternative,
+    compare_forms,
+    find_supported_breaks,
+    find_winner,
+)
+from omnimouse_cli.report.forms import JOINT
+from omnimouse_cli.report.frontier import Frontier, compute_frontier
+from omnimouse_cli.report.law import NAMES, NUM_RESAMPLES, JointLaw, fit_joint_law
 from omnimouse_cli.report.table import (
     Array,
-    Row,
+    RunRow,
     RunTable,
-    column,
-    distinct,
-    logarithms,
-    seed_noise,
+    compute_seed_noise,
+    get_column,
+    get_log_sizes,
+    list_names,
 )
-from omnimouse_cli.report.verdict import Verdict, judge
+from omnimouse_cli.report.verdict import Proposal, Verdict, judge, propose_runs
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import pluralize
 
 # Up to about four passes, repeated data is nearly as good as fresh data.
 FRESH_PASSES = 4.0
-# Below this share of a pass, data that count were not seen.
-SHORT = 0.9
+# Below this number of passes, some of the counted data was not seen.
+MIN_PASSES = 0.9
 MIN_AGREEING = 0.1
-MIXABLE = ("metric", "split")
+MAX_BOUND_SHARE = 0.05
+# Above this spread of compute per parameter and token, their median is a poor summary.
+MAX_SPREAD = 1.5
+ROW_FIELDS = (
+    "run",
+    "source",
+    "parameters",
+    "parameters_core",
+    "parameters_tables",
+    "tokens",
+    "tokens_seen",
+    "epochs",
+    "compute",
+    "loss",
+    "metric",
+    "seed",
+    "split",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScalingReport:
-    """Everything that is shown.
+    """The content of a scaling report.
 
     Args:
-        table: The rows.
-        law: The joint law; None when the table does not carry one.
-        fitted: Loss that the law gives each row, (rows,); None without a law.
-        alternatives: The rivals.
-        winner: The form that is clearly the best, if one is.
+        table: The runs.
+        law: The joint law; None when the runs do not determine one.
+        fitted: Loss by the law, `(rows,)`; None without a law.
+        alternatives: Other forms of the law.
+        winner: Name of the form that is clearly the best, if one is.
         verdict: What limits the largest run.
         proposals: Runs that would decide.
         frontier: Compute-optimal sizes; None without a law.
         noise: Standard deviation of ln loss between seeds.
-        warnings: What to keep in mind.
-        num_resamples: Of the bootstrap.
-        seed: Of starts and resamples.
+        warnings: Limits of the data and of the fit.
+        num_resamples: Number of bootstrap resamples.
+        seed: Seed of starts and resamples.
     """
 
     table: RunTable
-    law: Law | None
+    law: JointLaw | None
     fitted: Array | None
     alternatives: tuple[Alternative, ...]
     winner: str | None
@@ -63,115 +86,213 @@ class ScalingReport:
     seed: int
 
 
-def analyse(
+def analyze(
     table: RunTable, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0, reporter: Reporter
 ) -> ScalingReport:
-    """Fit, compare and judge; a table that carries no law gives a report that says so.
+    """Fit the joint law, compare it with other forms, and judge what limits the largest run.
 
     Args:
-        table: The rows.
-        num_resamples: Of whole runs.
-        seed: Of starts and resamples.
-        reporter: Told about progress.
+        table: The runs.
+        num_resamples: Number of bootstrap resamples of whole runs.
+        seed: Seed of starts and resamples.
+        reporter: Receives progress.
     """
     rows = table.rows
-    law, refused = fit_joint(rows, num_resamples=num_resamples, seed=seed, reporter=reporter)
-    mixed = any(len(distinct(getattr(row, name) for row in rows)) > 1 for name in MIXABLE)
-    alternatives = () if mixed else compare(rows, seed=seed)
-    verdict = judge(rows, law, refused, alternatives)
+    law, refusals = fit_joint_law(rows, num_resamples=num_resamples, seed=seed, reporter=reporter)
+    is_mixed = any(
+        len(list_names(getattr(row, name) for row in rows)) > 1 for name in ("metric", "split")
+    )
+    alternatives = () if is_mixed else compare_forms(rows, seed=seed)
+    verdict = judge(rows, law, refusals, alternatives)
     frontier = compute_frontier(rows, law.fit.values) if law else None
+    warnings = list(table.notes)
+    if table.excluded:
+        warnings.append(
+            f"{pluralize(len(table.excluded), 'row')} excluded; the table of rows has the reasons"
+        )
+    warnings += _check_passes(rows)
+    if law is not None:
+        warnings += _check_law(law, num_resamples)
+    if frontier is not None:
+        warnings += _check_frontier(frontier)
+        warnings += [
+            f"the loss changes regime along {found.axis} near {found.at:.3g} (AICc better by "
+            f"{found.delta_aicc:.1f}): the exponents of the joint law mix both regimes"
+            for found in find_supported_breaks(alternatives)
+        ]
     return ScalingReport(
         table=table,
         law=law,
-        fitted=np.exp(law.fit.predict(logarithms(rows))) if law else None,
+        fitted=np.exp(law.fit.predict(get_log_sizes(rows))) if law else None,
         alternatives=alternatives,
-        winner=winner(alternatives),
+        winner=find_winner(alternatives),
         verdict=verdict,
-        proposals=propose(rows, verdict),
+        proposals=propose_runs(rows, verdict),
         frontier=frontier,
-        noise=seed_noise(rows),
-        warnings=tuple(_warnings(table, law, alternatives, frontier, num_resamples)),
+        noise=compute_seed_noise(rows),
+        warnings=tuple(warnings),
         num_resamples=num_resamples,
         seed=seed,
     )
 
 
-def _warnings(
-    table: RunTable,
-    law: Law | None,
-    alternatives: Sequence[Alternative],
-    frontier: Frontier | None,
-    num_resamples: int,
-) -> list[str]:
-    said = list(table.notes)
-    if table.left_out:
-        said.append(f"{pluralize(len(table.left_out), 'row')} left out; the table of rows says why")
-    said += _passes_warnings(table.rows)
-    if law is None:
-        return said
-    if num_resamples < NUM_RESAMPLES:
-        said.append(
-            f"the intervals rest on {num_resamples} resamples; {NUM_RESAMPLES} are the least "
-            "for a result to be quoted"
-        )
-    if law.fit.agreeing < MIN_AGREEING:
-        said.append(f"only {law.fit.agreeing:.1%} of the starts reached the best fit")
-    if law.bound_share > FEW_AGREE:
-        said.append(
-            f"{law.bound_share:.0%} of the resamples ended at a bound: the intervals are too narrow"
-        )
-    said += _firmness_warnings(law)
-    if frontier is not None and not frontier.measured:
-        said.append(
-            "compute was not measured in every run: parameters x tokens stands in for it, "
-            "and the frontier is in those units"
-        )
-    elif frontier is not None and frontier.spread > MAX_SPREAD:
-        said.append(
-            f"compute per parameter and token differs {frontier.spread:.2g}-fold between runs: "
-            "the frontier assumes the median"
-        )
-    said += [
-        f"the loss changes regime along {found.axis} near {found.at:.3g} (AICc better by "
-        f"{found.delta_aicc:.1f}): the exponents of the joint law mix both regimes"
-        for found in supported_breaks(alternatives)
-    ]
-    return said
+def _check_passes(rows: Sequence[RunRow]) -> list[str]:
+    """Warn of data that was not seen, or was seen often.
 
-
-def _passes_warnings(rows: Sequence[Row]) -> list[str]:
-    """Hold the tokens that were seen against the unique ones; windows overlap, epochs hide that."""
-    passes = column(rows, "tokens_seen") / column(rows, "tokens")
-    passes = np.where(np.isfinite(passes), passes, column(rows, "epochs"))
-    known = passes[np.isfinite(passes)]
-    if not len(known):
+    Passes are seen over unique tokens; epochs, which count windows that overlap, only replace them.
+    """
+    passes = get_column(rows, "tokens_seen") / get_column(rows, "tokens")
+    passes = np.where(np.isfinite(passes), passes, get_column(rows, "epochs"))
+    passes = passes[np.isfinite(passes)]
+    if not len(passes):
         return []
-    low, high = float(known.min()), float(known.max())
-    said = []
-    if low < SHORT:
-        said.append(
-            f"{pluralize(int((known < SHORT).sum()), 'run')} ended before all of the data were "
-            f"seen (down to {low:.2g} passes): unique tokens credit them with more than they used"
+    low, high = float(passes.min()), float(passes.max())
+    warnings = []
+    if low < MIN_PASSES:
+        warnings.append(
+            f"{pluralize(int((passes < MIN_PASSES).sum()), 'run')} ended before all of the data "
+            f"were seen (down to {low:.2g} passes): unique tokens count more than was used"
         )
     if high > FRESH_PASSES:
-        said.append(
+        warnings.append(
             f"runs saw their data up to {high:.3g} times; beyond about {FRESH_PASSES:g} passes "
             "repeated data are worth clearly less than fresh data"
         )
     if high > 2 * low:
-        said.append(
+        warnings.append(
             f"passes over the data differ between runs ({low:.2g} to {high:.3g}): part of the "
             "difference in loss may come from the length of training"
         )
-    return said
+    return warnings
 
 
-def _firmness_warnings(law: Law) -> list[str]:
-    """Name the fits of the sensitivity table that leave the interval of an exponent."""
-    return [
+def _check_law(law: JointLaw, num_resamples: int) -> list[str]:
+    """Warn of few resamples, of a fragile optimum, and of variants outside the intervals."""
+    warnings = []
+    if num_resamples < NUM_RESAMPLES:
+        warnings.append(
+            f"the intervals rest on {num_resamples} resamples; {NUM_RESAMPLES} are the least "
+            "for a result to be quoted"
+        )
+    if law.fit.agreeing < MIN_AGREEING:
+        warnings.append(f"only {law.fit.agreeing:.1%} of the starts reached the best fit")
+    if law.bound_share > MAX_BOUND_SHARE:
+        warnings.append(
+            f"{law.bound_share:.0%} of the resamples ended at a bound: the intervals are too narrow"
+        )
+    return warnings + [
         f"{variant.name}: {name} is {variant.values[name]:.3g}, outside its interval "
         f"{law.estimates[name].low:.3g} to {law.estimates[name].high:.3g}"
         for variant in law.variants
         for name in ("alpha", "beta")
         if not law.estimates[name].low <= variant.values[name] <= law.estimates[name].high
     ]
+
+
+def _check_frontier(frontier: Frontier) -> list[str]:
+    """Warn of compute that was not measured or is not proportional to N D."""
+    if not frontier.measured:
+        return [
+            "compute was not measured in every run: parameters x tokens replace it, and the "
+            "frontier is in those units"
+        ]
+    if frontier.spread > MAX_SPREAD:
+        return [
+            f"compute per parameter and token differs {frontier.spread:.2g}-fold between runs: "
+            "the frontier assumes the median"
+        ]
+    return []
+
+
+def build_document(report: ScalingReport) -> dict[str, Any]:
+    """Return the fields of report.json."""
+    verdict = report.verdict
+    return {
+        "title": report.table.title,
+        "parameters_counted": report.table.parameters_counted,
+        "rows": _build_rows(report),
+        "law": None if report.law is None else _build_law(report.law),
+        "alternatives": [
+            {
+                "form": one.form.name,
+                "formula": one.form.formula,
+                "fitted_numbers": one.form.num_fitted,
+                "aicc": one.aicc,
+                "bic": one.bic,
+                "heldout_error": one.heldout_error,
+                # A handful of rows determines neither exponents nor asymptotes.
+                "values": one.fit.values
+                if one.fit is not None and len(report.table.rows) >= JOINT.min_rows
+                else None,
+                "breaks": [asdict(found) for found in one.breaks],
+                "reason": one.reason,
+            }
+            for one in report.alternatives
+        ],
+        "winner": report.winner,
+        "breaks": [asdict(found) for found in find_supported_breaks(report.alternatives)],
+        "verdict": verdict.word,
+        "reasons": list(verdict.reasons),
+        "checks": [asdict(check) for check in verdict.checks],
+        "gain_ratio": verdict.gain_ratio,
+        "agreement": verdict.agreement,
+        "runs_that_would_decide": [asdict(proposal) for proposal in report.proposals],
+        "frontier": None if report.frontier is None else _build_frontier(report.frontier),
+        "seed_noise": report.noise,
+        "warnings": list(report.warnings),
+        "resamples": report.num_resamples,
+        "seed": report.seed,
+    }
+
+
+def _build_rows(report: ScalingReport) -> list[dict[str, Any]]:
+    fitted = [None] * len(report.table.rows) if report.fitted is None else report.fitted.tolist()
+    used = [
+        {
+            **{name: getattr(row, name) for name in ROW_FIELDS},
+            "fitted": value,
+            "used": True,
+            "reason": None,
+        }
+        for row, value in zip(report.table.rows, fitted, strict=True)
+    ]
+    excluded = [
+        {
+            **dict.fromkeys(ROW_FIELDS),
+            "run": one.run,
+            "source": one.source,
+            "fitted": None,
+            "used": False,
+            "reason": one.reason,
+        }
+        for one in report.table.excluded
+    ]
+    return used + excluded
+
+
+def _build_law(law: JointLaw) -> dict[str, Any]:
+    return {
+        "form": JOINT.name,
+        "formula": JOINT.formula,
+        **{name: asdict(law.estimates[name]) for name in NAMES},
+        "huber_delta": law.fit.problem.delta,
+        "objective": law.fit.objective,
+        "starts_agreeing": law.fit.agreeing,
+        "resamples_at_bound": law.bound_share,
+        "sensitivity": [
+            {"fit": one.name, "rows": one.rows, **{name: one.values[name] for name in NAMES}}
+            for one in law.variants
+        ],
+    }
+
+
+def _build_frontier(frontier: Frontier) -> dict[str, Any]:
+    return {
+        "compute_measured": frontier.measured,
+        "operations_per_parameter_and_token": frontier.operations if frontier.measured else None,
+        "compute": frontier.compute,
+        "parameters": frontier.parameters,
+        "tokens": frontier.tokens,
+        "isoflop_a_opt": frontier.isoflop_exponent,
+        "isoflop_levels": frontier.isoflop_levels,
+    }

@@ -1,4 +1,4 @@
-"""Anybody's CSV file to rows: columns by name, rows by condition, bad rows by line number."""
+"""Reading a CSV file as a table of runs: columns by name, rows by condition."""
 
 import csv
 import math
@@ -6,66 +6,71 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.report.conditions import Condition, require_column
-from omnimouse_cli.report.table import LeftOut, Row, RunTable
+from omnimouse_cli.report.table import Condition, ExcludedRow, RunRow, RunTable, require_column
 from omnimouse_cli.text import pluralize, suggest_name
 
 NUMBERS = ("parameters", "tokens", "loss", "correlation", "compute", "tokens_seen", "epochs")
 WORDS = ("run", "seed", "split", "metric")
-NEEDED = ("parameters", "tokens", "loss")
+REQUIRED = ("parameters", "tokens", "loss")
 
 
-def table_of_csv(
+def read_csv_table(
     path: Path, *, columns: Mapping[str, str] | None = None, where: Sequence[Condition] = ()
 ) -> RunTable:
-    """Read a CSV file with a row of names.
+    """Read a CSV file whose first line has the names of columns.
 
     Args:
         path: The file.
-        columns: Our name to the file's name, or to a number that holds for every row.
-        where: Conditions that all must hold; rows they do not select are not mentioned.
+        columns: The file's name of each of our columns, or a number that holds for every row.
+        where: Conditions that all must hold; other rows are ignored.
 
     Returns:
-        One row per usable line; the others are left out with line number and reason.
+        One row per usable line; other lines are excluded with line number and reason.
 
     Raises:
-        OmniMouseError: The file cannot be read, a column is missing, no line can be used.
+        OmniMouseError: The file cannot be read, a column is missing, or no line can be used.
     """
-    names, records = _read(path)
-    chosen = _choose(path, names, columns or {})
+    names, records = _read_lines(path)
+    chosen = _choose_columns(path, names, columns or {})
     for condition in where:
         require_column(str(path), names, condition.column, "--where")
-    rows, left_out = [], []
+    rows, excluded = [], []
     for line, record in records:
-        name = f"line {line}"
-        if len(record) != len(names):
-            reason = f"{name} has {len(record)} cells where the first line has {len(names)}"
-            left_out.append(LeftOut(run=name, source=f"{path}:{line}", reason=reason))
-            continue
-        cells = dict(zip(names, record, strict=True))
-        if not all(condition.holds(cells) for condition in where):
-            continue
+        run, source = f"line {line}", f"{path}:{line}"
         try:
-            rows.append(_row(f"{path}:{line}", name, cells, chosen))
+            if len(record) != len(names):
+                raise ValueError(f"{len(record)} cells where the first line has {len(names)}")
+            cells = dict(zip(names, record, strict=True))
+            if all(condition.holds(cells) for condition in where):
+                rows.append(_parse_row(source, run, cells, chosen))
         except ValueError as error:
-            reason = f"{name}: {error}"
-            left_out.append(LeftOut(run=name, source=f"{path}:{line}", reason=reason))
+            excluded.append(ExcludedRow(run=run, source=source, reason=f"{run}: {error}"))
     if not rows:
-        raise _nothing(path, left_out, bool(where))
+        if excluded:
+            raise OmniMouseError(f"no row of {path} can be used; {excluded[0].reason}")
+        raise OmniMouseError(f"{path} has no row{' that --where selects' if where else ''}")
+    notes = (
+        ()
+        if "loss" in chosen
+        else (
+            f"the table has correlations and no loss: 1 - `{chosen['correlation']}` was fitted, "
+            "which is not a likelihood",
+        )
+    )
     return RunTable(
         title=f"{pluralize(len(rows), 'row')} of {path.name}",
         rows=tuple(rows),
-        left_out=tuple(left_out),
-        counted=f"column `{chosen['parameters']}` of {path.name}",
-        notes=_notes(chosen),
+        excluded=tuple(excluded),
+        parameters_counted=f"column `{chosen['parameters']}` of {path.name}",
+        notes=notes,
     )
 
 
 def parse_columns(text: str) -> dict[str, str]:
-    """Read `ours=theirs,ours=theirs`.
+    """Parse `ours=theirs,ours=theirs`.
 
     Raises:
-        OmniMouseError: A part has no `=`, or names no column of ours.
+        OmniMouseError: A part has no `=`, or its name is none of our columns.
     """
     chosen = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -77,14 +82,15 @@ def parse_columns(text: str) -> dict[str, str]:
             )
         if ours not in NUMBERS + WORDS:
             raise OmniMouseError(
-                f"--columns knows no name {ours!r}; it knows {', '.join(NUMBERS + WORDS)}",
+                f"--columns has no name {ours!r}; its names are {', '.join(NUMBERS + WORDS)}",
                 hint=suggest_name(ours, NUMBERS + WORDS),
             )
         chosen[ours] = theirs
     return chosen
 
 
-def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Return the names of columns, and number and cells of every other line."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream)
@@ -104,14 +110,15 @@ def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return names, lines[1:]
 
 
-def _choose(path: Path, names: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
+def _choose_columns(path: Path, names: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the file's column, or a number, for each of our columns that it has."""
     for theirs in columns.values():
         if not _is_number(theirs):
             require_column(str(path), names, theirs, "--columns")
     chosen = {ours: ours for ours in NUMBERS + WORDS if ours in names} | dict(columns)
     if "loss" in chosen:
         chosen.pop("correlation", None)
-    for ours in NEEDED:
+    for ours in REQUIRED:
         if ours not in chosen and not (ours == "loss" and "correlation" in chosen):
             raise OmniMouseError(
                 f"{path} has no column {ours!r}; its columns are {', '.join(names)}",
@@ -129,63 +136,44 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _row(source: str, line: str, cells: Mapping[str, str], chosen: Mapping[str, str]) -> Row:
-    def cell(ours: str) -> str | None:
-        if ours not in chosen:
-            return None
-        theirs = chosen[ours]
-        return cells.get(theirs, theirs).strip() or None
-
-    numbers = {ours: _number(ours, cell(ours), chosen) for ours in NUMBERS}
+def _parse_row(
+    source: str, line: str, cells: Mapping[str, str], chosen: Mapping[str, str]
+) -> RunRow:
+    # A column that the file does not have is the number itself.
+    texts = {ours: cells.get(theirs, theirs).strip() or None for ours, theirs in chosen.items()}
+    numbers = {ours: _parse_number(ours, texts.get(ours), chosen) for ours in NUMBERS}
     correlation = numbers.pop("correlation")
     if correlation is not None:
         if not -1 <= correlation < 1:
             raise ValueError(f"`correlation` must lie between -1 and 1: {correlation:g}")
         numbers["loss"] = 1 - correlation
-    seed = cell("seed")
-    return Row(
-        run=cell("run") or line,
+    seed = texts.get("seed")
+    return RunRow(
+        run=texts.get("run") or line,
         source=source,
-        # A seed may be a word in somebody else's table; only being the same matters.
-        seed=None if seed is None else _seed_number(seed),
-        split=cell("split"),
-        metric=cell("metric"),
-        **numbers,  # type: ignore[arg-type] # the needed ones were found not to be None
+        seed=None if seed is None else _parse_seed(seed),
+        split=texts.get("split"),
+        metric=texts.get("metric"),
+        **numbers,  # type: ignore[arg-type] # the required ones were found not to be None
     )
 
 
-def _number(ours: str, cell: str | None, chosen: Mapping[str, str]) -> float | None:
-    if cell is None:
-        if ours in NEEDED and ours in chosen:
+def _parse_number(ours: str, text: str | None, chosen: Mapping[str, str]) -> float | None:
+    if text is None:
+        if ours in REQUIRED and ours in chosen:
             raise ValueError(f"`{chosen[ours]}` is empty")
         return None
-    try:
-        value = float(cell)
-    except ValueError:
-        raise ValueError(f"`{chosen[ours]}` must be a number: {cell!r}") from None
+    if not _is_number(text):
+        raise ValueError(f"`{chosen[ours]}` must be a number: {text!r}")
+    value = float(text)
     if ours != "correlation" and (not math.isfinite(value) or value <= 0):
-        raise ValueError(f"`{chosen[ours]}` must be a finite number above zero: {cell}")
+        raise ValueError(f"`{chosen[ours]}` must be a finite number above zero: {text}")
     return value
 
 
-def _seed_number(cell: str) -> int:
+def _parse_seed(text: str) -> int:
+    """Return a number for a seed, which may be a word: only equality matters."""
     try:
-        return int(float(cell))
+        return int(float(text))
     except (ValueError, OverflowError):
-        return int.from_bytes(cell.encode(), "big")
-
-
-def _notes(chosen: Mapping[str, str]) -> tuple[str, ...]:
-    if "loss" in chosen:
-        return ()
-    return (
-        f"the table has correlations and no loss: 1 - `{chosen['correlation']}` was fitted, "
-        "which is no likelihood",
-    )
-
-
-def _nothing(path: Path, left_out: Sequence[LeftOut], selected: bool) -> OmniMouseError:  # noqa: FBT001
-    if left_out:
-        return OmniMouseError(f"no row of {path} can be used; {left_out[0].reason}")
-    reason = "no row that --where selects" if selected else "no row"
-    return OmniMouseError(f"{path} has {reason}")
+        return int.from_bytes(text.encode(), "big")

@@ -1,28 +1,38 @@
-"""The figures of a scaling report: loss, residuals, map, intervals, gains."""
+"""The figures of a scaling report, as SVG elements that take the colors of the page."""
 
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from omnimouse_cli.report.analysis import ScalingReport
-from omnimouse_cli.report.canvas import INK, Figure, draw_figure, label_plainly, set_limits
 from omnimouse_cli.report.forms import AXES, SYMBOLS, Axis
-from omnimouse_cli.report.law import Law
-from omnimouse_cli.report.table import Array, Row, column, levels
-from omnimouse_cli.report.verdict import MIN_RATIO, largest
+from omnimouse_cli.report.law import JointLaw
+from omnimouse_cli.report.table import Array, find_largest_run, find_levels, get_column
+from omnimouse_cli.report.verdict import MIN_RATIO
 from omnimouse_cli.text import format_magnitude, pluralize
 
-WORDS: dict[Axis, str] = {"parameters": "parameters N", "tokens": "unique tokens D"}
+LABELS: dict[Axis, str] = {"parameters": "parameters N", "tokens": "unique tokens D"}
 CURVE_COLORS = "viridis"
 MAX_CURVES = 8
+# Replaced by the page's own text color, so that dark pages can be read.
+INK = "#010203"
 
 
-def draw_all(report: ScalingReport) -> list[Figure]:
-    """Draw what the report holds; without a law only the runs themselves.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One figure: a short name, the SVG element and a caption."""
 
-    Args:
-        report: The report.
-    """
+    name: str
+    svg: str
+    caption: str
+
+
+def draw_figures(report: ScalingReport) -> list[Figure]:
+    """Draw the figures of a report; without a law only the runs themselves."""
     figures = [_draw_loss(report)]
     if report.law is not None:
         law = report.law
@@ -36,14 +46,14 @@ def draw_all(report: ScalingReport) -> list[Figure]:
 
 
 def _draw_loss(report: ScalingReport) -> Figure:
-    """Draw loss against each axis, one color per level of the other, with the law's curves."""
+    """Plot loss against each axis, one color per level of the other, with the law's curves."""
 
     def draw(axes: Any) -> None:  # noqa: ANN401 - an array of matplotlib axes
         for one, axis in zip(axes, reversed(AXES), strict=True):
-            _loss_against(one, report, axis)
+            _plot_loss_against(one, report, axis)
 
     curves = "Curves are the joint law. " if report.law is not None else ""
-    return draw_figure(
+    return _draw_figure(
         "loss",
         f"Validation loss of {pluralize(len(report.table.rows), 'run')}. {curves}Both axes are "
         "logarithmic.",
@@ -52,13 +62,13 @@ def _draw_loss(report: ScalingReport) -> Figure:
     )
 
 
-def _loss_against(axes: Any, report: ScalingReport, axis: Axis) -> None:  # noqa: ANN401
+def _plot_loss_against(axes: Any, report: ScalingReport, axis: Axis) -> None:  # noqa: ANN401
     import matplotlib as mpl
 
     rows = report.table.rows
     other: Axis = "tokens" if axis == "parameters" else "parameters"
-    x, y, others = (column(rows, name) for name in (axis, "loss", other))
-    found = levels(others)
+    x, y, others = (get_column(rows, name) for name in (axis, "loss", other))
+    found = find_levels(others)
     colors = mpl.colormaps[CURVE_COLORS](np.linspace(0.15, 0.85, len(found)))
     nearest = np.abs(np.log(others[:, None] / np.array(found)[None])).argmin(axis=1)
     drawn = np.unique(np.linspace(0, len(found) - 1, min(MAX_CURVES, len(found))).round())
@@ -69,17 +79,17 @@ def _loss_against(axes: Any, report: ScalingReport, axis: Axis) -> None:  # noqa
         axes.scatter(x[here], y[here], s=16, color=colors[number], label=label, zorder=3)
         if report.law is not None and labelled:
             along = np.geomspace(x.min(), x.max(), 100)
-            _curve(
+            _plot_curve(
                 axes, report.law, {axis: along, other: np.full(100, level)}, axis, colors[number]
             )
-    axes.set(xscale="log", yscale="log", xlabel=WORDS[axis], ylabel="loss")
-    label_plainly(axes)
+    axes.set(xscale="log", yscale="log", xlabel=LABELS[axis], ylabel="loss")
+    _use_plain_labels(axes)
     axes.legend(handletextpad=0.2, labelspacing=0.25, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
-def _curve(
+def _plot_curve(
     axes: Any,  # noqa: ANN401
-    law: Law,
+    law: JointLaw,
     values: dict[Axis, Array],
     axis: Axis,
     color: Any,  # noqa: ANN401
@@ -92,29 +102,29 @@ def _draw_residuals(report: ScalingReport) -> Figure:
     rows = report.table.rows
     fitted = report.fitted
     assert fitted is not None, "residuals are drawn only with a law"
-    percent = 100 * np.log(column(rows, "loss") / fitted)
+    percent = 100 * np.log(get_column(rows, "loss") / fitted)
 
     def draw(axes: Any) -> None:  # noqa: ANN401
         axes[0].axhline(0, color=INK, linewidth=0.7)
         axes[0].scatter(fitted, percent, s=16, color="#3b7dd8")
         axes[0].set(xlabel="loss by the law", ylabel="residual (%)", xscale="log")
-        label_plainly(axes[0], which="x")
+        _use_plain_labels(axes[0], which="x")
         axes[1].hist(percent, bins=min(40, max(8, len(rows) // 3)), color="#3b7dd8")
         axes[1].set(xlabel="residual (%)", ylabel="runs")
 
-    return draw_figure(
+    return _draw_figure(
         "residuals",
-        "What the joint law leaves: measured over fitted loss, in percent. A trend or a few far "
-        "points would make its exponents doubtful.",
+        "Residuals of the joint law: measured over fitted loss, in percent. A trend or a few "
+        "outliers would make its exponents doubtful.",
         draw,
         columns=2,
         height=2.8,
     )
 
 
-def _draw_map(report: ScalingReport, law: Law) -> Figure:
+def _draw_map(report: ScalingReport, law: JointLaw) -> Figure:
     rows = report.table.rows
-    spans = [column(rows, axis) for axis in AXES]
+    spans = [get_column(rows, axis) for axis in AXES]
     grids = [np.geomspace(span.min() / 2, span.max() * 2, 80) for span in spans]
 
     def draw(axes: Any) -> None:  # noqa: ANN401
@@ -140,19 +150,19 @@ def _draw_map(report: ScalingReport, law: Law) -> Figure:
                 linewidth=1.6,
                 label="best for its compute",
             )
-        axes.set(xscale="log", yscale="log", xlabel=WORDS["parameters"], ylabel=WORDS["tokens"])
+        axes.set(xscale="log", yscale="log", xlabel=LABELS["parameters"], ylabel=LABELS["tokens"])
         axes.set(xlim=(grids[0][0], grids[0][-1]), ylim=(grids[1][0], grids[1][-1]))
         axes.legend(loc="lower right")
 
-    return draw_figure(
+    return _draw_figure(
         "map",
-        "Lines of equal loss by the joint law, the runs, and the cheapest way to each loss.",
+        "Lines of equal loss by the joint law, the runs, and the compute-optimal frontier.",
         draw,
         height=4.0,
     )
 
 
-def _draw_intervals(law: Law) -> Figure:
+def _draw_intervals(law: JointLaw) -> Figure:
     def draw(axes: Any) -> None:  # noqa: ANN401
         axes[0].scatter(
             law.samples["alpha"],
@@ -165,15 +175,15 @@ def _draw_intervals(law: Law) -> Figure:
         point = law.fit.values
         axes[0].plot(point["alpha"], point["beta"], "+", color="#d1495b", markersize=10)
         axes[0].set(xlabel="alpha (parameters)", ylabel="beta (tokens)")
-        set_limits(axes[0].set_xlim, law.samples["alpha"])
-        set_limits(axes[0].set_ylim, law.samples["beta"])
+        _set_limits(axes[0].set_xlim, law.samples["alpha"])
+        _set_limits(axes[0].set_ylim, law.samples["beta"])
         for one, name in zip(axes[1:], ("E", "a_opt"), strict=True):
             low, high = np.percentile(law.samples[name], [0.5, 99.5])
             one.hist(law.samples[name], bins=np.linspace(low, high, 40), color="#3b7dd8")
             one.axvline(law.estimates[name].value, color="#d1495b")
             one.set(xlabel=name, ylabel="resamples")
 
-    return draw_figure(
+    return _draw_figure(
         "intervals",
         f"{len(law.samples['E'])} resamples of whole runs: the exponents, the irreducible loss E, "
         "and the growth a_opt of the best size with compute. Red is the fit of all runs.",
@@ -186,7 +196,7 @@ def _draw_intervals(law: Law) -> Figure:
 def _draw_gains(report: ScalingReport) -> Figure:
     ratios = report.verdict.gain_ratios
     assert ratios is not None, "gains are drawn only with a law"
-    top: Row = largest(report.table.rows)
+    largest = find_largest_run(report.table.rows)
 
     def draw(axes: Any) -> None:  # noqa: ANN401
         low, high = np.percentile(ratios, [0.5, 99.5])
@@ -195,13 +205,82 @@ def _draw_gains(report: ScalingReport) -> Figure:
         axes.axvspan(1 / MIN_RATIO, MIN_RATIO, color=INK, alpha=0.1, linewidth=0)
         axes.axvline(report.verdict.gain_ratio, color="#d1495b")
         axes.set(xscale="log", xlabel="gain of data / gain of parameters", ylabel="resamples")
-        label_plainly(axes, which="x")
+        _use_plain_labels(axes, which="x")
 
-    return draw_figure(
+    return _draw_figure(
         "gains",
-        f"At the largest run (N = {format_magnitude(top.parameters)}, "
-        f"D = {format_magnitude(top.tokens)}): how much more loss falls per factor "
+        f"At the largest run (N = {format_magnitude(largest.parameters)}, "
+        f"D = {format_magnitude(largest.tokens)}): how much more loss falls per factor "
         "of data than per factor of parameters. Inside the grey band no verdict is given.",
         draw,
         height=2.8,
     )
+
+
+def _draw_figure(
+    name: str, caption: str, draw: Callable[[Any], None], *, columns: int = 1, height: float = 3.6
+) -> Figure:
+    """Return a figure whose axes `draw` has filled, as an SVG element."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure as Canvas
+
+    settings: Any = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": name,
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": INK,
+        "axes.labelcolor": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "text.color": INK,
+        "legend.frameon": False,
+        "legend.fontsize": 8,
+    }
+    with mpl.rc_context(settings):
+        canvas = Canvas(figsize=(4.4 * columns + 0.4, height), layout="constrained")
+        canvas.patch.set_alpha(0)
+        axes = canvas.subplots(1, columns, squeeze=False)[0]
+        for one in axes:
+            one.patch.set_alpha(0)
+        draw(axes if columns > 1 else axes[0])
+        FigureCanvasSVG(canvas)
+        text = io.StringIO()
+        canvas.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    return Figure(name=name, svg=make_embeddable(text.getvalue(), name), caption=caption)
+
+
+def make_embeddable(svg: str, name: str) -> str:
+    """Turn an SVG file into an element of a page: no prologue, no links, its own identifiers."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg)
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = svg.replace('href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
+    svg = re.sub(r'<svg ([^>]*?)width="([\d.]+)pt"', r'<svg \1style="width:\2pt"', svg, count=1)
+    svg = re.sub(r'<svg ([^>]*?)height="[\d.]+pt" ', r"<svg \1", svg, count=1)
+    return svg.replace(INK, "currentColor")
+
+
+def _set_limits(setter: Callable[[float, float], Any], values: Array) -> None:
+    """Set axis limits from the 0.5th to the 99.5th percentile, with a margin."""
+    low, high = np.percentile(values, [0.5, 99.5])
+    margin = 0.05 * (high - low) + 1e-12
+    setter(float(low - margin), float(high + margin))
+
+
+def _use_plain_labels(axes: Any, which: str = "y") -> None:  # noqa: ANN401
+    """Label a logarithmic axis of about a decade or less with plain numbers."""
+    from matplotlib.ticker import FormatStrFormatter, MaxNLocator, NullFormatter, NullLocator
+
+    axis = axes.yaxis if which == "y" else axes.xaxis
+    low, high = axes.get_ylim() if which == "y" else axes.get_xlim()
+    if high / low > 12:
+        return
+    axis.set_major_locator(MaxNLocator(6))
+    axis.set_major_formatter(FormatStrFormatter("%.3g"))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())

@@ -1,4 +1,4 @@
-"""The forms of a scaling law: sums of power terms, their logarithm and its derivatives."""
+"""Forms of a scaling law: sums of power terms, their logarithm and its derivatives."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ Axis = Literal["parameters", "tokens"]
 AXES: tuple[Axis, Axis] = ("parameters", "tokens")
 SYMBOLS: dict[Axis, str] = {"parameters": "N", "tokens": "D"}
 
-# A break is this sharp, in units of ln N or ln D: sharper than the steps of usual grids, so a free
-# sharpness could not be read from them.
+# Width of a break in ln N or ln D. It is narrower than the steps of usual grids, which therefore
+# could not determine a free width.
 BREAK_WIDTH = 0.25
 
 MAX_EXPONENT = 4.0
@@ -22,26 +22,26 @@ MIN_LOG_SHARE = 14.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
-    """One summand: exp(coefficient - exponent x), with another exponent beyond `place` if given.
+    """One summand, exp(coefficient - exponent x), with another exponent beyond a break if given.
 
     Args:
-        coefficient: Name of the logarithm of the factor.
-        axis: What x is the logarithm of; None is a constant.
-        exponent: Name of the exponent.
-        later_exponent: Name of the exponent beyond the break.
-        place: Name of the break's place.
+        coefficient: Parameter name of the logarithm of the factor.
+        axis: Axis whose logarithm x is; None for a constant.
+        exponent: Parameter name of the exponent.
+        later_exponent: Parameter name of the exponent beyond the break.
+        break_point: Parameter name of the break.
     """
 
     coefficient: str
     axis: Axis | None = None
     exponent: str | None = None
     later_exponent: str | None = None
-    place: str | None = None
+    break_point: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """A law: a name, how people write it, and its terms."""
+    """A form of the law: its name, formula and terms."""
 
     name: str
     formula: str
@@ -49,26 +49,26 @@ class Form:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Give the names of the parameters, in the order of a parameter vector."""
-        found: dict[str, None] = {}
+        """Names of the parameters, in the order of a parameter vector."""
+        names: dict[str, None] = {}
         for term in self.terms:
-            fields = (term.coefficient, term.exponent, term.later_exponent, term.place)
-            found.update(dict.fromkeys(name for name in fields if name is not None))
-        return tuple(found)
+            fields = (term.coefficient, term.exponent, term.later_exponent, term.break_point)
+            names.update(dict.fromkeys(name for name in fields if name is not None))
+        return tuple(names)
 
     @property
     def num_fitted(self) -> int:
-        """Give k: the parameters and the scale of the residuals."""
+        """Number k of fitted values: the parameters and the scale of the residuals."""
         return len(self.names) + 1
 
     @property
     def min_rows(self) -> int:
-        """Give k + 2, below which AICc does not exist."""
+        """Smallest number of rows, k + 2: AICc does not exist for fewer."""
         return self.num_fitted + 2
 
     @property
     def axes(self) -> tuple[Axis, ...]:
-        """Give what the law depends on."""
+        """Axes that the law depends on."""
         return tuple(axis for axis in AXES if any(term.axis == axis for term in self.terms))
 
 
@@ -77,10 +77,14 @@ _N = Term(coefficient="a", axis="parameters", exponent="alpha")
 _D = Term(coefficient="b", axis="tokens", exponent="beta")
 _D_TIED = Term(coefficient="b", axis="tokens", exponent="alpha")
 _N_BROKEN = Term(
-    coefficient="a", axis="parameters", exponent="alpha", later_exponent="alpha2", place="break"
+    coefficient="a",
+    axis="parameters",
+    exponent="alpha",
+    later_exponent="alpha2",
+    break_point="break",
 )
 _D_BROKEN = Term(
-    coefficient="b", axis="tokens", exponent="beta", later_exponent="beta2", place="break"
+    coefficient="b", axis="tokens", exponent="beta", later_exponent="beta2", break_point="break"
 )
 
 CONSTANT = Form(name="constant", formula="E", terms=(_E,))
@@ -122,22 +126,22 @@ BROKEN_SINGLE = {
 }
 
 
-def log_loss(form: Form, theta: Array, x: Array) -> tuple[Array, Array]:
-    """Give ln of the law and its derivatives, for many parameter vectors at once.
+def compute_log_loss(form: Form, theta: Array, x: Array) -> tuple[Array, Array]:
+    """Return ln of the law and its derivatives, for many parameter vectors at once.
 
     Args:
-        form: The law.
-        theta: Parameter vectors, (members, parameters), in the order of `form.names`.
-        x: ln N and ln D, centred, (rows, 2).
+        form: Form of the law.
+        theta: Parameter vectors `(vectors, parameters)`, in the order of `form.names`.
+        x: Centered ln N and ln D, `(rows, 2)`.
 
     Returns:
-        ln loss, (members, rows), and its derivatives, (members, rows, parameters).
+        ln loss `(vectors, rows)` and its derivatives `(vectors, rows, parameters)`.
     """
-    place = {name: number for number, name in enumerate(form.names)}
+    index = {name: number for number, name in enumerate(form.names)}
     exponents = []
     slopes: list[dict[str, Array]] = []
     for term in form.terms:
-        value, slope = _exponent(term, theta, x, place)
+        value, slope = _compute_log_term(term, theta, x, index)
         exponents.append(value)
         slopes.append(slope)
     stacked = np.stack(exponents)
@@ -145,55 +149,52 @@ def log_loss(form: Form, theta: Array, x: Array) -> tuple[Array, Array]:
     scaled = np.exp(stacked - largest)
     total = scaled.sum(axis=0)
     shares = scaled / total
-    jacobian = np.zeros((*largest.shape, len(place)))
+    jacobian = np.zeros((*largest.shape, len(index)))
     for share, slope in zip(shares, slopes, strict=True):
         for name, derivative in slope.items():
-            jacobian[:, :, place[name]] += share * derivative
+            jacobian[:, :, index[name]] += share * derivative
     return largest + np.log(total), jacobian
 
 
-def _exponent(
-    term: Term, theta: Array, x: Array, place: Mapping[str, int]
+def _compute_log_term(
+    term: Term, theta: Array, x: Array, index: Mapping[str, int]
 ) -> tuple[Array, dict[str, Array]]:
-    """Give ln of one term, (members, rows), and its derivatives by name."""
-    value = np.repeat(theta[:, place[term.coefficient], None], len(x), axis=1)
+    """Return ln of one term, `(vectors, rows)`, and its derivatives by parameter name."""
+    value = np.repeat(theta[:, index[term.coefficient], None], len(x), axis=1)
     slopes = {term.coefficient: np.ones_like(value)}
     if term.axis is None or term.exponent is None:
         return value, slopes
     axis = x[None, :, AXES.index(term.axis)]
-    exponent = theta[:, place[term.exponent], None]
-    if term.later_exponent is None or term.place is None:
+    exponent = theta[:, index[term.exponent], None]
+    if term.later_exponent is None or term.break_point is None:
         return value - exponent * axis, slopes | {
             term.exponent: np.broadcast_to(-axis, value.shape)
         }
-    later = theta[:, place[term.later_exponent], None]
-    distance = (axis - theta[:, place[term.place], None]) / BREAK_WIDTH
+    later = theta[:, index[term.later_exponent], None]
+    distance = (axis - theta[:, index[term.break_point], None]) / BREAK_WIDTH
     beyond = BREAK_WIDTH * np.logaddexp(0, distance)
     slopes |= {
         term.exponent: beyond - axis,
         term.later_exponent: -beyond,
-        term.place: (later - exponent) / (1 + np.exp(-np.clip(distance, -500, 500))),
+        term.break_point: (later - exponent) / (1 + np.exp(-np.clip(distance, -500, 500))),
     }
     return value - exponent * axis - (later - exponent) * beyond, slopes
 
 
-def bounds(form: Form, x: Array, y: Array) -> tuple[Array, Array]:
-    """Give the lowest and highest values of the parameters for centred data.
+def get_bounds(form: Form, x: Array, y: Array) -> tuple[Array, Array]:
+    """Return the lowest and highest values of the parameters, `(parameters,)` each.
 
     Args:
-        form: The law.
-        x: ln N and ln D, centred, (rows, 2).
-        y: ln loss, (rows,).
-
-    Returns:
-        Two vectors, (parameters,).
+        form: Form of the law.
+        x: Centered ln N and ln D, `(rows, 2)`.
+        y: ln loss, `(rows,)`.
     """
     limits = {
         "e": (y.min() - MIN_LOG_SHARE, y.max()),
         "a": (y.min() - MIN_LOG_SHARE, y.max() + 3),
         "b": (y.min() - MIN_LOG_SHARE, y.max() + 3),
     }
-    broken = next((term.axis for term in form.terms if term.place is not None), None)
+    broken = next((term.axis for term in form.terms if term.break_point is not None), None)
     if broken is not None:
         inner = np.unique(x[:, AXES.index(broken)])[1:-1]
         limits["break"] = (inner.min(), inner.max())
@@ -201,16 +202,16 @@ def bounds(form: Form, x: Array, y: Array) -> tuple[Array, Array]:
     return np.array([low for low, _ in pairs]), np.array([high for _, high in pairs])
 
 
-def natural(form: Form, theta: Array, center: Array) -> dict[str, Array]:
-    """Give the parameters as people write them, from those of centred data.
+def to_natural_parameters(form: Form, theta: Array, center: Array) -> dict[str, Array]:
+    """Convert parameters for centered data to those of the formula.
 
     Args:
-        form: The law.
-        theta: Parameter vectors, (members, parameters).
-        center: Means of ln N and ln D that were taken off, (2,).
+        form: Form of the law.
+        theta: Parameter vectors `(vectors, parameters)`.
+        center: Subtracted means of ln N and ln D, `(2,)`.
 
     Returns:
-        By name (E, A, B, alpha, ..., break), (members,) each. Factors can overflow to infinity.
+        E, A, B, alpha, ..., break by name, `(vectors,)` each. Factors can overflow to infinity.
     """
     inner = dict(zip(form.names, theta.T, strict=True))
     values: dict[str, Array] = {}
@@ -219,9 +220,9 @@ def natural(form: Form, theta: Array, center: Array) -> dict[str, Array]:
         if term.axis is not None and term.exponent is not None:
             shift = inner[term.exponent] * center[AXES.index(term.axis)]
             values[term.exponent] = inner[term.exponent]
-        if term.place is not None and term.later_exponent is not None and term.axis is not None:
-            values[term.later_exponent] = inner[term.later_exponent]
-            values["break"] = np.exp(inner[term.place] + center[AXES.index(term.axis)])
+            if term.break_point is not None and term.later_exponent is not None:
+                values[term.later_exponent] = inner[term.later_exponent]
+                values["break"] = np.exp(inner[term.break_point] + center[AXES.index(term.axis)])
         with np.errstate(over="ignore"):
             values[term.coefficient.upper()] = np.exp(inner[term.coefficient] + shift)
     return values

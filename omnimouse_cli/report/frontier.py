@@ -1,4 +1,4 @@
-"""Compute-optimal sizes from the joint law, and parabolas at equal compute as a cross-check."""
+"""Compute-optimal sizes by the joint law, and isoFLOP parabolas as a cross-check."""
 
 import math
 from collections.abc import Sequence
@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omnimouse_cli.report.table import Array, Row, column, compute_of, levels
+from omnimouse_cli.report.table import Array, RunRow, find_levels, get_column, get_compute
 
 MIN_SIZES = 5
-# Compute per parameter and token may differ by this factor before one constant is a poor summary.
-MAX_SPREAD = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,14 +16,14 @@ class Frontier:
     """The best size and amount of data for a compute budget, C = operations N D.
 
     Args:
-        compute: Budgets; a proxy in units of parameters x tokens where nothing was measured.
-        parameters: Best size of each.
-        tokens: Best amount of data of each.
+        compute: Budgets; in units of parameters x tokens where compute was not measured.
+        parameters: Best size for each.
+        tokens: Best amount of data for each.
         measured: Whether compute was measured.
-        operations: Median compute per parameter and token (one when not measured).
-        spread: 90th over 10th percentile of the same.
+        operations: Median compute per parameter and token (1 when not measured).
+        spread: 90th over 10th percentile of compute per parameter and token.
         isoflop_exponent: Growth of the best size with compute by parabolas; None without levels.
-        isoflop_levels: Levels of equal compute with at least five sizes.
+        isoflop_levels: Number of levels of equal compute with at least five sizes.
     """
 
     compute: Array
@@ -38,15 +36,15 @@ class Frontier:
     isoflop_levels: int
 
 
-def compute_frontier(rows: Sequence[Row], values: dict[str, float]) -> Frontier:
-    """Give the frontier over the table's range of compute.
+def compute_frontier(rows: Sequence[RunRow], values: dict[str, float]) -> Frontier:
+    """Return the frontier over the table's range of compute.
 
     Args:
         rows: The runs.
-        values: E, A, B, alpha, beta of the joint law.
+        values: E, A, B, alpha and beta of the joint law.
     """
-    compute, measured = compute_of(rows)
-    per_token = compute / (column(rows, "parameters") * column(rows, "tokens"))
+    compute, measured = get_compute(rows)
+    per_token = compute / (get_column(rows, "parameters") * get_column(rows, "tokens"))
     operations = float(np.median(per_token))
     low, high = np.percentile(per_token, [10, 90])
     budgets = np.geomspace(compute.min(), compute.max(), 50)
@@ -55,7 +53,7 @@ def compute_frontier(rows: Sequence[Row], values: dict[str, float]) -> Frontier:
     # The minimum of A N^-alpha + B D^-beta on N D = product.
     offset = math.log(alpha * values["A"] / (beta * values["B"]))
     log_size = (offset + beta * product) / (alpha + beta)
-    exponent, num_levels = isoflop_exponent(rows, compute)
+    exponent, num_levels = fit_isoflop_exponent(rows, compute)
     return Frontier(
         compute=budgets,
         parameters=np.exp(log_size),
@@ -68,21 +66,21 @@ def compute_frontier(rows: Sequence[Row], values: dict[str, float]) -> Frontier:
     )
 
 
-def isoflop_exponent(rows: Sequence[Row], compute: Array) -> tuple[float | None, int]:
-    """Fit a parabola of ln loss over ln N per level of compute; give the growth of its minimum.
+def fit_isoflop_exponent(rows: Sequence[RunRow], compute: Array) -> tuple[float | None, int]:
+    """Fit a parabola of ln loss over ln N per level of compute, and the growth of its minimum.
 
     Args:
         rows: The runs.
-        compute: Of each run, (rows,).
+        compute: Compute of each run, `(rows,)`.
 
     Returns:
-        The exponent, None with fewer than two levels with a minimum inside, and those levels.
+        The exponent, None with fewer than two levels with a minimum inside, and their number.
     """
-    sizes, loss = np.log(column(rows, "parameters")), np.log(column(rows, "loss"))
+    sizes, loss = np.log(get_column(rows, "parameters")), np.log(get_column(rows, "loss"))
     minima = []
-    for level in levels(compute):
+    for level in find_levels(compute):
         here = np.abs(np.log(compute / level)) < math.log(1.1)
-        if len(levels(np.exp(sizes[here]))) < MIN_SIZES:
+        if len(find_levels(np.exp(sizes[here]))) < MIN_SIZES:
             continue
         curvature, slope, _ = np.polyfit(sizes[here], loss[here], 2)
         minimum = -slope / (2 * curvature)

@@ -1,4 +1,4 @@
-"""The joint law of parameters and data: when it may be fitted, its intervals, how firm it is."""
+"""The joint law of parameters and data: whether it can be fitted, its intervals, its stability."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,23 +10,24 @@ from omnimouse_cli.report.fitting import (
     HUBER_DELTA,
     MIN_SHARE,
     Fit,
-    at_bound,
-    descend,
+    describe_bounds,
+    draw_starts,
     fit,
     make_problem,
-    random_starts,
+    minimize_batch,
 )
-from omnimouse_cli.report.forms import JOINT, Form, natural
+from omnimouse_cli.report.forms import JOINT, to_natural_parameters
 from omnimouse_cli.report.table import (
     Array,
-    Row,
-    column,
-    compute_of,
-    distinct,
-    levels,
-    logarithms,
-    run_groups,
-    seed_noise,
+    RunRow,
+    compute_seed_noise,
+    find_levels,
+    get_column,
+    get_compute,
+    get_log_sizes,
+    list_names,
+    percentile_interval,
+    resample_runs,
 )
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import format_magnitude
@@ -35,20 +36,19 @@ Number = TypeVar("Number", float, Array)
 
 NUM_RESAMPLES = 1000
 NAMES = ("E", "A", "B", "alpha", "beta", "a_opt")
-# Members times rows that are fitted at once; more would not fit the caches.
+# Resamples times rows that are fitted at once; more would not fit the caches.
 CHUNK = 60_000
 WORST_SHARE = 0.05
-DELTAS = (1e-4, 1e-3, 1e-2)
-# Both ends of the table must differ by this many standard deviations of seed noise.
+DELTAS = (1e-4, 1e-2)
+# Both ends of the table must differ by so many standard deviations of seed noise.
 MIN_FALL = 3.0
-# Two values of a power term fix its factor or its exponent, not both.
+# Two values of a power term determine its factor or its exponent, not both.
 MIN_LEVELS = 3
-FEW_AGREE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A number and its 95 % percentile interval."""
+    """A parameter and its 95 % percentile interval."""
 
     value: float
     low: float
@@ -57,7 +57,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """The joint law fitted in another way, to see how firm it is."""
+    """The joint law without the worst residuals, or with another delta of the Huber loss."""
 
     name: str
     rows: int
@@ -65,15 +65,15 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Law:
+class JointLaw:
     """The joint law of a table.
 
     Args:
-        fit: The best parameters.
-        estimates: E, A, B, alpha, beta, a_opt with intervals.
-        samples: The same of every resample, (resamples,) each.
-        bound_share: Share of resamples with an exponent at a bound.
-        variants: Fits without the worst residuals and with other robust losses.
+        fit: Fit of all rows.
+        estimates: E, A, B, alpha, beta and a_opt with intervals.
+        samples: The same in every resample, `(resamples,)` each.
+        bound_share: Fraction of resamples with a parameter at a bound.
+        variants: Fits in other ways, to show how stable the parameters are.
     """
 
     fit: Fit
@@ -83,198 +83,181 @@ class Law:
     variants: tuple[Variant, ...]
 
 
-def refusals(rows: Sequence[Row]) -> list[str]:
-    """Say, before any fit, why these rows cannot carry the joint law; one sentence per reason."""
-    said = []
-    for name, word in (("metric", "metrics"), ("split", "splits")):
-        found = distinct(getattr(row, name) for row in rows)
-        if len(found) > 1:
-            said.append(
-                f"the rows mix {word}, which have no common law: {', '.join(found)}; "
-                f"choose one with --where '{name}=={found[0]}'"
-            )
-    if len(rows) < JOINT.min_rows:
-        said.append(
-            f"a law with {JOINT.num_fitted} fitted numbers (five parameters and the noise) needs "
-            f"at least {JOINT.min_rows} rows, and the table has {len(rows)}"
-        )
-    said += [sentence for name in ("parameters", "tokens") if (sentence := _few_levels(rows, name))]
-    fall = _fall(rows)
-    return said + ([fall] if fall else [])
-
-
-def _few_levels(rows: Sequence[Row], name: str) -> str | None:
-    """Say that one axis has too few levels, if so."""
-    found = levels(column(rows, name))
-    if len(found) == 1:
-        change = "larger models" if name == "parameters" else "more data"
-        return (
-            f"{name} have one level only ({format_magnitude(found[0])}), so the table cannot say "
-            f"what {change} would change"
-        )
-    if len(found) < MIN_LEVELS:
-        return (
-            f"{name} have {len(found)} levels only, from which a factor and an exponent cannot be "
-            f"told apart: {MIN_LEVELS} are the least"
-        )
-    return None
-
-
-def _fall(rows: Sequence[Row]) -> str | None:
-    """Say that loss does not fall from the cheapest to the dearest third, if so."""
-    if len(rows) < 3:
-        return None
-    compute, _ = compute_of(rows)
-    order = np.argsort(compute, kind="stable")
-    third = max(1, len(rows) // 3)
-    loss = np.log(column(rows, "loss"))
-    drop = float(loss[order[:third]].mean() - loss[order[-third:]].mean())
-    noise = seed_noise(rows)
-    if drop <= 0:
-        return "loss does not fall from the cheapest to the dearest third of the runs"
-    if noise is not None and drop < MIN_FALL * noise:
-        return (
-            f"loss falls by {drop:.2%} from the cheapest to the dearest third of the runs, "
-            f"which is within {MIN_FALL:g} standard deviations of seed noise ({noise:.2%} each)"
-        )
-    return None
-
-
-def fit_joint(
-    rows: Sequence[Row], *, num_resamples: int, seed: int, reporter: Reporter
-) -> tuple[Law | None, list[str]]:
-    """Fit the joint law with intervals, or say why there is none.
+def fit_joint_law(
+    rows: Sequence[RunRow], *, num_resamples: int, seed: int, reporter: Reporter
+) -> tuple[JointLaw | None, list[str]]:
+    """Fit the joint law with intervals, or return the reasons why these rows do not determine it.
 
     Args:
-        rows: Runs of one metric and split.
-        num_resamples: Of whole runs.
-        seed: Of starts and resamples.
-        reporter: Told about the progress of the bootstrap.
-
-    Returns:
-        The law, or None and the reasons.
+        rows: The runs.
+        num_resamples: Resamples of whole runs.
+        seed: Seed of starts and resamples.
+        reporter: Receives the progress of the bootstrap.
     """
-    reasons = refusals(rows)
+    reasons = find_refusals(rows)
     if reasons:
         return None, reasons
-    x, y = logarithms(rows), np.log(column(rows, "loss"))
-    found = fit(make_problem(JOINT, x, y), seed=seed)
-    stuck = at_bound(found)
-    if stuck:
-        sentence = f"the optimum of the joint law lies at a bound: {', '.join(stuck)}"
-        return None, [f"{sentence}, so this table cannot tell its terms apart"]
-    samples, bound_share = bootstrap(found, rows, num=num_resamples, seed=seed, reporter=reporter)
-    point = _with_optimum(found.values)
-    low, high = 2.5, 97.5
-    estimates = {
-        name: Estimate(
-            value=point[name],
-            low=float(np.percentile(samples[name], low)),
-            high=float(np.percentile(samples[name], high)),
-        )
-        for name in NAMES
-    }
-    law = Law(
-        fit=found,
+    x, y = get_log_sizes(rows), np.log(get_column(rows, "loss"))
+    result = fit(make_problem(JOINT, x, y), seed=seed)
+    bounds = describe_bounds(result)
+    if bounds:
+        sentence = f"the optimum of the joint law lies at a bound: {', '.join(bounds)}"
+        return None, [f"{sentence}, so its terms cannot be distinguished in this table"]
+    samples, bound_share = bootstrap(
+        result, rows, num_resamples=num_resamples, seed=seed, reporter=reporter
+    )
+    point = _add_optimum(result.values)
+    estimates = {}
+    for name in NAMES:
+        low, high = percentile_interval(samples[name])
+        estimates[name] = Estimate(value=point[name], low=low, high=high)
+    law = JointLaw(
+        fit=result,
         estimates=estimates,
         samples=samples,
         bound_share=bound_share,
-        variants=sensitivity(found, x, y, seed=seed),
+        variants=fit_variants(result, x, y, seed=seed),
     )
     return law, []
 
 
+def find_refusals(rows: Sequence[RunRow]) -> list[str]:
+    """Return the reasons not to fit the joint law to these rows, one sentence each."""
+    reasons = []
+    for name, noun in (("metric", "metrics"), ("split", "splits")):
+        names = list_names(getattr(row, name) for row in rows)
+        if len(names) > 1:
+            reasons.append(
+                f"the rows mix {noun}, which have no common law: {', '.join(names)}; "
+                f"choose one with --where '{name}=={names[0]}'"
+            )
+    if len(rows) < JOINT.min_rows:
+        reasons.append(
+            f"a law with {JOINT.num_fitted} fitted numbers (five parameters and the noise) needs "
+            f"at least {JOINT.min_rows} rows, and the table has {len(rows)}"
+        )
+    for name, change in (("parameters", "larger models"), ("tokens", "more data")):
+        levels = find_levels(get_column(rows, name))
+        if len(levels) == 1:
+            reasons.append(
+                f"{name} have one level only ({format_magnitude(levels[0])}), so the table cannot "
+                f"predict what {change} would change"
+            )
+        elif len(levels) < MIN_LEVELS:
+            reasons.append(
+                f"{name} have {len(levels)} levels only, from which a factor and an exponent "
+                f"cannot both be determined: {MIN_LEVELS} are the least"
+            )
+    return reasons + _check_fall(rows)
+
+
+def _check_fall(rows: Sequence[RunRow]) -> list[str]:
+    """Return a reason where loss does not fall from the cheapest to the most expensive third."""
+    if len(rows) < 3:
+        return []
+    order = np.argsort(get_compute(rows)[0], kind="stable")
+    third = max(1, len(rows) // 3)
+    loss = np.log(get_column(rows, "loss"))
+    drop = float(loss[order[:third]].mean() - loss[order[-third:]].mean())
+    noise = compute_seed_noise(rows)
+    if drop <= 0:
+        return ["loss does not fall from the cheapest to the most expensive third of the runs"]
+    if noise is not None and drop < MIN_FALL * noise:
+        return [
+            f"loss falls by {drop:.2%} from the cheapest to the most expensive third of the runs, "
+            f"which is within {MIN_FALL:g} standard deviations of seed noise ({noise:.2%} each)"
+        ]
+    return []
+
+
 def bootstrap(
-    found: Fit, rows: Sequence[Row], *, num: int, seed: int, reporter: Reporter
+    result: Fit, rows: Sequence[RunRow], *, num_resamples: int, seed: int, reporter: Reporter
 ) -> tuple[dict[str, Array], float]:
     """Fit resamples of whole runs, each from the optimum, from near it and from a random start.
 
     Args:
-        found: The fit of all rows.
-        rows: Its rows; those of one run stay together.
-        num: Resamples.
-        seed: Of the resampling.
-        reporter: Told about progress.
+        result: Fit of all rows.
+        rows: Its rows.
+        num_resamples: Number of resamples.
+        seed: Seed of the resamples.
+        reporter: Receives progress.
 
     Returns:
-        Parameters of every resample by name, (num,) each, and the share that met a bound.
+        Parameters of every resample by name, `(resamples,)` each, and the fraction of resamples
+        with a parameter at a bound.
     """
     generator = np.random.default_rng([seed, 1])
-    groups = run_groups(rows)
-    num_runs = int(groups.max()) + 1
-    counts = generator.multinomial(num_runs, np.full(num_runs, 1 / num_runs), size=num)
-    weights = counts[:, groups].astype(float)
+    weights = resample_runs(rows, num_resamples, generator)
     task = "bootstrap"
-    reporter.start(task, total=num)
-    ends = []
-    chunk = max(1, CHUNK // len(rows))
-    for first in range(0, num, chunk):
-        part = weights[first : first + chunk]
-        ends.append(_best_of_starts(found, part, generator))
-        reporter.advance(task, len(part))
+    reporter.start(task, total=num_resamples)
+    chunks = []
+    size = max(1, CHUNK // len(rows))
+    for first in range(0, num_resamples, size):
+        chunk = weights[first : first + size]
+        chunks.append(_fit_resamples(result, chunk, generator))
+        reporter.advance(task, len(chunk))
     reporter.finish(task)
-    theta = np.concatenate(ends)
-    values = natural(found.problem.form, theta, found.problem.center)
-    return _with_optimum(values), _share_at_bound(found, theta)
+    theta = np.concatenate(chunks)
+    values = to_natural_parameters(result.problem.form, theta, result.problem.center)
+    return _add_optimum(values), _compute_bound_share(result, theta)
 
 
-def _best_of_starts(found: Fit, weights: Array, generator: np.random.Generator) -> Array:
-    problem = found.problem
-    best = np.repeat(found.theta[None], len(weights), axis=0)
+def _fit_resamples(result: Fit, weights: Array, generator: np.random.Generator) -> Array:
+    """Return the best parameters of each resample, `(resamples, parameters)`."""
+    problem = result.problem
+    best = np.repeat(result.theta[None], len(weights), axis=0)
     lowest = np.full(len(weights), np.inf)
-    jitter = generator.normal(0, 0.3, (len(weights), len(found.theta)))
+    jitter = generator.normal(0, 0.3, (len(weights), len(result.theta)))
     starts = [
         best.copy(),
         np.clip(best + jitter, problem.low, problem.high),
-        random_starts(problem, len(weights), generator),
+        draw_starts(problem, len(weights), generator),
     ]
     for start in starts:
-        ends, values = descend(problem, start, weights)
+        ends, values = minimize_batch(problem, start, weights)
         better = values < lowest
         best[better], lowest[better] = ends[better], values[better]
     return best
 
 
-def _share_at_bound(found: Fit, theta: Array) -> float:
-    problem = found.problem
+def _compute_bound_share(result: Fit, theta: Array) -> float:
+    problem = result.problem
     span = 1e-3
-    met = (theta <= problem.low + span) | (theta >= problem.high - span)
+    at_bound = (theta <= problem.low + span) | (theta >= problem.high - span)
     constant = problem.form.names.index("e")
-    met[:, constant] |= theta[:, constant] < problem.y.min() + np.log(MIN_SHARE)
-    return float(met.any(axis=1).mean())
+    at_bound[:, constant] |= theta[:, constant] < problem.y.min() + np.log(MIN_SHARE)
+    return float(at_bound.any(axis=1).mean())
 
 
-def _with_optimum(values: dict[str, Number]) -> dict[str, Number]:
+def _add_optimum(values: dict[str, Number]) -> dict[str, Number]:
     """Add a_opt = beta / (alpha + beta): the best size grows as compute to this power."""
     total = values["alpha"] + values["beta"]
     with np.errstate(divide="ignore", invalid="ignore"):
         return {**values, "a_opt": values["beta"] / total}
 
 
-def sensitivity(found: Fit, x: Array, y: Array, *, seed: int) -> tuple[Variant, ...]:
-    """Fit again without the worst residuals, and with other widths of the robust loss.
+def fit_variants(result: Fit, x: Array, y: Array, *, seed: int) -> tuple[Variant, ...]:
+    """Fit again without the worst residuals, and with other deltas of the Huber loss.
 
     Args:
-        found: The fit of all rows.
-        x: ln N and ln D, (rows, 2).
-        y: ln loss, (rows,).
-        seed: Of the starts.
+        result: Fit of all rows.
+        x: ln N and ln D, `(rows, 2)`.
+        y: ln loss, `(rows,)`.
+        seed: Seed of the starts.
     """
-    form = found.problem.form
-    variants = [
-        _variant(f"delta {delta:g}", form, x, y, delta=delta, seed=seed)
-        for delta in DELTAS
-        if delta != HUBER_DELTA
-    ]
+    options = [(f"delta {delta:g}", np.arange(len(y)), delta) for delta in DELTAS]
     dropped = max(1, round(WORST_SHARE * len(y)))
-    if len(y) - dropped >= form.min_rows:
-        kept = np.argsort(np.abs(found.residuals), kind="stable")[: len(y) - dropped]
-        kept.sort()
+    if len(y) - dropped >= JOINT.min_rows:
+        kept = np.argsort(np.abs(result.residuals), kind="stable")[: len(y) - dropped]
         name = f"without the {dropped} worst residual{'s' if dropped > 1 else ''}"
-        variants.insert(0, _variant(name, form, x[kept], y[kept], delta=HUBER_DELTA, seed=seed))
-    return tuple(variants)
-
-
-def _variant(name: str, form: Form, x: Array, y: Array, *, delta: float, seed: int) -> Variant:
-    again = fit(make_problem(form, x, y, delta=delta), seed=seed)
-    return Variant(name=name, rows=len(y), values=_with_optimum(again.values))
+        options.insert(0, (name, np.sort(kept), HUBER_DELTA))
+    return tuple(
+        Variant(
+            name=name,
+            rows=len(kept),
+            values=_add_optimum(
+                fit(make_problem(JOINT, x[kept], y[kept], delta=delta), seed=seed).values
+            ),
+        )
+        for name, kept, delta in options
+    )

@@ -1,14 +1,50 @@
-"""The report as one HTML page: words, tables and figures, nothing loaded from elsewhere."""
+"""The report as report.json and one HTML page, which loads nothing from elsewhere."""
 
 import html
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from omnimouse_cli.report.analysis import ScalingReport
-from omnimouse_cli.report.canvas import Figure
-from omnimouse_cli.report.law import NAMES, Law
-from omnimouse_cli.report.style import STYLE
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.files import write_document, write_text
+from omnimouse_cli.report.analysis import ScalingReport, build_document
+from omnimouse_cli.report.figures import Figure, draw_figures
+from omnimouse_cli.report.law import NAMES, JointLaw
 from omnimouse_cli.text import format_magnitude, format_number
 
+STYLE = """
+:root { color-scheme: light dark; --ink: #1c2126; --paper: #ffffff; --faint: #66707a;
+  --line: #d9dee3; --card: #f5f7f9; --accent: #3b7dd8; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ec; --paper: #14181c; --faint: #97a1ab;
+  --line: #333b43; --card: #1d2329; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+main { max-width: 66rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
+h1 { font-size: 1.7rem; margin: 0 0 .2rem; }
+h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; border-bottom: 1px solid var(--line); }
+h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
+header p, figcaption, footer, summary { color: var(--faint); font-size: .9rem; }
+header p { margin: 0; }
+.verdict { background: var(--card); border-left: 4px solid var(--faint); border-radius: 4px;
+  padding: .9rem 1.2rem; margin-top: 1.4rem; }
+.verdict.data-limited, .verdict.parameter-limited { border-left-color: var(--accent); }
+.verdict .word { font-size: 1.35rem; font-weight: 600; margin: 0; }
+.verdict p { margin: .2rem 0; }
+.formula { font-size: 1.1rem; }
+ul { margin: .3rem 0; padding-left: 1.3rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums;
+  margin: .5rem 0; }
+th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line);
+  white-space: nowrap; }
+th { font-weight: 600; }
+td:last-child { white-space: normal; }
+figure { margin: 1rem 0; overflow-x: auto; }
+figure svg { max-width: 100%; height: auto; display: block; }
+figcaption { max-width: 48rem; margin-top: .3rem; }
+footer { margin-top: 3rem; }
+@media print { main { max-width: none; } details { break-inside: avoid; } }
+"""
 MEANINGS = {
     "E": "loss that neither data nor parameters remove",
     "A": "factor of the parameters' term",
@@ -19,23 +55,32 @@ MEANINGS = {
 }
 
 
-def page(report: ScalingReport, figures: Sequence[Figure]) -> str:
-    """Give the whole page.
+def write_report(report: ScalingReport, folder: Path) -> tuple[Path, Path]:
+    """Write report.html and report.json into a folder, and return their paths.
 
-    Args:
-        report: What to tell.
-        figures: What to show.
+    Raises:
+        OmniMouseError: The folder is a file.
     """
+    if folder.exists() and not folder.is_dir():
+        raise OmniMouseError(f"--out must be a folder, and {folder} is a file")
+    document_path, page_path = folder / "report.json", folder / "report.html"
+    write_document(document_path, "scaling-report", build_document(report))
+    write_text(page_path, render_page(report, draw_figures(report)))
+    return page_path, document_path
+
+
+def render_page(report: ScalingReport, figures: Sequence[Figure]) -> str:
+    """Return the HTML of the whole page."""
     drawn = {figure.name: figure for figure in figures}
     parts = [
-        f"<header><h1>Scaling report</h1><p>{_text(report.table.title)}; "
-        f"N: {_text(report.table.counted)}.</p></header>",
-        _verdict(report),
-        _warnings(report),
-        _section("Runs", _figure(drawn.get("loss"))),
-        _section("The joint law", _law(report.law, drawn)) if report.law else "",
-        _section("Other laws", _alternatives(report)) if report.alternatives else "",
-        _section("Rows", _rows(report)),
+        f"<header><h1>Scaling report</h1><p>{_escape(report.table.title)}; "
+        f"N: {_escape(report.table.parameters_counted)}.</p></header>",
+        _render_verdict(report),
+        _render_warnings(report),
+        _render_section("Runs", _render_figure(drawn.get("loss"))),
+        _render_section("The joint law", _render_law(report.law, drawn)) if report.law else "",
+        _render_section("Other laws", _render_alternatives(report)) if report.alternatives else "",
+        _render_section("Rows", _render_rows(report)),
         f"<footer>Fit: Huber loss of ln loss, many starts, "
         f"{report.num_resamples} resamples of whole runs, seed {report.seed}. The same numbers "
         "are in report.json.</footer>",
@@ -43,16 +88,16 @@ def page(report: ScalingReport, figures: Sequence[Figure]) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Scaling report: {_text(report.verdict.word)}</title>"
+        f"<title>Scaling report: {_escape(report.verdict.word)}</title>"
         f"<style>{STYLE}</style></head><body><main>\n"
         + "\n".join(parts)
         + "\n</main></body></html>\n"
     )
 
 
-def _verdict(report: ScalingReport) -> str:
+def _render_verdict(report: ScalingReport) -> str:
     verdict = report.verdict
-    reasons = "".join(f"<li>{_text(reason)}</li>" for reason in verdict.reasons)
+    reasons = "".join(f"<li>{_escape(reason)}</li>" for reason in verdict.reasons)
     intro = "because" if verdict.word != "undetermined" else "what is missing for a verdict"
     parts = [
         f'<section class="verdict {verdict.word}"><p class="word">{verdict.word}</p>'
@@ -69,22 +114,20 @@ def _verdict(report: ScalingReport) -> str:
             for one in report.proposals
         ]
         parts.append("<h3>Runs that would decide</h3>")
-        parts.append(_table(("parameters", "unique tokens", "seeds", "to learn"), rows))
+        parts.append(_render_table(("parameters", "unique tokens", "seeds", "to learn"), rows))
     return "".join(parts) + "</section>"
 
 
-def _warnings(report: ScalingReport) -> str:
+def _render_warnings(report: ScalingReport) -> str:
     if not report.warnings:
         return ""
-    items = "".join(f"<li>{_text(warning)}</li>" for warning in report.warnings)
-    return _section("Keep in mind", f"<ul>{items}</ul>")
+    items = "".join(f"<li>{_escape(warning)}</li>" for warning in report.warnings)
+    return _render_section("Keep in mind", f"<ul>{items}</ul>")
 
 
-def _law(law: Law | None, drawn: dict[str, Figure]) -> str:
-    if law is None:
-        return ""
+def _render_law(law: JointLaw, drawn: dict[str, Figure]) -> str:
     formula = "L(N, D) = E + A / N<sup>alpha</sup> + B / D<sup>beta</sup>"
-    estimates = _table(
+    estimates = _render_table(
         ("", "value", "95 % interval", "meaning"),
         [
             (
@@ -96,7 +139,7 @@ def _law(law: Law | None, drawn: dict[str, Figure]) -> str:
             for name, one in law.estimates.items()
         ],
     )
-    firmness = _table(
+    stability = _render_table(
         ("fit", "rows", *NAMES),
         [
             (one.name, str(one.rows), *(format_number(one.values[name]) for name in NAMES))
@@ -107,12 +150,14 @@ def _law(law: Law | None, drawn: dict[str, Figure]) -> str:
         f'<p class="formula">{formula}</p>{estimates}'
         f"<p>{law.fit.agreeing:.0%} of the starts reached this optimum. A and B are strongly "
         "correlated with the exponents; read alpha, beta, E and a_opt.</p>"
-        + "".join(_figure(drawn.get(name)) for name in ("residuals", "intervals", "map", "gains"))
-        + f"<h3>How firm it is</h3>{firmness}"
+        + "".join(
+            _render_figure(drawn.get(name)) for name in ("residuals", "intervals", "map", "gains")
+        )
+        + f"<h3>Stability</h3>{stability}"
     )
 
 
-def _alternatives(report: ScalingReport) -> str:
+def _render_alternatives(report: ScalingReport) -> str:
     best = min((one.aicc for one in report.alternatives if one.aicc is not None), default=None)
     rows = [
         (
@@ -142,12 +187,12 @@ def _alternatives(report: ScalingReport) -> str:
         for found in one.breaks
     )
     return (
-        f"<p>{_text(called)} Held-out error: the most expensive quarter of the runs, predicted "
-        f"from the others, root mean square of ln loss.</p>{_table(names, rows)}{breaks}"
+        f"<p>{_escape(called)} Held-out error: the most expensive quarter of the runs, predicted "
+        f"from the others, root mean square of ln loss.</p>{_render_table(names, rows)}{breaks}"
     )
 
 
-def _rows(report: ScalingReport) -> str:
+def _render_rows(report: ScalingReport) -> str:
     names = ("run", "N", "D", "seen", "epochs", "seed", "split", "loss", "fitted", "residual")
     rows = []
     for place, row in enumerate(report.table.rows):
@@ -166,32 +211,32 @@ def _rows(report: ScalingReport) -> str:
                 "-" if fitted is None else f"{row.loss / fitted - 1:+.2%}",
             )
         )
-    left_out = ""
-    if report.table.left_out:
-        items = [(one.run, one.reason) for one in report.table.left_out]
-        left_out = "<h3>Left out</h3>" + _table(("row", "why"), items)
-    used = f"<summary>{len(rows)} used</summary>{_table(names, rows)}"
-    return f"<details open>{used}</details>{left_out}"
+    excluded = ""
+    if report.table.excluded:
+        items = [(one.run, one.reason) for one in report.table.excluded]
+        excluded = "<h3>Excluded</h3>" + _render_table(("row", "why"), items)
+    used = f"<summary>{len(rows)} used</summary>{_render_table(names, rows)}"
+    return f"<details open>{used}</details>{excluded}"
 
 
-def _figure(figure: Figure | None) -> str:
+def _render_figure(figure: Figure | None) -> str:
     if figure is None:
         return ""
-    caption = _text(figure.caption)
+    caption = _escape(figure.caption)
     return (
         f'<figure role="img" aria-label="{caption}">{figure.svg}'
         f"<figcaption>{caption}</figcaption></figure>"
     )
 
 
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{_text(title)}</h2>{body}</section>"
+def _render_section(title: str, body: str) -> str:
+    return f"<section><h2>{_escape(title)}</h2>{body}</section>"
 
 
-def _table(names: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f"<th>{_text(name)}</th>" for name in names)
+def _render_table(names: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    head = "".join(f"<th>{_escape(name)}</th>" for name in names)
     body = "".join(
-        "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td>{_escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
     return (
         f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
@@ -199,5 +244,5 @@ def _table(names: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def _text(value: str) -> str:
+def _escape(value: str) -> str:
     return html.escape(value, quote=True)

@@ -1,86 +1,93 @@
-"""Run folders to rows: what each finished run's summary.json says."""
+"""Reading run folders as a table of runs, from the summary of each finished run."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.report.conditions import Condition, require_column
-from omnimouse_cli.report.table import LeftOut, Row, RunTable
+from omnimouse_cli.report.table import Condition, ExcludedRow, RunRow, RunTable, require_column
 from omnimouse_cli.run.folder import CONFIG, SUMMARY, find_runs, is_finished, read_summary
 from omnimouse_cli.text import pluralize
 
 Count = Literal["core", "total"]
 COUNTED = {
-    "core": "parameters of the shared core, without neuron tables",
-    "total": "all parameters, neuron tables included",
+    "core": "parameters of the shared core, without session embeddings",
+    "total": "all parameters, session embeddings included",
 }
 
 
-def table_of_runs(
-    places: Sequence[Path], *, count: Count = "core", where: Sequence[Condition] = ()
+def read_run_table(
+    folders: Sequence[Path], *, count: Count = "core", where: Sequence[Condition] = ()
 ) -> RunTable:
-    """Read the runs in `places`: run folders, or folders that hold run folders.
+    """Read run folders, or folders that hold run folders.
 
     Args:
-        places: Folders.
-        count: Which parameters the law counts.
+        folders: The folders.
+        count: Which parameters are counted.
         where: Conditions on the columns of a row (run, split, seed, ...) that all must hold.
 
     Returns:
-        One row per finished run; the others are left out with the reason.
+        One row per finished run; other runs are excluded with the reason.
 
     Raises:
-        OmniMouseError: A place does not exist, or none of the runs can be used.
+        OmniMouseError: A folder does not exist, or none of the runs can be used.
     """
     runs: dict[Path, None] = {}
-    for place in places:
-        if not place.is_dir():
+    for folder in folders:
+        if not folder.is_dir():
             raise OmniMouseError(
-                f"{place} is not a folder of runs: it does not exist or is a file",
+                f"{folder} is not a folder of runs: it does not exist or is a file",
                 hint="a CSV file is read by: omnimouse scaling-report --table FILE.csv",
             )
-        runs.update(dict.fromkeys(path.resolve() for path in find_runs(place)))
+        runs.update(dict.fromkeys(path.resolve() for path in find_runs(folder)))
+    columns = [field.name for field in fields(RunRow)]
     for condition in where:
-        require_column("a run", [field.name for field in fields(Row)], condition.column, "--where")
-    rows, left_out = [], []
+        require_column("a run", columns, condition.column, "--where")
+    rows, excluded = [], []
     for run in runs:
         try:
-            row = _row(run, count)
-            if all(condition.holds(_cells(row)) for condition in where):
+            row = _read_row(run, count)
+            cells = {name: str(value) for name, value in asdict(row).items()}
+            if all(condition.holds(cells) for condition in where):
                 rows.append(row)
         except (OmniMouseError, ValueError) as error:
-            left_out.append(LeftOut(run=run.name, source=str(run), reason=str(error)))
+            excluded.append(ExcludedRow(run=run.name, source=str(run), reason=str(error)))
     if not rows:
-        raise _nothing(places, left_out, num_selected_from=len(runs) - len(left_out))
+        raise _no_rows_error(folders, excluded, num_usable=len(runs) - len(excluded))
     rows.sort(key=lambda row: (row.parameters, row.tokens, row.seed or 0, row.run))
+    # Rows are resampled by name, so runs of the same folder name also get their parents' names.
+    names = [row.run for row in rows]
+    rows = [
+        replace(row, run="/".join(Path(row.source).parts[-2:])) if names.count(row.run) > 1 else row
+        for row in rows
+    ]
     return RunTable(
-        title=f"{pluralize(len(rows), 'run')} of {', '.join(str(place) for place in places[:3])}"
-        + (" and others" if len(places) > 3 else ""),
-        rows=_named_apart(rows),
-        left_out=tuple(left_out),
-        counted=COUNTED[count],
+        title=f"{pluralize(len(rows), 'run')} of {', '.join(map(str, folders[:3]))}"
+        + (" and others" if len(folders) > 3 else ""),
+        rows=tuple(rows),
+        excluded=tuple(excluded),
+        parameters_counted=COUNTED[count],
     )
 
 
-def _row(run: Path, count: Count) -> Row:
+def _read_row(run: Path, count: Count) -> RunRow:
     if not is_finished(run):
         raise OmniMouseError(f"it has not finished: there is no {SUMMARY}")
     summary = read_summary(run)
     if summary.get("adapted_from"):
         raise OmniMouseError("it adapts the core of another run, which learned on other data")
-    parameters = _section(summary, "parameters")
-    return Row(
+    parameters = _get_section(summary, "parameters")
+    return RunRow(
         run=run.name,
         source=str(run),
-        parameters=_number(parameters, f"parameters.{count}"),
-        tokens=_number(summary, "unique_tokens"),
-        loss=_number(_section(summary, "validation"), "validation.neural_loss"),
+        parameters=_get_number(parameters, f"parameters.{count}"),
+        tokens=_get_number(summary, "unique_tokens"),
+        loss=_get_number(_get_section(summary, "validation"), "validation.neural_loss"),
         seed=summary.get("seed"),
         split=summary.get("split"),
-        metric=f"{_response_loss(run, summary)} loss",
+        metric=f"{_get_response_loss(run, summary)} loss",
         compute=summary.get("flops") or None,
         tokens_seen=summary.get("tokens_seen") or None,
         epochs=summary.get("epochs") or None,
@@ -89,18 +96,15 @@ def _row(run: Path, count: Count) -> Row:
     )
 
 
-def _cells(row: Row) -> dict[str, str]:
-    return {field.name: str(getattr(row, field.name)) for field in fields(Row)}
-
-
-def _section(summary: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _get_section(summary: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     section = summary.get(name)
     if not isinstance(section, Mapping):
         raise OmniMouseError(f"{SUMMARY} has no section `{name}`")
     return section
 
 
-def _number(section: Mapping[str, Any], name: str) -> float:
+def _get_number(section: Mapping[str, Any], name: str) -> float:
+    """Return a number of a section, by its dotted name in the summary."""
     value = section.get(name.rpartition(".")[2])
     if value is None:
         raise OmniMouseError(f"{SUMMARY} has no number `{name}`")
@@ -109,7 +113,7 @@ def _number(section: Mapping[str, Any], name: str) -> float:
     return float(value)
 
 
-def _response_loss(run: Path, summary: Mapping[str, Any]) -> str:
+def _get_response_loss(run: Path, summary: Mapping[str, Any]) -> str:
     if isinstance(summary.get("response_loss"), str):
         return str(summary["response_loss"])
     try:
@@ -119,31 +123,19 @@ def _response_loss(run: Path, summary: Mapping[str, Any]) -> str:
     return str(config.get("model", {}).get("response_loss") or "neural")
 
 
-def _named_apart(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """Name runs of the same folder name by their parents too: runs are resampled by name."""
-    names = [row.run for row in rows]
-    return tuple(
-        replace(row, run="/".join(Path(row.source).parts[-2:])) if names.count(row.run) > 1 else row
-        for row in rows
-    )
-
-
-def _nothing(
-    places: Sequence[Path], left_out: Sequence[LeftOut], *, num_selected_from: int
+def _no_rows_error(
+    folders: Sequence[Path], excluded: Sequence[ExcludedRow], *, num_usable: int
 ) -> OmniMouseError:
-    where = ", ".join(str(place) for place in places)
-    if num_selected_from:
-        return OmniMouseError(
-            f"--where selects none of {pluralize(num_selected_from, 'run')} in {where}"
-        )
-    if not left_out:
+    where = ", ".join(map(str, folders))
+    if num_usable:
+        return OmniMouseError(f"--where selects none of {pluralize(num_usable, 'run')} in {where}")
+    if not excluded:
         return OmniMouseError(
             f"{where} holds no run: no {SUMMARY} and no {CONFIG} was found",
             hint="train some: omnimouse train, or a grid of sizes and sessions: omnimouse sweep",
         )
-    first = left_out[0]
     return OmniMouseError(
-        f"none of {pluralize(len(left_out), 'run')} in {where} can be used; "
-        f"{first.run}: {first.reason}",
-        hint="a run is used once its training has finished: omnimouse train --resume goes on",
+        f"none of {pluralize(len(excluded), 'run')} in {where} can be used; "
+        f"{excluded[0].run}: {excluded[0].reason}",
+        hint="a run is used once its training has finished: omnimouse train --resume continues it",
     )

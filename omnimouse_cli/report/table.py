@@ -1,12 +1,15 @@
-"""The table that a scaling law is fitted to: one row per finished run, and what was left out."""
+"""The table that a scaling law is fitted to: one row per finished run, and excluded rows."""
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.text import suggest_name
 
 Array = NDArray[np.float64]
 
@@ -16,23 +19,23 @@ MIN_NOISE_FREEDOM = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class RunRow:
     """One finished run.
 
     Args:
         run: Name; rows of one name are resampled together.
-        source: File, and line or folder, that the numbers come from.
-        parameters: The count that the law is fitted in.
+        source: File and line, or folder, of the numbers.
+        parameters: Number of parameters that the law is fitted in.
         tokens: Unique tokens (neuron-samples) that the run was trained on.
         loss: Validation loss, above zero.
-        seed: Of the training.
-        split: What the loss was measured on.
-        metric: What the loss is.
+        seed: Seed of the training.
+        split: Data that the loss was measured on.
+        metric: Kind of the loss.
         compute: Floating-point operations of the training.
         tokens_seen: Tokens with repetitions.
         epochs: Passes over the unique tokens.
         parameters_core: Parameters that all animals share.
-        parameters_tables: Parameters of neuron and session tables.
+        parameters_tables: Parameters of session embeddings.
     """
 
     run: str
@@ -50,17 +53,16 @@ class Row:
     parameters_tables: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what has no logarithm."""
         for name in ("parameters", "tokens", "loss"):
-            require_number(name, getattr(self, name))
+            require_positive(name, getattr(self, name))
         for name in ("compute", "tokens_seen", "epochs"):
             if getattr(self, name) is not None:
-                require_number(name, getattr(self, name))
+                require_positive(name, getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeftOut:
-    """A row that cannot be used, and why."""
+class ExcludedRow:
+    """A row that cannot be used, and the reason."""
 
     run: str
     source: str
@@ -69,24 +71,69 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTable:
-    """What is fitted.
+    """The input of a scaling report.
 
     Args:
-        title: Where the rows come from.
+        title: Origin of the rows.
         rows: Usable rows.
-        left_out: The others.
-        counted: Which parameters count, in words.
-        notes: What the reader of the report has to know about the numbers.
+        excluded: Rows that cannot be used.
+        parameters_counted: Which parameters are counted, in words.
+        notes: Warnings about the numbers, for the report.
     """
 
     title: str
-    rows: tuple[Row, ...]
-    left_out: tuple[LeftOut, ...] = ()
-    counted: str = "parameters"
+    rows: tuple[RunRow, ...]
+    excluded: tuple[ExcludedRow, ...] = ()
+    parameters_counted: str = "parameters"
     notes: tuple[str, ...] = ()
 
 
-def require_number(name: str, value: object) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """A condition that selects rows: `column==value`, or `column!=value` with `equal=False`."""
+
+    column: str
+    value: str
+    equal: bool
+
+    def holds(self, cells: Mapping[str, str]) -> bool:
+        """Return whether a row is selected; numbers are compared as numbers."""
+        cell = cells[self.column]
+        try:
+            is_same = float(cell) == float(self.value)
+        except ValueError:
+            is_same = cell.strip() == self.value.strip()
+        return is_same is self.equal
+
+
+def parse_condition(text: str) -> Condition:
+    """Parse `column==value` or `column!=value`; quotes around the value are dropped.
+
+    Raises:
+        OmniMouseError: It is neither.
+    """
+    for operator in ("==", "!="):
+        column, found, value = text.partition(operator)
+        if found and column.strip():
+            return Condition(
+                column=column.strip(), value=value.strip().strip("'\""), equal=operator == "=="
+            )
+    raise OmniMouseError(
+        f"--where takes column==value or column!=value: {text!r}",
+        hint="for example: --where 'train_set==c4_original'",
+    )
+
+
+def require_column(source: str, names: Sequence[str], name: str, option: str) -> None:
+    """Raise OmniMouseError, with the most similar name, unless `name` is one of `names`."""
+    if name not in names:
+        raise OmniMouseError(
+            f"{option} names the column {name!r}, which {source} does not have",
+            hint=suggest_name(name, names),
+        )
+
+
+def require_positive(name: str, value: object) -> None:
     """Raise ValueError unless `value` is a finite number above zero."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"`{name}` must be a number: {value!r}")
@@ -94,19 +141,24 @@ def require_number(name: str, value: object) -> None:
         raise ValueError(f"`{name}` must be a finite number above zero: {value:g}")
 
 
-def column(rows: Sequence[Row], name: str) -> Array:
-    """Give one numeric column, NaN where a row has no value."""
+def get_column(rows: Sequence[RunRow], name: str) -> Array:
+    """Return one numeric column, float64 `(rows,)`, NaN where a row has no value."""
     values = [getattr(row, name) for row in rows]
     return np.array([math.nan if value is None else value for value in values], dtype=float)
 
 
-def logarithms(rows: Sequence[Row]) -> Array:
-    """Give ln parameters and ln tokens, (rows, 2)."""
-    return np.log(np.stack([column(rows, "parameters"), column(rows, "tokens")], axis=1))
+def get_log_sizes(rows: Sequence[RunRow]) -> Array:
+    """Return ln parameters and ln tokens, float64 `(rows, 2)`."""
+    return np.log(np.stack([get_column(rows, "parameters"), get_column(rows, "tokens")], axis=1))
 
 
-def levels(values: Array) -> list[float]:
-    """Give the distinct values, ascending; neighbours within 10 % are one level."""
+def find_levels(values: Array) -> list[float]:
+    """Return the different values, ascending; values within 10 % are one level.
+
+    Example:
+        >>> find_levels(np.array([10.0, 1.0, 1.05, 1.0]))
+        [1.0, 10.0]
+    """
     found: list[list[float]] = []
     for value in sorted(values.tolist()):
         if found and value <= found[-1][0] * SAME_LEVEL:
@@ -116,22 +168,27 @@ def levels(values: Array) -> list[float]:
     return [level[len(level) // 2] for level in found]
 
 
-def compute_of(rows: Sequence[Row]) -> tuple[Array, bool]:
-    """Give the compute of every row, and whether it was measured.
+def get_compute(rows: Sequence[RunRow]) -> tuple[Array, bool]:
+    """Return the compute of every row `(rows,)`, and whether it was measured.
 
-    Where any row lacks it, parameters times tokens stands in for all: only the order is used then.
+    Where any row has none, parameters times tokens replace it in all rows.
     """
-    measured = column(rows, "compute")
+    measured = get_column(rows, "compute")
     if len(rows) and bool(np.isfinite(measured).all()):
         return measured, True
-    return column(rows, "parameters") * column(rows, "tokens"), False
+    return get_column(rows, "parameters") * get_column(rows, "tokens"), False
 
 
-def seed_noise(rows: Sequence[Row]) -> float | None:
-    """Give the standard deviation of ln loss between seeds of the same run, pooled.
+def find_largest_run(rows: Sequence[RunRow]) -> RunRow:
+    """Return the run with the most compute; with equal compute the one with more parameters."""
+    compute, _ = get_compute(rows)
+    return max(zip(compute, rows, strict=True), key=lambda pair: (pair[0], pair[1].parameters))[1]
 
-    Returns:
-        None when fewer than two degrees of freedom exist: one pair says almost nothing.
+
+def compute_seed_noise(rows: Sequence[RunRow]) -> float | None:
+    """Return the standard deviation of ln loss between seeds of the same run, pooled.
+
+    None with fewer than two degrees of freedom: a single pair is hardly informative.
     """
     groups: dict[tuple[float, float, float | None], dict[object, float]] = defaultdict(dict)
     for row in rows:
@@ -146,12 +203,31 @@ def seed_noise(rows: Sequence[Row]) -> float | None:
     return math.sqrt(squares / freedom)
 
 
-def distinct(values: Iterable[str | None]) -> list[str]:
-    """Give the different words, sorted; a missing word is "unnamed"."""
+def list_names(values: Iterable[str | None]) -> list[str]:
+    """Return the different names, sorted; None is "unnamed"."""
     return sorted({"unnamed" if value is None else value for value in values})
 
 
-def run_groups(rows: Sequence[Row]) -> NDArray[np.intp]:
-    """Give the number of the run that each row belongs to, (rows,)."""
+def number_runs(rows: Sequence[RunRow]) -> NDArray[np.intp]:
+    """Return the number of the run that each row belongs to, `(rows,)`."""
     numbers: dict[str, int] = {}
     return np.array([numbers.setdefault(row.run, len(numbers)) for row in rows], dtype=np.intp)
+
+
+def resample_runs(
+    rows: Sequence[RunRow], num_resamples: int, generator: np.random.Generator
+) -> Array:
+    """Return how often each row occurs in each bootstrap resample of whole runs.
+
+    Returns:
+        float64 `(num_resamples, rows)`.
+    """
+    groups = number_runs(rows)
+    num_runs = int(groups.max()) + 1
+    counts = generator.multinomial(num_runs, np.full(num_runs, 1 / num_runs), size=num_resamples)
+    return counts[:, groups].astype(float)
+
+
+def percentile_interval(resamples: Array) -> tuple[float, float]:
+    """Return the 95 % percentile interval of a resampled statistic."""
+    return float(np.percentile(resamples, 2.5)), float(np.percentile(resamples, 97.5))

@@ -1,4 +1,4 @@
-"""What the law says about the largest run: more data, more parameters, or nothing certain."""
+"""The verdict on the largest run: limited by data, by parameters or undetermined; runs to add."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +8,16 @@ import numpy as np
 
 from omnimouse_cli.report.alternatives import CLEAR, Alternative
 from omnimouse_cli.report.forms import JOINT, POWER, SATURATING
-from omnimouse_cli.report.law import Law
-from omnimouse_cli.report.table import Array, Row, column, compute_of, levels, seed_noise
+from omnimouse_cli.report.law import JointLaw, find_refusals
+from omnimouse_cli.report.table import (
+    Array,
+    RunRow,
+    compute_seed_noise,
+    find_largest_run,
+    find_levels,
+    get_column,
+)
+from omnimouse_cli.text import pluralize
 
 Word = Literal["data-limited", "parameter-limited", "undetermined"]
 
@@ -17,12 +25,15 @@ MIN_AGREEMENT = 0.95
 MIN_RATIO = 2.0
 MIN_LEVELS = 4
 MIN_RANGE = 16.0
+# Held-out error, in standard deviations of seed noise.
 MAX_HELD_OUT = 3.0
+NUM_PROPOSED_SEEDS = 3
+PROPOSED_FACTOR = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One rule of the verdict, whether it is met, and the sentence that says so."""
+    """One rule of the verdict, whether it is met, and the numbers in a sentence."""
 
     name: str
     passed: bool
@@ -31,15 +42,15 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The verdict and what it rests on.
+    """The verdict and its reasons.
 
     Args:
         word: The verdict.
-        reasons: Sentences: what was missed, or what it rests on.
-        checks: Every rule; empty when there is no law.
-        gain_ratio: Gain of data over gain of parameters at the largest run; None without a law.
-        gain_ratios: The same of every resample; None without a law.
-        agreement: Share of resamples on the side of `gain_ratio`.
+        reasons: Sentences: the rules that are missed, or all rules when all are met.
+        checks: Every rule; empty without a law.
+        gain_ratio: Gain by data over gain by parameters at the largest run; None without a law.
+        gain_ratios: The same in every resample, `(resamples,)`; None without a law.
+        agreement: Fraction of resamples on the same side as `gain_ratio`.
     """
 
     word: Word
@@ -50,52 +61,39 @@ class Verdict:
     agreement: float | None = None
 
 
-def largest(rows: Sequence[Row]) -> Row:
-    """Give the run with the most compute; with equal compute the one with more parameters."""
-    compute, _ = compute_of(rows)
-    return max(zip(compute, rows, strict=True), key=lambda pair: (pair[0], pair[1].parameters))[1]
-
-
-def gains(values: dict[str, float], row: Row) -> tuple[float, float]:
-    """Give what a row would gain per e-fold of parameters and of tokens, in loss."""
-    by_parameters = values["alpha"] * values["A"] * row.parameters ** -values["alpha"]
-    by_tokens = values["beta"] * values["B"] * row.tokens ** -values["beta"]
-    return by_parameters, by_tokens
-
-
 def judge(
-    rows: Sequence[Row],
-    law: Law | None,
-    refused: Sequence[str],
+    rows: Sequence[RunRow],
+    law: JointLaw | None,
+    refusals: Sequence[str],
     alternatives: Sequence[Alternative],
 ) -> Verdict:
-    """Apply the rules; a verdict is given only when every one is met.
+    """Return what limits the largest run; undetermined unless every rule is met.
 
     Args:
         rows: The runs.
-        law: The joint law, if the table carries one.
-        refused: Why it does not.
-        alternatives: The rivals.
+        law: Joint law of the runs, if they determine one.
+        refusals: Reasons why they do not.
+        alternatives: Other forms of the law.
     """
     if law is None:
-        return Verdict(word="undetermined", reasons=tuple(refused))
-    ratio, ratios = _ratios(law, largest(rows))
-    data_side = ratio >= 1
-    agreement = float(np.mean((ratios >= 1) == data_side))
+        return Verdict(word="undetermined", reasons=tuple(refusals))
+    ratio, ratios = _compute_gain_ratios(law, find_largest_run(rows))
+    is_data = ratio >= 1
+    agreement = float(np.mean((ratios >= 1) == is_data))
     checks = (
-        _agreement_check(agreement, data_side=data_side),
-        _ratio_check(ratio),
-        *(_design_check(rows, name) for name in ("parameters", "tokens")),
-        _rival_check(alternatives),
-        _held_out_check(rows, alternatives),
+        _check_agreement(agreement, is_data=is_data),
+        _check_ratio(ratio),
+        *(_check_levels(rows, name) for name in ("parameters", "tokens")),
+        _check_alternatives(alternatives),
+        _check_heldout_error(rows, alternatives),
     )
-    met = all(check.passed for check in checks)
+    is_met = all(check.passed for check in checks)
     word: Word = "undetermined"
-    if met:
-        word = "data-limited" if data_side else "parameter-limited"
+    if is_met:
+        word = "data-limited" if is_data else "parameter-limited"
     return Verdict(
         word=word,
-        reasons=tuple(check.sentence for check in checks if check.passed is met),
+        reasons=tuple(check.sentence for check in checks if check.passed is is_met),
         checks=checks,
         gain_ratio=ratio,
         gain_ratios=ratios,
@@ -103,8 +101,16 @@ def judge(
     )
 
 
-def _ratios(law: Law, row: Row) -> tuple[float, Array]:
-    by_parameters, by_tokens = gains(law.fit.values, row)
+def compute_gains(values: dict[str, float], row: RunRow) -> tuple[float, float]:
+    """Return the decrease of loss per e-fold of parameters and per e-fold of tokens at a run."""
+    by_parameters = values["alpha"] * values["A"] * row.parameters ** -values["alpha"]
+    by_tokens = values["beta"] * values["B"] * row.tokens ** -values["beta"]
+    return by_parameters, by_tokens
+
+
+def _compute_gain_ratios(law: JointLaw, row: RunRow) -> tuple[float, Array]:
+    """Return the gain by data over the gain by parameters, of the fit and of every resample."""
+    by_parameters, by_tokens = compute_gains(law.fit.values, row)
     samples = law.samples
     log_parameters = np.log(samples["A"] * samples["alpha"] + 1e-300)
     log_parameters -= samples["alpha"] * np.log(row.parameters)
@@ -113,88 +119,173 @@ def _ratios(law: Law, row: Row) -> tuple[float, Array]:
     return by_tokens / by_parameters, np.exp(np.clip(log_tokens - log_parameters, -50, 50))
 
 
-def _agreement_check(agreement: float, *, data_side: bool) -> Check:
-    side = "data" if data_side else "parameters"
-    enough = agreement >= MIN_AGREEMENT
+def _check_agreement(agreement: float, *, is_data: bool) -> Check:
+    passed = agreement >= MIN_AGREEMENT
+    sentence = (
+        f"in {agreement:.0%} of the resamples more {'data' if is_data else 'parameters'} would "
+        "gain more at the largest run"
+    )
     return Check(
         name="agreement",
-        passed=enough,
-        sentence=f"{agreement:.0%} of the resamples say that more {side} would gain more at the "
-        f"largest run{'' if enough else f'; {MIN_AGREEMENT:.0%} are needed'}",
+        passed=passed,
+        sentence=sentence + ("" if passed else f"; {MIN_AGREEMENT:.0%} are needed"),
     )
 
 
-def _ratio_check(ratio: float) -> Check:
+def _check_ratio(ratio: float) -> Check:
     factor = max(ratio, 1 / ratio)
-    side = "data" if ratio >= 1 else "parameters"
-    enough = factor >= MIN_RATIO
+    more, less = ("data", "parameters") if ratio >= 1 else ("parameters", "data")
+    passed = factor >= MIN_RATIO
     return Check(
         name="ratio",
-        passed=enough,
-        sentence=f"at the largest run {side} would gain {factor:.2g} times as much as "
-        f"{'parameters' if ratio >= 1 else 'data'}{'' if enough else '; twice is needed'}",
+        passed=passed,
+        sentence=f"at the largest run {more} would gain {factor:.2g} times as much as {less}"
+        + ("" if passed else "; twice is needed"),
     )
 
 
-def _design_check(rows: Sequence[Row], name: str) -> Check:
-    found = levels(column(rows, name))
-    span = found[-1] / found[0]
-    enough = len(found) >= MIN_LEVELS and span >= MIN_RANGE * (1 - 1e-9)
+def _check_levels(rows: Sequence[RunRow], name: str) -> Check:
+    levels = find_levels(get_column(rows, name))
+    span = levels[-1] / levels[0]
+    passed = not list_missing_levels(levels)
     return Check(
         name=f"levels of {name}",
-        passed=enough,
-        sentence=f"{name} have {len(found)} level{'s' if len(found) > 1 else ''} over a "
-        f"{span:.3g}-fold range"
-        + ("" if enough else f"; {MIN_LEVELS} over {MIN_RANGE:g}-fold are needed"),
+        passed=passed,
+        sentence=f"{name} have {pluralize(len(levels), 'level')} over a {span:.3g}-fold range"
+        + ("" if passed else f"; {MIN_LEVELS} over {MIN_RANGE:g}-fold are needed"),
     )
 
 
-def _rival_check(alternatives: Sequence[Alternative]) -> Check:
-    """Hold the joint law against every law of one variable, on both counts."""
+def _check_alternatives(alternatives: Sequence[Alternative]) -> Check:
+    """Compare the joint law with every law of one variable, by AICc and by extrapolation."""
     by_form = {one.form: one for one in alternatives}
     joint = by_form.get(JOINT, Alternative(form=JOINT))
-    rivals = [by_form[form] for form in (*POWER.values(), *SATURATING.values()) if form in by_form]
-    criteria = [one.aicc for one in rivals if one.aicc is not None]
-    errors = [one.heldout_error for one in rivals if one.heldout_error is not None]
+    others = [by_form[form] for form in (*POWER.values(), *SATURATING.values()) if form in by_form]
+    criteria = [one.aicc for one in others if one.aicc is not None]
+    errors = [one.heldout_error for one in others if one.heldout_error is not None]
     if joint.aicc is None or not criteria or joint.heldout_error is None or not errors:
         return Check(
             name="rivals",
             passed=False,
-            sentence="the joint law cannot be compared with the laws of one variable on runs that "
-            "it was not fitted to",
+            sentence="the joint law cannot be compared with the laws of one variable on held-out "
+            "runs",
         )
-    ahead = min(criteria) - joint.aicc
-    better = ahead > CLEAR and joint.heldout_error < min(errors)
+    lead = min(criteria) - joint.aicc
     return Check(
         name="rivals",
-        passed=better,
-        sentence=f"against the best law of one variable the joint law's AICc is lower by "
-        f"{ahead:.1f} (more than {CLEAR:g} is needed), and it misses the held-out runs by "
+        passed=lead > CLEAR and joint.heldout_error < min(errors),
+        sentence="against the best law of one variable the joint law's AICc is lower by "
+        f"{lead:.1f} (more than {CLEAR:g} is needed), and its error on held-out runs is "
         f"{joint.heldout_error:.2%} against {min(errors):.2%}",
     )
 
 
-def _held_out_check(rows: Sequence[Row], alternatives: Sequence[Alternative]) -> Check:
-    noise = seed_noise(rows)
+def _check_heldout_error(rows: Sequence[RunRow], alternatives: Sequence[Alternative]) -> Check:
+    noise = compute_seed_noise(rows)
     error = next((one.heldout_error for one in alternatives if one.form == JOINT), None)
+    passed = False
     if noise is None:
-        return Check(
-            name="seed noise",
-            passed=False,
-            sentence="the noise between seeds is not known: no run was repeated with other seeds "
-            "often enough",
+        sentence = "the noise between seeds is unknown: too few runs were repeated with other seeds"
+    elif error is None:
+        sentence = "too few runs are left to fit when the most expensive quarter is held out"
+    else:
+        passed = error < MAX_HELD_OUT * noise
+        sentence = (
+            f"the joint law's error on held-out runs is {error:.2%}, {error / noise:.2g} standard "
+            f"deviations of seed noise ({noise:.2%})"
+        ) + ("" if passed else f"; fewer than {MAX_HELD_OUT:g} are needed")
+    return Check(name="seed noise", passed=passed, sentence=sentence)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """Runs to add.
+
+    Args:
+        parameters: Sizes of models.
+        tokens: Unique tokens; every size is trained on each.
+        seeds: Seeds of each.
+        why: What the runs would show.
+    """
+
+    parameters: tuple[float, ...]
+    tokens: tuple[float, ...]
+    seeds: int
+    why: str
+
+
+def propose_runs(rows: Sequence[RunRow], verdict: Verdict) -> tuple[Proposal, ...]:
+    """Return the runs that would turn an undetermined verdict into another; else none."""
+    if verdict.word != "undetermined":
+        return ()
+    sizes, amounts = (find_levels(get_column(rows, name)) for name in ("parameters", "tokens"))
+    new_sizes, new_amounts = list_missing_levels(sizes), list_missing_levels(amounts)
+    largest = find_largest_run(rows)
+    proposals = []
+    if new_sizes:
+        proposals.append(
+            Proposal(
+                parameters=new_sizes,
+                tokens=_thin_levels([*amounts, *new_amounts]),
+                seeds=1,
+                why=f"{MIN_LEVELS} sizes over a {MIN_RANGE:g}-fold range",
+            )
         )
-    if error is None:
-        return Check(
-            name="seed noise",
-            passed=False,
-            sentence="too few runs are left to fit when the most expensive quarter is held out",
+    if new_amounts:
+        proposals.append(
+            Proposal(
+                parameters=_thin_levels(sizes),
+                tokens=new_amounts,
+                seeds=1,
+                why=f"{MIN_LEVELS} amounts of data over a {MIN_RANGE:g}-fold range",
+            )
         )
-    enough = error < MAX_HELD_OUT * noise
-    return Check(
-        name="seed noise",
-        passed=enough,
-        sentence=f"the joint law misses held-out runs by {error:.2%}, "
-        f"{error / noise:.2g} standard deviations of seed noise ({noise:.2%})"
-        + ("" if enough else f"; fewer than {MAX_HELD_OUT:g} are needed"),
+    at_largest = [(largest.parameters, largest.tokens, "the noise between seeds")]
+    if compute_seed_noise(rows) is not None:
+        at_largest = []
+    if not (proposals or at_largest) or not (new_sizes or new_amounts or find_refusals(rows)):
+        at_largest += [
+            (
+                largest.parameters,
+                _next_level(largest.tokens),
+                "what four times the data gain at the largest run",
+            ),
+            (
+                _next_level(largest.parameters),
+                largest.tokens,
+                "what four times the parameters gain at the largest run",
+            ),
+        ]
+    return (
+        *proposals,
+        *(
+            Proposal(parameters=(size,), tokens=(tokens,), seeds=NUM_PROPOSED_SEEDS, why=why)
+            for size, tokens, why in at_largest
+        ),
     )
+
+
+def list_missing_levels(levels: Sequence[float]) -> tuple[float, ...]:
+    """Return the levels to add upwards, four-fold each, until number and range suffice.
+
+    Example:
+        >>> list_missing_levels([1.0, 2.0, 4.0])
+        (16.0,)
+    """
+    known, added = list(levels), []
+    while len(known) < MIN_LEVELS or known[-1] / known[0] < MIN_RANGE * (1 - 1e-9):
+        known.append(_next_level(known[-1]))
+        added.append(known[-1])
+    return tuple(added)
+
+
+def _thin_levels(levels: Sequence[float]) -> tuple[float, ...]:
+    """Return at most four of the levels, both ends among them."""
+    if len(levels) <= MIN_LEVELS:
+        return tuple(levels)
+    step = (len(levels) - 1) / (MIN_LEVELS - 1)
+    return tuple(levels[round(number * step)] for number in range(MIN_LEVELS))
+
+
+def _next_level(value: float) -> float:
+    return float(f"{value * PROPOSED_FACTOR:.3g}")

@@ -79,11 +79,11 @@ def test_quiet_leaves_only_warnings_on_stderr(run, tmp_path):
     (tmp_path / "runs" / "run0" / "summary.json").unlink()
     result = run("--quiet")
     assert result.exit_code == 0
-    assert result.stderr == "warning: 1 row left out; the table of rows says why\n"
-    assert "left out: run0: it has not finished" in result.stdout
+    assert result.stderr == "warning: 1 row excluded; the table of rows has the reasons\n"
+    assert "excluded: run0: it has not finished" in result.stdout
 
 
-def test_the_law_and_its_rivals_are_printed(run, tmp_path):
+def test_the_law_and_its_alternatives_are_printed(run, tmp_path):
     write_grid(tmp_path / "grid.csv")
     result = run(
         "--table", "grid.csv", "--columns", "parameters=size,tokens=data", "--bootstrap", "50"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.files import write_document
-from omnimouse_cli.report.table import Row, RunTable
+from omnimouse_cli.report.table import RunRow, RunTable
 
 TRUTH = {"E": 1.0, "alpha": 0.35, "beta": 0.3}
 SIZES = np.geomspace(1e6, 1e8, 4)
@@ -40,7 +40,7 @@ def grid():
                         tokens *= (amount / law["break"]) ** (law["beta"] - law["beta2"])
                     loss = law["E"] + law["A"] * size ** -law["alpha"] + tokens
                     rows.append(
-                        Row(
+                        RunRow(
                             run=f"{size:.3g}-{amount:.3g}-{seed}",
                             source="simulated",
                             parameters=float(size),

@@ -3,8 +3,8 @@
 import pytest
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.report.conditions import parse_condition
-from omnimouse_cli.report.csv_table import parse_columns, table_of_csv
+from omnimouse_cli.report.csv_table import parse_columns, read_csv_table
+from omnimouse_cli.report.table import parse_condition
 
 
 @pytest.fixture
@@ -19,22 +19,22 @@ def csv_file(tmp_path):
 
 def test_columns_are_found_by_their_own_names(csv_file):
     path = csv_file("loss,tokens,parameters,seed,run,split,compute\n.5,1e9,1e6,3,a,test,6e15\n")
-    (row,) = table_of_csv(path).rows
+    (row,) = read_csv_table(path).rows
     assert (row.loss, row.tokens, row.parameters, row.compute) == (0.5, 1e9, 1e6, 6e15)
     assert (row.seed, row.run, row.split, row.source) == (3, "a", "test", f"{path}:2")
 
 
 def test_other_names_are_mapped_and_rows_selected(openlm):
-    table = table_of_csv(
+    table = read_csv_table(
         openlm,
         columns=parse_columns("parameters=params_no_embed,tokens=tokens,loss=loss_c4_val"),
         where=[parse_condition("train_set==c4_original")],
     )
     assert len(table.rows) == 34
-    assert table.left_out == ()
+    assert table.excluded == ()
     assert table.rows[0].parameters == 359973888
     assert table.rows[0].loss == pytest.approx(3.5279492850157737)
-    rest = table_of_csv(
+    rest = read_csv_table(
         openlm,
         columns={"parameters": "params_no_embed", "loss": "loss_c4_val"},
         where=[parse_condition("train_set!=c4_original")],
@@ -43,7 +43,7 @@ def test_other_names_are_mapped_and_rows_selected(openlm):
 
 
 def test_a_number_in_place_of_a_column_holds_for_every_row(translation):
-    table = table_of_csv(
+    table = read_csv_table(
         translation,
         columns=parse_columns("parameters=3e8,tokens=seen_examples"),
         where=[parse_condition("model==DecOnly"), parse_condition("training==1")],
@@ -61,20 +61,20 @@ def test_a_number_in_place_of_a_column_holds_for_every_row(translation):
         ("0,1e9,0.5", "line 3: `parameters` must be a finite number above zero: 0"),
         ("1e6,many,0.5", "line 3: `tokens` must be a number: 'many'"),
         ("1e6,1e9,", "line 3: `loss` is empty"),
-        ("1e6,1e9", "line 3 has 2 cells where the first line has 3"),
+        ("1e6,1e9", "line 3: 2 cells where the first line has 3"),
     ],
 )
 def test_a_bad_line_is_left_out_with_its_number_and_reason(csv_file, line, reason):
-    table = table_of_csv(csv_file(f"parameters,tokens,loss\n1e6,1e9,.5\n{line}\n1e7,1e9,.4\n"))
+    table = read_csv_table(csv_file(f"parameters,tokens,loss\n1e6,1e9,.5\n{line}\n1e7,1e9,.4\n"))
     assert len(table.rows) == 2
-    assert [one.reason for one in table.left_out] == [reason]
+    assert [one.reason for one in table.excluded] == [reason]
 
 
 def test_correlations_become_losses_and_the_report_says_so(csv_file):
-    table = table_of_csv(csv_file("parameters,tokens,correlation\n1e6,1e9,.25\n1e7,1e9,1.5\n"))
+    table = read_csv_table(csv_file("parameters,tokens,correlation\n1e6,1e9,.25\n1e7,1e9,1.5\n"))
     assert [row.loss for row in table.rows] == [0.75]
     assert "1 - `correlation` was fitted" in table.notes[0]
-    assert "between -1 and 1: 1.5" in table.left_out[0].reason
+    assert "between -1 and 1: 1.5" in table.excluded[0].reason
 
 
 @pytest.mark.parametrize(
@@ -111,17 +111,17 @@ def test_correlations_become_losses_and_the_report_says_so(csv_file):
 def test_a_file_that_cannot_be_used_says_why(csv_file, text, columns, where, message, hint):  # noqa: PLR0917 - pytest passes them by name
     conditions = [parse_condition(one) for one in where]
     with pytest.raises(OmniMouseError) as caught:
-        table_of_csv(csv_file(text), columns=columns, where=conditions)
+        read_csv_table(csv_file(text), columns=columns, where=conditions)
     assert message in caught.value.message
     assert hint is None or hint in (caught.value.hint or "")
 
 
 def test_a_missing_or_binary_file_says_why(tmp_path):
     with pytest.raises(OmniMouseError, match="not a file that can be read"):
-        table_of_csv(tmp_path / "none.csv")
+        read_csv_table(tmp_path / "none.csv")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(OmniMouseError, match="not a CSV file in UTF-8"):
-        table_of_csv(tmp_path / "binary.csv")
+        read_csv_table(tmp_path / "binary.csv")
 
 
 @pytest.mark.parametrize("text", ["split=test", "split", "==test", ""])
@@ -131,7 +131,7 @@ def test_a_condition_has_two_equal_signs(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("loss", "name=column pairs"), ("los=x", "knows no name 'los'")]
+    ("text", "message"), [("loss", "name=column pairs"), ("los=x", "has no name 'los'")]
 )
 def test_columns_are_pairs_of_known_names(text, message):
     with pytest.raises(OmniMouseError, match=message):

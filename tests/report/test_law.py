@@ -4,14 +4,14 @@ import dataclasses
 
 import pytest
 
-from omnimouse_cli.report.csv_table import table_of_csv
-from omnimouse_cli.report.law import fit_joint, refusals
+from omnimouse_cli.report.csv_table import read_csv_table
+from omnimouse_cli.report.law import find_refusals, fit_joint_law
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.text import format_magnitude
 
 
 def fitted(rows, *, num_resamples=200, seed=0):
-    return fit_joint(rows, num_resamples=num_resamples, seed=seed, reporter=Silent())
+    return fit_joint_law(rows, num_resamples=num_resamples, seed=seed, reporter=Silent())
 
 
 def test_a_known_law_is_recovered_within_its_intervals(grid):
@@ -56,7 +56,7 @@ def test_whole_runs_are_resampled(grid):
 
 
 def test_the_law_of_the_language_models_is_stable(openlm):
-    table = table_of_csv(openlm, columns={"parameters": "params_no_embed", "loss": "loss_c4_val"})
+    table = read_csv_table(openlm, columns={"parameters": "params_no_embed", "loss": "loss_c4_val"})
     law, reasons = fitted(table.rows, num_resamples=300)
     assert reasons == []
     assert law.fit.agreeing > 0.3
@@ -121,14 +121,14 @@ def test_a_loss_that_does_not_fall_is_refused(grid):
     table, _ = grid()
     upside_down = [dataclasses.replace(row, loss=1 / row.loss) for row in table.rows]
     assert refused(upside_down) == [
-        "loss does not fall from the cheapest to the dearest third of the runs"
+        "loss does not fall from the cheapest to the most expensive third of the runs"
     ]
 
 
 def test_a_fall_within_seed_noise_is_refused(grid):
     flat = {"E": 1.0, "A": 1.0, "alpha": 0.3, "B": 1.0, "beta": 0.3}
     table, _ = grid(law=flat, noise=0.05, draw=1)
-    reasons = refusals(table.rows)
+    reasons = find_refusals(table.rows)
     assert len(reasons) == 1
     assert "seed noise" in reasons[0] or "does not fall" in reasons[0]
 

@@ -8,10 +8,9 @@ import pytest
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import format_document, read_document
-from omnimouse_cli.report.analysis import analyse
-from omnimouse_cli.report.document import content
-from omnimouse_cli.report.table import LeftOut, RunTable
-from omnimouse_cli.report.write import write_report
+from omnimouse_cli.report.analysis import analyze, build_document
+from omnimouse_cli.report.page import write_report
+from omnimouse_cli.report.table import ExcludedRow, RunTable
 from omnimouse_cli.reporter import Silent
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -53,16 +52,18 @@ def full_report(grid):
     table, _ = grid(seeds=2, noise=0.005)
     table = dataclasses.replace(
         table,
-        left_out=(LeftOut(run="<b>odd</b>", source="x.csv:9", reason="line 9: `loss` is empty"),),
+        excluded=(
+            ExcludedRow(run="<b>odd</b>", source="x.csv:9", reason="line 9: `loss` is empty"),
+        ),
     )
-    return analyse(table, num_resamples=100, reporter=Silent())
+    return analyze(table, num_resamples=100, reporter=Silent())
 
 
 @pytest.fixture(scope="module")
 def small_report(grid):
     table, _ = grid(seeds=1)
     rows = RunTable(title="three runs", rows=table.rows[:3])
-    return analyse(rows, num_resamples=100, reporter=Silent())
+    return analyze(rows, num_resamples=100, reporter=Silent())
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def test_a_small_table_still_gives_a_report_without_a_law(small_report, tmp_path
 @pytest.mark.parametrize("which", ["full_report", "small_report"])
 def test_no_number_is_nan(which, request):
     report = request.getfixturevalue(which)
-    text = format_document("scaling-report", content(report))
+    text = format_document("scaling-report", build_document(report))
     assert "NaN" not in text
     assert "Infinity" not in text
 

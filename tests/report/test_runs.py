@@ -3,25 +3,25 @@
 import pytest
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.report.conditions import parse_condition
-from omnimouse_cli.report.runs import table_of_runs
+from omnimouse_cli.report.runs import read_run_table
+from omnimouse_cli.report.table import parse_condition
 from omnimouse_cli.run.folder import find_runs
 
 
 def test_a_finished_run_is_a_row(tmp_path, write_run):
     write_run(tmp_path / "first")
-    (row,) = table_of_runs([tmp_path / "first"]).rows
+    (row,) = read_run_table([tmp_path / "first"]).rows
     assert (row.parameters, row.tokens, row.loss) == (1_000_000, 5_000_000, 0.5)
     assert (row.parameters_core, row.parameters_tables) == (1_000_000, 250_000)
     assert (row.tokens_seen, row.epochs, row.seed, row.compute) == (15_000_000, 3.0, 7, 6e13)
     assert (row.split, row.metric) == ("validation of 2 sessions", "poisson loss")
 
 
-def test_neuron_tables_count_when_they_are_asked_for(tmp_path, write_run):
+def test_session_embeddings_are_counted_on_request(tmp_path, write_run):
     write_run(tmp_path / "first")
-    table = table_of_runs([tmp_path / "first"], count="total")
+    table = read_run_table([tmp_path / "first"], count="total")
     assert table.rows[0].parameters == 1_250_000
-    assert "neuron tables included" in table.counted
+    assert "session embeddings included" in table.parameters_counted
 
 
 def test_a_folder_of_runs_gives_all_of_them_sorted_and_each_once(tmp_path, write_run):
@@ -29,17 +29,17 @@ def test_a_folder_of_runs_gives_all_of_them_sorted_and_each_once(tmp_path, write
     write_run(tmp_path / "sweep" / "b")
     write_run(tmp_path / "sweep" / "a", parameters=big)
     write_run(tmp_path / "c")
-    table = table_of_runs([tmp_path, tmp_path / "c"])
+    table = read_run_table([tmp_path, tmp_path / "c"])
     assert [row.run for row in table.rows] == ["b", "c", "a"]
     # Checkpoints and evaluations of a run are not searched.
     write_run(tmp_path / "c" / "eval" / "inner")
     assert len(find_runs(tmp_path)) == 3
 
 
-def test_runs_of_one_name_are_told_apart(tmp_path, write_run):
+def test_runs_of_one_name_get_different_names(tmp_path, write_run):
     for sweep in ("x", "y"):
         write_run(tmp_path / sweep / "run")
-    assert [row.run for row in table_of_runs([tmp_path]).rows] == ["x/run", "y/run"]
+    assert [row.run for row in read_run_table([tmp_path]).rows] == ["x/run", "y/run"]
 
 
 @pytest.mark.parametrize(
@@ -60,38 +60,38 @@ def test_a_run_without_a_usable_number_is_left_out_with_the_reason(
 ):
     write_run(tmp_path / "good")
     write_run(tmp_path / "bad", **changes)
-    table = table_of_runs([tmp_path])
+    table = read_run_table([tmp_path])
     assert [row.run for row in table.rows] == ["good"]
-    assert [one.run for one in table.left_out] == ["bad"]
-    assert reason in table.left_out[0].reason
+    assert [one.run for one in table.excluded] == ["bad"]
+    assert reason in table.excluded[0].reason
 
 
 def test_an_unfinished_run_and_a_damaged_summary_are_left_out(tmp_path, write_run):
     write_run(tmp_path / "good")
     (write_run(tmp_path / "unfinished") / "summary.json").unlink()
     (write_run(tmp_path / "cut") / "summary.json").write_text('{"format": "omni')
-    table = table_of_runs([tmp_path])
-    reasons = {one.run: one.reason for one in table.left_out}
+    table = read_run_table([tmp_path])
+    reasons = {one.run: one.reason for one in table.excluded}
     assert reasons["unfinished"] == "it has not finished: there is no summary.json"
     assert "is not a JSON document" in reasons["cut"]
 
 
 def test_nothing_to_use_is_an_error_that_says_what_was_looked_for(tmp_path, write_run):
     with pytest.raises(OmniMouseError, match="is not a folder of runs"):
-        table_of_runs([tmp_path / "none"])
+        read_run_table([tmp_path / "none"])
     with pytest.raises(OmniMouseError, match=r"holds no run: no summary\.json"):
-        table_of_runs([tmp_path])
+        read_run_table([tmp_path])
     (write_run(tmp_path / "run") / "summary.json").unlink()
     with pytest.raises(OmniMouseError, match=r"none of 1 run .* has not finished"):
-        table_of_runs([tmp_path])
+        read_run_table([tmp_path])
 
 
 def test_conditions_select_runs_by_their_columns(tmp_path, write_run):
     for number in range(3):
         write_run(tmp_path / f"run{number}", seed=number)
-    table = table_of_runs([tmp_path], where=[parse_condition("seed!=1")])
+    table = read_run_table([tmp_path], where=[parse_condition("seed!=1")])
     assert [row.seed for row in table.rows] == [0, 2]
     with pytest.raises(OmniMouseError, match="selects none of 3 runs"):
-        table_of_runs([tmp_path], where=[parse_condition("seed==9")])
+        read_run_table([tmp_path], where=[parse_condition("seed==9")])
     with pytest.raises(OmniMouseError, match="names the column 'sed'"):
-        table_of_runs([tmp_path], where=[parse_condition("sed==1")])
+        read_run_table([tmp_path], where=[parse_condition("sed==1")])

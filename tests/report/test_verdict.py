@@ -5,16 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from omnimouse_cli.report.analysis import analyse
+from omnimouse_cli.report.analysis import analyze
 from omnimouse_cli.report.frontier import compute_frontier
-from omnimouse_cli.report.proposals import missing_levels
-from omnimouse_cli.report.table import Row, RunTable
-from omnimouse_cli.report.verdict import gains, largest
+from omnimouse_cli.report.table import RunRow, RunTable, find_largest_run
+from omnimouse_cli.report.verdict import compute_gains, list_missing_levels
 from omnimouse_cli.reporter import Silent
 
 
-def analysed(table, **options):
-    return analyse(table, num_resamples=options.pop("num_resamples", 200), reporter=Silent())
+def analyze_table(table, **options):
+    return analyze(table, num_resamples=options.pop("num_resamples", 200), reporter=Silent())
 
 
 def failed(report):
@@ -25,7 +24,7 @@ def failed(report):
 def test_a_clear_case_is_called(grid, ratio, word):
     for draw in range(2):
         table, _ = grid(ratio=ratio, draw=draw)
-        report = analysed(table)
+        report = analyze_table(table)
         assert report.verdict.word == word
         assert report.verdict.agreement >= 0.95
         assert report.verdict.gain_ratio == pytest.approx(ratio, rel=0.3)
@@ -35,12 +34,12 @@ def test_a_clear_case_is_called(grid, ratio, word):
 
 def test_a_balanced_case_is_undetermined_and_asks_both_questions(grid):
     table, _ = grid(ratio=1.3)
-    report = analysed(table)
+    report = analyze_table(table)
     assert report.verdict.word == "undetermined"
     assert "ratio" in failed(report)
-    top = largest(table.rows)
-    asked = {(one.parameters, one.tokens) for one in report.proposals}
-    assert asked == {
+    top = find_largest_run(table.rows)
+    proposed = {(one.parameters, one.tokens) for one in report.proposals}
+    assert proposed == {
         ((top.parameters,), (1.28e11,)),
         ((4e8,), (top.tokens,)),
     }
@@ -48,10 +47,10 @@ def test_a_balanced_case_is_undetermined_and_asks_both_questions(grid):
 
 def test_without_repeated_seeds_nothing_is_called(grid):
     table, _ = grid(seeds=1)
-    report = analysed(table)
+    report = analyze_table(table)
     assert report.verdict.word == "undetermined"
     assert failed(report) == {"seed noise"}
-    top = largest(table.rows)
+    top = find_largest_run(table.rows)
     assert (report.proposals[0].parameters, report.proposals[0].tokens) == (
         (top.parameters,),
         (top.tokens,),
@@ -62,7 +61,7 @@ def test_without_repeated_seeds_nothing_is_called(grid):
 def test_three_levels_are_too_few_and_the_missing_one_is_named(grid):
     sizes = np.geomspace(1e6, 1.6e7, 3)
     table, _ = grid(sizes=sizes)
-    report = analysed(table)
+    report = analyze_table(table)
     assert report.verdict.word == "undetermined"
     assert "levels of parameters" in failed(report)
     assert report.proposals[0].parameters == pytest.approx((6.4e7,))
@@ -70,25 +69,25 @@ def test_three_levels_are_too_few_and_the_missing_one_is_named(grid):
 
 def test_a_narrow_range_is_too_little(grid):
     table, _ = grid(amounts=np.geomspace(1e9, 8e9, 4))
-    report = analysed(table)
+    report = analyze_table(table)
     assert "levels of tokens" in failed(report)
     assert any("4 levels over a 8-fold range" in reason for reason in report.verdict.reasons)
 
 
 def test_levels_are_added_upwards_until_number_and_range_suffice():
-    assert missing_levels([1.0]) == (4.0, 16.0, 64.0)
-    assert missing_levels([1.0, 2.0, 4.0, 8.0]) == (32.0,)
-    assert missing_levels([1.0, 2.0, 4.0, 16.0]) == ()
+    assert list_missing_levels([1.0]) == (4.0, 16.0, 64.0)
+    assert list_missing_levels([1.0, 2.0, 4.0, 8.0]) == (32.0,)
+    assert list_missing_levels([1.0, 2.0, 4.0, 16.0]) == ()
 
 
 def test_the_published_omnimouse_table_carries_no_law():
     # Single-trial correlation of forecasts with the stimulus: five sizes on 323 sessions.
     published = {1e6: 0.31, 5e6: 0.32, 20e6: 0.33, 80e6: 0.34, 300e6: 0.34}
     rows = tuple(
-        Row(run=f"{size:g}", source="paper", parameters=size, tokens=1.5e11, loss=1 - value)
+        RunRow(run=f"{size:g}", source="paper", parameters=size, tokens=1.5e11, loss=1 - value)
         for size, value in published.items()
     )
-    report = analysed(RunTable(title="published", rows=rows))
+    report = analyze_table(RunTable(title="published", rows=rows))
     assert report.law is None
     assert report.verdict.word == "undetermined"
     assert any(
@@ -102,14 +101,14 @@ def test_the_published_omnimouse_table_carries_no_law():
 
 def test_the_largest_run_is_the_most_expensive_one(grid):
     table, _ = grid(seeds=1)
-    assert largest(table.rows) == table.rows[-1]
+    assert find_largest_run(table.rows) == table.rows[-1]
     dear = dataclasses.replace(table.rows[3], compute=1e30)
-    assert largest([*table.rows, dear]) == dear
+    assert find_largest_run([*table.rows, dear]) == dear
 
 
 def test_gains_are_the_slopes_of_the_law():
     values = {"E": 1.0, "A": 300.0, "alpha": 0.3, "B": 500.0, "beta": 0.25}
-    row = Row(run="a", source="", parameters=1e7, tokens=1e9, loss=2.0)
+    row = RunRow(run="a", source="", parameters=1e7, tokens=1e9, loss=2.0)
     step = 1e-6
 
     def loss(size, tokens):
@@ -119,7 +118,7 @@ def test_gains_are_the_slopes_of_the_law():
         (loss(1e7, 1e9) - loss(1e7 * np.exp(step), 1e9)) / step,
         (loss(1e7, 1e9) - loss(1e7, 1e9 * np.exp(step))) / step,
     ]
-    assert gains(values, row) == pytest.approx(expected, rel=1e-4)
+    assert compute_gains(values, row) == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_frontier_is_the_best_of_each_budget(grid):
@@ -147,7 +146,7 @@ def test_parabolas_at_equal_compute_agree_with_the_law(grid):
             tokens = budget / 6 / size
             loss = law["E"] + law["A"] * size ** -law["alpha"] + law["B"] * tokens ** -law["beta"]
             rows.append(
-                Row(
+                RunRow(
                     run=f"{budget}{size}",
                     source="",
                     parameters=size,
@@ -168,10 +167,10 @@ def test_parabolas_at_equal_compute_agree_with_the_law(grid):
         (8.0, "runs saw their data up to 8 times; beyond about 4 passes"),
     ],
 )
-def test_tokens_that_were_seen_too_seldom_or_too_often_are_told(grid, seen, warning):
+def test_tokens_that_were_seen_too_seldom_or_too_often_are_warned_of(grid, seen, warning):
     table, _ = grid(seeds=1)
     rows = tuple(
         dataclasses.replace(row, tokens_seen=row.tokens * seen, epochs=1.0) for row in table.rows
     )
-    report = analysed(RunTable(title="", rows=rows), num_resamples=20)
+    report = analyze_table(RunTable(title="", rows=rows), num_resamples=20)
     assert any(said.startswith(warning) for said in report.warnings)
