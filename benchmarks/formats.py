@@ -1,10 +1,10 @@
 """Peers with a format of their own: litdata and mosaicml-streaming, where they can be imported.
 
-A sample of theirs is a window of 2 s with all neurons, read whole, which is how they are meant to
-be used; windows therefore start every 2 s only, and behavior is stored scaled. What is left to do
-for a batch is the same as for everybody: draw neurons, gather, divide, scale frames. litdata comes
-with the extra `bench`. mosaicml-streaming 0.13 asks for NumPy below 2.2 and transformers below 5,
-so it is not in the extra: it is measured where somebody has put it, with `pip install --no-deps`.
+Their sample is a window of 2 s with all neurons, read whole, which is their intended use; windows
+therefore start every 2 s only, and behavior is stored scaled. The rest of the work for a batch is
+that of the other contestants: draw neurons, gather, divide, scale frames. litdata comes with the
+extra `bench`. mosaicml-streaming 0.13 requires NumPy below 2.2 and transformers below 5, so it is
+not in the extra: it is measured where it was installed with `pip install --no-deps`.
 """
 
 import gc
@@ -27,16 +27,16 @@ from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
 CHUNK_BYTES = 2**26
 NUM_WORKERS = 2
 
-# Responses, video and behavior of one batch after the other.
+# Responses, video and behavior of successive batches.
 TensorBatches = Iterator[list[Tensor]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormatPeer:
-    """A library that reads windows which it has stored before.
+    """A library that reads windows from its own format.
 
     Args:
-        name: Of the library.
+        name: Name of the library.
         write: `write(folder, samples)` stores samples in order.
         read: `read(folder, finish)` gives a torch data set of `finish(sample)`, in random order.
         load: `load(data_set, batch_size, workers, pin_memory)` gives one epoch of batches.
@@ -49,28 +49,28 @@ class FormatPeer:
 
 
 class Finish:
-    """Turns a stored window into tensors, drawing its neurons; a worker process draws its own."""
+    """Turns a stored window into tensors of drawn neurons; each worker process draws its own."""
 
     def __init__(self, files: WindowFiles) -> None:
         self._files = files
         self._rng: np.random.Generator | None = None
 
     def __call__(self, sample: dict[str, NDArray[Any]]) -> list[Tensor]:
-        """Gather, divide and scale."""
+        """Return responses, video and behavior of drawn neurons."""
         if self._rng is None:
             self._rng = np.random.default_rng(torch.initial_seed())
         signals = self.signals(sample, self._files.subset(self._rng))
         return [torch.from_numpy(part) for part in signals]
 
     def signals(self, sample: dict[str, NDArray[Any]], neurons: NDArray[np.int64]) -> Signals:
-        """Do so with known neurons."""
-        responses, video = self._files.scaled(sample["responses"], sample["video"], neurons)
-        # Libraries give arrays that must not be written to, which torch does not take.
+        """Return the scaled signals of a stored window for given neurons."""
+        responses, video = self._files.scale(sample["responses"], sample["video"], neurons)
+        # Libraries return read-only arrays, which torch does not accept.
         return Signals(responses, video, sample["behavior"].copy())
 
 
 def format_peers() -> tuple[list[FormatPeer], dict[str, str]]:
-    """Give the peers that can be imported, and why others cannot."""
+    """Return the peers that can be imported, and the errors of the others."""
     found, absent = [], {}
     for name, make in (("litdata", _litdata), ("mosaicml-streaming", _mosaic)):
         try:
@@ -81,7 +81,7 @@ def format_peers() -> tuple[list[FormatPeer], dict[str, str]]:
 
 
 def windows_every_two_seconds(files: WindowFiles) -> NDArray[np.int64]:
-    """Choose the windows that a peer stores: as many as there are without overlap."""
+    """Return the starts of the windows that a peer stores: all that do not overlap."""
     starts, chosen = files.window_starts, []
     following = starts[0]
     for start in starts.tolist():
@@ -91,39 +91,38 @@ def windows_every_two_seconds(files: WindowFiles) -> NDArray[np.int64]:
     return np.array(chosen)
 
 
-def stored(peer: FormatPeer, files: WindowFiles, folder: Path) -> Path:
-    """Write a peer's copy of the windows into a folder of its own, and give it."""
-    place = folder / peer.name
+def write_windows(peer: FormatPeer, files: WindowFiles, folder: Path) -> Path:
+    """Write a peer's copy of the windows, and return its folder."""
+    target = folder / peer.name
     starts = windows_every_two_seconds(files)
-    # Each of two workers drops what is no whole batch: a short recording is stored repeatedly.
+    # Each of two workers drops incomplete batches, so a short recording is stored repeatedly.
     least = 2 * NUM_WORKERS * files.config.batch_size
     starts = np.resize(starts, max(len(starts), least))
-    peer.write(place, (files.stored_window(start) for start in starts))
-    # A contest of other windows would say nothing.
-    given = peer.read(place, lambda sample: sample)[len(starts) - 1]
+    peer.write(target, (files.stored_window(start) for start in starts))
+    read = peer.read(target, lambda sample: sample)[len(starts) - 1]
     for name, expected in files.stored_window(starts[-1]).items():
-        np.testing.assert_array_equal(given[name], expected)
-    return place
+        np.testing.assert_array_equal(read[name], expected)
+    return target
 
 
 @contextmanager
-def batches_of(
+def open_batches(
     peer: FormatPeer,
-    place: Path,
+    folder: Path,
     files: WindowFiles,
     workers: int,
     pin_memory: bool,  # noqa: FBT001
 ) -> Iterator[TensorBatches]:
-    """Give endless batches of what a peer has stored."""
-    # Loaders of before that still wait for the collector would be ended in every forked process.
+    """Yield an endless iterator of batches that a peer reads from its folder."""
+    # Uncollected loaders of earlier turns would be finalized again in every forked process.
     gc.collect()
     loader = peer.load(
-        peer.read(place, Finish(files)),
+        peer.read(folder, Finish(files)),
         batch_size=files.config.batch_size,
         num_workers=workers,
         drop_last=True,
         pin_memory=pin_memory,
-        # A new epoch should not have to start new processes.
+        # Worker processes are kept from one epoch to the next.
         persistent_workers=workers > 0,
     )
 
@@ -141,13 +140,13 @@ def batches_of(
 def format_starts(
     files: WindowFiles, folder: Path, *, pin_memory: bool
 ) -> tuple[dict[str, Callable[[], AbstractContextManager[TensorBatches]]], dict[str, str]]:
-    """Store the windows for every peer that is there; give how each is started, and who is not."""
+    """Write the windows for each peer; return how each is started, and why others are absent."""
     peers, absent = format_peers()
     starts = {}
     for peer in peers:
-        place = stored(peer, files, folder)
+        written = write_windows(peer, files, folder)
         for workers in (0, NUM_WORKERS):
-            start = partial(batches_of, peer, place, files, workers, pin_memory)
+            start = partial(open_batches, peer, written, files, workers, pin_memory)
             starts[f"{peer.name}, {workers} workers"] = start
     return starts, absent
 

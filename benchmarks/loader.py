@@ -2,12 +2,12 @@
 
     python benchmarks/loader.py [--quick] [--folder FOLDER] [--device cpu|gpu]
 
-The work of a batch: 8 windows of 2 s of a recording of 8,000 neurons, 4,096 of them drawn anew for
-every window, with video and behavior, scaled, as float32. Every contestant does all of it, from a
-warm page cache and a recording eight times as large as the processor's last cache, and its windows
-are compared with ours before anything is timed. On a GPU the batches are copied there too. Then the
-loader and NumPy read from a cold cache, and the loader draws from a corpus of 150 billion samples
-that is made of holes. Last, memory is watched over 100,000 batches. Needs Linux.
+A batch is 8 windows of 2 s of a recording of 8,000 neurons, 4,096 of them drawn anew for every
+window, with video and behavior, scaled, as float32. Every contestant does all of this, from a warm
+page cache and a recording eight times as large as the last-level cache, and its windows are
+compared with ours before anything is timed. On a GPU the batches are copied there too. Then the
+loader and NumPy read from a cold cache, and the loader draws from a sparse data set of 150 billion
+samples. Last, the growth of memory is measured over 100,000 batches. Needs Linux.
 """
 
 import json
@@ -43,19 +43,19 @@ from omnimouse_cli.config.data import DataConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How long is measured.
+    """Sizes and durations of the measurement.
 
     Args:
-        extent: Of the recording.
-        rounds: In each of which every contestant has a turn.
-        turn_seconds: How long a turn is timed.
-        warm_batches: Taken before, so that memory and queues are as they will be.
-        copied_bytes: Of one memcpy.
-        cold: Extent of the recording that is read from a cold cache.
-        cold_batches: Of a turn; few, so that windows seldom overlap.
-        corpus_sessions: Shards of holes.
-        corpus_batches: Drawn from them.
-        many_batches: Of a small recording, to see whether memory grows.
+        extent: Size of the recording.
+        rounds: Number of rounds, in each of which every contestant has a turn.
+        turn_seconds: Time for which a turn is measured.
+        warm_batches: Batches taken before, until memory and queues are in a steady state.
+        copied_bytes: Bytes of one memcpy.
+        cold: Size of the recording that is read from a cold cache.
+        cold_batches: Batches of a turn with a cold cache; few, so that windows seldom overlap.
+        corpus_sessions: Number of sparse shards.
+        corpus_batches: Batches drawn from the sparse shards.
+        many_batches: Batches of a small recording, to measure the growth of memory.
     """
 
     extent: Extent
@@ -70,8 +70,8 @@ class Settings:
     many_batches: int = 100_000
 
 
-# Larger than most caches, where the system does not say how large they are.
-USUAL_CACHE_BYTES = 2**26
+# Larger than most last-level caches; used where the system does not report their size.
+FALLBACK_CACHE_BYTES = 2**26
 TIMES_THE_CACHE = 8
 QUICK = Settings(
     extent=Extent(neurons=600, rows=300),
@@ -87,9 +87,9 @@ QUICK = Settings(
 )
 
 
-def whole_settings() -> Settings:
-    """Settings of a whole run: the recording is much larger than what the caches hold."""
-    cache_bytes = last_level_cache_bytes() or USUAL_CACHE_BYTES
+def full_settings() -> Settings:
+    """Return the settings of a full run: the recording is much larger than the caches."""
+    cache_bytes = last_level_cache_bytes() or FALLBACK_CACHE_BYTES
     neurons = 8000
     rows = math.ceil(TIMES_THE_CACHE * cache_bytes / (2 * neurons))
     return Settings(
@@ -100,12 +100,12 @@ def whole_settings() -> Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What one contestant did in one round.
+    """Result of one contestant in one round.
 
     Args:
-        batches_per_second: While it was timed.
-        cpu_ms_per_batch: Of all its threads and processes.
-        bytes_per_batch: Of the tensors that came out.
+        batches_per_second: Batches per second.
+        cpu_ms_per_batch: CPU time of all its threads and processes, per batch.
+        bytes_per_batch: Bytes of the tensors of a batch.
     """
 
     batches_per_second: float
@@ -114,17 +114,17 @@ class Turn:
 
 
 def take_turn(contestant: Contestant, settings: Settings, device: torch.device) -> Turn:
-    """Start a contestant, warm it up, time it, and end it, so that it is alone on the machine."""
+    """Start a contestant, warm it up, time it and end it, so that no two run at the same time."""
     with contestant.start() as batches:
         source = iter(batches)
         for _ in range(settings.warm_batches):
-            num_bytes = _deliver(source, device)
-        _wait_for(device)
+            num_bytes = _copy_next(source, device)
+        _synchronize(device)
         count, cpu_began, began = 0, _cpu_seconds(), time.perf_counter()
         while (elapsed := time.perf_counter() - began) < settings.turn_seconds:
-            num_bytes = _deliver(source, device)
+            num_bytes = _copy_next(source, device)
             count += 1
-        _wait_for(device)
+        _synchronize(device)
         elapsed = time.perf_counter() - began
         cpu_seconds = _cpu_seconds() - cpu_began
         # The workers of a DataLoader end with its iterator.
@@ -136,19 +136,19 @@ def take_turn(contestant: Contestant, settings: Settings, device: torch.device) 
     )
 
 
-def _deliver(source: Iterator[Sequence[Tensor]], device: torch.device) -> int:
-    """Take a batch to where it is used; give its bytes."""
+def _copy_next(source: Iterator[Sequence[Tensor]], device: torch.device) -> int:
+    """Copy the next batch to the device; return its bytes."""
     tensors = [tensor.to(device, non_blocking=True) for tensor in next(source)]
     return sum(tensor.nbytes for tensor in tensors)
 
 
-def _wait_for(device: torch.device) -> None:
+def _synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize()
 
 
 def _cpu_seconds() -> float:
-    """Give the processor time of this process and of the workers that it has now."""
+    """Return the CPU time of this process and of its current worker processes."""
     workers = [child.pid for child in multiprocessing.active_children() if child.pid is not None]
     # The clock of another process, as clock_getcpuclockid(3) numbers it.
     clocks = [(~pid << 3) | 2 for pid in workers]
@@ -158,22 +158,22 @@ def _cpu_seconds() -> float:
 def measure(
     dataset: Dataset, settings: Settings, device: torch.device, folder: Path
 ) -> dict[str, Any]:
-    """Give every contestant a turn in every round, and take medians."""
+    """Measure every contestant once per round, and return medians."""
     config = DataConfig()
-    # Threads of torch's own wait for each other busily, which makes a DataLoader slower.
+    # Torch's own threads wait actively for each other, which makes a DataLoader slower.
     torch.set_num_threads(1)
     require_same_work(dataset, config)
-    everyone, absent = contestants(dataset, config, device, folder)
+    candidates, absent = contestants(dataset, config, device, folder)
     copies: list[float] = []
-    turns: dict[str, list[Turn]] = {contestant.name: [] for contestant in everyone}
+    turns: dict[str, list[Turn]] = {contestant.name: [] for contestant in candidates}
     for number in range(settings.rounds):
         copies.append(memcpy_bytes_per_second(settings.copied_bytes))
-        # Nobody always comes after the same one.
-        shift = number % len(everyone)
-        for contestant in everyone[shift:] + everyone[:shift]:
+        # The order rotates, so that no contestant always follows the same one.
+        shift = number % len(candidates)
+        for contestant in candidates[shift:] + candidates[:shift]:
             turns[contestant.name].append(take_turn(contestant, settings, device))
     memcpy = statistics.median(copies)
-    rows = [_row(contestant, turns[contestant.name], memcpy) for contestant in everyone]
+    rows = [_row(contestant, turns[contestant.name], memcpy) for contestant in candidates]
     best = max(row["batches_per_second"] for row in rows if not row["is_ours"])
     for row in rows:
         row["ratio_to_best_peer"] = row["batches_per_second"] / best
@@ -203,7 +203,7 @@ def _row(contestant: Contestant, turns: Sequence[Turn], memcpy: float) -> dict[s
 
 
 def measure_corpus(settings: Settings) -> dict[str, Any]:
-    """Draw batches from a corpus of full size that is made of holes, in a process of its own."""
+    """Draw batches from a sparse data set of full size, in a process of its own."""
     numbers = {"--simulate-corpus": settings.corpus_sessions, "--batches": settings.corpus_batches}
     options = [text for name, number in numbers.items() for text in (name, str(number))]
     command = [sys.executable, "-m", "omnimouse_cli", "bench", "loader", *options, "--json", "-q"]
@@ -213,14 +213,14 @@ def measure_corpus(settings: Settings) -> dict[str, Any]:
 
 
 def measure_growth(folder: Path, num_batches: int) -> dict[str, Any]:
-    """Draw many batches of a small recording, one window each, and see how memory grows."""
+    """Measure the growth of memory over many batches of one window of a small recording."""
     synthetic_dataset(folder, Extent(neurons=60, rows=600))
     config = DataConfig(batch_size=1, threads=2)
     return asdict(measure_loader(folder, config, seed=0, num_batches=num_batches))
 
 
 def print_growth(growth: dict[str, Any]) -> None:
-    """Print how memory grew."""
+    """Print the growth of memory."""
     seconds = growth["batches"] / growth["batches_per_second"]
     print(
         f"\n{growth['batches']:,} small batches in {seconds:.0f} s: the memory of the process grew "
@@ -229,9 +229,9 @@ def print_growth(growth: dict[str, Any]) -> None:
 
 
 def print_corpus(corpus: dict[str, Any]) -> None:
-    """Print what became of the corpus of holes."""
+    """Print the result of the sparse data set."""
     print(
-        f"\n{corpus['sessions']} sessions of holes, {corpus['samples']:,} samples: opened in "
+        f"\n{corpus['sessions']} sparse sessions, {corpus['samples']:,} samples: opened in "
         f"{corpus['open_seconds']:.2f} s, first batch after {corpus['first_batch_seconds']:.2f} s; "
         f"anonymous memory of the whole process after {corpus['batches']:,} batches: "
         f"{(corpus['resident_bytes'] or 0) / 1e6:.0f} MB"
@@ -259,14 +259,14 @@ def print_result(result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Build the shard, measure, print and write."""
+    """Build the shard, measure, print the result and write it."""
     assert __doc__ is not None
     parser = benchmark_parser(__doc__.splitlines()[0])
     parser.add_argument(
         "--folder", type=Path, help="where the shard goes; default: a temporary one"
     )
     options = parser.parse_args()
-    settings, device = QUICK if options.quick else whole_settings(), chosen_device(options.device)
+    settings, device = QUICK if options.quick else full_settings(), chosen_device(options.device)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         dataset = synthetic_dataset(folder, settings.extent)

@@ -23,7 +23,7 @@ from omnimouse_cli.config.data import (
 from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS
 from omnimouse_cli.shard import Shard, open_shard
 
-# More windows than any turn takes.
+# More windows than are taken in any turn.
 ENDLESS = 10**9
 GREY_LEVELS = 256
 
@@ -43,7 +43,7 @@ class WindowFiles:
 
     Args:
         dataset: The session has a screen and behavior, and responses that are only divided.
-        config: How signals are scaled.
+        config: Scaling of the signals.
     """
 
     def __init__(self, dataset: Dataset, config: DataConfig) -> None:
@@ -64,22 +64,22 @@ class WindowFiles:
 
     @cached_property
     def _shard(self) -> Shard:
-        # Opened where it is used: a worker that was spawned would be sent the whole file.
+        # Opened on first use: a spawned worker process would receive the whole file.
         return open_shard(self._path)
 
     def subset(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Draw neurons of a window, ascending."""
+        """Draw the neurons of a window, in ascending order."""
         count = min(self.num_neurons, self.config.max_neurons)
         chosen = np.zeros(self.num_neurons, np.bool_)
         chosen[rng.choice(self.num_neurons, count, replace=False, shuffle=False)] = True
         return np.flatnonzero(chosen)
 
     def read(self, grid_index: int, neurons: NDArray[np.int64]) -> Signals:
-        """Read one window as one would write it down.
+        """Read one window in the plainest way.
 
         Args:
-            grid_index: Of its first sample.
-            neurons: Columns.
+            grid_index: First sample of the window.
+            neurons: int64 `(neurons,)`: columns of the recording.
 
         Returns:
             Responses `(60, neurons)`, video `(60, height, width)`, behavior `(channels, 40)`.
@@ -95,9 +95,9 @@ class WindowFiles:
         """Read one window with as few passes over memory as NumPy allows.
 
         Args:
-            out: Where the window goes.
-            grid_index: Of its first sample.
-            neurons: Columns.
+            out: Arrays to write to.
+            grid_index: First sample of the window.
+            neurons: int64 `(neurons,)`: columns of the recording.
         """
         rows = self._rows(grid_index)
         stored = self._shard.responses[rows[0] : rows[-1] + 1]
@@ -106,17 +106,17 @@ class WindowFiles:
         out.behavior[:] = self._behavior(grid_index)
 
     def stored_window(self, grid_index: int) -> dict[str, NDArray[Any]]:
-        """Give a window with all neurons as it is stored, but for its behavior, which is scaled."""
+        """Return a window of all neurons as it is stored, except for behavior, which is scaled."""
         return {
             "responses": np.ascontiguousarray(self._shard.responses[self._rows(grid_index)]),
             "video": self._shard.frames[self._frames(grid_index)],
             "behavior": np.ascontiguousarray(self._behavior(grid_index)),
         }
 
-    def scaled(
+    def scale(
         self, stored: NDArray[Any], frames: NDArray[np.uint8], neurons: NDArray[np.int64]
     ) -> tuple[Floats, Floats]:
-        """Give some neurons' responses and the frames of a stored window, scaled."""
+        """Return the scaled responses of some neurons and the scaled frames of a stored window."""
         responses = np.empty((len(stored), len(neurons)), np.float32)
         video = np.empty(frames.shape, np.float32)
         self._scale_into(responses, video, stored, frames, neurons)
@@ -130,13 +130,13 @@ class WindowFiles:
         frames: NDArray[np.uint8],
         neurons: NDArray[np.int64],
     ) -> None:
-        # Any other mode than "raise" writes to `out` without a copy in between.
+        # Modes other than "raise" write to `out` without a temporary copy.
         gathered = np.take(stored, neurons, axis=1, mode="clip")
         np.multiply(gathered, self._inverse_scale[neurons], out=responses)
         np.take(self._grey, frames, out=video, mode="clip")
 
     def empty(self, num_windows: int) -> Signals:
-        """Make memory for a batch."""
+        """Allocate the arrays of a batch."""
         height, width = self._shard.frames.shape[1:]
         channels = sum(len(device.channels) for device in self._shard.description.behavior)
         count = min(self.num_neurons, self.config.max_neurons)
@@ -178,7 +178,7 @@ class WindowFiles:
 
 
 def plain_batches(files: WindowFiles) -> Iterator[Signals]:
-    """Give batches as one would write them down: new arrays for every step."""
+    """Yield batches in the plainest way: new arrays for every step."""
     rng = np.random.default_rng(0)
     while True:
         starts = rng.choice(files.window_starts, files.config.batch_size)
@@ -187,39 +187,39 @@ def plain_batches(files: WindowFiles) -> Iterator[Signals]:
 
 
 def tuned_batches(files: WindowFiles) -> Iterator[Signals]:
-    """Give batches in one memory that is used again, with as few passes as NumPy allows."""
+    """Yield batches in memory that is reused, with as few passes as NumPy allows."""
     rng = np.random.default_rng(0)
     batch = files.empty(files.config.batch_size)
     while True:
         starts = rng.choice(files.window_starts, files.config.batch_size)
-        for place, start in enumerate(starts):
-            files.read_into(Signals(*(part[place] for part in batch)), start, files.subset(rng))
+        for window, start in enumerate(starts):
+            files.read_into(Signals(*(part[window] for part in batch)), start, files.subset(rng))
         yield batch
 
 
 class WindowDataset(TorchDataset[list[Tensor]]):
-    """The windows as torch wants them: an item is a window, or a batch where numbers are many."""
+    """The windows as a torch data set: an item is a window, or a batch for a list of numbers."""
 
     def __init__(self, files: WindowFiles) -> None:
         self._files = files
         self._rng: np.random.Generator | None = None
 
     def __len__(self) -> int:
-        """Count the windows."""
+        """Return the number of windows."""
         return len(self._files.window_starts)
 
     def __getitem__(self, number: int | list[int]) -> list[Tensor]:
         """Read responses, video and behavior of a window, or of several into new memory."""
         if self._rng is None:
-            # torch gives every worker a seed of its own.
+            # Torch seeds each worker differently.
             self._rng = np.random.default_rng(torch.initial_seed())
         files, starts = self._files, self._files.window_starts
         if isinstance(number, int):
             window = files.read(starts[number], files.subset(self._rng))
             return [torch.from_numpy(part) for part in window]
         batch = files.empty(len(number))
-        for place, chosen in enumerate(number):
-            out = Signals(*(part[place] for part in batch))
+        for window, chosen in enumerate(number):
+            out = Signals(*(part[window] for part in batch))
             files.read_into(out, starts[chosen], files.subset(self._rng))
         return [torch.from_numpy(part) for part in batch]
 
@@ -227,12 +227,12 @@ class WindowDataset(TorchDataset[list[Tensor]]):
 def torch_batches(
     files: WindowFiles, *, workers: int, whole_batches: bool = False, pin_memory: bool = False
 ) -> DataLoader[list[Tensor]]:
-    """Make a DataLoader of endless random batches.
+    """Return a DataLoader of endless random batches.
 
     Args:
         files: The windows.
-        workers: Processes; 0 reads in this one.
-        whole_batches: Whether a worker's item is a batch, read the tuned way; else a window.
+        workers: Number of worker processes; 0 reads in this one.
+        whole_batches: Whether a worker's item is a batch, read in few passes; else a window.
         pin_memory: Whether batches are copied to page-locked memory.
     """
     dataset = WindowDataset(files)

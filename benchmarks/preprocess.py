@@ -1,13 +1,13 @@
-"""Preprocess beside `cp` of the same responses, in one run.
+"""Speed of `omnimouse preprocess`, compared with `cp` of the same responses.
 
     python benchmarks/preprocess.py [--quick] [--folder FOLDER] [--device cpu]
 
 The recording has 8,000 neurons x 36,000 samples of float32 responses (1.15 GB), a screen, pupil and
 running. Every round copies its responses with `cp`, copies and syncs them, and preprocesses the
 recording with the command, which syncs its shard; all from a warm page cache. Speed is bytes of
-responses in a second, the start of the interpreter included. Then the same for two recordings with
-one and with two jobs, and what the second of them took in one job. Needs about 7 GB of disk, and
-Linux.
+responses per second, including the start of the interpreter. Then two recordings are preprocessed
+with one and with two jobs; the time of the second recording in one job is the difference to one
+recording. Needs about 7 GB of disk, and Linux.
 """
 
 import os
@@ -29,7 +29,7 @@ from synthetic import Extent
 ONE, TWO_IN_TURN = "preprocess", "preprocess, 2 recordings, 1 job"
 FURTHER = "preprocess, the second of them"
 
-# Runs the command and tells, in the end, how much memory it had at most: `VmHWM: ... kB`.
+# Runs the command and prints its peak memory at exit: `VmHWM: ... kB`.
 PEAK = """
 import atexit, pathlib, sys
 from omnimouse_cli.cli.app import main
@@ -42,11 +42,11 @@ main()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What is measured.
+    """Size and number of measurements.
 
     Args:
-        extent: Of a recording.
-        rounds: In each of which every contestant has a turn.
+        extent: Size of a recording.
+        rounds: Number of rounds, in each of which every contestant is timed once.
     """
 
     extent: Extent
@@ -58,7 +58,7 @@ QUICK = Settings(extent=Extent(neurons=50, rows=300), rounds=1)
 
 
 def measure(folder: Path, settings: Settings) -> dict[str, Any]:
-    """Give every contestant a turn in every round, and take medians."""
+    """Time every contestant once per round, and return medians."""
     sessions = [folder / "recordings" / name for name in ("1-1-1", "1-1-2")]
     for number, session in enumerate(sessions):
         write_session(session, settings.extent, seed=number)
@@ -70,7 +70,7 @@ def measure(folder: Path, settings: Settings) -> dict[str, Any]:
         for name, (_, turn) in contestants.items():
             turns[name].append(_timed(turn))
             shutil.rmtree(folder / "out", ignore_errors=True)
-    # What a recording takes once Python has started.
+    # Time of a recording without the start of Python.
     pairs = zip(turns[TWO_IN_TURN], turns[ONE], strict=True)
     turns[FURTHER] = [both - one for both, one in pairs]
     copied = num_bytes / statistics.median(turns["cp"])
@@ -94,9 +94,10 @@ def measure(folder: Path, settings: Settings) -> dict[str, Any]:
 
 
 def _peak_bytes(sessions: Sequence[Path], jobs: int, out: Path) -> int:
-    """Preprocess once more and give the most that was resident.
+    """Preprocess once more and return the peak resident memory.
 
-    The system's own account of a child begins with the size of its parent, so the command is asked.
+    The system's count of a child process starts with the size of its parent, so the command reports
+    its own.
     """
     options = ("preprocess", *map(str, sessions), "--quiet", "--jobs", str(jobs), "--out", str(out))
     done = subprocess.run(
@@ -109,7 +110,7 @@ def _peak_bytes(sessions: Sequence[Path], jobs: int, out: Path) -> int:
 def _contestants(
     responses: Path, sessions: Sequence[Path], out: Path
 ) -> dict[str, tuple[int, Callable[[], None]]]:
-    """Name everyone, with how many recordings it takes."""
+    """Return the contestants by name, with the number of recordings that each processes."""
 
     def copy() -> None:
         out.mkdir()
@@ -133,10 +134,8 @@ def _contestants(
 
 
 def _run(*command: str | Path) -> None:
-    # Installed modules are compiled; those of a checkout are from their first run on, unless this
-    # variable forbids it.
-    forbids = "PYTHONDONTWRITEBYTECODE"
-    environment = {name: value for name, value in os.environ.items() if name != forbids}
+    # Installed modules are compiled; without this variable those of a checkout are too.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
 
 
@@ -166,7 +165,7 @@ def print_result(result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Write the recordings, measure, print and write."""
+    """Write the recordings, measure, print the result and write it."""
     assert __doc__ is not None
     parser = benchmark_parser(__doc__.splitlines()[0])
     parser.add_argument(

@@ -133,13 +133,13 @@ def test_windows_that_another_format_keeps_are_whole_and_every_two_seconds(scrip
         return [finish(np.load(path)) for path in sorted(folder.glob("*.npz"))]
 
     peer = formats.FormatPeer(name="npz", write=write, read=read, load=DataLoader)
-    place = formats.stored(peer, files, tmp_path)
-    with formats.batches_of(peer, place, files, workers=0, pin_memory=False) as batches:
+    place = formats.write_windows(peer, files, tmp_path)
+    with formats.open_batches(peer, place, files, workers=0, pin_memory=False) as batches:
         shapes = [[tuple(part.shape) for part in next(batches)] for _ in range(7)]
     assert shapes == 7 * [[(2, 60, 5), (2, 60, 36, 64), (2, 5, 40)]]
     wrong = replace(peer, read=lambda folder, finish: read(folder, finish)[::-1], name="wrong")
     with pytest.raises(AssertionError):
-        formats.stored(wrong, files, tmp_path)
+        formats.write_windows(wrong, files, tmp_path)
 
 
 def test_a_peer_that_cannot_be_imported_is_reported_with_the_reason(script, monkeypatch):

@@ -47,7 +47,7 @@ NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorEntry:
-    """Type, shape and position of a tensor; bytes count from the data's start, the last exclusive."""
+    """Type, shape, first and last (exclusive) byte of a tensor, counted from the data's start."""
 
     dtype: str
     shape: tuple[int, ...]
