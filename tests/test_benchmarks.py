@@ -98,9 +98,9 @@ def test_the_loader_is_measured_beside_memcpy_and_its_peers(tmp_path):
         num_bytes = whole // 2 if name.endswith("bfloat16") else whole
         assert row["output_bytes_per_batch"] == num_bytes
         assert row["cpu_ms_per_batch"] > 0
-        output = row["batches_per_second"] * num_bytes
-        assert row["output_bytes_per_second"] == pytest.approx(output)
-        assert row["ratio_to_memcpy"] == pytest.approx(output / memcpy)
+        bytes_per_second = row["batches_per_second"] * num_bytes
+        assert row["output_bytes_per_second"] == pytest.approx(bytes_per_second)
+        assert row["ratio_to_memcpy"] == pytest.approx(bytes_per_second / memcpy)
         assert row["ratio_to_best_peer"] == pytest.approx(row["batches_per_second"] / best)
         assert row["ratio_to_memcpy"] > 0
         assert len(row["batches_per_second_rounds"]) == document["settings"]["rounds"]
