@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import yaml
@@ -15,6 +15,8 @@ from omnimouse_cli.errors import RecordingError
 
 # The pure Python loader needs minutes for the 18,000 trial files of a long session.
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,17 +32,8 @@ class Meta:
     values: Mapping[str, Any]
 
     def number(self, key: str) -> float:
-        """Return a finite number.
-
-        Raises:
-            RecordingError: The field is missing or no finite number.
-        """
-        value = self.optional_number(key)
-        if value is None:
-            raise RecordingError(
-                f"{self.source} has no `{key}`", hint=f"add `{key}` from the recording's source"
-            )
-        return value
+        """Return a finite number; raise RecordingError without one."""
+        return self._require(key, self.optional_number(key))
 
     def optional_number(self, key: str) -> float | None:
         """Return a finite number, or None where the field is absent or null."""
@@ -58,10 +51,7 @@ class Meta:
 
     def count(self, key: str) -> int:
         """Return a whole number from 0 on; raise RecordingError without one."""
-        self.number(key)
-        value = self.optional_count(key)
-        assert value is not None
-        return value
+        return self._require(key, self.optional_count(key))
 
     def optional_count(self, key: str) -> int | None:
         """Return a whole number from 0 on, or None where the field is absent or null."""
@@ -76,12 +66,7 @@ class Meta:
 
     def text(self, key: str) -> str:
         """Return a text; raise RecordingError where it is missing or empty."""
-        value = self.optional_text(key)
-        if value is None:
-            raise RecordingError(
-                f"{self.source} has no `{key}`", hint=f"add `{key}` from the recording's source"
-            )
-        return value
+        return self._require(key, self.optional_text(key))
 
     def optional_text(self, key: str) -> str | None:
         """Return a text without surrounding space, or None where it is absent, null or empty."""
@@ -96,6 +81,13 @@ class Meta:
         if value is None or isinstance(value, bool):
             return value
         raise RecordingError(f"{self.source}: `{key}` must be true or false: {value!r}")
+
+    def _require(self, key: str, value: Value | None) -> Value:
+        if value is None:
+            raise RecordingError(
+                f"{self.source} has no `{key}`", hint=f"add `{key}` from the recording's source"
+            )
+        return value
 
 
 def read_yaml(path: Path) -> Meta:

@@ -31,8 +31,8 @@ from omnimouse_cli.recording.simulated.settings import (
     make_generator,
 )
 from omnimouse_cli.recording.simulated.stimulus import StimulusDrive
-from omnimouse_cli.recording.simulated.truth import TRUTH_FOLDER, save_parameters
-from omnimouse_cli.recording.simulated.writer import ResponseWriter, ScreenWriter, write_sequence
+from omnimouse_cli.recording.simulated.truth import TRUTH_FOLDER
+from omnimouse_cli.recording.simulated.writer import ResponseWriter, ScreenWriter, write_behavior
 from omnimouse_cli.reporter import Reporter
 
 F64 = NDArray[np.float64]
@@ -88,24 +88,6 @@ class _Session:
         return make_generator(self.config.seed, purpose, self.number)
 
 
-def _plan_session(config: SimulationConfig, number: int) -> _Session:
-    trials = plan_trials(config, number)
-    timeline = Timeline(config, number, trials)
-    behavior = draw_behavior(
-        make_generator(config.seed, "behavior", number),
-        timeline.eye_start,
-        timeline.behavior_end - timeline.eye_start,
-    )
-    return _Session(
-        config=config,
-        number=number,
-        trials=trials,
-        timeline=timeline,
-        behavior=behavior,
-        population=draw_population(config.seed, number, config.neurons),
-    )
-
-
 def _write_responses(folder: Path, session: _Session, reporter: Reporter) -> None:
     timeline, population, seed = session.timeline, session.population, session.config.seed
     screen = ScreenWriter(folder / "screen")
@@ -151,26 +133,17 @@ def _write_behavior(
     for _ in range(max(1, round(BLINKS_PER_MINUTE * duration / 60))):
         first = rng.integers(rows)
         values[first : first + rng.integers(3, 8)] = np.nan
-    write_sequence(
-        folder / "eye_tracker",
-        values,
-        start_seconds=timeline.eye_start,
-        end_seconds=timeline.eye_start + (rows - 1) / EYE_RATE_HZ,
-        rate_hz=EYE_RATE_HZ,
-        shape=(rows, 4),
-        dtype="float64",
+    write_behavior(
+        folder / "eye_tracker", values, start_seconds=timeline.eye_start, rate_hz=EYE_RATE_HZ
     )
     rows = int((timeline.behavior_end - timeline.treadmill_start) * TREADMILL_RATE_HZ)
     running = behavior.at(timeline.treadmill_start + np.arange(rows) / TREADMILL_RATE_HZ)[:, 4:]
     running = np.abs(running + TREADMILL_NOISE * rng.normal(size=running.shape))
-    write_sequence(
+    write_behavior(
         folder / "treadmill",
         running,
         start_seconds=timeline.treadmill_start,
-        end_seconds=timeline.treadmill_start + (rows - 1) / TREADMILL_RATE_HZ,
         rate_hz=TREADMILL_RATE_HZ,
-        shape=(rows, 1),
-        dtype="float64",
     )
 
 
@@ -181,13 +154,28 @@ def write_session(folder: Path, config: SimulationConfig, number: int, reporter:
     """
     for part in ("responses", TRUTH_FOLDER):
         (folder / part).mkdir(parents=True)
-    session = _plan_session(config, number)
+    trials = plan_trials(config, number)
+    timeline = Timeline(config, number, trials)
+    behavior = draw_behavior(
+        make_generator(config.seed, "behavior", number),
+        timeline.eye_start,
+        timeline.behavior_end - timeline.eye_start,
+    )
+    session = _Session(
+        config=config,
+        number=number,
+        trials=trials,
+        timeline=timeline,
+        behavior=behavior,
+        population=draw_population(config.seed, number, config.neurons),
+    )
     _write_responses(folder, session, reporter)
-    _write_behavior(folder, session.timeline, session.behavior, session.generator("trackers"))
-    save_parameters(
-        folder / TRUTH_FOLDER,
-        behavior_center=session.behavior.center,
-        behavior_scale=session.behavior.scale,
+    _write_behavior(folder, timeline, behavior, session.generator("trackers"))
+    np.savez(
+        folder / TRUTH_FOLDER / "parameters.npz",
+        allow_pickle=False,
+        behavior_center=behavior.center,
+        behavior_scale=behavior.scale,
         **session.population.arrays(),
     )
     key = config.session_key(number)

@@ -101,12 +101,6 @@ class Truth:
         return result
 
 
-def save_parameters(folder: Path, **arrays: NDArray[Any]) -> None:
-    """Write the small arrays of the ground truth into its folder."""
-    with (folder / "parameters.npz").open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **arrays)
-
-
 def has_truth(recording_path: Path) -> bool:
     """Return whether a recording is a simulated one with ground truth."""
     return (recording_path / TRUTH_FOLDER / "truth.json").is_file()

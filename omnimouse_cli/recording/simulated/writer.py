@@ -30,9 +30,8 @@ def _write_yaml(path: Path, fields: Fields) -> None:
     path.write_text(yaml.safe_dump(dict(fields), sort_keys=False))
 
 
-def write_sequence(
+def _write_sequence_meta(
     folder: Path,
-    values: NDArray[np.floating[Any]] | None,
     *,
     start_seconds: float,
     end_seconds: float,
@@ -41,23 +40,6 @@ def write_sequence(
     dtype: str,
     fields: Fields | None = None,
 ) -> None:
-    """Write a sequence device.
-
-    Args:
-        folder: The device's folder.
-        values: `(rows, channels)`; None if data.mem has been written already.
-        start_seconds: Absolute time of the first row.
-        end_seconds: Absolute end as meta.yml states it.
-        rate_hz: Rows per second.
-        shape: Number of rows and channels.
-        dtype: Dtype in data.mem.
-        fields: Further fields of meta.yml.
-    """
-    (folder / "meta").mkdir(parents=True, exist_ok=True)
-    if values is not None:
-        values.astype(dtype).tofile(folder / "data.mem")
-        for name, statistic in (("means", np.nanmean), ("stds", np.nanstd)):
-            np.save(folder / "meta" / f"{name}.npy", statistic(values, axis=0)[None])
     meta = {
         "modality": "sequence",
         "start_time": float(start_seconds),
@@ -71,6 +53,31 @@ def write_sequence(
         **(fields or {}),
     }
     _write_yaml(folder / "meta.yml", meta)
+
+
+def write_behavior(
+    folder: Path, values: NDArray[np.float64], *, start_seconds: float, rate_hz: float
+) -> None:
+    """Write a behavior device.
+
+    Args:
+        folder: The device's folder.
+        values: `(rows, channels)`.
+        start_seconds: Absolute time of the first row.
+        rate_hz: Rows per second.
+    """
+    (folder / "meta").mkdir(parents=True)
+    values.tofile(folder / "data.mem")
+    for name, statistic in (("means", np.nanmean), ("stds", np.nanstd)):
+        np.save(folder / "meta" / f"{name}.npy", statistic(values, axis=0)[None])
+    _write_sequence_meta(
+        folder,
+        start_seconds=start_seconds,
+        end_seconds=start_seconds + (len(values) - 1) / rate_hz,
+        rate_hz=rate_hz,
+        shape=(len(values), values.shape[1]),
+        dtype="float64",
+    )
 
 
 def _trial_fields(trial: PlannedTrial, number: int, first_flip: int) -> dict[str, Any]:
@@ -165,9 +172,9 @@ class ResponseWriter:
         for expected in self._expected:
             expected.flush()
         timeline, population = self._timeline, self._population
-        write_sequence(
+        (self._folder / "meta").mkdir()
+        _write_sequence_meta(
             self._folder,
-            None,
             start_seconds=timeline.responses_start,
             end_seconds=timeline.responses_end,
             rate_hz=RESPONSE_RATE_HZ,
