@@ -31,6 +31,22 @@ def to_dict(section: Any) -> dict[str, Any]:  # noqa: ANN401 - any configuration
     return result
 
 
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values by their dotted keys.
+
+    Example:
+        >>> flatten({"seed": 1, "model": {"video": {"start": "noise"}}})
+        {'seed': 1, 'model.video.start': 'noise'}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
 def rename_keys(values: Mapping[str, Any]) -> dict[str, str]:
     """Replace, in place, the old keys of a run's configuration by their present names.
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from omnimouse_cli.batch.dataset import CHANNEL_ORDER
-from omnimouse_cli.config.convert import to_dict
+from omnimouse_cli.config.convert import flatten, to_dict
 from omnimouse_cli.config.model import LatentConfig, ModelConfig
 from omnimouse_cli.config.presets import SMALL_SIZES
 from omnimouse_cli.config.sizes import SIZES
@@ -88,7 +88,7 @@ def find_differences(model: ModelConfig) -> tuple[str, ...]:
     return tuple(
         f"{key} is {value} and not {wanted}"
         for (key, value), wanted in zip(
-            _flat(model).items(), _flat(published).values(), strict=True
+            flatten(to_dict(model)).items(), flatten(to_dict(published)).values(), strict=True
         )
         if value != wanted
     )
@@ -210,13 +210,3 @@ def _latents(tensors: Mapping[str, Tensor], path: Path) -> LatentConfig:
             f"{path}: {rows} latents ({LATENTS}) cannot be {in_window} in a window ({LATENT_IDS})"
         )
     return LatentConfig(per_group=per_group, num_global=rows - per_group)
-
-
-def _flat(section: ModelConfig) -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for key, value in to_dict(section).items():
-        if isinstance(value, dict):
-            flat |= {f"{key}.{name}": inner for name, inner in value.items()}
-        else:
-            flat[key] = value
-    return flat
