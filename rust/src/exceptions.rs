@@ -7,5 +7,11 @@ create_exception!(
     omnimouse_cli._native,
     ShardFormatError,
     PyValueError,
-    "A shard that is damaged, cut short or of another version; the text names file and reason."
+    "A file that is no shard, damaged or cut short; the text names file and reason."
+);
+create_exception!(
+    omnimouse_cli._native,
+    LaterVersionError,
+    ShardFormatError,
+    "A shard of a later format version; the text names the file and both versions."
 );

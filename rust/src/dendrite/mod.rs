@@ -1,23 +1,21 @@
-//! A learned function of two arguments, applied to whole matrices in one pass: values and gradients.
+//! The dendritic function: a learned function of two arguments, applied to whole matrices in one
+//! pass, with its gradients.
 
-// Whatever works on a tile must be inlined to be compiled for wide instructions, and loops over
-// lanes are what becomes one.
+// What works on a tile must be inlined to be compiled for vector instructions, and loops over lanes
+// are what becomes one instruction.
 #![allow(
     clippy::inline_always,
     clippy::needless_range_loop,
     clippy::many_single_char_names
 )]
 
-mod block;
-mod cell;
-mod deep;
-mod grid;
-mod pass;
-mod served;
-mod shallow;
-mod walk;
+mod apply;
+mod network;
+mod one_layer;
+#[cfg(test)]
+mod tests;
+mod tile;
+mod two_layers;
 
-pub use cell::{Inner, MAX_HIDDEN, Shape};
-pub use grid::{Grid, PAIR};
-pub use pass::{Gradients, backward, forward};
-pub use served::{backward_served, forward_served};
+pub use apply::{ArgumentGradients, Matrix, backward, forward};
+pub use network::{MAX_HIDDEN, Nonlinearity, Shape};

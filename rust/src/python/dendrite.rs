@@ -1,14 +1,15 @@
-//! Dendritic units over memory that Python allocated, without the GIL.
+//! The dendritic function on arrays that Python allocated.
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::gil::released;
-use crate::blocks::Matrix;
-use crate::dendrite::{Gradients, Inner, Shape, backward, forward};
-use crate::memory::{Exported, ExportedRows};
+use super::gil::without_gil;
+use crate::dendrite::{
+    ArgumentGradients, MAX_HIDDEN, Matrix, Nonlinearity, Shape, backward, forward,
+};
+use crate::memory::{RowArray, WritableArray};
 
-/// Hidden units, hidden layers, and the name of the non-linearity.
+/// Hidden units, hidden layers, and the name of the nonlinearity.
 type Network<'a> = (usize, usize, &'a str);
 
 /// Write f(a, b) of every element into `out`.
@@ -23,13 +24,13 @@ pub(super) fn dendrite_forward(
     network: Network<'_>,
     threads: usize,
 ) -> PyResult<()> {
-    let (a, b) = (ExportedRows::new("a", a)?, ExportedRows::new("b", b)?);
-    let weights = ExportedRows::new("weights", weights)?;
-    let mut out = Exported::new("out", out)?;
+    let (a, b) = (RowArray::new("a", a)?, RowArray::new("b", b)?);
+    let weights = RowArray::new("weights", weights)?;
+    let mut out = WritableArray::new("out", out)?;
     let shape = shape_of(network, &weights, &[&a, &b])?;
     let (rows, columns) = a.shape();
-    require("out", out.as_slice().len(), rows * columns)?;
-    released(py, || {
+    require_length("out", out.as_slice().len(), rows * columns)?;
+    without_gil(py, || {
         let inputs = [matrix(&a), matrix(&b)];
         let weights = (weights.as_slice(), shape);
         forward(inputs, columns, weights, out.as_mut_slice(), threads);
@@ -37,7 +38,7 @@ pub(super) fn dendrite_forward(
     })
 }
 
-/// Write the gradients of a, b and the weights; without `db`, `da` holds both, row by row.
+/// Write the gradients of a, b and the weights; without `db`, `da` has the rows of both.
 #[pyfunction]
 #[pyo3(signature = (g, a, b, weights, da, db, dweights, *, network, threads))]
 #[allow(clippy::too_many_arguments)]
@@ -53,28 +54,30 @@ pub(super) fn dendrite_backward(
     network: Network<'_>,
     threads: usize,
 ) -> PyResult<()> {
-    let g = ExportedRows::new("g", g)?;
-    let (a, b) = (ExportedRows::new("a", a)?, ExportedRows::new("b", b)?);
-    let weights = ExportedRows::new("weights", weights)?;
-    let mut da = Exported::new("da", da)?;
-    let mut db = db.map(|object| Exported::new("db", object)).transpose()?;
-    let mut of_weights = Exported::new("dweights", dweights)?;
+    let g = RowArray::new("g", g)?;
+    let (a, b) = (RowArray::new("a", a)?, RowArray::new("b", b)?);
+    let weights = RowArray::new("weights", weights)?;
+    let mut da = WritableArray::new("da", da)?;
+    let mut db = db
+        .map(|object| WritableArray::new("db", object))
+        .transpose()?;
+    let mut of_weights = WritableArray::new("dweights", dweights)?;
     let shape = shape_of(network, &weights, &[&a, &b, &g])?;
     let (rows, columns) = a.shape();
     let packed = if db.is_some() { 1 } else { 2 };
-    require("da", da.as_slice().len(), packed * rows * columns)?;
+    require_length("da", da.as_slice().len(), packed * rows * columns)?;
     if let Some(db) = &db {
-        require("db", db.as_slice().len(), rows * columns)?;
+        require_length("db", db.as_slice().len(), rows * columns)?;
     }
-    require(
+    require_length(
         "dweights",
         of_weights.as_slice().len(),
         weights.as_slice().len(),
     )?;
-    released(py, || {
+    without_gil(py, || {
         let of_arguments = match &mut db {
-            Some(db) => Gradients::Apart(da.as_mut_slice(), db.as_mut_slice()),
-            None => Gradients::Packed(da.as_mut_slice()),
+            Some(db) => ArgumentGradients::Separate(da.as_mut_slice(), db.as_mut_slice()),
+            None => ArgumentGradients::Packed(da.as_mut_slice()),
         };
         let inputs = [matrix(&g), matrix(&a), matrix(&b)];
         let outputs = (of_arguments, of_weights.as_mut_slice());
@@ -89,68 +92,63 @@ pub(super) fn dendrite_backward(
     })
 }
 
-pub(super) fn matrix(rows: &ExportedRows) -> Matrix<'_> {
+fn matrix(rows: &RowArray) -> Matrix<'_> {
     Matrix {
         data: rows.as_slice(),
         stride: rows.stride(),
     }
 }
 
-/// Check that everything fits, and give the shape of the inner network.
+/// Check the sizes; returns the shape of the inner network.
 fn shape_of(
-    (hidden, depth, inner): Network<'_>,
-    weights: &ExportedRows,
-    matrices: &[&ExportedRows],
+    (hidden, depth, nonlinearity): Network<'_>,
+    weights: &RowArray,
+    matrices: &[&RowArray],
 ) -> PyResult<Shape> {
-    let inner = match inner {
-        "relu" => Inner::Relu,
-        "smoothstep" => Inner::Smoothstep,
-        _ => return Err(wrong(format!("there is no inner non-linearity {inner}"))),
+    let nonlinearity = match nonlinearity {
+        "relu" => Nonlinearity::Relu,
+        "smoothstep" => Nonlinearity::Smoothstep,
+        _ => {
+            return Err(value_error(format!(
+                "the nonlinearity must be relu or smoothstep: {nonlinearity}"
+            )));
+        }
     };
-    if !(1..=crate::dendrite::MAX_HIDDEN).contains(&hidden) || !(1..=2).contains(&depth) {
+    if !(1..=MAX_HIDDEN).contains(&hidden) || !(1..=2).contains(&depth) {
         let message = format!("an inner network cannot have {depth} layers of {hidden} units");
-        return Err(wrong(message));
+        return Err(value_error(message));
     }
     let shape = Shape {
         hidden,
         is_deep: depth == 2,
-        inner,
+        nonlinearity,
     };
     let (types, found) = weights.shape();
-    require("weights", found, shape.num_weights())?;
+    require_length("weights", found, shape.num_weights())?;
     if types > 1 {
-        require("weights", weights.stride(), found)?;
+        require_length("weights", weights.stride(), found)?;
     }
-    require_shared(types, matrices)?;
+    let (rows, columns) = matrices[0].shape();
+    if types == 0 || columns % types > 0 {
+        let message = format!("{columns} units cannot be divided among {types} cell types");
+        return Err(value_error(message));
+    }
+    let is_other = |matrix: &&RowArray| matrix.shape() != (rows, columns);
+    if matrices.iter().any(is_other) {
+        return Err(value_error("arguments must have one shape".into()));
+    }
     Ok(shape)
 }
 
-/// Check that matrices have one shape, with equal shares for every cell type.
-pub(super) fn require_shared(types: usize, matrices: &[&ExportedRows]) -> PyResult<()> {
-    let (rows, columns) = matrices[0].shape();
-    if types == 0 || columns % types > 0 {
-        return Err(wrong(format!(
-            "{types} cell types cannot share {columns} units"
-        )));
-    }
-    if matrices
-        .iter()
-        .any(|matrix| matrix.shape() != (rows, columns))
-    {
-        return Err(wrong("arguments must have one shape".into()));
-    }
-    Ok(())
-}
-
-pub(super) fn require(name: &str, found: usize, wanted: usize) -> PyResult<()> {
-    if found == wanted {
+fn require_length(name: &str, found: usize, required: usize) -> PyResult<()> {
+    if found == required {
         return Ok(());
     }
-    Err(wrong(format!(
-        "`{name}` must have {wanted} numbers: {found}"
+    Err(value_error(format!(
+        "`{name}` must have {required} numbers: {found}"
     )))
 }
 
-pub(super) fn wrong(message: String) -> PyErr {
+fn value_error(message: String) -> PyErr {
     PyValueError::new_err(message)
 }

@@ -1,4 +1,4 @@
-//! The background loader: slots go in, filled batches come out in order.
+//! The background loader: slots are submitted, filled batches are received in order.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use std::time::Duration;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
-use super::gil::released;
+use super::gil::without_gil;
 use super::schedule::Schedule;
 use super::session::Session;
-use super::slot::{Memory, Slot};
-use super::source::{Numbers, Source};
-use crate::prefetch::Prefetcher;
+use super::slot::{BatchArrays, Slot};
+use crate::loader::batch::{BatchNumbers, BatchSource};
+use crate::loader::prefetch::Prefetcher;
 
-/// A slot's memory on its way through the threads, and which slot it belongs to.
-type Job = (u64, Memory);
+/// The identity of a slot, and its arrays.
+type Job = (u64, BatchArrays);
 
 /// One batch: its number, the index of its session, its neurons per window, and its slot.
 type Batch = (u64, usize, usize, Py<Slot>);
@@ -26,8 +26,8 @@ pub(super) struct Loader {
     // Declared before the slots, so that the threads have ended when the slots are dropped.
     prefetcher: Option<Prefetcher<Job, (usize, usize)>>,
     slots: BTreeMap<u64, Py<Slot>>,
-    num_given: u64,
-    numbers: Numbers,
+    num_submitted: u64,
+    numbers: BatchNumbers,
 }
 
 #[pymethods]
@@ -51,48 +51,48 @@ impl Loader {
             .map(|session| Arc::clone(&session.get().0))
             .collect();
         if sessions.len() != schedule.num_sessions() || step == 0 {
-            let message = "a loader needs a step, and the sessions of its schedule";
+            let message = "`step` must be positive, and `sessions` those of the schedule";
             return Err(PyValueError::new_err(message));
         }
-        let numbers = Numbers {
+        let numbers = BatchNumbers {
             first: first_batch,
             step,
         };
-        let source = Source::new(schedule, sessions, max_neurons, numbers, read_ahead_bytes);
+        let source = BatchSource::new(schedule, sessions, max_neurons, numbers, read_ahead_bytes);
         let prefetcher = Prefetcher::new(threads, move |ticket, job: &mut Job| {
-            source.fill(ticket, &mut job.1)
+            source.fill(ticket, &mut job.1.memory())
         })?;
         Ok(Self {
             prefetcher: Some(prefetcher),
             slots: BTreeMap::new(),
-            num_given: 0,
+            num_submitted: 0,
             numbers,
         })
     }
 
-    /// Give a slot to be filled; its arrays must not be touched until it comes back.
-    fn give(&mut self, slot: Py<Slot>, py: Python<'_>) -> PyResult<()> {
+    /// Submit a slot to be filled; its arrays must not be used until it is received again.
+    fn submit(&mut self, slot: Py<Slot>, py: Python<'_>) -> PyResult<()> {
         let prefetcher = running(self.prefetcher.as_ref())?;
-        let memory = slot.borrow_mut(py).take()?;
-        let identity = self.num_given;
-        self.num_given += 1;
+        let arrays = slot.borrow_mut(py).take()?;
+        let identity = self.num_submitted;
+        self.num_submitted += 1;
         self.slots.insert(identity, slot);
-        prefetcher.give((identity, memory));
+        prefetcher.submit((identity, arrays));
         Ok(())
     }
 
     /// Wait for the next batch; None when the time passes first.
-    fn take(&mut self, timeout_seconds: f64, py: Python<'_>) -> PyResult<Option<Batch>> {
+    fn receive(&mut self, timeout_seconds: f64, py: Python<'_>) -> PyResult<Option<Batch>> {
         let prefetcher = running(self.prefetcher.as_ref())?;
         let timeout = Duration::try_from_secs_f64(timeout_seconds)
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        let Some(delivery) = released(py, || Ok(prefetcher.take(timeout)))? else {
+        let Some(delivery) = without_gil(py, || Ok(prefetcher.receive(timeout)))? else {
             return Ok(None);
         };
-        let (identity, memory) = delivery.slot;
+        let (identity, arrays) = delivery.slot;
         let slot = self.slots.remove(&identity);
-        let slot = slot.ok_or_else(|| PyRuntimeError::new_err("a slot came back twice"))?;
-        slot.borrow_mut(py).put(memory);
+        let slot = slot.ok_or_else(|| PyRuntimeError::new_err("a slot was received twice"))?;
+        slot.borrow_mut(py).put(arrays);
         let (session, num_neurons) = delivery.result?;
         Ok(Some((
             self.numbers.at(delivery.ticket),
@@ -102,10 +102,10 @@ impl Loader {
         )))
     }
 
-    /// End the threads and let go of the slots.
+    /// Join the threads and release the slots.
     fn close(&mut self, py: Python<'_>) -> PyResult<()> {
         if let Some(prefetcher) = self.prefetcher.take() {
-            released(py, move || {
+            without_gil(py, move || {
                 drop(prefetcher);
                 Ok(())
             })?;
@@ -122,7 +122,7 @@ fn running<T: Send + 'static>(
     if prefetcher.is_owner() {
         Ok(prefetcher)
     } else {
-        let message = "the loader's threads did not survive a fork";
+        let message = "the loader was made in another process, before a fork";
         Err(PyRuntimeError::new_err(message))
     }
 }

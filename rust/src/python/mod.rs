@@ -1,27 +1,19 @@
-//! The face that Python sees: each file converts one class, and computes nothing itself.
+//! The classes and functions that Python sees; they convert arguments and results.
 
 mod checksum;
 mod dendrite;
-mod dendrite_table;
-mod entry;
 mod gil;
-mod heads;
-mod keys;
 mod loader;
-mod rows;
 mod schedule;
 mod session;
 mod slot;
-mod source;
-mod stream;
-mod update;
-mod weights;
+mod writers;
 
 use pyo3::prelude::*;
 
-use crate::exceptions::ShardFormatError;
+use crate::exceptions::{LaterVersionError, ShardFormatError};
 
-/// Shards, written and memory-mapped, the background loader, dendritic units, products and work on rows.
+/// Shards, read and written, the background loader and the dendritic function.
 #[pymodule(name = "_native")]
 mod native {
     #[pymodule_export]
@@ -29,31 +21,22 @@ mod native {
     #[pymodule_export]
     use super::dendrite::{dendrite_backward, dendrite_forward};
     #[pymodule_export]
-    use super::dendrite_table::{dendrite_table_backward, dendrite_table_forward};
-    #[pymodule_export]
-    use super::entry::{entry_backward, entry_forward};
-    #[pymodule_export]
-    use super::keys::{keys_backward, keys_forward};
-    #[pymodule_export]
     use super::loader::Loader;
-    #[pymodule_export]
-    use super::rows::{gate_backward, gate_forward, norm_backward, norm_forward};
     #[pymodule_export]
     use super::schedule::Schedule;
     #[pymodule_export]
-    use super::session::{Session, Shard};
+    use super::session::{Session, Shard, read_header};
     #[pymodule_export]
     use super::slot::Slot;
     #[pymodule_export]
-    use super::stream::{ByteStream, ResponseStream};
-    #[pymodule_export]
-    use super::update::{update_backward, update_forward};
+    use super::writers::{ByteWriter, ResponseWriter};
 
-    use super::{Bound, PyModule, PyModuleMethods, PyResult, ShardFormatError};
+    use super::{Bound, LaterVersionError, PyModule, PyModuleMethods, PyResult, ShardFormatError};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        let class = module.py().get_type::<ShardFormatError>();
-        module.add("ShardFormatError", class)
+        let py = module.py();
+        module.add("ShardFormatError", py.get_type::<ShardFormatError>())?;
+        module.add("LaterVersionError", py.get_type::<LaterVersionError>())
     }
 }

@@ -1,13 +1,13 @@
-//! The order of batches, as Python may ask for it.
+//! The order of batches.
 
 use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::slot::numbers;
-use crate::schedule::{self, Sampling, Source};
-use crate::table::WindowTable;
+use super::slot::copy_numbers;
+use crate::loader::schedule::{self, Sampling, SessionWindows};
+use crate::loader::window_table::WindowTable;
 
 /// The order of all batches: a pure function of sessions, seed and number.
 #[pyclass(frozen, module = "omnimouse_cli._native")]
@@ -16,20 +16,23 @@ pub(super) struct Schedule(pub(super) Arc<schedule::Schedule>);
 #[pymethods]
 impl Schedule {
     #[new]
-    #[pyo3(signature = (sources, *, stride_samples, batch_size, seed, balanced))]
+    #[pyo3(signature = (sessions, *, stride_samples, batch_size, seed, balanced))]
     fn new(
-        sources: Vec<(String, Bound<'_, PyAny>, Bound<'_, PyAny>)>,
+        sessions: Vec<(String, Bound<'_, PyAny>, Bound<'_, PyAny>)>,
         stride_samples: u32,
         batch_size: u32,
         seed: u64,
         balanced: bool,
     ) -> PyResult<Self> {
-        let mut checked = Vec::with_capacity(sources.len());
-        for (session, first, count) in sources {
-            let (first, count) = (numbers("first", &first)?, numbers("count", &count)?);
+        let mut checked = Vec::with_capacity(sessions.len());
+        for (session, first, count) in sessions {
+            let (first, count) = (
+                copy_numbers("first", &first)?,
+                copy_numbers("count", &count)?,
+            );
             let table = WindowTable::new(&first, &count, stride_samples)
                 .map_err(|why| PyValueError::new_err(format!("session {session}: {why}")))?;
-            checked.push(Source::new(&session, table));
+            checked.push(SessionWindows::new(&session, table));
         }
         let sampling = if balanced {
             Sampling::Balanced
@@ -41,18 +44,19 @@ impl Schedule {
             .map_err(PyValueError::new_err)
     }
 
-    /// Batches in which the longest session (balanced) or all (proportional) are drawn once.
+    /// Number of batches until every window of the longest session (balanced) or of all sessions
+    /// (proportional) is drawn once.
     #[getter]
     fn batches_per_epoch(&self) -> u64 {
         self.0.batches_per_epoch()
     }
 
-    /// Which session a batch is of, and the grid indices of its windows.
+    /// Index of the session of a batch, and the grid indices of its windows.
     fn batch(&self, number: u64) -> (usize, Vec<i64>) {
-        let place = self.0.place(number);
-        let mut grid_indices = vec![0; window_count(&self.0)];
-        self.0.windows(place, &mut grid_indices);
-        (place.session, grid_indices)
+        let batch = self.0.position(number);
+        let mut grid_indices = vec![0; self.0.num_windows()];
+        self.0.windows(batch, &mut grid_indices);
+        (batch.session, grid_indices)
     }
 
     /// The neurons of one window of a batch, ascending.
@@ -68,13 +72,8 @@ impl Schedule {
             return Err(PyValueError::new_err(message));
         }
         let mut chosen = vec![0; count];
-        let place = self.0.place(number);
-        self.0.neurons(place, window, population, &mut chosen);
+        let batch = self.0.position(number);
+        self.0.neurons(batch, window, population, &mut chosen);
         Ok(chosen)
     }
-}
-
-/// Windows of a batch.
-pub(super) fn window_count(schedule: &schedule::Schedule) -> usize {
-    usize::try_from(schedule.batch_size()).expect("batches fit into memory")
 }

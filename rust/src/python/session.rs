@@ -1,17 +1,48 @@
-//! Shards, and sessions that assemble windows of them.
+//! Shards, their headers, and sessions that assemble windows of them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use super::gil::released;
-use super::slot::{Slot, numbers};
-use crate::lines::{Greys, Path};
-use crate::memory::Access;
-use crate::scaling::Scaling;
-use crate::shard;
+use super::gil::without_gil;
+use super::slot::{Slot, copy_numbers};
+use crate::format::{header, shard};
+use crate::memory::{Access, RangeFile};
 use crate::window;
+use crate::window::backend::Backend;
+use crate::window::gather::GreyLevels;
+use crate::window::normalization::Normalization;
+
+/// Name, number type, shape, first and last byte (exclusive, from the start of the data).
+type TensorEntry = (String, &'static str, Vec<usize>, usize, usize);
+
+/// Read and check the header of a shard; returns its metadata, its tensors in the order of their
+/// bytes, and the bytes before the data.
+#[pyfunction]
+pub(super) fn read_header(
+    py: Python<'_>,
+    path: PathBuf,
+) -> PyResult<(BTreeMap<String, String>, Vec<TensorEntry>, Vec<u8>)> {
+    let (header, head) = without_gil(py, move || {
+        let file = RangeFile::open(&path, Access::Read)?;
+        let mut buffer = Vec::new();
+        header::read_head(&file, &mut buffer)?;
+        let header = header::parse(&buffer, file.num_bytes(), &path)?;
+        Ok((header, buffer))
+    })?;
+    let start = header.data_start;
+    let tensors = header.tensors.into_iter();
+    let mut entries: Vec<TensorEntry> = tensors
+        .map(|(name, tensor)| {
+            let (first, last) = (tensor.bytes.start - start, tensor.bytes.end - start);
+            (name, tensor.dtype.name(), tensor.shape, first, last)
+        })
+        .collect();
+    entries.sort_by_key(|(_, _, _, first, last)| (*first, *last));
+    Ok((header.metadata, entries, head))
+}
 
 /// An open shard.
 #[pyclass(frozen, module = "omnimouse_cli._native")]
@@ -23,7 +54,7 @@ impl Shard {
     #[pyo3(signature = (path, *, mapped=true))]
     fn new(py: Python<'_>, path: PathBuf, mapped: bool) -> PyResult<Self> {
         let access = if mapped { Access::Map } else { Access::Read };
-        let shard = released(py, move || shard::Shard::open(path.as_path(), access))?;
+        let shard = without_gil(py, move || shard::Shard::open(path.as_path(), access))?;
         Ok(Self(Arc::new(shard)))
     }
 
@@ -54,7 +85,7 @@ impl Shard {
     }
 }
 
-/// A shard with its scaling, ready to assemble windows.
+/// A shard and the normalization of its signals, ready to assemble windows.
 #[pyclass(frozen, module = "omnimouse_cli._native")]
 pub(super) struct Session(pub(super) Arc<window::Session>);
 
@@ -75,23 +106,19 @@ impl Session {
         num_channels: usize,
         portable: bool,
     ) -> PyResult<Self> {
-        let path = if portable {
-            Path::Portable
-        } else {
-            Path::best()
-        };
-        let scaling = Scaling {
-            scale: numbers("scale", scale)?,
-            shift: Some(numbers("shift", shift)?),
-            greys: Greys::new(video_mean, video_std),
+        let normalization = Normalization {
+            scale: copy_numbers("scale", scale)?,
+            shift: Some(copy_numbers("shift", shift)?),
+            grey_levels: GreyLevels::new(video_mean, video_std),
             channel_rows,
             num_channels,
         };
-        let session = window::Session::new(Arc::clone(&shard.get().0), scaling, path)?;
+        let shard = Arc::clone(&shard.get().0);
+        let session = window::Session::new(shard, normalization, Backend::choose(portable))?;
         Ok(Self(Arc::new(session)))
     }
 
-    /// Fill a slot with the windows and neurons that its own `grid_indices` and `neuron_index` name.
+    /// Fill a slot with the windows and neurons in its `grid_indices` and `neuron_index`.
     fn read(
         &self,
         py: Python<'_>,
@@ -99,13 +126,12 @@ impl Session {
         num_windows: usize,
         num_neurons: usize,
     ) -> PyResult<()> {
-        let mut memory = slot.borrow_mut().take()?;
-        let session = &self.0;
-        let (memory, result) = released(py, || {
-            let result = memory.assemble(session, num_windows, num_neurons);
-            Ok((memory, result))
-        })?;
-        slot.borrow_mut().put(memory);
-        Ok(result?)
+        let mut arrays = slot.borrow_mut().take()?;
+        let (session, memory) = (&self.0, &mut arrays);
+        let result = without_gil(py, move || {
+            memory.memory().assemble(session, num_windows, num_neurons)
+        });
+        slot.borrow_mut().put(arrays);
+        result
     }
 }

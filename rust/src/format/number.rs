@@ -1,0 +1,175 @@
+//! Conversion between stored number types and single precision.
+
+/// The exponent bits of a single-precision number.
+pub(crate) const EXPONENT: u32 = 0x7f80_0000;
+/// From here on, a half-precision magnitude shifted by 13 bits is infinite or NaN.
+pub(crate) const HALF_NOT_FINITE: u32 = 0x0f80_0000;
+/// Bits of 2^112, a factor that moves the exponent's bias from 15 to 127 and normalizes subnormals.
+pub(crate) const HALF_REBIAS: u32 = 0x7780_0000;
+
+/// Convert half precision to single precision exactly, with NaN payloads and subnormals.
+#[inline]
+pub fn f16_to_f32(bits: u16) -> f32 {
+    let sign = u32::from(bits & 0x8000) << 16;
+    let rest = u32::from(bits & 0x7fff) << 13;
+    let magnitude = if rest >= HALF_NOT_FINITE {
+        rest | EXPONENT
+    } else {
+        (f32::from_bits(rest) * f32::from_bits(HALF_REBIAS)).to_bits()
+    };
+    f32::from_bits(sign | magnitude)
+}
+
+/// Convert bfloat16 to single precision exactly.
+#[inline]
+pub fn bf16_to_f32(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
+/// Round single precision to half precision, ties to even; NaN keeps its upper bits.
+#[inline]
+pub fn f32_to_f16(value: f32) -> u16 {
+    // Halfway between the largest half-precision number and the next power of two.
+    const TOO_LARGE: u32 = 0x477f_f000;
+    const SMALLEST_NORMAL: u32 = 0x3880_0000;
+    const INFINITE: u32 = 0x7f80_0000;
+    let bits = value.to_bits();
+    let magnitude = bits & 0x7fff_ffff;
+    let rounded = if magnitude > INFINITE {
+        // A NaN whose upper bits are all zeros must not become an infinity.
+        0x7c00 | ((magnitude >> 13) & 0x3ff).max(1)
+    } else if magnitude >= TOO_LARGE {
+        0x7c00
+    } else if magnitude < SMALLEST_NORMAL {
+        // The last bit of numbers from 0.5 on is 2^-24, like that of half-precision subnormals.
+        (f32::from_bits(magnitude) + 0.5).to_bits() - 0.5_f32.to_bits()
+    } else {
+        let nearest = magnitude + 0xfff + ((magnitude >> 13) & 1);
+        (nearest >> 13) - (112 << 10)
+    };
+    let [lower, upper, ..] = ((bits >> 16) & 0x8000 | rounded).to_le_bytes();
+    u16::from_le_bytes([lower, upper])
+}
+
+/// Round single precision to bfloat16, ties to even; every NaN becomes 0x7fc0.
+#[inline]
+pub fn f32_to_bf16(value: f32) -> u16 {
+    const QUIET_NAN: u16 = 0x7fc0;
+    if value.is_nan() {
+        return QUIET_NAN;
+    }
+    let bits = value.to_bits();
+    // Half of the last bit that is kept, less one where the kept part is already even.
+    let rounded = bits + (0x7fff + ((bits >> 16) & 1));
+    (rounded >> 16) as u16
+}
+
+/// The number at `index` of a row of little-endian single-precision numbers.
+#[inline]
+pub fn f32_at(row: &[u8], index: usize) -> f32 {
+    f32::from_le_bytes(bytes_at(row, index))
+}
+
+/// The number at `index` of a row of little-endian double-precision numbers.
+#[inline]
+pub fn f64_at(row: &[u8], index: usize) -> f64 {
+    f64::from_le_bytes(bytes_at(row, index))
+}
+
+/// The number at `index` of a row of little-endian 64-bit integers.
+#[inline]
+pub fn i64_at(row: &[u8], index: usize) -> i64 {
+    i64::from_le_bytes(bytes_at(row, index))
+}
+
+/// The 16 bits at `index` of a row of little-endian 16-bit numbers.
+#[inline]
+pub fn u16_at(row: &[u8], index: usize) -> u16 {
+    u16::from_le_bytes(bytes_at(row, index))
+}
+
+#[inline]
+fn bytes_at<const N: usize>(row: &[u8], index: usize) -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes.copy_from_slice(&row[index * N..(index + 1) * N]);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_half_precision_number_is_exact() {
+        for bits in 0..=u16::MAX {
+            let expected = half::f16::from_bits(bits);
+            let found = f16_to_f32(bits);
+            if expected.is_nan() {
+                assert!(found.is_nan(), "{bits:#x}");
+            } else {
+                assert_eq!(found.to_bits(), expected.to_f32().to_bits(), "{bits:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_bfloat16_number_is_exact() {
+        for bits in 0..=u16::MAX {
+            let expected = half::bf16::from_bits(bits);
+            let found = bf16_to_f32(bits);
+            assert!(found.is_nan() == expected.is_nan());
+            assert!(found.is_nan() || found.to_bits() == expected.to_f32().to_bits());
+        }
+    }
+
+    #[test]
+    fn single_precision_is_rounded_to_the_nearest_bfloat16() {
+        for upper in 0..=u16::MAX {
+            for lower in [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff] {
+                let value = f32::from_bits(u32::from(upper) << 16 | lower);
+                let found = f32_to_bf16(value);
+                if value.is_nan() {
+                    assert_eq!(found, 0x7fc0);
+                } else {
+                    let expected = half::bf16::from_f32(value);
+                    assert_eq!(found, expected.to_bits(), "{value}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn single_precision_is_rounded_to_the_nearest_half_precision() {
+        for upper in 0..=u16::MAX {
+            for lower in [
+                0, 1, 0xfff, 0x1000, 0x1001, 0x2fff, 0x3000, 0x3001, 0xf000, 0xffff,
+            ] {
+                let value = f32::from_bits(u32::from(upper) << 16 | lower);
+                let found = f32_to_f16(value);
+                if value.is_nan() {
+                    assert!(
+                        half::f16::from_bits(found).is_nan(),
+                        "{upper:#x} {lower:#x}"
+                    );
+                    assert_eq!(found & 0x8000, upper & 0x8000);
+                } else {
+                    assert_eq!(found, half::f16::from_f32(value).to_bits(), "{value:e}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_little_endian() {
+        assert_eq!(u16_at(&[0, 0, 1, 2], 1), 0x0201);
+        assert_eq!(
+            f32_at(&1.5_f32.to_le_bytes(), 0).to_bits(),
+            1.5_f32.to_bits()
+        );
+        assert_eq!(
+            f64_at(&(-2.5_f64).to_le_bytes(), 0).to_bits(),
+            (-2.5_f64).to_bits()
+        );
+        assert_eq!(i64_at(&(-7_i64).to_le_bytes(), 0), -7);
+    }
+}

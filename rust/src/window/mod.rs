@@ -1,0 +1,297 @@
+//! Windows: two seconds of one session, assembled in one pass over its shard.
+
+#[cfg(target_arch = "x86_64")]
+pub mod avx2;
+pub mod backend;
+pub mod gather;
+#[cfg(any(
+    all(target_arch = "aarch64", target_endian = "little"),
+    all(test, not(target_arch = "aarch64"))
+))]
+pub mod neon;
+#[cfg(not(any(
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_endian = "little")
+)))]
+pub mod no_vectors;
+pub mod normalization;
+pub mod selection;
+pub mod shuffle_tables;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::format::number::f32_at;
+use crate::format::sample_and_hold::Clock;
+use crate::format::screen::Screen;
+use crate::format::shard::{Device, Shard};
+use backend::Backend;
+use gather::{OutputMemory, PackedRow, gather_responses};
+use normalization::Normalization;
+use selection::NeuronSelection;
+
+/// Response samples and frames of a window.
+pub const NUM_SAMPLES: usize = 60;
+/// Behavior samples of a window.
+pub const NUM_BEHAVIOR_SAMPLES: usize = 40;
+/// Sampling rate of responses and frames in a window.
+pub const GRID_RATE_HZ: f64 = 30.0;
+const BEHAVIOR_RATE_HZ: f64 = 20.0;
+
+/// A shard and the normalization of its signals, ready to assemble windows.
+#[derive(Debug)]
+pub struct Session {
+    shard: Arc<Shard>,
+    normalization: Normalization,
+    backend: Backend,
+}
+
+/// Scratch memory that is reused from window to window.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    selection: NeuronSelection,
+    packed: PackedRow,
+    /// For bytes that are read from a file that is not mapped.
+    pub buffer: Vec<u8>,
+}
+
+/// The memory of one window; signals that the session lacks are not written.
+#[derive(Debug)]
+pub struct Output<'a> {
+    /// `NUM_SAMPLES x neurons`.
+    pub responses: OutputMemory<'a>,
+    /// `NUM_SAMPLES x height x width`.
+    pub video: OutputMemory<'a>,
+    /// `channels x NUM_BEHAVIOR_SAMPLES`.
+    pub behavior: OutputMemory<'a>,
+}
+
+/// Lengths of the arrays of one window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lengths {
+    /// OutputMemory in `Output::responses`.
+    pub responses: usize,
+    /// OutputMemory in `Output::video`; 0 without a screen.
+    pub video: usize,
+    /// OutputMemory in `Output::behavior`; 0 without a device.
+    pub behavior: usize,
+}
+
+impl Session {
+    /// Prepare a shard.
+    ///
+    /// # Errors
+    /// The normalization has another number of neurons or channels than the shard.
+    pub fn new(shard: Arc<Shard>, normalization: Normalization, backend: Backend) -> Result<Self> {
+        let normalization = normalization.checked(&shard)?;
+        Ok(Self {
+            shard,
+            normalization,
+            backend,
+        })
+    }
+
+    /// The open shard.
+    pub fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    fn has_behavior(&self) -> bool {
+        self.normalization.channel_rows.iter().any(Option::is_some)
+    }
+
+    /// Lengths of one window of `num_neurons` neurons.
+    pub fn lengths(&self, num_neurons: usize) -> Lengths {
+        let screen = self.shard.screen.as_ref();
+        let behavior = self.normalization.num_channels * NUM_BEHAVIOR_SAMPLES;
+        Lengths {
+            responses: NUM_SAMPLES * num_neurons,
+            video: screen.map_or(0, |screen| NUM_SAMPLES * screen.height * screen.width),
+            behavior: if self.has_behavior() { behavior } else { 0 },
+        }
+    }
+
+    /// Assemble the window that starts at `grid_index`, with `neurons` as its columns.
+    ///
+    /// # Errors
+    /// The shard was truncated, the window lies outside a signal, or a neuron does not exist.
+    pub fn assemble(
+        &self,
+        grid_index: i64,
+        neurons: &[i64],
+        output: &mut Output,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
+        self.shard.file().check_size()?;
+        let selected = workspace.selection.select(neurons, &self.normalization);
+        selected.map_err(|neuron| {
+            let count = self.normalization.scale.len();
+            let reason = format!("neuron {neuron} does not exist: there are {count}");
+            Error::request(self.shard.path(), reason)
+        })?;
+        self.responses(grid_index, &mut output.responses, workspace)?;
+        if let Some(screen) = &self.shard.screen {
+            self.video(screen, grid_index, &mut output.video, &mut workspace.buffer)?;
+        }
+        if self.has_behavior() {
+            let start = self.sample_seconds(grid_index, 0);
+            self.behavior(start, &mut output.behavior, &mut workspace.buffer)?;
+        }
+        self.backend.finish();
+        self.shard.file().check_pages()
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "2^53 samples are ten million years"
+    )]
+    pub(crate) fn sample_seconds(&self, grid_index: i64, sample: usize) -> f64 {
+        self.shard.clock.start_seconds + (grid_index as f64 + sample as f64) / GRID_RATE_HZ
+    }
+
+    fn responses(
+        &self,
+        grid_index: i64,
+        output: &mut OutputMemory,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
+        let (responses, clock) = (&self.shard.responses, &self.shard.clock);
+        let mut rows = [0; NUM_SAMPLES];
+        for (sample, row) in rows.iter_mut().enumerate() {
+            let seconds = self.sample_seconds(grid_index, sample);
+            *row = held(&self.shard, "responses", clock, seconds)?;
+        }
+        let Workspace {
+            selection,
+            packed,
+            buffer,
+        } = workspace;
+        let first = rows[0];
+        let whole = first..rows[NUM_SAMPLES - 1] + 1;
+        let bytes = self.shard.rows(responses, whole, buffer)?;
+        let length = responses.row_bytes();
+        let mut writer = RowWriter::new(output, selection.len());
+        for row in rows {
+            let offset = (row - first) * length;
+            let stored = (&bytes[offset..offset + length], responses.dtype);
+            writer.write(row, |out| {
+                gather_responses(self.backend, stored, selection, packed, out);
+            });
+        }
+        Ok(())
+    }
+
+    fn video(
+        &self,
+        screen: &Screen,
+        grid_index: i64,
+        output: &mut OutputMemory,
+        buffer: &mut Vec<u8>,
+    ) -> Result<()> {
+        let seconds = self.window_seconds(grid_index);
+        let mut frames = [None; NUM_SAMPLES];
+        screen.frames_at(self.shard.file(), &seconds, buffer, &mut frames)?;
+        let mut writer = RowWriter::new(output, screen.height * screen.width);
+        for (frame, seconds) in frames.into_iter().zip(seconds) {
+            let frame = frame.ok_or_else(|| outside(&self.shard, "screen", seconds))?;
+            let stored = self.shard.rows(&screen.frames, frame..frame + 1, buffer)?;
+            writer.write(frame, |out| {
+                self.normalization
+                    .grey_levels
+                    .write(self.backend, stored, out);
+            });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn window_seconds(&self, grid_index: i64) -> [f64; NUM_SAMPLES] {
+        std::array::from_fn(|sample| self.sample_seconds(grid_index, sample))
+    }
+
+    fn behavior(&self, start: f64, output: &mut OutputMemory, buffer: &mut Vec<u8>) -> Result<()> {
+        // Memory is reused, and channels that this session lacks or drops are 0.
+        output.fill(
+            0..self.normalization.num_channels * NUM_BEHAVIOR_SAMPLES,
+            |_| 0.0,
+        );
+        let mut rows = self.normalization.channel_rows.iter();
+        for device in &self.shard.devices {
+            let held_rows = held_rows(&self.shard, device, start)?;
+            let first = held_rows[0];
+            let whole = first..held_rows[NUM_BEHAVIOR_SAMPLES - 1] + 1;
+            let bytes = self.shard.rows(&device.values, whole, buffer)?;
+            let width = device.channels.len();
+            for (channel, row) in (0..width).zip(&mut rows) {
+                let Some(row) = row else { continue };
+                let (mean, std) = (device.mean[channel], device.std[channel]);
+                let start = row * NUM_BEHAVIOR_SAMPLES;
+                output.fill(start..start + NUM_BEHAVIOR_SAMPLES, |at| {
+                    let held_row = held_rows[at - start] - first;
+                    let value = f32_at(bytes, held_row * width + channel);
+                    #[expect(clippy::cast_possible_truncation, reason = "to single precision")]
+                    let scaled = ((f64::from(value) - mean) / std) as f32;
+                    scaled
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes the rows of an output; a repeated row is copied from the one before.
+struct RowWriter<'a, 'b> {
+    output: &'a mut OutputMemory<'b>,
+    length: usize,
+    written: usize,
+    last_row: Option<usize>,
+}
+
+impl<'a, 'b> RowWriter<'a, 'b> {
+    fn new(output: &'a mut OutputMemory<'b>, length: usize) -> Self {
+        Self {
+            output,
+            length,
+            written: 0,
+            last_row: None,
+        }
+    }
+
+    fn write(&mut self, row: usize, fill: impl FnOnce(&mut OutputMemory)) {
+        let range = self.written..self.written + self.length;
+        if self.last_row == Some(row) {
+            let before: Range<usize> = range.start - self.length..range.start;
+            self.output.copy_within(before, range.start);
+        } else {
+            fill(&mut self.output.range(range.clone()));
+        }
+        self.last_row = Some(row);
+        self.written = range.end;
+    }
+}
+
+/// The rows of a device that are held at the behavior samples of a window.
+pub(crate) fn held_rows(
+    shard: &Shard,
+    device: &Device,
+    start: f64,
+) -> Result<[usize; NUM_BEHAVIOR_SAMPLES]> {
+    let mut rows = [0; NUM_BEHAVIOR_SAMPLES];
+    for (sample, row) in rows.iter_mut().enumerate() {
+        #[expect(clippy::cast_precision_loss, reason = "a few samples")]
+        let seconds = start + sample as f64 / BEHAVIOR_RATE_HZ;
+        *row = held(shard, &device.name, &device.clock, seconds)?;
+    }
+    Ok(rows)
+}
+
+fn held(shard: &Shard, signal: &str, clock: &Clock, seconds: f64) -> Result<usize> {
+    clock
+        .row(seconds)
+        .ok_or_else(|| outside(shard, signal, seconds))
+}
+
+fn outside(shard: &Shard, signal: &str, seconds: f64) -> Error {
+    let reason = format!("a window needs {signal} at {seconds:.3} s, outside the recording");
+    Error::request(shard.path(), reason)
+}
