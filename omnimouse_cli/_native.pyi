@@ -1,4 +1,4 @@
-"""The Rust extension: shards, written and memory-mapped, the background loader, dendritic units."""
+"""The Rust extension: shard files, the background loader and the dendritic function."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "ByteStream",
+    "ByteWriter",
     "Checksum",
+    "LaterVersionError",
     "Loader",
-    "ResponseStream",
+    "ResponseEncoder",
     "Schedule",
     "Session",
     "Shard",
@@ -19,22 +20,31 @@ __all__ = [
     "Slot",
     "dendrite_backward",
     "dendrite_forward",
-    "dendrite_table_backward",
-    "dendrite_table_forward",
-    "entry_backward",
-    "entry_forward",
-    "gate_backward",
-    "gate_forward",
-    "keys_backward",
-    "keys_forward",
-    "norm_backward",
-    "norm_forward",
-    "update_backward",
-    "update_forward",
+    "read_header",
 ]
 
 class ShardFormatError(ValueError):
-    """A shard that is damaged, cut short or of another version; the text names file and reason."""
+    """A file that is no shard, damaged or cut short; the text names file and reason."""
+
+class LaterVersionError(ShardFormatError):
+    """A shard of a later format version; the text names the file and both versions."""
+
+def read_header(
+    path: Path | str,
+) -> tuple[dict[str, str], list[tuple[str, str, list[int], int, int]], bytes]:
+    """Read and check the header of a shard; its checksum is not verified.
+
+    Returns:
+        The metadata (format, version, checksum and description); for each tensor, in the order of
+        their bytes, its name, safetensors dtype, shape, and first and last byte (exclusive) from
+        the start of the data; and the bytes before the data.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        OSError: The file cannot be read.
+        LaterVersionError: The shard is of a later version.
+        ShardFormatError: The file is no shard, damaged or cut short.
+    """
 
 @final
 class Shard:
@@ -42,11 +52,11 @@ class Shard:
 
     Args:
         path: The file.
-        mapped: Whether it is mapped into memory; else its ranges are read when they are needed.
+        mapped: Whether to map it into memory; otherwise ranges are read when they are needed.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ShardFormatError: The file is no shard, or not all of one.
+        ShardFormatError: The file is no shard, damaged or cut short.
     """
 
     def __new__(cls, path: Path | str, *, mapped: bool = True) -> Shard: ...
@@ -56,7 +66,7 @@ class Shard:
 
     @property
     def num_neurons(self) -> int:
-        """Columns of the responses."""
+        """Number of columns of the responses."""
 
     @property
     def frame_shape(self) -> tuple[int, int] | None:
@@ -68,16 +78,16 @@ class Shard:
 
 @final
 class Slot:
-    """Memory for one batch: contiguous, writable arrays, whose types say what is written.
+    """Memory for one batch: contiguous, writable arrays.
 
-    In place of float32, uint16 takes the bits of bfloat16, rounded to nearest.
+    Arrays of uint16 in place of float32 are filled with the bits of bfloat16, rounded to nearest.
 
     Args:
-        grid_indices: int64: first samples of the windows.
-        neuron_index: int64: columns of each window, one window after the other.
-        responses: float32: 60 rows of neurons a window.
-        video: float32: 60 frames a window; uint8 takes grey levels as they are stored.
-        behavior: float32: 40 samples of each channel a window.
+        grid_indices: int64, first sample of each window on the grid.
+        neuron_index: int64, neurons of each window, one window after the other.
+        responses: float32, 60 rows of neurons for each window.
+        video: float32, 60 frames for each window; uint8 for grey levels as stored.
+        behavior: float32, 40 samples of each channel for each window.
     """
 
     def __new__(
@@ -92,18 +102,17 @@ class Slot:
 
 @final
 class Session:
-    """A shard with its scaling, ready to assemble windows.
+    """A shard and the normalization of its signals, ready to assemble windows.
 
     Args:
         shard: The open shard.
-        shift: float32 `(neurons,)`: subtracted from responses.
-        scale: float32 `(neurons,)`: divides responses.
-        video_mean: Grey level that becomes 0.
-        video_std: Grey levels that become 1.
-        channel_rows: Which of the output's channels each of the shard's channels is; None leaves
-            a channel out.
-        num_channels: Channels of the output.
-        portable: Whether vector instructions are left alone; the bytes are the same.
+        shift: float32 `(neurons,)`, subtracted from the responses.
+        scale: float32 `(neurons,)`, divides the responses.
+        video_mean: Grey level that is subtracted from frames.
+        video_std: Grey levels by which frames are divided.
+        channel_rows: The output channel of each channel of the shard; None drops a channel.
+        num_channels: Number of output channels.
+        portable: Whether to use the portable backend; its results are the same.
     """
 
     def __new__(
@@ -119,10 +128,10 @@ class Session:
         portable: bool = False,
     ) -> Session: ...
     def read(self, slot: Slot, num_windows: int, num_neurons: int) -> None:
-        """Fill a slot with the windows and neurons that it names.
+        """Fill a slot with the windows in its `grid_indices` and the neurons in its `neuron_index`.
 
         Raises:
-            ShardFormatError: The shard shrank, or names a frame that it does not have.
+            ShardFormatError: The shard was truncated, or a flip shows a frame that does not exist.
             ValueError: A window lies outside a signal, or a neuron does not exist.
         """
 
@@ -131,16 +140,17 @@ class Schedule:
     """The order of all batches: a pure function of sessions, seed and number.
 
     Args:
-        sources: Session key, int64 first starts of its runs, int64 number of starts of each run.
+        sessions: For each session its key, and for each run of allowed window starts the first
+            start and the number of starts, int64.
         stride_samples: Grid steps between the windows of a run.
-        batch_size: Windows in a batch.
-        seed: Below 2**64.
-        balanced: Whether every session comes equally often.
+        batch_size: Number of windows in a batch.
+        seed: An integer below 2**64.
+        balanced: Whether sessions are drawn equally often; otherwise by their number of windows.
     """
 
     def __new__(
         cls,
-        sources: Sequence[tuple[str, NDArray[np.int64], NDArray[np.int64]]],
+        sessions: Sequence[tuple[str, NDArray[np.int64], NDArray[np.int64]]],
         *,
         stride_samples: int,
         batch_size: int,
@@ -149,26 +159,29 @@ class Schedule:
     ) -> Schedule: ...
     @property
     def batches_per_epoch(self) -> int:
-        """Batches in which the longest session (balanced) or all (proportional) are drawn once."""
+        """Number of batches until every window is drawn once.
+
+        Of the longest session if sessions are balanced, otherwise of all.
+        """
 
     def batch(self, number: int) -> tuple[int, list[int]]:
-        """Which session a batch is of, and the grid indices of its windows."""
+        """Return the index of the session of a batch, and the grid indices of its windows."""
 
     def neurons(self, number: int, window: int, population: int, count: int) -> list[int]:
-        """The neurons of one window of a batch, ascending."""
+        """Return the neurons of one window of a batch, ascending."""
 
 @final
 class Loader:
     """Threads that fill slots ahead of their reader.
 
     Args:
-        schedule: The order.
-        sessions: In the schedule's order.
-        max_neurons: Neurons of a window at most.
-        first_batch: Number of the first batch that comes here.
-        step: From one batch that comes here to the next.
-        threads: How many.
-        read_ahead_bytes: Of coming batches that the system is asked to read, at most.
+        schedule: The order of all batches.
+        sessions: The sessions, in the order of the schedule.
+        max_neurons: Largest number of neurons in a window.
+        first_batch: Number of the first batch of this rank.
+        step: From one batch of this rank to the next.
+        threads: Number of threads.
+        read_ahead_bytes: Limit of what the system is asked to read ahead.
     """
 
     def __new__(
@@ -182,73 +195,74 @@ class Loader:
         threads: int,
         read_ahead_bytes: int = 0,
     ) -> Loader: ...
-    def give(self, slot: Slot) -> None:
-        """Give a slot to be filled; its arrays must not be touched until it comes back."""
+    def submit(self, slot: Slot) -> None:
+        """Submit a slot to be filled; its arrays must not be used until it is received again."""
 
-    def take(self, timeout_seconds: float) -> tuple[int, int, int, Slot] | None:
-        """Wait for number, session index, neurons per window and slot of the next batch.
+    def receive(self, timeout_seconds: float) -> tuple[int, int, int, Slot] | None:
+        """Wait for the next batch.
 
-        None when the time passes first.
+        Returns:
+            Number, session index, neurons per window and slot; None when the time passes first.
 
         Raises:
-            ShardFormatError: The batch's shard shrank, or names a frame that it does not have.
+            ShardFormatError: The shard was truncated, or a flip shows a frame that does not exist.
         """
 
     def close(self) -> None:
-        """End the threads and let go of the slots."""
+        """Join the threads and release the slots."""
 
 @final
 class Checksum:
-    """Takes the first 128 bits of BLAKE3 of bytes that come in order."""
+    """A running checksum: the first 128 bits of BLAKE3."""
 
     def __new__(cls) -> Checksum: ...
     def update(self, data: bytes | NDArray[np.uint8], /) -> None:
-        """Add bytes: of an array without gaps between them."""
+        """Add contiguous bytes."""
 
     def digest(self) -> bytes:
-        """The checksum of all bytes until now."""
+        """Return the checksum of all bytes added so far."""
 
     def hexdigest(self) -> str:
-        """The same in hexadecimal digits."""
+        """Return the checksum in hexadecimal digits."""
 
 @final
-class ByteStream:
-    """Writes bytes that come in order, by a thread that also takes their checksum.
+class ByteWriter:
+    """Writes bytes in order, in a thread that also computes their checksum.
 
     Args:
-        descriptor: Of a file that is open for writing.
-        first_byte: Where in it the first byte goes.
+        descriptor: Descriptor of a file that is open for writing.
+        first_byte: Position of the first byte in the file.
     """
 
-    def __new__(cls, descriptor: int, *, first_byte: int) -> ByteStream: ...
+    def __new__(cls, descriptor: int, *, first_byte: int) -> ByteWriter: ...
     def write(self, data: bytes | NDArray[np.uint8], /) -> None:
-        """Write bytes after those before: of an array without gaps between them.
+        """Write the next contiguous bytes.
 
         Raises:
-            OSError: The file cannot be written; of the last bytes only `finish` knows.
+            OSError: The file cannot be written; errors of the last bytes are raised by `finish`.
         """
 
     def finish(self) -> str:
-        """Wait until all is written; give its checksum as hexadecimal digits.
+        """Wait until all is written; return the checksum in hexadecimal digits.
 
         Raises:
             OSError: The file cannot be written.
         """
 
 @final
-class ResponseStream:
-    """Stores rows of responses that come in order, and remembers what they tell.
+class ResponseEncoder:
+    """Encodes and writes rows of responses in order, and collects statistics of each column.
 
-    Each block is checked, rounded and measured in one pass, while a thread writes it and takes the
-    checksum. How rows are cut into blocks changes nothing.
+    A second thread writes them and computes their checksum. How the rows are cut into blocks
+    changes no result.
 
     Args:
-        descriptor: Of a file that is open for writing.
-        first_byte: Where in it the first row goes.
+        descriptor: Descriptor of a file that is open for writing.
+        first_byte: Position of the first row in the file.
         dtype: `float16`, `bfloat16` or `float32`.
-        num_columns: Of every block.
-        expected_rows: For which room is asked for on the disk before they come.
-        portable: Whether vector instructions are left alone; the bytes are the same.
+        num_columns: Number of columns of every block.
+        expected_rows: Number of rows for which disk space is reserved.
+        portable: Whether to use the portable backend; its results are the same.
     """
 
     def __new__(
@@ -260,42 +274,53 @@ class ResponseStream:
         num_columns: int,
         expected_rows: int = 0,
         portable: bool = False,
-    ) -> ResponseStream: ...
-    def feed(
-        self, rows: NDArray[np.float32], counted: NDArray[np.uint8], finite: NDArray[np.uint8]
+    ) -> ResponseEncoder: ...
+    def write(
+        self,
+        rows: NDArray[np.float32],
+        is_counted: NDArray[np.uint8],
+        is_finite: NDArray[np.uint8],
     ) -> tuple[int, int] | None:
-        """Write a block, unless a finite number does not fit: then give its row and column.
+        """Write a block, unless a finite number is too large for the stored type.
 
         Args:
             rows: `(rows, columns)` without gaps.
-            counted: Per row, whether it counts for mean and squares; others are only stored.
-            finite: Per row, set to whether all its numbers are finite; others only are stored.
+            is_counted: `(rows,)`, 1 for rows that count for mean and deviations.
+            is_finite: `(rows,)`, set to 1 for rows without NaN and infinity and to 0 for others,
+                which are stored without contributing to the statistics.
+
+        Returns:
+            Row and column of the first number that is too large; None otherwise.
 
         Raises:
-            OSError: The file cannot be written; of the last blocks only `finish` knows.
+            OSError: The file cannot be written; errors of the last blocks are raised by `finish`.
         """
 
     def finish(self) -> str:
-        """Wait until all is written; give its checksum as hexadecimal digits.
+        """Wait until all is written; return the checksum in hexadecimal digits.
 
         Raises:
             OSError: The file cannot be written.
         """
 
-    def facts(
+    def statistics(
         self,
         mean: NDArray[np.float64],
         squares: NDArray[np.float64],
         square_error: NDArray[np.float64],
         largest_error: NDArray[np.float32],
     ) -> tuple[int, int, bool]:
-        """Give the finite rows, how many of them count, and whether a number is below zero.
+        """Write statistics of all rows so far to arrays `(columns,)`.
 
         Args:
-            mean: Set to the means of the rows that count, per column.
-            squares: Set to the sums of squared deviations from them.
-            square_error: Set to the sums of squared rounding errors of the finite rows.
-            largest_error: Set to the largest rounding errors of the finite rows.
+            mean: Set to the mean of the counted finite rows.
+            squares: Set to their sum of squared deviations from the mean.
+            square_error: Set to the sum of squared rounding errors of the finite rows.
+            largest_error: Set to the largest absolute rounding error of the finite rows.
+
+        Returns:
+            Number of finite rows, how many of them are counted, and whether a number in a finite
+            row is below zero.
         """
 
 def dendrite_forward(
@@ -307,15 +332,15 @@ def dendrite_forward(
     network: tuple[int, int, str],
     threads: int,
 ) -> None:
-    """Write f(a, b) of every unit.
+    """Write f(a, b) of every unit to `out`.
 
     Args:
-        a: `(rows, units)`, each row without gaps.
-        b: As a.
-        weights: `(cell types, weights)`.
-        out: Without gaps.
-        network: Hidden units, hidden layers, `relu` or `smoothstep`.
-        threads: How many share the work; the result does not depend on it.
+        a: `(rows, units)`, each row contiguous; rows may lie apart.
+        b: `(rows, units)`, likewise.
+        weights: `(cell types, weights)`; the cell types have equal shares of the units.
+        out: `(rows, units)`, contiguous.
+        network: Hidden units, hidden layers (1 or 2), `relu` or `smoothstep`.
+        threads: Number of threads, which changes no bit of the result.
     """
 
 def dendrite_backward(
@@ -333,279 +358,13 @@ def dendrite_backward(
     """Write the gradients of both arguments and of the weights.
 
     Args:
-        g: Gradient of the output, `(rows, units)`, each row without gaps.
-        a: As g.
-        b: As g.
-        weights: `(cell types, weights)`.
-        da: Without gaps; without db `(rows, 2 units)`, for both.
-        db: Without gaps.
-        dweights: As weights.
-        network: Hidden units, hidden layers, `relu` or `smoothstep`.
-        threads: How many share the work; the result does not depend on it.
-    """
-
-def dendrite_table_forward(
-    a: NDArray[np.float32],
-    b: NDArray[np.float32],
-    tables: NDArray[np.float32],
-    out: NDArray[np.float32],
-    *,
-    reach: float,
-    threads: int,
-) -> None:
-    """Write f(a, b) of every unit, read from tables.
-
-    Args:
-        a: `(rows, units)`, each row without gaps.
-        b: As a.
-        tables: `(cell types x rows of a table, 2 cells)`.
-        out: Without gaps.
-        reach: The largest argument of the tables' grid.
-        threads: How many share the work; the result does not depend on it.
-    """
-
-def dendrite_table_backward(
-    g: NDArray[np.float32],
-    a: NDArray[np.float32],
-    b: NDArray[np.float32],
-    tables: NDArray[np.float32],
-    da: NDArray[np.float32],
-    db: NDArray[np.float32] | None,
-    *,
-    reach: float,
-    threads: int,
-) -> None:
-    """Write the gradients of both arguments.
-
-    Args:
-        g: Gradient of the output, `(rows, units)`, each row without gaps.
-        a: As g.
-        b: As g.
-        tables: `(cell types x rows of a table, 2 cells)`.
-        da: Without gaps; without db `(rows, 2 units)`, for both.
-        db: Without gaps.
-        reach: The largest argument of the tables' grid.
-        threads: How many share the work; the result does not depend on it.
-    """
-
-def norm_forward(
-    x: NDArray[np.float32],
-    weight: NDArray[np.float32],
-    out: NDArray[np.float32],
-    *,
-    epsilon: float,
-    threads: int,
-) -> None:
-    """Write x / sqrt(mean(x^2) + epsilon) weight of every row.
-
-    Args:
-        x: `(rows, columns)`, each row without gaps.
-        weight: `(columns,)`.
-        out: As x, without gaps.
-        epsilon: Added to the mean square.
-        threads: How many share the work; the result does not depend on it.
-    """
-
-def norm_backward(
-    g: NDArray[np.float32],
-    x: NDArray[np.float32],
-    weight: NDArray[np.float32],
-    dx: NDArray[np.float32],
-    dweight: NDArray[np.float32],
-    *,
-    epsilon: float,
-    threads: int,
-) -> None:
-    """Write the gradients of x and of the weight.
-
-    Args:
-        g: Gradient of the output, `(rows, columns)`, each row without gaps.
-        x: As in the forward pass, like the next one.
-        weight: `(columns,)`.
-        dx: As x, without gaps.
-        dweight: As weight.
-        epsilon: Added to the mean square.
-        threads: How many share the work; the result does not depend on it.
-    """
-
-def gate_forward(
-    a: NDArray[np.float32], b: NDArray[np.float32], out: NDArray[np.float32], *, threads: int
-) -> None:
-    """Write silu(a) b of every element.
-
-    Args:
-        a: `(rows, columns)`, each row without gaps.
-        b: As a.
-        out: As a, without gaps.
-        threads: How many share the work; the result does not depend on it.
-    """
-
-def gate_backward(
-    g: NDArray[np.float32],
-    a: NDArray[np.float32],
-    b: NDArray[np.float32],
-    da: NDArray[np.float32],
-    db: NDArray[np.float32],
-    *,
-    threads: int,
-) -> None:
-    """Write the gradients of both arguments.
-
-    Args:
-        g: Gradient of the output, `(rows, columns)`, each row without gaps.
-        a: As in the forward pass.
-        b: As a.
-        da: As a, without gaps.
-        db: As da.
-        threads: How many share the work; the result does not depend on it.
-    """
-
-def entry_forward(
-    x: NDArray[np.float32],
-    weights: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
-    angles: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
-    projection: NDArray[np.float32] | None,
-    outs: list[NDArray[np.float32]],
-    *,
-    shape: tuple[int, int, int, int, int],
-    pooling: tuple[int, bool],
-    epsilons: tuple[float, float],
-    threads: int,
-) -> None:
-    """Write every part of a projection of normed tokens, head by head.
-
-    Args:
-        x: `(items x tokens, width)`, each row without gaps.
-        weights: Of the norm, of the projection, and its bias, which is empty if there is none.
-        angles: Cosines and sines, `(tokens, head width / 2)` each; None turns nothing.
-        projection: Written for the backward pass, `(items x tokens, parts x heads x head width)`,
-            without gaps; None is not.
-        outs: One of each part, `(items, heads, tokens, head width)`, without gaps.
-        shape: Tokens of an item, parts, normed parts, heads, width of a head.
-        pooling: Tokens whose queries become one, and whether they are neighbours.
-        epsilons: Added to the mean square of tokens, and of heads.
-        threads: How many share the work; the result does not depend on it.
-    """
-
-def entry_backward(
-    gs: list[NDArray[np.float32]],
-    x: NDArray[np.float32],
-    projection: NDArray[np.float32],
-    weights: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
-    angles: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
-    outs: tuple[
-        NDArray[np.float32], tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
-    ],
-    *,
-    shape: tuple[int, int, int, int, int],
-    pooling: tuple[int, bool],
-    epsilons: tuple[float, float],
-    threads: int,
-) -> None:
-    """Write the gradients of tokens and weights.
-
-    Args:
-        gs: Gradients of the parts, the width of a head without gaps.
-        x: As in the forward pass.
-        projection: That the forward pass wrote.
-        weights: As in the forward pass.
-        angles: Cosines and sines.
-        outs: Gradients of x, without gaps, and of every weight.
-        shape: Tokens of an item, parts, normed parts, heads, width of a head.
-        pooling: Tokens whose queries become one, and whether they are neighbours.
-        epsilons: Added to the mean square of tokens, and of heads.
-        threads: How many share the work; the result does not depend on it.
-    """
-
-_UpdateWeights = tuple[
-    NDArray[np.float32],
-    NDArray[np.float32],
-    NDArray[np.float32],
-    NDArray[np.float32],
-    NDArray[np.float32],
-    NDArray[np.float32],
-]
-
-def update_forward(
-    x: NDArray[np.float32],
-    read: NDArray[np.float32],
-    weights: _UpdateWeights,
-    kept: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]] | None,
-    out: NDArray[np.float32],
-    *,
-    epsilon: float,
-    threads: int,
-) -> None:
-    """Write what tokens become of what they read.
-
-    Args:
-        x: `(items x tokens, width)`, each row without gaps.
-        read: `(items, heads, tokens, head width)`, the last one without gaps.
-        weights: Out, its bias, which is empty if there is none, norm, up, gate, down.
-        kept: Written for the backward pass: tokens in the middle and both kinds of hidden units,
-            each with a row of every token, without gaps; None is not.
-        out: As x, without gaps.
-        epsilon: Added to the mean square of tokens.
-        threads: How many share the work; the result does not depend on it.
-    """
-
-def update_backward(
-    g: NDArray[np.float32],
-    read: NDArray[np.float32],
-    kept: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
-    weights: _UpdateWeights,
-    outs: tuple[NDArray[np.float32], NDArray[np.float32], _UpdateWeights],
-    *,
-    epsilon: float,
-    threads: int,
-) -> None:
-    """Write the gradients of tokens, of what they read, and of weights.
-
-    Args:
-        g: Gradient of the output, `(items x tokens, width)`, each row without gaps.
-        read: As in the forward pass.
-        kept: That the forward pass wrote.
-        weights: As in the forward pass.
-        outs: Gradients of x and of what is read, `(items x tokens, numbers)` without gaps, and of
-            every weight.
-        epsilon: Added to the mean square of tokens.
-        threads: How many share the work; the result does not depend on it.
-    """
-
-def keys_forward(
-    x: NDArray[np.float32],
-    keys: NDArray[np.int64],
-    counts: list[int],
-    outs: list[NDArray[np.float32]],
-    *,
-    threads: int,
-) -> None:
-    """Write what each group of queries sees of keys or values.
-
-    Args:
-        x: `(items, heads, keys, width)`, the last one without gaps.
-        keys: Numbers of the keys that groups see, group after group.
-        counts: How many each group sees.
-        outs: One for each group, `(items, heads, keys of the group, width)`, without gaps.
-        threads: How many share the work; the result does not depend on it.
-    """
-
-def keys_backward(
-    gs: list[NDArray[np.float32]],
-    keys: NDArray[np.int64],
-    counts: list[int],
-    out: NDArray[np.float32],
-    *,
-    shape: tuple[int, int, int, int],
-    threads: int,
-) -> None:
-    """Write the gradient of all keys: the sum of what groups say of each.
-
-    Args:
-        gs: Gradients of the outputs, the width without gaps.
-        keys: As in the forward pass.
-        counts: As in the forward pass.
-        out: Of the shape, without gaps.
-        shape: Items, heads, keys, width.
-        threads: How many share the work; the result does not depend on it.
+        g: Gradient of the values, `(rows, units)`, each row contiguous; rows may lie apart.
+        a: `(rows, units)`, likewise.
+        b: `(rows, units)`, likewise.
+        weights: `(cell types, weights)`; the cell types have equal shares of the units.
+        da: `(rows, units)`, contiguous; without `db` `(rows, 2 units)` for both gradients.
+        db: `(rows, units)`, contiguous, or None.
+        dweights: `(cell types, weights)`, contiguous.
+        network: Hidden units, hidden layers (1 or 2), `relu` or `smoothstep`.
+        threads: Number of threads, which changes no bit of the result.
     """

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Self
 from omnimouse_cli import _native
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.batch.memory import BatchArrays, BatchMemory
-from omnimouse_cli.batch.reader import native_errors_as_shard_errors, open_native_session
+from omnimouse_cli.batch.reader import open_native_session
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.shard.format import native_errors_as_shard_errors
 from omnimouse_cli.shard.verify import BackgroundVerification
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class Loader(Iterator["Batch"]):
     def _wait(self) -> tuple[int, int, int, _native.Slot]:
         while True:
             # Python runs its signal handlers between two waits.
-            taken = self._native.take(WAIT_SECONDS)
+            taken = self._native.receive(WAIT_SECONDS)
             if taken is not None:
                 return taken
 
@@ -218,7 +219,7 @@ class Loader(Iterator["Batch"]):
         return memory
 
     def _fill(self, memory: BatchMemory) -> None:
-        self._native.give(memory.slot)
+        self._native.submit(memory.slot)
         self._num_ahead += 1
 
 

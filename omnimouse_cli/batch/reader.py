@@ -1,7 +1,5 @@
 """Reads windows by session and grid index: for evaluation, baselines and figures."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +9,8 @@ from omnimouse_cli import _native
 from omnimouse_cli.batch.dataset import Dataset, stored_channels
 from omnimouse_cli.batch.memory import BatchArrays, BatchMemory
 from omnimouse_cli.config.data import DataConfig
-from omnimouse_cli.errors import ShardError
 from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.shard.format import native_errors_as_shard_errors
 
 if TYPE_CHECKING:
     from omnimouse_cli.batch.batch import Batch
@@ -116,21 +114,6 @@ def open_native_session(dataset: Dataset, config: DataConfig, key: str) -> _nati
             ],
             num_channels=len(channels),
         )
-
-
-@contextmanager
-def native_errors_as_shard_errors() -> Iterator[None]:
-    """Raise errors of the extension about a file as `ShardError`; their text names the file."""
-    try:
-        yield
-    except _native.ShardFormatError as error:
-        raise ShardError(
-            str(error),
-            hint="`omnimouse inspect --verify` looks for damage; "
-            "`omnimouse preprocess --force` makes the shard again",
-        ) from error
-    except OSError as error:
-        raise ShardError(str(error), hint="put the shard back, or preprocess again") from error
 
 
 def warn_if_not_mapped(dataset: Dataset, config: DataConfig, reporter: Reporter) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from omnimouse_cli._native import ResponseStream
+from omnimouse_cli._native import ResponseEncoder
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.recording import Recording
 from omnimouse_cli.shard.blocks import Block, column_std, iterate_blocks, rows_within
@@ -78,7 +78,7 @@ class ResponseWriter:
                 or the statistics tier has no row with values.
         """
         num_rows, num_neurons = self._clock.num_samples, self._recording.responses.num_channels
-        stream = ResponseStream(
+        encoder = ResponseEncoder(
             descriptor,
             first_byte=first_byte,
             dtype=self._dtype,
@@ -90,23 +90,23 @@ class ResponseWriter:
         finite = np.empty(num_rows, dtype=np.bool_)
         for block in iterate_blocks(self._recording.responses):
             rows = slice(block.first_row, block.first_row + len(block.rows))
-            too_large = stream.feed(block.rows, counted[rows], finite[rows].view(np.uint8))
+            too_large = encoder.write(block.rows, counted[rows], finite[rows].view(np.uint8))
             if not finite[rows].all():
                 allowed = rows_within(self._clock, self._may_be_missing, rows.start, rows.stop)
                 self._require_finite(block, finite[rows] | allowed)
             if too_large is not None:
                 raise self._overflow_error(block, *too_large)
             advance(len(block.rows))
-        self.statistics = self._compute_statistics(stream, tier, finite)
-        return num_rows, stream.finish()
+        self.statistics = self._compute_statistics(encoder, tier, finite)
+        return num_rows, encoder.finish()
 
     def _compute_statistics(
-        self, stream: ResponseStream, tier: str, finite: NDArray[np.bool_]
+        self, encoder: ResponseEncoder, tier: str, finite: NDArray[np.bool_]
     ) -> ResponseStatistics:
         num_neurons = self._recording.responses.num_channels
         mean, squares, square_error = (np.empty(num_neurons) for _ in range(3))
         largest_error = np.empty(num_neurons, dtype=np.float32)
-        num_finite, num_counted, has_negative = stream.facts(
+        num_finite, num_counted, has_negative = encoder.statistics(
             mean, squares, square_error, largest_error
         )
         if num_neurons and num_counted == 0:

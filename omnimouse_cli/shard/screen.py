@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from omnimouse_cli._native import ByteStream, Checksum
+from omnimouse_cli._native import ByteWriter, Checksum
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.recording import Recording, Screen, Trial
 from omnimouse_cli.shard.blocks import BLOCK_BYTES
@@ -52,10 +52,10 @@ class FrameWriter:
         Raises:
             RecordingError: A trial has another number of frames than of flips.
         """
-        stream = ByteStream(descriptor, first_byte=first_byte)
+        writer = ByteWriter(descriptor, first_byte=first_byte)
         for frames in self._distinct(advance):
-            stream.write(frames)
-        return self._num_frames, stream.finish()
+            writer.write(frames)
+        return self._num_frames, writer.finish()
 
     def _distinct(self, advance: Callable[[int], None]) -> Iterator[NDArray[np.uint8]]:
         """Yield the frames of each stimulus that was not shown before: uint8 `(frames, 36, 64)`."""

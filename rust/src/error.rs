@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use crate::format::header::VERSION;
+
 /// What can fail.
 #[derive(Debug)]
 pub enum Error {
@@ -27,8 +29,8 @@ pub enum Error {
     LaterVersion {
         /// The shard.
         path: PathBuf,
-        /// The versions of the shard and of this crate.
-        reason: String,
+        /// Its version.
+        version: u64,
     },
     /// The shard ends too early.
     CutShort {
@@ -72,9 +74,9 @@ impl Error {
     }
 
     /// The shard at `path` is of a later version.
-    pub fn later_version(path: &Path, reason: impl Into<String>) -> Self {
-        let (path, reason) = (path.to_path_buf(), reason.into());
-        Self::LaterVersion { path, reason }
+    pub fn later_version(path: &Path, version: u64) -> Self {
+        let path = path.to_path_buf();
+        Self::LaterVersion { path, version }
     }
 
     /// The shard at `path` ends too early.
@@ -118,9 +120,14 @@ impl fmt::Display for Error {
             Self::Damaged { path, reason } => {
                 write!(formatter, "{} is damaged: {reason}", path.display())
             }
-            Self::LaterVersion { path, reason } | Self::Request { path, reason } => {
-                write!(formatter, "{}: {reason}", path.display())
+            Self::LaterVersion { path, version } => {
+                let path = path.display();
+                write!(
+                    formatter,
+                    "{path} has shard version {version}; this omnimouse reads version {VERSION}"
+                )
             }
+            Self::Request { path, reason } => write!(formatter, "{}: {reason}", path.display()),
             Self::Internal(reason) => write!(formatter, "the extension failed: {reason}"),
         }
     }

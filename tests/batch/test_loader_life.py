@@ -73,7 +73,7 @@ def test_a_shard_that_shrinks_is_an_error_at_its_batch(tmp_path, write_shard):
         path = tmp_path / "1-1-2.safetensors"
         os.truncate(path, path.stat().st_size - 1)
         expected = first
-        with pytest.raises(ShardError, match=r"1-1-2\.safetensors: it shrank"):
+        with pytest.raises(ShardError, match=r"1-1-2\.safetensors is damaged: it shrank"):
             while True:
                 # A batch assembled ahead may be whole; the others of the session are not.
                 assert next(loader).number == expected
@@ -118,7 +118,7 @@ def test_ctrl_c_ends_a_wait_within_half_a_second(tiny_dataset):
     loader = Loader(tiny_dataset, CONFIG, seed=0)
     next(loader)
     # Nothing can arrive any more: all memory is away, and none is given back.
-    while loader._native.take(1.0) is not None:
+    while loader._native.receive(1.0) is not None:
         pass
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     begin = time.monotonic()

@@ -190,7 +190,7 @@ def test_a_shard_cut_while_it_is_read_is_an_error_and_not_the_end(tmp_path, writ
     arguments = [sys.executable, "-W", "ignore", "-c", program, str(tmp_path)]
     result = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stderr
-    assert "1-1-1.safetensors: it shrank" in result.stdout
+    assert "1-1-1.safetensors is damaged: it shrank" in result.stdout
 
 
 def test_a_spawned_process_opens_a_loader_of_its_own(tmp_path, wide_dataset):

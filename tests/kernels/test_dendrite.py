@@ -208,17 +208,17 @@ def test_what_does_not_fit_is_refused():
 
     run()
     for wrong, message in [
-        ({"network": (8, 1, "tanh")}, "no inner non-linearity tanh"),
+        ({"network": (8, 1, "tanh")}, "nonlinearity must be relu or smoothstep: tanh"),
         ({"network": (65, 1, "relu")}, "cannot have 1 layers of 65 units"),
         ({"network": (8, 3, "relu")}, "cannot have 3 layers"),
         ({"network": (7, 1, "relu")}, "`weights` must have 29 numbers: 33"),
-        ({"a": a[:, ::2]}, "`a` must be rows of numbers side by side"),
-        ({"a": a.ravel()}, "`a` must be rows"),
+        ({"a": a[:, ::2]}, "`a` must have two dimensions and contiguous rows"),
+        ({"a": a.ravel()}, "`a` must have two dimensions"),
         ({"a": a.astype("float64")}, "`a`"),
         ({"b": b[:1]}, "one shape"),
         ({"out": out[:1]}, "`out` must have 12 numbers: 6"),
         ({"out": out[:, :3]}, "`out` must be contiguous"),
-        ({"weights": weights.repeat(4, 0)}, "4 cell types cannot share 6 units"),
+        ({"weights": weights.repeat(4, 0)}, "6 units cannot be divided among 4 cell types"),
     ]:
         with pytest.raises(ValueError, match=message):
             run(**wrong)

@@ -1,4 +1,4 @@
-"""Fixtures of the extension's tests: one small shard, as a table that can be changed."""
+"""Fixtures of the extension's tests: one small shard, whose header can be changed."""
 
 import json
 import struct
@@ -46,6 +46,7 @@ def good_table() -> dict[str, Any]:
         "__metadata__": {
             "format": "omnimouse-shard",
             "version": "1",
+            "checksum": "blake3-128:" + "0" * 32,
             "description": json.dumps(description),
         },
         "screen.flip_seconds": _tensor("F64", [2], 0, 16),
@@ -62,6 +63,8 @@ def write_file(tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
 
     def write(table: dict[str, Any]) -> Path:
         text = json.dumps(table).encode()
+        # The data start on a page.
+        text = text.ljust(-(-(len(text) + 8) // 4096) * 4096 - 8)
         path = tmp_path / "1-1-1.safetensors"
         path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(NUM_DATA_BYTES))
         return path

@@ -1,4 +1,8 @@
-"""Memory that Python lends to the extension: checked before anything is written."""
+"""Arrays that Python passes to the extension: checked before anything is written."""
+
+import gc
+import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -69,7 +73,7 @@ def test_memory_that_cannot_be_written_as_it_is_is_refused_by_name(name, array):
 def test_memory_that_is_too_small_is_refused_by_name_and_can_be_used_again(session, name, array):
     slot = slot_with(**{name: array})
     for _ in range(2):
-        with pytest.raises(RuntimeError, match=f"`{name}` must have room"):
+        with pytest.raises(RuntimeError, match=f"`{name}` must have at least"):
             session.read(slot, 1, 2)
 
 
@@ -90,25 +94,33 @@ def test_a_slot_can_be_in_one_place_only(session):
     )
     loader = _native.Loader(schedule, [session], max_neurons=2, first_batch=0, step=1, threads=1)
     slot = slot_with()
-    loader.give(slot)
-    for use in (loader.give, lambda given: session.read(given, 1, 2)):
+    loader.submit(slot)
+    for use in (loader.submit, lambda submitted: session.read(submitted, 1, 2)):
         with pytest.raises(ValueError, match="with a loader already"):
             use(slot)
-    taken = loader.take(10.0)
-    assert taken is not None
-    assert taken[:3] == (0, 0, 2)
-    assert taken[3] is slot
+    received = loader.receive(10.0)
+    assert received is not None
+    assert received[:3] == (0, 0, 2)
+    assert received[3] is slot
     session.read(slot, 1, 2)
-    assert loader.take(0.01) is None
+    assert loader.receive(0.01) is None
     loader.close()
     with pytest.raises(RuntimeError, match="closed"):
-        loader.take(0.01)
+        loader.receive(0.01)
 
 
 def test_memory_lives_as_long_as_its_slot(session):
-    slot = slot_with(responses=np.empty(2_000_000, np.float32))
-    # Nothing else refers to the large array any more; its memory is still the slot's.
+    responses = np.full(2_000_000, np.nan, np.float32)
+    is_freed = threading.Event()
+    weakref.finalize(responses, is_freed.set)
+    slot = slot_with(responses=responses)
+    del responses
+    gc.collect()
+    assert not is_freed.is_set()
     session.read(slot, 1, 2)
+    del slot
+    gc.collect()
+    assert is_freed.is_set()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from omnimouse_cli._native import ResponseStream
+from omnimouse_cli._native import ResponseEncoder
 from omnimouse_cli.shard.checksum import compute_checksum, format_checksum
 from omnimouse_cli.shard.responses import TENSOR_DTYPES
 
@@ -45,16 +45,16 @@ def passed(path, values, counted, dtype, cuts, *, portable=False, first_byte=0):
     finite = np.empty(len(values), dtype=np.bool_)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     try:
-        stream = ResponseStream(
+        encoder = ResponseEncoder(
             descriptor, first_byte=first_byte, dtype=dtype, num_columns=columns, portable=portable
         )
         edges = [0, *sorted(cuts), len(values)]
         for first, last in itertools.pairwise(edges):
             block = values[first:last].copy()
             marks = np.empty(last - first, dtype=np.uint8)
-            assert stream.feed(block, counted[first:last].astype(np.uint8), marks) is None
+            assert encoder.write(block, counted[first:last].astype(np.uint8), marks) is None
             finite[first:last] = marks
-        counts, digits = stream.facts(**facts), stream.finish()
+        counts, digits = encoder.statistics(**facts), encoder.finish()
         return path.read_bytes()[first_byte:], digits, finite, (*counts, facts)
     finally:
         os.close(descriptor)
@@ -152,9 +152,9 @@ def test_the_first_number_that_does_not_fit_is_named_and_nothing_is_written(tmp_
     values[3, 0] = 1e38
     path = tmp_path / "rows"
     with path.open("wb") as stream:
-        rows = ResponseStream(stream.fileno(), first_byte=0, dtype="float16", num_columns=9)
+        rows = ResponseEncoder(stream.fileno(), first_byte=0, dtype="float16", num_columns=9)
         marks = np.empty(20, dtype=np.uint8)
-        assert rows.feed(values, np.ones(20, dtype=np.uint8), marks) == (4, 2)
+        assert rows.write(values, np.ones(20, dtype=np.uint8), marks) == (4, 2)
     assert marks.tolist() == [1, 1, 1, 0] + [1] * 16
     assert path.stat().st_size == 0
 
@@ -163,12 +163,12 @@ def test_the_first_number_that_does_not_fit_is_named_and_nothing_is_written(tmp_
 def test_what_cannot_be_written_is_an_error(tmp_path, num_blocks):
     (tmp_path / "rows").write_bytes(b"")
     with (tmp_path / "rows").open("rb") as stream:
-        rows = ResponseStream(stream.fileno(), first_byte=0, dtype="float32", num_columns=1)
+        rows = ResponseEncoder(stream.fileno(), first_byte=0, dtype="float32", num_columns=1)
         one = np.ones(1, dtype=np.uint8)
         num_fed = 0
         with pytest.raises(OSError, match="the shard cannot be written: Bad file descriptor"):
             for _ in range(num_blocks):
-                rows.feed(np.ones((1, 1), dtype=np.float32), one, one.copy())
+                rows.write(np.ones((1, 1), dtype=np.float32), one, one.copy())
                 num_fed += 1
             rows.finish()
     # What waits for the thread is bounded, and what it cannot take is told at once.
@@ -177,14 +177,14 @@ def test_what_cannot_be_written_is_an_error(tmp_path, num_blocks):
 
 def test_blocks_of_another_shape_and_unknown_types_are_refused(tmp_path):
     with (tmp_path / "rows").open("wb") as stream:
-        with pytest.raises(ValueError, match="not stored as float8"):
-            ResponseStream(stream.fileno(), first_byte=0, dtype="float8", num_columns=3)
+        with pytest.raises(ValueError, match="must be float16, bfloat16 or float32: float8"):
+            ResponseEncoder(stream.fileno(), first_byte=0, dtype="float8", num_columns=3)
         with pytest.raises(ValueError, match="open file: -1"):
-            ResponseStream(-1, first_byte=0, dtype="float16", num_columns=3)
-        rows = ResponseStream(stream.fileno(), first_byte=0, dtype="float16", num_columns=3)
+            ResponseEncoder(-1, first_byte=0, dtype="float16", num_columns=3)
+        rows = ResponseEncoder(stream.fileno(), first_byte=0, dtype="float16", num_columns=3)
         one = np.ones(1, dtype=np.uint8)
         with pytest.raises(ValueError, match="`rows` must have 3 columns"):
-            rows.feed(np.ones((1, 2), dtype=np.float32), one, one.copy())
+            rows.write(np.ones((1, 2), dtype=np.float32), one, one.copy())
         with pytest.raises(ValueError, match="must have 2 numbers"):
             rows.feed(np.ones((2, 3), dtype=np.float32), one, one.copy())
 

@@ -92,7 +92,7 @@ impl Shard {
         let mut buffer = Vec::new();
         let head = header::read_head(&file, &mut buffer)?;
         let header = header::parse(head, file.num_bytes(), path);
-        // Bytes of a missing page are zeros, and then the header is not to blame.
+        // Missing pages read as zeros, which is a better reason than a header that makes no sense.
         file.check_pages()?;
         let header = header?;
         description::parse(&header.metadata)

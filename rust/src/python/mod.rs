@@ -29,7 +29,7 @@ mod native {
     #[pymodule_export]
     use super::slot::Slot;
     #[pymodule_export]
-    use super::writers::{ByteWriter, ResponseWriter};
+    use super::writers::{ByteWriter, ResponseEncoder};
 
     use super::{Bound, LaterVersionError, PyModule, PyModuleMethods, PyResult, ShardFormatError};
 

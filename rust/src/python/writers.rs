@@ -46,13 +46,13 @@ impl ByteWriter {
 
 /// Encodes and writes rows of responses, with their checksum and statistics.
 #[pyclass(module = "omnimouse_cli._native")]
-pub(super) struct ResponseWriter {
+pub(super) struct ResponseEncoder {
     writer: write::ResponseWriter,
     num_columns: usize,
 }
 
 #[pymethods]
-impl ResponseWriter {
+impl ResponseEncoder {
     #[new]
     #[pyo3(signature = (
         descriptor, *, first_byte, dtype, num_columns, expected_rows=0, portable=false

@@ -1,4 +1,4 @@
-"""Bytes that a thread writes are in the file in their order, and their checksum is of them."""
+"""Bytes are written in order, and their checksum is that of the file."""
 
 import errno
 import os
@@ -8,21 +8,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omnimouse_cli._native import ByteStream
+from omnimouse_cli._native import ByteWriter
 from omnimouse_cli.shard.checksum import compute_checksum, format_checksum
 
 
 @settings(max_examples=25)
 @given(pieces=st.lists(st.binary(max_size=3000), max_size=12), first_byte=st.integers(0, 5000))
-def test_pieces_are_written_in_order_and_summed(tmp_path_factory, pieces, first_byte):
+def test_pieces_are_written_in_order_with_their_checksum(
+    tmp_path_factory, pieces, first_byte
+):
     path = tmp_path_factory.getbasetemp() / "bytes"
     path.write_bytes(b"before")
     with path.open("r+b") as stream:
-        written = ByteStream(stream.fileno(), first_byte=first_byte)
+        writer = ByteWriter(stream.fileno(), first_byte=first_byte)
         for number, piece in enumerate(pieces):
-            # An array may be one that must not be written to.
-            written.write(np.frombuffer(piece, dtype=np.uint8) if number % 2 else piece)
-        digits = written.finish()
+            # An array may be read-only.
+            writer.write(np.frombuffer(piece, dtype=np.uint8) if number % 2 else piece)
+        digits = writer.finish()
     whole = b"".join(pieces)
     assert format_checksum(digits) == compute_checksum(whole)
     expected = b"before".ljust(first_byte, b"\0")[:first_byte] + whole if whole else b"before"
@@ -36,21 +38,21 @@ def test_pieces_are_written_in_order_and_summed(tmp_path_factory, pieces, first_
         (np.zeros(4, dtype=np.float32), "`data`: "),
     ],
 )
-def test_only_bytes_side_by_side_are_taken(tmp_path, data, message):
+def test_only_contiguous_bytes_are_written(tmp_path, data, message):
     with (tmp_path / "bytes").open("wb") as stream:
-        written = ByteStream(stream.fileno(), first_byte=0)
+        writer = ByteWriter(stream.fileno(), first_byte=0)
         with pytest.raises(ValueError, match=message):
-            written.write(data)
-        assert format_checksum(written.finish()) == compute_checksum(b"")
+            writer.write(data)
+        assert format_checksum(writer.finish()) == compute_checksum(b"")
 
 
-def test_a_full_disk_is_told_at_the_latest_in_the_end():
+def test_a_full_disk_is_an_error_of_finish_at_the_latest():
     descriptor = os.open("/dev/full", os.O_WRONLY)
     try:
-        written = ByteStream(descriptor, first_byte=0)
+        writer = ByteWriter(descriptor, first_byte=0)
         with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
             for _ in range(9):
-                written.write(bytes(100))
-            written.finish()
+                writer.write(bytes(100))
+            writer.finish()
     finally:
         os.close(descriptor)
