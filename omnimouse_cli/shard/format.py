@@ -124,10 +124,7 @@ def native_errors_as_shard_errors() -> Iterator[None]:
             str(error), hint="install a newer omnimouse, or preprocess into another folder"
         ) from error
     except _native.ShardFormatError as error:
-        raise ShardError(
-            str(error),
-            hint=_DAMAGE_HINT,
-        ) from error
+        raise ShardError(str(error), hint=_DAMAGE_HINT) from error
     except OSError as error:
         raise ShardError(
             str(error), hint="put the shard back, or make it with `omnimouse preprocess`"

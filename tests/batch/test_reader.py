@@ -118,7 +118,7 @@ def test_every_half_precision_number_is_read_exactly(tmp_path, write_shard):
 @pytest.mark.parametrize("grid", [-1, -(2**62), 1150, 2**62])
 def test_a_window_outside_the_recording_is_refused(tiny_dataset, grid):
     reader = WindowReader(tiny_dataset, DataConfig())
-    with pytest.raises(ValueError, match=r"1-1-1\.safetensors: a window asks for responses"):
+    with pytest.raises(ValueError, match=r"1-1-1\.safetensors: a window needs responses"):
         reader.read("1-1-1", np.array([grid]))
 
 
@@ -146,7 +146,7 @@ def test_a_shard_that_shrinks_while_open_is_an_error_with_its_name(tmp_path, wri
     reader = WindowReader(open_dataset(tmp_path), DataConfig())
     reader.read("1-1-1", np.array([30]))
     os.truncate(shard.path, shard.path.stat().st_size - 5000)
-    with pytest.raises(ShardError, match=r"1-1-1\.safetensors: it shrank") as caught:
+    with pytest.raises(ShardError, match=r"1-1-1\.safetensors is damaged: it shrank") as caught:
         reader.read("1-1-1", np.array([30]))
     assert "--verify" in caught.value.hint
 
@@ -157,7 +157,7 @@ def test_a_shard_that_vanishes_before_it_is_read_is_an_error_with_its_name(tmp_p
     reader = WindowReader(dataset, DataConfig(normalize="scale"))
     assert dataset.sessions[0].shard.neuron_std.size == 7
     shard.path.unlink()
-    with pytest.raises(ShardError, match=r"1-1-1\.safetensors cannot be read"):
+    with pytest.raises(ShardError, match=r"1-1-1\.safetensors is not a file"):
         reader.read("1-1-1", np.array([30]))
 
 

@@ -14,9 +14,7 @@ from omnimouse_cli.shard.checksum import compute_checksum, format_checksum
 
 @settings(max_examples=25)
 @given(pieces=st.lists(st.binary(max_size=3000), max_size=12), first_byte=st.integers(0, 5000))
-def test_pieces_are_written_in_order_with_their_checksum(
-    tmp_path_factory, pieces, first_byte
-):
+def test_pieces_are_written_in_order_with_their_checksum(tmp_path_factory, pieces, first_byte):
     path = tmp_path_factory.getbasetemp() / "bytes"
     path.write_bytes(b"before")
     with path.open("r+b") as stream:

@@ -12,10 +12,11 @@ pub(crate) const HALF_REBIAS: u32 = 0x7780_0000;
 pub fn f16_to_f32(bits: u16) -> f32 {
     let sign = u32::from(bits & 0x8000) << 16;
     let rest = u32::from(bits & 0x7fff) << 13;
+    let finite = (f32::from_bits(rest) * f32::from_bits(HALF_REBIAS)).to_bits();
     let magnitude = if rest >= HALF_NOT_FINITE {
         rest | EXPONENT
     } else {
-        (f32::from_bits(rest) * f32::from_bits(HALF_REBIAS)).to_bits()
+        finite
     };
     f32::from_bits(sign | magnitude)
 }
@@ -33,19 +34,28 @@ pub fn f32_to_f16(value: f32) -> u16 {
     const TOO_LARGE: u32 = 0x477f_f000;
     const SMALLEST_NORMAL: u32 = 0x3880_0000;
     const INFINITE: u32 = 0x7f80_0000;
+    // All cases are computed and one is selected, so that loops become vector instructions.
     let bits = value.to_bits();
     let magnitude = bits & 0x7fff_ffff;
+    // A NaN whose upper bits are all zeros must not become an infinity.
+    let nan = 0x7c00 | ((magnitude >> 13) & 0x3ff).max(1);
+    // The last bit of numbers from 0.5 on is 2^-24, like that of half-precision subnormals.
+    let subnormal = (f32::from_bits(magnitude) + 0.5)
+        .to_bits()
+        .wrapping_sub(0.5_f32.to_bits());
+    let nearest = magnitude + 0xfff + ((magnitude >> 13) & 1);
+    let normal = (nearest >> 13).wrapping_sub(112 << 10);
+    let finite = if magnitude < SMALLEST_NORMAL {
+        subnormal
+    } else {
+        normal
+    };
     let rounded = if magnitude > INFINITE {
-        // A NaN whose upper bits are all zeros must not become an infinity.
-        0x7c00 | ((magnitude >> 13) & 0x3ff).max(1)
+        nan
     } else if magnitude >= TOO_LARGE {
         0x7c00
-    } else if magnitude < SMALLEST_NORMAL {
-        // The last bit of numbers from 0.5 on is 2^-24, like that of half-precision subnormals.
-        (f32::from_bits(magnitude) + 0.5).to_bits() - 0.5_f32.to_bits()
     } else {
-        let nearest = magnitude + 0xfff + ((magnitude >> 13) & 1);
-        (nearest >> 13) - (112 << 10)
+        finite
     };
     let [lower, upper, ..] = ((bits >> 16) & 0x8000 | rounded).to_le_bytes();
     u16::from_le_bytes([lower, upper])

@@ -126,10 +126,10 @@ impl ResponseEncoder {
         largest_error: &Bound<'_, PyAny>,
     ) -> PyResult<(u64, u64, bool)> {
         let statistics = self.writer.statistics();
-        copy("mean", mean, statistics.mean)?;
-        copy("squares", squares, statistics.squares)?;
-        copy("square_error", square_error, statistics.square_error)?;
-        copy("largest_error", largest_error, statistics.largest_error)?;
+        copy("mean", mean, &statistics.mean)?;
+        copy("squares", squares, &statistics.squares)?;
+        copy("square_error", square_error, &statistics.square_error)?;
+        copy("largest_error", largest_error, &statistics.largest_error)?;
         Ok((
             statistics.num_finite,
             statistics.num_counted,

@@ -14,6 +14,10 @@ use crate::window::backend::Backend;
 
 /// Bits of the largest finite number.
 const LARGEST_FINITE: u32 = f32::MAX.to_bits();
+/// Columns whose statistics stay in the L1 cache while they are updated with some rows.
+const GROUP_COLUMNS: usize = 256;
+/// Rows that are encoded before the next columns.
+const GROUP_ROWS: usize = 16;
 /// All bits but the sign.
 const MAGNITUDE: u32 = 0x7fff_ffff;
 
@@ -38,16 +42,17 @@ impl StoredType {
     }
 }
 
-/// Rounding errors of each column.
+/// The statistics of some neighboring columns.
 #[derive(Debug)]
-struct RoundingErrors {
-    sum_of_squares: Vec<f64>,
-    largest: Vec<f32>,
+struct ColumnGroup {
+    moments: Moments,
+    square_error: Vec<f64>,
+    largest_error: Vec<f32>,
 }
 
-/// Statistics of all rows; slices have one value for each column.
-#[derive(Debug)]
-pub struct Statistics<'a> {
+/// Statistics of all rows; lists have one value for each column.
+#[derive(Debug, Default)]
+pub struct Statistics {
     /// Number of rows without NaN and infinity.
     pub num_finite: u64,
     /// Whether any number in those rows is below zero.
@@ -55,13 +60,13 @@ pub struct Statistics<'a> {
     /// Number of those rows that are counted.
     pub num_counted: u64,
     /// Means of the counted rows.
-    pub mean: &'a [f64],
+    pub mean: Vec<f64>,
     /// Sums of squared deviations from the mean.
-    pub squares: &'a [f64],
+    pub squares: Vec<f64>,
     /// Sums of squared rounding errors of the finite rows.
-    pub square_error: &'a [f64],
+    pub square_error: Vec<f64>,
     /// Largest absolute rounding errors of the finite rows.
-    pub largest_error: &'a [f32],
+    pub largest_error: Vec<f32>,
 }
 
 /// Encodes rows that come in order, and collects their statistics.
@@ -72,8 +77,7 @@ pub struct Encoder {
     columns: usize,
     num_finite: u64,
     has_negative: bool,
-    errors: RoundingErrors,
-    moments: Moments,
+    groups: Vec<ColumnGroup>,
 }
 
 impl Encoder {
@@ -85,11 +89,10 @@ impl Encoder {
             columns,
             num_finite: 0,
             has_negative: false,
-            errors: RoundingErrors {
-                sum_of_squares: vec![0.0; columns],
-                largest: vec![0.0; columns],
-            },
-            moments: Moments::new(columns),
+            groups: (0..columns)
+                .step_by(GROUP_COLUMNS)
+                .map(|first| ColumnGroup::new(GROUP_COLUMNS.min(columns - first)))
+                .collect(),
         }
     }
 
@@ -136,17 +139,21 @@ impl Encoder {
     }
 
     /// Statistics of all rows so far.
-    pub fn statistics(&mut self) -> Statistics<'_> {
-        let (num_counted, mean, squares) = self.moments.result();
-        Statistics {
+    pub fn statistics(&mut self) -> Statistics {
+        let mut statistics = Statistics {
             num_finite: self.num_finite,
             has_negative: self.has_negative,
-            num_counted,
-            mean,
-            squares,
-            square_error: &self.errors.sum_of_squares,
-            largest_error: &self.errors.largest,
+            ..Statistics::default()
+        };
+        for group in &mut self.groups {
+            let (num_counted, mean, squares) = group.moments.result();
+            statistics.num_counted = num_counted;
+            statistics.mean.extend(mean);
+            statistics.squares.extend(squares);
+            statistics.square_error.extend(&group.square_error);
+            statistics.largest_error.extend(&group.largest_error);
         }
+        statistics
     }
 }
 
@@ -186,67 +193,94 @@ impl Block<'_> {
         store: impl Fn(f32) -> [u8; SIZE],
         read: impl Fn([u8; SIZE]) -> f32,
     ) -> Option<(usize, usize)> {
+        let columns = self.encoder.columns;
         let encoder = self.encoder;
-        let mut too_large = None;
-        let rows = self.rows.chunks_exact(encoder.columns);
-        let stored = self
-            .stored
-            .as_chunks_mut()
-            .0
-            .chunks_exact_mut(encoder.columns);
-        let flags = self.is_counted.iter().zip(self.is_finite);
-        for (number, ((row, stored), (is_counted, is_finite))) in
-            rows.zip(stored).zip(flags).enumerate()
-        {
-            let (mut largest, mut has_negative) = (0, false);
-            for value in row {
-                largest = largest.max(value.to_bits() & MAGNITUDE);
-                has_negative |= *value < 0.0;
+        let stored = self.stored.as_chunks_mut().0;
+        let mut largest = 0;
+        for first_row in (0..self.is_finite.len()).step_by(GROUP_ROWS) {
+            let rows = first_row..self.is_finite.len().min(first_row + GROUP_ROWS);
+            for row in rows.clone() {
+                let (is_finite, has_negative) = check_row(&self.rows[row * columns..][..columns]);
+                self.is_finite[row] = is_finite.into();
+                encoder.num_finite += u64::from(is_finite);
+                encoder.has_negative |= is_finite && has_negative;
             }
-            *is_finite = u8::from(largest <= LARGEST_FINITE);
-            if *is_finite == 0 {
-                for (value, stored) in row.iter().zip(stored) {
-                    *stored = store(*value);
+            for (number, group) in encoder.groups.iter_mut().enumerate() {
+                for row in rows.clone() {
+                    let first = row * columns + number * GROUP_COLUMNS;
+                    let range = first..first + group.square_error.len();
+                    let (values, stored) = (&self.rows[range.clone()], &mut stored[range]);
+                    for (value, stored) in values.iter().zip(&mut *stored) {
+                        *stored = store(*value);
+                    }
+                    if self.is_finite[row] == 0 {
+                        continue;
+                    }
+                    let read = stored.iter().map(|bytes| read(*bytes));
+                    largest = group.add_errors(values, read).max(largest);
+                    if self.is_counted[row] != 0 {
+                        group.moments.add(values);
+                    }
                 }
-                continue;
-            }
-            encoder.num_finite += 1;
-            encoder.has_negative |= has_negative;
-            if encoder.errors.store_row(row, stored, &store, &read) > LARGEST_FINITE {
-                let column = row
-                    .iter()
-                    .position(|value| read(store(*value)).is_infinite());
-                too_large = too_large.or(column.map(|column| (number, column)));
-            }
-            if *is_counted != 0 {
-                encoder.moments.add(row);
             }
         }
-        too_large
+        if largest <= LARGEST_FINITE {
+            return None;
+        }
+        let is_too_large = |value: &f32| value.is_finite() && read(store(*value)).is_infinite();
+        let mut rows = self
+            .rows
+            .chunks_exact(columns)
+            .zip(self.is_finite)
+            .enumerate();
+        rows.find_map(|(row, (values, is_finite))| {
+            let column = values.iter().position(is_too_large);
+            column
+                .filter(|_| *is_finite == 1)
+                .map(|column| (row, column))
+        })
     }
 }
 
-impl RoundingErrors {
-    /// Store a finite row and add its errors; returns the largest magnitude that is read back.
-    #[inline(always)]
-    fn store_row<const SIZE: usize>(
-        &mut self,
-        row: &[f32],
-        stored: &mut [[u8; SIZE]],
-        store: impl Fn(f32) -> [u8; SIZE],
-        read: impl Fn([u8; SIZE]) -> f32,
-    ) -> u32 {
-        let mut largest_read = 0;
-        let errors = self.sum_of_squares.iter_mut().zip(&mut self.largest);
-        for ((value, stored), (sum_of_squares, largest)) in row.iter().zip(stored).zip(errors) {
-            *stored = store(*value);
-            let read = read(*stored);
-            let error = (read - value).abs();
-            *sum_of_squares += f64::from(error) * f64::from(error);
-            *largest = if error > *largest { error } else { *largest };
-            largest_read = largest_read.max(read.to_bits() & MAGNITUDE);
+/// Whether a row has neither NaN nor infinity, and whether it has a number below zero.
+#[inline(always)]
+fn check_row(row: &[f32]) -> (bool, bool) {
+    let (mut largest, mut has_negative) = (0, false);
+    for value in row {
+        largest = largest.max(value.to_bits() & MAGNITUDE);
+        has_negative |= *value < 0.0;
+    }
+    (largest <= LARGEST_FINITE, has_negative)
+}
+
+impl ColumnGroup {
+    fn new(columns: usize) -> Self {
+        Self {
+            moments: Moments::new(columns),
+            square_error: vec![0.0; columns],
+            largest_error: vec![0.0; columns],
         }
-        largest_read
+    }
+
+    /// Add the rounding errors of a finite row; returns the bits of the largest magnitude that is
+    /// read back.
+    #[inline(always)]
+    fn add_errors(&mut self, row: &[f32], read_back: impl Iterator<Item = f32>) -> u32 {
+        let mut largest = 0;
+        let errors = self.square_error.iter_mut().zip(&mut self.largest_error);
+        for ((value, read_back), (square_error, largest_error)) in
+            row.iter().zip(read_back).zip(errors)
+        {
+            let error = (read_back - value).abs();
+            *square_error += f64::from(error) * f64::from(error);
+            *largest_error = if error > *largest_error {
+                error
+            } else {
+                *largest_error
+            };
+            largest = largest.max(read_back.to_bits() & MAGNITUDE);
+        }
+        largest
     }
 }
 

@@ -64,7 +64,7 @@ impl ResponseWriter {
     }
 
     /// Statistics of all rows so far.
-    pub fn statistics(&mut self) -> Statistics<'_> {
+    pub fn statistics(&mut self) -> Statistics {
         self.encoder.statistics()
     }
 }

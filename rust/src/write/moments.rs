@@ -61,7 +61,7 @@ impl Moments {
         }
     }
 
-    /// Number of rows, means and sums of squared deviations so far.
+    /// Number of rows, their means and sums of squared deviations.
     pub(super) fn result(&mut self) -> (u64, &[f64], &[f64]) {
         self.merge();
         (self.num_rows, &self.mean, &self.squares)

@@ -60,7 +60,12 @@ fn encode(backend: Backend, stored_type: StoredType, block_rows: usize) -> Outco
 
 fn statistics_bits(encoder: &mut Encoder) -> (u64, u64, bool, Vec<u64>) {
     let statistics = encoder.statistics();
-    let doubles = [statistics.mean, statistics.squares, statistics.square_error].concat();
+    let doubles = [
+        &statistics.mean[..],
+        &statistics.squares,
+        &statistics.square_error,
+    ]
+    .concat();
     let largest = statistics
         .largest_error
         .iter()
