@@ -186,7 +186,7 @@ def test_blocks_of_another_shape_and_unknown_types_are_refused(tmp_path):
         with pytest.raises(ValueError, match="`rows` must have 3 columns"):
             rows.write(np.ones((1, 2), dtype=np.float32), one, one.copy())
         with pytest.raises(ValueError, match="must have 2 numbers"):
-            rows.feed(np.ones((2, 3), dtype=np.float32), one, one.copy())
+            rows.write(np.ones((2, 3), dtype=np.float32), one, one.copy())
 
 
 any_bits = arrays(np.uint32, 64, elements=st.integers(0, 2**32 - 1))
