@@ -24,13 +24,6 @@ if TYPE_CHECKING:
     from omnimouse_cli.reporter import Reporter
 
 TILING_STRIDE = 30
-COLUMNS = (
-    ("ridge", "ridge"),
-    ("persistence", "persistence"),
-    ("psth", "PSTH"),
-    ("train_mean", "train mean"),
-    ("ceiling", "noise ceiling"),
-)
 _Key = tuple[str, str]
 
 
@@ -86,7 +79,7 @@ def command_eval(
     """Score runs per regime: single-trial correlation of neurons and behavior, beside baselines."""
     from omnimouse_cli.evaluate.records import EvalOptions
     from omnimouse_cli.evaluate.robustness.perturbations import require_families
-    from omnimouse_cli.evaluate.store import document_of
+    from omnimouse_cli.evaluate.store import make_document
 
     families = tuple(dict.fromkeys(word.strip() for word in (perturb or "").split(",") if word))
     require_families(families)
@@ -109,7 +102,7 @@ def command_eval(
         for folder in folders:
             results.append(_evaluate(folder, shards, options, device, progress))
             _store(results[-1], name, progress)
-    documents = [document_of(result.evaluation, result.options, result.run) for result in results]
+    documents = [make_document(result.evaluation, result.options, result.run) for result in results]
     if json_output:
         print_document("eval", documents[0] if len(results) == 1 else {"runs": documents})
         return
@@ -139,7 +132,7 @@ def _evaluate(
 ) -> EvaluatedRun:
     from omnimouse_cli.evaluate.evaluate import evaluate
     from omnimouse_cli.evaluate.robustness.evaluate import with_perturbations
-    from omnimouse_cli.evaluate.rows import require_regime
+    from omnimouse_cli.evaluate.strategies import require_regime
     from omnimouse_cli.run.load import load_run, open_run_data
     from omnimouse_cli.train.parallel.world import select_device
 
@@ -200,13 +193,14 @@ def _tables(records: Sequence["EvalRecord"], options: "EvalOptions") -> list[Tab
 
 
 def _table(session: str, records: Sequence["EvalRecord"], options: "EvalOptions") -> Table:
+    from omnimouse_cli.evaluate.baselines.table import BASELINES
     from omnimouse_cli.evaluate.records import SINGLE_TRIAL
 
     title = f"{session}, tier {options.tier}: single-trial correlation [95 % interval over windows]"
     numbers = {(r.strategy, r.target, r.metric, r.predictor): r for r in records}
     singles = [r for r in records if r.metric == SINGLE_TRIAL]
     present = {record.predictor for record in singles}
-    columns = [(key, label) for key, label in COLUMNS if key in present]
+    columns = [(key, one.label) for key, one in BASELINES.items() if key in present]
     table = Table(title=title, title_justify="left")
     for heading in ("row", "target", "model", *(label for _, label in columns)):
         table.add_column(heading, justify="left" if heading in ("row", "target") else "right")

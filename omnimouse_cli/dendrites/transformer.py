@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omnimouse_cli.batch.dataset import Dataset, SessionInfo, require_tiers
+from omnimouse_cli.batch.dataset import Dataset, require_tiers
 from omnimouse_cli.dendrites.surface import (
     ALL_LAYERS,
     F64,
@@ -18,12 +18,12 @@ from omnimouse_cli.dendrites.surface import (
     fit_frame,
 )
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.evaluate.network import Network, predict_network
+from omnimouse_cli.evaluate.forward import predict_model
 from omnimouse_cli.evaluate.records import EvalOptions
-from omnimouse_cli.evaluate.rows import rows_of
-from omnimouse_cli.evaluate.signals import SessionSignals
-from omnimouse_cli.evaluate.targets import asked_of
-from omnimouse_cli.evaluate.windows import EvalWindows, evaluation_windows
+from omnimouse_cli.evaluate.session_reader import SessionReader
+from omnimouse_cli.evaluate.strategies import evaluated_strategies
+from omnimouse_cli.evaluate.targets import select_targets
+from omnimouse_cli.evaluate.windows import find_windows
 from omnimouse_cli.kernels.dendrite import DendriticFunction
 from omnimouse_cli.kernels.dendrite.reference import reference_dendrite
 from omnimouse_cli.model.feed_forward import FeedForward
@@ -142,42 +142,25 @@ def _sample_arguments(
 ) -> Arguments:
     """Predict some windows in every regime, and sample the arguments of all units."""
     require_tiers(dataset.sessions, (sampling.tier,))
-    options = EvalOptions(tier=sampling.tier)
-    network = Network(run=run, dataset=dataset, device=torch.device(sampling.device))
-    windows = _choose_windows(dataset, options)
-    reporter.start(TASK, sum(len(rows_of(session, options)[0]) for session, _ in windows))
+    options = EvalOptions(tier=sampling.tier, device=sampling.device)
+    chosen = [dataset.sessions[n] for n in _space_evenly(len(dataset.sessions), MAX_SESSIONS)]
+    windows = find_windows(chosen, options)
+    strategies = {
+        session.key: evaluated_strategies(session, options)[0]
+        for session in chosen
+        if session.key in windows
+    }
+    reporter.start(TASK, sum(map(len, strategies.values())))
     with _record_arguments(run, torch.Generator().manual_seed(sampling.seed)) as arguments:
-        for session, chosen in windows:
-            signals = SessionSignals(dataset, run.config.data, session.key)
-            for row in rows_of(session, options)[0]:
-                asked = asked_of(row.name, row, signals, chosen)
-                for _ in predict_network(network, asked):
+        for key, of_session in strategies.items():
+            reader = SessionReader(dataset, run.config.data, key)
+            some = windows[key].subset(_space_evenly(len(windows[key]), WINDOWS))
+            for strategy in of_session:
+                for _ in predict_model(run, select_targets(strategy, reader, some), options):
                     pass
-                reporter.advance(TASK, note=f"{session.key} {row.name}")
+                reporter.advance(TASK, note=f"{key} {strategy.name}")
     reporter.finish(TASK)
     return arguments
-
-
-def _choose_windows(
-    dataset: Dataset, options: EvalOptions
-) -> list[tuple[SessionInfo, EvalWindows]]:
-    chosen = []
-    for number in _space_evenly(len(dataset.sessions), MAX_SESSIONS):
-        session = dataset.sessions[number]
-        windows = evaluation_windows(
-            session,
-            tier=options.tier,
-            include_blanks=options.include_blanks,
-            stride_samples=options.stride_samples,
-        )
-        if len(windows):
-            chosen.append((session, windows.some(_space_evenly(len(windows), WINDOWS))))
-    if not chosen:
-        raise OmniMouseError(
-            f"no window of two seconds fits in the trials of tier {options.tier}",
-            hint="`omnimouse inspect` lists windows per tier; name another with --tier",
-        )
-    return chosen
 
 
 def _space_evenly(count: int, most: int) -> list[int]:

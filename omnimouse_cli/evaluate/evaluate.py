@@ -1,22 +1,33 @@
-"""Scores a run on the windows of a tier: every session, every row, every predictor."""
+"""Scores a run on the windows of a tier: every session, masking strategy and predictor.
 
-from collections.abc import Mapping, Sequence
+The path of a number: `evaluate` -> `score_session` -> `_score_strategy` -> a predictor, which takes
+`Targets` and yields `Piece`s of predictions -> a `Scorer`, which returns a `Score` with `Number`s
+-> comparisons and `EvalRecord`s (tabulate.py).
+"""
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
-
-from omnimouse_cli.batch.dataset import Dataset, SessionInfo, require_tiers
+from omnimouse_cli.batch.dataset import Dataset, require_tiers
 from omnimouse_cli.batch.reader import warn_if_not_mapped
+from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.evaluate.network import Network
-from omnimouse_cli.evaluate.records import EvalOptions, Evaluation, Unavailable
-from omnimouse_cli.evaluate.rows import require_regime, rows_of
-from omnimouse_cli.evaluate.session import TASK, RowScores, SessionEvaluation
-from omnimouse_cli.evaluate.tabulate import records_of
-from omnimouse_cli.evaluate.traces import Trace, traces_of
-from omnimouse_cli.evaluate.windows import EvalWindows, evaluation_windows
+from omnimouse_cli.evaluate.baselines.table import BASELINES
+from omnimouse_cli.evaluate.figure import Trace, make_trace
+from omnimouse_cli.evaluate.forward import predict_model
+from omnimouse_cli.evaluate.records import MODEL, EvalOptions, Evaluation, Unavailable
+from omnimouse_cli.evaluate.scorer import Number, Score, Scorer
+from omnimouse_cli.evaluate.session_reader import SessionReader
+from omnimouse_cli.evaluate.stimulus import RepeatCells
+from omnimouse_cli.evaluate.strategies import evaluated_strategies, require_regime
+from omnimouse_cli.evaluate.tabulate import compare_predictors, compare_stimulus, make_records
+from omnimouse_cli.evaluate.targets import Targets, select_targets
+from omnimouse_cli.evaluate.windows import EvalWindows, find_windows
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.load import LoadedRun
+
+TASK = "evaluating"
 
 
 def evaluate(
@@ -30,105 +41,174 @@ def evaluate(
         run: The model.
         dataset: Sessions that the run knows.
         options: What is evaluated, and how.
-        reporter: Hears of progress.
+        reporter: Receives progress, one step for each strategy of a session.
 
     Returns:
-        Records, what the recordings cannot have, correlations of every neuron, traces.
+        Records, unavailable strategies and baselines, correlations of every neuron, and traces.
 
     Raises:
-        OmniMouseError: A tier that no trial has or no window fits in, an unknown regime, a device
-            that is not there, or nothing to score.
+        OmniMouseError: A tier without trials or windows, an unknown regime, or nothing to score.
     """
     require_regime(options.regime)
     require_tiers(dataset.sessions, (options.tier,))
     warn_if_not_mapped(dataset, run.config.data, reporter)
-    network = Network(
-        run=run,
-        dataset=dataset,
-        device=torch.device(options.device),
-        batch_windows=options.batch_windows,
-    )
-    windows = windows_of(dataset.sessions, options)
-    rows: list[RowScores] = []
-    unavailable: list[Unavailable] = []
-    traces: list[Trace] = []
-    sessions = [session for session in dataset.sessions if len(windows[session.key])]
-    reporter.start(TASK, sum(len(rows_of(session, options)[0]) for session in sessions))
+    windows = find_windows(dataset.sessions, options)
+    found = {session.key: evaluated_strategies(session, options) for session in dataset.sessions}
+    reporter.start(TASK, sum(len(found[key][0]) for key in windows))
+    evaluator = _Evaluator(run, options, reporter)
     for session in dataset.sessions:
-        if session not in sessions:
-            unavailable += _without_windows(session, options)
-            continue
-        evaluation = SessionEvaluation(
-            network, options, session.key, windows[session.key], reporter
-        )
-        result = evaluation.run()
-        if not traces:
-            traces = traces_of(result.rows)
-        rows += [row.without_traces() for row in result.rows]
-        unavailable += result.unavailable
+        strategies, unavailable = found[session.key]
+        if session.key in windows:
+            evaluator.unavailable += unavailable
+            reader = SessionReader(dataset, run.config.data, session.key)
+            evaluator.score_session(reader, strategies, windows[session.key])
+        else:
+            reason = f"no window of two seconds fits in its trials of tier {options.tier}"
+            evaluator.unavailable += [
+                Unavailable(strategy=strategy.name, session=session.key, reason=reason)
+                for strategy in strategies
+            ]
     reporter.finish(TASK)
-    if not rows:
-        raise _nothing(options, unavailable)
+    if not evaluator.numbers:
+        raise _nothing_scored(options, evaluator.unavailable)
     return Evaluation(
-        records=tuple(records_of(rows, options.tier)),
-        unavailable=tuple(unavailable),
-        neurons=_neurons(rows),
-        traces=tuple(traces),
+        records=tuple(make_records(evaluator.numbers)),
+        unavailable=tuple(evaluator.unavailable),
+        neurons=evaluator.arrays,
+        traces=tuple(evaluator.traces),
     )
 
 
-def windows_of(sessions: Sequence[SessionInfo], options: EvalOptions) -> Mapping[str, EvalWindows]:
-    """Find the windows of every session that an evaluation scores.
+class _Evaluator:
+    """Scores sessions one after the other and keeps what it finds.
 
-    Raises:
-        OmniMouseError: There is none.
+    Args:
+        run: The model.
+        options: What is evaluated.
+        reporter: Receives progress.
     """
-    windows = {
-        session.key: evaluation_windows(
-            session,
-            tier=options.tier,
-            include_blanks=options.include_blanks,
-            stride_samples=options.stride_samples,
+
+    def __init__(self, run: LoadedRun, options: EvalOptions, reporter: Reporter) -> None:
+        self._run = run
+        self._options = options
+        self._reporter = reporter
+        self.numbers: list[Number] = []
+        self.unavailable: list[Unavailable] = []
+        self.arrays: dict[str, Any] = {}
+        self.traces: list[Trace] = []
+
+    def score_session(
+        self, reader: SessionReader, strategies: Sequence[Strategy], windows: EvalWindows
+    ) -> None:
+        """Score the strategies of one session."""
+        # The figure shows the first session that is scored.
+        is_first = not self.numbers
+        numbers: list[Number] = []
+        for strategy in strategies:
+            for targets, scores in self._score_strategy(select_targets(strategy, reader, windows)):
+                numbers += [number for score in scores.values() for number in score.numbers]
+                numbers += compare_predictors(scores)
+                self.arrays |= _per_output_arrays(targets, scores)
+                if is_first:
+                    self.traces.append(make_trace(targets, scores))
+            self._reporter.advance(TASK, note=f"{reader.session.key} {strategy.name}")
+        self.numbers += [*numbers, *compare_stimulus(numbers)]
+
+    def _score_strategy(
+        self, targets: Sequence[Targets]
+    ) -> Iterator[tuple[Targets, dict[str, Score]]]:
+        """Score the model and the baselines; yield the scores of responses and of behavior."""
+        scored = [one for one in targets if self._is_scorable(one)]
+        if not scored:
+            return
+        scorers = [self._scorer(one, MODEL) for one in scored]
+        for pieces in predict_model(self._run, scored, self._options):
+            for scorer, piece in zip(scorers, pieces, strict=True):
+                scorer.add(piece)
+        for one, scorer in zip(scored, scorers, strict=True):
+            yield one, {MODEL: scorer.score(), **self._score_baselines(one)}
+
+    def _score_baselines(self, targets: Targets) -> dict[str, Score]:
+        scores: dict[str, Score] = {}
+        for name, baseline in BASELINES.items() if self._options.baselines else ():
+            pieces = baseline.predict(targets, self._run.config.data.tiers)
+            if isinstance(pieces, str):
+                self._add_unavailable(targets, pieces, predictor=name)
+            elif pieces is not None:
+                scorer = self._scorer(targets, name)
+                for piece in pieces:
+                    scorer.add(piece)
+                scores[name] = scorer.score()
+        return scores
+
+    def _is_scorable(self, targets: Targets) -> bool:
+        if targets.visible is not None and targets.visible.all():
+            reason = "every target neuron is visible in all target samples"
+            self._add_unavailable(targets, reason)
+            return False
+        return targets.num_outputs > 0
+
+    def _scorer(self, targets: Targets, predictor: str) -> Scorer:
+        return make_scorer(
+            self._run, targets, self._options, predictor=predictor, repeats=targets.repeats
         )
-        for session in sessions
-    }
-    if not any(len(found) for found in windows.values()):
-        raise OmniMouseError(
-            f"no window of two seconds fits in the trials of tier {options.tier}",
-            hint="`omnimouse inspect` lists windows per tier; name another with --tier",
+
+    def _add_unavailable(self, targets: Targets, reason: str, predictor: str | None = None) -> None:
+        self.unavailable.append(
+            Unavailable(
+                strategy=targets.strategy.name,
+                session=targets.reader.session.key,
+                reason=reason,
+                predictor=predictor,
+            )
         )
-    return windows
 
 
-def _without_windows(session: SessionInfo, options: EvalOptions) -> list[Unavailable]:
-    reason = f"no window of two seconds fits in its trials of tier {options.tier}"
-    return [
-        Unavailable(strategy=row.name, session=session.key, reason=reason)
-        for row in rows_of(session, options)[0]
-    ]
+def make_scorer(
+    run: LoadedRun,
+    targets: Targets,
+    options: EvalOptions,
+    *,
+    predictor: str,
+    repeats: RepeatCells | None = None,
+) -> Scorer:
+    """Return an empty scorer of a predictor.
+
+    Args:
+        run: Its loss of responses scores all predictors.
+        targets: What is predicted.
+        options: `tier` and `seed` are used.
+        predictor: Name in the records.
+        repeats: Repeated moments among the scored samples.
+    """
+    # Sessions are resampled independently, and all predictors of a session alike.
+    key = targets.reader.session.key
+    return Scorer(
+        targets,
+        predictor=predictor,
+        tier=options.tier,
+        response_loss=run.response_loss,
+        repeats=repeats,
+        seed=zlib.crc32(f"{options.seed} {key}".encode()),
+    )
 
 
-def _nothing(options: EvalOptions, unavailable: Sequence[Unavailable]) -> OmniMouseError:
+def _per_output_arrays(targets: Targets, scores: Mapping[str, Score]) -> dict[str, Any]:
+    kind = "channels" if targets.is_behavior else "neurons"
+    folder = f"{targets.reader.session.key}/{targets.strategy.name}/{kind}"
+    correlations = {f"{folder}/{name}": score.per_output for name, score in scores.items()}
+    return {f"{folder}/index": targets.outputs, **correlations}
+
+
+def _nothing_scored(options: EvalOptions, unavailable: Sequence[Unavailable]) -> OmniMouseError:
     if unavailable:
         first = unavailable[0]
         return OmniMouseError(
-            f"no row of {options.regime} can be scored: {first.strategy} in session "
+            f"no strategy of {options.regime} can be scored: {first.strategy} in session "
             f"{first.session}: {first.reason}",
             hint="choose another regime with --regime",
         )
     return OmniMouseError(
-        f"--no-stimulus and --no-behavior leave no row of {options.regime}",
+        f"--no-stimulus and --no-behavior leave no strategy of {options.regime}",
         hint="leave one of the two out, or choose another regime",
     )
-
-
-def _neurons(rows: Sequence[RowScores]) -> dict[str, Any]:
-    arrays: dict[str, Any] = {}
-    for row in rows:
-        asked = row.asked
-        kind = "channels" if asked.behavior else "neurons"
-        place = f"{asked.signals.session.key}/{asked.row}/{kind}"
-        arrays[f"{place}/index"] = asked.columns
-        for predictor, score in row.scores.items():
-            arrays[f"{place}/{predictor}"] = score.per_output
-    return arrays

@@ -1,35 +1,116 @@
-"""The picture of an evaluation: traces of some neurons per row, and the scores of all of them."""
+"""The figure of an evaluation: for each strategy, traces of some neurons and the scores of all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from omnimouse_cli.evaluate.records import MODEL, Evaluation
-from omnimouse_cli.evaluate.traces import Trace
+from omnimouse_cli.config.data import BEHAVIOR_RATE_HZ, NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
+from omnimouse_cli.evaluate.baselines.table import BASELINES
+from omnimouse_cli.evaluate.records import CEILING, MODEL, Evaluation
+from omnimouse_cli.evaluate.scorer import Score
+from omnimouse_cli.evaluate.session_reader import F32, F64, I64
+from omnimouse_cli.evaluate.targets import Targets
 
-# Okabe and Ito's colours, which colour-blind readers tell apart.
+TRACE_SECONDS = 20.0
+# Neurons are shown whose correlation lies at these quantiles.
+SHOWN_QUANTILES = (0.95, 0.75, 0.5)
+TRUTH = "truth"
+SHOWN_PREDICTORS = (MODEL, "ridge")
 COLORS = {
-    "truth": "#000000",
-    "model": "#0072B2",
-    "ridge": "#D55E00",
-    "persistence": "#009E73",
-    "psth": "#CC79A7",
-    "ceiling": "#E69F00",
-    "train_mean": "#999999",
+    TRUTH: "#000000",
+    MODEL: "#0072B2",
+    **{name: baseline.color for name, baseline in BASELINES.items()},
 }
-NAMES = {"psth": "trial average", "train_mean": "training mean"}
-DRAWN_AS_TRACE = (MODEL, "ridge")
+LABELS = {name: baseline.label for name, baseline in BASELINES.items()}
 ROW_INCHES = 2.4
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trace:
+    """What the figure shows of one strategy.
+
+    Args:
+        strategy: Name of the masking strategy.
+        session: Session key.
+        is_behavior: Whether behavior was predicted.
+        seconds: float64 `(samples,)`: time from the recording's origin.
+        labels: Names of the shown outputs.
+        truth: float32 `(samples, shown)`.
+        predictions: By predictor, the same shape.
+        correlations: By predictor, float64 `(outputs,)`: of all outputs.
+    """
+
+    strategy: str
+    session: str
+    is_behavior: bool
+    seconds: F64
+    labels: tuple[str, ...]
+    truth: F32
+    predictions: dict[str, F32]
+    correlations: dict[str, F64]
+
+
+def make_trace(targets: Targets, scores: Mapping[str, Score]) -> Trace:
+    """Take the first seconds of some outputs, and the correlations of all.
+
+    Args:
+        targets: What was predicted.
+        scores: By predictor; the model's is among them.
+    """
+    rate_hz = BEHAVIOR_RATE_HZ if targets.is_behavior else RESPONSE_RATE_HZ
+    num_kept = scores[MODEL].trace.shape[0]
+    windows = _without_overlap(targets.windows.grid[:num_kept], targets.num_samples / rate_hz)
+    windows = windows[: max(1, round(TRACE_SECONDS * rate_hz / targets.num_samples))]
+    outputs = _shown_outputs(targets, scores[MODEL].per_output)
+    seconds = targets.windows.start_seconds[windows, None] + np.arange(*targets.samples) / rate_hz
+    if targets.is_behavior:
+        labels = tuple(targets.reader.channels[output] for output in outputs)
+    else:
+        labels = tuple(f"neuron {targets.outputs[output]}" for output in outputs)
+    truth = targets.truth(targets.windows.grid[windows])[:, :, outputs]
+    return Trace(
+        strategy=targets.strategy.name,
+        session=targets.reader.session.key,
+        is_behavior=targets.is_behavior,
+        seconds=seconds.reshape(-1),
+        labels=labels,
+        truth=truth.reshape(-1, len(outputs)),
+        predictions={
+            name: score.trace[windows][:, :, outputs].reshape(-1, len(outputs))
+            for name, score in scores.items()
+        },
+        correlations={name: score.per_output for name, score in scores.items()},
+    )
+
+
+def _without_overlap(grid: I64, seconds: float) -> I64:
+    """Return the positions of windows whose target samples do not overlap, from the first on."""
+    step = min(round(seconds * RESPONSE_RATE_HZ), NUM_RESPONSE_SAMPLES)
+    kept: list[int] = []
+    for position, index in enumerate(grid):
+        if not kept or index - grid[kept[-1]] >= step:
+            kept.append(position)
+    return np.array(kept, np.int64)
+
+
+def _shown_outputs(targets: Targets, correlations: F64) -> I64:
+    """Return all channels; of the neurons a good, a fair and a median one."""
+    if targets.is_behavior:
+        return np.arange(len(correlations))
+    order = np.argsort(np.nan_to_num(correlations, nan=-2.0), kind="stable")
+    ranks = {round(quantile * (len(correlations) - 1)) for quantile in SHOWN_QUANTILES}
+    return order[sorted(ranks, reverse=True)]
+
+
 def draw(evaluation: Evaluation, *, title: str, stream: BinaryIO) -> None:
-    """Draw one line per row: traces on the left, distribution of correlations on the right.
+    """Draw one line per strategy: traces on the left, distribution of correlations on the right.
 
     Args:
         evaluation: Its `traces` are drawn.
-        title: Above all.
-        stream: Where the PNG goes.
+        title: Title of the figure.
+        stream: The PNG is written to it.
     """
     from matplotlib.figure import Figure
 
@@ -39,40 +120,42 @@ def draw(evaluation: Evaluation, *, title: str, stream: BinaryIO) -> None:
     grid = figure.add_gridspec(len(traces), 2, width_ratios=(2.0, 1))
     for number, trace in enumerate(traces):
         _draw_traces(figure.add_subplot(grid[number, 0]), trace)
-        _draw_scores(figure.add_subplot(grid[number, 1]), trace)
+        scores = figure.add_subplot(grid[number, 1])
+        if trace.is_behavior:
+            _draw_bars(scores, trace)
+        else:
+            _draw_distributions(scores, trace)
     # No creation date: the same evaluation gives the same bytes.
     figure.savefig(stream, dpi=130, format="png", metadata={"Software": None})
 
 
 def _draw_traces(axes: Any, trace: Trace) -> None:  # noqa: ANN401 - matplotlib has no types
     step = float(np.median(np.diff(trace.seconds)))
-    # Scored stretches are drawn side by side, with a line where time was left out.
+    # Scored stretches are drawn side by side, with a line where time was skipped.
     gaps = np.flatnonzero(np.diff(trace.seconds) > 1.5 * step) + 1
     seconds = np.insert(np.arange(len(trace.seconds)) * step, gaps, np.nan)
     for gap in gaps:
         axes.axvline(gap * step, color="#CCCCCC", linewidth=0.8)
-    ticks = []
-    for number, _ in enumerate(trace.labels):
+    lines = {TRUTH: trace.truth}
+    lines |= {
+        name: trace.predictions[name] for name in SHOWN_PREDICTORS if name in trace.predictions
+    }
+    levels = [-4.0 * number for number in range(len(trace.labels))]
+    for number, level in enumerate(levels):
         scale = float(np.nanstd(trace.truth[:, number])) or 1.0
-        level = -4.0 * number
-        middle = float(np.nanmean(trace.truth[:, number]))
-        ticks.append(level)
-        lines = {"truth": trace.truth}
-        lines |= {
-            name: trace.predictions[name] for name in DRAWN_AS_TRACE if name in trace.predictions
-        }
+        mean = float(np.nanmean(trace.truth[:, number]))
         for name, values in lines.items():
-            shown = np.insert((values[:, number] - middle) / scale, gaps, np.nan)
+            shown = np.insert((values[:, number] - mean) / scale, gaps, np.nan)
             axes.plot(
                 seconds,
                 np.clip(shown, -1.9, 5.0) * 0.75 + level,
                 color=COLORS[name],
-                linewidth=0.8 if name == "truth" else 1.3,
-                alpha=0.6 if name == "truth" else 0.95,
-                label=NAMES.get(name, name) if number == 0 else None,
+                linewidth=0.8 if name == TRUTH else 1.3,
+                alpha=0.6 if name == TRUTH else 0.95,
+                label=LABELS.get(name, name) if number == 0 else None,
             )
-    axes.set_yticks(ticks, trace.labels, fontsize=8)
-    axes.set_title(f"{trace.row}: session {trace.session}", fontsize=9, loc="left")
+    axes.set_yticks(levels, trace.labels, fontsize=8)
+    axes.set_title(f"{trace.strategy}: session {trace.session}", fontsize=9, loc="left")
     axes.set_xlabel("scored time (s)", fontsize=8)
     axes.set_ylabel("z-scored", fontsize=8)
     axes.margins(x=0.01)
@@ -81,23 +164,19 @@ def _draw_traces(axes: Any, trace: Trace) -> None:  # noqa: ANN401 - matplotlib 
     axes.legend(fontsize=7, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
 
 
-def _draw_scores(axes: Any, trace: Trace) -> None:  # noqa: ANN401 - matplotlib has no types
-    if trace.behavior:
-        _draw_bars(axes, trace)
-        return
+def _draw_distributions(axes: Any, trace: Trace) -> None:  # noqa: ANN401 - matplotlib has no types
     for name, values in trace.correlations.items():
-        there = values[np.isfinite(values)]
-        if not len(there):
+        finite = values[np.isfinite(values)]
+        if not len(finite):
             continue
         mean = float(np.nan_to_num(values).mean())
-        share = np.arange(1, len(there) + 1) / len(there)
         axes.plot(
-            np.sort(there),
-            share,
-            color=COLORS.get(name, "#56B4E9"),
+            np.sort(finite),
+            np.arange(1, len(finite) + 1) / len(finite),
+            color=COLORS[name],
             linewidth=2.0 if name == MODEL else 1.2,
-            linestyle="--" if name == "ceiling" else "-",
-            label=f"{NAMES.get(name, name)}: mean {mean:.3f}",
+            linestyle="--" if name == CEILING else "-",
+            label=f"{LABELS.get(name, name)}: mean {mean:.3f}",
         )
     axes.set_xlabel("single-trial correlation", fontsize=8)
     axes.set_ylabel("share of neurons", fontsize=8)
@@ -110,13 +189,12 @@ def _draw_bars(axes: Any, trace: Trace) -> None:  # noqa: ANN401 - matplotlib ha
     drawn = {name: v for name, v in trace.correlations.items() if np.isfinite(v).any()}
     width = 0.8 / max(len(drawn), 1)
     for number, (name, values) in enumerate(drawn.items()):
-        places = np.arange(len(values)) + (number - (len(drawn) - 1) / 2) * width
         axes.bar(
-            places,
+            np.arange(len(values)) + (number - (len(drawn) - 1) / 2) * width,
             np.nan_to_num(values),
             width,
-            color=COLORS.get(name, "#56B4E9"),
-            label=NAMES.get(name, name),
+            color=COLORS[name],
+            label=LABELS.get(name, name),
         )
     axes.axhline(0, color="#000000", linewidth=0.6)
     names = [label.replace("_", "\n") for label in trace.labels]

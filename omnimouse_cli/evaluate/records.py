@@ -1,4 +1,4 @@
-"""What an evaluation is asked for, and the flat records that it gives."""
+"""Options and result of an evaluation, and its flat records, one for each number."""
 
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -16,30 +16,34 @@ DIFFERENCE = "difference"
 WITHOUT_STIMULUS = "model-without_stimulus"
 LOSS = "loss"
 NEURONS = "neurons"
+INPUTS = ("responses", "stimulus", "behavior")
 # The second halves of windows this far apart tile the time line once.
 TILING_STRIDE_SAMPLES = NUM_RESPONSE_SAMPLES // 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalRecord:
-    """One number of an evaluation, with what it is of.
+    """One number of an evaluation.
+
+    To add a field to the records of `eval.json`, add it here and fill it in `Scorer._number`
+    (scorer.py) and, over sessions, in `tabulate.overall_record`.
 
     Args:
         regime: `predict`, `decode`, `forecast` or `population`.
-        strategy: Name of the row.
-        inputs: Which of `responses`, `stimulus` and `behavior` were seen.
+        strategy: Name of the masking strategy.
+        inputs: Which of `responses`, `stimulus` and `behavior` the model saw.
         session: Session key, or `overall`.
-        tier: Whose trials.
+        tier: Tier of the scored trials.
         target: `neurons`, `gaze`, `pupil`, `running` or a channel's name.
-        metric: What the number measures.
-        predictor: Whose prediction; `model-ridge` is a difference of two, and
-            `model-without_stimulus` the model's from itself in the same row without the stimulus.
+        metric: What the value measures.
+        predictor: `model` or a baseline; `model-ridge` is the difference of the two, and
+            `model-without_stimulus` that of the model with and without the stimulus.
         value: The number; None where it does not exist.
         low: Lower end of the 95 % interval over windows, if there is one.
         high: Upper end.
         neurons: Neurons (or channels) that it is over.
         windows: Windows that it is over.
-        samples: Scored samples of each neuron.
+        samples: Scored samples of each neuron (or channel); overall, their sum over sessions.
         undefined: Neurons without a correlation (constant), which count as 0.
     """
 
@@ -60,19 +64,19 @@ class EvalRecord:
     undefined: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as a JSON object."""
+        """Return the record as a JSON object."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unavailable:
-    """A row, or a predictor of a row, that a recording cannot have.
+    """A strategy that cannot be evaluated in a session, or a predictor of it that does not exist.
 
     Args:
-        strategy: Name of the row.
+        strategy: Name of the masking strategy.
         session: Session key.
-        reason: Why, as a sentence.
-        predictor: Whose score is missing; None where the whole row is.
+        reason: What is missing.
+        predictor: The baseline that is unavailable; None where the whole strategy is.
     """
 
     strategy: str
@@ -81,7 +85,7 @@ class Unavailable:
     predictor: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The statement as a JSON object."""
+        """Return the entry as a JSON object."""
         return asdict(self)
 
 
@@ -91,16 +95,16 @@ class EvalOptions:
 
     Args:
         regime: A regime, `all`, a strategy's name or a file with strategies.
-        stimulus: Whether rows may see the stimulus.
-        behavior: Whether rows may see behavior or be asked for it.
-        tier: Whose trials.
-        include_blanks: Whether blank screens without a tier between trials of the tier count.
+        stimulus: Whether strategies that see the stimulus are evaluated.
+        behavior: Whether strategies may use behavior, as an input or as a target.
+        tier: Tier of the scored trials.
+        include_blanks: Whether windows may reach into blank screens without a tier.
         stride_samples: Steps between windows, in 1/30 s.
-        baselines: Whether the model is set beside baselines.
+        baselines: Whether baselines are scored beside the model.
         device: `cpu` or `cuda`.
         batch_windows: Windows of a forward pass; None decides by the number of neurons.
-        seed: Of the bootstrap, of what baselines draw, and of perturbations.
-        perturb: Families of perturbations of the video under which rows are scored once more.
+        seed: Of the bootstrap and of perturbations.
+        perturb: Families of perturbations of the video under which the model is scored too.
     """
 
     regime: str = "all"
@@ -116,7 +120,7 @@ class EvalOptions:
     perturb: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot work."""
+        """Check the values."""
         require_positive(stride_samples=self.stride_samples, batch_windows=self.batch_windows)
         require_not_negative(seed=self.seed)
         if not self.tier:
@@ -128,11 +132,11 @@ class PerturbedRecord:
     """One number of the model under a perturbed video.
 
     Args:
-        perturbation: Its family; `clean` where nothing is perturbed.
-        severity: From 1 to 5; 0 where nothing is perturbed.
-        level: What that is, in `level_unit`.
-        level_unit: Of the family.
-        record: The number; `difference` is against the clean video.
+        perturbation: Its family; `clean` for the unchanged video.
+        severity: From 1 to 5; 0 for the unchanged video.
+        level: The strength of the perturbation, in `level_unit`.
+        level_unit: Its unit.
+        record: The number; a `difference` is from the unchanged video.
     """
 
     perturbation: str
@@ -142,22 +146,21 @@ class PerturbedRecord:
     record: EvalRecord
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as a flat JSON object."""
+        """Return the record as a flat JSON object."""
         own = {field.name: getattr(self, field.name) for field in fields(self)[:-1]}
         return {**own, **self.record.to_dict()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackCheck:
-    """Whether an attack does what it is to do.
+    """Whether an adversarial attack raises the loss with its budget.
 
     Args:
-        strategy: Name of the row.
-        loss: What the attack raises: the run's own loss of responses.
+        strategy: Name of the masking strategy.
+        loss: The loss that the attack raises: the run's own loss of responses.
         budgets: Grey levels by which a pixel may change, rising; the first is 0.
         losses: Overall loss under each.
-        rises: Whether each is larger than the one before: an attack that is masked does not see
-            which way to go.
+        rises: Whether each is larger than the one before; if not, the gradient may be masked.
     """
 
     strategy: str
@@ -167,7 +170,7 @@ class AttackCheck:
     rises: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """The check as a JSON object."""
+        """Return the check as a JSON object."""
         return asdict(self)
 
 
@@ -177,12 +180,12 @@ class Evaluation:
 
     Args:
         records: One for each number.
-        unavailable: Rows and predictors that recordings cannot have.
-        neurons: Arrays of `neurons.npz`: per row and session the columns that were scored, and
-            every predictor's correlation of each, as `<session>/<row>/<what>`.
-        traces: What the figure shows, per row.
-        perturbed: Numbers under perturbed video, if it was asked for.
-        attack_checks: Of the rows that were attacked.
+        unavailable: Strategies and predictors that recordings do not allow, with the reason.
+        neurons: Arrays of `neurons.npz`, as `<session>/<strategy>/<neurons or channels>/<what>`:
+            the outputs that were scored, and every predictor's correlation of each.
+        traces: What the figure shows, for each strategy.
+        perturbed: Numbers under perturbed video.
+        attack_checks: Of the strategies that were attacked.
     """
 
     records: tuple[EvalRecord, ...]

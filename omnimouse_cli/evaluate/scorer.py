@@ -1,32 +1,46 @@
-"""Gathers a predictor's predictions, piece by piece, into moments that all scores follow from."""
+"""The scores of one predictor: moments gathered over windows, and the numbers that follow."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from omnimouse_cli.config.model import ResponseLoss
-from omnimouse_cli.evaluate.signals import F32, F64, I64
+from omnimouse_cli.evaluate.records import (
+    CEILING,
+    LOSS,
+    NEURONS,
+    SINGLE_TRIAL,
+    TO_AVERAGE,
+    EvalRecord,
+)
+from omnimouse_cli.evaluate.session_reader import F32, F64, I64
 from omnimouse_cli.evaluate.stimulus import RepeatCells
-from omnimouse_cli.evaluate.targets import Asked
-from omnimouse_cli.metrics.bootstrap import draw_blocks, resampled_means, resampled_scores
+from omnimouse_cli.evaluate.targets import Targets
+from omnimouse_cli.metrics.bootstrap import (
+    draw_resamples,
+    interval,
+    resampled_correlations,
+    resampled_means,
+)
 from omnimouse_cli.metrics.moments import Moments, correlation, merge_blocks, moments_of
 from omnimouse_cli.metrics.repeats import RepeatSums, correlation_to_average, repeat_ceiling
-from omnimouse_cli.metrics.scores import SessionScore, session_score
+from omnimouse_cli.metrics.scores import mean_correlation
 from omnimouse_cli.model.losses import BEHAVIOR_CLAMP, elementwise
 
-# Sums over repeats of a large population are left out when they would need more than this.
+# Above this many sums over repeats a large population has no correlation to the average.
 MOST_REPEAT_VALUES = 40_000_000
+# The first windows, of which a figure shows predictions.
 TRACE_WINDOWS = 24
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Piece:
+class Piece(NamedTuple):
     """Predictions of some windows for some outputs.
 
     Args:
-        windows: Positions among the evaluated windows.
+        windows: Positions among the scored windows.
         outputs: Positions among the outputs.
         values: float32 `(windows, samples, outputs)`.
     """
@@ -37,129 +51,215 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TargetScore:
-    """A predictor's score on one target.
+class Number:
+    """A record of one session, with what differences and the overall record need beside it.
 
     Args:
-        single_trial: Its correlation.
-        resamples: float64 `(num_resamples,)`: the same in every resample of the bootstrap.
-        loss: Mean loss.
-        loss_resamples: The same in every resample.
-        samples: Scored samples of an output.
+        record: As in `eval.json`, its interval included.
+        outputs: int64 `(outputs,)`: neurons or channels that it is over.
+        resamples: float64 `(resamples,)`: the value in every resample; None without an interval.
+        num_blocks: Blocks of windows that the bootstrap resamples.
+        num_neurons: Neurons of the session: its weight among sessions.
     """
 
-    single_trial: SessionScore
-    resamples: F64
-    loss: float
-    loss_resamples: F64
-    samples: int
+    record: EvalRecord
+    outputs: I64
+    resamples: F64 | None
+    num_blocks: int
+    num_neurons: int
+
+    def derive(
+        self,
+        *,
+        metric: str,
+        value: float | None,
+        predictor: str | None = None,
+        resamples: F64 | None = None,
+        undefined: int | None = None,
+    ) -> "Number":
+        """Return another number over the same windows and outputs, with its interval.
+
+        Args:
+            metric: What it measures.
+            value: Its value.
+            predictor: Whose it is; None keeps the predictor.
+            resamples: The value in every resample; None gives no interval.
+            undefined: Outputs without a correlation.
+        """
+        low, high = None, None
+        if resamples is not None:
+            low, high = interval(value, resamples, num_blocks=self.num_blocks)
+        record = replace(
+            self.record,
+            metric=metric,
+            predictor=predictor or self.record.predictor,
+            value=value,
+            low=low,
+            high=high,
+            undefined=undefined,
+        )
+        return replace(self, record=record, resamples=resamples)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PredictorScore:
-    """Everything that is known about one predictor of one row and session.
+class Score:
+    """What one predictor scores on the targets of a strategy in one session.
 
     Args:
-        targets: By name of the target.
+        numbers: Correlation and loss of every target.
         per_output: float64 `(outputs,)`: correlation of each, NaN where there is none.
-        to_average: Mean correlation with the average over repeats, where there are repeats.
-        ceiling: float64 `(outputs,)`: what the stimulus alone can explain, from repeats.
+        noise_ceiling: Mean over neurons of the correlation that the true response to the stimulus
+            would reach, from repeats; None where repeats do not bound the score.
         trace: float32 `(windows, samples, outputs)`: the first predictions, for a figure.
     """
 
-    targets: dict[str, TargetScore]
+    numbers: tuple[Number, ...]
     per_output: F64
-    to_average: float | None
-    ceiling: F64 | None
+    noise_ceiling: float | None
     trace: F32
+
+    @property
+    def correlations(self) -> dict[str, Number]:
+        """The single-trial correlation of each target."""
+        numbers = (number for number in self.numbers if number.record.metric == SINGLE_TRIAL)
+        return {number.record.target: number for number in numbers}
 
 
 class Scorer:
-    """Accumulates predictions of one predictor.
+    """Gathers the predictions of one predictor, piece by piece.
 
     Args:
-        asked: What is predicted.
-        response_loss: How far a prediction of responses is from the truth.
-        repeats: Repeated moments among the scored samples, if there are any.
-        seed: Of the bootstrap; predictors with equal seeds are compared on equal resamples.
+        targets: What is predicted.
+        predictor: Its name in the records.
+        tier: Tier of the scored trials.
+        response_loss: Loss of responses.
+        repeats: Repeated moments among the scored samples; None without repeats.
+        seed: Seed of the bootstrap; predictors with equal seeds are compared on equal resamples.
     """
 
     def __init__(
         self,
-        asked: Asked,
+        targets: Targets,
         *,
+        predictor: str,
+        tier: str,
         response_loss: ResponseLoss,
         repeats: RepeatCells | None,
         seed: int,
     ) -> None:
-        self._asked = asked
+        self._targets = targets
+        self._predictor = predictor
+        self._tier = tier
         self._response_loss = response_loss
         self._seed = seed
-        shape = (asked.windows.num_blocks, asked.num_outputs)
+        shape = (targets.windows.num_blocks, targets.num_outputs)
         self._blocks = Moments.zeros(shape)
         self._losses = np.zeros(shape)
-        self._repeats = repeats
-        if repeats is not None and repeats.num_cells * asked.num_outputs > MOST_REPEAT_VALUES:
-            self._repeats = None
-        self._sums = (
-            None
-            if self._repeats is None
-            else RepeatSums(self._repeats.num_cells, asked.num_outputs)
-        )
-        shown = min(TRACE_WINDOWS, len(asked.windows))
-        self._trace = np.full((shown, asked.num_samples, asked.num_outputs), np.nan, np.float32)
+        self._repeats, self._sums = None, None
+        if repeats and repeats.num_cells * targets.num_outputs <= MOST_REPEAT_VALUES:
+            self._repeats = repeats
+            self._sums = RepeatSums(repeats.num_cells, targets.num_outputs)
+        num_shown = min(TRACE_WINDOWS, len(targets.windows))
+        shape = (num_shown, targets.num_samples, targets.num_outputs)
+        self._trace = np.full(shape, np.nan, np.float32)
 
     def add(self, piece: Piece) -> None:
         """Add predictions; every window and output comes once."""
-        windows = self._asked.windows
-        truth = self._asked.truth(windows.grid[piece.windows], piece.outputs)
-        outputs = truth.shape[2]
+        windows = self._targets.windows
+        truth = self._targets.truth(windows.grid[piece.windows], piece.outputs)
+        num_outputs = truth.shape[2]
         block = windows.block[piece.windows]
-        losses = self._elementwise(truth, piece.values)
+        losses = self._elementwise_loss(truth, piece.values)
         for number in np.unique(block):
             chosen = block == number
             moments = moments_of(
-                truth[chosen].reshape(-1, outputs), piece.values[chosen].reshape(-1, outputs)
+                truth[chosen].reshape(-1, num_outputs),
+                piece.values[chosen].reshape(-1, num_outputs),
             )
             self._blocks.add((int(number), piece.outputs), moments)
             self._losses[number, piece.outputs] += losses[chosen].sum(axis=(0, 1))
-        if self._sums is not None and self._repeats is not None:
-            cells = self._repeats.cells[piece.windows].reshape(-1)
+        if self._repeats is not None and self._sums is not None:
             self._sums.add(
-                cells,
-                truth.reshape(-1, outputs),
-                piece.values.reshape(-1, outputs),
+                self._repeats.cells[piece.windows].reshape(-1),
+                truth.reshape(-1, num_outputs),
+                piece.values.reshape(-1, num_outputs),
                 outputs=piece.outputs,
             )
         first, last, _ = piece.windows.indices(len(windows))
-        shown = max(0, min(last, len(self._trace)) - first)
-        if shown:
-            self._trace[first : first + shown, :, piece.outputs] = piece.values[:shown]
+        num_shown = max(0, min(last, len(self._trace)) - first)
+        self._trace[first : first + num_shown, :, piece.outputs] = piece.values[:num_shown]
 
-    def result(self) -> PredictorScore:
-        """The scores of what was added."""
-        draws = draw_blocks(self._asked.windows.num_blocks, seed=self._seed)
-        targets = {
-            name: self._target_score(positions, draws)
-            for name, positions in self._asked.groups.items()
-        }
-        to_average, ceiling = None, None
-        if self._sums is not None:
-            averages = correlation_to_average(self._sums)
-            if averages is not None and np.isfinite(averages).any():
-                to_average = float(np.nan_to_num(averages).mean())
+    def score(self) -> Score:
+        """Return the scores of what was added."""
+        ceiling = None
+        # With responses or behavior as inputs, more than the response to the stimulus is known.
+        only_stimulus = self._targets.inputs == ("stimulus",)
+        if only_stimulus and self._repeats and self._sums and self._repeats.covers_most:
             ceiling = repeat_ceiling(self._sums)
-        return PredictorScore(
-            targets=targets,
+        return Score(
+            numbers=tuple(self._numbers()),
             per_output=correlation(merge_blocks(self._blocks)),
-            to_average=to_average,
-            ceiling=ceiling,
+            noise_ceiling=None if ceiling is None else float(np.nan_to_num(ceiling).mean()),
             trace=self._trace,
         )
 
-    def _elementwise(self, truth: F32, prediction: F32) -> F64:
-        """Loss of each sample, 0 where it is not scored: `(windows, samples, outputs)`."""
-        if self._asked.behavior:
+    def _numbers(self) -> Iterator[Number]:
+        draws = draw_resamples(self._targets.windows.num_blocks, seed=self._seed)
+        for target, positions in self._targets.groups.items():
+            blocks = self._blocks[:, positions]
+            total = merge_blocks(blocks)
+            number = self._number(target, positions, num_samples=int(total.count.max(initial=0)))
+            value, undefined = mean_correlation(total)
+            yield number.derive(
+                metric=SINGLE_TRIAL,
+                value=value,
+                resamples=None if value is None else resampled_correlations(blocks, draws),
+                undefined=undefined,
+            )
+            if self._predictor != CEILING:
+                losses = self._losses[:, positions].sum(axis=1)
+                counts = blocks.count.sum(axis=1)
+                yield number.derive(
+                    metric=LOSS,
+                    value=float(losses.sum() / max(counts.sum(), 1.0)),
+                    resamples=resampled_means(losses, counts, draws),
+                )
+            averages = None
+            if self._sums is not None and target == NEURONS:
+                averages = correlation_to_average(self._sums)
+            if averages is not None and np.isfinite(averages).any():
+                value = float(np.nan_to_num(averages).mean())
+                yield number.derive(metric=TO_AVERAGE, value=value, undefined=undefined)
+
+    def _number(self, target: str, positions: I64, *, num_samples: int) -> Number:
+        targets = self._targets
+        # What all numbers of a target share. A field that is added to `EvalRecord` is filled here
+        # and, over sessions, in `tabulate.overall_record`.
+        record = EvalRecord(
+            regime=targets.strategy.family,
+            strategy=targets.strategy.name,
+            inputs=targets.inputs,
+            session=targets.reader.session.key,
+            tier=self._tier,
+            target=target,
+            metric="",
+            predictor=self._predictor,
+            value=None,
+            neurons=len(positions),
+            windows=len(targets.windows),
+            samples=num_samples,
+        )
+        return Number(
+            record=record,
+            outputs=targets.outputs[positions],
+            resamples=None,
+            num_blocks=targets.windows.num_blocks,
+            num_neurons=targets.reader.session.num_neurons,
+        )
+
+    def _elementwise_loss(self, truth: F32, prediction: F32) -> F64:
+        """Return float64 `(windows, samples, outputs)`: the loss, 0 where it is not scored."""
+        if self._targets.is_behavior:
             loss = np.minimum((truth - prediction) ** 2, BEHAVIOR_CLAMP)
         else:
             if self._response_loss == "poisson":
@@ -168,15 +268,3 @@ class Scorer:
             tensors = torch.from_numpy(truth), torch.from_numpy(prediction)
             loss = elementwise(tensors[1], tensors[0], self._response_loss).numpy()
         return np.where(np.isnan(truth), 0.0, loss).astype(np.float64)
-
-    def _target_score(self, positions: I64, draws: NDArray[np.float64]) -> TargetScore:
-        blocks = self._blocks[:, positions]
-        total = merge_blocks(blocks)
-        losses, counts = self._losses[:, positions].sum(axis=1), blocks.count.sum(axis=1)
-        return TargetScore(
-            single_trial=session_score(total),
-            resamples=resampled_scores(blocks, draws),
-            loss=float(losses.sum() / max(counts.sum(), 1.0)),
-            loss_resamples=resampled_means(losses, counts, draws),
-            samples=int(total.count.max(initial=0)),
-        )

@@ -1,4 +1,4 @@
-"""Which stimulus was on at a time and for how long: what trial averages and repeats are made by."""
+"""Which stimulus was on at a time and since when: the basis of PSTHs and of repeats."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from omnimouse_cli.config.data import RESPONSE_RATE_HZ
 from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS
 from omnimouse_cli.shard import Shard
 
-# A calcium response outlives its stimulus: the blank after a trial belongs to it for this long.
+# A calcium response outlasts its stimulus: so much of the blank after a trial belongs to it.
 AFTERMATH_SECONDS = 1.0
 LEAST_REPEATED_SHARE = 0.8
 
@@ -34,7 +34,7 @@ class Phases:
 
 
 def stimulus_phases(shard: Shard, times: F64) -> Phases:
-    """Find the stimulus of each time; the blank after a trial counts as its aftermath.
+    """Find the stimulus of each time; the first second of a blank belongs to the stimulus before.
 
     Args:
         shard: The session.
@@ -43,7 +43,7 @@ def stimulus_phases(shard: Shard, times: F64) -> Phases:
     trials = shard.trials
     kinds = shard.description.kinds
     blank = kinds.index(BLANK_KIND) if BLANK_KIND in kinds else -1
-    # A grey screen may have a name, but it is what lies between stimuli.
+    # A blank screen may be a condition of its own, but it is no stimulus.
     named = np.flatnonzero((trials.condition >= 0) & (trials.kind != blank))
     held = times + HOLD_TOLERANCE_SECONDS
     if not len(named):
@@ -66,11 +66,11 @@ def stimulus_phases(shard: Shard, times: F64) -> Phases:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RepeatCells:
-    """Samples of windows sorted into moments of stimuli that were shown more than once.
+    """Samples of windows in cells: a cell is one moment of one stimulus shown more than once.
 
     Args:
         cells: int64 `(windows, samples)`: number of the cell, -1 for what was not repeated.
-        num_cells: Cells.
+        num_cells: Number of cells.
     """
 
     cells: I64
@@ -78,11 +78,11 @@ class RepeatCells:
 
     @property
     def covers_most(self) -> bool:
-        """Whether a ceiling from repeats speaks for the score: few samples are not repeated."""
+        """Whether most samples are repeated, so that a noise ceiling bounds the score."""
         return self.cells.size > 0 and float((self.cells >= 0).mean()) >= LEAST_REPEATED_SHARE
 
 
-def repeat_cells(shard: Shard, times: F64) -> RepeatCells | None:
+def find_repeats(shard: Shard, times: F64) -> RepeatCells | None:
     """Find the repeats among scored samples.
 
     Args:

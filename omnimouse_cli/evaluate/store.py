@@ -9,6 +9,7 @@ import numpy as np
 
 from omnimouse_cli.evaluate.records import EvalOptions, Evaluation
 from omnimouse_cli.files import write_atomically, write_document
+from omnimouse_cli.model.precision import resolve_precision
 from omnimouse_cli.run.load import LoadedRun
 
 EVAL = "eval.json"
@@ -17,20 +18,23 @@ FIGURE = "eval.png"
 
 
 def evaluation_name(options: EvalOptions) -> str:
-    """The name of an evaluation that was given none: tier and regime, and what was left out.
+    """Return the default name of an evaluation: tier, regime, and excluded modalities.
 
     Example:
         >>> evaluation_name(EvalOptions(regime="forecast", stimulus=False))
         'test-forecast-no-stimulus'
     """
     regime = Path(options.regime).stem if options.regime.endswith(".toml") else options.regime
-    left_out = [f"no-{what}" for what in ("stimulus", "behavior") if not getattr(options, what)]
+    excluded = [f"no-{what}" for what in ("stimulus", "behavior") if not getattr(options, what)]
     perturbed = ["perturbed"] if options.perturb else []
-    return "-".join([options.tier, regime, *left_out, *perturbed])
+    return "-".join([options.tier, regime, *excluded, *perturbed])
 
 
-def document_of(evaluation: Evaluation, options: EvalOptions, run: LoadedRun) -> Mapping[str, Any]:
-    """The content of eval.json."""
+def make_document(
+    evaluation: Evaluation, options: EvalOptions, run: LoadedRun
+) -> Mapping[str, Any]:
+    """Return the content of eval.json; a field of the document is added here."""
+    precision = resolve_precision(run.config.train.precision, options.device)
     perturbed = {
         "perturbed": [record.to_dict() for record in evaluation.perturbed],
         "attack_checks": [check.to_dict() for check in evaluation.attack_checks],
@@ -39,9 +43,9 @@ def document_of(evaluation: Evaluation, options: EvalOptions, run: LoadedRun) ->
         "run": run.folder.name,
         "model": run.config.model.size,
         "step": run.step,
-        "options": asdict(options),
+        "options": {**asdict(options), "precision": precision},
         "records": [record.to_dict() for record in evaluation.records],
-        "unavailable": [statement.to_dict() for statement in evaluation.unavailable],
+        "unavailable": [entry.to_dict() for entry in evaluation.unavailable],
         **(perturbed if options.perturb else {}),
     }
 
@@ -49,7 +53,7 @@ def document_of(evaluation: Evaluation, options: EvalOptions, run: LoadedRun) ->
 def store(
     folder: Path, evaluation: Evaluation, options: EvalOptions, run: LoadedRun
 ) -> tuple[Path, ...]:
-    """Write the files of an evaluation, eval.json last: where it is, the others are whole.
+    """Write the files of an evaluation, eval.json last: where it is, the others are complete.
 
     Args:
         folder: From `run.folder.evaluation_folder`; what is there is replaced.
@@ -67,5 +71,5 @@ def store(
 
     with write_atomically(figure) as stream:
         draw(evaluation, title=f"{run.folder.name}, tier {options.tier}", stream=stream)
-    write_document(document, "eval", document_of(evaluation, options, run))
+    write_document(document, "eval", make_document(evaluation, options, run))
     return document, neurons, figure

@@ -1,7 +1,7 @@
-"""From the scores of sessions to flat records, per session and overall."""
+"""From the scores of predictors to records: comparisons, and numbers over all sessions."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,215 +10,130 @@ from omnimouse_cli.evaluate.records import (
     CEILING,
     DIFFERENCE,
     FRACTION,
-    LOSS,
+    INPUTS,
     MODEL,
     NEURONS,
     OVERALL,
     SINGLE_TRIAL,
-    TO_AVERAGE,
     WITHOUT_STIMULUS,
     EvalRecord,
 )
-from omnimouse_cli.evaluate.session import RowScores
-from omnimouse_cli.evaluate.signals import F64
+from omnimouse_cli.evaluate.scorer import Number, Score
 from omnimouse_cli.metrics.bootstrap import interval
 from omnimouse_cli.metrics.scores import fraction_of_ceiling, overall_resamples, overall_value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Number:
-    """A number of a session, with what its interval comes from.
+def compare_predictors(scores: Mapping[str, Score]) -> Iterator[Number]:
+    """Compare the model with its ceiling and with each baseline.
 
     Args:
-        target, metric, predictor: What it is of.
-        value: The number, None where it does not exist.
-        resamples: float64 `(num_resamples,)`, None where there is no interval.
-        outputs: Neurons or channels.
-        samples: Scored samples of each.
-        undefined: Outputs without a correlation.
+        scores: By predictor, of the same targets; the model's is among them.
+
+    Yields:
+        For each target the share of the ceiling that the model reaches, the ceiling itself where
+        it comes from repeats, and the model's correlation less that of every baseline.
     """
+    for target, model in scores[MODEL].correlations.items():
+        if CEILING in scores:
+            ceiling = scores[CEILING].correlations[target]
+            share = fraction_of_ceiling(model.record.value, ceiling.record.value)
+            if share is not None and model.resamples is not None and ceiling.resamples is not None:
+                bounds = ceiling.resamples
+                ratio = np.full(bounds.shape, np.nan)
+                np.divide(model.resamples, bounds, out=ratio, where=bounds > 0)
+                yield model.derive(metric=FRACTION, value=share, resamples=ratio)
+        elif (bound := scores[MODEL].noise_ceiling) is not None:
+            yield model.derive(metric=SINGLE_TRIAL, predictor=CEILING, value=bound)
+            share = fraction_of_ceiling(model.record.value, bound)
+            yield model.derive(metric=FRACTION, value=share)
+        for predictor, score in scores.items():
+            if predictor not in (MODEL, CEILING):
+                other = score.correlations[target]
+                yield from _difference(model, other, f"{MODEL}-{predictor}")
 
-    target: str
-    metric: str
-    predictor: str
-    value: float | None
-    resamples: F64 | None = None
-    outputs: int
-    samples: int
-    undefined: int | None = None
 
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """What is one number over all sessions."""
-        return self.target, self.metric, self.predictor
-
-
-def records_of(rows: Sequence[RowScores], tier: str) -> Iterator[EvalRecord]:
-    """Give the records of every session and, after them, of all sessions.
+def compare_stimulus(numbers: Sequence[Number]) -> Iterator[Number]:
+    """Compare the model with itself without the stimulus, where both predict the same outputs.
 
     Args:
-        rows: Of all sessions, in their order.
-        tier: Whose trials were scored.
+        numbers: Of one session.
     """
-    names = dict.fromkeys((row.asked.row, row.asked.behavior) for row in rows)
-    for name, behavior in names:
-        same = [r for r in rows if r.asked.row == name and r.asked.behavior == behavior]
-        numbers = [[*_numbers(row), *_of_stimulus(row, rows)] for row in same]
-        for row, found in zip(same, numbers, strict=True):
-            for number in found:
-                yield _session_record(row, number, tier)
-        for key in dict.fromkeys(number.key for found in numbers for number in found):
-            pairs = [
-                (row, number)
-                for row, found in zip(same, numbers, strict=True)
-                for number in found
-                if number.key == key
-            ]
-            yield _overall_record(pairs, tier)
-
-
-def _numbers(row: RowScores) -> Iterator[_Number]:
-    for target, positions in row.asked.groups.items():
-        for predictor, score in row.scores.items():
-            of_target = score.targets[target]
-            single = of_target.single_trial
-            common = _Number(
-                target=target,
-                metric=SINGLE_TRIAL,
-                predictor=predictor,
-                value=single.value,
-                resamples=None if single.value is None else of_target.resamples,
-                outputs=len(positions),
-                samples=of_target.samples,
-                undefined=single.num_undefined,
-            )
-            yield common
-            if predictor != CEILING:
-                yield replace(
-                    common,
-                    metric=LOSS,
-                    value=of_target.loss,
-                    resamples=of_target.loss_resamples,
-                    undefined=None,
-                )
-            if score.to_average is not None and target == NEURONS:
-                yield replace(common, metric=TO_AVERAGE, value=score.to_average, resamples=None)
-        yield from _comparisons(row, target, len(positions))
-
-
-def _comparisons(row: RowScores, target: str, outputs: int) -> Iterator[_Number]:
-    """The model beside its ceiling, and less each of its baselines."""
-    model = row.scores[MODEL].targets[target]
-    value = model.single_trial.value
-    common = _Number(
-        target=target,
-        metric=FRACTION,
-        predictor=MODEL,
-        value=None,
-        outputs=outputs,
-        samples=model.samples,
-    )
-    if CEILING in row.scores:
-        best = row.scores[CEILING].targets[target]
-        share = fraction_of_ceiling(value, best.single_trial.value)
-        if share is not None:
-            yield replace(common, value=share, resamples=_ratio(model.resamples, best.resamples))
-    bound = row.scores[MODEL].ceiling
-    if row.repeat_ceiling and bound is not None:
-        best_value = float(np.nan_to_num(bound).mean())
-        yield replace(common, metric=SINGLE_TRIAL, predictor=CEILING, value=best_value)
-        yield replace(common, value=fraction_of_ceiling(value, best_value))
-    for predictor, score in row.scores.items():
-        other = score.targets[target]
-        if predictor in (MODEL, CEILING) or value is None or other.single_trial.value is None:
+    correlations = {
+        (number.record.strategy, number.record.target): number
+        for number in numbers
+        if (number.record.metric, number.record.predictor) == (SINGLE_TRIAL, MODEL)
+    }
+    for (strategy, target), number in correlations.items():
+        other = correlations.get((strategy.removesuffix(WITH_STIMULUS), target))
+        if other is None or not strategy.endswith(WITH_STIMULUS):
             continue
-        yield replace(
-            common,
-            metric=DIFFERENCE,
-            predictor=f"{MODEL}-{predictor}",
-            value=value - other.single_trial.value,
-            resamples=model.resamples - other.resamples,
+        if np.array_equal(number.outputs, other.outputs):
+            yield from _difference(number, other, WITHOUT_STIMULUS)
+
+
+def _difference(first: Number, second: Number, predictor: str) -> Iterator[Number]:
+    """Yield the difference of two correlations, if both exist."""
+    values = first.record.value, second.record.value
+    if values[0] is None or values[1] is None:
+        return
+    assert first.resamples is not None, "a correlation has resamples"
+    assert second.resamples is not None, "a correlation has resamples"
+    yield first.derive(
+        metric=DIFFERENCE,
+        predictor=predictor,
+        value=values[0] - values[1],
+        resamples=first.resamples - second.resamples,
+    )
+
+
+def make_records(numbers: Sequence[Number]) -> Iterator[EvalRecord]:
+    """Order the records of all sessions by strategy, with an overall record for each number.
+
+    Args:
+        numbers: Of all sessions, session by session.
+    """
+    by_strategy: dict[tuple[str, bool], list[Number]] = {}
+    for number in numbers:
+        key = (number.record.strategy, number.record.target == NEURONS)
+        by_strategy.setdefault(key, []).append(number)
+    for same in by_strategy.values():
+        yield from (number.record for number in same)
+        over_sessions: dict[tuple[str, str, str], list[Number]] = {}
+        for number in same:
+            record = number.record
+            key = (record.target, record.metric, record.predictor)
+            over_sessions.setdefault(key, []).append(number)
+        yield from map(overall_record, over_sessions.values())
+
+
+def overall_record(numbers: Sequence[Number]) -> EvalRecord:
+    """Return a record over sessions, each weighted by its neurons.
+
+    Args:
+        numbers: One for each session that has the number.
+    """
+    records = [number.record for number in numbers]
+    weights = [number.num_neurons for number in numbers]
+    value = overall_value([record.value for record in records], weights)
+    with_interval = [number for number in numbers if number.resamples is not None]
+    low, high = None, None
+    if with_interval and len(with_interval) == sum(record.value is not None for record in records):
+        resamples = overall_resamples(
+            [number.resamples for number in with_interval if number.resamples is not None],
+            [number.num_neurons for number in with_interval],
         )
-
-
-def _of_stimulus(row: RowScores, rows: Sequence[RowScores]) -> Iterator[_Number]:
-    """The model less itself without the stimulus, where both rows ask the same."""
-    asked = row.asked
-    for other in rows:
-        twin = other.asked
-        if asked.row != f"{twin.row}{WITH_STIMULUS}" or asked.behavior != twin.behavior:
-            continue
-        if twin.signals is not asked.signals or not np.array_equal(twin.columns, asked.columns):
-            continue
-        for target, positions in asked.groups.items():
-            mine, its = row.scores[MODEL].targets[target], other.scores[MODEL].targets[target]
-            if mine.single_trial.value is None or its.single_trial.value is None:
-                continue
-            yield _Number(
-                target=target,
-                metric=DIFFERENCE,
-                predictor=WITHOUT_STIMULUS,
-                value=mine.single_trial.value - its.single_trial.value,
-                resamples=mine.resamples - its.resamples,
-                outputs=len(positions),
-                samples=mine.samples,
-            )
-
-
-def _ratio(values: F64, bounds: F64) -> F64:
-    result: F64 = np.divide(values, bounds, out=np.full(values.shape, np.nan), where=bounds > 0)
-    return result
-
-
-def _session_record(row: RowScores, number: _Number, tier: str) -> EvalRecord:
-    asked = row.asked
-    low, high = None, None
-    if number.resamples is not None:
-        low, high = interval(number.value, number.resamples, num_blocks=asked.windows.num_blocks)
-    return EvalRecord(
-        regime=asked.strategy.family,
-        strategy=asked.row,
-        inputs=asked.inputs,
-        session=asked.signals.session.key,
-        tier=tier,
-        target=number.target,
-        metric=number.metric,
-        predictor=number.predictor,
-        value=number.value,
-        low=low,
-        high=high,
-        neurons=number.outputs,
-        windows=len(asked.windows),
-        samples=number.samples,
-        undefined=number.undefined,
-    )
-
-
-def _overall_record(pairs: Sequence[tuple[RowScores, _Number]], tier: str) -> EvalRecord:
-    rows, numbers = [row for row, _ in pairs], [number for _, number in pairs]
-    weights = [row.asked.signals.session.num_neurons for row in rows]
-    value = overall_value([number.value for number in numbers], weights)
-    drawn = [
-        (number.resamples, weight)
-        for number, weight in zip(numbers, weights, strict=True)
-        if number.resamples is not None
-    ]
-    low, high = None, None
-    if len(drawn) == sum(number.value is not None for number in numbers) and drawn:
-        resamples = overall_resamples([part for part, _ in drawn], [weight for _, weight in drawn])
-        fewest = min(row.asked.windows.num_blocks for row in rows)
+        fewest = min(number.num_blocks for number in numbers)
         low, high = interval(value, resamples, num_blocks=fewest)
-    undefined = [number.undefined for number in numbers if number.undefined is not None]
-    inputs = {name for row in rows for name in row.asked.inputs}
+    undefined = [record.undefined for record in records if record.undefined is not None]
     return replace(
-        _session_record(rows[0], replace(numbers[0], resamples=None), tier),
-        inputs=tuple(name for name in rows[0].asked.strategy.inputs if name in inputs),
+        records[0],
+        inputs=tuple(name for name in INPUTS if any(name in one.inputs for one in records)),
         session=OVERALL,
         value=value,
         low=low,
         high=high,
-        neurons=sum(number.outputs for number in numbers),
-        windows=sum(len(row.asked.windows) for row in rows),
-        samples=sum(number.samples for number in numbers),
+        neurons=sum(record.neurons for record in records),
+        windows=sum(record.windows for record in records),
+        samples=sum(record.samples for record in records),
         undefined=sum(undefined) if undefined else None,
     )

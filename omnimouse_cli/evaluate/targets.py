@@ -1,5 +1,6 @@
-"""What a row asks of a session: which neurons or channels, at which samples, seeing what."""
+"""What a masking strategy asks for in one session: neurons or channels, and at which samples."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,112 +10,132 @@ from numpy.typing import NDArray
 from omnimouse_cli.batch.selection import Selection, scored_mask, select
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES
-from omnimouse_cli.evaluate.signals import F32, I64, Range, SessionSignals
+from omnimouse_cli.evaluate.records import NEURONS
+from omnimouse_cli.evaluate.session_reader import F32, I64, Range, SessionReader
+from omnimouse_cli.evaluate.stimulus import RepeatCells, find_repeats
 from omnimouse_cli.evaluate.windows import EvalWindows
 
 GAZE = ("pupil_x", "pupil_y")
 PUPIL = ("pupil_size", "pupil_size_derivative")
+WINDOWS_AT_ONCE = 32
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Asked:
-    """One kind of output of a row: responses or behavior.
+class Targets:
+    """The responses, or the behavior, that a strategy asks for in the windows of one session.
 
     Args:
-        row: Name of the row.
-        strategy: What is seen and asked.
-        signals: The session.
-        windows: Which windows are scored.
-        behavior: Whether behavior is asked for; else responses.
-        inputs: Which of `responses`, `stimulus`, `behavior` are seen; what the recording lacks is
-            not among them.
+        strategy: The masking strategy.
+        reader: The session.
+        windows: The windows that are scored.
+        is_behavior: Whether behavior is predicted; else responses.
     """
 
-    row: str
     strategy: Strategy
-    signals: SessionSignals
+    reader: SessionReader
     windows: EvalWindows
-    behavior: bool
-    inputs: tuple[str, ...]
+    is_behavior: bool
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """Which of `responses`, `stimulus`, `behavior` are seen: those that the recording has."""
+        has = {
+            "responses": True,
+            "stimulus": self.reader.session.frame_shape is not None,
+            "behavior": bool(self.reader.channels),
+        }
+        return tuple(name for name in self.strategy.inputs if has[name])
 
     @cached_property
     def selection(self) -> Selection:
-        """Visible neurons and targets, in the recording's order."""
+        """Visible and target neurons, in the recording's order, of one window."""
         return select(
             self.strategy,
-            num_neurons=self.signals.session.num_neurons,
+            num_neurons=self.reader.session.num_neurons,
             num_windows=1,
             generator=None,
         )
 
     @cached_property
-    def visible(self) -> I64:
-        """int64 `(visible,)`: neurons that are seen."""
-        return self.selection.visible[0].numpy()
-
-    @cached_property
-    def columns(self) -> I64:
-        """int64 `(outputs,)`: neurons, or channels of the session, that are asked for."""
-        if self.behavior:
-            return np.arange(len(self.signals.channels))
+    def outputs(self) -> I64:
+        """int64 `(outputs,)`: the neurons, or channels of the session, that are predicted."""
+        if self.is_behavior:
+            return np.arange(len(self.reader.channels))
         return self.selection.targets[0].numpy()
 
     @property
     def samples(self) -> Range:
-        """Samples that are asked for: of 1/30 s for responses, of 1/20 s for behavior."""
-        if self.behavior:
+        """Predicted samples of a window: of 1/30 s for responses, of 1/20 s for behavior."""
+        if self.is_behavior:
             return (0, NUM_BEHAVIOR_SAMPLES)
-        assert self.strategy.targets is not None, "responses are asked for"
+        assert self.strategy.targets is not None, "the strategy has response targets"
         return self.strategy.targets
 
     @property
     def num_outputs(self) -> int:
-        """Neurons or channels."""
-        return len(self.columns)
+        """Predicted neurons or channels."""
+        return len(self.outputs)
 
     @property
     def num_samples(self) -> int:
-        """Samples of a window that are asked for."""
+        """Predicted samples of a window."""
         return self.samples[1] - self.samples[0]
 
     @cached_property
-    def hidden(self) -> NDArray[np.bool_] | None:
-        """What was seen and may not be scored: bool `(samples, outputs)`; None if nothing."""
-        if self.behavior:
+    def visible(self) -> NDArray[np.bool_] | None:
+        """Bool `(samples, outputs)`: what is an input too and is not scored; None if nothing is."""
+        if self.is_behavior:
             return None
-        seen = ~scored_mask(self.strategy, self.selection).numpy()
-        return seen if seen.any() else None
+        visible = ~scored_mask(self.strategy, self.selection).numpy()
+        return visible if visible.any() else None
+
+    @cached_property
+    def repeats(self) -> RepeatCells | None:
+        """The repeated moments among the scored samples of responses, if there are any."""
+        # Windows that overlap in what is scored would make repeats out of one trial.
+        if self.is_behavior or self.windows.stride_samples < self.num_samples:
+            return None
+        seconds = self.reader.sample_seconds(self.windows.grid, self.samples)
+        return find_repeats(self.reader.shard, seconds)
 
     @property
     def groups(self) -> dict[str, I64]:
-        """Targets of the records, each with the positions of its outputs."""
-        if not self.behavior:
-            return {"neurons": np.arange(self.num_outputs)}
+        """Positions among the outputs of each `target` of the records."""
+        if not self.is_behavior:
+            return {NEURONS: np.arange(self.num_outputs)}
         groups: dict[str, list[int]] = {}
-        for position, channel in enumerate(self.signals.channels):
-            groups.setdefault(target_of(channel), []).append(position)
+        for position, channel in enumerate(self.reader.channels):
+            groups.setdefault(channel_target(channel), []).append(position)
         return {name: np.array(positions) for name, positions in groups.items()}
 
     def truth(self, grid: I64, outputs: slice = slice(None)) -> F32:
-        """What was measured: float32 `(windows, samples, outputs)`, NaN where it may not be scored.
+        """Return what was measured; NaN where it is not scored.
 
         Args:
             grid: int64 `(windows,)`: first samples of any windows.
             outputs: Which of the outputs.
+
+        Returns:
+            float32 `(windows, samples, outputs)`.
         """
-        if self.behavior:
-            return self.signals.behavior(grid)[:, :, outputs]
-        values = self.signals.responses(grid, self.samples, self.columns[outputs])
-        if self.hidden is not None:
-            values[:, self.hidden[:, outputs]] = np.nan
+        if self.is_behavior:
+            return self.reader.behavior(grid)[:, :, outputs]
+        values = self.reader.responses(grid, self.samples, self.outputs[outputs])
+        if self.visible is not None:
+            values[:, self.visible[:, outputs]] = np.nan
         return values
 
+    def window_slices(self, windows_at_once: int = WINDOWS_AT_ONCE) -> Iterator[slice]:
+        """Cut the scored windows into slices that fit in memory."""
+        for first in range(0, len(self.windows), windows_at_once):
+            yield slice(first, min(first + windows_at_once, len(self.windows)))
 
-def target_of(channel: str) -> str:
-    """Name of the target that a behavior channel counts for.
+
+def channel_target(channel: str) -> str:
+    """Return the target that a behavior channel counts for.
 
     Example:
-        >>> target_of("pupil_y"), target_of("running"), target_of("licking_0")
+        >>> channel_target("pupil_y"), channel_target("running"), channel_target("licking_0")
         ('gaze', 'running', 'licking_0')
     """
     if channel in GAZE:
@@ -122,34 +143,16 @@ def target_of(channel: str) -> str:
     return "pupil" if channel in PUPIL else channel
 
 
-def available_inputs(strategy: Strategy, signals: SessionSignals) -> tuple[str, ...]:
-    """What a strategy sees of a recording that may lack modalities."""
-    has = {
-        "responses": True,
-        "stimulus": signals.session.frame_shape is not None,
-        "behavior": bool(signals.channels),
+def select_targets(
+    strategy: Strategy, reader: SessionReader, windows: EvalWindows
+) -> tuple[Targets, ...]:
+    """Return what a strategy asks for of a recording: responses, behavior, or both."""
+    asks = {
+        False: strategy.targets is not None,
+        True: strategy.behavior == "reconstructed" and bool(reader.channels),
     }
-    return tuple(name for name in strategy.inputs if has[name])
-
-
-def asked_of(
-    row: str, strategy: Strategy, signals: SessionSignals, windows: EvalWindows
-) -> tuple[Asked, ...]:
-    """The outputs of a row that a recording has: responses, behavior, or both."""
-    kinds = []
-    if strategy.targets is not None:
-        kinds.append(False)
-    if strategy.behavior == "reconstructed" and signals.channels:
-        kinds.append(True)
-    inputs = available_inputs(strategy, signals)
     return tuple(
-        Asked(
-            row=row,
-            strategy=strategy,
-            signals=signals,
-            windows=windows,
-            behavior=behavior,
-            inputs=inputs,
-        )
-        for behavior in kinds
+        Targets(strategy=strategy, reader=reader, windows=windows, is_behavior=is_behavior)
+        for is_behavior, is_asked in asks.items()
+        if is_asked
     )

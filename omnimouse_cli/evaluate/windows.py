@@ -1,7 +1,7 @@
-"""The windows of a tier that an evaluation scores, and the blocks that its bootstrap draws."""
+"""The windows of a tier that an evaluation scores, and the blocks that its bootstrap resamples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from omnimouse_cli.batch.dataset import SessionInfo
 from omnimouse_cli.batch.windows import window_table
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.evaluate.records import EvalOptions
 from omnimouse_cli.metrics.bootstrap import block_numbers
 
 SCORED_FROM_SAMPLE = 30
@@ -21,41 +23,70 @@ class EvalWindows:
     Args:
         grid: int64 `(windows,)`: first sample of each, on the session's grid.
         start_seconds: float64 `(windows,)`: its time, from the recording's origin.
-        block: int64 `(windows,)`: block of the bootstrap.
+        block: int64 `(windows,)`: its block in the bootstrap.
+        stride_samples: Steps between windows, in 1/30 s.
     """
 
     grid: NDArray[np.int64]
     start_seconds: NDArray[np.float64]
     block: NDArray[np.int64]
+    stride_samples: int
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of windows."""
         return len(self.grid)
 
     @property
     def num_blocks(self) -> int:
-        """Blocks of the bootstrap."""
+        """Number of blocks of the bootstrap."""
         return int(self.block[-1]) + 1 if len(self.block) else 0
 
-    def some(self, positions: Sequence[int]) -> "EvalWindows":
-        """Give windows at ascending positions."""
+    def subset(self, positions: Sequence[int]) -> "EvalWindows":
+        """Return the windows at ascending positions."""
         kept = np.asarray(positions, np.int64)
-        return EvalWindows(
-            grid=self.grid[kept], start_seconds=self.start_seconds[kept], block=self.block[kept]
+        return replace(
+            self,
+            grid=self.grid[kept],
+            start_seconds=self.start_seconds[kept],
+            block=self.block[kept],
         )
+
+
+def find_windows(sessions: Sequence[SessionInfo], options: EvalOptions) -> dict[str, EvalWindows]:
+    """Find the windows that an evaluation scores, by session; sessions without one are left out.
+
+    Raises:
+        OmniMouseError: No session has one.
+    """
+    windows = {
+        session.key: evaluation_windows(
+            session,
+            tier=options.tier,
+            include_blanks=options.include_blanks,
+            stride_samples=options.stride_samples,
+        )
+        for session in sessions
+    }
+    windows = {key: found for key, found in windows.items() if len(found)}
+    if not windows:
+        raise OmniMouseError(
+            f"no window of two seconds fits in the trials of tier {options.tier}",
+            hint="`omnimouse inspect` lists windows per tier; name another with --tier",
+        )
+    return windows
 
 
 def evaluation_windows(
     session: SessionInfo, *, tier: str, include_blanks: bool, stride_samples: int
 ) -> EvalWindows:
-    """Find the windows whose second half, which is scored, touches a trial of the tier.
+    """Find the windows of a session whose second half, which is scored, touches the tier.
 
     Blank screens without a tier lie between trials of every tier; windows of nothing else would be
     training windows under the name of a test.
 
     Args:
         session: The recording.
-        tier: Whose trials.
+        tier: Tier of the scored trials.
         include_blanks: Whether windows may reach into blank screens without a tier.
         stride_samples: Steps between windows, in 1/30 s.
     """
@@ -72,6 +103,7 @@ def evaluation_windows(
         grid=grid[kept],
         start_seconds=start[kept],
         block=block_numbers(int(kept.sum()), window_step_seconds=stride_samples / RESPONSE_RATE_HZ),
+        stride_samples=stride_samples,
     )
 
 

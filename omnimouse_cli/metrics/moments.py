@@ -13,12 +13,12 @@ CONSTANT_RELATIVE_STD = 5e-7
 
 @dataclass(slots=True, kw_only=True)
 class Moments:
-    """Counts, means and centred second moments, float64, all of one shape `(..., outputs)`.
+    """Counts, means and centered second moments, float64, all of one shape `(..., outputs)`.
 
     Args:
         count: Samples.
-        mean_truth: Mean of what was measured.
-        mean_prediction: Mean of what was predicted.
+        mean_truth: Mean of the measured values.
+        mean_prediction: Mean of the predicted values.
         spread_truth: Sum of squared deviations of the truth from its mean.
         spread_prediction: The same for the prediction.
         spread_both: Sum of products of the two deviations.
@@ -33,7 +33,7 @@ class Moments:
 
     @classmethod
     def zeros(cls, shape: tuple[int, ...]) -> Self:
-        """Moments of nothing, to which samples are added."""
+        """Return moments of no samples, to which others are added."""
         return cls(
             count=np.zeros(shape),
             mean_truth=np.zeros(shape),
@@ -55,21 +55,21 @@ class Moments:
         )
 
     def __getitem__(self, index: Any) -> "Moments":  # noqa: ANN401 - whatever NumPy indexes by
-        """Index all six arrays alike."""
+        """Index all six arrays."""
         return _from_fields([field[index] for field in self.fields()])
 
     def add(self, index: Any, other: "Moments") -> None:  # noqa: ANN401
-        """Merge `other` into the entries that `index` picks, in place; no entry twice."""
+        """Merge `other` into the entries at `index`, in place; no entry twice."""
         merged = merge(self[index], other)
         for field, values in zip(self.fields(), merged.fields(), strict=True):
             field[index] = values
 
 
 def moments_of(truth: NDArray[np.floating], prediction: NDArray[np.floating]) -> Moments:
-    """Moments over the first axis.
+    """Return the moments over the first axis.
 
-    A sample whose truth is NaN was not measured and is left out; a prediction that is NaN makes
-    the moments NaN, so that a model which diverged is not scored on what it got right.
+    A sample whose truth is NaN was not measured and is excluded; a prediction that is NaN makes the
+    moments NaN, so that a model that diverged has no score.
 
     Args:
         truth: `(samples, outputs)`, any floating type.
@@ -111,7 +111,7 @@ def moments_of(truth: NDArray[np.floating], prediction: NDArray[np.floating]) ->
 
 
 def merge(first: Moments, second: Moments) -> Moments:
-    """Moments of the samples of both, by the parallel formula for variances."""
+    """Return the moments of the samples of both, by the parallel formula for variances."""
     count = first.count + second.count
     share = second.count / np.maximum(count, 1.0)
     step_x = second.mean_truth - first.mean_truth
@@ -136,7 +136,7 @@ def merge_blocks(blocks: Moments) -> Moments:
 
 
 def correlation(moments: Moments) -> NDArray[np.float64]:
-    """Pearson correlation per output; NaN where truth or prediction is constant or missing.
+    """Return the Pearson correlation of each output; NaN where truth or prediction is constant.
 
     Args:
         moments: Of any shape `(..., outputs)`.

@@ -1,6 +1,4 @@
-"""What repeats of a stimulus tell: correlation to their average, a ceiling from their noise."""
-
-from typing import Self
+"""Repeats of a stimulus: correlation to the average response, and the noise ceiling."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +8,8 @@ class RepeatSums:
     """Sums over repeats per cell, a cell being one moment of one stimulus.
 
     Args:
-        num_cells: Cells.
-        num_outputs: Neurons.
+        num_cells: Number of cells.
+        num_outputs: Number of neurons.
     """
 
     def __init__(self, num_cells: int, num_outputs: int) -> None:
@@ -27,10 +25,10 @@ class RepeatSums:
         prediction: NDArray[np.floating],
         outputs: slice = slice(None),
     ) -> None:
-        """Add samples; one whose truth is NaN was not measured and is left out.
+        """Add samples; one whose truth is NaN was not measured and is excluded.
 
         Args:
-            cells: `(samples,)`; negative cells are left out.
+            cells: `(samples,)`; negative cells are excluded.
             truth: `(samples, outputs)`.
             prediction: The same shape.
             outputs: Which outputs the columns are.
@@ -50,18 +48,9 @@ class RepeatSums:
         self.prediction[numbers, outputs] += np.add.reduceat(y, first, axis=0)
         self.truth_squared[numbers, outputs] += np.add.reduceat(x * x, first, axis=0)
 
-    def merged(self, other: Self) -> Self:
-        """Sums over the repeats of both (other ranks, other windows)."""
-        total = type(self)(len(self.count), self.truth.shape[1])
-        total.count = self.count + other.count
-        total.truth = self.truth + other.truth
-        total.prediction = self.prediction + other.prediction
-        total.truth_squared = self.truth_squared + other.truth_squared
-        return total
-
 
 def correlation_to_average(sums: RepeatSums) -> NDArray[np.float64] | None:
-    """Correlation per neuron of the mean prediction with the mean response, over repeated cells.
+    """Correlate each neuron's mean prediction with its mean response, over repeated cells.
 
     Returns:
         float64 `(outputs,)`, NaN where one of the two is constant; None without repeats.
@@ -71,8 +60,8 @@ def correlation_to_average(sums: RepeatSums) -> NDArray[np.float64] | None:
     if not (cells >= 2).any():
         return None
     count = np.maximum(sums.count, 1.0)
-    x, dx = _centred(sums.truth / count, repeated, cells)
-    y, dy = _centred(sums.prediction / count, repeated, cells)
+    x, dx = _centered(sums.truth / count, repeated, cells)
+    y, dy = _centered(sums.prediction / count, repeated, cells)
     scale = np.sqrt((dx**2).sum(axis=0)) * np.sqrt((dy**2).sum(axis=0))
     # Below this, what is left of the deviations is rounding.
     floor = 1e-12 * np.abs(x).max(axis=0) * np.abs(y).max(axis=0) * np.maximum(cells, 1)
@@ -83,11 +72,11 @@ def correlation_to_average(sums: RepeatSums) -> NDArray[np.float64] | None:
 
 
 def repeat_ceiling(sums: RepeatSums) -> NDArray[np.float64] | None:
-    """The single-trial correlation that the true mean response to the stimulus would reach.
+    """Return the single-trial correlation that the true mean response to the stimulus would reach.
 
-    It is the root of the share of variance that repeats share: the variance of all samples less
-    the variance within cells. It bounds predictors that see the stimulus alone; whoever sees
-    activity or behavior may be better.
+    It is the square root of the share of variance that repeats explain: the variance of all samples
+    less the variance within cells. It bounds predictors that see the stimulus alone; with responses
+    or behavior as inputs the correlation may be higher.
 
     Returns:
         float64 `(outputs,)`, 0 where repeats share nothing, NaN for a constant neuron; None
@@ -111,10 +100,10 @@ def repeat_ceiling(sums: RepeatSums) -> NDArray[np.float64] | None:
     return ceiling
 
 
-def _centred(
+def _centered(
     values: NDArray[np.float64], used: NDArray[np.bool_], cells: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Values with unused cells at 0, and their deviations from the mean over used cells."""
+    """Return values with unused cells at 0, and deviations from the mean over used cells."""
     kept = np.where(used, values, 0.0)
     mean = kept.sum(axis=0) / np.maximum(cells, 1)
     return kept, np.where(used, kept - mean, 0.0)

@@ -1,7 +1,6 @@
 """From correlations per neuron to one number per session and over sessions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,45 +8,30 @@ from numpy.typing import NDArray
 from omnimouse_cli.metrics.moments import Moments, correlation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionScore:
-    """The correlation of a session.
-
-    Args:
-        value: Mean over outputs weighted by their samples; None if no output has a correlation.
-        num_outputs: Outputs (neurons, channels) that were scored.
-        num_undefined: Of these, how many have no correlation and count as 0: constant truth or
-            constant prediction.
-    """
-
-    value: float | None
-    num_outputs: int
-    num_undefined: int
-
-
-def session_score(moments: Moments) -> SessionScore:
-    """Mean correlation over outputs; an output without one counts as 0.
+def mean_correlation(moments: Moments) -> tuple[float | None, int]:
+    """Average correlations over outputs, weighted by their samples; an undefined one counts as 0.
 
     Source of the rule: omnimouse reference, section 6.2 (undefined outputs stay in the
     denominator).
 
     Args:
-        moments: `(outputs,)`.
+        moments: Of shape `(outputs,)`.
+
+    Returns:
+        The mean, None if no output has a correlation; and how many outputs have none, because
+        truth or prediction is constant.
     """
     per_output = correlation(moments)
     undefined = np.isnan(per_output)
     total = float(moments.count.sum())
     if undefined.all() or total == 0:
-        value = None
-    else:
-        value = float(np.where(undefined, 0.0, per_output) @ moments.count / total)
-    return SessionScore(
-        value=value, num_outputs=len(per_output), num_undefined=int(undefined.sum())
-    )
+        return None, int(undefined.sum())
+    value = float(np.where(undefined, 0.0, per_output) @ moments.count / total)
+    return value, int(undefined.sum())
 
 
 def overall_value(values: Sequence[float | None], num_neurons: Sequence[int]) -> float | None:
-    """Mean over sessions, each weighted by its whole population; None where no session has one.
+    """Average over sessions, each weighted by its neurons; None where no session has a value.
 
     Source of the weights: omnimouse reference, section 6.2.
 
@@ -68,11 +52,11 @@ def overall_value(values: Sequence[float | None], num_neurons: Sequence[int]) ->
 def overall_resamples(
     resamples: Sequence[NDArray[np.float64]], num_neurons: Sequence[int]
 ) -> NDArray[np.float64]:
-    """The overall value of every bootstrap resample, sessions resampled independently.
+    """Return the overall value in every bootstrap resample; sessions are resampled independently.
 
     Args:
         resamples: One float64 `(num_resamples,)` per session.
-        num_neurons: The sessions' populations.
+        num_neurons: Neurons of each session.
     """
     weights = np.asarray(num_neurons, dtype=np.float64)
     result: NDArray[np.float64] = weights @ np.stack(resamples) / weights.sum()
@@ -80,7 +64,7 @@ def overall_resamples(
 
 
 def fraction_of_ceiling(value: float | None, ceiling: float | None) -> float | None:
-    """Share of the best possible score; None where either is missing or the ceiling is not above 0.
+    """Return value / ceiling; None where either is missing or the ceiling is not above 0.
 
     Example:
         >>> fraction_of_ceiling(0.3, 0.6)

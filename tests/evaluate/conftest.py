@@ -1,12 +1,19 @@
-"""Fixtures of evaluation tests: data sets of one made-up session."""
+"""Fixtures of evaluation tests: data sets of one made-up session, targets and their scores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from omnimouse_cli.batch.dataset import Dataset, open_dataset
+from omnimouse_cli.batch.strategies import regime_strategies
+from omnimouse_cli.batch.strategy import Strategy
+from omnimouse_cli.config.data import DataConfig
+from omnimouse_cli.evaluate.scorer import Piece, Score, Scorer
+from omnimouse_cli.evaluate.session_reader import SessionReader
+from omnimouse_cli.evaluate.targets import Targets, select_targets
+from omnimouse_cli.evaluate.windows import evaluation_windows
 from omnimouse_cli.recording.open import open_recording
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
@@ -22,7 +29,7 @@ def shards_of(recordings, out: Path) -> Dataset:
 
 @pytest.fixture
 def make_session(experanto_session, tmp_path):
-    """Give a function that makes a data set of one session from responses and trials."""
+    """Return a function that makes a data set of one session from responses and trials."""
 
     def make(responses, trials, *, name="100-1-1", **fields) -> Dataset:
         path = experanto_session(
@@ -56,7 +63,7 @@ def quiet_trials():
 
 @pytest.fixture
 def moving_average() -> Callable[..., np.ndarray]:
-    """Give a function that makes smooth responses which their past predicts linearly."""
+    """Return a function that makes smooth responses which their past predicts linearly."""
 
     def make(samples=3300, neurons=6, *, keep=0.95, seed=0) -> np.ndarray:
         rng = np.random.default_rng(seed)
@@ -67,3 +74,46 @@ def moving_average() -> Callable[..., np.ndarray]:
         return values
 
     return make
+
+
+@pytest.fixture(scope="session")
+def targets_of():
+    """Return a function that selects the targets of a strategy in the first session."""
+
+    def select(
+        dataset: Dataset, strategy: str | Strategy, *, stimulus=True, stride=30, tier="test"
+    ) -> Targets:
+        session = dataset.sessions[0]
+        if isinstance(strategy, str):
+            strategies = regime_strategies(
+                "all",
+                population=session.num_neurons,
+                stimulus=stimulus,
+                behavior=bool(session.channels),
+            )
+            strategy = next(item for item in strategies if item.name == strategy)
+        reader = SessionReader(dataset, DataConfig(), session.key)
+        windows = evaluation_windows(session, tier=tier, include_blanks=True, stride_samples=stride)
+        return select_targets(strategy, reader, windows)[0]
+
+    return select
+
+
+@pytest.fixture(scope="session")
+def score_pieces():
+    """Return a function that scores predictions."""
+
+    def score(targets: Targets, pieces: Iterable[Piece], response_loss="gaussian") -> Score:
+        scorer = Scorer(
+            targets,
+            predictor="baseline",
+            tier="test",
+            response_loss=response_loss,
+            repeats=None,
+            seed=0,
+        )
+        for piece in pieces:
+            scorer.add(piece)
+        return scorer.score()
+
+    return score

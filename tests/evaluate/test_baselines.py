@@ -3,18 +3,10 @@
 import numpy as np
 import pytest
 
-from omnimouse_cli.batch.strategies import regime_strategies
 from omnimouse_cli.batch.strategy import Strategy
-from omnimouse_cli.config.data import DataConfig
-from omnimouse_cli.evaluate.baselines.simple import (
-    last_seen_sample,
-    predict_persistence,
-    predict_train_mean,
-)
-from omnimouse_cli.evaluate.scorer import Scorer
-from omnimouse_cli.evaluate.signals import SessionSignals
-from omnimouse_cli.evaluate.targets import asked_of, target_of
-from omnimouse_cli.evaluate.windows import evaluation_windows
+from omnimouse_cli.evaluate.baselines.persistence import last_visible_sample, predict_persistence
+from omnimouse_cli.evaluate.baselines.train_mean import predict_train_mean
+from omnimouse_cli.evaluate.targets import channel_target
 
 SPLIT = Strategy(
     name="split",
@@ -29,21 +21,15 @@ SPLIT = Strategy(
 
 
 @pytest.fixture
-def ask(simulated_data):
-    session = simulated_data.sessions[0]
-    signals = SessionSignals(simulated_data, DataConfig(), session.key)
-    windows = evaluation_windows(session, tier="test", include_blanks=True, stride_samples=30)
-
+def select(simulated_data, targets_of):
     def make(name):
-        rows = regime_strategies("all", population=20, stimulus=True, behavior=True)
-        strategy = {**{row.name: row for row in rows}, "split": SPLIT}[name]
-        return asked_of(name, strategy, signals, windows)[0]
+        return targets_of(simulated_data, SPLIT if name == "split" else name)
 
     return make
 
 
 @pytest.mark.parametrize(
-    ("row", "last"),
+    ("name", "last"),
     [
         ("forecast", 24),
         ("forecast+stimulus", 24),
@@ -52,82 +38,78 @@ def ask(simulated_data):
         ("decode", None),
     ],
 )
-def test_the_last_seen_sample_is_the_last_one_before_the_asked(ask, row, last):
-    assert last_seen_sample(ask(row)) == last
+def test_the_last_visible_sample_is_the_last_one_before_the_targets(select, name, last):
+    assert last_visible_sample(select(name)) == last
 
 
-def test_asked_neurons_that_were_never_seen_have_no_persistence(ask):
-    population = ask("population-10")
-    assert last_seen_sample(population) is None
+def test_neurons_that_are_never_visible_have_no_persistence(select):
+    population = select("population-10")
+    assert last_visible_sample(population) is None
+    assert predict_persistence(population, ("train",)) is None
 
 
-def test_persistence_holds_the_last_visible_sample(ask):
-    asked = ask("forecast")
-    grid = asked.windows.grid
-    values = np.concatenate([piece.values for piece in predict_persistence(asked, 24)])
-    expected = asked.signals.responses(grid, (24, 25))
+def test_persistence_holds_the_last_visible_sample(select):
+    targets = select("forecast")
+    grid = targets.windows.grid
+    values = np.concatenate([piece.values for piece in predict_persistence(targets, ("train",))])
+    expected = targets.reader.responses(grid, (24, 25))
     np.testing.assert_array_equal(values, np.repeat(expected, 30, axis=1))
 
 
-def test_persistence_of_what_never_changes_is_perfect_in_loss(ask):
-    asked = ask("forecast")
-    scorer = Scorer(asked, response_loss="gaussian", repeats=None, seed=0)
-    for piece in predict_persistence(asked, 24):
-        scorer.add(piece)
-    score = scorer.result().targets["neurons"]
-    truth = asked.truth(asked.windows.grid).reshape(-1, 20)
-    held = np.repeat(asked.signals.responses(asked.windows.grid, (24, 25)), 30, axis=1)
+def test_scores_are_those_of_plain_numpy(select, score_pieces):
+    targets = select("forecast")
+    score = score_pieces(targets, predict_persistence(targets, ("train",)))
+    truth = targets.truth(targets.windows.grid).reshape(-1, 20)
+    held = np.repeat(targets.reader.responses(targets.windows.grid, (24, 25)), 30, axis=1)
     held = held.reshape(-1, 20)
     expected = [np.corrcoef(truth[:, n], held[:, n])[0, 1] for n in range(20)]
-    assert score.single_trial.value == pytest.approx(np.nan_to_num(expected).mean(), abs=1e-6)
-    assert score.loss == pytest.approx(((truth - held) ** 2).mean(), rel=1e-5)
-    assert score.samples == len(truth)
+    correlation, loss = (number.record for number in score.numbers)
+    assert correlation.value == pytest.approx(np.nan_to_num(expected).mean(), abs=1e-6)
+    assert loss.value == pytest.approx(((truth - held) ** 2).mean(), rel=1e-5)
+    assert correlation.samples == loss.samples == len(truth)
 
 
-def test_the_training_mean_is_a_constant_without_a_correlation(ask):
-    asked = ask("forecast")
-    scorer = Scorer(asked, response_loss="poisson", repeats=None, seed=0)
-    for piece in predict_train_mean(asked):
+def test_the_training_mean_is_a_constant_without_a_correlation(select, score_pieces):
+    targets = select("forecast")
+    pieces = list(predict_train_mean(targets, ("train",)))
+    for piece in pieces:
         assert np.ptp(piece.values, axis=(0, 1)).max() == 0
-        scorer.add(piece)
-    shard = asked.signals.shard
+    reader = targets.reader
     np.testing.assert_allclose(
-        piece.values[0, 0],
-        (shard.neuron_mean - asked.signals.shift) / asked.signals.scale,
+        pieces[0].values[0, 0],
+        (reader.shard.neuron_mean - reader.shift) / reader.scale,
         rtol=1e-6,
     )
-    score = scorer.result()
-    assert score.targets["neurons"].single_trial.value is None
-    assert np.isfinite(score.targets["neurons"].loss)
+    correlation, loss = (
+        number.record for number in score_pieces(targets, pieces, "poisson").numbers
+    )
+    assert correlation.value is None
+    assert np.isfinite(loss.value)
 
 
-def test_samples_that_were_seen_are_not_scored(ask):
-    # Neurons 4 to 7 of 8 targets overlap nothing; visible ones are seen until the window's end.
-    asked = asked_of(
-        "overlap",
-        Strategy(
-            name="overlap",
-            family="population",
-            num_visible=10,
-            prefix=(30, 60),
-            context=(30, 60),
-            num_targets=16,
-            literal_counts=True,
-        ),
-        ask("forecast").signals,
-        ask("forecast").windows,
-    )[0]
-    truth = asked.truth(asked.windows.grid[:3])
-    assert asked.columns.tolist() == list(range(4, 20))
+def test_visible_samples_are_not_scored(simulated_data, targets_of):
+    # Neurons 4 to 9 of the targets are visible until the window's end.
+    overlap = Strategy(
+        name="overlap",
+        family="population",
+        num_visible=10,
+        prefix=(30, 60),
+        context=(30, 60),
+        num_targets=16,
+        literal_counts=True,
+    )
+    targets = targets_of(simulated_data, overlap)
+    truth = targets.truth(targets.windows.grid[:3])
+    assert targets.outputs.tolist() == list(range(4, 20))
     assert np.isnan(truth[:, :, :6]).all()
     assert np.isfinite(truth[:, :, 6:]).all()
 
 
-def test_channels_count_for_their_targets(ask):
-    groups = ask("decode").groups
+def test_channels_count_for_their_targets(select):
+    groups = select("decode").groups
     assert {name: len(positions) for name, positions in groups.items()} == {
         "gaze": 2,
         "pupil": 2,
         "running": 1,
     }
-    assert target_of("whisker_0") == "whisker_0"
+    assert channel_target("whisker_0") == "whisker_0"

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.evaluate import session as session_module
+from omnimouse_cli.evaluate import evaluate as evaluate_module
 from omnimouse_cli.evaluate.evaluate import evaluate
 from omnimouse_cli.evaluate.records import EvalOptions, EvalRecord
 from omnimouse_cli.evaluate.scorer import Piece
-from omnimouse_cli.evaluate.store import document_of, evaluation_name, store
+from omnimouse_cli.evaluate.store import evaluation_name, make_document, store
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.folder import evaluation_folder
 from omnimouse_cli.run.load import load_run, open_run_data
@@ -144,19 +144,14 @@ def test_the_same_evaluation_gives_the_same_numbers(run, data, forecast):
 
 
 def test_a_model_that_knows_the_answer_scores_one(run, data, monkeypatch):
-    def oracle(network, asked):
-        for first in range(0, len(asked[0].windows), 8):
-            windows = slice(first, min(first + 8, len(asked[0].windows)))
+    def oracle(run, targets, options):
+        for windows in targets[0].window_slices(8):
             yield [
-                Piece(
-                    windows=windows,
-                    outputs=slice(None),
-                    values=2.0 * part.truth(part.windows.grid[windows]) + 1.0,
-                )
-                for part in asked
+                Piece(windows, slice(None), 2.0 * one.truth(one.windows.grid[windows]) + 1.0)
+                for one in targets
             ]
 
-    monkeypatch.setattr(session_module, "predict_network", oracle)
+    monkeypatch.setattr(evaluate_module, "predict_model", oracle)
     found = evaluate(run, data, EvalOptions(regime="all", baselines=False), Silent())
     singles = [r for r in found.records if r.metric == "single_trial_correlation"]
     assert {record.target for record in singles} == {"neurons", "gaze", "pupil", "running"}
@@ -192,7 +187,7 @@ def test_files_are_written_whole_and_read_back(run, forecast, tmp_path):
     with np.load(folder / "neurons.npz") as arrays:
         assert set(arrays) == set(forecast.neurons)
     assert (folder / "eval.png").read_bytes().startswith(b"\x89PNG")
-    assert document_of(forecast, options, run)["step"] == 7
+    assert make_document(forecast, options, run)["step"] == 7
 
 
 def test_an_unknown_tier_lists_those_that_there_are(run, data):
@@ -202,7 +197,7 @@ def test_an_unknown_tier_lists_those_that_there_are(run, data):
 
 def test_nothing_to_score_says_why(run, data):
     options = EvalOptions(regime="predict", stimulus=False)
-    with pytest.raises(OmniMouseError, match="leave no row of predict"):
+    with pytest.raises(OmniMouseError, match="leave no strategy of predict"):
         evaluate(run, data, options, Silent())
 
 

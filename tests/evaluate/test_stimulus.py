@@ -4,12 +4,8 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.batch.strategy import Strategy
-from omnimouse_cli.config.data import DataConfig
-from omnimouse_cli.evaluate.baselines.psth import predict_psth, trial_averages
-from omnimouse_cli.evaluate.signals import SessionSignals
-from omnimouse_cli.evaluate.stimulus import AFTERMATH_SECONDS, repeat_cells, stimulus_phases
-from omnimouse_cli.evaluate.targets import asked_of
-from omnimouse_cli.evaluate.windows import evaluation_windows
+from omnimouse_cli.evaluate.baselines.psth import predict_psth
+from omnimouse_cli.evaluate.stimulus import AFTERMATH_SECONDS, find_repeats, stimulus_phases
 
 PREDICT = Strategy(name="predict", family="predict", num_visible=0, video=(0, 60))
 ORDER = ["a", "b", "b", "a", "b", "a", "a", "b"]
@@ -64,7 +60,7 @@ def test_samples_of_the_same_moment_share_a_cell(dataset):
     shard = dataset.sessions[0].shard
     # The third and the fourth test trial show a and b again.
     times = np.array([[23.0, 23.5], [33.0, 33.5], [28.0, 38.5]])
-    cells = repeat_cells(shard, times)
+    cells = find_repeats(shard, times)
     a, b = shard.description.conditions.index("a"), shard.description.conditions.index("b")
     phases = stimulus_phases(shard, times)
     assert phases.condition.tolist() == [[b, b], [a, a], [a, b]]
@@ -77,26 +73,16 @@ def test_samples_of_the_same_moment_share_a_cell(dataset):
 
 def test_one_trial_is_no_repeat_of_itself(dataset):
     shard = dataset.sessions[0].shard
-    assert repeat_cells(shard, np.array([[3.1, 3.2, 3.3], [0.5, 1.0, 2.0]])) is None
+    assert find_repeats(shard, np.array([[3.1, 3.2, 3.3], [0.5, 1.0, 2.0]])) is None
 
 
-def psth_of(dataset, tiers=("train",)):
-    signals = SessionSignals(dataset, DataConfig(), dataset.sessions[0].key)
-    windows = evaluation_windows(
-        dataset.sessions[0], tier="test", include_blanks=True, stride_samples=30
-    )
-    asked = asked_of("predict", PREDICT, signals, windows)[0]
-    wanted = stimulus_phases(signals.shard, signals.times(windows.grid, asked.samples))
-    return asked, trial_averages(signals, tiers, wanted)
-
-
-def test_the_trial_average_is_the_mean_training_response_at_that_moment(dataset):
-    asked, averages = psth_of(dataset)
-    values = np.concatenate([piece.values for piece in predict_psth(asked, averages)])
-    truth = asked.truth(asked.windows.grid)
+def test_the_psth_is_the_mean_training_response_at_that_moment(dataset, targets_of):
+    targets = targets_of(dataset, PREDICT)
+    values = np.concatenate([piece.values for piece in predict_psth(targets, ("train",))])
+    truth = targets.truth(targets.windows.grid)
     assert values.shape == truth.shape
-    times = asked.signals.times(asked.windows.grid, asked.samples)
-    phases = stimulus_phases(asked.signals.shard, times)
+    seconds = targets.reader.sample_seconds(targets.windows.grid, targets.samples)
+    phases = stimulus_phases(targets.reader.shard, seconds)
     on = (phases.condition >= 0) & (phases.bin < 60)
     assert on.sum() > 100
     # Training and test trials differ by the slow wave alone.
@@ -104,6 +90,10 @@ def test_the_trial_average_is_the_mean_training_response_at_that_moment(dataset)
     assert np.corrcoef(values[on][:, 2], truth[on][:, 2])[0, 1] > 0.999
 
 
-def test_a_stimulus_that_training_never_showed_has_no_trial_average(dataset):
-    _, reason = psth_of(dataset, tiers=("validation",))
+def test_a_stimulus_that_training_never_showed_has_no_psth(dataset, targets_of):
+    reason = predict_psth(targets_of(dataset, PREDICT), ("validation",))
     assert "no stimulus of the scored trials was shown in training" in reason
+
+
+def test_without_the_stimulus_there_is_no_psth(dataset, targets_of):
+    assert predict_psth(targets_of(dataset, "forecast", stimulus=False), ("train",)) is None

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from omnimouse_cli.metrics import bootstrap
 from omnimouse_cli.metrics.bootstrap import (
     block_numbers,
-    draw_blocks,
+    draw_resamples,
     interval,
+    resampled_correlations,
     resampled_means,
-    resampled_scores,
 )
 from omnimouse_cli.metrics.moments import Moments, merge_blocks, moments_of
-from omnimouse_cli.metrics.scores import session_score
+from omnimouse_cli.metrics.scores import mean_correlation
 
 
 def blocks_of(truth, prediction, num_blocks):
@@ -50,37 +50,37 @@ def test_a_resample_is_what_recomputing_from_its_samples_gives():
     truth[:, 2] += 1e4
     truth[:, 4] = 7.0
     blocks, parts = blocks_of(truth, prediction, 12)
-    draws = draw_blocks(12, seed=3, num_resamples=20)
-    found = resampled_scores(blocks, draws)
+    draws = draw_resamples(12, seed=3, num_resamples=20)
+    found = resampled_correlations(blocks, draws)
     for number, counts in enumerate(draws):
         chosen = np.concatenate(
             [np.tile(part, int(count)) for part, count in zip(parts, counts, strict=True)]
         )
-        expected = session_score(moments_of(truth[chosen], prediction[chosen])).value
+        expected = mean_correlation(moments_of(truth[chosen], prediction[chosen]))[0]
         assert found[number] == pytest.approx(expected, abs=1e-9)
 
 
 def test_drawing_every_block_once_gives_the_value_itself():
     truth, prediction = noisy(np.random.default_rng(1), 200, 3)
     blocks, _ = blocks_of(truth, prediction, 10)
-    whole = session_score(merge_blocks(blocks)).value
-    assert resampled_scores(blocks, np.ones((1, 10)))[0] == pytest.approx(whole, abs=1e-12)
+    whole = mean_correlation(merge_blocks(blocks))[0]
+    assert resampled_correlations(blocks, np.ones((1, 10)))[0] == pytest.approx(whole, abs=1e-12)
 
 
 def test_large_populations_are_computed_in_parts(monkeypatch):
     truth, prediction = noisy(np.random.default_rng(2), 100, 7)
     blocks, _ = blocks_of(truth, prediction, 10)
-    draws = draw_blocks(10, seed=0, num_resamples=50)
-    at_once = resampled_scores(blocks, draws)
+    draws = draw_resamples(10, seed=0, num_resamples=50)
+    at_once = resampled_correlations(blocks, draws)
     monkeypatch.setattr(bootstrap, "CHUNK_OUTPUTS", 3)
-    np.testing.assert_allclose(resampled_scores(blocks, draws), at_once, atol=1e-12)
+    np.testing.assert_allclose(resampled_correlations(blocks, draws), at_once, atol=1e-12)
 
 
 def test_draws_are_the_same_for_the_same_seed_only():
-    assert np.array_equal(draw_blocks(9, seed=1), draw_blocks(9, seed=1))
-    assert not np.array_equal(draw_blocks(9, seed=1), draw_blocks(9, seed=2))
-    assert (draw_blocks(9, seed=1).sum(axis=1) == 9).all()
-    assert len(draw_blocks(9, seed=1)) >= 1000
+    assert np.array_equal(draw_resamples(9, seed=1), draw_resamples(9, seed=1))
+    assert not np.array_equal(draw_resamples(9, seed=1), draw_resamples(9, seed=2))
+    assert (draw_resamples(9, seed=1).sum(axis=1) == 9).all()
+    assert len(draw_resamples(9, seed=1)) >= 1000
 
 
 def test_losses_are_resampled_by_their_counts():
@@ -118,8 +118,10 @@ def test_ninety_five_percent_intervals_hold_the_truth_about_as_often():
         common = np.repeat(rng.normal(size=(60, 4)), 5, axis=0)
         noise = np.repeat(rng.normal(size=(60, 4)), 5, axis=0)
         blocks, _ = blocks_of(common, share * common + noise, 60)
-        value = session_score(merge_blocks(blocks)).value
-        resamples = resampled_scores(blocks, draw_blocks(60, seed=trial, num_resamples=1000))
+        value = mean_correlation(merge_blocks(blocks))[0]
+        resamples = resampled_correlations(
+            blocks, draw_resamples(60, seed=trial, num_resamples=1000)
+        )
         low, high = interval(value, resamples, num_blocks=60)
         held += low <= expected <= high
     assert 0.88 <= held / trials <= 0.99
@@ -129,6 +131,6 @@ def test_a_difference_on_the_same_blocks_is_known_better_than_each_part():
     rng = np.random.default_rng(6)
     truth, first = noisy(rng, 400, 3)
     second = first + 0.2 * rng.normal(size=first.shape)
-    draws = draw_blocks(40, seed=0)
-    scores = [resampled_scores(blocks_of(truth, p, 40)[0], draws) for p in (first, second)]
+    draws = draw_resamples(40, seed=0)
+    scores = [resampled_correlations(blocks_of(truth, p, 40)[0], draws) for p in (first, second)]
     assert (scores[0] - scores[1]).std() < 0.5 * scores[0].std()

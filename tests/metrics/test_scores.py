@@ -6,9 +6,9 @@ import pytest
 from omnimouse_cli.metrics.moments import correlation, moments_of
 from omnimouse_cli.metrics.scores import (
     fraction_of_ceiling,
+    mean_correlation,
     overall_resamples,
     overall_value,
-    session_score,
 )
 
 
@@ -19,26 +19,26 @@ def moments(seed=0):
 
 
 def test_a_session_is_the_mean_over_its_neurons():
-    found = session_score(moments_of(*moments()))
+    value, num_undefined = mean_correlation(moments_of(*moments()))
     expected = correlation(moments_of(*moments())).mean()
-    assert found.value == pytest.approx(expected)
-    assert (found.num_outputs, found.num_undefined) == (4, 0)
+    assert value == pytest.approx(expected)
+    assert num_undefined == 0
 
 
 def test_a_constant_neuron_counts_as_zero_and_is_reported():
     truth, prediction = moments()
     truth[:, 1] = 3.0
     each = correlation(moments_of(truth, prediction))
-    found = session_score(moments_of(truth, prediction))
-    assert found.value == pytest.approx(np.nansum(each) / 4)
-    assert found.num_undefined == 1
+    value, num_undefined = mean_correlation(moments_of(truth, prediction))
+    assert value == pytest.approx(np.nansum(each) / 4)
+    assert num_undefined == 1
 
 
 def test_a_constant_prediction_has_no_score():
     truth, _ = moments()
-    found = session_score(moments_of(truth, np.ones_like(truth)))
-    assert found.value is None
-    assert found.num_undefined == 4
+    value, num_undefined = mean_correlation(moments_of(truth, np.ones_like(truth)))
+    assert value is None
+    assert num_undefined == 4
 
 
 def test_neurons_weigh_by_their_samples():
@@ -46,7 +46,7 @@ def test_neurons_weigh_by_their_samples():
     truth[50:, 0] = np.nan
     each = correlation(moments_of(truth, prediction))
     expected = (50 * each[0] + 100 * each[1:].sum()) / 350
-    assert session_score(moments_of(truth, prediction)).value == pytest.approx(expected)
+    assert mean_correlation(moments_of(truth, prediction))[0] == pytest.approx(expected)
 
 
 def test_sessions_weigh_by_their_whole_population():

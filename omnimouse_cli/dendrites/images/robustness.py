@@ -21,7 +21,7 @@ from omnimouse_cli.dendrites.images.network import PIXEL_MEAN, PIXEL_STD, Weight
 from omnimouse_cli.dendrites.images.results import WEIGHTS, CandidateResult
 from omnimouse_cli.dendrites.images.settings import ComparisonSettings, get_attack_epsilon
 from omnimouse_cli.dendrites.images.training import Replicate, make_dropout, make_generators
-from omnimouse_cli.evaluate.robustness.corruption import CORRUPTIONS, SEVERITIES, corrupted
+from omnimouse_cli.evaluate.robustness.corruption import CORRUPTIONS, SEVERITIES, corrupt
 from omnimouse_cli.seeds import derive_seed
 
 MAX_CORRUPTED = 1000
@@ -78,7 +78,7 @@ def prepare_robustness_data(
     pixels = images.pixels[chosen.cpu().numpy()]
     table = {
         (family, severity): torch.from_numpy(
-            corrupted(pixels, family, severity, derive_seed(settings.seed, family, severity))
+            corrupt(pixels, family, severity, derive_seed(settings.seed, family, severity))
         ).to(device)
         for family in CORRUPTIONS
         for severity in SEVERITIES

@@ -1,4 +1,4 @@
-"""The best score that is possible: known where a recording is simulated."""
+"""The noise ceiling of a simulated recording: the best prediction that its inputs allow."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,71 +11,83 @@ from omnimouse_cli.config.data import (
     NUM_RESPONSE_SAMPLES,
     RESPONSE_RATE_HZ,
 )
-from omnimouse_cli.evaluate.baselines.simple import last_seen_sample, window_pieces
+from omnimouse_cli.evaluate.baselines.persistence import last_visible_sample
 from omnimouse_cli.evaluate.scorer import Piece
-from omnimouse_cli.evaluate.signals import F32, I64
-from omnimouse_cli.evaluate.targets import Asked
+from omnimouse_cli.evaluate.session_reader import F32, I64, Range
+from omnimouse_cli.evaluate.targets import Targets
 from omnimouse_cli.recording.simulated.decoder import reference_decode
 from omnimouse_cli.recording.simulated.truth import Truth, has_truth, load_truth
 
 WHOLE_WINDOW = (0, NUM_RESPONSE_SAMPLES)
 
 
-def known_truth(asked: Asked) -> Truth | None:
-    """The known answer of a simulated recording, where the recording is still there."""
-    source = Path(asked.signals.shard.description.source.path)
-    return load_truth(source) if has_truth(source) else None
+def predict_ceiling(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | str | None:  # noqa: ARG001 - the signature of predictors
+    """Predict the expectation of every sample given all that the strategy shows.
 
+    Args:
+        targets: What is predicted.
+        tiers: Not used: the simulation's own parameters are known.
 
-def ceiling_problem(asked: Asked) -> str | None:
-    """Why a row has no known ceiling even where the answer is known; None if it has one."""
-    strategy = asked.strategy
-    if asked.behavior:
+    Returns:
+        The predictions; a reason where the best prediction is not known; None where the recording
+        was not simulated or is gone.
+    """
+    source = Path(targets.reader.shard.description.source.path)
+    if not has_truth(source):
+        return None
+    strategy = targets.strategy
+    if targets.is_behavior:
         if strategy.prefix != WHOLE_WINDOW or strategy.num_visible is not None:
             return "the best decoder is known only where all responses of the window are seen"
-        return None
-    if strategy.full_population_prefix and strategy.num_visible is not None:
+    elif strategy.full_population_prefix and strategy.num_visible is not None:
         return "the best prediction from everyone's past and some neurons' present is not known"
-    return None
+    return _expectations(targets, load_truth(source))
 
 
-def predict_ceiling(asked: Asked, truth: Truth) -> Iterator[Piece]:
-    """Predict what could be expected of every sample, given all that the row may see."""
-    for windows in window_pieces(asked):
-        grid = asked.windows.grid[windows]
-        values = _behavior(asked, truth, grid) if asked.behavior else _responses(asked, truth, grid)
-        yield Piece(windows=windows, outputs=slice(None), values=values)
+def _expectations(targets: Targets, truth: Truth) -> Iterator[Piece]:
+    expect = _expected_behavior if targets.is_behavior else _expected_responses
+    for windows in targets.window_slices():
+        values = expect(targets, truth, targets.windows.grid[windows])
+        yield Piece(windows, slice(None), values)
 
 
-def _behavior(asked: Asked, truth: Truth, grid: I64) -> F32:
-    signals = asked.signals
-    first_row = signals.rows(grid, (0, 1))[:, 0]
-    decoded = reference_decode(truth, first_row, signals.raw_responses(grid, WHOLE_WINDOW))
+def _expected_behavior(targets: Targets, truth: Truth, grid: I64) -> F32:
+    reader = targets.reader
+    first_row = _response_rows(targets, grid, (0, 1))[:, 0]
+    decoded = reference_decode(truth, first_row, _unscaled_responses(targets, grid, WHOLE_WINDOW))
     held = np.arange(NUM_BEHAVIOR_SAMPLES) * RESPONSE_RATE_HZ / BEHAVIOR_RATE_HZ
     values = decoded[:, held.astype(np.int64)]
-    columns = [truth.channels.index(name) for name in signals.channels]
-    scaled = np.empty((*values.shape[:2], len(columns)), np.float32)
-    for device in signals.shard.description.behavior:
-        for number, name in enumerate(device.channels):
-            if name not in signals.channels:
-                continue
-            position = signals.channels.index(name)
-            raw = values[:, :, columns[position]]
-            scaled[:, :, position] = (raw - device.mean[number]) / device.std[number]
+    scaled = np.empty((*values.shape[:2], len(reader.channels)), np.float32)
+    for device in reader.shard.description.behavior:
+        for name, mean, std in zip(device.channels, device.mean, device.std, strict=True):
+            if name in reader.channels:
+                column = values[:, :, truth.channels.index(name)]
+                scaled[:, :, reader.channels.index(name)] = (column - mean) / std
     return scaled
 
 
-def _responses(asked: Asked, truth: Truth, grid: I64) -> F32:
-    signals, strategy = asked.signals, asked.strategy
-    rows = signals.rows(grid, asked.samples)
-    last_seen = last_seen_sample(asked)
-    if last_seen is not None:
-        seen = signals.rows(grid, (last_seen, last_seen + 1))[:, 0]
-        raw = signals.raw_responses(grid, (last_seen, last_seen + 1))[:, 0]
-        expected = truth.expected_forecast(seen, rows, raw)
-    elif strategy.prefix is not None:
+def _expected_responses(targets: Targets, truth: Truth, grid: I64) -> F32:
+    reader = targets.reader
+    rows = _response_rows(targets, grid, targets.samples)
+    last = last_visible_sample(targets)
+    if last is not None:
+        last_row = _response_rows(targets, grid, (last, last + 1))[:, 0]
+        last_responses = _unscaled_responses(targets, grid, (last, last + 1))[:, 0]
+        expected = truth.expected_forecast(last_row, rows, last_responses)
+    elif targets.strategy.prefix is not None:
         expected = truth.expected_population(rows)
     else:
         expected = truth.expected_predict(rows)
-    scaled: F32 = ((expected - signals.shift) / signals.scale)[..., asked.columns]
+    scaled: F32 = ((expected - reader.shift) / reader.scale)[..., targets.outputs]
     return scaled.astype(np.float32)
+
+
+def _response_rows(targets: Targets, grid: I64, samples: Range) -> I64:
+    clock = targets.reader.shard.description.responses.clock
+    return clock.row_at(targets.reader.sample_seconds(grid, samples))
+
+
+def _unscaled_responses(targets: Targets, grid: I64, samples: Range) -> F32:
+    reader = targets.reader
+    values: F32 = reader.responses(grid, samples) * reader.scale + reader.shift
+    return values

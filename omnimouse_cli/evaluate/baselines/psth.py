@@ -1,172 +1,181 @@
-"""The mean training response to each stimulus at each time since it appeared, as a predictor."""
+"""PSTH: the mean training response to each stimulus at each time since its onset."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.batch.windows import BLANK_KIND, INVALID_KIND
-from omnimouse_cli.evaluate.baselines.simple import window_pieces
 from omnimouse_cli.evaluate.scorer import Piece
-from omnimouse_cli.evaluate.signals import F32, I64, SessionSignals
+from omnimouse_cli.evaluate.session_reader import F32, I64, Range, SessionReader
 from omnimouse_cli.evaluate.stimulus import Phases, stimulus_phases
-from omnimouse_cli.evaluate.targets import Asked
+from omnimouse_cli.evaluate.targets import Targets
+from omnimouse_cli.evaluate.windows import EvalWindows
 
 ROWS_AT_ONCE = 2048
 MOST_TABLE_VALUES = 60_000_000
-# A trial average is a baseline where at least this share of the scored time has one.
+# A PSTH is a baseline where at least this share of the scored time has one.
 LEAST_KNOWN_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TrialAverages:
-    """Mean scaled responses per stimulus and time since it appeared.
+class Psth:
+    """Mean scaled responses in cells: each a bin of time since the onset of one stimulus.
 
     Args:
-        cells: How stimuli and times are numbered.
-        mean: float32 `(cells, neurons)`, the resting mean where a cell was never seen.
+        conditions: int64 `(conditions,)`: numbers of the stimuli, ascending.
+        bin_samples: Samples of 1/30 s in a bin.
+        num_bins: Bins of each stimulus.
+        mean: float32 `(conditions * bins, neurons)`: the resting mean where training has no sample.
         rest: float32 `(neurons,)`: mean where no stimulus was on.
     """
 
-    cells: "_Cells"
+    conditions: I64
+    bin_samples: int
+    num_bins: int
     mean: F32
     rest: F32
 
     def at(self, phases: Phases) -> F32:
-        """The mean response at phases of any shape: float32 `(*shape, neurons)`."""
-        cell = self.cells.of(phases)
+        """Return the mean response at phases of any shape: float32 `(*shape, neurons)`."""
+        cell = _cells(phases, self.conditions, self.bin_samples, self.num_bins)
         values: F32 = self.mean[cell]
         values[cell < 0] = self.rest
         return values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Cells:
-    """How stimuli and times since they appeared are numbered."""
-
-    conditions: I64
-    bin_samples: int
-    num_bins: int
-
-    def of(self, phases: Phases) -> I64:
-        """The number of each phase's cell, -1 where it has none."""
-        position = np.searchsorted(self.conditions, phases.condition)
-        position = np.minimum(position, len(self.conditions) - 1)
-        bins = phases.bin // self.bin_samples
-        known = (self.conditions[position] == phases.condition) & (bins < self.num_bins)
-        return np.where(known, position * self.num_bins + bins, -1)
-
-
-def trial_averages(
-    signals: SessionSignals, tiers: tuple[str, ...], wanted: Phases
-) -> TrialAverages | str:
-    """Average training responses by the stimuli that the scored samples need.
+def predict_psth(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | str | None:
+    """Predict the mean training response to what is on the screen.
 
     Args:
-        signals: The session.
+        targets: What is predicted.
         tiers: Training tiers.
-        wanted: Stimuli of the scored samples.
 
     Returns:
-        The averages, or the reason why there are none.
+        The predictions; a reason where training did not show the scored stimuli; None without the
+        stimulus among the inputs, or for behavior.
     """
-    rows, phases = _training_rows(signals, tiers)
-    on = wanted.condition >= 0
-    conditions = np.intersect1d(phases.condition[phases.condition >= 0], wanted.condition[on])
+    if "stimulus" not in targets.inputs or targets.is_behavior:
+        return None
+    psth = compute_psth(targets.reader, targets.windows, targets.samples, tiers)
+    return psth if isinstance(psth, str) else _look_up(psth, targets)
+
+
+def _look_up(psth: Psth, targets: Targets) -> Iterator[Piece]:
+    reader = targets.reader
+    for windows in targets.window_slices():
+        seconds = reader.sample_seconds(targets.windows.grid[windows], targets.samples)
+        values = psth.at(stimulus_phases(reader.shard, seconds))
+        yield Piece(windows, slice(None), values[..., targets.outputs])
+
+
+# The strategies of a session share it: it reads all training responses.
+@lru_cache(maxsize=1)
+def compute_psth(
+    reader: SessionReader, windows: EvalWindows, samples: Range, tiers: tuple[str, ...]
+) -> Psth | str:
+    """Average training responses by the stimuli that the scored samples show.
+
+    Args:
+        reader: The session.
+        windows: The scored windows.
+        samples: Their scored samples.
+        tiers: Training tiers.
+
+    Returns:
+        The PSTH, or the reason why there is none.
+    """
+    rows, phases = _training_rows(reader, tiers)
+    scored = stimulus_phases(reader.shard, reader.sample_seconds(windows.grid, samples))
+    on = scored.condition >= 0
+    conditions = np.intersect1d(phases.condition[phases.condition >= 0], scored.condition[on])
     if not len(conditions):
         return "no stimulus of the scored trials was shown in training"
-    share = float((np.isin(wanted.condition, conditions) | ~on).mean())
+    known = np.isin(scored.condition, conditions)
+    share = float((known | ~on).mean())
     if share < LEAST_KNOWN_SHARE:
         return f"only {share:.0%} of the scored time shows stimuli that were shown in training"
-    needed = np.isin(wanted.condition, conditions)
-    longest = int(wanted.bin[needed].max()) + 1
-    per_bin = len(conditions) * signals.session.num_neurons
+    longest = int(scored.bin[known].max()) + 1
+    per_bin = len(conditions) * reader.session.num_neurons
     bin_samples = -(-longest * per_bin // MOST_TABLE_VALUES)
     num_bins = -(-longest // bin_samples)
-    cells = _Cells(conditions=conditions, bin_samples=bin_samples, num_bins=num_bins)
-    return _averaged(signals, rows, phases, cells)
+    cell = _cells(phases, conditions, bin_samples, num_bins)
+    # One cell more gathers the time without a stimulus.
+    num_cells = len(conditions) * num_bins + 1
+    cell[phases.condition < 0] = num_cells - 1
+    mean, rest = _average(reader, rows, cell, num_cells)
+    return Psth(
+        conditions=conditions, bin_samples=bin_samples, num_bins=num_bins, mean=mean, rest=rest
+    )
 
 
-def predict_psth(asked: Asked, averages: TrialAverages) -> Iterator[Piece]:
-    """Predict the mean training response to what is on the screen."""
-    for windows in window_pieces(asked):
-        times = asked.signals.times(asked.windows.grid[windows], asked.samples)
-        phases = stimulus_phases(asked.signals.shard, times)
-        yield Piece(
-            windows=windows,
-            outputs=slice(None),
-            values=averages.at(phases)[..., asked.columns],
-        )
+def _cells(phases: Phases, conditions: I64, bin_samples: int, num_bins: int) -> I64:
+    """Number the cell of each phase; -1 where there is none."""
+    position = np.searchsorted(conditions, phases.condition)
+    position = np.minimum(position, len(conditions) - 1)
+    bins = phases.bin // bin_samples
+    known = (conditions[position] == phases.condition) & (bins < num_bins)
+    return np.where(known, position * num_bins + bins, -1)
 
 
-def _training_rows(signals: SessionSignals, tiers: tuple[str, ...]) -> tuple[I64, Phases]:
+def _training_rows(reader: SessionReader, tiers: tuple[str, ...]) -> tuple[I64, Phases]:
     """Rows of the response clock in valid training time, and the stimulus of each."""
-    shard = signals.shard
+    shard = reader.shard
     description, trials = shard.description, shard.trials
     clock = description.responses.clock
     rows = np.arange(clock.num_samples)
-    times = clock.start_seconds + rows / clock.rate_hz
-    trial = np.searchsorted(trials.start_seconds, times, side="right") - 1
+    seconds = clock.start_seconds + rows / clock.rate_hz
+    trial = np.searchsorted(trials.start_seconds, seconds, side="right") - 1
     numbers = [description.tiers.index(tier) for tier in tiers if tier in description.tiers]
     allowed = np.isin(trials.tier, numbers)
-    allowed &= trials.kind != _number(description.kinds, INVALID_KIND)
-    phases = stimulus_phases(shard, times)
-    # The aftermath of a training trial may be a blank that has no tier of its own.
+    allowed &= trials.kind != _index(description.kinds, INVALID_KIND)
+    phases = stimulus_phases(shard, seconds)
+    # The response to a training trial may outlast it, into a blank without a tier of its own.
     of_training = (phases.trial >= 0) & allowed[phases.trial]
-    blank = (trials.tier == -1) & (trials.kind == _number(description.kinds, BLANK_KIND))
+    blank = (trials.tier == -1) & (trials.kind == _index(description.kinds, BLANK_KIND))
     kept = (trial >= 0) & (allowed[trial] | (blank[trial] & of_training))
-    kept &= _inside(shard.valid("responses"), times)
+    kept &= _inside(shard.valid("responses"), seconds)
     return rows[kept], Phases(
         condition=phases.condition[kept], trial=phases.trial[kept], bin=phases.bin[kept]
     )
 
 
-def _number(names: tuple[str, ...], name: str) -> int:
+def _index(names: tuple[str, ...], name: str) -> int:
+    """Return the number of a name; one that no trial has where it is not among the names."""
     return names.index(name) if name in names else -2
 
 
-def _inside(intervals: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _inside(intervals: NDArray[np.float64], seconds: NDArray[np.float64]) -> NDArray[np.bool_]:
     if not len(intervals):
-        return np.zeros(times.shape, np.bool_)
-    number = np.searchsorted(intervals[:, 0], times, side="right") - 1
-    inside: NDArray[np.bool_] = (number >= 0) & (times < intervals[np.maximum(number, 0), 1])
+        return np.zeros(seconds.shape, np.bool_)
+    number = np.searchsorted(intervals[:, 0], seconds, side="right") - 1
+    inside: NDArray[np.bool_] = (number >= 0) & (seconds < intervals[np.maximum(number, 0), 1])
     return inside
 
 
-def _averaged(signals: SessionSignals, rows: I64, phases: Phases, cells: _Cells) -> TrialAverages:
-    neurons = signals.session.num_neurons
-    # The last cell gathers the time without a stimulus.
-    num_cells = len(cells.conditions) * cells.num_bins + 1
-    sums, counts = np.zeros((num_cells, neurons), np.float32), np.zeros(num_cells)
-    cell = cells.of(phases)
-    cell[phases.condition < 0] = num_cells - 1
+def _average(reader: SessionReader, rows: I64, cell: I64, num_cells: int) -> tuple[F32, F32]:
+    """Average the responses of rows by cell; return `mean` and `rest` of a PSTH."""
+    num_neurons = reader.session.num_neurons
+    sums, counts = np.zeros((num_cells, num_neurons), np.float32), np.zeros(num_cells)
     for first in range(0, len(rows), ROWS_AT_ONCE):
-        part = slice(first, first + ROWS_AT_ONCE)
-        kept = cell[part] >= 0
-        if kept.any():
-            _add(sums, counts, cell[part][kept], _read(signals, rows[part][kept]))
+        chosen = slice(first, first + ROWS_AT_ONCE)
+        kept = cell[chosen] >= 0
+        if not kept.any():
+            continue
+        cells, kept_rows = cell[chosen][kept], rows[chosen][kept]
+        # The recording's own samples, not windows: a PSTH needs no grid of 1/30 s.
+        begin, last = int(kept_rows[0]), int(kept_rows[-1])
+        values = reader.shard.read_responses(begin, last + 1)[kept_rows - begin]
+        values = (values - reader.shift) / reader.scale
+        order = np.argsort(cells, kind="stable")
+        numbers, starts = np.unique(cells[order], return_index=True)
+        sums[numbers] += np.add.reduceat(values[order], starts, axis=0)
+        counts[numbers] += np.diff(np.append(starts, len(order)))
     total = max(counts.sum(), 1.0)
     rest = sums[-1] / counts[-1] if counts[-1] else sums.sum(axis=0) / total
     seen = counts[:-1] > 0
-    mean = np.broadcast_to(rest, (num_cells - 1, neurons)).astype(np.float32)
+    mean = np.broadcast_to(rest, (num_cells - 1, num_neurons)).astype(np.float32)
     mean[seen] = sums[:-1][seen] / counts[:-1][seen, None]
-    return TrialAverages(
-        cells=cells,
-        mean=mean,
-        rest=rest.astype(np.float32),
-    )
-
-
-def _read(signals: SessionSignals, rows: I64) -> F32:
-    first, last = int(rows[0]), int(rows[-1])
-    values: F32 = signals.shard.read_responses(first, last + 1)[rows - first]
-    scaled: F32 = (values - signals.shift) / signals.scale
-    return scaled
-
-
-def _add(sums: F32, counts: NDArray[np.float64], cells: I64, values: F32) -> None:
-    order = np.argsort(cells, kind="stable")
-    numbers, first = np.unique(cells[order], return_index=True)
-    sums[numbers] += np.add.reduceat(values[order], first, axis=0)
-    counts[numbers] += np.diff(np.append(first, len(order)))
+    return mean, rest.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Ridge regression on what a row may see: the linear model that a network has to beat."""
+"""Ridge regression on the inputs of a strategy: the linear model that a network has to beat."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -9,16 +9,16 @@ import numpy as np
 
 from omnimouse_cli.batch.windows import window_table
 from omnimouse_cli.evaluate.baselines.ridge_features import Features
-from omnimouse_cli.evaluate.baselines.simple import window_pieces
 from omnimouse_cli.evaluate.scorer import Piece
-from omnimouse_cli.evaluate.signals import F32, I64
-from omnimouse_cli.evaluate.targets import Asked
+from omnimouse_cli.evaluate.session_reader import F32, I64
+from omnimouse_cli.evaluate.targets import Targets
 from omnimouse_cli.metrics.moments import correlation, moments_of
 
-# Strengths of the penalty, per row of the regression and for columns of unit variance.
+# Penalties per row of the regression, for columns of unit variance.
 ALPHAS = (1e-3, 0.03, 1.0, 30.0, 1000.0)
+# The best of them is also tried smaller and larger by this factor.
 FINER = 5.0
-# How much columns of the screen count beside the others; pixels are many and tell little.
+# Weights of the screen's columns beside the others: they are many and explain little.
 SCREEN_WEIGHTS = (0.2, 1.0)
 HELD_OUT_SHARE = 0.2
 MOST_WINDOW_ROWS = 15_000
@@ -31,98 +31,111 @@ WIDE_GROUP, GROUP_COMPONENTS = 2_000, 1_000
 WIDE_SCREEN = 200
 SCREEN_COMPONENTS = 200
 PCA_ROWS = 3_000
-# Values of the truth, and of columns kept for all evaluated windows, that are in memory at once.
+# Values of the truth, and of columns kept for all scored windows, that are in memory at once.
 MOST_VALUES = 40_000_000
 WINDOWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Training:
-    """The regression's data: columns, and how truth is read for some outputs.
+class _TrainingSet:
+    """The data of the regression.
 
     Args:
+        targets: What is predicted.
+        grid: int64 `(windows,)`: the training windows.
+        samples: int64 `(samples,)`: target samples of each that are used.
+        per_sample: Whether each sample is a row; else each window is one.
         columns: float32 `(rows, columns)`.
-        truth: Gives float32 `(rows, values)` for a slice of outputs; NaN is set to 0.
-        num_windows: Training windows.
-        rows_per_window: Rows of each.
     """
 
+    targets: Targets
+    grid: I64
+    samples: I64
+    per_sample: bool
     columns: F32
-    truth: Callable[[slice], F32]
-    num_windows: int
-    rows_per_window: int
+
+    @property
+    def rows_per_window(self) -> int:
+        """Rows of each window."""
+        return len(self.samples) if self.per_sample else 1
+
+    def truth(self, outputs: slice) -> F32:
+        """Return float32 `(rows, values)` for some outputs; what is not scored is 0."""
+        positions = self.samples - self.targets.samples[0]
+        parts = []
+        for first in range(0, len(self.grid), WINDOWS_AT_ONCE):
+            grid = self.grid[first : first + WINDOWS_AT_ONCE]
+            values = self.targets.truth(grid, outputs)[:, positions]
+            shape = (-1, values.shape[2]) if self.per_sample else (len(values), -1)
+            parts.append(np.nan_to_num(values).reshape(shape))
+        return np.concatenate(parts)
 
 
-def training_windows(asked: Asked, tiers: tuple[str, ...]) -> I64:
-    """Grid indices of all training windows, ascending."""
-    table = window_table(asked.signals.shard, tiers=tiers, include_blanks=True)
+def training_windows(targets: Targets, tiers: tuple[str, ...]) -> I64:
+    """Return the grid indices of all training windows, ascending."""
+    table = window_table(targets.reader.shard, tiers=tiers, include_blanks=True)
     return np.sort(table.grid_index(np.arange(table.num_windows)))
 
 
-def predict_ridge(asked: Asked, tiers: tuple[str, ...]) -> Iterator[Piece] | str:
-    """Fit on training windows, predict the evaluated ones; else say why that cannot be."""
-    grid = training_windows(asked, tiers)
+def predict_ridge(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | str:
+    """Fit on training windows and predict the scored ones.
+
+    Args:
+        targets: What is predicted.
+        tiers: Training tiers.
+
+    Returns:
+        The predictions; a reason where the training tiers are too short.
+    """
+    grid = training_windows(targets, tiers)
     if len(grid) < 2 * SAMPLES_PER_WINDOW:
         return f"the tiers {', '.join(tiers)} have only {len(grid)} windows to fit on"
-    return _pieces(asked, grid)
+    return _fit_and_predict(targets, grid)
 
 
-def _pieces(asked: Asked, grid: I64) -> Iterator[Piece]:
-    features = Features(asked=asked, training=grid)
+def _fit_and_predict(targets: Targets, grid: I64) -> Iterator[Piece]:
+    features = Features(targets=targets, training=grid)
     if features.per_sample:
         num_windows = MOST_SAMPLE_ROWS // SAMPLES_PER_WINDOW
-        step = max(1, asked.num_samples // SAMPLES_PER_WINDOW)
+        step = max(1, targets.num_samples // SAMPLES_PER_WINDOW)
     else:
         num_windows, step = MOST_WINDOW_ROWS, 1
     chosen = np.unique(np.linspace(0, len(grid) - 1, min(num_windows, len(grid))).astype(np.int64))
-    samples = np.arange(*asked.samples, step)
-    scale = _Scaling.fitted(features, grid[chosen], samples)
-    training = _training(asked, features, scale, grid[chosen], samples)
-    alpha, weights = _best_penalty(asked, training, scale.screen_columns)
+    grid, samples = grid[chosen], np.arange(*targets.samples, step)
+    scaling = _Scaling.fit(features, grid, samples)
+    training = _TrainingSet(
+        targets=targets,
+        grid=grid,
+        samples=samples,
+        per_sample=features.per_sample,
+        columns=np.concatenate(
+            [
+                scaling.apply(features.columns(grid[first : first + WINDOWS_AT_ONCE], samples))
+                for first in range(0, len(grid), WINDOWS_AT_ONCE)
+            ]
+        ),
+    )
+    alpha, weights = _choose_penalty(training, scaling.screen_columns)
     weighted = training.columns * weights
     cache: dict[int, F32] = {}
-    keeps = len(asked.windows) * training.rows_per_window * training.columns.shape[1] < MOST_VALUES
-    per_output = training.num_windows * asked.num_samples
-    chunk = max(1, MOST_VALUES // per_output)
-    for first in range(0, asked.num_outputs, chunk):
-        outputs = slice(first, min(first + chunk, asked.num_outputs))
+    num_values = len(targets.windows) * training.rows_per_window * training.columns.shape[1]
+    # All outputs at once would need their truth in memory at once.
+    chunk = max(1, MOST_VALUES // (len(grid) * targets.num_samples))
+    for first in range(0, targets.num_outputs, chunk):
+        outputs = slice(first, min(first + chunk, targets.num_outputs))
         model = _fit(weighted, training.truth(outputs), alpha)
-        for windows in window_pieces(asked, WINDOWS_AT_ONCE):
+        for windows in targets.window_slices(WINDOWS_AT_ONCE):
             columns = cache.get(windows.start)
             if columns is None:
-                columns = weights * scale.applied(
-                    features.of(asked.windows.grid[windows], np.arange(*asked.samples))
+                groups = features.columns(
+                    targets.windows.grid[windows], np.arange(*targets.samples)
                 )
-                if keeps:
+                columns = weights * scaling.apply(groups)
+                if num_values < MOST_VALUES:
                     cache[windows.start] = columns
-            shape = (windows.stop - windows.start, asked.num_samples, outputs.stop - first)
+            shape = (windows.stop - windows.start, targets.num_samples, outputs.stop - first)
             values = np.asarray(model.predict(columns), np.float32).reshape(shape)
-            yield Piece(windows=windows, outputs=outputs, values=values)
-
-
-def _training(
-    asked: Asked, features: Features, scale: "_Scaling", grid: I64, samples: I64
-) -> _Training:
-    parts = [
-        scale.applied(features.of(grid[first : first + WINDOWS_AT_ONCE], samples))
-        for first in range(0, len(grid), WINDOWS_AT_ONCE)
-    ]
-    picked = samples - asked.samples[0]
-
-    def truth(outputs: slice) -> F32:
-        pieces = []
-        for first in range(0, len(grid), WINDOWS_AT_ONCE):
-            values = asked.truth(grid[first : first + WINDOWS_AT_ONCE], outputs)[:, picked]
-            shape = (-1, values.shape[2]) if features.per_sample else (len(values), -1)
-            pieces.append(np.nan_to_num(values).reshape(shape))
-        return np.concatenate(pieces)
-
-    return _Training(
-        columns=np.concatenate(parts),
-        truth=truth,
-        num_windows=len(grid),
-        rows_per_window=len(samples) if features.per_sample else 1,
-    )
+            yield Piece(windows, outputs, values)
 
 
 def _fit(columns: F32, truth: F32, alpha: float) -> Any:  # noqa: ANN401 - scikit-learn has no types
@@ -135,51 +148,52 @@ def _fit(columns: F32, truth: F32, alpha: float) -> Any:  # noqa: ANN401 - sciki
         return Ridge(alpha=alpha * len(columns), copy_X=True).fit(columns, truth)
 
 
-def _best_penalty(asked: Asked, training: _Training, screen: slice) -> tuple[float, F32]:
+def _choose_penalty(training: _TrainingSet, screen: slice) -> tuple[float, F32]:
     """Choose what predicts the last part of the training time best.
 
     Returns:
-        The strength of the penalty, and float32 `(columns,)`: the weights of the columns.
+        The penalty, and float32 `(columns,)`: the weights of the columns.
     """
-    judge = _judge(asked, training)
+    score_of = _held_out_score(training)
     weights = np.ones(training.columns.shape[1], np.float32)
     num_screen = screen.stop - screen.start
-    alone = num_screen in (0, len(weights))
-    if not alone:
+    only_one_kind = num_screen in (0, len(weights))
+    if not only_one_kind:
         weights[screen] = 0.0
-    score, alpha = max((judge(alpha, weights), alpha) for alpha in ALPHAS)
+    score, alpha = max((score_of(alpha, weights), alpha) for alpha in ALPHAS)
     finer = (alpha / FINER, alpha * FINER)
-    score, alpha = max([(score, alpha), *((judge(tried, weights), tried) for tried in finer)])
-    if alone:
+    score, alpha = max([(score, alpha), *((score_of(tried, weights), tried) for tried in finer)])
+    if only_one_kind:
         return alpha, weights
     best = (score, alpha, 0.0)
     for weight in SCREEN_WEIGHTS:
         weights[screen] = weight
-        best = max([best, *((judge(a, weights), a, weight) for a in (alpha, alpha * FINER))])
+        best = max([best, *((score_of(a, weights), a, weight) for a in (alpha, alpha * FINER))])
     weights[screen] = best[2]
     return best[1], weights
 
 
-def _judge(asked: Asked, training: _Training) -> Callable[[float, F32], float]:
-    """Give a function that fits on the first part of the training time and scores the last."""
-    rows = len(training.columns)
-    border = int(training.num_windows * (1 - HELD_OUT_SHARE)) * training.rows_per_window
+def _held_out_score(training: _TrainingSet) -> Callable[[float, F32], float]:
+    """Return a function that fits on the first part of the training time and scores the last."""
+    targets, rows = training.targets, len(training.columns)
+    border = int(len(training.grid) * (1 - HELD_OUT_SHARE)) * training.rows_per_window
     # Windows next to the border overlap with those beyond it.
     gap = max(1, rows // 100)
     fit = np.arange(0, border - gap, max(1, border // MOST_ROWS_TO_CHOOSE))
     held_out = np.arange(border, rows, max(1, 4 * (rows - border) // MOST_ROWS_TO_CHOOSE))
-    per_output = asked.num_samples if training.rows_per_window == 1 else 1
+    per_output = targets.num_samples if training.rows_per_window == 1 else 1
     most = max(1, 4 * MOST_VALUES_TO_CHOOSE // per_output)
-    truth = training.truth(slice(0, asked.num_outputs, max(1, asked.num_outputs // most)))
+    truth = training.truth(slice(0, targets.num_outputs, max(1, targets.num_outputs // most)))
     truth = truth[:, :: max(1, truth.shape[1] // MOST_VALUES_TO_CHOOSE)]
-    known, wanted = truth[fit], truth[held_out]
+    fit_truth, held_out_truth = truth[fit], truth[held_out]
 
-    def judge(alpha: float, weights: F32) -> float:
-        model = _fit(training.columns[fit] * weights, known, alpha)
+    def score_of(alpha: float, weights: F32) -> float:
+        model = _fit(training.columns[fit] * weights, fit_truth, alpha)
         predicted = np.asarray(model.predict(training.columns[held_out] * weights))
-        return float(np.nan_to_num(correlation(moments_of(wanted, predicted))).mean())
+        correlations = correlation(moments_of(held_out_truth, predicted))
+        return float(np.nan_to_num(correlations).mean())
 
-    return judge
+    return score_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -187,8 +201,8 @@ class _Scaling:
     """Brings columns to zero mean and unit variance, and wide groups to their components.
 
     Args:
-        means: Of each group, `(columns,)`.
-        stds: Of each group.
+        means: float32 `(columns,)` of each group.
+        stds: Of the same shapes.
         bases: Principal components of each group `(columns, components)`, None for narrow ones.
         screen: Which group is the screen, if any is.
     """
@@ -211,24 +225,27 @@ class _Scaling:
         return slice(first, first + widths[self.screen])
 
     @classmethod
-    def fitted(cls, features: Features, grid: I64, samples: I64) -> "_Scaling":
-        """Learn from some training windows."""
+    def fit(cls, features: Features, grid: I64, samples: I64) -> "_Scaling":
+        """Fit to some training windows."""
         per_window = len(samples) if features.per_sample else 1
         count = min(len(grid), max(1, PCA_ROWS // per_window))
         some = grid[np.unique(np.linspace(0, len(grid) - 1, count).astype(np.int64))]
-        groups = [group.reshape(-1, group.shape[-1]) for group in features.of(some, samples)]
+        groups = [group.reshape(-1, group.shape[-1]) for group in features.columns(some, samples)]
         means = [group.mean(axis=0) for group in groups]
         stds = [group.std(axis=0) for group in groups]
         stds = [np.where(std > 1e-6, std, 1.0).astype(np.float32) for std in stds]
-        screen = _screen_number(features, len(groups))
+        inputs, screen = features.targets.inputs, None
+        if "stimulus" in inputs:
+            # The screen comes last, before behavior.
+            screen = len(groups) - (2 if "behavior" in inputs else 1)
         bases = [
-            _basis((group - mean) / std, screen=number == screen)
+            _basis((group - mean) / std, is_screen=number == screen)
             for number, (group, mean, std) in enumerate(zip(groups, means, stds, strict=True))
         ]
         return cls(means=means, stds=stds, bases=bases, screen=screen)
 
-    def applied(self, groups: list[F32]) -> F32:
-        """Columns of a regression: float32 `(rows, columns)`."""
+    def apply(self, groups: list[F32]) -> F32:
+        """Return the columns of a regression: float32 `(rows, columns)`."""
         parts = []
         for group, mean, std, basis in zip(groups, self.means, self.stds, self.bases, strict=True):
             scaled = (group.reshape(-1, group.shape[-1]) - mean) / std
@@ -236,18 +253,11 @@ class _Scaling:
         return np.concatenate(parts, axis=1).astype(np.float32)
 
 
-def _screen_number(features: Features, num_groups: int) -> int | None:
-    inputs = features.asked.inputs
-    if "stimulus" not in inputs:
-        return None
-    return num_groups - (2 if "behavior" in inputs else 1)
-
-
-def _basis(scaled: F32, *, screen: bool) -> F32 | None:
+def _basis(scaled: F32, *, is_screen: bool) -> F32 | None:
     from sklearn.decomposition import PCA
 
     wide, components = (
-        (WIDE_SCREEN, SCREEN_COMPONENTS) if screen else (WIDE_GROUP, GROUP_COMPONENTS)
+        (WIDE_SCREEN, SCREEN_COMPONENTS) if is_screen else (WIDE_GROUP, GROUP_COMPONENTS)
     )
     if scaled.shape[1] <= wide:
         return None

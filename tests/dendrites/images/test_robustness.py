@@ -9,7 +9,7 @@ from omnimouse_cli.dendrites.images.robustness import (
     has_square_attack,
     square_attack,
 )
-from omnimouse_cli.evaluate.robustness.corruption import CORRUPTIONS, corrupted
+from omnimouse_cli.evaluate.robustness.corruption import CORRUPTIONS, corrupt
 
 
 @pytest.mark.parametrize("family", CORRUPTIONS)
@@ -19,9 +19,9 @@ def test_a_corruption_grows_with_severity_and_is_the_same_twice(family, shape):
     pixels = np.broadcast_to(0.5 + 0.5 * np.sin(4 * places), shape).astype(np.float32)
     changes = []
     for severity in (1, 3, 5):
-        worse = corrupted(pixels, family, severity, 7)
+        worse = corrupt(pixels, family, severity, 7)
         assert worse.shape == shape
-        assert np.array_equal(worse, corrupted(pixels, family, severity, 7))
+        assert np.array_equal(worse, corrupt(pixels, family, severity, 7))
         changes.append(float(np.abs(worse / 255 - pixels).mean()))
     assert 0 < changes[0] < changes[1] < changes[2]
 

@@ -1,10 +1,10 @@
-"""Rows of a session: what it has, and a sentence for what it lacks."""
+"""Strategies of a session: what it allows, and the reason for what it does not."""
 
 import pytest
 
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.evaluate.records import EvalOptions
-from omnimouse_cli.evaluate.rows import require_regime, rows_of
+from omnimouse_cli.evaluate.strategies import evaluated_strategies, require_regime
 
 
 @pytest.fixture
@@ -20,43 +20,43 @@ def blind(make_session, quiet_trials, moving_average):
 
 
 def names(session, **options):
-    rows, missing = rows_of(session, EvalOptions(**options))
-    return [row.name for row in rows], {item.strategy: item.reason for item in missing}
+    strategies, missing = evaluated_strategies(session, EvalOptions(**options))
+    return [one.name for one in strategies], {item.strategy: item.reason for item in missing}
 
 
 def test_all_regimes_of_a_complete_recording(mouse):
-    rows, missing = names(mouse, regime="all")
-    assert rows[:4] == ["predict", "decode", "forecast", "forecast+stimulus"]
-    assert rows[4].startswith("population-")
+    found, missing = names(mouse, regime="all")
+    assert found[:4] == ["predict", "decode", "forecast", "forecast+stimulus"]
+    assert found[4].startswith("population-")
     assert all(name.startswith("population-") for name in missing)
     assert missing["population-256"].startswith("20 neurons are too few")
 
 
-def test_flags_leave_rows_out_without_a_word(mouse):
-    rows, missing = names(mouse, regime="forecast", stimulus=False)
-    assert rows == ["forecast"]
+def test_excluded_modalities_leave_out_strategies_silently(mouse):
+    found, missing = names(mouse, regime="forecast", stimulus=False)
+    assert found == ["forecast"]
     assert missing == {}
-    rows, missing = names(mouse, regime="all", behavior=False)
-    assert "decode" not in rows
+    found, missing = names(mouse, regime="all", behavior=False)
+    assert "decode" not in found
     assert "decode" not in missing
 
 
-def test_rows_that_a_recording_cannot_have_say_why(blind):
-    rows, missing = names(blind, regime="decode")
-    assert rows == []
+def test_strategies_that_a_recording_does_not_allow_have_a_reason(blind):
+    found, missing = names(blind, regime="decode")
+    assert found == []
     assert missing == {"decode": "no behavior was recorded (no eye tracker, no treadmill)"}
-    rows, _ = names(blind, regime="forecast")
-    assert rows == ["forecast", "forecast+stimulus"]
+    found, _ = names(blind, regime="forecast")
+    assert found == ["forecast", "forecast+stimulus"]
 
 
 def test_a_published_strategy_is_found_by_its_name(mouse, blind):
     assert names(mouse, regime="causal_response_25_video")[0] == ["causal_response_25_video"]
-    rows, missing = names(blind, regime="responses_from_behavior")
-    assert rows == []
+    found, missing = names(blind, regime="responses_from_behavior")
+    assert found == []
     assert "no behavior" in missing["responses_from_behavior"]
 
 
-def test_strategies_of_a_file_are_rows(mouse, tmp_path):
+def test_strategies_of_a_file_are_evaluated(mouse, tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(
         '[[strategy]]\nname = "short"\nfamily = "forecast"\nprefix = [10, 25]\n'

@@ -14,9 +14,8 @@ from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.errors import ConfigError, OmniMouseError
 from omnimouse_cli.evaluate.evaluate import evaluate
 from omnimouse_cli.evaluate.records import EvalOptions, Evaluation
-from omnimouse_cli.evaluate.robustness import attack
-from omnimouse_cli.evaluate.robustness import perturbations as perturb
-from omnimouse_cli.evaluate.robustness.attack import attacked
+from omnimouse_cli.evaluate.robustness import attack, perturbations
+from omnimouse_cli.evaluate.robustness.attack import attack_video
 from omnimouse_cli.evaluate.robustness.evaluate import with_perturbations
 from omnimouse_cli.evaluate.robustness.perturbations import Perturbation, require_families
 from omnimouse_cli.model.omnimouse import Prediction
@@ -52,15 +51,15 @@ def grey_of(batch):
     return batch.video * CONFIG.video_std + CONFIG.video_mean
 
 
-def linear_question(weights):
+def linear_model(weights):
     """A model whose every response is a weighted sum of the last frame's pixels."""
 
-    def answer(batch):
+    def predict(batch):
         value = (batch.video[:, -1] * weights).sum(dim=(1, 2))
         return Prediction(value[:, None, None].expand(-1, 30, 2), None)
 
     return SimpleNamespace(
-        answer=answer,
+        predict=predict,
         session="s",
         strategy=SEES,
         selection=select(SEES, num_neurons=2, num_windows=3, generator=None),
@@ -73,8 +72,8 @@ def test_an_attack_finds_the_corner_of_the_box_that_is_worst():
     grey = torch.randint(0, 256, (3, 60, 4, 5), generator=generator)
     grey[0, -1, 0, :2] = torch.tensor([0, 255])
     weights = torch.randn(4, 5, generator=generator)
-    batch, question = windows_of(grey, [0.0, 1.0, 2.0]), linear_question(weights)
-    moved = attacked(question, batch, grey_levels=8.0, seeds=[1, 2, 3], config=CONFIG)
+    batch, model = windows_of(grey, [0.0, 1.0, 2.0]), linear_model(weights)
+    moved = attack_video(model, batch, grey_levels=8.0, seeds=[1, 2, 3], config=CONFIG)
     change = grey_of(moved) - grey
     assert change.abs().max() <= 8 + 1e-3
     assert grey_of(moved).min() >= -1e-3
@@ -84,9 +83,9 @@ def test_an_attack_finds_the_corner_of_the_box_that_is_worst():
     corners = torch.stack([(last + 8 * sign * weights.sign()).clamp(0, 255) for sign in (-1, 1)])
     sums = (((corners - CONFIG.video_mean) / CONFIG.video_std) * weights).sum(dim=(2, 3))
     worst = (sums - 1).square().amax(dim=0)
-    found = (question.answer(moved).responses[:, 0, 0] - 1).square()
+    found = (model.predict(moved).responses[:, 0, 0] - 1).square()
     # One start may climb the lower of the two hills, but never less than the clean video's.
-    before = (question.answer(batch).responses[:, 0, 0] - 1).square()
+    before = (model.predict(batch).responses[:, 0, 0] - 1).square()
     lower = (sums - 1).square().amin(dim=0)
     assert ((found - worst).abs() < 1e-3 * worst).logical_or((found - lower).abs() < 1e-3).all()
     assert ((found - worst).abs() < 1e-3 * worst).any()
@@ -95,8 +94,8 @@ def test_an_attack_finds_the_corner_of_the_box_that_is_worst():
 
 def test_a_useless_attack_leaves_the_video_as_it_was():
     grey = torch.full((3, 60, 4, 5), 100)
-    batch, question = windows_of(grey, [0.0, 1.0, 2.0]), linear_question(torch.zeros(4, 5))
-    moved = attacked(question, batch, grey_levels=8.0, seeds=[1, 2, 3], config=CONFIG)
+    batch, model = windows_of(grey, [0.0, 1.0, 2.0]), linear_model(torch.zeros(4, 5))
+    moved = attack_video(model, batch, grey_levels=8.0, seeds=[1, 2, 3], config=CONFIG)
     assert torch.equal(moved.video, batch.video)
 
 
@@ -105,7 +104,7 @@ def test_a_known_corruption_is_done_in_grey_levels():
     frame[..., :3] = 200
     batch = windows_of(frame, [0.0])
     changed = Perturbation(family="contrast", severity=2, seed=0, config=CONFIG)(
-        linear_question(torch.zeros(4, 6)), batch
+        linear_model(torch.zeros(4, 6)), batch
     )
     # Half of the contrast about a mean of 100 is left.
     wanted = torch.where(torch.arange(6) < 3, 150.0, 50.0).expand(1, 60, 4, 6)
@@ -116,14 +115,14 @@ def test_a_known_corruption_is_done_in_grey_levels():
 @pytest.mark.parametrize("family", ["noise", "fog", "jpeg"])
 def test_what_is_random_depends_on_the_window_alone(family):
     pytest.importorskip("scipy")
-    question = linear_question(torch.zeros(16, 24))
+    model = linear_model(torch.zeros(16, 24))
     grey = np.random.default_rng(0).integers(0, 256, (2, 60, 16, 24))
     perturbation = Perturbation(family=family, severity=3, seed=0, config=CONFIG)
-    both = perturbation(question, windows_of(grey, [0.0, 7.0]))
-    alone = perturbation(question, windows_of(grey[1:], [7.0]))
+    both = perturbation(model, windows_of(grey, [0.0, 7.0]))
+    alone = perturbation(model, windows_of(grey[1:], [7.0]))
     assert torch.equal(both.video[1:], alone.video)
     assert not torch.equal(both.video, windows_of(grey, [0.0, 7.0]).video)
-    other = replace(perturbation, seed=1)(question, windows_of(grey[1:], [7.0]))
+    other = replace(perturbation, seed=1)(model, windows_of(grey[1:], [7.0]))
     assert torch.equal(other.video, alone.video) == (family == "jpeg")
 
 
@@ -133,7 +132,7 @@ def run(small_mouse, write_run, tmp_path_factory):
 
 
 def test_numbers_are_of_the_perturbed_rows_beside_the_clean_ones(run, small_mouse, monkeypatch):
-    monkeypatch.setattr(perturb, "SEVERITIES", (2, 5))
+    monkeypatch.setattr(perturbations, "SEVERITIES", (2, 5))
     monkeypatch.setattr(attack, "STEPS", 3)
     options = EvalOptions(
         regime="predict", baselines=False, stride_samples=90, perturb=("contrast", "adversarial")
@@ -171,7 +170,7 @@ def test_numbers_are_of_the_perturbed_rows_beside_the_clean_ones(run, small_mous
 
 
 def test_a_masked_attack_is_told(run, small_mouse, monkeypatch):
-    monkeypatch.setattr(perturb, "attacked", lambda _, batch, **__: batch)
+    monkeypatch.setattr(perturbations, "attack_video", lambda _, batch, **__: batch)
     told = []
 
     class Told(Silent):

@@ -1,0 +1,26 @@
+"""The training mean: each output is always at its mean over the training trials."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from omnimouse_cli.evaluate.scorer import Piece
+from omnimouse_cli.evaluate.targets import Targets
+
+
+def predict_train_mean(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece]:  # noqa: ARG001 - the signature of predictors
+    """Predict the mean of every output over the training trials.
+
+    Args:
+        targets: What is predicted.
+        tiers: Not used: the shard holds the means over its training trials.
+    """
+    # Behavior is z-scored over the training trials: its mean is 0.
+    mean = np.zeros(targets.num_outputs, np.float32)
+    if not targets.is_behavior:
+        reader = targets.reader
+        neuron_mean = np.nan_to_num(np.asarray(reader.shard.neuron_mean, np.float32))
+        mean = ((neuron_mean - reader.shift) / reader.scale)[targets.outputs]
+    for windows in targets.window_slices():
+        shape = (windows.stop - windows.start, targets.num_samples, targets.num_outputs)
+        yield Piece(windows, slice(None), np.broadcast_to(mean, shape).copy())

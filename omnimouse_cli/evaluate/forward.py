@@ -1,0 +1,106 @@
+"""What a trained model predicts in the scored windows."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from omnimouse_cli.batch.batch import Batch, to_device
+from omnimouse_cli.batch.selection import Selection, select
+from omnimouse_cli.batch.strategy import Strategy
+from omnimouse_cli.evaluate.records import EvalOptions
+from omnimouse_cli.evaluate.scorer import Piece
+from omnimouse_cli.evaluate.targets import Targets
+from omnimouse_cli.model.omnimouse import Prediction
+from omnimouse_cli.model.precision import autocast
+from omnimouse_cli.run.load import LoadedRun
+
+# Neurons x windows of one forward pass, unless the user decides.
+NEURON_WINDOWS = 32_768
+MOST_WINDOWS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MaskedModel:
+    """A model that predicts one session under one masking strategy.
+
+    Args:
+        run: The model, on the device.
+        device: `cpu` or `cuda`.
+        session: Session key.
+        strategy: The masking strategy.
+        selection: Its visible and target neurons in every window.
+    """
+
+    run: LoadedRun
+    device: torch.device
+    session: str
+    strategy: Strategy
+    selection: Selection
+
+    def predict(self, batch: Batch) -> Prediction:
+        """Run the model on a batch, in the precision that the run was trained in."""
+        table = self.run.tables[self.session]
+        animal = self.run.animal_of(self.session)
+        with autocast(self.run.config.train.precision, self.device):
+            prediction: Prediction = self.run.model(
+                batch, table, animal, self.strategy, self.selection
+            )
+        return prediction
+
+
+# Changes the windows that a model is given, as corruptions and attacks of the video do.
+Perturb = Callable[[MaskedModel, Batch], Batch]
+
+
+def predict_model(
+    run: LoadedRun,
+    targets: Sequence[Targets],
+    options: EvalOptions,
+    perturb: Perturb | None = None,
+) -> Iterator[list[Piece]]:
+    """Predict the targets of one strategy in one session.
+
+    Args:
+        run: The model; it is moved to the device.
+        targets: Responses, behavior, or both.
+        options: `device` and `batch_windows` are used.
+        perturb: What is done to the windows before.
+
+    Yields:
+        The predictions of some windows, one piece for each of `targets`.
+    """
+    device = torch.device(options.device)
+    strategy, reader = targets[0].strategy, targets[0].reader
+    session = reader.session
+    run.model.to(device)
+    run.tables[session.key].to(device)
+    fitting = max(1, min(MOST_WINDOWS, NEURON_WINDOWS // session.num_neurons))
+    for windows in targets[0].window_slices(options.batch_windows or fitting):
+        batch = to_device(reader.batch(targets[0].windows.grid[windows]), device, run.config.data)
+        model = MaskedModel(
+            run=run,
+            device=device,
+            session=session.key,
+            strategy=strategy,
+            selection=select(
+                strategy,
+                num_neurons=session.num_neurons,
+                num_windows=batch.num_windows,
+                generator=None,
+            ),
+        )
+        if perturb is not None:
+            batch = perturb(model, batch)
+        with torch.inference_mode():
+            prediction = model.predict(batch)
+        yield [_piece(run, prediction, one, windows) for one in targets]
+
+
+def _piece(run: LoadedRun, prediction: Prediction, targets: Targets, windows: slice) -> Piece:
+    values = prediction.behavior if targets.is_behavior else prediction.responses
+    assert values is not None, "the model predicts what its strategy asks for"
+    if targets.is_behavior:
+        channels = [run.behavior_channels.index(name) for name in targets.reader.channels]
+        values = values[:, channels].transpose(1, 2)
+    return Piece(windows, slice(None), values.float().cpu().numpy())

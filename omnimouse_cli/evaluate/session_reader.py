@@ -1,0 +1,76 @@
+"""Signals of one session in windows, as the loader reads them: what truth and baselines are."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.batch.batch import Batch
+from omnimouse_cli.batch.dataset import Dataset
+from omnimouse_cli.batch.reader import WindowReader
+from omnimouse_cli.config.data import RESPONSE_RATE_HZ, DataConfig
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+Range = tuple[int, int]
+
+
+class SessionReader:
+    """Reads windows of one session; windows are named by the grid index of their first sample.
+
+    Args:
+        dataset: The data set that the session is in.
+        config: How responses are scaled.
+        key: Session key.
+
+    Attributes:
+        session: The session in the data set.
+        shard: Its open shard.
+        shift: float32 `(neurons,)`: subtracted from responses.
+        scale: float32 `(neurons,)`: divides responses.
+        channels: Behavior channels that the session has, in the data set's order.
+    """
+
+    def __init__(self, dataset: Dataset, config: DataConfig, key: str) -> None:
+        self.session = dataset.session(key)
+        self.shard = self.session.shard
+        self.shift, self.scale = dataset.normalization(config, key)
+        self.channels = tuple(
+            name for name in dataset.behavior_channels if name in self.session.channels
+        )
+        self._windows = WindowReader(dataset, config)
+
+    def batch(self, grid: I64) -> Batch:
+        """Read whole windows with all neurons, as a model takes them.
+
+        Args:
+            grid: int64 `(windows,)`.
+        """
+        return self._windows.read(self.session.key, grid)
+
+    def responses(self, grid: I64, samples: Range, columns: I64 | None = None) -> F32:
+        """Read scaled responses.
+
+        Args:
+            grid: int64 `(windows,)`.
+            samples: First and last sample within the windows, half-open.
+            columns: Neurons; None takes all.
+
+        Returns:
+            float32 `(windows, samples, columns)`.
+        """
+        arrays = self._windows.read_arrays(self.session.key, grid, columns)
+        values: F32 = arrays.responses[:, slice(*samples)]
+        return values
+
+    def behavior(self, grid: I64) -> F32:
+        """Read z-scored behavior: float32 `(windows, 40, channels)`, channels as in `channels`."""
+        # The responses that come with it are those of no neuron.
+        arrays = self._windows.read_arrays(self.session.key, grid, np.empty(0, np.int64))
+        assert arrays.behavior is not None, "the session has behavior"
+        values: F32 = arrays.behavior[:, arrays.behavior_present].transpose(0, 2, 1)
+        return values
+
+    def sample_seconds(self, grid: I64, samples: Range) -> F64:
+        """Return float64 `(windows, samples)`: times from the recording's origin."""
+        index = np.asarray(grid, np.int64)[:, None] + np.arange(*samples)
+        return self.shard.description.responses.clock.start_seconds + index / RESPONSE_RATE_HZ
