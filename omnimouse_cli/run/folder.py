@@ -174,7 +174,7 @@ def write_environment(
             **{name: importlib.metadata.version(name) for name in PACKAGES},
         },
         "platform": f"{platform.system()} {platform.machine()}",
-        "commit": _source_commit(),
+        "commit": find_commit(Path(__file__).resolve()),
         "command_line": list(command_line),
         "device": device,
         "num_ranks": num_ranks,
@@ -208,16 +208,13 @@ def read_shards_folder(run: Path) -> Path:
     return Path(shards)
 
 
-def _source_commit() -> str | None:
-    """Return the Git commit of omnimouse's source; None if it was installed without one."""
-    source = Path(__file__).resolve().parent
+def find_commit(file: Path) -> str | None:
+    """Return the Git commit of a source file; None if it is not in a repository."""
+    git = ["git", "-C", os.fspath(file.parent)]
     try:
-        answer = subprocess.run(
-            ["git", "-C", os.fspath(source), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        # An installed package may lie in the folder of a repository without belonging to it.
+        for command in (["ls-files", "--error-unmatch", file.name], ["rev-parse", "HEAD"]):
+            answer = subprocess.run([*git, *command], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return answer.stdout.strip()

@@ -1,6 +1,7 @@
 """Run folders: which there are, which have finished, their lock and their environment."""
 
 import os
+import subprocess
 
 import pytest
 
@@ -9,6 +10,7 @@ from omnimouse_cli.errors import ConfigError, OmniMouseError
 from omnimouse_cli.files import read_document
 from omnimouse_cli.run.folder import (
     evaluation_folder,
+    find_commit,
     find_runs,
     is_finished,
     is_run,
@@ -115,3 +117,16 @@ def test_the_shards_of_a_resumed_run_are_those_of_the_last_training(make_run, tm
 
 def test_the_folder_of_an_evaluation_is_in_the_run(tmp_path):
     assert evaluation_folder(tmp_path, "test-all") == tmp_path / "eval" / "test-all"
+
+
+def test_the_commit_is_that_of_the_repository_that_has_the_file(tmp_path):
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    source, installed = tmp_path / "source.py", tmp_path / "installed.py"
+    source.touch()
+    installed.touch()
+    assert find_commit(source) is None
+    for command in (["init"], ["add", "source.py"], ["commit", "--message", "first"]):
+        subprocess.run([*git, *command], check=True, capture_output=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    assert find_commit(source) == head.stdout.strip()
+    assert find_commit(installed) is None
