@@ -91,7 +91,9 @@ def test_the_pupil_follows_running_and_is_its_derivatives_integral(mouse):
 
 def test_video_has_the_grey_levels_of_the_published_set():
     config = SimulationConfig(minutes=3, seed=4)
-    clips = [replace(trial, frames=2) for trial in plan_trials(config, 0) if trial.kind == "video"]
+    clips = [
+        replace(trial, num_frames=2) for trial in plan_trials(config, 0) if trial.kind == "video"
+    ]
     frames = np.concatenate([draw_frames(trial, config.seed) for trial in clips])
     assert frames.shape[1:] == (36, 64)
     assert 95 < frames.mean() < 130
