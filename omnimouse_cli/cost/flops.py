@@ -11,12 +11,11 @@ from omnimouse_cli.kernels.attention import computed_pairs
 from omnimouse_cli.kernels.dendrite.lookup import BACKWARD_FLOPS, FORWARD_FLOPS
 from omnimouse_cli.model.blocks import hidden_width
 from omnimouse_cli.model.feed_forward import inner_network, lookup_grid
-from omnimouse_cli.model.layout import Layout, Request, intervals, length, make_layout
-from omnimouse_cli.model.motion_energy import TIMES, forward_flops, num_features
-from omnimouse_cli.model.motion_energy import grid_of as motion_grid
+from omnimouse_cli.model.sequences import Sequences, Task, build_sequences, num_tokens, token_intervals
+from omnimouse_cli.model.motion_energy import TIMES, energy_flops, energy_grid, num_energies
 from omnimouse_cli.model.omnimouse import fusion_pattern
-from omnimouse_cli.model.own_history import has_history
-from omnimouse_cli.model.stimulus_state import FIELD_NUMBERS, GAZE_AXES
+from omnimouse_cli.model.shortcuts import has_history
+from omnimouse_cli.model.shortcuts.stimulus import FIELD_NUMBERS, GAZE_AXES
 from omnimouse_cli.model.video import block_shapes
 from omnimouse_cli.model.video_blocks import POOLED
 
@@ -68,145 +67,145 @@ class Flops:
 
 
 def count_flops(
-    config: ModelConfig, request: Request, *, session_neurons: int, batch_size: int
+    config: ModelConfig, task: Task, *, session_neurons: int, batch_size: int
 ) -> Flops:
     """Count the operations of one window through the whole model.
 
     Args:
         config: Configuration of the model.
-        request: Inputs and targets of the window.
+        task: Inputs and targets of the window.
         session_neurons: Neurons of the session, whose embeddings are projected once per batch.
         batch_size: Windows per batch.
     """
-    layout = make_layout(config, request)
-    width, outputs = config.d_model, num_target_samples(request)
+    sequences = build_sequences(config, task)
+    width, outputs = config.d_model, num_target_samples(task)
     projections = 2 * (session_neurons + 2) * config.d_embedding * width // batch_size
-    responses = (length(layout.context) - request.channels_seen) * TOKEN_SAMPLES
-    tokens = 2 * (request.channels_seen * NUM_BEHAVIOR_SAMPLES + responses) * width
-    readout = 2 * request.targets_asked * outputs * width
-    readout += 2 * request.channels_asked * NUM_BEHAVIOR_SAMPLES * width
-    history = _history(config, request, width, batch_size)
+    responses = (num_tokens(sequences.context) - task.num_input_channels) * TOKEN_SAMPLES
+    tokens = 2 * (task.num_input_channels * NUM_BEHAVIOR_SAMPLES + responses) * width
+    readout = 2 * task.num_targets * outputs * width
+    readout += 2 * task.num_target_channels * NUM_BEHAVIOR_SAMPLES * width
+    history = _history(config, task, width, batch_size)
     return (
         count_shortcut_flops(
-            config, request, session_neurons=session_neurons, batch_size=batch_size
+            config, task, session_neurons=session_neurons, batch_size=batch_size
         )
         + Flops(products=projections + readout, data_products=tokens + history)
-        + _transformer(config, layout)
-        + _video(config, layout)
+        + _transformer(config, sequences)
+        + _video(config, sequences)
     )
 
 
 def count_shortcut_flops(
-    config: ModelConfig, request: Request, *, session_neurons: int, batch_size: int
+    config: ModelConfig, task: Task, *, session_neurons: int, batch_size: int
 ) -> Flops:
     """Count the operations of one window through the shortcuts alone.
 
     Args:
         config: Configuration of the model.
-        request: Inputs and targets of the window.
+        task: Inputs and targets of the window.
         session_neurons: Neurons of the session, whose embeddings are read once per batch.
         batch_size: Windows per batch.
     """
-    layout, rows = make_layout(config, request), session_neurons // batch_size
-    history = _history(config, request, num_target_samples(request), batch_size)
+    sequences, rows = build_sequences(config, task), session_neurons // batch_size
+    history = _history(config, task, num_target_samples(task), batch_size)
     return (
         Flops(data_products=history)
-        + _population_shortcut(config, request, layout, rows)
-        + _stimulus_shortcut(config, request, layout, rows)
-        + _behavior_shortcut(config, request, rows)
+        + _population_shortcut(config, task, sequences, rows)
+        + _stimulus_shortcut(config, task, sequences, rows)
+        + _behavior_shortcut(config, task, rows)
     )
 
 
-def num_target_samples(request: Request) -> int:
+def num_target_samples(task: Task) -> int:
     """Return the number of samples that are predicted for each target neuron."""
-    return request.num_query_times * QUERY_SAMPLES
+    return task.num_query_times * QUERY_SAMPLES
 
 
 def num_motion_energies(config: ModelConfig) -> int:
     """Return the number of motion energies per time step."""
-    return num_features(config.decoder.motion_wavelengths) * math.prod(motion_grid(config.video))
+    return num_energies(config.decoder.motion_wavelengths) * math.prod(energy_grid(config.video))
 
 
-def _history(config: ModelConfig, request: Request, outputs: int, batch_size: int) -> int:
+def _history(config: ModelConfig, task: Task, outputs: int, batch_size: int) -> int:
     """Count a linear map from the target neurons' own samples to `outputs` numbers each."""
-    targets = request.targets_asked
-    num_shared = max(0, request.num_visible + targets - request.num_neurons)
-    if not (config.decoder.own_history and targets and has_history(request.strategy, num_shared)):
+    targets = task.num_targets
+    num_shared = max(0, task.num_visible + targets - task.num_neurons)
+    if not (config.decoder.own_history and targets and has_history(task.strategy, num_shared)):
         return 0
     products = 2 * targets * NUM_RESPONSE_SAMPLES * outputs
     # The map from the mask of visible samples is the same in every window of a batch.
     return products + products // batch_size
 
 
-def _population_shortcut(config: ModelConfig, request: Request, layout: Layout, rows: int) -> Flops:
+def _population_shortcut(config: ModelConfig, task: Task, sequences: Sequences, rows: int) -> Flops:
     rank = config.decoder.population_rank
-    if not rank or not layout.pieces:
+    if not rank or not sequences.segments:
         return Flops()
     sums = sum(
-        (piece.last - piece.first)
-        * (request.num_neurons if piece.everyone else request.num_visible)
-        for piece in layout.pieces
+        (segment.last - segment.first)
+        * (task.num_neurons if segment.all_neurons else task.num_visible)
+        for segment in sequences.segments
     )
     products = rows * config.d_embedding
-    if request.targets_asked:
-        samples = num_target_samples(request)
+    if task.num_targets:
+        samples = num_target_samples(task)
         products += 2 * rows * config.d_embedding
-        products += 2 * samples * (NUM_RESPONSE_SAMPLES + request.targets_asked)
-    if request.channels_asked:
-        products += NUM_BEHAVIOR_SAMPLES * (NUM_RESPONSE_SAMPLES + request.channels_asked)
+        products += 2 * samples * (NUM_RESPONSE_SAMPLES + task.num_targets)
+    if task.num_target_channels:
+        products += NUM_BEHAVIOR_SAMPLES * (NUM_RESPONSE_SAMPLES + task.num_target_channels)
     return Flops(products=2 * products * rank, data_products=2 * sums * rank)
 
 
-def _stimulus_shortcut(config: ModelConfig, request: Request, layout: Layout, rows: int) -> Flops:
+def _stimulus_shortcut(config: ModelConfig, task: Task, sequences: Sequences, rows: int) -> Flops:
     wavelengths = config.decoder.motion_wavelengths
-    if not wavelengths or layout.features is None or not request.targets_asked:
+    if not wavelengths or sequences.video_steps is None or not task.num_targets:
         return Flops()
-    features, energies = num_features(wavelengths), num_motion_energies(config)
-    samples = num_target_samples(request)
+    features, energies = num_energies(wavelengths), num_motion_energies(config)
+    samples = num_target_samples(task)
     products = rows * config.d_embedding * (FIELD_NUMBERS + features)
-    products += samples * (energies + features) * request.targets_asked
+    products += samples * (energies + features) * task.num_targets
     # Where the gaze moves the screen, the energies have a gradient too.
-    data_products = 2 * len(TIMES) * request.channels_seen * GAZE_AXES
+    data_products = 2 * len(TIMES) * task.num_input_channels * GAZE_AXES
     lagged = 2 * samples * energies * len(TIMES)
-    if request.channels_seen:
-        height, width = motion_grid(config.video)
+    if task.num_input_channels:
+        height, width = energy_grid(config.video)
         data_products += 2 * len(TIMES) * energies * height
         products += len(TIMES) * energies * width + lagged // 2
     else:
         data_products += lagged
-    fixed = forward_flops(wavelengths, config.video)
+    fixed = energy_flops(wavelengths, config.video)
     return Flops(products=2 * products, data_products=data_products, fixed=fixed)
 
 
-def _behavior_shortcut(config: ModelConfig, request: Request, rows: int) -> Flops:
-    rank, samples = config.decoder.behavior_rank, num_target_samples(request)
-    if not rank or not request.channels_seen or not request.targets_asked:
+def _behavior_shortcut(config: ModelConfig, task: Task, rows: int) -> Flops:
+    rank, samples = config.decoder.behavior_rank, num_target_samples(task)
+    if not rank or not task.num_input_channels or not task.num_targets:
         return Flops()
     products = rows * config.d_embedding
-    products += samples * (NUM_RESPONSE_SAMPLES + request.targets_asked)
-    mixing = 2 * NUM_RESPONSE_SAMPLES * request.channels_seen * rank
+    products += samples * (NUM_RESPONSE_SAMPLES + task.num_targets)
+    mixing = 2 * NUM_RESPONSE_SAMPLES * task.num_input_channels * rank
     return Flops(products=2 * products * rank, data_products=mixing)
 
 
-def _transformer(config: ModelConfig, layout: Layout) -> Flops:
+def _transformer(config: ModelConfig, sequences: Sequences) -> Flops:
     width, multiple = config.d_model, config.feed_forward_multiple
     hidden = hidden_width(width, config.feed_forward_multiplier, multiple)
-    latents, fusion = intervals(layout.latents), intervals(layout.fusion)
-    queries, context = intervals(layout.queries), intervals(layout.context)
-    tokens = length(layout.fusion)
+    latents, fusion = token_intervals(sequences.latents), token_intervals(sequences.fusion)
+    queries, context = token_intervals(sequences.queries), token_intervals(sequences.context)
+    tokens = num_tokens(sequences.fusion)
     flops = Flops()
-    if layout.context:
+    if sequences.context:
         pairs = computed_pairs(latents, context)
-        flops += _cross_block(config, hidden, length(layout.latents), length(layout.context), pairs)
+        flops += _cross_block(config, hidden, num_tokens(sequences.latents), num_tokens(sequences.context), pairs)
     kinds = fusion_pattern(config)
     pairs = kinds.count("L") * computed_pairs(fusion, fusion) + kinds.count("G") * tokens**2
     products = 2 * len(kinds) * tokens * 4 * width**2
     flops += Flops(products=products, attention=4 * pairs * width)
     flops += _feed_forward(config, len(kinds) * tokens, width, hidden)
-    if layout.queries:
+    if sequences.queries:
         hidden = hidden_width(width, config.decoder.feed_forward_multiplier, multiple)
         pairs = computed_pairs(queries, fusion)
-        flops += _cross_block(config, hidden, length(layout.queries), tokens, pairs)
+        flops += _cross_block(config, hidden, num_tokens(sequences.queries), tokens, pairs)
     return flops
 
 
@@ -229,16 +228,16 @@ def _feed_forward(config: ModelConfig, tokens: int, width: int, hidden: int) -> 
     return Flops(products=products, functions=functions)
 
 
-def _video(config: ModelConfig, layout: Layout) -> Flops:
+def _video(config: ModelConfig, sequences: Sequences) -> Flops:
     """Count the video encoder."""
-    if layout.features is None:
+    if sequences.video_steps is None:
         return Flops()
     video = config.video
     steps, rows, columns = video.grid
     patches = 2 * steps * rows * columns * math.prod(video.kernel) * video.d_embed
     flops = Flops(data_products=patches)
     if video.layout == "aligned":
-        steps = layout.features[1] - layout.features[0]
+        steps = sequences.video_steps[1] - sequences.video_steps[0]
     tokens = steps * rows * columns
     for shape in block_shapes(config):
         pooled = POOLED if shape.pools else 1
@@ -248,4 +247,4 @@ def _video(config: ModelConfig, layout: Layout) -> Flops:
         pair_widths = tokens * shape.window * pooled * shape.width
         flops += Flops(products=2 * products, attention=4 * pair_widths)
         flops += _feed_forward(config, tokens, shape.width, shape.hidden)
-    return flops + Flops(products=2 * length(layout.video) * video.d_output * config.d_model)
+    return flops + Flops(products=2 * num_tokens(sequences.video) * video.d_output * config.d_model)

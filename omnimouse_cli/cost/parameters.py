@@ -9,13 +9,13 @@ from omnimouse_cli.batch.strategy import QUERY_SAMPLES, TOKEN_SAMPLES
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES
 from omnimouse_cli.config.model import GATED, ModelConfig
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.model.behavior_state import BEHAVIOR_LAGS
+from omnimouse_cli.model.shortcuts.behavior import BEHAVIOR_LAGS
 from omnimouse_cli.model.blocks import hidden_width
 from omnimouse_cli.model.feed_forward import inner_network, matched_width
 from omnimouse_cli.model.freeze import learns
-from omnimouse_cli.model.motion_energy import num_features
+from omnimouse_cli.model.motion_energy import num_energies
 from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.stimulus_state import FIELD_NUMBERS, GAZE_AXES, STIMULUS_LAGS
+from omnimouse_cli.model.shortcuts.stimulus import FIELD_NUMBERS, GAZE_AXES, STIMULUS_LAGS
 from omnimouse_cli.model.video import block_shapes
 from omnimouse_cli.model.video_blocks import VideoBlockShape
 
@@ -123,7 +123,7 @@ def count_components(config: ModelConfig, *, num_channels: int) -> dict[str, int
     if config.decoder.population_rank:
         counts["population state"] = config.decoder.population_rank * _per_sum(config, num_channels)
     if config.decoder.motion_wavelengths:
-        features = num_features(config.decoder.motion_wavelengths)
+        features = num_energies(config.decoder.motion_wavelengths)
         counts["stimulus state"] = features * (embedding + STIMULUS_LAGS)
         counts["stimulus state"] += FIELD_NUMBERS * embedding + GAZE_AXES * num_channels
     if config.decoder.behavior_rank and num_channels:

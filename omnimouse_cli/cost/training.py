@@ -13,7 +13,7 @@ from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.flops import count_flops, count_shortcut_flops
 from omnimouse_cli.cost.memory import count_activations
 from omnimouse_cli.cost.parameters import count_frozen, count_parameters, count_sessions
-from omnimouse_cli.model.layout import Request, make_layout
+from omnimouse_cli.model.sequences import Task, build_sequences
 from omnimouse_cli.model.precision import resolve_precision
 
 # Source: omnimouse reference, section 1; for an estimate without data.
@@ -23,14 +23,14 @@ FLOAT_BYTES, BFLOAT16_BYTES = 4, 2
 NUM_MOMENTS = 2
 
 
-def make_request(
+def make_task(
     config: ModelConfig,
     strategy: Strategy,
     *,
     num_neurons: int,
     num_channels: int,
-    stimulus: bool,
-) -> Request:
+    has_screen: bool,
+) -> Task:
     """Return the inputs and targets of a training window of a session under a strategy.
 
     Args:
@@ -38,16 +38,18 @@ def make_request(
         strategy: The masking strategy.
         num_neurons: Neurons in the batch.
         num_channels: Behavior channels of the session.
-        stimulus: Whether the session has a screen.
+        has_screen: Whether the session has a screen.
     """
     population = min(num_neurons, config.max_population)
-    return Request(
+    return Task(
         strategy=strategy,
         num_neurons=population,
         num_visible=num_visible(strategy, population),
-        num_targets=num_targets(strategy, population, config.max_targets),
+        num_targets=(
+            num_targets(strategy, population, config.max_targets) if strategy.targets else 0
+        ),
         num_channels=num_channels,
-        stimulus=stimulus,
+        has_screen=has_screen,
     )
 
 
@@ -66,10 +68,10 @@ def window_flops(
         alone.
     """
     whole, shortcuts = [], []
-    for request, session_neurons in _requests(config, sessions, strategies):
+    for task, session_neurons in _tasks(config, sessions, strategies):
         sizes = {"session_neurons": session_neurons, "batch_size": config.data.batch_size}
-        whole.append(count_flops(config.model, request, **sizes).training)
-        shortcuts.append(count_shortcut_flops(config.model, request, **sizes).training)
+        whole.append(count_flops(config.model, task, **sizes).training)
+        shortcuts.append(count_shortcut_flops(config.model, task, **sizes).training)
     return statistics.fmean(whole), statistics.fmean(shortcuts)
 
 
@@ -106,8 +108,8 @@ def estimate_training(
     largest = max(count_sessions(config.model, [neurons[i] for i in part]) for part in owned)
     on_rank = parameters["total"] - parameters["tables"] + largest
     learned = on_rank - count_frozen(config, num_channels=num_channels, num_animals=num_animals)
-    requests = [request for request, _ in _requests(config, sessions, strategies)]
-    widest = max(requests, key=lambda request: count_activations(config.model, request))
+    tasks = [task for task, _ in _tasks(config, sessions, strategies)]
+    widest = max(tasks, key=lambda task: count_activations(config.model, task))
     is_half = resolve_precision(config.train.precision, device) == "bfloat16"
     activation_bytes = BFLOAT16_BYTES if is_half else FLOAT_BYTES
     whole, shortcuts = window_flops(config, sessions, strategies)
@@ -125,7 +127,7 @@ def estimate_training(
             * config.data.batch_size
             * count_activations(config.model, widest),
         },
-        "sequence_lengths": make_layout(config.model, widest).sequence_lengths,
+        "sequence_lengths": build_sequences(config.model, widest).lengths,
         "ranks": [
             {"rank": rank, "sessions": [sessions[index].key for index in part]}
             for rank, part in enumerate(owned)
@@ -133,20 +135,20 @@ def estimate_training(
     }
 
 
-def _requests(
+def _tasks(
     config: RunConfig, sessions: Sequence[SessionInfo], strategies: Sequence[Strategy]
-) -> list[tuple[Request, int]]:
+) -> list[tuple[Task, int]]:
     """Return a window of each session under each strategy, with the neurons of the session."""
     model, max_neurons = config.model, config.data.max_neurons
     if not sessions:
         return [
             (
-                make_request(
+                make_task(
                     model,
                     strategy,
                     num_neurons=max_neurons,
                     num_channels=PUBLISHED_CHANNELS,
-                    stimulus=True,
+                    has_screen=True,
                 ),
                 max_neurons,
             )
@@ -154,12 +156,12 @@ def _requests(
         ]
     return [
         (
-            make_request(
+            make_task(
                 model,
                 strategy,
                 num_neurons=min(session.num_neurons, max_neurons),
                 num_channels=len(session.channels),
-                stimulus=session.frame_shape is not None,
+                has_screen=session.frame_shape is not None,
             ),
             session.num_neurons,
         )

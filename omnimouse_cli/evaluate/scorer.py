@@ -28,7 +28,7 @@ from omnimouse_cli.metrics.bootstrap import (
 from omnimouse_cli.metrics.moments import Moments, correlation, merge_blocks, moments_of
 from omnimouse_cli.metrics.repeats import RepeatSums, correlation_to_average, repeat_ceiling
 from omnimouse_cli.metrics.scores import mean_correlation
-from omnimouse_cli.model.losses import BEHAVIOR_CLAMP, elementwise
+from omnimouse_cli.model.losses import BEHAVIOR_CLAMP, elementwise_loss
 
 # Above this many sums over repeats a large population has no correlation to the average.
 MOST_REPEAT_VALUES = 40_000_000
@@ -266,5 +266,5 @@ class Scorer:
                 # A linear predictor may fall below 0, where a rate has no likelihood.
                 prediction = np.maximum(prediction, 0.0)
             tensors = torch.from_numpy(truth), torch.from_numpy(prediction)
-            loss = elementwise(tensors[1], tensors[0], self._response_loss).numpy()
+            loss = elementwise_loss(tensors[1], tensors[0], self._response_loss).numpy()
         return np.where(np.isnan(truth), 0.0, loss).astype(np.float64)

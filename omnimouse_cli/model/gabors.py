@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-# L places along a filter, N pixels and P places along a side of a frame, X columns of pixels,
-# Q columns of places, O orientations up to a right angle, H those before it, M separable filters,
-# R rows of places, D directions, V rows of pixels x filters in time (x images, before columns),
-# W responses x rows of places, J images x columns of places
+# L taps of a filter, N pixels and P positions along a side of a frame, X columns of pixels,
+# Q columns of positions, O orientations up to a right angle, H those before it, M separable filters,
+# R rows of positions, D directions, V rows of pixels x filters in time (x images, before columns),
+# W responses x rows of positions, J images x columns of positions
 
 ORIENTATIONS = 8
 # Beyond a right angle an orientation is the mirror image of one before it, and shares its filters.
@@ -18,21 +18,21 @@ HALF = ORIENTATIONS // 2
 SEPARABLE = 2 * HALF + 2
 # Forth even, forth odd, back even and back odd.
 RESPONSES = 4
-# Every PLACE_STRIDE-th pixel is a place.
-PLACE_STRIDE = 2
+# Every POSITION_STRIDE-th pixel is a position.
+POSITION_STRIDE = 2
 # Standard deviation of a Gabor's envelope over its wavelength: about 1.4 octaves, as in V1.
 ENVELOPE = 0.4
 REACH_STD = 2.25
 
 
 class Gabors(nn.Module):
-    """Quadrature pairs of every orientation at every place of a frame, as separable filters.
+    """Quadrature pairs of every orientation at every position of a frame, as separable filters.
 
-    A convolution with whole Gabors takes a CPU more than twice as long. Weights of pixels are fixed
-    matrices, one for columns and then one for rows; none of them is learned.
+    A convolution with whole Gabors takes a CPU more than twice as long. The weights are fixed
+    matrices, one for columns and then one for rows.
 
     Args:
-        wavelength: In pixels.
+        wavelength: Wavelength in pixels.
         frame: Rows and columns of pixels.
     """
 
@@ -44,13 +44,13 @@ class Gabors(nn.Module):
         self.register_buffer("mean", mean_H, persistent=False)
 
     def forward(self, pixels_VX: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Give energies of orientations before, at and beyond the right angle.
+        """Return energies of orientations before, at and beyond the right angle.
 
         Args:
-            pixels_VX: `(rows x prompt and late x images, columns)`, as filtered in time.
+            pixels_VX: `(rows x prompt and late x images, columns)`, filtered in time.
 
         Returns:
-            float32 `(orientations, forth and back, rows of places, images x columns of places)`.
+            float32 `(orientations, forth and back, rows of positions, images x columns of positions)`.
         """
         columns_MXQ, rows_MWV = self.get_buffer("columns"), self.get_buffer("rows")
         across_MVQ = torch.bmm(pixels_VX.expand(SEPARABLE, -1, -1), columns_MXQ)
@@ -83,10 +83,10 @@ def separable(wavelength: float, frame: tuple[int, int]) -> tuple[Tensor, Tensor
     gives of prompt - i late.
 
     Returns:
-        columns_MXQ: From columns of pixels to columns of places, in the order of SEPARABLE.
-        rows_MWV: From rows of pixels, prompt and late at each, to rows of places for each of the
+        columns_MXQ: From columns of pixels to columns of positions, in the order of SEPARABLE.
+        rows_MWV: From rows of pixels, prompt and late at each, to rows of positions for each of the
             RESPONSES.
-        mean_H: By what the last filter is multiplied for each orientation before the right angle.
+        mean_H: Factor of the last filter for each orientation before the right angle.
     """
     reach = math.ceil(REACH_STD * ENVELOPE * wavelength)
     axis_L = torch.arange(-reach, reach + 1, dtype=torch.float64)
@@ -107,23 +107,23 @@ def separable(wavelength: float, frame: tuple[int, int]) -> tuple[Tensor, Tensor
     mean_H1 = -(mean_O1 / even_norm_O1 * even_norm_O1[HALF])[:HALF]
     before_HL = column_OL[:HALF]
     column_ML = torch.cat([before_HL.real, before_HL.imag, envelope_L.expand(2, -1)])
-    columns_MXQ = _at_places(column_ML, frame[1]).transpose(1, 2)
-    even_MPN = _at_places(row_ML.real / even_norm_O1[orientation_M], frame[0])
-    odd_MPN = _at_places(row_ML.imag / odd_norm_O1[orientation_M], frame[0])
+    columns_MXQ = _at_positions(column_ML, frame[1]).transpose(1, 2)
+    even_MPN = _at_positions(row_ML.real / even_norm_O1[orientation_M], frame[0])
+    odd_MPN = _at_positions(row_ML.imag / odd_norm_O1[orientation_M], frame[0])
     return columns_MXQ.float(), _responses(even_MPN, odd_MPN).float(), mean_H1[:, 0].float()
 
 
-def _at_places(filter_ML: Tensor, pixels: int) -> Tensor:
-    """Give matrices that weigh pixels by a filter about each place: `(M, places, pixels)`."""
+def _at_positions(filter_ML: Tensor, pixels: int) -> Tensor:
+    """Return matrices that weight pixels by a filter about each position: `(M, positions, pixels)`."""
     length = filter_ML.shape[1]
-    place_P1 = PLACE_STRIDE * torch.arange(num_places(pixels))[:, None]
-    tap_PN = torch.arange(pixels) - place_P1 + length // 2
+    position_P1 = POSITION_STRIDE * torch.arange(num_positions(pixels))[:, None]
+    tap_PN = torch.arange(pixels) - position_P1 + length // 2
     inside_PN = (tap_PN >= 0) & (tap_PN < length)
     return torch.where(inside_PN, filter_ML[:, tap_PN.clamp(0, length - 1)], 0.0)
 
 
 def _responses(even_MPN: Tensor, odd_MPN: Tensor) -> Tensor:
-    """Give each response's weights of prompt and late at every row: `(M, W, V)`."""
+    """Return the weights of prompt and late at every row for each response: `(M, W, V)`."""
     weights = (
         torch.stack([even_MPN, -odd_MPN], dim=-1),
         torch.stack([odd_MPN, even_MPN], dim=-1),
@@ -133,6 +133,6 @@ def _responses(even_MPN: Tensor, odd_MPN: Tensor) -> Tensor:
     return torch.cat(weights, dim=1).flatten(2)
 
 
-def num_places(pixels: int) -> int:
-    """Count the places along a side of a frame."""
-    return -(-pixels // PLACE_STRIDE)
+def num_positions(pixels: int) -> int:
+    """Count the positions along a side of a frame."""
+    return -(-pixels // POSITION_STRIDE)

@@ -1,4 +1,4 @@
-"""How far predictions are from what was recorded. Source: omnimouse reference, section 2.1."""
+"""Losses of predictions. Source: omnimouse reference, section 2.1."""
 
 from typing import NamedTuple
 
@@ -9,10 +9,10 @@ from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.batch.selection import Selection, scored_mask, scored_samples
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.model import ResponseLoss
+from omnimouse_cli.model.inputs import select_neurons
 from omnimouse_cli.model.omnimouse import Prediction
-from omnimouse_cli.model.readout import of_neurons
 
-# B batch, A asked samples, G target neurons, C channels, S behavior samples
+# B batch, A target samples, G target neurons, C channels, S behavior samples
 
 POISSON_EPSILON = 1e-5
 POISSON_CLAMP = 100.0
@@ -20,11 +20,11 @@ BEHAVIOR_CLAMP = 10.0
 
 
 class Losses(NamedTuple):
-    """Mean losses of a batch, unweighted; None where nothing was asked for.
+    """Mean losses of a batch, unweighted; None without targets.
 
     Args:
-        neural: Over scored samples of target neurons.
-        behavior: Over samples of the session's channels.
+        neural: Mean over scored samples of target neurons.
+        behavior: Mean over samples of the session's channels.
     """
 
     neural: Tensor | None
@@ -38,13 +38,13 @@ def compute_losses(
     selection: Selection,
     response_loss: ResponseLoss,
 ) -> Losses:
-    """Compare a prediction with the batch that it is of.
+    """Compare a prediction with its batch.
 
     Args:
-        prediction: Of the model.
-        batch: What was recorded.
-        strategy: What was seen and asked; samples that were partly seen do not count.
-        selection: Of which neurons.
+        prediction: Prediction of the model.
+        batch: Recorded windows.
+        strategy: Masking strategy; samples of which a part was visible do not count.
+        selection: Visible and target neurons.
         response_loss: `poisson` or `gaussian`.
     """
     neural = behavior = None
@@ -67,11 +67,11 @@ def _neural_loss(
 ) -> Tensor | None:
     assert strategy.targets is not None
     selection = selection.to(predicted_BAG.device)
-    asked_BAN = batch.responses[:, slice(*strategy.targets)]
-    loss_BAG = elementwise(predicted_BAG, of_neurons(asked_BAN, selection.targets), response_loss)
-    of_visible, of_hidden = scored_samples(strategy)
+    recorded_BAN = batch.responses[:, slice(*strategy.targets)]
+    loss_BAG = elementwise_loss(predicted_BAG, select_neurons(recorded_BAN, selection.targets), response_loss)
+    visible_scored, hidden_scored = scored_samples(strategy)
     shared, hidden = selection.num_shared, selection.num_targets - selection.num_shared
-    num_scored = sum(of_visible) * shared + sum(of_hidden) * hidden
+    num_scored = sum(visible_scored) * shared + sum(hidden_scored) * hidden
     if num_scored == loss_BAG[0].numel():
         return loss_BAG.mean()
     if num_scored == 0:
@@ -87,19 +87,19 @@ def neural_loss_by_window(
     selection: Selection,
     response_loss: ResponseLoss,
 ) -> Tensor:
-    """Give the mean neural loss of each window, `(batch,)`; see `compute_losses`."""
-    assert prediction.responses is not None, "responses are asked for"
-    assert strategy.targets is not None, "responses are asked for"
+    """Return the mean neural loss of each window, `(batch,)`; see `compute_losses`."""
+    assert prediction.responses is not None, "responses are a target"
+    assert strategy.targets is not None, "responses are a target"
     selection = selection.to(prediction.responses.device)
-    asked_BAN = batch.responses[:, slice(*strategy.targets)]
-    asked_BAG = of_neurons(asked_BAN, selection.targets)
-    loss_BAG = elementwise(prediction.responses, asked_BAG, response_loss)
+    recorded_BAN = batch.responses[:, slice(*strategy.targets)]
+    recorded_BAG = select_neurons(recorded_BAN, selection.targets)
+    loss_BAG = elementwise_loss(prediction.responses, recorded_BAG, response_loss)
     scored_AG = scored_mask(strategy, selection)
     return loss_BAG.where(scored_AG, 0.0).sum(dim=(1, 2)) / scored_AG.sum()
 
 
-def elementwise(predicted: Tensor, recorded: Tensor, response_loss: ResponseLoss) -> Tensor:
-    """Give each sample's loss: squared error, or Poisson's up to what no prediction changes."""
+def elementwise_loss(predicted: Tensor, recorded: Tensor, response_loss: ResponseLoss) -> Tensor:
+    """Return the loss of each sample: squared error, or Poisson up to a constant."""
     if response_loss == "gaussian":
         return (predicted - recorded).square()
     loss = predicted - recorded * torch.log(predicted + POISSON_EPSILON)

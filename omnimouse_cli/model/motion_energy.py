@@ -1,4 +1,4 @@
-"""A fixed pyramid of motion energies: how much moves where, at which scale, in which direction."""
+"""A fixed pyramid of motion energies, by position, scale, orientation and direction."""
 
 import math
 from functools import reduce
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from omnimouse_cli.config.data import NUM_FRAMES, RESPONSE_RATE_HZ
 from omnimouse_cli.config.model import VideoConfig
-from omnimouse_cli.model.gabors import ORIENTATIONS, RESPONSES, SEPARABLE, Gabors, num_places
+from omnimouse_cli.model.gabors import ORIENTATIONS, RESPONSES, SEPARABLE, Gabors, num_positions
 
-# B batch, T frames, Y rows and X columns of pixels, R rows and Q columns of places, F features,
+# B batch, T frames, Y rows and X columns of pixels, R rows and Q columns of positions, F features,
 # S time steps, K filters in time, G scales, O orientations, D directions, V rows of pixels x
-# filters in time x time steps x windows, J time steps x windows x columns of places
+# filters in time x time steps x windows, J time steps x windows x columns of positions
 
 # Frames are averaged over POOL x POOL pixels.
 POOL = 2
@@ -21,7 +21,7 @@ TIMES = range(1, NUM_FRAMES, 2)
 # Adelson & Bergen (1985): a prompt and a late filter of gamma shape, a quarter of a cycle apart.
 TIME_CONSTANT_SECONDS = 0.045
 PROMPT_ORDER, LATE_ORDER = 1, 3
-# Below this contrast, as a mean energy, responses are not normalised: noise is not amplified.
+# Below this contrast, as a mean energy, responses are not normalized: noise is not amplified.
 HALF_SATURATION = 0.5
 
 
@@ -32,51 +32,51 @@ class MotionEnergy(nn.Module):
     Biology 21 (2011), for the pyramid as a basis of encoding models.
 
     Args:
-        wavelengths: Of the Gabors, in pixels of a frame.
-        video: Gives the frame's size.
+        wavelengths: Wavelengths of the Gabors, in pixels of a frame.
+        video: Configuration of the video encoder, with the size of frames.
     """
 
     def __init__(self, wavelengths: tuple[float, ...], video: VideoConfig) -> None:
         super().__init__()
-        self.num_features = num_features(wavelengths)
-        self.grid = grid_of(video)
-        self.scales = nn.ModuleList(Gabors(each / POOL, pooled(video)) for each in wavelengths)
+        self.num_features = num_energies(wavelengths)
+        self.grid = energy_grid(video)
+        self.scales = nn.ModuleList(Gabors(each / POOL, downsampled_size(video)) for each in wavelengths)
         self.register_buffer("prompt_and_late", _temporal_filters(), persistent=False)
 
     def forward(self, video_BTYX: Tensor, frames: tuple[int, int]) -> Tensor:
-        """Give the energies of a clip; each scale's mean over a screen of high contrast is 1.
+        """Return the energies of a clip; the mean of each scale over a screen of high contrast is 1.
 
         Args:
-            video_BTYX: float32 `(batch, 60, height, width)`, normalised grey.
-            frames: First and last frame that is seen; others are mean grey.
+            video_BTYX: float32 `(batch, 60, height, width)`, normalized grey.
+            frames: First visible frame, and the frame after the last one; others are mean grey.
 
         Returns:
             float32 `(batch, 30, features, rows, columns)`, at TIMES.
         """
-        pixels_VX = self._in_time(averaged(hide(video_BTYX, frames)))
+        pixels_VX = self._in_time(downsample(mask_frames(video_BTYX, frames)))
         parts = [energy_ODRJ for gabors in self.scales for energy_ODRJ in gabors(pixels_VX)]
         (rows, columns), steps, batch = self.grid, len(TIMES), video_BTYX.shape[0]
         shape = (len(self.scales), ORIENTATIONS, 2, rows, steps, batch, columns)
         energy_GODRSBQ = torch.cat(parts).reshape(shape)
         mean_GSB = energy_GODRSBQ.flatten(1, 3).mean(dim=1).mean(dim=-1)
         contrast_BS1G = HALF_SATURATION + mean_GSB.permute(2, 1, 0)[:, :, None]
-        # Features of a row lie together in memory: a gaze moves whole rows, and then along them.
+        # Features of a row are contiguous: a gaze shifts whole rows, and then along them.
         energy_BSRGDOQ = energy_GODRSBQ.permute(5, 4, 3, 0, 2, 1, 6).contiguous()
         energy_BSRGDOQ = energy_BSRGDOQ / contrast_BS1G[..., None, None, None]
         return energy_BSRGDOQ.flatten(3, 5).transpose(2, 3)
 
-    def _in_time(self, seen_BTYX: Tensor) -> Tensor:
+    def _in_time(self, video_BTYX: Tensor) -> Tensor:
         """Filter in time: `(rows x prompt and late x steps x windows, columns)`."""
-        windows, frames, rows, columns = seen_BTYX.shape
-        seen_YTX = seen_BTYX.permute(2, 1, 0, 3).reshape(rows, frames, windows * columns)
+        windows, frames, rows, columns = video_BTYX.shape
+        pixels_YTX = video_BTYX.permute(2, 1, 0, 3).reshape(rows, frames, windows * columns)
         filters_KST = self.get_buffer("prompt_and_late")
-        # What is summed next, rows and both filters, has to be outermost.
-        filtered_YSX = torch.bmm(filters_KST.flatten(0, 1).expand(rows, -1, -1), seen_YTX)
+        # Rows and filters, which are summed next, have to be outermost.
+        filtered_YSX = torch.bmm(filters_KST.flatten(0, 1).expand(rows, -1, -1), pixels_YTX)
         return filtered_YSX.view(-1, columns)
 
 
-def averaged(video_BTYX: Tensor) -> Tensor:
-    """Average over POOL x POOL pixels; torch's own pooling takes a CPU nine times as long."""
+def downsample(video_BTYX: Tensor) -> Tensor:
+    """Average over POOL x POOL pixels; torch's pooling takes a CPU nine times as long."""
     rows, columns = (size - size % POOL for size in video_BTYX.shape[2:])
     whole_BTYX = video_BTYX[..., :rows, :columns]
     down_BTYX = reduce(torch.add, (whole_BTYX[:, :, first::POOL] for first in range(POOL)))
@@ -84,34 +84,34 @@ def averaged(video_BTYX: Tensor) -> Tensor:
     return across_BTYX / POOL**2
 
 
-def hide(video_BTYX: Tensor, frames: tuple[int, int]) -> Tensor:
+def mask_frames(video_BTYX: Tensor, frames: tuple[int, int]) -> Tensor:
     """Replace hidden frames by mean grey."""
     if frames == (0, NUM_FRAMES):
         return video_BTYX
     number_T = torch.arange(video_BTYX.shape[1], device=video_BTYX.device)
-    seen_T = (number_T >= frames[0]) & (number_T < frames[1])
-    return torch.where(seen_T[None, :, None, None], video_BTYX, 0.0)
+    visible_T = (number_T >= frames[0]) & (number_T < frames[1])
+    return torch.where(visible_T[None, :, None, None], video_BTYX, 0.0)
 
 
-def num_features(wavelengths: tuple[float, ...]) -> int:
-    """Count the energies of a place: two directions of each orientation at each scale."""
+def num_energies(wavelengths: tuple[float, ...]) -> int:
+    """Count the energies of a position: two directions of each orientation at each scale."""
     return 2 * ORIENTATIONS * len(wavelengths)
 
 
-def pooled(video: VideoConfig) -> tuple[int, int]:
-    """Give the rows and columns of averaged pixels."""
+def downsampled_size(video: VideoConfig) -> tuple[int, int]:
+    """Return the rows and columns of averaged pixels."""
     return video.frame_height // POOL, video.frame_width // POOL
 
 
-def grid_of(video: VideoConfig) -> tuple[int, int]:
-    """Give the rows and columns of places."""
-    rows, columns = pooled(video)
-    return num_places(rows), num_places(columns)
+def energy_grid(video: VideoConfig) -> tuple[int, int]:
+    """Return the rows and columns of positions."""
+    rows, columns = downsampled_size(video)
+    return num_positions(rows), num_positions(columns)
 
 
-def forward_flops(wavelengths: tuple[float, ...], video: VideoConfig) -> int:
+def energy_flops(wavelengths: tuple[float, ...], video: VideoConfig) -> int:
     """Count the operations of a window; a multiplication with its addition is two."""
-    (pixel_rows, pixel_columns), (rows, columns) = pooled(video), grid_of(video)
+    (pixel_rows, pixel_columns), (rows, columns) = downsampled_size(video), energy_grid(video)
     filtered = 2 * len(TIMES) * pixel_rows
     in_time = filtered * NUM_FRAMES * pixel_columns
     across = SEPARABLE * filtered * pixel_columns * columns
@@ -120,7 +120,7 @@ def forward_flops(wavelengths: tuple[float, ...], video: VideoConfig) -> int:
 
 
 def _temporal_filters() -> Tensor:
-    """Give both filters as matrices from frames to time steps, of unit area: `(2, 30, 60)`."""
+    """Return both filters as matrices from frames to time steps, of unit area: `(2, 30, 60)`."""
     step = torch.tensor(TIMES, dtype=torch.float64)
     lag = (step[:, None] - torch.arange(NUM_FRAMES) + 0.5) / RESPONSE_RATE_HZ
     seconds = lag.clamp(min=0.0) / TIME_CONSTANT_SECONDS

@@ -1,6 +1,4 @@
-"""From asked neurons to queries, and from decoded queries to responses."""
-
-from typing import NamedTuple
+"""The read-out of responses: decoder queries of target neurons, and their predicted responses."""
 
 import torch
 from torch import Tensor, nn
@@ -9,94 +7,86 @@ from torch.nn import functional
 from omnimouse_cli.batch.strategy import QUERY_SAMPLES
 from omnimouse_cli.config.model import DecoderConfig, ResponseLoss
 from omnimouse_cli.model.initialize import linear
-from omnimouse_cli.model.own_history import OwnHistory, Targets, has_history
+from omnimouse_cli.model.inputs import TargetNeurons
 from omnimouse_cli.model.session_embeddings import activate
+from omnimouse_cli.model.shortcuts import Contributions, HistoryShortcut, has_history
 
-LARGEST_LOG_GAIN = 3.0
+MAX_LOG_GAIN = 3.0
 
-# B batch, S samples, G target neurons, A asked samples, T query times, L queries, N neurons,
+# B batch, G target neurons, A target samples, T query times, L queries, N neurons of the session,
 # M width of the model
 
 
-class Added(NamedTuple):
-    """What comes to the read-out past the transformer, each `(batch, asked samples, targets)`.
-
-    Args:
-        drives: What neurons are driven by: the stimulus, the population.
-        gains: What their responses are multiplied with, in logarithms: behavior and the
-            population's state change how much a neuron answers, less what it answers to.
-    """
-
-    drives: list[Tensor]
-    gains: list[Tensor]
-
-
 class ResponseReadout(nn.Module):
-    """A query asks for five samples of one neuron.
+    """Each query predicts five samples of one neuron.
 
     Args:
         d_model: Width of the model.
-        config: Of the decoder.
-        response_loss: Decides what turns drive into responses.
+        config: Configuration of the decoder.
+        response_loss: Decides the non-linearity of predicted responses.
     """
 
     def __init__(self, d_model: int, config: DecoderConfig, response_loss: ResponseLoss) -> None:
         super().__init__()
         self.project = linear(d_model, QUERY_SAMPLES, bias=False)
-        self.own_history = OwnHistory(d_model) if config.own_history else None
+        self.own_history = HistoryShortcut(d_model) if config.own_history else None
         self.beta = config.softplus_beta
         self.response_loss = response_loss
 
-    def ask(self, identity_NM: Tensor, targets: Targets) -> Tensor:
-        """Make the queries of the target neurons, the same at every query time.
+    def queries(self, identity_NM: Tensor, targets: TargetNeurons) -> Tensor:
+        """Return the queries of the target neurons, the same at every query time.
 
         Args:
-            identity_NM: Of every neuron of the session.
-            targets: Which ones are asked for.
+            identity_NM: Identity of every neuron of the session.
+            targets: Target neurons.
 
         Returns:
             `(batch, targets, model width)`.
         """
-        query_BGM = functional.embedding(targets.neurons, identity_NM)
+        query_BGM = functional.embedding(targets.index, identity_NM)
         if self.own_history is None or not has_history(targets.strategy, targets.num_shared):
             return query_BGM
         return query_BGM + self.own_history.query(targets)
 
     def forward(
-        self, x_BLM: Tensor | None, targets: Targets, added: Added, biases_N1: Tensor
+        self,
+        x_BLM: Tensor | None,
+        targets: TargetNeurons,
+        shortcuts: Contributions,
+        biases_N1: Tensor,
     ) -> Tensor:
-        """Read responses out.
+        """Predict responses.
 
         Args:
-            x_BLM: Decoded queries, the targets of one query time together; None for what comes
-                past the transformer alone.
-            targets: Whom they asked for.
-            added: What comes past the transformer from other neurons, stimulus and behavior.
-            biases_N1: Of every neuron of the session.
+            x_BLM: Decoded queries, the targets of one query time together; None if the transformer
+                is left out.
+            targets: Target neurons.
+            shortcuts: Terms of the population, stimulus and behavior shortcuts.
+            biases_N1: Bias of every neuron of the session.
 
         Returns:
-            float32 `(batch, asked samples, targets)`.
+            float32 `(batch, target samples, targets)`.
         """
         assert targets.strategy.targets is not None
         first, last = targets.strategy.targets
-        bias_BG = biases_N1[:, 0][targets.neurons]
+        bias_BG = biases_N1[:, 0][targets.index]
         drive_BAG = bias_BG[:, None].expand(-1, last - first, -1)
         if x_BLM is not None:
-            drive_BAG = drive_BAG + self._samples(x_BLM, targets.neurons.shape[1])
+            drive_BAG = drive_BAG + self._samples(x_BLM, targets.index.shape[1])
         if self.own_history is not None and has_history(targets.strategy, targets.num_shared):
             drive_BAG = drive_BAG + self.own_history.drive(targets).float()
-        for added_BAG in added.drives:
-            drive_BAG = drive_BAG + added_BAG.float()
-        if not added.gains:
+        for term_BAG in shortcuts.drives:
+            drive_BAG = drive_BAG + term_BAG.float()
+        if not shortcuts.gains:
             return self.activate(drive_BAG)
-        gain_BAG = torch.stack(added.gains).sum(0).float()
+        gain_BAG = torch.stack(shortcuts.gains).sum(0).float()
         if self.response_loss == "gaussian":
             # Centred responses have no zero from which to scale.
             return drive_BAG + gain_BAG
         return self.activate(drive_BAG) * bounded_gain(gain_BAG)
 
     def _samples(self, x_BLM: Tensor, num_targets: int) -> Tensor:
-        """Turn decoded queries into float32 `(batch, asked samples, targets)`."""
+        """Project decoded queries to float32 `(batch, target samples, targets)`."""
         batch, queries, _ = x_BLM.shape
         times = queries // num_targets
         samples_BTGA = self.project(x_BLM).view(batch, times, num_targets, QUERY_SAMPLES)
@@ -104,17 +94,11 @@ class ResponseReadout(nn.Module):
         return samples_BAG
 
     def activate(self, drive: Tensor) -> Tensor:
-        """Turn drive into responses."""
+        """Return the responses to a drive."""
         return activate(drive, response_loss=self.response_loss, beta=self.beta)
 
 
 def bounded_gain(log_gain: Tensor) -> Tensor:
-    """Give a factor between exp(-3) and exp(3): an outlier of the behavior is not multiplied up."""
-    bounded = LARGEST_LOG_GAIN * torch.tanh(log_gain / LARGEST_LOG_GAIN)
+    """Return a factor between exp(-3) and exp(3), so that outliers of behavior do no harm."""
+    bounded = MAX_LOG_GAIN * torch.tanh(log_gain / MAX_LOG_GAIN)
     return torch.exp(bounded)
-
-
-def of_neurons(responses_BSN: Tensor, positions_BG: Tensor) -> Tensor:
-    """Take the responses of some neurons of every window: `(batch, samples, neurons)`."""
-    index_BSG = positions_BG[:, None].expand(-1, responses_BSN.shape[1], -1)
-    return torch.gather(responses_BSN, 2, index_BSG)

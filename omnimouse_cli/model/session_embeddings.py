@@ -1,4 +1,4 @@
-"""What belongs to one session: a vector and a bias per neuron, and a vector of the session."""
+"""Parameters of one session: embedding and bias of each neuron, embedding of the session."""
 
 import torch
 from torch import Tensor, nn
@@ -9,11 +9,11 @@ from omnimouse_cli.model.initialize import parameter
 
 
 class SessionEmbeddings(nn.Module):
-    """The parameters of a session; one rank owns them.
+    """The parameters of a session, which one rank owns.
 
     Args:
         num_neurons: Neurons of the recording.
-        d_embedding: Width of the vectors.
+        d_embedding: Width of the embeddings.
     """
 
     def __init__(self, num_neurons: int, d_embedding: int) -> None:
@@ -24,29 +24,29 @@ class SessionEmbeddings(nn.Module):
 
 
 def activate(drive: Tensor, *, response_loss: ResponseLoss, beta: float) -> Tensor:
-    """Turn a read-out's drive into a response: Softplus for rates, itself otherwise."""
+    """Return the response to a drive: its Softplus for rates, itself otherwise."""
     if response_loss == "gaussian":
         return drive
     return functional.softplus(drive, beta=beta)
 
 
 @torch.no_grad()
-def start_at_mean(
-    table: SessionEmbeddings,
+def initialize_biases(
+    embeddings: SessionEmbeddings,
     mean_responses: Tensor,
     *,
     config: ModelConfig,
     response_loss: ResponseLoss,
 ) -> None:
-    """Start each neuron's bias where a model without inputs predicts its mean response.
+    """Set each neuron's bias so that a model without inputs predicts its mean response.
 
-    Nothing happens unless `decoder.start_at_mean` is set.
+    Does nothing unless `decoder.start_at_mean` is set.
 
     Args:
-        table: Changed in place.
+        embeddings: Changed in place.
         mean_responses: float `(neurons,)`, in the units of a batch's responses.
-        config: Of the model.
-        response_loss: Of the read-out.
+        config: Configuration of the model.
+        response_loss: Decides the non-linearity of responses.
     """
     if not config.decoder.start_at_mean:
         return
@@ -56,4 +56,4 @@ def start_at_mean(
         # A silent neuron's bias would be minus infinity.
         scaled = (drive * beta).clamp(min=1e-3)
         drive = (scaled + torch.log(-torch.expm1(-scaled))) / beta
-    table.neuron_biases.copy_(drive[:, None])
+    embeddings.neuron_biases.copy_(drive[:, None])

@@ -1,4 +1,4 @@
-"""Tokens of responses and behavior, and what says which neuron, session and animal they are of."""
+"""Tokens of responses and behavior, latents, and the identities of neurons and recordings."""
 
 import torch
 from torch import Tensor, nn
@@ -10,17 +10,17 @@ from omnimouse_cli.model.initialize import linear, parameter, scaled_
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 
 # B batch, S samples, T token times, N neurons, V visible neurons, C channels, L latents,
-# M width of the model, E width of an identity vector
+# M width of the model, E width of embeddings
 
 
-class Identities(nn.Module):
-    """Vectors of neurons, sessions and animals, brought to the model's width.
+class IdentityEmbeddings(nn.Module):
+    """Projects embeddings of neurons, sessions and animals to the model's width.
 
     Args:
-        d_embedding: Width of the vectors.
+        d_embedding: Width of the embeddings.
         d_model: Width of the model.
         num_animals: Animals of the data set.
-        neuron_dropout: Share of a neuron vector's entries dropped in training.
+        neuron_dropout: Share of a neuron embedding's entries dropped in training.
     """
 
     def __init__(
@@ -33,18 +33,20 @@ class Identities(nn.Module):
         self.of_animal = linear(d_embedding, d_model, bias=True)
         self.neuron_dropout = neuron_dropout
 
-    def forward(self, table: SessionEmbeddings, animal: int) -> tuple[Tensor, Tensor]:
-        """Give what tokens of a session carry.
+    def forward(self, embeddings: SessionEmbeddings, animal: int) -> tuple[Tensor, Tensor]:
+        """Return the identity of every neuron and of the recording.
 
         Returns:
-            Of every neuron `(neurons, model width)`, and of the recording `(model width,)`; the
-            first has the second in it.
+            `(neurons, model width)` and `(model width,)`; the first includes the second.
         """
-        meta_M = self.of_session(table.session_embedding) + self.of_animal(self.animals[animal])
-        neurons_NE = functional.dropout(table.neuron_embeddings, self.neuron_dropout, self.training)
+        session_M = self.of_session(embeddings.session_embedding)
+        recording_M = session_M + self.of_animal(self.animals[animal])
+        neurons_NE = functional.dropout(
+            embeddings.neuron_embeddings, self.neuron_dropout, self.training
+        )
         # Sums of identities stay in float32 also where products are in bfloat16.
-        meta_M = meta_M.float()
-        return self.of_neuron(neurons_NE).float() + meta_M, meta_M
+        recording_M = recording_M.float()
+        return self.of_neuron(neurons_NE).float() + recording_M, recording_M
 
 
 class ResponseTokens(nn.Module):
@@ -58,11 +60,11 @@ class ResponseTokens(nn.Module):
         nn.init.trunc_normal_(self.weight, std=0.02)
 
     def forward(self, responses_BSV: Tensor, identity_BVM: Tensor) -> Tensor:
-        """Cut traces into tokens.
+        """Return the tokens of traces.
 
         Args:
             responses_BSV: Visible samples `(batch, samples, neurons)`.
-            identity_BVM: Which neurons they are.
+            identity_BVM: Identities of the neurons.
 
         Returns:
             `(batch, times * neurons, model width)`, the neurons of one time together.
@@ -73,7 +75,7 @@ class ResponseTokens(nn.Module):
 
 
 class BehaviorTokens(nn.Module):
-    """A channel's two seconds as one token, and as one query with a read-out of its own.
+    """A channel's two seconds as one input token, or as one query with its own read-out.
 
     Args:
         num_channels: Channels of the data set.
@@ -86,42 +88,42 @@ class BehaviorTokens(nn.Module):
         self.project = linear(NUM_BEHAVIOR_SAMPLES, d_model, bias=True)
         self.readout = parameter(num_channels, NUM_BEHAVIOR_SAMPLES, d_model)
 
-    def forward(self, behavior_BCS: Tensor, present: Tensor, meta_M: Tensor) -> Tensor:
-        """Make tokens of the channels that the session has.
+    def forward(self, behavior_BCS: Tensor, channels: Tensor, recording_M: Tensor) -> Tensor:
+        """Return the tokens of the session's channels.
 
         Args:
-            behavior_BCS: `(batch, channels, 40)`.
-            present: int64 numbers of the session's channels.
-            meta_M: Which recording it is.
+            behavior_BCS: `(batch, channels of the data set, 40)`.
+            channels: int64 numbers of the session's channels.
+            recording_M: Identity of the recording.
 
         Returns:
             `(batch, channels of the session, model width)`.
         """
-        x_BCM: Tensor = self.project(behavior_BCS[:, present])
-        return x_BCM + self.channels[present] + meta_M
+        x_BCM: Tensor = self.project(behavior_BCS[:, channels])
+        return x_BCM + self.channels[channels] + recording_M
 
-    def queries(self, present: Tensor, meta_M: Tensor) -> Tensor:
-        """Give `(channels of the session, model width)`: what asks for each channel."""
-        return self.channels[present] + meta_M
+    def queries(self, channels: Tensor, recording_M: Tensor) -> Tensor:
+        """Return the queries of the session's channels, `(channels, model width)`."""
+        return self.channels[channels] + recording_M
 
-    def read(self, x_BCM: Tensor, present: Tensor) -> Tensor:
-        """Turn decoded queries into traces of the session's channels.
+    def read_out(self, x_BCM: Tensor, channels: Tensor) -> Tensor:
+        """Predict traces of the session's channels from decoded queries.
 
         Returns:
             float32 `(batch, channels of the session, 40)`.
         """
-        readout_CSM = self.readout[present].to(x_BCM.dtype)
+        readout_CSM = self.readout[channels].to(x_BCM.dtype)
         return torch.einsum("bcm,csm->bcs", x_BCM, readout_CSM).float()
 
-    def of_all_channels(self, traces_BCS: Tensor, present: Tensor) -> Tensor:
-        """Give traces of all channels of the data set, 0 where the session has none."""
+    def scatter_channels(self, traces_BCS: Tensor, channels: Tensor) -> Tensor:
+        """Return traces of all channels of the data set, 0 where the session has none."""
         batch, _, samples = traces_BCS.shape
         out_BCS = traces_BCS.new_zeros(batch, len(self.channels), samples)
-        return out_BCS.index_copy(1, present, traces_BCS)
+        return out_BCS.index_copy(1, channels, traces_BCS)
 
 
 class Latents(nn.Module):
-    """What a window is written into: the same latents for each of its groups, and global ones.
+    """Initial latents of a window: the same for each of its groups, and global ones.
 
     Args:
         per_group: Latents of a group of 10 samples.
@@ -133,23 +135,25 @@ class Latents(nn.Module):
         super().__init__()
         self.per_group = per_group
         self.vectors = parameter(per_group + num_global, d_model)
-        # Of responses, video and behavior, in this order: added where one is not seen.
+        # Of responses, video and behavior, in this order: added where one is hidden or missing.
         self.missing = nn.Parameter(scaled_(torch.empty(3, d_model)))
 
-    def forward(self, num_groups: int, meta_M: Tensor, seen: tuple[bool, bool, bool]) -> Tensor:
-        """Give the latents of a window.
+    def forward(
+        self, num_groups: int, recording_M: Tensor, available: tuple[bool, bool, bool]
+    ) -> Tensor:
+        """Return the latents of a window.
 
         Args:
             num_groups: Groups that exist.
-            meta_M: Which recording it is.
-            seen: Whether responses, video and behavior are seen.
+            recording_M: Identity of the recording.
+            available: Whether responses, video and behavior are inputs.
 
         Returns:
             `(latents, model width)`.
         """
         grouped_LM = self.vectors[: self.per_group].repeat(num_groups, 1)
         latents_LM = torch.cat([grouped_LM, self.vectors[self.per_group :]])
-        for vector_M, is_seen in zip(self.missing.unbind(0), seen, strict=True):
-            if not is_seen:
-                meta_M = meta_M + vector_M
-        return latents_LM + meta_M
+        for vector_M, is_available in zip(self.missing.unbind(0), available, strict=True):
+            if not is_available:
+                recording_M = recording_M + vector_M
+        return latents_LM + recording_M

@@ -8,7 +8,7 @@ from omnimouse_cli.model import initialize
 from omnimouse_cli.model.blocks import hidden_width
 from omnimouse_cli.model.feed_forward import FeedForward, Make
 from omnimouse_cli.model.initialize import linear
-from omnimouse_cli.model.motion_energy import hide
+from omnimouse_cli.model.motion_energy import mask_frames
 from omnimouse_cli.model.video_blocks import VideoBlock, VideoBlockShape
 
 # B batch, T time steps, Y rows, X columns, N tokens, C channels, M width of the model
@@ -90,7 +90,7 @@ class VideoEncoder(nn.Module):
             per_step = x_BNC.shape[1] // steps
             x_BNC = x_BNC[:, features[0] * per_step : features[1] * per_step]
         else:
-            x_BTYXC = self._patches(hide(video_BTYX, frames))[:, features[0] : features[1]]
+            x_BTYXC = self._patches(mask_frames(video_BTYX, frames))[:, features[0] : features[1]]
             x_BNC = self._run(order_aligned(x_BTYXC, self.config))
             x_BNC = restore_aligned(x_BNC, self.config)
         out: Tensor = self.project(x_BNC)

@@ -13,7 +13,7 @@ from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.model.freeze import freeze
 from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.session_embeddings import start_at_mean
+from omnimouse_cli.model.session_embeddings import initialize_biases
 from omnimouse_cli.seeds import derive_seed
 from omnimouse_cli.train.optimizer import core_optimizer, optimizer_tensors, table_optimizer
 from omnimouse_cli.train.parallel.core_gradient import CoreGradient
@@ -71,7 +71,7 @@ class TrainState:
         )
         for session, table in self.tables.owned.items():
             assert config.model.response_loss is not None
-            start_at_mean(
+            initialize_biases(
                 table,
                 mean_responses(dataset, config.data, session).to(world.device),
                 config=config.model,

@@ -12,7 +12,7 @@ from omnimouse_cli.config.model import FEED_FORWARDS
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.cost.flops import count_flops, count_shortcut_flops
 from omnimouse_cli.cost.memory import count_activations
-from omnimouse_cli.cost.training import make_request
+from omnimouse_cli.cost.training import make_task
 from omnimouse_cli.kernels.dendrite.lookup import BACKWARD_FLOPS, FORWARD_FLOPS, interpolate
 from omnimouse_cli.model import feed_forward
 from omnimouse_cli.model.losses import compute_losses
@@ -76,7 +76,7 @@ def check(make_model, make_batch, choose, monkeypatch):
         model, table = make_model(config, neurons=NEURONS)
         batch = make_batch(windows=WINDOWS, neurons=NEURONS, frame=(36, 64))
         selection = choose(strategy, batch, seed=0, max_targets=config.max_targets)
-        request = make_request(config, strategy, num_neurons=NEURONS, num_channels=3, stimulus=True)
+        request = make_task(config, strategy, num_neurons=NEURONS, num_channels=3, has_screen=True)
         sizes = {"session_neurons": NEURONS, "batch_size": WINDOWS}
         flops = count_flops(config, request, **sizes)
         interpolated = Interpolated(monkeypatch)
@@ -123,6 +123,6 @@ def test_operations_of_frozen_functions_are_those_of_their_tables(check):
 
 def test_a_request_is_what_training_asks_of_a_large_session():
     strategy = TRAINING_STRATEGIES[0]
-    request = make_request(SIZES["1M"], strategy, num_neurons=8000, num_channels=5, stimulus=False)
+    request = make_task(SIZES["1M"], strategy, num_neurons=8000, num_channels=5, has_screen=False)
     assert (request.num_neurons, request.num_visible, request.num_targets) == (4096, 1024, 3072)
-    assert not request.sees_video
+    assert not request.has_video

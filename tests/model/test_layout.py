@@ -11,9 +11,9 @@ from omnimouse_cli.batch.strategies import (
     population_curve,
 )
 from omnimouse_cli.config.sizes import SIZES
-from omnimouse_cli.cost.training import make_request
+from omnimouse_cli.cost.training import make_task
 from omnimouse_cli.kernels.attention import visible_pairs
-from omnimouse_cli.model.layout import intervals, length, make_layout
+from omnimouse_cli.model.sequences import intervals, length, build_sequences
 
 PUBLISHED = SIZES["1M"]
 TRAINING = {strategy.name: strategy for strategy in TRAINING_STRATEGIES}
@@ -27,10 +27,10 @@ EVERY_STRATEGY = (
 
 
 def layout_of(strategy, *, neurons=4096, channels=5, stimulus=True, config=PUBLISHED):
-    request = make_request(
+    request = make_task(
         config, strategy, num_neurons=neurons, num_channels=channels, stimulus=stimulus
     )
-    return make_layout(config, request)
+    return build_sequences(config, request)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_modalities_that_a_session_lacks_have_no_tokens():
     strategy = TRAINING["D1-30+30-n64"]
     layout = layout_of(strategy, channels=0, stimulus=False)
     assert layout.features is None
-    assert layout.sequence_lengths == {
+    assert layout.lengths == {
         "context": 5 * 64, "latents": 2176, "video": 0, "fusion": 2176, "queries": 6 * 3072,
     }  # fmt: skip
     decode = layout_of(TRAINING["A2a-0+60-n4096"], channels=2)

@@ -7,9 +7,9 @@ import torch
 
 from omnimouse_cli.batch.strategies import FAMILY_STRATEGIES
 from omnimouse_cli.batch.strategy import Strategy
-from omnimouse_cli.model.behavior_state import held
+from omnimouse_cli.model.shortcuts.behavior import held
 from omnimouse_cli.model.own_history import Targets
-from omnimouse_cli.model.prepare import prepare
+from omnimouse_cli.model.inputs import prepare
 from omnimouse_cli.model.readout import Added
 
 SPLIT = Strategy(

@@ -8,7 +8,7 @@ import torch
 
 from omnimouse_cli.config.model import VideoConfig
 from omnimouse_cli.model.motion_energy import TIMES, MotionEnergy, averaged
-from omnimouse_cli.model.stimulus_state import StimulusState, look
+from omnimouse_cli.model.shortcuts.stimulus import StimulusState, look
 
 WAVELENGTHS = (8.0, 13.0)
 VIDEO = VideoConfig()

@@ -1,0 +1,179 @@
+"""Everything of a forward pass that does not depend on parameters: inputs, sequences, masks."""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from omnimouse_cli.batch.batch import Batch
+from omnimouse_cli.batch.dataset import require_frame_size
+from omnimouse_cli.batch.selection import Selection
+from omnimouse_cli.batch.strategy import Strategy
+from omnimouse_cli.config.model import ModelConfig
+from omnimouse_cli.kernels.attention import AttentionMask, interval_mask
+from omnimouse_cli.model.rotary import Angles
+from omnimouse_cli.model.sequences import (
+    ResponseSegment,
+    Sequences,
+    Task,
+    TokenSequence,
+    build_sequences,
+    token_intervals,
+)
+
+# B batch, S samples, V visible neurons, G target neurons, N neurons of the batch
+
+
+class SequenceAngles(NamedTuple):
+    """Rotation angles of each sequence."""
+
+    context: Angles
+    latents: Angles
+    fusion: Angles
+    queries: Angles
+
+
+class TargetNeurons(NamedTuple):
+    """The neurons whose responses are predicted.
+
+    Args:
+        index: int64 `(batch, targets)`, rows of the session embeddings.
+        responses: `(batch, 60, targets)`, hidden samples included.
+        strategy: Decides which samples are visible.
+        num_shared: The first `num_shared` targets are visible neurons as well.
+    """
+
+    index: Tensor
+    responses: Tensor
+    strategy: Strategy
+    num_shared: int
+
+
+class ModelInputs(NamedTuple):
+    """A batch under a masking strategy.
+
+    Args:
+        batch: Recorded windows.
+        selection: Visible and target neurons, on the batch's device.
+        channels: int64 numbers of the session's behavior channels.
+        task: Which modalities are inputs and targets, and how many of each.
+        sequences: Token sequences.
+        times: int64 times, in samples, of context, latents, fusion and queries.
+        encoder_mask: From latents to context.
+        fusion_mask: Of local fusion layers.
+        decoder_mask: From queries to latents and video.
+    """
+
+    batch: Batch
+    selection: Selection
+    channels: Tensor
+    task: Task
+    sequences: Sequences
+    times: tuple[Tensor, Tensor, Tensor, Tensor]
+    encoder_mask: AttentionMask
+    fusion_mask: AttentionMask
+    decoder_mask: AttentionMask
+
+    def angles(self, cos: Tensor, sin: Tensor) -> SequenceAngles:
+        """Select the angles of every token from those of all times, `(60, pairs)` each."""
+        return SequenceAngles(*(Angles(cos[times], sin[times]) for times in self.times))
+
+    def target_neurons(self) -> TargetNeurons:
+        """Select the neurons whose responses are predicted."""
+        targets = self.selection.targets
+        return TargetNeurons(
+            index=self.batch.neuron_index.gather(1, targets),
+            responses=select_neurons(self.batch.responses, targets),
+            strategy=self.task.strategy,
+            num_shared=self.selection.num_shared,
+        )
+
+    def visible_responses(self, segment: ResponseSegment) -> tuple[Tensor, Tensor]:
+        """Select the visible responses of a segment, and the rows of their embeddings.
+
+        Returns:
+            `(batch, samples, neurons)` and int64 `(batch, neurons)`.
+        """
+        batch, selection = self.batch, self.selection
+        responses_BSN = batch.responses[:, segment.first : segment.last]
+        if segment.all_neurons or selection.num_visible == selection.num_neurons:
+            return responses_BSN, batch.neuron_index
+        visible_BV = selection.visible
+        return (
+            select_neurons(responses_BSN, visible_BV),
+            batch.neuron_index.gather(1, visible_BV),
+        )
+
+
+# Caches, masks and lookups are not traced by a compiler.
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def prepare_inputs(
+    config: ModelConfig, batch: Batch, strategy: Strategy, selection: Selection
+) -> ModelInputs:
+    """Prepare a forward pass.
+
+    Args:
+        config: Configuration of the model.
+        batch: Recorded windows of one session.
+        strategy: Which inputs are visible and what is predicted.
+        selection: Visible and target neurons.
+
+    Raises:
+        ConfigError: The model is configured for frames of another size.
+    """
+    device = batch.responses.device
+    selection = selection.to(device)
+    task = _task(config, batch, strategy, selection)
+    sequences = build_sequences(config, task)
+    present = np.flatnonzero(batch.behavior_present & (task.num_channels > 0))
+    latents, fusion = token_intervals(sequences.latents), token_intervals(sequences.fusion)
+    context, queries = token_intervals(sequences.context), token_intervals(sequences.queries)
+    return ModelInputs(
+        batch=batch,
+        selection=selection,
+        channels=torch.as_tensor(present, dtype=torch.long, device=device),
+        task=task,
+        sequences=sequences,
+        times=(
+            _times(sequences.context, device),
+            _times(sequences.latents, device),
+            _times(sequences.fusion, device),
+            _times(sequences.queries, device),
+        ),
+        encoder_mask=interval_mask(latents, context, device),
+        fusion_mask=interval_mask(fusion, fusion, device),
+        decoder_mask=interval_mask(queries, fusion, device),
+    )
+
+
+def select_neurons(responses_BSN: Tensor, positions_BG: Tensor) -> Tensor:
+    """Select the responses of some neurons of every window: `(batch, samples, neurons)`."""
+    index_BSG = positions_BG[:, None].expand(-1, responses_BSN.shape[1], -1)
+    return torch.gather(responses_BSN, 2, index_BSG)
+
+
+def _task(config: ModelConfig, batch: Batch, strategy: Strategy, selection: Selection) -> Task:
+    video = batch.video
+    if video is not None:
+        height, width = video.shape[-2:]
+        require_frame_size(batch.session, (height, width), config.video, model="the model")
+    return Task(
+        strategy=strategy,
+        num_neurons=selection.num_neurons,
+        num_visible=selection.num_visible,
+        num_targets=selection.num_targets if strategy.targets else 0,
+        num_channels=0 if batch.behavior is None else int(batch.behavior_present.sum()),
+        has_screen=video is not None,
+    )
+
+
+@lru_cache(maxsize=2048)
+def _times(sequence: TokenSequence, device: torch.device) -> Tensor:
+    # Cached times outlive an evaluation; created in inference mode, they could not be trained with.
+    with torch.inference_mode(mode=False):
+        runs = torch.tensor(
+            [(group.time, group.interval.tokens) for group in sequence], dtype=torch.long
+        ).reshape(-1, 2)
+        return runs[:, 0].repeat_interleave(runs[:, 1]).to(device)

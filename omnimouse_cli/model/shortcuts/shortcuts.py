@@ -1,0 +1,110 @@
+"""The population, stimulus and behavior shortcuts of a model, each there if its option is set."""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from omnimouse_cli.config.model import ModelConfig
+from omnimouse_cli.model.inputs import ModelInputs, TargetNeurons
+from omnimouse_cli.model.session_embeddings import SessionEmbeddings
+from omnimouse_cli.model.shortcuts.behavior import BehaviorShortcut
+from omnimouse_cli.model.shortcuts.population import PopulationShortcut
+from omnimouse_cli.model.shortcuts.stimulus import StimulusShortcut
+
+# B batch, A target samples, G target neurons, C channels, S samples, N neurons of the session
+
+# Beginnings of the names of all shortcuts' parameters in the core. The filter of the history
+# shortcut is part of the read-out, as the names of weights in existing files have it.
+SHORTCUT_PARAMETERS = ("linear_paths.", "readout.own_history.filter")
+
+
+def is_shortcut_parameter(name: str) -> bool:
+    """Whether a parameter of the core, by its name, belongs to a shortcut.
+
+    Example:
+        >>> is_shortcut_parameter("linear_paths.population.write.weight")
+        True
+        >>> is_shortcut_parameter("readout.project.weight")
+        False
+    """
+    return name.startswith(SHORTCUT_PARAMETERS)
+
+
+class Contributions(NamedTuple):
+    """Terms that shortcuts add to the read-outs.
+
+    Args:
+        drives: Added to the drive of target neurons: stimulus and population. Each
+            `(batch, target samples, targets)`.
+        gains: Logarithms of factors of their responses, as `drives`: behavior and the state of the
+            population change how much a neuron responds rather than to what.
+        channels: Added to the session's behavior channels, each `(batch, channels, 40)`.
+    """
+
+    drives: list[Tensor]
+    gains: list[Tensor]
+    channels: list[Tensor]
+
+
+class Shortcuts(nn.Module):
+    """Population, stimulus and behavior shortcuts.
+
+    Args:
+        config: Configuration of the model.
+        num_channels: Behavior channels of the data set.
+    """
+
+    def __init__(self, config: ModelConfig, num_channels: int) -> None:
+        super().__init__()
+        decoder, width = config.decoder, config.d_embedding
+        self.population = (
+            PopulationShortcut(width, decoder.population_rank, num_channels)
+            if decoder.population_rank
+            else None
+        )
+        self.stimulus = (
+            StimulusShortcut(width, decoder.motion_wavelengths, config.video, num_channels)
+            if decoder.motion_wavelengths
+            else None
+        )
+        self.behavior = (
+            BehaviorShortcut(width, decoder.behavior_rank, num_channels)
+            if decoder.behavior_rank and num_channels
+            else None
+        )
+
+    def forward(
+        self,
+        inputs: ModelInputs,
+        embeddings: SessionEmbeddings,
+        baseline_N: Tensor,
+        targets: TargetNeurons | None,
+    ) -> Contributions:
+        """Compute the terms of all shortcuts whose inputs are visible.
+
+        Args:
+            inputs: Prepared forward pass.
+            embeddings: Session embeddings.
+            baseline_N: Response of each neuron of the session without any input.
+            targets: Neurons whose responses are predicted; None if none are.
+        """
+        result = Contributions([], [], [])
+        task, vectors_NE = inputs.task, embeddings.neuron_embeddings
+        if self.population is not None and inputs.sequences.segments:
+            state_BSR = self.population(inputs, vectors_NE, baseline_N)
+            if targets is not None:
+                result.drives.append(self.population.drive(state_BSR, vectors_NE, targets))
+                result.gains.append(self.population.gain(state_BSR, vectors_NE, targets))
+            if task.num_target_channels:
+                traces_BCS = self.population.behavior(state_BSR, inputs.channels)
+                result.channels.append(traces_BCS)
+        if targets is None:
+            return result
+        behavior_BCS = inputs.batch.behavior if task.num_input_channels else None
+        if self.stimulus is not None and task.has_video:
+            state_BTFYX = self.stimulus(inputs, behavior_BCS)
+            result.drives.append(self.stimulus.drive(state_BTFYX, vectors_NE, targets))
+        if self.behavior is not None and behavior_BCS is not None:
+            state_BSR = self.behavior(behavior_BCS, inputs.channels)
+            result.gains.append(self.behavior.gain(state_BSR, vectors_NE, targets))
+        return result

@@ -1,0 +1,145 @@
+"""The stimulus shortcut: from motion energies in a receptive field to the drive of a neuron."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from omnimouse_cli.config.model import VideoConfig
+from omnimouse_cli.model.initialize import linear
+from omnimouse_cli.model.inputs import ModelInputs, TargetNeurons
+from omnimouse_cli.model.motion_energy import TIMES, MotionEnergy
+from omnimouse_cli.model.shortcuts.behavior import sample_and_hold
+from omnimouse_cli.model.shortcuts.filters import LagFilter
+
+# B batch, T time steps, Y rows, X columns, P = Y x X positions, F features, A target samples,
+# K target samples x features, G target neurons, N neurons of the session, C channels,
+# E width of neuron embeddings, I windows x time steps; in `shift_by_gaze` K also rows x features
+# and features x columns
+
+# Responses follow the stimulus for 400 ms, at first with the decay of a calcium indicator.
+LONGEST_LAG = 12
+STIMULUS_LAGS = LONGEST_LAG + 1
+INDICATOR_DECAY = 0.8
+# Receptive fields start scattered about the middle, by this share of the rows and columns.
+START_SPREAD = 0.15
+# Their width, in positions, and the scatter of its logarithm.
+START_WIDTH, WIDTH_SPREAD = 1.5, 0.3
+# Row, column and width of a receptive field; right and down.
+FIELD_NUMBERS, GAZE_AXES = 3, 2
+
+
+class StimulusShortcut(nn.Module):
+    """Weights motion energies in a Gaussian receptive field, both linear in a neuron's embedding.
+
+    Through attention a neuron's tuning is learned slowly. A read-out that factorizes into where and
+    what over a fixed basis, as in encoding models of visual cortex, finds it in minutes.
+
+    Args:
+        d_embedding: Width of neuron embeddings.
+        wavelengths: Scales of the motion energies, in pixels.
+        video: Configuration of the video encoder, with the size of frames.
+        num_channels: Behavior channels of the data set, from which the gaze is computed.
+    """
+
+    def __init__(
+        self,
+        d_embedding: int,
+        wavelengths: tuple[float, ...],
+        video: VideoConfig,
+        num_channels: int,
+    ) -> None:
+        super().__init__()
+        self.energy = MotionEnergy(wavelengths, video)
+        self.gaze = nn.Parameter(torch.zeros(num_channels, GAZE_AXES)) if num_channels else None
+        self.field = linear(d_embedding, FIELD_NUMBERS, bias=False)
+        self.what = linear(d_embedding, self.energy.num_features, bias=False)
+        # Random tuning would be noise that has to be unlearned.
+        nn.init.zeros_(self.what.weight)
+        # Embeddings start with a norm of 1: this scales weights to a variance of 1.
+        self.scale = d_embedding**0.5
+        decay = INDICATOR_DECAY ** torch.arange(float(STIMULUS_LAGS))
+        self.filter = LagFilter(
+            self.energy.num_features,
+            earliest=LONGEST_LAG,
+            times=TIMES,
+            start=2 * decay / decay.sum(),
+        )
+
+    def forward(self, inputs: ModelInputs, behavior_BCS: Tensor | None) -> Tensor:
+        """Return the motion energies on the retina: `(batch, 30, features, rows, columns)`.
+
+        Args:
+            inputs: Prepared forward pass; hidden frames are not read.
+            behavior_BCS: Behavior `(batch, channels of the data set, 40)`; None if it is hidden.
+        """
+        video_BTYX, frames = inputs.batch.video, inputs.task.strategy.video
+        assert video_BTYX is not None
+        assert frames is not None
+        energy_BTFYX: Tensor = self.energy(video_BTYX, frames)
+        if behavior_BCS is not None and self.gaze is not None:
+            channels = inputs.channels
+            held_BTC = sample_and_hold(behavior_BCS[:, channels])[:, TIMES]
+            energy_BTFYX = shift_by_gaze(energy_BTFYX, held_BTC @ self.gaze[channels])
+        return energy_BTFYX
+
+    def drive(self, state_BTFYX: Tensor, vectors_NE: Tensor, targets: TargetNeurons) -> Tensor:
+        """Return the term of the drive: `(batch, target samples, targets)`."""
+        assert targets.strategy.targets is not None
+        filter_FAT: Tensor = self.filter(targets.strategy.targets)
+        filtered_BFAP = filter_FAT @ state_BTFYX.transpose(1, 2).flatten(3)
+        where_NP = self.receptive_fields(vectors_NE).to(filtered_BFAP.dtype)
+        where_BGP = functional.embedding(targets.index, where_NP)
+        # First where, then what: weights of both for every neuron of every window are large.
+        features, filtered_BKP = filter_FAT.shape[0], filtered_BFAP.flatten(1, 2)
+        local_BGK = where_BGP @ filtered_BKP.transpose(1, 2)
+        local_BGFA = local_BGK.view(*targets.index.shape, features, -1)
+        what_NF: Tensor = self.what(vectors_NE) * (self.scale / features**0.5)
+        what_BGF = functional.embedding(targets.index, what_NF.to(local_BGFA.dtype))
+        drive_BGA = (what_BGF[:, :, None] @ local_BGFA)[:, :, 0]
+        return drive_BGA.transpose(1, 2)
+
+    def receptive_fields(self, vectors_NE: Tensor) -> Tensor:
+        """Return a Gaussian over positions of sum 1 for every neuron: `(neurons, positions)`."""
+        field_N3: Tensor = self.field(vectors_NE) * self.scale
+        width_N1 = START_WIDTH * torch.exp(WIDTH_SPREAD * field_N3[:, 2:])
+        sides = []
+        for axis, size in enumerate(self.energy.grid):
+            position = torch.arange(size, device=vectors_NE.device) - (size - 1) / 2
+            distance = position - START_SPREAD * size * field_N3[:, axis, None]
+            sides.append((-0.5 * (distance / width_N1).square()).softmax(dim=1))
+        return (sides[0][:, :, None] * sides[1][:, None]).flatten(1)
+
+
+def shift_by_gaze(energy_BTFYX: Tensor, gaze_BT2: Tensor) -> Tensor:
+    """Shift a map against the gaze by bilinear interpolation; edges are repeated outwards.
+
+    Args:
+        energy_BTFYX: `(batch, steps, features, rows, columns)`.
+        gaze_BT2: Right and down, `(batch, steps, 2)`, in halves of the map's width and height.
+    """
+    rows, columns = energy_BTFYX.shape[3:]
+    right_BT, down_BT = gaze_BT2.unbind(-1)
+    energy_BTYFX = energy_BTFYX.transpose(2, 3)
+    energy_IYK = energy_BTYFX.reshape(right_BT.numel(), rows, -1)
+    down_IYK = _interpolation(down_BT, rows) @ energy_IYK
+    across_IKX = down_IYK.view(right_BT.numel(), -1, columns)
+    shifted_IKX = across_IKX @ _interpolation(right_BT, columns).transpose(1, 2)
+    return shifted_IKX.view(energy_BTYFX.shape).transpose(2, 3)
+
+
+def _interpolation(shift_BT: Tensor, size: int) -> Tensor:
+    """Return interpolation matrices that shift a line of `size` by shares of its half.
+
+    Returns:
+        `(windows x steps, shifted positions, positions)`.
+    """
+    position_P = torch.arange(size, device=shift_BT.device)
+    source_IP = position_P + shift_BT.reshape(-1, 1) * (size / 2)
+    source_IP = source_IP.clamp(0, size - 1)
+    before_IP = source_IP.detach().floor().clamp(max=max(size - 2, 0))
+    fraction_IP1 = (source_IP - before_IP)[..., None]
+    distance_IPP = position_P - before_IP[..., None]
+    zero = fraction_IP1.new_zeros(())
+    return torch.where(
+        distance_IPP == 0, 1 - fraction_IP1, torch.where(distance_IPP == 1, fraction_IP1, zero)
+    )
