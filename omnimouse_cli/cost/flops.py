@@ -11,9 +11,15 @@ from omnimouse_cli.kernels.attention import computed_pairs
 from omnimouse_cli.kernels.dendrite.lookup import BACKWARD_FLOPS, FORWARD_FLOPS
 from omnimouse_cli.model.blocks import hidden_width
 from omnimouse_cli.model.feed_forward import inner_network, lookup_grid
-from omnimouse_cli.model.sequences import Sequences, Task, build_sequences, num_tokens, token_intervals
 from omnimouse_cli.model.motion_energy import TIMES, energy_flops, energy_grid, num_energies
 from omnimouse_cli.model.omnimouse import fusion_pattern
+from omnimouse_cli.model.sequences import (
+    Sequences,
+    Task,
+    build_sequences,
+    num_tokens,
+    token_intervals,
+)
 from omnimouse_cli.model.shortcuts import has_history
 from omnimouse_cli.model.shortcuts.stimulus import FIELD_NUMBERS, GAZE_AXES
 from omnimouse_cli.model.video import block_shapes
@@ -66,9 +72,7 @@ class Flops:
         return self.forward + backward
 
 
-def count_flops(
-    config: ModelConfig, task: Task, *, session_neurons: int, batch_size: int
-) -> Flops:
+def count_flops(config: ModelConfig, task: Task, *, session_neurons: int, batch_size: int) -> Flops:
     """Count the operations of one window through the whole model.
 
     Args:
@@ -86,9 +90,7 @@ def count_flops(
     readout += 2 * task.num_target_channels * NUM_BEHAVIOR_SAMPLES * width
     history = _history(config, task, width, batch_size)
     return (
-        count_shortcut_flops(
-            config, task, session_neurons=session_neurons, batch_size=batch_size
-        )
+        count_shortcut_flops(config, task, session_neurons=session_neurons, batch_size=batch_size)
         + Flops(products=projections + readout, data_products=tokens + history)
         + _transformer(config, sequences)
         + _video(config, sequences)
@@ -196,7 +198,9 @@ def _transformer(config: ModelConfig, sequences: Sequences) -> Flops:
     flops = Flops()
     if sequences.context:
         pairs = computed_pairs(latents, context)
-        flops += _cross_block(config, hidden, num_tokens(sequences.latents), num_tokens(sequences.context), pairs)
+        flops += _cross_block(
+            config, hidden, num_tokens(sequences.latents), num_tokens(sequences.context), pairs
+        )
     kinds = fusion_pattern(config)
     pairs = kinds.count("L") * computed_pairs(fusion, fusion) + kinds.count("G") * tokens**2
     products = 2 * len(kinds) * tokens * 4 * width**2

@@ -4,8 +4,8 @@ from omnimouse_cli.batch.strategy import QUERY_SAMPLES, TOKEN_SAMPLES
 from omnimouse_cli.config.model import FeedForwardKind, ModelConfig
 from omnimouse_cli.cost.flops import num_motion_energies, num_target_samples
 from omnimouse_cli.model.blocks import hidden_width
-from omnimouse_cli.model.sequences import Sequences, Task, build_sequences, num_tokens
 from omnimouse_cli.model.motion_energy import TIMES
+from omnimouse_cli.model.sequences import Sequences, Task, build_sequences, num_tokens
 from omnimouse_cli.model.video import block_shapes
 from omnimouse_cli.model.video_blocks import POOLED
 

@@ -9,12 +9,12 @@ from omnimouse_cli.batch.strategy import QUERY_SAMPLES, TOKEN_SAMPLES
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES
 from omnimouse_cli.config.model import GATED, ModelConfig
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.model.shortcuts.behavior import BEHAVIOR_LAGS
 from omnimouse_cli.model.blocks import hidden_width
 from omnimouse_cli.model.feed_forward import inner_network, matched_width
 from omnimouse_cli.model.freeze import learns
 from omnimouse_cli.model.motion_energy import num_energies
 from omnimouse_cli.model.omnimouse import OmniMouse
+from omnimouse_cli.model.shortcuts.behavior import BEHAVIOR_LAGS
 from omnimouse_cli.model.shortcuts.stimulus import FIELD_NUMBERS, GAZE_AXES, STIMULUS_LAGS
 from omnimouse_cli.model.video import block_shapes
 from omnimouse_cli.model.video_blocks import VideoBlockShape

@@ -13,8 +13,8 @@ from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.flops import count_flops, count_shortcut_flops
 from omnimouse_cli.cost.memory import count_activations
 from omnimouse_cli.cost.parameters import count_frozen, count_parameters, count_sessions
-from omnimouse_cli.model.sequences import Task, build_sequences
 from omnimouse_cli.model.precision import resolve_precision
+from omnimouse_cli.model.sequences import Task, build_sequences
 
 # Source: omnimouse reference, section 1; for an estimate without data.
 PUBLISHED_CHANNELS = 5

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 # L taps of a filter, N pixels and P positions along a side of a frame, X columns of pixels,
-# Q columns of positions, O orientations up to a right angle, H those before it, M separable filters,
-# R rows of positions, D directions, V rows of pixels x filters in time (x images, before columns),
-# W responses x rows of positions, J images x columns of positions
+# Q columns of positions, O orientations up to a right angle, H those before it,
+# M separable filters, R rows of positions, D directions, V rows of pixels x filters in time
+# (x images, before columns), W responses x rows of positions, J images x columns of positions
 
 ORIENTATIONS = 8
 # Beyond a right angle an orientation is the mirror image of one before it, and shares its filters.
@@ -50,7 +50,7 @@ class Gabors(nn.Module):
             pixels_VX: `(rows x prompt and late x images, columns)`, filtered in time.
 
         Returns:
-            float32 `(orientations, forth and back, rows of positions, images x columns of positions)`.
+            float32 `(orientations, forth and back, rows, images x columns)`, of positions.
         """
         columns_MXQ, rows_MWV = self.get_buffer("columns"), self.get_buffer("rows")
         across_MVQ = torch.bmm(pixels_VX.expand(SEPARABLE, -1, -1), columns_MXQ)
@@ -114,7 +114,7 @@ def separable(wavelength: float, frame: tuple[int, int]) -> tuple[Tensor, Tensor
 
 
 def _at_positions(filter_ML: Tensor, pixels: int) -> Tensor:
-    """Return matrices that weight pixels by a filter about each position: `(M, positions, pixels)`."""
+    """Return the weights of pixels by a filter about each position: `(M, positions, pixels)`."""
     length = filter_ML.shape[1]
     position_P1 = POSITION_STRIDE * torch.arange(num_positions(pixels))[:, None]
     tap_PN = torch.arange(pixels) - position_P1 + length // 2

@@ -68,7 +68,9 @@ def _neural_loss(
     assert strategy.targets is not None
     selection = selection.to(predicted_BAG.device)
     recorded_BAN = batch.responses[:, slice(*strategy.targets)]
-    loss_BAG = elementwise_loss(predicted_BAG, select_neurons(recorded_BAN, selection.targets), response_loss)
+    loss_BAG = elementwise_loss(
+        predicted_BAG, select_neurons(recorded_BAN, selection.targets), response_loss
+    )
     visible_scored, hidden_scored = scored_samples(strategy)
     shared, hidden = selection.num_shared, selection.num_targets - selection.num_shared
     num_scored = sum(visible_scored) * shared + sum(hidden_scored) * hidden

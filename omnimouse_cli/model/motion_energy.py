@@ -40,11 +40,13 @@ class MotionEnergy(nn.Module):
         super().__init__()
         self.num_features = num_energies(wavelengths)
         self.grid = energy_grid(video)
-        self.scales = nn.ModuleList(Gabors(each / POOL, downsampled_size(video)) for each in wavelengths)
+        self.scales = nn.ModuleList(
+            Gabors(each / POOL, downsampled_size(video)) for each in wavelengths
+        )
         self.register_buffer("prompt_and_late", _temporal_filters(), persistent=False)
 
     def forward(self, video_BTYX: Tensor, frames: tuple[int, int]) -> Tensor:
-        """Return the energies of a clip; the mean of each scale over a screen of high contrast is 1.
+        """Return the energies of a clip; the mean of a scale over a screen of high contrast is 1.
 
         Args:
             video_BTYX: float32 `(batch, 60, height, width)`, normalized grey.

@@ -14,9 +14,9 @@ from omnimouse_cli.config.model import LatentConfig, ModelConfig
 from omnimouse_cli.config.presets import SMALL_SIZES
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.errors import CheckpointError
-from omnimouse_cli.model.sequences import NUM_LATENT_GROUPS
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.rotary import rotary_frequencies
+from omnimouse_cli.model.sequences import NUM_LATENT_GROUPS
 from omnimouse_cli.published.names import ANIMALS
 
 PUBLISHED_SIZES = tuple(name for name in SIZES if name not in SMALL_SIZES)

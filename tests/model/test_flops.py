@@ -55,11 +55,11 @@ class Interpolated:
         return interpolate(a, *rest)
 
 
-def measured(forward_pass, modules, batch, strategy, selection):
+def measured(model, modules, batch, strategy, selection):
     kept, table = Kept(*modules), modules[1]
     hooks = torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda tensor: tensor)
     with FlopCounterMode(display=False) as forward, hooks:
-        prediction = forward_pass(batch, table, "mouse", strategy, selection)
+        prediction = model(batch, table, "mouse", strategy, selection)
         losses = compute_losses(prediction, batch, strategy, selection, "gaussian")
     with FlopCounterMode(display=False) as backward:
         total = sum(loss for loss in losses if loss is not None)
@@ -76,9 +76,9 @@ def check(make_model, make_batch, choose, monkeypatch):
         model, table = make_model(config, neurons=NEURONS)
         batch = make_batch(windows=WINDOWS, neurons=NEURONS, frame=(36, 64))
         selection = choose(strategy, batch, seed=0, max_targets=config.max_targets)
-        request = make_task(config, strategy, num_neurons=NEURONS, num_channels=3, has_screen=True)
+        task = make_task(config, strategy, num_neurons=NEURONS, num_channels=3, has_screen=True)
         sizes = {"session_neurons": NEURONS, "batch_size": WINDOWS}
-        flops = count_flops(config, request, **sizes)
+        flops = count_flops(config, task, **sizes)
         interpolated = Interpolated(monkeypatch)
         forward, backward, kept = measured(model, (model, table), batch, strategy, selection)
         forward += FORWARD_FLOPS * interpolated.elements
@@ -87,11 +87,11 @@ def check(make_model, make_batch, choose, monkeypatch):
         assert (forward + backward) / WINDOWS == pytest.approx(flops.training, rel=0.01)
         # Interpolation in plain PyTorch, which only a CPU needs, keeps many more.
         if not interpolated.elements:
-            assert kept / WINDOWS == pytest.approx(count_activations(config, request), rel=0.25)
-        short = sum(
-            measured(model.past_transformer, (model, table), batch, strategy, selection)[:2]
-        )
-        counted = count_shortcut_flops(config, request, **sizes).training
+            assert kept / WINDOWS == pytest.approx(count_activations(config, task), rel=0.25)
+        model.shortcuts_only = True
+        short = sum(measured(model, (model, table), batch, strategy, selection)[:2])
+        model.shortcuts_only = False
+        counted = count_shortcut_flops(config, task, **sizes).training
         assert short / WINDOWS == pytest.approx(counted, rel=0.01)
 
     return compare
@@ -123,6 +123,6 @@ def test_operations_of_frozen_functions_are_those_of_their_tables(check):
 
 def test_a_request_is_what_training_asks_of_a_large_session():
     strategy = TRAINING_STRATEGIES[0]
-    request = make_task(SIZES["1M"], strategy, num_neurons=8000, num_channels=5, has_screen=False)
-    assert (request.num_neurons, request.num_visible, request.num_targets) == (4096, 1024, 3072)
-    assert not request.has_video
+    task = make_task(SIZES["1M"], strategy, num_neurons=8000, num_channels=5, has_screen=False)
+    assert (task.num_neurons, task.num_visible, task.num_targets) == (4096, 1024, 3072)
+    assert not task.has_video

@@ -13,7 +13,7 @@ from omnimouse_cli.batch.strategies import (
     VALIDATION_STRATEGIES,
 )
 from omnimouse_cli.batch.strategy import Strategy
-from omnimouse_cli.model.own_history import Targets
+from omnimouse_cli.model.inputs import TargetNeurons
 
 ONE_OF_EACH_ROW = {s.name.split("-")[0]: s for s in TRAINING_STRATEGIES}.values()
 # Targets that are visible in part: scored samples must not depend on the others.
@@ -106,7 +106,7 @@ def test_each_visible_modality_changes_predictions(parts, strategy, choose):
         assert any(not torch.equal(one, two) for one, two in zip(before, after, strict=True)), name
 
 
-def test_own_history_reads_visible_samples_of_the_neuron_alone(parts, choose):
+def test_the_history_shortcut_reads_visible_samples_of_the_neuron_alone(parts, choose):
     """Through the filter, a neuron's sample moves its own prediction at once, not another's."""
     model, _, batch = parts
     strategy = FAMILY_STRATEGIES[8]
@@ -114,7 +114,7 @@ def test_own_history_reads_visible_samples_of_the_neuron_alone(parts, choose):
     neurons = choose(strategy, batch).targets
     history = model.readout.own_history
     responses = batch.responses.requires_grad_()
-    drive = history.drive(Targets(neurons, responses, strategy, num_shared=neurons.shape[1]))
+    drive = history.drive(TargetNeurons(neurons, responses, strategy, num_shared=neurons.shape[1]))
     (gradient,) = torch.autograd.grad(drive[:, :, 2].sum(), responses)
     assert bool((gradient[:, :25, 2] != 0).all())
     assert not bool(gradient[:, 25:].any())

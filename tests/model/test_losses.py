@@ -10,7 +10,7 @@ from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.model import DecoderConfig
 from omnimouse_cli.model.losses import compute_losses, neural_loss_by_window
 from omnimouse_cli.model.omnimouse import Prediction
-from omnimouse_cli.model.session_embeddings import SessionEmbeddings, activate, start_at_mean
+from omnimouse_cli.model.session_embeddings import SessionEmbeddings, activate, initialize_biases
 
 STRATEGY = Strategy(
     name="s",
@@ -99,15 +99,15 @@ def test_biases_start_where_an_empty_model_predicts_the_mean(small_config, respo
     mean = torch.tensor([0.05, 0.7, 3.0, 40.0])
     table = SessionEmbeddings(4, 8)
     config = replace(small_config, decoder=decoder)
-    start_at_mean(table, mean, config=config, response_loss=response_loss)
+    initialize_biases(table, mean, config=config, response_loss=response_loss)
     found = activate(table.neuron_biases[:, 0], response_loss=response_loss, beta=beta)
     torch.testing.assert_close(found.detach(), mean)
     silent = SessionEmbeddings(1, 8)
-    start_at_mean(silent, torch.zeros(1), config=config, response_loss=response_loss)
+    initialize_biases(silent, torch.zeros(1), config=config, response_loss=response_loss)
     assert bool(torch.isfinite(silent.neuron_biases).all())
 
 
 def test_published_biases_start_at_zero(small_config):
     table = SessionEmbeddings(3, 8)
-    start_at_mean(table, torch.ones(3), config=small_config, response_loss="poisson")
+    initialize_biases(table, torch.ones(3), config=small_config, response_loss="poisson")
     assert not bool(table.neuron_biases.any())

@@ -102,7 +102,8 @@ class Shortcuts(nn.Module):
             return result
         behavior_BCS = inputs.batch.behavior if task.num_input_channels else None
         if self.stimulus is not None and task.has_video:
-            state_BTFYX = self.stimulus(inputs, behavior_BCS)
+            video_BTYX, frames = inputs.batch.video, task.strategy.video
+            state_BTFYX = self.stimulus(video_BTYX, frames, behavior_BCS, inputs.channels)
             result.drives.append(self.stimulus.drive(state_BTFYX, vectors_NE, targets))
         if self.behavior is not None and behavior_BCS is not None:
             state_BSR = self.behavior(behavior_BCS, inputs.channels)

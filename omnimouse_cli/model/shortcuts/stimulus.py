@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from omnimouse_cli.config.model import VideoConfig
 from omnimouse_cli.model.initialize import linear
-from omnimouse_cli.model.inputs import ModelInputs, TargetNeurons
+from omnimouse_cli.model.inputs import TargetNeurons
 from omnimouse_cli.model.motion_energy import TIMES, MotionEnergy
 from omnimouse_cli.model.shortcuts.behavior import sample_and_hold
 from omnimouse_cli.model.shortcuts.filters import LagFilter
@@ -65,19 +65,23 @@ class StimulusShortcut(nn.Module):
             start=2 * decay / decay.sum(),
         )
 
-    def forward(self, inputs: ModelInputs, behavior_BCS: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        video_BTYX: Tensor,
+        frames: tuple[int, int],
+        behavior_BCS: Tensor | None,
+        channels: Tensor,
+    ) -> Tensor:
         """Return the motion energies on the retina: `(batch, 30, features, rows, columns)`.
 
         Args:
-            inputs: Prepared forward pass; hidden frames are not read.
+            video_BTYX: float32 `(batch, 60, height, width)`.
+            frames: First visible frame, and the frame after the last one.
             behavior_BCS: Behavior `(batch, channels of the data set, 40)`; None if it is hidden.
+            channels: Numbers of the session's channels.
         """
-        video_BTYX, frames = inputs.batch.video, inputs.task.strategy.video
-        assert video_BTYX is not None
-        assert frames is not None
         energy_BTFYX: Tensor = self.energy(video_BTYX, frames)
         if behavior_BCS is not None and self.gaze is not None:
-            channels = inputs.channels
             held_BTC = sample_and_hold(behavior_BCS[:, channels])[:, TIMES]
             energy_BTFYX = shift_by_gaze(energy_BTFYX, held_BTC @ self.gaze[channels])
         return energy_BTFYX

@@ -1,4 +1,4 @@
-"""Population, stimulus and behavior states against their formulas."""
+"""The population, stimulus and behavior shortcuts against their formulas."""
 
 from dataclasses import replace
 from functools import partial
@@ -7,10 +7,9 @@ import torch
 
 from omnimouse_cli.batch.strategies import FAMILY_STRATEGIES
 from omnimouse_cli.batch.strategy import Strategy
-from omnimouse_cli.model.shortcuts.behavior import held
-from omnimouse_cli.model.own_history import Targets
-from omnimouse_cli.model.inputs import prepare
-from omnimouse_cli.model.readout import Added
+from omnimouse_cli.model.inputs import TargetNeurons, prepare_inputs
+from omnimouse_cli.model.shortcuts import Contributions
+from omnimouse_cli.model.shortcuts.behavior import sample_and_hold
 
 SPLIT = Strategy(
     name="split",
@@ -29,15 +28,13 @@ def test_the_population_state_sums_deviations_of_visible_neurons(
 ):
     model, table = make_model(small_config)
     batch = make_batch()
-    given = prepare(small_config, batch, SPLIT, choose(SPLIT, batch, seed=1))
+    inputs = prepare_inputs(small_config, batch, SPLIT, choose(SPLIT, batch, seed=1))
     baseline = torch.linspace(0, 1, 7)
     population = model.linear_paths.population
-    state = population(
-        batch, given.selection, given.layout.pieces, table.neuron_embeddings, baseline
-    )
+    state = population(inputs, table.neuron_embeddings, baseline)
     written = table.neuron_embeddings @ population.write.weight.T * 8**0.5
     for window in range(2):
-        visible = given.selection.visible[window].tolist()
+        visible = inputs.selection.visible[window].tolist()
         for sample in range(60):
             seen = range(7) if 10 <= sample < 25 else visible if 25 <= sample < 45 else ()
             expected = torch.zeros(3)
@@ -56,13 +53,14 @@ def test_drives_are_filtered_states_that_each_neuron_reads(
     vectors = table.neuron_embeddings
     population, behavior = model.linear_paths.population, model.linear_paths.behavior
     state = torch.randn(2, 60, 3, generator=generator)
+    targets = TargetNeurons(neurons, torch.zeros(2, 60, 2), replace(SPLIT, targets=(30, 60)), 0)
     for reading in (population.drive, population.gain):
         read = vectors @ reading.read.weight.T * 8**0.5
         filtered = torch.einsum("ras,bsr->bar", reading.filter[:, 30:], state)
         expected = torch.einsum("bar,bgr->bag", filtered, read[neurons])
-        torch.testing.assert_close(reading(state, vectors, neurons, (30, 60)), expected)
+        torch.testing.assert_close(reading(state, vectors, targets), expected)
     mixed = torch.randn(2, 60, 2, generator=generator)
-    gain = behavior.responses(mixed, vectors, neurons, (30, 60))
+    gain = behavior.gain(mixed, vectors, targets)
     read = vectors @ behavior.read.weight.T * 8**0.5
     for window, sample, target in ((0, 0, 1), (1, 17, 0), (1, 29, 1)):
         lags = range(-5, 16)
@@ -75,30 +73,31 @@ def test_drives_are_filtered_states_that_each_neuron_reads(
         torch.testing.assert_close(gain[window, sample, target], expected)
 
 
-def test_behavior_is_held_on_the_clock_of_responses():
+def test_behavior_is_sampled_and_held_on_the_clock_of_responses():
     rows = torch.arange(40.0).view(1, 1, 40)
     expected = torch.arange(60) * 2 // 3
-    assert held(rows)[0, :, 0].tolist() == expected.tolist()
+    assert sample_and_hold(rows)[0, :, 0].tolist() == expected.tolist()
 
 
 def test_gains_multiply_rates_within_bounds_and_add_to_centred_responses(small_config, make_model):
     drive, gain = torch.full((1, 30, 2), 0.3), torch.full((1, 30, 2), 0.5)
     strategy = replace(SPLIT, targets=(30, 60))
-    targets = Targets(torch.tensor([[0, 1]]), torch.zeros(1, 60, 2), strategy, num_shared=0)
+    targets = TargetNeurons(torch.tensor([[0, 1]]), torch.zeros(1, 60, 2), strategy, num_shared=0)
     queries = torch.zeros(1, 12, small_config.d_model)
     for loss in ("poisson", "gaussian"):
         model, table = make_model(replace(small_config, response_loss=loss))
-        answer = partial(model.readout, queries, targets, biases_N1=table.neuron_biases)
-        alone, scaled = answer(added=Added([drive], [])), answer(added=Added([drive], [gain]))
+        read_out = partial(model.readout, queries, targets, biases_N1=table.neuron_biases)
+        alone = read_out(shortcuts=Contributions([drive], [], []))
+        scaled = read_out(shortcuts=Contributions([drive], [gain], []))
         if loss == "gaussian":
             torch.testing.assert_close(scaled, alone + gain)
         else:
             torch.testing.assert_close(scaled, alone * torch.exp(gain), rtol=0.01, atol=0)
-            largest = answer(added=Added([drive], [100 * gain]))
+            largest = read_out(shortcuts=Contributions([drive], [100 * gain], []))
             torch.testing.assert_close(largest, alone * torch.exp(torch.tensor(3.0)))
 
 
-def test_published_read_outs_have_no_linear_paths(small_config, make_model):
+def test_published_read_outs_have_no_shortcuts(small_config, make_model):
     decoder = replace(
         small_config.decoder,
         own_history=False,
@@ -111,7 +110,7 @@ def test_published_read_outs_have_no_linear_paths(small_config, make_model):
     assert model.readout.own_history is None
 
 
-def test_short_ways_alone_are_the_model_whose_transformer_says_nothing(
+def test_shortcuts_alone_are_the_model_whose_transformer_contributes_nothing(
     small_config, make_model, make_batch, choose
 ):
     model, table = make_model(small_config)

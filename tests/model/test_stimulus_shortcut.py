@@ -1,4 +1,4 @@
-"""Motion energies of gratings whose answer is known, and the receptive fields that weigh them."""
+"""Motion energies of gratings whose answer is known, and the receptive fields that weight them."""
 
 import math
 from dataclasses import replace
@@ -6,16 +6,18 @@ from dataclasses import replace
 import pytest
 import torch
 
+from omnimouse_cli.batch.strategies import FAMILY_STRATEGIES
 from omnimouse_cli.config.model import VideoConfig
-from omnimouse_cli.model.motion_energy import TIMES, MotionEnergy, averaged
-from omnimouse_cli.model.shortcuts.stimulus import StimulusState, look
+from omnimouse_cli.model.inputs import TargetNeurons
+from omnimouse_cli.model.motion_energy import TIMES, MotionEnergy, downsample
+from omnimouse_cli.model.shortcuts.stimulus import StimulusShortcut, shift_by_gaze
 
 WAVELENGTHS = (8.0, 13.0)
 VIDEO = VideoConfig()
 
 
 def drifting(*, angle, wavelength, hertz, contrast=1.0):
-    """Give one window of a grating that drifts towards `angle`: `(1, 60, 36, 64)`."""
+    """Return one window of a grating that drifts towards `angle`: `(1, 60, 36, 64)`."""
     time = torch.arange(60)[:, None, None] / 30.0
     row, column = torch.arange(36)[:, None], torch.arange(64)
     along = row * math.sin(angle) + column * math.cos(angle)
@@ -33,7 +35,7 @@ def test_a_grating_drives_most_the_energy_of_its_direction_and_scale(number, wav
 
 
 def convolved(clip, wavelength):
-    """Give the energies of one scale by a direct convolution with whole Gabors."""
+    """Return the energies of one scale by a direct convolution with whole Gabors."""
     pixels, width = wavelength / 2, 0.4 * wavelength / 2
     reach = math.ceil(2.25 * width)
     axis = torch.arange(-reach, reach + 1, dtype=torch.float64)
@@ -46,7 +48,7 @@ def convolved(clip, wavelength):
         even, odd = envelope * torch.cos(phase), envelope * torch.sin(phase)
         even = even - envelope * even.sum() / envelope.sum()
         gabors += [even / even.norm(), odd / odd.norm()]
-    images = torch.einsum("kst,btyx->kbsyx", filters_in_time(), averaged(clip))
+    images = torch.einsum("kst,btyx->kbsyx", filters_in_time(), downsample(clip))
     moved = torch.nn.functional.conv2d(
         images.flatten(0, 2)[:, None], torch.stack(gabors)[:, None], stride=2, padding=reach
     )
@@ -58,7 +60,7 @@ def convolved(clip, wavelength):
 
 
 def filters_in_time():
-    """Give gamma functions of 45 ms and orders 1 and 3, in frames, at every second one."""
+    """Return gamma functions of 45 ms and orders 1 and 3, in frames, at every second one."""
     constant = 0.045 * 30
     frames = torch.arange(1, 60, 2)[:, None] - torch.arange(60) + 0.5
     lag = frames.double().clamp(min=0) / constant
@@ -66,7 +68,7 @@ def filters_in_time():
     return torch.stack(of_order) / constant
 
 
-# Even and odd numbers of pixels and of places, and a screen that is smaller than the filters.
+# Even and odd numbers of pixels and of positions, and a screen that is smaller than the filters.
 @pytest.mark.parametrize("height", [36, 23, 10])
 @pytest.mark.parametrize("width", [64, 50, 7])
 def test_separable_filters_give_what_whole_gabors_do(height, width):
@@ -94,19 +96,19 @@ def test_energies_do_not_depend_on_phase_and_saturate_with_contrast():
 def test_hidden_and_later_frames_do_not_count():
     energy, generator = MotionEnergy((13.0,), VIDEO), torch.Generator().manual_seed(0)
     clip = torch.randn(2, 60, 36, 64, generator=generator)
-    seen = energy(clip, (20, 40))
+    visible = energy(clip, (20, 40))
     changed = clip.clone()
     changed[:, :20], changed[:, 40:] = 5.0, -5.0
-    assert torch.equal(energy(changed, (20, 40)), seen)
+    assert torch.equal(energy(changed, (20, 40)), visible)
     assert not torch.equal(energy(changed, (0, 60)), energy(clip, (0, 60)))
     before = [step for step, time in enumerate(TIMES) if time < 40]
-    torch.testing.assert_close(energy(changed, (20, 60))[:, before], seen[:, before])
+    torch.testing.assert_close(energy(changed, (20, 60))[:, before], visible[:, before])
 
 
 @pytest.mark.parametrize("size", [(36, 64), (7, 9)])
 def test_frames_are_averaged_over_squares_of_pixels(size):
     clip = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(averaged(clip), torch.nn.functional.avg_pool2d(clip, 2))
+    torch.testing.assert_close(downsample(clip), torch.nn.functional.avg_pool2d(clip, 2))
 
 
 def test_energies_have_the_gradient_that_an_attack_needs():
@@ -124,14 +126,16 @@ def test_energies_have_the_gradient_that_an_attack_needs():
 
 def test_the_drive_is_the_lagged_energy_in_a_gaussian_field():
     torch.manual_seed(0)
-    state = StimulusState(8, (13.0,), VIDEO, 3)
-    torch.nn.init.normal_(state.what.weight)
-    torch.nn.init.normal_(state.filter.values)
+    shortcut = StimulusShortcut(8, (13.0,), VIDEO, 3)
+    torch.nn.init.normal_(shortcut.what.weight)
+    torch.nn.init.normal_(shortcut.filter.values)
     energies = torch.rand(2, 30, 16, 144)
     vectors, neurons = torch.randn(5, 8), torch.tensor([[3, 0], [1, 4]])
-    drive = state.responses(energies, vectors, neurons, (30, 60))
-    field = vectors @ state.field.weight.T * 8**0.5
-    what = vectors @ state.what.weight.T * (8 / 16) ** 0.5
+    strategy = replace(FAMILY_STRATEGIES[0], targets=(30, 60))
+    targets = TargetNeurons(neurons, torch.zeros(2, 60, 2), strategy, num_shared=0)
+    drive = shortcut.drive(energies, vectors, targets)
+    field = vectors @ shortcut.field.weight.T * 8**0.5
+    what = vectors @ shortcut.what.weight.T * (8 / 16) ** 0.5
     for window, target, sample in ((0, 0, 30), (1, 1, 59)):
         neuron = neurons[window, target]
         width = 1.5 * torch.exp(0.3 * field[neuron, 2])
@@ -140,7 +144,9 @@ def test_the_drive_is_the_lagged_energy_in_a_gaussian_field():
         where = torch.exp(-(row**2 + column**2) / (2 * width**2))
         where = where / where.sum()
         expected = sum(
-            state.filter.values[:, sample - time] * what[neuron] @ (energies[window, step] @ where)
+            shortcut.filter.values[:, sample - time]
+            * what[neuron]
+            @ (energies[window, step] @ where)
             for step, time in enumerate(TIMES)
             if 0 <= sample - time <= 12
         )
@@ -151,10 +157,10 @@ def test_the_gaze_moves_the_screen_the_other_way():
     spot = torch.zeros(1, 1, 1, 9, 16)
     spot[..., 4, 9] = 1.0
     right_by_two, down_by_one = 2 * 2 / 16, 2 * 1 / 9
-    moved = look(spot, torch.tensor([[[right_by_two, down_by_one]]]))
+    moved = shift_by_gaze(spot, torch.tensor([[[right_by_two, down_by_one]]]))
     assert moved.flatten().argmax() == 3 * 16 + 7
     torch.testing.assert_close(moved.sum(), torch.tensor(1.0))
-    assert torch.equal(look(spot, torch.zeros(1, 1, 2)), spot)
+    assert torch.equal(shift_by_gaze(spot, torch.zeros(1, 1, 2)), spot)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(9, 16), (1, 4), (5, 1)])
@@ -163,9 +169,9 @@ def test_a_moved_screen_and_the_gradient_of_the_gaze_are_those_of_bilinear_sampl
         x, y = (
             (2 * torch.arange(size, dtype=torch.float64) + 1) / size - 1 for size in (columns, rows)
         )
-        place = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+        position = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
         moved = torch.nn.functional.grid_sample(
-            energy.flatten(0, 1), place + gaze.reshape(-1, 1, 1, 2),
+            energy.flatten(0, 1), position + gaze.reshape(-1, 1, 1, 2),
             padding_mode="border", align_corners=False,
         )  # fmt: skip
         return moved.view_as(energy)
@@ -176,7 +182,7 @@ def test_a_moved_screen_and_the_gradient_of_the_gaze_are_those_of_bilinear_sampl
         for _ in range(2)
     )
     gaze = torch.randn(2, 5, 2, generator=generator, dtype=torch.float64).requires_grad_()
-    found, expected = look(energy, gaze), sampled(energy, gaze)
+    found, expected = shift_by_gaze(energy, gaze), sampled(energy, gaze)
     torch.testing.assert_close(found, expected)
     of_found, of_expected = (
         torch.autograd.grad((x * weight).sum(), gaze) for x in (found, expected)
@@ -186,17 +192,17 @@ def test_a_moved_screen_and_the_gradient_of_the_gaze_are_those_of_bilinear_sampl
 
 def test_a_gaze_that_starts_at_rest_learns():
     energy, gaze = torch.randn(1, 4, 2, 6, 8), torch.zeros(1, 4, 2, requires_grad=True)
-    look(energy, gaze).square().sum().backward()
+    shift_by_gaze(energy, gaze).square().sum().backward()
     assert (gaze.grad != 0).all()
 
 
-def test_only_gaze_that_is_seen_moves_the_screen():
-    state = StimulusState(8, (13.0,), VIDEO, 3)
-    torch.nn.init.constant_(state.gaze, 0.2)
+def test_only_visible_gaze_moves_the_screen():
+    shortcut = StimulusShortcut(8, (13.0,), VIDEO, 3)
+    torch.nn.init.constant_(shortcut.gaze, 0.2)
     clip, behavior = torch.randn(1, 60, 36, 64), torch.ones(1, 3, 40)
     present = torch.tensor([0, 2])
-    still = state(clip, (0, 60), None, present)
-    moved = state(clip, (0, 60), behavior, present)
-    expected = look(state.energy(clip, (0, 60)), torch.full((1, 30, 2), 0.4))
+    still = shortcut(clip, (0, 60), None, present)
+    moved = shortcut(clip, (0, 60), behavior, present)
+    expected = shift_by_gaze(shortcut.energy(clip, (0, 60)), torch.full((1, 30, 2), 0.4))
     torch.testing.assert_close(moved, expected)
     assert not torch.allclose(moved, still)

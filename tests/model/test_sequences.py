@@ -13,7 +13,7 @@ from omnimouse_cli.batch.strategies import (
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.cost.training import make_task
 from omnimouse_cli.kernels.attention import visible_pairs
-from omnimouse_cli.model.sequences import intervals, length, build_sequences
+from omnimouse_cli.model.sequences import build_sequences, num_tokens, token_intervals
 
 PUBLISHED = SIZES["1M"]
 TRAINING = {strategy.name: strategy for strategy in TRAINING_STRATEGIES}
@@ -26,11 +26,11 @@ EVERY_STRATEGY = (
 )
 
 
-def layout_of(strategy, *, neurons=4096, channels=5, stimulus=True, config=PUBLISHED):
-    request = make_task(
-        config, strategy, num_neurons=neurons, num_channels=channels, stimulus=stimulus
+def sequences_of(strategy, *, neurons=4096, channels=5, has_screen=True, config=PUBLISHED):
+    task = make_task(
+        config, strategy, num_neurons=neurons, num_channels=channels, has_screen=has_screen
     )
-    return build_sequences(config, request)
+    return build_sequences(config, task)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_latents_of_a_context_are_as_many_as_published(context, latents):
     chosen = [s for s in TRAINING_STRATEGIES if s.context == context]
     assert chosen
     for strategy in chosen:
-        assert length(layout_of(strategy).latents) == latents
+        assert num_tokens(sequences_of(strategy).latents) == latents
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_latents_of_a_context_are_as_many_as_published(context, latents):
 )
 def test_a_prefix_of_everyone_has_its_tokens(name, times):
     strategy = TRAINING[name]
-    assert length(layout_of(strategy).context) == times * 4096 + 5
+    assert num_tokens(sequences_of(strategy).context) == times * 4096 + 5
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_prefix_of_everyone_has_its_tokens(name, times):
     ],
 )
 def test_two_pieces_of_a_prefix_are_cut_apart(name, tokens):
-    assert length(layout_of(TRAINING[name]).context) == tokens
+    assert num_tokens(sequences_of(TRAINING[name]).context) == tokens
 
 
 @pytest.mark.parametrize(
@@ -81,44 +81,44 @@ def test_frames_keep_the_published_time_steps(frames, features):
     chosen = [s for s in TRAINING_STRATEGIES if s.video == frames]
     assert chosen
     for strategy in chosen:
-        layout = layout_of(strategy)
-        assert layout.features == features
-        assert length(layout.video) == (features[1] - features[0]) * 128
+        sequences = sequences_of(strategy)
+        assert sequences.video_steps == features
+        assert num_tokens(sequences.video) == (features[1] - features[0]) * 128
 
 
 def test_a_video_tokens_time_is_the_latest_frame_that_it_saw():
-    video = layout_of(TRAINING["G2"]).video
+    video = sequences_of(TRAINING["G2"]).video
     assert [tokens.time for tokens in video] == [*range(3, 60, 2), 59]
     assert all(tokens.interval.end - tokens.interval.start == 6 for tokens in video)
-    assert length(video) == 3840
+    assert num_tokens(video) == 3840
 
 
 def test_times_and_intervals_of_the_other_tokens():
-    layout = layout_of(TRAINING["B4-15+45-fp10-n64"])
-    assert [tuple(tokens) for tokens in layout.context[:3]] == [
+    sequences = sequences_of(TRAINING["B4-15+45-fp10-n64"])
+    assert [tuple(tokens) for tokens in sequences.context[:3]] == [
         (15, (15, 25, 4096)),
         (25, (25, 35, 64)),
         (30, (30, 40, 64)),
     ]
-    assert tuple(layout.context[-1]) == (0, (0, 60, 5))
-    assert [tuple(tokens) for tokens in layout.latents] == [
+    assert tuple(sequences.context[-1]) == (0, (0, 60, 5))
+    assert [tuple(tokens) for tokens in sequences.latents] == [
         *((10 * k, (10 * k, 10 * k + 10, 640)) for k in range(1, 6)),
         (0, (0, 60, 256)),
     ]
-    assert [tuple(tokens) for tokens in layout.queries] == [
+    assert [tuple(tokens) for tokens in sequences.queries] == [
         (start, (start, start + 10, 3072)) for start in range(30, 60, 5)
     ]
 
 
 def test_modalities_that_a_session_lacks_have_no_tokens():
     strategy = TRAINING["D1-30+30-n64"]
-    layout = layout_of(strategy, channels=0, stimulus=False)
-    assert layout.features is None
-    assert layout.lengths == {
+    sequences = sequences_of(strategy, channels=0, has_screen=False)
+    assert sequences.video_steps is None
+    assert sequences.lengths == {
         "context": 5 * 64, "latents": 2176, "video": 0, "fusion": 2176, "queries": 6 * 3072,
     }  # fmt: skip
-    decode = layout_of(TRAINING["A2a-0+60-n4096"], channels=2)
-    assert length(decode.queries) == 2
+    decode = sequences_of(TRAINING["A2a-0+60-n4096"], channels=2)
+    assert num_tokens(decode.queries) == 2
 
 
 def token_bounds(sequence):
@@ -132,11 +132,11 @@ def token_bounds(sequence):
 @pytest.mark.parametrize("strategy", EVERY_STRATEGY, ids=lambda strategy: strategy.name)
 def test_masks_equal_a_brute_force_interval_test(strategy, small_config):
     """Over all strategies: every pair of the three masked attentions, token by token."""
-    layout = layout_of(strategy, neurons=5, channels=2, config=small_config)
+    sequences = sequences_of(strategy, neurons=5, channels=2, config=small_config)
     for queries, keys in (
-        (layout.latents, layout.context),
-        (layout.fusion, layout.fusion),
-        (layout.queries, layout.fusion),
+        (sequences.latents, sequences.context),
+        (sequences.fusion, sequences.fusion),
+        (sequences.queries, sequences.fusion),
     ):
         if not queries or not keys:
             continue
@@ -147,5 +147,5 @@ def test_masks_equal_a_brute_force_interval_test(strategy, small_config):
         expected = (key_ends[None] > starts[:, None] + half) & (
             key_starts[None] < ends[:, None] - half
         )
-        found = visible_pairs(intervals(queries), intervals(keys), torch.device("cpu"))
+        found = visible_pairs(token_intervals(queries), token_intervals(keys), torch.device("cpu"))
         assert torch.equal(found, expected)
