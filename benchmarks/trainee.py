@@ -16,7 +16,7 @@ from omnimouse_cli.config.presets import default_run_config
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.flops import count_flops
 from omnimouse_cli.cost.parameters import count_core
-from omnimouse_cli.cost.training import make_request
+from omnimouse_cli.cost.training import make_task
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.train.forward import compile_where_wanted, forward_losses
@@ -70,15 +70,15 @@ class Case:
     @property
     def flops(self) -> int:
         """Floating-point operations of a step, by the same count that training reports."""
-        request = make_request(
+        task = make_task(
             self.config.model,
             self.strategy,
             num_neurons=self.population,
             num_channels=len(CHANNEL_ORDER),
-            stimulus=True,
+            has_screen=True,
         )
         flops = count_flops(
-            self.config.model, request, session_neurons=self.neurons, batch_size=self.windows
+            self.config.model, task, session_neurons=self.neurons, batch_size=self.windows
         )
         return self.windows * flops.training
 
