@@ -4,7 +4,7 @@
 
 A step is forward, backward, clipping and update of core and table, on one batch of 8 windows with
 responses, video and behavior, under one masking strategy that shows all of them. Operations are
-those that `cost/window.py` counts; a large matrix product of the same precision, timed between the
+those that `cost/flops.py` counts; a large matrix product of the same precision, timed between the
 steps, says what the machine has to give. On a GPU also in bfloat16 and compiled, with peak memory.
 """
 
