@@ -21,12 +21,12 @@ KINDS = ("video", "blank", "invalid")
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """A behavior device: rate, start, channels, and the times at which it was lost."""
+    """A behavior device: rate, start, channels, and the times at which it is missing."""
 
     rate_hz: float
     channels: tuple[str, ...]
     start_seconds: float = 0.02
-    lost: tuple[tuple[float, float], ...] = ()
+    missing: tuple[tuple[float, float], ...] = ()
 
 
 EYE = Device(rate_hz=19.97, channels=("pupil_x", "pupil_y", "pupil_size", "pupil_size_derivative"))
@@ -56,7 +56,7 @@ class TinySession:
 
 @dataclass(frozen=True, kw_only=True)
 class TinyShard:
-    """What was written, as plain arrays."""
+    """The content of a shard, as plain arrays."""
 
     session: TinySession
     path: Path
@@ -76,7 +76,7 @@ class TinyShard:
         *,
         centred: bool = False,
     ) -> dict[str, np.ndarray]:
-        """The window as plain NumPy reads it: by looking through the times of the rows."""
+        """Return the window as plain NumPy reads it: by a search through the times of the rows."""
         session = self.session
         start = session.start_seconds + grid_index / 30
         times = start + np.arange(60) / 30
@@ -110,7 +110,7 @@ def _latest(moments: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 
 def _stored(values: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray]:
-    """The bytes as stored, and the values that they mean."""
+    """Return the stored array and its values as float32."""
     if dtype == "BF16":
         bits = (values.view(np.uint32) >> 16).astype(np.uint16)
         return bits, (bits.astype(np.uint32) << 16).view(np.float32)
@@ -137,16 +137,16 @@ def _behavior(session: TinySession, generator: np.random.Generator) -> dict[str,
         num_samples = int((session.seconds + 0.3) * device.rate_hz)
         values = generator.normal(size=(num_samples, len(device.channels))).astype("<f4")
         moments = _times(device.start_seconds, device.rate_hz, num_samples)
-        for first, last in device.lost:
+        for first, last in device.missing:
             values[(moments >= first) & (moments < last)] = np.nan
         behavior[name] = values
     return behavior
 
 
 def _valid(session: TinySession, device: Device) -> np.ndarray:
-    """The session's valid time without the vicinity of what the device lost."""
+    """Valid time of the session without the vicinity of the device's missing time."""
     edges = [session.valid[0][0]]
-    for first, last in device.lost:
+    for first, last in device.missing:
         edges += [first - 0.15, last + 0.15]
     edges.append(session.valid[-1][1])
     return np.array(edges, "<f8").reshape(-1, 2)
@@ -272,15 +272,15 @@ def _write(folder: Path, session: TinySession) -> TinyShard:
 
 @pytest.fixture(scope="session")
 def write_shard() -> Callable[..., TinyShard]:
-    """`write_shard(folder, key=..., neurons=..., ...)` writes a session and gives its arrays."""
+    """`write_shard(folder, key=..., neurons=..., ...)` writes a session and returns its arrays."""
     return lambda folder, **facts: _write(folder, TinySession(**facts))
 
 
 @pytest.fixture(scope="session")
 def tiny_shards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TinyShard]:
-    """Five unlike sessions in one folder: clocks, types, missing signals, lost behavior."""
+    """Five different sessions in one folder: clocks, types, missing signals, missing behavior."""
     folder = tmp_path_factory.mktemp("shards")
-    lost = replace(EYE, lost=((10.0, 11.0), (25.0, 25.2)))
+    missing = replace(EYE, missing=((10.0, 11.0), (25.0, 25.2)))
     whisker = Device(rate_hz=50.0, channels=("whisker_0",))
     sessions = [
         TinySession(key="1-1-1"),
@@ -289,7 +289,7 @@ def tiny_shards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TinyShard
             key="2-1-1", rate_hz=8.0, dtype="BF16", screen=False, devices={"whisker": whisker}
         ),
         TinySession(key="3-1-1", neurons=5, devices={}, response_kind="dff", frame_shape=(3, 5)),
-        TinySession(key="4-1-1", devices={"eye_tracker": lost}),
+        TinySession(key="4-1-1", devices={"eye_tracker": missing}),
     ]
     return {session.key: _write(folder, session) for session in sessions}
 

@@ -18,7 +18,7 @@ def test_copies_in_flight_arrive_as_they_were(tiny_dataset):
     copies = []
     with Loader(tiny_dataset, CONFIG, seed=7, pin_memory=True) as loader:
         for _ in range(50):
-            # Work that keeps the stream busy, so that the copy starts long after it is asked for.
+            # Work that keeps the stream busy, so that the copy starts long after it is issued.
             torch.cuda._sleep(2_000_000)
             batch = next(loader)
             assert batch.responses.is_pinned()

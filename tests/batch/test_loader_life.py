@@ -1,4 +1,4 @@
-"""The loader's life: threads end, errors arrive, forks and Ctrl-C are answered, nothing leaks."""
+"""Life of a loader: its threads end, errors are raised, forks and Ctrl-C handled, nothing leaks."""
 
 import contextlib
 import gc
@@ -22,8 +22,8 @@ TASKS = Path("/proc/self/task")
 CONFIG = DataConfig(batch_size=3, max_neurons=6)
 
 
-def becomes_true(condition):
-    # A thread gives itself its name, a moment after it was started.
+def wait_until(condition):
+    # A thread sets its name a moment after it was started.
     deadline = time.monotonic() + 10
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -43,16 +43,16 @@ def test_threads_end_with_their_loader(tiny_dataset):
     before = native_threads()
     loader = Loader(tiny_dataset, DataConfig(threads=3), seed=7)
     next(loader)
-    assert becomes_true(lambda: native_threads() == before + 3)
+    assert wait_until(lambda: native_threads() == before + 3)
     del loader
     gc.collect()
     assert native_threads() == before
     with Loader(tiny_dataset, DataConfig(threads=3), seed=7):
-        assert becomes_true(lambda: native_threads() == before + 3)
+        assert wait_until(lambda: native_threads() == before + 3)
     assert native_threads() == before
 
 
-def test_a_closed_loader_says_so(tiny_dataset):
+def test_a_closed_loader_raises(tiny_dataset):
     loader = Loader(tiny_dataset, CONFIG, seed=7)
     loader.close()
     loader.close()
@@ -117,7 +117,7 @@ def test_a_fork_is_refused_with_a_sentence(tiny_dataset):
 def test_ctrl_c_ends_a_wait_within_half_a_second(tiny_dataset):
     loader = Loader(tiny_dataset, CONFIG, seed=0)
     next(loader)
-    # Nothing can arrive any more: all memory is away, and none is given back.
+    # Nothing can arrive any more: all memory was taken, and none is handed back.
     while loader._native.receive(1.0) is not None:
         pass
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))

@@ -53,9 +53,9 @@ def test_the_first_and_the_last_window_equal_numpy(tiny_shards, tiny_dataset, ke
     table = tiny_dataset.windows(config, key)
     grid = table.grid_index(np.array([0, table.num_windows - 1]))
     batch = WindowReader(tiny_dataset, config).read(key, grid)
-    everyone = np.tile(np.arange(tiny_shards[key].session.neurons), (2, 1))
+    all_neurons = np.tile(np.arange(tiny_shards[key].session.neurons), (2, 1))
     channels = tiny_dataset.behavior_channels
-    assert_equal_to_numpy(batch, tiny_shards[key], grid, everyone, channels)
+    assert_equal_to_numpy(batch, tiny_shards[key], grid, all_neurons, channels)
     np.testing.assert_array_equal(
         batch.start_seconds, table.start_seconds(np.array([0, -1 + table.num_windows]))
     )

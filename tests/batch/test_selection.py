@@ -1,4 +1,4 @@
-"""Which neurons are seen and asked, and which samples count."""
+"""Which neurons are visible and targets, and which samples are scored."""
 
 import pytest
 import torch
@@ -82,7 +82,7 @@ def brute_force_scored(chosen, selection, sample, target):
     first, last = chosen.prefix or (0, 0)
     if not shared:
         last = first + chosen.full_population_prefix
-    return not any(abs(sample - seen) <= 5 for seen in range(first, last))
+    return not any(abs(sample - visible) <= 5 for visible in range(first, last))
 
 
 @pytest.mark.parametrize(
@@ -99,11 +99,11 @@ def brute_force_scored(chosen, selection, sample, target):
 def test_scored_samples_lie_outside_what_is_visible(chosen):
     selection = select(chosen, num_neurons=6, num_windows=1, generator=None)
     mask = scored_mask(chosen, selection)
-    asked = range(*chosen.targets) if chosen.targets else range(0)
+    samples = range(*chosen.targets) if chosen.targets else range(0)
     expected = [
         [brute_force_scored(chosen, selection, sample, target)
          for target in range(selection.num_targets)]
-        for sample in asked
+        for sample in samples
     ]  # fmt: skip
     assert mask.tolist() == expected
 

@@ -1,4 +1,4 @@
-"""Facts of the published tables, and what is left of a table where modalities are missing."""
+"""The published tables, strategies that apply without some modalities, and those of regimes."""
 
 from collections import Counter
 
@@ -10,8 +10,10 @@ from omnimouse_cli.batch.strategies import (
     TRAINING_STRATEGIES,
     VALIDATION_STRATEGIES,
     population_curve,
+    regime_strategies,
     training_table,
 )
+from omnimouse_cli.errors import ConfigError
 
 BY_NAME = {strategy.name: strategy for strategy in TRAINING_STRATEGIES}
 
@@ -90,3 +92,58 @@ def test_strategies_without_anything_to_see_or_to_ask_are_left_out():
     assert applying(stimulus=True, behavior=True) == FAMILY_STRATEGIES
     watching = applying(stimulus=True, behavior=False)
     assert "predict-from-behavior" not in {strategy.name for strategy in watching}
+
+
+def regime_names(regime, *, population=254, stimulus=True, behavior=True):
+    strategies = regime_strategies(
+        regime, population=population, stimulus=stimulus, behavior=behavior
+    )
+    return [strategy.name for strategy in strategies]
+
+
+def test_all_is_every_regime_in_order():
+    assert regime_names("all") == [
+        "predict",
+        "decode",
+        "forecast",
+        "forecast+stimulus",
+        "population-16",
+        "population-16+stimulus",
+        "population-64",
+        "population-64+stimulus",
+        "population-128",
+        "population-128+stimulus",
+    ]
+
+
+def test_strategies_that_need_what_is_not_there_are_left_out():
+    assert regime_names("all", stimulus=False) == [
+        "decode",
+        "forecast",
+        "population-16",
+        "population-64",
+        "population-128",
+    ]
+    assert regime_names("decode", behavior=False) == []
+    assert regime_names("predict", stimulus=False) == []
+    strategies = regime_strategies("all", population=254, stimulus=True, behavior=False)
+    assert {strategy.behavior for strategy in strategies} == {"absent"}
+
+
+def test_population_strategies_ask_for_all_other_neurons():
+    for strategy in regime_strategies("population", population=5000, stimulus=True, behavior=True):
+        assert strategy.num_visible + strategy.num_targets == 5000
+        assert (strategy.prefix, strategy.targets) == ((30, 60), (30, 60))
+    assert regime_names("population", population=5, stimulus=False) == ["population-2"]
+    assert regime_names("population", population=1) == []
+
+
+def test_forecast_strategies_see_the_first_25_samples_and_answer_for_the_last_30():
+    for strategy in regime_strategies("forecast", population=10, stimulus=True, behavior=True):
+        assert (strategy.prefix, strategy.targets) == ((0, 25), (30, 60))
+        assert ("stimulus" in strategy.inputs) == strategy.name.endswith("+stimulus")
+
+
+def test_an_unknown_regime_is_refused_with_the_known_ones():
+    with pytest.raises(ConfigError, match="predict, decode, forecast, population or all: dream"):
+        regime_strategies("dream", population=10, stimulus=True, behavior=True)

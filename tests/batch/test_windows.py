@@ -139,7 +139,7 @@ def test_tiers_blanks_and_invalid_trials_decide(shard_of_trials, tiers, include_
     assert found == expected
 
 
-def test_no_window_touches_lost_behavior(tiny_dataset):
+def test_no_window_touches_missing_behavior(tiny_dataset):
     shard = tiny_dataset.session("4-1-1").shard
     table = window_table(shard, tiers=["train"], include_blanks=False)
     start = table.start_seconds(np.arange(table.num_windows))

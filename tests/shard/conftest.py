@@ -1,6 +1,7 @@
 """Recordings in memory, whose every value a test can know."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +162,26 @@ def converted(tmp_path: Path):
         return open_shard(path)
 
     return run
+
+
+TRIALS_WITH_INVALID = (
+    ("video", "train", "a", 10.0),
+    ("invalid", None, None, 5.0),
+    ("video", "test", "a", 10.0),
+    ("video", "train", "b", 5.0),
+    ("video", "train", "a", 5.0),
+)
+
+
+@pytest.fixture
+def shard_with_gaps(make_recording, converted, signal):
+    """A shard with an invalid trial, a constant neuron and a missing eye tracker."""
+    # Responses from 0.6 to 35.1 s; trials from 0.4 to 35.4 s, the invalid one at 10.4 to 15.4 s.
+    responses = np.random.default_rng(0).gamma(1.0, 1.0, (1035, 5))
+    responses[:, 1] = 3.0
+    responses[294:444] = np.nan
+    eye = np.random.default_rng(1).normal(size=(720, 2))
+    eye[500:520] = np.nan
+    recording = make_recording(responses=responses, specification=TRIALS_WITH_INVALID)
+    eye_tracker = signal("eye_tracker", 0.1, 20.0, eye, ("pupil_x", "pupil_y"))
+    return converted(replace(recording, behavior=(eye_tracker,)))

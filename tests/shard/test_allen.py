@@ -42,16 +42,16 @@ def test_responses_are_those_of_the_file_bit_by_bit(real, allen_recording):
     assert shard.description.responses.rounding.max_relative == 0
 
 
-def test_lost_rows_are_exactly_outside_the_valid_time(real):
+def test_missing_rows_are_exactly_outside_the_valid_time(real):
     _, _, shard = real
-    lost = np.isnan(shard.read_responses(0, 58_348)).any(axis=1)
-    assert lost.sum() == 1500
+    missing = np.isnan(shard.read_responses(0, 58_348)).any(axis=1)
+    assert missing.sum() == 1500
     times = np.arange(58_348) / 30.1 + 1e-4
     inside = np.zeros(len(times), dtype=bool)
     for first, last in shard.valid("responses"):
         inside |= (times >= first) & (times < last)
-    assert not (inside & lost).any()
-    assert (~inside & ~lost).sum() <= 2 * 16
+    assert not (inside & missing).any()
+    assert (~inside & ~missing).sum() <= 2 * 16
 
 
 def test_every_trial_shows_its_own_frames(real):

@@ -30,13 +30,13 @@ def statistics_in_blocks(values, block_rows, intervals=ALL_TIME):
 @given(
     seed=st.integers(0, 2**32 - 1),
     block_rows=st.integers(1, 250),
-    lost=st.floats(0, 0.5),
+    missing=st.floats(0, 0.5),
     offset=st.sampled_from([0.0, 1.0, 1e4]),
 )
-def test_blocks_give_the_statistics_of_all_rows(seed, block_rows, lost, offset):
+def test_blocks_give_the_statistics_of_all_rows(seed, block_rows, missing, offset):
     rng = np.random.default_rng(seed)
     values = (rng.normal(size=(200, 5)) + offset).astype(np.float32)
-    values[rng.random(values.shape) < lost] = np.nan
+    values[rng.random(values.shape) < missing] = np.nan
     values[0] = offset
     mean, std = statistics_in_blocks(values, block_rows)
     whole = values.astype(np.float64)

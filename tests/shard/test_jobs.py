@@ -1,4 +1,4 @@
-"""Several recordings at once give what one after the other gives, and all end together."""
+"""Several jobs at once have the result of one after the other, and all end together."""
 
 import threading
 
@@ -12,17 +12,17 @@ from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
 
 
 class Counting(Silent):
-    """Adds up how far each task is; presses Ctrl-C at an advance, if asked to."""
+    """Adds up the progress of each task; raises KeyboardInterrupt at an advance, if set."""
 
     def __init__(self, interrupt_at=None):
-        self.told = {}
+        self.progress = {}
         self.num_advances = 0
         self.interrupt_at = interrupt_at
         self.lock = threading.Lock()
 
     def advance(self, task, amount=1.0, note=""):  # noqa: ARG002 - the reporter's signature
         with self.lock:
-            self.told[task] = self.told.get(task, 0.0) + amount
+            self.progress[task] = self.progress.get(task, 0.0) + amount
             self.num_advances += 1
             if self.num_advances == self.interrupt_at:
                 raise KeyboardInterrupt
@@ -31,8 +31,8 @@ class Counting(Silent):
 @pytest.fixture
 def recordings(make_recording):
     """Five recordings, of which the second and the fourth cannot be used."""
-    lost = np.full((900, 6), np.nan, dtype=np.float32)
-    bad = {1: {"responses": lost}, 3: {"responses": lost}}
+    missing = np.full((900, 6), np.nan, dtype=np.float32)
+    bad = {1: {"responses": missing}, 3: {"responses": missing}}
     return [make_recording(session=f"7-1-{n}", seed=n, **bad.get(n, {})) for n in range(5)]
 
 
@@ -53,7 +53,7 @@ def test_any_number_of_jobs_gives_the_same_files_in_the_same_order(recordings, t
         assert files(out) == files(tmp_path / "1")
         assert result.catalogue == open_catalogue(out)
         # One bar, which every recording moves by one in all.
-        assert reporter.told == pytest.approx({"sessions": 5.0})
+        assert reporter.progress == pytest.approx({"sessions": 5.0})
         assert preprocess(recordings, out, PreprocessOptions(jobs=jobs), Silent()).kept == (
             "7-1-0",
             "7-1-2",
@@ -95,7 +95,7 @@ def test_the_work_that_still_runs_is_stopped_when_one_fails():
 
     with pytest.raises(RuntimeError, match="the first"):
         list(map_as_completed(work, [0, 1, 2, 3], 2))
-    # The thread of the first may have begun another piece before all were asked to end.
+    # The thread of the first may have begun another item before all were cancelled.
     assert 1 in ended
 
 
@@ -103,8 +103,8 @@ def test_one_job_works_in_the_calling_thread_and_in_order():
     def work(number, _check):
         return number, threading.current_thread()
 
-    given = list(map_as_completed(work, [3, 1, 2], 1))
-    assert given == [(number, (number, threading.current_thread())) for number in (3, 1, 2)]
+    results = list(map_as_completed(work, [3, 1, 2], 1))
+    assert results == [(number, (number, threading.current_thread())) for number in (3, 1, 2)]
 
 
 def test_there_are_never_more_jobs_than_recordings():

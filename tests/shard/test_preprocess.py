@@ -1,4 +1,4 @@
-"""A second run does what is missing, and nothing that is killed or broken does harm."""
+"""A second run writes missing shards; killed runs and bad recordings leave the others intact."""
 
 import runpy
 import signal as signals
@@ -84,9 +84,9 @@ def test_session_keys_become_file_names_that_every_system_takes():
 
 
 def test_a_bad_recording_does_not_stop_the_others(make_recording, out):
-    lost = np.full((900, 6), np.nan, dtype=np.float32)
+    missing = np.full((900, 6), np.nan, dtype=np.float32)
     recordings = [
-        make_recording(session="7-1-1", responses=lost),
+        make_recording(session="7-1-1", responses=missing),
         make_recording(session="7-1-2"),
     ]
     result = run(recordings, out)
@@ -100,8 +100,8 @@ def test_a_recording_that_fails_leaves_its_older_shard_alone(make_recording, out
     recording = make_recording()
     run([recording], out)
     before = (out / "7-1-2.safetensors").read_bytes()
-    lost = make_recording(responses=np.full((900, 6), np.nan, dtype=np.float32))
-    assert len(run([lost], out, force=True).failed) == 1
+    missing = make_recording(responses=np.full((900, 6), np.nan, dtype=np.float32))
+    assert len(run([missing], out, force=True).failed) == 1
     assert (out / "7-1-2.safetensors").read_bytes() == before
 
 
@@ -146,7 +146,7 @@ def test_a_file_cannot_be_the_folder_of_shards(make_recording, tmp_path):
 
 
 class Interrupting(Silent):
-    """Presses Ctrl-C in the middle of a session."""
+    """Raises KeyboardInterrupt in the middle of a session."""
 
     def __init__(self, session):
         self.session = session

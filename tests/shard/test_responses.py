@@ -1,4 +1,4 @@
-"""What one pass of the extension stores and tells is what plain NumPy gives."""
+"""One pass of the extension stores and computes what plain NumPy does."""
 
 import itertools
 import os
@@ -37,8 +37,8 @@ def decode(stored, tensor_dtype):
     return stored.astype(np.float32)
 
 
-def passed(path, values, counted, dtype, cuts, *, portable=False, first_byte=0):
-    """Feed the rows in blocks; give the file's bytes, the checksum, finite rows and facts."""
+def write_in_blocks(path, values, counted, dtype, cuts, *, portable=False, first_byte=0):
+    """Write rows in blocks; return the file's bytes, the checksum, finite rows and statistics."""
     columns = values.shape[1]
     facts = {name: np.empty(columns) for name in ("mean", "squares", "square_error")}
     facts["largest_error"] = np.empty(columns, dtype=np.float32)
@@ -70,34 +70,34 @@ def passed(path, values, counted, dtype, cuts, *, portable=False, first_byte=0):
 )
 def test_one_pass_is_what_numpy_gives(tmp_path_factory, dtype, *, seed, columns, cuts, portable):
     rng = np.random.default_rng(seed)
-    lost, offset = rng.choice([0.0, 0.002, 0.1]), rng.choice([0.0, -3.0, 1e4])
+    missing, offset = rng.choice([0.0, 0.002, 0.1]), rng.choice([0.0, -3.0, 1e4])
     scale = 10.0 ** rng.integers(-8, 3, columns)
     values = (rng.normal(size=(600, columns)) * scale + offset).astype(np.float32)
-    values[rng.random(values.shape) < lost] = np.nan
-    values[rng.random(values.shape) < lost] = -np.inf
+    values[rng.random(values.shape) < missing] = np.nan
+    values[rng.random(values.shape) < missing] = -np.inf
     counted = rng.random(600) < 0.8
     path = tmp_path_factory.getbasetemp() / "rows"
-    stored, digits, finite, facts = passed(
+    stored, digits, finite, facts = write_in_blocks(
         path, values, counted, dtype, cuts, portable=portable, first_byte=5
     )
     expected = encode(values, dtype)
     assert stored == expected.tobytes()
     assert format_checksum(digits) == compute_checksum(stored)
     np.testing.assert_array_equal(finite, np.isfinite(values).all(axis=1))
-    num_finite, num_counted, negative, told = facts
+    num_finite, num_counted, negative, computed = facts
     whole, chosen = values[finite].astype(float), values[finite & counted].astype(float)
     assert (num_finite, num_counted) == (len(whole), len(chosen))
     assert negative == (whole < 0).any()
     error = np.abs(decode(expected, TENSOR_DTYPES[dtype])[finite] - values[finite])
-    np.testing.assert_array_equal(told["largest_error"], error.max(axis=0, initial=0.0))
+    np.testing.assert_array_equal(computed["largest_error"], error.max(axis=0, initial=0.0))
     np.testing.assert_allclose(
-        told["square_error"], np.square(error.astype(float)).sum(axis=0), rtol=1e-12
+        computed["square_error"], np.square(error.astype(float)).sum(axis=0), rtol=1e-12
     )
     if len(chosen):
         close = {"rtol": 1e-11, "atol": 1e-12 * scale.max()}
-        np.testing.assert_allclose(told["mean"], chosen.mean(axis=0), **close)
+        np.testing.assert_allclose(computed["mean"], chosen.mean(axis=0), **close)
         squares = np.square(chosen - chosen.mean(axis=0)).sum(axis=0)
-        np.testing.assert_allclose(told["squares"], squares, rtol=1e-9, atol=1e-20)
+        np.testing.assert_allclose(computed["squares"], squares, rtol=1e-9, atol=1e-20)
 
 
 @settings(max_examples=20)
@@ -110,7 +110,7 @@ def test_any_bits_are_stored_as_the_reference_rounds_them(tmp_path_factory, bits
         expected = encode(values, dtype)
         fits = ~(np.isfinite(values) & np.isinf(decode(expected, TENSOR_DTYPES[dtype])))[:, 0]
         counted = np.zeros(int(fits.sum()), dtype=np.bool_)
-        stored, *_ = passed(
+        stored, *_ = write_in_blocks(
             path, values[fits], counted, dtype, [len(counted) // 3], portable=portable
         )
         assert stored == expected[fits].tobytes()
@@ -121,7 +121,7 @@ def test_blocks_and_instructions_change_no_bit(tmp_path):
     values = (rng.gamma(0.5, 2.0, (1000, 13)) + 1e3).astype(np.float32)
     counted = np.arange(1000) % 7 > 0
     results = [
-        passed(tmp_path / "rows", values, counted, "float16", cuts, portable=portable)
+        write_in_blocks(tmp_path / "rows", values, counted, "float16", cuts, portable=portable)
         for portable in (False, True)
         for cuts in ([], [1, 2, 500], list(range(0, 1000, 9)))
     ]
@@ -138,7 +138,7 @@ def test_a_small_spread_on_a_large_mean_survives_and_a_constant_has_none(tmp_pat
     jump = np.where(rows == 0, 0, 16_000_000 + rows % 2)
     values = np.stack([16_000_000 + rows % 2, np.full(1000, 0.1), jump], axis=1).astype(np.float32)
     counted = np.ones(1000, dtype=np.bool_)
-    *_, (_, _, _, facts) = passed(tmp_path / "rows", values, counted, "float32", [10, 333])
+    *_, (_, _, _, facts) = write_in_blocks(tmp_path / "rows", values, counted, "float32", [10, 333])
     whole = values.astype(float)
     squares = np.square(whole - whole.mean(axis=0)).sum(axis=0)
     assert facts["squares"][0] == pytest.approx(250.0, rel=1e-12)
@@ -171,7 +171,7 @@ def test_what_cannot_be_written_is_an_error(tmp_path, num_blocks):
                 rows.write(np.ones((1, 1), dtype=np.float32), one, one.copy())
                 num_fed += 1
             rows.finish()
-    # What waits for the thread is bounded, and what it cannot take is told at once.
+    # The queue of the thread is bounded, and an error of the thread is raised by the next block.
     assert num_fed <= 5
 
 

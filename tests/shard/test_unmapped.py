@@ -1,4 +1,4 @@
-"""Where a file system cannot map a shard, what is asked for is read, and is the same."""
+"""Arrays are read, with equal values, where a file system cannot map a shard."""
 
 import errno
 import os

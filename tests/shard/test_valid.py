@@ -1,7 +1,5 @@
 """Missing rows can never be read; each recorded minute is valid or has one reason."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +7,6 @@ from hypothesis import strategies as st
 
 from omnimouse_cli.recording.recording import Clock
 from omnimouse_cli.shard.intervals import contains, total_seconds, true_runs
-from omnimouse_cli.shard.summary import QUANTILES, summarize
 from omnimouse_cli.shard.valid import (
     dropped_minutes,
     missing_behavior_time,
@@ -22,80 +19,32 @@ from omnimouse_cli.shard.valid import (
     valid_time,
 )
 
-SPECIFICATION = (
-    ("video", "train", "a", 10.0),
-    ("invalid", None, None, 5.0),
-    ("video", "test", "a", 10.0),
-    ("video", "train", "b", 5.0),
-    ("video", "train", "a", 5.0),
-)
 
-
-@pytest.fixture
-def shard(make_recording, converted, signal):
-    # Responses from 0.6 to 35.1 s; trials from 0.4 to 35.4 s, the invalid one at 10.4 to 15.4 s.
-    responses = np.random.default_rng(0).gamma(1.0, 1.0, (1035, 5))
-    responses[:, 1] = 3.0
-    responses[294:444] = np.nan
-    eye = np.random.default_rng(1).normal(size=(720, 2))
-    eye[500:520] = np.nan
-    recording = make_recording(responses=responses, specification=SPECIFICATION)
-    eye_tracker = signal("eye_tracker", 0.1, 20.0, eye, ("pupil_x", "pupil_y"))
-    return converted(replace(recording, behavior=(eye_tracker,)))
-
-
-def test_every_recorded_moment_is_usable_or_has_one_reason(shard):
-    dropped = dropped_minutes(shard)
+def test_every_recorded_moment_is_usable_or_has_one_reason(shard_with_gaps):
+    dropped = dropped_minutes(shard_with_gaps)
     assert dropped == pytest.approx(
         {"invalid": 5.0 / 60, "margins": 1.0 / 60, "eye_tracker lost": 1.25 / 60}, abs=1e-5
     )
-    usable = total_seconds(valid_time(shard))
+    usable = total_seconds(valid_time(shard_with_gaps))
     assert usable / 60 + sum(dropped.values()) == pytest.approx(34.5 / 60, abs=1e-4)
-    assert valid_fraction(shard) == pytest.approx(usable / 34.5)
+    assert valid_fraction(shard_with_gaps) == pytest.approx(usable / 34.5)
 
 
-def test_minutes_of_tiers_are_those_of_their_trials_while_responses_ran(shard):
-    assert tier_minutes(shard) == pytest.approx({"train": 19.5 / 60, "test": 10.0 / 60})
-    assert total_seconds(trial_time(shard, kind="invalid")) == pytest.approx(5.0)
-    assert len(trial_time(shard, kind="image")) == 0
-
-
-def test_a_summary_counts_trials_stimuli_and_repeats(shard):
-    train, test = summarize(shard).tiers
-    assert (train.tier, train.trials, train.stimuli, train.repeated_stimuli) == ("train", 3, 2, 1)
-    assert (test.tier, test.trials, test.stimuli, test.repeated_stimuli) == ("test", 1, 1, 0)
-    assert train.kinds == {"video": 3}
-    # The eye tracker was lost from 24.95 to 26.2 s; the trial ends at 25.4 s.
-    assert test.usable_minutes == pytest.approx((10.0 - 0.45) / 60, abs=1e-4)
-
-
-def test_a_summary_describes_every_modality(shard):
-    responses, screen, eye = summarize(shard).modalities
-    assert (responses.modality, responses.rate_hz, responses.size) == ("responses", 30.0, "5")
-    assert (screen.modality, screen.size) == ("screen", "36 x 64")
-    assert screen.rate_hz == pytest.approx(30.0)
-    assert (eye.channels, eye.samples) == (("pupil_x", "pupil_y"), 720)
-    assert responses.valid_fraction == pytest.approx(1 - 6.0 / 34.5, abs=1e-4)
-
-
-def test_a_summary_gives_quantiles_over_neurons(shard):
-    responses = summarize(shard).responses
-    assert responses.constant_neurons == 1
-    assert responses.std[0] == 0
-    assert responses.mean[-1] == shard.neuron_mean.max()
-    assert responses.mean[QUANTILES.index(0.5)] == pytest.approx(np.median(shard.neuron_mean))
-    assert responses.file_std_ratio is None
+def test_minutes_of_tiers_are_those_of_their_trials_while_responses_ran(shard_with_gaps):
+    assert tier_minutes(shard_with_gaps) == pytest.approx({"train": 19.5 / 60, "test": 10.0 / 60})
+    assert total_seconds(trial_time(shard_with_gaps, kind="invalid")) == pytest.approx(5.0)
+    assert len(trial_time(shard_with_gaps, kind="image")) == 0
 
 
 @given(
     rate=st.sampled_from([6.3, 8.0, 30.0, 30.1]),
     start=st.floats(0, 10),
-    lost=st.lists(st.integers(0, 199), min_size=1, max_size=10),
+    missing=st.lists(st.integers(0, 199), min_size=1, max_size=10),
 )
-def test_no_grid_time_that_is_valid_reads_a_lost_row(rate, start, lost):
+def test_no_grid_time_that_is_valid_reads_a_missing_row(rate, start, missing):
     clock = Clock(start_seconds=start, rate_hz=rate, num_samples=200)
     rows = np.zeros(200, dtype=bool)
-    rows[lost] = True
+    rows[missing] = True
     excluded = missing_response_time(clock, true_runs(rows))
     grid = start + np.arange(int(200 / rate * 30)) / 30
     read = np.floor((grid + 1e-4 - start) * rate).astype(int)
@@ -106,14 +55,14 @@ def test_no_grid_time_that_is_valid_reads_a_lost_row(rate, start, lost):
     assert not rows[read[~contains(excluded, grid + 1e-4)]].any()
 
 
-def test_rows_beside_a_lost_row_stay_valid_on_a_clock_of_thirty_hertz():
+def test_rows_beside_a_missing_row_stay_valid_on_a_clock_of_thirty_hertz():
     clock = Clock(start_seconds=5.0, rate_hz=30.0, num_samples=100)
     excluded = missing_response_time(clock, np.array([[10, 12]]))
     grid = 5.0 + np.arange(100) / 30 + 1e-4
     np.testing.assert_array_equal(np.flatnonzero(contains(excluded, grid)), [10, 11])
 
 
-def test_a_lost_eye_tracker_row_excludes_the_wider_of_the_published_margins():
+def test_a_missing_eye_tracker_row_excludes_the_wider_of_the_published_margins():
     clock = Clock(start_seconds=1.0, rate_hz=20.0, num_samples=1000)
     excluded = missing_behavior_time(clock, np.array([[100, 101]]))
     np.testing.assert_allclose(excluded, [[6.0 - 0.15, 6.0 + 0.15]])

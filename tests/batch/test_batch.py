@@ -11,7 +11,7 @@ from omnimouse_cli.config.data import DataConfig
 
 
 class FakeGpu:
-    """Writes down, in order, what torch would be asked to do on which stream."""
+    """Records the calls of torch.cuda in order, with the stream that each is issued on."""
 
     def __init__(self, monkeypatch):
         self.calls = []
