@@ -204,15 +204,13 @@ fn thread_pool(threads: usize) -> Option<Arc<ThreadPool>> {
     let process = std::process::id();
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     match kept.take() {
-        Some((owner, pool)) if owner == process => {
-            if pool.current_num_threads() == threads {
-                *kept = Some((process, Arc::clone(&pool)));
-                return Some(pool);
-            }
+        Some((owner, pool)) if owner == process && pool.current_num_threads() == threads => {
+            *kept = Some((process, Arc::clone(&pool)));
+            return Some(pool);
         }
         // Dropping the pool would wait for locks that its threads may have held.
-        Some((_, pool)) => std::mem::forget(pool),
-        None => {}
+        Some((owner, pool)) if owner != process => std::mem::forget(pool),
+        _ => {}
     }
     let pool = ThreadPoolBuilder::new()
         .num_threads(threads)
@@ -246,15 +244,15 @@ impl VectorCode for Forward<'_> {
 impl Forward<'_> {
     #[inline(always)]
     fn values<F: Function, const FUSED: bool>(self) {
-        let (shape, size) = (self.shape, self.shape.num_weights());
+        let (shape, num_weights) = (self.shape, self.shape.num_weights());
         let columns = self.blocks.columns;
-        let share = columns / (self.weights.len() / size);
+        let type_columns = columns * num_weights / self.weights.len();
         let mut scratch = two_layers::Scratch::new();
         for (number, out) in self.out.chunks_mut(columns).enumerate() {
             let [a, b] = self.blocks.row(self.block, number);
-            let inputs = a.chunks(share).zip(b.chunks(share));
-            let types = out.chunks_mut(share).zip(inputs);
-            for ((out, (a, b)), weights) in types.zip(self.weights.chunks_exact(size)) {
+            let inputs = a.chunks(type_columns).zip(b.chunks(type_columns));
+            let types = out.chunks_mut(type_columns).zip(inputs);
+            for ((out, (a, b)), weights) in types.zip(self.weights.chunks_exact(num_weights)) {
                 let inputs = a.chunks(LANES).zip(b.chunks(LANES));
                 for (out, (a, b)) in out.chunks_mut(LANES).zip(inputs) {
                     let (a, b) = (load(a), load(b));
@@ -295,10 +293,10 @@ impl Backward<'_> {
     #[inline(always)]
     fn gradients<F: Function, const FUSED: bool>(mut self) {
         let (hidden, size) = (self.shape.hidden, self.shape.num_weights());
-        let share = self.blocks.columns * size / self.weights.len();
+        let type_columns = self.blocks.columns * size / self.weights.len();
         let mut scratch = two_layers::Scratch::new();
         for (number, weights) in self.weights.chunks_exact(size).enumerate() {
-            let columns = (number * share, (number + 1) * share);
+            let columns = (number * type_columns, (number + 1) * type_columns);
             if self.shape.is_deep {
                 let mut sums = vec![0.0; size];
                 self.for_each_tile(columns, |tiles| {

@@ -1,4 +1,4 @@
-//! The header of a shard: a safetensors header with the names, types, shapes and places of tensors.
+//! The header of a shard: a safetensors header with the names, types, shapes and bytes of tensors.
 //!
 //! The crate `safetensors` parses it and checks that the tensors follow each other without gaps or
 //! overlaps; the rest of the rules is checked here.

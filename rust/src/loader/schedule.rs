@@ -122,7 +122,7 @@ impl Schedule {
 
     /// Number of windows in a batch, as a length.
     pub fn num_windows(&self) -> usize {
-        usize::try_from(self.batch_size).expect("it was made from 32 bits")
+        to_index(self.batch_size)
     }
 
     /// The session of batch `number`, and the batch's position in it.
@@ -133,7 +133,7 @@ impl Schedule {
                 let (cycle, within) = (number / num_sessions, number % num_sessions);
                 let order = Permutation::new(num_sessions, self.key(Purpose::Sessions, &[cycle]));
                 BatchPosition {
-                    session: index(order.at(within)),
+                    session: to_index(order.at(within)),
                     turn: cycle,
                 }
             }
@@ -195,8 +195,8 @@ impl Schedule {
     }
 }
 
-/// Convert a number below the length of a list.
-fn index(number: u64) -> usize {
+/// Convert a number that fits into memory, as lengths and indices do.
+fn to_index(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 

@@ -223,7 +223,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn what_cannot_be_mapped_is_read() {
+    fn a_file_that_cannot_be_mapped_is_read() {
         // A file whose length is not 0 and which the kernel reads, but does not map.
         let path = Path::new("/sys/kernel/uevent_seqnum");
         let Ok(content) = std::fs::read(path) else {
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn other_refusals_to_map_stay_errors() {
+    fn other_errors_of_mapping_stay_errors() {
         for error in [libc::ENOMEM, libc::EAGAIN, libc::EPERM, libc::EMFILE] {
             assert!(!is_unmappable(error));
         }
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_are_gone_are_zeros_and_an_error_and_not_the_end() {
+    fn missing_pages_are_zeros_and_an_error_and_do_not_kill_the_process() {
         let path = scratch("gone");
         for _ in 0..3 {
             std::fs::write(&path, vec![7; 1_000_000]).expect("a file");

@@ -1,4 +1,4 @@
-//! NumPy arrays, bytes and file descriptors that Python passes in, as slices and files of Rust.
+//! `NumPy` arrays, bytes and file descriptors that Python passes in, as slices and files of Rust.
 
 use std::fs::File;
 use std::os::fd::{BorrowedFd, RawFd};

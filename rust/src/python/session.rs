@@ -18,13 +18,12 @@ use crate::window::normalization::Normalization;
 /// Name, number type, shape, first and last byte (exclusive, from the start of the data).
 type TensorEntry = (String, &'static str, Vec<usize>, usize, usize);
 
-/// Read and check the header of a shard; returns its metadata, its tensors in the order of their
-/// bytes, and the bytes before the data.
+/// The metadata, the tensors in the order of their bytes, and the bytes before the data.
+type Header = (BTreeMap<String, String>, Vec<TensorEntry>, Vec<u8>);
+
+/// Read and check the header of a shard.
 #[pyfunction]
-pub(super) fn read_header(
-    py: Python<'_>,
-    path: PathBuf,
-) -> PyResult<(BTreeMap<String, String>, Vec<TensorEntry>, Vec<u8>)> {
+pub(super) fn read_header(py: Python<'_>, path: PathBuf) -> PyResult<Header> {
     let (header, head) = without_gil(py, move || {
         let file = RangeFile::open(&path, Access::Read)?;
         let mut buffer = Vec::new();

@@ -19,7 +19,7 @@ use super::shuffle_tables::{FLOAT_SHUFFLES, HALF_SHUFFLES};
 
 /// How far ahead a row is prefetched: the processor's own prefetcher stops at each page.
 const AHEAD_BYTES: usize = 1024;
-/// OutputMemory that are computed at a time.
+/// Numbers that are computed at a time.
 const LANES: usize = 8;
 
 /// The processor has AVX2, F16C and POPCNT.

@@ -9,7 +9,7 @@ use super::selection::NeuronSelection;
 use crate::format::header::Dtype;
 use crate::format::number::{bf16_to_f32, f16_to_f32, f32_at, f32_to_bf16, u16_at};
 
-/// OutputMemory that packing may write beyond the last one, because vectors are stored whole.
+/// Numbers that packing may write beyond the last one, because vectors are stored whole.
 pub const SLACK: usize = 16;
 const NUM_GREY_LEVELS: usize = 256;
 
@@ -195,7 +195,7 @@ impl GreyLevels {
     }
 }
 
-/// OutputMemory as stored in a shard.
+/// Numbers as stored in a shard.
 #[derive(Clone, Copy, Debug)]
 pub enum StoredRow<'a> {
     /// IEEE 754 half precision.

@@ -70,11 +70,11 @@ pub struct Output<'a> {
 /// Lengths of the arrays of one window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lengths {
-    /// OutputMemory in `Output::responses`.
+    /// Numbers in `Output::responses`.
     pub responses: usize,
-    /// OutputMemory in `Output::video`; 0 without a screen.
+    /// Numbers in `Output::video`; 0 without a screen.
     pub video: usize,
-    /// OutputMemory in `Output::behavior`; 0 without a device.
+    /// Numbers in `Output::behavior`; 0 without a device.
     pub behavior: usize,
 }
 

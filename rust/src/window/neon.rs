@@ -23,7 +23,7 @@ use emulated::*;
 #[cfg(test)]
 mod tests;
 
-/// OutputMemory that are computed at a time.
+/// Numbers that are computed at a time.
 const LANES: usize = 8;
 
 /// The processor has NEON, as all of its kind have that Rust's standard library runs on.

@@ -1,5 +1,10 @@
 //! Mean and sum of squared deviations of each column, in double precision.
 
+#![expect(
+    clippy::inline_always,
+    reason = "only inlined loops are compiled for vector instructions"
+)]
+
 /// Rows that are summed before they are merged; the result depends on this and not on the blocks.
 const CHUNK_ROWS: usize = 256;
 
