@@ -14,7 +14,7 @@ from omnimouse_cli.errors import ShardError
 from omnimouse_cli.shard.description import BehaviorDescription, ShardDescription, from_json
 from omnimouse_cli.shard.format import NUMPY_DTYPES, Header, TensorEntry, read_header
 
-# Errors of systems for files that cannot be mapped; `rust/src/memory/mapped.rs` has the same list.
+# Errors of systems for files that cannot be mapped; `rust/src/memory/file.rs` has the same list.
 UNMAPPABLE = (errno.ENODEV, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
