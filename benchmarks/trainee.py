@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch.nn.utils import clip_grad_norm_
 
 from omnimouse_cli.batch.batch import Batch, to_device
 from omnimouse_cli.batch.dataset import CHANNEL_ORDER
@@ -17,11 +18,15 @@ from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.flops import count_flops
 from omnimouse_cli.cost.parameters import count_core
 from omnimouse_cli.cost.training import make_task
+from omnimouse_cli.model.compile import compile_parts
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
-from omnimouse_cli.train.forward import compile_where_wanted, forward_losses
-from omnimouse_cli.train.optimizer import clip, core_optimizer, table_optimizer
-from omnimouse_cli.train.parallel.core_gradient import CoreGradient
+from omnimouse_cli.train.optimizer import (
+    CoreGradient,
+    build_core_optimizer,
+    build_session_optimizer,
+)
+from omnimouse_cli.train.step import compute_batch_losses
 
 ANIMAL = "1"
 Precision = Literal["float32", "bfloat16"]
@@ -99,11 +104,12 @@ class Trainee:
         model = self._config.model
         self._core = OmniMouse(model, behavior_channels=CHANNEL_ORDER, animals=[ANIMAL]).to(device)
         self._table = SessionEmbeddings(case.neurons, model.d_embedding).to(device)
-        compile_where_wanted(self._core, self._config, device)
+        if case.is_compiled:
+            compile_parts(self._core, device)
         trained = {name: p for name, p in self._core.named_parameters() if p.requires_grad}
         self._gradient = CoreGradient(trained.values(), num_extra=0)
-        self._core_optimizer = core_optimizer(trained, self._config.train)
-        self._table_optimizer = table_optimizer(
+        self._core_optimizer = build_core_optimizer(trained, self._config.train)
+        self._table_optimizer = build_session_optimizer(
             dict(self._table.named_parameters()), self._config.train
         )
         self._batch = to_device(_batch(case), device, self._config.data)
@@ -120,19 +126,20 @@ class Trainee:
             generator=self._generator,
             max_targets=self._config.model.max_targets,
         )
-        neural, behavior = forward_losses(
+        neural, behavior = compute_batch_losses(
             self._core,
-            batch=self._batch,
-            table=self._table,
+            self._batch,
+            embeddings=self._table,
             animal=ANIMAL,
             strategy=self._case.strategy,
-            selection=selection.to(self._device),
+            selection=selection,
             config=self._config,
         )
         parts = [neural, None if behavior is None else train.behavior_weight * behavior]
         torch.stack([part for part in parts if part is not None]).sum().backward()  # type: ignore[no-untyped-call]
         assert self._table_optimizer is not None
-        clip([p.grad for p in self._table.parameters() if p.grad is not None], train.clip_norm)
+        if train.clip_norm is not None:
+            clip_grad_norm_(self._table.parameters(), train.clip_norm)
         self._table_optimizer.step()
         self._table_optimizer.zero_grad()
         self._gradient.average(torch.ones((), device=self._device), train.clip_norm)

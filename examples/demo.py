@@ -25,7 +25,7 @@ FULL = {
     "minutes": "12",
     # With so few neurons, decoding needs more steps of the transformer and a larger weight.
     "length": "--minutes 7 --set train.table_weight_decay=0.05"
-    " --set train.short_ways_fraction=0.15 --set train.behavior_weight=0.4",
+    " --set train.shortcuts_first_fraction=0.15 --set train.behavior_weight=0.4",
     "models": "nano,tiny", "sweep_steps": "50",
 }  # fmt: skip
 QUICK = {

@@ -1,5 +1,6 @@
 """From the options of `omnimouse train` to a training job: configuration, data set, run folder."""
 
+import dataclasses
 import json
 import sys
 from dataclasses import dataclass
@@ -152,7 +153,7 @@ def resolve_job(options: TrainOptions, progress: Reporter) -> "TrainingJob":
 
 
 def _resolve_config(options: TrainOptions, progress: Reporter) -> "RunConfig":
-    """Resolve the configuration; an adaptation starts from that of the run it adapts."""
+    """Resolve the configuration; another run that is the start provides what is not set."""
     from omnimouse_cli.config.load import load_config, read_adapted_run
 
     overrides = options.config_overrides()
@@ -161,15 +162,12 @@ def _resolve_config(options: TrainOptions, progress: Reporter) -> "RunConfig":
         from omnimouse_cli.train.start.adapt import require_same_model, start_of
 
         start = start_of(source)
-    initial = None if options.init_from is None else options.init_from / CONFIG
-    config = load_config(
-        options.config or initial,
-        overrides,
-        options.model,
-        start,
-        is_stored=options.config is None,
-        reporter=progress,
-    )
+    if options.init_from is not None and options.config is None:
+        start = read_config(options.init_from)
+        # The stored value was resolved for a start from random weights.
+        train = dataclasses.replace(start.train, shortcuts_first_fraction=None)
+        start = dataclasses.replace(start, train=train)
+    config = load_config(options.config, overrides, options.model, start, reporter=progress)
     if start is not None and source is not None:
         require_same_model(source, start.model, config.model)
     return config

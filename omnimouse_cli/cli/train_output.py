@@ -38,8 +38,9 @@ def _compute_cost(options: TrainOptions, ranks: Ranks, progress: Reporter) -> di
     from omnimouse_cli.batch.masking import training_strategies
     from omnimouse_cli.batch.strategies import training_table
     from omnimouse_cli.cost.training import estimate_training
-    from omnimouse_cli.train.parallel.session_tables import all_owned_sessions
+    from omnimouse_cli.train.parallel.session_embeddings import owned_sessions
     from omnimouse_cli.train.parallel.world import select_device
+    from omnimouse_cli.train.resolve import resolve_shortcuts_first
 
     job = resolve_job(options, progress)
     data, masking = job.config.data, job.config.masking
@@ -56,10 +57,10 @@ def _compute_cost(options: TrainOptions, ranks: Ranks, progress: Reporter) -> di
         ).sessions
         strategies = training_strategies(masking, sessions)
     return estimate_training(
-        job.config,
+        resolve_shortcuts_first(job.config, job.init_from, progress),
         sessions,
         strategies,
-        owned=all_owned_sessions(len(sessions), ranks.num_ranks),
+        owned=owned_sessions(len(sessions), ranks.num_ranks),
         device=select_device("auto").type if ranks.device == "auto" else ranks.device,
     )
 

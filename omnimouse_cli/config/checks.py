@@ -17,10 +17,10 @@ def require_not_negative(**values: float | None) -> None:
             raise ValueError(f"`{name}` must not be negative: {value}")
 
 
-def require_fraction(**values: float) -> None:
-    """Raise ValueError for a value outside [0, 1)."""
+def require_fraction(**values: float | None) -> None:
+    """Raise ValueError for a value outside [0, 1); None passes."""
     for name, value in values.items():
-        if not 0 <= value < 1:
+        if value is not None and not 0 <= value < 1:
             raise ValueError(f"`{name}` must be at least 0 and below 1: {value}")
 
 

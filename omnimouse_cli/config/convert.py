@@ -16,7 +16,7 @@ OFF = "none"
 
 # Old keys of a run's configuration and their present names, in the same section. Old keys are read
 # from TOML files, from `--set` and from stored runs.
-RENAMED_KEYS: dict[str, str] = {}
+RENAMED_KEYS = {"train.short_ways_fraction": "train.shortcuts_first_fraction"}
 
 
 def to_dict(section: Any) -> dict[str, Any]:  # noqa: ANN401 - any configuration dataclass

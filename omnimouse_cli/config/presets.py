@@ -22,6 +22,5 @@ def default_run_config(size: str) -> RunConfig:
             learning_rate=2e-3,
             table_learning_rate=5e-3,
             behavior_weight=0.2,
-            short_ways_fraction=0.3,
         ),
     )

@@ -1,11 +1,11 @@
-"""How long and how a model is trained."""
+"""Settings of training: masking strategies, duration, optimizers, schedule."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from omnimouse_cli.config.checks import require_fraction, require_not_negative, require_positive
 
-# What of a core can be opened when it is adapted: its parts by their names in the model.
+# Parts of a frozen core that can be trained in an adaptation, by their names in the model.
 CorePart = Literal[
     "all",
     "identities",
@@ -23,12 +23,12 @@ CorePart = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskingConfig:
-    """Which masking strategies a step may draw.
+    """Masking strategies from which one is drawn per step.
 
     Args:
-        table: `published` is the 120 training strategies; `families` a dozen that weigh the four
-            regimes equally, with and without stimulus.
-        files: TOML files with strategies of the user's own, drawn beside the table.
+        table: `published` has the 120 published training strategies; `families` has a dozen that
+            weigh the four regimes equally, with and without stimulus.
+        files: TOML files with further strategies.
     """
 
     table: Literal["published", "families"] = "published"
@@ -37,41 +37,45 @@ class MaskingConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """Length, optimizers and schedule. Source: omnimouse reference, section 5.
+    """Duration, optimizers and schedule. Source: omnimouse reference, section 5.
+
+    The core is what all sessions share; a session's embeddings (keys `table_*`) are the embeddings
+    and biases of its neurons and the embedding of the session.
 
     Args:
-        adapt_from: Finished run whose core is taken and frozen: vectors of animals and tables of
-            sessions learn. None trains everything from its beginning.
-        unfreeze: Parts of that core that learn too; `all` opens it whole.
-        steps: Optimizer steps; one of `steps`, `epochs` and `minutes` is set.
+        adapt_from: Finished run whose core is used and frozen: only embeddings of animals and of
+            sessions are trained. None trains the whole model.
+        unfreeze: Parts of that core that are trained too; `all` trains all of it.
+        steps: Optimizer steps; at most one of `steps`, `epochs` and `minutes` is set.
         epochs: Passes over the longest session (balanced) or over all windows (proportional).
-        minutes: Wall-clock minutes; the cool-down ends when they do.
-        batches_per_step: Batches whose gradients are averaged in a step, over all ranks; None is
-            one for each rank.
-        learning_rate: Of the shared core.
-        weight_decay: Of the shared core.
-        table_learning_rate: Of neuron, session tables.
-        table_weight_decay: Of neuron, session tables.
-        beta1: AdamW's first decay.
-        beta2: AdamW's second decay.
+        minutes: Wall-clock minutes; the cool-down ends with them.
+        batches_per_step: Batches whose gradients are averaged in a step, over all ranks; None
+            takes one per rank.
+        learning_rate: Peak learning rate of the core.
+        weight_decay: AdamW's weight decay of the core.
+        table_learning_rate: Peak learning rate of session embeddings.
+        table_weight_decay: AdamW's weight decay of session embeddings.
+        beta1: AdamW's decay of the mean gradient.
+        beta2: AdamW's decay of the mean squared gradient.
         epsilon: AdamW's epsilon.
-        warmup_fraction: Share of the run with a rising learning rate.
-        short_ways_fraction: Share of the run, at its beginning, in which the ways past the
-            transformer and the session tables learn alone: cheap steps that find most of what is
-            linear. Then the transformer begins to learn, its learning rate rising again. None of
-            it where a run begins with another's weights (`--init-from`, `adapt_from`).
-        cooldown_fraction: Share of the run with a falling learning rate, at its end.
-        cooldown_shape: How it falls to 0: `linear`, or `1-sqrt`, which falls fast first.
-        clip_norm: L2 norm to which gradients are clipped; None is off.
-        behavior_weight: Weight of the behavior loss beside the neural loss.
+        warmup_fraction: Fraction of the run in which a learning rate rises from 0 to its peak.
+        shortcuts_first_fraction: Fraction of the run, at its beginning, in which only the shortcuts
+            and the session embeddings are trained: cheap steps that find most of what is linear.
+            Then the transformer is trained too, with a warm-up of its own. None takes .3 for `nano`
+            and `tiny`, and 0 for other sizes and where weights of another run are the start
+            (`--init-from`, `adapt_from`).
+        cooldown_fraction: Fraction of the run, at its end, in which learning rates fall to 0.
+        cooldown_shape: `linear`, or `1-sqrt`, which falls fast first.
+        clip_norm: L2 norm to which gradients are clipped; None does not clip.
+        behavior_weight: Weight of the behavior loss relative to the neural loss.
         validate_every: Steps between validations; None validates only at the end.
-        validation_tiers: Trials whose windows validate.
-        validation_sessions: Sessions that validate; None takes all that are trained. Runs on
+        validation_tiers: Tiers of the trials that are used for validation.
+        validation_sessions: Sessions used for validation; None takes all that are trained. Runs on
             nested subsets are comparable when they validate on the same sessions.
         checkpoint_every: Steps between checkpoints.
         log_every: Steps between lines of metrics.jsonl.
-        keep_checkpoints: Newest checkpoints that are kept.
-        precision: Of the forward pass; None is bfloat16 on a GPU and float32 on a CPU.
+        keep_checkpoints: Number of newest checkpoints that are kept.
+        precision: Precision of the forward pass; None is bfloat16 on a GPU and float32 on a CPU.
         compile: Whether the model is compiled; None compiles on a GPU.
     """
 
@@ -89,7 +93,7 @@ class TrainConfig:
     beta2: float = 0.98
     epsilon: float = 1e-6
     warmup_fraction: float = 0.02
-    short_ways_fraction: float = 0.0
+    shortcuts_first_fraction: float | None = None
     cooldown_fraction: float = 0.3
     cooldown_shape: Literal["1-sqrt", "linear"] = "1-sqrt"
     clip_norm: float | None = 1.0
@@ -104,7 +108,7 @@ class TrainConfig:
     compile: bool | None = None
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot work."""
+        """Raise ValueError for values out of range or in conflict."""
         require_positive(
             steps=self.steps,
             epochs=self.epochs,
@@ -128,11 +132,11 @@ class TrainConfig:
             beta1=self.beta1,
             beta2=self.beta2,
             warmup_fraction=self.warmup_fraction,
-            short_ways_fraction=self.short_ways_fraction,
+            shortcuts_first_fraction=self.shortcuts_first_fraction,
             cooldown_fraction=self.cooldown_fraction,
         )
-        lengths = [name for name in ("steps", "epochs", "minutes") if getattr(self, name)]
-        if len(lengths) > 1:
-            raise ValueError(f"only one of `steps`, `epochs`, `minutes` may be set: {lengths}")
+        durations = [name for name in ("steps", "epochs", "minutes") if getattr(self, name)]
+        if len(durations) > 1:
+            raise ValueError(f"only one of `steps`, `epochs`, `minutes` may be set: {durations}")
         if self.unfreeze and self.adapt_from is None:
             raise ValueError(f"`unfreeze` needs a run to `adapt_from`: {', '.join(self.unfreeze)}")

@@ -117,7 +117,7 @@ def estimate_training(
         "model": config.model.size,
         "parameters": parameters,
         "flops_per_window": whole,
-        "short_ways_fraction": config.train.short_ways_fraction,
+        "short_ways_fraction": config.train.shortcuts_first_fraction,
         "short_ways_flops_per_window": shortcuts,
         "memory_bytes": {
             "parameters": FLOAT_BYTES * on_rank,

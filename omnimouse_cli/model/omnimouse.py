@@ -132,19 +132,6 @@ class OmniMouse(nn.Module):
             x_BLM = self._transform(inputs, embeddings, animal, targets)
         return self._read_out(inputs, embeddings, targets, x_BLM)
 
-    def past_transformer(
-        self,
-        batch: Batch,
-        embeddings: SessionEmbeddings,
-        animal: str,  # noqa: ARG002
-        strategy: Strategy,
-        selection: Selection,
-    ) -> Prediction:
-        """Predict from the shortcuts alone; `shortcuts_only` does the same."""
-        inputs: ModelInputs = prepare_inputs(self.config, batch, strategy, selection)
-        targets = inputs.target_neurons() if inputs.task.num_targets else None
-        return self._read_out(inputs, embeddings, targets, None)
-
     def _transform(
         self,
         inputs: ModelInputs,

@@ -40,7 +40,7 @@ class StepMetrics:
         windows_per_second: Mean rate over all ranks since the line before.
         wait_seconds: Time that the first rank waited for the loader since the line before.
         strategy: Name of the masking strategy.
-        is_short: Whether only the shortcuts learned.
+        shortcuts_only: Whether only the shortcuts and session embeddings were trained.
     """
 
     progress: Progress
@@ -51,7 +51,7 @@ class StepMetrics:
     windows_per_second: float
     wait_seconds: float
     strategy: str
-    is_short: bool
+    shortcuts_only: bool
 
 
 class MetricsLog:

@@ -1,4 +1,4 @@
-"""Checkpoints as torch.distributed.checkpoint folders that appear whole or not at all."""
+"""Checkpoints as torch.distributed.checkpoint folders, which are complete or do not exist."""
 
 import shutil
 import warnings
@@ -30,23 +30,20 @@ from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.state import TrainState
 
 
-def save_checkpoint(
-    run: Path, state: TrainState, *, config: RunConfig, world: World, keep: int
-) -> Path:
+def save_checkpoint(run: Path, state: TrainState, *, config: RunConfig, world: World) -> Path:
     """Write a checkpoint of the whole state; every rank takes part.
 
-    It is written under another name, synced and renamed, so that a run that is killed leaves no
-    half of one; then `latest` names it and older ones than `keep` are removed.
+    It is written under another name, synced and renamed, so that a killed process leaves no
+    incomplete one. Then `latest` names it and the oldest checkpoints are removed.
 
     Args:
-        run: The run's folder.
-        state: What is saved.
-        config: Of the run, to know the checkpoint again.
+        run: Folder of the run.
+        state: State of the training.
+        config: Resolved configuration; `train.keep_checkpoints` is used, and the model is stored.
         world: The ranks.
-        keep: How many of the newest checkpoints stay.
 
     Returns:
-        The checkpoint's folder.
+        The folder of the checkpoint.
 
     Raises:
         OmniMouseError: The disk is full.
@@ -54,31 +51,30 @@ def save_checkpoint(
     target = checkpoint_folder(run, state.counters.step)
     if world.on_first_rank(lambda: target in complete_checkpoints(run)):
         return target
-    partial = partial_checkpoint(target)
     if world.is_first:
         clear_partial_checkpoints(run)
     world.barrier()
-    _write_tensors(partial, state)
+    _write_tensors(partial_checkpoint(target), state)
     if world.is_first:
         description = {
-            **state.numbers(),
+            **state.counter_values(),
             "model": to_dict(config.model),
-            "sessions": {size.session: size.num_neurons for size in state.tables.sizes},
-            "adapted": _adapted(config),
+            "sessions": state.embeddings.num_neurons,
+            "adapted": _adaptation(config),
             "data": state.fingerprint,
         }
-        finish_checkpoint(target, description, keep=keep)
+        finish_checkpoint(target, description, keep=config.train.keep_checkpoints)
     world.barrier()
     return target
 
 
 def _write_tensors(path: Path, state: TrainState) -> None:
     try:
-        with translate_full_disk(path), _quiet():
+        with translate_full_disk(path), _ignore_single_process():
             try:
                 save(state.tensors(), storage_writer=FileSystemWriter(path))
             except CheckpointException as error:
-                # The reason of the first rank that failed says more than that some did.
+                # The error of the first rank that failed says more than that some failed.
                 raise next(iter(error.failures.values()))[0] from error
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
@@ -89,82 +85,79 @@ def load_checkpoint(path: Path, state: TrainState, *, config: RunConfig) -> bool
     """Restore the whole state from a checkpoint; every rank takes part, in any number.
 
     Args:
-        path: The checkpoint's folder.
-        state: Of the same model and sessions; its tensors are overwritten.
-        config: Of the run.
+        path: Folder of the checkpoint.
+        state: State of the same model and sessions; its tensors are overwritten.
+        config: Resolved configuration.
 
     Returns:
-        Whether the data are those that the checkpoint was trained on, to the byte.
+        Whether the data set is, to the byte, the one that the checkpoint was trained on.
 
     Raises:
-        CheckpointError: The checkpoint is of another model or of other sessions, or damaged.
+        CheckpointError: The checkpoint belongs to another model or other sessions, or is damaged.
     """
     description = read_checkpoint_state(path)
-    _require_same_model(path, description["model"], to_dict(config.model))
-    sessions = {size.session: size.num_neurons for size in state.tables.sizes}
-    _require_same_sessions(path, description["sessions"], sessions)
-    _require_same_adaptation(path, description.get("adapted"), _adapted(config))
+    _check_model(path, description["model"], to_dict(config.model))
+    _check_sessions(path, description["sessions"], state.embeddings.num_neurons)
+    _check_adaptation(path, description.get("adapted"), _adaptation(config))
     try:
-        with _quiet():
+        with _ignore_single_process():
             load(state.tensors(), storage_reader=FileSystemReader(path))
     except (CheckpointException, OSError, EOFError, RuntimeError) as error:
         raise CheckpointError(
             f"the checkpoint {path} is damaged: {type(error).__name__}",
             hint="remove the folder and resume: the checkpoint before it is used",
         ) from error
-    # What was written into the weights does not show to the modules.
+    # Modules do not notice that the weights from which lookup tables are computed have changed.
     rebuild_tables(state.core)
-    state.restore_numbers({key: description[key] for key in state.numbers()})
+    state.restore_counters(description)
     return bool(description["data"] == state.fingerprint)
 
 
-def _require_same_model(
-    path: Path, of_checkpoint: Mapping[str, Any], ours: Mapping[str, Any]
-) -> None:
-    of_checkpoint = _completed(of_checkpoint, to_dict(ModelConfig()))
-    if of_checkpoint == ours:
+def _check_model(path: Path, stored: Mapping[str, Any], current: Mapping[str, Any]) -> None:
+    stored = _add_defaults(stored, to_dict(ModelConfig()))
+    if stored == current:
         return
     differing = [
-        f"{key} {of_checkpoint.get(key)} there and {value} here"
-        for key, value in ours.items()
-        if of_checkpoint.get(key) != value
+        f"{key} {stored.get(key)} there and {value} here"
+        for key, value in current.items()
+        if stored.get(key) != value
     ]
     raise CheckpointError(
-        f"the checkpoint {path} is of a {of_checkpoint['size']} model and this run is of a "
-        f"{ours['size']} model: {', '.join(differing)}",
+        f"the checkpoint {path} is of a {stored['size']} model and this run is of a "
+        f"{current['size']} model: {', '.join(differing)}",
         hint="resume with the model that the run began with, or start a new run with another --out",
     )
 
 
-def _completed(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Give options that are newer than a checkpoint their defaults."""
+def _add_defaults(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the default of each option that did not exist when a checkpoint was written."""
     sections = {
-        key: _completed(value, defaults[key])
+        key: _add_defaults(value, defaults[key])
         for key, value in values.items()
         if isinstance(value, Mapping) and isinstance(defaults.get(key), Mapping)
     }
     return {**defaults, **values, **sections}
 
 
-def _adapted(config: RunConfig) -> dict[str, Any] | None:
-    """Say from which run the core was taken and what of it learns; None if all was begun here."""
+def _adaptation(config: RunConfig) -> dict[str, Any] | None:
+    """Return the run whose core is adapted, and the parts that are trained; None without one."""
     train = config.train
     if train.adapt_from is None:
         return None
     return {"adapt_from": train.adapt_from, "unfreeze": sorted(train.unfreeze)}
 
 
-def _require_same_adaptation(
-    path: Path, of_checkpoint: Mapping[str, Any] | None, ours: Mapping[str, Any] | None
+def _check_adaptation(
+    path: Path, stored: Mapping[str, Any] | None, current: Mapping[str, Any] | None
 ) -> None:
-    if of_checkpoint == ours:
+    if stored == current:
         return
     there, here = (
         "trained from its beginning"
-        if adapted is None
-        else f"adapted from {adapted['adapt_from']} with "
-        f"{', '.join(adapted['unfreeze']) or 'nothing'} opened"
-        for adapted in (of_checkpoint, ours)
+        if adaptation is None
+        else f"adapted from {adaptation['adapt_from']} with "
+        f"{', '.join(adaptation['unfreeze']) or 'nothing'} unfrozen"
+        for adaptation in (stored, current)
     )
     raise CheckpointError(
         f"the checkpoint {path} was {there}, and this run is {here}",
@@ -172,14 +165,10 @@ def _require_same_adaptation(
     )
 
 
-def _require_same_sessions(
-    path: Path, of_checkpoint: Mapping[str, int], ours: Mapping[str, int]
-) -> None:
-    if of_checkpoint == ours:
+def _check_sessions(path: Path, stored: Mapping[str, int], current: Mapping[str, int]) -> None:
+    if stored == current:
         return
-    differing = sorted(
-        key for key in {*of_checkpoint, *ours} if of_checkpoint.get(key) != ours.get(key)
-    )
+    differing = sorted(key for key in {*stored, *current} if stored.get(key) != current.get(key))
     raise CheckpointError(
         f"the checkpoint {path} is of other sessions than the data set: they differ in "
         f"{', '.join(differing)}",
@@ -188,8 +177,8 @@ def _require_same_sessions(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """A process alone is a world of one: torch need not say so."""
+def _ignore_single_process() -> Iterator[None]:
+    """Ignore torch's warning that a single process is not distributed."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         yield

@@ -8,12 +8,12 @@ from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.run.folder import WEIGHTS
 from omnimouse_cli.run.weights import CORE, TABLES, RunDescription, RunSession, write_weights
-from omnimouse_cli.train.objective import effective_kind
 from omnimouse_cli.train.parallel.world import World
+from omnimouse_cli.train.resolve import response_kind
 from omnimouse_cli.train.state import TrainState
 
 
-def export(
+def export_weights(
     run: Path, state: TrainState, *, config: RunConfig, dataset: Dataset, world: World
 ) -> None:
     """Write the weights of a training; every rank calls this.
@@ -29,9 +29,9 @@ def export(
     if world.is_first:
         tensors = {f"{CORE}{name}": _copy(value) for name, value in state.core.state_dict().items()}
     for index, session in enumerate(dataset.sessions):
-        table = state.tables.collect(index)
-        if table is not None:
-            for name, value in table.state_dict().items():
+        embeddings = state.embeddings.gather_on_first_rank(index)
+        if embeddings is not None:
+            for name, value in embeddings.state_dict().items():
                 tensors[f"{TABLES}{session.key}.{name}"] = _copy(value)
     if world.is_first:
         description = RunDescription(
@@ -43,7 +43,7 @@ def export(
             ),
             behavior_channels=dataset.behavior_channels,
             animals=dataset.animals,
-            response_kind=effective_kind(dataset.sessions[0]),
+            response_kind=response_kind(dataset.sessions[0]),
             step=state.counters.step,
             shards=dataset.folder,
         )

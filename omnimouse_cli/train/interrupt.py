@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that is noticed between steps instead of a sudden end."""
+"""Ctrl-C and SIGTERM as a request that training notices between two steps."""
 
 import os
 import signal
@@ -9,36 +9,36 @@ from types import FrameType
 
 
 class Interrupt:
-    """Remembers whether somebody asked to stop."""
+    """Whether a signal has requested the end of training."""
 
     def __init__(self) -> None:
-        self.is_asked = False
+        self.is_requested = False
 
 
 @contextmanager
-def noticed_interrupts() -> Iterator[Interrupt]:
-    """Notice interruptions for as long as the block; a second one ends it at once.
+def catch_interrupts() -> Iterator[Interrupt]:
+    """Catch signals for as long as the block; the second one raises.
 
     Raises:
-        KeyboardInterrupt: The user asked twice.
+        KeyboardInterrupt: A second signal arrived.
     """
     interrupt = Interrupt()
-    # A terminal and the launcher both tell the ranks that they start; the launcher decides when
-    # patience is over, and it ends the others with SIGTERM when one rank fails.
-    launched = "TORCHELASTIC_RUN_ID" in os.environ
+    # The terminal and the launcher both send signals to the ranks that the launcher starts; the
+    # launcher decides how long to wait, and ends the others with SIGTERM when one rank fails.
+    is_launched = "TORCHELASTIC_RUN_ID" in os.environ
 
-    def notice(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal calls it so
-        if interrupt.is_asked and not launched:
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
+        if interrupt.is_requested and not is_launched:
             raise KeyboardInterrupt
-        interrupt.is_asked = True
+        interrupt.is_requested = True
 
-    signals = [signal.SIGINT] if launched else [signal.SIGINT, signal.SIGTERM]
+    signals = [signal.SIGINT] if is_launched else [signal.SIGINT, signal.SIGTERM]
     if threading.current_thread() is not threading.main_thread():
-        # Python hands signals to the main thread only, which is then not ours to guard.
+        # Python delivers signals to the main thread, which is not this one.
         signals = []
-    before = {number: signal.signal(number, notice) for number in signals}
+    previous = {number: signal.signal(number, handle) for number in signals}
     try:
         yield interrupt
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

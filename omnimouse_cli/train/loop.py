@@ -1,85 +1,57 @@
 """The training loop."""
 
-from dataclasses import dataclass
-from pathlib import Path
+import time
 
-from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.batch.masking import draw
-from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.train.checkpoint import save_checkpoint
-from omnimouse_cli.train.clock import Clock
 from omnimouse_cli.train.interrupt import Interrupt
+from omnimouse_cli.train.optimizer import set_learning_rates
 from omnimouse_cli.train.progress_log import ProgressLogger
-from omnimouse_cli.train.schedule import Length, Schedule
 from omnimouse_cli.train.state import TrainState
-from omnimouse_cli.train.step import Work, train_step
+from omnimouse_cli.train.step import TrainingSetup, train_step
 from omnimouse_cli.train.validate import validate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a training does, and until when.
-
-    Args:
-        length: When it ends.
-        schedule: Of the learning rates.
-        strategies: What a step may ask.
-        run: The run's folder.
-        dataset: What is trained on.
-    """
-
-    length: Length
-    schedule: Schedule
-    strategies: tuple[Strategy, ...]
-    run: Path
-    dataset: Dataset
-
-
 def train_until_over(
-    state: TrainState, work: Work, plan: Plan, teller: ProgressLogger, interrupt: Interrupt
+    state: TrainState, setup: TrainingSetup, log: ProgressLogger, interrupt: Interrupt
 ) -> bool:
-    """Train until the plan's length is reached, or until somebody asks to stop.
+    """Train until the duration is over or an interrupt is requested; save the last checkpoint.
 
     Args:
-        state: Where training stands; changed.
-        work: Data and settings of a step.
-        plan: Length, schedule, strategies.
-        teller: Gets what is measured.
-        interrupt: Whether somebody asked to stop.
+        state: State of the training; changed.
+        setup: Data and settings.
+        log: Receives steps and validations.
+        interrupt: Requests of the user or the system to stop.
 
     Returns:
-        Whether the length was reached. Either way the state is in a checkpoint.
+        Whether the duration is over.
     """
-    config, counters = work.config, state.counters
-    clock = Clock(counters.elapsed_seconds, work.world)
-    while not plan.length.is_over(counters.step, counters.elapsed_seconds):
-        progress = plan.length.progress(counters.step, counters.elapsed_seconds)
-        sessions = work.sessions_of_step(counters.step)
-        strategy = draw(plan.strategies, sessions, seed=config.seed, step=counters.step)
-        result = train_step(state, work, strategy, plan.schedule.pace(progress))
-        teller.tell_step(result, counters, plan.length)
-        # The end has a validation of its own.
-        is_last = plan.length.is_over(counters.step, counters.elapsed_seconds)
+    config, counters, world = setup.config, state.counters, setup.world
+    duration, schedule = setup.duration, setup.schedule
+    start_time = time.perf_counter() - counters.elapsed_seconds
+    while not duration.is_over(counters.step, counters.elapsed_seconds):
+        progress = duration.progress(counters.step, counters.elapsed_seconds)
+        state.core.shortcuts_only = schedule.is_shortcuts_only(progress)
+        set_learning_rates(state.core_optimizer, schedule, progress)
+        set_learning_rates(state.session_optimizer, schedule, progress)
+        sessions = setup.sessions_of_step(counters.step)
+        strategy = draw(setup.strategies, sessions, seed=config.seed, step=counters.step)
+        log.log_step(train_step(state, setup, strategy))
+        # After the last step there is a validation anyway.
+        is_last = duration.is_over(counters.step, counters.elapsed_seconds)
         if _is_due(config.train.validate_every, counters.step) and not is_last:
-            teller.tell_validation(validate(state, config, plan.dataset, work.world), counters)
-        counters.elapsed_seconds, is_asked = clock.read(is_asked=interrupt.is_asked)
-        if is_asked or _is_due(config.train.checkpoint_every, counters.step):
-            _keep(state, work, plan)
-        if is_asked:
+            log.log_validation(validate(state, config, setup.dataset, world))
+        # All ranks stop at the same step, by the clock of the rank that is ahead.
+        counters.elapsed_seconds, stop = world.all_reduce_max(
+            [time.perf_counter() - start_time, float(interrupt.is_requested)]
+        )
+        if stop or _is_due(config.train.checkpoint_every, counters.step):
+            save_checkpoint(setup.run, state, config=config, world=world)
+        if stop:
             return False
-    _keep(state, work, plan)
+    save_checkpoint(setup.run, state, config=config, world=world)
     return True
 
 
 def _is_due(every: int | None, step: int) -> bool:
     return every is not None and step % every == 0
-
-
-def _keep(state: TrainState, work: Work, plan: Plan) -> None:
-    save_checkpoint(
-        plan.run,
-        state,
-        config=work.config,
-        world=work.world,
-        keep=work.config.train.keep_checkpoints,
-    )

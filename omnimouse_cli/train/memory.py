@@ -1,4 +1,4 @@
-"""Memory that ran out, as a sentence that says what to lower and what would fit."""
+"""Exhausted memory as an error that says which settings to lower and what would fit."""
 
 import os
 import resource
@@ -15,92 +15,108 @@ from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.cost.training import estimate_training
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.train.parallel.session_tables import all_owned_sessions
+from omnimouse_cli.train.parallel.session_embeddings import owned_sessions
 from omnimouse_cli.train.parallel.world import World
 
-# What PyTorch's allocator says where the machine's own memory is meant.
+# Part of the message of PyTorch's allocator for the machine's memory.
 CPU_ALLOCATOR = "can't allocate memory"
-# Of a container; it says `max` where there is no limit.
+# Memory limit of a container in bytes, or `max`.
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 GIB = 2**30
 
 
 @contextmanager
-def memory_named(
-    config: RunConfig, device: torch.device, what_fits: Callable[[], str]
+def explain_out_of_memory(
+    config: RunConfig, sessions: Sequence[SessionInfo], strategies: Sequence[Strategy], world: World
 ) -> Iterator[None]:
-    """Turn exhausted memory into an error that names the settings that need it.
+    """Translate exhausted memory in the block into an error that names settings.
 
     Args:
-        config: Of the run.
-        device: Whose memory it is.
-        what_fits: Gives the hint.
+        config: Resolved configuration.
+        sessions: Sessions that are trained on.
+        strategies: Masking strategies of the training.
+        world: The ranks.
 
     Raises:
-        OmniMouseError: Memory ran out in the block.
+        OmniMouseError: Memory was exhausted.
     """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        exhausted = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not exhausted and CPU_ALLOCATOR not in str(error):
+        is_exhausted = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not is_exhausted and CPU_ALLOCATOR not in str(error):
             raise
         raise OmniMouseError(
-            f"the memory of {_place(device)} ran out: `data.batch_size` is "
+            f"the memory of {_machine(world.device)} ran out: `data.batch_size` is "
             f"{config.data.batch_size}, `data.max_neurons` {config.data.max_neurons} and the "
             f"model {config.model.size}",
-            hint=what_fits(),
+            hint=suggest_settings(config, sessions, strategies, world),
         ) from error
 
 
-def fitting(
+def suggest_settings(
     config: RunConfig, sessions: Sequence[SessionInfo], strategies: Sequence[Strategy], world: World
 ) -> str:
-    """Say what would fit in the memory that is there, by the estimate that a dry run prints.
+    """Return a hint with settings that fit in memory, by the estimate of `train --dry-run`.
 
     Args:
-        config: Of the run whose memory ran out.
-        sessions: What is trained on.
-        strategies: What a step may ask.
-        world: The ranks; on a CPU they share one memory.
+        config: Configuration whose memory ran out.
+        sessions: Sessions that are trained on.
+        strategies: Masking strategies of the training.
+        world: The ranks; on a CPU they share the machine's memory.
     """
-    owned = all_owned_sessions(len(sessions), world.num_ranks)
-    there = memory_of(world.device)
+    owned = owned_sessions(len(sessions), world.num_ranks)
+    available = available_memory(world.device)
     if world.device.type == "cpu":
-        there //= world.num_ranks
+        available //= world.num_ranks
 
-    def windows_of(tried: RunConfig) -> int:
-        plan = estimate_training(tried, sessions, strategies, owned=owned, device=world.device.type)
+    def fitting_windows(candidate: RunConfig) -> int:
+        plan = estimate_training(
+            candidate, sessions, strategies, owned=owned, device=world.device.type
+        )
         needed = dict(plan["memory_bytes"])
-        per_window = needed.pop("activations") / tried.data.batch_size
-        return max(0, int((there - sum(needed.values())) / per_window))
+        per_window = needed.pop("activations") / candidate.data.batch_size
+        return max(0, int((available - sum(needed.values())) / per_window))
 
-    room = f"{there / GIB:.2g} GiB of {_place(world.device)}"
-    batch, windows = config.data.batch_size, windows_of(config)
-    if windows >= batch:
+    memory = f"{available / GIB:.2g} GiB of {_machine(world.device)}"
+    batch_size, windows = config.data.batch_size, fitting_windows(config)
+    if windows >= batch_size:
         return (
-            f"by the estimate {windows} windows fit in the {room}, so others may be using it: wait "
-            f"for them, or lower the batch, for example --set data.batch_size={max(1, batch // 2)}"
+            f"by the estimate {windows} windows fit in the {memory}, so other processes may be "
+            "using it: wait for them, or lower the batch, for example "
+            f"--set data.batch_size={max(1, batch_size // 2)}"
         )
     if windows:
         return (
-            f"by the estimate a batch of {windows} fits in the {room}: --set "
-            f"data.batch_size={windows}; train.batches_per_step makes up for it"
+            f"by the estimate a batch of {windows} fits in the {memory}: --set "
+            f"data.batch_size={windows}; a larger train.batches_per_step compensates"
         )
     neurons = max((session.num_neurons for session in sessions), default=1)
     neurons = min(neurons, config.data.max_neurons) // 2
-    while neurons and not windows_of(_with_neurons(config, neurons)):
+    while neurons:
+        if fitting_windows(replace(config, data=replace(config.data, max_neurons=neurons))):
+            return (
+                f"by the estimate one window of {neurons} neurons fits in the {memory}: --set "
+                f"data.batch_size=1 --set data.max_neurons={neurons}"
+            )
         neurons //= 2
-    if neurons:
-        return (
-            f"by the estimate one window of {neurons} neurons fits in the {room}: --set "
-            f"data.batch_size=1 --set data.max_neurons={neurons}"
-        )
-    return _smaller_model(config, windows_of, room)
+    return _suggest_model(config, fitting_windows, memory)
 
 
-def memory_of(device: torch.device) -> int:
-    """Give the bytes that this process may use where it computes, those in use by it included."""
+def _suggest_model(
+    config: RunConfig, fitting_windows: Callable[[RunConfig], int], memory: str
+) -> str:
+    if config.train.adapt_from is not None:
+        return f"by the estimate not one window fits in the {memory}: adapt a smaller core"
+    for name in reversed(SIZES):
+        model = replace(SIZES[name], response_loss=config.model.response_loss)
+        if fitting_windows(replace(config, model=model)):
+            return f"by the estimate --model {name} fits in the {memory}, with data.batch_size=1"
+    return f"by the estimate no model fits in the {memory}: train fewer sessions (--sessions)"
+
+
+def available_memory(device: torch.device) -> int:
+    """Return the bytes of memory that this process uses or may still use on a device."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device)
@@ -113,19 +129,5 @@ def memory_of(device: torch.device) -> int:
     return min(limits)
 
 
-def _place(device: torch.device) -> str:
+def _machine(device: torch.device) -> str:
     return "the GPU" if device.type == "cuda" else "this machine"
-
-
-def _with_neurons(config: RunConfig, neurons: int) -> RunConfig:
-    return replace(config, data=replace(config.data, max_neurons=neurons))
-
-
-def _smaller_model(config: RunConfig, windows_of: Callable[[RunConfig], int], room: str) -> str:
-    if config.train.adapt_from is not None:
-        return f"by the estimate not one window fits in the {room}: adapt a smaller core"
-    for name in reversed(SIZES):
-        model = replace(SIZES[name], response_loss=config.model.response_loss)
-        if windows_of(replace(config, model=model)):
-            return f"by the estimate --model {name} fits in the {room}, with data.batch_size=1"
-    return f"by the estimate no model fits in the {room}: train fewer sessions (--sessions)"

@@ -1,6 +1,6 @@
-"""AdamW for the shared core and for session tables, with a state that exists from the start."""
+"""AdamW for the core and for session embeddings, and the core's gradient as one vector."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -9,50 +9,55 @@ from torch.nn import Parameter
 from torch.optim import AdamW
 
 from omnimouse_cli.config.training import TrainConfig
-from omnimouse_cli.train.schedule import Pace
+from omnimouse_cli.model.shortcuts import is_shortcut_parameter
+from omnimouse_cli.train.parallel.world import World
+from omnimouse_cli.train.schedule import Schedule
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
-SHORT_WAYS = ("linear_paths.", "readout.own_history.filter")
-# Marks the group of parameters that act past the transformer.
-SHORT = "is_short"
+# Names of parameter groups; the warm-up of the transformer starts later than that of the others.
+SHORTCUTS, TRANSFORMER, SESSIONS = "shortcuts", "transformer", "sessions"
 # A gradient norm of 0 must not divide by 0. The value is that of torch.nn.utils.clip_grad_norm_.
 NORM_EPSILON = 1e-6
 
 
-def core_optimizer(parameters: Mapping[str, Parameter], config: TrainConfig) -> AdamW:
-    """Make the optimizer of what all sessions share; decay acts on every parameter.
+def build_core_optimizer(parameters: Mapping[str, Parameter], config: TrainConfig) -> AdamW:
+    """Return the optimizer of the core; weight decay acts on every parameter.
 
-    The short ways are a group of their own, as they learn alone at first.
+    Args:
+        parameters: Trained parameters by name; shortcuts and transformer become a group each.
+        config: Learning rate, weight decay and AdamW's constants are used.
     """
-    groups: list[dict[str, Any]] = [
-        {
-            "params": [value for name, value in parameters.items() if is_short_way(name) is short],
-            SHORT: short,
-        }
-        for short in (True, False)
-    ]
-    groups = [group for group in groups if group["params"]]
-    return _adamw(groups, config, config.learning_rate, config.weight_decay)
+    groups = {
+        SHORTCUTS: [value for name, value in parameters.items() if is_shortcut_parameter(name)],
+        TRANSFORMER: [
+            value for name, value in parameters.items() if not is_shortcut_parameter(name)
+        ],
+    }
+    return _build_adamw(groups, config, config.learning_rate, config.weight_decay)
 
 
-def is_short_way(name: str) -> bool:
-    """Whether a parameter of the core, by its name, acts past the transformer."""
-    return name.startswith(SHORT_WAYS)
-
-
-def table_optimizer(parameters: Mapping[str, Parameter], config: TrainConfig) -> AdamW | None:
-    """Make the optimizer of a rank's session tables; None for a rank that owns none."""
+def build_session_optimizer(
+    parameters: Mapping[str, Parameter], config: TrainConfig
+) -> AdamW | None:
+    """Return the optimizer of a rank's session embeddings; None for a rank that owns none."""
     if not parameters:
         return None
-    groups = [{"params": list(parameters.values())}]
-    return _adamw(groups, config, config.table_learning_rate, config.table_weight_decay)
+    groups = {SESSIONS: list(parameters.values())}
+    return _build_adamw(groups, config, config.table_learning_rate, config.table_weight_decay)
 
 
-def _adamw(
-    groups: list[dict[str, Any]], config: TrainConfig, learning_rate: float, weight_decay: float
+def _build_adamw(
+    groups: Mapping[str, list[Parameter]],
+    config: TrainConfig,
+    learning_rate: float,
+    weight_decay: float,
 ) -> AdamW:
     optimizer = AdamW(
-        groups,
+        [
+            {"params": values, "name": name, "initial_lr": learning_rate}
+            for name, values in groups.items()
+            if values
+        ],
         lr=learning_rate,
         betas=(config.beta1, config.beta2),
         eps=config.epsilon,
@@ -60,7 +65,7 @@ def _adamw(
         fused=True,
     )
     # torch makes a parameter's state at its first step; a checkpoint needs the same names always.
-    for parameter in (each for group in groups for each in group["params"]):
+    for parameter in (each for values in groups.values() for each in values):
         optimizer.state[parameter] = {
             "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
             **{name: torch.zeros_like(parameter) for name in MOMENTS},
@@ -68,21 +73,23 @@ def _adamw(
     return optimizer
 
 
-def set_learning_rate(optimizer: AdamW | None, learning_rate: float) -> None:
-    """Set the learning rate of every group."""
-    if optimizer is not None:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate
+def set_learning_rates(optimizer: AdamW | None, schedule: Schedule, progress: float) -> None:
+    """Set the learning rate of every parameter group; at 0 weight decay is 0, too.
 
-
-def set_core_learning_rate(optimizer: AdamW, learning_rate: float, pace: Pace) -> None:
-    """Set the learning rates of short ways and of all else; at 0 decay rests, too."""
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate * (pace.factor if group[SHORT] else pace.transformer_factor)
+    Args:
+        optimizer: Changed in place.
+        schedule: Warm-up and cool-down.
+        progress: Fraction of the run that is over.
+    """
+    group: dict[str, Any]
+    for group in [] if optimizer is None else optimizer.param_groups:
+        is_transformer = group["name"] == TRANSFORMER
+        factor = schedule.transformer_factor if is_transformer else schedule.factor
+        group["lr"] = group["initial_lr"] * factor(progress)
 
 
 def optimizer_tensors(optimizer: AdamW, parameters: Mapping[str, Parameter]) -> dict[str, Tensor]:
-    """Give the optimizer's state as `<parameter's name>.<moment>`; the tensors are its own."""
+    """Return the optimizer's own state tensors as `<parameter's name>.<moment>`."""
     return {
         f"{name}.{key}": optimizer.state[parameter][key]
         for name, parameter in parameters.items()
@@ -90,21 +97,56 @@ def optimizer_tensors(optimizer: AdamW, parameters: Mapping[str, Parameter]) -> 
     }
 
 
-def clip(gradients: list[Tensor], max_norm: float | None) -> Tensor:
-    """Scale gradients down together to an L2 norm, in place, without waiting for the device.
+def clip_gradient(gradient: Tensor, max_norm: float | None) -> Tensor:
+    """Scale a gradient vector down to an L2 norm, in place, without waiting for the device.
 
     Args:
-        gradients: Tensors that are one vector.
-        max_norm: Largest norm that is left as it is; None is no limit.
+        gradient: float32 `(parameters,)`.
+        max_norm: Largest norm that is left as it is; None does not clip.
 
     Returns:
-        The norm before, a tensor without dimensions.
+        float32 `()`: the norm before clipping.
     """
-    norm: Tensor = torch.linalg.vector_norm(
-        torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients])
-    )
+    norm: Tensor = torch.linalg.vector_norm(gradient)
     if max_norm is not None:
-        scale = (max_norm / (norm + NORM_EPSILON)).clamp(max=1.0)
-        for gradient in gradients:
-            gradient.mul_(scale)
+        gradient.mul_((max_norm / (norm + NORM_EPSILON)).clamp(max=1.0))
     return norm
+
+
+class CoreGradient:
+    """The gradients of the core as views of one vector, which ranks sum in one reduction.
+
+    Args:
+        parameters: Trained parameters; each gets a gradient that stays, zeros where unused.
+        num_extra: Numbers, such as losses, that are summed with the gradients.
+    """
+
+    def __init__(self, parameters: Iterable[Parameter], *, num_extra: int) -> None:
+        parameters = list(parameters)
+        sizes = [parameter.numel() for parameter in parameters]
+        self._all = torch.zeros(sum(sizes) + num_extra, device=parameters[0].device)
+        self._gradient = self._all[: sum(sizes)]
+        self.extra = self._all[sum(sizes) :]
+        for parameter, part in zip(parameters, torch.split(self._gradient, sizes), strict=True):
+            parameter.grad = part.view(parameter.shape)
+
+    def clear(self) -> None:
+        """Set gradients and extra numbers to zero."""
+        self._all.zero_()
+
+    def start_all_reduce(self, world: World) -> Callable[[], None]:
+        """Start to sum gradients and extra numbers over ranks; the returned function waits."""
+        return world.start_all_reduce(self._all)
+
+    def average(self, num_batches: Tensor, max_norm: float | None) -> Tensor:
+        """Divide the summed gradient by the number of batches and clip it.
+
+        Args:
+            num_batches: float32 `()`: batches that the sum is over.
+            max_norm: Largest L2 norm; None does not clip.
+
+        Returns:
+            float32 `()`: the norm before clipping.
+        """
+        self._gradient.div_(num_batches)
+        return clip_gradient(self._gradient, max_norm)

@@ -1,181 +1,158 @@
-"""What training tells while it runs: lines of metrics.jsonl, and progress for who watches."""
+"""Progress of a training: lines of metrics.jsonl, the progress bar, messages to the user."""
 
+import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.metrics_log import MetricsLog, Progress, StepMetrics
 from omnimouse_cli.text import format_magnitude
-from omnimouse_cli.train.schedule import Length
 from omnimouse_cli.train.state import Counters
-from omnimouse_cli.train.step import StepResult
+from omnimouse_cli.train.step import StepResult, TrainingSetup
 from omnimouse_cli.train.validate import Validation
 
 TASK = "training"
-# Reading a loss waits for the GPU; a watcher does not read faster than this.
+# Reading a loss waits for the GPU, so the note beside the progress bar is not renewed every step.
 NOTE_SECONDS = 0.5
-# Where there is no bar, in the log of a job queue, a line now and then shows that it goes on.
-SAY_SECONDS = 300.0
-# Weight of the newest loss in the running mean that a watcher sees.
+# Without a progress bar, as in the log of a job queue, a line appears every few minutes.
+LINE_SECONDS = 300.0
+# Weight of the newest loss in the running mean that the note shows.
 SMOOTHING = 0.05
 
 
 class ProgressLogger:
-    """Measures rates, writes the journal and moves the progress bar, on the first rank only.
+    """Writes metrics.jsonl and reports progress; every rank has one, the first one writes.
 
     Args:
-        log: Where lines go; None on other ranks.
-        reporter: Who watches.
-        log_every: Steps between lines.
-        epoch_of: Passes over the data after so many steps.
-        start: Where training stands at the beginning.
-        look_always: Whether every loss is checked, which on a GPU would cost time.
+        log: metrics.jsonl; None on other ranks.
+        reporter: Shows progress.
+        setup: `train.log_every` and the duration are used.
+        counters: Amount of training, which the training loop updates.
     """
 
     def __init__(
-        self,
-        log: MetricsLog | None,
-        reporter: Reporter,
-        *,
-        log_every: int,
-        epoch_of: Callable[[int], float],
-        start: Counters,
-        look_always: bool,
+        self, log: MetricsLog | None, reporter: Reporter, setup: TrainingSetup, counters: Counters
     ) -> None:
-        self._log, self._reporter = log, reporter
-        self._log_every, self._epoch_of, self._look_always = log_every, epoch_of, look_always
-        self._first_step = start.step
+        self._log, self._reporter, self._setup, self._counters = log, reporter, setup, counters
+        now = time.perf_counter()
+        self._start, self._start_time = dataclasses.replace(counters), now
+        self._logged_windows, self._logged_time = counters.windows, now
+        self._note, self._note_time, self._line_time = "", 0.0, now
         self._wait_seconds = 0.0
-        self._line_windows, self._line_time = start.windows, time.perf_counter()
-        self._note_time, self._note = 0.0, ""
-        self._say_time = time.perf_counter()
-        self._rates = _Rates(start)
-        self._smoothed: list[float | None] = [None, None]
-        self._reported = 0.0
+        self._running_means: dict[str, float] = {}
+        self._fraction_shown = 0.0
 
     @contextmanager
-    def shown(self, counters: Counters, length: Length) -> Iterator[None]:
-        """Show a bar from where training stands, for as long as the block."""
+    def progress_bar(self) -> Iterator[None]:
+        """Show a progress bar for as long as the block."""
         self._reporter.start(TASK, 1.0)
-        self._advance(counters, length)
+        self._advance()
         try:
             yield
         finally:
             self._reporter.finish(TASK)
 
-    def tell_step(self, result: StepResult, counters: Counters, length: Length) -> None:
-        """Take in a step that was done.
+    def log_step(self, result: StepResult) -> None:
+        """Log a step that the counters include.
 
         Raises:
-            OmniMouseError: The loss is no number any more.
+            OmniMouseError: The loss is not finite.
         """
+        step = self._counters.step
         self._wait_seconds += result.wait_seconds
-        is_logged = counters.step % self._log_every == 0 or counters.step == 1
+        is_logged = step == 1 or step % self._setup.config.train.log_every == 0
         is_noted = time.perf_counter() - self._note_time > NOTE_SECONDS
-        if is_logged or is_noted or self._look_always:
-            losses = result.losses()
-            _require_number(losses[0], counters.step)
-            self._smooth(losses[1:])
+        # On a CPU, reading the loss costs nothing, and a loss that is not finite shows at once.
+        if is_logged or is_noted or self._setup.world.device.type == "cpu":
+            loss, neural, behavior = result.losses()
+            if loss is not None and not math.isfinite(loss):
+                raise OmniMouseError(
+                    f"the loss of step {step} is not a finite number: {loss}",
+                    hint="lower train.learning_rate, or set train.clip_norm, and resume from the "
+                    "last checkpoint",
+                )
+            self._smooth(neural=neural, behavior=behavior)
             if is_logged and self._log is not None:
-                self._log.log_step(self._line(result, losses, counters))
+                self._log.log_step(self._metrics(result, loss, neural, behavior))
             if is_noted:
-                self._note_time = time.perf_counter()
-                self._note = self._describe(counters)
-                if self._note_time - self._say_time > SAY_SECONDS:
-                    self._say_time = self._note_time
-                    self._reporter.say(self._note)
-        self._advance(counters, length)
+                self._renew_note()
+        self._advance()
 
-    def tell_validation(self, validation: Validation, counters: Counters) -> None:
-        """Take in a validation."""
+    def log_validation(self, validation: Validation) -> None:
+        """Log a validation after the step that the counters include."""
         if self._log is not None:
-            self._log.log_validation(
-                self._progress(counters), [record.to_dict() for record in validation.records]
-            )
+            records = [record.to_dict() for record in validation.records]
+            self._log.log_validation(self._progress(), records)
         if validation.neural_loss is not None:
             self._reporter.say(
-                f"step {counters.step}: validation loss {validation.neural_loss:.4f}"
+                f"step {self._counters.step}: validation loss {validation.neural_loss:.4f}"
             )
 
-    def _line(
-        self, result: StepResult, losses: list[float | None], counters: Counters
+    def _metrics(
+        self,
+        result: StepResult,
+        loss: float | None,
+        neural: float | None,
+        behavior: float | None,
     ) -> StepMetrics:
-        now = time.perf_counter()
-        rate = (counters.windows - self._line_windows) / max(now - self._line_time, 1e-9)
-        line = StepMetrics(
-            progress=self._progress(counters),
-            loss=losses[0],
-            losses={"neural": losses[1], "behavior": losses[2]},
+        now, windows = time.perf_counter(), self._counters.windows
+        metrics = StepMetrics(
+            progress=self._progress(),
+            loss=loss,
+            losses={"neural": neural, "behavior": behavior},
             learning_rate=result.learning_rate,
             gradient_norm=float(result.gradient_norm),
-            windows_per_second=rate,
+            windows_per_second=(windows - self._logged_windows)
+            / max(now - self._logged_time, 1e-9),
             wait_seconds=self._wait_seconds,
             strategy=result.strategy.name,
-            is_short=result.is_short,
+            shortcuts_only=result.shortcuts_only,
         )
-        self._line_windows, self._line_time, self._wait_seconds = counters.windows, now, 0.0
-        return line
+        self._logged_windows, self._logged_time, self._wait_seconds = windows, now, 0.0
+        return metrics
 
-    def _progress(self, counters: Counters) -> Progress:
+    def _progress(self) -> Progress:
+        counters = self._counters
         return Progress(
             step=counters.step,
-            epoch=self._epoch_of(counters.step),
+            epoch=self._setup.epochs(counters.step),
             windows=counters.windows,
             tokens=counters.tokens,
         )
 
-    def _smooth(self, losses: list[float | None]) -> None:
-        for place, loss in enumerate(losses):
-            before = self._smoothed[place]
+    def _smooth(self, **losses: float | None) -> None:
+        for name, loss in losses.items():
             if loss is not None:
-                self._smoothed[place] = (
-                    loss if before is None else before + SMOOTHING * (loss - before)
-                )
+                mean = self._running_means.get(name, loss)
+                self._running_means[name] = mean + SMOOTHING * (loss - mean)
 
-    def _describe(self, counters: Counters) -> str:
-        words = [
-            f"{name} {loss:.3f}"
-            for name, loss in zip(("neural", "behavior"), self._smoothed, strict=True)
-            if loss is not None
-        ]
-        windows, tokens = self._rates.read(counters)
-        return " · ".join(
+    def _renew_note(self) -> None:
+        """Describe losses and rates, the rates since this process began."""
+        now, counters = time.perf_counter(), self._counters
+        seconds = max(now - self._start_time, 1e-9)
+        means = self._running_means
+        losses = [f"{name} {means[name]:.3f}" for name in ("neural", "behavior") if name in means]
+        windows_per_second = (counters.windows - self._start.windows) / seconds
+        tokens_per_second = format_magnitude((counters.tokens - self._start.tokens) / seconds)
+        self._note = " · ".join(
             [
                 f"step {counters.step}",
-                *words,
-                f"{windows:.0f} windows/s",
-                f"{format_magnitude(tokens)} tokens/s",
+                *losses,
+                f"{windows_per_second:.0f} windows/s",
+                f"{tokens_per_second} tokens/s",
             ]
         )
+        self._note_time = now
+        if now - self._line_time > LINE_SECONDS:
+            self._line_time = now
+            self._reporter.say(self._note)
 
-    def _advance(self, counters: Counters, length: Length) -> None:
-        done = min(length.share_done(counters.step, counters.elapsed_seconds), 1.0)
-        self._reporter.advance(TASK, done - self._reported, self._note)
-        self._reported = done
-
-
-class _Rates:
-    """Windows and tokens per second since the beginning of this sitting."""
-
-    def __init__(self, start: Counters) -> None:
-        self._windows, self._tokens = start.windows, start.tokens
-        self._time = time.perf_counter()
-
-    def read(self, counters: Counters) -> tuple[float, float]:
-        seconds = max(time.perf_counter() - self._time, 1e-9)
-        return (
-            (counters.windows - self._windows) / seconds,
-            (counters.tokens - self._tokens) / seconds,
-        )
-
-
-def _require_number(loss: float | None, step: int) -> None:
-    if loss is not None and not math.isfinite(loss):
-        raise OmniMouseError(
-            f"the loss of step {step} is not a finite number: {loss}",
-            hint="lower train.learning_rate, or set train.clip_norm, and resume from the last "
-            "checkpoint",
-        )
+    def _advance(self) -> None:
+        counters = self._counters
+        fraction = self._setup.duration.fraction_done(counters.step, counters.elapsed_seconds)
+        fraction = min(fraction, 1.0)
+        self._reporter.advance(TASK, fraction - self._fraction_shown, self._note)
+        self._fraction_shown = fraction

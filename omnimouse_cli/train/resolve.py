@@ -1,60 +1,174 @@
-"""What a configuration leaves to the data, the machine or the model's size, resolve_config once."""
+"""The resolved configuration: what depends on data, machine or model size is filled in."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
-from omnimouse_cli.batch.dataset import Dataset, require_frame_size, stored_channels
+import numpy as np
+
+from omnimouse_cli.batch.dataset import (
+    Dataset,
+    SessionInfo,
+    require_frame_size,
+    stored_channels,
+)
+from omnimouse_cli.config.model import ResponseLoss
 from omnimouse_cli.config.presets import SMALL_SIZES
 from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.kernels.dendrite import MAX_REGISTER_UNITS, fits_registers
 from omnimouse_cli.model.feed_forward import inner_network, lookup_grid
 from omnimouse_cli.reporter import Reporter
-from omnimouse_cli.train.objective import with_response_loss
+from omnimouse_cli.shard import Shard
 from omnimouse_cli.train.parallel.world import World
 
-# Source of the published length: omnimouse reference, section 2.1.
+# Source of the published number of steps: omnimouse reference, section 2.1.
 SMALL_STEPS = 2000
 PUBLISHED_STEPS = 1_000_000
-# Tables of a few minutes of recording overfit on a frozen core: on the simulated mouse decoding is
-# best after 150 steps. For the published sizes nobody has measured it.
+# Embeddings of a few minutes of recording overfit on a frozen core: on the simulated mouse decoding
+# is best after 150 steps. For the published sizes nobody has measured it.
 SMALL_ADAPTATION_STEPS = 250
 PUBLISHED_ADAPTATION_STEPS = 10_000
+SMALL_SHORTCUTS_FIRST_FRACTION = 0.3
+# Enough of a recording to find a negative response if there are any: 16 segments of 8 s.
+NUM_SEGMENTS = 16
+SEGMENT_SAMPLES = 240
 
 
 def resolve_config(
-    config: RunConfig, dataset: Dataset, world: World, reporter: Reporter
+    config: RunConfig,
+    dataset: Dataset,
+    world: World,
+    reporter: Reporter,
+    *,
+    init_from: Path | None = None,
 ) -> RunConfig:
-    """Give the configuration that is trained, with nothing left open that changes a number.
+    """Return the configuration with every value set that changes a number.
 
     Args:
-        config: As the user gave it.
-        dataset: What is trained on.
+        config: Configuration of the user.
+        dataset: Sessions that are trained on.
         world: The ranks.
-        reporter: Is told what was chosen.
+        reporter: Receives a line per default that the user may want to change.
+        init_from: Run whose weights are the start, if any.
 
     Raises:
         ConfigError: The configuration does not fit the data.
     """
     for session in dataset.sessions:
         require_frame_size(session.key, session.frame_shape, config.model.video, model="the model")
-    _tell_left_out(dataset, reporter)
-    _tell_limits(config, world, reporter)
-    config = with_response_loss(config, dataset.sessions)
+    _warn_unused_channels(dataset, reporter)
+    _warn_large_dendrite(config, world, reporter)
+    config = resolve_response_loss(config, dataset.sessions)
+    config = resolve_shortcuts_first(config, init_from, reporter)
     train = config.train
     if train.batches_per_step is None:
-        # From now on a part of the run: on other ranks it goes on with steps of the same size.
+        # Stored with the run: resumed on other ranks, its steps keep their size.
         train = dataclasses.replace(train, batches_per_step=world.num_ranks)
     if train.steps is None and train.epochs is None and train.minutes is None:
         steps = _default_steps(config)
         reporter.say(f"training for {steps} steps (default; --steps, --epochs or --minutes)")
         train = dataclasses.replace(train, steps=steps)
     if train.adapt_from is not None:
-        # The configuration is read again from wherever somebody is then.
+        # The stored configuration must be valid in any working directory.
         train = dataclasses.replace(train, adapt_from=str(Path(train.adapt_from).resolve()))
     data = dataclasses.replace(
         config.data, sessions=tuple(session.key for session in dataset.sessions), max_sessions=None
     )
     return dataclasses.replace(config, train=train, data=data)
+
+
+def resolve_shortcuts_first(
+    config: RunConfig, init_from: Path | None, reporter: Reporter
+) -> RunConfig:
+    """Return the configuration with `train.shortcuts_first_fraction`; a value of the user stays.
+
+    Training only the shortcuts of a trained model would unfit them to its transformer, so where
+    weights of another run are the start the default is 0.
+
+    Args:
+        config: Configuration of the user.
+        init_from: Run whose weights are the start, if any.
+        reporter: Receives a line where the size's default is not used.
+    """
+    if config.train.shortcuts_first_fraction is not None:
+        return config
+    fraction = SMALL_SHORTCUTS_FIRST_FRACTION if config.model.size in SMALL_SIZES else 0.0
+    source = init_from or config.train.adapt_from
+    if fraction and source is not None:
+        reporter.say(
+            f"the whole model is trained from the first step, because {source} is already trained "
+            "(default; train.shortcuts_first_fraction)"
+        )
+        fraction = 0.0
+    train = dataclasses.replace(config.train, shortcuts_first_fraction=fraction)
+    return dataclasses.replace(config, train=train)
+
+
+def resolve_response_loss(config: RunConfig, sessions: Sequence[SessionInfo]) -> RunConfig:
+    """Return the configuration with `model.response_loss` and `data.normalize`.
+
+    Where they are not set, rates get a Poisson loss on scaled responses, and dF/F a squared error
+    on standardized responses.
+
+    Args:
+        config: Configuration of the user.
+        sessions: Sessions that are trained on.
+
+    Raises:
+        ConfigError: Sessions hold different kinds of responses, or a Poisson loss is set and
+            responses are negative.
+    """
+    kinds = {session.key: response_kind(session) for session in sessions}
+    by_kind = {
+        kind: ", ".join(key for key in kinds if kinds[key] == kind)
+        for kind in sorted(set(kinds.values()))
+    }
+    if len(by_kind) > 1:
+        listed = "; ".join(f"{kind}: {keys}" for kind, keys in by_kind.items())
+        raise ConfigError(
+            f"one model cannot be trained on responses of different kinds ({listed})",
+            hint="choose sessions of one kind with --set data.sessions=[...]",
+        )
+    (kind,) = by_kind
+    loss: ResponseLoss = config.model.response_loss or ("gaussian" if kind == "dff" else "poisson")
+    normalize = config.data.normalize or ("standardize" if loss == "gaussian" else "scale")
+    if loss == "poisson" and kind == "dff":
+        raise ConfigError(
+            "a Poisson loss needs responses that are never negative, and "
+            f"session {next(iter(kinds))} holds dF/F",
+            hint="use --set model.response_loss=gaussian, or leave it out",
+        )
+    if loss == "poisson" and normalize == "standardize":
+        raise ConfigError(
+            "a Poisson loss needs responses that are never negative, and "
+            "`data.normalize` is standardize, which subtracts the mean",
+            hint="use --set data.normalize=scale, or leave it out",
+        )
+    return dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, response_loss=loss),
+        data=dataclasses.replace(config.data, normalize=normalize),
+    )
+
+
+def response_kind(session: SessionInfo) -> str:
+    """Return `rate` or `dff`; a shard that does not say has dF/F if a response is negative."""
+    if session.response_kind == "unknown":
+        return "dff" if _has_negative(session.shard) else "rate"
+    return session.response_kind
+
+
+def _has_negative(shard: Shard) -> bool:
+    """Whether a mean response or a response of a few segments of the recording is negative."""
+    if bool((np.asarray(shard.neuron_mean) < 0).any()):
+        return True
+    num_samples = shard.description.responses.clock.num_samples
+    last = max(0, num_samples - SEGMENT_SAMPLES)
+    return any(
+        bool((shard.read_responses(int(start), int(start) + SEGMENT_SAMPLES) < 0).any())
+        for start in np.unique(np.linspace(0, last, NUM_SEGMENTS, dtype=int))
+    )
 
 
 def _default_steps(config: RunConfig) -> int:
@@ -64,8 +178,8 @@ def _default_steps(config: RunConfig) -> int:
     return SMALL_ADAPTATION_STEPS if is_small else PUBLISHED_ADAPTATION_STEPS
 
 
-def _tell_limits(config: RunConfig, world: World, reporter: Reporter) -> None:
-    """Say so when a GPU cannot hold the inner network of dendritic units in its registers."""
+def _warn_large_dendrite(config: RunConfig, world: World, reporter: Reporter) -> None:
+    """Warn if the GPU kernel cannot hold the inner network of dendritic units in registers."""
     dendrite = config.model.dendrite
     function = inner_network(dendrite)
     is_computed = config.model.feed_forward == "dendritic" and lookup_grid(dendrite) is None
@@ -78,12 +192,12 @@ def _tell_limits(config: RunConfig, world: World, reporter: Reporter) -> None:
         )
 
 
-def _tell_left_out(dataset: Dataset, reporter: Reporter) -> None:
-    """Warn of behavior channels that the model does not have: they are neither seen nor asked."""
+def _warn_unused_channels(dataset: Dataset, reporter: Reporter) -> None:
+    """Warn of behavior channels that the model lacks: they are neither inputs nor targets."""
     for session in dataset.sessions:
-        left_out = [name for name in stored_channels(session.shard) if name not in session.channels]
-        if left_out:
+        unused = [name for name in stored_channels(session.shard) if name not in session.channels]
+        if unused:
             reporter.warn(
                 f"session {session.key}: the model has no behavior channels "
-                f"{', '.join(left_out)}, and they are left out"
+                f"{', '.join(unused)}; they are not used"
             )

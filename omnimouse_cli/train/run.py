@@ -1,18 +1,20 @@
-"""One training from shards to a finished run folder, or on from where it was interrupted."""
+"""Training of a model, from shards to a finished run folder."""
 
-import dataclasses
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache
 from pathlib import Path
 
-from omnimouse_cli.batch.dataset import Dataset, open_dataset
+from omnimouse_cli.batch.dataset import Dataset, SessionInfo, open_dataset
 from omnimouse_cli.batch.loader import Loader
 from omnimouse_cli.batch.masking import training_strategies
 from omnimouse_cli.batch.reader import warn_if_not_mapped
+from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.cost.training import window_flops
 from omnimouse_cli.errors import CheckpointError
+from omnimouse_cli.model.compile import compile_parts
 from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.run.checkpoints import drop_later_checkpoints, latest_checkpoint
 from omnimouse_cli.run.folder import (
@@ -26,36 +28,34 @@ from omnimouse_cli.run.folder import (
 from omnimouse_cli.run.metrics_log import MetricsLog
 from omnimouse_cli.run.weights import RunDescription
 from omnimouse_cli.train.checkpoint import load_checkpoint
-from omnimouse_cli.train.export import export
-from omnimouse_cli.train.forward import compile_where_wanted
-from omnimouse_cli.train.function_tables import tell_table_error
-from omnimouse_cli.train.interrupt import noticed_interrupts
-from omnimouse_cli.train.loop import Plan, train_until_over
-from omnimouse_cli.train.memory import fitting, memory_named
+from omnimouse_cli.train.export import export_weights
+from omnimouse_cli.train.interrupt import catch_interrupts
+from omnimouse_cli.train.loop import train_until_over
+from omnimouse_cli.train.memory import explain_out_of_memory
 from omnimouse_cli.train.parallel.world import World, device_name
 from omnimouse_cli.train.progress_log import ProgressLogger
 from omnimouse_cli.train.resolve import resolve_config
-from omnimouse_cli.train.schedule import length_of, schedule_of
+from omnimouse_cli.train.schedule import build_duration, build_schedule
 from omnimouse_cli.train.start.adapt import core_of, sayings
 from omnimouse_cli.train.start.inherit import start_from
 from omnimouse_cli.train.start.init_from import take_weights
 from omnimouse_cli.train.state import TrainState
-from omnimouse_cli.train.step import Work
-from omnimouse_cli.train.summary import summary_of
+from omnimouse_cli.train.step import TrainingSetup
+from omnimouse_cli.train.summary import build_summary, report_lookup_error
 from omnimouse_cli.train.validate import validate, validation_sessions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingJob:
-    """What is to be trained, and where.
+    """A training: what is trained, on which data, in which folder.
 
     Args:
-        config: Of the run; what it leaves open is resolve_config by the data.
-        shards: The data set.
-        run: The run's folder; made if it does not exist.
-        resume: Whether to go on from the newest checkpoint in it.
-        init_from: Finished run whose weights training begins with; None begins with new ones.
-        command_line: As the user typed it, for `environment.json`.
+        config: Configuration; values that it leaves open are resolved from data and machine.
+        shards: Folder of the data set.
+        run: Folder of the run; created if it does not exist.
+        resume: Whether to continue from the newest checkpoint in the folder.
+        init_from: Finished run whose weights are the start; None starts from random weights.
+        command_line: Arguments of the process, for `environment.json`.
     """
 
     config: RunConfig
@@ -66,213 +66,197 @@ class TrainingJob:
     command_line: tuple[str, ...] = ()
 
 
-def train(order: TrainingJob, world: World, reporter: Reporter) -> None:
-    """Train until the length is reached, then write the run's weights and summary.
+def train(job: TrainingJob, world: World, reporter: Reporter) -> None:
+    """Train until the duration is over, then write the run's weights and summary.
 
     Args:
-        order: What and where.
-        world: The ranks; every rank calls this.
-        reporter: Of the first rank.
+        job: What is trained, and where.
+        world: The ranks; every rank calls this function.
+        reporter: Shows progress of the first rank.
 
     Raises:
-        OmniMouseError: Data or configuration cannot be used, or somebody else trains there.
-        KeyboardInterrupt: Somebody asked to stop; the message says what was kept.
+        OmniMouseError: Data or configuration are invalid, or another process trains in the folder.
+        KeyboardInterrupt: An interrupt was requested; the message says which step was saved.
     """
     reporter = reporter if world.is_first else Silent()
-    dataset = _opened(order)
-    # Whatever the data refuse, they refuse before a folder is made.
-    strategies = training_strategies(order.config.masking, dataset.sessions)
-    core = _core_to_begin_from(order, dataset)
-    config = resolve_config(_config_of(order), dataset, world, reporter)
-    validation_sessions(config, dataset)
-    dataset.require_windows(config.data)
-    warn_if_not_mapped(dataset, config.data, reporter)
-    room = partial(fitting, config, dataset.sessions, strategies, world)
-    with _held(order.run, world), memory_named(config, world.device, room):
-        state = TrainState(config, dataset, world)
-        if core is not None:
-            _begin_from(core, state, config, dataset, reporter)
-        if order.resume:
-            _take_up(order.run, state, config, world, reporter)
-        if order.init_from is not None and state.counters.step == 0:
-            take_weights(
-                order.init_from,
-                state,
-                config=config,
-                dataset=dataset,
-                world=world,
-                reporter=reporter,
-            )
-        tell_table_error(state.core, config.model.dendrite, reporter)
-        if world.is_first:
-            _describe(order, config, world)
-        with _loader(config, dataset, state, world) as loader:
-            work = _work(config, dataset, state, loader, world)
-            plan = Plan(
-                length=length_of(
-                    config.train,
-                    batches_per_epoch=loader.batches_per_epoch,
-                    batches_per_step=work.batches_per_step,
-                ),
-                schedule=schedule_of(config.train),
-                strategies=strategies,
-                run=order.run,
-                dataset=dataset,
-            )
-            _train_and_finish(state, work, plan, reporter)
-
-
-@contextmanager
-def _held(run: Path, world: World) -> Iterator[None]:
-    """Lock the run's folder on the first rank; if somebody else trains there, all learn so."""
-    lock = lock_run(run) if world.is_first else nullcontext()
-    world.on_first_rank(lock.__enter__)
-    try:
-        yield
-    finally:
-        if world.is_first:
-            lock.__exit__(None, None, None)
-
-
-def _describe(order: TrainingJob, config: RunConfig, world: World) -> None:
-    write_environment(
-        order.run,
-        device=device_name(world.device),
-        num_ranks=world.num_ranks,
-        seed=config.seed,
-        shards=order.shards,
-        command_line=order.command_line,
-    )
-    # Last: a folder with a configuration is a run that can be resumed.
-    write_config(order.run, config)
-
-
-def _config_of(order: TrainingJob) -> RunConfig:
-    """Give the configuration; a core that has learned begins whole, or it would be unlearned."""
-    config = order.config
-    if order.init_from is None and config.train.adapt_from is None:
-        return config
-    train = dataclasses.replace(config.train, short_ways_fraction=0.0)
-    return dataclasses.replace(config, train=train)
-
-
-def _opened(order: TrainingJob) -> Dataset:
-    data = order.config.data
-    return open_dataset(
-        order.shards,
+    # Data and configuration are checked before the run's folder is created.
+    data = job.config.data
+    dataset = open_dataset(
+        job.shards,
         sessions=data.sessions,
         max_sessions=data.max_sessions,
         behavior_channels=data.behavior_channels,
     )
+    strategies = training_strategies(job.config.masking, dataset.sessions)
+    core = _find_core_to_adapt(job, dataset)
+    config = resolve_config(job.config, dataset, world, reporter, init_from=job.init_from)
+    validation_sessions(config, dataset)
+    dataset.require_windows(config.data)
+    warn_if_not_mapped(dataset, config.data, reporter)
+    with (
+        _lock_on_first_rank(job.run, world),
+        explain_out_of_memory(config, dataset.sessions, strategies, world),
+    ):
+        state = TrainState(config, dataset, world)
+        _initialize(
+            state, job, core, config=config, dataset=dataset, world=world, reporter=reporter
+        )
+        if world.is_first:
+            _describe_run(job, config, world)
+        with _open_loader(config, dataset, state, world) as loader:
+            setup = _build_setup(job.run, config, dataset, loader, strategies, world=world)
+            _train_and_finish(state, setup, reporter)
 
 
-def _core_to_begin_from(order: TrainingJob, dataset: Dataset) -> RunDescription | None:
-    """Give the core that is adapted, if it is still to be taken from its run.
+@contextmanager
+def _lock_on_first_rank(run: Path, world: World) -> Iterator[None]:
+    """Lock the run's folder; if another process trains there, every rank raises the error."""
+    with ExitStack() as stack:
+        world.on_first_rank(lambda: stack.enter_context(lock_run(run)))
+        yield
 
-    A run that goes on has it in its checkpoint, and the run that it came from may be gone.
-    """
-    if order.resume and latest_checkpoint(order.run) is not None:
+
+def _find_core_to_adapt(job: TrainingJob, dataset: Dataset) -> RunDescription | None:
+    """Return the run whose core is adapted; None without one, or if a checkpoint has the core."""
+    if job.resume and latest_checkpoint(job.run) is not None:
+        # The run that the core was taken from may not exist any more.
         return None
-    return core_of(order.config, dataset)
+    return core_of(job.config, dataset)
 
 
-def _begin_from(
-    core: RunDescription,
+def _initialize(
     state: TrainState,
+    job: TrainingJob,
+    core: RunDescription | None,
+    *,
     config: RunConfig,
     dataset: Dataset,
+    world: World,
     reporter: Reporter,
 ) -> None:
-    start_from(core, state.core, state.tables, dataset)
-    for line in sayings(core, config, dataset):
-        reporter.say(line)
+    """Load the weights from which training starts: another run's, or those of a checkpoint."""
+    if core is not None:
+        start_from(core, state.core, state.embeddings, dataset)
+        for line in sayings(core, config, dataset):
+            reporter.say(line)
+    if job.resume:
+        _resume(job.run, state, config, world, reporter)
+    if job.init_from is not None and state.counters.step == 0:
+        take_weights(
+            job.init_from, state, config=config, dataset=dataset, world=world, reporter=reporter
+        )
+    report_lookup_error(state.core, config.model.dendrite, reporter)
 
 
-def _take_up(
+def _resume(
     run: Path, state: TrainState, config: RunConfig, world: World, reporter: Reporter
 ) -> None:
-    """Restore the newest checkpoint; without one training begins."""
-    path = world.on_first_rank(lambda: _checkpoint_of(run))
+    """Restore the newest checkpoint, if there is one."""
+    path = world.on_first_rank(lambda: _find_checkpoint(run))
     if path is None:
         reporter.say(f"{run} has no checkpoint yet: training begins at step 0")
         return
     if not load_checkpoint(path, state, config=config):
-        reporter.warn(f"the shards have changed since {path} was written; training goes on")
+        reporter.warn(f"the shards have changed since {path} was written; training continues")
     if world.is_first:
         drop_later_checkpoints(run, path)
-    reporter.say(f"going on from {path} (step {state.counters.step})")
+    reporter.say(f"continuing from {path} (step {state.counters.step})")
 
 
-def _checkpoint_of(run: Path) -> Path | None:
+def _find_checkpoint(run: Path) -> Path | None:
     path = latest_checkpoint(run)
     if path is None and is_finished(run):
         raise CheckpointError(
-            f"{run} has finished and has no checkpoint to go on from; imported weights have none",
-            hint=f"train a new run that begins with it: omnimouse train SHARDS --adapt-from {run}",
+            f"{run} has finished and has no checkpoint to continue from; imported weights have "
+            "none",
+            hint=f"train a new run that starts from it: omnimouse train SHARDS --adapt-from {run}",
         )
     return path
 
 
-def _loader(config: RunConfig, dataset: Dataset, state: TrainState, world: World) -> Loader:
+def _describe_run(job: TrainingJob, config: RunConfig, world: World) -> None:
+    write_environment(
+        job.run,
+        device=device_name(world.device),
+        num_ranks=world.num_ranks,
+        seed=config.seed,
+        shards=job.shards,
+        command_line=job.command_line,
+    )
+    # Written last: a folder with a configuration is a run that can be resumed.
+    write_config(job.run, config)
+
+
+def _open_loader(config: RunConfig, dataset: Dataset, state: TrainState, world: World) -> Loader:
+    assert config.train.batches_per_step is not None, "resolved before training"
     return Loader(
         dataset,
         config.data,
         seed=config.seed,
         rank=world.rank,
         num_ranks=world.num_ranks,
-        first_batch=state.counters.step * _batches_per_step(config),
+        first_batch=state.counters.step * config.train.batches_per_step,
         pin_memory=world.device.type == "cuda",
     )
 
 
-def _batches_per_step(config: RunConfig) -> int:
-    assert config.train.batches_per_step is not None, "it is resolve_config before training begins"
-    return config.train.batches_per_step
+def _build_setup(
+    run: Path,
+    config: RunConfig,
+    dataset: Dataset,
+    loader: Loader,
+    strategies: tuple[Strategy, ...],
+    *,
+    world: World,
+) -> TrainingSetup:
+    assert config.train.batches_per_step is not None, "resolved before training"
 
+    @cache
+    def flops(session: SessionInfo, strategy: Strategy) -> tuple[float, float]:
+        return window_flops(config, [session], [strategy])
 
-def _work(
-    config: RunConfig, dataset: Dataset, state: TrainState, loader: Loader, world: World
-) -> Work:
-    compile_where_wanted(state.core, config, world.device)
-    return Work(
+    return TrainingSetup(
+        run=run,
         config=config,
-        sessions=dataset.sessions,
-        loader=loader,
-        session_of=loader.session_index,
+        dataset=dataset,
+        strategies=strategies,
         world=world,
-        forward=state.core,
-        short_forward=state.core.past_transformer,
-        batches_per_step=_batches_per_step(config),
+        loader=loader,
+        duration=build_duration(
+            config.train,
+            batches_per_epoch=loader.batches_per_epoch,
+            batches_per_step=config.train.batches_per_step,
+        ),
+        schedule=build_schedule(config.train),
+        window_flops=flops,
     )
 
 
-def _train_and_finish(state: TrainState, work: Work, plan: Plan, reporter: Reporter) -> None:
-    counters, world, config = state.counters, work.world, work.config
-    if plan.length.is_over(counters.step, counters.elapsed_seconds) and is_finished(plan.run):
-        reporter.say(f"{plan.run} has finished already, at step {counters.step}")
+def _train_and_finish(state: TrainState, setup: TrainingSetup, reporter: Reporter) -> None:
+    """Run the training loop, then validate and write weights and summary."""
+    run, config, dataset, world = setup.run, setup.config, setup.dataset, setup.world
+    counters = state.counters
+    if setup.duration.is_over(counters.step, counters.elapsed_seconds) and is_finished(run):
+        reporter.say(f"{run} has finished already, at step {counters.step}")
         return
     if world.is_first:
-        remove_summary(plan.run)
-    log = MetricsLog(plan.run, step=counters.step) if world.is_first else None
-    with noticed_interrupts() as interrupt:
-        teller = ProgressLogger(
-            log,
-            reporter,
-            log_every=config.train.log_every,
-            epoch_of=lambda step: step * work.batches_per_step / work.loader.batches_per_epoch,
-            start=counters,
-            look_always=world.device.type == "cpu",
-        )
-        with teller.shown(counters, plan.length):
-            is_over = train_until_over(state, work, plan, teller, interrupt)
+        remove_summary(run)
+    should_compile = config.train.compile
+    if should_compile or (should_compile is None and world.device.type == "cuda"):
+        compile_parts(state.core, world.device)
+    metrics_log = MetricsLog(run, step=counters.step) if world.is_first else None
+    log = ProgressLogger(metrics_log, reporter, setup, counters)
+    with catch_interrupts() as interrupt:
+        with log.progress_bar():
+            is_over = train_until_over(state, setup, log, interrupt)
         if not is_over:
             raise KeyboardInterrupt(
-                f"step {counters.step} is kept in {plan.run}; go on with: "
-                f"omnimouse train --resume --out {plan.run}"
+                f"step {counters.step} is saved in {run}; continue with: "
+                f"omnimouse train --resume --out {run}"
             )
-        validation = validate(state, config, plan.dataset, world)
-        teller.tell_validation(validation, counters)
-    export(plan.run, state, config=config, dataset=plan.dataset, world=world)
+        validation = validate(state, config, dataset, world)
+        log.log_validation(validation)
+    export_weights(run, state, config=config, dataset=dataset, world=world)
     if world.is_first:
-        write_summary(plan.run, summary_of(state, work, plan, validation))
+        write_summary(run, build_summary(state, setup, validation))
     world.barrier()

@@ -1,4 +1,4 @@
-"""How far training is and what that makes of the learning rate: warm-up, constant, cool-down."""
+"""Duration of a training, and the learning rates over it: warm-up, constant, cool-down."""
 
 import math
 from dataclasses import dataclass
@@ -6,136 +6,123 @@ from typing import Literal
 
 from omnimouse_cli.config.training import TrainConfig
 
-CooldownShape = Literal["1-sqrt", "linear"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Length:
-    """When training ends: after steps or after seconds, whichever is set.
+class Duration:
+    """When training ends: after a number of steps or of seconds, whichever is set.
 
     Args:
         steps: Optimizer steps.
-        seconds: Wall-clock seconds, over all resumes.
+        seconds: Wall-clock seconds, summed over all resumes.
     """
 
     steps: int | None = None
     seconds: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a length that is none, or two."""
+        """Raise ValueError unless exactly one is set."""
         if (self.steps is None) == (self.seconds is None):
             raise ValueError(
                 f"one of `steps` and `seconds` must be set: {self.steps}, {self.seconds}"
             )
 
-    def progress(self, step: int, elapsed_seconds: float) -> float:
-        """Give the share of training that is over, in the middle of the step that is next.
+    def fraction_done(self, step: float, elapsed_seconds: float) -> float:
+        """Return the fraction of training that is over.
 
         Args:
             step: Steps done.
-            elapsed_seconds: Seconds trained, over all resumes.
+            elapsed_seconds: Seconds trained, summed over all resumes.
         """
         if self.steps is not None:
-            return (step + 0.5) / self.steps
+            return step / self.steps
         assert self.seconds is not None
         return elapsed_seconds / self.seconds
 
-    def share_done(self, step: int, elapsed_seconds: float) -> float:
-        """Give the share of training that is over, for who watches."""
-        if self.steps is not None:
-            return step / self.steps
-        return self.progress(step, elapsed_seconds)
+    def progress(self, step: int, elapsed_seconds: float) -> float:
+        """Return the fraction that is over in the middle of the next step, for the schedule."""
+        return self.fraction_done(step + 0.5, elapsed_seconds)
 
     def is_over(self, step: int, elapsed_seconds: float) -> bool:
         """Whether no further step is to be done."""
-        if self.steps is not None:
-            return step >= self.steps
-        return self.progress(step, elapsed_seconds) >= 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How fast a step learns.
-
-    Args:
-        factor: Of the base learning rates.
-        transformer_factor: The same of all that is neither a short way nor a session's table.
-        is_short: Whether the step goes past the transformer.
-    """
-
-    factor: float
-    transformer_factor: float
-    is_short: bool
+        return self.fraction_done(step, elapsed_seconds) >= 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """The learning rate over a run, as a factor of its base.
+    """Learning rates over a run, as factors of their peaks.
 
     Args:
-        warmup_fraction: Share of the run in which it rises from 0.
-        cooldown_fraction: Share of the run, at its end, in which it falls to 0.
-        shape: `linear`, or `1-sqrt`, which falls fast first.
-        short_ways_fraction: Share of the run, at its beginning, in which the transformer rests.
+        warmup_fraction: Fraction of the run in which a learning rate rises from 0.
+        cooldown_fraction: Fraction of the run, at its end, in which it falls to 0.
+        shape: Shape of the fall: `linear`, or `1-sqrt`, which falls fast first.
+        shortcuts_first_fraction: Fraction of the run after which the warm-up of the transformer
+            starts; the shortcuts' warm-up starts at once.
     """
 
     warmup_fraction: float
     cooldown_fraction: float
-    shape: CooldownShape = "1-sqrt"
-    short_ways_fraction: float = 0.0
+    shape: Literal["1-sqrt", "linear"] = "1-sqrt"
+    shortcuts_first_fraction: float = 0.0
 
-    def pace(self, progress: float) -> Pace:
-        """Say what learns at a share of the run, and how fast."""
-        factor, since = self.factor(progress), progress - self.short_ways_fraction
-        if since < 0:
-            return Pace(factor=factor, transformer_factor=0.0, is_short=True)
-        rising = 1.0
-        if self.short_ways_fraction and since < self.warmup_fraction:
-            rising = since / self.warmup_fraction
-        return Pace(factor=factor, transformer_factor=rising * factor, is_short=False)
+    def is_shortcuts_only(self, progress: float) -> bool:
+        """Whether the transformer's learning rate has not begun to rise."""
+        return progress < self.shortcuts_first_fraction
 
-    def factor(self, progress: float) -> float:
-        """Give the factor at a share of the run.
+    def transformer_factor(self, progress: float) -> float:
+        """Return the factor of the transformer's learning rate."""
+        return self.factor(progress, warmup_start=self.shortcuts_first_fraction)
+
+    def factor(self, progress: float, *, warmup_start: float = 0.0) -> float:
+        """Return the factor of a learning rate.
 
         Args:
-            progress: From 0 at the beginning to 1 at the end.
+            progress: Fraction of the run, from 0 to 1.
+            warmup_start: Fraction of the run at which the warm-up starts; before, the factor is 0.
 
         Example:
             >>> schedule = Schedule(warmup_fraction=0.1, cooldown_fraction=0.5, shape="linear")
-            >>> schedule.factor(0.3), schedule.factor(0.75)
+            >>> schedule.factor(0.25), schedule.factor(0.75)
             (1.0, 0.5)
+            >>> schedule.factor(0.25, warmup_start=0.3), schedule.factor(0.5, warmup_start=0.3)
+            (0.0, 1.0)
         """
         progress = min(max(progress, 0.0), 1.0)
-        if progress < self.warmup_fraction:
-            return progress / self.warmup_fraction
-        cooled = progress - (1 - self.cooldown_fraction)
-        if cooled <= 0:
-            return 1.0
-        share = min(cooled / self.cooldown_fraction, 1.0)
-        return 1 - (math.sqrt(share) if self.shape == "1-sqrt" else share)
+        since_start = progress - warmup_start
+        if since_start < 0:
+            return 0.0
+        rise = since_start / self.warmup_fraction if since_start < self.warmup_fraction else 1.0
+        since_cooldown = progress - (1 - self.cooldown_fraction)
+        if since_cooldown <= 0:
+            return rise
+        share = min(since_cooldown / self.cooldown_fraction, 1.0)
+        return rise * (1 - (math.sqrt(share) if self.shape == "1-sqrt" else share))
 
 
-def schedule_of(config: TrainConfig) -> Schedule:
-    """Take the schedule from a run's configuration."""
+def build_schedule(config: TrainConfig) -> Schedule:
+    """Return the schedule of a resolved configuration."""
+    assert config.shortcuts_first_fraction is not None, "resolved before training"
     return Schedule(
         warmup_fraction=config.warmup_fraction,
         cooldown_fraction=config.cooldown_fraction,
         shape=config.cooldown_shape,
-        short_ways_fraction=config.short_ways_fraction,
+        shortcuts_first_fraction=config.shortcuts_first_fraction,
     )
 
 
-def length_of(config: TrainConfig, *, batches_per_epoch: int, batches_per_step: int) -> Length:
-    """Take the length from a run's configuration; one of its three ways to say it must be set.
+def build_duration(
+    config: TrainConfig, *, batches_per_epoch: int, batches_per_step: int
+) -> Duration:
+    """Return the duration of a resolved configuration, in which one of three keys is set.
 
     Args:
-        config: Of training.
-        batches_per_epoch: Batches that make one pass over the data.
-        batches_per_step: Batches that a step consumes, over all ranks.
+        config: `minutes`, `epochs` or `steps` is used.
+        batches_per_epoch: Batches of one pass over the data.
+        batches_per_step: Batches of a step, over all ranks.
     """
     if config.minutes is not None:
-        return Length(seconds=60 * config.minutes)
+        return Duration(seconds=60 * config.minutes)
     if config.epochs is not None:
-        return Length(steps=max(1, math.ceil(config.epochs * batches_per_epoch / batches_per_step)))
-    assert config.steps is not None, "the length of training is resolved before it begins"
-    return Length(steps=config.steps)
+        steps = math.ceil(config.epochs * batches_per_epoch / batches_per_step)
+        return Duration(steps=max(1, steps))
+    assert config.steps is not None, "resolved before training"
+    return Duration(steps=config.steps)

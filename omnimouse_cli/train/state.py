@@ -1,12 +1,12 @@
-"""Everything that a step changes, in one object that gives and takes its tensors by name."""
+"""The state of a training: everything that a step changes and a checkpoint saves."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim import AdamW
 
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.config.data import DataConfig
@@ -15,65 +15,72 @@ from omnimouse_cli.model.freeze import freeze
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.session_embeddings import initialize_biases
 from omnimouse_cli.seeds import derive_seed
-from omnimouse_cli.train.optimizer import core_optimizer, optimizer_tensors, table_optimizer
-from omnimouse_cli.train.parallel.core_gradient import CoreGradient
-from omnimouse_cli.train.parallel.session_tables import SessionTables, TableSize
+from omnimouse_cli.train.optimizer import (
+    CoreGradient,
+    build_core_optimizer,
+    build_session_optimizer,
+    optimizer_tensors,
+)
+from omnimouse_cli.train.parallel.session_embeddings import DistributedEmbeddings
 from omnimouse_cli.train.parallel.world import World
 
-# Numbers that ranks sum beside the gradients: the total, neural and behavior loss, and how many
-# batches had one.
-NUM_SUMS = 6
+# Sum and number of batches of the total, the neural and the behavior loss, which ranks sum with
+# the gradients.
+NUM_LOSS_SUMS = 6
+# Names of counters in checkpoints of earlier versions.
+RENAMED_COUNTERS = {"short_windows": "shortcut_windows"}
 
 
 @dataclass(slots=True, kw_only=True)
 class Counters:
-    """How much training there was.
+    """Amount of training so far.
 
     Args:
-        step: Optimizer steps done; the loader's place and all that is random follow from it.
+        step: Optimizer steps; the loader's position and everything random follow from it.
         windows: Windows trained on, over all ranks.
-        short_windows: Those of them that went past the transformer.
+        shortcut_windows: Number of them in steps that trained only the shortcuts.
         tokens: Neurons times stored samples trained on, over all ranks.
+        flops: Estimated floating-point operations of forward and backward passes, over all ranks;
+            None after a checkpoint of an earlier version, which did not count them.
         elapsed_seconds: Seconds trained, over all resumes.
     """
 
     step: int = 0
     windows: int = 0
-    short_windows: int = 0
+    shortcut_windows: int = 0
     tokens: int = 0
+    flops: float | None = 0.0
     elapsed_seconds: float = 0.0
 
 
 class TrainState:
-    """Model, tables, optimizers and counters of one rank.
+    """Core, session embeddings, optimizers and counters of one rank.
 
     Args:
-        config: Of the run.
-        dataset: What is trained on.
+        config: Resolved configuration.
+        dataset: Sessions that are trained on.
         world: The ranks.
     """
 
     def __init__(self, config: RunConfig, dataset: Dataset, world: World) -> None:
         self.fingerprint = dataset.fingerprint
+        self.counters = Counters()
         torch.manual_seed(derive_seed(config.seed, "core"))
         self.core = OmniMouse(
             config.model, behavior_channels=dataset.behavior_channels, animals=dataset.animals
         ).to(world.device)
         freeze(self.core, config.train)
-        self.tables = SessionTables(
-            [
-                TableSize(session=session.key, num_neurons=session.num_neurons)
-                for session in dataset.sessions
-            ],
+        self.embeddings = DistributedEmbeddings(
+            {session.key: session.num_neurons for session in dataset.sessions},
             d_embedding=config.model.d_embedding,
             seed=config.seed,
             world=world,
         )
-        for session, table in self.tables.owned.items():
-            assert config.model.response_loss is not None
+        assert config.model.response_loss is not None, "resolved before training"
+        for session, embeddings in self.embeddings.owned.items():
             initialize_biases(
-                table,
-                mean_responses(dataset, config.data, session).to(world.device),
+                embeddings,
+                _mean_responses(dataset, config.data, session).to(world.device),
                 config=config.model,
                 response_loss=config.model.response_loss,
             )
@@ -82,52 +89,44 @@ class TrainState:
             for name, parameter in self.core.named_parameters()
             if parameter.requires_grad
         }
-        self.gradient = CoreGradient(self._core_parameters.values(), num_extra=NUM_SUMS)
-        self.core_optimizer: AdamW = core_optimizer(self._core_parameters, config.train)
-        self.table_optimizer = table_optimizer(self.tables.parameters(), config.train)
-        self.counters = Counters()
-
-    def count_step(self, *, windows: int, tokens: int, is_short: bool) -> None:
-        """Count a step that was done."""
-        self.counters.step += 1
-        self.counters.windows += windows
-        self.counters.short_windows += windows * is_short
-        self.counters.tokens += tokens
+        self.gradient = CoreGradient(self._core_parameters.values(), num_extra=NUM_LOSS_SUMS)
+        self.core_optimizer = build_core_optimizer(self._core_parameters, config.train)
+        self.session_optimizer = build_session_optimizer(self.embeddings.parameters(), config.train)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Give every tensor that training changes; writing into them restores the state.
+        """Return every tensor that training changes; writing into them restores the state.
 
         Returns:
             `core.*` and `core_optimizer.*`, the same on every rank, and `tables.*` and
             `table_optimizer.*` of the sessions that this rank owns.
         """
-        tables = self.tables.parameters()
-        tensors: dict[str, Tensor] = {}
-        for section, values in (
-            ("core", {name: value.detach() for name, value in self.core.state_dict().items()}),
-            ("core_optimizer", optimizer_tensors(self.core_optimizer, self._core_parameters)),
-            ("tables", {name: value.detach() for name, value in tables.items()}),
-            (
-                "table_optimizer",
-                {}
-                if self.table_optimizer is None
-                else optimizer_tensors(self.table_optimizer, tables),
-            ),
-        ):
-            tensors.update({f"{section}.{name}": value for name, value in values.items()})
-        return tensors
+        parameters = self.embeddings.parameters()
+        sections = {
+            "core": {name: value.detach() for name, value in self.core.state_dict().items()},
+            "core_optimizer": optimizer_tensors(self.core_optimizer, self._core_parameters),
+            "tables": {name: value.detach() for name, value in parameters.items()},
+        }
+        if self.session_optimizer is not None:
+            sections["table_optimizer"] = optimizer_tensors(self.session_optimizer, parameters)
+        return {
+            f"{section}.{name}": value
+            for section, values in sections.items()
+            for name, value in values.items()
+        }
 
-    def numbers(self) -> dict[str, Any]:
-        """Give the counters as plain numbers."""
+    def counter_values(self) -> dict[str, Any]:
+        """Return the counters as plain values for a checkpoint."""
         return asdict(self.counters)
 
-    def restore_numbers(self, numbers: dict[str, Any]) -> None:
-        """Take the counters from plain numbers."""
-        self.counters = Counters(**numbers)
+    def restore_counters(self, values: Mapping[str, Any]) -> None:
+        """Take the counters from the plain values of a checkpoint, also of an earlier version."""
+        values = {RENAMED_COUNTERS.get(name, name): value for name, value in values.items()}
+        names = asdict(Counters(flops=None))
+        self.counters = Counters(**{name: values.get(name, names[name]) for name in names})
 
 
-def mean_responses(dataset: Dataset, config: DataConfig, session: str) -> Tensor:
-    """Give each neuron's mean in the units of a batch's responses: float32 `(neurons,)`."""
+def _mean_responses(dataset: Dataset, config: DataConfig, session: str) -> Tensor:
+    """Return each neuron's mean in the units of a batch's responses: float32 `(neurons,)`."""
     shift, scale = dataset.normalization(config, session)
     mean = np.nan_to_num(np.asarray(dataset.session(session).shard.neuron_mean))
     return torch.from_numpy((mean - shift) / scale)

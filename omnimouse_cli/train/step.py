@@ -1,206 +1,179 @@
-"""One optimizer step: every rank's batches, the sum of all gradients, the update."""
+"""One optimizer step: batches of all ranks, the mean of their gradients, the update."""
 
-import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from omnimouse_cli.batch.batch import Batch, to_device
-from omnimouse_cli.batch.dataset import SessionInfo
+from omnimouse_cli.batch.dataset import Dataset, SessionInfo
 from omnimouse_cli.batch.loader import Loader
 from omnimouse_cli.batch.masking import applies
-from omnimouse_cli.batch.selection import select
+from omnimouse_cli.batch.selection import Selection, select
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import WINDOW_SECONDS, DataConfig
 from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.model.losses import Losses, compute_losses
+from omnimouse_cli.model.omnimouse import OmniMouse
+from omnimouse_cli.model.precision import autocast
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.seeds import derive_seed
-from omnimouse_cli.train.forward import Forward, forward_losses
-from omnimouse_cli.train.optimizer import set_core_learning_rate, set_learning_rate
 from omnimouse_cli.train.parallel.world import World
-from omnimouse_cli.train.schedule import Pace
+from omnimouse_cli.train.schedule import Duration, Schedule
 from omnimouse_cli.train.state import TrainState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """What stays the same from step to step.
+class TrainingSetup:
+    """Everything that is constant over a training.
 
     Args:
-        config: Of the run, complete.
-        sessions: What is trained on.
-        loader: This rank's batches, from the first that is not used yet.
-        session_of: Number of the session that a batch, by its number, is of.
+        run: Folder of the run.
+        config: Resolved configuration.
+        dataset: Sessions that are trained on.
+        strategies: Masking strategies of which each step draws one.
         world: The ranks.
-        forward: The core.
-        short_forward: The core's ways past its transformer.
-        batches_per_step: Batches of a step, over all ranks.
+        loader: Batches of this rank, from the first that is not used yet.
+        duration: When training ends.
+        schedule: Learning rates.
+        window_flops: Floating-point operations of training on one window of a session under a
+            strategy, with the transformer and with the shortcuts only.
     """
 
+    run: Path
     config: RunConfig
-    sessions: tuple[SessionInfo, ...]
-    loader: Loader
-    session_of: Callable[[int], int]
+    dataset: Dataset
+    strategies: tuple[Strategy, ...]
     world: World
-    forward: Forward
-    short_forward: Forward
-    batches_per_step: int
+    loader: Loader
+    duration: Duration
+    schedule: Schedule
+    window_flops: Callable[[SessionInfo, Strategy], tuple[float, float]]
 
-    def past_transformer(self) -> "Work":
-        """Give the same work for the short ways alone."""
-        return dataclasses.replace(self, forward=self.short_forward)
+    @property
+    def batches_per_step(self) -> int:
+        """Batches of a step, over all ranks."""
+        assert self.config.train.batches_per_step is not None, "resolved before training"
+        return self.config.train.batches_per_step
+
+    def epochs(self, step: int) -> float:
+        """Return the passes over the data after a number of steps."""
+        return step * self.batches_per_step / self.loader.batches_per_epoch
 
     def sessions_of_step(self, step: int) -> list[SessionInfo]:
-        """Give the sessions of a step's batches, over all ranks, each once."""
+        """Return the sessions of a step's batches, over all ranks, each once."""
         first = step * self.batches_per_step
-        numbers = {self.session_of(first + later) for later in range(self.batches_per_step)}
-        return [self.sessions[number] for number in sorted(numbers)]
+        batches = range(first, first + self.batches_per_step)
+        indices = {self.loader.session_index(number) for number in batches}
+        return [self.dataset.sessions[index] for index in sorted(indices)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """What a step did; the tensors are still on the device, so that nobody waits for it.
+    """Results of a step; tensors stay on the device, so that nothing waits for it.
 
     Args:
-        strategy: The masking strategy.
-        sums: float32 `(3, 2)`: sums over batches of the total, neural and behavior loss, and over
-            how many batches each of them is.
-        gradient_norm: Of the core, before clipping.
-        learning_rate: Of the core's short ways; of all of it where it learns whole.
-        is_short: Whether the step went past the transformer.
-        wait_seconds: How long this rank waited for its loader.
+        strategy: Masking strategy.
+        loss_sums: float32 `(3, 2)`: sum over batches of the total, the neural and the behavior
+            loss, and the number of batches that have one.
+        gradient_norm: float32 `()`: L2 norm of the core's gradient before clipping.
+        learning_rate: Learning rate of the shortcuts, or of the whole core if it has none.
+        shortcuts_only: Whether the transformer was neither computed nor trained.
+        wait_seconds: Time that this rank waited for its loader.
     """
 
     strategy: Strategy
-    sums: Tensor
+    loss_sums: Tensor
     gradient_norm: Tensor
     learning_rate: float
-    is_short: bool
+    shortcuts_only: bool
     wait_seconds: float
 
     def losses(self) -> list[float | None]:
-        """Give the means over batches: total, neural, behavior; None where nothing was asked."""
-        return [value / count if count else None for value, count in self.sums.tolist()]
+        """Return the mean total, neural and behavior loss; None for one without a batch."""
+        return [value / count if count else None for value, count in self.loss_sums.tolist()]
 
 
-def train_step(state: TrainState, work: Work, strategy: Strategy, pace: Pace) -> StepResult:
-    """Train on the batches of one step.
+def train_step(state: TrainState, setup: TrainingSetup, strategy: Strategy) -> StepResult:
+    """Train on the batches of one step, with the learning rates that the optimizers have.
 
     Args:
-        state: Model, tables, optimizers and counters; changed.
-        work: Data and settings.
-        strategy: What is seen and asked in every batch of the step.
-        pace: From the schedule.
-
-    Returns:
-        What the step did.
+        state: Core, session embeddings, optimizers and counters; changed.
+        setup: Data and settings.
+        strategy: Masking strategy of every batch of the step.
     """
-    if pace.is_short:
-        work = work.past_transformer()
-    config = work.config.train
+    config, world, sessions = setup.config.train, setup.world, setup.dataset.sessions
     state.gradient.clear()
-    asked: list[int] = []
+    trained: list[SessionInfo] = []
     wait_seconds = 0.0
-    for numbers in _rounds(state.counters.step, work):
-        sessions = [_session_of(number, work, strategy) for number in numbers]
-        mine = numbers[work.world.rank]
+    for batch_of_rank in _rounds(state.counters.step, setup.batches_per_step, world.num_ranks):
+        session_of_rank = [_session_index(number, setup, strategy) for number in batch_of_rank]
+        trained += [sessions[index] for index in session_of_rank if index is not None]
+        expected = batch_of_rank[world.rank]
         started = time.perf_counter()
-        batch = None if mine is None else next(work.loader)
+        batch = None if expected is None else next(setup.loader)
         wait_seconds += time.perf_counter() - started
-        assert batch is None or batch.number == mine, "the loader has lost its place"
-        _train_round(state, work, strategy, batch, sessions)
-        asked += [index for index in sessions if index is not None]
-    finish_sum = state.gradient.start_all_reduce(work.world)
-    # While the gradients of the core travel, tables, which nobody else needs, are updated.
-    set_learning_rate(state.table_optimizer, config.table_learning_rate * pace.factor)
-    state.tables.close_step(config.clip_norm)
-    if state.table_optimizer is not None:
-        state.table_optimizer.step()
-    state.tables.forget_gradients()
-    finish_sum()
-    sums = state.gradient.extra.view(-1, 2).clone()
-    norm = state.gradient.average(sums[0, 1].clamp(min=1), config.clip_norm)
-    set_core_learning_rate(state.core_optimizer, config.learning_rate, pace)
-    if asked:
+        assert batch is None or batch.number == expected, "the loader is at another batch"
+        embeddings = state.embeddings.receive(session_of_rank)
+        if embeddings is not None:
+            assert batch is not None
+            _add_gradients(state, setup, strategy, batch, embeddings)
+        state.embeddings.send_gradients(session_of_rank)
+    wait_for_core_gradient = state.gradient.start_all_reduce(world)
+    # The core's gradient is on its way while each rank updates the embeddings that it owns.
+    state.embeddings.average_gradients(config.clip_norm)
+    if state.session_optimizer is not None:
+        state.session_optimizer.step()
+    state.embeddings.clear_gradients()
+    wait_for_core_gradient()
+    loss_sums = state.gradient.extra.view(-1, 2).clone()
+    norm = state.gradient.average(loss_sums[0, 1].clamp(min=1), config.clip_norm)
+    if trained:
         state.core_optimizer.step()
-    learned = [work.sessions[index] for index in asked]
-    state.count_step(
-        windows=len(asked) * work.config.data.batch_size,
-        tokens=sum(tokens_of_batch(session, work.config.data) for session in learned),
-        is_short=pace.is_short,
-    )
+    _count(state, setup, strategy, trained)
     return StepResult(
         strategy=strategy,
-        sums=sums,
+        loss_sums=loss_sums,
         gradient_norm=norm,
-        learning_rate=config.learning_rate * pace.factor,
-        is_short=pace.is_short,
+        learning_rate=state.core_optimizer.param_groups[0]["lr"],
+        shortcuts_only=state.core.shortcuts_only,
         wait_seconds=wait_seconds,
     )
 
 
-def _rounds(step: int, work: Work) -> list[list[int | None]]:
-    """Give the numbers of a step's batches, round by round for every rank; None is no batch."""
-    num_ranks, count = work.world.num_ranks, work.batches_per_step
-    first = step * count
-    mine = [first + (rank - first) % num_ranks for rank in range(num_ranks)]
-    rounds = range(0, num_ranks * -(-count // num_ranks), num_ranks)
+def _rounds(step: int, batches_per_step: int, num_ranks: int) -> list[list[int | None]]:
+    """Return the batch number of each rank in each round of a step; None is no batch.
+
+    Batch b is computed by rank b % num_ranks.
+    """
+    first, last = step * batches_per_step, (step + 1) * batches_per_step
+    starts = [first + (rank - first) % num_ranks for rank in range(num_ranks)]
     return [
-        [start + later if start + later < first + count else None for start in mine]
-        for later in rounds
+        [start + later if start + later < last else None for start in starts]
+        for later in range(0, batches_per_step, num_ranks)
     ]
 
 
-def _session_of(number: int | None, work: Work, strategy: Strategy) -> int | None:
-    """Give the session of a batch, if the strategy has something to do there."""
+def _session_index(number: int | None, setup: TrainingSetup, strategy: Strategy) -> int | None:
+    """Return the session of a batch; None without a batch or if the strategy does not apply."""
     if number is None:
         return None
-    index = work.session_of(number)
-    return index if applies(strategy, work.sessions[index]) else None
+    index = setup.loader.session_index(number)
+    return index if applies(strategy, setup.dataset.sessions[index]) else None
 
 
-def _train_round(
+def _add_gradients(
     state: TrainState,
-    work: Work,
+    setup: TrainingSetup,
     strategy: Strategy,
-    batch: Batch | None,
-    wanted: Sequence[int | None],
+    batch: Batch,
+    embeddings: SessionEmbeddings,
 ) -> None:
-    """Add one batch of every rank to the gradients.
-
-    Args:
-        state: Model, tables and their gradients.
-        work: Data and settings.
-        strategy: What is seen and asked.
-        batch: Of this rank.
-        wanted: Number of the session that each rank learns from, None for nothing to learn.
-    """
-    config = work.config.train
-    table = state.tables.borrow(wanted)
-    if table is not None:
-        assert batch is not None
-        neural, behavior = _batch_losses(work, table, strategy, batch)
-        parts = [neural, None if behavior is None else config.behavior_weight * behavior]
-        asked = [part for part in parts if part is not None]
-        total = torch.stack(asked).sum() if asked else None
-        # What is decoded from video alone does not depend on any short way.
-        if total is not None and total.requires_grad:
-            total.backward()  # type: ignore[no-untyped-call]
-        for place, loss in enumerate((total, neural, behavior)):
-            if loss is not None:
-                state.gradient.extra[2 * place] += loss.detach()
-                state.gradient.extra[2 * place + 1] += 1
-    state.tables.give_back(wanted)
-
-
-def _batch_losses(
-    work: Work, table: SessionEmbeddings, strategy: Strategy, batch: Batch
-) -> tuple[Tensor | None, Tensor | None]:
-    """Give neural and behavior loss of a batch; None where nothing of it is asked."""
-    config = work.config
+    """Add the gradients and losses of a batch to those of the step."""
+    config = setup.config
     selection = select(
         strategy,
         num_neurons=batch.responses.shape[2],
@@ -208,22 +181,78 @@ def _batch_losses(
         generator=torch.Generator().manual_seed(derive_seed(config.seed, "neurons", batch.number)),
         max_targets=config.model.max_targets,
     )
-    animal = next(item.animal for item in work.sessions if item.key == batch.session)
-    # Dropout draws from torch's own generators; the batch decides what they give.
+    # Dropout draws from torch's global generators: seeded by the batch, it needs no saved state.
     torch.manual_seed(derive_seed(config.seed, "dropout", batch.number))
-    return forward_losses(
-        work.forward,
-        batch=to_device(batch, work.world.device, work.config.data),
-        table=table,
-        animal=animal,
+    neural, behavior = compute_batch_losses(
+        state.core,
+        batch,
+        embeddings=embeddings,
+        animal=setup.dataset.session(batch.session).animal,
         strategy=strategy,
-        selection=selection.to(work.world.device),
+        selection=selection,
         config=config,
     )
+    parts = [neural, None if behavior is None else config.train.behavior_weight * behavior]
+    present = [part for part in parts if part is not None]
+    total = torch.stack(present).sum() if present else None
+    # Behavior that is decoded from video alone does not depend on any shortcut.
+    if total is not None and total.requires_grad:
+        total.backward()  # type: ignore[no-untyped-call]
+    for position, loss in enumerate((total, neural, behavior)):
+        if loss is not None:
+            state.gradient.extra[2 * position] += loss.detach()
+            state.gradient.extra[2 * position + 1] += 1
 
 
-def tokens_of_batch(session: SessionInfo, config: DataConfig) -> int:
-    """Count the tokens of a batch: its neurons times the stored samples of its windows."""
+def compute_batch_losses(
+    core: OmniMouse,
+    batch: Batch,
+    *,
+    embeddings: SessionEmbeddings,
+    animal: str,
+    strategy: Strategy,
+    selection: Selection,
+    config: RunConfig,
+) -> Losses:
+    """Predict the targets of a batch and return the losses, in the precision of the run.
+
+    Args:
+        core: The model.
+        batch: Windows of one session; copied to the core's device.
+        embeddings: Embeddings of the session, on the core's device.
+        animal: Animal of the session.
+        strategy: Inputs and targets.
+        selection: Neurons that are inputs and targets.
+        config: `model.response_loss`, `train.precision` and `data` are used.
+
+    Returns:
+        Neural and behavior loss, float32 `()`; None for one without a target.
+    """
+    assert config.model.response_loss is not None, "resolved before training"
+    device = embeddings.neuron_biases.device
+    batch, selection = to_device(batch, device, config.data), selection.to(device)
+    with autocast(config.train.precision, device):
+        prediction = core(batch, embeddings, animal, strategy, selection)
+        return compute_losses(prediction, batch, strategy, selection, config.model.response_loss)
+
+
+def _count(
+    state: TrainState, setup: TrainingSetup, strategy: Strategy, trained: Sequence[SessionInfo]
+) -> None:
+    """Count a step in which one batch of each of `trained` was computed."""
+    counters, config, shortcuts_only = state.counters, setup.config, state.core.shortcuts_only
+    num_windows = len(trained) * config.data.batch_size
+    counters.step += 1
+    counters.windows += num_windows
+    counters.shortcut_windows += num_windows * shortcuts_only
+    counters.tokens += sum(tokens_per_batch(session, config.data) for session in trained)
+    if counters.flops is not None:
+        flops = [setup.window_flops(session, strategy)[shortcuts_only] for session in trained]
+        counters.flops += config.data.batch_size * sum(flops)
+
+
+def tokens_per_batch(session: SessionInfo, config: DataConfig) -> int:
+    """Return the tokens of a batch: its neurons times the stored samples of its windows."""
     rate = session.shard.description.responses.clock.rate_hz
     num_neurons = min(session.num_neurons, config.max_neurons)
     return config.batch_size * num_neurons * round(WINDOW_SECONDS * rate)

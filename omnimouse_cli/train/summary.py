@@ -1,4 +1,4 @@
-"""summary.json: what a finished run was, as scaling reports read it."""
+"""summary.json: the result of a finished training, as scaling reports read it."""
 
 import hashlib
 from typing import Any
@@ -6,29 +6,33 @@ from typing import Any
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo
 from omnimouse_cli.batch.windows import WindowTable
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
+from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.parameters import count_parameters
-from omnimouse_cli.cost.training import window_flops
-from omnimouse_cli.train.function_tables import table_fields
-from omnimouse_cli.train.loop import Plan
+from omnimouse_cli.model.feed_forward import lookup_grid, table_accuracy
+from omnimouse_cli.model.omnimouse import OmniMouse
+from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.train.parallel.world import device_name
 from omnimouse_cli.train.state import TrainState
-from omnimouse_cli.train.step import Work
+from omnimouse_cli.train.step import TrainingSetup
 from omnimouse_cli.train.validate import Validation, validation_sessions
 
 
-def summary_of(state: TrainState, work: Work, plan: Plan, validation: Validation) -> dict[str, Any]:
-    """Give the fields of `summary.json`.
+def build_summary(
+    state: TrainState, setup: TrainingSetup, validation: Validation
+) -> dict[str, Any]:
+    """Return the fields of `summary.json`.
 
     Args:
-        state: At the end of training.
-        work: Data and settings of the steps.
-        plan: The run's folder and data set.
-        validation: At the end.
+        state: State at the end of training.
+        setup: Data and settings of the training.
+        validation: Validation at the end of training.
     """
-    config, counters, dataset = work.config, state.counters, plan.dataset
+    config, dataset, counters = setup.config, setup.dataset, state.counters
+    # The estimate of FLOPs does not know which gradients a frozen core needs nevertheless.
+    is_frozen = config.train.adapt_from is not None and "all" not in config.train.unfreeze
     return {
-        "run": plan.run.resolve().name,
+        "run": setup.run.resolve().name,
         "model": config.model.size,
         "parameters": count_parameters(
             config.model,
@@ -37,10 +41,10 @@ def summary_of(state: TrainState, work: Work, plan: Plan, validation: Validation
             num_animals=len(dataset.animals),
         ),
         "windows_seen": counters.windows,
-        "short_windows_seen": counters.short_windows,
+        "shortcut_windows_seen": counters.shortcut_windows,
         "unique_tokens": unique_tokens(dataset, config),
         "tokens_seen": counters.tokens,
-        "epochs": counters.step * work.batches_per_step / work.loader.batches_per_epoch,
+        "epochs": setup.epochs(counters.step),
         "steps": counters.step,
         "sessions": len(dataset.sessions),
         "animals": len(dataset.animals),
@@ -48,34 +52,21 @@ def summary_of(state: TrainState, work: Work, plan: Plan, validation: Validation
         "response_loss": config.model.response_loss,
         "adapted_from": config.train.adapt_from,
         "unfrozen": list(config.train.unfreeze),
-        "dendrite_table": table_fields(state.core, config.model.dendrite),
-        "split": split_of(config, dataset),
+        "dendrite_table": _lookup_table_fields(state.core, config.model.dendrite),
+        "split": _validation_split(config, dataset),
         "validation": {
             "neural_loss": validation.neural_loss,
             "records": [record.to_dict() for record in validation.records],
         },
         "wall_seconds": counters.elapsed_seconds,
-        "device": device_name(work.world.device),
-        "num_ranks": work.world.num_ranks,
-        "flops": _flops(state, work, plan),
+        "device": device_name(setup.world.device),
+        "num_ranks": setup.world.num_ranks,
+        "flops": None if is_frozen else counters.flops,
     }
 
 
-def _flops(state: TrainState, work: Work, plan: Plan) -> float | None:
-    """Estimate the operations of training; None where a part of the core is frozen.
-
-    What a frozen part saves depends on what lies before it, and the estimate does not know.
-    """
-    train = work.config.train
-    if train.adapt_from is not None and "all" not in train.unfreeze:
-        return None
-    whole, short = window_flops(work.config, plan.dataset.sessions, plan.strategies)
-    counters = state.counters
-    return (counters.windows - counters.short_windows) * whole + counters.short_windows * short
-
-
 def unique_tokens(dataset: Dataset, config: RunConfig) -> int:
-    """Count the tokens that training windows cover: one neuron at one stored sample each."""
+    """Return the number of tokens in training windows: one neuron at one stored sample each."""
     return sum(
         _covered_tokens(dataset.session(key), table)
         for key, table in dataset.require_windows(config.data).items()
@@ -83,16 +74,36 @@ def unique_tokens(dataset: Dataset, config: RunConfig) -> int:
 
 
 def _covered_tokens(session: SessionInfo, table: WindowTable) -> int:
-    """Tokens under a session's windows; two runs of windows never cover the same sample."""
+    """Return the tokens of a session's windows; no sample is in two runs of windows."""
     step = min(table.stride_samples, NUM_RESPONSE_SAMPLES)
     samples = int(((table.run_windows - 1) * step + NUM_RESPONSE_SAMPLES).sum())
     rate = session.shard.description.responses.clock.rate_hz
     return session.num_neurons * round(samples / RESPONSE_RATE_HZ * rate)
 
 
-def split_of(config: RunConfig, dataset: Dataset) -> str:
-    """Name what the validation loss is measured on: equal names are comparable losses."""
+def _validation_split(config: RunConfig, dataset: Dataset) -> str:
+    """Return a name of the validation data: losses with equal names are comparable."""
     sessions = validation_sessions(config, dataset)
     content = "\n".join(f"{session.key} {session.fingerprint}" for session in sessions)
-    name = hashlib.sha256(content.encode()).hexdigest()[:8]
-    return f"{'+'.join(config.train.validation_tiers)} of {len(sessions)} sessions ({name})"
+    digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+    return f"{'+'.join(config.train.validation_tiers)} of {len(sessions)} sessions ({digest})"
+
+
+def report_lookup_error(core: OmniMouse, config: DendriteConfig, reporter: Reporter) -> None:
+    """Report the largest interpolation error of frozen functions in lookup tables, if any."""
+    accuracy, grid = table_accuracy(core), lookup_grid(config)
+    if accuracy is None or grid is None:
+        return
+    reporter.say(
+        f"frozen functions are read from lookup tables of {grid.cells} x {grid.cells} cells; "
+        f"interpolation is off by {100 * accuracy.rms:.2g} % of their standard deviation (root "
+        f"mean square, normal arguments); at most {100 * accuracy.largest:.2g} % for arguments up "
+        f"to {grid.limit:g}, {100 * accuracy.beyond:.2g} % up to {2 * grid.limit:g}"
+    )
+
+
+def _lookup_table_fields(core: OmniMouse, config: DendriteConfig) -> dict[str, Any] | None:
+    accuracy, grid = table_accuracy(core), lookup_grid(config)
+    if accuracy is None or grid is None:
+        return None
+    return {"cells": grid.cells, "range": grid.limit, "error": accuracy._asdict()}

@@ -1,15 +1,14 @@
-"""Losses on the windows of a tier that is not trained on, for every row of every regime."""
+"""Validation: losses on windows that are not trained on, for every strategy of every regime."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from omnimouse_cli.batch.batch import Batch, to_device
+from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo
 from omnimouse_cli.batch.reader import WindowReader
 from omnimouse_cli.batch.selection import scored_mask, select
@@ -20,28 +19,28 @@ from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.evaluate.records import LOSS, MODEL, NEURONS, OVERALL, EvalRecord
 from omnimouse_cli.seeds import derive_seed
-from omnimouse_cli.train.forward import forward_losses
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.state import TrainState
+from omnimouse_cli.train.step import compute_batch_losses
 
 BEHAVIOR = "behavior"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RowLoss:
-    """The losses of one session under one row.
+class SessionLoss:
+    """The losses of one session under one strategy.
 
     Args:
-        row: What was seen and asked.
+        strategy: Inputs and targets.
         session: Session key.
         num_neurons: Neurons of the session, its weight among sessions.
         num_windows: Windows that the losses are means over.
-        num_outputs: Neurons and channels that were predicted, by target.
+        num_outputs: Number of predicted neurons and channels, by target.
         samples_per_window: Scored samples of each of them in a window, by target.
-        losses: Mean loss by target, without a target of which nothing is scored.
+        losses: Mean loss by target; a target without a scored sample is missing.
     """
 
-    row: Strategy
+    strategy: Strategy
     session: str
     num_neurons: int
     num_windows: int
@@ -52,12 +51,12 @@ class RowLoss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """What a validation found.
+    """The result of a validation.
 
     Args:
-        records: As in `eval.json`, with metric `loss`.
-        neural_loss: Mean over the rows that ask for responses, of the mean over sessions weighted
-            by their neurons; None without a window to validate on.
+        records: Records as in `eval.json`, with metric `loss`.
+        neural_loss: Mean over the strategies whose targets are responses, of the mean over sessions
+            weighted by their neurons; None without a window.
     """
 
     records: tuple[EvalRecord, ...]
@@ -65,50 +64,18 @@ class Validation:
 
 
 def validation_sessions(config: RunConfig, dataset: Dataset) -> tuple[SessionInfo, ...]:
-    """Give the sessions that validate.
+    """Return the sessions that are used for validation.
 
     Raises:
-        ShardError: One of those that the configuration names is not in the data set.
+        ShardError: The data set lacks a session of `train.validation_sessions`.
     """
     if config.train.validation_sessions is None:
         return dataset.sessions
     return tuple(dataset.session(key) for key in config.train.validation_sessions)
 
 
-def validate(state: TrainState, config: RunConfig, dataset: Dataset, world: World) -> Validation:
-    """Compute the losses of every row on every session; each rank does the sessions it owns.
-
-    Args:
-        state: Model and tables; unchanged.
-        config: Of the run.
-        dataset: What is trained on; windows of `train.validation_tiers` are read.
-        world: The ranks.
-
-    Returns:
-        The same validation on every rank, whatever the number of ranks.
-    """
-    data = validation_data(config)
-    reader = WindowReader(dataset, data)
-    mine: list[RowLoss] = []
-    training = state.core.training
-    state.core.eval()
-    with torch.no_grad():
-        for session in validation_sessions(config, dataset):
-            windows = dataset.windows(data, session.key)
-            if session.key in state.tables.owned and windows.num_windows:
-                batches = partial(_batches, reader, session, windows, data)
-                mine += [
-                    _row_loss(state, config, session, row, batches()) for row in rows_of(session)
-                ]
-    state.core.train(training)
-    order = [session.key for session in dataset.sessions]
-    losses = [loss for part in world.all_gather(mine) for loss in part]
-    losses.sort(key=lambda loss: order.index(loss.session))
-    return summarize(losses, "+".join(data.tiers))
-
-
 def validation_data(config: RunConfig) -> DataConfig:
-    """Give the data configuration of validation: windows that do not overlap, no blanks."""
+    """Return the data configuration of validation: windows that do not overlap, no blanks."""
     return dataclasses.replace(
         config.data,
         tiers=config.train.validation_tiers,
@@ -117,8 +84,43 @@ def validation_data(config: RunConfig) -> DataConfig:
     )
 
 
-def rows_of(session: SessionInfo) -> tuple[Strategy, ...]:
-    """Give the rows that a session can have."""
+def validate(state: TrainState, config: RunConfig, dataset: Dataset, world: World) -> Validation:
+    """Compute the losses of all strategies; each rank computes the sessions that it owns.
+
+    The whole model is evaluated, also while only its shortcuts are trained.
+
+    Args:
+        state: Core and session embeddings; no parameter changes.
+        config: Resolved configuration.
+        dataset: Its windows of `train.validation_tiers` are read.
+        world: The ranks.
+
+    Returns:
+        The same validation on every rank, whatever the number of ranks.
+    """
+    data = validation_data(config)
+    reader = WindowReader(dataset, data)
+    state.core.shortcuts_only = False
+    training = state.core.training
+    state.core.eval()
+    owned: list[SessionLoss] = []
+    with torch.no_grad():
+        for session in validation_sessions(config, dataset):
+            windows = dataset.windows(data, session.key)
+            if session.key not in state.embeddings.owned or not windows.num_windows:
+                continue
+            for strategy in validation_strategies(session):
+                batches = _read_batches(reader, session, windows, data)
+                owned.append(_session_loss(state, config, session, strategy, batches))
+    state.core.train(training)
+    keys = [session.key for session in dataset.sessions]
+    losses = [loss for part in world.all_gather(owned) for loss in part]
+    losses.sort(key=lambda loss: keys.index(loss.session))
+    return summarize(losses, "+".join(data.tiers))
+
+
+def validation_strategies(session: SessionInfo) -> tuple[Strategy, ...]:
+    """Return the evaluation strategies for which a session has the modalities."""
     return regime_strategies(
         "all",
         population=session.num_neurons,
@@ -127,56 +129,52 @@ def rows_of(session: SessionInfo) -> tuple[Strategy, ...]:
     )
 
 
-def _row_loss(
+def _session_loss(
     state: TrainState,
     config: RunConfig,
     session: SessionInfo,
-    row: Strategy,
+    strategy: Strategy,
     batches: Iterable[Batch],
-) -> RowLoss:
-    device = next(state.core.parameters()).device
+) -> SessionLoss:
     num_neurons = min(session.num_neurons, config.data.max_neurons)
-    selection = select(row, num_neurons=num_neurons, num_windows=1, generator=None)
-    scored_samples = scored_mask(row, selection).sum(dim=0)
+    selection = select(strategy, num_neurons=num_neurons, num_windows=1, generator=None)
+    scored_samples = scored_mask(strategy, selection).sum(dim=0)
     sums: dict[str, float] = {}
-    count = 0
+    num_windows = 0
     for batch in batches:
-        losses = forward_losses(
+        losses = compute_batch_losses(
             state.core,
-            batch=to_device(batch, device, config.data),
-            table=state.tables.owned[session.key],
+            batch,
+            embeddings=state.embeddings.owned[session.key],
             animal=session.animal,
-            strategy=row,
+            strategy=strategy,
             selection=select(
-                row,
-                num_neurons=num_neurons,
-                num_windows=batch.num_windows,
-                generator=None,
-            ).to(device),
+                strategy, num_neurons=num_neurons, num_windows=batch.num_windows, generator=None
+            ),
             config=config,
         )
         for target, loss in zip((NEURONS, BEHAVIOR), losses, strict=True):
             if loss is not None:
                 sums[target] = sums.get(target, 0.0) + float(loss) * batch.num_windows
-        count += batch.num_windows
-    return RowLoss(
-        row=row,
+        num_windows += batch.num_windows
+    return SessionLoss(
+        strategy=strategy,
         session=session.key,
         num_neurons=session.num_neurons,
-        num_windows=count,
+        num_windows=num_windows,
         num_outputs={NEURONS: selection.num_targets, BEHAVIOR: len(session.channels)},
         samples_per_window={
             NEURONS: int(scored_samples.max()) if selection.num_targets else 0,
             BEHAVIOR: NUM_BEHAVIOR_SAMPLES,
         },
-        losses={target: total / count for target, total in sums.items()},
+        losses={target: total / num_windows for target, total in sums.items()},
     )
 
 
-def _batches(
+def _read_batches(
     reader: WindowReader, session: SessionInfo, windows: WindowTable, data: DataConfig
 ) -> Iterator[Batch]:
-    """Read all windows of a session with the same neurons in each."""
+    """Read all windows of a session, each with the same neurons."""
     neurons = validation_neurons(session, data.max_neurons)
     for first in range(0, windows.num_windows, data.batch_size):
         last = min(first + data.batch_size, windows.num_windows)
@@ -185,45 +183,53 @@ def _batches(
 
 
 def validation_neurons(session: SessionInfo, max_neurons: int) -> NDArray[np.int64]:
-    """Choose the neurons of a session that validate: all, or a subset that no seed changes."""
+    """Return the neurons of a session that are used: all, or a subset that no seed changes."""
     if session.num_neurons <= max_neurons:
         return np.arange(session.num_neurons)
     generator = np.random.default_rng(derive_seed("validation", session.key))
     return np.sort(generator.permutation(session.num_neurons)[:max_neurons])
 
 
-def summarize(losses: Sequence[RowLoss], tier: str) -> Validation:
-    """Turn losses of sessions into records, with an overall one for each row and target.
+def summarize(losses: Sequence[SessionLoss], tier: str) -> Validation:
+    """Return the records of all sessions, and one over them for each strategy and target.
 
     Args:
-        losses: Of every session and row.
-        tier: What the windows are of.
+        losses: One per session and strategy.
+        tier: Tier of the windows, for the records.
     """
     records: list[EvalRecord] = []
-    overall: dict[str, float] = {}
-    for name in dict.fromkeys(loss.row.name for loss in losses):
-        of_row = [loss for loss in losses if loss.row.name == name]
+    neural_losses: list[float] = []
+    for name in dict.fromkeys(loss.strategy.name for loss in losses):
+        of_strategy = [loss for loss in losses if loss.strategy.name == name]
         for target in (NEURONS, BEHAVIOR):
-            scored = [loss for loss in of_row if target in loss.losses]
-            records += [_record(loss, target, tier) for loss in scored]
+            scored = [loss for loss in of_strategy if target in loss.losses]
             if not scored:
                 continue
+            of_sessions = [_record(loss, target, tier) for loss in scored]
             weights = [loss.num_neurons for loss in scored]
             mean = float(np.average([loss.losses[target] for loss in scored], weights=weights))
-            records.append(_overall(records[-len(scored) :], mean))
+            overall = dataclasses.replace(
+                of_sessions[0],
+                session=OVERALL,
+                value=mean,
+                neurons=sum(record.neurons for record in of_sessions),
+                windows=sum(record.windows for record in of_sessions),
+                samples=sum(record.samples for record in of_sessions),
+            )
+            records += [*of_sessions, overall]
             if target == NEURONS:
-                overall[name] = mean
+                neural_losses.append(mean)
     return Validation(
         records=tuple(records),
-        neural_loss=float(np.mean(list(overall.values()))) if overall else None,
+        neural_loss=float(np.mean(neural_losses)) if neural_losses else None,
     )
 
 
-def _record(loss: RowLoss, target: str, tier: str) -> EvalRecord:
+def _record(loss: SessionLoss, target: str, tier: str) -> EvalRecord:
     return EvalRecord(
-        regime=loss.row.family,
-        strategy=loss.row.name,
-        inputs=loss.row.inputs,
+        regime=loss.strategy.family,
+        strategy=loss.strategy.name,
+        inputs=loss.strategy.inputs,
         session=loss.session,
         tier=tier,
         target=target,
@@ -233,15 +239,4 @@ def _record(loss: RowLoss, target: str, tier: str) -> EvalRecord:
         neurons=loss.num_outputs[target],
         windows=loss.num_windows,
         samples=loss.num_windows * loss.samples_per_window[target],
-    )
-
-
-def _overall(records: Sequence[EvalRecord], value: float) -> EvalRecord:
-    return dataclasses.replace(
-        records[0],
-        session=OVERALL,
-        value=value,
-        neurons=sum(record.neurons for record in records),
-        windows=sum(record.windows for record in records),
-        samples=sum(record.samples for record in records),
     )

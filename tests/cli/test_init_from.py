@@ -50,6 +50,17 @@ def test_a_swiglu_run_becomes_a_dendritic_one_of_the_same_shape(home):
     assert found["hyperbolic"] == found["total"] > 3
 
 
+def test_the_stored_fraction_of_shortcuts_is_not_that_of_the_new_run(home, small_mouse, write_run):
+    write_run(home / "small", small_mouse, sets=(*SMALL, "train.shortcuts_first_fraction=0.3"))
+    command = ("shards", "--init-from", "small", *SHORT)
+    result = train(*command, "--out", "second")
+    assert "because small is already trained" in result.stderr
+    assert load_config(Path("second/config.toml")).train.shortcuts_first_fraction == 0
+    result = train(*command, "--out", "third", "--set", "train.short_ways_fraction=0.25")
+    assert load_config(Path("third/config.toml")).train.shortcuts_first_fraction == 0.25
+    assert result.stderr.count("train.shortcuts_first_fraction") == 1
+
+
 REFUSED = [
     (("--init-from", "nowhere"), "--init-from nowhere is not a run", ""),
     (("--init-from", "first", "--adapt-from", "first"), "cannot be given together", "--init-from"),

@@ -69,7 +69,7 @@ def test_a_run_goes_on_by_its_name_with_what_it_was_begun_with(home):
     result = omnimouse("train", "--resume", "run", "--steps", "3", "--device", "cpu", "--json")
     summary = json.loads(result.stdout)
     assert (summary["steps"], summary["seed"]) == (3, 9)
-    assert "going on from" in result.stderr
+    assert "continuing from" in result.stderr
     again = omnimouse("train", "--resume", "--out", "run", "--device", "cpu")
     assert "has finished already" in again.stderr
 

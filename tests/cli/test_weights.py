@@ -123,7 +123,7 @@ def test_without_shards_eval_asks_for_them_and_training_is_not_resumed(place, ho
     assert message == "run does not name its shards: its weights were imported without"
     sessions = ["--sessions", next(place.glob("shards/*.safetensors")).stem]
     message, _ = error_of("train", place / "shards", "--resume", "run", *sessions)
-    assert message.startswith("run has finished and has no checkpoint to go on from")
+    assert message.startswith("run has finished and has no checkpoint to continue from")
     assert (home / "run/summary.json").read_bytes() == before
 
 

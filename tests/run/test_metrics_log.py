@@ -17,7 +17,7 @@ def _line(step: int, loss: float | None = 0.5) -> StepMetrics:
         windows_per_second=3.0,
         wait_seconds=0.25,
         strategy="forecast",
-        is_short=False,
+        shortcuts_only=False,
     )
 
 
@@ -37,7 +37,7 @@ def test_a_step_has_the_fields_of_the_contract(tmp_path: Path):
         "windows_per_second": 3.0,
         "wait_seconds": 0.25,
         "strategy": "forecast",
-        "is_short": False,
+        "shortcuts_only": False,
     }
 
 

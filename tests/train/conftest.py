@@ -161,7 +161,7 @@ def tiny() -> RunConfig:
             log_every=1,
             checkpoint_every=2,
             # Both parts of a training are in every test of it.
-            short_ways_fraction=0.25,
+            shortcuts_first_fraction=0.25,
         ),
     )
 

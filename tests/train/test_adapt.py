@@ -23,7 +23,7 @@ from omnimouse_cli.train.resolve import resolve_config
 from omnimouse_cli.train.run import TrainingJob, train
 from omnimouse_cli.train.start.adapt import start_of
 from omnimouse_cli.train.start.inherit import start_from
-from omnimouse_cli.train.state import NUM_SUMS, TrainState
+from omnimouse_cli.train.state import NUM_LOSS_SUMS, TrainState
 
 ANIMALS = "core.identities.animals"
 
@@ -124,7 +124,7 @@ def test_what_is_frozen_has_no_gradient_and_no_optimizer(core, shards, tiny):
     names = {name for name in state.tensors() if name.startswith("core_optimizer.")}
     assert {name.rpartition(".")[0] for name in names} == {"core_optimizer.identities.animals"}
     vectors = 2 * config.model.d_embedding
-    assert len(state.gradient.extra) == NUM_SUMS
+    assert len(state.gradient.extra) == NUM_LOSS_SUMS
     assert state.gradient.extra.storage_offset() == vectors
     assert count_frozen(config, num_channels=2, num_animals=2) == (
         sum(value.numel() for value in state.core.parameters()) - vectors
@@ -138,8 +138,8 @@ def test_known_animals_start_from_their_vectors_and_all_that_is_new_in_the_middl
     config = adaptation(core, tiny)
     dataset = open_dataset(shards, behavior_channels=config.data.behavior_channels)
     state = TrainState(config, dataset, World())
-    biases = state.tables.owned["2-1-7"].neuron_biases.clone()
-    start_from(read_description(core), state.core, state.tables, dataset)
+    biases = state.embeddings.owned["2-1-7"].neuron_biases.clone()
+    start_from(read_description(core), state.core, state.embeddings, dataset)
     before = weights(core)
     vectors = before[ANIMALS]
     assert dataset.animals == ("2", "3")
@@ -148,7 +148,7 @@ def test_known_animals_start_from_their_vectors_and_all_that_is_new_in_the_middl
     keys = ("tables.1-1-1", "tables.2-1-1")
     neurons = torch.cat([before[f"{key}.neuron_embeddings"] for key in keys])
     sessions = torch.stack([before[f"{key}.session_embedding"] for key in keys])
-    table = state.tables.owned["2-1-7"]
+    table = state.embeddings.owned["2-1-7"]
     expected = neurons.mean(0).expand(3, -1)
     torch.testing.assert_close(table.neuron_embeddings.data, expected)
     torch.testing.assert_close(table.session_embedding.data, sessions.mean(0))
@@ -161,9 +161,9 @@ def test_a_session_that_the_run_knows_starts_from_its_table(core, make_shards, s
     config = adaptation(core, tiny)
     dataset = open_dataset(shards, behavior_channels=config.data.behavior_channels)
     state = TrainState(config, dataset, World())
-    start_from(read_description(core), state.core, state.tables, dataset)
+    start_from(read_description(core), state.core, state.embeddings, dataset)
     table = weights(core)["tables.2-1-1.neuron_embeddings"]
-    assert state.tables.owned["2-1-1"].neuron_embeddings.equal(table)
+    assert state.embeddings.owned["2-1-1"].neuron_embeddings.equal(table)
     other = make_shards([session(key="2-1-1", num_neurons=7)])
     with pytest.raises(CheckpointError, match=r"2-1-1 has 7 neurons in .* and 4 in .*core"):
         train(TrainingJob(config=config, shards=other, run=core.parent / "new"), World(), Silent())
@@ -213,7 +213,7 @@ def test_an_adaptation_goes_on_without_the_run_that_it_came_from(core, shards, t
     train(job, World(), Silent())
     assert all(value.equal(whole[name]) for name, value in weights(job.run).items())
     opened = replace(job, config=adaptation(core.with_name("gone"), tiny, unfreeze=("all",)))
-    with pytest.raises(CheckpointError, match=r"encoder opened, and this run is .* all opened"):
+    with pytest.raises(CheckpointError, match=r"encoder unfrozen, and this run is .* all unfrozen"):
         train(opened, World(), Silent())
     with pytest.raises(CheckpointError, match="this run is trained from its beginning"):
         train(replace(job, config=replace(config, train=tiny.train)), World(), Silent())

@@ -17,9 +17,9 @@ from omnimouse_cli.run.checkpoints import (
 )
 from omnimouse_cli.train import checkpoint
 from omnimouse_cli.train.checkpoint import load_checkpoint, save_checkpoint
-from omnimouse_cli.train.objective import with_response_loss
 from omnimouse_cli.train.parallel.world import World
-from omnimouse_cli.train.state import TrainState
+from omnimouse_cli.train.resolve import resolve_response_loss
+from omnimouse_cli.train.state import Counters, TrainState
 
 WORLD = World()
 
@@ -31,12 +31,13 @@ def dataset(make_shards, session):
 
 @pytest.fixture
 def config(tiny, dataset):
-    return with_response_loss(tiny, dataset.sessions)
+    return resolve_response_loss(tiny, dataset.sessions)
 
 
 def _save(run: Path, state: TrainState, config, step: int, keep: int = 9) -> Path:
     state.counters.step = step
-    return save_checkpoint(run, state, config=config, world=WORLD, keep=keep)
+    config = replace(config, train=replace(config.train, keep_checkpoints=keep))
+    return save_checkpoint(run, state, config=config, world=WORLD)
 
 
 def test_everything_that_training_changes_comes_back(tmp_path, config, dataset):
@@ -44,6 +45,7 @@ def test_everything_that_training_changes_comes_back(tmp_path, config, dataset):
     for number, tensor in enumerate(state.tensors().values()):
         tensor.copy_(torch.full_like(tensor, number))
     state.counters.windows, state.counters.elapsed_seconds = 17, 0.1 + 0.2
+    state.counters.shortcut_windows, state.counters.flops = 5, 1e9 / 3
     path = _save(tmp_path, state, config, 3)
     other = TrainState(replace(config, seed=99), dataset, WORLD)
     assert load_checkpoint(path, other, config=config)
@@ -113,6 +115,20 @@ def test_a_checkpoint_from_before_an_option_is_one_with_its_default(tmp_path, co
     dropping = replace(config, model=replace(config.model, dropout=0.3))
     with pytest.raises(CheckpointError, match=r"dropout 0\.0 there and 0\.3 here"):
         load_checkpoint(path, state, config=dropping)
+
+
+def test_counters_of_a_checkpoint_from_before_flops_were_counted_are_read(
+    tmp_path, config, dataset
+):
+    state = TrainState(config, dataset, WORLD)
+    state.counters.shortcut_windows = 5
+    path = _save(tmp_path, state, config, 1)
+    description = read_document(path / "state.json", "checkpoint")
+    del description["flops"]
+    description["short_windows"] = description.pop("shortcut_windows")
+    write_document(path / "state.json", "checkpoint", description)
+    load_checkpoint(path, state, config=config)
+    assert state.counters == Counters(step=1, shortcut_windows=5, flops=None)
 
 
 def test_a_checkpoint_of_other_sessions_is_refused(tmp_path, config, dataset, make_shards, session):

@@ -65,7 +65,7 @@ def test_a_frozen_run_tells_its_error_and_ends_the_same_when_it_is_interrupted(f
     assert before["dendrite_table"] is None
 
     again = replace(frozen, run=tmp_path / "again")
-    with pytest.raises(KeyboardInterrupt, match="step 2 is kept"):
+    with pytest.raises(KeyboardInterrupt, match="step 2 is saved"):
         train(again, World(), Told(steps=2))
     # What was begun with is not read again: tables follow from the checkpoint's weights.
     train(replace(again, resume=True, init_from=None), World(), Silent())

@@ -30,7 +30,9 @@ def kept(tmp_path_factory):
 def learned(shards, tiny, kept):
     """A trained run, the same for all tests."""
     if not (kept / "learned").exists():
-        train_config = replace(tiny.train, steps=60, checkpoint_every=100, short_ways_fraction=0.0)
+        train_config = replace(
+            tiny.train, steps=60, checkpoint_every=100, shortcuts_first_fraction=0.0
+        )
         config = replace(tiny, train=train_config)
         train(TrainingJob(config=config, shards=shards, run=kept / "learned"), World(), Silent())
     return kept / "learned"
@@ -134,9 +136,16 @@ def test_a_network_that_no_gpu_can_hold_is_told(tiny, shards):
     assert told == []
 
 
-def test_a_run_that_begins_with_weights_begins_whole(learned, shards, tiny, tmp_path):
-    config = replace(tiny, train=replace(tiny.train, steps=4, short_ways_fraction=0.5))
+@pytest.mark.parametrize(
+    "case",
+    [(None, [False] * 4), (0.5, [True, True, False, False])],
+)
+def test_trained_weights_are_trained_whole_unless_the_user_sets_a_fraction(
+    learned, shards, tiny, tmp_path, case
+):
+    fraction, shortcuts_only = case
+    config = replace(tiny, train=replace(tiny.train, steps=4, shortcuts_first_fraction=fraction))
     job = TrainingJob(config=config, shards=shards, run=tmp_path / "run", init_from=learned)
     train(job, World(), Silent())
     lines = [line for line in read_metrics(tmp_path / "run") if "loss" in line]
-    assert [line["is_short"] for line in lines] == [False] * 4
+    assert [line["shortcuts_only"] for line in lines] == shortcuts_only

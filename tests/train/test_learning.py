@@ -10,8 +10,8 @@ from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.batch.reader import WindowReader
 from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
-from omnimouse_cli.train.objective import with_response_loss
 from omnimouse_cli.train.parallel.world import World
+from omnimouse_cli.train.resolve import resolve_response_loss
 from omnimouse_cli.train.run import TrainingJob, train
 from omnimouse_cli.train.validate import validation_data
 
@@ -46,7 +46,7 @@ def test_forecasts_become_much_better_than_the_mean(make_shards, session, tiny, 
 
 def _validation_samples(shards, config):
     dataset = open_dataset(shards)
-    data = validation_data(with_response_loss(config, dataset.sessions))
+    data = validation_data(resolve_response_loss(config, dataset.sessions))
     table = dataset.windows(data, "1-1-1")
     grid = table.grid_index(np.arange(table.num_windows))
     batch = WindowReader(dataset, data).read("1-1-1", grid)

@@ -16,7 +16,7 @@ from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.checkpoints import complete_checkpoints, latest_checkpoint
 from omnimouse_cli.run.metrics_log import read_metrics
-from omnimouse_cli.train.interrupt import noticed_interrupts
+from omnimouse_cli.train.interrupt import catch_interrupts
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.run import TrainingJob, train
 
@@ -113,7 +113,7 @@ def test_ctrl_c_finishes_the_step_keeps_a_checkpoint_and_says_how_to_go_on(
     )
     run = tmp_path / "stopped"
     job = TrainingJob(config=config, shards=shards, run=run)
-    with pytest.raises(KeyboardInterrupt, match=r"step 7 is kept.*--resume"):
+    with pytest.raises(KeyboardInterrupt, match=r"step 7 is saved.*--resume"):
         train(job, World(), _StopsAt(7))
     assert latest_checkpoint(run).name == "step-00000007"
     assert not (run / "summary.json").exists()
@@ -172,8 +172,8 @@ def test_a_folder_that_somebody_trains_in_is_refused(shards, tiny, tmp_path):
 
 
 def test_a_second_ctrl_c_does_not_wait():
-    with pytest.raises(KeyboardInterrupt), noticed_interrupts() as interrupt:
+    with pytest.raises(KeyboardInterrupt), catch_interrupts() as interrupt:
         os.kill(os.getpid(), signal.SIGINT)
-        assert interrupt.is_asked
+        assert interrupt.is_requested
         os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

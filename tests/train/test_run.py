@@ -18,7 +18,11 @@ from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run
 from omnimouse_cli.run.metrics_log import read_metrics
-from omnimouse_cli.train.memory import fitting, memory_named, memory_of
+from omnimouse_cli.train.memory import (
+    available_memory,
+    explain_out_of_memory,
+    suggest_settings,
+)
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.run import TrainingJob, train
 from omnimouse_cli.train.summary import unique_tokens
@@ -167,28 +171,30 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(shards, tiny, tmp
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
     ],
 )
-def test_memory_that_runs_out_names_what_to_lower(tiny, error):
+def test_memory_that_runs_out_names_what_to_lower(shards, tiny, error):
+    sessions = open_dataset(shards).sessions
+    strategies = training_strategies(tiny.masking, sessions)
     with (
         pytest.raises(OmniMouseError, match=r"data\.batch_size` is 2") as caught,
-        memory_named(tiny, torch.device("cpu"), lambda: "what would fit"),
+        explain_out_of_memory(tiny, sessions, strategies, World()),
     ):
         raise error
-    assert caught.value.hint == "what would fit"
+    assert caught.value.hint == suggest_settings(tiny, sessions, strategies, World())
 
 
 def test_other_errors_are_not_taken_for_memory(tiny):
     with (
         pytest.raises(RuntimeError, match="shapes"),
-        memory_named(tiny, torch.device("cpu"), lambda: ""),
+        explain_out_of_memory(tiny, (), (), World()),
     ):
         raise RuntimeError("shapes differ")
 
 
 def _hint(config, shards, monkeypatch, bytes_there: float, num_ranks: int = 1) -> str:
-    monkeypatch.setattr("omnimouse_cli.train.memory.memory_of", lambda _: int(bytes_there))
+    monkeypatch.setattr("omnimouse_cli.train.memory.available_memory", lambda _: int(bytes_there))
     sessions = open_dataset(shards).sessions
     strategies = training_strategies(config.masking, sessions)
-    return fitting(config, sessions, strategies, World(num_ranks=num_ranks))
+    return suggest_settings(config, sessions, strategies, World(num_ranks=num_ranks))
 
 
 def test_what_would_fit_is_the_largest_batch_that_the_estimate_allows(shards, tiny, monkeypatch):
@@ -202,7 +208,7 @@ def test_what_would_fit_is_the_largest_batch_that_the_estimate_allows(shards, ti
     held, of_window = sum(needed.values()) - needed["activations"], needed["activations"] / 8
     hint = _hint(config, shards, monkeypatch, held + 5.5 * of_window)
     assert "by the estimate a batch of 5 fits in the" in hint
-    assert "--set data.batch_size=5; train.batches_per_step makes up for it" in hint
+    assert "--set data.batch_size=5; a larger train.batches_per_step compensates" in hint
     # Ranks on CPUs share the machine's memory.
     assert "batch of 2 fits" in _hint(config, shards, monkeypatch, 2 * held + 5.5 * of_window, 2)
     enough = _hint(config, shards, monkeypatch, held + 9.5 * of_window)
@@ -231,8 +237,8 @@ def test_where_no_window_fits_neurons_or_another_size_are_named(shards, tiny, mo
 def test_the_memory_that_is_there_is_no_more_than_the_process_may_have(tmp_path, monkeypatch):
     limit = tmp_path / "memory.max"
     monkeypatch.setattr("omnimouse_cli.train.memory.CONTAINER_LIMIT", limit)
-    whole = memory_of(torch.device("cpu"))
+    whole = available_memory(torch.device("cpu"))
     assert whole > 2**28
     for text, expected in (("max\n", whole), ("1048576\n", 2**20)):
         limit.write_text(text)
-        assert memory_of(torch.device("cpu")) == expected
+        assert available_memory(torch.device("cpu")) == expected

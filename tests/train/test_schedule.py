@@ -1,4 +1,4 @@
-"""Schedule and length: shapes, ends, and what the configuration means."""
+"""Schedule and duration: shapes, ends, and what the configuration means."""
 
 import itertools
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnimouse_cli.config.training import TrainConfig
-from omnimouse_cli.train.schedule import Length, Schedule, length_of
+from omnimouse_cli.train.schedule import Duration, Schedule, build_duration
 
 schedules = st.builds(
     Schedule,
@@ -55,38 +55,38 @@ def test_the_shapes_have_their_known_values_in_the_middle():
 @given(st.integers(1, 10_000))
 def test_no_step_of_a_run_is_wasted_on_a_zero_rate(steps: int):
     schedule = Schedule(warmup_fraction=0.02, cooldown_fraction=0.3)
-    length = Length(steps=steps)
+    duration = Duration(steps=steps)
     for step in {0, steps // 2, steps - 1}:
-        assert schedule.factor(length.progress(step, 0.0)) > 0
+        assert schedule.factor(duration.progress(step, 0.0)) > 0
 
 
 def test_minutes_end_when_they_are_over_whatever_the_steps():
-    length = Length(seconds=90)
-    assert not length.is_over(10**9, 89.9)
-    assert length.is_over(0, 90.0)
-    assert length.progress(5, 45.0) == 0.5
+    duration = Duration(seconds=90)
+    assert not duration.is_over(10**9, 89.9)
+    assert duration.is_over(0, 90.0)
+    assert duration.progress(5, 45.0) == 0.5
 
 
 def test_steps_end_when_they_are_done_whatever_the_time():
-    length = Length(steps=3)
-    assert [length.is_over(step, 1e9) for step in range(4)] == [False, False, False, True]
+    duration = Duration(steps=3)
+    assert [duration.is_over(step, 1e9) for step in range(4)] == [False, False, False, True]
 
 
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        (TrainConfig(steps=7), Length(steps=7)),
-        (TrainConfig(epochs=1.5), Length(steps=15)),
-        (TrainConfig(epochs=0.01), Length(steps=1)),
-        (TrainConfig(minutes=2), Length(seconds=120)),
+        (TrainConfig(steps=7), Duration(steps=7)),
+        (TrainConfig(epochs=1.5), Duration(steps=15)),
+        (TrainConfig(epochs=0.01), Duration(steps=1)),
+        (TrainConfig(minutes=2), Duration(seconds=120)),
     ],
 )
-def test_the_configuration_says_the_length(config, expected):
-    assert length_of(config, batches_per_epoch=20, batches_per_step=2) == expected
+def test_the_configuration_says_the_duration(config, expected):
+    assert build_duration(config, batches_per_epoch=20, batches_per_step=2) == expected
 
 
-def test_a_length_is_exactly_one_of_two():
+def test_a_duration_is_exactly_one_of_two():
     with pytest.raises(ValueError, match="one of `steps` and `seconds`"):
-        Length()
+        Duration()
     with pytest.raises(ValueError, match="one of `steps` and `seconds`"):
-        Length(steps=1, seconds=1)
+        Duration(steps=1, seconds=1)

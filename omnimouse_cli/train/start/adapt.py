@@ -13,7 +13,7 @@ from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.training import TrainConfig
 from omnimouse_cli.errors import CheckpointError, ConfigError
 from omnimouse_cli.run.weights import RunDescription, read_description
-from omnimouse_cli.train.objective import effective_kind
+from omnimouse_cli.train.resolve import response_kind
 
 # Settings of a model that change no weight's shape nor meaning: an adaptation may have its own.
 FREE = frozenset(
@@ -152,7 +152,7 @@ def _require_known_inputs(core: RunDescription, session: SessionInfo) -> None:
     )
     # Weights without a note of what they were trained on say it by their loss.
     known = core.response_kind or ("rate" if core.response_loss == "poisson" else "dff")
-    kind = effective_kind(session)
+    kind = response_kind(session)
     if kind != known:
         raise ConfigError(
             f"session {session.key} holds {KINDS[kind]} and the core of {core.folder} was trained "

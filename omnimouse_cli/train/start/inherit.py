@@ -17,11 +17,11 @@ from omnimouse_cli.run.weights import (
     explain_mismatch,
     read_tensors,
 )
-from omnimouse_cli.train.parallel.session_tables import SessionTables
+from omnimouse_cli.train.parallel.session_embeddings import DistributedEmbeddings
 
 
 def start_from(
-    source: RunDescription, core: OmniMouse, tables: SessionTables, dataset: Dataset
+    source: RunDescription, core: OmniMouse, tables: DistributedEmbeddings, dataset: Dataset
 ) -> None:
     """Take the weights of a run; what it does not know starts in the middle of what it does.
 

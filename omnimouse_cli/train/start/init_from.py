@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from omnimouse_cli.batch.batch import to_device
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.batch.loader import Loader
 from omnimouse_cli.batch.masking import applies, training_strategies
@@ -17,9 +16,9 @@ from omnimouse_cli.model.distill import distill
 from omnimouse_cli.model.feed_forward import FeedForward
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.load import LoadedRun, load_run
-from omnimouse_cli.train.forward import forward_losses
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.state import TrainState
+from omnimouse_cli.train.step import compute_batch_losses
 
 # N sampled units of tokens, U hidden units, K cell types, P weights of a function
 
@@ -72,7 +71,7 @@ def take_weights(
         weights |= world.on_first_rank(lambda: _distilled(run, ours, config, dataset, reporter))
     _require_same_shapes(source, weights, ours)
     state.core.load_state_dict(weights)
-    for session, table in state.tables.owned.items():
+    for session, table in state.embeddings.owned.items():
         table.load_state_dict(run.tables[session].state_dict())
     reporter.say(f"beginning with the weights of {source}")
 
@@ -167,10 +166,10 @@ def _samples(run: LoadedRun, config: RunConfig, dataset: Dataset) -> Samples:
                 max_targets=config.model.max_targets,
             )
             with torch.no_grad():
-                forward_losses(
+                compute_batch_losses(
                     run.model,
-                    batch=to_device(batch, torch.device("cpu"), config.data),
-                    table=run.tables[batch.session],
+                    batch,
+                    embeddings=run.tables[batch.session],
                     animal=session.animal,
                     strategy=strategy,
                     selection=selection,

@@ -90,7 +90,7 @@ def test_three_ranks_go_on_with_one_session_and_two_batches_a_step(
     one, three = (TrainingJob(config=config, shards=shards, run=tmp_path / name) for name in "ab")
     train(one, World(), Silent())
     # What depends on the length of a run would differ after the first half.
-    steady = replace(config.train, cooldown_fraction=0, short_ways_fraction=0)
+    steady = replace(config.train, cooldown_fraction=0, shortcuts_first_fraction=0)
     short = replace(config, train=replace(steady, steps=4))
     whole = replace(config, train=steady)
     train(replace(one, config=whole, run=tmp_path / "c"), World(), Silent())

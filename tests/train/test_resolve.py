@@ -6,7 +6,7 @@ import pytest
 
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.errors import ConfigError
-from omnimouse_cli.train.objective import with_response_loss
+from omnimouse_cli.train.resolve import resolve_response_loss
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def settle(make_shards, tiny):
             model=replace(tiny.model, response_loss=response_loss),
             data=replace(tiny.data, normalize=normalize),
         )
-        config = with_response_loss(config, open_dataset(make_shards(sessions)).sessions)
+        config = resolve_response_loss(config, open_dataset(make_shards(sessions)).sessions)
         return config.model.response_loss, config.data.normalize
 
     return settle

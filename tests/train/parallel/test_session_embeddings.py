@@ -1,4 +1,4 @@
-"""Session tables travel to whoever computes and their gradients come home, for any ranks."""
+"""Session embeddings are sent to the rank that computes a batch, and gradients are sent back."""
 
 import queue
 import threading
@@ -9,14 +9,10 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from omnimouse_cli.train.parallel.session_tables import SessionTables, TableSize, owned_sessions
+from omnimouse_cli.train.parallel.session_embeddings import DistributedEmbeddings, owned_sessions
 from omnimouse_cli.train.parallel.world import Transfer, World
 
-SIZES = (
-    TableSize(session="a", num_neurons=3),
-    TableSize(session="b", num_neurons=5),
-    TableSize(session="c", num_neurons=2),
-)
+NUM_NEURONS = {"a": 3, "b": 5, "c": 2}
 
 
 @dataclass
@@ -39,37 +35,41 @@ class MailWorld(World):
             transfer.tensor.copy_(self.mail.boxes[transfer.peer, self.rank].get(timeout=20))
 
 
-def _loss(table: torch.nn.Module, batch: int) -> torch.Tensor:
+def _embeddings(world: World, seed: int = 1) -> DistributedEmbeddings:
+    return DistributedEmbeddings(NUM_NEURONS, d_embedding=4, seed=seed, world=world)
+
+
+def _loss(embeddings: torch.nn.Module, batch: int) -> torch.Tensor:
     """Something whose gradient depends on the values and on the batch."""
-    return sum(((batch + 1) * parameter.sin()).sum() for parameter in table.parameters())
+    return sum(((batch + 1) * parameter.sin()).sum() for parameter in embeddings.parameters())
 
 
-def _step(tables: SessionTables, world: World, sessions: Sequence[int | None]) -> None:
+def _step(embeddings: DistributedEmbeddings, world: World, sessions: Sequence[int | None]) -> None:
     """Compute batch b of session sessions[b] on rank b mod num_ranks."""
     for first in range(0, len(sessions), world.num_ranks):
-        wanted = [
+        session_of_rank = [
             sessions[batch] if batch < len(sessions) else None
             for batch in range(first, first + world.num_ranks)
         ]
-        table = tables.borrow(wanted)
-        if table is not None:
-            _loss(table, first + world.rank).backward()
-        tables.give_back(wanted)
+        received = embeddings.receive(session_of_rank)
+        if received is not None:
+            _loss(received, first + world.rank).backward()
+        embeddings.send_gradients(session_of_rank)
 
 
 def _run(num_ranks: int, sessions: Sequence[int | None], max_norm: float | None = None) -> dict:
-    """Give every table's gradient after one step, whoever owns it."""
+    """Return every gradient after one step, whichever rank owns it."""
     mail, found, errors = Mail(), {}, []
     worlds = [MailWorld(rank=number, num_ranks=num_ranks, mail=mail) for number in range(num_ranks)]
     # Made one after the other: threads share torch's generator, which real ranks do not.
-    everyone = [SessionTables(SIZES, d_embedding=4, seed=1, world=world) for world in worlds]
+    everyone = [_embeddings(world) for world in worlds]
 
     def rank(number: int) -> None:
         try:
-            tables = everyone[number]
-            _step(tables, worlds[number], sessions)
-            tables.close_step(max_norm)
-            for name, parameter in tables.parameters().items():
+            embeddings = everyone[number]
+            _step(embeddings, worlds[number], sessions)
+            embeddings.average_gradients(max_norm)
+            for name, parameter in embeddings.parameters().items():
                 found[name] = None if parameter.grad is None else parameter.grad.clone()
         except Exception as error:
             errors.append(error)
@@ -97,8 +97,8 @@ def test_gradients_do_not_depend_on_the_number_of_ranks(num_ranks, sessions):
 
 def test_the_gradient_is_the_mean_over_the_batches_of_the_session():
     found = _run(2, [0, 0, 1])
-    tables = SessionTables(SIZES, d_embedding=4, seed=1, world=World())
-    value = tables.owned["a"].neuron_embeddings
+    embeddings = _embeddings(World())
+    value = embeddings.owned["a"].neuron_embeddings
     torch.testing.assert_close(found["a.neuron_embeddings"], value.detach().cos() * (1 + 2) / 2)
 
 
@@ -118,7 +118,7 @@ def test_each_session_is_clipped_on_its_own():
 
 def test_first_values_depend_on_seed_and_session_only():
     def values(world: World, seed: int) -> dict[str, torch.Tensor]:
-        return SessionTables(SIZES, d_embedding=4, seed=seed, world=world).parameters()
+        return _embeddings(world, seed).parameters()
 
     alone = values(World(), 1)
     parts = [values(World(rank=rank, num_ranks=2), 1) for rank in range(2)]
@@ -133,5 +133,6 @@ def test_first_values_depend_on_seed_and_session_only():
 
 def test_every_session_has_one_owner_also_with_more_ranks_than_sessions():
     for num_sessions, num_ranks in ((3, 2), (2, 5), (7, 7)):
-        owned = [owned_sessions(num_sessions, rank, num_ranks) for rank in range(num_ranks)]
+        owned = owned_sessions(num_sessions, num_ranks)
+        assert len(owned) == num_ranks
         assert sorted(index for part in owned for index in part) == list(range(num_sessions))
