@@ -1,10 +1,10 @@
 """Session embeddings are sent to the rank that computes a batch, and gradients are sent back."""
 
+import itertools
 import queue
 import threading
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -15,24 +15,19 @@ from omnimouse_cli.train.parallel.world import Transfer, World
 NUM_NEURONS = {"a": 3, "b": 5, "c": 2}
 
 
-@dataclass
-class Mail:
-    """Queues between threads that play ranks."""
-
-    boxes: dict[tuple[int, int], queue.Queue[torch.Tensor]] = field(
-        default_factory=lambda: defaultdict(queue.Queue)
-    )
+# Queues between threads that play ranks, by sender and receiver.
+Queues = dict[tuple[int, int], queue.Queue[torch.Tensor]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MailWorld(World):
-    mail: Mail
+class ThreadWorld(World):
+    queues: Queues
 
     def send_and_receive(self, sends: Sequence[Transfer], receives: Sequence[Transfer]) -> None:
         for transfer in sends:
-            self.mail.boxes[self.rank, transfer.peer].put(transfer.tensor.clone())
+            self.queues[self.rank, transfer.peer].put(transfer.tensor.clone())
         for transfer in receives:
-            transfer.tensor.copy_(self.mail.boxes[transfer.peer, self.rank].get(timeout=20))
+            transfer.tensor.copy_(self.queues[transfer.peer, self.rank].get(timeout=20))
 
 
 def _embeddings(world: World, seed: int = 1) -> DistributedEmbeddings:
@@ -59,8 +54,11 @@ def _step(embeddings: DistributedEmbeddings, world: World, sessions: Sequence[in
 
 def _run(num_ranks: int, sessions: Sequence[int | None], max_norm: float | None = None) -> dict:
     """Return every gradient after one step, whichever rank owns it."""
-    mail, found, errors = Mail(), {}, []
-    worlds = [MailWorld(rank=number, num_ranks=num_ranks, mail=mail) for number in range(num_ranks)]
+    found, errors = {}, []
+    queues = {pair: queue.Queue() for pair in itertools.product(range(num_ranks), repeat=2)}
+    worlds = [
+        ThreadWorld(rank=number, num_ranks=num_ranks, queues=queues) for number in range(num_ranks)
+    ]
     # Made one after the other: threads share torch's generator, which real ranks do not.
     everyone = [_embeddings(world) for world in worlds]
 
