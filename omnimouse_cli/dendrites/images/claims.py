@@ -77,7 +77,7 @@ def judge_interval(interval: Interval, *, border: float = 0.0, above: bool = Tru
     return "undetermined"
 
 
-def judge_claims(scores: ScoreTable, soft_xors: Mapping[str, SoftXorCount]) -> list[Claim]:
+def judge_claims(scores: ScoreTable, soft_xors: Mapping[NetworkKind, SoftXorCount]) -> list[Claim]:
     """Judge every claim for which there are numbers.
 
     Args:

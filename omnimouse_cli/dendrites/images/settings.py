@@ -104,13 +104,12 @@ class ComparisonSettings:
     def from_dict(cls, stored: dict[str, Any]) -> "ComparisonSettings":
         """Return the settings that a file holds; fields that are not known are ignored."""
         known = {field.name for field in dataclasses.fields(cls)}
-        return cls(
-            **{
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in stored.items()
-                if name in known
-            }
-        )
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in stored.items()
+            if name in known
+        }
+        return cls(**values)
 
 
 def shorten(settings: ComparisonSettings) -> ComparisonSettings:
