@@ -157,7 +157,6 @@ def _print(report: "ScalingReport") -> None:
 
 def _build_run_table(report: "ScalingReport") -> Table:
     rows = report.table.rows
-    fitted = [None] * len(rows) if report.fitted is None else report.fitted.tolist()
     columns = {
         "N": [format_count(row.parameters) for row in rows],
         "tables": [format_count(row.parameters_tables) for row in rows],
@@ -167,7 +166,7 @@ def _build_run_table(report: "ScalingReport") -> Table:
         "seed": ["-" if row.seed is None else str(row.seed) for row in rows],
         "split": [row.split or "-" for row in rows],
         "loss": [format_number(row.loss) for row in rows],
-        "fitted": [format_number(value) for value in fitted],
+        "fitted": [format_number(value) for value in report.list_fitted()],
     }
     shown = {name: cells for name, cells in columns.items() if set(cells) != {"-"}}
     table = Table("run", *shown, title=escape(report.table.title))

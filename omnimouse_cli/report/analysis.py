@@ -85,6 +85,12 @@ class ScalingReport:
     num_resamples: int
     seed: int
 
+    def list_fitted(self) -> list[float | None]:
+        """Return the loss by the law of each row; None without a law."""
+        if self.fitted is None:
+            return [None] * len(self.table.rows)
+        return [float(value) for value in self.fitted]
+
 
 def analyze(
     table: RunTable, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0, reporter: Reporter
@@ -246,7 +252,6 @@ def build_document(report: ScalingReport) -> dict[str, Any]:
 
 
 def _build_rows(report: ScalingReport) -> list[dict[str, Any]]:
-    fitted = [None] * len(report.table.rows) if report.fitted is None else report.fitted.tolist()
     used = [
         {
             **{name: getattr(row, name) for name in ROW_FIELDS},
@@ -254,7 +259,7 @@ def _build_rows(report: ScalingReport) -> list[dict[str, Any]]:
             "used": True,
             "reason": None,
         }
-        for row, value in zip(report.table.rows, fitted, strict=True)
+        for row, value in zip(report.table.rows, report.list_fitted(), strict=True)
     ]
     excluded = [
         {

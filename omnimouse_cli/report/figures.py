@@ -210,7 +210,7 @@ def _draw_gains(report: ScalingReport) -> Figure:
     return _draw_figure(
         "gains",
         f"At the largest run (N = {format_magnitude(largest.parameters)}, "
-        f"D = {format_magnitude(largest.tokens)}): how much more loss falls per factor "
+        f"D = {format_magnitude(largest.tokens)}): how much more the loss falls per factor "
         "of data than per factor of parameters. Inside the grey band no verdict is given.",
         draw,
         height=2.8,

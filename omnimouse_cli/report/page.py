@@ -122,7 +122,7 @@ def _render_warnings(report: ScalingReport) -> str:
     if not report.warnings:
         return ""
     items = "".join(f"<li>{_escape(warning)}</li>" for warning in report.warnings)
-    return _render_section("Keep in mind", f"<ul>{items}</ul>")
+    return _render_section("Limits", f"<ul>{items}</ul>")
 
 
 def _render_law(law: JointLaw, drawn: dict[str, Figure]) -> str:
@@ -173,7 +173,7 @@ def _render_alternatives(report: ScalingReport) -> str:
         for one in report.alternatives
     ]
     names = ("form", "law", "k", "AICc over the best", "AICc", "BIC", "held-out error", "")
-    called = (
+    conclusion = (
         f"{report.winner} is clearly the best: AICc lower by more than 4, smallest held-out error."
         if report.winner
         else "No form is clearly the best, with an AICc lower by more than 4 and the smallest "
@@ -187,16 +187,16 @@ def _render_alternatives(report: ScalingReport) -> str:
         for found in one.breaks
     )
     return (
-        f"<p>{_escape(called)} Held-out error: the most expensive quarter of the runs, predicted "
-        f"from the others, root mean square of ln loss.</p>{_render_table(names, rows)}{breaks}"
+        f"<p>{_escape(conclusion)} Held-out error: root mean square of ln loss on the most "
+        "expensive quarter of the runs, predicted from the others.</p>"
+        f"{_render_table(names, rows)}{breaks}"
     )
 
 
 def _render_rows(report: ScalingReport) -> str:
     names = ("run", "N", "D", "seen", "epochs", "seed", "split", "loss", "fitted", "residual")
     rows = []
-    for place, row in enumerate(report.table.rows):
-        fitted = None if report.fitted is None else float(report.fitted[place])
+    for row, fitted in zip(report.table.rows, report.list_fitted(), strict=True):
         rows.append(
             (
                 row.run,

@@ -52,7 +52,7 @@ class RobustnessData:
 
     Args:
         settings: Settings of the comparison.
-        data: Images and their split for each seed.
+        split: Images and their split for each seed.
         epsilon: Largest change of a pixel by an attack, with pixels from 0 to 1.
         attacked: int64 `(seeds, images)`, indices of the attacked test images.
         corrupted: uint8 `(images, channels, height, width)` by family and severity.
@@ -60,7 +60,7 @@ class RobustnessData:
     """
 
     settings: ComparisonSettings
-    data: SplitData
+    split: SplitData
     epsilon: float
     attacked: Tensor
     corrupted: dict[tuple[str, int], Tensor]
@@ -71,10 +71,10 @@ def prepare_robustness_data(
     settings: ComparisonSettings, images: Images, device: torch.device
 ) -> RobustnessData:
     """Corrupt the test images of all seeds once."""
-    data = split_for_seeds(
+    split = split_for_seeds(
         images, settings.derive_seeds(), max_images=settings.most_images, device=device
     )
-    chosen, positions = torch.unique(data.test[:, :MAX_CORRUPTED], return_inverse=True)
+    chosen, positions = torch.unique(split.test[:, :MAX_CORRUPTED], return_inverse=True)
     pixels = images.pixels[chosen.cpu().numpy()]
     table = {
         (family, severity): torch.from_numpy(
@@ -85,34 +85,34 @@ def prepare_robustness_data(
     }
     return RobustnessData(
         settings=settings,
-        data=data,
+        split=split,
         epsilon=get_attack_epsilon(settings, images.shape),
-        attacked=data.test[:, : settings.attack_images],
+        attacked=split.test[:, : settings.attack_images],
         corrupted=table,
         positions=positions,
     )
 
 
-def measure_robustness(result: CandidateResult, images: RobustnessData) -> dict[str, Any]:
+def measure_robustness(result: CandidateResult, data: RobustnessData) -> dict[str, Any]:
     """Measure errors under corruptions and accuracies under attacks.
 
     Args:
         result: A trained candidate.
-        images: The images to measure on.
+        data: The images to measure on.
 
     Returns:
         Content of the candidate's robustness document, with lists over seeds.
     """
-    device = images.data.pixels.device
+    device = data.split.pixels.device
     weights = {name: weight.to(device) for name, weight in result.get_arrays(WEIGHTS).items()}
     return {
         "network": result.candidate.network,
         "activation": result.candidate.activation,
         "clean_error": [1 - accuracy for accuracy in result.fields["accuracy"]],
-        "corruption_error": _measure_corruptions(result, weights, images),
-        "attacks": _measure_attacks(result, weights, images),
+        "corruption_error": _measure_corruptions(result, weights, data),
+        "attacks": _measure_attacks(result, weights, data),
         "protocols": {
-            name: _measure_protocol(result, weights, images, dropout=dropout, wrong_box=wrong_box)
+            name: _measure_protocol(result, weights, data, dropout=dropout, wrong_box=wrong_box)
             for name, (dropout, wrong_box) in PROTOCOLS.items()
         },
     }
@@ -120,18 +120,18 @@ def measure_robustness(result: CandidateResult, images: RobustnessData) -> dict[
 
 @torch.no_grad()
 def _measure_corruptions(
-    result: CandidateResult, weights: Weights, images: RobustnessData
+    result: CandidateResult, weights: Weights, data: RobustnessData
 ) -> dict[str, list[list[float]]]:
     """Return the error rate of every seed at every severity, by family."""
-    labels = images.data.labels[images.data.test[:, : images.positions.shape[1]]]
+    labels = data.split.labels[data.split.test[:, : data.positions.shape[1]]]
     errors: dict[str, list[list[float]]] = {}
     for family in CORRUPTIONS:
         by_severity = []
         for severity in SEVERITIES:
-            table = images.corrupted[family, severity]
+            table = data.corrupted[family, severity]
             wrong = torch.zeros(len(labels), device=labels.device)
             for positions, true in zip(
-                torch.split(images.positions, EVALUATION_BATCH, dim=1),
+                torch.split(data.positions, EVALUATION_BATCH, dim=1),
                 torch.split(labels, EVALUATION_BATCH, dim=1),
                 strict=True,
             ):
@@ -144,11 +144,11 @@ def _measure_corruptions(
 
 
 def _measure_attacks(
-    result: CandidateResult, weights: Weights, images: RobustnessData
+    result: CandidateResult, weights: Weights, data: RobustnessData
 ) -> dict[str, Any]:
     """Return accuracy and loss of each seed by the attack's budget, and under all attacks."""
-    settings, epsilon = images.settings, images.epsilon
-    pixels, labels = images.data.pixels[images.attacked], images.data.labels[images.attacked]
+    settings, epsilon = data.settings, data.epsilon
+    pixels, labels = data.split.pixels[data.attacked], data.split.labels[data.attacked]
     predict = functools.partial(compute_logits, result.architecture, weights)
     curve = []
     fooled = torch.zeros_like(labels, dtype=torch.bool)
@@ -173,7 +173,7 @@ def _measure_attacks(
         )
     square = None
     if has_square_attack():
-        fooled_by_square = _attack_with_squares(result, weights, images)
+        fooled_by_square = _attack_with_squares(result, weights, data)
         fooled = fooled | fooled_by_square
         square = (~fooled_by_square).float().mean(dim=1).tolist()
     return {
@@ -184,12 +184,10 @@ def _measure_attacks(
     }
 
 
-def _attack_with_squares(
-    result: CandidateResult, weights: Weights, images: RobustnessData
-) -> Tensor:
+def _attack_with_squares(result: CandidateResult, weights: Weights, data: RobustnessData) -> Tensor:
     """Return which images of each seed the gradient-free attack fools, bool `(seeds, images)`."""
     fooled = []
-    for seed, indices in enumerate(images.attacked):
+    for seed, indices in enumerate(data.attacked):
         seed_weights = {name: weight[seed : seed + 1] for name, weight in weights.items()}
 
         def predict(pixels: Tensor, seed_weights: Weights = seed_weights) -> Tensor:
@@ -198,11 +196,11 @@ def _attack_with_squares(
         fooled.append(
             square_attack(
                 predict,
-                images.data.pixels[indices],
-                images.data.labels[indices],
-                epsilon=images.epsilon,
-                queries=images.settings.attack_queries,
-                seed=derive_seed(images.settings.seed, "square", seed),
+                data.split.pixels[indices],
+                data.split.labels[indices],
+                epsilon=data.epsilon,
+                queries=data.settings.attack_queries,
+                seed=derive_seed(data.settings.seed, "square", seed),
                 num_classes=result.architecture.num_classes,
             )
         )
@@ -212,14 +210,14 @@ def _attack_with_squares(
 def _measure_protocol(
     result: CandidateResult,
     weights: Weights,
-    images: RobustnessData,
+    data: RobustnessData,
     *,
     dropout: bool,
     wrong_box: bool,
 ) -> dict[str, list[float]]:
     """Return accuracies before and after one attack, with dropout on or in the wrong box."""
-    settings = images.settings
-    pixels, labels = images.data.pixels[images.attacked], images.data.labels[images.attacked]
+    settings = data.settings
+    pixels, labels = data.split.pixels[data.attacked], data.split.labels[data.attacked]
     if wrong_box:
         pixels = (pixels - PIXEL_MEAN) / PIXEL_STD
     replicates = [
@@ -240,7 +238,7 @@ def _measure_protocol(
         predict,
         pixels,
         labels,
-        epsilon=images.epsilon,
+        epsilon=data.epsilon,
         steps=settings.attack_steps,
         restarts=1,
         seed=derive_seed(settings.seed, "protocol"),
