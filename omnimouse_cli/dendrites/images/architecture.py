@@ -84,6 +84,7 @@ class Architecture:
         network: `mlp` or `cnn`.
         activation: Activation of all hidden units.
         layers: Hidden layers in order.
+        image: Channels, height and width of an image.
         num_classes: Number of outputs.
         inner: Hidden widths of the inner network, used where the activation is learned.
     """
@@ -91,6 +92,7 @@ class Architecture:
     network: NetworkKind
     activation: Activation
     layers: tuple[Layer, ...]
+    image: tuple[int, int, int]
     num_classes: int
     inner: tuple[int, ...]
 
@@ -155,6 +157,7 @@ def build_architecture(
         network=network,
         activation=activation,
         layers=tuple(layers),
+        image=image,
         num_classes=num_classes,
         inner=inner,
     )
@@ -191,44 +194,41 @@ def list_width_profiles(
 
 
 def match_architecture(
-    network: NetworkKind,
-    activation: Activation,
-    profile: Sequence[int],
-    num_parameters: int,
-    *,
-    image: tuple[int, int, int],
-    num_classes: int,
-    inner: tuple[int, ...],
+    reference: Architecture, activation: Activation, profile: Sequence[int]
 ) -> Architecture:
-    """Choose widths in the proportions of `profile` whose parameters match a given number.
+    """Choose widths whose number of parameters matches that of another architecture.
 
     All layers grow together as far as the number allows, then the last one alone.
 
     Args:
-        network: `mlp` or `cnn`.
+        reference: Architecture with the same kind of network, images and inner widths.
         activation: Activation of all hidden units.
         profile: Relative widths of the layers.
-        num_parameters: Total number of parameters to match.
-        image: Channels, height and width of an image.
-        num_classes: Number of outputs.
-        inner: Hidden widths of the inner network.
 
     Raises:
         ValueError: Even the narrowest network has more parameters.
     """
+    num_parameters = reference.num_parameters
 
     def build(unit: int, extra: int) -> Architecture:
         widths = [unit * share for share in profile]
         widths[-1] += extra
         return build_architecture(
-            network, activation, widths, image=image, num_classes=num_classes, inner=inner
+            reference.network,
+            activation,
+            widths,
+            image=reference.image,
+            num_classes=reference.num_classes,
+            inner=reference.inner,
         )
 
     def distance(extra: int) -> int:
         return abs(build(unit, extra).num_parameters - num_parameters)
 
     if build(1, 0).num_parameters > num_parameters:
-        raise ValueError(f"no {network} of {activation.name} has only {num_parameters} parameters")
+        raise ValueError(
+            f"no {reference.network} of {activation.name} has only {num_parameters} parameters"
+        )
     unit = 1
     while unit < MAX_WIDTH and build(unit + 1, 0).num_parameters <= num_parameters:
         unit += 1

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -92,27 +92,25 @@ def judge_claims(scores: ScoreTable, soft_xors: Mapping[NetworkKind, SoftXorCoun
         control, scalar = by_name.get(RELU), by_name.get(LEARNED_SCALAR)
         if control is not None:
             claims += [
-                _judge_accuracy(network, ours, control, "ReLU at matched parameters"),
-                _judge_speed(network, ours, control),
+                _judge_accuracy(ours, control, "ReLU at matched parameters"),
+                _judge_speed(ours, control),
             ]
         if scalar is not None:
-            claims += [_judge_accuracy(network, ours, scalar, "one learned argument")]
+            claims += [_judge_accuracy(ours, scalar, "one learned argument")]
         if control is not None:
             claims += [
-                _judge_corruptions(network, ours, control),
-                _judge_attacks(network, ours, control),
+                _judge_corruptions(ours, control),
+                _judge_attacks(ours, control),
             ]
         if network in soft_xors:
             claims += [_judge_soft_xor(network, soft_xors[network])]
     return [claim for claim in claims if claim is not None]
 
 
-def _judge_accuracy(
-    network: NetworkKind, ours: CandidateScores, other: CandidateScores, name: str
-) -> Claim:
+def _judge_accuracy(ours: CandidateScores, other: CandidateScores, name: str) -> Claim:
     difference = mean_interval(ours.accuracy - other.accuracy)
     return Claim(
-        network=network,
+        network=ours.network,
         claim=f"two-argument units are more accurate than {name}",
         verdict=judge_interval(difference),
         evidence=f"{100 * ours.accuracy.mean():.2f} % against {100 * other.accuracy.mean():.2f} %, "
@@ -126,10 +124,10 @@ def _judge_accuracy(
     )
 
 
-def _judge_speed(network: NetworkKind, ours: CandidateScores, control: CandidateScores) -> Claim:
+def _judge_speed(ours: CandidateScores, control: CandidateScores) -> Claim:
     fewer = mean_interval(control.epochs - ours.epochs)
     return Claim(
-        network=network,
+        network=ours.network,
         claim="two-argument units learn in fewer epochs than ReLU",
         verdict=judge_interval(fewer),
         evidence=f"{ours.epochs.mean():.1f} against {control.epochs.mean():.1f} epochs to "
@@ -144,15 +142,13 @@ def _judge_speed(network: NetworkKind, ours: CandidateScores, control: Candidate
     )
 
 
-def _judge_corruptions(
-    network: NetworkKind, ours: CandidateScores, control: CandidateScores
-) -> Claim | None:
+def _judge_corruptions(ours: CandidateScores, control: CandidateScores) -> Claim | None:
     mce = compute_corruption_ratio(ours, control, relative=False)
     relative_mce = compute_corruption_ratio(ours, control, relative=True)
     if mce is None or relative_mce is None:
         return None
     return Claim(
-        network=network,
+        network=ours.network,
         claim="two-argument units are more robust to corruptions than ReLU",
         verdict=judge_interval(mce, border=100.0, above=False),
         evidence=f"mCE {_format_percent(mce)}, relative mCE {_format_percent(relative_mce)}",
@@ -160,9 +156,7 @@ def _judge_corruptions(
     )
 
 
-def _judge_attacks(
-    network: NetworkKind, ours: CandidateScores, control: CandidateScores
-) -> Claim | None:
+def _judge_attacks(ours: CandidateScores, control: CandidateScores) -> Claim | None:
     first, second = ours.attacked_accuracy, control.attacked_accuracy
     if first is None or second is None or ours.robustness is None or control.robustness is None:
         return None
@@ -175,7 +169,7 @@ def _judge_attacks(
     epsilon = ours.robustness["attacks"]["epsilon"]
     checks = "; ".join(failures) or "attacks pass the masking checks"
     return Claim(
-        network=network,
+        network=ours.network,
         claim="two-argument units are more robust to attacks than ReLU",
         verdict="undetermined" if failures else judge_interval(difference),
         evidence=f"{100 * first.mean():.1f} % against {100 * second.mean():.1f} % at "
@@ -221,12 +215,7 @@ def _judge_soft_xor(network: NetworkKind, count: SoftXorCount) -> Claim:
         verdict=judge_interval(share, border=0.5),
         evidence=f"{count.hyperbolic} of {count.total} are hyperbolic, 95 % interval "
         f"{100 * count.low:.0f} to {100 * count.high:.0f} %",
-        numbers={
-            "hyperbolic": count.hyperbolic,
-            "total": count.total,
-            "low": count.low,
-            "high": count.high,
-        },
+        numbers=asdict(count),
     )
 
 

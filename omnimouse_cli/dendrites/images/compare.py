@@ -242,21 +242,16 @@ def _build_matched(
     candidate: Candidate, settings: ComparisonSettings, images: Images, profile: tuple[int, ...]
 ) -> Architecture:
     """Return the architecture of a profile with as many parameters as the dendritic reference."""
-    options: dict[str, Any] = {
-        "image": images.shape,
-        "num_classes": images.num_classes,
-        "inner": get_inner_widths(settings, images.shape),
-    }
     unit = get_reference_units(candidate.network, images.shape)
-    widths = [unit * share for share in list_width_profiles(candidate.network, images.shape)[0]]
-    reference = build_architecture(candidate.network, ACTIVATIONS[DENDRITIC], widths, **options)
-    return match_architecture(
+    reference = build_architecture(
         candidate.network,
-        ACTIVATIONS[candidate.activation],
-        profile,
-        reference.num_parameters,
-        **options,
+        ACTIVATIONS[DENDRITIC],
+        [unit * share for share in list_width_profiles(candidate.network, images.shape)[0]],
+        image=images.shape,
+        num_classes=images.num_classes,
+        inner=get_inner_widths(settings, images.shape),
     )
+    return match_architecture(reference, ACTIVATIONS[candidate.activation], profile)
 
 
 def _build_fields(

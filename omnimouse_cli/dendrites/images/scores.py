@@ -41,6 +41,11 @@ class CandidateScores:
     epochs: F64
 
     @property
+    def network(self) -> NetworkKind:
+        """Kind of network."""
+        return self.result.candidate.network
+
+    @property
     def accuracy(self) -> F64:
         """Accuracy on test images, float64 `(seeds,)`."""
         return np.asarray(self.result.fields["accuracy"], np.float64)
@@ -182,7 +187,7 @@ def summarize(scores: ScoreTable) -> list[dict[str, Any]]:
                 relative_mce = compute_corruption_ratio(score, control, relative=True)
             summaries.append(
                 {
-                    "network": score.result.candidate.network,
+                    "network": score.network,
                     "activation": name,
                     "parameters": fields["parameters"],
                     "inner_parameters": fields["inner_parameters"],

@@ -7,6 +7,7 @@ from omnimouse_cli.dendrites.images.architecture import (
     ACTIVATIONS,
     DENDRITIC,
     LEARNED_SCALAR,
+    MAXOUT,
     RELU,
     build_architecture,
     match_architecture,
@@ -57,17 +58,9 @@ def test_published_configurations_have_the_published_numbers(
     ],
 )
 def test_every_candidate_matches_within_one_percent(network, image, widths, profile, activation):
-    wanted = build(network, DENDRITIC, widths, image, (32, 32)).num_parameters
-    found = match_architecture(
-        network,
-        ACTIVATIONS[activation],
-        profile,
-        wanted,
-        image=image,
-        num_classes=10,
-        inner=(32, 32),
-    )
-    assert abs(found.num_parameters / wanted - 1) < 0.01
+    reference = build(network, DENDRITIC, widths, image, (32, 32))
+    found = match_architecture(reference, ACTIVATIONS[activation], profile)
+    assert abs(found.num_parameters / reference.num_parameters - 1) < 0.01
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -82,7 +75,7 @@ def test_the_number_is_that_of_the_weights(activation, generators):
 
 
 def test_a_number_that_no_network_is_small_enough_for_is_refused():
-    with pytest.raises(ValueError, match="only 10 parameters"):
-        match_architecture(
-            "mlp", ACTIVATIONS[RELU], (1,), 10, image=MNIST, num_classes=10, inner=()
-        )
+    # One ReLU unit on 784 pixels: 785 + 2 * 10 parameters; a unit of two arguments needs more.
+    smallest = build("mlp", RELU, (1,), MNIST)
+    with pytest.raises(ValueError, match="no mlp of maxout has only 805 parameters"):
+        match_architecture(smallest, ACTIVATIONS[MAXOUT], (1,))
