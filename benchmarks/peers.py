@@ -20,7 +20,7 @@ from omnimouse_cli.config.data import (
     NUM_RESPONSE_SAMPLES,
     DataConfig,
 )
-from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS
+from omnimouse_cli.recording.recording import latest_index
 from omnimouse_cli.shard import Shard, open_shard
 
 # More windows than are taken in any turn.
@@ -163,8 +163,7 @@ class WindowFiles:
         return self._shard.description.responses.clock.row_at(self._seconds(grid_index))
 
     def _frames(self, grid_index: int) -> NDArray[np.int64]:
-        seconds = self._seconds(grid_index) + HOLD_TOLERANCE_SECONDS
-        shown = np.searchsorted(self._shard.flip_seconds, seconds, side="right") - 1
+        shown = latest_index(self._shard.flip_seconds, self._seconds(grid_index))
         return self._shard.frame_index[shown]
 
     def _behavior(self, grid_index: int) -> Floats:

@@ -16,6 +16,26 @@ ResponseKind = Literal["rate", "dff", "unknown"]
 TrialKind = Literal["video", "image", "blank", "invalid"]
 
 
+def latest_index(
+    event_seconds: NDArray[np.float64], seconds: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Return the latest event at or before each time (sample-and-hold of an irregular clock).
+
+    Args:
+        event_seconds: float64 `(events,)`, ascending, as the flips of a screen.
+        seconds: Times from the recording's origin, any shape.
+
+    Returns:
+        int64, the shape of `seconds`; -1 before the first event.
+
+    Example:
+        >>> latest_index(np.array([1.0, 2.0]), np.array([0.5, 1.0, 1.99995, 3.0])).tolist()
+        [-1, 0, 1, 1]
+    """
+    held = np.searchsorted(event_seconds, seconds + HOLD_TOLERANCE_SECONDS, side="right")
+    return held.astype(np.int64) - 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
     """A regular clock: row r is at `start_seconds + r / rate_hz` and valid until the next row.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS, Clock
+from omnimouse_cli.recording.recording import Clock, latest_index
 from omnimouse_cli.shard.intervals import intersect_all, subtract
 from omnimouse_cli.shard.read import Shard
 from omnimouse_cli.shard.valid import trial_time
@@ -98,7 +98,7 @@ def _draw_frames(
         axes.text(0.5, 0.5, "no screen", ha="center", va="center", fontsize=8)
         axes.set_axis_off()
         return
-    flips = np.searchsorted(shard.flip_seconds, times + HOLD_TOLERANCE_SECONDS, side="right") - 1
+    flips = latest_index(shard.flip_seconds, times)
     for column, (time, flip) in enumerate(zip(times, flips, strict=True)):
         axes = figure.add_subplot(cells[0, column])
         axes.imshow(shard.frames[shard.frame_index[flip]], cmap="gray", vmin=0, vmax=255)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from omnimouse_cli.batch.windows import BLANK_KIND, INVALID_KIND
 from omnimouse_cli.evaluate.scorer import Piece
@@ -13,6 +12,7 @@ from omnimouse_cli.evaluate.session_reader import F32, I64, Range, SessionReader
 from omnimouse_cli.evaluate.stimulus import Phases, stimulus_phases
 from omnimouse_cli.evaluate.targets import Targets
 from omnimouse_cli.evaluate.windows import EvalWindows
+from omnimouse_cli.shard.intervals import contains
 
 ROWS_AT_ONCE = 2048
 MOST_TABLE_VALUES = 60_000_000
@@ -136,7 +136,7 @@ def _training_rows(reader: SessionReader, tiers: tuple[str, ...]) -> tuple[I64, 
     of_training = (phases.trial >= 0) & allowed[phases.trial]
     blank = (trials.tier == -1) & (trials.kind == _index(description.kinds, BLANK_KIND))
     kept = (trial >= 0) & (allowed[trial] | (blank[trial] & of_training))
-    kept &= _inside(shard.valid("responses"), seconds)
+    kept &= contains(shard.valid("responses"), seconds)
     return rows[kept], Phases(
         condition=phases.condition[kept], trial=phases.trial[kept], bin=phases.bin[kept]
     )
@@ -145,14 +145,6 @@ def _training_rows(reader: SessionReader, tiers: tuple[str, ...]) -> tuple[I64, 
 def _index(names: tuple[str, ...], name: str) -> int:
     """Return the number of a name; one that no trial has where it is not among the names."""
     return names.index(name) if name in names else -2
-
-
-def _inside(intervals: NDArray[np.float64], seconds: NDArray[np.float64]) -> NDArray[np.bool_]:
-    if not len(intervals):
-        return np.zeros(seconds.shape, np.bool_)
-    number = np.searchsorted(intervals[:, 0], seconds, side="right") - 1
-    inside: NDArray[np.bool_] = (number >= 0) & (seconds < intervals[np.maximum(number, 0), 1])
-    return inside
 
 
 def _average(reader: SessionReader, rows: I64, cell: I64, num_cells: int) -> tuple[F32, F32]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from omnimouse_cli.config.data import BEHAVIOR_RATE_HZ, NUM_BEHAVIOR_SAMPLES, RESPONSE_RATE_HZ
 from omnimouse_cli.evaluate.session_reader import F32, I64, Range, SessionReader
 from omnimouse_cli.evaluate.targets import Targets
-from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS
+from omnimouse_cli.recording.recording import latest_index
 
 # Lengths of the bins that the visible past is averaged in, from its end backwards; the rest is one.
 RECENT_BINS = (2, 4, 7)
@@ -194,8 +194,7 @@ def screen_features(reader: SessionReader, grid: I64, samples: Range) -> F32:
         float32 `(windows, samples, features)`.
     """
     coarse, frame_index = _coarse_session_frames(reader), reader.shard.frame_index
-    seconds = reader.sample_seconds(grid, samples) + HOLD_TOLERANCE_SECONDS
-    flips = np.searchsorted(reader.shard.flip_seconds, seconds, side="right") - 1
+    flips = latest_index(reader.shard.flip_seconds, reader.sample_seconds(grid, samples))
     now = coarse[frame_index[flips]]
     num_patches = now.shape[-1] // 2
     change = now[..., :num_patches] - coarse[frame_index[np.maximum(flips - 1, 0)], :num_patches]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS, TrialKind
+from omnimouse_cli.recording.recording import TrialKind, latest_index
 from omnimouse_cli.recording.simulated.settings import (
     FRAME_HEIGHT,
     FRAME_RATE_HZ,
@@ -149,9 +149,4 @@ class Timeline:
             frame += trial.num_frames
         jitter = rng.uniform(-2e-5, 2e-5, sum(trial.num_flips for trial in trials))
         self.flip_seconds = screen_start + np.concatenate(flips) / FRAME_RATE_HZ + jitter
-        self.shown_flip = (
-            np.searchsorted(
-                self.flip_seconds, self.row_seconds + HOLD_TOLERANCE_SECONDS, side="right"
-            )
-            - 1
-        )
+        self.shown_flip = latest_index(self.flip_seconds, self.row_seconds)
