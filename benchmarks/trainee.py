@@ -13,8 +13,8 @@ from omnimouse_cli.batch.selection import select
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.cli.allocation import keep_freed_memory
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_FRAMES, NUM_RESPONSE_SAMPLES
-from omnimouse_cli.config.presets import default_run_config
 from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.config.sizes import default_run_config
 from omnimouse_cli.cost.flops import count_flops
 from omnimouse_cli.cost.parameters import count_core
 from omnimouse_cli.cost.training import make_task

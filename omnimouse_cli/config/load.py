@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from omnimouse_cli.config.convert import OFF, from_dict, rename_keys, to_dict
-from omnimouse_cli.config.presets import default_run_config
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.config.sizes import SIZES
+from omnimouse_cli.config.sizes import SIZES, default_run_config
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.text import suggest_name

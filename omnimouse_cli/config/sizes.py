@@ -1,6 +1,12 @@
-"""The named model sizes: five published ones, and two for a laptop."""
+"""The named model sizes, five published ones and two for a laptop, and the default runs of each."""
 
+from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.config.model import DecoderConfig, LatentConfig, ModelConfig, VideoConfig
+from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.config.training import MaskingConfig, TrainConfig
+
+# Sizes for recordings of minutes on a CPU, not for data sets of thousands of hours.
+SMALL_SIZES = ("nano", "tiny")
 
 
 def _published(
@@ -17,8 +23,8 @@ def _published(
     )
 
 
-# The laptop sizes see 15 or 20 feature times of 4 x 8 places, and give own past, population,
-# stimulus and behavior short ways to the read-out: an hour is too little to learn them otherwise.
+# The laptop sizes have video features at 15 times and 4 x 8 positions, and shortcuts from history,
+# population, stimulus and behavior, which an hour of training is too short to learn without.
 _NANO = ModelConfig(
     size="nano",
     d_model=64,
@@ -90,3 +96,16 @@ SIZES: dict[str, ModelConfig] = {
     "80M": _published("80M", d_model=768, layers=12, pattern="LLLLLG", stages=(2, 8)),
     "300M": _published("300M", d_model=1024, layers=24, pattern="LLLLLG", stages=(2, 8)),
 }
+
+
+def default_run_config(size: str) -> RunConfig:
+    """Return the default configuration of a size; published sizes have the published recipe."""
+    model = SIZES[size]
+    if size not in SMALL_SIZES:
+        return RunConfig(model=model, data=DataConfig(std_floor_absolute=1.0))
+    return RunConfig(
+        model=model,
+        masking=MaskingConfig(table="families"),
+        # With the published behavior weight, minutes of training are too short to learn behavior.
+        train=TrainConfig(learning_rate=2e-3, table_learning_rate=5e-3, behavior_weight=0.2),
+    )

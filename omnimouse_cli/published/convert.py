@@ -10,8 +10,8 @@ from typing import Any, Literal
 from torch import Tensor
 
 from omnimouse_cli.batch.dataset import CHANNEL_ORDER
-from omnimouse_cli.config.presets import default_run_config
 from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.config.sizes import default_run_config
 from omnimouse_cli.cost.parameters import count_parameters
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import PARTIAL_SUFFIX, sync_folder

@@ -11,8 +11,7 @@ from torch import Tensor
 from omnimouse_cli.batch.dataset import CHANNEL_ORDER
 from omnimouse_cli.config.convert import flatten, to_dict
 from omnimouse_cli.config.model import LatentConfig, ModelConfig
-from omnimouse_cli.config.presets import SMALL_SIZES
-from omnimouse_cli.config.sizes import SIZES
+from omnimouse_cli.config.sizes import SIZES, SMALL_SIZES
 from omnimouse_cli.errors import CheckpointError
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.rotary import rotary_frequencies

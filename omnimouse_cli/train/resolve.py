@@ -13,8 +13,8 @@ from omnimouse_cli.batch.dataset import (
     stored_channels,
 )
 from omnimouse_cli.config.model import ResponseLoss
-from omnimouse_cli.config.presets import SMALL_SIZES
 from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.config.sizes import SMALL_SIZES
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.kernels.dendrite import MAX_REGISTER_UNITS, fits_registers
 from omnimouse_cli.model.feed_forward import inner_network, lookup_grid

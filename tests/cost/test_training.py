@@ -6,7 +6,7 @@ import pytest
 
 from omnimouse_cli.batch.dataset import SessionInfo
 from omnimouse_cli.batch.strategies import FAMILY_STRATEGIES
-from omnimouse_cli.config.presets import default_run_config
+from omnimouse_cli.config.sizes import default_run_config
 from omnimouse_cli.cost.parameters import count_sessions
 from omnimouse_cli.cost.training import estimate_training, window_flops
 

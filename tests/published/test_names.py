@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from omnimouse_cli.batch.dataset import CHANNEL_ORDER
-from omnimouse_cli.config.presets import SMALL_SIZES
-from omnimouse_cli.config.sizes import SIZES
+from omnimouse_cli.config.sizes import SIZES, SMALL_SIZES
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.published.names import (

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from omnimouse_cli.config.presets import default_run_config
+from omnimouse_cli.config.sizes import default_run_config
 from omnimouse_cli.errors import ConfigError, OmniMouseError
 from omnimouse_cli.files import read_document
 from omnimouse_cli.run.folder import (

@@ -12,7 +12,7 @@ from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.batch.loader import Loader
 from omnimouse_cli.batch.masking import applies, training_strategies
 from omnimouse_cli.config.load import load_config
-from omnimouse_cli.config.presets import default_run_config
+from omnimouse_cli.config.sizes import default_run_config
 from omnimouse_cli.cost.training import window_flops
 from omnimouse_cli.files import read_document
 from omnimouse_cli.model.shortcuts import is_shortcut_parameter

@@ -8,8 +8,8 @@ from typing import Any
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo, require_frame_size
 from omnimouse_cli.config.convert import to_dict
 from omnimouse_cli.config.model import ModelConfig
-from omnimouse_cli.config.presets import SMALL_SIZES, default_run_config
 from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.config.sizes import SMALL_SIZES, default_run_config
 from omnimouse_cli.config.training import TrainConfig
 from omnimouse_cli.errors import CheckpointError, ConfigError
 from omnimouse_cli.run.weights import RunDescription, read_description
