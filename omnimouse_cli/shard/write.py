@@ -2,6 +2,7 @@
 
 import fcntl
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,27 +41,16 @@ class ShardWriter:
         self, name: str, dtype: str, row_shape: tuple[int, ...], blocks: Iterable[NDArray[Any]]
     ) -> int:
         """Append a tensor from blocks, each `(rows, *row_shape)`; return its number of rows."""
-        self._align(NUMPY_DTYPES[dtype].itemsize)
-        assert name not in self._tensors, f"tensor {name} is written twice"
-        first_byte = self._position
-        checksum = Checksum()
-        num_rows = 0
+        self._begin(name, dtype)
+        checksum, num_rows = Checksum(), 0
         for block in blocks:
             assert block.shape[1:] == row_shape, f"{name}: {block.shape} is not (*, {row_shape})"
             data = np.ascontiguousarray(block, dtype=NUMPY_DTYPES[dtype]).tobytes()
             checksum.update(data)
             self._stream.write(data)
-            self._position += len(data)
-            num_rows += block.shape[0]
-        self._tensors[name] = TensorEntry(
-            dtype=dtype,
-            shape=(num_rows, *row_shape),
-            first_byte=first_byte,
-            last_byte=self._position,
-        )
+            num_rows += len(block)
+        self._end(name, dtype, (num_rows, *row_shape))
         self.checksums[name] = format_checksum(checksum.hexdigest())
-        expected = num_rows * math.prod(row_shape) * NUMPY_DTYPES[dtype].itemsize
-        assert self._position - first_byte == expected
         return num_rows
 
     def write_external(
@@ -79,17 +69,10 @@ class ShardWriter:
             write: `write(descriptor, first_byte)` writes rows without gaps from a byte of the open
                 file on, and returns their number and the hexadecimal digits of their checksum.
         """
-        self._align(NUMPY_DTYPES[dtype].itemsize)
-        assert name not in self._tensors, f"tensor {name} is written twice"
-        first_byte = self._position
+        self._begin(name, dtype)
         self._stream.flush()
-        num_rows, digits = write(self._stream.fileno(), self._header_bytes + first_byte)
-        shape = (num_rows, *row_shape)
-        self._position += math.prod(shape) * NUMPY_DTYPES[dtype].itemsize
-        self._stream.seek(self._header_bytes + self._position)
-        self._tensors[name] = TensorEntry(
-            dtype=dtype, shape=shape, first_byte=first_byte, last_byte=self._position
-        )
+        num_rows, digits = write(self._stream.fileno(), self._header_bytes + self._position)
+        self._end(name, dtype, (num_rows, *row_shape))
         self.checksums[name] = format_checksum(digits)
 
     def write_sparse(
@@ -99,15 +82,11 @@ class ShardWriter:
 
         It gets no checksum, because the zeros are not read.
         """
-        self._align(NUMPY_DTYPES[dtype].itemsize)
         assert end.shape[1:] == shape[1:], f"{name}: {end.shape} does not end {shape}"
         data = np.ascontiguousarray(end, dtype=NUMPY_DTYPES[dtype]).tobytes()
-        first_byte = self._position
-        self._position += math.prod(shape) * NUMPY_DTYPES[dtype].itemsize
-        self._tensors[name] = TensorEntry(
-            dtype=dtype, shape=shape, first_byte=first_byte, last_byte=self._position
-        )
-        self._stream.seek(self._position - first_byte - len(data), 1)
+        self._begin(name, dtype)
+        self._end(name, dtype, shape)
+        self._stream.seek(-len(data), os.SEEK_CUR)
         self._stream.write(data)
 
     def finish(self, description: str) -> None:
@@ -116,21 +95,24 @@ class ShardWriter:
         self._stream.seek(0)
         self._stream.write(header)
 
-    def _align(self, num_bytes: int) -> None:
+    def _begin(self, name: str, dtype: str) -> None:
+        assert name not in self._tensors, f"tensor {name} is written twice"
         # Tensors are mapped in place, so they start at a multiple of their item size. The format
-        # allows no gaps between tensors, so what fills them is a tensor as well.
-        missing = -self._position % num_bytes
-        if missing:
-            name = f"padding.{len(self._tensors)}"
-            self._tensors[name] = TensorEntry(
-                dtype="U8",
-                shape=(missing,),
-                first_byte=self._position,
-                last_byte=self._position + missing,
-            )
-            self.checksums[name] = compute_checksum(bytes(missing))
-            self._stream.write(bytes(missing))
-            self._position += missing
+        # allows no gaps between tensors, so the padding is a tensor as well.
+        num_bytes = -self._position % NUMPY_DTYPES[dtype].itemsize
+        if num_bytes:
+            padding = f"padding.{len(self._tensors)}"
+            self._stream.write(bytes(num_bytes))
+            self._end(padding, "U8", (num_bytes,))
+            self.checksums[padding] = compute_checksum(bytes(num_bytes))
+
+    def _end(self, name: str, dtype: str, shape: tuple[int, ...]) -> None:
+        first_byte = self._position
+        self._position += math.prod(shape) * NUMPY_DTYPES[dtype].itemsize
+        self._tensors[name] = TensorEntry(
+            dtype=dtype, shape=shape, first_byte=first_byte, last_byte=self._position
+        )
+        self._stream.seek(self._header_bytes + self._position)
 
 
 @contextmanager
