@@ -23,7 +23,7 @@ from typing import Any
 
 from machine import benchmark_parser, chosen_device, print_rows, write_result
 
-from omnimouse_cli.dendrites.intervals import mean_interval
+from omnimouse_cli.metrics.intervals import mean_interval
 
 DENDRITIC = "dendritic"
 KINDS = (DENDRITIC, "swiglu", "relu", "gelu")

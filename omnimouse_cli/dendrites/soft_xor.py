@@ -18,7 +18,6 @@ from omnimouse_cli.dendrites.images.results import (
     is_comparison,
     open_comparison,
 )
-from omnimouse_cli.dendrites.intervals import share_interval
 from omnimouse_cli.dendrites.surface import (
     ALL_LAYERS,
     F64,
@@ -34,6 +33,7 @@ from omnimouse_cli.dendrites.transformer import (
     read_transformer_functions,
 )
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.metrics.intervals import share_interval
 from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.run.folder import is_run
 

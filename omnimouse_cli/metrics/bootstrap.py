@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from omnimouse_cli.metrics.intervals import percentile_interval
 from omnimouse_cli.metrics.moments import CONSTANT_RELATIVE_STD, Moments
 
 NUM_RESAMPLES = 2000
@@ -97,8 +98,8 @@ def interval(
     finite = resamples[np.isfinite(resamples)]
     if value is None or num_blocks < FEWEST_BLOCKS or len(finite) < len(resamples) // 2:
         return None, None
-    low, high = np.percentile(finite, [2.5, 97.5])
-    return min(2 * value - float(high), value), max(2 * value - float(low), value)
+    low, high = percentile_interval(finite)
+    return min(2 * value - high, value), max(2 * value - low, value)
 
 
 def _correlations_per_output(

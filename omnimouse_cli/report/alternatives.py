@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from omnimouse_cli.metrics.intervals import percentile_interval
 from omnimouse_cli.report.fitting import (
     Fit,
     compute_negative_log_likelihood,
@@ -34,7 +35,6 @@ from omnimouse_cli.report.table import (
     get_column,
     get_compute,
     get_log_sizes,
-    percentile_interval,
     resample_runs,
 )
 from omnimouse_cli.text import pluralize

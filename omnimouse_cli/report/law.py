@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from omnimouse_cli.metrics.intervals import Interval, percentile_interval
 from omnimouse_cli.report.fitting import (
     HUBER_DELTA,
     MIN_SHARE,
@@ -26,7 +27,6 @@ from omnimouse_cli.report.table import (
     get_compute,
     get_log_sizes,
     list_names,
-    percentile_interval,
     resample_runs,
 )
 from omnimouse_cli.reporter import Reporter
@@ -47,15 +47,6 @@ MIN_LEVELS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """A parameter and its 95 % percentile interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """The joint law without the worst residuals, or with another delta of the Huber loss."""
 
@@ -70,14 +61,14 @@ class JointLaw:
 
     Args:
         fit: Fit of all rows.
-        estimates: E, A, B, alpha, beta and a_opt with intervals.
+        estimates: E, A, B, alpha, beta and a_opt with 95 % percentile intervals.
         samples: The same in every resample, `(resamples,)` each.
         bound_share: Fraction of resamples with a parameter at a bound.
         variants: Fits in other ways, to show how stable the parameters are.
     """
 
     fit: Fit
-    estimates: dict[str, Estimate]
+    estimates: dict[str, Interval]
     samples: dict[str, Array]
     bound_share: float
     variants: tuple[Variant, ...]
@@ -110,7 +101,7 @@ def fit_joint_law(
     estimates = {}
     for name in NAMES:
         low, high = percentile_interval(samples[name])
-        estimates[name] = Estimate(value=point[name], low=low, high=high)
+        estimates[name] = Interval(value=point[name], low=low, high=high)
     law = JointLaw(
         fit=result,
         estimates=estimates,

@@ -226,8 +226,3 @@ def resample_runs(
     num_runs = int(groups.max()) + 1
     counts = generator.multinomial(num_runs, np.full(num_runs, 1 / num_runs), size=num_resamples)
     return counts[:, groups].astype(float)
-
-
-def percentile_interval(resamples: Array) -> tuple[float, float]:
-    """Return the 95 % percentile interval of a resampled statistic."""
-    return float(np.percentile(resamples, 2.5)), float(np.percentile(resamples, 97.5))

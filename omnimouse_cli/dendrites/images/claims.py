@@ -18,8 +18,8 @@ from omnimouse_cli.dendrites.images.scores import (
     ScoreTable,
     compute_corruption_ratio,
 )
-from omnimouse_cli.dendrites.intervals import Interval, mean_interval
 from omnimouse_cli.dendrites.soft_xor import SoftXorCount
+from omnimouse_cli.metrics.intervals import Interval, mean_interval
 
 Verdict = Literal["confirmed", "refuted", "undetermined"]
 RULE = (

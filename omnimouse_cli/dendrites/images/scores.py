@@ -15,8 +15,8 @@ from omnimouse_cli.dendrites.images.results import (
     Comparison,
 )
 from omnimouse_cli.dendrites.images.robustness import PROTOCOLS
-from omnimouse_cli.dendrites.intervals import Interval, jackknife_interval, mean_interval
 from omnimouse_cli.evaluate.robustness.corruption import CORRUPTIONS
+from omnimouse_cli.metrics.intervals import Interval, jackknife_interval, mean_interval
 
 F64 = NDArray[np.float64]
 # Learning speed: epochs until validation accuracy is this near to the best of the ReLU control.

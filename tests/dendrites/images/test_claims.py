@@ -5,7 +5,7 @@ import pytest
 
 from omnimouse_cli.dendrites.images.claims import find_masking, judge_interval
 from omnimouse_cli.dendrites.images.scores import count_epochs
-from omnimouse_cli.dendrites.intervals import Interval
+from omnimouse_cli.metrics.intervals import Interval
 
 
 @pytest.mark.parametrize(

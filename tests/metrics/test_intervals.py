@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from omnimouse_cli.dendrites.intervals import jackknife_interval, mean_interval, share_interval
+from omnimouse_cli.metrics.intervals import jackknife_interval, mean_interval, share_interval
 
 
 def test_the_interval_of_a_mean_is_students():

@@ -1,4 +1,7 @@
-"""95 % intervals over seeds: means, shares, and other statistics by the jackknife."""
+"""95 % intervals of independent values: means, shares, the jackknife, percentiles of resamples.
+
+Intervals over windows, which are not independent, are in `bootstrap`.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -70,6 +73,11 @@ def jackknife_interval(statistic: Callable[[F64], float], num_seeds: int) -> Int
     error = math.sqrt((num_seeds - 1) * float(left_out.var()))
     half = _student_quantile(num_seeds) * error
     return Interval(value=whole, low=whole - half, high=whole + half)
+
+
+def percentile_interval(resamples: F64) -> tuple[float, float]:
+    """Return the 2.5th and the 97.5th percentile of a resampled statistic."""
+    return float(np.percentile(resamples, 2.5)), float(np.percentile(resamples, 97.5))
 
 
 def _student_quantile(num_seeds: int) -> float:
