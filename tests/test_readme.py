@@ -89,7 +89,8 @@ def test_other_commands_of_the_readme_are_targets_of_the_makefile():
 def mapped_paths(text):
     """Paths that a tree drawing names: two spaces of indentation are one level."""
     parents: list[str] = []
-    for line in blocks(text, "")[-1].splitlines():
+    (tree,) = (block for block in blocks(text, "") if block.startswith("omnimouse_cli/"))
+    for line in tree.splitlines():
         name = line.split()[0] if line.split() else ""
         if not re.fullmatch(r"[\w./-]+", name):
             continue
@@ -107,3 +108,32 @@ def test_a_map_of_the_repository_names_what_is_there_and_every_layer(text):
         f"omnimouse_cli/{path.parent.name}/" for path in ROOT.glob("omnimouse_cli/*/__init__.py")
     }
     assert layers <= named
+
+
+def walk_steps():
+    """Files and names that the walks of ARCHITECTURE.md list, one pair per name."""
+    walks = ARCHITECTURE.split("## Four walks")[1].split("\n## ")[0]
+    for block in blocks(walks, ""):
+        for line in block.splitlines():
+            path, names, *_ = re.split(r"\s{2,}", line)
+            yield from ((path, name) for name in names.split(", "))
+
+
+def test_the_walks_of_the_architecture_name_functions_that_exist():
+    steps = list(walk_steps())
+    assert len(steps) > 30
+    missing = [
+        f"{path}: {name}"
+        for path, name in steps
+        if not re.search(
+            rf"^(def |class |){name}\b", (ROOT / "omnimouse_cli" / path).read_text(), re.MULTILINE
+        )
+    ]
+    assert missing == []
+
+
+def test_the_guide_for_contributors_names_files_that_exist():
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:omnimouse_cli|tests|rust|benchmarks)/[\w./]+)`", guide)
+    assert len(named) > 10
+    assert [path for path in named if not (ROOT / path).exists()] == []
