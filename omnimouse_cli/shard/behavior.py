@@ -51,7 +51,7 @@ def prepare_device(signal: Signal, statistics_time: Intervals) -> tuple[Device |
         has_value |= np.isfinite(block.rows).any(axis=0)
     columns = np.flatnonzero(has_value)
     if len(columns) == 0:
-        return None, [f"{signal.name} is left out: none of its samples has a value"]
+        return None, [f"{signal.name} is dropped: none of its samples has a value"]
     notes = [
         f"{signal.name} lacks channel {names[column]}: none of its samples has a value"
         for column in np.flatnonzero(~has_value)
@@ -59,7 +59,7 @@ def prepare_device(signal: Signal, statistics_time: Intervals) -> tuple[Device |
     valid = _valid_time(signal, columns)
     window_seconds = (NUM_RESPONSE_SAMPLES - 1) / RESPONSE_RATE_HZ
     if not (valid[:, 1] - valid[:, 0] > window_seconds).any():
-        notes.append(f"{signal.name} is left out: it has no two seconds without a lost sample")
+        notes.append(f"{signal.name} is dropped: it has no two seconds without a missing sample")
         return None, notes
     mean, std = column_statistics(signal, columns, statistics_time)
     if np.isnan(mean).any():

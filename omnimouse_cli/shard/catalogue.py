@@ -16,6 +16,7 @@ from omnimouse_cli.shard.valid import dropped_minutes, tier_minutes, valid_fract
 
 CATALOGUE_NAME = "catalogue.json"
 SHARD_SUFFIX = ".safetensors"
+_REPAIR_HINT = f"delete {CATALOGUE_NAME}; the next `omnimouse preprocess` writes a new one"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,11 +113,6 @@ def open_catalogue(folder: Path) -> Catalogue:
 
     Raises:
         ShardError: There is no data set, a shard is missing, or the catalogue is damaged.
-
-    Examples:
-        >>> catalogue = open_catalogue(Path("shards"))  # doctest: +SKIP
-        >>> sum(entry.tokens for entry in catalogue.entries)  # doctest: +SKIP
-        150347283456
     """
     if not folder.is_dir():
         raise ShardError(
@@ -170,24 +166,18 @@ def refresh_catalogue(
         entries = []
         for path in shard_paths(folder):
             entry: CatalogueEntry | None = known.get(path.name)
-            if entry is None or path in changed or entry.bytes != path.stat().st_size:
-                entry = _readable_entry(path, reporter)
-            if entry is not None:
+            try:
+                if entry is None or path in changed or entry.bytes != path.stat().st_size:
+                    entry = build_entry(open_shard(path))
                 entries.append(entry)
+            except LaterVersionError:
+                raise
+            except ShardError as error:
+                reporter.warn(f"omitted from the catalogue: {error.message}")
         catalogue = Catalogue(folder=folder, entries=_sorted(entries))
         content = {"sessions": [asdict(entry) for entry in catalogue.entries]}
         write_document(folder / CATALOGUE_NAME, "catalogue", content)
     return catalogue
-
-
-def _readable_entry(path: Path, reporter: Reporter) -> CatalogueEntry | None:
-    try:
-        return build_entry(open_shard(path))
-    except LaterVersionError:
-        raise
-    except ShardError as error:
-        reporter.warn(f"omitted from the catalogue: {error.message}")
-        return None
 
 
 def _sorted(entries: Sequence[CatalogueEntry]) -> tuple[CatalogueEntry, ...]:
@@ -201,15 +191,12 @@ def _read_entries(folder: Path) -> list[CatalogueEntry]:
     except OmniMouseError as error:
         raise ShardError(error.message, hint=error.hint or _REPAIR_HINT) from error
     try:
-        return [_entry(item) for item in content["sessions"]]
+        return [_parse_entry(item) for item in content["sessions"]]
     except (KeyError, TypeError) as error:
         raise ShardError(f"{path} is damaged: {error}", hint=_REPAIR_HINT) from error
 
 
-_REPAIR_HINT = f"delete {CATALOGUE_NAME}; the next `omnimouse preprocess` writes it anew"
-
-
-def _entry(item: dict[str, Any]) -> CatalogueEntry:
+def _parse_entry(item: dict[str, Any]) -> CatalogueEntry:
     values = {field.name: item[field.name] for field in fields(CatalogueEntry)}
     values["modalities"] = tuple(values["modalities"])
     values["notes"] = tuple(values["notes"])

@@ -174,4 +174,4 @@ def test_what_was_left_out_is_told(recordings):
     np.full(24 * 50, np.nan, dtype=np.float32).tofile(treadmill)
     result = run()
     assert result.exit_code == 0
-    assert "7-1-1: treadmill is left out: none of its samples has a value" in result.stderr
+    assert "7-1-1: treadmill is dropped: none of its samples has a value" in result.stderr

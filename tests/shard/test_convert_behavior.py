@@ -1,4 +1,4 @@
-"""Behavior of a recording in its shard: lost samples, channels and devices that are left out."""
+"""Behavior of a recording in its shard: missing samples, dropped channels and devices."""
 
 from dataclasses import replace
 
@@ -16,24 +16,24 @@ def with_eye_tracker(recording, signal, values):
     return replace(recording, behavior=(device, recording.behavior[1]))
 
 
-def test_an_eye_tracker_that_was_always_lost_is_left_out(make_recording, converted, signal):
+def test_an_eye_tracker_that_was_always_lost_is_dropped(make_recording, converted, signal):
     recording = make_recording()
     values = np.full_like(eye_tracker(recording), np.nan)
     shard = converted(with_eye_tracker(recording, signal, values))
     assert shard.description.modalities == ("responses", "screen", "treadmill")
-    assert shard.description.notes == ("eye_tracker is left out: none of its samples has a value",)
+    assert shard.description.notes == ("eye_tracker is dropped: none of its samples has a value",)
 
 
-def test_an_eye_tracker_that_leaves_no_window_is_left_out(make_recording, converted, signal):
+def test_an_eye_tracker_that_leaves_no_window_is_dropped(make_recording, converted, signal):
     recording = make_recording()
     values = eye_tracker(recording)
     values[::20] = np.nan
     shard = converted(with_eye_tracker(recording, signal, values))
     assert "eye_tracker" not in shard.description.modalities
-    assert "no two seconds without a lost sample" in shard.description.notes[0]
+    assert "no two seconds without a missing sample" in shard.description.notes[0]
 
 
-def test_a_channel_without_a_value_is_left_out_and_the_others_stay(
+def test_a_channel_without_a_value_is_dropped_and_the_others_stay(
     make_recording, converted, signal
 ):
     recording = make_recording()
