@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 @pytest.fixture(scope="session", autouse=True)
 def _ctrl_c_is_handled() -> None:
-    """Shells start background jobs with SIGINT ignored, which the processes of tests would inherit."""
+    """Background jobs of a shell ignore SIGINT, and the processes of tests would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

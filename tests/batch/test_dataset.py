@@ -9,6 +9,7 @@ import pytest
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.batch.loader import Loader
 from omnimouse_cli.batch.reader import warn_if_not_mapped
+from omnimouse_cli.batch.windows import window_table
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.errors import ShardError
 from omnimouse_cli.reporter import Silent
@@ -100,6 +101,25 @@ def test_a_session_too_short_for_a_window_is_refused_by_name(tmp_path, write_sha
         dataset.require_windows(DataConfig())
     assert dataset.windows(DataConfig(), "1-1-2").num_windows == 0
     assert dataset.windows(DataConfig(), "1-1-1").num_windows > 0
+
+
+def test_windows_are_computed_once_for_each_selection(tmp_path, write_shard, monkeypatch):
+    for key in ("1-1-1", "1-1-2"):
+        write_shard(tmp_path, key=key)
+    dataset, computed = open_dataset(tmp_path), []
+
+    def counting(shard, **selection):
+        computed.append(shard.description.session)
+        return window_table(shard, **selection)
+
+    monkeypatch.setattr("omnimouse_cli.batch.dataset.window_table", counting)
+    tables = dataset.require_windows(DataConfig())
+    assert list(tables) == computed == ["1-1-1", "1-1-2"]
+    with Loader(dataset, DataConfig(batch_size=3, max_neurons=6), seed=0):
+        assert dataset.windows(DataConfig(), "1-1-2") is tables["1-1-2"]
+    assert len(computed) == 2
+    assert dataset.windows(DataConfig(stride_samples=60), "1-1-2").num_windows < 100
+    assert len(computed) == 3
 
 
 def test_rates_are_divided_and_fluorescence_is_centred_first(tiny_shards, tiny_dataset):

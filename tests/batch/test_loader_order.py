@@ -88,5 +88,6 @@ def test_the_schedule_is_what_is_drawn(seven, sampling):
         for number in range(3, 23):
             batch = next(loader)
             session, grid = order.batch(number)
+            assert loader.session_index(number) == session
             assert batch.session == seven.sessions[session].key
             np.testing.assert_array_equal(np.rint(batch.start_seconds * 30), grid)
