@@ -131,18 +131,14 @@ def _convert(value: Any, hint: Any, path: str) -> Any:  # noqa: ANN401 - as anno
         words = [item for item in options if value in typing.get_args(item)]
         return _convert(value, (words or options[::-1])[0], path)
     if origin is typing.Literal:
-        return _convert_choice(value, choices, path)
+        if value not in choices:
+            raise ConfigError(
+                f"`{path}` cannot be {value!r}", hint=suggest_name(str(value), map(str, choices))
+            )
+        return value
     if origin is tuple:
         return _convert_tuple(value, choices, path)
     return _convert_scalar(value, hint, path)
-
-
-def _convert_choice(value: Any, choices: tuple[Any, ...], path: str) -> Any:  # noqa: ANN401
-    if value not in choices:
-        raise ConfigError(
-            f"`{path}` cannot be {value!r}", hint=suggest_name(str(value), map(str, choices))
-        )
-    return value
 
 
 def _convert_tuple(value: Any, items: tuple[Any, ...], path: str) -> tuple[Any, ...]:  # noqa: ANN401

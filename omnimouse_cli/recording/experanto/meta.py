@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import yaml
@@ -132,14 +132,14 @@ def _to_meta(path: Path, values: object) -> Meta:
     return Meta(source=str(path), values={str(key): value for key, value in values.items()})
 
 
-def read_array(path: Path) -> NDArray[Any]:
-    """Read a small array of numbers.
+def read_array(path: Path, mmap_mode: Literal["r"] | None = None) -> NDArray[Any]:
+    """Read an array of numbers, or map it into memory.
 
     Raises:
         RecordingError: The file is no `.npy` file, truncated, or holds no numbers.
     """
     try:
-        array: NDArray[Any] = np.load(path, allow_pickle=False)
+        array: NDArray[Any] = np.load(path, mmap_mode, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise RecordingError(
             f"{path} cannot be read as an array: {error}", hint="copy or export the file again"

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.experanto.meta import Meta
+from omnimouse_cli.recording.experanto.meta import Meta, read_array
 
 _COMPARED_ROWS = 256
 
@@ -149,7 +149,8 @@ def _open_mem(path: Path, meta: Meta) -> RowFile:
         dtype = np.dtype(name)
     except TypeError as error:
         raise RecordingError(f"{meta.source}: `dtype` is not a NumPy dtype: {name}") from error
-    _require_numbers(dtype, meta.source)
+    if dtype.kind not in "biuf":
+        raise RecordingError(f"{meta.source}: `dtype` must be a real number type: {dtype}")
     num_rows, num_columns = meta.count("n_timestamps"), meta.count("n_signals")
     expected = num_rows * num_columns * dtype.itemsize
     found = path.stat().st_size
@@ -168,13 +169,7 @@ def _open_mem(path: Path, meta: Meta) -> RowFile:
 
 
 def _open_npy(path: Path, meta: Meta) -> RowFile:
-    try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise RecordingError(
-            f"{path} cannot be read as an array: {error}", hint="copy the file again"
-        ) from error
-    _require_numbers(mapped.dtype, str(path))
+    mapped = cast("np.memmap[Any, Any]", read_array(path, mmap_mode="r"))
     if mapped.ndim not in (1, 2):
         raise RecordingError(f"{path} must be time x channel: its shape is {mapped.shape}")
     num_rows, num_columns = mapped.shape if mapped.ndim == 2 else (mapped.shape[0], 1)
@@ -193,8 +188,3 @@ def _open_npy(path: Path, meta: Meta) -> RowFile:
         offset_bytes=int(mapped.offset),
         column_major=not mapped.flags.c_contiguous,
     )
-
-
-def _require_numbers(dtype: np.dtype[Any], source: str) -> None:
-    if dtype.kind not in "biuf":
-        raise RecordingError(f"{source}: `dtype` must be a real number type: {dtype}")

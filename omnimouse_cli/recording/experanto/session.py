@@ -16,7 +16,7 @@ from omnimouse_cli.recording.recording import Neurons, Recording, Signal
 
 MARKERS = "responses/meta.yml or screen/meta.yml (an experanto session)"
 
-# Order of behavior devices; others follow by name.
+# These behavior devices come first; others follow by name.
 _FIRST_BEHAVIOR = ("eye_tracker", "treadmill")
 _SCAN_FIELDS = ("animal_id", "session", "scan_idx")
 _SCAN_IN_NAME = re.compile(r"dynamic(\d+-\d+-\d+)")
@@ -92,7 +92,10 @@ def _assemble(
         neurons=neurons,
         trials=trials,
         screen=frames,
-        behavior=tuple(signals[name] for name in sorted(signals, key=_behavior_order)),
+        behavior=tuple(
+            signals[name]
+            for name in sorted(signals, key=lambda name: (name not in _FIRST_BEHAVIOR, name))
+        ),
         native_rate_hz=responses_meta.optional_number("original_sampling_rate"),
         notes=(*notes, *neuron_notes),
     )
@@ -127,11 +130,6 @@ def _read_metas(path: Path) -> tuple[dict[str, Meta], list[str]]:
         elif has_data:
             notes.append(f"{folder.name}: has data but no meta.yml and is excluded")
     return metas, notes
-
-
-def _behavior_order(name: str) -> tuple[int, str]:
-    known = _FIRST_BEHAVIOR.index(name) if name in _FIRST_BEHAVIOR else len(_FIRST_BEHAVIOR)
-    return known, name
 
 
 def _read_session_key(folder: Path) -> str:
