@@ -160,8 +160,8 @@ class Scorer:
             self._repeats = repeats
             self._sums = RepeatSums(repeats.num_cells, targets.num_outputs)
         num_shown = min(TRACE_WINDOWS, len(targets.windows))
-        shape = (num_shown, targets.num_samples, targets.num_outputs)
-        self._trace = np.full(shape, np.nan, np.float32)
+        trace_shape = (num_shown, targets.num_samples, targets.num_outputs)
+        self._trace = np.full(trace_shape, np.nan, np.float32)
 
     def add(self, piece: Piece) -> None:
         """Add predictions; every window and output comes once."""

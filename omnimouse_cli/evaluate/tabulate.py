@@ -94,8 +94,8 @@ def make_records(numbers: Sequence[Number]) -> Iterator[EvalRecord]:
     """
     by_strategy: dict[tuple[str, bool], list[Number]] = {}
     for number in numbers:
-        key = (number.record.strategy, number.record.target == NEURONS)
-        by_strategy.setdefault(key, []).append(number)
+        kind = (number.record.strategy, number.record.target == NEURONS)
+        by_strategy.setdefault(kind, []).append(number)
     for same in by_strategy.values():
         yield from (number.record for number in same)
         over_sessions: dict[tuple[str, str, str], list[Number]] = {}

@@ -201,7 +201,7 @@ def test_nothing_to_score_says_why(run, data):
         evaluate(run, data, options, Silent())
 
 
-def test_a_recording_without_behavior_is_evaluated_and_told(
+def test_a_recording_without_behavior_is_evaluated_with_the_reasons(
     make_session, quiet_trials, moving_average, write_run, tmp_path
 ):
     dataset = make_session(
@@ -220,3 +220,17 @@ def test_a_recording_without_behavior_is_evaluated_and_told(
     assert {"predict", "forecast", "forecast+stimulus"} <= rows
     missing = {(item.predictor, item.strategy) for item in found.unavailable}
     assert ("psth", "predict") in missing
+
+
+def test_the_precision_of_the_run_is_used_and_recorded(data, write_run, tmp_path):
+    options = EvalOptions(regime="forecast", stimulus=False, baselines=False)
+    precise = write_run(tmp_path / "float32", data)
+    coarse = write_run(tmp_path / "bfloat16", data, sets=("train.precision=bfloat16",))
+    losses = {}
+    for name, folder in (("float32", precise), ("bfloat16", coarse)):
+        run = load_run(folder)
+        found = evaluate(run, data, options, Silent())
+        assert make_document(found, options, run)["options"]["precision"] == name
+        losses[name] = find(found, session="overall", metric="loss").value
+    assert losses["float32"] != losses["bfloat16"]
+    assert losses["float32"] == pytest.approx(losses["bfloat16"], rel=0.02)

@@ -11,7 +11,7 @@ from omnimouse_cli.batch.windows import window_table
 from omnimouse_cli.evaluate.baselines.ridge_features import Features
 from omnimouse_cli.evaluate.scorer import Piece
 from omnimouse_cli.evaluate.session_reader import F32, I64
-from omnimouse_cli.evaluate.targets import Targets
+from omnimouse_cli.evaluate.targets import WINDOWS_AT_ONCE, Targets
 from omnimouse_cli.metrics.moments import correlation, moments_of
 
 # Penalties per row of the regression, for columns of unit variance.
@@ -33,7 +33,6 @@ SCREEN_COMPONENTS = 200
 PCA_ROWS = 3_000
 # Values of the truth, and of columns kept for all scored windows, that are in memory at once.
 MOST_VALUES = 40_000_000
-WINDOWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -124,7 +123,7 @@ def _fit_and_predict(targets: Targets, grid: I64) -> Iterator[Piece]:
     for first in range(0, targets.num_outputs, chunk):
         outputs = slice(first, min(first + chunk, targets.num_outputs))
         model = _fit(weighted, training.truth(outputs), alpha)
-        for windows in targets.window_slices(WINDOWS_AT_ONCE):
+        for windows in targets.window_slices():
             columns = cache.get(windows.start)
             if columns is None:
                 groups = features.columns(

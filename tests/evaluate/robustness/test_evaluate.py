@@ -1,4 +1,4 @@
-"""Scores under perturbed video: what is changed, within which box, and what the numbers are of."""
+"""Scores under perturbed video: the perturbations, the attack, and the numbers."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run
 
 CONFIG = DataConfig()
-SEES = Strategy(name="s", family="predict", num_visible=0, video=(0, 60))
+STRATEGY = Strategy(name="s", family="predict", num_visible=0, video=(0, 60))
 SMALL = ("model.d_model=16", "model.layers=1")
 
 
@@ -61,8 +61,8 @@ def linear_model(weights):
     return SimpleNamespace(
         predict=predict,
         session="s",
-        strategy=SEES,
-        selection=select(SEES, num_neurons=2, num_windows=3, generator=None),
+        strategy=STRATEGY,
+        selection=select(STRATEGY, num_neurons=2, num_windows=3, generator=None),
         run=SimpleNamespace(response_loss="gaussian"),
     )
 
@@ -131,7 +131,7 @@ def run(small_mouse, write_run, tmp_path_factory):
     return load_run(write_run(tmp_path_factory.mktemp("run") / "run", small_mouse, sets=SMALL))
 
 
-def test_numbers_are_of_the_perturbed_rows_beside_the_clean_ones(run, small_mouse, monkeypatch):
+def test_numbers_are_of_the_perturbed_video_beside_the_clean_ones(run, small_mouse, monkeypatch):
     monkeypatch.setattr(perturbations, "SEVERITIES", (2, 5))
     monkeypatch.setattr(attack, "STEPS", 3)
     options = EvalOptions(
@@ -169,19 +169,19 @@ def test_numbers_are_of_the_perturbed_rows_beside_the_clean_ones(run, small_mous
     assert list(check.losses) == sorted(check.losses)
 
 
-def test_a_masked_attack_is_told(run, small_mouse, monkeypatch):
+def test_an_attack_that_does_not_raise_the_loss_is_warned_of(run, small_mouse, monkeypatch):
     monkeypatch.setattr(perturbations, "attack_video", lambda _, batch, **__: batch)
-    told = []
+    warnings = []
 
-    class Told(Silent):
+    class Listening(Silent):
         def warn(self, message):
-            told.append(message)
+            warnings.append(message)
 
     options = EvalOptions(regime="predict", stride_samples=900, perturb=("adversarial",))
     nothing = Evaluation(records=(), unavailable=())
-    found = with_perturbations(nothing, run, small_mouse, options, Told())
+    found = with_perturbations(nothing, run, small_mouse, options, Listening())
     assert not found.attack_checks[0].rises
-    assert told[0].startswith("predict: the loss does not rise with every budget")
+    assert warnings[0].startswith("predict: the loss does not rise with every budget")
 
 
 def test_what_cannot_be_perturbed_is_refused(run, small_mouse):

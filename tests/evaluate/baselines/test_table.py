@@ -1,12 +1,12 @@
-"""Persistence and the training mean are exact; a row that shows no past has no persistence."""
+"""Every baseline keeps the contract of predictors; persistence and the training mean are exact."""
 
 import numpy as np
 import pytest
 
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.evaluate.baselines.persistence import last_visible_sample, predict_persistence
+from omnimouse_cli.evaluate.baselines.table import BASELINES
 from omnimouse_cli.evaluate.baselines.train_mean import predict_train_mean
-from omnimouse_cli.evaluate.targets import channel_target
 
 SPLIT = Strategy(
     name="split",
@@ -87,29 +87,18 @@ def test_the_training_mean_is_a_constant_without_a_correlation(select, score_pie
     assert np.isfinite(loss.value)
 
 
-def test_visible_samples_are_not_scored(simulated_data, targets_of):
-    # Neurons 4 to 9 of the targets are visible until the window's end.
-    overlap = Strategy(
-        name="overlap",
-        family="population",
-        num_visible=10,
-        prefix=(30, 60),
-        context=(30, 60),
-        num_targets=16,
-        literal_counts=True,
-    )
-    targets = targets_of(simulated_data, overlap)
-    truth = targets.truth(targets.windows.grid[:3])
-    assert targets.outputs.tolist() == list(range(4, 20))
-    assert np.isnan(truth[:, :, :6]).all()
-    assert np.isfinite(truth[:, :, 6:]).all()
-
-
-def test_channels_count_for_their_targets(select):
-    groups = select("decode").groups
-    assert {name: len(positions) for name, positions in groups.items()} == {
-        "gaze": 2,
-        "pupil": 2,
-        "running": 1,
-    }
-    assert channel_target("whisker_0") == "whisker_0"
+@pytest.mark.parametrize("strategy", ["predict", "decode", "forecast+stimulus", "split"])
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_baseline_predicts_every_window_and_output_once(select, name, strategy):
+    targets = select(strategy)
+    pieces = BASELINES[name].predict(targets, ("train",))
+    if pieces is None or isinstance(pieces, str):
+        assert pieces is None or len(pieces) > 10
+        return
+    counts = np.zeros((len(targets.windows), targets.num_outputs), int)
+    for piece in pieces:
+        counts[piece.windows, piece.outputs] += 1
+        assert piece.values.shape[1] == targets.num_samples
+        assert piece.values.dtype == np.float32
+        assert np.isfinite(piece.values).all()
+    assert (counts == 1).all()
