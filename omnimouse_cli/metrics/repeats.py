@@ -1,7 +1,13 @@
 """Repeats of a stimulus: correlation to the average response, and the noise ceiling."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
+
+from omnimouse_cli.metrics.moments import correlation, moments_of
+
+Number = TypeVar("Number", np.float32, np.float64)
 
 
 class RepeatSums:
@@ -36,17 +42,40 @@ class RepeatSums:
         kept = cells >= 0
         if not kept.any():
             return
-        order = np.argsort(cells[kept], kind="stable")
-        numbers, first = np.unique(cells[kept][order], return_index=True)
-        x = truth[kept][order].astype(np.float64)
-        y = prediction[kept][order].astype(np.float64)
+        x, y = truth[kept].astype(np.float64), prediction[kept].astype(np.float64)
         measured = ~np.isnan(x)
         if not measured.all():
             x, y = np.where(measured, x, 0.0), np.where(measured, y, 0.0)
-        self.count[numbers, outputs] += np.add.reduceat(measured.astype(np.float64), first, axis=0)
-        self.truth[numbers, outputs] += np.add.reduceat(x, first, axis=0)
-        self.prediction[numbers, outputs] += np.add.reduceat(y, first, axis=0)
-        self.truth_squared[numbers, outputs] += np.add.reduceat(x * x, first, axis=0)
+        for total, values in (
+            (self.count, measured.astype(np.float64)),
+            (self.truth, x),
+            (self.prediction, y),
+            (self.truth_squared, x * x),
+        ):
+            numbers, sums = sum_by_cell(cells[kept], values)
+            total[numbers, outputs] += sums
+
+
+def sum_by_cell(
+    cells: NDArray[np.int64], values: NDArray[Number]
+) -> tuple[NDArray[np.int64], NDArray[Number]]:
+    """Sum the samples of each cell.
+
+    Args:
+        cells: `(samples,)`, at least one.
+        values: `(samples, outputs)`.
+
+    Returns:
+        The numbers of the cells, ascending, and the sum of each: `(cells, outputs)`.
+
+    Example:
+        >>> sum_by_cell(np.array([7, 2, 7]), np.array([[1.0], [5.0], [3.0]]))
+        (array([2, 7]), array([[5.],
+               [4.]]))
+    """
+    order = np.argsort(cells, kind="stable")
+    numbers, first = np.unique(cells[order], return_index=True)
+    return numbers, np.add.reduceat(values[order], first, axis=0)
 
 
 def correlation_to_average(sums: RepeatSums) -> NDArray[np.float64] | None:
@@ -56,19 +85,11 @@ def correlation_to_average(sums: RepeatSums) -> NDArray[np.float64] | None:
         float64 `(outputs,)`, NaN where one of the two is constant; None without repeats.
     """
     repeated = sums.count >= 2
-    cells = repeated.sum(axis=0)
-    if not (cells >= 2).any():
+    if not (repeated.sum(axis=0) >= 2).any():
         return None
     count = np.maximum(sums.count, 1.0)
-    x, dx = _centered(sums.truth / count, repeated, cells)
-    y, dy = _centered(sums.prediction / count, repeated, cells)
-    scale = np.sqrt((dx**2).sum(axis=0)) * np.sqrt((dy**2).sum(axis=0))
-    # Below this, what is left of the deviations is rounding.
-    floor = 1e-12 * np.abs(x).max(axis=0) * np.abs(y).max(axis=0) * np.maximum(cells, 1)
-    result: NDArray[np.float64] = np.divide(
-        (dx * dy).sum(axis=0), scale, out=np.full(scale.shape, np.nan), where=scale > floor
-    )
-    return result
+    response = np.where(repeated, sums.truth / count, np.nan)
+    return correlation(moments_of(response, sums.prediction / count))
 
 
 def repeat_ceiling(sums: RepeatSums) -> NDArray[np.float64] | None:
@@ -98,12 +119,3 @@ def repeat_ceiling(sums: RepeatSums) -> NDArray[np.float64] | None:
     share = np.divide(variance - within, variance, out=np.full(variance.shape, np.nan), where=alive)
     ceiling: NDArray[np.float64] = np.sqrt(np.clip(share, 0.0, 1.0))
     return ceiling
-
-
-def _centered(
-    values: NDArray[np.float64], used: NDArray[np.bool_], cells: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return values with unused cells at 0, and deviations from the mean over used cells."""
-    kept = np.where(used, values, 0.0)
-    mean = kept.sum(axis=0) / np.maximum(cells, 1)
-    return kept, np.where(used, kept - mean, 0.0)

@@ -12,6 +12,7 @@ from omnimouse_cli.evaluate.session_reader import F32, I64, Range, SessionReader
 from omnimouse_cli.evaluate.stimulus import Phases, stimulus_phases
 from omnimouse_cli.evaluate.targets import Targets
 from omnimouse_cli.evaluate.windows import EvalWindows
+from omnimouse_cli.metrics.repeats import sum_by_cell
 from omnimouse_cli.shard.intervals import contains
 
 ROWS_AT_ONCE = 2048
@@ -161,10 +162,9 @@ def _average(reader: SessionReader, rows: I64, cell: I64, num_cells: int) -> tup
         begin, last = int(kept_rows[0]), int(kept_rows[-1])
         values = reader.shard.read_responses(begin, last + 1)[kept_rows - begin]
         values = (values - reader.shift) / reader.scale
-        order = np.argsort(cells, kind="stable")
-        numbers, starts = np.unique(cells[order], return_index=True)
-        sums[numbers] += np.add.reduceat(values[order], starts, axis=0)
-        counts[numbers] += np.diff(np.append(starts, len(order)))
+        numbers, cell_sums = sum_by_cell(cells, values)
+        sums[numbers] += cell_sums
+        counts += np.bincount(cells, minlength=num_cells)
     total = max(counts.sum(), 1.0)
     rest = sums[-1] / counts[-1] if counts[-1] else sums.sum(axis=0) / total
     seen = counts[:-1] > 0
