@@ -159,9 +159,9 @@ def _resolve_config(options: TrainOptions, progress: Reporter) -> "RunConfig":
     overrides = options.config_overrides()
     source, start = read_adapted_run(options.config, overrides), None
     if source is not None:
-        from omnimouse_cli.train.start.adapt import require_same_model, start_of
+        from omnimouse_cli.train.start.adapt import default_adaptation, require_same_model
 
-        start = start_of(source)
+        start = default_adaptation(source)
     if options.init_from is not None and options.config is None:
         start = read_config(options.init_from)
         # The stored value was resolved for a start from random weights.

@@ -1,4 +1,4 @@
-"""Which parameters of a core learn, and which an adaptation freezes."""
+"""Parameters of the core that an adaptation freezes."""
 
 from omnimouse_cli.config.training import TrainConfig
 from omnimouse_cli.model.omnimouse import OmniMouse
@@ -7,10 +7,10 @@ ANIMALS = "identities.animals"
 
 
 def freeze(core: OmniMouse, config: TrainConfig) -> None:
-    """Leave learning to vectors of animals and to the parts that are opened.
+    """Freeze the core of an adaptation, except for animal embeddings and unfrozen parts.
 
     Args:
-        core: Changed in place, if a run is adapted.
+        core: Its parameters are changed in place.
         config: `adapt_from` and `unfreeze` are used.
     """
     for name, parameter in core.named_parameters():
@@ -19,7 +19,7 @@ def freeze(core: OmniMouse, config: TrainConfig) -> None:
 
 
 def learns(name: str, config: TrainConfig) -> bool:
-    """Whether a parameter of the core, by its name, is not frozen by an adaptation."""
+    """Return whether a parameter of the core, by its name, is trained."""
     if config.adapt_from is None or "all" in config.unfreeze:
         return True
     return name == ANIMALS or name.partition(".")[0] in config.unfreeze

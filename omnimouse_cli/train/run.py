@@ -36,9 +36,8 @@ from omnimouse_cli.train.parallel.world import World, device_name
 from omnimouse_cli.train.progress_log import ProgressLogger
 from omnimouse_cli.train.resolve import resolve_config
 from omnimouse_cli.train.schedule import build_duration, build_schedule
-from omnimouse_cli.train.start.adapt import core_of, sayings
-from omnimouse_cli.train.start.inherit import start_from
-from omnimouse_cli.train.start.init_from import take_weights
+from omnimouse_cli.train.start.adapt import describe_adaptation, load_core, read_core
+from omnimouse_cli.train.start.init_from import load_initial_weights
 from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.step import TrainingSetup
 from omnimouse_cli.train.summary import build_summary, report_lookup_error
@@ -121,7 +120,7 @@ def _find_core_to_adapt(job: TrainingJob, dataset: Dataset) -> RunDescription | 
     if job.resume and latest_checkpoint(job.run) is not None:
         # The run that the core was taken from may not exist any more.
         return None
-    return core_of(job.config, dataset)
+    return read_core(job.config, dataset)
 
 
 def _initialize(
@@ -136,13 +135,13 @@ def _initialize(
 ) -> None:
     """Load the weights from which training starts: another run's, or those of a checkpoint."""
     if core is not None:
-        start_from(core, state.core, state.embeddings, dataset)
-        for line in sayings(core, config, dataset):
+        load_core(core, state.core, state.embeddings.owned, dataset)
+        for line in describe_adaptation(core, config, dataset):
             reporter.say(line)
     if job.resume:
         _resume(job.run, state, config, world, reporter)
     if job.init_from is not None and state.counters.step == 0:
-        take_weights(
+        load_initial_weights(
             job.init_from, state, config=config, dataset=dataset, world=world, reporter=reporter
         )
     report_lookup_error(state.core, config.model.dendrite, reporter)

@@ -37,7 +37,7 @@ def test_a_swiglu_run_becomes_a_dendritic_one_of_the_same_shape(home):
     summary = json.loads(result.stdout)
     assert (summary["model"], summary["steps"]) == ("nano", 1)
     assert "decoder.feed_forward: distilled with a relative error of 0." in result.stderr
-    assert "beginning with the weights of first" in result.stderr
+    assert "starting from the weights of first" in result.stderr
     config = load_config(Path("second/config.toml"))
     assert (config.model.d_model, config.model.layers) == (16, 1)
     assert config.model.feed_forward == "dendritic"

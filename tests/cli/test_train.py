@@ -137,7 +137,7 @@ def test_a_core_is_adapted_and_the_same_command_goes_on(core):
     latents = json.loads(omnimouse(*opened).stdout)["memory_bytes"]["optimizer"] - 8 * learned
     assert latents == 8 * (16 + 16 + 3) * 16
     result = omnimouse(*command, "--json")
-    assert "is frozen but for: vectors of animals, tables of sessions" in result.stderr
+    assert "is frozen except for: animal embeddings, session embeddings" in result.stderr
     summary = json.loads(result.stdout)
     assert (summary["adapted_from"], summary["model"]) == (str(core), "nano")
     assert "has finished already" in omnimouse(*command).stderr

@@ -1,22 +1,34 @@
-"""A trained core for another animal: what is taken from a run, what is refused, what learns."""
+"""Adaptation of a trained core to new sessions: its configuration, its checks and its weights."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+import torch
+from torch import Tensor
 
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo, require_frame_size
-from omnimouse_cli.config.convert import to_dict
+from omnimouse_cli.config.convert import flatten, to_dict
 from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.sizes import SMALL_SIZES, default_run_config
-from omnimouse_cli.config.training import TrainConfig
 from omnimouse_cli.errors import CheckpointError, ConfigError
-from omnimouse_cli.run.weights import RunDescription, read_description
+from omnimouse_cli.model.freeze import ANIMALS
+from omnimouse_cli.model.omnimouse import OmniMouse
+from omnimouse_cli.model.session_embeddings import SessionEmbeddings
+from omnimouse_cli.run.weights import (
+    CORE,
+    TABLES,
+    RunDescription,
+    explain_mismatch,
+    read_description,
+    read_tensors,
+)
 from omnimouse_cli.train.resolve import response_kind
 
-# Settings of a model that change no weight's shape nor meaning: an adaptation may have its own.
-FREE = frozenset(
+# Options of a model that change neither the shape nor the meaning of a weight: an adaptation may
+# set them.
+FREE_OPTIONS = frozenset(
     {
         "dropout",
         "neuron_dropout",
@@ -27,55 +39,60 @@ FREE = frozenset(
         "decoder.start_at_mean",
     }
 )
-# Tables that begin in the middle of a core's have less far to go, and overfit where they hurry.
+# For small sizes. Session embeddings that start from the mean of a core's are closer to their
+# optimum than random ones, and overfit at the learning rate of those.
 SMALL_TABLE_LEARNING_RATE = 2e-3
-KINDS = {"rate": "rates", "dff": "dF/F"}
+KIND_NAMES = {"rate": "rates", "dff": "dF/F"}
 
 
-def start_of(run: Path) -> RunConfig:
-    """Give the configuration that an adaptation starts from.
+def default_adaptation(run: Path) -> RunConfig:
+    """Return the defaults of an adaptation.
 
-    The model, the scaling of its inputs, its channels and the table of strategies are the run's;
-    length, optimizers and schedule are those that its size starts from.
+    Model, behavior channels, input scaling and table of strategies are those of the run; duration,
+    optimizers and schedule are the defaults of its size.
 
     Args:
-        run: Folder of a finished run.
+        run: Folder of the finished run whose core is adapted.
 
     Raises:
-        CheckpointError: No run, an unfinished one, damaged weights, or those of another version.
+        CheckpointError: The folder is not a run, the run has not finished, or its weights are
+            damaged or of another version.
     """
     core = read_description(run)
-    start, theirs = default_run_config(core.config.model.size), core.config
+    defaults, of_core = default_run_config(core.config.model.size), core.config
+    train = defaults.train
+    if of_core.model.size in SMALL_SIZES:
+        train = dataclasses.replace(train, table_learning_rate=SMALL_TABLE_LEARNING_RATE)
     return dataclasses.replace(
-        start,
-        model=theirs.model,
+        defaults,
+        model=of_core.model,
         data=dataclasses.replace(
-            start.data,
+            defaults.data,
             behavior_channels=core.behavior_channels,
-            normalize=theirs.data.normalize,
-            std_floor_relative=theirs.data.std_floor_relative,
-            std_floor_absolute=theirs.data.std_floor_absolute,
-            video_mean=theirs.data.video_mean,
-            video_std=theirs.data.video_std,
+            normalize=of_core.data.normalize,
+            std_floor_relative=of_core.data.std_floor_relative,
+            std_floor_absolute=of_core.data.std_floor_absolute,
+            video_mean=of_core.data.video_mean,
+            video_std=of_core.data.video_std,
         ),
-        masking=dataclasses.replace(start.masking, table=theirs.masking.table),
-        train=_gentle(start.train) if theirs.model.size in SMALL_SIZES else start.train,
+        masking=dataclasses.replace(defaults.masking, table=of_core.masking.table),
+        train=train,
     )
 
 
-def core_of(config: RunConfig, dataset: Dataset) -> RunDescription | None:
-    """Find the core that a run adapts, and refuse data and settings that it cannot be used with.
+def read_core(config: RunConfig, dataset: Dataset) -> RunDescription | None:
+    """Return the description of the run whose core is adapted, if it fits configuration and data.
 
     Args:
-        config: Of the run.
-        dataset: What is trained on, in the core's order of channels.
+        config: Configuration of the adaptation.
+        dataset: Data set of the adaptation.
 
     Returns:
-        What the core is; None if everything is trained from its beginning.
+        The description; None without `train.adapt_from`.
 
     Raises:
-        CheckpointError: No finished run, or a session of it with another number of neurons.
-        ConfigError: Another model, other channels, other frames, another kind of responses.
+        CheckpointError: The run has not finished, or has a session with another number of neurons.
+        ConfigError: Model, behavior channels, frame size or kind of responses differ.
     """
     if config.train.adapt_from is None:
         return None
@@ -83,82 +100,58 @@ def core_of(config: RunConfig, dataset: Dataset) -> RunDescription | None:
     require_same_model(core.folder, core.config.model, config.model)
     if dataset.behavior_channels != core.behavior_channels:
         raise ConfigError(
-            f"the core of {core.folder} knows the behavior channels "
-            f"{_listed(core.behavior_channels)}, and `data.behavior_channels` is "
-            f"{_listed(dataset.behavior_channels)}",
+            f"the core of {core.folder} has the behavior channels "
+            f"{', '.join(core.behavior_channels) or 'none'}, and `data.behavior_channels` is "
+            f"{', '.join(dataset.behavior_channels) or 'none'}",
             hint="leave data.behavior_channels out: it follows the core",
         )
     for session in dataset.sessions:
-        _require_known_inputs(core, session)
+        _require_same_inputs(core, session)
         _require_same_neurons(core, session)
     return core
 
 
-def sayings(source: RunDescription, config: RunConfig, dataset: Dataset) -> list[str]:
-    """Say what is taken from where, a sentence each."""
-    opened = config.train.unfreeze
-    learned = ", ".join(("vectors of animals", "tables of sessions", *opened))
-    lines = [
-        f"the core of {source.folder} (step {source.step}, {len(source.animals)} animals) is "
-        + ("opened whole: everything learns" if "all" in opened else f"frozen but for: {learned}")
-    ]
-    sessions = {entry.session for entry in source.sessions}
-    again = [session.key for session in dataset.sessions if session.key in sessions]
-    if again:
-        lines.append(f"starting from their tables in {source.folder}: {', '.join(again)}")
-    return lines
-
-
-def _gentle(train: TrainConfig) -> TrainConfig:
-    return dataclasses.replace(train, table_learning_rate=SMALL_TABLE_LEARNING_RATE)
-
-
 def require_same_model(run: Path, of_core: ModelConfig, model: ModelConfig) -> None:
-    """Refuse another model than that of the core, but for what changes none of its weights.
+    """Refuse a model that differs from that of a core in more than `FREE_OPTIONS`.
+
+    Args:
+        run: Folder of the core's run, for the message.
+        of_core: Model of the core.
+        model: Model of the adaptation.
 
     Raises:
-        ConfigError: What is there and what is here.
+        ConfigError: The options that differ, with both values.
     """
-    there, here = _flat(to_dict(of_core)), _flat(to_dict(model))
-    differing = [key for key in here if key not in FREE and here[key] != there[key]]
+    theirs, ours = flatten(to_dict(of_core)), flatten(to_dict(model))
+    differing = [key for key in ours if key not in FREE_OPTIONS and ours[key] != theirs[key]]
     if "size" in differing:
         differing = ["size"]
     if differing:
         raise ConfigError(
             f"the core of {run} cannot be adapted as another model: "
             + ", ".join(
-                f"`model.{key}` is {there[key]} there and {here[key]} here" for key in differing
+                f"`model.{key}` is {theirs[key]} there and {ours[key]} here" for key in differing
             ),
             hint=f"leave --model and model.* out: the model is that of {run}",
         )
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _require_known_inputs(core: RunDescription, session: SessionInfo) -> None:
+def _require_same_inputs(core: RunDescription, session: SessionInfo) -> None:
     require_frame_size(
         session.key,
         session.frame_shape,
         core.config.model.video,
         model=f"the core of {core.folder}",
     )
-    # Weights without a note of what they were trained on say it by their loss.
-    known = core.response_kind or ("rate" if core.response_loss == "poisson" else "dff")
+    # Weights without the kind of their responses: the loss follows from it.
+    expected = core.response_kind or ("rate" if core.response_loss == "poisson" else "dff")
     kind = response_kind(session)
-    if kind != known:
+    if kind != expected:
         raise ConfigError(
-            f"session {session.key} holds {KINDS[kind]} and the core of {core.folder} was trained "
-            f"on {KINDS[known]}",
+            f"session {session.key} holds {KIND_NAMES[kind]} and the core of {core.folder} was "
+            f"trained on {KIND_NAMES[expected]}",
             hint="adapt a core of the same kind of responses; if the kind was guessed wrong, "
-            f"preprocess with --response-kind {known}",
+            f"preprocess with --response-kind {expected}",
         )
 
 
@@ -174,5 +167,83 @@ def _require_same_neurons(core: RunDescription, session: SessionInfo) -> None:
         )
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) or "none"
+def describe_adaptation(core: RunDescription, config: RunConfig, dataset: Dataset) -> list[str]:
+    """Return messages about what is frozen and what is taken from the core's run.
+
+    Args:
+        core: Run whose core is adapted.
+        config: Configuration of the adaptation.
+        dataset: Data set of the adaptation.
+    """
+    unfrozen = config.train.unfreeze
+    learning = ", ".join(("animal embeddings", "session embeddings", *unfrozen))
+    state = "not frozen" if "all" in unfrozen else f"frozen except for: {learning}"
+    lines = [
+        f"the core of {core.folder} (step {core.step}, {len(core.animals)} animals) is {state}"
+    ]
+    known = {entry.session for entry in core.sessions}
+    common = [session.key for session in dataset.sessions if session.key in known]
+    if common:
+        lines.append(f"session embeddings taken from {core.folder}: {', '.join(common)}")
+    return lines
+
+
+def load_core(
+    source: RunDescription,
+    core: OmniMouse,
+    embeddings: Mapping[str, SessionEmbeddings],
+    dataset: Dataset,
+) -> None:
+    """Load the core of a run, and the embeddings of animals and sessions that the run has.
+
+    Other animals and sessions start from the mean over all animals, sessions and neurons of the
+    run: a frozen core cannot read random embeddings.
+
+    Args:
+        source: The run.
+        core: Changed in place.
+        embeddings: Session embeddings by session key, changed in place.
+        dataset: Data set of the core's animals.
+
+    Raises:
+        CheckpointError: The weights are damaged or do not fit the model that they describe.
+    """
+    tensors = read_tensors(source.folder, CORE)
+    with explain_mismatch(source.folder):
+        if ANIMALS in tensors:
+            of_animal = dict(zip(source.animals, tensors[ANIMALS], strict=True))
+            mean = tensors[ANIMALS].mean(0)
+            tensors[ANIMALS] = torch.stack([of_animal.get(x, mean) for x in dataset.animals])
+        core.load_state_dict(tensors)
+        _load_session_embeddings(source, embeddings, core.config)
+
+
+@torch.no_grad()
+def _load_session_embeddings(
+    source: RunDescription, embeddings: Mapping[str, SessionEmbeddings], config: ModelConfig
+) -> None:
+    known = {entry.session for entry in source.sessions}
+    mean: dict[str, Tensor] = {}
+    for session, table in embeddings.items():
+        if session in known:
+            table.load_state_dict(read_tensors(source.folder, f"{TABLES}{session}."))
+            continue
+        mean = mean or _mean_session_embeddings(source)
+        table.neuron_embeddings.copy_(mean["neuron_embeddings"])
+        table.session_embedding.copy_(mean["session_embedding"])
+        if not config.decoder.start_at_mean:
+            table.neuron_biases.copy_(mean["neuron_biases"])
+
+
+def _mean_session_embeddings(source: RunDescription) -> dict[str, Tensor]:
+    """Return the mean of neuron embeddings and biases over neurons, of others over sessions."""
+    total: dict[str, Tensor] = {}
+    for entry in source.sessions:
+        for name, value in read_tensors(source.folder, f"{TABLES}{entry.session}.").items():
+            summed = value if name == "session_embedding" else value.sum(0)
+            total[name] = total.get(name, 0) + summed
+    num_neurons = sum(entry.neurons for entry in source.sessions)
+    return {
+        name: summed / (len(source.sessions) if name == "session_embedding" else num_neurons)
+        for name, summed in total.items()
+    }

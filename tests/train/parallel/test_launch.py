@@ -17,7 +17,7 @@ from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.train.parallel.launch import launch, require_gpus
 from omnimouse_cli.train.parallel.world import World, join_world, select_device
 from omnimouse_cli.train.run import TrainingJob, train
-from omnimouse_cli.train.start.adapt import start_of
+from omnimouse_cli.train.start.adapt import default_adaptation
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_two_ranks_train_what_one_rank_with_two_batches_a_step_trains(shards, ti
     one, two = (TrainingJob(config=config, shards=shards, run=tmp_path / name) for name in "ab")
     train(one, World(), Silent())
     # What one rank has trained is adapted too: by one, and by the same two.
-    start = start_of(one.run)
+    start = default_adaptation(one.run)
     settings = replace(
         config.train, steps=4, adapt_from=str(one.run), unfreeze=("readout",), batches_per_step=2
     )

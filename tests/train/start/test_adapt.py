@@ -21,8 +21,7 @@ from omnimouse_cli.run.weights import read_description
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.resolve import resolve_config
 from omnimouse_cli.train.run import TrainingJob, train
-from omnimouse_cli.train.start.adapt import start_of
-from omnimouse_cli.train.start.inherit import start_from
+from omnimouse_cli.train.start.adapt import default_adaptation, load_core
 from omnimouse_cli.train.state import NUM_LOSS_SUMS, TrainState
 
 ANIMALS = "core.identities.animals"
@@ -81,7 +80,7 @@ def shards(make_shards, session) -> Path:
 
 def adaptation(core: Path, tiny: RunConfig, *, unfreeze: tuple = (), **train_changes) -> RunConfig:
     """What the command line makes of --adapt-from."""
-    start = start_of(core)
+    start = default_adaptation(core)
     settings = replace(tiny.train, adapt_from=str(core), unfreeze=unfreeze, **train_changes)
     return replace(start, seed=5, data=replace(start.data, batch_size=2), train=settings)
 
@@ -132,14 +131,12 @@ def test_what_is_frozen_has_no_gradient_and_no_optimizer(core, shards, tiny):
     assert count_frozen(tiny, num_channels=2, num_animals=2) == 0
 
 
-def test_known_animals_start_from_their_vectors_and_all_that_is_new_in_the_middle(
-    core, shards, tiny
-):
+def test_known_animals_start_from_their_embeddings_and_new_ones_from_the_mean(core, shards, tiny):
     config = adaptation(core, tiny)
     dataset = open_dataset(shards, behavior_channels=config.data.behavior_channels)
     state = TrainState(config, dataset, World())
     biases = state.embeddings.owned["2-1-7"].neuron_biases.clone()
-    start_from(read_description(core), state.core, state.embeddings, dataset)
+    load_core(read_description(core), state.core, state.embeddings.owned, dataset)
     before = weights(core)
     vectors = before[ANIMALS]
     assert dataset.animals == ("2", "3")
@@ -161,7 +158,7 @@ def test_a_session_that_the_run_knows_starts_from_its_table(core, make_shards, s
     config = adaptation(core, tiny)
     dataset = open_dataset(shards, behavior_channels=config.data.behavior_channels)
     state = TrainState(config, dataset, World())
-    start_from(read_description(core), state.core, state.embeddings, dataset)
+    load_core(read_description(core), state.core, state.embeddings.owned, dataset)
     table = weights(core)["tables.2-1-1.neuron_embeddings"]
     assert state.embeddings.owned["2-1-1"].neuron_embeddings.equal(table)
     other = make_shards([session(key="2-1-1", num_neurons=7)])
@@ -237,7 +234,7 @@ def test_data_that_the_core_does_not_know_are_refused_before_a_folder_is_made(
     rates = make_shards([session(key="4-1-1")])
     other = replace(config, data=replace(config.data, behavior_channels=("whisker",)))
     error = refusal(TrainingJob(config=other, shards=rates, run=run))
-    assert "knows the behavior channels running, whisker, and `data.beh" in error.message
+    assert "has the behavior channels running, whisker, and `data.beh" in error.message
     deeper = replace(config, model=replace(config.model, layers=2, dropout=0.3))
     error = refusal(TrainingJob(config=deeper, shards=rates, run=run))
     assert error.message.endswith("as another model: `model.layers` is 1 there and 2 here")
@@ -279,7 +276,7 @@ def test_a_standardized_core_wants_standardized_data(make_shards, session, tiny,
 
 def test_an_adaptation_is_short_unless_somebody_says_how_long(core, shards, tiny):
     config = adaptation(core, tiny, steps=None)
-    assert start_of(core).train.table_learning_rate == 2e-3
+    assert default_adaptation(core).train.table_learning_rate == 2e-3
     dataset = open_dataset(shards, behavior_channels=config.data.behavior_channels)
     assert resolve_config(config, dataset, World(), Silent()).train.steps == 250
     scratch = replace(config, train=replace(config.train, adapt_from=None))
