@@ -77,7 +77,7 @@ REFUSED = [
     (
         ("--init-from", "first", "--set", "model.d_embedding=8"),
         "do not fit the model",
-        "leave the model's size",
+        "keep the size of the run's model",
     ),
     (
         (
