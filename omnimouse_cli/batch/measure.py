@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from omnimouse_cli.batch.dataset import Dataset, open_dataset
+from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.batch.loader import Loader
 from omnimouse_cli.batch.reader import warn_if_not_mapped
 from omnimouse_cli.config.data import DataConfig
@@ -122,7 +122,10 @@ def measure_loader(
         first_batch_seconds=arrived - opened,
         batches=num_batches,
         sessions=len(dataset.sessions),
-        samples=_samples(dataset),
+        samples=sum(
+            session.num_neurons * session.shard.description.responses.clock.num_samples
+            for session in dataset.sessions
+        ),
     )
 
 
@@ -142,10 +145,3 @@ def resident_bytes() -> tuple[int, int] | tuple[None, None]:
     resident, of_files = (int(pages) for pages in status.read_text().split()[1:3])
     page = os.sysconf("SC_PAGE_SIZE")
     return (resident - of_files) * page, of_files * page
-
-
-def _samples(dataset: Dataset) -> int:
-    return sum(
-        session.num_neurons * session.shard.description.responses.clock.num_samples
-        for session in dataset.sessions
-    )

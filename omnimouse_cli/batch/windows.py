@@ -1,6 +1,6 @@
 """Windows of a session: starts in allowed trials at which every signal is valid for two seconds."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,12 +105,11 @@ def window_table(
     """
     description = shard.description
     trials = shard.trials
-    allowed = allowed_trials(
-        tier=trials.tier,
-        kind=trials.kind,
-        tiers=[_number_of(name, description.tiers) for name in tiers],
-        blank=_number_of(BLANK_KIND, description.kinds) if include_blanks else None,
-    )
+    tier_numbers = [number for number, name in enumerate(description.tiers) if name in tiers]
+    allowed = np.isin(trials.tier, tier_numbers)
+    if include_blanks and BLANK_KIND in description.kinds:
+        blank = description.kinds.index(BLANK_KIND)
+        allowed |= (trials.tier == -1) & (trials.kind == blank)
     intervals = np.stack([trials.start_seconds[allowed], trials.end_seconds[allowed]], axis=1)
     clock = description.responses.clock
     recorded = np.array([[clock.start_seconds, clock.end_seconds]])
@@ -123,30 +122,6 @@ def window_table(
         count=starts[:, 1] - starts[:, 0],
         stride_samples=stride_samples,
     )
-
-
-def allowed_trials(
-    *,
-    tier: NDArray[np.int32],
-    kind: NDArray[np.int32],
-    tiers: Sequence[int],
-    blank: int | None,
-) -> NDArray[np.bool_]:
-    """Return which trials are allowed.
-
-    Args:
-        tier: int32 `(num_trials,)`: tier numbers, -1 without a tier.
-        kind: int32 `(num_trials,)`: kind numbers.
-        tiers: Numbers of the allowed tiers.
-        blank: Number of the kind that is allowed without a tier; None allows none.
-
-    Returns:
-        bool `(num_trials,)`.
-    """
-    allowed = np.isin(tier, list(tiers))
-    if blank is not None:
-        allowed |= (tier == -1) & (kind == blank)
-    return allowed
 
 
 def window_starts(
@@ -171,11 +146,6 @@ def window_starts(
         ranges = grid_ranges(merge_intervals(intervals), start_seconds, RESPONSE_RATE_HZ)
         starts = intersect(starts, _window_ranges(ranges))
     return starts
-
-
-def _number_of(name: str, names: Sequence[str]) -> int:
-    """Return the number of a name; one that no trial has if the shard does not have the name."""
-    return names.index(name) if name in names else len(names)
 
 
 def _window_ranges(ranges: IndexRanges) -> IndexRanges:

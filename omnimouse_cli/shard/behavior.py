@@ -10,10 +10,8 @@ from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
 from omnimouse_cli.recording.recording import Signal
 from omnimouse_cli.shard.blocks import column_statistics, iterate_blocks
 from omnimouse_cli.shard.description import BehaviorDescription
-from omnimouse_cli.shard.intervals import Intervals, subtract, true_runs
+from omnimouse_cli.shard.intervals import ALL_TIME, Intervals, subtract, true_runs
 from omnimouse_cli.shard.valid import missing_behavior_time, signal_span
-
-_ALL_TIME = np.array([[-np.inf, np.inf]])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,7 +54,9 @@ def prepare_device(signal: Signal, statistics_time: Intervals) -> tuple[Device |
         f"{signal.name} lacks channel {names[column]}: none of its samples has a value"
         for column in np.flatnonzero(~has_value)
     ]
-    valid = _valid_time(signal, columns)
+    missing = [~np.isfinite(block.rows[:, columns]).all(axis=1) for block in iterate_blocks(signal)]
+    missing_time = missing_behavior_time(signal.clock, true_runs(np.concatenate(missing)))
+    valid = subtract(signal_span(signal.clock), missing_time)
     window_seconds = (NUM_RESPONSE_SAMPLES - 1) / RESPONSE_RATE_HZ
     if not (valid[:, 1] - valid[:, 0] > window_seconds).any():
         notes.append(f"{signal.name} is dropped: it has no two seconds without a missing sample")
@@ -65,7 +65,7 @@ def prepare_device(signal: Signal, statistics_time: Intervals) -> tuple[Device |
     if np.isnan(mean).any():
         # A channel without a value on the statistics tier is scaled by all of its values.
         is_missing = np.isnan(mean)
-        all_mean, all_std = column_statistics(signal, columns, _ALL_TIME)
+        all_mean, all_std = column_statistics(signal, columns, ALL_TIME)
         mean, std = np.where(is_missing, all_mean, mean), np.where(is_missing, all_std, std)
     std[~(std > 0)] = 1.0
     description = BehaviorDescription(
@@ -77,9 +77,3 @@ def prepare_device(signal: Signal, statistics_time: Intervals) -> tuple[Device |
     )
     device = Device(signal=signal, columns=columns, description=description, valid=valid)
     return device, notes
-
-
-def _valid_time(signal: Signal, columns: NDArray[np.int64]) -> Intervals:
-    missing = [~np.isfinite(block.rows[:, columns]).all(axis=1) for block in iterate_blocks(signal)]
-    runs = true_runs(np.concatenate(missing))
-    return subtract(signal_span(signal.clock), missing_behavior_time(signal.clock, runs))

@@ -13,6 +13,7 @@ from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS
 
 Intervals = NDArray[np.float64]
 IndexRanges = NDArray[np.int64]
+ALL_TIME: Intervals = np.array([[-np.inf, np.inf]])
 _Number = TypeVar("_Number", np.float64, np.int64)
 
 
@@ -52,7 +53,7 @@ def intersect(left: NDArray[_Number], right: NDArray[_Number]) -> NDArray[_Numbe
 
 def intersect_all(parts: Iterable[Intervals]) -> Intervals:
     """Return the times that lie in all parts; all time if there is none."""
-    result = np.array([[-np.inf, np.inf]])
+    result = ALL_TIME
     for part in parts:
         result = intersect(result, part)
     return result

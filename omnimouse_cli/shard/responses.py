@@ -12,7 +12,7 @@ from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.recording import Recording
 from omnimouse_cli.shard.blocks import Block, column_std, iterate_blocks, rows_within
 from omnimouse_cli.shard.description import Rounding
-from omnimouse_cli.shard.intervals import Intervals, merge_intervals, subtract, true_runs
+from omnimouse_cli.shard.intervals import ALL_TIME, Intervals, merge_intervals, subtract, true_runs
 from omnimouse_cli.shard.trials import invalid_time, statistics_time
 from omnimouse_cli.shard.valid import missing_response_time, signal_span
 
@@ -58,7 +58,7 @@ class ResponseWriter:
         # A gap's rows and its trial end up to a row apart from each other.
         slack = np.array([-1.0, 1.0]) / self._clock.rate_hz
         near_invalid = merge_intervals(invalid_time(recording) + slack)
-        self._may_be_missing = np.array([[-np.inf, np.inf]]) if allow_gaps else near_invalid
+        self._may_be_missing = ALL_TIME if allow_gaps else near_invalid
 
     def write(
         self, descriptor: int, first_byte: int, *, advance: Callable[[int], None]

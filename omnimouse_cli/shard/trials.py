@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.recording.recording import Recording, Trial
-from omnimouse_cli.shard.intervals import Intervals, merge_intervals, subtract
+from omnimouse_cli.shard.intervals import ALL_TIME, Intervals, merge_intervals, subtract
 from omnimouse_cli.shard.read import TrialTable
 
 STATISTICS_TIER = "train"
@@ -34,15 +34,12 @@ def trial_columns(recording: Recording, conditions: Sequence[str | None]) -> Tri
         conditions: Name of the stimulus of each trial, None without one.
     """
     trials = recording.trials
-    end_seconds = recording_end_seconds(recording)
     tiers, tier = _number_names((trial.tier for trial in trials), first=TIER_ORDER)
     kinds, kind = _number_names(trial.kind for trial in trials)
     names, condition = _number_names(conditions)
     table = TrialTable(
         start_seconds=np.array([trial.start_seconds for trial in trials], dtype=np.float64),
-        end_seconds=np.array(
-            [_finite_end(trial, end_seconds) for trial in trials], dtype=np.float64
-        ),
+        end_seconds=np.array(_finite_ends(recording), dtype=np.float64),
         tier=tier,
         kind=kind,
         condition=condition,
@@ -50,17 +47,15 @@ def trial_columns(recording: Recording, conditions: Sequence[str | None]) -> Tri
     return TrialColumns(table=table, tiers=tiers, kinds=kinds, conditions=names)
 
 
-def recording_end_seconds(recording: Recording) -> float:
-    """Return the time at which the last signal of a recording ends."""
-    ends = [signal.clock.end_seconds for signal in (recording.responses, *recording.behavior)]
-    return max(ends)
-
-
 def _trial_time(recording: Recording, is_selected: Callable[[Trial], bool]) -> Intervals:
     """Return the time of the selected trials."""
-    end_seconds = recording_end_seconds(recording)
+    ends = _finite_ends(recording)
     return merge_intervals(
-        [(t.start_seconds, _finite_end(t, end_seconds)) for t in recording.trials if is_selected(t)]
+        [
+            (trial.start_seconds, end)
+            for trial, end in zip(recording.trials, ends, strict=True)
+            if is_selected(trial)
+        ]
     )
 
 
@@ -86,7 +81,7 @@ def statistics_time(recording: Recording) -> tuple[str, Intervals]:
     during = (train[:, 0] < clock.end_seconds) & (train[:, 1] > clock.start_seconds)
     if during.any():
         return STATISTICS_TIER, train
-    return ALL_TIERS, subtract(np.array([[-np.inf, np.inf]]), invalid)
+    return ALL_TIERS, subtract(ALL_TIME, invalid)
 
 
 def _number_names(
@@ -101,7 +96,11 @@ def _number_names(
     return ordered, np.array(rows, dtype=np.int32)
 
 
-def _finite_end(trial: Trial, end_seconds: float) -> float:
-    if np.isfinite(trial.end_seconds):
-        return trial.end_seconds
-    return max(end_seconds, trial.start_seconds)
+def _finite_ends(recording: Recording) -> list[float]:
+    """Return the end of each trial; an open end becomes the end of the last signal."""
+    signals = (recording.responses, *recording.behavior)
+    last = max(signal.clock.end_seconds for signal in signals)
+    return [
+        trial.end_seconds if np.isfinite(trial.end_seconds) else max(last, trial.start_seconds)
+        for trial in recording.trials
+    ]

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from omnimouse_cli.recording.recording import Clock, Signal
 from omnimouse_cli.shard import blocks
 from omnimouse_cli.shard.blocks import column_statistics
-
-ALL_TIME = np.array([[-np.inf, np.inf]])
+from omnimouse_cli.shard.intervals import ALL_TIME
 
 
 def statistics_in_blocks(values, block_rows, intervals=ALL_TIME):
