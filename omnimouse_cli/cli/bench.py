@@ -15,6 +15,7 @@ from omnimouse_cli.cli.folders import default_shards
 from omnimouse_cli.cli.options import JsonOption, QuietOption, SeedOption
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.text import format_percent
 
 if TYPE_CHECKING:
     from omnimouse_cli.batch.measure import LoaderSpeed
@@ -109,7 +110,7 @@ def _table(speed: "LoaderSpeed") -> Table:
         "memcpy, 1 thread": f"{memcpy / 1e9:.2f} GB/s",
         "output / memcpy": f"{speed.output_bytes_per_second / memcpy:.2f}",
         "CPU": f"{speed.cpu_ms_per_batch:.2f} ms a batch",
-        "waiting": f"{100 * speed.wait_fraction:.1f} % of the time",
+        "waiting": f"{format_percent(speed.wait_fraction)} of the time",
         "resident memory": _megabytes(speed.resident_bytes),
         "of which loader": _megabytes(speed.loader_bytes),
         f"growth over {speed.batches:,} batches": _megabytes(speed.growth_bytes),

@@ -13,7 +13,7 @@ from omnimouse_cli.cli.console import print_document, print_line, print_table, r
 from omnimouse_cli.cli.folders import folder
 from omnimouse_cli.cli.options import DeviceOption, JsonOption, QuietOption, SeedOption
 from omnimouse_cli.errors import ConfigError, OmniMouseError
-from omnimouse_cli.text import suggest_name
+from omnimouse_cli.text import format_percent, suggest_name
 
 if TYPE_CHECKING:
     from omnimouse_cli.dendrites.images.compare import ComparisonReport
@@ -186,7 +186,7 @@ def _build_score_table(report: "ComparisonReport", network: str) -> Table:
     for one in report.summaries:
         if one["network"] != network:
             continue
-        table.columns[4].header = f"epochs to {100 * one['threshold']:.1f} %"
+        table.columns[4].header = f"epochs to {format_percent(one['threshold'])}"
         never = f" ({one['never_reached']} never)" if one["never_reached"] else ""
         table.add_row(
             one["activation"],

@@ -30,7 +30,7 @@ from omnimouse_cli.report.table import (
     resample_runs,
 )
 from omnimouse_cli.reporter import Reporter
-from omnimouse_cli.text import format_magnitude
+from omnimouse_cli.text import format_magnitude, pluralize
 
 Number = TypeVar("Number", float, Array)
 
@@ -240,7 +240,7 @@ def fit_variants(result: Fit, x: Array, y: Array, *, seed: int) -> tuple[Variant
     dropped = max(1, round(WORST_SHARE * len(y)))
     if len(y) - dropped >= JOINT.min_rows:
         kept = np.argsort(np.abs(result.residuals), kind="stable")[: len(y) - dropped]
-        name = f"without the {dropped} worst residual{'s' if dropped > 1 else ''}"
+        name = f"without the {pluralize(dropped, 'worst residual')}"
         options.insert(0, (name, np.sort(kept), HUBER_DELTA))
     return tuple(
         Variant(

@@ -20,6 +20,7 @@ from omnimouse_cli.dendrites.images.scores import (
 )
 from omnimouse_cli.dendrites.soft_xor import SoftXorCount
 from omnimouse_cli.metrics.intervals import Interval, mean_interval
+from omnimouse_cli.text import format_percent
 
 Verdict = Literal["confirmed", "refuted", "undetermined"]
 RULE = (
@@ -131,7 +132,7 @@ def _judge_speed(ours: CandidateScores, control: CandidateScores) -> Claim:
         claim="two-argument units learn in fewer epochs than ReLU",
         verdict=judge_interval(fewer),
         evidence=f"{ours.epochs.mean():.1f} against {control.epochs.mean():.1f} epochs to "
-        f"{100 * ours.threshold:.1f} %, {fewer.value:+.1f} "
+        f"{format_percent(ours.threshold)}, {fewer.value:+.1f} "
         f"[{fewer.low:+.1f}, {fewer.high:+.1f}] fewer",
         numbers={
             "dendritic": float(ours.epochs.mean()),
@@ -172,7 +173,7 @@ def _judge_attacks(ours: CandidateScores, control: CandidateScores) -> Claim | N
         network=ours.network,
         claim="two-argument units are more robust to attacks than ReLU",
         verdict="undetermined" if failures else judge_interval(difference),
-        evidence=f"{100 * first.mean():.1f} % against {100 * second.mean():.1f} % at "
+        evidence=f"{format_percent(first.mean())} against {format_percent(second.mean())} at "
         f"{epsilon:.3g}, {_format_points(difference)}; {checks}",
         numbers={
             "dendritic": float(first.mean()),
@@ -199,7 +200,7 @@ def find_masking(attacks: Mapping[str, Any]) -> list[str]:
         failures.append("the loss does not rise with the budget")
     left = float(np.mean(attacks["gradient"][-1]["accuracy"]))
     if left > 0:
-        failures.append(f"an unbounded attack leaves {100 * left:.1f} % right")
+        failures.append(f"an unbounded attack leaves {format_percent(left)} right")
     if attacks["square"] is not None:
         at_budget = next(one for one in attacks["gradient"] if one["epsilon"] == attacks["epsilon"])
         if np.mean(attacks["square"]) < np.mean(at_budget["accuracy"]):
