@@ -68,34 +68,22 @@ def _plot_loss_against(axes: Any, report: ScalingReport, axis: Axis) -> None:  #
     rows = report.table.rows
     other: Axis = "tokens" if axis == "parameters" else "parameters"
     x, y, others = (get_column(rows, name) for name in (axis, "loss", other))
-    found = find_levels(others)
-    colors = mpl.colormaps[CURVE_COLORS](np.linspace(0.15, 0.85, len(found)))
-    nearest = np.abs(np.log(others[:, None] / np.array(found)[None])).argmin(axis=1)
-    drawn = np.unique(np.linspace(0, len(found) - 1, min(MAX_CURVES, len(found))).round())
-    for number, level in enumerate(found):
-        here = nearest == number
-        labelled = number in drawn
-        label = f"{SYMBOLS[other]} = {format_magnitude(level)}" if labelled else None
-        axes.scatter(x[here], y[here], s=16, color=colors[number], label=label, zorder=3)
-        if report.law is not None and labelled:
-            along = np.geomspace(x.min(), x.max(), 100)
-            _plot_curve(
-                axes, report.law, {axis: along, other: np.full(100, level)}, axis, colors[number]
-            )
+    levels = find_levels(others)
+    colors = mpl.colormaps[CURVE_COLORS](np.linspace(0.15, 0.85, len(levels)))
+    nearest = np.abs(np.log(others[:, None] / np.array(levels)[None])).argmin(axis=1)
+    labeled = np.unique(np.linspace(0, len(levels) - 1, min(MAX_CURVES, len(levels))).round())
+    grid = np.geomspace(x.min(), x.max(), 100)
+    for number, level in enumerate(levels):
+        here, color = nearest == number, colors[number]
+        label = f"{SYMBOLS[other]} = {format_magnitude(level)}" if number in labeled else None
+        axes.scatter(x[here], y[here], s=16, color=color, label=label, zorder=3)
+        if report.law is not None and number in labeled:
+            sizes = {axis: grid, other: np.full(100, level)}
+            points = np.log(np.stack([sizes[name] for name in AXES], axis=1))
+            axes.plot(grid, np.exp(report.law.fit.predict(points)), color=color, linewidth=1.1)
     axes.set(xscale="log", yscale="log", xlabel=LABELS[axis], ylabel="loss")
     _use_plain_labels(axes)
     axes.legend(handletextpad=0.2, labelspacing=0.25, loc="center left", bbox_to_anchor=(1, 0.5))
-
-
-def _plot_curve(
-    axes: Any,  # noqa: ANN401
-    law: JointLaw,
-    values: dict[Axis, Array],
-    axis: Axis,
-    color: Any,  # noqa: ANN401
-) -> None:
-    points = np.log(np.stack([values[name] for name in AXES], axis=1))
-    axes.plot(values[axis], np.exp(law.fit.predict(points)), color=color, linewidth=1.1)
 
 
 def _draw_residuals(report: ScalingReport) -> Figure:
