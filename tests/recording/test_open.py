@@ -1,4 +1,4 @@
-"""Recordings are found and opened wherever they are, and what is none is refused."""
+"""Recordings are found and opened, and other paths are refused."""
 
 import pickle
 import subprocess

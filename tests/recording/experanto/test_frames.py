@@ -1,4 +1,4 @@
-"""What the header of a trial's file says, in every version of the format."""
+"""The header of a trial's file, in every version of the format."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_a_file_is_complete_to_the_byte(tmp_path):
     path.write_bytes(whole[:-1])
     with pytest.raises(RecordingError, match="the last 1 bytes are missing"):
         read_frame_header(path, video=True)
-    # What comes after the frames is nobody's; NumPy reads such files too.
+    # Bytes after the frames are ignored, as NumPy does.
     path.write_bytes(whole + b"x")
     assert read_frame_header(path, video=True).num_frames == 7
 

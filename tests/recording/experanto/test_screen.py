@@ -1,4 +1,4 @@
-"""Frames come as 8-bit grey, and stimuli have the names that the files give them."""
+"""Frames are read as 8-bit grey levels, and stimuli have the names in the files."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""A device's own statistics are read in every shape, and not believed when they cannot be true."""
+"""Statistics in the files are read in every shape, and not used where they cannot be true."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Trials get their kind, tier and flips from whichever files tell the truth."""
+"""Trials get kind, tier and flips from the files that agree with the recording."""
 
 import json
 from itertools import pairwise

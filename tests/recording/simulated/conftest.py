@@ -1,4 +1,4 @@
-"""Simulated mice that several tests look at; each is made once."""
+"""Simulated recordings that several tests use; each is made once."""
 
 import pytest
 

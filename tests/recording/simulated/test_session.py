@@ -1,4 +1,4 @@
-"""A simulated session is an experanto session that readers understand, and that holds together."""
+"""A simulated session is a consistent experanto session that the reader accepts."""
 
 import numpy as np
 import pytest

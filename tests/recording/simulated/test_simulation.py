@@ -1,4 +1,4 @@
-"""Simulations are functions of their seed, appear whole, and never replace what is not theirs."""
+"""Simulations depend on their seed only, appear complete, and never replace other files."""
 
 import hashlib
 from dataclasses import replace

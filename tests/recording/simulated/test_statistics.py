@@ -1,4 +1,4 @@
-"""The simulated mouse looks like a real one: activity, places, behavior, video."""
+"""The statistics of simulated activity, positions, behavior and video are those of real data."""
 
 from dataclasses import replace
 

@@ -25,7 +25,7 @@ NUM_ROWS = 40
 
 @pytest.fixture
 def population():
-    # Few, frequent events: the mean converges before the test gets tired.
+    # With frequent events the mean converges within few draws.
     drawn = draw_population(3, 0, NUM_NEURONS)
     return replace(drawn, quantum=drawn.activity / 2)
 
@@ -80,7 +80,7 @@ def test_the_mean_over_events_is_the_expectation_given_the_state(population, rat
 
 
 def test_the_forecast_is_the_mean_of_all_continuations(population, rate):
-    # The continuation is written out here by itself: new states, new events, the same filter.
+    # The continuation is computed independently: new states, new events, the same filter.
     rng = np.random.default_rng(2)
     states = draw_states(rng, NUM_ROWS)
     last = 9

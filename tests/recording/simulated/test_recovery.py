@@ -1,4 +1,4 @@
-"""The answer can be found: receptive fields from probes, behavior from the population."""
+"""Receptive fields can be recovered from probes, and behavior from the population."""
 
 from dataclasses import replace
 
