@@ -40,7 +40,7 @@ class MaskedModel:
 
     def predict(self, batch: Batch) -> Prediction:
         """Run the model on a batch, in the precision that the run was trained in."""
-        table = self.run.tables[self.session]
+        table = self.run.embeddings[self.session]
         animal = self.run.animal_of(self.session)
         with autocast(self.run.config.train.precision, self.device):
             prediction: Prediction = self.run.model(
@@ -74,7 +74,7 @@ def predict_model(
     strategy, reader = targets[0].strategy, targets[0].reader
     session = reader.session
     run.model.to(device)
-    run.tables[session.key].to(device)
+    run.embeddings[session.key].to(device)
     fitting = max(1, min(MOST_WINDOWS, NEURON_WINDOWS // session.num_neurons))
     for windows in targets[0].window_slices(options.batch_windows or fitting):
         batch = to_device(reader.batch(targets[0].windows.grid[windows]), device, run.config.data)

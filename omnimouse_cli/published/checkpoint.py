@@ -37,7 +37,7 @@ class PublishedCheckpoint:
         folder: Folder of the files.
         model: Configuration of the model, derived from the shapes of tensors.
         core: Tensors that all animals share; memory-mapped except for the animal embeddings.
-        tables: Session embeddings by session; memory-mapped.
+        embeddings: Tensors of the session embeddings by session; memory-mapped.
         sessions: Sessions in the order of the files.
         animals: Animals in the order of the animal embeddings.
         epoch: Epoch of the training; None if it is not in the files.
@@ -48,7 +48,7 @@ class PublishedCheckpoint:
     folder: Path
     model: ModelConfig
     core: Mapping[str, Tensor]
-    tables: Mapping[str, Mapping[str, Tensor]]
+    embeddings: Mapping[str, Mapping[str, Tensor]]
     sessions: tuple[RunSession, ...]
     animals: tuple[str, ...]
     epoch: int | None
@@ -73,7 +73,7 @@ def read_checkpoint(folder: Path, reporter: Reporter) -> PublishedCheckpoint:
     shared = {name: value for name, value in first.tensors.items() if parse_session(name) is None}
     model = derive_model_config(shared, first.path)
     core, animals = _read_core(shared, model, first.path)
-    tables: dict[str, dict[str, Tensor]] = {}
+    embeddings: dict[str, dict[str, Tensor]] = {}
     sources: dict[str, Path] = {}
     # The session map is in any of the files, or in none.
     map_file = first
@@ -81,22 +81,25 @@ def read_checkpoint(folder: Path, reporter: Reporter) -> PublishedCheckpoint:
         file = first if path == first.path else read_rank_file(path)
         _require_same_training(first, file)
         map_file = file if map_file.sessions is None else map_file
-        for session, table in _read_sessions(file, model.d_embedding, is_first=file is first):
+        for session, tensors in _read_sessions(file, model.d_embedding, is_first=file is first):
             if session in sources:
-                _require_equal(session, tables[session], table, (sources[session], path))
+                _require_equal(session, embeddings[session], tensors, (sources[session], path))
             else:
-                tables[session], sources[session] = table, path
+                embeddings[session], sources[session] = tensors, path
         reporter.advance(TASK, note=path.name)
     reporter.finish(TASK)
-    if not tables:
+    if not embeddings:
         raise CheckpointError(f"{folder} holds no session: no tensor is named sess_params.*")
-    _require_mapped_sessions(map_file, tables, len(paths))
+    _require_mapped_sessions(map_file, embeddings, len(paths))
     return PublishedCheckpoint(
         folder=folder,
         model=model,
         core=core,
-        tables=tables,
-        sessions=tuple(_describe_session(key, tables[key], map_file, animals) for key in tables),
+        embeddings=embeddings,
+        sessions=tuple(
+            _describe_session(key, tensors, map_file, animals)
+            for key, tensors in embeddings.items()
+        ),
         animals=animals,
         epoch=first.epoch,
         step=first.step,
@@ -210,11 +213,11 @@ def _require_equal(
 
 
 def _require_mapped_sessions(
-    map_file: RankFile, tables: Mapping[str, object], num_ranks: int
+    map_file: RankFile, embeddings: Mapping[str, object], num_ranks: int
 ) -> None:
     """Refuse a checkpoint without a session that its session map names."""
     for session, facts in (map_file.sessions or {}).items():
-        if session in tables:
+        if session in embeddings:
             continue
         rank = facts.get("on_rank")
         if isinstance(rank, int) and rank >= num_ranks:
@@ -228,13 +231,13 @@ def _require_mapped_sessions(
 
 
 def _describe_session(
-    key: str, table: Mapping[str, Tensor], map_file: RankFile, animals: tuple[str, ...]
+    key: str, tensors: Mapping[str, Tensor], map_file: RankFile, animals: tuple[str, ...]
 ) -> RunSession:
     """Return the animal and the number of neurons of a session, checked by the session map."""
     if map_file.sessions is not None and key not in map_file.sessions:
         raise CheckpointError(f"the session map of {map_file.path} lacks session {key}")
     facts = {} if map_file.sessions is None else map_file.sessions[key]
-    neurons = table["neuron_embeddings"].shape[0]
+    neurons = tensors["neuron_embeddings"].shape[0]
     if facts.get("n_neurons", neurons) != neurons:
         raise CheckpointError(
             f"session {key} has {facts['n_neurons']} neurons in the session map of "

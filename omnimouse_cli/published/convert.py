@@ -69,8 +69,8 @@ def import_weights(
         shards=shards,
     )
     tensors = {f"{CORE}{name}": value for name, value in checkpoint.core.items()}
-    for session, table in checkpoint.tables.items():
-        tensors |= {f"{TABLES}{session}.{name}": value for name, value in table.items()}
+    for session, of_session in checkpoint.embeddings.items():
+        tensors |= {f"{TABLES}{session}.{name}": value for name, value in of_session.items()}
     summary = _summarize(checkpoint, config, run)
     reporter.say(f"writing {run}")
     with _write_folder(run) as folder:
@@ -190,7 +190,7 @@ def _rename_to_published(run: LoadedRun) -> dict[str, Tensor]:
     tensors = {names[ours]: value for ours, value in core.items()}
     for animal, row in zip(run.animals, animals, strict=True):
         tensors[f"{ANIMAL_PREFIX}{animal}"] = row.clone()
-    for session, table in run.tables.items():
+    for session, embeddings in run.embeddings.items():
         theirs = session_names(session)
-        tensors |= {theirs[ours]: value for ours, value in table.state_dict().items()}
+        tensors |= {theirs[ours]: value for ours, value in embeddings.state_dict().items()}
     return tensors

@@ -28,11 +28,11 @@ class LoadedRun(RunDescription):
 
     Args:
         model: The core, in evaluation mode, on the CPU.
-        tables: Session embeddings by session key.
+        embeddings: Session embeddings by session key.
     """
 
     model: OmniMouse
-    tables: Mapping[str, SessionEmbeddings]
+    embeddings: Mapping[str, SessionEmbeddings]
 
     def animal_of(self, session: str) -> str:
         """Return the animal of a session."""
@@ -41,8 +41,8 @@ class LoadedRun(RunDescription):
     def tensors(self) -> dict[str, Tensor]:
         """Return all weights by their names in model.safetensors."""
         tensors = {f"{CORE}{name}": value for name, value in self.model.state_dict().items()}
-        for session, table in self.tables.items():
-            for name, value in table.state_dict().items():
+        for session, embeddings in self.embeddings.items():
+            for name, value in embeddings.state_dict().items():
                 tensors[f"{TABLES}{session}.{name}"] = value
         return tensors
 
@@ -63,15 +63,15 @@ def load_run(run: Path) -> LoadedRun:
                 behavior_channels=description.behavior_channels,
                 animals=description.animals,
             )
-            tables = {
+            embeddings = {
                 entry.session: SessionEmbeddings(entry.neurons, config.d_embedding)
                 for entry in description.sessions
             }
         model.load_state_dict(read_tensors(run, CORE))
-        for session, table in tables.items():
-            table.load_state_dict(read_tensors(run, f"{TABLES}{session}."))
+        for session, module in embeddings.items():
+            module.load_state_dict(read_tensors(run, f"{TABLES}{session}."))
     known = {field.name: getattr(description, field.name) for field in fields(description)}
-    return LoadedRun(**known, model=model.eval(), tables=tables)
+    return LoadedRun(**known, model=model.eval(), embeddings=embeddings)
 
 
 def open_run_data(run: LoadedRun, shards: Path | None) -> Dataset:

@@ -95,7 +95,7 @@ def require_equal(found, expected):
 def test_a_forward_pass_equals_the_published_equations(strategy, run, batch, equations):
     selection = select(strategy, num_neurons=8, num_windows=2, generator=None)
     with torch.inference_mode():
-        found = run.model(batch, run.tables[SESSION], ANIMAL, strategy, selection)
+        found = run.model(batch, run.embeddings[SESSION], ANIMAL, strategy, selection)
     expected = equations(strategy, selection)
     assert [answer is None for answer in found] == [answer is None for answer in expected]
     for answer, known in zip(found, expected, strict=True):

@@ -24,7 +24,7 @@ def test_a_run_is_read_back(simulated_run, simulated_data):
     for name, value in run.model.state_dict().items():
         assert torch.equal(value, stored[f"core.{name}"])
     key = simulated_data.sessions[1].key
-    biases = run.tables[key].neuron_biases
+    biases = run.embeddings[key].neuron_biases
     assert torch.equal(biases, stored[f"tables.{key}.neuron_biases"])
     assert run.animal_of(key) == simulated_data.sessions[1].animal
 

@@ -114,7 +114,7 @@ def test_the_configuration_is_complete_and_gives_the_same_run(run, shards, tmp_p
 def test_the_exported_model_is_read_by_evaluation(run):
     loaded = load_run(run)
     assert loaded.step == 6
-    assert set(loaded.tables) == {"1-1-1", "2-1-1"}
+    assert set(loaded.embeddings) == {"1-1-1", "2-1-1"}
     assert loaded.behavior_channels == ("running",)
 
 

@@ -224,15 +224,15 @@ def _load_session_embeddings(
 ) -> None:
     known = {entry.session for entry in source.sessions}
     mean: dict[str, Tensor] = {}
-    for session, table in embeddings.items():
+    for session, module in embeddings.items():
         if session in known:
-            table.load_state_dict(read_tensors(source.folder, f"{TABLES}{session}."))
+            module.load_state_dict(read_tensors(source.folder, f"{TABLES}{session}."))
             continue
         mean = mean or _mean_session_embeddings(source)
-        table.neuron_embeddings.copy_(mean["neuron_embeddings"])
-        table.session_embedding.copy_(mean["session_embedding"])
+        module.neuron_embeddings.copy_(mean["neuron_embeddings"])
+        module.session_embedding.copy_(mean["session_embedding"])
         if not config.decoder.start_at_mean:
-            table.neuron_biases.copy_(mean["neuron_biases"])
+            module.neuron_biases.copy_(mean["neuron_biases"])
 
 
 def _mean_session_embeddings(source: RunDescription) -> dict[str, Tensor]:

@@ -77,7 +77,7 @@ def load_initial_weights(
     _require_same_shapes(source, weights, initial)
     state.core.load_state_dict(weights)
     for session, embeddings in state.embeddings.owned.items():
-        embeddings.load_state_dict(run.tables[session].state_dict())
+        embeddings.load_state_dict(run.embeddings[session].state_dict())
     reporter.say(f"starting from the weights of {source}")
 
 
@@ -156,7 +156,7 @@ def _sample_arguments(
                 compute_batch_losses(
                     run.model,
                     batch,
-                    embeddings=run.tables[batch.session],
+                    embeddings=run.embeddings[batch.session],
                     animal=session.animal,
                     strategy=strategy,
                     selection=selection,

@@ -86,9 +86,9 @@ def test_weights_are_taken_and_counters_are_not(learned, shards, tiny, tmp_path)
     assert (before.step, run.step) == (60, 1)
     for name, value in before.model.state_dict().items():
         torch.testing.assert_close(run.model.state_dict()[name], value)
-    for key, table in before.tables.items():
+    for key, table in before.embeddings.items():
         for name, value in table.state_dict().items():
-            torch.testing.assert_close(run.tables[key].state_dict()[name], value)
+            torch.testing.assert_close(run.embeddings[key].state_dict()[name], value)
 
 
 @pytest.mark.parametrize(
