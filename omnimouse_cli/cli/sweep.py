@@ -132,7 +132,7 @@ def _resolve_jobs(
     from omnimouse_cli.batch.dataset import open_dataset
     from omnimouse_cli.config.load import load_config
     from omnimouse_cli.train.run import TrainingJob
-    from omnimouse_cli.train.sweep import config_of_cell
+    from omnimouse_cli.train.sweep import build_cell_config
 
     base: dict[str, RunConfig] = {}
     for model in dict.fromkeys(cell.model for cell in cells):
@@ -146,7 +146,7 @@ def _resolve_jobs(
     jobs = {}
     for cell in cells:
         run = root / cell.name
-        fresh = config_of_cell(cell, base[cell.model], dataset, smallest)
+        fresh = build_cell_config(cell, base[cell.model], dataset, smallest)
         jobs[cell] = TrainingJob(
             # A run that has started keeps its configuration.
             config=read_config(run) if is_run(run) else fresh,

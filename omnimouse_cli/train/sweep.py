@@ -1,4 +1,4 @@
-"""The grid of runs that a scaling law needs: sizes times nested subsets of sessions times seeds."""
+"""A sweep: the grid of runs for a scaling law, sizes x nested subsets of sessions x seeds."""
 
 import dataclasses
 import itertools
@@ -17,9 +17,9 @@ class Cell:
     """One run of a sweep.
 
     Args:
-        model: Name of the size.
-        num_sessions: The first so many of the data set.
-        seed: Of the run.
+        model: Name of the model size.
+        num_sessions: Number of sessions, taken from the start of the data set.
+        seed: Seed of the run.
     """
 
     model: str
@@ -28,17 +28,17 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Name of the run's folder in the sweep's."""
+        """Name of the run's folder inside the sweep's folder."""
         return f"{self.model}-sessions{self.num_sessions}-seed{self.seed}"
 
 
 def grid(models: Sequence[str], sessions: Sequence[int], seeds: Sequence[int]) -> tuple[Cell, ...]:
-    """Give every combination, the cheapest first: few sessions before many, seed after seed.
+    """Return every combination, the cheapest first: few sessions before many, seed by seed.
 
     Args:
-        models: Names of sizes, in the order in which they are trained.
-        sessions: Numbers of sessions.
-        seeds: Seeds.
+        models: Names of model sizes, in the order in which they are trained.
+        sessions: Number of sessions of each subset, in any order.
+        seeds: Seeds of the runs.
 
     Example:
         >>> [cell.name for cell in grid(["nano"], [2, 1], [7])]
@@ -52,23 +52,23 @@ def grid(models: Sequence[str], sessions: Sequence[int], seeds: Sequence[int]) -
     )
 
 
-def config_of_cell(cell: Cell, config: RunConfig, dataset: Dataset, smallest: int) -> RunConfig:
-    """Give the configuration of one run.
+def build_cell_config(cell: Cell, config: RunConfig, dataset: Dataset, smallest: int) -> RunConfig:
+    """Return the configuration of one run of a sweep.
 
     Args:
-        cell: Which run.
-        config: Of a run of the cell's size, for everything that the cell does not say.
-        dataset: All sessions that the sweep draws subsets of.
-        smallest: Sessions of the smallest subset: all runs validate on these, so that their losses
-            are of the same windows.
+        cell: The run.
+        config: Configuration for the cell's model size; sessions and seed are replaced.
+        dataset: All sessions; the run takes the first ones.
+        smallest: Number of sessions of the smallest subset. All runs validate on these, so that
+            their losses are comparable.
 
     Raises:
-        ConfigError: The data set has fewer sessions.
+        ConfigError: The data set has fewer sessions than the run needs.
     """
     keys = [session.key for session in dataset.sessions]
     if cell.num_sessions > len(keys):
         raise ConfigError(
-            f"a run on {cell.num_sessions} sessions needs as many and {dataset.folder} has "
+            f"a run of the sweep needs {cell.num_sessions} sessions and {dataset.folder} has "
             f"{len(keys)}",
             hint=f"use --sessions with numbers up to {len(keys)}",
         )
@@ -86,5 +86,5 @@ def config_of_cell(cell: Cell, config: RunConfig, dataset: Dataset, smallest: in
 
 
 def unfinished(cells: Sequence[Cell], folder: Path) -> list[Cell]:
-    """Give the cells whose run has not finished yet."""
+    """Return the cells whose run has not finished."""
     return [cell for cell in cells if not is_finished(folder / cell.name)]

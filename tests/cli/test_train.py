@@ -248,7 +248,7 @@ def test_a_sweep_trains_the_grid_and_goes_on_where_it_stopped(home):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--sessions", "3"], "needs as many and shards has 2"),
+        (["--sessions", "3"], "a run of the sweep needs 3 sessions and shards has 2"),
         (["--sessions", "a"], "--sessions must be whole numbers"),
         (["--models", "nana"], "no model size 'nana'"),
     ],

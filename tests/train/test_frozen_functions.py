@@ -1,4 +1,4 @@
-"""Runs whose functions are frozen: read from tables, told how well, and resumed with them."""
+"""Runs with frozen functions: lookup tables, their reported error, and resuming with them."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.run import TrainingJob, train
 
 
-class Told(Silent):
+class Lines(Silent):
     """Keeps what is said, and sends Ctrl-C to this process after so many steps."""
 
     def __init__(self, steps=None):
@@ -51,9 +51,9 @@ def frozen(make_shards, session, tiny, tmp_path):
 
 
 def test_a_frozen_run_tells_its_error_and_ends_the_same_when_it_is_interrupted(frozen, tmp_path):
-    told = Told()
-    train(frozen, World(), told)
-    (line,) = [line for line in told.said if "frozen functions" in line]
+    lines = Lines()
+    train(frozen, World(), lines)
+    (line,) = [line for line in lines.said if "frozen functions" in line]
     summary = read_document(frozen.run / "summary.json", "summary")
     table = summary["dendrite_table"]
     assert (table["cells"], table["range"]) == (32, 4.0)
@@ -66,7 +66,7 @@ def test_a_frozen_run_tells_its_error_and_ends_the_same_when_it_is_interrupted(f
 
     again = replace(frozen, run=tmp_path / "again")
     with pytest.raises(KeyboardInterrupt, match="step 2 is saved"):
-        train(again, World(), Told(steps=2))
+        train(again, World(), Lines(steps=2))
     # What was begun with is not read again: tables follow from the checkpoint's weights.
     train(replace(again, resume=True, init_from=None), World(), Silent())
     left, right = (load_file(run / "model.safetensors") for run in (frozen.run, again.run))

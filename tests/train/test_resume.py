@@ -60,7 +60,7 @@ def _train_for_ever(job: TrainingJob) -> None:
 
 
 def _killed_after(job: TrainingJob, seconds: float) -> bool:
-    """Train in a process of its own and kill it; gives whether it was still at work."""
+    """Train in another process and kill it; return whether it was still running."""
     process = FORKSERVER.Process(target=_train_for_ever, args=(job,))
     process.start()
     process.join(seconds)
@@ -94,7 +94,7 @@ def test_killed_at_random_moments_a_run_ends_as_if_nothing_had_happened(
 
 
 class _StopsAt(Silent):
-    """Sends Ctrl-C to this process when so many steps have been told."""
+    """Sends Ctrl-C to this process after a number of steps."""
 
     def __init__(self, steps: int) -> None:
         self._left = steps + 1
@@ -145,7 +145,7 @@ def test_a_finished_run_is_left_as_it_is_and_a_longer_one_goes_on(undisturbed, s
     assert read_document(undisturbed / "summary.json", "summary")["steps"] == 26
 
 
-def test_seconds_of_earlier_sittings_count(shards, tiny, tmp_path):
+def test_seconds_before_a_resume_count(shards, tiny, tmp_path):
     config = replace(tiny, train=replace(tiny.train, steps=None, minutes=1 / 60))
     job = TrainingJob(config=config, shards=shards, run=tmp_path / "run")
     with pytest.raises(KeyboardInterrupt):

@@ -174,9 +174,9 @@ class World:
             except OmniMouseError as error:
                 message = [(None, error)]
         dist.broadcast_object_list(message)
-        value, error = message[0]
-        if error is not None:
-            raise OmniMouseError(error.message, hint=error.hint)
+        value, failure = message[0]
+        if failure is not None:
+            raise OmniMouseError(failure.message, hint=failure.hint)
         return cast("Value", value)
 
     def all_gather(self, value: Value) -> list[Value]:

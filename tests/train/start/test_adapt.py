@@ -253,7 +253,7 @@ def test_frames_of_another_size_are_refused_with_both_sizes(
 
 @pytest.fixture
 def make_core(make_shards, session, tmp_path):
-    """Give a function that trains a core for a moment, without a screen."""
+    """Return a function that trains a core for a few steps, without a screen."""
 
     def make(config: RunConfig) -> Path:
         config = replace(config, train=replace(config.train, steps=1))

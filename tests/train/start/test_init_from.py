@@ -114,26 +114,26 @@ def test_other_data_are_refused(learned, make_shards, session, tiny, tmp_path):
         begun(learned, other, tiny, tmp_path / "other")
 
 
-def test_a_network_that_no_gpu_can_hold_is_told(tiny, shards):
+def test_a_network_that_no_gpu_can_hold_is_reported(tiny, shards):
     dendrite = DendriteConfig(hidden=32)
     config = replace(tiny, model=replace(tiny.model, feed_forward="dendritic", dendrite=dendrite))
-    told = []
+    warnings = []
 
-    class Told(Silent):
+    class Lines(Silent):
         def warn(self, text):
-            told.append(text)
+            warnings.append(text)
 
     dataset = open_dataset(shards)
-    resolve_config(config, dataset, replace(World(), device=torch.device("cuda")), Told())
-    assert "32" in told[0]
-    assert "one layer of 12: plain PyTorch computes it" in told[0]
-    told.clear()
-    resolve_config(config, dataset, World(), Told())
-    assert told == []
+    resolve_config(config, dataset, replace(World(), device=torch.device("cuda")), Lines())
+    assert "32" in warnings[0]
+    assert "one layer of 12: plain PyTorch computes it" in warnings[0]
+    warnings.clear()
+    resolve_config(config, dataset, World(), Lines())
+    assert warnings == []
     frozen = replace(config.model, dendrite=replace(dendrite, freeze=True))
     config = replace(config, model=frozen)
-    resolve_config(config, dataset, replace(World(), device=torch.device("cuda")), Told())
-    assert told == []
+    resolve_config(config, dataset, replace(World(), device=torch.device("cuda")), Lines())
+    assert warnings == []
 
 
 @pytest.mark.parametrize(
