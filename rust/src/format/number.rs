@@ -4,15 +4,20 @@
 pub(crate) const EXPONENT: u32 = 0x7f80_0000;
 /// From here on, a half-precision magnitude shifted by 13 bits is infinite or NaN.
 pub(crate) const HALF_NOT_FINITE: u32 = 0x0f80_0000;
-/// Bits of 2^112, a factor that moves the exponent's bias from 15 to 127 and normalizes subnormals.
-pub(crate) const HALF_REBIAS: u32 = 0x7780_0000;
+/// Bits of 2^-14, the smallest normal number of half precision.
+const SMALLEST_NORMAL_HALF: u32 = 0x3880_0000;
 
 /// Convert half precision to single precision exactly, with NaN payloads and subnormals.
 #[inline]
 pub fn f16_to_f32(bits: u16) -> f32 {
     let sign = u32::from(bits & 0x8000) << 16;
     let rest = u32::from(bits & 0x7fff) << 13;
-    let finite = (f32::from_bits(rest) * f32::from_bits(HALF_REBIAS)).to_bits();
+    // All cases are computed and one is selected, so that loops become vector instructions.
+    let smallest = f32::from_bits(SMALLEST_NORMAL_HALF);
+    let subnormal = (f32::from_bits(rest + SMALLEST_NORMAL_HALF) - smallest).to_bits();
+    // The exponent's bias is 15 in half precision and 127 in single precision.
+    let normal = rest + (112 << 23);
+    let finite = if rest < (1 << 23) { subnormal } else { normal };
     let magnitude = if rest >= HALF_NOT_FINITE {
         rest | EXPONENT
     } else {
@@ -32,7 +37,6 @@ pub fn bf16_to_f32(bits: u16) -> f32 {
 pub fn f32_to_f16(value: f32) -> u16 {
     // Halfway between the largest half-precision number and the next power of two.
     const TOO_LARGE: u32 = 0x477f_f000;
-    const SMALLEST_NORMAL: u32 = 0x3880_0000;
     const INFINITE: u32 = 0x7f80_0000;
     // All cases are computed and one is selected, so that loops become vector instructions.
     let bits = value.to_bits();
@@ -45,7 +49,7 @@ pub fn f32_to_f16(value: f32) -> u16 {
         .wrapping_sub(0.5_f32.to_bits());
     let nearest = magnitude + 0xfff + ((magnitude >> 13) & 1);
     let normal = (nearest >> 13).wrapping_sub(112 << 10);
-    let finite = if magnitude < SMALLEST_NORMAL {
+    let finite = if magnitude < SMALLEST_NORMAL_HALF {
         subnormal
     } else {
         normal

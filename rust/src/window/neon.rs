@@ -13,7 +13,7 @@ use std::arch::aarch64::*;
 use super::gather::{OutputMemory, StoredRow};
 use super::selection::{GROUP, NeuronSelection};
 use super::shuffle_tables::{FLOAT_SHUFFLES, HALF_SHUFFLES};
-use crate::format::number::{EXPONENT, HALF_NOT_FINITE, HALF_REBIAS};
+use crate::format::number::{EXPONENT, HALF_NOT_FINITE};
 
 #[cfg(not(target_arch = "aarch64"))]
 mod emulated;
@@ -23,6 +23,8 @@ use emulated::*;
 #[cfg(test)]
 mod tests;
 
+/// Bits of 2^112, a factor that moves the exponent's bias from 15 to 127 and normalizes subnormals.
+const HALF_REBIAS: u32 = 0x7780_0000;
 /// Numbers that are computed at a time.
 const LANES: usize = 8;
 
@@ -157,7 +159,6 @@ impl Source for F16<'_> {
         // SAFETY: guaranteed by the caller, here and in the three that follow.
         unsafe {
             let halves = vld1q_u16(self.0.as_ptr().add(at));
-            // Step by step like `number::f16_to_f32`.
             [vget_low_u16(halves), vget_high_u16(halves)].map(|four| {
                 let bits = vmovl_u16(four);
                 let sign = vshlq_n_u32::<16>(vandq_u32(bits, vdupq_n_u32(0x8000)));

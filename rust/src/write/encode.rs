@@ -47,7 +47,8 @@ impl StoredType {
 struct ColumnGroup {
     moments: Moments,
     square_error: Vec<f64>,
-    largest_error: Vec<f32>,
+    /// Bits of numbers that are not negative, whose order is that of the numbers.
+    largest_error: Vec<u32>,
 }
 
 /// Statistics of all rows; lists have one value for each column.
@@ -151,7 +152,10 @@ impl Encoder {
             statistics.mean.extend(mean);
             statistics.squares.extend(squares);
             statistics.square_error.extend(&group.square_error);
-            statistics.largest_error.extend(&group.largest_error);
+            let largest_error = group.largest_error.iter().copied();
+            statistics
+                .largest_error
+                .extend(largest_error.map(f32::from_bits));
         }
         statistics
     }
@@ -196,6 +200,7 @@ impl Block<'_> {
         let columns = self.encoder.columns;
         let encoder = self.encoder;
         let stored = self.stored.as_chunks_mut().0;
+        let mut read_back = [0.0; GROUP_COLUMNS];
         let mut largest = 0;
         for first_row in (0..self.is_finite.len()).step_by(GROUP_ROWS) {
             let rows = first_row..self.is_finite.len().min(first_row + GROUP_ROWS);
@@ -210,14 +215,16 @@ impl Block<'_> {
                     let first = row * columns + number * GROUP_COLUMNS;
                     let range = first..first + group.square_error.len();
                     let (values, stored) = (&self.rows[range.clone()], &mut stored[range]);
-                    for (value, stored) in values.iter().zip(&mut *stored) {
+                    let read_back = &mut read_back[..values.len()];
+                    let outputs = stored.iter_mut().zip(&mut *read_back);
+                    for (value, (stored, read_back)) in values.iter().zip(outputs) {
                         *stored = store(*value);
+                        *read_back = read(*stored);
                     }
                     if self.is_finite[row] == 0 {
                         continue;
                     }
-                    let read = stored.iter().map(|bytes| read(*bytes));
-                    largest = group.add_errors(values, read).max(largest);
+                    largest = group.add_errors(values, read_back).max(largest);
                     if self.is_counted[row] != 0 {
                         group.moments.add(values);
                     }
@@ -227,18 +234,14 @@ impl Block<'_> {
         if largest <= LARGEST_FINITE {
             return None;
         }
-        let is_too_large = |value: &f32| value.is_finite() && read(store(*value)).is_infinite();
-        let mut rows = self
-            .rows
-            .chunks_exact(columns)
-            .zip(self.is_finite)
-            .enumerate();
-        rows.find_map(|(row, (values, is_finite))| {
-            let column = values.iter().position(is_too_large);
-            column
-                .filter(|_| *is_finite == 1)
-                .map(|column| (row, column))
-        })
+        let rows = self.rows.chunks_exact(columns).zip(self.is_finite);
+        rows.enumerate()
+            .filter(|(_, (_, is_finite))| **is_finite == 1)
+            .find_map(|(number, (row, _))| {
+                let is_too_large = |value: &f32| read(store(*value)).is_infinite();
+                let column = row.iter().position(is_too_large)?;
+                Some((number, column))
+            })
     }
 }
 
@@ -258,14 +261,14 @@ impl ColumnGroup {
         Self {
             moments: Moments::new(columns),
             square_error: vec![0.0; columns],
-            largest_error: vec![0.0; columns],
+            largest_error: vec![0; columns],
         }
     }
 
     /// Add the rounding errors of a finite row; returns the bits of the largest magnitude that is
     /// read back.
     #[inline(always)]
-    fn add_errors(&mut self, row: &[f32], read_back: impl Iterator<Item = f32>) -> u32 {
+    fn add_errors(&mut self, row: &[f32], read_back: &[f32]) -> u32 {
         let mut largest = 0;
         let errors = self.square_error.iter_mut().zip(&mut self.largest_error);
         for ((value, read_back), (square_error, largest_error)) in
@@ -273,11 +276,7 @@ impl ColumnGroup {
         {
             let error = (read_back - value).abs();
             *square_error += f64::from(error) * f64::from(error);
-            *largest_error = if error > *largest_error {
-                error
-            } else {
-                *largest_error
-            };
+            *largest_error = error.to_bits().max(*largest_error);
             largest = largest.max(read_back.to_bits() & MAGNITUDE);
         }
         largest
