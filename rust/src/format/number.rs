@@ -33,36 +33,39 @@ pub fn bf16_to_f32(bits: u16) -> f32 {
 }
 
 /// Round single precision to half precision, ties to even; NaN keeps its upper bits.
+///
+/// Returns the bits, and the number that they stand for.
 #[inline]
-pub fn f32_to_f16(value: f32) -> u16 {
-    // Halfway between the largest half-precision number and the next power of two.
-    const TOO_LARGE: u32 = 0x477f_f000;
-    const INFINITE: u32 = 0x7f80_0000;
-    // All cases are computed and one is selected, so that loops become vector instructions.
-    let bits = value.to_bits();
-    let magnitude = bits & 0x7fff_ffff;
+pub fn round_to_f16(value: f32) -> (u16, f32) {
+    const INFINITE_HALF: u32 = 0x7c00;
+    /// Bits of 2^16, the first power of two that is infinite in half precision.
+    const FIRST_INFINITE: u32 = 0x4780_0000;
+    let sign = value.to_bits() & 0x8000_0000;
+    let magnitude = value.to_bits() & 0x7fff_ffff;
+    // In the sum with 2^13 times its power of two, a number keeps the bits of half precision and the
+    // addition rounds the rest. Below 2^-14 the last bit stays that of 2^-14.
+    let power = (magnitude & EXPONENT).clamp(SMALLEST_NORMAL_HALF, FIRST_INFINITE);
+    let large = f32::from_bits(power + (13 << 23));
+    let sum = f32::from_bits(magnitude) + large;
+    let last_bits = sum.to_bits().wrapping_sub(large.to_bits());
+    let finite = last_bits.wrapping_add((power >> 13) - (113 << 10));
     // A NaN whose upper bits are all zeros must not become an infinity.
-    let nan = 0x7c00 | ((magnitude >> 13) & 0x3ff).max(1);
-    // The last bit of numbers from 0.5 on is 2^-24, like that of half-precision subnormals.
-    let subnormal = (f32::from_bits(magnitude) + 0.5)
-        .to_bits()
-        .wrapping_sub(0.5_f32.to_bits());
-    let nearest = magnitude + 0xfff + ((magnitude >> 13) & 1);
-    let normal = (nearest >> 13).wrapping_sub(112 << 10);
-    let finite = if magnitude < SMALLEST_NORMAL_HALF {
-        subnormal
-    } else {
-        normal
-    };
-    let rounded = if magnitude > INFINITE {
+    let nan = INFINITE_HALF | ((magnitude >> 13) & 0x3ff).max(1);
+    let rounded = if magnitude > EXPONENT {
         nan
-    } else if magnitude >= TOO_LARGE {
-        0x7c00
     } else {
-        finite
+        finite.min(INFINITE_HALF)
     };
-    let [lower, upper, ..] = ((bits >> 16) & 0x8000 | rounded).to_le_bytes();
-    u16::from_le_bytes([lower, upper])
+    let read_back = if rounded == INFINITE_HALF {
+        EXPONENT
+    } else {
+        (sum - large).to_bits()
+    };
+    let [lower, upper, ..] = ((sign >> 16) | rounded).to_le_bytes();
+    (
+        u16::from_le_bytes([lower, upper]),
+        f32::from_bits(sign | read_back),
+    )
 }
 
 /// Round single precision to bfloat16, ties to even; every NaN becomes 0x7fc0.
@@ -159,15 +162,22 @@ mod tests {
                 0, 1, 0xfff, 0x1000, 0x1001, 0x2fff, 0x3000, 0x3001, 0xf000, 0xffff,
             ] {
                 let value = f32::from_bits(u32::from(upper) << 16 | lower);
-                let found = f32_to_f16(value);
+                let (found, read_back) = round_to_f16(value);
                 if value.is_nan() {
+                    assert!(read_back.is_nan());
                     assert!(
                         half::f16::from_bits(found).is_nan(),
                         "{upper:#x} {lower:#x}"
                     );
                     assert_eq!(found & 0x8000, upper & 0x8000);
                 } else {
-                    assert_eq!(found, half::f16::from_f32(value).to_bits(), "{value:e}");
+                    let expected = half::f16::from_f32(value);
+                    assert_eq!(found, expected.to_bits(), "{value:e}");
+                    assert_eq!(
+                        read_back.to_bits(),
+                        expected.to_f32().to_bits(),
+                        "{value:e}"
+                    );
                 }
             }
         }

@@ -8,7 +8,7 @@
 )]
 
 use super::moments::Moments;
-use crate::format::number::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
+use crate::format::number::{bf16_to_f32, f32_to_bf16, round_to_f16};
 use crate::memory::{VectorCode, run_vectorized};
 use crate::window::backend::Backend;
 
@@ -177,25 +177,25 @@ impl VectorCode for Block<'_> {
     #[inline(always)]
     fn run<const FUSED: bool>(self) -> Self::Output {
         match self.encoder.stored_type {
-            StoredType::F16 => self.encode(
-                |value| f32_to_f16(value).to_le_bytes(),
-                |bytes| f16_to_f32(u16::from_le_bytes(bytes)),
-            ),
-            StoredType::Bf16 => self.encode(
-                |value| f32_to_bf16(value).to_le_bytes(),
-                |bytes| bf16_to_f32(u16::from_le_bytes(bytes)),
-            ),
-            StoredType::F32 => self.encode(f32::to_le_bytes, f32::from_le_bytes),
+            StoredType::F16 => self.encode(|value| {
+                let (bits, read_back) = round_to_f16(value);
+                (bits.to_le_bytes(), read_back)
+            }),
+            StoredType::Bf16 => self.encode(|value| {
+                let bits = f32_to_bf16(value);
+                (bits.to_le_bytes(), bf16_to_f32(bits))
+            }),
+            StoredType::F32 => self.encode(|value| (value.to_le_bytes(), value)),
         }
     }
 }
 
 impl Block<'_> {
+    /// Encode with `round`, which returns the stored bytes and the number that they stand for.
     #[inline(always)]
     fn encode<const SIZE: usize>(
         self,
-        store: impl Fn(f32) -> [u8; SIZE],
-        read: impl Fn([u8; SIZE]) -> f32,
+        round: impl Fn(f32) -> ([u8; SIZE], f32),
     ) -> Option<(usize, usize)> {
         let columns = self.encoder.columns;
         let encoder = self.encoder;
@@ -218,8 +218,7 @@ impl Block<'_> {
                     let read_back = &mut read_back[..values.len()];
                     let outputs = stored.iter_mut().zip(&mut *read_back);
                     for (value, (stored, read_back)) in values.iter().zip(outputs) {
-                        *stored = store(*value);
-                        *read_back = read(*stored);
+                        (*stored, *read_back) = round(*value);
                     }
                     if self.is_finite[row] == 0 {
                         continue;
@@ -238,7 +237,7 @@ impl Block<'_> {
         rows.enumerate()
             .filter(|(_, (_, is_finite))| **is_finite == 1)
             .find_map(|(number, (row, _))| {
-                let is_too_large = |value: &f32| read(store(*value)).is_infinite();
+                let is_too_large = |value: &f32| round(*value).1.is_infinite();
                 let column = row.iter().position(is_too_large)?;
                 Some((number, column))
             })
