@@ -23,7 +23,9 @@ from typing import Any
 
 from machine import benchmark_parser, chosen_device, print_rows, write_result
 
+from omnimouse_cli.evaluate.store import EVAL
 from omnimouse_cli.metrics.intervals import mean_interval
+from omnimouse_cli.run.folder import evaluation_folder, is_finished, read_summary
 
 DENDRITIC = "dendritic"
 KINDS = (DENDRITIC, "swiglu", "relu", "gelu")
@@ -72,8 +74,8 @@ def prepare(folder: Path, settings: Settings) -> Path:
 def score(folder: Path, shards: Path, settings: Settings, kind: str, seed: int) -> dict[str, float]:
     """Train and evaluate one run, unless it was, and give its loss and correlations by row."""
     run = folder / f"{kind}-{seed}-{settings.steps}"
-    evaluation = run / "eval" / "all" / "eval.json"
-    if not (run / "summary.json").exists():
+    evaluation = evaluation_folder(run, "all") / EVAL
+    if not is_finished(run):
         shutil.rmtree(run, ignore_errors=True)
         chosen = ("--set", f"model.feed_forward={kind}")
         length = ("--steps", str(settings.steps), "--seed", str(seed))
@@ -81,7 +83,7 @@ def score(folder: Path, shards: Path, settings: Settings, kind: str, seed: int) 
         _run("train", shards, "--out", run, *model, *length, *chosen)
     if not evaluation.exists():
         _run("eval", run, "--shards", shards, "--no-baselines", "--device", "cpu", "--name", "all")
-    loss = json.loads((run / "summary.json").read_text())["validation"]["neural_loss"]
+    loss = read_summary(run)["validation"]["neural_loss"]
     return {LOSS: loss, **dict(_correlations(json.loads(evaluation.read_text())))}
 
 
