@@ -88,7 +88,8 @@ def count_flops(config: ModelConfig, task: Task, *, session_neurons: int, batch_
     tokens = 2 * (task.num_input_channels * NUM_BEHAVIOR_SAMPLES + responses) * width
     readout = 2 * task.num_targets * outputs * width
     readout += 2 * task.num_target_channels * NUM_BEHAVIOR_SAMPLES * width
-    history = _history(config, task, width, batch_size)
+    # The queries' map from the mask of visible samples is computed in every window.
+    history = _history(config, task, width, batch_size=1)
     return (
         count_shortcut_flops(config, task, session_neurons=session_neurons, batch_size=batch_size)
         + Flops(products=projections + readout, data_products=tokens + history)
@@ -135,7 +136,7 @@ def _history(config: ModelConfig, task: Task, outputs: int, batch_size: int) -> 
     if not (config.decoder.own_history and targets and has_history(task.strategy, num_shared)):
         return 0
     products = 2 * targets * NUM_RESPONSE_SAMPLES * outputs
-    # The map from the mask of visible samples is the same in every window of a batch.
+    # The map from the mask of visible samples is shared by `batch_size` windows.
     return products + products // batch_size
 
 

@@ -62,7 +62,7 @@ class SelfBlock(nn.Module):
         num_heads: Attention heads.
         hidden: Hidden width of the feed-forward.
         dropout: Share of residual updates dropped in training.
-        make: Builds the feed-forward.
+        make: Creates the feed-forward.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class CrossBlock(nn.Module):
         num_heads: Attention heads.
         hidden: Hidden width of the feed-forward.
         dropout: Share of residual updates dropped in training.
-        make: Builds the feed-forward.
+        make: Creates the feed-forward.
     """
 
     def __init__(

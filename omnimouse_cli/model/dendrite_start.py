@@ -1,4 +1,4 @@
-"""How a dendritic function starts: as a distilled SwiGLU, as smoothed noise, or Xavier."""
+"""Initialization of dendritic functions: a distilled SwiGLU, smoothed noise, or Xavier."""
 
 import math
 from functools import cache
@@ -23,9 +23,9 @@ NOISE_SEEDS = 2**31
 def start_weights(
     start: Literal["swiglu", "noise", "xavier"], function: DendriticFunction, cell_types: int
 ) -> Tensor:
-    """Give the first weights of every cell type: float32 `(cell types, weights)`, on the CPU.
+    """Return initial weights of every cell type: float32 `(cell types, weights)`, on the CPU.
 
-    `swiglu` is the same always; the others draw from torch's generator, for each type anew.
+    `swiglu` is deterministic; the others draw from torch's generator, for each cell type anew.
     """
     with torch.device("cpu"):
         if start == "swiglu":
@@ -38,9 +38,11 @@ def start_weights(
 def distilled_swiglu(function: DendriticFunction) -> Fit:
     """Fit `silu(a) * b` of two independent normal arguments.
 
+    Eight relu units are off by about 10 % of its root mean square, eight smoothstep units by 2 %.
+
     Example:
-        >>> distilled_swiglu(DendriticFunction()).relative_error < 0.1
-        True
+        >>> round(distilled_swiglu(DendriticFunction()).relative_error, 2)
+        0.1
     """
     with torch.device("cpu"):
         points_N2 = _grid(SWIGLU_RANGE, SWIGLU_POINTS)
@@ -50,13 +52,13 @@ def distilled_swiglu(function: DendriticFunction) -> Fit:
 
 
 def smoothed_noise(function: DendriticFunction) -> Tensor:
-    """Fit uniform noise that a Gaussian has smoothed, other noise each time: `(weights,)`."""
+    """Fit uniform noise smoothed by a Gaussian, drawn anew each time: `(weights,)`."""
     seed = int(torch.randint(NOISE_SEEDS, ()))
     generator = torch.Generator().manual_seed(seed)
     noise = torch.rand(NOISE_POINTS, NOISE_POINTS, generator=generator, dtype=torch.float64) * 2 - 1
     reach = torch.arange(NOISE_POINTS, dtype=torch.float64)
     blur = torch.exp(-(reach[:, None] - reach).square() / (2 * NOISE_SIGMA**2))
-    # Beyond the border there is nothing, as in a convolution that is padded with zeros.
+    # Zero beyond the border, as in a convolution that is padded with zeros.
     blur /= NOISE_SIGMA * math.sqrt(2 * math.pi)
     target = (blur @ noise @ blur.T)[::3, ::3]
     points_N2 = _grid(NOISE_RANGE, NOISE_POINTS).view(NOISE_POINTS, NOISE_POINTS, 2)[::3, ::3]
@@ -67,10 +69,10 @@ def smoothed_noise(function: DendriticFunction) -> Tensor:
 
 
 def xavier(function: DendriticFunction) -> Tensor:
-    """Draw uniform weights by the number of inputs and outputs, with biases of 0: `(weights,)`."""
+    """Draw uniform weights scaled by inputs and outputs, with biases of 0: `(weights,)`."""
     weights_P = torch.zeros(1, function.num_weights)
     for layer_1UI in function.layers(weights_P):
-        # Of a view's rows; what is drawn is written where the layer lies.
+        # A layer is a view of the weights, into which it is written.
         units, inputs = layer_1UI.shape[1], layer_1UI.shape[2] - 1
         bound = math.sqrt(6 / (inputs + units))
         layer_1UI[..., :-1] = (2 * torch.rand(1, units, inputs) - 1) * bound

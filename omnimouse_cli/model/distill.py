@@ -1,4 +1,4 @@
-"""Fitting an inner network to a function of two arguments: the same answer every time."""
+"""Deterministic fit of an inner network to a function of two arguments."""
 
 from typing import NamedTuple
 
@@ -10,10 +10,10 @@ from omnimouse_cli.kernels.dendrite.reference import activate, reference_dendrit
 
 # N points, H hidden units, P weights of a function
 
-# Least squares solves for so many weights in a moment; larger networks follow their gradient.
-MOST_FOR_LEAST_SQUARES = 100
-ROUNDS, GRADIENT_ROUNDS = 60, 60
-ENOUGH = 1e-6
+# Up to this number of weights least squares takes a moment; larger networks use L-BFGS.
+MAX_LEAST_SQUARES_WEIGHTS = 100
+NUM_ITERATIONS, NUM_GRADIENT_ITERATIONS = 60, 60
+TOLERANCE = 1e-6
 
 
 class Fit(NamedTuple):
@@ -21,8 +21,8 @@ class Fit(NamedTuple):
 
     Args:
         weights: float32 `(1, weights)`.
-        relative_error: Root mean square of the difference over that of the target, where the
-            arguments lie.
+        relative_error: Root mean square of the difference over that of the target, both weighted
+            by the density of the arguments.
     """
 
     weights: Tensor
@@ -38,26 +38,26 @@ def distill(
     seed: int = 0,
     starts: int = 8,
 ) -> Fit:
-    """Fit a network to values at points, from several starts that the seed decides.
+    """Fit a network to values at points, from several random initializations.
 
     Args:
         function: Shape of the network.
         points_N2: float64 arguments.
-        target_N: float64 values there.
-        density_N: float64: how much each point counts.
-        seed: Of the starts.
-        starts: How many of them; a large network has one.
+        target_N: float64 values at these points.
+        density_N: float64 weight of each point.
+        seed: Seed of the initializations.
+        starts: Number of initializations; large networks have one.
     """
     root_N = (density_N / density_N.sum()).sqrt()
     center_2 = (points_N2 * root_N.square()[:, None]).sum(0)
     scale_2 = ((points_N2 - center_2).square() * root_N.square()[:, None]).sum(0).sqrt()
     scale_2 = scale_2.clamp(min=1e-6)
     size = (target_N * root_N).square().sum().sqrt().clamp(min=1e-12)
-    # Networks are fitted to arguments and values of size 1, wherever those really lie.
+    # Networks are fitted to standardized arguments and values.
     x_N2, y_N = (points_N2 - center_2) / scale_2, target_N / size
-    is_small = function.depth == 1 and function.num_weights <= MOST_FOR_LEAST_SQUARES
+    is_small = function.depth == 1 and function.num_weights <= MAX_LEAST_SQUARES_WEIGHTS
     fits = [
-        (_least_squares if is_small else _follow_gradient)(
+        (_least_squares if is_small else _minimize)(
             function, _random(function, seed + start), (x_N2, y_N, root_N)
         )
         for start in range(starts if is_small else 1)
@@ -90,23 +90,23 @@ Problem = tuple[Tensor, Tensor, Tensor]
 def _least_squares(
     function: DendriticFunction, weights_P: Tensor, problem: Problem
 ) -> tuple[float, Tensor]:
-    """Follow Levenberg and Marquardt: Gauss-Newton steps, shorter where they do not help."""
+    """Minimize by Levenberg-Marquardt: damped Gauss-Newton steps."""
     damping = 1e-2
-    residual_N, slopes_NP = _linearised(function, weights_P, problem)
+    residual_N, slopes_NP = _linearize(function, weights_P, problem)
     cost = float(residual_N @ residual_N)
-    for _ in range(ROUNDS):
+    for _ in range(NUM_ITERATIONS):
         normal_PP = slopes_NP.T @ slopes_NP
         diagonal_P = normal_PP.diagonal().clamp(min=1e-9)
         step_P = torch.linalg.solve(
             normal_PP + damping * diagonal_P.diag(), -(slopes_NP.T @ residual_N)
         )
-        new_N, new_NP = _linearised(function, weights_P + step_P, problem)
+        new_N, new_NP = _linearize(function, weights_P + step_P, problem)
         new = float(new_N @ new_N)
         if new < cost:
             gain, cost = cost - new, new
             weights_P, residual_N, slopes_NP = weights_P + step_P, new_N, new_NP
             damping = max(damping / 4, 1e-10)
-            if gain < ENOUGH * cost:
+            if gain < TOLERANCE * cost:
                 break
         else:
             damping *= 5
@@ -115,10 +115,10 @@ def _least_squares(
     return cost, weights_P
 
 
-def _linearised(
+def _linearize(
     function: DendriticFunction, weights_P: Tensor, problem: Problem
 ) -> tuple[Tensor, Tensor]:
-    """Give what is left to fit, and how it changes with each weight."""
+    """Return the residuals and their Jacobian."""
     x_N2, y_N, root_N = problem
     first, last = function.layers(weights_P[None])
     inputs_N3 = torch.cat([x_N2, torch.ones_like(x_N2[:, :1])], dim=1)
@@ -134,14 +134,14 @@ def _linearised(
     return (inputs_NI @ last[0, 0] - y_N) * root_N, slopes_NP * root_N[:, None]
 
 
-def _follow_gradient(
+def _minimize(
     function: DendriticFunction, weights_P: Tensor, problem: Problem
 ) -> tuple[float, Tensor]:
     x_N2, y_N, root_N = problem
     a_N1, b_N1 = x_N2[:, :1].contiguous(), x_N2[:, 1:].contiguous()
     leaf_1P = weights_P[None].clone().requires_grad_()
     optimizer = torch.optim.LBFGS(
-        [leaf_1P], max_iter=GRADIENT_ROUNDS, history_size=20, line_search_fn="strong_wolfe"
+        [leaf_1P], max_iter=NUM_GRADIENT_ITERATIONS, history_size=20, line_search_fn="strong_wolfe"
     )
 
     def cost() -> Tensor:

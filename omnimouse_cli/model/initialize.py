@@ -1,9 +1,9 @@
-"""How weights start. Source: omnimouse reference, section 2.5."""
+"""Initialization of weights. Source: omnimouse reference, section 2.5."""
 
 import torch
 from torch import Tensor, nn
 
-# Beside patches of a variance of 1, places have to be told apart from the first step on.
+# Positions have to be distinguishable beside patches of a variance of 1.
 POSITION_STD = 0.5
 
 
@@ -12,19 +12,19 @@ def scaled_(tensor: Tensor, *, fan_in: int | None = None) -> Tensor:
 
     Args:
         tensor: Filled in place.
-        fan_in: Inputs of an output; None is the last dimension's size.
+        fan_in: Inputs per output; None is the size of the last dimension.
     """
     with torch.no_grad():
         return nn.init.trunc_normal_(tensor, std=(fan_in or tensor.shape[-1]) ** -0.5)
 
 
 def parameter(*shape: int) -> nn.Parameter:
-    """Give a parameter that starts as an embedding does."""
+    """Return a parameter that is initialized as an embedding."""
     return nn.Parameter(scaled_(torch.empty(*shape)))
 
 
 def linear(inputs: int, outputs: int, *, bias: bool) -> nn.Linear:
-    """Give a linear layer that starts scaled by its inputs, with a bias of 0."""
+    """Return a linear layer whose initial weights are scaled by its inputs, with a bias of 0."""
     layer = nn.Linear(inputs, outputs, bias=bias)
     scaled_(layer.weight)
     if bias:
@@ -33,12 +33,12 @@ def linear(inputs: int, outputs: int, *, bias: bool) -> nn.Linear:
 
 
 def video_(module: nn.Module, *, scaled: bool) -> None:
-    """Start a layer of the video encoder.
+    """Initialize a layer of the video encoder.
 
     Args:
         module: Changed in place, if it is a linear layer or a convolution.
-        scaled: Whether weights start by their number of inputs and biases at 0; else, as
-            published, with a standard deviation of 0.02 and at 0.02.
+        scaled: Scale weights by the number of inputs, with biases of 0; otherwise weights have the
+            published standard deviation of 0.02, and biases are 0.02.
     """
     if isinstance(module, nn.Linear | nn.Conv3d):
         fan_in = module.weight[0].numel()

@@ -74,7 +74,7 @@ class ResponseReadout(nn.Module):
         if x_BLM is not None:
             drive_BAG = drive_BAG + self._samples(x_BLM, targets.index.shape[1])
         if self.own_history is not None and has_history(targets.strategy, targets.num_shared):
-            drive_BAG = drive_BAG + self.own_history.drive(targets).float()
+            drive_BAG = drive_BAG + self.own_history(targets).float()
         for term_BAG in shortcuts.drives:
             drive_BAG = drive_BAG + term_BAG.float()
         if not shortcuts.gains:

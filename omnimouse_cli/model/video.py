@@ -15,7 +15,7 @@ from omnimouse_cli.model.video_blocks import VideoBlock, VideoBlockShape
 
 
 def block_shapes(config: ModelConfig) -> tuple[VideoBlockShape, ...]:
-    """Give every block's shape; drop path grows linearly over the blocks."""
+    """Return the shape of every block; drop path grows linearly over the blocks."""
     video = config.video
     total = sum(video.stages)
     window = video.mask_unit[0] * video.mask_unit[1]
@@ -44,8 +44,8 @@ class VideoEncoder(nn.Module):
     """60 frames to tokens `(time step, row, column)` of the model's width.
 
     Args:
-        config: Of the model.
-        make: Makes the feed-forwards of its blocks.
+        config: Configuration of the model.
+        make: Creates the feed-forwards of its blocks.
     """
 
     def __init__(self, config: ModelConfig, make: Make = FeedForward) -> None:
@@ -70,27 +70,28 @@ class VideoEncoder(nn.Module):
         self.project = linear(config.video.d_output, config.d_model, bias=True)
 
     def forward(
-        self, video_BTYX: Tensor, frames: tuple[int, int], features: tuple[int, int]
+        self, video_BTYX: Tensor, frames: tuple[int, int], steps: tuple[int, int]
     ) -> Tensor:
         """Encode the visible part of a clip.
 
         Args:
-            video_BTYX: float32 `(batch, 60, height, width)`, normalised grey.
-            frames: First and last frame that is seen; the `aligned` layout never looks at others.
-            features: Time steps that are returned.
+            video_BTYX: float32 `(batch, 60, height, width)`, normalized grey.
+            frames: First visible frame, and the frame after the last one; the `aligned` layout
+                never reads others.
+            steps: First time step that is returned, and the step after the last one.
 
         Returns:
             `(batch, tokens, model width)`, in the order (time step, row, column).
         """
         if self.config.layout == "reference":
             x_BTYXC = self._patches(video_BTYX)
-            steps = x_BTYXC.shape[1]
+            num_steps = x_BTYXC.shape[1]
             x_BNC = _order_reference(x_BTYXC, self.config.pooling)
             x_BNC = self._run(x_BNC)
-            per_step = x_BNC.shape[1] // steps
-            x_BNC = x_BNC[:, features[0] * per_step : features[1] * per_step]
+            per_step = x_BNC.shape[1] // num_steps
+            x_BNC = x_BNC[:, steps[0] * per_step : steps[1] * per_step]
         else:
-            x_BTYXC = self._patches(mask_frames(video_BTYX, frames))[:, features[0] : features[1]]
+            x_BTYXC = self._patches(mask_frames(video_BTYX, frames))[:, steps[0] : steps[1]]
             x_BNC = self._run(order_aligned(x_BTYXC, self.config))
             x_BNC = restore_aligned(x_BNC, self.config)
         out: Tensor = self.project(x_BNC)
@@ -151,7 +152,7 @@ def restore_aligned(x_BNC: Tensor, video: VideoConfig) -> Tensor:
 def _aligned_axes(poolings: int) -> list[int]:
     """Axes (clip, window row, row, row phases, window column, column, column phases, width).
 
-    A row is split as (place, phase of the last pooling, ..., phase of the first): neighbours are
+    A row is split as (position, phase of the last pooling, ..., phase of the first): neighbours are
     pooled first, so the first pooling's phase varies fastest, and is the slowest in the order.
     """
     row, column = 2, 4 + poolings

@@ -17,16 +17,16 @@ POOLED = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoBlockShape:
-    """What a block is.
+    """Widths, window and layout of a block.
 
     Args:
-        width_in: Of the tokens that come.
-        width: Of the tokens that leave; another width pools them 2 x 2.
-        num_heads: Of attention.
-        hidden: Of the feed-forward.
-        window: Tokens that see each other, after pooling.
-        drop_path: Share of windows' clips whose update is dropped in training.
-        layout: Where attention writes its results.
+        width_in: Width of the input tokens.
+        width: Width of the output tokens; where it differs, tokens are pooled 2 x 2.
+        num_heads: Attention heads.
+        hidden: Hidden width of the feed-forward.
+        window: Tokens of an attention window, after pooling.
+        drop_path: Share of clips whose update is dropped in training.
+        layout: Order in which attention writes its results.
     """
 
     width_in: int
@@ -46,11 +46,11 @@ class VideoBlockShape:
 class WindowAttention(nn.Module):
     """Attention within windows of neighbouring tokens.
 
-    `aligned`: tokens come in the order (window, phase of the 2 x 2 block, place); queries of a
-    block's four phases are pooled, and the result stands where its queries stood.
+    `aligned`: tokens come in the order (window, phase of the 2 x 2 block, position); queries
+    of a block's four phases are pooled, and a result has the position of its queries.
     `reference`: windows are cut from an order that the published code pools four consecutive
-    tokens in, and writes back place by place instead of window by window; see the reference,
-    section 2.4. Imported weights were trained with it.
+    tokens in, and writes back position by position instead of window by window; see the
+    reference, section 2.4. Imported weights were trained with it.
     """
 
     def __init__(self, shape: VideoBlockShape) -> None:
@@ -92,7 +92,7 @@ class VideoBlock(nn.Module):
 
     Args:
         shape: Widths, window and layout.
-        make: Builds the feed-forward.
+        make: Creates the feed-forward.
     """
 
     def __init__(self, shape: VideoBlockShape, make: Make = FeedForward) -> None:

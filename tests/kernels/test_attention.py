@@ -12,7 +12,7 @@ from omnimouse_cli.kernels.attention import (
     interval_mask,
     visible_pairs,
 )
-from omnimouse_cli.kernels.attention.choose import MASK_BYTES_KEPT
+from omnimouse_cli.kernels.attention.choose import MASK_CACHE_BYTES
 from omnimouse_cli.kernels.attention.flex import block_mask
 from omnimouse_cli.kernels.attention.grouped import grouped_attention, grouped_mask
 from omnimouse_cli.kernels.attention.intervals import all_visible
@@ -87,7 +87,7 @@ def test_masks_of_every_kind_show_the_same_pairs(queries, keys):
     if 0 in expected.shape:
         return
     dense = dense_mask(queries, keys, CPU)
-    seen = dense.visible if dense.answered is None else dense.visible & dense.answered
+    seen = dense.visible if dense.has_keys is None else dense.visible & dense.has_keys
     assert torch.equal(seen, expected)
     grouped = grouped_mask(queries, keys, CPU)
     if grouped is not None:
@@ -142,7 +142,7 @@ def test_a_mask_is_built_once_and_depends_on_the_intervals_alone():
     assert interval_mask(QUERIES, KEYS, CPU) is interval_mask(QUERIES, tuple(KEYS), CPU)
     other = (*KEYS[:2], Interval(10, 20, 5))
     assert interval_mask(QUERIES, other, CPU) is not interval_mask(QUERIES, KEYS, CPU)
-    assert MASK_BYTES_KEPT <= 2**30
+    assert MASK_CACHE_BYTES <= 2**30
 
 
 def test_block_masks_show_the_same_pairs():

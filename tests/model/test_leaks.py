@@ -114,7 +114,7 @@ def test_the_history_shortcut_reads_visible_samples_of_the_neuron_alone(parts, c
     neurons = choose(strategy, batch).targets
     history = model.readout.own_history
     responses = batch.responses.requires_grad_()
-    drive = history.drive(TargetNeurons(neurons, responses, strategy, num_shared=neurons.shape[1]))
+    drive = history(TargetNeurons(neurons, responses, strategy, num_shared=neurons.shape[1]))
     (gradient,) = torch.autograd.grad(drive[:, :, 2].sum(), responses)
     assert bool((gradient[:, :25, 2] != 0).all())
     assert not bool(gradient[:, 25:].any())

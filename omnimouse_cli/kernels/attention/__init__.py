@@ -1,4 +1,4 @@
-"""Attention between tokens that stand for intervals of time: those see each other that overlap."""
+"""Attention between tokens of time intervals: a query sees the keys that overlap with it."""
 
 from omnimouse_cli.kernels.attention.choose import AttentionMask, attention, interval_mask
 from omnimouse_cli.kernels.attention.grouped import computed_pairs

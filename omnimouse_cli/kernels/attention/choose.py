@@ -1,4 +1,4 @@
-"""The one place that chooses how attention is computed, and keeps the masks."""
+"""Attention and its masks; the backend is chosen here."""
 
 import torch
 from torch import Tensor
@@ -17,8 +17,8 @@ from omnimouse_cli.kernels.attention.reference import DenseMask, dense_mask, ref
 
 AttentionMask = DenseMask | GroupedMask | BlockMask | None
 
-# Masks are small beside a model; on a CPU they are dense, and a published size's take 100 MB each.
-MASK_BYTES_KEPT = 2**30
+# Masks on a CPU are dense; those of a published size take 100 MB each.
+MASK_CACHE_BYTES = 2**30
 
 
 def _build(key: tuple[Intervals, Intervals, torch.device]) -> AttentionMask:
@@ -40,26 +40,26 @@ def _size_bytes(mask: AttentionMask) -> int:
     return 0 if mask is None else mask.kv_indices.nbytes * 4
 
 
-_masks = MaskCache(_build, _size_bytes, MASK_BYTES_KEPT)
+_masks = MaskCache(_build, _size_bytes, MASK_CACHE_BYTES)
 
 
 def interval_mask(queries: Intervals, keys: Intervals, device: torch.device) -> AttentionMask:
-    """Give the mask of two token sequences on a device; None where everything is visible.
+    """Return the mask of two token sequences on a device; None where everything is visible.
 
-    Masks are kept by everything that they depend on: the tokens' intervals and the device.
+    Masks are cached by all that they depend on: the intervals of the tokens and the device.
     """
-    # A kept mask outlives an evaluation; made in inference mode, it could not be trained with.
+    # A cached mask outlives an evaluation; made in inference mode, it could not be trained with.
     with torch.inference_mode(mode=False):
         return _masks.get((queries, keys, device))
 
 
 def attention(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: AttentionMask) -> Tensor:
-    """Attend with a mask of `interval_mask`; queries that see nothing get zeros.
+    """Compute attention with a mask of `interval_mask`; queries that see nothing get zeros.
 
     Args:
         q_BHQD: Queries `(batch, heads, queries, width)`.
         k_BHKD: Keys `(batch, heads, keys, width)`.
-        v_BHKD: Values, as keys.
+        v_BHKD: Values, same shape as keys.
         mask: Which pairs are visible; None is all.
 
     Returns:

@@ -1,4 +1,4 @@
-"""FlexAttention with block masks, for CUDA: hidden blocks cost nothing."""
+"""FlexAttention with block masks, for CUDA: hidden blocks are not computed."""
 
 from collections.abc import Callable
 from functools import cache
@@ -28,18 +28,18 @@ def block_mask(queries: Intervals, keys: Intervals, device: torch.device) -> Blo
 
 @cache
 def _compiled() -> Callable[..., Any]:
-    # Uncompiled, FlexAttention materialises every score. Lengths differ between strategies, so
+    # Without compilation FlexAttention stores every score. Lengths differ between strategies, so
     # the kernel is compiled for any length.
     return torch.compile(flex_attention, dynamic=True)
 
 
 def flex(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: BlockMask | None) -> Tensor:
-    """Attend, with zeros in output and gradient for queries that see nothing.
+    """Compute attention, with zeros in output and gradient for queries that see nothing.
 
     Args:
         q_BHQD: Queries `(batch, heads, queries, width)`.
         k_BHKD: Keys `(batch, heads, keys, width)`.
-        v_BHKD: Values, as keys.
+        v_BHKD: Values, same shape as keys.
         mask: Which pairs are visible; None is all.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Attention group by group, for CPUs: queries of one time read only the few keys they see."""
+"""Attention by groups of queries, for CPUs: each group reads only the keys that it sees."""
 
 from itertools import compress
 from typing import NamedTuple
@@ -11,18 +11,18 @@ from omnimouse_cli.kernels.attention.intervals import Intervals
 
 # B batch, H heads, Q queries, K keys, D width of a head
 
-# Beyond so many groups, or if they leave so little out, one dense product is faster.
-MOST_GROUPS = 8
-MOST_VISIBLE = 0.7
+# With more groups, or a larger visible share of all pairs, one dense product is faster.
+MAX_GROUPS = 8
+MAX_VISIBLE_SHARE = 0.7
 
 
 class GroupedMask(NamedTuple):
     """Neighbouring queries that see the same keys.
 
     Args:
-        queries: Queries of each group, in order.
-        counts: Keys that each group sees; None is all of them.
-        keys: int64 numbers of the keys of groups that do not see all, group after group.
+        queries: Number of queries of each group, in order.
+        counts: Number of keys that each group sees; None is all of them.
+        keys: int64 indices of the keys of groups that do not see all, group after group.
     """
 
     queries: tuple[int, ...]
@@ -31,12 +31,12 @@ class GroupedMask(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Memory that the mask takes."""
+        """Memory of the mask."""
         return self.keys.nbytes
 
 
 def grouped_mask(queries: Intervals, keys: Intervals, device: torch.device) -> GroupedMask | None:
-    """Build the mask of two token sequences; None where groups would not be worth it."""
+    """Build the mask of two token sequences; None where groups are not faster."""
     groups = _groups(queries, keys)
     if groups is None:
         return None
@@ -45,7 +45,7 @@ def grouped_mask(queries: Intervals, keys: Intervals, device: torch.device) -> G
         None if all(seen) else torch.tensor(seen).repeat_interleave(counts).nonzero()[:, 0]
         for _, seen in groups
     ]
-    # Grouped masks leave something out: at least one group does not see all.
+    # At least one group does not see all: otherwise there would be no mask.
     numbers = torch.cat([part for part in parts if part is not None])
     return GroupedMask(
         queries=tuple(size for size, _ in groups),
@@ -64,7 +64,7 @@ def computed_pairs(queries: Intervals, keys: Intervals) -> int:
 
 
 def _groups(queries: Intervals, keys: Intervals) -> list[tuple[int, tuple[bool, ...]]] | None:
-    """Find neighbouring queries that see the same keys; None where that would not be worth it."""
+    """Return neighbouring queries that see the same keys; None where groups are not faster."""
     groups: list[tuple[int, tuple[bool, ...]]] = []
     for query in queries:
         seen = tuple(key.end > query.start and key.start < query.end for key in keys)
@@ -75,16 +75,16 @@ def _groups(queries: Intervals, keys: Intervals) -> list[tuple[int, tuple[bool, 
     counts = [key.tokens for key in keys]
     pairs = sum(size * sum(compress(counts, seen)) for size, seen in groups)
     total = sum(counts) * sum(size for size, _ in groups)
-    return None if len(groups) > MOST_GROUPS or pairs > MOST_VISIBLE * total else groups
+    return None if len(groups) > MAX_GROUPS or pairs > MAX_VISIBLE_SHARE * total else groups
 
 
 def grouped_attention(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: GroupedMask) -> Tensor:
-    """Attend, with zeros in output and gradient for queries that see nothing.
+    """Compute attention, with zeros in output and gradient for queries that see nothing.
 
     Args:
         q_BHQD: Queries `(batch, heads, queries, width)`.
         k_BHKD: Keys `(batch, heads, keys, width)`.
-        v_BHKD: Values, as keys.
+        v_BHKD: Values, same shape as keys.
         mask: Which keys each group of queries sees.
 
     Returns:

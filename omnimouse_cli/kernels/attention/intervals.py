@@ -1,4 +1,4 @@
-"""Which tokens see each other: intervals of time, in whole samples so that touching is exact."""
+"""Time intervals of tokens, in whole samples, and which pairs of tokens overlap."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Interval(NamedTuple):
-    """`tokens` neighbouring tokens that stand for the samples from `start` to before `end`."""
+    """`tokens` consecutive tokens that span the samples from `start` to before `end`."""
 
     start: int
     end: int
@@ -18,18 +18,14 @@ Intervals = tuple[Interval, ...]
 
 
 def bounds(intervals: Intervals, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Give each token's start and end.
-
-    Returns:
-        int32 `(tokens,)` twice.
-    """
+    """Return the start and the end of each token, int32 `(tokens,)` each."""
     runs = torch.tensor(intervals, dtype=torch.int32, device=device).reshape(-1, 3)
     counts = runs[:, 2].long()
     return runs[:, 0].repeat_interleave(counts), runs[:, 1].repeat_interleave(counts)
 
 
 def visible_pairs(queries: Intervals, keys: Intervals, device: torch.device) -> Tensor:
-    """Say which query sees which key: a pair is hidden if one ends before the other starts.
+    """Return which query sees which key: a pair is hidden if one ends before the other starts.
 
     Returns:
         bool `(query tokens, key tokens)`.

@@ -9,12 +9,12 @@ Mask = TypeVar("Mask")
 
 
 class MaskCache(Generic[Key, Mask]):
-    """Keeps the masks that were used last.
+    """Keeps the most recently used masks.
 
     Args:
-        build: Makes the mask of a key.
-        size_bytes: Says how much memory a mask takes.
-        limit_bytes: Memory of all kept masks at most; the newest is kept whatever its size.
+        build: Builds the mask of a key.
+        size_bytes: Returns the memory of a mask.
+        limit_bytes: Largest memory of all masks; the newest is kept whatever its size.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class MaskCache(Generic[Key, Mask]):
         return len(self._kept)
 
     def get(self, key: Key) -> Mask:
-        """Give the mask of a key, built if it is not kept."""
+        """Return the mask of a key; build it if it is not cached."""
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key][0]

@@ -1,4 +1,4 @@
-"""Scaled-dot-product attention with a dense mask: plain PyTorch, for CPUs and as the yardstick."""
+"""Scaled-dot-product attention with a dense mask in plain PyTorch, for CPUs and comparison."""
 
 from typing import NamedTuple
 
@@ -12,36 +12,35 @@ from omnimouse_cli.kernels.attention.intervals import Intervals, visible_pairs
 
 
 class DenseMask(NamedTuple):
-    """A mask as a table.
+    """A mask of all pairs.
 
     Args:
-        visible: bool `(queries, keys)`; a query without any visible key has all of them here.
-        answered: bool `(queries, 1)`, False for queries without any visible key; None if every
-            query has one.
+        visible: bool `(queries, keys)`; all True for a query that sees no key.
+        has_keys: bool `(queries, 1)`, False for queries that see no key; None if there are none.
     """
 
     visible: Tensor
-    answered: Tensor | None
+    has_keys: Tensor | None
 
 
 def dense_mask(queries: Intervals, keys: Intervals, device: torch.device) -> DenseMask:
     """Build the mask of two token sequences."""
     visible = visible_pairs(queries, keys, device)
-    answered = visible.any(dim=1, keepdim=True)
-    if bool(answered.all()):
+    has_keys = visible.any(dim=1, keepdim=True)
+    if bool(has_keys.all()):
         return DenseMask(visible, None)
-    return DenseMask(visible | ~answered, answered)
+    return DenseMask(visible | ~has_keys, has_keys)
 
 
 def reference_attention(
     q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: DenseMask | None
 ) -> Tensor:
-    """Attend, with zeros in output and gradient for queries that see nothing.
+    """Compute attention, with zeros in output and gradient for queries that see nothing.
 
     Args:
         q_BHQD: Queries `(batch, heads, queries, width)`.
         k_BHKD: Keys `(batch, heads, keys, width)`.
-        v_BHKD: Values, as keys.
+        v_BHKD: Values, same shape as keys.
         mask: Which pairs are visible; None is all.
 
     Returns:
@@ -52,5 +51,5 @@ def reference_attention(
     out_BHQD = functional.scaled_dot_product_attention(
         q_BHQD, k_BHKD, v_BHKD, attn_mask=mask.visible
     )
-    # Softmax over nothing is NaN: such rows looked at everything, and are dropped here.
-    return out_BHQD if mask.answered is None else out_BHQD * mask.answered.to(out_BHQD.dtype)
+    # Softmax over nothing is NaN: such queries attended to all keys, and are set to 0 here.
+    return out_BHQD if mask.has_keys is None else out_BHQD * mask.has_keys.to(out_BHQD.dtype)

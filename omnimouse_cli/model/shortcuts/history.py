@@ -2,14 +2,14 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
 from omnimouse_cli.model.initialize import linear
 from omnimouse_cli.model.inputs import TargetNeurons
 
-# B batch, S samples of the window, A target samples, G target neurons, M width of the model
+# B batch, S samples of the window, K samples and whether they are visible,
+# A target samples, G target neurons, M width of the model
 
 
 class HistoryShortcut(nn.Module):
@@ -30,11 +30,11 @@ class HistoryShortcut(nn.Module):
     def query(self, targets: TargetNeurons) -> Tensor:
         """Return the term of the decoder queries: `(batch, targets, model width)`."""
         history_BSG, visible_SG = visible_history(targets)
-        sample_weight_MS, visible_weight_MS = self.project.weight.chunk(2, dim=1)
-        query_BGM = functional.linear(history_BSG.transpose(1, 2), sample_weight_MS)
-        return query_BGM + functional.linear(visible_SG.T, visible_weight_MS)
+        both_BKG = torch.cat([history_BSG, visible_SG.expand_as(history_BSG)], dim=1)
+        query_BGM: Tensor = self.project(both_BKG.transpose(1, 2))
+        return query_BGM
 
-    def drive(self, targets: TargetNeurons) -> Tensor:
+    def forward(self, targets: TargetNeurons) -> Tensor:
         """Return the term of the drive: `(batch, target samples, targets)`."""
         assert targets.strategy.targets is not None
         history_BSG, visible_SG = visible_history(targets)
