@@ -30,12 +30,12 @@ Start = Callable[[Dataset], Any]
 
 
 def measure_cold(folder: Path, rounds: int, num_batches: int) -> dict[str, Any]:
-    """Give everyone a turn in every round, each from a cache without the shard.
+    """Measure every loader once per round, each time from a page cache without the shard.
 
     Args:
-        folder: Of the shard of one session, which is larger than what a turn reads.
-        rounds: How many.
-        num_batches: Of a turn.
+        folder: Folder with the shard of one session, larger than what one measurement reads.
+        rounds: Number of rounds.
+        num_batches: Batches per measurement.
     """
     config = DataConfig()
     useful = num_batches * config.batch_size * window_bytes(open_dataset(folder))
@@ -111,13 +111,13 @@ def _generated(batches: Iterator[Any]) -> Iterator[Iterator[Any]]:
 
 
 def _turn(start: Start, folder: Path, num_batches: int) -> tuple[float, float]:
-    """Give batches a second, and the bytes that were read from disk for them."""
-    # Opened anew: what is mapped cannot be forgotten.
+    """Return batches per second, and the bytes read from disk for them."""
+    # Opened again: mapped pages cannot be dropped from the cache.
     gc.collect()
     for path in folder.glob("*.safetensors"):
         forget(path)
     with start(open_dataset(folder)) as batches:
-        # From here on as much has been asked for ahead as there will be in the end.
+        # After these the read-ahead is as long as it is at the end.
         for _ in range(NUM_FIRST):
             next(batches)
         before, began = bytes_read(), time.perf_counter()

@@ -31,9 +31,9 @@ class Contestant:
     """One way to get batches.
 
     Args:
-        name: In the table.
-        is_ours: Whether it is what is measured; the others are peers.
-        start: Begins it; leaving the context ends it.
+        name: Name in the table.
+        is_ours: Whether it is omnimouse; the others are peers.
+        start: Opens it as a context that yields batches.
     """
 
     name: str
@@ -44,16 +44,16 @@ class Contestant:
 def contestants(
     dataset: Dataset, config: DataConfig, device: torch.device, folder: Path
 ) -> tuple[list[Contestant], dict[str, str]]:
-    """List who is measured; for a GPU, batches are in page-locked memory where a tool offers it.
+    """Return all loaders to compare; for a GPU, batches are in pinned memory where possible.
 
     Args:
-        dataset: Of one session.
-        config: The work.
-        device: Where batches go.
-        folder: Where peers with a format of their own put their copy.
+        dataset: Data set of one session.
+        config: Windows and neurons of a batch.
+        device: Device that batches are for.
+        folder: Folder for the copies of peers with a format of their own.
 
     Returns:
-        Contestants, and why others are not among them.
+        Contestants, and the reasons why others cannot be measured.
     """
     pin_memory = device.type == "cuda"
     files = WindowFiles(dataset, config)

@@ -37,10 +37,10 @@ class Settings:
     """What is compared.
 
     Args:
-        neurons: Of each of two sessions of one animal.
-        minutes: Of a session.
-        steps: Of a training.
-        seeds: Trainings of each feed-forward.
+        neurons: Neurons in each of two sessions of one animal.
+        minutes: Length of a session.
+        steps: Steps of a training.
+        seeds: Trainings per feed-forward.
     """
 
     neurons: int = 96
@@ -53,7 +53,7 @@ QUICK = Settings(neurons=8, minutes=1.5, steps=2, seeds=2)
 
 
 def prepare(folder: Path, settings: Settings) -> Path:
-    """Simulate and preprocess, and give the folder of shards."""
+    """Simulate and preprocess; return the folder of shards."""
     shards = folder / "shards"
     if not shards.exists():
         size = ("--neurons", str(settings.neurons), "--minutes", str(settings.minutes))
@@ -104,7 +104,7 @@ def _run(*command: str | Path) -> None:
 
 
 def compare(scores: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:
-    """Give means, and differences to the dendritic runs, with intervals over seeds.
+    """Return means, and differences to the dendritic runs, with intervals over seeds.
 
     Args:
         scores: For each feed-forward, one score per seed, in the same order of seeds.
@@ -130,11 +130,11 @@ def compare(scores: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:
 def measure(folder: Path, settings: Settings, jobs: int) -> list[dict[str, Any]]:
     """Run all trainings, the seeds of every feed-forward in turn."""
     shards = prepare(folder, settings)
-    asked = [(kind, seed) for seed in range(settings.seeds) for kind in KINDS]
+    trainings = [(kind, seed) for seed in range(settings.seeds) for kind in KINDS]
     with ThreadPoolExecutor(jobs) as pool:
-        done = list(pool.map(lambda each: score(folder, shards, settings, *each), asked))
+        done = list(pool.map(lambda each: score(folder, shards, settings, *each), trainings))
     scores: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
-    for (kind, _), each in zip(asked, done, strict=True):
+    for (kind, _), each in zip(trainings, done, strict=True):
         scores[kind].append(each)
     return compare(scores)
 

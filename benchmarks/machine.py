@@ -57,7 +57,7 @@ def write_result(
 
 
 def run_facts() -> dict[str, Any]:
-    """Say when, on what and with what a benchmark runs."""
+    """Return time, machine and versions of a benchmark."""
     return {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {

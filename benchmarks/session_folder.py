@@ -20,7 +20,7 @@ def write_session(folder: Path, extent: Extent, *, seed: int) -> None:
     Args:
         folder: The session's folder; its name becomes the session key.
         extent: How large.
-        seed: Of the numbers.
+        seed: Seed of the random numbers.
     """
     rng = np.random.default_rng(seed)
     # Drawing every number anew would take longer than all that is measured.

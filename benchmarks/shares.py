@@ -53,14 +53,14 @@ def time_shares(work: Callable[[], None], device: torch.device) -> dict[str, flo
 
 
 def _kind_of_event(event: FunctionEvent) -> str:
-    """Say to which kind an event belongs: its own, or that of the operator that called it."""
+    """Return the kind of an event: its own, or that of the operator that called it."""
     kind, caller = kind_of(event.name), event.cpu_parent
-    # What autograd does around an operator, as adding up gradients, is none of its own.
+    # Work of autograd around an operator, such as adding gradients, is not counted as its own.
     while kind == OTHER and caller is not None and caller.name.startswith(OPERATORS):
         kind, caller = kind_of(caller.name), caller.cpu_parent
     return kind
 
 
 def kind_of(name: str) -> str:
-    """Say to which kind an operator or a kernel belongs."""
+    """Return the kind of an operator or a kernel."""
     return next((kind for kind, pattern in KINDS.items() if pattern.search(name)), OTHER)

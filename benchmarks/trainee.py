@@ -34,14 +34,14 @@ Precision = Literal["float32", "bfloat16"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What is trained, and how.
+    """Model, batch and precision of a measured step.
 
     Args:
-        size: Of the model.
-        neurons: Of the session; a batch has at most the model's `max_population` of them.
-        windows: Of the batch.
-        strategy: What is seen and asked.
-        precision: Of the forward pass.
+        size: Name of the model size.
+        neurons: Neurons of the session; a batch has at most the model's `max_population`.
+        windows: Windows per batch.
+        strategy: Masking strategy: inputs and targets.
+        precision: Precision of the forward pass.
         is_compiled: Whether the parts that training compiles are compiled.
     """
 

@@ -173,7 +173,7 @@ def train_steps(model, table, batch, choose):
 
 
 def train_sharded(model, table, batch, selections, expected):
-    """Be a rank that holds a shard of every block's parameters."""
+    """Train as a rank that holds a shard of the parameters of every block."""
     # Processes share the memory of tensors that they are sent.
     model, table = copy.deepcopy((model, table))
     with join_world("cpu"):

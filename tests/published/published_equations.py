@@ -211,7 +211,7 @@ def add_video(tokens, features, frames):
 
 
 def forward(w, seen, *, session, animal, grouped, pattern):
-    """Give responses `(samples, targets)` and behavior `(5, 40)`, or None."""
+    """Return responses `(samples, targets)` and behavior `(5, 40)`, or None."""
     identity, meta = identities(w, session, animal)
     identity = identity[seen.neurons]
     context, tokens = context_tokens(w, seen, identity, meta), latent_tokens(w, seen, meta, grouped)

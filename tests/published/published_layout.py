@@ -192,7 +192,7 @@ class Checkpoint:
         return self.files[rank]["state_dict"][PREFIX + name]
 
     def replace(self, name, value, rank=0):
-        """Give a tensor another value; None removes it."""
+        """Replace the value of a tensor; None removes it."""
         self.files[rank]["state_dict"].pop(PREFIX + name, None)
         if value is not None:
             self.files[rank]["state_dict"][PREFIX + name] = value

@@ -49,7 +49,7 @@ def batch():
 
 @pytest.fixture(scope="module")
 def equations(checkpoint, batch, published_equations):
-    """Give the function that computes a strategy by the equations; video depends on none."""
+    """Return the function that computes a strategy by the equations; video depends on none."""
     weights = checkpoint.weights()
     responses, video, behavior = (
         signal[WINDOW].double().numpy() for signal in (batch.responses, batch.video, batch.behavior)

@@ -52,7 +52,7 @@ def undisturbed(shards, tiny, tmp_path) -> Path:
 
 
 def _train_for_ever(job: TrainingJob) -> None:
-    """Be the process that is killed."""
+    """Train in the process that is killed."""
     import torch
 
     torch.set_num_threads(1)

@@ -45,7 +45,7 @@ def _require_same(one: Path, other: Path) -> None:
 
 
 def train_in_turn(jobs: tuple[TrainingJob, ...]) -> None:
-    """Be a rank of one world that trains one run after the other."""
+    """Train one run after the other as a rank of one world."""
     with join_world("cpu") as world:
         for job in jobs:
             train(job, world, Silent())
@@ -109,7 +109,7 @@ def test_a_rank_that_refuses_its_input_is_heard_as_if_it_were_alone(tiny, tmp_pa
 
 
 def kill_myself_unless_first() -> None:
-    """Be a rank that the system ends, beside one that waits."""
+    """Kill this process if it is not the first rank, which waits."""
     if os.environ["RANK"] == "0":
         signal.pause()
     os.kill(os.getpid(), signal.SIGKILL)
