@@ -18,12 +18,12 @@ from omnimouse_cli.cli.options import (
     SeedOption,
     ShardsOption,
 )
+from omnimouse_cli.evaluate.records import TILING_STRIDE_SAMPLES
 
 if TYPE_CHECKING:
     from omnimouse_cli.evaluate.records import EvalOptions, EvalRecord, Unavailable
     from omnimouse_cli.reporter import Reporter
 
-TILING_STRIDE = 30
 _Key = tuple[str, str]
 
 
@@ -54,7 +54,7 @@ def command_eval(
             min=1,
             help="Distance between windows in samples of 1/30 s; 30 scores every sample once.",
         ),
-    ] = TILING_STRIDE,
+    ] = TILING_STRIDE_SAMPLES,
     no_baselines: Annotated[
         bool, typer.Option("--no-baselines", help="Score only the model.")
     ] = False,
