@@ -1,10 +1,13 @@
 """Signals of one session in windows, as the loader reads them: what truth and baselines are."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.batch.dataset import Dataset
+from omnimouse_cli.batch.memory import BatchArrays
 from omnimouse_cli.batch.reader import WindowReader
 from omnimouse_cli.config.data import RESPONSE_RATE_HZ, DataConfig
 
@@ -12,6 +15,10 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 Range = tuple[int, int]
+
+# Video comes with every signal. That of a few windows fits in memory that malloc reuses; more would
+# be new pages of zeros in every read, which take longer than reading.
+WINDOWS_AT_ONCE = 4
 
 
 class SessionReader:
@@ -58,17 +65,22 @@ class SessionReader:
         Returns:
             float32 `(windows, samples, columns)`.
         """
-        arrays = self._windows.read_arrays(self.session.key, grid, columns)
-        values: F32 = arrays.responses[:, slice(*samples)]
-        return values
+        parts = self._read(grid, columns)
+        return np.concatenate([arrays.responses[:, slice(*samples)] for arrays in parts])
 
     def behavior(self, grid: I64) -> F32:
         """Read z-scored behavior: float32 `(windows, 40, channels)`, channels as in `channels`."""
         # The responses that come with it are those of no neuron.
-        arrays = self._windows.read_arrays(self.session.key, grid, np.empty(0, np.int64))
-        assert arrays.behavior is not None, "the session has behavior"
-        values: F32 = arrays.behavior[:, arrays.behavior_present].transpose(0, 2, 1)
-        return values
+        parts = []
+        for arrays in self._read(grid, np.empty(0, np.int64)):
+            assert arrays.behavior is not None, "the session has behavior"
+            parts.append(arrays.behavior[:, arrays.behavior_present].transpose(0, 2, 1))
+        return np.concatenate(parts)
+
+    def _read(self, grid: I64, columns: I64 | None) -> Iterator[BatchArrays]:
+        for first in range(0, len(grid), WINDOWS_AT_ONCE):
+            some = grid[first : first + WINDOWS_AT_ONCE]
+            yield self._windows.read_arrays(self.session.key, some, columns)
 
     def sample_seconds(self, grid: I64, samples: Range) -> F64:
         """Return float64 `(windows, samples)`: times from the recording's origin."""

@@ -17,7 +17,6 @@ from omnimouse_cli.evaluate.windows import EvalWindows
 
 GAZE = ("pupil_x", "pupil_y")
 PUPIL = ("pupil_size", "pupil_size_derivative")
-# Windows that are read at once, as whole batches: memory of more is not reused by malloc.
 WINDOWS_AT_ONCE = 32
 
 
