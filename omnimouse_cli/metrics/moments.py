@@ -1,7 +1,6 @@
 """Running moments of truth and prediction per neuron, merged exactly over windows and ranks."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
@@ -34,35 +33,17 @@ class Moments:
     @classmethod
     def zeros(cls, shape: tuple[int, ...]) -> Self:
         """Return moments of no samples, to which others are added."""
-        return cls(
-            count=np.zeros(shape),
-            mean_truth=np.zeros(shape),
-            mean_prediction=np.zeros(shape),
-            spread_truth=np.zeros(shape),
-            spread_prediction=np.zeros(shape),
-            spread_both=np.zeros(shape),
-        )
-
-    def fields(self) -> tuple[NDArray[np.float64], ...]:
-        """The six arrays in the order of the constructor."""
-        return (
-            self.count,
-            self.mean_truth,
-            self.mean_prediction,
-            self.spread_truth,
-            self.spread_prediction,
-            self.spread_both,
-        )
+        return cls(**{field.name: np.zeros(shape) for field in fields(cls)})
 
     def __getitem__(self, index: Any) -> "Moments":  # noqa: ANN401 - whatever NumPy indexes by
         """Index all six arrays."""
-        return _from_fields([field[index] for field in self.fields()])
+        return Moments(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
 
     def add(self, index: Any, other: "Moments") -> None:  # noqa: ANN401
         """Merge `other` into the entries at `index`, in place; no entry twice."""
         merged = merge(self[index], other)
-        for field, values in zip(self.fields(), merged.fields(), strict=True):
-            field[index] = values
+        for field in fields(self):
+            getattr(self, field.name)[index] = getattr(merged, field.name)
 
 
 def moments_of(truth: NDArray[np.floating], prediction: NDArray[np.floating]) -> Moments:
@@ -158,15 +139,3 @@ def correlation(moments: Moments) -> NDArray[np.float64]:
     scale = np.sqrt(moments.spread_truth[exists]) * np.sqrt(moments.spread_prediction[exists])
     result[exists] = np.clip(moments.spread_both[exists] / scale, -1.0, 1.0)
     return result
-
-
-def _from_fields(fields: Sequence[NDArray[np.float64]]) -> Moments:
-    count, mean_x, mean_y, spread_x, spread_y, both = fields
-    return Moments(
-        count=count,
-        mean_truth=mean_x,
-        mean_prediction=mean_y,
-        spread_truth=spread_x,
-        spread_prediction=spread_y,
-        spread_both=both,
-    )

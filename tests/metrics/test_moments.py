@@ -1,6 +1,7 @@
 """Running moments: equal to NumPy's correlation, however samples are split and merged."""
 
 import itertools
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def pair(samples=200, outputs=3, seed=0):
 
 
 def assert_same(left, right):
-    for a, b in zip(left.fields(), right.fields(), strict=True):
+    for a, b in zip(astuple(left), astuple(right), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
 
 
