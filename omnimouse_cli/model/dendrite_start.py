@@ -38,11 +38,13 @@ def start_weights(
 def distilled_swiglu(function: DendriticFunction) -> Fit:
     """Fit `silu(a) * b` of two independent normal arguments.
 
-    Eight relu units are off by about 10 % of its root mean square, eight smoothstep units by 2 %.
+    Eight relu units are off by 10.2 % of its root mean square, eight smoothstep units by 2.7 %.
 
     Example:
         >>> round(distilled_swiglu(DendriticFunction()).relative_error, 2)
         0.1
+        >>> round(distilled_swiglu(DendriticFunction(inner="smoothstep")).relative_error, 2)
+        0.03
     """
     with torch.device("cpu"):
         points_N2 = _grid(SWIGLU_RANGE, SWIGLU_POINTS)

@@ -63,10 +63,10 @@ def require_close(found, inputs, table):
         assert ours.dtype == theirs.dtype
         assert torch.isfinite(ours).all()
         error, allowed = ((x.double() - truth).abs().max() for x in (ours, theirs))
-        # The interpreter cuts bfloat16 off where a GPU rounds: a place too far, so 1 and not 1/2.
-        is_cut = ours.dtype == torch.bfloat16
-        places = 0.5 * torch.finfo(ours.dtype).eps if is_cut else 4 * torch.finfo(torch.float32).eps
-        slack = places * truth.abs().max()
+        # The interpreter truncates bfloat16 where a GPU rounds: an ulp and not half of one.
+        is_truncated = ours.dtype == torch.bfloat16
+        ulps, dtype = (0.5, ours.dtype) if is_truncated else (4, torch.float32)
+        slack = ulps * torch.finfo(dtype).eps * truth.abs().max()
         assert error <= 2 * allowed + slack
 
 
