@@ -67,6 +67,7 @@ def require_facts(document, name):
     assert set(document["commit"]) == {"hash", "is_changed"}
 
 
+@pytest.mark.training
 def test_the_loader_is_measured_beside_memcpy_and_its_peers(tmp_path):
     output, document = run("loader", "--folder", tmp_path / "shards", out=tmp_path)
     require_facts(document, "loader")
@@ -151,6 +152,7 @@ def test_a_peer_that_cannot_be_imported_is_reported_with_the_reason(script, monk
     assert "litdata" in absent["litdata"]
 
 
+@pytest.mark.training
 def test_a_step_is_measured_beside_a_matrix_product(tmp_path):
     output, document = run("step", "--neurons", "12,32", "--windows", "2", out=tmp_path)
     require_facts(document, "step")
@@ -261,6 +263,7 @@ def test_operators_and_kernels_are_distinguished_by_name(name, kind, script):
     assert script("shares").kind_of(name) == kind
 
 
+@pytest.mark.training
 def test_preprocess_is_measured_beside_copies_of_its_responses(tmp_path):
     output, document = run("preprocess", "--folder", tmp_path / "work", out=tmp_path)
     require_facts(document, "preprocess")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.training
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 

@@ -55,6 +55,7 @@ def run(arguments, **options):
     )
 
 
+@pytest.mark.training
 @pytest.mark.slow
 def test_the_session_of_the_readme_runs_from_recordings_to_a_report(tmp_path):
     session = session_commands()
@@ -69,6 +70,7 @@ def test_the_session_of_the_readme_runs_from_recordings_to_a_report(tmp_path):
     assert list(tmp_path.glob("runs/*/eval/*/eval.json"))
 
 
+@pytest.mark.training
 @pytest.mark.slow
 def test_the_demo_runs_and_names_pictures_that_exist(tmp_path):
     script = ROOT / "examples" / "demo.py"

@@ -84,6 +84,7 @@ def test_a_shard_that_shrinks_is_an_error_at_its_batch(tmp_path, write_shard):
             next(loader)
 
 
+@pytest.mark.training
 def test_a_fork_is_refused_with_a_sentence(tiny_dataset):
     program = textwrap.dedent(
         """

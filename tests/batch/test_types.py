@@ -166,6 +166,7 @@ def test_a_loader_that_is_closed_ends_its_verification(wide_dataset):
     assert loader._verification.wait(0)
 
 
+@pytest.mark.training
 def test_a_shard_cut_while_it_is_read_is_an_error_and_not_the_end(tmp_path, write_shard):
     write_shard(tmp_path, key="1-1-1", neurons=500, seconds=60.0, valid=((0.5, 59.5),))
     program = textwrap.dedent(
@@ -193,6 +194,7 @@ def test_a_shard_cut_while_it_is_read_is_an_error_and_not_the_end(tmp_path, writ
     assert "1-1-1.safetensors is damaged: it shrank" in result.stdout
 
 
+@pytest.mark.training
 def test_a_spawned_process_opens_a_loader_of_its_own(tmp_path, wide_dataset):
     program = tmp_path / "program.py"
     program.write_text(SPAWNING)

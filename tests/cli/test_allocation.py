@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.training
+
 PROGRAM = """
 import resource
 import numpy as np

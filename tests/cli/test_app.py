@@ -24,6 +24,7 @@ def app_of(command):
     return app
 
 
+@pytest.mark.training
 def test_no_help_imports_torch():
     # One process asks for every help text and then says which heavy libraries it holds.
     code = (
@@ -51,6 +52,7 @@ def test_a_command_is_the_same_with_and_without_the_others(name):
     assert alone.output == among_all.output
 
 
+@pytest.mark.training
 def test_only_the_wanted_command_is_imported():
     code = (
         "import sys\n"
@@ -90,17 +92,20 @@ def test_an_interruption_exits_with_130_and_says_what_was_kept():
     assert result.stderr == "interrupted: checkpoint at step 5; go on with --resume\n"
 
 
+@pytest.mark.training
 def test_wrong_usage_exits_with_2():
     assert run("train", "--no-such-option").returncode == 2
     assert run("no-such-command").returncode == 2
 
 
+@pytest.mark.training
 def test_the_module_is_the_same_program_and_knows_its_version():
     done = run("--version")
     assert done.returncode == 0
     assert done.stdout.startswith("omnimouse 0.")
 
 
+@pytest.mark.training
 def test_doctor_reports_versions_and_devices():
     done = run("doctor", "--json")
     assert done.returncode == 0
@@ -110,6 +115,7 @@ def test_doctor_reports_versions_and_devices():
     assert facts["missing"] == []
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("command", ["preprocess", "inspect", "train", "eval", "scaling-report"])
 def test_without_anything_in_the_folder_a_command_says_what_to_do(command, tmp_path):
     done = run(command, cwd=tmp_path)
@@ -121,6 +127,7 @@ def test_without_anything_in_the_folder_a_command_says_what_to_do(command, tmp_p
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.training
 def test_nothing_but_what_the_command_says_is_on_stderr(tmp_path):
     """Libraries that torch brings complain at the end if they are not taken down."""
     done = run("train", "--dry-run", "--model", "nano", "--quiet", cwd=tmp_path)

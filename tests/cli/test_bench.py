@@ -52,6 +52,7 @@ def test_the_document_has_the_fields_of_the_contract(corpus):
     assert min(document["cpu_ms_per_batch"], document["memcpy_bytes_per_second"]) > 0
 
 
+@pytest.mark.training
 def test_batches_are_drawn_without_torch(corpus):
     folder, _ = corpus
     code = (

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from omnimouse_cli.cli.app import app
 from omnimouse_cli.config.load import load_config
 
+pytestmark = pytest.mark.training
+
 SMALL = ("model.d_model=16", "model.layers=1", "data.batch_size=2")
 SHORT = ("--steps", "1", "--device", "cpu")
 

@@ -41,6 +41,7 @@ def omnimouse(*arguments: str, code: int = 0):
     return result
 
 
+@pytest.mark.training
 def test_without_paths_shards_are_taken_and_a_new_run_is_made(home):
     result = omnimouse("train", *SMALL, "--steps", "2", "--json")
     summary = json.loads(result.stdout)
@@ -53,6 +54,7 @@ def test_without_paths_shards_are_taken_and_a_new_run_is_made(home):
     assert environment["shards"] == str(home / "shards")
 
 
+@pytest.mark.training
 def test_a_run_is_never_overwritten(home):
     first = omnimouse("train", "shards", *SMALL, "--steps", "1", "--out", "run")
     assert "nano" in first.stdout
@@ -64,6 +66,7 @@ def test_a_run_is_never_overwritten(home):
     assert free_name(Path("run")) == Path("run-3")
 
 
+@pytest.mark.training
 def test_a_run_goes_on_by_its_name_with_what_it_was_begun_with(home):
     omnimouse("train", "shards", *SMALL, "--steps", "1", "--out", "run", "--seed", "9")
     result = omnimouse("train", "--resume", "run", "--steps", "3", "--device", "cpu", "--json")
@@ -74,6 +77,7 @@ def test_a_run_goes_on_by_its_name_with_what_it_was_begun_with(home):
     assert "has finished already" in again.stderr
 
 
+@pytest.mark.training
 def test_another_model_cannot_go_on_with_a_run(home):
     omnimouse("train", "shards", *SMALL, "--steps", "1", "--out", "run")
     before = (home / "run" / "config.toml").read_text()
@@ -84,6 +88,7 @@ def test_another_model_cannot_go_on_with_a_run(home):
     assert (home / "run" / "config.toml").read_text() == before
 
 
+@pytest.mark.training
 def test_another_size_cannot_begin_with_a_run(home):
     omnimouse("train", "shards", *SMALL, "--steps", "1", "--out", "run")
     wish = ("--init-from", "run", "--model", "tiny", "--steps", "1", "--out", "next")
@@ -93,12 +98,14 @@ def test_another_size_cannot_begin_with_a_run(home):
     assert not (home / "next").exists()
 
 
+@pytest.mark.training
 def test_the_same_command_begins_and_goes_on_for_job_queues(home):
     command = ["train", "shards", *SMALL, "--steps", "2", "--out", "run", "--resume"]
     assert "run has no run yet: starting it" in omnimouse(*command).stderr
     assert "has finished already" in omnimouse(*command).stderr
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(
     ("arguments", "problem", "hint"),
     [
@@ -127,6 +134,7 @@ def core(home) -> Path:
     return home / "core"
 
 
+@pytest.mark.training
 def test_a_core_is_adapted_and_the_same_command_goes_on(core):
     command = ["train", "shards", "--adapt-from", "core", "--sessions", "200-1-1", "--steps", "2"]
     command += ["--device", "cpu", "--out", "new", "--resume", "--set", "data.batch_size=2"]
@@ -156,6 +164,7 @@ NOT_ADAPTED = [
 ]
 
 
+@pytest.mark.training
 def test_what_cannot_be_adapted_is_one_sentence_and_leaves_no_run(core):
     # One core for all: making it takes longer than refusing.
     Path("begun").mkdir()
@@ -171,17 +180,20 @@ def test_what_cannot_be_adapted_is_one_sentence_and_leaves_no_run(core):
         assert not Path("new").exists()
 
 
+@pytest.mark.training
 def test_parts_cannot_be_opened_without_a_core(home):
     result = omnimouse("train", "shards", "--unfreeze", "decoder", "--out", "new", code=1)
     assert "`unfreeze` needs a run to `adapt_from`: decoder" in result.stderr
 
 
+@pytest.mark.training
 def test_without_an_unfinished_run_there_is_nothing_to_go_on_with(home):
     result = omnimouse("train", "--resume", code=1)
     assert "runs/ has no unfinished run" in result.stderr
     assert "--resume RUN" in result.stderr
 
 
+@pytest.mark.training
 def test_more_gpus_than_there_are_says_how_many_there_are(home, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
     result = omnimouse("train", "shards", "--gpus", "8", code=1)
@@ -190,11 +202,13 @@ def test_more_gpus_than_there_are_says_how_many_there_are(home, monkeypatch):
     assert not (home / "runs").exists()
 
 
+@pytest.mark.training
 def test_wrong_usage_has_exit_code_2(home):
     omnimouse("train", "--stepz", "3", code=2)
     omnimouse("train", "--steps", "0", code=2)
 
 
+@pytest.mark.training
 def test_a_length_on_the_command_line_replaces_that_of_a_file(home):
     Path("run.toml").write_text("[train]\nminutes = 5\n")
     result = omnimouse("train", *SMALL, "--config", "run.toml", "--steps", "1", "--json")
@@ -203,6 +217,7 @@ def test_a_length_on_the_command_line_replaces_that_of_a_file(home):
         length_overrides(1, None, 1.0)
 
 
+@pytest.mark.training
 @pytest.mark.slow
 def test_under_torchrun_one_rank_talks_and_all_train(home):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
@@ -245,6 +260,7 @@ def test_a_sweep_trains_the_grid_and_goes_on_where_it_stopped(home):
     assert changed == [folders[3].name]
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

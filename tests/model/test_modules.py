@@ -185,6 +185,7 @@ def train_sharded(model, table, batch, selections, expected):
         torch.testing.assert_close(losses, expected, rtol=1e-5, atol=0)
 
 
+@pytest.mark.training
 def test_two_ranks_with_sharded_blocks_train_as_one_does(
     small_config, make_model, make_batch, choose
 ):

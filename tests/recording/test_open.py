@@ -86,6 +86,7 @@ def test_what_the_file_system_refuses_is_named(experanto_session):
         open_recording(path)
 
 
+@pytest.mark.training
 def test_a_recording_is_preprocessed_without_heavy_libraries(experanto_session, tmp_path):
     code = (
         "import sys\n"

@@ -119,6 +119,7 @@ def test_the_folder_of_an_evaluation_is_in_the_run(tmp_path):
     assert evaluation_folder(tmp_path, "test-all") == tmp_path / "eval" / "test-all"
 
 
+@pytest.mark.training
 def test_the_commit_is_that_of_the_repository_that_has_the_file(tmp_path):
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
     source, installed = tmp_path / "source.py", tmp_path / "installed.py"

@@ -127,6 +127,7 @@ def refresh_often(folder):
         refresh_catalogue(folder, Silent(), changed=list(folder.glob("*.safetensors")))
 
 
+@pytest.mark.training
 def test_processes_that_write_the_catalogue_together_do_not_disturb_each_other(folder):
     expected = open_catalogue(folder)
     context = multiprocessing.get_context("fork")

@@ -201,6 +201,7 @@ def killed_run(folder, out, seconds):
         return process.wait() == -signals.SIGKILL
 
 
+@pytest.mark.training
 def test_a_run_that_is_killed_at_any_moment_is_finished_by_the_next(tmp_path, monkeypatch):
     # The last bits of a mean depend on the blocks that it was taken in.
     monkeypatch.setattr("omnimouse_cli.shard.blocks.BLOCK_BYTES", SMALL_BLOCK)

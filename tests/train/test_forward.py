@@ -11,6 +11,8 @@ from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.run import TrainingJob, train
 
+pytestmark = pytest.mark.training
+
 
 def _losses(run: Path) -> list[float]:
     return [line["loss"] for line in read_metrics(run) if "loss" in line]

@@ -16,6 +16,8 @@ from omnimouse_cli.run.load import load_run
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.run import TrainingJob, train
 
+pytestmark = pytest.mark.training
+
 
 class Lines(Silent):
     """Keeps what is said, and sends Ctrl-C to this process after so many steps."""

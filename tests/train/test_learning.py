@@ -15,6 +15,8 @@ from omnimouse_cli.train.resolve import resolve_response_loss
 from omnimouse_cli.train.run import TrainingJob, train
 from omnimouse_cli.train.validate import validation_data
 
+pytestmark = pytest.mark.training
+
 
 @pytest.mark.parametrize("negative", [False, True])
 def test_forecasts_become_much_better_than_the_mean(make_shards, session, tiny, tmp_path, negative):

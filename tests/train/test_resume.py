@@ -72,6 +72,7 @@ def _killed_after(job: TrainingJob, seconds: float) -> bool:
     return alive
 
 
+@pytest.mark.training
 @pytest.mark.slow
 def test_killed_at_random_moments_a_run_ends_as_if_nothing_had_happened(
     undisturbed, shards, tiny, tmp_path
@@ -105,6 +106,7 @@ class _StopsAt(Silent):
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.training
 def test_ctrl_c_finishes_the_step_keeps_a_checkpoint_and_says_how_to_go_on(
     undisturbed, shards, tiny, tmp_path
 ):
@@ -121,6 +123,7 @@ def test_ctrl_c_finishes_the_step_keeps_a_checkpoint_and_says_how_to_go_on(
     assert _same_run(undisturbed, run)
 
 
+@pytest.mark.training
 def test_killed_between_its_last_validation_and_its_summary_a_run_ends_the_same(
     undisturbed, shards, tiny
 ):
@@ -134,6 +137,7 @@ def test_killed_between_its_last_validation_and_its_summary_a_run_ends_the_same(
     assert _losses(undisturbed) == before
 
 
+@pytest.mark.training
 def test_a_finished_run_is_left_as_it_is_and_a_longer_one_goes_on(undisturbed, shards, tiny):
     config = replace(tiny, train=replace(tiny.train, steps=24, validate_every=5))
     job = TrainingJob(config=config, shards=shards, run=undisturbed, resume=True)
@@ -145,6 +149,7 @@ def test_a_finished_run_is_left_as_it_is_and_a_longer_one_goes_on(undisturbed, s
     assert read_document(undisturbed / "summary.json", "summary")["steps"] == 26
 
 
+@pytest.mark.training
 def test_seconds_before_a_resume_count(shards, tiny, tmp_path):
     config = replace(tiny, train=replace(tiny.train, steps=None, minutes=1 / 60))
     job = TrainingJob(config=config, shards=shards, run=tmp_path / "run")
@@ -157,6 +162,7 @@ def test_seconds_before_a_resume_count(shards, tiny, tmp_path):
     assert 1.0 <= seconds <= first["elapsed_seconds"] + time.perf_counter() - started
 
 
+@pytest.mark.training
 def test_a_folder_that_somebody_trains_in_is_refused(shards, tiny, tmp_path):
     class Intruder(Silent):
         error: OmniMouseError | None = None

@@ -42,6 +42,7 @@ def run(shards, tiny, tmp_path) -> Path:
     return tmp_path / "run"
 
 
+@pytest.mark.training
 def test_the_folder_has_every_file_of_the_contract(run):
     names = {path.name for path in run.iterdir() if not path.name.startswith(".")}
     assert names == {
@@ -55,6 +56,7 @@ def test_the_folder_has_every_file_of_the_contract(run):
     assert not list(run.rglob("*.partial"))
 
 
+@pytest.mark.training
 def test_the_summary_has_every_field_of_the_contract(run, shards, tiny):
     summary = read_document(run / "summary.json", "summary")
     for field in FIELDS:
@@ -97,6 +99,7 @@ def test_tokens_between_windows_that_are_far_apart_are_not_counted(shards, tiny,
     assert unique_tokens(dataset, config) == len(samples) * 6
 
 
+@pytest.mark.training
 def test_the_configuration_is_complete_and_gives_the_same_run(run, shards, tmp_path):
     content = tomllib.loads((run / "config.toml").read_text())
     assert content["train"]["batches_per_step"] == 1
@@ -111,6 +114,7 @@ def test_the_configuration_is_complete_and_gives_the_same_run(run, shards, tmp_p
     assert all(value.equal(weights[1][name]) for name, value in weights[0].items())
 
 
+@pytest.mark.training
 def test_the_exported_model_is_read_by_evaluation(run):
     loaded = load_run(run)
     assert loaded.step == 6
@@ -118,6 +122,7 @@ def test_the_exported_model_is_read_by_evaluation(run):
     assert loaded.behavior_channels == ("running",)
 
 
+@pytest.mark.training
 def test_validation_is_deterministic_and_weighs_sessions_by_neurons(run):
     records = read_document(run / "summary.json", "summary")["validation"]["records"]
     rows = [item for item in records if item["strategy"] == "forecast"]
@@ -131,6 +136,7 @@ def test_validation_is_deterministic_and_weighs_sessions_by_neurons(run):
     }
 
 
+@pytest.mark.training
 def test_without_validation_trials_the_loss_is_null(make_shards, session, tiny, tmp_path):
     shards = make_shards([session(has_validation=False)])
     train(TrainingJob(config=tiny, shards=shards, run=tmp_path / "run"), World(), Silent())
@@ -138,6 +144,7 @@ def test_without_validation_trials_the_loss_is_null(make_shards, session, tiny, 
     assert summary["validation"] == {"neural_loss": None, "records": []}
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
@@ -155,6 +162,7 @@ def test_what_the_data_refuse_makes_no_folder(shards, tiny, tmp_path, change, pr
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.training
 def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(shards, tiny, tmp_path):
     config = replace(
         tiny, train=replace(tiny.train, learning_rate=1e30, table_learning_rate=1e30, steps=30)

@@ -66,6 +66,7 @@ def run(shards, config, tmp_path) -> Path:
     return tmp_path / "run"
 
 
+@pytest.mark.training
 def test_the_transformer_starts_to_move_when_its_warm_up_starts(run, shards, config):
     dataset = open_dataset(shards)
     config = resolve_config(config, dataset, World(), Silent())
@@ -84,6 +85,7 @@ def test_the_transformer_starts_to_move_when_its_warm_up_starts(run, shards, con
     assert any(not now[name].equal(before[f"core.{name}"]) for name in rested)
 
 
+@pytest.mark.training
 def test_cheap_steps_are_logged_and_flops_are_those_of_what_was_computed(run, shards, config):
     lines = [line for line in read_metrics(run) if "loss" in line]
     assert [line["shortcuts_only"] for line in lines] == [True, True, False, False]
@@ -142,6 +144,7 @@ def test_a_trained_model_is_trained_whole_unless_the_user_sets_the_fraction(reso
     assert resolve("1M", **source) == (0, [])
 
 
+@pytest.mark.training
 def test_the_resolved_fraction_is_stored_and_its_old_name_is_read(run, tmp_path):
     assert load_config(run / "config.toml").train.shortcuts_first_fraction == 0.5
     reporter = Lines()

@@ -13,6 +13,8 @@ from omnimouse_cli.run.load import load_run, open_run_data
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.run import TrainingJob, train
 
+pytestmark = pytest.mark.training
+
 
 def test_records_of_validation_and_evaluation_agree_for_one_run(
     make_shards, session, tiny, tmp_path

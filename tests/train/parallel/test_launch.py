@@ -51,6 +51,7 @@ def train_in_turn(jobs: tuple[TrainingJob, ...]) -> None:
             train(job, world, Silent())
 
 
+@pytest.mark.training
 @pytest.mark.slow
 def test_two_ranks_train_what_one_rank_with_two_batches_a_step_trains(shards, tiny, tmp_path):
     config = replace(
@@ -78,6 +79,7 @@ def test_two_ranks_train_what_one_rank_with_two_batches_a_step_trains(shards, ti
     _require_same(one.run, two.run)
 
 
+@pytest.mark.training
 @pytest.mark.slow
 def test_three_ranks_go_on_with_one_session_and_two_batches_a_step(
     make_shards, session, tiny, tmp_path
@@ -101,6 +103,7 @@ def test_three_ranks_go_on_with_one_session_and_two_batches_a_step(
         torch.testing.assert_close(weights[1][name], value, rtol=1e-5, atol=1e-6, msg=name)
 
 
+@pytest.mark.training
 def test_a_rank_that_refuses_its_input_is_heard_as_if_it_were_alone(tiny, tmp_path):
     job = TrainingJob(config=tiny, shards=tmp_path / "nothing", run=tmp_path / "run")
     with pytest.raises(OmniMouseError, match="nothing is not a folder") as caught:
@@ -115,6 +118,7 @@ def kill_myself_unless_first() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.training
 def test_a_rank_that_is_killed_is_named_with_its_signal():
     with pytest.raises(OmniMouseError, match="rank 1 of 2 was killed by SIGKILL") as caught:
         launch(2, kill_myself_unless_first)

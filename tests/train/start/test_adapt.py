@@ -89,6 +89,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_file(run / "model.safetensors")
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("opened", [(), ("decoder", "latents"), ("all",)])
 def test_only_what_is_opened_and_the_vectors_of_animals_change(
     core, shards, tiny, tmp_path, opened
@@ -116,6 +117,7 @@ def test_only_what_is_opened_and_the_vectors_of_animals_change(
     }
 
 
+@pytest.mark.training
 def test_what_is_frozen_has_no_gradient_and_no_optimizer(core, shards, tiny):
     config = adaptation(core, tiny)
     dataset = open_dataset(shards, behavior_channels=config.data.behavior_channels)
@@ -131,6 +133,7 @@ def test_what_is_frozen_has_no_gradient_and_no_optimizer(core, shards, tiny):
     assert count_frozen(tiny, num_channels=2, num_animals=2) == 0
 
 
+@pytest.mark.training
 def test_known_animals_start_from_their_embeddings_and_new_ones_from_the_mean(core, shards, tiny):
     config = adaptation(core, tiny)
     dataset = open_dataset(shards, behavior_channels=config.data.behavior_channels)
@@ -153,6 +156,7 @@ def test_known_animals_start_from_their_embeddings_and_new_ones_from_the_mean(co
     assert table.neuron_biases.equal(biases)
 
 
+@pytest.mark.training
 def test_a_session_that_the_run_knows_starts_from_its_table(core, make_shards, session, tiny):
     shards = make_shards([session(key="2-1-1", num_neurons=4)])
     config = adaptation(core, tiny)
@@ -167,6 +171,7 @@ def test_a_session_that_the_run_knows_starts_from_its_table(core, make_shards, s
     assert not (core.parent / "new").exists()
 
 
+@pytest.mark.training
 def test_channels_are_matched_by_name_and_unknown_ones_left_out_with_a_sentence(
     core, shards, tiny, tmp_path
 ):
@@ -183,6 +188,7 @@ def test_channels_are_matched_by_name_and_unknown_ones_left_out_with_a_sentence(
     assert dataset.behavior_present("3-1-1").tolist() == [True, False]
 
 
+@pytest.mark.training
 def test_training_again_from_the_configuration_gives_the_same_run(core, shards, tiny, tmp_path):
     config = adaptation(core, tiny, unfreeze=("readout",))
     train(TrainingJob(config=config, shards=shards, run=tmp_path / "new"), World(), Silent())
@@ -197,6 +203,7 @@ def test_training_again_from_the_configuration_gives_the_same_run(core, shards, 
     assert summary["flops"] is None
 
 
+@pytest.mark.training
 def test_an_adaptation_goes_on_without_the_run_that_it_came_from(core, shards, tiny, tmp_path):
     config = adaptation(core, tiny, unfreeze=("encoder",), checkpoint_every=2)
     job = TrainingJob(config=config, shards=shards, run=tmp_path / "new", resume=True)
@@ -223,6 +230,7 @@ def refusal(job: TrainingJob) -> OmniMouseError:
     return caught.value
 
 
+@pytest.mark.training
 def test_data_that_the_core_does_not_know_are_refused_before_a_folder_is_made(
     core, make_shards, session, tiny, tmp_path
 ):
@@ -240,6 +248,7 @@ def test_data_that_the_core_does_not_know_are_refused_before_a_folder_is_made(
     assert error.message.endswith("as another model: `model.layers` is 1 there and 2 here")
 
 
+@pytest.mark.training
 def test_frames_of_another_size_are_refused_with_both_sizes(
     make_shards, session, tiny, tmp_path, make_core
 ):
@@ -264,6 +273,7 @@ def make_core(make_shards, session, tmp_path):
     return make
 
 
+@pytest.mark.training
 def test_a_standardized_core_wants_standardized_data(make_shards, session, tiny, tmp_path):
     below = make_shards([session(negative=True, kind="dff")])
     train(TrainingJob(config=tiny, shards=below, run=tmp_path / "core"), World(), Silent())
@@ -274,6 +284,7 @@ def test_a_standardized_core_wants_standardized_data(make_shards, session, tiny,
     assert "session 4-1-1 holds rates" in error.message
 
 
+@pytest.mark.training
 def test_an_adaptation_is_short_unless_somebody_says_how_long(core, shards, tiny):
     config = adaptation(core, tiny, steps=None)
     assert default_adaptation(core).train.table_learning_rate == 2e-3

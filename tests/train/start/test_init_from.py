@@ -51,6 +51,7 @@ def begun(learned, shards, config, out, **model):
     return lines[0], load_run(out)
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("sharing", ["layer", "model"])
 def test_a_swiglu_run_becomes_dendritic_without_a_jump_of_its_loss(
     learned, shards, tiny, tmp_path, sharing
@@ -79,6 +80,7 @@ def begun_anew(shards, config, out):
     return next(line for line in read_metrics(out) if "loss" in line)
 
 
+@pytest.mark.training
 def test_weights_are_taken_and_counters_are_not(learned, shards, tiny, tmp_path):
     still = replace(tiny, train=replace(tiny.train, learning_rate=1e-12, table_learning_rate=1e-12))
     _, run = begun(learned, shards, still, tmp_path / "same")
@@ -91,6 +93,7 @@ def test_weights_are_taken_and_counters_are_not(learned, shards, tiny, tmp_path)
             torch.testing.assert_close(run.embeddings[key].state_dict()[name], value)
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -108,6 +111,7 @@ def test_what_does_not_fit_is_refused(learned, shards, tiny, tmp_path, changes, 
     assert not (tmp_path / "other" / "config.toml").exists()
 
 
+@pytest.mark.training
 def test_other_data_are_refused(learned, make_shards, session, tiny, tmp_path):
     other = make_shards([session(key="2-1-1", num_neurons=4)])
     with pytest.raises(CheckpointError, match="no neurons of 2-1-1"):
@@ -136,6 +140,7 @@ def test_a_network_that_no_gpu_can_hold_is_reported(tiny, shards):
     assert warnings == []
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(
     "case",
     [(None, [False] * 4), (0.5, [True, True, False, False])],
