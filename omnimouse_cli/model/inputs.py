@@ -39,13 +39,13 @@ class TargetNeurons(NamedTuple):
     """The neurons whose responses are predicted.
 
     Args:
-        index: int64 `(batch, targets)`, rows of the session embeddings.
+        neurons: int64 `(batch, targets)`, rows of the session embeddings.
         responses: `(batch, 60, targets)`, hidden samples included.
         strategy: Decides which samples are visible.
         num_shared: The first `num_shared` targets are visible neurons as well.
     """
 
-    index: Tensor
+    neurons: Tensor
     responses: Tensor
     strategy: Strategy
     num_shared: int
@@ -84,7 +84,7 @@ class ModelInputs(NamedTuple):
         """Select the neurons whose responses are predicted."""
         targets = self.selection.targets
         return TargetNeurons(
-            index=self.batch.neuron_index.gather(1, targets),
+            neurons=self.batch.neuron_index.gather(1, targets),
             responses=select_neurons(self.batch.responses, targets),
             strategy=self.task.strategy,
             num_shared=self.selection.num_shared,

@@ -43,7 +43,7 @@ class ResponseReadout(nn.Module):
         Returns:
             `(batch, targets, model width)`.
         """
-        query_BGM = functional.embedding(targets.index, identity_NM)
+        query_BGM = functional.embedding(targets.neurons, identity_NM)
         if self.own_history is None or not has_history(targets.strategy, targets.num_shared):
             return query_BGM
         return query_BGM + self.own_history.query(targets)
@@ -69,10 +69,10 @@ class ResponseReadout(nn.Module):
         """
         assert targets.strategy.targets is not None
         first, last = targets.strategy.targets
-        bias_BG = biases_N1[:, 0][targets.index]
+        bias_BG = biases_N1[:, 0][targets.neurons]
         drive_BAG = bias_BG[:, None].expand(-1, last - first, -1)
         if x_BLM is not None:
-            drive_BAG = drive_BAG + self._samples(x_BLM, targets.index.shape[1])
+            drive_BAG = drive_BAG + self._samples(x_BLM, targets.neurons.shape[1])
         if self.own_history is not None and has_history(targets.strategy, targets.num_shared):
             drive_BAG = drive_BAG + self.own_history(targets).float()
         for term_BAG in shortcuts.drives:

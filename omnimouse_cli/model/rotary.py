@@ -66,7 +66,7 @@ def rotate(x_BLHD: Tensor, angles: Angles) -> Tensor:
         tensor([-2.,  1.])
     """
     cos_L1P, sin_L1P = angles.cos[:, None], angles.sin[:, None]
-    first_BLHP, second_BLHP = x_BLHD.unflatten(-1, (-1, 2)).unbind(-1)
+    first_BLHP, second_BLHP = x_BLHD[..., 0::2], x_BLHD[..., 1::2]
     rotated = (
         first_BLHP * cos_L1P - second_BLHP * sin_L1P,
         second_BLHP * cos_L1P + first_BLHP * sin_L1P,

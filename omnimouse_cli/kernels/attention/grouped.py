@@ -91,7 +91,7 @@ def grouped_attention(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: Grou
         `(batch, heads, queries, width)`.
     """
     counts = [count for count in mask.counts if count is not None]
-    selected = [x.index_select(2, mask.keys).split(counts, dim=2) for x in (k_BHKD, v_BHKD)]
+    selected = [torch.split(x.index_select(2, mask.keys), counts, dim=2) for x in (k_BHKD, v_BHKD)]
     visible = zip(*selected, strict=True)
     parts = []
     groups = torch.split(q_BHQD, list(mask.queries), dim=2)

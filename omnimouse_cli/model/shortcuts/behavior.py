@@ -44,7 +44,7 @@ class BehaviorShortcut(nn.Module):
         assert targets.strategy.targets is not None
         weights_NR = self.read(vectors_NE) * self.scale
         filter_RAS = self.filter(targets.strategy.targets)
-        return filtered_readout(filter_RAS, state_BSR, weights_NR, targets.index)
+        return filtered_readout(filter_RAS, state_BSR, weights_NR, targets.neurons)
 
 
 def sample_and_hold(behavior_BCT: Tensor) -> Tensor:

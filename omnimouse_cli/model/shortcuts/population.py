@@ -33,7 +33,7 @@ class StateReadout(nn.Module):
         assert targets.strategy.targets is not None
         weights_NR = self.read(vectors_NE) * self.scale
         filter_RAS = self.filter[:, slice(*targets.strategy.targets)]
-        return filtered_readout(filter_RAS, state_BSR, weights_NR, targets.index)
+        return filtered_readout(filter_RAS, state_BSR, weights_NR, targets.neurons)
 
 
 class PopulationShortcut(nn.Module):

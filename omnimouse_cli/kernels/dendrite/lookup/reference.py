@@ -14,12 +14,12 @@ class Location(NamedTuple):
     """Where elements lie in a table.
 
     Args:
-        index: int64 number of the cell in the flattened table; the cell below is `cells` further.
+        cell: int64 number of the cell in the flattened table; the cell below is `cells` further.
         down: Fraction of the way to the row below; beyond the last ring it is more than 1.
         right: Fraction of the way to the end of the cell.
     """
 
-    index: Tensor
+    cell: Tensor
     down: Tensor
     right: Tensor
 
@@ -40,10 +40,10 @@ def reference_interpolate(a: Tensor, b: Tensor, table_KRC2: Tensor, limit: float
     types, _, cells, _ = table_KRC2.shape
     shape = (*a.shape[:-1], types, a.shape[-1] // types)
     a_KU, b_KU = a.to(precision).reshape(shape), b.to(precision).reshape(shape)
-    index_KU, down_KU, right_KU = locate(a_KU, b_KU, Grid(cells, limit))
+    cell_KU, down_KU, right_KU = locate(a_KU, b_KU, Grid(cells, limit))
     type_K1 = torch.arange(types, device=a.device)[:, None]
     table = table_KRC2.to(precision).flatten(1, 2)
-    top, bottom = table[type_K1, index_KU], table[type_K1, index_KU + cells]
+    top, bottom = table[type_K1, cell_KU], table[type_K1, cell_KU + cells]
     upper_KU = top[..., 0] + right_KU * top[..., 1]
     lower_KU = bottom[..., 0] + right_KU * bottom[..., 1]
     out_KU = upper_KU + down_KU * (lower_KU - upper_KU)
