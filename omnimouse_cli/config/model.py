@@ -1,4 +1,4 @@
-"""The shape of the transformer: five published sizes and two for a laptop share these fields."""
+"""Configuration of the model, with the fields of five published sizes and two for a laptop."""
 
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -135,14 +135,16 @@ class DecoderConfig:
     """The read-outs.
 
     Args:
-        own_history: Give each neuron's own visible samples a way of their own to its read-out.
-        population_rank: Give sums over the visible neurons, so many per sample, a linear way to
-            every read-out: a reduced-rank regression beside the transformer. None is off.
-        motion_wavelengths: Give motion energies at these scales, in pixels, a way to every neuron
-            that factorizes into where and what, as encoding models read out; the screen is moved by
-            the gaze that is seen. None is off.
-        behavior_rank: Let so many mixtures of the behavior channels change every neuron's gain.
-            None is off.
+        own_history: History shortcut: a neuron's own visible samples are added to its decoder query
+            and, filtered, to its read-out.
+        population_rank: Population shortcut: sums over the visible neurons, this many per sample,
+            are added to every read-out, a reduced-rank regression beside the transformer. None is
+            off.
+        motion_wavelengths: Stimulus shortcut: motion energies at these wavelengths, in pixels, are
+            added to every read-out, with weights that factorize into where and what, as in encoding
+            models; visible gaze shifts the screen. An empty list is off.
+        behavior_rank: Behavior shortcut: this many mixtures of the behavior channels change the
+            gain of every neuron. None is off.
         feed_forward_multiplier: Hidden width of the decoder's feed-forward over `d_model`.
         softplus_beta: Sharpness of the Softplus read-out (published: 0.1, whose value at 0 is 6.9
             standard deviations; a sharper one is near the data from the first step).
@@ -191,7 +193,7 @@ class ModelConfig:
         experiment_time: Hold the projection of experiment time that the published parameter list
             has and the published model never uses; it is frozen, and counts in the totals.
         max_population: Neurons of a window at most.
-        max_targets: Neurons asked for at most, of `max_population`.
+        max_targets: Target neurons of a window at most, of `max_population`.
     """
 
     size: str = "nano"

@@ -42,8 +42,8 @@ def grouped_mask(queries: Intervals, keys: Intervals, device: torch.device) -> G
         return None
     counts = torch.tensor([key.tokens for key in keys])
     parts = [
-        None if all(seen) else torch.tensor(seen).repeat_interleave(counts).nonzero()[:, 0]
-        for _, seen in groups
+        None if all(visible) else torch.tensor(visible).repeat_interleave(counts).nonzero()[:, 0]
+        for _, visible in groups
     ]
     # At least one group does not see all: otherwise there would be no mask.
     numbers = torch.cat([part for part in parts if part is not None])
@@ -60,20 +60,20 @@ def computed_pairs(queries: Intervals, keys: Intervals) -> int:
     counts = [key.tokens for key in keys]
     if groups is None:
         return sum(query.tokens for query in queries) * sum(counts)
-    return sum(size * sum(compress(counts, seen)) for size, seen in groups)
+    return sum(size * sum(compress(counts, visible)) for size, visible in groups)
 
 
 def _groups(queries: Intervals, keys: Intervals) -> list[tuple[int, tuple[bool, ...]]] | None:
     """Return neighbouring queries that see the same keys; None where groups are not faster."""
     groups: list[tuple[int, tuple[bool, ...]]] = []
     for query in queries:
-        seen = tuple(key.end > query.start and key.start < query.end for key in keys)
-        if groups and groups[-1][1] == seen:
-            groups[-1] = (groups[-1][0] + query.tokens, seen)
+        visible = tuple(key.end > query.start and key.start < query.end for key in keys)
+        if groups and groups[-1][1] == visible:
+            groups[-1] = (groups[-1][0] + query.tokens, visible)
         elif query.tokens:
-            groups.append((query.tokens, seen))
+            groups.append((query.tokens, visible))
     counts = [key.tokens for key in keys]
-    pairs = sum(size * sum(compress(counts, seen)) for size, seen in groups)
+    pairs = sum(size * sum(compress(counts, visible)) for size, visible in groups)
     total = sum(counts) * sum(size for size, _ in groups)
     return None if len(groups) > MAX_GROUPS or pairs > MAX_VISIBLE_SHARE * total else groups
 
