@@ -8,8 +8,8 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
-from omnimouse_cli.cli.dendrites_compare import require_libraries
 from omnimouse_cli.cli.folders import folder
+from omnimouse_cli.cli.libraries import require_libraries
 from omnimouse_cli.cli.options import (
     DeviceOption,
     JsonOption,

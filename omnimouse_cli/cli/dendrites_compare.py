@@ -1,7 +1,6 @@
 """`omnimouse dendrites compare`: activations at matched parameters on images."""
 
 import dataclasses
-import importlib.util
 import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +10,9 @@ from rich.table import Table
 
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
 from omnimouse_cli.cli.folders import folder
+from omnimouse_cli.cli.libraries import require_libraries
 from omnimouse_cli.cli.options import DeviceOption, JsonOption, QuietOption, SeedOption
-from omnimouse_cli.errors import ConfigError, OmniMouseError
+from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.text import format_percent, suggest_name
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from omnimouse_cli.dendrites.images.settings import ComparisonSettings
 
 # Names of packages by the names of their modules.
-PACKAGES = {"scipy": "scipy", "matplotlib": "matplotlib", "sklearn": "scikit-learn"}
 
 
 def command_compare(
@@ -110,24 +109,6 @@ def command_compare(
         print_document("dendrites-compare", report.to_dict())
     else:
         _print(report)
-
-
-def require_libraries(command: str, *modules: str) -> None:
-    """Check that the libraries of the extra `report` are installed.
-
-    Args:
-        command: Name of the command that needs them.
-        modules: Names of their modules.
-
-    Raises:
-        OmniMouseError: A library is not installed.
-    """
-    for module in modules:
-        if importlib.util.find_spec(module) is None:
-            raise OmniMouseError(
-                f"{command} needs {PACKAGES[module]}, which is not installed",
-                hint="install the extra: pip install 'omnimouse[report]'",
-            )
 
 
 def _parse_names(option: str, text: str | None, known: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from rich.table import Table
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
 from omnimouse_cli.cli.eval_perturbed import EvaluatedRun, perturbation_notes, perturbed_tables
 from omnimouse_cli.cli.folders import newest_finished_run
+from omnimouse_cli.cli.libraries import require_libraries
 from omnimouse_cli.cli.options import (
     DeviceOption,
     JsonOption,
@@ -83,6 +84,8 @@ def command_eval(
 
     families = tuple(dict.fromkeys(word.strip() for word in (perturb or "").split(",") if word))
     require_families(families)
+    if families:
+        require_libraries("eval --perturb", "scipy")
     options = EvalOptions(
         regime=regime or ("predict" if families else "all"),
         stimulus=not no_stimulus,
@@ -154,12 +157,14 @@ def _evaluate(
 
 
 def _store(result: EvaluatedRun, name: str | None, progress: "Reporter") -> None:
-    from omnimouse_cli.evaluate.store import evaluation_name, store
+    from omnimouse_cli.evaluate.store import evaluation_name, has_matplotlib, store
     from omnimouse_cli.run.folder import evaluation_folder
 
     folder = evaluation_folder(result.run.folder, name or evaluation_name(result.options))
     files = store(folder, result.evaluation, result.options, result.run)
     progress.say(f"written: {', '.join(str(path) for path in files)}")
+    if not has_matplotlib():
+        progress.warn("no figure: Matplotlib is not installed; pip install 'omnimouse[report]'")
 
 
 def _unavailable_lines(unavailable: Sequence["Unavailable"]) -> list[str]:

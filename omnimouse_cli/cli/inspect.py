@@ -10,6 +10,7 @@ from rich.table import Table
 
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
 from omnimouse_cli.cli.folders import default_shards
+from omnimouse_cli.cli.libraries import require_libraries
 from omnimouse_cli.cli.options import JsonOption, QuietOption
 from omnimouse_cli.errors import ShardError
 from omnimouse_cli.reporter import Reporter
@@ -44,6 +45,8 @@ def command_inspect(
     from omnimouse_cli.shard import open_catalogue, open_shard
     from omnimouse_cli.shard.summary import summarize
 
+    if plot is not None:
+        require_libraries("inspect --plot", "matplotlib")
     with reporter(quiet=quiet) as progress:
         folder = shards if shards is not None else default_shards()
         if shards is None:

@@ -15,8 +15,8 @@ from omnimouse_cli.cli.console import (
     print_table,
     reporter,
 )
-from omnimouse_cli.cli.dendrites_compare import require_libraries
 from omnimouse_cli.cli.folders import all_runs, folder
+from omnimouse_cli.cli.libraries import require_libraries
 from omnimouse_cli.cli.options import JsonOption, QuietOption, SeedOption
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.text import format_count, format_number, pluralize

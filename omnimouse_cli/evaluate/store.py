@@ -1,5 +1,6 @@
 """The files of an evaluation: eval.json, neurons.npz and the figure."""
 
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -62,14 +63,20 @@ def store(
         run: Of which run.
 
     Returns:
-        The files.
+        The files; without Matplotlib there is no figure.
     """
     neurons, figure, document = folder / NEURONS, folder / FIGURE, folder / EVAL
     with write_atomically(neurons) as stream:
         np.savez_compressed(stream, **evaluation.neurons)
-    from omnimouse_cli.evaluate.figure import draw
+    if has_matplotlib():
+        from omnimouse_cli.evaluate.figure import draw
 
-    with write_atomically(figure) as stream:
-        draw(evaluation, title=f"{run.folder.name}, tier {options.tier}", stream=stream)
+        with write_atomically(figure) as stream:
+            draw(evaluation, title=f"{run.folder.name}, tier {options.tier}", stream=stream)
     write_document(document, "eval", make_document(evaluation, options, run))
-    return document, neurons, figure
+    return (document, neurons, figure) if has_matplotlib() else (document, neurons)
+
+
+def has_matplotlib() -> bool:
+    """Return whether figures can be drawn."""
+    return importlib.util.find_spec("matplotlib") is not None

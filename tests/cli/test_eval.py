@@ -1,6 +1,7 @@
 """`omnimouse eval`: what it prints and writes, and how it ends."""
 
 import dataclasses
+import importlib.util
 import json
 import shutil
 
@@ -108,6 +109,28 @@ def test_the_table_has_a_line_for_each_row_beside_its_baselines(place):
     assert "not available in 20001-1-1: psth of predict" in result.stdout
     assert "\x1b" not in result.stdout
     assert (place / "runs/first/eval/whole/eval.json").exists()
+
+
+def test_the_base_install_evaluates_without_ridge_and_figure(place, monkeypatch, tmp_path):
+    find_spec = importlib.util.find_spec
+
+    def find_base_install(name, package=None):
+        return None if name in ("sklearn", "scipy", "matplotlib") else find_spec(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_base_install)
+    shutil.copytree(place / "runs" / "first", tmp_path / "run")
+    arguments = [str(tmp_path / "run"), "--regime", "predict", "--shards", str(place / "shards")]
+    result = CliRunner().invoke(app, [*arguments, "--device", "cpu", "--name", "base"])
+    assert result.exit_code == 0, result.stderr
+    assert (
+        "no figure: Matplotlib is not installed; pip install 'omnimouse[report]'" in result.stderr
+    )
+    assert "ridge of predict (scikit-learn is not installed" in result.stdout
+    written = sorted(path.name for path in (tmp_path / "run" / "eval" / "base").iterdir())
+    assert written == ["eval.json", "neurons.npz"]
+    refused = CliRunner().invoke(app, [*arguments, "--perturb", "noise"])
+    assert refused.exit_code == 1
+    assert "eval --perturb needs scipy, which is not installed" in refused.stderr
 
 
 def test_a_moved_run_evaluates_with_its_shards(place, tmp_path):

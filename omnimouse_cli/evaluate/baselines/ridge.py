@@ -1,5 +1,6 @@
 """Ridge regression on the inputs of a strategy: the linear model that a network has to beat."""
 
+import importlib.util
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -84,8 +85,10 @@ def predict_ridge(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] |
         tiers: Training tiers.
 
     Returns:
-        The predictions; a reason where the training tiers are too short.
+        The predictions; a reason where the training tiers are too short or scikit-learn is missing.
     """
+    if importlib.util.find_spec("sklearn") is None:
+        return "scikit-learn is not installed: pip install 'omnimouse[report]'"
     grid = training_windows(targets, tiers)
     if len(grid) < 2 * SAMPLES_PER_WINDOW:
         return f"the tiers {', '.join(tiers)} have only {len(grid)} windows to fit on"
