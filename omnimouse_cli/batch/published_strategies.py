@@ -35,7 +35,7 @@ _ALL = ((0, 60, 0),)
 _CAUSAL = ((15, 25, 0), (10, 25, 0), (0, 25, 0))
 _SPLIT = ((15, 60, 10), (10, 60, 15), (0, 60, 25))
 
-# Source: omnimouse reference, section 5.1.
+# Source: OmniMouse (ICLR 2026, arXiv 2604.18827).
 _PUBLISHED: tuple[_Group, ...] = (
     _Group("A1", "population", _ALL, (0, 60), None),
     _Group("A2a", "decode", _ALL, (0, 60), None, _FULL_POPULATION, "reconstructed", None),

@@ -36,9 +36,9 @@ _HINT = (
 class Strategy:
     """Which neurons, samples, frames and behavior are inputs, and which are targets.
 
-    Source of the fields: omnimouse reference, section 5.1. Sample and frame numbers count from
-    the window's start (60 of each in 2 s); ranges are half-open. Counts of neurons are those of a
-    population of 4096 unless `literal_counts`.
+    Source of the fields: OmniMouse (ICLR 2026, arXiv 2604.18827). Sample and frame numbers count
+    from the window's start (60 of each in 2 s); ranges are half-open. Counts of neurons are those
+    of a population of 4096 unless `literal_counts`.
 
     Args:
         name: Unique in its table.

@@ -33,7 +33,8 @@ class DataConfig:
             `standardize` subtracts the mean first (dF/F); None decides by the response kind.
         std_floor_relative: Standard deviations below this share of their mean are raised to it.
         std_floor_absolute: The same floor in the unit of the responses; published weights need 1.0.
-        video_mean: Grey level (0-255) that becomes 0. Source: omnimouse reference, section 1.
+        video_mean: Grey level (0-255) that becomes 0. Source: OmniMouse (ICLR 2026, arXiv
+            2604.18827).
         video_std: Difference of grey levels that becomes 1.
         dtype: Number type of responses, video and behavior in a batch; bfloat16 halves the bytes
             copied to a GPU, where it becomes float32 again.

@@ -171,7 +171,9 @@ class DecoderConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
-    """The transformer. Source of the published values: omnimouse reference, section 2.
+    """The transformer.
+
+    Source of the published values: OmniMouse (ICLR 2026, arXiv 2604.18827).
 
     Args:
         size: Name of the size that the other values started from.

@@ -86,7 +86,7 @@ _TINY = ModelConfig(
     ),
 )
 
-# Source of the published sizes: omnimouse reference, section 2.1.
+# Source of the published sizes: OmniMouse (ICLR 2026, arXiv 2604.18827).
 SIZES: dict[str, ModelConfig] = {
     "nano": _NANO,
     "tiny": _TINY,

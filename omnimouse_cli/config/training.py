@@ -37,7 +37,7 @@ class MaskingConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """Duration, optimizers and schedule. Source: omnimouse reference, section 5.
+    """Duration, optimizers and schedule. Source: OmniMouse (ICLR 2026, arXiv 2604.18827).
 
     The core is what all sessions share; a session's embeddings (keys `table_*`) are the embeddings
     and biases of its neurons and the embedding of the session.

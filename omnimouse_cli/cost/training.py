@@ -16,7 +16,7 @@ from omnimouse_cli.cost.parameters import count_frozen, count_parameters, count_
 from omnimouse_cli.model.precision import resolve_precision
 from omnimouse_cli.model.sequences import Task, build_sequences
 
-# Source: omnimouse reference, section 1; for an estimate without data.
+# Assumed in an estimate without data. Source: OmniMouse (ICLR 2026, arXiv 2604.18827).
 PUBLISHED_CHANNELS = 5
 FLOAT_BYTES, BFLOAT16_BYTES = 4, 2
 # AdamW keeps two moments of every parameter that learns.

@@ -33,7 +33,7 @@ from omnimouse_cli.run.weights import read_description
 
 # N sampled tokens, M width of a token, U units, K cell types, P weights of a function
 
-TASK = "arguments"
+PROGRESS_TASK = "arguments"
 # Evenly spaced sessions of the data set, and evenly spaced windows of each.
 MAX_SESSIONS, WINDOWS = 16, 8
 # Pairs of arguments sampled from each layer in each forward pass.
@@ -150,7 +150,7 @@ def _sample_arguments(
         for session in chosen
         if session.key in windows
     }
-    reporter.start(TASK, sum(map(len, strategies.values())))
+    reporter.start(PROGRESS_TASK, sum(map(len, strategies.values())))
     with _record_arguments(run, torch.Generator().manual_seed(sampling.seed)) as arguments:
         for key, of_session in strategies.items():
             reader = SessionReader(dataset, run.config.data, key)
@@ -158,8 +158,8 @@ def _sample_arguments(
             for strategy in of_session:
                 for _ in predict_model(run, select_targets(strategy, reader, some), options):
                     pass
-                reporter.advance(TASK, note=f"{key} {strategy.name}")
-    reporter.finish(TASK)
+                reporter.advance(PROGRESS_TASK, note=f"{key} {strategy.name}")
+    reporter.finish(PROGRESS_TASK)
     return arguments
 
 

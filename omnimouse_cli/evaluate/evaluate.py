@@ -1,8 +1,8 @@
 """Scores a run on the windows of a tier: every session, masking strategy and predictor.
 
 The path of a number: `evaluate` -> `score_session` -> `_score_strategy` -> a predictor, which takes
-`Targets` and yields `Piece`s of predictions -> a `Scorer`, which returns a `Score` with `Number`s
--> comparisons and `EvalRecord`s (tabulate.py).
+`Targets` and yields `Piece`s of predictions -> a `Scorer`, which returns `PredictorScores` with
+`ScoredValue`s -> comparisons and `EvalRecord`s (tabulate.py).
 """
 
 import zlib
@@ -17,7 +17,7 @@ from omnimouse_cli.evaluate.baselines.table import BASELINES
 from omnimouse_cli.evaluate.figure import Trace, make_trace
 from omnimouse_cli.evaluate.forward import predict_model
 from omnimouse_cli.evaluate.records import MODEL, EvalOptions, Evaluation, Unavailable
-from omnimouse_cli.evaluate.scorer import Number, Score, Scorer
+from omnimouse_cli.evaluate.scorer import PredictorScores, ScoredValue, Scorer
 from omnimouse_cli.evaluate.session_reader import SessionReader
 from omnimouse_cli.evaluate.stimulus import RepeatCells
 from omnimouse_cli.evaluate.strategies import evaluated_strategies, require_regime
@@ -27,7 +27,7 @@ from omnimouse_cli.evaluate.windows import EvalWindows, find_windows
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.load import LoadedRun
 
-TASK = "evaluating"
+PROGRESS_TASK = "evaluating"
 
 
 def evaluate(
@@ -54,7 +54,7 @@ def evaluate(
     warn_if_not_mapped(dataset, run.config.data, reporter)
     windows = find_windows(dataset.sessions, options)
     found = {session.key: evaluated_strategies(session, options) for session in dataset.sessions}
-    reporter.start(TASK, sum(len(found[key][0]) for key in windows))
+    reporter.start(PROGRESS_TASK, sum(len(found[key][0]) for key in windows))
     evaluator = _Evaluator(run, options, reporter)
     for session in dataset.sessions:
         strategies, unavailable = found[session.key]
@@ -68,7 +68,7 @@ def evaluate(
                 Unavailable(strategy=strategy.name, session=session.key, reason=reason)
                 for strategy in strategies
             ]
-    reporter.finish(TASK)
+    reporter.finish(PROGRESS_TASK)
     if not evaluator.numbers:
         raise _nothing_scored(options, evaluator.unavailable)
     return Evaluation(
@@ -92,7 +92,7 @@ class _Evaluator:
         self._run = run
         self._options = options
         self._reporter = reporter
-        self.numbers: list[Number] = []
+        self.numbers: list[ScoredValue] = []
         self.unavailable: list[Unavailable] = []
         self.arrays: dict[str, Any] = {}
         self.traces: list[Trace] = []
@@ -103,7 +103,7 @@ class _Evaluator:
         """Score the strategies of one session."""
         # The figure shows the first session that is scored.
         is_first = not self.numbers
-        numbers: list[Number] = []
+        numbers: list[ScoredValue] = []
         for strategy in strategies:
             for targets, scores in self._score_strategy(select_targets(strategy, reader, windows)):
                 numbers += [number for score in scores.values() for number in score.numbers]
@@ -111,12 +111,12 @@ class _Evaluator:
                 self.arrays |= _per_output_arrays(targets, scores)
                 if is_first:
                     self.traces.append(make_trace(targets, scores))
-            self._reporter.advance(TASK, note=f"{reader.session.key} {strategy.name}")
+            self._reporter.advance(PROGRESS_TASK, note=f"{reader.session.key} {strategy.name}")
         self.numbers += [*numbers, *compare_stimulus(numbers)]
 
     def _score_strategy(
         self, targets: Sequence[Targets]
-    ) -> Iterator[tuple[Targets, dict[str, Score]]]:
+    ) -> Iterator[tuple[Targets, dict[str, PredictorScores]]]:
         """Score the model and the baselines; yield the scores of responses and of behavior."""
         scored = [one for one in targets if self._is_scorable(one)]
         if not scored:
@@ -128,8 +128,8 @@ class _Evaluator:
         for one, scorer in zip(scored, scorers, strict=True):
             yield one, {MODEL: scorer.score(), **self._score_baselines(one)}
 
-    def _score_baselines(self, targets: Targets) -> dict[str, Score]:
-        scores: dict[str, Score] = {}
+    def _score_baselines(self, targets: Targets) -> dict[str, PredictorScores]:
+        scores: dict[str, PredictorScores] = {}
         for name, baseline in BASELINES.items() if self._options.baselines else ():
             pieces = baseline.predict(targets, self._run.config.data.tiers)
             if isinstance(pieces, str):
@@ -179,7 +179,7 @@ def make_scorer(
         targets: What is predicted.
         options: `tier` and `seed` are used.
         predictor: Name in the records.
-        repeats: Repeated moments among the scored samples.
+        repeats: Time points that occur in several repeats of a stimulus.
     """
     # Sessions are resampled independently, and all predictors of a session alike.
     key = targets.reader.session.key
@@ -193,7 +193,7 @@ def make_scorer(
     )
 
 
-def _per_output_arrays(targets: Targets, scores: Mapping[str, Score]) -> dict[str, Any]:
+def _per_output_arrays(targets: Targets, scores: Mapping[str, PredictorScores]) -> dict[str, Any]:
     kind = "channels" if targets.is_behavior else "neurons"
     folder = f"{targets.reader.session.key}/{targets.strategy.name}/{kind}"
     correlations = {f"{folder}/{name}": score.per_output for name, score in scores.items()}

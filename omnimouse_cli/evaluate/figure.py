@@ -9,7 +9,7 @@ import numpy as np
 from omnimouse_cli.config.data import BEHAVIOR_RATE_HZ, NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
 from omnimouse_cli.evaluate.baselines.table import BASELINES
 from omnimouse_cli.evaluate.records import CEILING, MODEL, Evaluation
-from omnimouse_cli.evaluate.scorer import Score
+from omnimouse_cli.evaluate.scorer import PredictorScores
 from omnimouse_cli.evaluate.session_reader import F32, F64, I64
 from omnimouse_cli.evaluate.targets import Targets
 
@@ -52,7 +52,7 @@ class Trace:
     correlations: dict[str, F64]
 
 
-def make_trace(targets: Targets, scores: Mapping[str, Score]) -> Trace:
+def make_trace(targets: Targets, scores: Mapping[str, PredictorScores]) -> Trace:
     """Take the first seconds of some outputs, and the correlations of all.
 
     Args:

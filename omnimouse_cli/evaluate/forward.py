@@ -40,11 +40,11 @@ class MaskedModel:
 
     def predict(self, batch: Batch) -> Prediction:
         """Run the model on a batch, in the precision that the run was trained in."""
-        table = self.run.embeddings[self.session]
+        embeddings = self.run.embeddings[self.session]
         animal = self.run.animal_of(self.session)
         with autocast(self.run.config.train.precision, self.device):
             prediction: Prediction = self.run.model(
-                batch, table, animal, self.strategy, self.selection
+                batch, embeddings, animal, self.strategy, self.selection
             )
         return prediction
 
@@ -99,7 +99,7 @@ def predict_model(
 
 def _piece(run: LoadedRun, prediction: Prediction, targets: Targets, windows: slice) -> Piece:
     values = prediction.behavior if targets.is_behavior else prediction.responses
-    assert values is not None, "the model predicts what its strategy asks for"
+    assert values is not None, "the model predicts the targets of its strategy"
     if targets.is_behavior:
         channels = [run.behavior_channels.index(name) for name in targets.reader.channels]
         values = values[:, channels].transpose(1, 2)

@@ -10,6 +10,7 @@ OVERALL = "overall"
 MODEL = "model"
 CEILING = "ceiling"
 SINGLE_TRIAL = "single_trial_correlation"
+# Correlation to the trial average (Sensorium's metric).
 TO_AVERAGE = "correlation_to_average"
 FRACTION = "fraction_of_ceiling"
 DIFFERENCE = "difference"
@@ -25,8 +26,9 @@ TILING_STRIDE_SAMPLES = NUM_RESPONSE_SAMPLES // 2
 class EvalRecord:
     """One number of an evaluation.
 
-    To add a field to the records of `eval.json`, add it here and fill it in `Scorer._number`
-    (scorer.py) and, over sessions, in `tabulate.overall_record`.
+    To add a field to the records of `eval.json`, add it here and fill it in
+    `Scorer._blank_record` (scorer.py) and, over sessions, in `tabulate.overall_record`.
+    train/validate.py also constructs records.
 
     Args:
         regime: `predict`, `decode`, `forecast` or `population`.
@@ -44,7 +46,7 @@ class EvalRecord:
         neurons: Neurons (or channels) that it is over.
         windows: Windows that it is over.
         samples: Scored samples of each neuron (or channel); overall, their sum over sessions.
-        undefined: Neurons without a correlation (constant), which count as 0.
+        undefined: Neurons with undefined correlation (constant trace or prediction), counted as 0.
     """
 
     regime: str

@@ -1,4 +1,4 @@
-"""The scores of one predictor: moments gathered over windows, and the numbers that follow."""
+"""The scores of one predictor: moments summed over windows, and the values that follow."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -51,8 +51,8 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Number:
-    """A record of one session, with what differences and the overall record need beside it.
+class ScoredValue:
+    """A record of one session plus its bootstrap resamples.
 
     Args:
         record: As in `eval.json`, its interval included.
@@ -76,8 +76,8 @@ class Number:
         predictor: str | None = None,
         resamples: F64 | None = None,
         undefined: int | None = None,
-    ) -> "Number":
-        """Return another number over the same windows and outputs, with its interval.
+    ) -> "ScoredValue":
+        """Return another value over the same windows and outputs, with its interval.
 
         Args:
             metric: What it measures.
@@ -102,7 +102,7 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Score:
+class PredictorScores:
     """What one predictor scores on the targets of a strategy in one session.
 
     Args:
@@ -113,13 +113,13 @@ class Score:
         trace: float32 `(windows, samples, outputs)`: the first predictions, for a figure.
     """
 
-    numbers: tuple[Number, ...]
+    numbers: tuple[ScoredValue, ...]
     per_output: F64
     noise_ceiling: float | None
     trace: F32
 
     @property
-    def correlations(self) -> dict[str, Number]:
+    def correlations(self) -> dict[str, ScoredValue]:
         """The single-trial correlation of each target."""
         numbers = (number for number in self.numbers if number.record.metric == SINGLE_TRIAL)
         return {number.record.target: number for number in numbers}
@@ -133,7 +133,7 @@ class Scorer:
         predictor: Its name in the records.
         tier: Tier of the scored trials.
         response_loss: Loss of responses.
-        repeats: Repeated moments among the scored samples; None without repeats.
+        repeats: Time points that occur in several repeats of a stimulus; None without repeats.
         seed: Seed of the bootstrap; predictors with equal seeds are compared on equal resamples.
     """
 
@@ -189,26 +189,28 @@ class Scorer:
         num_shown = max(0, min(last, len(self._trace)) - first)
         self._trace[first : first + num_shown, :, piece.outputs] = piece.values[:num_shown]
 
-    def score(self) -> Score:
+    def score(self) -> PredictorScores:
         """Return the scores of what was added."""
         ceiling = None
         # With responses or behavior as inputs, more than the response to the stimulus is known.
         only_stimulus = self._targets.inputs == ("stimulus",)
         if only_stimulus and self._repeats and self._sums and self._repeats.covers_most:
             ceiling = repeat_ceiling(self._sums)
-        return Score(
+        return PredictorScores(
             numbers=tuple(self._numbers()),
             per_output=correlation(merge_blocks(self._blocks)),
             noise_ceiling=None if ceiling is None else float(np.nan_to_num(ceiling).mean()),
             trace=self._trace,
         )
 
-    def _numbers(self) -> Iterator[Number]:
+    def _numbers(self) -> Iterator[ScoredValue]:
         draws = draw_resamples(self._targets.windows.num_blocks, seed=self._seed)
         for target, positions in self._targets.groups.items():
             blocks = self._blocks[:, positions]
             total = merge_blocks(blocks)
-            number = self._number(target, positions, num_samples=int(total.count.max(initial=0)))
+            number = self._blank_record(
+                target, positions, num_samples=int(total.count.max(initial=0))
+            )
             value, undefined = mean_correlation(total)
             yield number.derive(
                 metric=SINGLE_TRIAL,
@@ -231,10 +233,11 @@ class Scorer:
                 value = float(np.nan_to_num(averages).mean())
                 yield number.derive(metric=TO_AVERAGE, value=value, undefined=undefined)
 
-    def _number(self, target: str, positions: I64, *, num_samples: int) -> Number:
+    def _blank_record(self, target: str, positions: I64, *, num_samples: int) -> ScoredValue:
+        """Return what all values of a target share; `derive` completes metric and value."""
         targets = self._targets
-        # What all numbers of a target share. A field that is added to `EvalRecord` is filled here
-        # and, over sessions, in `tabulate.overall_record`.
+        # A field that is added to `EvalRecord` is filled here and, over sessions, in
+        # `tabulate.overall_record`.
         record = EvalRecord(
             regime=targets.strategy.family,
             strategy=targets.strategy.name,
@@ -249,7 +252,7 @@ class Scorer:
             windows=len(targets.windows),
             samples=num_samples,
         )
-        return Number(
+        return ScoredValue(
             record=record,
             outputs=targets.outputs[positions],
             resamples=None,

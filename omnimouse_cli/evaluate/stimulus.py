@@ -66,7 +66,7 @@ def stimulus_phases(shard: Shard, times: F64) -> Phases:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RepeatCells:
-    """Samples of windows in cells: a cell is one moment of one stimulus shown more than once.
+    """Samples of windows in cells: a cell is one time point of a stimulus shown more than once.
 
     Args:
         cells: int64 `(windows, samples)`: number of the cell, -1 for what was not repeated.

@@ -18,12 +18,12 @@ from omnimouse_cli.evaluate.records import (
     WITHOUT_STIMULUS,
     EvalRecord,
 )
-from omnimouse_cli.evaluate.scorer import Number, Score
+from omnimouse_cli.evaluate.scorer import PredictorScores, ScoredValue
 from omnimouse_cli.metrics.bootstrap import interval
 from omnimouse_cli.metrics.scores import fraction_of_ceiling, overall_resamples, overall_value
 
 
-def compare_predictors(scores: Mapping[str, Score]) -> Iterator[Number]:
+def compare_predictors(scores: Mapping[str, PredictorScores]) -> Iterator[ScoredValue]:
     """Compare the model with its ceiling and with each baseline.
 
     Args:
@@ -52,7 +52,7 @@ def compare_predictors(scores: Mapping[str, Score]) -> Iterator[Number]:
                 yield from _difference(model, other, f"{MODEL}-{predictor}")
 
 
-def compare_stimulus(numbers: Sequence[Number]) -> Iterator[Number]:
+def compare_stimulus(numbers: Sequence[ScoredValue]) -> Iterator[ScoredValue]:
     """Compare the model with itself without the stimulus, where both predict the same outputs.
 
     Args:
@@ -71,7 +71,7 @@ def compare_stimulus(numbers: Sequence[Number]) -> Iterator[Number]:
             yield from _difference(number, other, WITHOUT_STIMULUS)
 
 
-def _difference(first: Number, second: Number, predictor: str) -> Iterator[Number]:
+def _difference(first: ScoredValue, second: ScoredValue, predictor: str) -> Iterator[ScoredValue]:
     """Yield the difference of two correlations, if both exist."""
     values = first.record.value, second.record.value
     if values[0] is None or values[1] is None:
@@ -86,19 +86,19 @@ def _difference(first: Number, second: Number, predictor: str) -> Iterator[Numbe
     )
 
 
-def make_records(numbers: Sequence[Number]) -> Iterator[EvalRecord]:
+def make_records(numbers: Sequence[ScoredValue]) -> Iterator[EvalRecord]:
     """Order the records of all sessions by strategy, with an overall record for each number.
 
     Args:
         numbers: Of all sessions, session by session.
     """
-    by_strategy: dict[tuple[str, bool], list[Number]] = {}
+    by_strategy: dict[tuple[str, bool], list[ScoredValue]] = {}
     for number in numbers:
         kind = (number.record.strategy, number.record.target == NEURONS)
         by_strategy.setdefault(kind, []).append(number)
     for same in by_strategy.values():
         yield from (number.record for number in same)
-        over_sessions: dict[tuple[str, str, str], list[Number]] = {}
+        over_sessions: dict[tuple[str, str, str], list[ScoredValue]] = {}
         for number in same:
             record = number.record
             key = (record.target, record.metric, record.predictor)
@@ -106,7 +106,7 @@ def make_records(numbers: Sequence[Number]) -> Iterator[EvalRecord]:
         yield from map(overall_record, over_sessions.values())
 
 
-def overall_record(numbers: Sequence[Number]) -> EvalRecord:
+def overall_record(numbers: Sequence[ScoredValue]) -> EvalRecord:
     """Return a record over sessions, each weighted by its neurons.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a masking strategy asks for in one session: neurons or channels, and at which samples."""
+"""The targets of a masking strategy in one session: neurons or channels, at which samples."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ WINDOWS_AT_ONCE = 32
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Targets:
-    """The responses, or the behavior, that a strategy asks for in the windows of one session.
+    """The responses, or the behavior, that a strategy predicts in the windows of one session.
 
     Args:
         strategy: The masking strategy.
@@ -38,7 +38,7 @@ class Targets:
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
-        """Which of `responses`, `stimulus`, `behavior` are seen: those that the recording has."""
+        """Which of `responses`, `stimulus`, `behavior` are inputs: those that the recording has."""
         has = {
             "responses": True,
             "stimulus": self.reader.session.frame_shape is not None,
@@ -91,7 +91,7 @@ class Targets:
 
     @cached_property
     def repeats(self) -> RepeatCells | None:
-        """The repeated moments among the scored samples of responses, if there are any."""
+        """Scored time points that occur in several repeats of a stimulus, if there are any."""
         # Windows that overlap in what is scored would make repeats out of one trial.
         if self.is_behavior or self.windows.stride_samples < self.num_samples:
             return None
@@ -146,13 +146,13 @@ def channel_target(channel: str) -> str:
 def select_targets(
     strategy: Strategy, reader: SessionReader, windows: EvalWindows
 ) -> tuple[Targets, ...]:
-    """Return what a strategy asks for of a recording: responses, behavior, or both."""
-    asks = {
+    """Return the targets of a strategy in a recording: responses, behavior, or both."""
+    is_target = {
         False: strategy.targets is not None,
         True: strategy.behavior == "reconstructed" and bool(reader.channels),
     }
     return tuple(
         Targets(strategy=strategy, reader=reader, windows=windows, is_behavior=is_behavior)
-        for is_behavior, is_asked in asks.items()
-        if is_asked
+        for is_behavior, predicted in is_target.items()
+        if predicted
     )

@@ -11,7 +11,7 @@ Number = TypeVar("Number", np.float32, np.float64)
 
 
 class RepeatSums:
-    """Sums over repeats per cell, a cell being one moment of one stimulus.
+    """Sums over repeats per cell, a cell being one time point of one stimulus.
 
     Args:
         num_cells: Number of cells.

@@ -11,8 +11,7 @@ from omnimouse_cli.metrics.moments import Moments, correlation
 def mean_correlation(moments: Moments) -> tuple[float | None, int]:
     """Average correlations over outputs, weighted by their samples; an undefined one counts as 0.
 
-    Source of the rule: omnimouse reference, section 6.2 (undefined outputs stay in the
-    denominator).
+    Undefined outputs stay in the denominator, as in OmniMouse (ICLR 2026, arXiv 2604.18827).
 
     Args:
         moments: Of shape `(outputs,)`.
@@ -33,7 +32,7 @@ def mean_correlation(moments: Moments) -> tuple[float | None, int]:
 def overall_value(values: Sequence[float | None], num_neurons: Sequence[int]) -> float | None:
     """Average over sessions, each weighted by its neurons; None where no session has a value.
 
-    Source of the weights: omnimouse reference, section 6.2.
+    Source of the weights: OmniMouse (ICLR 2026, arXiv 2604.18827).
 
     Example:
         >>> overall_value([0.2, 0.4, None], [100, 300, 50])

@@ -15,7 +15,7 @@ from omnimouse_cli.model.distill import Fit, distill
 
 # Pre-activations of normalised tokens start with a variance of 1.
 SWIGLU_RANGE, SWIGLU_POINTS = 4.0, 33
-# Source: dendrites reference, section 2.
+# Source: Yoon et al. 2022 (arXiv 2110.06871).
 NOISE_RANGE, NOISE_POINTS, NOISE_SIGMA = 5.0, 101, 10 / 3
 NOISE_SEEDS = 2**31
 

@@ -1,4 +1,4 @@
-"""Initialization of weights. Source: omnimouse reference, section 2.5."""
+"""Initialization of weights. Source: OmniMouse (ICLR 2026, arXiv 2604.18827)."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""Losses of predictions. Source: omnimouse reference, section 2.1."""
+"""Losses of predictions. Source: OmniMouse (ICLR 2026, arXiv 2604.18827)."""
 
 from typing import NamedTuple
 

@@ -43,7 +43,7 @@ def rotary_frequencies(pairs: int, shortest_seconds: float) -> Tensor:
     """Return the angle per second of each pair, float64 `(pairs,)`.
 
     The periods of the pairs grow geometrically from `shortest_seconds` towards 2 s. Source:
-    omnimouse reference, section 2.3.
+    OmniMouse (ICLR 2026, arXiv 2604.18827).
     """
     exponents_P = torch.arange(pairs, dtype=torch.float64) / pairs
     ratio = LONGEST_SECONDS / shortest_seconds

@@ -211,7 +211,7 @@ def _latents(config: ModelConfig, groups: tuple[int, ...]) -> TokenSequence:
 
 
 def _video_steps(video: VideoConfig, frames: tuple[int, int] | None) -> tuple[int, int]:
-    """Return the time steps of a range of frames. Source: omnimouse reference, section 2.2."""
+    """Return the time steps of a range of frames, as in OmniMouse (arXiv 2604.18827)."""
     assert frames is not None
     steps, first, last = video.grid[0], 0, video.grid[0]
     if frames[0] > 0:

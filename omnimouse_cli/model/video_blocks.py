@@ -49,8 +49,8 @@ class WindowAttention(nn.Module):
     `aligned`: tokens come in the order (window, phase of the 2 x 2 block, position); queries
     of a block's four phases are pooled, and a result has the position of its queries.
     `reference`: windows are cut from an order that the published code pools four consecutive
-    tokens in, and writes back position by position instead of window by window; see the
-    reference, section 2.4. Imported weights were trained with it.
+    tokens in, and writes back position by position instead of window by window. The published
+    weights of OmniMouse (ICLR 2026, arXiv 2604.18827) were trained with it.
     """
 
     def __init__(self, shape: VideoBlockShape) -> None:

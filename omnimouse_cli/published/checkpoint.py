@@ -25,7 +25,7 @@ from omnimouse_cli.published.rank_file import RankFile, read_rank_file
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.weights import RunSession
 
-TASK = "reading the checkpoint"
+PROGRESS_TASK = "reading the checkpoint"
 _FILE_NAME = re.compile(r"rank_(0|[1-9]\d*)\.ckpt")
 
 
@@ -68,7 +68,7 @@ def read_checkpoint(folder: Path, reporter: Reporter) -> PublishedCheckpoint:
             unknown, of another shape, or contradict each other.
     """
     paths = _find_files(folder)
-    reporter.start(TASK, len(paths))
+    reporter.start(PROGRESS_TASK, len(paths))
     first = read_rank_file(paths[0])
     shared = {name: value for name, value in first.tensors.items() if parse_session(name) is None}
     model = derive_model_config(shared, first.path)
@@ -86,8 +86,8 @@ def read_checkpoint(folder: Path, reporter: Reporter) -> PublishedCheckpoint:
                 _require_equal(session, embeddings[session], tensors, (sources[session], path))
             else:
                 embeddings[session], sources[session] = tensors, path
-        reporter.advance(TASK, note=path.name)
-    reporter.finish(TASK)
+        reporter.advance(PROGRESS_TASK, note=path.name)
+    reporter.finish(PROGRESS_TASK)
     if not embeddings:
         raise CheckpointError(f"{folder} holds no session: no tensor is named sess_params.*")
     _require_mapped_sessions(map_file, embeddings, len(paths))
@@ -244,7 +244,7 @@ def _describe_session(
             f"{map_file.path}, and its tensors have {neurons}",
             hint="copy the whole checkpoint again",
         )
-    # Without a session map, the key begins with the animal: omnimouse reference, section 1.
+    # Published session keys begin with the animal, which a checkpoint without a session map lacks.
     animal = str(facts.get("animal_id", key.partition("-")[0]))
     if animal not in animals:
         raise CheckpointError(

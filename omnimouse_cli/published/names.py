@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from omnimouse_cli.config.model import ModelConfig
 
-# Source of all names: omnimouse reference, section 3.
+# Source of all names: published weights of OmniMouse (ICLR 2026, arXiv 2604.18827).
 # torch.compile puts this before every name.
 COMPILED_PREFIX = "_orig_mod."
 SESSION_PREFIX = "sess_params."

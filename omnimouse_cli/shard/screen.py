@@ -10,7 +10,7 @@ from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.recording import Recording, Screen, Trial
 from omnimouse_cli.shard.blocks import BLOCK_BYTES
 
-# The frames that the model sees. Source: omnimouse reference, section 1.
+# The frames that the model sees. Source: OmniMouse (ICLR 2026, arXiv 2604.18827).
 FRAME_HEIGHT = 36
 FRAME_WIDTH = 64
 # Bytes of the checksum in the name of a stimulus.

@@ -15,9 +15,9 @@ from omnimouse_cli.shard.intervals import (
 )
 from omnimouse_cli.shard.read import Shard
 
-# The first and last half second of a signal are not used. Source: formats, section 1.9.
+# The first and last half second of a signal are not used, as in the experanto package.
 END_MARGIN_SECONDS = 0.5
-# Around a missing row of a behavior device. Source: formats, section 1.9, the wider of two rules.
+# Around a missing row of a behavior signal: the wider of the experanto package's two rules.
 VICINITY_SECONDS = 0.05
 # Clock tolerances cost less than a tenth of a second, which is not reported as dropped.
 LEAST_DROPPED_MINUTES = 0.1 / 60

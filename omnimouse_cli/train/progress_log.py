@@ -14,7 +14,7 @@ from omnimouse_cli.train.state import Counters
 from omnimouse_cli.train.step import StepResult, TrainingSetup
 from omnimouse_cli.train.validate import Validation
 
-TASK = "training"
+PROGRESS_TASK = "training"
 # Reading a loss waits for the GPU, so the note beside the progress bar is not renewed every step.
 NOTE_SECONDS = 0.5
 # Without a progress bar, as in the log of a job queue, a line appears every few minutes.
@@ -48,12 +48,12 @@ class ProgressLogger:
     @contextmanager
     def progress_bar(self) -> Iterator[None]:
         """Show a progress bar for as long as the block."""
-        self._reporter.start(TASK, 1.0)
+        self._reporter.start(PROGRESS_TASK, 1.0)
         self._advance()
         try:
             yield
         finally:
-            self._reporter.finish(TASK)
+            self._reporter.finish(PROGRESS_TASK)
 
     def log_step(self, result: StepResult) -> None:
         """Log a step that the counters include.
@@ -154,5 +154,5 @@ class ProgressLogger:
         counters = self._counters
         fraction = self._setup.duration.fraction_done(counters.step, counters.elapsed_seconds)
         fraction = min(fraction, 1.0)
-        self._reporter.advance(TASK, fraction - self._fraction_shown, self._note)
+        self._reporter.advance(PROGRESS_TASK, fraction - self._fraction_shown, self._note)
         self._fraction_shown = fraction

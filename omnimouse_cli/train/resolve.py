@@ -22,7 +22,7 @@ from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.shard import Shard
 from omnimouse_cli.train.parallel.world import World
 
-# Source of the published number of steps: omnimouse reference, section 2.1.
+# Source of the published number of steps: OmniMouse (ICLR 2026, arXiv 2604.18827).
 SMALL_STEPS = 2000
 PUBLISHED_STEPS = 1_000_000
 # Embeddings of a few minutes of recording overfit on a frozen core: on the simulated mouse decoding

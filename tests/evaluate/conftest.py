@@ -10,7 +10,7 @@ from omnimouse_cli.batch.dataset import Dataset, open_dataset
 from omnimouse_cli.batch.strategies import regime_strategies
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import DataConfig
-from omnimouse_cli.evaluate.scorer import Piece, Score, Scorer
+from omnimouse_cli.evaluate.scorer import Piece, PredictorScores, Scorer
 from omnimouse_cli.evaluate.session_reader import SessionReader
 from omnimouse_cli.evaluate.targets import Targets, select_targets
 from omnimouse_cli.evaluate.windows import evaluation_windows
@@ -103,7 +103,9 @@ def targets_of():
 def score_pieces():
     """Return a function that scores predictions."""
 
-    def score(targets: Targets, pieces: Iterable[Piece], response_loss="gaussian") -> Score:
+    def score(
+        targets: Targets, pieces: Iterable[Piece], response_loss="gaussian"
+    ) -> PredictorScores:
         scorer = Scorer(
             targets,
             predictor="baseline",

@@ -23,7 +23,7 @@ from omnimouse_cli.evaluate.robustness.perturbations import (
     Perturbation,
     make_perturbations,
 )
-from omnimouse_cli.evaluate.scorer import Number, Score
+from omnimouse_cli.evaluate.scorer import PredictorScores, ScoredValue
 from omnimouse_cli.evaluate.session_reader import SessionReader
 from omnimouse_cli.evaluate.strategies import evaluated_strategies
 from omnimouse_cli.evaluate.tabulate import compare_predictors, make_records
@@ -33,7 +33,7 @@ from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.load import LoadedRun
 
 CLEAN = "clean"
-TASK = "perturbing"
+PROGRESS_TASK = "perturbing"
 
 
 def with_perturbations(
@@ -63,16 +63,16 @@ def with_perturbations(
             "is nothing to perturb",
             hint="choose --regime predict, and leave out --no-stimulus",
         )
-    reporter.start(TASK, len(targets) * (1 + len(perturbations)))
-    clean: list[Number] = []
-    perturbed: list[list[Number]] = [[] for _ in perturbations]
+    reporter.start(PROGRESS_TASK, len(targets) * (1 + len(perturbations)))
+    clean: list[ScoredValue] = []
+    perturbed: list[list[ScoredValue]] = [[] for _ in perturbations]
     for one in targets:
         before = _score(run, one, options, None, reporter)
         clean += before.numbers
         for numbers, perturbation in zip(perturbed, perturbations, strict=True):
             after = _score(run, one, options, perturbation, reporter)
             numbers += [*after.numbers, *compare_predictors({MODEL: after, CLEAN: before})]
-    reporter.finish(TASK)
+    reporter.finish(PROGRESS_TASK)
     records = tuple(_records(clean, perturbed, perturbations))
     checks = tuple(_check_attacks(records, run)) if ADVERSARIAL in options.perturb else ()
     for check in checks:
@@ -103,17 +103,17 @@ def _score(
     options: EvalOptions,
     perturb: Perturb | None,
     reporter: Reporter,
-) -> Score:
+) -> PredictorScores:
     scorer = make_scorer(run, targets, options, predictor=MODEL)
     for (piece,) in predict_model(run, [targets], options, perturb):
         scorer.add(piece)
-    reporter.advance(TASK, note=f"{targets.reader.session.key} {targets.strategy.name}")
+    reporter.advance(PROGRESS_TASK, note=f"{targets.reader.session.key} {targets.strategy.name}")
     return scorer.score()
 
 
 def _records(
-    clean: Sequence[Number],
-    perturbed: Sequence[Sequence[Number]],
+    clean: Sequence[ScoredValue],
+    perturbed: Sequence[Sequence[ScoredValue]],
     perturbations: Sequence[Perturbation],
 ) -> Iterator[PerturbedRecord]:
     for record in make_records(clean):
