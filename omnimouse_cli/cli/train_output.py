@@ -98,10 +98,10 @@ def _summary_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _shortcut_lines(cost: dict[str, Any]) -> list[tuple[str, str]]:
-    share = cost["short_ways_fraction"]
+    share = cost["shortcuts_first_fraction"]
     if share == 0:
         return []
-    flops = cost["short_ways_flops_per_window"]
+    flops = cost["shortcuts_first_flops_per_window"]
     return [(f"  in the first {format_percent(share)} of the run", f"{flops / 1e9:.2f} G")]
 
 

@@ -117,8 +117,8 @@ def estimate_training(
         "model": config.model.size,
         "parameters": parameters,
         "flops_per_window": whole,
-        "short_ways_fraction": config.train.shortcuts_first_fraction,
-        "short_ways_flops_per_window": shortcuts,
+        "shortcuts_first_fraction": config.train.shortcuts_first_fraction,
+        "shortcuts_first_flops_per_window": shortcuts,
         "memory_bytes": {
             "parameters": FLOAT_BYTES * on_rank,
             "gradients": FLOAT_BYTES * learned,

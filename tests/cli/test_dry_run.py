@@ -22,7 +22,7 @@ def test_a_dry_run_says_how_large_the_training_would_be_and_writes_nothing(home)
     assert parameters["total"] == parameters["core"] + parameters["tables"] + 2 * 256
     assert plan["flops_per_window"] > 0
     # Published sizes have no short ways.
-    assert plan["short_ways_fraction"] == plan["short_ways_flops_per_window"] == 0
+    assert plan["shortcuts_first_fraction"] == plan["shortcuts_first_flops_per_window"] == 0
     assert plan["memory_bytes"].keys() >= {"parameters", "optimizer", "activations"}
     assert plan["sequence_lengths"]
     assert [part["sessions"] for part in plan["ranks"]] == [["100-1-1"], ["200-1-1"], []]
@@ -32,7 +32,7 @@ def test_a_dry_run_says_how_large_the_training_would_be_and_writes_nothing(home)
 def test_a_dry_run_tells_of_cheap_steps(home):
     command = ("train", "shards", "--model", "nano", "--dry-run")
     plan = json.loads(omnimouse(*command, "--json").stdout)
-    assert plan["flops_per_window"] > plan["short_ways_flops_per_window"] > 0
+    assert plan["flops_per_window"] > plan["shortcuts_first_flops_per_window"] > 0
     lines = omnimouse(*command).stdout.splitlines()
     assert any("in the first 30.0 % of the run" in line for line in lines)
     assert any("memory of parameters" in line and "MiB" in line for line in lines)

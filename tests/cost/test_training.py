@@ -46,7 +46,7 @@ def test_the_estimate_is_that_of_the_rank_with_the_most_session_embeddings():
     saved = one["memory_bytes"]["parameters"] - two["memory_bytes"]["parameters"]
     assert saved == 4 * count_sessions(CONFIG.model, [40])
     assert [part["sessions"] for part in two["ranks"]] == [["1-1-1"], ["1-1-2"]]
-    assert (one["flops_per_window"], one["short_ways_flops_per_window"]) == window_flops(
+    assert (one["flops_per_window"], one["shortcuts_first_flops_per_window"]) == window_flops(
         CONFIG, [DARK, FULL], [FORECAST]
     )
 
