@@ -146,8 +146,8 @@ class DecoderConfig:
         behavior_rank: Behavior shortcut: this many mixtures of the behavior channels change the
             gain of every neuron. None is off.
         feed_forward_multiplier: Hidden width of the decoder's feed-forward over `d_model`.
-        softplus_beta: Sharpness of the Softplus read-out (published: 0.1, whose value at 0 is 6.9
-            standard deviations; a sharper one is near the data from the first step).
+        softplus_beta: Sharpness of the Softplus read-out (published: 0.1; with beta = 0.1 the
+            initial rate is 6.9 standard deviations, with a sharper one it is near the data).
         start_at_mean: Start each neuron's bias at its mean response (published: 0).
     """
 
@@ -194,8 +194,8 @@ class ModelConfig:
         rope_shortest_seconds: Period of the fastest rotary frequency; the slowest is 2 s.
         experiment_time: Hold the projection of experiment time that the published parameter list
             has and the published model never uses; it is frozen, and counts in the totals.
-        max_population: Neurons of a window at most.
-        max_targets: Target neurons of a window at most, of `max_population`.
+        max_population: Largest number of neurons per window.
+        max_targets: Largest number of target neurons per window, of `max_population`.
     """
 
     size: str = "nano"

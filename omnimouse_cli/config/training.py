@@ -26,7 +26,7 @@ class MaskingConfig:
     """Masking strategies from which one is drawn per step.
 
     Args:
-        table: `published` has the 120 published training strategies; `families` has a dozen that
+        table: `published` has the 120 published training strategies; `families` has 16 that
             weigh the four regimes equally, with and without stimulus.
         files: TOML files with further strategies.
     """

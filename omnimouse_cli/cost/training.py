@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from omnimouse_cli.batch.dataset import SessionInfo
 from omnimouse_cli.batch.masking import applies
@@ -21,6 +21,18 @@ PUBLISHED_CHANNELS = 5
 FLOAT_BYTES, BFLOAT16_BYTES = 4, 2
 # AdamW keeps two moments of every parameter that learns.
 NUM_MOMENTS = 2
+
+
+class WindowFlops(NamedTuple):
+    """FLOPs of forward and backward pass of a window.
+
+    Args:
+        whole_model: Transformer and shortcuts.
+        shortcuts: The shortcuts alone.
+    """
+
+    whole_model: float
+    shortcuts: float
 
 
 def make_task(
@@ -55,24 +67,20 @@ def make_task(
 
 def window_flops(
     config: RunConfig, sessions: Sequence[SessionInfo], strategies: Sequence[Strategy]
-) -> tuple[float, float]:
+) -> WindowFlops:
     """Return the mean training FLOPs of a window over sessions and the strategies that apply.
 
     Args:
         config: Configuration of the run.
         sessions: Sessions of the training; without any, data like the published are assumed.
         strategies: Masking strategies of the training.
-
-    Returns:
-        FLOPs of forward and backward pass through the whole model, and through the shortcuts
-        alone.
     """
     whole, shortcuts = [], []
     for task, session_neurons in _tasks(config, sessions, strategies):
         sizes = {"session_neurons": session_neurons, "batch_size": config.data.batch_size}
         whole.append(count_flops(config.model, task, **sizes).training)
         shortcuts.append(count_shortcut_flops(config.model, task, **sizes).training)
-    return statistics.fmean(whole), statistics.fmean(shortcuts)
+    return WindowFlops(statistics.fmean(whole), statistics.fmean(shortcuts))
 
 
 def estimate_training(
@@ -112,13 +120,13 @@ def estimate_training(
     widest = max(tasks, key=lambda task: count_activations(config.model, task))
     is_half = resolve_precision(config.train.precision, device) == "bfloat16"
     activation_bytes = BFLOAT16_BYTES if is_half else FLOAT_BYTES
-    whole, shortcuts = window_flops(config, sessions, strategies)
+    flops = window_flops(config, sessions, strategies)
     return {
         "model": config.model.size,
         "parameters": parameters,
-        "flops_per_window": whole,
+        "flops_per_window": flops.whole_model,
         "shortcuts_first_fraction": config.train.shortcuts_first_fraction,
-        "shortcuts_first_flops_per_window": shortcuts,
+        "shortcuts_first_flops_per_window": flops.shortcuts,
         "memory_bytes": {
             "parameters": FLOAT_BYTES * on_rank,
             "gradients": FLOAT_BYTES * learned,

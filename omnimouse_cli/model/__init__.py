@@ -1,1 +1,1 @@
-"""The transformer: tokens, latents, video encoder, fusion, decoder, read-outs, losses, its size."""
+"""The transformer: tokens, latents, video encoder, fusion, decoder, read-outs, losses."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from omnimouse_cli.kernels.attention import AttentionMask, attention
-from omnimouse_cli.model.feed_forward import FeedForward, Make
+from omnimouse_cli.model.feed_forward import FeedForward, FeedForwardFactory
 from omnimouse_cli.model.initialize import linear
 from omnimouse_cli.model.rotary import Angles, rotate
 
@@ -32,7 +32,7 @@ def normalize_heads(x_BLHD: Tensor) -> Tensor:
     return functional.rms_norm(x_BLHD, x_BLHD.shape[-1:], eps=EPSILON)
 
 
-class UpdateDropout(nn.Module):
+class ResidualDropout(nn.Module):
     """Drops entries of residual updates in training, the same ones in every window of a batch.
 
     Sharing them between windows makes a tenth of the random numbers, which on a CPU take as long
@@ -62,11 +62,16 @@ class SelfBlock(nn.Module):
         num_heads: Attention heads.
         hidden: Hidden width of the feed-forward.
         dropout: Share of residual updates dropped in training.
-        make: Creates the feed-forward.
+        make_feed_forward: Creates the feed-forward.
     """
 
     def __init__(
-        self, width: int, num_heads: int, hidden: int, dropout: float, make: Make = FeedForward
+        self,
+        width: int,
+        num_heads: int,
+        hidden: int,
+        dropout: float,
+        make_feed_forward: FeedForwardFactory = FeedForward,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
@@ -74,15 +79,15 @@ class SelfBlock(nn.Module):
         self.query_key_value = linear(width, 3 * width, bias=False)
         self.out = linear(width, width, bias=False)
         self.feed_forward_norm = norm(width)
-        self.feed_forward = make(width, hidden)
-        self.drop = UpdateDropout(dropout)
+        self.feed_forward = make_feed_forward(width, hidden)
+        self.drop = ResidualDropout(dropout)
 
     def forward(self, x_BLM: Tensor, angles: Angles, mask: AttentionMask) -> Tensor:
         """Transform tokens.
 
         Args:
             x_BLM: `(batch, tokens, width)`.
-            angles: Rotation angles of the tokens.
+            angles: Angles of the rotary position embedding (RoPE) of the tokens.
             mask: Which tokens see which.
 
         Returns:
@@ -107,11 +112,16 @@ class CrossBlock(nn.Module):
         num_heads: Attention heads.
         hidden: Hidden width of the feed-forward.
         dropout: Share of residual updates dropped in training.
-        make: Creates the feed-forward.
+        make_feed_forward: Creates the feed-forward.
     """
 
     def __init__(
-        self, width: int, num_heads: int, hidden: int, dropout: float, make: Make = FeedForward
+        self,
+        width: int,
+        num_heads: int,
+        hidden: int,
+        dropout: float,
+        make_feed_forward: FeedForwardFactory = FeedForward,
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
@@ -121,8 +131,8 @@ class CrossBlock(nn.Module):
         self.key_value = linear(width, 2 * width, bias=False)
         self.out = linear(width, width, bias=False)
         self.feed_forward_norm = norm(width)
-        self.feed_forward = make(width, hidden)
-        self.drop = UpdateDropout(dropout)
+        self.feed_forward = make_feed_forward(width, hidden)
+        self.drop = ResidualDropout(dropout)
 
     def forward(
         self,
@@ -137,8 +147,8 @@ class CrossBlock(nn.Module):
         Args:
             x_BQM: `(batch, queries, width)`.
             context_BKM: `(batch, keys, width)`.
-            query_angles: Rotation angles of the queries.
-            key_angles: Rotation angles of the context.
+            query_angles: Angles of the rotary position embedding (RoPE) of the queries.
+            key_angles: The same of the context.
             mask: Which queries see which tokens of the context.
 
         Returns:
@@ -168,7 +178,7 @@ def attend(
 
     Args:
         heads: Queries, keys and values, each `(batch, tokens, heads, head width)`.
-        angles: Rotation angles of queries and of keys.
+        angles: Angles of the rotary position embedding (RoPE) of queries and of keys.
         mask: Which queries see which keys.
 
     Returns:

@@ -16,7 +16,7 @@ from omnimouse_cli.model.initialize import linear
 
 # B batch, L tokens, M width of the model, U hidden units, K cell types, P weights of a function
 
-Make = Callable[[int, int], "FeedForward"]
+FeedForwardFactory = Callable[[int, int], "FeedForward"]
 
 
 def matched_width(kind: FeedForwardKind, hidden: int) -> int:
@@ -190,7 +190,7 @@ def shared_dendrite(config: ModelConfig) -> Dendrite | None:
     return None
 
 
-def feed_forward_factory(config: ModelConfig, shared: Dendrite | None) -> Make:
+def feed_forward_factory(config: ModelConfig, shared: Dendrite | None) -> FeedForwardFactory:
     """Return a function that creates the feed-forward of a width and a hidden width.
 
     Args:
@@ -198,10 +198,10 @@ def feed_forward_factory(config: ModelConfig, shared: Dendrite | None) -> Make:
         shared: Learned function that all blocks share; None if there is none.
     """
 
-    def make(width: int, hidden: int) -> FeedForward:
+    def make_feed_forward(width: int, hidden: int) -> FeedForward:
         if config.feed_forward != "dendritic":
             return FeedForward(width, hidden, config.feed_forward)
         own = Dendrite(config.dendrite) if shared is None else shared
         return FeedForward(width, hidden, "dendritic", dendrite=own, is_shared=shared is not None)
 
-    return make
+    return make_feed_forward

@@ -27,7 +27,7 @@ from omnimouse_cli.model.sequences import (
 
 
 class SequenceAngles(NamedTuple):
-    """Rotation angles of each sequence."""
+    """Angles of the rotary position embedding (RoPE) of each sequence."""
 
     context: Angles
     latents: Angles

@@ -42,7 +42,7 @@ class Prediction(NamedTuple):
 
 
 class OmniMouse(nn.Module):
-    """The core that all animals share.
+    """The core: all parameters shared by animals, that is everything but the session embeddings.
 
     Args:
         config: Configuration of the model; `response_loss` is set.
@@ -85,16 +85,17 @@ class OmniMouse(nn.Module):
         self.behavior = BehaviorTokens(len(behavior_channels), width) if behavior_channels else None
         self.latents = Latents(config.latents.per_group, config.latents.num_global, width)
         self.dendrite = shared_dendrite(config)
-        make = feed_forward_factory(config, self.dendrite)
-        self.video = VideoEncoder(config, make)
-        self.encoder = CrossBlock(width, heads, hidden, dropout, make)
+        make_feed_forward = feed_forward_factory(config, self.dendrite)
+        self.video = VideoEncoder(config, make_feed_forward)
+        self.encoder = CrossBlock(width, heads, hidden, dropout, make_feed_forward)
         self.fusion = nn.ModuleList(
-            SelfBlock(width, heads, hidden, dropout, make) for _ in range(config.layers)
+            SelfBlock(width, heads, hidden, dropout, make_feed_forward)
+            for _ in range(config.layers)
         )
         decoder_hidden = hidden_width(
             width, config.decoder.feed_forward_multiplier, config.feed_forward_multiple
         )
-        self.decoder = CrossBlock(width, heads, decoder_hidden, dropout, make)
+        self.decoder = CrossBlock(width, heads, decoder_hidden, dropout, make_feed_forward)
         self.readout = ResponseReadout(width, config.decoder, config.response_loss)
         # The attribute has the name of the weights in existing files.
         self.linear_paths = Shortcuts(config, len(behavior_channels))
@@ -145,10 +146,10 @@ class OmniMouse(nn.Module):
                 f"the model knows the animals {', '.join(self.animals)}, and not {animal}",
                 hint="train on a data set that has this animal",
             )
-        identity_NM, recording_M = self.identities(embeddings, self.animals.index(animal))
+        identity_NM, session_animal_M = self.identities(embeddings, self.animals.index(animal))
         angles = inputs.angles(self.get_buffer("rotary_cos"), self.get_buffer("rotary_sin"))
-        memory_BLM = self._encode(inputs, angles, identity_NM, recording_M)
-        queries_BLM = self._queries(inputs, targets, identity_NM, recording_M)
+        memory_BLM = self._encode(inputs, angles, identity_NM, session_animal_M)
+        queries_BLM = self._queries(inputs, targets, identity_NM, session_animal_M)
         if queries_BLM is None:
             return None
         mask = inputs.decoder_mask
@@ -156,7 +157,11 @@ class OmniMouse(nn.Module):
         return x_BLM
 
     def _encode(
-        self, inputs: ModelInputs, angles: SequenceAngles, identity_NM: Tensor, recording_M: Tensor
+        self,
+        inputs: ModelInputs,
+        angles: SequenceAngles,
+        identity_NM: Tensor,
+        session_animal_M: Tensor,
     ) -> Tensor:
         """Return latents and video tokens after the encoder and the fusion layers."""
         task, sequences = inputs.task, inputs.sequences
@@ -165,9 +170,9 @@ class OmniMouse(nn.Module):
             frames = task.strategy.video
             video_BLM = self.video(inputs.batch.video, frames, sequences.video_steps)
         available = (bool(sequences.segments), task.has_video, task.num_input_channels > 0)
-        latents_LM = self.latents(len(sequences.latent_groups), recording_M, available)
+        latents_LM = self.latents(len(sequences.latent_groups), session_animal_M, available)
         memory_BLM: Tensor = latents_LM.expand(inputs.batch.num_windows, -1, -1)
-        context_BLM = self._context(inputs, identity_NM, recording_M)
+        context_BLM = self._context(inputs, identity_NM, session_animal_M)
         if context_BLM is not None:
             memory_BLM = self.encoder(
                 memory_BLM, context_BLM, angles.latents, angles.context, inputs.encoder_mask
@@ -180,7 +185,7 @@ class OmniMouse(nn.Module):
         return memory_BLM
 
     def _context(
-        self, inputs: ModelInputs, identity_NM: Tensor, recording_M: Tensor
+        self, inputs: ModelInputs, identity_NM: Tensor, session_animal_M: Tensor
     ) -> Tensor | None:
         """Return the tokens of visible responses and behavior; None without any."""
         parts = []
@@ -190,7 +195,7 @@ class OmniMouse(nn.Module):
             parts.append(self.response_tokens(responses_BSV, identity_BVM))
         if inputs.task.num_input_channels:
             assert self.behavior is not None
-            parts.append(self.behavior(inputs.batch.behavior, inputs.channels, recording_M))
+            parts.append(self.behavior(inputs.batch.behavior, inputs.channels, session_animal_M))
         return torch.cat(parts, dim=1) if parts else None
 
     def _queries(
@@ -198,7 +203,7 @@ class OmniMouse(nn.Module):
         inputs: ModelInputs,
         targets: TargetNeurons | None,
         identity_NM: Tensor,
-        recording_M: Tensor,
+        session_animal_M: Tensor,
     ) -> Tensor | None:
         """Return the decoder queries of responses and behavior; None without targets."""
         parts = []
@@ -207,7 +212,7 @@ class OmniMouse(nn.Module):
             parts.append(query_BGM.repeat(1, inputs.task.num_query_times, 1))
         if inputs.task.num_target_channels:
             assert self.behavior is not None
-            query_CM = self.behavior.queries(inputs.channels, recording_M)
+            query_CM = self.behavior.queries(inputs.channels, session_animal_M)
             parts.append(query_CM.expand(inputs.batch.num_windows, -1, -1))
         return torch.cat(parts, dim=1) if parts else None
 
@@ -220,8 +225,8 @@ class OmniMouse(nn.Module):
     ) -> Prediction:
         """Predict from decoded queries, if the transformer is used, and from the shortcuts."""
         task, responses, behavior = inputs.task, None, None
-        baseline_N = self.readout.activate(embeddings.neuron_biases[:, 0]).detach()
-        shortcuts = self.linear_paths(inputs, embeddings, baseline_N, targets)
+        resting_rate_N = self.readout.activate(embeddings.neuron_biases[:, 0]).detach()
+        shortcuts = self.linear_paths(inputs, embeddings, resting_rate_N, targets)
         num_queries = task.num_targets * task.num_query_times
         if targets is not None:
             decoded_BLM = None if x_BLM is None else x_BLM[:, :num_queries]

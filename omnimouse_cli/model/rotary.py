@@ -1,4 +1,4 @@
-"""Rotary position embedding in continuous time."""
+"""Rotary position embedding (RoPE) in continuous time."""
 
 import math
 from typing import NamedTuple

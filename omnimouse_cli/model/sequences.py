@@ -20,7 +20,7 @@ QUERY_LOOKAHEAD_SAMPLES = 10
 
 
 class TokenGroup(NamedTuple):
-    """Consecutive tokens of one time.
+    """Consecutive tokens that share one time stamp.
 
     Times are whole samples of 1/30 s from the window's start: frames and response samples share
     that grid, so whether intervals touch is exact.

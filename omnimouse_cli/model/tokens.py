@@ -1,4 +1,4 @@
-"""Tokens of responses and behavior, latents, and the identities of neurons and recordings."""
+"""Tokens of responses and behavior, latents, and embeddings of neurons, sessions and animals."""
 
 import torch
 from torch import Tensor, nn
@@ -34,19 +34,19 @@ class IdentityEmbeddings(nn.Module):
         self.neuron_dropout = neuron_dropout
 
     def forward(self, embeddings: SessionEmbeddings, animal: int) -> tuple[Tensor, Tensor]:
-        """Return the identity of every neuron and of the recording.
+        """Return the identity of every neuron, and the sum of session and animal embedding.
 
         Returns:
             `(neurons, model width)` and `(model width,)`; the first includes the second.
         """
         session_M = self.of_session(embeddings.session_embedding)
-        recording_M = session_M + self.of_animal(self.animals[animal])
+        session_animal_M = session_M + self.of_animal(self.animals[animal])
         neurons_NE = functional.dropout(
             embeddings.neuron_embeddings, self.neuron_dropout, self.training
         )
         # Sums of identities stay in float32 also where products are in bfloat16.
-        recording_M = recording_M.float()
-        return self.of_neuron(neurons_NE).float() + recording_M, recording_M
+        session_animal_M = session_animal_M.float()
+        return self.of_neuron(neurons_NE).float() + session_animal_M, session_animal_M
 
 
 class ResponseTokens(nn.Module):
@@ -67,7 +67,7 @@ class ResponseTokens(nn.Module):
             identity_BVM: Identities of the neurons.
 
         Returns:
-            `(batch, times * neurons, model width)`, the neurons of one time together.
+            `(batch, times * neurons, model width)`, tokens that share one time stamp together.
         """
         windows_BTVK = responses_BSV.unfold(1, TOKEN_SAMPLES, TOKEN_STRIDE_SAMPLES)
         x_BTVM = functional.linear(windows_BTVK, self.weight[:, 0], self.bias)
@@ -88,23 +88,23 @@ class BehaviorTokens(nn.Module):
         self.project = linear(NUM_BEHAVIOR_SAMPLES, d_model, bias=True)
         self.readout = parameter(num_channels, NUM_BEHAVIOR_SAMPLES, d_model)
 
-    def forward(self, behavior_BCS: Tensor, channels: Tensor, recording_M: Tensor) -> Tensor:
+    def forward(self, behavior_BCS: Tensor, channels: Tensor, session_animal_M: Tensor) -> Tensor:
         """Return the tokens of the session's channels.
 
         Args:
             behavior_BCS: `(batch, channels of the data set, 40)`.
             channels: int64 numbers of the session's channels.
-            recording_M: Identity of the recording.
+            session_animal_M: Sum of session and animal embedding.
 
         Returns:
             `(batch, channels of the session, model width)`.
         """
         x_BCM: Tensor = self.project(behavior_BCS[:, channels])
-        return x_BCM + self.channels[channels] + recording_M
+        return x_BCM + self.channels[channels] + session_animal_M
 
-    def queries(self, channels: Tensor, recording_M: Tensor) -> Tensor:
+    def queries(self, channels: Tensor, session_animal_M: Tensor) -> Tensor:
         """Return the queries of the session's channels, `(channels, model width)`."""
-        return self.channels[channels] + recording_M
+        return self.channels[channels] + session_animal_M
 
     def read_out(self, x_BCM: Tensor, channels: Tensor) -> Tensor:
         """Predict traces of the session's channels from decoded queries.
@@ -139,13 +139,13 @@ class Latents(nn.Module):
         self.missing = nn.Parameter(scaled_(torch.empty(3, d_model)))
 
     def forward(
-        self, num_groups: int, recording_M: Tensor, available: tuple[bool, bool, bool]
+        self, num_groups: int, session_animal_M: Tensor, available: tuple[bool, bool, bool]
     ) -> Tensor:
         """Return the latents of a window.
 
         Args:
             num_groups: Groups that exist.
-            recording_M: Identity of the recording.
+            session_animal_M: Sum of session and animal embedding.
             available: Whether responses, video and behavior are inputs.
 
         Returns:
@@ -155,5 +155,5 @@ class Latents(nn.Module):
         latents_LM = torch.cat([grouped_LM, self.vectors[self.per_group :]])
         for vector_M, is_available in zip(self.missing.unbind(0), available, strict=True):
             if not is_available:
-                recording_M = recording_M + vector_M
-        return latents_LM + recording_M
+                session_animal_M = session_animal_M + vector_M
+        return latents_LM + session_animal_M

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from omnimouse_cli.config.model import ModelConfig, VideoConfig
 from omnimouse_cli.model import initialize
 from omnimouse_cli.model.blocks import hidden_width
-from omnimouse_cli.model.feed_forward import FeedForward, Make
+from omnimouse_cli.model.feed_forward import FeedForward, FeedForwardFactory
 from omnimouse_cli.model.initialize import linear
 from omnimouse_cli.model.motion_energy import mask_frames
 from omnimouse_cli.model.video_blocks import VideoBlock, VideoBlockShape
@@ -45,10 +45,12 @@ class VideoEncoder(nn.Module):
 
     Args:
         config: Configuration of the model.
-        make: Creates the feed-forwards of its blocks.
+        make_feed_forward: Creates the feed-forwards of its blocks.
     """
 
-    def __init__(self, config: ModelConfig, make: Make = FeedForward) -> None:
+    def __init__(
+        self, config: ModelConfig, make_feed_forward: FeedForwardFactory = FeedForward
+    ) -> None:
         super().__init__()
         self.config = config.video
         time, rows, columns = config.video.grid
@@ -61,7 +63,9 @@ class VideoEncoder(nn.Module):
         )
         self.position_in_space = nn.Parameter(torch.zeros(1, rows * columns, config.video.d_embed))
         self.position_in_time = nn.Parameter(torch.zeros(1, time, config.video.d_embed))
-        self.blocks = nn.ModuleList(VideoBlock(shape, make) for shape in block_shapes(config))
+        self.blocks = nn.ModuleList(
+            VideoBlock(shape, make_feed_forward) for shape in block_shapes(config)
+        )
         scaled = config.video.start == "scaled"
         for module in self.modules():
             initialize.video_(module, scaled=scaled)

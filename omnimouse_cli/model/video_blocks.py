@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from omnimouse_cli.model.blocks import norm, normalize_heads
-from omnimouse_cli.model.feed_forward import FeedForward, Make
+from omnimouse_cli.model.feed_forward import FeedForward, FeedForwardFactory
 
 # B batch, N tokens, W windows, S tokens of a window, H heads, D width of a head, C width of a token
 
@@ -92,16 +92,18 @@ class VideoBlock(nn.Module):
 
     Args:
         shape: Widths, window and layout.
-        make: Creates the feed-forward.
+        make_feed_forward: Creates the feed-forward.
     """
 
-    def __init__(self, shape: VideoBlockShape, make: Make = FeedForward) -> None:
+    def __init__(
+        self, shape: VideoBlockShape, make_feed_forward: FeedForwardFactory = FeedForward
+    ) -> None:
         super().__init__()
         self.shape = shape
         self.attention_norm = norm(shape.width_in)
         self.attention = WindowAttention(shape)
         self.feed_forward_norm = norm(shape.width)
-        self.feed_forward = make(shape.width, shape.hidden)
+        self.feed_forward = make_feed_forward(shape.width, shape.hidden)
         self.project = nn.Linear(shape.width_in, shape.width) if shape.pools else None
 
     def forward(self, x_BNC: Tensor) -> Tensor:

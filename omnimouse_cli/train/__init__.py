@@ -1,1 +1,1 @@
-"""Training: process group, optimizers, schedule, step, loop, checkpoints, journal, sweep."""
+"""Training: process group, optimizers, schedule, step, loop, checkpoints, metrics log, sweep."""

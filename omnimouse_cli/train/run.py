@@ -12,7 +12,7 @@ from omnimouse_cli.batch.masking import training_strategies
 from omnimouse_cli.batch.reader import warn_if_not_mapped
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.cost.training import window_flops
+from omnimouse_cli.cost.training import WindowFlops, window_flops
 from omnimouse_cli.errors import CheckpointError
 from omnimouse_cli.model.compile import compile_parts
 from omnimouse_cli.reporter import Reporter, Silent
@@ -211,7 +211,7 @@ def _build_setup(
     assert config.train.batches_per_step is not None, "resolved before training"
 
     @cache
-    def flops(session: SessionInfo, strategy: Strategy) -> tuple[float, float]:
+    def flops(session: SessionInfo, strategy: Strategy) -> WindowFlops:
         return window_flops(config, [session], [strategy])
 
     return TrainingSetup(

@@ -24,9 +24,9 @@ from omnimouse_cli.train.optimizer import (
 from omnimouse_cli.train.parallel.session_embeddings import DistributedEmbeddings
 from omnimouse_cli.train.parallel.world import World
 
-# Sum and number of batches of the total, the neural and the behavior loss, which ranks sum with
-# the gradients.
-NUM_LOSS_SUMS = 6
+# Rows and columns of `TrainState.loss_sums`.
+LOSSES = ("total", "neural", "behavior")
+LOSS_SUM, NUM_BATCHES = 0, 1
 # Names of counters in checkpoints of earlier versions.
 RENAMED_COUNTERS = {"short_windows": "shortcut_windows"}
 
@@ -89,9 +89,17 @@ class TrainState:
             for name, parameter in self.core.named_parameters()
             if parameter.requires_grad
         }
-        self.gradient = CoreGradient(self._core_parameters.values(), num_extra=NUM_LOSS_SUMS)
+        self.gradient = CoreGradient(self._core_parameters.values(), num_extra=2 * len(LOSSES))
         self.core_optimizer = build_core_optimizer(self._core_parameters, config.train)
         self.session_optimizer = build_session_optimizer(self.embeddings.parameters(), config.train)
+
+    @property
+    def loss_sums(self) -> Tensor:
+        """Losses of the step, which ranks sum with the gradients: a view, float32 `(3, 2)`.
+
+        For each of `LOSSES` the sum over batches and the number of batches that have it.
+        """
+        return self.gradient.extra.view(len(LOSSES), 2)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return every tensor that training changes; writing into them restores the state.

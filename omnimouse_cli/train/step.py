@@ -16,6 +16,7 @@ from omnimouse_cli.batch.selection import Selection, select
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import WINDOW_SECONDS, DataConfig
 from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.cost.training import WindowFlops
 from omnimouse_cli.model.losses import Losses, compute_losses
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.precision import autocast
@@ -23,7 +24,7 @@ from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.seeds import derive_seed
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.schedule import Duration, Schedule
-from omnimouse_cli.train.state import TrainState
+from omnimouse_cli.train.state import LOSS_SUM, LOSSES, NUM_BATCHES, TrainState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class TrainingSetup:
         duration: When training ends.
         schedule: Learning rates.
         window_flops: Floating-point operations of training on one window of a session under a
-            strategy, with the transformer and with the shortcuts only.
+            strategy, through the whole model and through the shortcuts alone.
     """
 
     run: Path
@@ -51,7 +52,7 @@ class TrainingSetup:
     loader: Loader
     duration: Duration
     schedule: Schedule
-    window_flops: Callable[[SessionInfo, Strategy], tuple[float, float]]
+    window_flops: Callable[[SessionInfo, Strategy], WindowFlops]
 
     @property
     def batches_per_step(self) -> int:
@@ -129,8 +130,9 @@ def train_step(state: TrainState, setup: TrainingSetup, strategy: Strategy) -> S
         state.session_optimizer.step()
     state.embeddings.clear_gradients()
     wait_for_core_gradient()
-    loss_sums = state.gradient.extra.view(-1, 2).clone()
-    norm = state.gradient.average(loss_sums[0, 1].clamp(min=1), config.clip_norm)
+    loss_sums = state.loss_sums.clone()
+    num_batches = loss_sums[LOSSES.index("total"), NUM_BATCHES]
+    norm = state.gradient.average(num_batches.clamp(min=1), config.clip_norm)
     if trained:
         state.core_optimizer.step()
     _count(state, setup, strategy, trained)
@@ -147,7 +149,8 @@ def train_step(state: TrainState, setup: TrainingSetup, strategy: Strategy) -> S
 def _rounds(step: int, batches_per_step: int, num_ranks: int) -> list[list[int | None]]:
     """Return the batch number of each rank in each round of a step; None is no batch.
 
-    Batch b is computed by rank b % num_ranks.
+    In a round every rank computes at most one batch: a step with more batches than ranks takes
+    several rounds, whose gradients add up. Batch b is computed by rank b % num_ranks.
     """
     first, last = step * batches_per_step, (step + 1) * batches_per_step
     starts = [first + (rank - first) % num_ranks for rank in range(num_ranks)]
@@ -200,8 +203,8 @@ def _add_gradients(
         total.backward()  # type: ignore[no-untyped-call]
     for position, loss in enumerate((total, neural, behavior)):
         if loss is not None:
-            state.gradient.extra[2 * position] += loss.detach()
-            state.gradient.extra[2 * position + 1] += 1
+            state.loss_sums[position, LOSS_SUM] += loss.detach()
+            state.loss_sums[position, NUM_BATCHES] += 1
 
 
 def compute_batch_losses(
@@ -247,8 +250,9 @@ def _count(
     counters.shortcut_windows += num_windows * shortcuts_only
     counters.tokens += sum(tokens_per_batch(session, config.data) for session in trained)
     if counters.flops is not None:
-        flops = [setup.window_flops(session, strategy)[shortcuts_only] for session in trained]
-        counters.flops += config.data.batch_size * sum(flops)
+        flops = [setup.window_flops(session, strategy) for session in trained]
+        trained_flops = [one.shortcuts if shortcuts_only else one.whole_model for one in flops]
+        counters.flops += config.data.batch_size * sum(trained_flops)
 
 
 def tokens_per_batch(session: SessionInfo, config: DataConfig) -> int:

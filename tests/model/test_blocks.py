@@ -8,8 +8,8 @@ from omnimouse_cli.kernels.attention import Interval, interval_mask, visible_pai
 from omnimouse_cli.model.blocks import (
     CrossBlock,
     FeedForward,
+    ResidualDropout,
     SelfBlock,
-    UpdateDropout,
     hidden_width,
 )
 from omnimouse_cli.model.rotary import rotary_angles
@@ -108,7 +108,7 @@ def test_hidden_widths_are_the_published_ones(width, multiplier, hidden):
 
 def test_dropout_keeps_the_mean_and_drops_the_same_entries_in_every_window():
     torch.manual_seed(0)
-    drop = UpdateDropout(0.25).train()
+    drop = ResidualDropout(0.25).train()
     out = drop(torch.ones(3, 200, 50))
     assert torch.equal(out[0], out[2])
     assert out.mean().item() == pytest.approx(1.0, abs=0.02)

@@ -63,14 +63,14 @@ class PopulationShortcut(nn.Module):
                 torch.zeros(rank, NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES)
             )
 
-    def forward(self, inputs: ModelInputs, vectors_NE: Tensor, baseline_N: Tensor) -> Tensor:
+    def forward(self, inputs: ModelInputs, vectors_NE: Tensor, resting_rate_N: Tensor) -> Tensor:
         """Sum over the neurons that are visible in each sample.
 
         Args:
             inputs: Prepared forward pass; hidden responses are not read.
             vectors_NE: Embeddings of the session's neurons.
-            baseline_N: Response of each neuron without any input. Deviations from it are summed, so
-                that it does not matter which neurons happen to be visible.
+            resting_rate_N: Response of each neuron without any input. Deviations from it are
+                summed, so that it does not matter which neurons happen to be visible.
 
         Returns:
             `(batch, 60, rank)`, 0 where no neuron is visible.
@@ -79,7 +79,7 @@ class PopulationShortcut(nn.Module):
         parts = []
         for segment in inputs.sequences.segments:
             responses_BSV, index_BV = inputs.visible_responses(segment)
-            deviations_BSV = responses_BSV - baseline_N[index_BV][:, None]
+            deviations_BSV = responses_BSV - resting_rate_N[index_BV][:, None]
             weights_BVR = functional.embedding(index_BV, weights_NR)
             sums_BSR = deviations_BSV @ weights_BVR * index_BV.shape[1] ** -0.5
             num_after = NUM_RESPONSE_SAMPLES - segment.last

@@ -77,7 +77,7 @@ class Shortcuts(nn.Module):
         self,
         inputs: ModelInputs,
         embeddings: SessionEmbeddings,
-        baseline_N: Tensor,
+        resting_rate_N: Tensor,
         targets: TargetNeurons | None,
     ) -> Contributions:
         """Compute the terms of all shortcuts whose inputs are visible.
@@ -85,13 +85,13 @@ class Shortcuts(nn.Module):
         Args:
             inputs: Prepared forward pass.
             embeddings: Session embeddings.
-            baseline_N: Response of each neuron of the session without any input.
+            resting_rate_N: Response of each neuron of the session without any input.
             targets: Neurons whose responses are predicted; None if none are.
         """
         result = Contributions([], [], [])
         task, vectors_NE = inputs.task, embeddings.neuron_embeddings
         if self.population is not None and inputs.sequences.segments:
-            state_BSR = self.population(inputs, vectors_NE, baseline_N)
+            state_BSR = self.population(inputs, vectors_NE, resting_rate_N)
             if targets is not None:
                 result.drives.append(self.population.drive(state_BSR, vectors_NE, targets))
                 result.gains.append(self.population.gain(state_BSR, vectors_NE, targets))
