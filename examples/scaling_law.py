@@ -48,7 +48,7 @@ def true_loss(size: float, tokens: float) -> float:
 
 def show(report: ScalingReport) -> None:
     """Print the fitted law beside the true one, the verdict and the missing runs."""
-    print(f"\n{report.table.title}: {report.verdict.word}")
+    print(f"\n{report.table.title}: {report.verdict.limit}")
     for reason in report.verdict.reasons:
         print(f"  {reason}")
     if report.law is not None:

@@ -29,8 +29,8 @@ class Loader(Iterator["Batch"]):
     """An endless iterator of batches, assembled ahead by threads of its own.
 
     The memory of a batch is reused as soon as no tensor refers to it; a batch that is kept does not
-    change. With `pin_memory`, copies to a GPU must be issued on the stream that is current when a
-    later batch is taken, or be waited for on it, as `to_device` does.
+    change. With `pin_memory`, call `to_device` on the stream that will call `next`, or synchronize
+    first.
 
     Args:
         dataset: Batches are drawn from all of its sessions.

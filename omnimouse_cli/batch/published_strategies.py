@@ -16,7 +16,7 @@ _FULL_POPULATION = (REFERENCE_POPULATION,)
 
 
 class _Group(NamedTuple):
-    """One row of the published table: every prefix with every number of visible neurons.
+    """Published masking strategies: every prefix with every number of visible neurons.
 
     `prefixes` holds (first sample, last sample, samples in which the full population is visible).
     """

@@ -18,8 +18,8 @@ BehaviorRole = Literal["encoded", "reconstructed", "absent"]
 TOKEN_SAMPLES = 10
 TOKEN_STRIDE_SAMPLES = 5
 QUERY_SAMPLES = 5
-# Stored responses were interpolated from slower imaging: a target this close to a visible sample
-# of the same neuron is partly a copy of it.
+# Stored responses were interpolated from imaging at 6 to 8 Hz: a target within one scan (1/6 s) of
+# a visible sample of the same neuron is partly a copy of it.
 INTERPOLATION_BUFFER_SAMPLES = 5
 # Population that the neuron counts of published strategies refer to.
 REFERENCE_POPULATION = 4096
@@ -44,14 +44,14 @@ class Strategy:
         name: Unique in its table.
         family: Regime that the strategy belongs to.
         num_visible: Neurons whose responses are inputs; None is all of them, 0 none.
-        prefix: Samples in which visible neurons are inputs; None if no responses are inputs.
+        prefix: Samples in which input neurons are visible; None if no responses are inputs.
         full_population_prefix: Number of samples, from the start of the prefix, in which every
             neuron is an input, not only the visible ones.
-        context: Samples that have latents; None without responses.
+        context: Samples that have latents (inside the response context); None without responses.
         targets: Samples of the target neurons to predict; None predicts no responses.
         num_targets: Number of target neurons, the last of the population; None is all of them.
         video: Frames that are inputs; None hides the screen.
-        behavior: `encoded` is an input, `reconstructed` is a target, `absent` is neither.
+        behavior: `encoded`: input; `reconstructed`: target; `absent`: neither.
         literal_counts: Whether neuron counts are taken literally in any population; otherwise
             they are scaled down with a population below 4096.
     """

@@ -51,7 +51,7 @@ def command_bench_loader(
         ),
     ] = 0.0,
     seed: SeedOption = 0,
-    json: JsonOption = False,
+    json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Draw batches as training does and time them, beside memcpy on this machine."""
@@ -71,7 +71,7 @@ def command_bench_loader(
             step_seconds=step_ms / 1000,
             reporter=progress,
         )
-    if json:
+    if json_output:
         print_document("bench-loader", asdict(speed))
     else:
         print_table(_table(speed))

@@ -56,7 +56,7 @@ def command_surfaces(
     shards: ShardsOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Show the functions that units have learned, and how many of them are soft XORs."""
@@ -82,7 +82,7 @@ def command_surfaces(
             draw(analyzed, title=f"{', '.join(names)}: learned functions", stream=stream)
         write_document(target / DOCUMENT, "dendrites", content)
         talk.say(f"wrote {target / FIGURE} and {target / DOCUMENT}")
-    if as_json:
+    if json_output:
         print_document("dendrites", content)
     else:
         _print(analyzed)

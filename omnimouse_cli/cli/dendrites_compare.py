@@ -66,7 +66,7 @@ def command_compare(
     ] = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Compare learned two-argument activations with controls at matched parameters.
@@ -105,7 +105,7 @@ def command_compare(
         path = out or _choose_folder(settings, images.name)
         report = compare(settings, images, path, device=select_device(device), reporter=talk)
         talk.say(f"wrote {path / 'compare.json'}; surfaces: omnimouse dendrites {path}")
-    if as_json:
+    if json_output:
         print_document("dendrites-compare", report.to_dict())
     else:
         _print(report)

@@ -20,11 +20,11 @@ class EvaluatedRun(NamedTuple):
 
 def perturbed_tables(results: Sequence[EvaluatedRun]) -> Iterator[Table]:
     """Yield one table per masking strategy: scores over all sessions under each perturbation."""
-    rows = dict.fromkeys(
+    strategies = dict.fromkeys(
         one.record.strategy for result in results for one in result.evaluation.perturbed
     )
-    for row in rows:
-        yield _table(row, results)
+    for strategy in strategies:
+        yield _table(strategy, results)
 
 
 def perturbation_notes(results: Sequence[EvaluatedRun]) -> Iterator[str]:
@@ -46,14 +46,14 @@ def perturbation_notes(results: Sequence[EvaluatedRun]) -> Iterator[str]:
             )
 
 
-def _table(row: str, results: Sequence[EvaluatedRun]) -> Table:
+def _table(strategy: str, results: Sequence[EvaluatedRun]) -> Table:
     severities = sorted(
         {one.severity for result in results for one in result.evaluation.perturbed if one.severity}
     )
     options = results[0].options
     table = Table(
-        title=f"{row}, tier {options.tier}: single-trial correlation over all sessions by severity "
-        "of the perturbed video",
+        title=f"{strategy}, tier {options.tier}: single-trial correlation over all sessions by "
+        "severity of the perturbed video",
         title_justify="left",
     )
     for name in ("perturbation", "run", "feed-forward"):
@@ -62,18 +62,22 @@ def _table(row: str, results: Sequence[EvaluatedRun]) -> Table:
         table.add_column(name, justify="right")
     for family in options.perturb:
         for result in results:
-            table.add_row(family, result.run.folder.name, *_cells(row, family, result, severities))
+            table.add_row(
+                family, result.run.folder.name, *_cells(strategy, family, result, severities)
+            )
     return table
 
 
-def _cells(row: str, family: str, result: EvaluatedRun, severities: Sequence[int]) -> list[str]:
+def _cells(
+    strategy: str, family: str, result: EvaluatedRun, severities: Sequence[int]
+) -> list[str]:
     from omnimouse_cli.evaluate.records import DIFFERENCE, OVERALL, SINGLE_TRIAL
     from omnimouse_cli.evaluate.robustness.evaluate import CLEAN
 
     numbers = {
         (one.perturbation, one.severity, one.record.metric): one
         for one in result.evaluation.perturbed
-        if (one.record.strategy, one.record.session) == (row, OVERALL)
+        if (one.record.strategy, one.record.session) == (strategy, OVERALL)
     }
     keys = [(CLEAN, 0), *((family, severity) for severity in severities)]
     cells: list[str] = [result.run.config.model.feed_forward]

@@ -39,7 +39,7 @@ class _Kind(StrEnum):
 def command_preprocess(
     recordings: Annotated[
         list[Path] | None,
-        typer.Argument(help="Session folders, or folders of them; by default recordings/."),
+        typer.Argument(help="Recordings, or folders of recordings; by default recordings/."),
     ] = None,
     *,
     out: Annotated[
@@ -57,7 +57,9 @@ def command_preprocess(
     ] = None,
     allow_gaps: Annotated[
         bool,
-        typer.Option("--allow-gaps", help="Treat NaN responses outside INVALID trials as gaps."),
+        typer.Option(
+            "--allow-gaps", help="Treat NaN responses outside trials of kind `invalid` as gaps."
+        ),
     ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Convert recordings again whose shards are up to date.")

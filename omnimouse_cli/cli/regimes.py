@@ -19,7 +19,7 @@ def command_regimes(
             "--population", min=1, help="Number of neurons assumed for the strategies of `eval`."
         ),
     ] = 4096,
-    json: JsonOption = False,
+    json_output: JsonOption = False,
 ) -> None:
     """List the masking strategies: the inputs and targets of each one in a window."""
     from omnimouse_cli.batch.strategies import REGIMES, regime_strategies
@@ -31,7 +31,7 @@ def command_regimes(
     if use is not None and use not in uses:
         raise typer.BadParameter(f"{use} is not one of {', '.join(uses)}", param_hint="--use")
     families = _entries("families")
-    rows = [
+    scored = [
         {"regime": regime, **_entry("eval", strategy)}
         for regime in REGIMES
         for strategy in regime_strategies(
@@ -39,13 +39,13 @@ def command_regimes(
         )
     ]
     if use is not None:
-        listed, rows = [entry for entry in listed if entry["use"] == use], []
+        listed, scored = [entry for entry in listed if entry["use"] == use], []
         families = families if use == "families" else []
-    if json:
-        content = {"strategies": listed, "families": families, "rows": rows}
+    if json_output:
+        content = {"strategies": listed, "families": families, "rows": scored}
         print_document("regimes", content)
         return
-    _print(listed + families + rows)
+    _print(listed + families + scored)
 
 
 def _entries(use: str) -> list[dict[str, Any]]:

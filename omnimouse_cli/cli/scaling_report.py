@@ -59,7 +59,7 @@ def command_scaling_report(
         int, typer.Option("--bootstrap", min=10, help="Resamples of whole runs.")
     ] = 1000,
     seed: SeedOption = 0,
-    as_json: JsonOption = False,
+    json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Fit scaling laws to finished runs: intervals, alternatives, a verdict, one page.
@@ -82,7 +82,7 @@ def command_scaling_report(
         for warning in report.warnings:
             talk.warn(warning)
         talk.say(f"wrote {page} and {document}")
-    if as_json:
+    if json_output:
         print_document("scaling-report", build_document(report))
     else:
         _print(report)
@@ -143,7 +143,7 @@ def _print(report: "ScalingReport") -> None:
         print_table(_build_law_table(report.law))
     if any(one.aicc is not None for one in report.alternatives):
         print_table(_build_alternative_table(report))
-    print_line(f"verdict: {report.verdict.word}")
+    print_line(f"verdict: {report.verdict.limit}")
     for reason in report.verdict.reasons:
         print_line(f"  - {reason}")
     if report.proposals:

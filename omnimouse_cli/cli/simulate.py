@@ -26,7 +26,7 @@ def command_simulate(
         bool, typer.Option("--force", help="Replace simulated recordings that are there.")
     ] = False,
     quiet: QuietOption = False,
-    json: JsonOption = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Simulate a small mouse with a known answer, as raw recordings."""
     from omnimouse_cli.recording.simulated.settings import SimulationConfig
@@ -37,7 +37,7 @@ def command_simulate(
     )
     with reporter(quiet=quiet) as progress:
         simulated = simulate(out, config, force=force, reporter=progress)
-    if json:
+    if json_output:
         print_document("simulation", {"sessions": [_record(session) for session in simulated]})
     else:
         print_table(_table(simulated))

@@ -1,1 +1,1 @@
-"""A model or a baseline over the windows of a tier, row by row: typed records of the scores."""
+"""A model or a baseline over the windows of a tier: typed records of the scores."""

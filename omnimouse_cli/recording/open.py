@@ -26,11 +26,13 @@ class RawFormat:
     open: Callable[[Path], Recording]
 
 
-# To add a raw format, write a module beside `experanto` with the three names below and add an entry
-# here; the first entry that matches a path opens it. experanto/session.py is the module to copy: it
-# shows what a reader has to do (clocks from one origin, lazy rows and frames, notes for the user).
-# recording.py defines what `open` returns. tests/recording/experanto/test_session.py is the test to
-# copy. Readers must not write into the recording.
+# To add a raw format, write a module beside `experanto` and add an entry here with the three things
+# that a `RawFormat` needs: `markers`, `matches` and `open`. The first entry that matches a path
+# opens it. experanto/session.py is the module to copy: it shows what a reader has to do (clocks
+# from one origin, lazy rows and frames, notes for the user). recording.py defines what `open`
+# returns; its `Signal` names the channels that mean gaze and pupil, without which `decode` has
+# neither. tests/recording/experanto/test_session.py is the test to copy. Readers must not write
+# into the recording.
 RAW_FORMATS = (
     RawFormat(
         markers=experanto.MARKERS,
@@ -44,7 +46,7 @@ def open_recording(path: Path) -> Recording:
     """Open one recording; its rows and frames stay on disk.
 
     Args:
-        path: A session folder.
+        path: The recording: a folder or a single file, as its raw format has it.
 
     Raises:
         RecordingError: The path does not exist, is no recording, or a damaged one.
@@ -118,11 +120,11 @@ def _require_path(path: Path) -> None:
 
 
 def _no_recording(path: Path) -> RecordingError:
-    if (path / "meta.yml").is_file():
-        hint = f"this is one device of a session; give the session's folder: {path.parent}"
+    if _is_recording(path.parent):
+        hint = f"this is a part of a recording; give the whole recording: {path.parent}"
     elif path.suffix == ".tar":
         hint = "unpack the archive first"
     else:
-        hint = "give a session folder, or a folder of session folders"
+        hint = "give a recording, or a folder of recordings"
     markers = "; ".join(raw_format.markers for raw_format in RAW_FORMATS)
     return RecordingError(f"{path} is no recording: looked for {markers}", hint=hint)

@@ -86,9 +86,11 @@ class Signal:
     """Rows of channels on a regular clock, read lazily.
 
     Args:
-        name: `responses`, `eye_tracker`, `treadmill` or the device's name in the raw format.
+        name: `responses`, `eye_tracker`, `treadmill` or the signal's name in the raw format.
         clock: Times of the rows.
-        channels: Names of the columns; empty for responses, whose columns are `Neurons`.
+        channels: Names of the columns; empty for responses, whose columns are `Neurons`. The gaze
+            is `pupil_x` and `pupil_y`, the pupil `pupil_size` and `pupil_size_derivative`
+            (evaluate/targets.py): without these names `decode` has no gaze or pupil.
         num_channels: Number of columns.
         read_rows: `read_rows(first, last)` returns float32 `(last - first, num_channels)`; missing
             values are NaN.
@@ -113,7 +115,7 @@ class Trial:
         start_seconds: Time of the first flip, from the recording's origin.
         end_seconds: Time of the next trial's first flip.
         kind: Content of the screen; `invalid` time is never used.
-        tier: `train`, `validation`, `oracle`, `test`, ...; None without one.
+        tier: Data split (`train`, `validation`, `oracle`, `test` or another); None without one.
         condition: Name of the stimulus; trials with the same name are repeats. None without one.
         first_flip: Index of the trial's first flip in `Screen.flip_seconds`.
         num_flips: Number of flips of the trial.
@@ -178,7 +180,7 @@ class Recording:
         neurons: The columns of the responses.
         trials: In temporal order.
         screen: None where nothing was shown or stored.
-        behavior: Eye tracker, treadmill, ...; may be empty.
+        behavior: Behavior signals, as of eye tracker and treadmill; may be empty.
         native_rate_hz: The scan rate before the export resampled the responses; None if unknown.
         notes: What was corrected, assumed or excluded, one sentence each, for the user.
     """

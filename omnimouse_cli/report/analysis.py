@@ -237,7 +237,7 @@ def build_document(report: ScalingReport) -> dict[str, Any]:
         ],
         "winner": report.winner,
         "breaks": [asdict(found) for found in find_supported_breaks(report.alternatives)],
-        "verdict": verdict.word,
+        "verdict": verdict.limit,
         "reasons": list(verdict.reasons),
         "checks": [asdict(check) for check in verdict.checks],
         "gain_ratio": verdict.gain_ratio,

@@ -88,7 +88,7 @@ def render_page(report: ScalingReport, figures: Sequence[Figure]) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Scaling report: {_escape(report.verdict.word)}</title>"
+        f"<title>Scaling report: {_escape(report.verdict.limit)}</title>"
         f"<style>{STYLE}</style></head><body><main>\n"
         + "\n".join(parts)
         + "\n</main></body></html>\n"
@@ -98,9 +98,9 @@ def render_page(report: ScalingReport, figures: Sequence[Figure]) -> str:
 def _render_verdict(report: ScalingReport) -> str:
     verdict = report.verdict
     reasons = "".join(f"<li>{_escape(reason)}</li>" for reason in verdict.reasons)
-    intro = "because" if verdict.word != "undetermined" else "what is missing for a verdict"
+    intro = "because" if verdict.limit != "undetermined" else "what is missing for a verdict"
     parts = [
-        f'<section class="verdict {verdict.word}"><p class="word">{verdict.word}</p>'
+        f'<section class="verdict {verdict.limit}"><p class="word">{verdict.limit}</p>'
         f"<p>{intro}:</p><ul>{reasons}</ul>"
     ]
     if report.proposals:

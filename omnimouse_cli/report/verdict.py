@@ -19,7 +19,7 @@ from omnimouse_cli.report.table import (
 )
 from omnimouse_cli.text import pluralize
 
-Word = Literal["data-limited", "parameter-limited", "undetermined"]
+Limit = Literal["data-limited", "parameter-limited", "undetermined"]
 
 MIN_AGREEMENT = 0.95
 MIN_RATIO = 2.0
@@ -45,7 +45,7 @@ class Verdict:
     """The verdict and its reasons.
 
     Args:
-        word: The verdict.
+        limit: What limits the largest run.
         reasons: Sentences: the rules that are missed, or all rules when all are met.
         checks: Every rule; empty without a law.
         gain_ratio: Gain by data over gain by parameters at the largest run; None without a law.
@@ -53,7 +53,7 @@ class Verdict:
         agreement: Fraction of resamples on the same side as `gain_ratio`.
     """
 
-    word: Word
+    limit: Limit
     reasons: tuple[str, ...]
     checks: tuple[Check, ...] = ()
     gain_ratio: float | None = None
@@ -71,12 +71,12 @@ def judge(
 
     Args:
         rows: The runs.
-        law: Joint law of the runs, if they determine one.
-        refusals: Reasons why they do not.
+        law: Joint law of the runs; None if none was fitted.
+        refusals: Reasons why no joint law was fitted.
         alternatives: Other forms of the law.
     """
     if law is None:
-        return Verdict(word="undetermined", reasons=tuple(refusals))
+        return Verdict(limit="undetermined", reasons=tuple(refusals))
     ratio, ratios = _compute_gain_ratios(law, find_largest_run(rows))
     is_data = ratio >= 1
     agreement = float(np.mean((ratios >= 1) == is_data))
@@ -88,11 +88,11 @@ def judge(
         _check_heldout_error(rows, alternatives),
     )
     is_met = all(check.passed for check in checks)
-    word: Word = "undetermined"
+    limit: Limit = "undetermined"
     if is_met:
-        word = "data-limited" if is_data else "parameter-limited"
+        limit = "data-limited" if is_data else "parameter-limited"
     return Verdict(
-        word=word,
+        limit=limit,
         reasons=tuple(check.sentence for check in checks if check.passed is is_met),
         checks=checks,
         gain_ratio=ratio,
@@ -174,9 +174,9 @@ def _check_alternatives(alternatives: Sequence[Alternative]) -> Check:
     return Check(
         name="rivals",
         passed=lead > CLEAR and joint.heldout_error < min(errors),
-        sentence="against the best law of one variable the joint law's AICc is lower by "
-        f"{lead:.1f} (more than {CLEAR:g} is needed), and its error on held-out runs is "
-        f"{joint.heldout_error:.2%} against {min(errors):.2%}",
+        sentence="between the best law of one variable and the joint law the AICc difference is "
+        f"{lead:.1f} (more than {CLEAR:g} is needed), and the joint law's error on held-out runs "
+        f"is {joint.heldout_error:.2%} against {min(errors):.2%}",
     )
 
 
@@ -216,7 +216,7 @@ class Proposal:
 
 def propose_runs(rows: Sequence[RunRow], verdict: Verdict) -> tuple[Proposal, ...]:
     """Return the runs that would turn an undetermined verdict into another; else none."""
-    if verdict.word != "undetermined":
+    if verdict.limit != "undetermined":
         return ()
     sizes, amounts = (find_levels(get_column(rows, name)) for name in ("parameters", "tokens"))
     new_sizes, new_amounts = list_missing_levels(sizes), list_missing_levels(amounts)

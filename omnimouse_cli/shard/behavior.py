@@ -1,4 +1,4 @@
-"""Preparation of a behavior device for storage: kept channels, statistics, valid time."""
+"""Preparation of a behavior signal for storage: kept channels, statistics, valid time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from omnimouse_cli.shard.valid import missing_behavior_time, signal_span
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Device:
-    """A behavior device to store: its signal, kept columns, description and valid time."""
+    """A behavior signal to store: its rows, kept columns, description and valid time."""
 
     signal: Signal
     columns: NDArray[np.int64]
@@ -31,17 +31,17 @@ class Device:
 
 
 def prepare_device(signal: Signal, statistics_time: Intervals) -> tuple[Device | None, list[str]]:
-    """Read a device once to find which channels and times can be used.
+    """Read a behavior signal once to find which channels and times can be used.
 
-    Channels without a value are dropped. So is a device that never has the length of a window
+    Channels without a value are dropped. So is a signal that never has the length of a window
     without a missing sample: no window of the session would be valid with it.
 
     Args:
-        signal: The device.
+        signal: The behavior signal.
         statistics_time: Time over which mean and standard deviation are computed.
 
     Returns:
-        The device, None if it is dropped; and a sentence for each thing that was dropped.
+        The signal to store, None if it is dropped; and a sentence for each thing that was dropped.
     """
     names = signal.channels or tuple(f"{signal.name}_{i}" for i in range(signal.num_channels))
     has_value = np.zeros(signal.num_channels, dtype=np.bool_)

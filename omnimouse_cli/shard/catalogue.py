@@ -34,7 +34,7 @@ class CatalogueEntry:
         native_rate_hz: Scan rate before the export resampled it, where known.
         response_kind: `rate`, `dff` or `unknown`.
         dtype: `F16`, `BF16` or `F32`.
-        modalities: `responses`, `screen` if there is one, and behavior devices.
+        modalities: `responses`, `screen` if there is one, and behavior signals.
         tokens: Neurons times stored rows.
         native_tokens: Neurons times scans, where the native rate is known.
         hours: Length of the responses.

@@ -47,7 +47,8 @@ from omnimouse_cli.shard.write import ShardWriter, open_shard_writer
 
 # Typical rounding error, in standard deviations, above which a note is stored.
 NOTED_ROUNDING = 0.01
-# The file's own standard deviations are noted when half of the neurons differ by this factor.
+# A note is added if the median ratio of the file's own standard deviations to the computed ones
+# exceeds this, in either direction.
 NOTED_STD_FACTOR = 1.5
 
 
@@ -58,7 +59,8 @@ class Storage:
     Args:
         dtype: Number type of the responses.
         response_kind: What the responses are; None infers it from their values.
-        allow_gaps: Whether missing responses outside INVALID trials are gaps, and not an error.
+        allow_gaps: Whether NaN responses outside trials of kind `invalid` are treated as gaps; else
+            they are an error.
     """
 
     dtype: StoredDtype = "float16"
@@ -151,8 +153,8 @@ def _require_window(recording: Recording, valid: dict[str, Intervals]) -> None:
     parts = {"trials with a tier": allowed, **valid}
     lengths = ", ".join(f"{name} {total_seconds(part):.1f} s" for name, part in parts.items())
     raise RecordingError(
-        f"{recording.path} is shorter than a window: no two seconds of its trials have every "
-        f"signal (usable: {lengths})",
+        f"{recording.path} has no valid window: in no two seconds of its trials is every "
+        f"signal valid (valid: {lengths})",
         hint="a window needs two seconds without a gap; half a second at both ends of each signal "
         "is not used",
     )

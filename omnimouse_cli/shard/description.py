@@ -45,7 +45,7 @@ class ScreenDescription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BehaviorDescription:
-    """One behavior device; `mean` and `std` (never 0) per channel on the statistics tier."""
+    """One behavior signal; `mean` and `std` (never 0) per channel on the statistics tier."""
 
     name: str
     clock: Clock
@@ -83,7 +83,7 @@ class ShardDescription:
             recording has no train tier.
         responses: Clock, size and rounding error of the responses.
         screen: Sizes of the frames; None without a screen.
-        behavior: Behavior devices.
+        behavior: Behavior signals.
         tiers: Names of the tiers, in the order of the numbers in `trials.tier`.
         kinds: Names of the kinds, in the order of the numbers in `trials.kind`.
         conditions: Names of the conditions, in the order of the numbers in `trials.condition`.
@@ -110,7 +110,7 @@ class ShardDescription:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """`responses`, `screen` if there is one, and the behavior devices."""
+        """`responses`, `screen` if there is one, and the behavior signals."""
         screen = () if self.screen is None else ("screen",)
         return ("responses", *screen, *(device.name for device in self.behavior))
 

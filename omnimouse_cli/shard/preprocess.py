@@ -220,7 +220,7 @@ def _shard_paths(recordings: Sequence[Recording], out: Path) -> dict[str, Path]:
         if other is not recording:
             raise RecordingError(
                 f"{other.path} and {recording.path} have the same session key: {recording.session}",
-                hint="omit one of them, or give it another `data_key` in its meta.json",
+                hint="omit one of them, or give it another session key in its raw files",
             )
     return {recording.session: out / shard_name(recording.session) for recording in recordings}
 

@@ -140,19 +140,19 @@ class Shard:
         return self.tensor("screen.frame_index")
 
     def behavior(self, name: str) -> NDArray[np.float32]:
-        """Return float32 `(samples, channels)` of a device, NaN where a sample is missing."""
+        """Return a behavior signal, float32 `(samples, channels)`; missing samples are NaN."""
         return self.tensor(f"behavior.{name}")
 
     def device(self, name: str) -> BehaviorDescription:
-        """Return the description of a behavior device.
+        """Return the description of a behavior signal.
 
         Raises:
-            ShardError: The session has no such device.
+            ShardError: The session has no such signal.
         """
         for device in self.description.behavior:
             if device.name == name:
                 return device
-        raise ShardError(f"{self.path} has no behavior device `{name}`")
+        raise ShardError(f"{self.path} has no behavior signal `{name}`")
 
     @property
     def neuron_mean(self) -> NDArray[np.float32]:

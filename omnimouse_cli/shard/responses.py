@@ -47,8 +47,8 @@ class ResponseWriter:
     Args:
         recording: The recording.
         dtype: Number type to store.
-        allow_gaps: Whether rows that are not finite outside invalid trials are gaps; otherwise they
-            are an error.
+        allow_gaps: Whether rows that are not finite outside trials of kind `invalid` are gaps; else
+            they are an error.
     """
 
     def __init__(self, recording: Recording, *, dtype: StoredDtype, allow_gaps: bool) -> None:
@@ -139,11 +139,11 @@ class ResponseWriter:
         num_neurons = int((~np.isfinite(block.rows[row])).sum())
         seconds = self._clock.start_seconds + (block.first_row + row) / self._clock.rate_hz
         raise RecordingError(
-            f"{self._recording.path}: responses must be finite outside INVALID trials, but "
-            f"{num_neurons} of {block.rows.shape[1]} neurons are NaN or infinite in row "
+            f"{self._recording.path}: responses must be finite outside trials of kind `invalid`, "
+            f"but {num_neurons} of {block.rows.shape[1]} neurons are NaN or infinite in row "
             f"{block.first_row + row} (at {seconds:.3f} s)",
-            hint="mark the stretch as an INVALID trial, or treat all such rows as gaps with "
-            "--allow-gaps",
+            hint="mark the stretch as a trial of kind `invalid`, or treat all such rows as gaps "
+            "with --allow-gaps",
         )
 
     def _overflow_error(self, block: Block, row: int, neuron: int) -> RecordingError:

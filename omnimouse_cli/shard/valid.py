@@ -54,10 +54,10 @@ def missing_response_time(clock: Clock, missing: IndexRanges) -> Intervals:
 
 
 def missing_behavior_time(clock: Clock, missing: IndexRanges) -> Intervals:
-    """Return the times around missing rows of a behavior device, each row with its vicinity.
+    """Return the times around missing rows of a behavior signal, each row with its vicinity.
 
     Args:
-        clock: Clock of the device.
+        clock: Clock of the signal.
         missing: int64 `(runs, 2)`: first and last (exclusive) row of each run of missing rows.
     """
     vicinity = VICINITY_SECONDS + max(2 / clock.rate_hz, 0.1 * VICINITY_SECONDS)

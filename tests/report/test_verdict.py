@@ -20,12 +20,12 @@ def failed(report):
     return {check.name for check in report.verdict.checks if not check.passed}
 
 
-@pytest.mark.parametrize(("ratio", "word"), [(8.0, "data-limited"), (1 / 8, "parameter-limited")])
-def test_a_clear_case_is_called(grid, ratio, word):
+@pytest.mark.parametrize(("ratio", "limit"), [(8.0, "data-limited"), (1 / 8, "parameter-limited")])
+def test_a_clear_case_is_called(grid, ratio, limit):
     for draw in range(2):
         table, _ = grid(ratio=ratio, draw=draw)
         report = analyze_table(table)
-        assert report.verdict.word == word
+        assert report.verdict.limit == limit
         assert report.verdict.agreement >= 0.95
         assert report.verdict.gain_ratio == pytest.approx(ratio, rel=0.3)
         assert len(report.verdict.reasons) == len(report.verdict.checks) == 6
@@ -35,7 +35,7 @@ def test_a_clear_case_is_called(grid, ratio, word):
 def test_a_balanced_case_is_undetermined_and_asks_both_questions(grid):
     table, _ = grid(ratio=1.3)
     report = analyze_table(table)
-    assert report.verdict.word == "undetermined"
+    assert report.verdict.limit == "undetermined"
     assert "ratio" in failed(report)
     top = find_largest_run(table.rows)
     proposed = {(one.parameters, one.tokens) for one in report.proposals}
@@ -48,7 +48,7 @@ def test_a_balanced_case_is_undetermined_and_asks_both_questions(grid):
 def test_without_repeated_seeds_nothing_is_called(grid):
     table, _ = grid(seeds=1)
     report = analyze_table(table)
-    assert report.verdict.word == "undetermined"
+    assert report.verdict.limit == "undetermined"
     assert failed(report) == {"seed noise"}
     top = find_largest_run(table.rows)
     assert (report.proposals[0].parameters, report.proposals[0].tokens) == (
@@ -62,7 +62,7 @@ def test_three_levels_are_too_few_and_the_missing_one_is_named(grid):
     sizes = np.geomspace(1e6, 1.6e7, 3)
     table, _ = grid(sizes=sizes)
     report = analyze_table(table)
-    assert report.verdict.word == "undetermined"
+    assert report.verdict.limit == "undetermined"
     assert "levels of parameters" in failed(report)
     assert report.proposals[0].parameters == pytest.approx((6.4e7,))
 
@@ -89,7 +89,7 @@ def test_the_published_omnimouse_table_carries_no_law():
     )
     report = analyze_table(RunTable(title="published", rows=rows))
     assert report.law is None
-    assert report.verdict.word == "undetermined"
+    assert report.verdict.limit == "undetermined"
     assert any(
         "needs at least 8 rows, and the table has 5" in reason for reason in report.verdict.reasons
     )

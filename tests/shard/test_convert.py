@@ -234,7 +234,7 @@ def test_an_open_end_of_the_last_trial_becomes_the_end_of_the_signals(make_recor
 )
 def test_a_recording_shorter_than_a_window_is_refused(make_recording, converted, changes):
     fields = {"screen": False, "behavior": False, "responses": gamma(), **changes}
-    with pytest.raises(RecordingError, match=r"is shorter than a window: .* \(usable: "):
+    with pytest.raises(RecordingError, match=r"has no valid window: .* \(valid: "):
         converted(make_recording(**fields))
 
 
@@ -242,5 +242,5 @@ def test_two_seconds_are_just_enough(make_recording, converted):
     # 60 rows, and half a second at both ends.
     fields = {"screen": False, "behavior": False}
     converted(make_recording(responses=gamma(90), **fields))
-    with pytest.raises(RecordingError, match="shorter than a window"):
+    with pytest.raises(RecordingError, match="has no valid window"):
         converted(make_recording(responses=gamma(89), **fields))

@@ -129,5 +129,5 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_tensor_that_is_not_there_is_named(shard_file):
     with pytest.raises(ShardError, match="has no tensor `spikes`"):
         open_shard(shard_file).tensor("spikes")
-    with pytest.raises(ShardError, match="has no behavior device `nose`"):
+    with pytest.raises(ShardError, match="has no behavior signal `nose`"):
         open_shard(shard_file).device("nose")

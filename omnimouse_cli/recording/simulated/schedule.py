@@ -1,4 +1,4 @@
-"""The schedule of a simulated session: trials, tiers, repeated clips, times of all devices."""
+"""The schedule of a simulated session: trials, tiers, repeated clips, times of all signals."""
 
 from dataclasses import dataclass
 
@@ -127,7 +127,7 @@ def plan_trials(config: SimulationConfig, number: int) -> list[PlannedTrial]:
 
 
 class Timeline:
-    """Starts and ends of all devices, times of rows and flips, in absolute seconds."""
+    """Starts and ends of all signals, times of rows and flips, in absolute seconds."""
 
     def __init__(self, config: SimulationConfig, number: int, trials: list[PlannedTrial]) -> None:
         rng = make_generator(config.seed, "timeline", number)
