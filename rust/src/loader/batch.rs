@@ -6,7 +6,7 @@ use super::read_ahead::{ReadAhead, WindowAdvice};
 use super::schedule::Schedule;
 use crate::error::{Error, Result};
 use crate::window::gather::OutputMemory;
-use crate::window::{Output, Session, Workspace};
+use crate::window::{Output, Session, WindowScratch};
 
 /// The memory of one batch.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub struct BatchMemory<'a> {
     /// `windows x channels x NUM_BEHAVIOR_SAMPLES`.
     pub behavior: OutputMemory<'a>,
     /// Scratch memory.
-    pub workspace: &'a mut Workspace,
+    pub scratch: &'a mut WindowScratch,
 }
 
 impl BatchMemory<'_> {
@@ -55,7 +55,7 @@ impl BatchMemory<'_> {
             };
             let neurons = &self.neuron_index[range(num_neurons)];
             let grid_index = self.grid_indices[window];
-            session.assemble(grid_index, neurons, &mut output, self.workspace)?;
+            session.assemble(grid_index, neurons, &mut output, self.scratch)?;
         }
         Ok(())
     }
@@ -147,7 +147,7 @@ impl BatchSource {
             let (session, advice) = (&self.sessions[batch.session], &self.advice[batch.session]);
             self.schedule.windows(batch, &mut grid_indices);
             for grid_index in &grid_indices {
-                advice.advise(session, *grid_index, &mut memory.workspace.buffer);
+                advice.advise(session, *grid_index, &mut memory.scratch.buffer);
             }
         }
     }

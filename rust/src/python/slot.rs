@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use crate::loader::batch::BatchMemory;
 use crate::memory::WritableArray;
-use crate::window::Workspace;
+use crate::window::WindowScratch;
 use crate::window::gather::OutputMemory;
 
 /// An output array of one of the number types that windows can be written in.
@@ -51,7 +51,7 @@ pub(super) struct BatchArrays {
     responses: OutputArray,
     video: Option<OutputArray>,
     behavior: Option<OutputArray>,
-    workspace: Workspace,
+    scratch: WindowScratch,
 }
 
 impl BatchArrays {
@@ -63,7 +63,7 @@ impl BatchArrays {
             responses: self.responses.memory(),
             video: optional(&mut self.video),
             behavior: optional(&mut self.behavior),
-            workspace: &mut self.workspace,
+            scratch: &mut self.scratch,
         }
     }
 }
@@ -109,7 +109,7 @@ impl Slot {
             behavior: behavior
                 .map(|object| OutputArray::floats("behavior", object))
                 .transpose()?,
-            workspace: Workspace::default(),
+            scratch: WindowScratch::default(),
         };
         Ok(Self {
             arrays: Some(arrays),

@@ -49,7 +49,7 @@ pub struct Session {
 
 /// Scratch memory that is reused from window to window.
 #[derive(Debug, Default)]
-pub struct Workspace {
+pub struct WindowScratch {
     selection: NeuronSelection,
     packed: PackedRow,
     /// For bytes that are read from a file that is not mapped.
@@ -121,22 +121,22 @@ impl Session {
         grid_index: i64,
         neurons: &[i64],
         output: &mut Output,
-        workspace: &mut Workspace,
+        scratch: &mut WindowScratch,
     ) -> Result<()> {
         self.shard.file().check_size()?;
-        let selected = workspace.selection.select(neurons, &self.normalization);
+        let selected = scratch.selection.select(neurons, &self.normalization);
         selected.map_err(|neuron| {
             let count = self.normalization.scale.len();
             let reason = format!("neuron {neuron} does not exist: there are {count}");
             Error::request(self.shard.path(), reason)
         })?;
-        self.responses(grid_index, &mut output.responses, workspace)?;
+        self.responses(grid_index, &mut output.responses, scratch)?;
         if let Some(screen) = &self.shard.screen {
-            self.video(screen, grid_index, &mut output.video, &mut workspace.buffer)?;
+            self.video(screen, grid_index, &mut output.video, &mut scratch.buffer)?;
         }
         if self.has_behavior() {
             let start = self.sample_seconds(grid_index, 0);
-            self.behavior(start, &mut output.behavior, &mut workspace.buffer)?;
+            self.behavior(start, &mut output.behavior, &mut scratch.buffer)?;
         }
         self.backend.finish();
         self.shard.file().check_pages()
@@ -154,7 +154,7 @@ impl Session {
         &self,
         grid_index: i64,
         output: &mut OutputMemory,
-        workspace: &mut Workspace,
+        scratch: &mut WindowScratch,
     ) -> Result<()> {
         let (responses, clock) = (&self.shard.responses, &self.shard.clock);
         let mut rows = [0; NUM_SAMPLES];
@@ -162,16 +162,16 @@ impl Session {
             let seconds = self.sample_seconds(grid_index, sample);
             *row = held(&self.shard, "responses", clock, seconds)?;
         }
-        let Workspace {
+        let WindowScratch {
             selection,
             packed,
             buffer,
-        } = workspace;
+        } = scratch;
         let first = rows[0];
         let whole = first..rows[NUM_SAMPLES - 1] + 1;
         let bytes = self.shard.rows(responses, whole, buffer)?;
         let length = responses.row_bytes();
-        let mut writer = RowWriter::new(output, selection.len());
+        let mut writer = OutputRowWriter::new(output, selection.len());
         for row in rows {
             let offset = (row - first) * length;
             let stored = (&bytes[offset..offset + length], responses.dtype);
@@ -192,7 +192,7 @@ impl Session {
         let seconds = self.window_seconds(grid_index);
         let mut frames = [None; NUM_SAMPLES];
         screen.frames_at(self.shard.file(), &seconds, buffer, &mut frames)?;
-        let mut writer = RowWriter::new(output, screen.height * screen.width);
+        let mut writer = OutputRowWriter::new(output, screen.height * screen.width);
         for (frame, seconds) in frames.into_iter().zip(seconds) {
             let frame = frame.ok_or_else(|| outside(&self.shard, "screen", seconds))?;
             let stored = self.shard.rows(&screen.frames, frame..frame + 1, buffer)?;
@@ -239,33 +239,34 @@ impl Session {
     }
 }
 
-/// Writes the rows of an output; a repeated row is copied from the one before.
-struct RowWriter<'a, 'b> {
+/// Writes the rows of an output, one per sample; where consecutive samples hold the same stored
+/// row, the output row before is copied.
+struct OutputRowWriter<'a, 'b> {
     output: &'a mut OutputMemory<'b>,
     length: usize,
     written: usize,
-    last_row: Option<usize>,
+    last_stored_row: Option<usize>,
 }
 
-impl<'a, 'b> RowWriter<'a, 'b> {
+impl<'a, 'b> OutputRowWriter<'a, 'b> {
     fn new(output: &'a mut OutputMemory<'b>, length: usize) -> Self {
         Self {
             output,
             length,
             written: 0,
-            last_row: None,
+            last_stored_row: None,
         }
     }
 
-    fn write(&mut self, row: usize, fill: impl FnOnce(&mut OutputMemory)) {
+    fn write(&mut self, stored_row: usize, fill: impl FnOnce(&mut OutputMemory)) {
         let range = self.written..self.written + self.length;
-        if self.last_row == Some(row) {
+        if self.last_stored_row == Some(stored_row) {
             let before: Range<usize> = range.start - self.length..range.start;
             self.output.copy_within(before, range.start);
         } else {
             fill(&mut self.output.range(range.clone()));
         }
-        self.last_row = Some(row);
+        self.last_stored_row = Some(stored_row);
         self.written = range.end;
     }
 }
