@@ -171,14 +171,14 @@ def _unavailable_lines(unavailable: Sequence["Unavailable"]) -> list[str]:
     """Return one line for each reason why something could not be scored."""
     reasons: dict[str, tuple[list[str], list[str]]] = {}
     for item in unavailable:
-        rows, sessions = reasons.setdefault(item.reason, ([], []))
+        strategies, sessions = reasons.setdefault(item.reason, ([], []))
         what = f"{item.predictor} of " if item.predictor else ""
-        rows.append(f"{what}{item.strategy}")
+        strategies.append(f"{what}{item.strategy}")
         sessions.append(item.session)
     return [
         f"not available in {', '.join(dict.fromkeys(sessions))}: "
-        f"{', '.join(dict.fromkeys(rows))} ({reason})"
-        for reason, (rows, sessions) in reasons.items()
+        f"{', '.join(dict.fromkeys(strategies))} ({reason})"
+        for reason, (strategies, sessions) in reasons.items()
     ]
 
 
@@ -207,12 +207,14 @@ def _table(session: str, records: Sequence["EvalRecord"], options: "EvalOptions"
     present = {record.predictor for record in singles}
     columns = [(key, one.label) for key, one in BASELINES.items() if key in present]
     table = Table(title=title, title_justify="left")
-    for heading in ("row", "target", "model", *(label for _, label in columns)):
-        table.add_column(heading, justify="left" if heading in ("row", "target") else "right")
+    for heading in ("strategy", "target", "model", *(label for _, label in columns)):
+        table.add_column(heading, justify="left" if heading in ("strategy", "target") else "right")
     for heading in ("model - ridge", "of ceiling", "to average"):
         table.add_column(heading, justify="right")
-    for row, target in dict.fromkeys((r.strategy, r.target) for r in singles):
-        table.add_row(row, target, *_cells((row, target), numbers, [key for key, _ in columns]))
+    for strategy, target in dict.fromkeys((r.strategy, r.target) for r in singles):
+        table.add_row(
+            strategy, target, *_cells((strategy, target), numbers, [key for key, _ in columns])
+        )
     return table
 
 
