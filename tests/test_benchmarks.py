@@ -185,7 +185,7 @@ def test_a_dendritic_unit_is_measured_beside_swiglu(run_here):
         "swiglu, eager",
         "dendritic, relu",
         "dendritic, smoothstep",
-        "dendritic, frozen in a table",
+        "dendritic, frozen, lookup table",
         "dendritic, plain PyTorch",
     ]
     swiglu = rows["swiglu, eager"]
@@ -199,9 +199,10 @@ def test_a_dendritic_unit_is_measured_beside_swiglu(run_here):
         assert row["memory_ratio_to_swiglu"] == pytest.approx(ratio)
         # Three arguments, the output and both gradients are there in any case.
         assert row["peak_bytes"] >= 5 * matrix
-    # The kernel keeps nothing of its hidden units; the plain way keeps all eight of each.
+    # The kernel keeps nothing of its hidden units; plain PyTorch keeps all eight of each, and a
+    # lookup table is read in plain PyTorch on a CPU.
     assert rows["dendritic, relu"]["memory_ratio_to_swiglu"] < 1.1
-    assert rows["dendritic, frozen in a table"]["memory_ratio_to_swiglu"] < 1.1
+    assert rows["dendritic, frozen, lookup table"]["memory_ratio_to_swiglu"] > 2
     assert rows["dendritic, plain PyTorch"]["memory_ratio_to_swiglu"] > 2
 
 
@@ -210,7 +211,7 @@ def test_a_roofline_follows_from_the_counted_instructions(run_here):
     output, document = run_here("dendrite_roofline")
     require_facts(document, "dendrite_roofline")
     rows = {(row["kernel"], row["pass"]): row for row in document["rows"]}
-    names = ("swiglu", "8-1-relu", "table")
+    names = ("swiglu", "8-1-relu", "lookup table")
     assert list(rows) == [(name, way) for name in names for way in ("forward", "backward")]
     for (name, way), row in rows.items():
         assert f"{name} {way}, bfloat16" in output
@@ -228,7 +229,7 @@ def test_a_roofline_follows_from_the_counted_instructions(run_here):
         assert dendritic["issue_seconds"] < dendritic["memory_seconds"]
         # Two pairs of an element, each in a cycle.
         reads = 2 * 8192 * 32768 / (132 * 1.755e9)
-        assert rows["table", way]["table_read_seconds"] == pytest.approx(reads)
+        assert rows["lookup table", way]["table_read_seconds"] == pytest.approx(reads)
         assert dendritic["table_read_seconds"] == 0
 
 
