@@ -80,7 +80,8 @@ def command_eval(
     """Score runs per regime: single-trial correlation of neurons and behavior, beside baselines."""
     from omnimouse_cli.evaluate.records import EvalOptions
     from omnimouse_cli.evaluate.robustness.perturbations import require_families
-    from omnimouse_cli.evaluate.store import make_document
+    from omnimouse_cli.evaluate.store import evaluation_name, make_document
+    from omnimouse_cli.run.folder import evaluation_folder
 
     families = tuple(dict.fromkeys(word.strip() for word in (perturb or "").split(",") if word))
     require_families(families)
@@ -101,6 +102,8 @@ def command_eval(
         folders = list(dict.fromkeys(run or [newest_finished_run()]))
         if not run:
             progress.say(f"taking {folders[0]} (the newest finished run)")
+        for folder in folders:
+            evaluation_folder(folder, name or evaluation_name(options))
         results = []
         for folder in folders:
             results.append(_evaluate(folder, shards, options, device, progress))

@@ -115,6 +115,11 @@ def resolve_job(options: TrainOptions, progress: Reporter) -> "TrainingJob":
         raise OmniMouseError(
             f"only one folder of shards can be trained on: {', '.join(map(str, options.paths))}"
         )
+    if options.resume and shards is not None and not shards.exists():
+        raise OmniMouseError(
+            f"{shards} does not exist: it is neither a run to resume nor a folder of shards",
+            hint="name the run: omnimouse train --resume RUN",
+        )
     if options.init_from is not None and options.adapt_from is not None:
         raise OmniMouseError(
             "--init-from and --adapt-from cannot be given together",

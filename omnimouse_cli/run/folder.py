@@ -66,7 +66,16 @@ def newest_unfinished_run(folder: Path) -> Path | None:
 
 
 def evaluation_folder(run: Path, name: str) -> Path:
-    """Return the folder of the evaluation `name` of a run."""
+    """Return the folder of the evaluation `name` of a run.
+
+    Raises:
+        OmniMouseError: The name is not that of a folder inside `eval/`.
+    """
+    if name in ("", ".", "..") or Path(name).name != name:
+        raise OmniMouseError(
+            f"the name of an evaluation must be that of a single folder: {name!r}",
+            hint="for example --name noise; the folder is made in RUN/eval",
+        )
     return run / EVALUATIONS / name
 
 

@@ -97,8 +97,8 @@ def resolve_shortcuts_first(
     source = init_from or config.train.adapt_from
     if fraction and source is not None:
         reporter.say(
-            f"the whole model is trained from the first step, because {source} is already trained "
-            "(default; train.shortcuts_first_fraction)"
+            f"the shortcuts are not trained alone at first, because training starts with the "
+            f"weights of {source} (default; train.shortcuts_first_fraction)"
         )
         fraction = 0.0
     train = dataclasses.replace(config.train, shortcuts_first_fraction=fraction)

@@ -56,7 +56,7 @@ def test_the_stored_fraction_of_shortcuts_is_not_that_of_the_new_run(home, small
     write_run(home / "small", small_mouse, sets=(*SMALL, "train.shortcuts_first_fraction=0.3"))
     command = ("shards", "--init-from", "small", *SHORT)
     result = train(*command, "--out", "second")
-    assert "because small is already trained" in result.stderr
+    assert "because training starts with the weights of small" in result.stderr
     assert load_config(Path("second/config.toml")).train.shortcuts_first_fraction == 0
     result = train(*command, "--out", "third", "--set", "train.short_ways_fraction=0.25")
     assert load_config(Path("third/config.toml")).train.shortcuts_first_fraction == 0.25

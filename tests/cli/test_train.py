@@ -218,6 +218,14 @@ def test_a_length_on_the_command_line_replaces_that_of_a_file(home):
 
 
 @pytest.mark.training
+def test_a_misspelled_run_is_not_resumed_as_another(home):
+    omnimouse("train", "shards", *SMALL, "--steps", "1", "--out", "runs/one")
+    (home / "runs" / "one" / "summary.json").unlink()
+    result = omnimouse("train", "--resume", "runs/on", code=1)
+    assert "error: runs/on does not exist: it is neither a run to resume nor" in result.stderr
+
+
+@pytest.mark.training
 @pytest.mark.slow
 def test_under_torchrun_one_rank_talks_and_all_train(home):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]

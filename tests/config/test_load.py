@@ -159,3 +159,8 @@ def test_to_dict_holds_every_field():
     assert set(values["model"]["video"]) == {
         field.name for field in dataclasses.fields(config.model.video)
     }
+
+
+def test_a_folder_in_place_of_a_configuration_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load_config(tmp_path)

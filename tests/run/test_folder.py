@@ -131,3 +131,9 @@ def test_the_commit_is_that_of_the_repository_that_has_the_file(tmp_path):
     head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
     assert find_commit(source) == head.stdout.strip()
     assert find_commit(installed) is None
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a/../../b", "/tmp"])
+def test_an_evaluation_stays_inside_its_run(name, tmp_path):
+    with pytest.raises(OmniMouseError, match="must be that of a single folder"):
+        evaluation_folder(tmp_path, name)

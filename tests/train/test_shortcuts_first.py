@@ -139,7 +139,7 @@ def test_a_trained_model_is_trained_whole_unless_the_user_sets_the_fraction(reso
     fraction, said = resolve(**source)
     assert fraction == 0
     assert len(said) == 1
-    assert "because old is already trained (default; train.shortcuts_first_fraction)" in said[0]
+    assert "starts with the weights of old (default; train.shortcuts_first_fraction)" in said[0]
     assert resolve(fraction=0.1, **source) == (0.1, [])
     assert resolve("1M", **source) == (0, [])
 
