@@ -14,6 +14,8 @@ from torch.utils.data import DataLoader
 
 from omnimouse_cli.config.data import DataConfig
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "benchmarks"
 QUICK = ("--quick", "--device", "cpu")

@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from omnimouse_cli.cli.app import app
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 

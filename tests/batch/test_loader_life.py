@@ -18,6 +18,8 @@ from omnimouse_cli.batch.loader import Loader
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.errors import OmniMouseError, ShardError
 
+pytestmark = pytest.mark.slow
+
 TASKS = Path("/proc/self/task")
 CONFIG = DataConfig(batch_size=3, max_neurons=6)
 

@@ -19,6 +19,8 @@ from omnimouse_cli.batch.reader import WindowReader
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.errors import ShardError
 
+pytestmark = pytest.mark.slow
+
 CONFIG = DataConfig(batch_size=3, max_neurons=40)
 SIGNALS = ("responses", "video", "behavior")
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"

@@ -8,6 +8,8 @@ from typer.testing import CliRunner
 
 from omnimouse_cli.cli.app import app
 
+pytestmark = pytest.mark.slow
+
 SHORT = ("--quick", "--epochs", "2", "--networks", "mlp", "--inner", "4", "--no-robustness")
 
 

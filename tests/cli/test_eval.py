@@ -24,6 +24,8 @@ from omnimouse_cli.recording.simulated.simulation import simulate
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
 
+pytestmark = pytest.mark.slow
+
 app = typer.Typer()
 app.command()(_with_exit_codes(command_eval))
 

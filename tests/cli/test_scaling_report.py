@@ -10,6 +10,8 @@ from omnimouse_cli.cli.app import _with_exit_codes
 from omnimouse_cli.cli.scaling_report import command_scaling_report
 from omnimouse_cli.files import write_document
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):

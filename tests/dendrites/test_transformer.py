@@ -13,6 +13,8 @@ from omnimouse_cli.model import feed_forward
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run
 
+pytestmark = pytest.mark.slow
+
 DENDRITIC = "model.feed_forward=dendritic"
 # |a + b| and |a - b|, each of two units.
 FIRST = [1, 1, 0, -1, -1, 0, 1, -1, 0, -1, 1, 0]

@@ -16,6 +16,8 @@ from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.folder import evaluation_folder
 from omnimouse_cli.run.load import load_run, open_run_data
 
+pytestmark = pytest.mark.slow
+
 FIELDS = [
     "regime",
     "strategy",

@@ -8,6 +8,8 @@ import torch
 from omnimouse_cli.kernels.dendrite import MAX_REGISTER_UNITS, DendriticFunction, fits_registers
 from omnimouse_cli.kernels.dendrite.reference import reference_dendrite
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("triton", reason="there is no Triton for this machine")
 
 FUNCTIONS = [DendriticFunction(8, 1, "relu"), DendriticFunction(3, 1, "smoothstep")]

@@ -8,6 +8,8 @@ from omnimouse_cli.kernels.dendrite.lookup import Grid, TableAccuracy, build_tab
 from omnimouse_cli.kernels.dendrite.lookup.reference import reference_interpolate
 from omnimouse_cli.kernels.dendrite.reference import reference_dendrite
 
+pytestmark = pytest.mark.slow
+
 FUNCTIONS = [
     DendriticFunction(),
     DendriticFunction(4, 1, "smoothstep"),

@@ -7,6 +7,8 @@ from omnimouse_cli.kernels.dendrite import DendriticFunction
 from omnimouse_cli.kernels.dendrite.lookup import Grid, build_tables
 from omnimouse_cli.kernels.dendrite.lookup.reference import reference_interpolate
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("triton", reason="there is no Triton for this machine")
 
 FUNCTION, GRID = DendriticFunction(3), Grid(16, 2.0)

@@ -21,6 +21,8 @@ from omnimouse_cli.model.compile import compiled_parts
 from omnimouse_cli.model.feed_forward import Dendrite, FeedForward
 from omnimouse_cli.model.losses import compute_losses
 
+pytestmark = pytest.mark.slow
+
 GPU = torch.device("cuda")
 NEURONS = 40
 ONE_OF_EACH_ROW = tuple({s.name.split("-")[0]: s for s in TRAINING_STRATEGIES}.values())

@@ -17,6 +17,8 @@ from omnimouse_cli.kernels.dendrite.lookup import BACKWARD_FLOPS, FORWARD_FLOPS,
 from omnimouse_cli.model import feed_forward
 from omnimouse_cli.model.losses import compute_losses
 
+pytestmark = pytest.mark.slow
+
 ONE_OF_EACH_ROW = tuple({s.name.split("-")[0]: s for s in TRAINING_STRATEGIES}.values())
 NEURONS, WINDOWS = 40, 2
 

@@ -7,6 +7,8 @@ import pytest
 
 from omnimouse_cli import _native
 
+pytestmark = pytest.mark.slow
+
 # The long run: OMNIMOUSE_MUTATIONS=10000 pytest tests/native/test_damage.py
 NUM_MUTATIONS = int(os.environ.get("OMNIMOUSE_MUTATIONS", "1500"))
 NUM_DATA_BYTES = 758

@@ -12,6 +12,8 @@ from omnimouse_cli.published.convert import import_weights
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run
 
+pytestmark = pytest.mark.slow
+
 SESSION, ANIMAL, NUM_NEURONS = "300-4-7", "300", 11
 # Of the two windows of a batch, this one is computed by the equations too.
 WINDOW = 1

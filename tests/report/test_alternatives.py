@@ -13,6 +13,8 @@ from omnimouse_cli.report.alternatives import (
 from omnimouse_cli.report.csv_table import read_csv_table
 from omnimouse_cli.report.table import get_compute, parse_condition
 
+pytestmark = pytest.mark.slow
+
 MANY = np.geomspace(1e8, 1.28e10, 8)
 
 

@@ -9,6 +9,8 @@ from omnimouse_cli.report.law import find_refusals, fit_joint_law
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.text import format_magnitude
 
+pytestmark = pytest.mark.slow
+
 
 def fitted(rows, *, num_resamples=200, seed=0):
     return fit_joint_law(rows, num_resamples=num_resamples, seed=seed, reporter=Silent())

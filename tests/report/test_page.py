@@ -13,6 +13,8 @@ from omnimouse_cli.report.page import write_report
 from omnimouse_cli.report.table import ExcludedRow, RunTable
 from omnimouse_cli.reporter import Silent
 
+pytestmark = pytest.mark.slow
+
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 
 

@@ -11,6 +11,8 @@ from omnimouse_cli.report.table import RunRow, RunTable, find_largest_run
 from omnimouse_cli.report.verdict import compute_gains, list_missing_levels
 from omnimouse_cli.reporter import Silent
 
+pytestmark = pytest.mark.slow
+
 
 def analyze_table(table, **options):
     return analyze(table, num_resamples=options.pop("num_resamples", 200), reporter=Silent())

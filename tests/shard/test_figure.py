@@ -8,6 +8,8 @@ import pytest
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.shard.figure import draw_session, select_span
 
+pytestmark = pytest.mark.slow
+
 matplotlib_image = pytest.importorskip("matplotlib.image")
 
 

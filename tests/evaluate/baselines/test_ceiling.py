@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.evaluate.baselines.ceiling import predict_ceiling
 from omnimouse_cli.recording.simulated.truth import load_truth
+
+pytestmark = pytest.mark.slow
 
 
 def test_predict_is_bounded_by_the_expected_response(simulated_data, targets_of, score_pieces):

@@ -8,6 +8,8 @@ from omnimouse_cli.recording.simulated.activity import smooth
 from omnimouse_cli.recording.simulated.stimulus import StimulusDrive
 from omnimouse_cli.recording.simulated.truth import load_truth
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def recording(small_mice):

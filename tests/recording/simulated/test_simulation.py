@@ -12,6 +12,8 @@ from omnimouse_cli.recording.simulated.settings import SimulationConfig
 from omnimouse_cli.recording.simulated.simulation import simulate
 from omnimouse_cli.reporter import Silent
 
+pytestmark = pytest.mark.slow
+
 
 def digest(folder):
     files = sorted(path for path in folder.rglob("*") if path.is_file())
