@@ -137,7 +137,7 @@ class PerturbedRecord:
         perturbation: Its family; `clean` for the unchanged video.
         severity: From 1 to 5; 0 for the unchanged video.
         level: The strength of the perturbation, in `level_unit`.
-        level_unit: Its unit.
+        level_unit: Unit of `level`, for example grey levels.
         record: The number; a `difference` is from the unchanged video.
     """
 

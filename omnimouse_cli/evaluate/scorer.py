@@ -81,7 +81,7 @@ class ScoredValue:
 
         Args:
             metric: What it measures.
-            value: Its value.
+            value: Value of the derived record; None where it is undefined.
             predictor: Whose it is; None keeps the predictor.
             resamples: The value in every resample; None gives no interval.
             undefined: Outputs without a correlation.
@@ -130,7 +130,7 @@ class Scorer:
 
     Args:
         targets: What is predicted.
-        predictor: Its name in the records.
+        predictor: Name of the predictor in the records.
         tier: Tier of the scored trials.
         response_loss: Loss of responses.
         repeats: Time points that occur in several repeats of a stimulus; None without repeats.

@@ -31,7 +31,7 @@ class SessionReader:
 
     Attributes:
         session: The session in the data set.
-        shard: Its open shard.
+        shard: Open shard of the session.
         shift: float32 `(neurons,)`: subtracted from responses.
         scale: float32 `(neurons,)`: divides responses.
         channels: Behavior channels that the session has, in the data set's order.

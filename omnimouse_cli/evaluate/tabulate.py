@@ -56,7 +56,7 @@ def compare_stimulus(numbers: Sequence[ScoredValue]) -> Iterator[ScoredValue]:
     """Compare the model with itself without the stimulus, where both predict the same outputs.
 
     Args:
-        numbers: Of one session.
+        numbers: Scored values of one session.
     """
     correlations = {
         (number.record.strategy, number.record.target): number

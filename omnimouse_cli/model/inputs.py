@@ -62,7 +62,7 @@ class ModelInputs(NamedTuple):
         sequences: Token sequences.
         times: int64 times, in samples, of context, latents, fusion and queries.
         encoder_mask: From latents to context.
-        fusion_mask: Of local fusion layers.
+        fusion_mask: Attention mask of the local fusion layers.
         decoder_mask: From queries to latents and video.
     """
 

@@ -204,7 +204,7 @@ class _Scaling:
 
     Args:
         means: float32 `(columns,)` of each group.
-        stds: Of the same shapes.
+        stds: Standard deviations of the columns, of the same shapes.
         bases: Principal components of each group `(columns, components)`, None for narrow ones.
         screen: Which group is the screen, if any is.
     """

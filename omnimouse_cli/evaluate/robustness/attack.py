@@ -36,7 +36,7 @@ def attack_video(
     between predicted and recorded responses, over the samples that are scored.
 
     Args:
-        model: In evaluation mode.
+        model: The model under attack, in evaluation mode.
         batch: With a video.
         grey_levels: Largest change of a pixel, of 255; pixels stay between black and white.
         seeds: Seeds of each window's random starts.
