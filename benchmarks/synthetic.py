@@ -127,14 +127,15 @@ def _trials(seconds: float) -> tuple[Trial, ...]:
 
 
 def _screen(trials: tuple[Trial, ...]) -> Screen:
-    def read_trial(number: int) -> NDArray[np.uint8]:
+    def read_frames(number: int, first: int, last: int) -> NDArray[np.uint8]:
         rng = np.random.default_rng(number)
-        return rng.integers(0, 256, (trials[number].num_flips, *FRAME_SHAPE), dtype=np.uint8)
+        frames = rng.integers(0, 256, (trials[number].num_flips, *FRAME_SHAPE), dtype=np.uint8)
+        return frames[first:last]
 
     flips = [trial.start_seconds + np.arange(trial.num_flips) / RATE_HZ for trial in trials]
     return Screen(
         flip_seconds=np.concatenate(flips),
         frame_height=FRAME_SHAPE[0],
         frame_width=FRAME_SHAPE[1],
-        read_trial=read_trial,
+        read_frames=read_frames,
     )

@@ -2,11 +2,12 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.experanto import session as experanto
+from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Recording
 
 
@@ -15,15 +16,17 @@ class RawFormat:
     """One raw format.
 
     Args:
+        name: Name of the format, as `nwb`.
         markers: Files by which it is recognized, in words, for the message that nothing was found.
         matches: Whether a path looks like a recording of this format, even a damaged one; reads
             no file.
         open: Opens the recording; signals and frames are read on demand.
     """
 
+    name: str
     markers: str
     matches: Callable[[Path], bool]
-    open: Callable[[Path], Recording]
+    open: Callable[[Path, OpenOptions], Recording]
 
 
 # To add a raw format, write a module beside `experanto` and add an entry here with the three things
@@ -35,6 +38,7 @@ class RawFormat:
 # into the recording.
 RAW_FORMATS = (
     RawFormat(
+        name="experanto",
         markers=experanto.MARKERS,
         matches=experanto.is_session,
         open=experanto.open_session,
@@ -42,11 +46,12 @@ RAW_FORMATS = (
 )
 
 
-def open_recording(path: Path) -> Recording:
+def open_recording(path: Path, options: OpenOptions | None = None) -> Recording:
     """Open one recording; its rows and frames stay on disk.
 
     Args:
         path: The recording: a folder or a single file, as its raw format has it.
+        options: What the user says about the recording; None says nothing.
 
     Raises:
         RecordingError: The path does not exist, is no recording, or a damaged one.
@@ -68,7 +73,8 @@ def open_recording(path: Path) -> Recording:
     with _translate_os_errors(path):
         for raw_format in RAW_FORMATS:
             if raw_format.matches(path):
-                return raw_format.open(path)
+                recording = raw_format.open(path, options or OpenOptions())
+                return replace(recording, format=raw_format.name)
     raise _no_recording(path)
 
 

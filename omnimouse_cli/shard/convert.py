@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.recording import Recording, ResponseKind
+from omnimouse_cli.recording.resize import FRAME_HEIGHT, FRAME_WIDTH
 from omnimouse_cli.shard.behavior import Device, prepare_device
 from omnimouse_cli.shard.description import (
     ResponsesDescription,
@@ -34,7 +35,7 @@ from omnimouse_cli.shard.responses import (
     ResponseWriter,
     StoredDtype,
 )
-from omnimouse_cli.shard.screen import FRAME_HEIGHT, FRAME_WIDTH, FrameWriter, name_conditions
+from omnimouse_cli.shard.screen import FrameWriter, name_conditions
 from omnimouse_cli.shard.trials import (
     ALL_TIERS,
     TrialColumns,

@@ -8,11 +8,9 @@ from numpy.typing import NDArray
 from omnimouse_cli._native import ByteWriter, Checksum
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.recording import Recording, Screen, Trial
+from omnimouse_cli.recording.resize import FRAME_HEIGHT, FRAME_WIDTH, resize_frames
 from omnimouse_cli.shard.blocks import BLOCK_BYTES
 
-# The frames that the model sees. Source: OmniMouse (ICLR 2026, arXiv 2604.18827).
-FRAME_HEIGHT = 36
-FRAME_WIDTH = 64
 # Bytes of the checksum in the name of a stimulus.
 _NAME_BYTES = 8
 
@@ -63,7 +61,7 @@ class FrameWriter:
             advance(1)
             if trial.num_flips == 0:
                 continue
-            frames = np.ascontiguousarray(resize_frames(self._read(number, trial)))
+            frames = self._read(number, trial)
             checksum = Checksum()
             checksum.update(frames)
             self.digests[number] = checksum.digest()
@@ -75,12 +73,18 @@ class FrameWriter:
                 yield frames
 
     def _read(self, number: int, trial: Trial) -> NDArray[np.uint8]:
-        frames = self._screen.read_trial(number)
-        if len(frames) != trial.num_flips:
-            raise RecordingError(
-                f"{self._recording.path}: trial {number} must have a frame for each of its "
-                f"{trial.num_flips} flips: {len(frames)} frames"
-            )
+        """Return the frames of a trial at their stored size; only a block is read at once."""
+        frames = np.empty((trial.num_flips, FRAME_HEIGHT, FRAME_WIDTH), np.uint8)
+        num_frames = max(1, BLOCK_BYTES // (self._screen.frame_height * self._screen.frame_width))
+        for first in range(0, trial.num_flips, num_frames):
+            last = min(first + num_frames, trial.num_flips)
+            block = self._screen.read_frames(number, first, last)
+            if len(block) != last - first:
+                raise RecordingError(
+                    f"{self._recording.path}: trial {number} must have a frame for each of its "
+                    f"{trial.num_flips} flips: {first + len(block)} frames"
+                )
+            frames[first:last] = resize_frames(block)
         return frames
 
     def frame_index(self) -> NDArray[np.int64]:
@@ -115,30 +119,3 @@ def name_conditions(recording: Recording, digests: Mapping[int, bytes]) -> list[
         else:
             names.append(trial.condition)
     return names
-
-
-def resize_frames(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Resize uint8 `(frames, height, width)` to 36 x 64 by area averaging.
-
-    A new pixel is the mean of the area it covers, partly covered pixels weighted by their share.
-    """
-    height, width = frames.shape[1:]
-    if (height, width) == (FRAME_HEIGHT, FRAME_WIDTH):
-        return frames
-    rows, columns = _area_weights(height, FRAME_HEIGHT), _area_weights(width, FRAME_WIDTH)
-    result = np.empty((len(frames), FRAME_HEIGHT, FRAME_WIDTH), dtype=np.uint8)
-    num_frames = max(1, BLOCK_BYTES // (8 * height * width))
-    for first in range(0, len(frames), num_frames):
-        block = frames[first : first + num_frames].astype(np.float64)
-        result[first : first + num_frames] = np.floor(rows @ block @ columns.T + 0.5)
-    return result
-
-
-def _area_weights(num_source: int, num_target: int) -> NDArray[np.float64]:
-    """Return the weights of old pixels in new ones: `(num_target, num_source)`; rows sum to 1."""
-    edges = np.arange(num_target + 1) * (num_source / num_target)
-    low, high = edges[:-1, None], edges[1:, None]
-    pixel = np.arange(num_source)[None, :]
-    overlap = np.clip(np.minimum(high, pixel + 1) - np.maximum(low, pixel), 0.0, None)
-    weights: NDArray[np.float64] = overlap / overlap.sum(axis=1, keepdims=True)
-    return weights

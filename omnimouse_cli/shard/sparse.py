@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.config.data import RESPONSE_RATE_HZ
 from omnimouse_cli.recording.recording import Clock
+from omnimouse_cli.recording.resize import FRAME_HEIGHT, FRAME_WIDTH
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.shard.catalogue import refresh_catalogue
 from omnimouse_cli.shard.description import (
@@ -19,7 +20,6 @@ from omnimouse_cli.shard.description import (
     to_json,
 )
 from omnimouse_cli.shard.format import reserved_header_bytes
-from omnimouse_cli.shard.screen import FRAME_HEIGHT, FRAME_WIDTH
 from omnimouse_cli.shard.write import ShardWriter, open_shard_writer
 
 # 323 of these hold 150 billion samples, as the published data set does.

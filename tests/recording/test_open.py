@@ -66,7 +66,7 @@ def test_a_recording_can_be_sent_to_another_process(experanto_session):
     copy = pickle.loads(pickle.dumps(recording))
     expected = recording.responses.read_rows(10, 20)
     np.testing.assert_array_equal(copy.responses.read_rows(10, 20), expected)
-    np.testing.assert_array_equal(copy.screen.read_trial(0), recording.screen.read_trial(0))
+    np.testing.assert_array_equal(copy.read_trial(0), recording.read_trial(0))
 
 
 def test_nothing_is_written_into_a_recording(experanto_session):
@@ -74,7 +74,7 @@ def test_nothing_is_written_into_a_recording(experanto_session):
     before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
     recording = open_recording(path)
     recording.responses.read_rows(0, 10)
-    recording.screen.read_trial(0)
+    recording.read_trial(0)
     assert {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before
 
 

@@ -62,17 +62,17 @@ def build_trials(specification, *, start_seconds=0.0):
 def build_screen(trials, *, height=36, width=64):
     flips = [t.start_seconds + np.arange(t.num_flips) / FRAMES_PER_SECOND for t in trials]
 
-    def read_trial(number):
+    def read_frames(number, first, last):
         trial = trials[number]
         seed = abs(hash_text(trial.condition or trial.kind))
         rng = np.random.default_rng(seed)
-        return rng.integers(0, 256, (trial.num_flips, height, width), dtype=np.uint8)
+        return rng.integers(0, 256, (trial.num_flips, height, width), dtype=np.uint8)[first:last]
 
     return Screen(
         flip_seconds=np.concatenate(flips) if flips else np.empty(0),
         frame_height=height,
         frame_width=width,
-        read_trial=read_trial,
+        read_frames=read_frames,
     )
 
 

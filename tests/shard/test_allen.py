@@ -59,7 +59,7 @@ def test_every_trial_shows_its_own_frames(real):
     for number in range(0, len(recording.trials), 97):
         trial = recording.trials[number]
         rows = shard.frame_index[trial.first_flip : trial.first_flip + trial.num_flips]
-        np.testing.assert_array_equal(shard.frames[rows], recording.screen.read_trial(number))
+        np.testing.assert_array_equal(shard.frames[rows], recording.read_trial(number))
     assert len(shard.frames) < len(shard.flip_seconds) / 10
 
 

@@ -1,4 +1,4 @@
-"""Frames keep their mean when resize_frames, and identical stimuli are stored once."""
+"""Frames keep their mean when they are resized, and identical stimuli are stored once."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.shard.screen import resize_frames
+from omnimouse_cli.recording.resize import resize_frames
 
 
 def area_mean_by_oversampling(frame, height, width):
@@ -46,13 +46,13 @@ def test_identical_stimuli_are_stored_once(make_recording, converted):
     for number, trial in enumerate(recording.trials):
         flips = slice(trial.first_flip, trial.first_flip + trial.num_flips)
         shown = shard.frames[shard.frame_index[flips]]
-        np.testing.assert_array_equal(shown, recording.screen.read_trial(number))
+        np.testing.assert_array_equal(shown, recording.read_trial(number))
 
 
 def test_frames_may_lie_in_memory_as_they_like(make_recording, converted):
     recording = make_recording()
-    read = recording.screen.read_trial
-    turned = replace(recording.screen, read_trial=lambda number: np.asfortranarray(read(number)))
+    read = recording.screen.read_frames
+    turned = replace(recording.screen, read_frames=lambda *which: np.asfortranarray(read(*which)))
     shard, other = converted(recording), converted(replace(recording, screen=turned))
     np.testing.assert_array_equal(shard.frames, other.frames)
     assert shard.description.checksums == other.description.checksums
@@ -66,7 +66,7 @@ def test_large_frames_are_averaged_and_their_size_is_noted(make_recording, conve
         recording.screen,
         frame_height=144,
         frame_width=256,
-        read_trial=lambda number: np.repeat(source, recording.trials[number].num_flips, axis=0),
+        read_frames=lambda _number, first, last: np.repeat(source, last - first, axis=0),
     )
     shard = converted(replace(recording, screen=large))
     screen = shard.description.screen
@@ -79,7 +79,8 @@ def test_large_frames_are_averaged_and_their_size_is_noted(make_recording, conve
 def test_a_trial_with_too_few_frames_is_an_error(make_recording, converted):
     recording = make_recording()
     short = replace(
-        recording.screen, read_trial=lambda _number: np.zeros((1, 36, 64), dtype=np.uint8)
+        recording.screen,
+        read_frames=lambda _number, _first, _last: np.zeros((1, 36, 64), dtype=np.uint8),
     )
     with pytest.raises(RecordingError, match=r"trial 0 must have a frame for each of its 240"):
         converted(replace(recording, screen=short))

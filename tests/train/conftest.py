@@ -86,15 +86,16 @@ class Session:
     def _screen(self) -> Screen:
         num_flips = round(self.seconds * 30)
 
-        def read_trial(trial: int) -> np.ndarray:
+        def read_frames(trial: int, first: int, last: int) -> np.ndarray:
             generator = np.random.default_rng(trial)
-            return generator.integers(0, 256, (30 * int(TRIAL_SECONDS), *FRAME), dtype=np.uint8)
+            frames = generator.integers(0, 256, (30 * int(TRIAL_SECONDS), *FRAME), dtype=np.uint8)
+            return frames[first:last]
 
         return Screen(
             flip_seconds=np.arange(num_flips) / 30,
             frame_height=FRAME[0],
             frame_width=FRAME[1],
-            read_trial=read_trial,
+            read_frames=read_frames,
         )
 
 

@@ -76,17 +76,18 @@ def read_frame_header(path: Path, *, video: bool) -> FrameFile:
     )
 
 
-def read_frames(file: FrameFile) -> NDArray[np.uint8]:
-    """Return a trial's frames as grey levels, uint8 `(num_frames, height, width)`.
+def read_frames(file: FrameFile, first: int, last: int) -> NDArray[np.uint8]:
+    """Return frames `first` to `last` (excluded) of a trial, uint8 `(n, height, width)`.
 
     Raises:
         RecordingError: Values lie outside 0 to 255.
     """
     with _translate_read_errors(file.path):
-        stored: NDArray[Any] = np.load(file.path, allow_pickle=False)
-    _require_numbers(file.path, stored.dtype)
-    channels = (3,) if file.color else ()
-    frames = stored.reshape(file.num_frames, file.height, file.width, *channels)
+        stored: NDArray[Any] = np.load(file.path, mmap_mode="r", allow_pickle=False)
+        _require_numbers(file.path, stored.dtype)
+        channels = (3,) if file.color else ()
+        shape = (file.num_frames, file.height, file.width, *channels)
+        frames = np.array(stored.reshape(shape)[first:last])
     if frames.dtype == np.uint8 and not file.color:
         return frames
     values = frames.astype(np.float64)

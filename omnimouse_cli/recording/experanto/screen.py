@@ -33,12 +33,12 @@ class TrialFrames:
     height: int
     width: int
 
-    def read(self, trial_number: int) -> NDArray[np.uint8]:
-        """Return the frames of one trial, uint8 `(num_flips, height, width)`."""
+    def read(self, trial_number: int, first: int, last: int) -> NDArray[np.uint8]:
+        """Return frames `first` to `last` (excluded) of one trial, uint8 `(n, height, width)`."""
         source = self.sources[trial_number]
         if isinstance(source, int):
-            return np.full((1, self.height, self.width), source, np.uint8)
-        return read_frames(source)
+            return np.full((last - first, self.height, self.width), source, np.uint8)
+        return read_frames(source, first, last)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ class ScreenDevice:
             flip_seconds=flips[kept],
             frame_height=self.frames.height,
             frame_width=self.frames.width,
-            read_trial=self.frames.read,
+            read_frames=self.frames.read,
         )
         return screen, tuple(trials)
 

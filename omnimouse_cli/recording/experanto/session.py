@@ -12,6 +12,7 @@ from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.experanto.meta import Meta, read_array, read_json, read_yaml
 from omnimouse_cli.recording.experanto.screen import ScreenDevice, open_screen
 from omnimouse_cli.recording.experanto.sequence import open_sequence
+from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Neurons, Recording, Signal
 
 MARKERS = "responses/meta.yml or screen/meta.yml (an experanto session)"
@@ -29,11 +30,12 @@ def is_session(path: Path) -> bool:
     return any((path / device / file).is_file() for device in devices for file in files)
 
 
-def open_session(path: Path) -> Recording:
+def open_session(path: Path, _options: OpenOptions) -> Recording:
     """Open a session folder of either version of the experanto library; rows stay on disk.
 
     Args:
         path: The session's folder.
+        _options: None of them is about experanto sessions.
 
     Raises:
         RecordingError: A file is missing, damaged or contradicts another one.

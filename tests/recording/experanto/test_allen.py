@@ -43,9 +43,9 @@ def test_each_of_forty_gratings_is_one_condition(recording):
     gratings = [trial for trial in recording.trials if trial.kind == "video"]
     assert len({trial.condition for trial in gratings}) == 40
     same = [n for n, t in enumerate(recording.trials) if t.condition == gratings[0].condition]
-    first = recording.screen.read_trial(same[0])
+    first = recording.read_trial(same[0])
     for number in same[1:]:
-        np.testing.assert_array_equal(recording.screen.read_trial(number), first)
+        np.testing.assert_array_equal(recording.read_trial(number), first)
 
 
 def test_its_rows_are_the_bytes_of_the_file(recording, allen_recording):

@@ -41,7 +41,7 @@ def test_each_trial_gives_its_frames(experanto_session):
     assert (screen.frame_height, screen.frame_width) == (9, 16)
     expected = [video, picture[None], np.full((1, 9, 16), 127), video[:30]]
     for number, frames in enumerate(expected):
-        shown = screen.read_trial(number)
+        shown = recording.read_trial(number)
         assert shown.dtype == np.uint8
         assert len(shown) == recording.trials[number].num_flips
         np.testing.assert_array_equal(shown, frames)
@@ -53,7 +53,7 @@ def test_color_becomes_luma_with_a_note(experanto_session):
     for number, colored in enumerate((video, picture[None])):
         red, green, blue = np.moveaxis(colored.astype(float), -1, 0)
         expected = np.rint(0.299 * red + 0.587 * green + 0.114 * blue)
-        np.testing.assert_array_equal(recording.screen.read_trial(number), expected)
+        np.testing.assert_array_equal(recording.read_trial(number), expected)
     assert any("2 trials in color were made grey" in note for note in recording.notes)
 
 
@@ -61,15 +61,15 @@ def test_grey_stored_as_three_equal_channels_stays_the_same_grey(experanto_sessi
     video = frames_of(40, 9, 16)
     colored = np.repeat(video[..., None], 3, axis=-1)
     recording = open_recording(experanto_session(trials=[clip(colored), clip(video)]))
-    np.testing.assert_array_equal(recording.screen.read_trial(0), video)
+    np.testing.assert_array_equal(recording.read_trial(0), video)
 
 
 def test_one_channel_is_grey(experanto_session):
     video, picture = frames_of(40, 9, 16), frames_of(9, 16)
     trials = [clip(video[..., None]), image(picture[..., None])]
     recording = open_recording(experanto_session(trials=trials))
-    np.testing.assert_array_equal(recording.screen.read_trial(0), video)
-    np.testing.assert_array_equal(recording.screen.read_trial(1)[0], picture)
+    np.testing.assert_array_equal(recording.read_trial(0), video)
+    np.testing.assert_array_equal(recording.read_trial(1)[0], picture)
     assert recording.notes == ()
 
 
@@ -77,14 +77,14 @@ def test_a_grey_video_three_pixels_wide_is_not_taken_for_color(experanto_session
     video = frames_of(40, 9, 3)
     recording = open_recording(experanto_session(trials=[clip(video)], frame_size=(9, 3)))
     assert recording.screen.frame_width == 3
-    np.testing.assert_array_equal(recording.screen.read_trial(0), video)
+    np.testing.assert_array_equal(recording.read_trial(0), video)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "int64"])
 def test_grey_levels_of_other_dtypes_are_converted(experanto_session, dtype):
     video = frames_of(40, 9, 16)
     recording = open_recording(experanto_session(trials=[clip(video.astype(dtype))]))
-    np.testing.assert_array_equal(recording.screen.read_trial(0), video)
+    np.testing.assert_array_equal(recording.read_trial(0), video)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_grey_levels_of_other_dtypes_are_converted(experanto_session, dtype):
 def test_frames_that_are_no_grey_levels_are_refused_when_read(experanto_session, values, message):
     recording = open_recording(experanto_session(trials=[clip(values)]))
     with pytest.raises(RecordingError, match=message):
-        recording.screen.read_trial(0)
+        recording.read_trial(0)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_trials_of_different_sizes_keep_them_and_are_noted(experanto_session):
     recording = open_recording(experanto_session(trials=[clip(large), clip(small), clip(small)]))
     screen = recording.screen
     assert (screen.frame_height, screen.frame_width) == (9, 16)
-    np.testing.assert_array_equal(screen.read_trial(0), large)
+    np.testing.assert_array_equal(recording.read_trial(0), large)
     assert any(
         "1 of 3 trials have frames of a size other than 9 x 16" in note for note in recording.notes
     )
@@ -165,7 +165,7 @@ def test_stimuli_may_be_stored_by_their_names(experanto_session):
         (path / f"screen/data/{number:05d}.npy").rename(path / "screen/data/lions.npy")
     (path / "screen/meta.yml").write_text("modality: screen\nuse_stimuli_names: true\n")
     recording = open_recording(path)
-    np.testing.assert_array_equal(recording.screen.read_trial(1), video)
+    np.testing.assert_array_equal(recording.read_trial(1), video)
 
 
 def test_a_stimulus_without_a_name_is_known_by_its_frames(experanto_session):
@@ -188,7 +188,7 @@ def test_a_stimulus_without_a_name_is_known_by_its_frames(experanto_session):
 def test_a_blank_without_a_grey_level_is_middle_grey_with_a_note(experanto_session):
     path = experanto_session(trials=[{"modality": "blank"}, clip(frames_of(40, 9, 16))])
     recording = open_recording(path)
-    assert (recording.screen.read_trial(0) == 128).all()
+    assert (recording.read_trial(0) == 128).all()
     assert any("1 blank trials have no interleave_value" in note for note in recording.notes)
 
 
@@ -201,14 +201,14 @@ def test_a_grey_level_outside_8_bits_is_refused(experanto_session, level):
 
 def test_a_recording_of_blanks_alone_takes_its_frame_size_from_their_fields(experanto_session):
     trials = [{**blank(5), "seconds": 10.0}] * 3
-    screen = open_recording(experanto_session(trials=trials, frame_size=(7, 11))).screen
-    assert screen.read_trial(2).shape == (1, 7, 11)
+    recording = open_recording(experanto_session(trials=trials, frame_size=(7, 11)))
+    assert recording.read_trial(2).shape == (1, 7, 11)
 
 
 def test_blanks_without_any_frame_size_get_the_usual_one(experanto_session):
     trials = [{**blank(5), "seconds": 10.0, "image_size": None}] * 3
     recording = open_recording(experanto_session(trials=trials))
-    assert recording.screen.read_trial(0).shape == (1, 36, 64)
+    assert recording.read_trial(0).shape == (1, 36, 64)
     assert any("no trial has a frame size" in note for note in recording.notes)
 
 

@@ -56,7 +56,7 @@ def test_oracle_clips_come_again_and_nothing_else_of_training_does(mouse):
     frames = {}
     for number, trial in enumerate(recording.trials):
         if trial.kind in ("video", "image"):
-            frames.setdefault(trial.tier, []).append(recording.screen.read_trial(number).tobytes())
+            frames.setdefault(trial.tier, []).append(recording.read_trial(number).tobytes())
     assert len(set(frames["oracle"])) < len(frames["oracle"])
     assert len(set(frames["test"])) < len(frames["test"])
     assert len(set(frames["train"])) == len(frames["train"])
@@ -94,7 +94,7 @@ def test_the_answer_follows_from_what_a_reader_sees(small_mice, small_config):
     recording = open_recording(small_mice[1].path)
     truth = load_truth(small_mice[1].path)
     frames = np.concatenate(
-        [recording.screen.read_trial(number) for number in range(len(recording.trials))]
+        [recording.read_trial(number) for number in range(len(recording.trials))]
     )
     clock = recording.responses.clock
     seconds = clock.start_seconds + np.arange(clock.num_samples) / clock.rate_hz

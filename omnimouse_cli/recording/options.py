@@ -1,0 +1,36 @@
+"""What a user may say about a raw recording that its files do not say, or not as we read them."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Split = Literal["auto", "conditions", "movie-time", "time"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenOptions:
+    """Options of opening a recording; None leaves a choice to the rules of the raw format.
+
+    Args:
+        series: Path of the responses inside the file.
+        stimulus: Path of the stimulus inside the file.
+        trials: Path of the table of trials inside the file, or of a CSV file.
+        running: Path of the running speed.
+        pupil: Path of the pupil.
+        rate_hz: Rows of the responses per second, for files that do not say.
+        split: How tiers are made where the files have none.
+        static: Whether recordings of single images without a time course are opened.
+        licence: Licence of the data.
+        citation: How to cite the data.
+    """
+
+    series: str | None = None
+    stimulus: str | None = None
+    trials: str | None = None
+    running: str | None = None
+    pupil: str | None = None
+    rate_hz: float | None = None
+    split: Split = "auto"
+    static: bool = False
+    licence: str | None = None
+    citation: str | None = None

@@ -1,0 +1,162 @@
+"""Times of samples as a file gives them, turned into regular clocks; never stretched over a gap."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.recording import Clock, latest_index
+
+# Times may lie this share of a period off their place on a regular clock: half a period where a
+# gap is no whole number of rows, and some jitter.
+_MAX_SHARE_OF_PERIOD = 0.6
+# A step longer than this many periods is a gap: rows are missing in it.
+_GAP_PERIODS = 1.5
+# A sample of behavior is held no longer than this.
+_MAX_HELD_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RegularTimes:
+    """A regular clock and the source row of each of its rows.
+
+    Args:
+        clock: The clock, on the time axis of the times it was made from.
+        source_row: int64 `(clock.num_samples,)`: row of the file, -1 in gaps.
+        gaps: float64 `(gaps, 2)`: stretches without a row, in seconds.
+        notes: What was found, for the user.
+    """
+
+    clock: Clock
+    source_row: NDArray[np.int64]
+    gaps: NDArray[np.float64]
+    notes: tuple[str, ...]
+
+
+def require_times(times: NDArray[np.float64], where: str) -> None:
+    """Check that times are finite and ascend.
+
+    Args:
+        times: float64 `(samples,)`, seconds.
+        where: File and path inside it, for messages.
+
+    Raises:
+        RecordingError: There is no time, one is not finite, or one is not after the one before it.
+    """
+    if times.size == 0:
+        raise RecordingError(f"{where} is empty: it has no times")
+    is_finite = np.isfinite(times)
+    if not is_finite.all():
+        row = int(np.argmin(is_finite))
+        raise RecordingError(
+            f"{where}: {int((~is_finite).sum())} of {times.size} times are not finite, the first "
+            f"in row {row}",
+            hint="every sample needs a time; correct the file, or omit such samples",
+        )
+    steps = np.diff(times)
+    if times.size > 1 and not (steps > 0).all():
+        row = int(np.argmin(steps > 0)) + 1
+        raise RecordingError(
+            f"{where}: times must ascend, but row {row} is at {times[row]:.6f} s and the row "
+            f"before it at {times[row - 1]:.6f} s",
+            hint="sort the samples by time, and omit those that stand twice",
+        )
+
+
+def regular_times(times: NDArray[np.float64], where: str) -> RegularTimes:
+    """Fit a regular clock to times that have jitter and gaps; a gap becomes rows without a source.
+
+    The rate is that of the rows between gaps; rows after a gap stand at the nearest places on the
+    clock. Times farther from their places than .6 of a period are refused, because samples would be
+    held at the wrong time.
+
+    Args:
+        times: float64 `(samples,)`, seconds.
+        where: File and path inside it, for messages.
+
+    Returns:
+        The clock with the rows of the file.
+
+    Raises:
+        RecordingError: Fewer than two times, times that do not ascend, or no regular clock fits.
+
+    Example:
+        >>> fitted = regular_times(np.array([1.0, 1.1, 1.2, 1.5, 1.6]), "trace/timestamps")
+        >>> round(fitted.clock.rate_hz, 6), fitted.source_row.tolist()
+        (10.0, [0, 1, 2, -1, -1, 3, 4])
+    """
+    require_times(times, where)
+    if times.size < 2:
+        raise RecordingError(f"{where} has one time only: no rate follows from it")
+    steps = np.diff(times)
+    period = float(np.median(steps))
+    is_gap = steps > _GAP_PERIODS * period
+    # The mean of the steps without gaps has no error from the resolution of the times.
+    period = float(steps[~is_gap].mean())
+    rate_hz = 1.0 / period
+    first_rows = np.concatenate(([0], np.flatnonzero(is_gap) + 1))
+    places = np.arange(times.size, dtype=np.float64)
+    for row in first_rows[1:]:
+        nearest = max(places[row - 1] + 1, np.rint((times[row] - times[0]) * rate_hz))
+        places[row:] += nearest - places[row]
+    residual = times - places * period
+    start = float((residual.max() + residual.min()) / 2)
+    off = np.abs(residual - start)
+    if off.max() * rate_hz > _MAX_SHARE_OF_PERIOD:
+        row = int(np.argmax(off))
+        raise RecordingError(
+            f"{where} is not a regular clock: at {rate_hz:.4f} Hz row {row} would be "
+            f"{off[row]:.3f} s off its time",
+            hint="resample the signal to a regular rate before it is stored",
+        )
+    rows = places.astype(np.int64)
+    source_row = np.full(int(rows[-1]) + 1, -1, np.int64)
+    source_row[rows] = np.arange(times.size)
+    clock = Clock(start_seconds=start, rate_hz=rate_hz, num_samples=len(source_row))
+    before, after = rows[:-1][is_gap] + 1, rows[1:][is_gap]
+    gaps = start + np.stack((before, after), axis=1) / rate_hz
+    notes: tuple[str, ...] = ()
+    if is_gap.any():
+        missing = len(source_row) - times.size
+        notes = (
+            f"{where}: {int(is_gap.sum())} gaps in the times ({missing} rows missing); the longest "
+            f"is {steps.max():.3f} s at {times[int(np.argmax(steps))]:.3f} s",
+        )
+    return RegularTimes(clock=clock, source_row=source_row, gaps=gaps, notes=notes)
+
+
+def hold_on_grid(times: NDArray[np.float64], where: str) -> RegularTimes:
+    """Return a regular clock at the median rate whose rows hold the latest sample.
+
+    For behavior whose samples have uneven times, as those of a wheel. A stretch of more than two
+    seconds without a sample is a gap. Regular times are taken as they are.
+
+    Args:
+        times: float64 `(samples,)`, seconds.
+        where: File and path inside it, for messages.
+
+    Raises:
+        RecordingError: Fewer than two times, or times that do not ascend.
+    """
+    require_times(times, where)
+    if times.size < 2:
+        raise RecordingError(f"{where} has one time only: no rate follows from it")
+    try:
+        return regular_times(times, where)
+    except RecordingError:
+        pass
+    rate_hz = 1.0 / float(np.median(np.diff(times)))
+    num_samples = int(np.floor((times[-1] - times[0]) * rate_hz)) + 1
+    clock = Clock(start_seconds=float(times[0]), rate_hz=rate_hz, num_samples=num_samples)
+    grid = clock.start_seconds + np.arange(num_samples) / rate_hz
+    source_row = latest_index(times, grid)
+    steps = np.append(np.diff(times), np.inf)
+    source_row[grid - times[source_row] > _MAX_HELD_SECONDS] = -1
+    is_gap = steps[:-1] > _MAX_HELD_SECONDS
+    gaps = np.stack((times[:-1][is_gap] + _MAX_HELD_SECONDS, times[1:][is_gap]), axis=1)
+    notes = (
+        f"{where}: times are uneven (steps from {steps[:-1].min():.4f} to {steps[:-1].max():.4f} "
+        f"s); samples are held on a grid of {rate_hz:.3f} Hz, the median rate",
+    )
+    return RegularTimes(clock=clock, source_row=source_row, gaps=gaps, notes=notes)
