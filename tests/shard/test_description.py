@@ -70,7 +70,10 @@ def changed(change):
     [
         (lambda d: d.pop("session"), "`description` lacks `session`"),
         (lambda d: d.update(origin_seconds="now"), "`description.origin_seconds` must be a number"),
-        (lambda d: d.update(response_kind="spikes"), "one of rate, dff, fluorescence, unknown: .spikes."),
+        (
+            lambda d: d.update(response_kind="spikes"),
+            "one of rate, dff, fluorescence, unknown: .spikes.",
+        ),
         (lambda d: d["responses"].update(num_neurons=-3), "must be a whole number: -3"),
         (lambda d: d["responses"]["clock"].update(rate_hz=0), "`rate_hz` must be positive: 0"),
         (lambda d: d["behavior"][0].update(std=[0.0]), "`std` must be positive"),

@@ -1,0 +1,1 @@
+"""Reader of NWB files, versions 1 and 2, in HDF5 or Zarr."""
