@@ -2,12 +2,13 @@
 
 import contextlib
 import errno
+import fcntl
 import json
 import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +17,9 @@ from omnimouse_cli.errors import OmniMouseError
 PARTIAL_SUFFIX = ".partial"
 # Less free space than this counts as a full disk.
 MIN_FREE_BYTES = 65_536
+# Errors of file systems that have no locks, or do not sync folders. EBADF: on NFS only files that
+# are open for writing can be locked.
+_UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF)
 
 
 @contextlib.contextmanager
@@ -56,13 +60,45 @@ def _is_disk_full(path: Path) -> bool:
     return shutil.disk_usage(folder).free < MIN_FREE_BYTES
 
 
-def sync_folder(folder: Path) -> None:
-    """Write the entries of `folder` to disk, so that a rename in it survives a power failure."""
+def sync_folder(folder: Path) -> bool:
+    """Write the entries of `folder` to disk, so that a rename in it survives a power failure.
+
+    Returns:
+        False on a file system that does not sync folders; files are synced there all the same.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        return _is_supported(os.fsync, descriptor)
     finally:
         os.close(descriptor)
+
+
+def lock(descriptor: int, *, wait: bool) -> bool:
+    """Lock an open file or folder against other processes, until it is closed.
+
+    Args:
+        descriptor: File descriptor; a file should be open for writing.
+        wait: Whether to wait for a process that has the lock.
+
+    Returns:
+        False on a file system without locks; nothing is locked then.
+
+    Raises:
+        BlockingIOError: Another process has the lock, and `wait` is False.
+    """
+    operation = fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)
+    return _is_supported(fcntl.flock, descriptor, operation)
+
+
+def _is_supported(call: Callable[..., None], *arguments: int) -> bool:
+    """Call a function of the system; return whether the file system has it."""
+    try:
+        call(*arguments)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        return False
+    return True
 
 
 @contextlib.contextmanager

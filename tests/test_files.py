@@ -1,14 +1,18 @@
 """Files appear whole or not at all, and JSON documents keep the contract."""
 
 import errno
+import fcntl
 import json
+import os
 
 import numpy as np
 import pytest
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import (
+    lock,
     read_document,
+    sync_folder,
     translate_full_disk,
     write_atomically,
     write_document,
@@ -32,6 +36,39 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert caught.value.message == f"the disk is full: {path} could not be written"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS])
+def test_a_file_system_that_does_not_sync_folders_is_reported(tmp_path, monkeypatch, number):
+    assert sync_folder(tmp_path)
+
+    def refuse(_descriptor):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    assert not sync_folder(tmp_path)
+
+
+def test_an_error_of_the_disk_is_not_taken_for_a_file_system_without_sync(tmp_path, monkeypatch):
+    def fail(_descriptor):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        sync_folder(tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF])
+def test_a_file_system_without_locks_is_reported(tmp_path, monkeypatch, number):
+    def refuse(_descriptor, _operation):
+        raise OSError(number, os.strerror(number))
+
+    with (tmp_path / "a").open("w") as one, (tmp_path / "a").open("w") as other:
+        assert lock(one.fileno(), wait=False)
+        with pytest.raises(BlockingIOError):
+            lock(other.fileno(), wait=False)
+        monkeypatch.setattr(fcntl, "flock", refuse)
+        assert not lock(one.fileno(), wait=True)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,8 @@ def command_inspect(
         if shards is None:
             progress.say(f"taking {folder}/ (default)")
         catalogue = open_catalogue(folder)
+        for sentence in catalogue.omitted:
+            progress.warn(sentence)
         entries = _select_entries(catalogue, session)
         verified = _verify(catalogue, entries, progress) if verify else None
         records = [

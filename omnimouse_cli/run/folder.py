@@ -1,6 +1,5 @@
 """The folder of a run: names of its files, its lock, configuration, environment and summary."""
 
-import fcntl
 import importlib.metadata
 import os
 import platform
@@ -13,7 +12,7 @@ from typing import Any
 from omnimouse_cli.config.load import load_config, to_toml
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.files import read_document, write_document, write_text
+from omnimouse_cli.files import lock, read_document, write_document, write_text
 from omnimouse_cli.reporter import Reporter, Silent
 
 CONFIG = "config.toml"
@@ -80,11 +79,15 @@ def evaluation_folder(run: Path, name: str) -> Path:
 
 
 @contextmanager
-def lock_run(run: Path) -> Iterator[None]:
+def lock_run(run: Path, reporter: Reporter = _SILENT) -> Iterator[None]:
     """Make the folder of a run and lock it against other processes that train there.
 
     The lock is released when the process ends, however it ends. A folder that is still empty at
     the end of the block is removed.
+
+    Args:
+        run: Folder of the run.
+        reporter: Shows a warning if the file system has no locks.
 
     Raises:
         OmniMouseError: Another process trains in the folder.
@@ -92,12 +95,16 @@ def lock_run(run: Path) -> Iterator[None]:
     run.mkdir(parents=True, exist_ok=True)
     with (run / LOCK).open("a") as stream:
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_locked = lock(stream.fileno(), wait=False)
         except BlockingIOError as error:
             raise OmniMouseError(
                 f"{run} is being trained by another process",
                 hint="wait until it has ended, or train in another folder with --out",
             ) from error
+        if not is_locked:
+            reporter.warn(
+                f"the file system of {run} has no locks: do not train in this folder twice at once"
+            )
         try:
             yield
         finally:

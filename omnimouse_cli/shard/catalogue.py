@@ -1,6 +1,5 @@
 """The catalogue of a data set: one entry per shard, derived from the shards' headers."""
 
-import fcntl
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from omnimouse_cli.errors import LaterVersionError, OmniMouseError, ShardError
-from omnimouse_cli.files import PARTIAL_SUFFIX, read_document, write_document
+from omnimouse_cli.files import PARTIAL_SUFFIX, lock, read_document, sync_folder, write_document
 from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.shard.format import is_foreign
 from omnimouse_cli.shard.read import Shard, open_shard
 from omnimouse_cli.shard.valid import dropped_minutes, tier_minutes, valid_fraction
 
@@ -68,10 +68,18 @@ class CatalogueEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """The sessions of a folder of shards, ascending by session key."""
+    """The sessions of a folder of shards, ascending by session key.
+
+    Args:
+        folder: Folder of the shards.
+        entries: One entry per session.
+        omitted: Sentences about files of the folder that are not used: those of other programs,
+            and copies of shards.
+    """
 
     folder: Path
     entries: tuple[CatalogueEntry, ...]
+    omitted: tuple[str, ...] = ()
 
     def path_of(self, entry: CatalogueEntry) -> Path:
         """Return the path of an entry's shard."""
@@ -122,7 +130,9 @@ def open_catalogue(folder: Path) -> Catalogue:
     entries = _read_entries(folder) if (folder / CATALOGUE_NAME).exists() else []
     # A run that was killed may have finished a shard that the catalogue does not list.
     listed = {entry.file for entry in entries}
-    entries += [build_entry(open_shard(p)) for p in shard_paths(folder) if p.name not in listed]
+    others = [path for path in shard_paths(folder) if path.name not in listed]
+    omitted = [_foreign(path) for path in others if is_foreign(path)]
+    entries += [build_entry(open_shard(path)) for path in others if not is_foreign(path)]
     if not entries:
         raise ShardError(
             f"{folder} is not a folder of shards: it has no *{SHARD_SUFFIX} file",
@@ -135,12 +145,17 @@ def open_catalogue(folder: Path) -> Catalogue:
                 f"{entry.session}",
                 hint="copy it here, or run `omnimouse preprocess` again",
             )
-    return Catalogue(folder=folder, entries=_sorted(entries))
+    chosen, copies = _choose(entries, listed)
+    return Catalogue(folder=folder, entries=chosen, omitted=(*omitted, *copies))
 
 
 def shard_paths(folder: Path) -> list[Path]:
     """Return the shards of a folder in the order of their names, without temporary files."""
-    return sorted(p for p in folder.glob(f"*{SHARD_SUFFIX}") if not p.name.startswith("."))
+    return sorted(
+        path
+        for path in folder.glob(f"*{SHARD_SUFFIX}")
+        if not path.name.startswith(".") and path.is_file()
+    )
 
 
 def refresh_catalogue(
@@ -149,21 +164,22 @@ def refresh_catalogue(
     """Update the catalogue to the shards of its folder, and write it atomically.
 
     Headers are read only of `changed` shards and of those that the catalogue does not list with
-    their length. A damaged shard is omitted, with a warning. Several processes may do this at the
-    same time.
+    their length. A damaged shard, a file of another program and a copy of a shard are omitted, with
+    a warning. Several processes may do this at the same time, unless the file system has no locks.
 
     Raises:
         LaterVersionError: A shard is of a later version.
         ShardError: The old catalogue is damaged.
     """
-    with _lock(folder):
-        # A catalogue is written under the lock, so these are from processes that were killed.
-        for abandoned in folder.glob(f".{CATALOGUE_NAME}.*{PARTIAL_SUFFIX}"):
-            abandoned.unlink()
+    with _lock(folder) as is_locked:
+        if is_locked:
+            # A catalogue is written under the lock, so these are from processes that were killed.
+            for abandoned in folder.glob(f".{CATALOGUE_NAME}.*{PARTIAL_SUFFIX}"):
+                abandoned.unlink()
         known = {}
         if (folder / CATALOGUE_NAME).exists():
             known = {entry.file: entry for entry in _read_entries(folder)}
-        entries = []
+        entries, omitted = [], []
         for path in shard_paths(folder):
             entry: CatalogueEntry | None = known.get(path.name)
             try:
@@ -173,15 +189,55 @@ def refresh_catalogue(
             except LaterVersionError:
                 raise
             except ShardError as error:
-                reporter.warn(f"omitted from the catalogue: {error.message}")
-        catalogue = Catalogue(folder=folder, entries=_sorted(entries))
+                omitted.append(_foreign(path) if is_foreign(path) else error.message)
+        chosen, copies = _choose(entries, known)
+        catalogue = Catalogue(folder=folder, entries=chosen, omitted=(*omitted, *copies))
+        # A conversion begins without changed shards, and warns once.
+        if not changed:
+            _warn(catalogue, reporter, is_locked=is_locked)
         content = {"sessions": [asdict(entry) for entry in catalogue.entries]}
         write_document(folder / CATALOGUE_NAME, "catalogue", content)
     return catalogue
 
 
-def _sorted(entries: Sequence[CatalogueEntry]) -> tuple[CatalogueEntry, ...]:
-    return tuple(sorted(entries, key=lambda entry: entry.session))
+def _choose(
+    entries: Sequence[CatalogueEntry], listed: Collection[str]
+) -> tuple[tuple[CatalogueEntry, ...], list[str]]:
+    """Return one entry per session, ascending, and a sentence for each other file of a session.
+
+    Args:
+        entries: Entries of all shards.
+        listed: Names of files that are preferred, because the catalogue lists them already.
+    """
+    chosen: dict[str, CatalogueEntry] = {}
+    omitted = []
+    for entry in sorted(entries, key=lambda one: (one.file not in listed, len(one.file), one.file)):
+        kept = chosen.setdefault(entry.session, entry)
+        if kept is not entry:
+            omitted.append(
+                f"{entry.file} is not used: it has the same session as {kept.file}, {kept.session}"
+            )
+    return tuple(chosen[session] for session in sorted(chosen)), omitted
+
+
+def _foreign(path: Path) -> str:
+    return f"{path.name} is not used: it is not an omnimouse shard"
+
+
+def _warn(catalogue: Catalogue, reporter: Reporter, *, is_locked: bool) -> None:
+    for sentence in catalogue.omitted:
+        reporter.warn(f"omitted from the catalogue: {sentence}")
+    folder = catalogue.folder
+    if not is_locked:
+        reporter.warn(
+            f"the file system of {folder} has no locks: do not preprocess into this folder twice "
+            "at once"
+        )
+    if not sync_folder(folder):
+        reporter.warn(
+            f"the file system of {folder} does not sync folders: after a power failure run "
+            "`omnimouse inspect --verify`"
+        )
 
 
 def _read_entries(folder: Path) -> list[CatalogueEntry]:
@@ -204,10 +260,9 @@ def _parse_entry(item: dict[str, Any]) -> CatalogueEntry:
 
 
 @contextmanager
-def _lock(folder: Path) -> Iterator[None]:
+def _lock(folder: Path) -> Iterator[bool]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield lock(descriptor, wait=True)
     finally:
         os.close(descriptor)

@@ -131,6 +131,19 @@ def native_errors_as_shard_errors() -> Iterator[None]:
         ) from error
 
 
+def is_foreign(path: Path) -> bool:
+    """Return whether a file is a safetensors file of another program, as weights are.
+
+    A shard that is damaged or cut short is not foreign.
+    """
+    # `build_header` writes this first; a shard that is cut short has a part of it.
+    first = f'{{"__metadata__":{{"format":"{FORMAT}"'.encode()
+    with path.open("rb") as stream:
+        stream.seek(_LENGTH.size)
+        start = stream.read(len(first))
+    return start.startswith(b"{") and not first.startswith(start)
+
+
 def read_header(path: Path) -> Header:
     """Read and check everything before the data of a shard, and the length of the file.
 

@@ -1,6 +1,5 @@
 """Writing a shard as a stream: tensors first, the header last into the space kept for it."""
 
-import fcntl
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli._native import Checksum
-from omnimouse_cli.files import PARTIAL_SUFFIX, write_atomically
+from omnimouse_cli.files import PARTIAL_SUFFIX, lock, write_atomically
 from omnimouse_cli.shard.checksum import compute_checksum, format_checksum
 from omnimouse_cli.shard.format import NUMPY_DTYPES, TensorEntry, build_header
 
@@ -120,19 +119,23 @@ def open_shard_writer(path: Path, *, header_bytes: int) -> Iterator[ShardWriter]
     """Open a writer on a temporary file that becomes `path` when the block succeeds."""
     with write_atomically(path) as stream:
         # `remove_abandoned` of another process leaves a file alone that is locked.
-        fcntl.flock(stream.fileno(), fcntl.LOCK_EX)
+        lock(stream.fileno(), wait=True)
         yield ShardWriter(stream, header_bytes=header_bytes)
 
 
 def remove_abandoned(folder: Path) -> int:
-    """Delete the temporary files of processes that were killed; return their number."""
+    """Delete the temporary files of processes that were killed; return their number.
+
+    They stay on a file system without locks, where another process may still write them, and where
+    they cannot be opened for writing.
+    """
     num_removed = 0
     for path in sorted(folder.glob(f".*.safetensors.*{PARTIAL_SUFFIX}")):
         try:
-            with path.open("rb") as stream:
-                fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
-                num_removed += 1
-        except (BlockingIOError, FileNotFoundError):
+            with path.open("r+b") as stream:
+                if lock(stream.fileno(), wait=False):
+                    path.unlink()
+                    num_removed += 1
+        except (BlockingIOError, FileNotFoundError, PermissionError):
             continue
     return num_removed

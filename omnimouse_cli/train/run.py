@@ -93,7 +93,7 @@ def train(job: TrainingJob, world: World, reporter: Reporter) -> None:
     dataset.require_windows(config.data)
     warn_if_not_mapped(dataset, config.data, reporter)
     with (
-        _lock_on_first_rank(job.run, world),
+        _lock_on_first_rank(job.run, world, reporter),
         explain_out_of_memory(config, dataset.sessions, strategies, world),
     ):
         state = TrainState(config, dataset, world)
@@ -108,10 +108,10 @@ def train(job: TrainingJob, world: World, reporter: Reporter) -> None:
 
 
 @contextmanager
-def _lock_on_first_rank(run: Path, world: World) -> Iterator[None]:
+def _lock_on_first_rank(run: Path, world: World, reporter: Reporter) -> Iterator[None]:
     """Lock the run's folder; if another process trains there, every rank raises the error."""
     with ExitStack() as stack:
-        world.on_first_rank(lambda: stack.enter_context(lock_run(run)))
+        world.on_first_rank(lambda: stack.enter_context(lock_run(run, reporter)))
         yield
 
 

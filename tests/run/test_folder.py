@@ -1,5 +1,7 @@
 """Run folders: which there are, which have finished, their lock and their environment."""
 
+import errno
+import fcntl
 import os
 import subprocess
 
@@ -8,6 +10,7 @@ import pytest
 from omnimouse_cli.config.sizes import default_run_config
 from omnimouse_cli.errors import ConfigError, OmniMouseError
 from omnimouse_cli.files import read_document
+from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.folder import (
     evaluation_folder,
     find_commit,
@@ -99,6 +102,22 @@ def test_an_empty_folder_is_removed_when_its_lock_ends(tmp_path):
     with lock_run(tmp_path / "b"):
         (tmp_path / "b" / "config.toml").touch()
     assert (tmp_path / "b" / "config.toml").exists()
+
+
+def test_a_run_on_a_file_system_without_locks_is_trained_with_a_warning(tmp_path, monkeypatch):
+    def refuse(_descriptor, _operation):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    class Heard(Silent):
+        def warn(self, message):
+            warnings.append(message)
+
+    warnings = []
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with lock_run(tmp_path / "a", Heard()):
+        assert (tmp_path / "a").is_dir()
+    assert len(warnings) == 1
+    assert "has no locks" in warnings[0]
 
 
 def test_the_shards_of_a_resumed_run_are_those_of_the_last_training(make_run, tmp_path):

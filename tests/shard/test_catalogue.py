@@ -1,10 +1,15 @@
 """The catalogue says what the shards say, and mends itself."""
 
+import errno
+import fcntl
 import json
 import multiprocessing
+import os
+import shutil
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from omnimouse_cli.errors import ShardError
 from omnimouse_cli.reporter import Silent
@@ -110,6 +115,59 @@ def test_a_damaged_shard_is_left_out_with_a_warning(folder):
     catalogue = refresh_catalogue(folder, heard)
     assert [entry.session for entry in catalogue.entries] == ["7-1-0", "7-1-2"]
     assert "7-1-1.safetensors is cut short" in heard.warnings[0]
+
+
+def test_a_copy_of_a_shard_is_named_and_not_counted_twice(folder):
+    expected = open_catalogue(folder)
+    shutil.copy(folder / "7-1-1.safetensors", folder / "7-1-1 (copy).safetensors")
+    for exists in (True, False):
+        if not exists:
+            (folder / "catalogue.json").unlink()
+        catalogue = open_catalogue(folder)
+        assert catalogue.entries == expected.entries
+        assert catalogue.omitted == (
+            "7-1-1 (copy).safetensors is not used: it has the same session as 7-1-1.safetensors, "
+            "7-1-1",
+        )
+    heard = Heard()
+    assert refresh_catalogue(folder, heard).entries == expected.entries
+    assert "7-1-1 (copy).safetensors is not used" in heard.warnings[0]
+
+
+def test_weights_among_the_shards_are_named_and_not_used(folder):
+    expected = open_catalogue(folder)
+    save_file({"w": np.zeros(300, np.float32)}, folder / "model.safetensors")
+    catalogue = open_catalogue(folder)
+    assert catalogue.entries == expected.entries
+    assert catalogue.omitted == ("model.safetensors is not used: it is not an omnimouse shard",)
+    heard = Heard()
+    refresh_catalogue(folder, heard)
+    refresh_catalogue(folder, heard, changed=[folder / "7-1-1.safetensors"])
+    assert len(heard.warnings) == 1
+    assert "model.safetensors is not used" in heard.warnings[0]
+
+
+def test_a_damaged_shard_is_not_taken_for_a_file_of_another_program(folder):
+    (folder / "catalogue.json").unlink()
+    (folder / "7-1-1.safetensors").write_bytes(b"")
+    with pytest.raises(ShardError, match=r"7-1-1\.safetensors"):
+        open_catalogue(folder)
+
+
+def test_a_file_system_without_locks_and_sync_of_folders_is_told_once(folder, monkeypatch):
+    def refuse(*_arguments):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr("omnimouse_cli.shard.catalogue.sync_folder", lambda _folder: False)
+    (folder / ".catalogue.json.abc.partial").write_text("{")
+    heard = Heard()
+    refresh_catalogue(folder, heard)
+    refresh_catalogue(folder, heard, changed=[folder / "7-1-1.safetensors"])
+    assert ["no locks" in heard.warnings[0], "sync folders" in heard.warnings[1]] == [True, True]
+    assert len(heard.warnings) == 2
+    # Another process may still write it.
+    assert (folder / ".catalogue.json.abc.partial").exists()
 
 
 @pytest.mark.parametrize("exists", [False, True])

@@ -1,7 +1,9 @@
 """A shard appears whole or not at all."""
 
 import errno
+import fcntl
 import io
+import os
 
 import numpy as np
 import pytest
@@ -55,3 +57,26 @@ def test_only_what_nobody_writes_any_more_is_removed(tmp_path):
         assert remove_abandoned(tmp_path) == 1
         writer.finish("{}")
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_leftovers_stay_where_nothing_says_whether_somebody_writes_them(tmp_path, monkeypatch):
+    abandoned = tmp_path / ".b.safetensors.xyz.partial"
+    abandoned.write_bytes(b"half")
+
+    def refuse(_descriptor, _operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert remove_abandoned(tmp_path) == 0
+    assert abandoned.exists()
+
+
+def test_leftovers_are_opened_for_writing_because_nfs_locks_no_other_files(tmp_path, monkeypatch):
+    (tmp_path / ".b.safetensors.xyz.partial").write_bytes(b"half")
+
+    def lock_as_nfs(descriptor, _operation):
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(fcntl, "flock", lock_as_nfs)
+    assert remove_abandoned(tmp_path) == 1
