@@ -9,6 +9,7 @@ from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.experanto import session as experanto
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Recording
+from omnimouse_cli.recording.split import assign_tiers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +74,9 @@ def open_recording(path: Path, options: OpenOptions | None = None) -> Recording:
     with _translate_os_errors(path):
         for raw_format in RAW_FORMATS:
             if raw_format.matches(path):
-                recording = raw_format.open(path, options or OpenOptions())
-                return replace(recording, format=raw_format.name)
+                options = options or OpenOptions()
+                recording = replace(raw_format.open(path, options), format=raw_format.name)
+                return assign_tiers(recording, options.split)
     raise _no_recording(path)
 
 

@@ -73,7 +73,7 @@ def _assemble(
     """Return the recording with all times relative to the earliest start of a device."""
     starts = [signal.clock.start_seconds for signal in signals.values()]
     if screen is None:
-        notes.append("screen: absent, so there are no trials and no tiers")
+        notes.append("screen: absent, so there are no trials")
     else:
         starts.append(float(screen.flips[0]))
         _require_overlap(path, signals["responses"], screen)

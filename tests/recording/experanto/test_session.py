@@ -55,12 +55,12 @@ def test_modalities_may_be_missing(experanto_session):
     assert recording.responses.num_channels == recording.neurons.num_neurons == 6
 
 
-def test_a_recording_without_a_screen_has_no_trials(experanto_session, tmp_path):
+def test_a_recording_without_a_screen_has_trials_of_unknown_kind(experanto_session, tmp_path):
     path = experanto_session()
     (path / "screen").rename(tmp_path / "screen")
     recording = open_recording(path)
     assert recording.screen is None
-    assert recording.trials == ()
+    assert {trial.kind for trial in recording.trials} == {"unknown"}
     assert any("screen: absent" in note for note in recording.notes)
 
 

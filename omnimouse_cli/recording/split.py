@@ -1,0 +1,347 @@
+"""Tiers (train, validation, test) of recordings whose files have none."""
+
+import bisect
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.options import Split
+from omnimouse_cli.recording.pieces import Piece, cut_trial, replace_trials
+from omnimouse_cli.recording.recording import Recording, Trial
+from omnimouse_cli.recording.split_movies import (
+    LEAST_MOVIE_SECONDS,
+    SEGMENT_SECONDS,
+    Movie,
+    cut_movies,
+    find_movies,
+    segment_tiers,
+    stable_hash,
+)
+from omnimouse_cli.recording.split_source import ROUNDING_SECONDS, SplitSource, prepare
+from omnimouse_cli.recording.split_time import GUARD_SECONDS, TierInterval, split_time
+from omnimouse_cli.text import format_minutes
+
+MADE_TIERS = ("train", "validation", "test")
+WINDOW_SECONDS = 2.0
+LEAST_REPEATS = 3
+# Share of the hash, from 0 to 1, up to which a condition that is not test is train.
+CONDITION_TRAIN_BELOW = 0.9
+# Blanks of at least this length have a tier by time, shorter ones that of the stimulus before.
+LONG_BLANK_SECONDS = 10.0
+
+_EXPLANATIONS = {
+    "conditions": "stimuli shown at least 3 times are test, a tenth of the others validation",
+    "movie-time": "all repeats of a 10-s segment of a movie are in one tier, 2 s between tiers",
+    "time": "blocks of trials are cut at 70 and 80 % of their time, 4 s between tiers",
+}
+
+
+def assign_tiers(recording: Recording, split: Split = "auto") -> Recording:
+    """Return the recording with tiers; one that has tiers in its files keeps them.
+
+    Policies: `conditions` makes stimuli that are shown at least 3 times test, and of the others a
+    tenth, by a hash of their names, validation. `movie-time` cuts long or repeated movies into 10-s
+    segments, each with all its repeats in one tier by a hash of its name, and the rest by time.
+    `time` cuts each block of trials at 70 and 80 % of its time. `auto` takes `conditions` if at
+    least half of the videos are shown once and others at least 3 times, else `movie-time` if there
+    are movies, else `time`; if that leaves a tier without a window, it takes `time`.
+
+    Trials that belong to two tiers are cut. Blanks are never without a tier, because those are
+    allowed in every tier: short ones have the tier of the stimulus before, and those between tiers
+    become `invalid`. Without a screen, `unknown` trials fill the time that no trial covers.
+
+    Args:
+        recording: The recording.
+        split: Which policy.
+
+    Returns:
+        The recording with other trials, a note on the tiers, and the policy as `Recording.split`.
+
+    Raises:
+        RecordingError: The policy that was asked for does not fit the trials.
+    """
+    if any(trial.tier is not None for trial in recording.trials):
+        kept = f"tiers: those of the files are kept; split {split} is for recordings without tiers"
+        notes = recording.notes if split == "auto" else (*recording.notes, kept)
+        return replace(recording, split="file", notes=notes)
+    source = prepare(recording)
+    best: tuple[str, list[Piece], list[str]] | None = None
+    for name, pieces in _candidates(source, split):
+        missing = _missing_tiers(source, pieces)
+        if best is None or len(missing) < len(best[2]):
+            best = (name, pieces, missing)
+        if not missing:
+            break
+    assert best is not None, "every policy yields a candidate or raises"
+    name, pieces, missing = best
+    result = replace_trials(source.recording, pieces)
+    notes = (*recording.notes, _describe(source, name, result.trials, missing))
+    return replace(result, split=name, notes=notes)
+
+
+_Pieces = list[Piece]
+
+
+def _candidates(source: SplitSource, split: Split) -> Iterator[tuple[str, _Pieces]]:
+    """Yield the name of the policy and the pieces, from the one that fits best to the last resort.
+
+    Raises:
+        RecordingError: The policy that was asked for does not fit the trials.
+    """
+    trials, path = source.recording.trials, source.recording.path
+    if split in ("auto", "conditions"):
+        tiers = _condition_tiers(source, only_videos=split == "auto")
+        if tiers is not None:
+            chosen = {
+                number: [Piece(number=number, trial=replace(trials[number], tier=tier))]
+                for number, tier in tiers.items()
+            }
+            yield _assemble(source, chosen, "conditions")
+        elif split == "conditions":
+            raise RecordingError(
+                f"{path} cannot be split by conditions: at least one stimulus must be shown "
+                f"{LEAST_REPEATS} times, and two less often",
+                hint="--split auto takes the policy that fits",
+            )
+    if split in ("auto", "movie-time"):
+        videos = {n: key for n, key in source.keys.items() if trials[n].kind == "video"}
+        movies = find_movies(trials, videos)
+        if movies:
+            yield from _movie_candidates(source, movies)
+        elif split == "movie-time":
+            raise RecordingError(
+                f"{path} cannot be split by movie time: no video is longer than a segment of "
+                f"{SEGMENT_SECONDS:g} s, or repeated and at least {LEAST_MOVIE_SECONDS:g} s long",
+                hint="--split auto takes the policy that fits",
+            )
+    if split in ("auto", "time"):
+        yield _assemble(source, {}, "time")
+
+
+def _condition_tiers(source: SplitSource, *, only_videos: bool) -> dict[int, str] | None:
+    """Return the tier of each trial by its condition; None where conditions do not allow it.
+
+    Args:
+        source: The recording.
+        only_videos: Whether only videos count, at least half of which must be shown once.
+    """
+    trials = source.recording.trials
+    keys = {
+        n: key
+        for n, key in source.keys.items()
+        if source.is_usable(trials[n]) and not (only_videos and trials[n].kind != "video")
+    }
+    counts = Counter(keys.values())
+    others = sorted((k for k in counts if counts[k] < LEAST_REPEATS), key=stable_hash)
+    if len(others) == len(counts) or len(others) < 2:
+        return None
+    if only_videos:
+        lengths = [trials[n].end_seconds - trials[n].start_seconds for n in keys]
+        num_unique = sum(count == 1 for count in counts.values())
+        if np.median(lengths) < WINDOW_SECONDS or 2 * num_unique < len(counts):
+            return None
+    num_train = sum(stable_hash(key) < CONDITION_TRAIN_BELOW for key in others)
+    num_train = min(max(num_train, 1), len(others) - 1)
+    tier_of = dict.fromkeys(counts, "test")
+    tier_of |= dict.fromkeys(others[:num_train], "train")
+    tier_of |= dict.fromkeys(others[num_train:], "validation")
+    return {number: tier_of[key] for number, key in keys.items()}
+
+
+def _movie_candidates(
+    source: SplitSource, movies: Sequence[Movie]
+) -> Iterator[tuple[str, _Pieces]]:
+    recording = source.recording
+    keys = [movie.segment_key(k) for movie in movies for k in range(movie.num_segments)]
+    by_hash = segment_tiers(keys) or {}
+    cut = cut_movies(recording, movies, by_hash)
+    name, pieces = _assemble(source, cut, "movie-time")
+    yield name, pieces
+    of_rest = [piece for piece in pieces if piece.number not in cut]
+    filled = segment_tiers(keys, missing=_missing_tiers(source, of_rest))
+    if filled is not None and filled != by_hash:
+        yield _assemble(source, cut_movies(recording, movies, filled), "movie-time")
+
+
+def _assemble(
+    source: SplitSource, chosen: Mapping[int, _Pieces], policy: str
+) -> tuple[str, _Pieces]:
+    """Return the name of the policies, and all trials as pieces: the chosen ones, the rest by time.
+
+    Args:
+        source: The recording.
+        chosen: Pieces with tiers of the trials that another policy is for, by trial number.
+        policy: Name of that policy.
+    """
+    trials = source.recording.trials
+    short_blanks = _short_blanks(source, chosen)
+    by_time = [
+        number
+        for number, trial in enumerate(trials)
+        if number not in chosen and number not in short_blanks and source.is_usable(trial)
+    ]
+    intervals = _time_intervals(source, [trials[number] for number in by_time], chosen)
+    pieces: dict[int, _Pieces] = dict(chosen)
+    for number in by_time:
+        pieces[number] = _cut_by_time(source, number, intervals)
+    for number, trial in enumerate(trials):
+        pieces.setdefault(number, [Piece(number=number, trial=trial)])
+    for number, (before, after) in short_blanks.items():
+        earlier = _tiers(pieces[before])[-1:] if before is not None else []
+        later = _tiers(pieces[after])[:1] if after is not None else []
+        # The response to a stimulus outlasts it. By conditions, no guard is needed.
+        is_free = not earlier or not later or earlier == later
+        is_free |= policy == "conditions" and after in chosen
+        tier = (earlier or later or [None])[0] if is_free else None
+        trial = _without_tier(source, trials[number]) if tier is None else trials[number]
+        pieces[number] = [Piece(number=number, trial=replace(trial, tier=tier))]
+    has_time = any(_tiers(pieces[number]) for number in by_time)
+    if chosen and has_time and policy != "time":
+        policy += " + time"
+    return policy, [piece for number in range(len(trials)) for piece in pieces[number]]
+
+
+def _tiers(pieces: Sequence[Piece]) -> list[str]:
+    return [piece.trial.tier for piece in pieces if piece.trial.tier is not None]
+
+
+def _short_blanks(
+    source: SplitSource, chosen: Mapping[int, _Pieces]
+) -> dict[int, tuple[int | None, int | None]]:
+    """Return the blanks after chosen trials, each with the trials before and after it.
+
+    Without a screen, time between trials counts as a blank.
+    """
+    blanks: dict[int, tuple[int | None, int | None]] = {}
+    waiting: list[int] = []
+    before: int | None = None
+    trials = source.recording.trials
+    for number, trial in enumerate(trials):
+        is_blank = number not in source.keys and trial.kind in ("blank", "unknown")
+        if not source.is_usable(trial):
+            continue
+        if is_blank and trial.end_seconds - trial.start_seconds < LONG_BLANK_SECONDS:
+            waiting.append(number)
+            continue
+        if before in chosen or (before is None and number in chosen):
+            blanks |= dict.fromkeys(waiting, (before, number))
+        before, waiting = number, []
+    if before in chosen:
+        blanks |= dict.fromkeys(waiting, (before, None))
+    return blanks
+
+
+def _time_intervals(
+    source: SplitSource, trials: Sequence[Trial], chosen: Mapping[int, _Pieces]
+) -> list[TierInterval]:
+    """Return the tiers of the time of some trials, without what is near chosen ones of others."""
+    extents = [source.recorded(trial) for trial in trials]
+    recorded = np.array([extent for extent in extents if extent[0] < extent[1]]).reshape(-1, 2)
+    intervals = split_time(recorded, cut_short=not chosen)
+    # What lies before and after the time that can be used needs no tier of its own.
+    if intervals and intervals[0].start_seconds <= source.start_seconds:
+        intervals[0] = replace(intervals[0], start_seconds=-np.inf)
+    if intervals and intervals[-1].end_seconds >= source.end_seconds:
+        intervals[-1] = replace(intervals[-1], end_seconds=np.inf)
+    near = [
+        (
+            piece.trial.start_seconds - GUARD_SECONDS,
+            piece.trial.end_seconds + GUARD_SECONDS,
+            piece.trial.tier,
+        )
+        for pieces in chosen.values()
+        for piece in pieces
+        if piece.trial.tier is not None
+    ]
+    near.sort()
+    return [part for interval in intervals for part in _subtract(interval, near)]
+
+
+def _subtract(
+    interval: TierInterval, near: Sequence[tuple[float, float, str]]
+) -> Iterator[TierInterval]:
+    """Yield the parts of an interval that no other, ascending, interval of another tier covers."""
+    start = interval.start_seconds
+    for first, last, tier in near:
+        if tier == interval.tier or last <= start or first >= interval.end_seconds:
+            continue
+        if first > start:
+            yield replace(interval, start_seconds=start, end_seconds=first)
+        start = max(start, last)
+    if start < interval.end_seconds:
+        yield replace(interval, start_seconds=start)
+
+
+def _cut_by_time(source: SplitSource, number: int, intervals: Sequence[TierInterval]) -> _Pieces:
+    """Return the pieces of a trial that intervals cut; one of up to a window is never cut."""
+    trial = source.recording.trials[number]
+    first = bisect.bisect_right(intervals, trial.start_seconds, key=lambda part: part.end_seconds)
+    last = bisect.bisect_left(intervals, trial.end_seconds, key=lambda part: part.start_seconds)
+    over = intervals[first:last]
+    if trial.end_seconds - trial.start_seconds <= WINDOW_SECONDS:
+        edges: list[float] = []
+    else:
+        edges = [edge for part in over for edge in (part.start_seconds, part.end_seconds)]
+    pieces = []
+    for piece in cut_trial(source.recording, number, edges):
+        part = piece.trial
+        tier = next(
+            (
+                interval.tier
+                for interval in over
+                if interval.start_seconds - ROUNDING_SECONDS <= part.start_seconds
+                and part.end_seconds <= interval.end_seconds + ROUNDING_SECONDS
+            ),
+            None,
+        )
+        if tier is None:
+            part = _without_tier(source, part)
+        if part.condition is not None and part.start_seconds > trial.start_seconds:
+            # It shows other moments of the stimulus than what begins at the start of a trial.
+            offset = part.start_seconds - trial.start_seconds
+            part = replace(part, condition=f"{part.condition} from {offset:.2f} s")
+        pieces.append(Piece(number=number, trial=replace(part, tier=tier)))
+    return pieces
+
+
+def _without_tier(source: SplitSource, trial: Trial) -> Trial:
+    """Return a trial that is in no tier; blanks without a tier would be in every tier."""
+    start, end = source.recorded(trial)
+    return replace(trial, kind="invalid") if trial.kind == "blank" and start < end else trial
+
+
+def _missing_tiers(source: SplitSource, pieces: Sequence[Piece]) -> list[str]:
+    """Return the tiers that have no window of recorded time."""
+    missing = []
+    for tier in MADE_TIERS:
+        start, end, longest = -np.inf, -np.inf, 0.0
+        for piece in pieces:
+            if piece.trial.tier != tier:
+                continue
+            first, last = source.recorded(piece.trial)
+            start = first if first - end > ROUNDING_SECONDS else start
+            end = max(end, last)
+            longest = max(longest, end - start)
+        if longest < WINDOW_SECONDS:
+            missing.append(tier)
+    return missing
+
+
+def _describe(
+    source: SplitSource, name: str, trials: Sequence[Trial], missing: Sequence[str]
+) -> str:
+    """Return the note on the tiers."""
+    seconds = dict.fromkeys(MADE_TIERS, 0.0)
+    for trial in trials:
+        if trial.tier is not None:
+            start, end = source.recorded(trial)
+            seconds[trial.tier] += max(0.0, end - start)
+    minutes = ", ".join(f"{tier} {format_minutes(s / 60)}" for tier, s in seconds.items())
+    rules = "; ".join(_EXPLANATIONS[policy] for policy in name.split(" + "))
+    note = f"tiers: the files have none, so they are made by {name} ({rules}): {minutes} minutes"
+    if missing:
+        note += f"; there is too little recorded time for {', '.join(missing)}"
+    return note

@@ -1,0 +1,124 @@
+"""What the tiers of a recording are made from: its trials, its usable time, and its stimuli."""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from omnimouse_cli.recording.recording import Recording, Trial
+
+# As the shard has it: half a second at both ends of a signal is not used.
+END_MARGIN_SECONDS = 0.5
+# Differences of times that are rounding.
+ROUNDING_SECONDS = 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitSource:
+    """A recording whose trials are to be given tiers.
+
+    Args:
+        recording: The recording; without a screen, `unknown` trials fill the time between trials.
+        start_seconds: Start of the time in which every signal can be used.
+        end_seconds: End of it.
+        keys: Name of the stimulus of each trial that shows one, by trial number.
+    """
+
+    recording: Recording
+    start_seconds: float
+    end_seconds: float
+    keys: Mapping[int, str]
+
+    def is_usable(self, trial: Trial) -> bool:
+        """Whether a trial can have a tier."""
+        if trial.kind == "unknown":
+            return self.recording.screen is None
+        return trial.kind != "invalid"
+
+    def recorded(self, trial: Trial) -> tuple[float, float]:
+        """Return the part of a trial in which every signal can be used; it may be empty."""
+        return (
+            max(trial.start_seconds, self.start_seconds),
+            min(trial.end_seconds, self.end_seconds),
+        )
+
+
+def prepare(recording: Recording) -> SplitSource:
+    """Return a recording without tiers with what is needed to make them.
+
+    Raises:
+        RecordingError: The frames of a video that only they identify cannot be read.
+    """
+    clock = recording.responses.clock
+    start, end = clock.start_seconds, clock.end_seconds
+    last = max([end, *(signal.clock.end_seconds for signal in recording.behavior)])
+    trials = [
+        trial
+        if math.isfinite(trial.end_seconds)
+        else replace(trial, end_seconds=max(last, trial.start_seconds))
+        for trial in recording.trials
+    ]
+    if recording.screen is not None:
+        flips = recording.screen.flip_seconds
+        start, end = max(start, float(flips[0])), min(end, float(flips[-1]))
+    elif not recording.windows_within_trials:
+        trials = list(_fill(trials, start, end))
+    recording = replace(recording, trials=tuple(trials))
+    return SplitSource(
+        recording=recording,
+        start_seconds=start + END_MARGIN_SECONDS,
+        end_seconds=end - END_MARGIN_SECONDS,
+        keys=dict(_stimulus_keys(recording)),
+    )
+
+
+def _fill(trials: Sequence[Trial], start: float, end: float) -> Iterator[Trial]:
+    """Yield the trials, and `unknown` ones for the time between them from `start` to `end`."""
+    whole = Trial(
+        start_seconds=start,
+        end_seconds=end,
+        kind="unknown",
+        tier=None,
+        condition=None,
+        first_flip=0,
+        num_flips=0,
+    )
+    for trial in trials:
+        if min(trial.start_seconds, end) - start > ROUNDING_SECONDS:
+            yield replace(whole, start_seconds=start, end_seconds=min(trial.start_seconds, end))
+        yield trial
+        start = max(start, trial.end_seconds)
+    if end - start > ROUNDING_SECONDS:
+        yield replace(whole, start_seconds=start)
+
+
+def _stimulus_keys(recording: Recording) -> Iterator[tuple[int, str]]:
+    """Yield the name of the stimulus of each trial that shows one.
+
+    Videos that are identified by their frames, if as long as another, are told apart by three of
+    them.
+    """
+    lengths = Counter(trial.num_flips for trial in recording.trials if trial.kind == "video")
+    for number, trial in enumerate(recording.trials):
+        if trial.kind in ("blank", "invalid"):
+            continue
+        if trial.condition is not None:
+            yield number, trial.condition
+        elif trial.kind == "video":
+            is_repeat = trial.identified_by_frames and lengths[trial.num_flips] > 1
+            name = (
+                f"frames {_frames_digest(recording, number)}"
+                if is_repeat
+                else f"{recording.session} {number}"
+            )
+            yield number, name
+
+
+def _frames_digest(recording: Recording, number: int) -> str:
+    screen, num_flips = recording.screen, recording.trials[number].num_flips
+    assert screen is not None, "only frames of a screen identify a stimulus"
+    digest = hashlib.blake2b(str(num_flips).encode(), digest_size=8)
+    for frame in sorted({0, num_flips // 2, num_flips - 1}):
+        digest.update(screen.read_frames(number, frame, frame + 1).tobytes())
+    return digest.hexdigest()
