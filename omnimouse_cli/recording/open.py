@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.arrays import session as arrays
 from omnimouse_cli.recording.experanto import session as experanto
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Recording
 from omnimouse_cli.recording.split import assign_tiers
+from omnimouse_cli.recording.suite2p import session as suite2p
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,19 @@ RAW_FORMATS = (
         markers=experanto.MARKERS,
         matches=experanto.is_session,
         open=experanto.open_session,
+    ),
+    RawFormat(
+        name="suite2p",
+        markers=suite2p.MARKERS,
+        matches=suite2p.is_session,
+        open=suite2p.open_session,
+    ),
+    # Last: its files have the most general names.
+    RawFormat(
+        name="arrays",
+        markers=arrays.MARKERS,
+        matches=arrays.is_session,
+        open=arrays.open_session,
     ),
 )
 

@@ -1,0 +1,236 @@
+"""One array of numbers on disk, in a `.npy` file or inside an `.npz`, read in parts."""
+
+import contextlib
+import math
+import os
+import struct
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from omnimouse_cli.errors import RecordingError
+
+# A compressed array has to be unpacked as a whole, so only a small one is read.
+_MAX_UNPACKED_BYTES = 256 * 2**20
+# Of the local header of a file in a zip: its length without name and extra field.
+_LOCAL_HEADER_BYTES = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StoredArray:
+    """An array of numbers that stays on disk; the file is opened anew for each read.
+
+    Plain reads instead of a memory map: mapped pages count as memory of the process, and some file
+    systems have no mmap.
+
+    Args:
+        source: The file, or the file and the array in it, for messages.
+        path: The file.
+        shape: Shape of the array.
+        dtype: Dtype of the stored values.
+        offset_bytes: Position of the first value.
+        column_major: Whether the first index varies fastest (Fortran order).
+        values: The array itself where it had to be unpacked; None where it stays on disk.
+    """
+
+    source: str
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    offset_bytes: int = 0
+    column_major: bool = False
+    values: NDArray[Any] | None = None
+
+    def read(self, first: int, last: int) -> NDArray[Any]:
+        """Return `array[first:last]`.
+
+        Raises:
+            RecordingError: The file has become unreadable or shorter.
+        """
+        assert 0 <= first <= last <= self.shape[0]
+        if self.values is not None:
+            return self.values[first:last]
+        if self.column_major and len(self.shape) == 2:
+            return self._read_runs(np.arange(self.shape[1]), first, last, self.shape[0]).T
+        if self.column_major and len(self.shape) > 2:
+            # Values of one index of the first axis are spread over the whole file.
+            with _translate_read_errors(self.source):
+                mapped = np.memmap(
+                    self.path, self.dtype, "r", self.offset_bytes, self.shape, order="F"
+                )
+                return np.array(mapped[first:last], order="C")
+        item = math.prod(self.shape[1:])
+        flat = self._read_runs(np.array([0]), first * item, last * item, 0)
+        return flat.reshape(last - first, *self.shape[1:])
+
+    def read_lines(self, lines: NDArray[np.int64], first: int, last: int) -> NDArray[Any]:
+        """Return `array[lines, first:last]` of an array with two axes.
+
+        Args:
+            lines: int64 `(n,)`, indices of the first axis.
+            first: First index of the second axis.
+            last: Index of the second axis after the last.
+
+        Raises:
+            RecordingError: The file has become unreadable or shorter.
+        """
+        if self.values is not None:
+            return self.values[lines, first:last]
+        if self.column_major:
+            runs = self._read_runs(np.arange(first, last), 0, self.shape[0], self.shape[0])
+            return runs.T[lines]
+        return self._read_runs(lines, first, last, self.shape[1])
+
+    def load(self) -> NDArray[Any]:
+        """Return the whole array.
+
+        Raises:
+            RecordingError: The file has become unreadable or shorter.
+        """
+        return self.read(0, self.shape[0]) if self.shape else self.read_scalar()
+
+    def read_scalar(self) -> NDArray[Any]:
+        """Return the only value of an array without axes."""
+        if self.values is not None:
+            return self.values
+        return self._read_runs(np.array([0]), 0, 1, 1).reshape(())
+
+    def _read_runs(
+        self, runs: NDArray[np.int64], first: int, last: int, stride: int
+    ) -> NDArray[Any]:
+        """Return `(len(runs), last - first)` values, of which run r begins at value r * stride."""
+        result = np.empty((len(runs), last - first), self.dtype)
+        if result.size == 0:
+            return result
+        with _translate_read_errors(self.source), self.path.open("rb", buffering=0) as stream:
+            for row, run in zip(result.view(np.uint8), runs.tolist(), strict=True):
+                at = self.offset_bytes + (run * stride + first) * self.dtype.itemsize
+                _read_into(stream, memoryview(row), at)
+        return result
+
+
+def open_npy(path: Path) -> StoredArray:
+    """Read the header of a `.npy` file and check the file's length.
+
+    Raises:
+        RecordingError: It is no `.npy` file, is truncated, or holds no numbers.
+    """
+    with _translate_read_errors(str(path)):
+        with path.open("rb") as stream:
+            shape, column_major, dtype = read_header(stream)
+            offset = stream.tell()
+        num_bytes = math.prod(shape) * dtype.itemsize
+        missing = offset + num_bytes - path.stat().st_size
+        if missing > 0 and not dtype.hasobject:
+            raise ValueError(f"it is truncated, the last {missing:,} bytes are missing")
+    require_numbers(str(path), dtype)
+    return StoredArray(
+        source=str(path),
+        path=path,
+        shape=shape,
+        dtype=dtype,
+        offset_bytes=offset,
+        column_major=column_major and len(shape) > 1,
+    )
+
+
+def open_npz_member(path: Path, name: str) -> StoredArray:
+    """Read the header of an array in an `.npz`; numbers and texts can be read.
+
+    Args:
+        path: The `.npz`.
+        name: Name of the array.
+
+    Raises:
+        RecordingError: The array is damaged, of Python objects, or compressed and large.
+    """
+    source = f"{path}: {name}"
+    with _translate_read_errors(source), zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo(f"{name}.npy")
+        is_stored = entry.compress_type == zipfile.ZIP_STORED
+        if not is_stored and entry.file_size > _MAX_UNPACKED_BYTES:
+            raise RecordingError(
+                f"{source} is compressed and has {entry.file_size / 2**20:,.0f} MiB; compressed "
+                f"arrays of more than {_MAX_UNPACKED_BYTES // 2**20} MiB cannot be read in parts",
+                hint="write it by np.savez instead of np.savez_compressed, or as .npy files",
+            )
+        with archive.open(entry) as stream:
+            shape, column_major, dtype = read_header(stream)
+            header_bytes = stream.tell()
+            if dtype.kind != "U":
+                require_numbers(source, dtype)
+            values = None
+            if not is_stored or dtype.kind == "U":
+                flat = np.frombuffer(stream.read(), dtype, count=math.prod(shape))
+                values = flat.reshape(shape, order="F" if column_major else "C")
+    return StoredArray(
+        source=source,
+        path=path,
+        shape=shape,
+        dtype=dtype,
+        offset_bytes=header_bytes + _data_offset(path, entry.header_offset),
+        column_major=column_major and len(shape) > 1,
+        values=values,
+    )
+
+
+def read_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:  # noqa: ANN401
+    """Return shape, column-major order and dtype of a `.npy` stream; it stands at the data then.
+
+    Raises:
+        ValueError: It is no `.npy` stream.
+    """
+    # Only version 1.0 has a short field for the header's length.
+    is_first = npy.read_magic(stream) == (1, 0)
+    return (npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0)(stream)
+
+
+def require_numbers(source: str, dtype: np.dtype[Any]) -> None:
+    """Raise RecordingError unless values are real numbers.
+
+    Args:
+        source: File and array, for the message.
+        dtype: Dtype of the values.
+    """
+    if dtype.hasobject:
+        raise RecordingError(
+            f"{source} holds pickled Python objects, which are not read",
+            hint="save plain numbers: np.save(path, np.asarray(values, dtype=float))",
+        )
+    if dtype.kind not in "biuf":
+        raise RecordingError(f"{source} must hold numbers: its dtype is {dtype}")
+
+
+def _data_offset(path: Path, header_offset: int) -> int:
+    """Return where the bytes of a file begin in a zip, of which only its own header knows."""
+    with path.open("rb") as stream:
+        stream.seek(header_offset)
+        header = stream.read(_LOCAL_HEADER_BYTES)
+    name_bytes, extra_bytes = struct.unpack("<HH", header[26:30])
+    return header_offset + _LOCAL_HEADER_BYTES + int(name_bytes) + int(extra_bytes)
+
+
+def _read_into(stream: BinaryIO, target: memoryview, at: int) -> None:
+    done = 0
+    while done < len(target):
+        part = os.preadv(stream.fileno(), [target[done:]], at + done)
+        if part == 0:
+            raise ValueError(f"it ends at byte {at + done:,}, {len(target) - done:,} bytes early")
+        done += part
+
+
+@contextlib.contextmanager
+def _translate_read_errors(source: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, struct.error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise RecordingError(
+            f"{source} cannot be read as an array: {reason}", hint="copy or write the file again"
+        ) from error

@@ -1,0 +1,267 @@
+"""A folder or an `.npz` with responses `[time, neuron]` as a recording."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.arrays.npy import StoredArray
+from omnimouse_cli.recording.arrays.side_files import ResponseRows, assemble, read_times
+from omnimouse_cli.recording.arrays.source import Archive, Folder, Source, npz_names
+from omnimouse_cli.recording.arrays.tables import Table
+from omnimouse_cli.recording.experanto.meta import Meta
+from omnimouse_cli.recording.options import OpenOptions
+from omnimouse_cli.recording.recording import Neurons, Recording, ResponseKind
+from omnimouse_cli.recording.times import RegularTimes
+
+MARKERS = (
+    "responses.npy or responses.csv, or an .npz with `responses` and `times` or `rate_hz` (arrays)"
+)
+# A table of numbers as text is read into memory as a whole.
+_MAX_CSV_BYTES = 256 * 2**20
+_KINDS: tuple[ResponseKind, ...] = ("rate", "dff", "fluorescence")
+# A line of numbers, as against one of names.
+_NUMBERS = re.compile(r"([-+.\deE]+|nan)?( *, *([-+.\deE]+|nan)?)*", re.IGNORECASE)
+# A block of responses that are stored neuron by neuron has this many rows, as far as memory allows:
+# each neuron is one read of a page.
+_ROWS_PER_BLOCK = 1024
+_BLOCK_BYTES = 32 * 2**20
+
+
+def is_session(path: Path) -> bool:
+    """Return whether a path looks like a folder or an `.npz` of arrays, even a damaged one.
+
+    Of an `.npz` only the list of its arrays is read.
+    """
+    if path.suffix.lower() == ".npz":
+        names = npz_names(path)
+        return "responses" in names and ("times" in names or "rate_hz" in names)
+    return (path / "responses.npy").is_file() or (path / "responses.csv").is_file()
+
+
+def open_session(path: Path, options: OpenOptions) -> Recording:
+    """Open a folder or an `.npz` of arrays; rows and frames stay on disk.
+
+    Args:
+        path: The folder or the `.npz`.
+        options: What the user says about the recording; `series` names another array of responses.
+
+    Raises:
+        RecordingError: A file is missing, damaged or contradicts another one.
+    """
+    source: Source = Folder(path=path)
+    if path.suffix.lower() == ".npz":
+        source = Archive(path=path, names=npz_names(path))
+    fields = source.fields()
+    stored = _find_responses(source, options.series)
+    stored_times = source.array("times")
+    neuron_table = source.table("neurons", ("area", "layer"))
+    notes: list[str] = []
+    num_times = None if stored_times is None else int(np.prod(stored_times.shape))
+    num_neurons = None if neuron_table is None else neuron_table.num_rows
+    is_transposed = _is_transposed(stored, num_times, num_neurons)
+    num_rows, num_columns = stored.shape[::-1] if is_transposed else stored.shape
+    if is_transposed:
+        notes.append(f"responses: shape {stored.shape} is [neuron, time]; the array was transposed")
+    rate_hz, rate_source = options.rate_hz, "--rate"
+    if rate_hz is None:
+        rate_hz, rate_source = fields.optional_number("rate_hz"), f"{fields.source}: `rate_hz`"
+    times = read_times(
+        None if stored_times is None else stored_times.load(),
+        rate_hz,
+        num_rows=num_rows,
+        where=str(path / "times.npy") if stored_times is None else stored_times.source,
+        rate_source=rate_source,
+    )
+    kind = _read_kind(fields)
+    source.note_content(
+        stored.source,
+        f"{num_rows} x {num_columns}, {stored.dtype}, {times.regular.clock.rate_hz:.4f} Hz",
+        f"responses{f' ({kind})' if kind else ''}",
+    )
+    if stored_times is not None:
+        source.note_content(stored_times.source, f"{num_times} times", "times of the responses")
+    neurons, neuron_notes = _read_neurons(source, fields, neuron_table, num_columns)
+    rows = _Rows(stored=stored, regular=times.regular, is_transposed=is_transposed)
+    return assemble(
+        source,
+        options,
+        ResponseRows(
+            times=times,
+            neurons=neurons,
+            read_rows=rows.read,
+            rows_per_block=rows_per_block(num_columns) if is_transposed else None,
+            kind=kind,
+            series=Path(stored.source).name,
+            excluded={},
+        ),
+        default_session=path.resolve().name.removesuffix(".npz"),
+        notes=[*notes, *neuron_notes],
+    )
+
+
+def rows_per_block(num_neurons: int) -> int:
+    """Return how many rows are read at once best where each neuron is stored as one line."""
+    return max(1, min(_ROWS_PER_BLOCK, _BLOCK_BYTES // max(1, 4 * num_neurons)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Rows:
+    """The responses on their regular clock; rows in gaps are NaN."""
+
+    stored: StoredArray
+    regular: RegularTimes
+    is_transposed: bool
+
+    def read(self, first: int, last: int) -> NDArray[np.float32]:
+        num_columns = self.stored.shape[0 if self.is_transposed else 1]
+        rows = self.regular.source_row[first:last]
+        present = rows >= 0
+        result = np.full((last - first, num_columns), np.nan, np.float32)
+        if present.any():
+            # Source rows ascend without holes, so those of a block are one range.
+            low, high = int(rows[present][0]), int(rows[present][-1]) + 1
+            if self.is_transposed:
+                stored = self.stored.read_lines(np.arange(num_columns), low, high).T
+            else:
+                stored = self.stored.read(low, high)
+            result[present] = stored
+        return result
+
+
+def _find_responses(source: Source, given: str | None) -> StoredArray:
+    stored = source.array("responses", given)
+    if stored is None:
+        path = source.path / (given or "responses.csv")
+        if given is not None and not path.is_file():
+            path = Path(given)
+        stored = _read_csv_matrix(path)
+    if len(stored.shape) == 1:
+        stored = replace(stored, shape=(stored.shape[0], 1))
+    if len(stored.shape) != 2 or 0 in stored.shape:
+        raise RecordingError(
+            f"{stored.source} must hold responses as [time, neuron]: its shape is {stored.shape}"
+        )
+    return stored
+
+
+def _read_csv_matrix(path: Path) -> StoredArray:
+    """Read a matrix of numbers from a CSV file, with or without a first line of names."""
+    if path.stat().st_size > _MAX_CSV_BYTES:
+        raise RecordingError(
+            f"{path} has {path.stat().st_size / 2**20:,.0f} MiB; responses as text are read up to "
+            f"{_MAX_CSV_BYTES // 2**20} MiB",
+            hint="store them as an array: numpy.save('responses.npy', responses)",
+        )
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            first_line = stream.readline()
+            has_names = _NUMBERS.fullmatch(first_line.strip()) is None
+        values = np.loadtxt(
+            path, np.float32, delimiter=",", skiprows=int(has_names), ndmin=2, encoding="utf-8-sig"
+        )
+    except ValueError as error:
+        raise RecordingError(
+            f"{path} is no table of numbers: {error}",
+            hint="write one row per time and one column per neuron, separated by commas",
+        ) from error
+    return StoredArray(
+        source=str(path), path=path, shape=values.shape, dtype=values.dtype, values=values
+    )
+
+
+def _is_transposed(stored: StoredArray, num_times: int | None, num_neurons: int | None) -> bool:
+    """Return whether the array is [neuron, time]: times and neurons decide, else its shape.
+
+    Raises:
+        RecordingError: Neither axis fits, or it cannot be decided.
+    """
+    known = [
+        (name, count, axis)
+        for name, count, axis in (("times", num_times, 0), ("neurons", num_neurons, 1))
+        if count is not None
+    ]
+    fits = [all(stored.shape[axis] == count for _, count, axis in known)]
+    fits.append(all(stored.shape[1 - axis] == count for _, count, axis in known))
+    if not any(fits):
+        counts = " and ".join(f"{count} {name}" for name, count, _ in known)
+        raise RecordingError(
+            f"{stored.source} has shape {stored.shape}, which does not fit to {counts}",
+            hint="responses must be [time, neuron], with a time for each row",
+        )
+    is_usual = stored.shape[0] > stored.shape[1]
+    if fits[0] and (not fits[1] or is_usual):
+        return False
+    if fits[1] and not fits[0]:
+        return True
+    raise RecordingError(
+        f"{stored.source} has shape {stored.shape}: whether it is [time, neuron] or "
+        "[neuron, time] is not known",
+        hint="add times.npy (a time for each row) or neurons.csv (a row for each neuron)",
+    )
+
+
+def _read_kind(fields: Meta) -> ResponseKind | None:
+    text = fields.optional_text("responses") or fields.optional_text("response_kind")
+    if text is None:
+        return None
+    kind = next((kind for kind in _KINDS if kind == text.lower()), None)
+    if kind is None:
+        raise RecordingError(
+            f"{fields.source}: `responses` must be one of {', '.join(_KINDS)}: {text}",
+            hint="rate: spikes, events or deconvolved activity; dff: dF/F; fluorescence: raw",
+        )
+    return kind
+
+
+def _read_neurons(
+    source: Source, fields: Meta, table: Table | None, num_neurons: int
+) -> tuple[Neurons, list[str]]:
+    """Return ids, positions and delays from the table `neurons`, and notes for the user."""
+    if table is None:
+        return Neurons(num_neurons=num_neurons), []
+    notes: list[str] = []
+    used = []
+    unit_id = delay = position = None
+    id_name = next((name for name in ("id", "unit_id", "neuron_id") if name in table.columns), None)
+    if id_name is not None:
+        ids = table.numbers(id_name)
+        if not (np.isfinite(ids) & (ids == np.floor(ids))).all() or len(np.unique(ids)) < len(ids):
+            row = int(np.argmin(np.isfinite(ids) & (ids == np.floor(ids))))
+            raise RecordingError(
+                f"{table.row_name(row)}: ids must be different whole numbers: {ids[row]:g}",
+                hint=f"correct `{id_name}`, or leave the column out",
+            )
+        unit_id = ids.astype(np.int64)
+        used.append("ids")
+    axes = [table.find((axis,)) for axis in ("x", "y", "z")]
+    axes[2] = axes[2] or table.find(("depth",))
+    if axes[0] is not None and axes[1] is not None:
+        zeros = np.zeros(num_neurons)
+        columns = [zeros if name is None else table.numbers(name) for name in axes]
+        position = np.stack(columns, axis=1).astype(np.float32)
+        used.append("positions")
+        if axes[2] is None:
+            notes.append("neurons: no depth is stated; z is 0")
+    delays = table.seconds(("delay",))
+    if delays is not None:
+        delay = delays.astype(np.float32)
+        used.append("delays")
+    source.note_content(
+        table.source,
+        f"{num_neurons} neurons, columns {', '.join(table.columns)}",
+        " and ".join(used) or "not taken: no id, x_um and y_um, or delay_s",
+    )
+    return (
+        Neurons(
+            num_neurons=num_neurons,
+            unit_id=unit_id,
+            position_um=position,
+            id_namespace=fields.optional_text("id_namespace"),
+            delay_seconds=delay,
+        ),
+        notes,
+    )

@@ -1,0 +1,175 @@
+"""Where the arrays and tables of a recording are: a folder of files, or one `.npz`."""
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.arrays.npy import StoredArray, open_npy, open_npz_member
+from omnimouse_cli.recording.arrays.tables import Table, read_csv, table_of_arrays
+from omnimouse_cli.recording.experanto.meta import Meta, read_json
+from omnimouse_cli.recording.recording import Content
+
+SESSION_FILE = "session.json"
+# Folders in which an array or a table may stand, beside the recording's folder itself.
+_STIMULUS, _BEHAVIOR = "stimulus", "behavior"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folder:
+    """A folder with `.npy` and `.csv` files; those of the stimulus may be in `stimulus/`.
+
+    Args:
+        path: The folder.
+        contents: What was found and what it is taken for; filled while the recording is opened.
+    """
+
+    path: Path
+    contents: list[Content] = field(default_factory=list)
+
+    def fields(self) -> Meta:
+        """Return the fields of session.json; none without the file."""
+        path = self.path / SESSION_FILE
+        return read_json(path) if path.is_file() else Meta(source=str(path), values={})
+
+    def array(self, name: str, given: str | None = None) -> StoredArray | None:
+        """Return the array of a name from its `.npy` file; None if there is none.
+
+        Args:
+            name: Name without ending, as `times`.
+            given: File that the user names, in the folder or anywhere.
+
+        Raises:
+            RecordingError: The file is damaged, or the given one does not exist.
+        """
+        path = self._find(name, ".npy", given)
+        return None if path is None or path.suffix != ".npy" else open_npy(path)
+
+    def table(
+        self, name: str, text_columns: Sequence[str] = (), given: str | None = None
+    ) -> Table | None:
+        """Return the table of a name from its `.csv` file; None if there is none.
+
+        Args:
+            name: Name without ending, as `trials`.
+            text_columns: Columns that hold texts.
+            given: File that the user names, in the folder or anywhere.
+
+        Raises:
+            RecordingError: The file is damaged, or the given one does not exist.
+        """
+        path = self._find(name, ".csv", given)
+        return None if path is None or path.suffix != ".csv" else read_csv(path, text_columns)
+
+    def behavior_names(self) -> tuple[str, ...]:
+        """Return the names of tables in `behavior/`."""
+        return tuple(sorted(path.stem for path in (self.path / _BEHAVIOR).glob("[!.]*.csv")))
+
+    def _find(self, name: str, ending: str, given: str | None) -> Path | None:
+        if given is not None:
+            path = self.path / given if (self.path / given).is_file() else Path(given)
+            if not path.is_file():
+                raise RecordingError(
+                    f"{given} does not exist, neither in {self.path} nor in the current folder",
+                    hint="give the path of a file",
+                )
+            return path
+        folders = (self.path, self.path / _STIMULUS, self.path / _BEHAVIOR)
+        paths = (folder / f"{name}{ending}" for folder in folders)
+        return next((path for path in paths if path.is_file()), None)
+
+    def note_content(self, source: str, what: str, use: str) -> None:
+        """Add a row to `contents`; `source` is a path, of which the part inside is kept."""
+        inside = Path(source)
+        if inside.is_relative_to(self.path):
+            inside = inside.relative_to(self.path)
+        self.contents.append(Content(path=str(inside), what=what, use=use))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """An `.npz` with the same arrays; the column of a table is the array `<table>_<column>`.
+
+    Args:
+        path: The file.
+        names: Names of the arrays in it.
+        contents: What was found and what it is taken for; filled while the recording is opened.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    contents: list[Content] = field(default_factory=list)
+
+    def fields(self) -> Meta:
+        """Return arrays with a single value, as fields of session.json."""
+        values: dict[str, object] = {}
+        for name in self.names:
+            stored = open_npz_member(self.path, name)
+            if not stored.shape:
+                values[name] = stored.load().item()
+        return Meta(source=str(self.path), values=values)
+
+    def array(self, name: str, given: str | None = None) -> StoredArray | None:
+        """Return an array; None if there is none.
+
+        Args:
+            name: Name of the array.
+            given: Another name, that the user gives.
+
+        Raises:
+            RecordingError: The array is damaged, or there is none of the given name.
+        """
+        if given is not None and given not in self.names:
+            raise RecordingError(
+                f"{self.path} has no array {given}", hint=f"it has {', '.join(self.names)}"
+            )
+        wanted = given or name
+        return open_npz_member(self.path, wanted) if wanted in self.names else None
+
+    def table(
+        self, name: str, text_columns: Sequence[str] = (), given: str | None = None
+    ) -> Table | None:
+        """Return the arrays `<name>_<column>` as a table; None if there are none.
+
+        Args:
+            name: Name of the table, as `trials`.
+            text_columns: Not needed: arrays know whether they hold texts.
+            given: A CSV file that the user names.
+
+        Raises:
+            RecordingError: Columns have different lengths.
+        """
+        if given is not None:
+            return read_csv(Path(given), text_columns)
+        columns: dict[str, NDArray[np.generic]] = {}
+        for member in self.names:
+            if member.startswith(f"{name}_"):
+                stored = open_npz_member(self.path, member)
+                columns[member.removeprefix(f"{name}_")] = stored.load()
+        return table_of_arrays(f"{self.path}: {name}_*", columns) if columns else None
+
+    def behavior_names(self) -> tuple[str, ...]:
+        """Return the names of tables `behavior_<name>_<column>`: none, an `.npz` has no folders."""
+        return ()
+
+    def note_content(self, source: str, what: str, use: str) -> None:
+        """Add a row to `contents`; `source` is a path, of which the part inside is kept."""
+        inside = source.removeprefix(f"{self.path}: ")
+        self.contents.append(Content(path=inside, what=what, use=use))
+
+
+Source = Folder | Archive
+
+
+def npz_names(path: Path) -> tuple[str, ...]:
+    """Return the names of the arrays in an `.npz`; none if it is no zip file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return ()
+    return tuple(name.removesuffix(".npy") for name in names if name.endswith(".npy"))

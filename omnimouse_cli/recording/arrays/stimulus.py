@@ -1,0 +1,326 @@
+"""Trials and the screen from `trials`, `flips` and `frames`."""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.arrays.frames import Frames, open_frames
+from omnimouse_cli.recording.arrays.source import Source
+from omnimouse_cli.recording.arrays.trials import TrialRow, read_trial_rows
+from omnimouse_cli.recording.options import OpenOptions
+from omnimouse_cli.recording.recording import Monitor, Screen, Trial, latest_index
+from omnimouse_cli.recording.times import require_times
+
+# A trial begins or ends with the flip that is nearest to its time, if it is as near as this.
+_MAX_SNAP_SECONDS = 0.02
+# A stretch of more different frames than this is not tested for being one grey.
+_MAX_GREY_FRAMES = 4
+# Without a table of trials a movie is cut into pieces of this length.
+_PIECE_SECONDS = 10.0
+# Runs of consecutive frames are trials if there are at most this many per second.
+_MAX_RUNS_PER_SECOND = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Flips:
+    """When which frame was shown.
+
+    Args:
+        seconds: float64 `(flips,)`, ascending.
+        frame: int64 `(flips,)`: number of the frame in `frames`.
+        source: The file, for messages.
+    """
+
+    seconds: NDArray[np.float64]
+    frame: NDArray[np.int64]
+    source: str
+
+    @property
+    def step_seconds(self) -> float:
+        """Median time between flips."""
+        return float(np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else 1 / 30
+
+    @property
+    def end_seconds(self) -> float:
+        """Time until which the last frame is taken to stay."""
+        return float(self.seconds[-1]) + self.step_seconds
+
+    def snap(self, seconds: float) -> float:
+        """Return the time of the nearest flip, or `seconds` where none is near."""
+        nearest = float(self.seconds[np.argmin(np.abs(self.seconds - seconds))])
+        near = min(self.step_seconds / 2, _MAX_SNAP_SECONDS)
+        return nearest if abs(nearest - seconds) <= near else seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Stimulus:
+    """What was shown.
+
+    Args:
+        trials: In temporal order.
+        screen: None without frames.
+        notes: For the user.
+    """
+
+    trials: tuple[Trial, ...] = ()
+    screen: Screen | None = None
+    notes: tuple[str, ...] = ()
+
+
+def open_stimulus(
+    source: Source, options: OpenOptions, *, zero_seconds: float, monitor: Monitor | None
+) -> Stimulus:
+    """Return trials and screen; frames stay on disk.
+
+    Args:
+        source: Folder or `.npz` of the recording.
+        options: `stimulus` and `trials` name files.
+        zero_seconds: Time in the files that is second 0 of the recording.
+        monitor: Geometry of the monitor; None if unknown.
+
+    Raises:
+        RecordingError: Trials, flips and frames do not fit together.
+    """
+    rows, notes = read_trial_rows(source, options.trials, zero_seconds=zero_seconds)
+    stored = source.array("frames", options.stimulus)
+    flips = _read_flips(source, zero_seconds)
+    if stored is None and flips is None:
+        return Stimulus(trials=tuple(_without_screen(row) for row in rows), notes=tuple(notes))
+    if stored is None or flips is None:
+        found, missing = ("frames", "flips") if flips is None else ("flips", "frames")
+        raise RecordingError(
+            f"{source.path} has {found} but no {missing}: what was shown when is not known",
+            hint="write frames.npy (frames, height, width) and flips.csv (seconds, frame), or "
+            "neither of them",
+        )
+    frames = open_frames(stored)
+    flips = _check_frames(flips, frames)
+    source.note_content(
+        stored.source,
+        f"{frames.num_frames} frames of {frames.height} x {frames.width}, {stored.dtype}",
+        "frames of the screen",
+    )
+    source.note_content(flips.source, f"{len(flips.seconds)} flips", "times of the frames")
+    timeline = _Timeline(flips=flips, frames=frames)
+    if rows:
+        timeline.add_rows(rows)
+    else:
+        timeline.add_runs()
+        notes.append(
+            "trials: there is no table of trials; runs of consecutive frames are trials, named by "
+            "the frames"
+        )
+    screen = timeline.screen(monitor or Monitor(policy="the frames, stretched to 36 x 64"))
+    notes = [*notes, *frames.notes, *timeline.notes]
+    return Stimulus(trials=tuple(timeline.trials), screen=screen, notes=tuple(notes))
+
+
+def _without_screen(row: TrialRow) -> Trial:
+    return Trial(
+        start_seconds=row.start_seconds,
+        end_seconds=row.end_seconds,
+        kind=row.kind or "unknown",
+        tier=row.tier,
+        condition=row.condition,
+        first_flip=0,
+        num_flips=0,
+    )
+
+
+def _read_flips(source: Source, zero_seconds: float) -> Flips | None:
+    """Read flips from a table (seconds, frame) or an array of times or of times and frames."""
+    table = source.table("flips")
+    if table is not None:
+        seconds, where = table.times(), table.source
+        name = table.find(("frame", "frame_index", "index"))
+        numbers = np.arange(len(seconds), dtype=np.float64) if name is None else table.numbers(name)
+    else:
+        stored = source.array("flips")
+        if stored is None:
+            return None
+        values, where = stored.load().astype(np.float64), stored.source
+        if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] != 2):
+            raise RecordingError(
+                f"{where} must hold times, or times and frame numbers in two columns: its shape is "
+                f"{values.shape}"
+            )
+        seconds = values if values.ndim == 1 else values[:, 0]
+        numbers = np.arange(len(values), dtype=np.float64) if values.ndim == 1 else values[:, 1]
+    require_times(seconds, where)
+    whole = np.isfinite(numbers) & (numbers == np.floor(numbers)) & (numbers >= 0)
+    if not whole.all():
+        row = int(np.argmin(whole))
+        raise RecordingError(
+            f"{where}: frame numbers must be whole numbers from 0 on, but flip {row} has "
+            f"{numbers[row]:g}",
+            hint="frames are counted from 0: MATLAB's frame 1 is frame 0 here",
+        )
+    return Flips(seconds=seconds - zero_seconds, frame=numbers.astype(np.int64), source=where)
+
+
+def _check_frames(flips: Flips, frames: Frames) -> Flips:
+    if int(flips.frame.max()) < frames.num_frames:
+        return flips
+    row = int(np.argmax(flips.frame))
+    raise RecordingError(
+        f"{flips.source}: flip {row} shows frame {flips.frame[row]}, but {frames.stored.source} "
+        f"has {frames.num_frames} frames, counted from 0",
+        hint="write frames as (frames, height, width), and count them from 0",
+    )
+
+
+@dataclass(kw_only=True, eq=False)
+class _Timeline:
+    """Trials in the making, and the flips that they consist of."""
+
+    flips: Flips
+    frames: Frames
+    trials: list[Trial] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    _seconds: list[NDArray[np.float64]] = field(default_factory=list)
+    _frame: list[NDArray[np.int64]] = field(default_factory=list)
+    _num_flips: int = 0
+    _grey_levels: dict[int, int | None] = field(default_factory=dict)
+
+    def add_rows(self, rows: list[TrialRow]) -> None:
+        """Add the trials of a table, and blanks where one grey was shown between them."""
+        snapped = [
+            replace(
+                row,
+                start_seconds=self.flips.snap(row.start_seconds),
+                end_seconds=self.flips.snap(row.end_seconds),
+            )
+            for row in rows
+        ]
+        done, unused, unshown = float(self.flips.seconds[0]), 0.0, 0
+        for row in [*snapped, None]:
+            until = self.flips.end_seconds if row is None else row.start_seconds
+            if until > done and not self._add_blank(done, until):
+                unused += until - done
+            if row is not None:
+                unshown += not self._add(row)
+                done = max(done, row.end_seconds)
+        if unshown:
+            self.notes.append(
+                f"trials: {unshown} of {len(rows)} trials end before the first flip; what was "
+                "shown in them is not known"
+            )
+        if unused > self.flips.step_seconds:
+            self.notes.append(
+                f"trials: {unused:.1f} s in which frames other than one grey were shown lie in no "
+                "trial and are not used"
+            )
+
+    def add_runs(self) -> None:
+        """Add runs of consecutive frames as trials, long ones in pieces."""
+        seconds, frame = self.flips.seconds, self.flips.frame
+        starts = np.flatnonzero(np.concatenate(([True], np.diff(frame) != 1)))
+        span = self.flips.end_seconds - float(seconds[0])
+        if len(starts) > _MAX_RUNS_PER_SECOND * span:
+            starts = np.array([0])
+        edges = [*seconds[starts].tolist(), self.flips.end_seconds]
+        for start, end in pairwise(edges):
+            num_pieces = max(1, round((end - start) / _PIECE_SECONDS))
+            cuts = seconds[np.searchsorted(seconds, np.linspace(start, end, num_pieces + 1)[1:-1])]
+            borders = list(dict.fromkeys([start, *cuts.tolist(), end]))
+            for first, last in pairwise(borders):
+                if not self._add_blank(first, last):
+                    self._add(TrialRow(start_seconds=first, end_seconds=last))
+
+    def screen(self, monitor: Monitor) -> Screen:
+        """Return the screen of the trials that were added."""
+        shown = np.concatenate(self._frame) if self._frame else np.empty(0, np.int64)
+        seconds = np.concatenate(self._seconds) if self._seconds else np.empty(0)
+        first_flip = [trial.first_flip for trial in self.trials]
+        frames = self.frames
+
+        def read_frames(trial_number: int, first: int, last: int) -> NDArray[np.uint8]:
+            at = first_flip[trial_number]
+            return frames.read(shown[at + first : at + last])
+
+        return Screen(
+            flip_seconds=seconds,
+            frame_height=frames.height,
+            frame_width=frames.width,
+            read_frames=read_frames,
+            monitor=monitor,
+        )
+
+    def _shown(self, start: float, end: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Return times and frames of the flips in a stretch, the one before held into it."""
+        first = int(latest_index(self.flips.seconds, np.array([start]))[0])
+        last = int(np.searchsorted(self.flips.seconds, end - 1e-6))
+        held = slice(max(first, 0), max(last, first + 1))
+        return np.maximum(self.flips.seconds[held], start), self.flips.frame[held]
+
+    def _grey_level(self, frame: NDArray[np.int64]) -> int | None:
+        """Return the level if all frames are of one grey, else None."""
+        numbers = np.unique(frame).tolist()
+        if len(numbers) > _MAX_GREY_FRAMES or not numbers:
+            return None
+        for number in numbers:
+            if number not in self._grey_levels:
+                self._grey_levels[number] = self.frames.grey_level(number)
+        levels = {self._grey_levels[number] for number in numbers}
+        return levels.pop() if len(levels) == 1 else None
+
+    def _add_blank(self, start: float, end: float) -> bool:
+        seconds, frame = self._shown(start, end)
+        level = self._grey_level(frame)
+        if level is None:
+            return False
+        self._append(
+            Trial(
+                start_seconds=float(seconds[0]),
+                end_seconds=end,
+                kind="blank",
+                tier=None,
+                condition=f"blank {level}",
+                first_flip=self._num_flips,
+                num_flips=1,
+            ),
+            seconds[:1],
+            frame[:1],
+        )
+        return True
+
+    def _add(self, row: TrialRow) -> bool:
+        """Add a trial; return whether its frames are known."""
+        seconds, frame = self._shown(row.start_seconds, row.end_seconds)
+        is_known = len(frame) > 0 and row.kind != "unknown" and seconds[0] < row.end_seconds
+        if not is_known:
+            self.trials.append(_without_screen(row))
+            return row.kind == "unknown"
+        is_grey = self._grey_level(frame) is not None
+        kind = row.kind or ("blank" if is_grey else "image" if len(frame) == 1 else "video")
+        self._append(
+            Trial(
+                start_seconds=float(seconds[0]),
+                end_seconds=row.end_seconds,
+                kind=kind,
+                tier=row.tier,
+                condition=row.condition or _name_frames(frame),
+                first_flip=self._num_flips,
+                num_flips=len(frame),
+            ),
+            seconds,
+            frame,
+        )
+        return True
+
+    def _append(self, trial: Trial, seconds: NDArray[np.float64], frame: NDArray[np.int64]) -> None:
+        self.trials.append(trial)
+        self._seconds.append(seconds)
+        self._frame.append(frame)
+        self._num_flips += len(seconds)
+
+
+def _name_frames(frame: NDArray[np.int64]) -> str:
+    """Return a name that trials with the same frames share."""
+    if bool((np.diff(frame) == 1).all()):
+        return f"frames {frame[0]}-{frame[-1]}" if len(frame) > 1 else f"frame {frame[0]}"
+    return f"frames {hashlib.blake2b(frame.tobytes(), digest_size=6).hexdigest()}"

@@ -1,0 +1,271 @@
+"""Tables with a name and a unit in each column, from a CSV file or from arrays in an `.npz`."""
+
+import array
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.errors import RecordingError
+
+Column = NDArray[np.float64] | tuple[str, ...]
+
+# End of a column's name -> unit. The longest end that fits counts.
+_UNITS = {
+    "_cm_per_s": "cm/s",
+    "_m_per_s": "m/s",
+    "_mm_per_s": "mm/s",
+    "_cm_s": "cm/s",
+    "_m_s": "m/s",
+    "_mm_s": "mm/s",
+    "_degrees": "degrees",
+    "_deg": "degrees",
+    "_px2": "px^2",
+    "_mm2": "mm^2",
+    "_cm2": "cm^2",
+    "_px": "px",
+    "_mm": "mm",
+    "_cm": "cm",
+    "_um": "um",
+    "_seconds": "s",
+    "_s": "s",
+    "_milliseconds": "ms",
+    "_ms": "ms",
+}
+_MISSING = frozenset(("", "nan", "na", "n/a", "null", "none"))
+_SECONDS = {"s": 1.0, "ms": 1e-3, None: 1.0}
+_HINT = "columns need a name with a unit in the first line, as `seconds,speed_cm_s`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Table:
+    """Columns of equal length.
+
+    Args:
+        source: The file, for messages.
+        columns: Columns by lower-case name: float64 `(rows,)` with NaN where a cell is empty, or
+            texts.
+        lines: Line in the file of each row, int64 `(rows,)`.
+    """
+
+    source: str
+    columns: Mapping[str, Column]
+    lines: NDArray[np.int64]
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        return len(self.lines)
+
+    def row_name(self, row: int) -> str:
+        """Return file and line of a row, for messages."""
+        return f"{self.source}, line {self.lines[row]}"
+
+    def find(self, quantities: Sequence[str]) -> str | None:
+        """Return the first column that holds one of the quantities, whatever its unit."""
+        for quantity in quantities:
+            for name in self.columns:
+                if split_unit(name)[0] == quantity or name == quantity:
+                    return name
+        return None
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """Return a column of numbers, float64 `(rows,)`."""
+        column = self.columns[name]
+        assert isinstance(column, np.ndarray), f"{name} was read as numbers"
+        return column
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a column as texts; a whole number has no decimal point."""
+        column = self.columns[name]
+        if isinstance(column, tuple):
+            return column
+        return tuple("" if np.isnan(value) else f"{value:.15g}" for value in column.tolist())
+
+    def seconds(self, quantities: Sequence[str]) -> NDArray[np.float64] | None:
+        """Return a column of times in seconds, float64 `(rows,)`; None if there is none.
+
+        Args:
+            quantities: Names that the column may have before its unit.
+
+        Raises:
+            RecordingError: The unit is not one of time.
+        """
+        name = self.find(quantities)
+        if name is None:
+            return None
+        unit = split_unit(name)[1]
+        if unit not in _SECONDS:
+            raise RecordingError(
+                f"{self.source}: column `{name}` must be in seconds, but its name says {unit}",
+                hint=f"name it {quantities[0] or 'time'}_seconds",
+            )
+        return self.numbers(name) * _SECONDS[unit]
+
+    def times(self) -> NDArray[np.float64]:
+        """Return the time of each row in seconds, float64 `(rows,)`.
+
+        Raises:
+            RecordingError: No column holds times.
+        """
+        times = self.seconds(TIME_NAMES)
+        if times is None:
+            raise RecordingError(
+                f"{self.source} has no column of times: looked for `seconds` or `time_s`, found "
+                f"{', '.join(self.columns)}",
+                hint="add the time of each row, on the clock of the responses, as `seconds`",
+            )
+        return times
+
+
+TIME_NAMES = ("", "seconds", "time", "times", "timestamp", "timestamps", "t")
+
+
+def split_unit(name: str) -> tuple[str, str | None]:
+    """Return the quantity and the unit of a column's name; None where the name has no unit.
+
+    Example:
+        >>> split_unit("speed_cm_s"), split_unit("time_ms"), split_unit("seconds"), split_unit("x")
+        (('speed', 'cm/s'), ('time', 'ms'), ('', 's'), ('x', None))
+    """
+    for ending in sorted(_UNITS, key=len, reverse=True):
+        if f"_{name}".endswith(ending):
+            return f"_{name}"[: -len(ending)].removeprefix("_"), _UNITS[ending]
+    return name, None
+
+
+def read_csv(path: Path, text_columns: Sequence[str] = ()) -> Table:
+    """Read a CSV file with names in its first line, separated by comma, semicolon or tab.
+
+    Args:
+        path: The file; UTF-8, with or without byte-order mark.
+        text_columns: Names of columns that hold texts; all others hold numbers with a decimal
+            point. An empty cell of numbers is missing (NaN).
+
+    Raises:
+        RecordingError: The file has no names, a row has another number of cells, or a cell is no
+            number.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            first_line = stream.readline()
+            delimiter = max(",;\t", key=first_line.count)
+            stream.seek(0)
+            reader = csv.reader(stream, delimiter=delimiter, skipinitialspace=True, strict=True)
+            return _read_rows(path, reader, text_columns)
+    except UnicodeDecodeError as error:
+        raise RecordingError(
+            f"{path} is not UTF-8 text: {error.reason} at byte {error.start}",
+            hint="save it as CSV (UTF-8)",
+        ) from error
+    except csv.Error as error:
+        raise RecordingError(f"{path} is no CSV file: {error}", hint=_HINT) from error
+
+
+def _read_rows(path: Path, reader: "csv._reader", text_columns: Sequence[str]) -> Table:  # type: ignore[name-defined]
+    names = _read_names(path, reader)
+    texts: dict[int, list[str]] = {
+        index: [] for index, name in enumerate(names) if name in text_columns
+    }
+    numbers = {
+        index: array.array("d") for index, name in enumerate(names) if name not in text_columns
+    }
+    lines = array.array("q")
+    for cells in reader:
+        while len(cells) > len(names) and not cells[-1].strip():
+            cells.pop()
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(names):
+            raise RecordingError(
+                f"{path}, line {reader.line_num}: {len(cells)} cells for {len(names)} columns",
+                hint="every row needs a cell for each name of the first line; a text with commas "
+                "stands in quotes",
+            )
+        lines.append(reader.line_num)
+        for index, column in texts.items():
+            column.append(cells[index].strip())
+        for index, values in numbers.items():
+            values.append(_parse(path, reader.line_num, names[index], cells[index]))
+    columns: dict[str, Column] = {}
+    for index, name in enumerate(names):
+        columns[name] = (
+            tuple(texts[index]) if index in texts else np.array(numbers[index], np.float64)
+        )
+    return Table(source=str(path), columns=columns, lines=np.array(lines, np.int64))
+
+
+def _read_names(path: Path, reader: "csv._reader") -> list[str]:  # type: ignore[name-defined]
+    header = next((row for row in reader if any(cell.strip() for cell in row)), [])
+    names = [cell.strip().lower() for cell in header]
+    while names and not names[-1]:
+        names.pop()
+    if not names:
+        raise RecordingError(f"{path} is empty", hint=_HINT)
+    if "" in names:
+        raise RecordingError(f"{path}: column {names.index('') + 1} has no name", hint=_HINT)
+    if any(_is_number(name) for name in names):
+        raise RecordingError(
+            f"{path}: the first line must name the columns, but it holds numbers: "
+            f"{', '.join(names[:4])}",
+            hint=_HINT,
+        )
+    twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
+    if twice is not None:
+        raise RecordingError(f"{path}: two columns are named `{twice}`", hint=_HINT)
+    return names
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text not in _MISSING
+
+
+def _parse(path: Path, line: int, name: str, cell: str) -> float:
+    text = cell.strip()
+    try:
+        value = float(text)
+    except ValueError:
+        value = np.inf
+    if text.lower() in _MISSING:
+        return np.nan
+    if not np.isinf(value):
+        return value
+    raise RecordingError(
+        f"{path}, line {line}: `{name}` must be a finite number: {text!r}",
+        hint="write numbers with a decimal point, and leave a missing value empty",
+    )
+
+
+def table_of_arrays(source: str, columns: Mapping[str, NDArray[np.generic]]) -> Table:
+    """Return arrays of equal length as a table.
+
+    Args:
+        source: Where the arrays are, for messages.
+        columns: One-dimensional arrays of numbers or texts by name.
+
+    Raises:
+        RecordingError: Arrays have more axes than one, or different lengths.
+    """
+    shapes = {name: values.squeeze().shape for name, values in columns.items()}
+    length = max((shape[0] for shape in shapes.values() if shape), default=1)
+    converted: dict[str, Column] = {}
+    for name, values in columns.items():
+        if values.size != length:
+            raise RecordingError(
+                f"{source}: columns must have one length: `{name}` has shape {values.shape}, "
+                f"another one {length} rows"
+            )
+        flat = values.reshape(-1)
+        converted[name.lower()] = (
+            tuple(str(value).strip() for value in flat.tolist())
+            if flat.dtype.kind == "U"
+            else flat.astype(np.float64)
+        )
+    return Table(source=source, columns=converted, lines=np.arange(length))

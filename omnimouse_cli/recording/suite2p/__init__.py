@@ -1,0 +1,1 @@
+"""The output folders of suite2p, with tables and arrays beside them."""
