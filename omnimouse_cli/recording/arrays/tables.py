@@ -2,7 +2,7 @@
 
 import array
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from omnimouse_cli.errors import RecordingError
 
 Column = NDArray[np.float64] | tuple[str, ...]
+# Number of each line and its cells.
+_Lines = Iterator[tuple[int, list[str]]]
 
 # End of a column's name -> unit. The longest end that fits counts.
 _UNITS = {
@@ -155,7 +157,8 @@ def read_csv(path: Path, text_columns: Sequence[str] = ()) -> Table:
             delimiter = max(",;\t", key=first_line.count)
             stream.seek(0)
             reader = csv.reader(stream, delimiter=delimiter, skipinitialspace=True, strict=True)
-            return _read_rows(path, reader, text_columns)
+            rows = ((reader.line_num, cells) for cells in reader)
+            return _read_rows(path, rows, text_columns)
     except UnicodeDecodeError as error:
         raise RecordingError(
             f"{path} is not UTF-8 text: {error.reason} at byte {error.start}",
@@ -165,8 +168,8 @@ def read_csv(path: Path, text_columns: Sequence[str] = ()) -> Table:
         raise RecordingError(f"{path} is no CSV file: {error}", hint=_HINT) from error
 
 
-def _read_rows(path: Path, reader: "csv._reader", text_columns: Sequence[str]) -> Table:  # type: ignore[name-defined]
-    names = _read_names(path, reader)
+def _read_rows(path: Path, rows: _Lines, text_columns: Sequence[str]) -> Table:
+    names = _read_names(path, rows)
     texts: dict[int, list[str]] = {
         index: [] for index, name in enumerate(names) if name in text_columns
     }
@@ -174,22 +177,22 @@ def _read_rows(path: Path, reader: "csv._reader", text_columns: Sequence[str]) -
         index: array.array("d") for index, name in enumerate(names) if name not in text_columns
     }
     lines = array.array("q")
-    for cells in reader:
+    for line, cells in rows:
         while len(cells) > len(names) and not cells[-1].strip():
             cells.pop()
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(names):
             raise RecordingError(
-                f"{path}, line {reader.line_num}: {len(cells)} cells for {len(names)} columns",
+                f"{path}, line {line}: {len(cells)} cells for {len(names)} columns",
                 hint="every row needs a cell for each name of the first line; a text with commas "
                 "stands in quotes",
             )
-        lines.append(reader.line_num)
+        lines.append(line)
         for index, column in texts.items():
             column.append(cells[index].strip())
         for index, values in numbers.items():
-            values.append(_parse(path, reader.line_num, names[index], cells[index]))
+            values.append(_parse(path, line, names[index], cells[index]))
     columns: dict[str, Column] = {}
     for index, name in enumerate(names):
         columns[name] = (
@@ -198,8 +201,8 @@ def _read_rows(path: Path, reader: "csv._reader", text_columns: Sequence[str]) -
     return Table(source=str(path), columns=columns, lines=np.array(lines, np.int64))
 
 
-def _read_names(path: Path, reader: "csv._reader") -> list[str]:  # type: ignore[name-defined]
-    header = next((row for row in reader if any(cell.strip() for cell in row)), [])
+def _read_names(path: Path, rows: _Lines) -> list[str]:
+    header: list[str] = next((cells for _, cells in rows if any(map(str.strip, cells))), [])
     names = [cell.strip().lower() for cell in header]
     while names and not names[-1]:
         names.pop()

@@ -65,7 +65,7 @@ class _Unpickler(pickle.Unpickler):
         return found
 
 
-def _reconstruct(kind: type, shape: tuple[int, ...], typecode: bytes | str) -> Any:  # noqa: ANN401
+def _reconstruct(kind: type, shape: tuple[int, ...], typecode: Any) -> Any:  # noqa: ANN401
     """Return the empty array that the pickle's state fills, as NumPy's function does."""
     if kind is not np.ndarray or shape not in ((0,), ()):
         raise pickle.UnpicklingError(f"it makes an array of type {kind} and shape {shape}")
