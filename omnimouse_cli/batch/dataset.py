@@ -18,6 +18,8 @@ from omnimouse_cli.shard import CatalogueEntry, Shard, open_catalogue, open_shar
 from omnimouse_cli.text import suggest_name
 
 CHANNEL_ORDER = ("pupil_x", "pupil_y", "pupil_size", "pupil_size_derivative", "running")
+# Largest mean of a neuron's scaled responses.
+MAX_SCALED_MEAN = 50.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,7 +30,7 @@ class SessionInfo:
         key: Session key, unique in the data set.
         animal: Animal key.
         num_neurons: Columns of the responses.
-        response_kind: `rate`, `dff` or `unknown`.
+        response_kind: `rate`, `dff`, `fluorescence` or `unknown`.
         channels: Behavior channels that are used, device by device.
         frame_shape: Height and width of a frame in pixels; None without a screen.
         fingerprint: Fingerprint of the shard's source and options, from the catalogue.
@@ -125,6 +127,10 @@ class Dataset:
             finite = std[np.isfinite(std)]
             floor = config.std_floor_relative * float(finite.mean()) if finite.size else 0.0
         scale = np.fmax(std, floor).astype(np.float32)
+        if mode == "scale" and config.std_floor_absolute is None:
+            # A stuck neuron would become a huge constant. Rates are not that far from 0.
+            stuck = np.where(std > 0, MAX_SCALED_MEAN, 1.0)
+            scale = np.fmax(scale, (np.abs(mean) / stuck).astype(np.float32))
         # Neurons that never change have no standard deviation to divide by.
         scale[~(scale > 0)] = 1.0
         shift = np.zeros_like(scale) if mode == "scale" else np.nan_to_num(mean).astype(np.float32)
@@ -174,7 +180,7 @@ def normalization_mode(config: DataConfig, response_kind: str) -> Literal["scale
     """Return whether responses are divided by their standard deviation, or z-scored."""
     if config.normalize is not None:
         return config.normalize
-    return "standardize" if response_kind == "dff" else "scale"
+    return "standardize" if response_kind in ("dff", "fluorescence") else "scale"
 
 
 def require_tiers(sessions: Sequence[SessionInfo], tiers: Iterable[str]) -> None:

@@ -115,7 +115,9 @@ def window_table(
     recorded = np.array([[clock.start_seconds, clock.end_seconds]])
     valid = [shard.valid(name) for name in description.modalities]
     valid.append(subtract(recorded, trial_time(shard, kind=INVALID_KIND)))
-    starts = window_starts(intervals, valid, clock.start_seconds)
+    starts = window_starts(
+        intervals, valid, clock.start_seconds, within_trials=description.windows_within_trials
+    )
     return WindowTable(
         grid_start_seconds=clock.start_seconds,
         first=starts[:, 0],
@@ -128,6 +130,8 @@ def window_starts(
     trials: Intervals,
     valid: Iterable[Intervals],
     start_seconds: float,
+    *,
+    within_trials: bool = False,
 ) -> IndexRanges:
     """Return the ranges of allowed window starts: allowed trials intersected with valid time.
 
@@ -135,13 +139,17 @@ def window_starts(
         trials: float64 `(num_trials, 2)`: allowed time in seconds, half-open.
         valid: One float64 `(num_intervals, 2)` per signal, half-open.
         start_seconds: Time of grid index 0.
+        within_trials: Whether every window must lie in one trial.
 
     Returns:
         int64 `(num_runs, 2)`: half-open ranges of grid indices, ascending, with gaps between.
     """
     # Trials that touch are merged on the grid: a trial ends where the next one begins. Gaps of a
     # signal stay gaps even if no grid time lies in them.
-    starts = _window_ranges(merge_intervals(grid_ranges(trials, start_seconds, RESPONSE_RATE_HZ)))
+    ranges = grid_ranges(trials, start_seconds, RESPONSE_RATE_HZ)
+    starts = _window_ranges(
+        ranges[np.argsort(ranges[:, 0], kind="stable")] if within_trials else merge_intervals(ranges)
+    )
     for intervals in valid:
         ranges = grid_ranges(merge_intervals(intervals), start_seconds, RESPONSE_RATE_HZ)
         starts = intersect(starts, _window_ranges(ranges))

@@ -33,6 +33,7 @@ class _Dtype(StrEnum):
 class _Kind(StrEnum):
     rate = "rate"
     dff = "dff"
+    fluorescence = "fluorescence"
     unknown = "unknown"
 
 
@@ -51,7 +52,8 @@ def command_preprocess(
     response_kind: Annotated[
         _Kind | None,
         typer.Option(
-            help="Kind of the responses: spike rates or counts, dF/F, or unknown; by default "
+            help="Kind of the responses: spike rates or counts, dF/F, raw fluorescence, or "
+            "unknown; by default what the file says (raw fluorescence is stored as dF/F), else "
             "dF/F if any value is negative, else rates."
         ),
     ] = None,

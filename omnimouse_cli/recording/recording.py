@@ -207,6 +207,15 @@ class Neurons:
     id_namespace: str | None = None
     delay_seconds: NDArray[np.float32] | None = None
 
+    def label(self, column: int) -> str:
+        """Return how messages name a neuron: `unit 17`, or `column 3` without ids.
+
+        Example:
+            >>> Neurons(num_neurons=4).label(3)
+            'column 3'
+        """
+        return f"column {column}" if self.unit_id is None else f"unit {self.unit_id[column]}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:

@@ -50,7 +50,7 @@ class RunDescription:
         sessions: Sessions with embeddings, in the order of training.
         behavior_channels: Behavior channels in the order of the core.
         animals: Animals in the order of the core.
-        response_kind: Kind of the responses, `rate` or `dff`; None if unknown.
+        response_kind: Kind of the responses, `rate`, `dff` or `fluorescence`; None if unknown.
         step: Optimizer steps; None if unknown.
         shards: Folder of shards on the machine of the training; None if unknown.
     """

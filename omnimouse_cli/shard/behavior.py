@@ -11,7 +11,7 @@ from omnimouse_cli.recording.recording import Signal
 from omnimouse_cli.shard.blocks import column_statistics, iterate_blocks
 from omnimouse_cli.shard.description import BehaviorDescription
 from omnimouse_cli.shard.intervals import ALL_TIME, Intervals, subtract, true_runs
-from omnimouse_cli.shard.valid import missing_behavior_time, signal_span
+from omnimouse_cli.shard.valid import END_MARGIN_SECONDS, missing_behavior_time, signal_span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,7 +30,9 @@ class Device:
             yield np.where(np.isfinite(rows), rows, np.float32(np.nan))
 
 
-def prepare_device(signal: Signal, statistics_time: Intervals) -> tuple[Device | None, list[str]]:
+def prepare_device(
+    signal: Signal, statistics_time: Intervals, *, margin_seconds: float = END_MARGIN_SECONDS
+) -> tuple[Device | None, list[str]]:
     """Read a behavior signal once to find which channels and times can be used.
 
     Channels without a value are dropped. So is a signal that never has the length of a window
@@ -39,6 +41,7 @@ def prepare_device(signal: Signal, statistics_time: Intervals) -> tuple[Device |
     Args:
         signal: The behavior signal.
         statistics_time: Time over which mean and standard deviation are computed.
+        margin_seconds: Time at both ends of the signal that is not valid.
 
     Returns:
         The signal to store, None if it is dropped; and a sentence for each thing that was dropped.
@@ -56,7 +59,8 @@ def prepare_device(signal: Signal, statistics_time: Intervals) -> tuple[Device |
     ]
     missing = [~np.isfinite(block.rows[:, columns]).all(axis=1) for block in iterate_blocks(signal)]
     missing_time = missing_behavior_time(signal.clock, true_runs(np.concatenate(missing)))
-    valid = subtract(signal_span(signal.clock), missing_time)
+    span = signal_span(signal.clock, margin_seconds=margin_seconds)
+    valid = subtract(span, missing_time)
     window_seconds = (NUM_RESPONSE_SAMPLES - 1) / RESPONSE_RATE_HZ
     if not (valid[:, 1] - valid[:, 0] > window_seconds).any():
         notes.append(f"{signal.name} is dropped: it has no two seconds without a missing sample")
@@ -74,6 +78,8 @@ def prepare_device(signal: Signal, statistics_time: Intervals) -> tuple[Device |
         channels=tuple(names[column] for column in columns),
         mean=tuple(mean.tolist()),
         std=tuple(std.tolist()),
+        units=tuple(signal.units[column] for column in columns if signal.units),
+        source_units=tuple(signal.source_units[column] for column in columns if signal.source_units),
     )
     device = Device(signal=signal, columns=columns, description=description, valid=valid)
     return device, notes

@@ -10,6 +10,8 @@ from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS, Clock, Sig
 from omnimouse_cli.shard.intervals import Intervals, contains
 
 BLOCK_BYTES = 2 * 2**20
+# A compressed block of a raw file is decompressed as a whole, and should be read once.
+MAX_BLOCK_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -21,13 +23,27 @@ class Block:
 
 
 def iterate_blocks(signal: Signal) -> Iterator[Block]:
-    """Read a signal from start to end, about 2 MB at a time."""
-    num_rows = max(1, BLOCK_BYTES // max(1, 4 * signal.num_channels))
-    for first in range(0, signal.clock.num_samples, num_rows):
-        last = min(first + num_rows, signal.clock.num_samples)
-        rows = np.ascontiguousarray(signal.read_rows(first, last), dtype=np.float32)
-        assert rows.shape == (last - first, signal.num_channels), f"{signal.name}: {rows.shape}"
-        yield Block(first_row=first, rows=rows)
+    """Read a signal from start to end, block by block."""
+    for first in range(0, signal.clock.num_samples, block_rows(signal)):
+        yield read_block(signal, first)
+
+
+def block_rows(signal: Signal) -> int:
+    """Return the rows of a block: about 2 MB, and whole blocks of the raw file if these fit."""
+    row_bytes = max(1, 4 * signal.num_channels)
+    num_rows = max(1, BLOCK_BYTES // row_bytes)
+    of_file = signal.rows_per_block
+    if of_file is None or of_file * row_bytes > MAX_BLOCK_BYTES:
+        return num_rows
+    return of_file * max(1, num_rows // of_file)
+
+
+def read_block(signal: Signal, first_row: int) -> Block:
+    """Read the block of a signal that begins with a row."""
+    last = min(first_row + block_rows(signal), signal.clock.num_samples)
+    rows = np.ascontiguousarray(signal.read_rows(first_row, last), dtype=np.float32)
+    assert rows.shape == (last - first_row, signal.num_channels), f"{signal.name}: {rows.shape}"
+    return Block(first_row=first_row, rows=rows)
 
 
 def rows_within(clock: Clock, intervals: Intervals, first: int, last: int) -> NDArray[np.bool_]:

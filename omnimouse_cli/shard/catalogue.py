@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +32,21 @@ class CatalogueEntry:
         samples: Number of stored rows of responses.
         sample_rate_hz: Rows per second.
         native_rate_hz: Scan rate before the export resampled it, where known.
-        response_kind: `rate`, `dff` or `unknown`.
+        response_kind: `rate`, `dff`, `fluorescence` or `unknown`.
         dtype: `F16`, `BF16` or `F32`.
         modalities: `responses`, `screen` if there is one, and behavior signals.
-        tokens: Neurons times stored rows.
-        native_tokens: Neurons times scans, where the native rate is known.
-        hours: Length of the responses.
+        tokens: Neurons times stored rows with values.
+        native_tokens: Neurons times scans in the same time, where the native rate is known.
+        hours: Length of the rows with values.
         tiers: Minutes of trials of each tier, while responses were recorded.
         valid_fraction: Share of the recorded time in which every modality is valid.
         dropped: Minutes of the recorded time that are not valid, by reason.
         fingerprint: Fingerprint of the source files and the options.
         notes: Sentences about what was repaired or dropped.
+        missing_rows: Stored rows of responses in which a value is missing.
+        format: Raw format of the recording.
+        split: How tiers were made: `file` if the raw files have them, else the name of the policy.
+        licence: Licence of the data, where known.
     """
 
     session: str
@@ -64,6 +68,10 @@ class CatalogueEntry:
     dropped: Mapping[str, float]
     fingerprint: str
     notes: tuple[str, ...]
+    missing_rows: int = 0
+    format: str = "experanto"
+    split: str = "file"
+    licence: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +99,8 @@ def build_entry(shard: Shard) -> CatalogueEntry:
     description = shard.description
     clock = description.responses.clock
     neurons = description.responses.num_neurons
-    seconds = clock.num_samples / clock.rate_hz
+    num_rows = clock.num_samples - description.responses.missing_rows
+    seconds = num_rows / clock.rate_hz
     native = description.native_rate_hz
     return CatalogueEntry(
         session=description.session,
@@ -105,7 +114,7 @@ def build_entry(shard: Shard) -> CatalogueEntry:
         response_kind=description.response_kind,
         dtype=shard.response_dtype,
         modalities=description.modalities,
-        tokens=neurons * clock.num_samples,
+        tokens=neurons * num_rows,
         native_tokens=None if native is None else neurons * round(seconds * native),
         hours=seconds / 3600,
         tiers=tier_minutes(shard),
@@ -113,6 +122,10 @@ def build_entry(shard: Shard) -> CatalogueEntry:
         dropped=dropped_minutes(shard),
         fingerprint=description.source.fingerprint,
         notes=description.notes,
+        missing_rows=description.responses.missing_rows,
+        format=description.format,
+        split=description.split,
+        licence=description.provenance.licence,
     )
 
 
@@ -253,7 +266,12 @@ def _read_entries(folder: Path) -> list[CatalogueEntry]:
 
 
 def _parse_entry(item: dict[str, Any]) -> CatalogueEntry:
-    values = {field.name: item[field.name] for field in fields(CatalogueEntry)}
+    # Catalogues of earlier releases lack the fields that have a default.
+    values = {
+        field.name: item[field.name]
+        for field in fields(CatalogueEntry)
+        if field.name in item or field.default is MISSING
+    }
     values["modalities"] = tuple(values["modalities"])
     values["notes"] = tuple(values["notes"])
     return CatalogueEntry(**values)

@@ -5,29 +5,24 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
 from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.dff import Baseline, to_dff
 from omnimouse_cli.recording.recording import Recording, ResponseKind
 from omnimouse_cli.recording.resize import FRAME_HEIGHT, FRAME_WIDTH
 from omnimouse_cli.shard.behavior import Device, prepare_device
-from omnimouse_cli.shard.description import (
-    ResponsesDescription,
-    Rounding,
-    ScreenDescription,
-    ShardDescription,
-    SourceDescription,
-    to_json,
-)
+from omnimouse_cli.shard.describe import complete_description, describe_recording
+from omnimouse_cli.shard.description import to_json
 from omnimouse_cli.shard.format import reserved_header_bytes
 from omnimouse_cli.shard.intervals import (
     Intervals,
     grid_ranges,
+    intersect,
     intersect_all,
     total_seconds,
 )
+from omnimouse_cli.shard.kind import NegativeValues
+from omnimouse_cli.shard.population import exclude_empty, sample_responses
 from omnimouse_cli.shard.read import TrialTable
 from omnimouse_cli.shard.responses import (
     TENSOR_DTYPES,
@@ -37,20 +32,13 @@ from omnimouse_cli.shard.responses import (
 )
 from omnimouse_cli.shard.screen import FrameWriter, name_conditions
 from omnimouse_cli.shard.trials import (
-    ALL_TIERS,
-    TrialColumns,
     allowed_time,
+    known_time,
     statistics_time,
     trial_columns,
 )
-from omnimouse_cli.shard.valid import screen_span, signal_span
+from omnimouse_cli.shard.valid import end_margin_seconds, screen_span, signal_span
 from omnimouse_cli.shard.write import ShardWriter, open_shard_writer
-
-# Typical rounding error, in standard deviations, above which a note is stored.
-NOTED_ROUNDING = 0.01
-# A note is added if the median ratio of the file's own standard deviations to the computed ones
-# exceeds this, in either direction.
-NOTED_STD_FACTOR = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +47,10 @@ class Storage:
 
     Args:
         dtype: Number type of the responses.
-        response_kind: What the responses are; None infers it from their values.
-        allow_gaps: Whether NaN responses outside trials of kind `invalid` are treated as gaps; else
-            they are an error.
+        response_kind: What the responses are, and are stored as; None follows the raw files, or
+            else the values, and stores raw fluorescence as dF/F.
+        allow_gaps: Whether NaN responses outside gaps that the recording declares and trials of
+            kind `invalid` are treated as gaps; else they are an error.
     """
 
     dtype: StoredDtype = "float16"
@@ -93,11 +82,21 @@ def convert(
     columns = trial_columns(recording, name_conditions(recording, {}))
     devices, notes = _prepare_devices(recording)
     _require_window(recording, _valid_intervals(recording, devices))
+    recording, negatives, baseline, about_responses = _prepare_responses(recording, storage)
     # The header comes first in the file; its size is known before its final numbers are.
-    preliminary = _preliminary_description(recording, columns, devices, notes, fingerprint)
+    preliminary = describe_recording(
+        recording,
+        columns,
+        devices,
+        baseline=baseline,
+        notes=notes + about_responses,
+        fingerprint=fingerprint,
+    )
     header_bytes = reserved_header_bytes(to_json(preliminary), num_tensors=32 + 2 * len(devices))
     with open_shard_writer(path, header_bytes=header_bytes) as writer:
-        responses = ResponseWriter(recording, dtype=storage.dtype, allow_gaps=storage.allow_gaps)
+        responses = ResponseWriter(
+            recording, dtype=storage.dtype, negatives=negatives, allow_gaps=storage.allow_gaps
+        )
         num_rows, num_trials = recording.responses.clock.num_samples, len(recording.trials)
         writer.write_external(
             "responses",
@@ -117,19 +116,46 @@ def convert(
         for device in devices:
             name, width = device.description.name, len(device.columns)
             writer.write_rows(f"behavior.{name}", "F32", (width,), device.stored_blocks())
-        description = replace(
-            _complete_description(preliminary, recording, statistics, storage),
-            conditions=columns.conditions,
-            checksums=writer.checksums,
+        description = complete_description(
+            replace(preliminary, notes=(*preliminary.notes, *negatives.notes())),
+            recording,
+            columns,
+            statistics,
+            kind=negatives.kind,
+            dtype=storage.dtype,
         )
-        writer.finish(to_json(description))
+        writer.finish(to_json(replace(description, checksums=writer.checksums)))
+
+
+def _prepare_responses(
+    recording: Recording, storage: Storage
+) -> tuple[Recording, NegativeValues, Baseline | None, list[str]]:
+    """Exclude neurons without values, and turn raw fluorescence into dF/F.
+
+    Returns:
+        The recording as it is stored, what handles its negative values, the baseline of dF/F that
+        was computed here, and a sentence for each change.
+    """
+    sample = sample_responses(recording.responses)
+    recording, sample, notes = exclude_empty(recording, sample)
+    kind, baseline = storage.response_kind or recording.response_kind, None
+    if kind == "fluorescence" and storage.response_kind is None:
+        baseline, kind = Baseline(), "dff"
+        recording = replace(recording, responses=to_dff(recording, baseline))
+        notes.append(
+            "raw fluorescence F is stored as dF/F = (F - F0) / F0, where F0 is a running "
+            f"percentile {baseline.percentile:g} over {baseline.window_seconds:g} s; "
+            "--response-kind fluorescence stores F"
+        )
+    return recording, NegativeValues(recording, kind, sample), baseline, notes
 
 
 def _prepare_devices(recording: Recording) -> tuple[list[Device], list[str]]:
     _, time = statistics_time(recording)
+    margin = end_margin_seconds(within_trials=recording.windows_within_trials)
     devices, notes = [], list(recording.notes)
     for signal in recording.behavior:
-        device, dropped = prepare_device(signal, time)
+        device, dropped = prepare_device(signal, time, margin_seconds=margin)
         notes += dropped
         if device is not None:
             devices.append(device)
@@ -137,9 +163,13 @@ def _prepare_devices(recording: Recording) -> tuple[list[Device], list[str]]:
 
 
 def _valid_intervals(recording: Recording, devices: list[Device]) -> dict[str, Intervals]:
-    valid = {"responses": signal_span(recording.responses.clock)}
+    margin = end_margin_seconds(within_trials=recording.windows_within_trials)
+    valid = {"responses": signal_span(recording.responses.clock, margin_seconds=margin)}
     if recording.screen is not None:
-        valid["screen"] = screen_span(recording.screen.flip_seconds)
+        valid["screen"] = known_time(recording)
+        if not recording.windows_within_trials:
+            span = screen_span(recording.screen.flip_seconds)
+            valid["screen"] = intersect(span, valid["screen"])
     return valid | {device.description.name: device.valid for device in devices}
 
 
@@ -159,84 +189,6 @@ def _require_window(recording: Recording, valid: dict[str, Intervals]) -> None:
         hint="a window needs two seconds without a gap; half a second at both ends of each signal "
         "is not used",
     )
-
-
-def _preliminary_description(
-    recording: Recording,
-    columns: TrialColumns,
-    devices: list[Device],
-    notes: list[str],
-    fingerprint: str,
-) -> ShardDescription:
-    screen = recording.screen
-    return ShardDescription(
-        session=recording.session,
-        animal=recording.animal,
-        origin_seconds=recording.origin_seconds,
-        response_kind="unknown",
-        native_rate_hz=recording.native_rate_hz,
-        statistics_tier=statistics_time(recording)[0],
-        responses=ResponsesDescription(
-            clock=recording.responses.clock,
-            num_neurons=recording.responses.num_channels,
-            rounding=Rounding(rms_relative=0.0, max_relative=0.0),
-        ),
-        screen=None
-        if screen is None
-        else ScreenDescription(
-            frame_height=FRAME_HEIGHT,
-            frame_width=FRAME_WIDTH,
-            source_height=screen.frame_height,
-            source_width=screen.frame_width,
-        ),
-        behavior=tuple(device.description for device in devices),
-        tiers=columns.tiers,
-        kinds=columns.kinds,
-        conditions=columns.conditions,
-        checksums={},
-        source=SourceDescription(path=str(recording.path.resolve()), fingerprint=fingerprint),
-        notes=tuple(notes),
-    )
-
-
-def _complete_description(
-    preliminary: ShardDescription,
-    recording: Recording,
-    statistics: ResponseStatistics,
-    storage: Storage,
-) -> ShardDescription:
-    notes = list(preliminary.notes)
-    if preliminary.statistics_tier == ALL_TIERS:
-        notes.append("no trial of tier train: statistics are of all trials")
-    rounding = statistics.rounding
-    if rounding.rms_relative > NOTED_ROUNDING:
-        notes.append(
-            f"{storage.dtype} changes responses by {rounding.rms_relative:.2g} standard deviations "
-            f"of their neuron (at most {rounding.max_relative:.2g}); --dtype float32 does not"
-        )
-    factor = _std_factor(recording.responses.file_std, statistics.std)
-    if factor is not None and factor > NOTED_STD_FACTOR:
-        notes.append(
-            f"the file's own standard deviations differ from the computed ones by a factor of "
-            f"{factor:.3g} (median over neurons); the computed ones are used"
-        )
-    inferred_kind: ResponseKind = "dff" if statistics.has_negative else "rate"
-    return replace(
-        preliminary,
-        response_kind=storage.response_kind or inferred_kind,
-        responses=replace(preliminary.responses, rounding=rounding),
-        notes=tuple(notes),
-    )
-
-
-def _std_factor(own: NDArray[np.float64] | None, computed: NDArray[np.float64]) -> float | None:
-    """Return the median factor between the file's standard deviations and the computed ones."""
-    if own is None:
-        return None
-    both = (own > 0) & (computed > 0)
-    if not both.any():
-        return None
-    return float(np.median(np.exp(np.abs(np.log(own[both] / computed[both])))))
 
 
 def _write_screen(
@@ -275,3 +227,5 @@ def _write_neurons(
         writer.write_array("neurons.file_std", "F32", signal.file_std)
     if neurons.position_um is not None:
         writer.write_array("neurons.position_um", "F32", neurons.position_um)
+    if neurons.delay_seconds is not None:
+        writer.write_array("neurons.delay_seconds", "F32", neurons.delay_seconds)

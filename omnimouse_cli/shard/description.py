@@ -3,12 +3,13 @@
 import json
 import types
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from omnimouse_cli.files import to_json_value
-from omnimouse_cli.recording.recording import Clock, ResponseKind
+from omnimouse_cli.recording.dff import Baseline
+from omnimouse_cli.recording.recording import Clock, Monitor, Provenance, ResponseKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,37 +27,65 @@ class Rounding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponsesDescription:
-    """The tensor `responses`: clock, number of columns, rounding error."""
+    """The tensor `responses`.
+
+    Args:
+        clock: Times of its rows.
+        num_neurons: Number of its columns.
+        rounding: Rounding error of its values.
+        missing_rows: Number of rows in which a value is missing; they are never in a window.
+        baseline: Baseline with which raw fluorescence was turned into dF/F; None if the values are
+            those of the recording.
+        id_namespace: What `neurons.unit_id` counts; None if ids are of this recording alone.
+    """
 
     clock: Clock
     num_neurons: int
     rounding: Rounding
+    missing_rows: int = 0
+    baseline: Baseline | None = None
+    id_namespace: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScreenDescription:
-    """Size of the stored frames and of the recording's frames, in pixels."""
+    """Size of the stored frames and of the recording's frames, in pixels; the monitor if known."""
 
     frame_height: int
     frame_width: int
     source_height: int
     source_width: int
+    monitor: Monitor | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BehaviorDescription:
-    """One behavior signal; `mean` and `std` (never 0) per channel on the statistics tier."""
+    """One behavior signal.
+
+    Args:
+        name: Name of the signal.
+        clock: Times of its rows.
+        channels: Names of its columns.
+        mean: Mean of each channel on the statistics tier.
+        std: Standard deviation of each channel on the statistics tier, 1 for a constant one.
+        units: Unit of each channel as it is stored; empty where no unit is known.
+        source_units: Unit of each channel in the raw file, as its text says; empty if unknown.
+    """
 
     name: str
     clock: Clock
     channels: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    units: tuple[str, ...] = ()
+    source_units: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ValueError for statistics that cannot be divided by."""
         if not len(self.channels) == len(self.mean) == len(self.std):
             raise ValueError(f"`behavior` {self.name}: as many means and stds as channels")
+        if not {len(self.units), len(self.source_units)} <= {0, len(self.channels)}:
+            raise ValueError(f"`behavior` {self.name}: as many units as channels, or none")
         if not all(std > 0 for std in self.std):
             raise ValueError(f"`behavior` {self.name}: `std` must be positive: {self.std}")
 
@@ -90,6 +119,12 @@ class ShardDescription:
         checksums: `algorithm:hex` of the bytes of each tensor.
         source: Recording that the shard was made from.
         notes: Sentences about what was repaired or dropped.
+        format: Raw format of the recording.
+        provenance: Where the responses come from, and under which terms.
+        split: How tiers were made: `file` if the raw files have them, else the name of the policy.
+        stimulus_seen_in_train: For each tier but train, whether a condition of its trials is shown
+            in train trials too; None where conditions are not known.
+        windows_within_trials: Whether no window may reach from one trial into the next.
     """
 
     session: str
@@ -107,6 +142,11 @@ class ShardDescription:
     checksums: Mapping[str, str]
     source: SourceDescription
     notes: tuple[str, ...]
+    format: str = "experanto"
+    provenance: Provenance = field(default_factory=Provenance)
+    split: str = "file"
+    stimulus_seen_in_train: Mapping[str, bool | None] = field(default_factory=dict)
+    windows_within_trials: bool = False
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -123,6 +163,8 @@ def to_json(description: ShardDescription) -> str:
 def from_json(text: str) -> ShardDescription:
     """Read the text that `to_json` wrote; unknown fields are ignored.
 
+    Fields with a default may be missing: shards of earlier releases lack them.
+
     Raises:
         ValueError: A field is missing or has the wrong type; the text names it.
     """
@@ -135,11 +177,12 @@ def _read_value(kind: Any, value: Any, name: str) -> Any:  # noqa: ANN401 - as f
     if is_dataclass(kind):
         _require(isinstance(value, dict), name, "an object", value)
         hints = _field_types(cast("type", kind))
-        missing = next((field for field in hints if field not in value), None)
+        present = [key for key in hints if key in value]
+        missing = next((key for key in _required_fields(kind) if key not in value), None)
         if missing is not None:
             raise ValueError(f"`{name}` lacks `{missing}`")
-        fields = {key: _read_value(hints[key], value[key], f"{name}.{key}") for key in hints}
-        return cast("type", kind)(**fields)
+        values = {key: _read_value(hints[key], value[key], f"{name}.{key}") for key in present}
+        return cast("type", kind)(**values)
     if origin is types.UnionType:
         return None if value is None else _read_value(arguments[0], value, name)
     if origin is tuple:
@@ -159,6 +202,8 @@ def _read_scalar(kind: Any, value: Any, name: str) -> Any:  # noqa: ANN401
         _require(value in get_args(kind), name, f"one of {', '.join(get_args(kind))}", value)
     elif kind is str:
         _require(isinstance(value, str), name, "text", value)
+    elif kind is bool:
+        _require(isinstance(value, bool), name, "true or false", value)
     elif kind is int:
         _require(type(value) is int and value >= 0, name, "a whole number", value)
     else:
@@ -174,3 +219,13 @@ def _require(is_right: bool, name: str, rule: str, value: object) -> None:  # no
 
 # Looking the annotations of a class up takes longer than reading a description.
 _field_types = cache(get_type_hints)
+
+
+@cache
+def _required_fields(kind: Any) -> tuple[str, ...]:  # noqa: ANN401
+    """Return the fields of a dataclass without a default."""
+    return tuple(
+        entry.name
+        for entry in fields(kind)
+        if entry.default is MISSING and entry.default_factory is MISSING
+    )

@@ -21,7 +21,7 @@ from omnimouse_cli.shard.read import open_shard
 from omnimouse_cli.shard.write import remove_abandoned
 
 # Raised when the same files and options give another shard than before.
-CONVERSION = 2
+CONVERSION = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -185,6 +185,11 @@ class Shard:
         return self._optional("neurons.position_um")
 
     @property
+    def delay_seconds(self) -> NDArray[np.float32] | None:
+        """float32 `(neurons,)`: how long after its row's time each neuron was scanned, if known."""
+        return self._optional("neurons.delay_seconds")
+
+    @property
     def trials(self) -> TrialTable:
         """The trials in the order of their time."""
         return TrialTable(

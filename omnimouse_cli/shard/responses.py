@@ -13,8 +13,9 @@ from omnimouse_cli.recording.recording import Recording
 from omnimouse_cli.shard.blocks import Block, column_std, iterate_blocks, rows_within
 from omnimouse_cli.shard.description import Rounding
 from omnimouse_cli.shard.intervals import ALL_TIME, Intervals, merge_intervals, subtract, true_runs
+from omnimouse_cli.shard.kind import NegativeValues
 from omnimouse_cli.shard.trials import invalid_time, statistics_time
-from omnimouse_cli.shard.valid import missing_response_time, signal_span
+from omnimouse_cli.shard.valid import end_margin_seconds, missing_response_time, signal_span
 
 StoredDtype = Literal["float16", "bfloat16", "float32"]
 
@@ -29,14 +30,17 @@ class ResponseStatistics:
     Args:
         mean: float64 `(neurons,)` on the statistics tier.
         std: float64 `(neurons,)` on the statistics tier, ddof 0.
-        has_negative: Whether any finite value is below zero.
+        first_alike: int64 `(neurons,)`: the first neuron with the same statistics, bit by bit; that
+            is the neuron itself, except for copies. Neurons that never change are not compared.
+        missing_rows: Number of rows in which a value is missing.
         valid: Times in which responses are valid.
         rounding: Rounding error of the stored number type.
     """
 
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
-    has_negative: bool
+    first_alike: NDArray[np.int64]
+    missing_rows: int
     valid: Intervals
     rounding: Rounding
 
@@ -47,18 +51,29 @@ class ResponseWriter:
     Args:
         recording: The recording.
         dtype: Number type to store.
-        allow_gaps: Whether rows that are not finite outside trials of kind `invalid` are gaps; else
-            they are an error.
+        negatives: Clips negative values of rates, and decides the kind.
+        allow_gaps: Whether rows that are not finite outside the recording's gaps and trials of kind
+            `invalid` are gaps; else they are an error.
     """
 
-    def __init__(self, recording: Recording, *, dtype: StoredDtype, allow_gaps: bool) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        *,
+        dtype: StoredDtype,
+        negatives: NegativeValues,
+        allow_gaps: bool,
+    ) -> None:
         self._recording = recording
+        self._negatives = negatives
         self._dtype: StoredDtype = dtype
         self._clock = recording.responses.clock
+        self._margin_seconds = end_margin_seconds(within_trials=recording.windows_within_trials)
         # A gap's rows and its trial end up to a row apart from each other.
         slack = np.array([-1.0, 1.0]) / self._clock.rate_hz
-        near_invalid = merge_intervals(invalid_time(recording) + slack)
-        self._may_be_missing = ALL_TIME if allow_gaps else near_invalid
+        declared = np.concatenate((invalid_time(recording), recording.gaps))
+        near_declared = merge_intervals(declared + slack)
+        self._may_be_missing = ALL_TIME if allow_gaps else near_declared
 
     def write(
         self, descriptor: int, first_byte: int, *, advance: Callable[[int], None]
@@ -90,7 +105,8 @@ class ResponseWriter:
         finite = np.empty(num_rows, dtype=np.bool_)
         for block in iterate_blocks(self._recording.responses):
             rows = slice(block.first_row, block.first_row + len(block.rows))
-            too_large = encoder.write(block.rows, counted[rows], finite[rows].view(np.uint8))
+            stored = self._negatives.clip(block)
+            too_large = encoder.write(stored, counted[rows], finite[rows].view(np.uint8))
             if not finite[rows].all():
                 allowed = rows_within(self._clock, self._may_be_missing, rows.start, rows.stop)
                 self._require_finite(block, finite[rows] | allowed)
@@ -106,7 +122,7 @@ class ResponseWriter:
         num_neurons = self._recording.responses.num_channels
         mean, squares, square_error = (np.empty(num_neurons) for _ in range(3))
         largest_error = np.empty(num_neurons, dtype=np.float32)
-        num_finite, num_counted, has_negative = encoder.statistics(
+        num_finite, num_counted, _ = encoder.statistics(
             mean, squares, square_error, largest_error
         )
         if num_neurons and num_counted == 0:
@@ -127,8 +143,9 @@ class ResponseWriter:
         return ResponseStatistics(
             mean=mean,
             std=std,
-            has_negative=has_negative,
-            valid=subtract(signal_span(self._clock), missing),
+            first_alike=_first_alike(np.stack((mean, squares, square_error, largest_error)), std),
+            missing_rows=int((~finite).sum()),
+            valid=subtract(signal_span(self._clock, margin_seconds=self._margin_seconds), missing),
             rounding=rounding,
         )
 
@@ -139,18 +156,28 @@ class ResponseWriter:
         num_neurons = int((~np.isfinite(block.rows[row])).sum())
         seconds = self._clock.start_seconds + (block.first_row + row) / self._clock.rate_hz
         raise RecordingError(
-            f"{self._recording.path}: responses must be finite outside trials of kind `invalid`, "
-            f"but {num_neurons} of {block.rows.shape[1]} neurons are NaN or infinite in row "
+            f"{self._recording.path}: responses must be finite outside gaps of the recording and "
+            f"trials of kind `invalid`, but {num_neurons} of {block.rows.shape[1]} neurons are NaN or infinite in row "
             f"{block.first_row + row} (at {seconds:.3f} s)",
             hint="mark the stretch as a trial of kind `invalid`, or treat all such rows as gaps "
             "with --allow-gaps",
         )
 
     def _overflow_error(self, block: Block, row: int, neuron: int) -> RecordingError:
-        other = "float32" if self._dtype == "bfloat16" else "bfloat16"
         return RecordingError(
             f"{self._recording.path}: the response of neuron {neuron} in row "
             f"{block.first_row + row} does not fit into {self._dtype}: "
             f"{block.rows[row, neuron]:g}",
-            hint=f"store it as --dtype {other}",
+            hint="store it as --dtype float32",
         )
+
+
+def _first_alike(statistics: NDArray[np.float64], std: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the first neuron with equal statistics `(statistics, neurons)`, for each neuron."""
+    first_alike = np.arange(len(std))
+    varies = np.flatnonzero(std > 0)
+    columns = np.ascontiguousarray(statistics[:, varies].T)
+    rows = columns.view([("", columns.dtype)] * columns.shape[1]).ravel()
+    _, first, group = np.unique(rows, return_index=True, return_inverse=True)
+    first_alike[varies] = varies[first[group.ravel()]]
+    return first_alike

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from omnimouse_cli.recording.recording import Recording, Trial
 from omnimouse_cli.shard.intervals import ALL_TIME, Intervals, merge_intervals, subtract
 from omnimouse_cli.shard.read import TrialTable
+from omnimouse_cli.shard.valid import known_stimulus_time
 
 STATISTICS_TIER = "train"
 ALL_TIERS = "all"
@@ -64,10 +65,25 @@ def invalid_time(recording: Recording) -> Intervals:
     return _trial_time(recording, lambda trial: trial.kind == "invalid")
 
 
+def known_time(recording: Recording) -> Intervals:
+    """Return the time in which it is known what is on the screen: that of trials, but `unknown`."""
+    return known_stimulus_time(_trial_time(recording, lambda trial: trial.kind != "unknown"))
+
+
 def allowed_time(recording: Recording) -> Intervals:
-    """Return the time of trials with a tier and of blanks, without invalid trials."""
-    allowed = _trial_time(recording, lambda trial: trial.tier is not None or trial.kind == "blank")
-    return subtract(allowed, invalid_time(recording))
+    """Return the time of trials with a tier and of blanks, without invalid trials.
+
+    If no window may reach from one trial into the next, each trial is an interval of its own.
+    """
+    allowed = [
+        (trial.start_seconds, end)
+        for trial, end in zip(recording.trials, _finite_ends(recording), strict=True)
+        if trial.tier is not None or trial.kind == "blank"
+    ]
+    intervals = np.array(allowed, np.float64).reshape(-1, 2)
+    if not recording.windows_within_trials:
+        intervals = merge_intervals(intervals)
+    return subtract(intervals, invalid_time(recording))
 
 
 def statistics_time(recording: Recording) -> tuple[str, Intervals]:
@@ -82,6 +98,29 @@ def statistics_time(recording: Recording) -> tuple[str, Intervals]:
     if during.any():
         return STATISTICS_TIER, train
     return ALL_TIERS, subtract(ALL_TIME, invalid)
+
+
+def stimulus_seen_in_train(columns: TrialColumns) -> dict[str, bool | None]:
+    """Return for each tier but train whether a stimulus of its trials is shown in train trials too.
+
+    Blanks and invalid trials are no stimuli. None stands for a tier whose conditions, or those of
+    the train trials, are not all known, and of which none is known to be shown in both.
+    """
+    kinds = np.array([kind not in ("blank", "invalid") for kind in columns.kinds], np.bool_)
+    table = columns.table
+    is_stimulus = kinds[table.kind] if len(kinds) else np.zeros(len(table.kind), np.bool_)
+    conditions = {
+        tier: set(table.condition[is_stimulus & (table.tier == number)].tolist())
+        for number, tier in enumerate(columns.tiers)
+    }
+    train = conditions.pop(STATISTICS_TIER, set())
+    seen: dict[str, bool | None] = {}
+    for tier, shown in conditions.items():
+        if (shown & train) - {-1}:
+            seen[tier] = True
+        else:
+            seen[tier] = None if -1 in shown | train else False
+    return seen
 
 
 def _number_names(

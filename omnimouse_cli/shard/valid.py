@@ -3,8 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from omnimouse_cli.config.data import RESPONSE_RATE_HZ
 from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS, Clock
 from omnimouse_cli.shard.intervals import (
+    ALL_TIME,
     IndexRanges,
     Intervals,
     intersect,
@@ -19,14 +21,21 @@ from omnimouse_cli.shard.read import Shard
 END_MARGIN_SECONDS = 0.5
 # Around a missing row of a behavior signal: the wider of the experanto package's two rules.
 VICINITY_SECONDS = 0.05
+# Half a sample of a window.
+LONGEST_JITTER_SECONDS = 0.5 / RESPONSE_RATE_HZ
 # Clock tolerances cost less than a tenth of a second, which is not reported as dropped.
 LEAST_DROPPED_MINUTES = 0.1 / 60
 
 
-def signal_span(clock: Clock) -> Intervals:
-    """Return the time from 0.5 s after the first row to 0.5 s before the end of the last row."""
+def signal_span(clock: Clock, *, margin_seconds: float = END_MARGIN_SECONDS) -> Intervals:
+    """Return the time from 0.5 s after the first row to 0.5 s before the end of the last row.
+
+    Args:
+        clock: Clock of the signal.
+        margin_seconds: Another margin than 0.5 s.
+    """
     return merge_intervals(
-        [(clock.start_seconds + END_MARGIN_SECONDS, clock.end_seconds - END_MARGIN_SECONDS)]
+        [(clock.start_seconds + margin_seconds, clock.end_seconds - margin_seconds)]
     )
 
 
@@ -37,6 +46,22 @@ def screen_span(flip_seconds: NDArray[np.float64]) -> Intervals:
     return merge_intervals(
         [(flip_seconds[0] + END_MARGIN_SECONDS, flip_seconds[-1] - END_MARGIN_SECONDS)]
     )
+
+
+def known_stimulus_time(trials: Intervals) -> Intervals:
+    """Return the time in which it is known what is on the screen.
+
+    Args:
+        trials: float64 `(trials, 2)`: start and end of the trials of every kind but `unknown`.
+            Shorter gaps between them than half a sample are jitter of the flips, not gaps.
+    """
+    known = merge_intervals(trials)
+    if len(known) == 0:
+        return known
+    is_gap = known[1:, 0] - known[:-1, 1] > LONGEST_JITTER_SECONDS
+    starts = known[np.concatenate(([True], is_gap)), 0]
+    ends = known[np.concatenate((is_gap, [True])), 1]
+    return np.stack((starts, ends), axis=1)
 
 
 def missing_response_time(clock: Clock, missing: IndexRanges) -> Intervals:
@@ -64,6 +89,16 @@ def missing_behavior_time(clock: Clock, missing: IndexRanges) -> Intervals:
     first = clock.start_seconds + missing[:, 0] / clock.rate_hz - vicinity
     last = clock.start_seconds + (missing[:, 1] - 1) / clock.rate_hz + vicinity
     return merge_intervals(np.stack((first, last), axis=1))
+
+
+def end_margin_seconds(*, within_trials: bool) -> float:
+    """Return the time at the ends of signals that is not used.
+
+    Args:
+        within_trials: Whether windows stay within trials. Trials that were not recorded one after
+            the other have no common start or end.
+    """
+    return 0.0 if within_trials else END_MARGIN_SECONDS
 
 
 def recorded_time(shard: Shard) -> Intervals:
@@ -99,6 +134,13 @@ def valid_fraction(shard: Shard) -> float:
     return total_seconds(valid_time(shard)) / total_seconds(recorded_time(shard))
 
 
+def _known_trials(shard: Shard) -> Intervals:
+    trials, kinds = shard.trials, shard.description.kinds
+    unknown = kinds.index("unknown") if "unknown" in kinds else len(kinds)
+    is_known = trials.kind != unknown
+    return np.stack((trials.start_seconds[is_known], trials.end_seconds[is_known]), axis=1)
+
+
 def tier_minutes(shard: Shard) -> dict[str, float]:
     """Return the minutes of each tier's trials while responses were recorded."""
     recorded = recorded_time(shard)
@@ -112,17 +154,23 @@ def dropped_minutes(shard: Shard) -> dict[str, float]:
     """Return the minutes of recorded time that are not valid, by reason.
 
     Each moment has one reason, the first of: `invalid` trials, `margins` at the ends of signals
-    (and time before or after a signal), `<modality> lost`.
+    (and time before or after a signal), `unknown stimulus` of a recording with a screen,
+    `<modality> lost`.
     """
     description = shard.description
-    spans = [signal_span(description.responses.clock)]
-    spans += [signal_span(device.clock) for device in description.behavior]
+    margin = end_margin_seconds(within_trials=description.windows_within_trials)
+    clocks = [description.responses.clock, *(device.clock for device in description.behavior)]
+    spans = [signal_span(clock, margin_seconds=margin) for clock in clocks]
+    known = ALL_TIME
     if description.screen is not None:
-        spans.append(shard.valid("screen"))
+        known = known_stimulus_time(_known_trials(shard))
+        if not description.windows_within_trials:
+            spans.append(screen_span(shard.flip_seconds))
     recorded = recorded_time(shard)
     valid_by_reason = {
         "invalid": subtract(recorded, trial_time(shard, kind="invalid")),
         "margins": intersect_all(spans),
+        "unknown stimulus": known,
     }
     valid_by_reason |= {f"{name} lost": shard.valid(name) for name in description.modalities}
     remaining, dropped = recorded, {}

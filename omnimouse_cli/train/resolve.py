@@ -108,8 +108,8 @@ def resolve_shortcuts_first(
 def resolve_response_loss(config: RunConfig, sessions: Sequence[SessionInfo]) -> RunConfig:
     """Return the configuration with `model.response_loss` and `data.normalize`.
 
-    Where they are not set, rates get a Poisson loss on scaled responses, and dF/F a squared error
-    on standardized responses.
+    Where they are not set, rates get a Poisson loss on scaled responses, and dF/F and raw
+    fluorescence a squared error on standardized responses.
 
     Args:
         config: Configuration of the user.
@@ -131,12 +131,13 @@ def resolve_response_loss(config: RunConfig, sessions: Sequence[SessionInfo]) ->
             hint="choose sessions of one kind with --set data.sessions=[...]",
         )
     (kind,) = by_kind
-    loss: ResponseLoss = config.model.response_loss or ("gaussian" if kind == "dff" else "poisson")
+    loss: ResponseLoss = config.model.response_loss or ("poisson" if kind == "rate" else "gaussian")
     normalize = config.data.normalize or ("standardize" if loss == "gaussian" else "scale")
-    if loss == "poisson" and kind == "dff":
+    if loss == "poisson" and kind != "rate":
+        kind_name = "dF/F" if kind == "dff" else "raw fluorescence"
         raise ConfigError(
-            "a Poisson loss needs responses that are never negative, and "
-            f"session {next(iter(kinds))} holds dF/F",
+            "a Poisson loss needs responses that are never negative, and are rates: "
+            f"session {next(iter(kinds))} holds {kind_name}",
             hint="use --set model.response_loss=gaussian, or leave it out",
         )
     if loss == "poisson" and normalize == "standardize":
@@ -153,7 +154,7 @@ def resolve_response_loss(config: RunConfig, sessions: Sequence[SessionInfo]) ->
 
 
 def response_kind(session: SessionInfo) -> str:
-    """Return `rate` or `dff`; a shard that does not say has dF/F if a response is negative."""
+    """Return `rate`, `dff` or `fluorescence`; a shard that does not say has dF/F if a response is negative."""
     if session.response_kind == "unknown":
         return "dff" if _has_negative(session.shard) else "rate"
     return session.response_kind

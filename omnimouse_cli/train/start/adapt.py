@@ -42,7 +42,7 @@ FREE_OPTIONS = frozenset(
 # For small sizes. Session embeddings that start from the mean of a core's are closer to their
 # optimum than random ones, and overfit at the learning rate of those.
 SMALL_TABLE_LEARNING_RATE = 2e-3
-KIND_NAMES = {"rate": "rates", "dff": "dF/F"}
+KIND_NAMES = {"rate": "rates", "dff": "dF/F", "fluorescence": "raw fluorescence"}
 
 
 def default_adaptation(run: Path) -> RunConfig:
