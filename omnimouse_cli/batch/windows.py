@@ -148,7 +148,9 @@ def window_starts(
     # signal stay gaps even if no grid time lies in them.
     ranges = grid_ranges(trials, start_seconds, RESPONSE_RATE_HZ)
     starts = _window_ranges(
-        ranges[np.argsort(ranges[:, 0], kind="stable")] if within_trials else merge_intervals(ranges)
+        ranges[np.argsort(ranges[:, 0], kind="stable")]
+        if within_trials
+        else merge_intervals(ranges)
     )
     for intervals in valid:
         ranges = grid_ranges(merge_intervals(intervals), start_seconds, RESPONSE_RATE_HZ)

@@ -64,7 +64,7 @@ def to_dff(recording: Recording, baseline: Baseline) -> Signal:
         before = np.minimum(position.astype(np.int64), max(0, len(knots) - 2))
         after = np.minimum(before + 1, len(knots) - 1)
         weight = (position - before).astype(np.float32)[:, None]
-        level = knots[before] * (1 - weight) + knots[after] * weight
+        level = knots[before] + (knots[after] - knots[before]) * weight
         dff: NDArray[np.float32] = (raw - level) / level
         return dff
 

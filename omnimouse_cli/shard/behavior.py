@@ -79,7 +79,9 @@ def prepare_device(
         mean=tuple(mean.tolist()),
         std=tuple(std.tolist()),
         units=tuple(signal.units[column] for column in columns if signal.units),
-        source_units=tuple(signal.source_units[column] for column in columns if signal.source_units),
+        source_units=tuple(
+            signal.source_units[column] for column in columns if signal.source_units
+        ),
     )
     device = Device(signal=signal, columns=columns, description=description, valid=valid)
     return device, notes

@@ -122,9 +122,7 @@ class ResponseWriter:
         num_neurons = self._recording.responses.num_channels
         mean, squares, square_error = (np.empty(num_neurons) for _ in range(3))
         largest_error = np.empty(num_neurons, dtype=np.float32)
-        num_finite, num_counted, _ = encoder.statistics(
-            mean, squares, square_error, largest_error
-        )
+        num_finite, num_counted, _ = encoder.statistics(mean, squares, square_error, largest_error)
         if num_neurons and num_counted == 0:
             raise RecordingError(
                 f"{self._recording.path}: no row of tier {tier} has responses",
