@@ -18,7 +18,9 @@ _PLACE = re.compile(
     r"gaze|(pupil|eye)_?(location|position|cent(er|re))|screen_?coordinates|pupil_tracking",
     re.IGNORECASE,
 )
-_NO_EYE = re.compile(r"corneal|cr_|blink|eyelid|likely|confidence|angle|velocity|phi", re.IGNORECASE)
+_NO_EYE = re.compile(
+    r"corneal|cr_|blink|eyelid|likely|confidence|angle|velocity|phi", re.IGNORECASE
+)
 _LESS = re.compile(r"raw|unfiltered", re.IGNORECASE)
 _HORIZONTAL = re.compile(r"\b(x|azimuth|horizontal|meridian)\b", re.IGNORECASE)
 _VERTICAL = re.compile(r"\b(y|altitude|elevation|vertical)\b", re.IGNORECASE)
@@ -155,7 +157,7 @@ def _mean_radius(radii: list[Node], notes: list[str]) -> Measure:
     )  # fmt: skip
 
 
-def _pupil_measure(  # noqa: PLR0913, PLR0917 - the parts of a Measure
+def _pupil_measure(  # noqa: PLR0917 - the parts of a Measure
     node: Node,
     paths: tuple[str, ...],
     times: NDArray[np.float64],
@@ -206,7 +208,9 @@ def find_gaze(
         stated = unit_of(node)
         notes.append(f"{node.path}: column {horizontal} is the horizontal axis, {reason}")
         if unit != normal_unit(stated):
-            notes.append(f"{node.path}: taken as {unit}, though the file says {stated or 'nothing'}")
+            notes.append(
+                f"{node.path}: taken as {unit}, though the file says {stated or 'nothing'}"
+            )
         return Measure(
             node=node,
             paths=(node.path,),

@@ -52,7 +52,7 @@ def behavior_series(root: Node) -> list[Node]:
         if is_series(node):
             data = node.get("data")
             # Films and traces are no behavior.
-            is_small = data is not None and len(data.shape) <= 2 and data.dtype.kind in "fiub"  # noqa: PLR2004
+            is_small = data is not None and len(data.shape) <= 2 and data.dtype.kind in "fiub"
             if is_small and not is_response_series(node, None):
                 found.append(node)
         else:

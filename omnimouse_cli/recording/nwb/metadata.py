@@ -85,7 +85,7 @@ def _parse_date(text: str) -> datetime | None:
         pass
     for layout in _VERSION_1_DATES:
         try:
-            return datetime.strptime(" ".join(text.split()), layout)  # noqa: DTZ007 - no zone
+            return datetime.strptime(" ".join(text.split()), layout)
         except ValueError:
             continue
     return None

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.nwb.rois import Rois, find_rois, num_rois
 from omnimouse_cli.recording.nwb.roles import (
     ROLE_WORDS,
     ROLES,
@@ -15,7 +16,6 @@ from omnimouse_cli.recording.nwb.roles import (
     interface_type,
     is_response_series,
 )
-from omnimouse_cli.recording.nwb.rois import Rois, find_rois, num_rois
 from omnimouse_cli.recording.nwb.series import is_series, natural_key, read_times
 from omnimouse_cli.recording.nwb.tree import Node
 
@@ -181,7 +181,7 @@ def _no_traces(root: Node, candidates: list[Candidate]) -> RecordingError:
         data = node.get("data")
         if node.neurodata_type in ("TwoPhotonSeries", "OnePhotonSeries"):
             movies.append(node.path)
-        elif data is not None and len(data.shape) == 2 and min(data.shape) > 1:  # noqa: PLR2004
+        elif data is not None and len(data.shape) == 2 and min(data.shape) > 1:
             others.append(node.path)
     if movies:
         return RecordingError(
@@ -233,11 +233,8 @@ def _is_transposed(node: Node, data: Node) -> bool:
     first, second = data.shape
     timestamps = node.get("timestamps")
     if timestamps is not None and timestamps.shape and first != second:
-        num_times = timestamps.shape[0]
-        if num_times == second:
-            return True
-        # Neither fits: `read_times` says so.
-        return False
+        # Where neither fits, `read_times` says so.
+        return timestamps.shape[0] == second
     rois = num_rois(node)
     if first == second:
         # Only NWB 1 has ROIs first by its rules.
@@ -286,7 +283,7 @@ def clock_offset(one: Plane, other: Plane) -> float | None:
         Seconds, less than a period; None if the planes do not have one clock.
     """
     num_rows = min(len(one.times), len(other.times))
-    if abs(len(one.times) - len(other.times)) > _MAX_MISSING_ROWS or num_rows < 2:  # noqa: PLR2004
+    if abs(len(one.times) - len(other.times)) > _MAX_MISSING_ROWS or num_rows < 2:
         return None
     difference = other.times[:num_rows] - one.times[:num_rows]
     period = float(np.median(np.diff(one.times[:num_rows])))

@@ -173,7 +173,7 @@ def _criteria(table: Node, rows: NDArray[np.int64]) -> list[tuple[str, NDArray[n
 def _as_bool(values: NDArray[Any]) -> NDArray[np.bool_]:
     if values.dtype.kind in "OU":
         return np.array([str(value).strip().lower() in ("true", "1", "yes") for value in values])
-    return np.asarray(values, dtype=np.float64) >= 0.5  # noqa: PLR2004 - between false and true
+    return np.asarray(values, dtype=np.float64) >= 0.5
 
 
 def _column(table: Node, name: str) -> NDArray[Any] | None:
@@ -282,7 +282,7 @@ def positions(rois: list[Rois]) -> NDArray[np.float32] | None:
 def depth_um(plane: Node) -> float | None:
     """Return the depth of an imaging plane in micrometres; None if the file does not say it."""
     origin = _micrometres(plane, "origin_coords")
-    if origin is not None and len(origin) == 3:  # noqa: PLR2004 - x, y, z
+    if origin is not None and len(origin) == 3:
         return float(origin[2])
     for name in ("imaging depth", "imaging_depth", "description"):
         match = _DEPTH.search(plane.child_text(name) or "")
@@ -314,7 +314,7 @@ def _centres(rois: Rois) -> NDArray[np.float64] | None:
         starts = np.concatenate(([0], ends[:-1]))
         return np.array([_pixel_centre(values[starts[row] : ends[row]]) for row in kept])
     masks = table.get("image_mask")
-    if masks is None or len(masks.shape) != 3:  # noqa: PLR2004 - ROI, x, y
+    if masks is None or len(masks.shape) != 3:
         return None
     if int(np.prod(masks.shape)) * masks.dtype.itemsize > _MAX_MASK_BYTES:
         return None

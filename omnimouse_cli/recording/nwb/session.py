@@ -11,8 +11,8 @@ from omnimouse_cli.recording.nwb.metadata import read_keys, read_origin, read_pr
 from omnimouse_cli.recording.nwb.population import Population, open_population
 from omnimouse_cli.recording.nwb.profiles import find_profile, is_version_1
 from omnimouse_cli.recording.nwb.responses import Choice, choose_responses, describe
-from omnimouse_cli.recording.nwb.roles import kind_of
 from omnimouse_cli.recording.nwb.rois import depth_um, positions, unit_ids
+from omnimouse_cli.recording.nwb.roles import kind_of
 from omnimouse_cli.recording.nwb.series import is_epoch_time
 from omnimouse_cli.recording.nwb.stimulus import open_stimulus
 from omnimouse_cli.recording.nwb.tree import Node, open_tree
