@@ -87,7 +87,7 @@ class Slot:
         neuron_index: int64, neurons of each window, one window after the other.
         responses: float32, 60 rows of neurons for each window.
         video: float32, 60 frames for each window; uint8 for grey levels as stored.
-        behavior: float32, 40 samples of each channel for each window.
+        behavior: float32, 40 samples of each channel for each window; a lost sample is NaN.
     """
 
     def __new__(

@@ -27,7 +27,8 @@ class Batch:
         video: of the same type `(batch, 60, height, width)`, `(grey - mean) / std`, or uint8 as it
             is stored (`data.video_dtype`); None without a screen.
         behavior: of the same type `(batch, channels, 40)`, z-scored, over the channels of the whole
-            data set; a channel that the session lacks is 0. None if the session has no behavior.
+            data set; a lost sample is NaN, a channel that the session lacks is 0. None if the
+            session has no behavior.
         behavior_present: bool `(channels,)`: which of the data set's channels the session has.
         start_seconds: float64 `(batch,)`: the windows' first sample, from the recording's origin.
     """
@@ -45,6 +46,16 @@ class Batch:
     def num_windows(self) -> int:
         """Number of windows of the batch."""
         return self.responses.shape[0]
+
+    @property
+    def behavior_fraction(self) -> float:
+        """Share of the samples of the session's behavior channels that are not lost."""
+        num_present = int(self.behavior_present.sum())
+        if self.behavior is None or num_present == 0:
+            return 0.0
+        num_lost = int(self.behavior.isnan().sum())
+        # Channels that the session lacks are 0, which is not lost.
+        return 1.0 - num_lost / (self.num_windows * num_present * self.behavior.shape[2])
 
 
 def to_tensors(arrays: BatchArrays) -> Batch:

@@ -140,21 +140,29 @@ class Dataset:
         """Return the windows of a session, possibly none; computed once per session and selection.
 
         Args:
-            config: `tiers`, `include_blanks` and `stride_samples` select the windows.
+            config: `tiers`, `include_blanks`, `require_behavior` and `stride_samples` select the
+                windows.
             key: Session key.
         """
-        selection = (key, config.tiers, config.include_blanks, config.stride_samples)
+        selection = (
+            key,
+            config.tiers,
+            config.include_blanks,
+            config.require_behavior,
+            config.stride_samples,
+        )
         if selection not in self._windows:
             self._windows[selection] = window_table(
                 self.session(key).shard,
                 tiers=config.tiers,
                 include_blanks=config.include_blanks,
+                require_behavior=config.require_behavior,
                 stride_samples=config.stride_samples,
             )
         return self._windows[selection]
 
     @cached_property
-    def _windows(self) -> dict[tuple[str, tuple[str, ...], bool, int], WindowTable]:
+    def _windows(self) -> dict[tuple[str, tuple[str, ...], bool, bool, int], WindowTable]:
         return {}
 
     def require_windows(self, config: DataConfig) -> dict[str, WindowTable]:

@@ -31,7 +31,8 @@ class BatchArrays:
         responses: float32, or uint16 with the bits of bfloat16, `(batch, 60, neurons)`.
         neuron_index: int64 `(batch, neurons)`.
         video: Type of the responses, or uint8, `(batch, 60, height, width)`; None without a screen.
-        behavior: Type of the responses, `(batch, channels, 40)`; None without behavior.
+        behavior: Type of the responses, `(batch, channels, 40)`, NaN where a sample is lost; None
+            without behavior.
         behavior_present: bool `(channels,)`.
         start_seconds: float64 `(batch,)`.
     """

@@ -1,4 +1,4 @@
-"""Windows of a session: starts in allowed trials at which every signal is valid for two seconds."""
+"""Windows of a session: allowed starts from which responses and screen are valid for 2 s."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -87,17 +87,19 @@ def window_table(
     *,
     tiers: Collection[str],
     include_blanks: bool,
+    require_behavior: bool = False,
     stride_samples: int = 1,
 ) -> WindowTable:
     """Return the windows of a session.
 
-    A window is allowed when all its 60 grid times lie in allowed trials and none of the session's
-    signals has a gap between the first and the last of them.
+    A window is allowed when all its 60 grid times lie in allowed trials, and neither responses nor
+    screen have a gap between the first and the last of them. Behavior samples may be lost.
 
     Args:
         shard: The open shard of the session.
         tiers: Tiers whose trials are allowed.
         include_blanks: Whether blank screens without a tier are allowed too.
+        require_behavior: Whether behavior signals may have no gap either.
         stride_samples: Steps between windows within a run of allowed starts, in 1/30 s.
 
     Returns:
@@ -113,7 +115,12 @@ def window_table(
     intervals = np.stack([trials.start_seconds[allowed], trials.end_seconds[allowed]], axis=1)
     clock = description.responses.clock
     recorded = np.array([[clock.start_seconds, clock.end_seconds]])
-    valid = [shard.valid(name) for name in description.modalities]
+    behavior = {device.name for device in description.behavior}
+    valid = [
+        shard.valid(name)
+        for name in description.modalities
+        if require_behavior or name not in behavior
+    ]
     valid.append(subtract(recorded, trial_time(shard, kind=INVALID_KIND)))
     starts = window_starts(
         intervals, valid, clock.start_seconds, within_trials=description.windows_within_trials

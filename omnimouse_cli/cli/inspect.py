@@ -113,7 +113,12 @@ def _session_record(entry: "CatalogueEntry", shard: "Shard") -> dict[str, Any]:
     tiers = {}
     for tier, minutes in entry.tiers.items():
         table = window_table(shard, tiers=(tier,), include_blanks=True)
-        tiers[tier] = {"minutes": minutes, "windows": table.num_windows}
+        strict = window_table(shard, tiers=(tier,), include_blanks=True, require_behavior=True)
+        tiers[tier] = {
+            "minutes": minutes,
+            "windows": table.num_windows,
+            "windows_require_behavior": strict.num_windows,
+        }
     return {
         "session": entry.session,
         "animal": entry.animal,
@@ -221,7 +226,13 @@ def _footer(totals: dict[str, Any]) -> tuple[str, ...]:
 
 def _tiers(record: dict[str, Any]) -> str:
     parts = record["tiers"].items()
-    return ", ".join(f"{t} {format_minutes(v['minutes'])} ({v['windows']:,})" for t, v in parts)
+    return ", ".join(f"{t} {format_minutes(v['minutes'])} ({_windows(v)})" for t, v in parts)
+
+
+def _windows(tier: dict[str, Any]) -> str:
+    """Return the number of windows, and how many lost no behavior sample if that is fewer."""
+    count, strict = tier["windows"], tier["windows_require_behavior"]
+    return f"{count:,}" if strict == count else f"{count:,}, {strict:,} with all behavior"
 
 
 def _print_session(
@@ -249,7 +260,7 @@ def _tier_table(record: dict[str, Any], summary: "SessionSummary") -> Table:
             ", ".join(f"{kind} {count}" for kind, count in tier.kinds.items()),
             f"{tier.minutes:.2f}",
             f"{tier.usable_minutes:.2f}",
-            f"{record['tiers'][tier.tier]['windows']:,}",
+            _windows(record["tiers"][tier.tier]),
             str(tier.stimuli),
             str(tier.repeated_stimuli),
         )

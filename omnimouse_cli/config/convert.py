@@ -18,6 +18,10 @@ OFF = "none"
 # from TOML files, from `--set` and from stored runs.
 RENAMED_KEYS = {"train.short_ways_fraction": "train.shortcuts_first_fraction"}
 
+# Values, in the configuration of a run that was stored before a key existed, that give the run the
+# windows that it had.
+STORED_DEFAULTS = {"data.require_behavior": True}
+
 
 def to_dict(section: Any) -> dict[str, Any]:  # noqa: ANN401 - any configuration dataclass
     """Return a configuration as nested plain values; tuples become lists."""
@@ -75,6 +79,19 @@ def rename_keys(values: Mapping[str, Any]) -> dict[str, str]:
         section[new_name] = section.pop(old_name)
         found[old] = new
     return found
+
+
+def fill_stored_defaults(values: dict[str, Any]) -> None:
+    """Add, in place, the keys that a stored run lacks because it is older than they are.
+
+    Args:
+        values: Nested plain values of a `RunConfig` as a run stored them.
+    """
+    for key, value in STORED_DEFAULTS.items():
+        section, name = key.split(".")
+        of_section = values.setdefault(section, {})
+        if isinstance(of_section, dict):
+            of_section.setdefault(name, value)
 
 
 def from_dict(

@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omnimouse_cli.config.convert import OFF, from_dict, rename_keys, to_dict
+from omnimouse_cli.config.convert import (
+    OFF,
+    fill_stored_defaults,
+    from_dict,
+    rename_keys,
+    to_dict,
+)
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.sizes import SIZES, default_run_config
 from omnimouse_cli.errors import ConfigError
@@ -39,7 +45,8 @@ def load_config(
         size: Name of a model size; by default the file's `model.size`, else that of `start`.
         start: Configuration of all values that neither file nor `sets` give, if its size is the
             wanted one; None takes the defaults of the size (nano if none is named).
-        is_stored: Whether `path` is the config.toml of a run, whose old keys nobody can change.
+        is_stored: Whether `path` is the config.toml of a run, whose old keys nobody can change and
+            which may be older than a key.
         reporter: Shows the present names of old keys that the user wrote.
 
     Raises:
@@ -59,11 +66,14 @@ def load_config(
 def config_from_dict(values: Mapping[str, Any]) -> RunConfig:
     """Return the configuration that a run stored as nested plain values; old keys are read too.
 
+    Keys that did not exist yet get the value that the run had without them.
+
     Raises:
         ConfigError: A key does not exist or a value does not fit.
     """
     values = copy.deepcopy(dict(values))
     rename_keys(values)
+    fill_stored_defaults(values)
     return from_dict(RunConfig, values)
 
 
@@ -99,6 +109,8 @@ def _read_values(
         found = rename_keys(values)
         if values is of_sets or not is_stored:
             renamed |= found
+    if is_stored:
+        fill_stored_defaults(of_file)
     for old, new in renamed.items():
         reporter.warn(f"the configuration key `{old}` is now called `{new}`")
     _merge(of_file, of_sets)

@@ -144,7 +144,7 @@ def _sample_arguments(
     require_tiers(dataset.sessions, (sampling.tier,))
     options = EvalOptions(tier=sampling.tier, device=sampling.device)
     chosen = [dataset.sessions[n] for n in _space_evenly(len(dataset.sessions), MAX_SESSIONS)]
-    windows = find_windows(chosen, options)
+    windows = find_windows(chosen, options, require_behavior=run.config.data.require_behavior)
     strategies = {
         session.key: evaluated_strategies(session, options)[0]
         for session in chosen

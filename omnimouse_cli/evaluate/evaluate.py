@@ -52,7 +52,9 @@ def evaluate(
     require_regime(options.regime)
     require_tiers(dataset.sessions, (options.tier,))
     warn_if_not_mapped(dataset, run.config.data, reporter)
-    windows = find_windows(dataset.sessions, options)
+    windows = find_windows(
+        dataset.sessions, options, require_behavior=run.config.data.require_behavior
+    )
     found = {session.key: evaluated_strategies(session, options) for session in dataset.sessions}
     reporter.start(PROGRESS_TASK, sum(len(found[key][0]) for key in windows))
     evaluator = _Evaluator(run, options, reporter)

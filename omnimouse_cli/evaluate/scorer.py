@@ -221,10 +221,11 @@ class Scorer:
             if self._predictor != CEILING:
                 losses = self._losses[:, positions].sum(axis=1)
                 counts = blocks.count.sum(axis=1)
+                has_samples = bool(counts.any())
                 yield number.derive(
                     metric=LOSS,
-                    value=float(losses.sum() / max(counts.sum(), 1.0)),
-                    resamples=resampled_means(losses, counts, draws),
+                    value=float(losses.sum() / counts.sum()) if has_samples else None,
+                    resamples=resampled_means(losses, counts, draws) if has_samples else None,
                 )
             averages = None
             if self._sums is not None and target == NEURONS:

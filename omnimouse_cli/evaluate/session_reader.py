@@ -26,7 +26,7 @@ class SessionReader:
 
     Args:
         dataset: The data set that the session is in.
-        config: How responses are scaled.
+        config: How responses are scaled, and whether windows require behavior.
         key: Session key.
 
     Attributes:
@@ -35,6 +35,7 @@ class SessionReader:
         shift: float32 `(neurons,)`: subtracted from responses.
         scale: float32 `(neurons,)`: divides responses.
         channels: Behavior channels that the session has, in the data set's order.
+        require_behavior: Whether windows lie only where no behavior sample is lost.
     """
 
     def __init__(self, dataset: Dataset, config: DataConfig, key: str) -> None:
@@ -44,6 +45,7 @@ class SessionReader:
         self.channels = tuple(
             name for name in dataset.behavior_channels if name in self.session.channels
         )
+        self.require_behavior = config.require_behavior
         self._windows = WindowReader(dataset, config)
 
     def batch(self, grid: I64) -> Batch:
@@ -69,7 +71,10 @@ class SessionReader:
         return np.concatenate([arrays.responses[:, slice(*samples)] for arrays in parts])
 
     def behavior(self, grid: I64) -> F32:
-        """Read z-scored behavior: float32 `(windows, 40, channels)`, channels as in `channels`."""
+        """Read z-scored behavior: float32 `(windows, 40, channels)`, channels as in `channels`.
+
+        A lost sample is NaN.
+        """
         # The responses that come with it are those of no neuron.
         parts = []
         for arrays in self._read(grid, np.empty(0, np.int64)):

@@ -109,7 +109,7 @@ class Targets:
         return {name: np.array(positions) for name, positions in groups.items()}
 
     def truth(self, grid: I64, outputs: slice = slice(None)) -> F32:
-        """Return what was measured; NaN where it is not scored.
+        """Return what was measured; NaN where it is lost or not scored.
 
         Args:
             grid: int64 `(windows,)`: first samples of any windows.

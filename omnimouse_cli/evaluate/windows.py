@@ -52,8 +52,16 @@ class EvalWindows:
         )
 
 
-def find_windows(sessions: Sequence[SessionInfo], options: EvalOptions) -> dict[str, EvalWindows]:
+def find_windows(
+    sessions: Sequence[SessionInfo], options: EvalOptions, *, require_behavior: bool
+) -> dict[str, EvalWindows]:
     """Find the windows that an evaluation scores, by session; sessions without one are left out.
+
+    Args:
+        sessions: The recordings.
+        options: `tier`, `include_blanks` and `stride_samples` are used.
+        require_behavior: Whether windows lie only where no behavior sample is lost, as in the
+            training of the run.
 
     Raises:
         OmniMouseError: No session has one.
@@ -63,6 +71,7 @@ def find_windows(sessions: Sequence[SessionInfo], options: EvalOptions) -> dict[
             session,
             tier=options.tier,
             include_blanks=options.include_blanks,
+            require_behavior=require_behavior,
             stride_samples=options.stride_samples,
         )
         for session in sessions
@@ -77,7 +86,12 @@ def find_windows(sessions: Sequence[SessionInfo], options: EvalOptions) -> dict[
 
 
 def evaluation_windows(
-    session: SessionInfo, *, tier: str, include_blanks: bool, stride_samples: int
+    session: SessionInfo,
+    *,
+    tier: str,
+    include_blanks: bool,
+    stride_samples: int,
+    require_behavior: bool = False,
 ) -> EvalWindows:
     """Find the windows of a session whose second half, which is scored, touches the tier.
 
@@ -89,11 +103,13 @@ def evaluation_windows(
         tier: Tier of the scored trials.
         include_blanks: Whether windows may reach into blank screens without a tier.
         stride_samples: Steps between windows, in 1/30 s.
+        require_behavior: Whether windows lie only where no behavior sample is lost.
     """
     table = window_table(
         session.shard,
         tiers=(tier,),
         include_blanks=include_blanks,
+        require_behavior=require_behavior,
         stride_samples=stride_samples,
     )
     grid = table.grid_index(np.arange(table.num_windows))

@@ -1,5 +1,6 @@
 """Everything of a forward pass that does not depend on parameters: inputs, sequences, masks."""
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -55,7 +56,7 @@ class ModelInputs(NamedTuple):
     """A batch under a masking strategy.
 
     Args:
-        batch: Recorded windows.
+        batch: Recorded windows; lost behavior samples are 0.
         selection: Visible and target neurons, on the batch's device.
         channels: int64 numbers of the session's behavior channels.
         task: Which modalities are inputs and targets, and how many of each.
@@ -64,6 +65,8 @@ class ModelInputs(NamedTuple):
         encoder_mask: From latents to context.
         fusion_mask: Attention mask of the local fusion layers.
         decoder_mask: From queries to latents and video.
+        lost_behavior: float32 `(batch,)`: share of each window's behavior samples that are lost;
+            None where behavior is no input.
     """
 
     batch: Batch
@@ -75,6 +78,7 @@ class ModelInputs(NamedTuple):
     encoder_mask: AttentionMask
     fusion_mask: AttentionMask
     decoder_mask: AttentionMask
+    lost_behavior: Tensor | None
 
     def angles(self, cos: Tensor, sin: Tensor) -> SequenceAngles:
         """Select the angles of every token from those of all times, `(60, pairs)` each."""
@@ -128,6 +132,9 @@ def prepare_inputs(
     task = _task(config, batch, strategy, selection)
     sequences = build_sequences(config, task)
     present = np.flatnonzero(batch.behavior_present & (task.num_channels > 0))
+    lost_behavior_B = None
+    if task.num_input_channels:
+        batch, lost_behavior_B = _fill_lost_behavior(batch, len(present))
     latents, fusion = token_intervals(sequences.latents), token_intervals(sequences.fusion)
     context, queries = token_intervals(sequences.context), token_intervals(sequences.queries)
     return ModelInputs(
@@ -145,7 +152,24 @@ def prepare_inputs(
         encoder_mask=interval_mask(latents, context, device),
         fusion_mask=interval_mask(fusion, fusion, device),
         decoder_mask=interval_mask(queries, fusion, device),
+        lost_behavior=lost_behavior_B,
     )
+
+
+def _fill_lost_behavior(batch: Batch, num_channels: int) -> tuple[Batch, Tensor]:
+    """Set lost samples to 0, the mean of their channel, and return the share that was lost.
+
+    Args:
+        batch: Recorded windows with behavior.
+        num_channels: Behavior channels of the session; the others are 0 and not lost.
+
+    Returns:
+        The batch, and float32 `(batch,)`.
+    """
+    assert batch.behavior is not None, "the session has behavior channels"
+    lost_BCS = batch.behavior.isnan()
+    share_B = lost_BCS.sum(dim=(1, 2)) / (num_channels * batch.behavior.shape[2])
+    return replace(batch, behavior=batch.behavior.masked_fill(lost_BCS, 0.0)), share_B
 
 
 def select_neurons(responses_BSN: Tensor, positions_BG: Tensor) -> Tensor:

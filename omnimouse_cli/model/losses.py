@@ -24,7 +24,7 @@ class Losses(NamedTuple):
 
     Args:
         neural: Mean over scored samples of target neurons.
-        behavior: Mean over samples of the session's channels.
+        behavior: Mean over samples of the session's channels that are not lost; 0 if all are.
     """
 
     neural: Tensor | None
@@ -53,9 +53,17 @@ def compute_losses(
     if prediction.behavior is not None:
         assert batch.behavior is not None
         present = torch.as_tensor(batch.behavior_present, device=batch.behavior.device)
-        error_BCS = prediction.behavior[:, present] - batch.behavior[:, present]
-        behavior = error_BCS.square().clamp(max=BEHAVIOR_CLAMP).mean()
+        behavior = _behavior_loss(prediction.behavior[:, present], batch.behavior[:, present])
     return Losses(neural, behavior)
+
+
+def _behavior_loss(predicted_BCS: Tensor, recorded_BCS: Tensor) -> Tensor:
+    lost_BCS = recorded_BCS.isnan()
+    # A gradient through NaN would be NaN even where its weight is 0.
+    error_BCS = predicted_BCS - recorded_BCS.masked_fill(lost_BCS, 0.0)
+    loss_BCS = error_BCS.square().clamp(max=BEHAVIOR_CLAMP).masked_fill(lost_BCS, 0.0)
+    num_scored = lost_BCS.numel() - lost_BCS.sum()
+    return loss_BCS.sum() / num_scored.clamp(min=1)
 
 
 def _neural_loss(

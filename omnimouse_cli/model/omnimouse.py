@@ -172,6 +172,8 @@ class OmniMouse(nn.Module):
         available = (bool(sequences.segments), task.has_video, task.num_input_channels > 0)
         latents_LM = self.latents(len(sequences.latent_groups), session_animal_M, available)
         memory_BLM: Tensor = latents_LM.expand(inputs.batch.num_windows, -1, -1)
+        if inputs.lost_behavior is not None:
+            memory_BLM = memory_BLM + self.latents.lost_behavior(inputs.lost_behavior)
         context_BLM = self._context(inputs, identity_NM, session_animal_M)
         if context_BLM is not None:
             memory_BLM = self.encoder(

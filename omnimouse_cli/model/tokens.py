@@ -12,6 +12,9 @@ from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 # B batch, S samples, T token times, N neurons, V visible neurons, C channels, L latents,
 # M width of the model, E width of embeddings
 
+# Row of behavior in the vectors of missing modalities.
+BEHAVIOR = 2
+
 
 class IdentityEmbeddings(nn.Module):
     """Projects embeddings of neurons, sessions and animals to the model's width.
@@ -157,3 +160,14 @@ class Latents(nn.Module):
             if not is_available:
                 session_animal_M = session_animal_M + vector_M
         return latents_LM + session_animal_M
+
+    def lost_behavior(self, share_B: Tensor) -> Tensor:
+        """Return the term of windows that lost behavior samples: `(batch, 1, model width)`.
+
+        It is the vector of missing behavior in proportion to what is lost, so that a window that
+        lost all of it has the latents of one whose behavior is hidden.
+
+        Args:
+            share_B: Share of each window's behavior samples that are lost.
+        """
+        return share_B[:, None, None] * self.missing[BEHAVIOR]

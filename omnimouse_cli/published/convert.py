@@ -54,6 +54,8 @@ def import_weights(
             defaults.data,
             sessions=tuple(session.session for session in checkpoint.sessions),
             normalize="scale",
+            # As in the published recipe.
+            require_behavior=True,
         ),
         train=replace(defaults.train, batches_per_step=checkpoint.num_ranks),
     )

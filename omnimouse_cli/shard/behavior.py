@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
-from omnimouse_cli.recording.recording import Signal
+from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS, Signal
 from omnimouse_cli.shard.blocks import column_statistics, iterate_blocks
 from omnimouse_cli.shard.description import BehaviorDescription
-from omnimouse_cli.shard.intervals import ALL_TIME, Intervals, subtract, true_runs
+from omnimouse_cli.shard.intervals import ALL_TIME, Intervals, contains, subtract, true_runs
 from omnimouse_cli.shard.valid import END_MARGIN_SECONDS, missing_behavior_time, signal_span
 
 
@@ -35,8 +34,8 @@ def prepare_device(
 ) -> tuple[Device | None, list[str]]:
     """Read a behavior signal once to find which channels and times can be used.
 
-    Channels without a value are dropped. So is a signal that never has the length of a window
-    without a missing sample: no window of the session would be valid with it.
+    Channels without a value are dropped. So is a signal of which no sample can be used, because all
+    lie in the vicinity of a missing one or at the ends.
 
     Args:
         signal: The behavior signal.
@@ -59,11 +58,14 @@ def prepare_device(
     ]
     missing = [~np.isfinite(block.rows[:, columns]).all(axis=1) for block in iterate_blocks(signal)]
     missing_time = missing_behavior_time(signal.clock, true_runs(np.concatenate(missing)))
-    span = signal_span(signal.clock, margin_seconds=margin_seconds)
-    valid = subtract(span, missing_time)
-    window_seconds = (NUM_RESPONSE_SAMPLES - 1) / RESPONSE_RATE_HZ
-    if not (valid[:, 1] - valid[:, 0] > window_seconds).any():
-        notes.append(f"{signal.name} is dropped: it has no two seconds without a missing sample")
+    clock = signal.clock
+    valid = subtract(signal_span(clock, margin_seconds=margin_seconds), missing_time)
+    seconds = clock.start_seconds + np.arange(clock.num_samples) / clock.rate_hz
+    if not contains(valid, seconds + HOLD_TOLERANCE_SECONDS).any():
+        notes.append(
+            f"{signal.name} is dropped: each of its samples is missing, next to a missing one, or "
+            f"within {margin_seconds:g} s of its ends"
+        )
         return None, notes
     mean, std = column_statistics(signal, columns, statistics_time)
     if np.isnan(mean).any():

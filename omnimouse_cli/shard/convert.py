@@ -174,8 +174,10 @@ def _valid_intervals(recording: Recording, devices: list[Device]) -> dict[str, I
 
 
 def _require_window(recording: Recording, valid: dict[str, Intervals]) -> None:
-    """Raise RecordingError if no window of two seconds is valid."""
+    """Raise RecordingError if no window of two seconds is valid; behavior may be lost."""
     allowed = allowed_time(recording)
+    behavior = {signal.name for signal in recording.behavior}
+    valid = {name: part for name, part in valid.items() if name not in behavior}
     start_seconds = recording.responses.clock.start_seconds
     common = intersect_all([allowed, *valid.values()])
     ranges = grid_ranges(common, start_seconds, RESPONSE_RATE_HZ)
@@ -184,8 +186,8 @@ def _require_window(recording: Recording, valid: dict[str, Intervals]) -> None:
     parts = {"trials with a tier": allowed, **valid}
     lengths = ", ".join(f"{name} {total_seconds(part):.1f} s" for name, part in parts.items())
     raise RecordingError(
-        f"{recording.path} has no valid window: in no two seconds of its trials is every "
-        f"signal valid (valid: {lengths})",
+        f"{recording.path} has no valid window: in no two seconds of its trials are "
+        f"responses and screen valid (valid: {lengths})",
         hint="a window needs two seconds without a gap; half a second at both ends of each signal "
         "is not used",
     )

@@ -195,6 +195,9 @@ def _add_gradients(
         selection=selection,
         config=config,
     )
+    if batch.behavior_fraction == 0:
+        # A batch that lost all of its behavior has no behavior loss to average.
+        behavior = None
     parts = [neural, None if behavior is None else config.train.behavior_weight * behavior]
     present = [part for part in parts if part is not None]
     total = torch.stack(present).sum() if present else None

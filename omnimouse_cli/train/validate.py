@@ -38,6 +38,7 @@ class SessionLoss:
         num_outputs: Number of predicted neurons and channels, by target.
         samples_per_window: Scored samples of each of them in a window, by target.
         losses: Mean loss by target; a target without a scored sample is missing.
+        behavior_fraction: Share of the behavior samples that are not lost.
     """
 
     strategy: Strategy
@@ -47,6 +48,7 @@ class SessionLoss:
     num_outputs: dict[str, int]
     samples_per_window: dict[str, int]
     losses: dict[str, float]
+    behavior_fraction: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +142,8 @@ def _session_loss(
     selection = select(strategy, num_neurons=num_neurons, num_windows=1, generator=None)
     scored_samples = scored_mask(strategy, selection).sum(dim=0)
     sums: dict[str, float] = {}
+    # Windows that each loss is a mean over: of behavior, by the share that is not lost.
+    weights = {NEURONS: 0.0, BEHAVIOR: 0.0}
     num_windows = 0
     for batch in batches:
         losses = compute_batch_losses(
@@ -153,9 +157,12 @@ def _session_loss(
             ),
             config=config,
         )
-        for target, loss in zip((NEURONS, BEHAVIOR), losses, strict=True):
-            if loss is not None:
-                sums[target] = sums.get(target, 0.0) + float(loss) * batch.num_windows
+        fractions = (1.0, batch.behavior_fraction)
+        for target, loss, fraction in zip(weights, losses, fractions, strict=True):
+            weight = batch.num_windows * fraction
+            weights[target] += weight
+            if loss is not None and weight:
+                sums[target] = sums.get(target, 0.0) + float(loss) * weight
         num_windows += batch.num_windows
     return SessionLoss(
         strategy=strategy,
@@ -167,7 +174,8 @@ def _session_loss(
             NEURONS: int(scored_samples.max()) if selection.num_targets else 0,
             BEHAVIOR: NUM_BEHAVIOR_SAMPLES,
         },
-        losses={target: total / num_windows for target, total in sums.items()},
+        losses={target: total / weights[target] for target, total in sums.items()},
+        behavior_fraction=weights[BEHAVIOR] / max(num_windows, 1),
     )
 
 
@@ -226,6 +234,7 @@ def summarize(losses: Sequence[SessionLoss], tier: str) -> Validation:
 
 
 def _record(loss: SessionLoss, target: str, tier: str) -> EvalRecord:
+    fraction = loss.behavior_fraction if target == BEHAVIOR else 1.0
     return EvalRecord(
         regime=loss.strategy.family,
         strategy=loss.strategy.name,
@@ -238,5 +247,5 @@ def _record(loss: SessionLoss, target: str, tier: str) -> EvalRecord:
         value=loss.losses[target],
         neurons=loss.num_outputs[target],
         windows=loss.num_windows,
-        samples=loss.num_windows * loss.samples_per_window[target],
+        samples=round(loss.num_windows * loss.samples_per_window[target] * fraction),
     )

@@ -91,7 +91,12 @@ class TinyShard:
         for name, device in session.devices.items():
             values = self.behavior[name]
             moments = _times(device.start_seconds, device.rate_hz, len(values))
-            held = values[_latest(moments, start + np.arange(40) / 20)]
+            samples = start + np.arange(40) / 20
+            is_valid = np.zeros(40, bool)
+            for low, high in _valid(session, device):
+                is_valid |= (samples + 1e-4 >= low) & (samples + 1e-4 < high)
+            held = np.full((40, len(device.channels)), np.nan, np.float32)
+            held[is_valid] = values[_latest(moments, samples[is_valid])]
             for column, channel in enumerate(device.channels):
                 scaled = (held[:, column].astype(np.float64) - _MEAN) / _STD
                 window["behavior"][channels.index(channel)] = scaled.astype(np.float32)
@@ -106,7 +111,7 @@ def _times(start: float, rate: float, count: int) -> np.ndarray:
 
 
 def _latest(moments: np.ndarray, times: np.ndarray) -> np.ndarray:
-    return np.array([np.flatnonzero(moments <= time + 1e-4).max() for time in times])
+    return np.array([np.flatnonzero(moments <= time + 1e-4).max() for time in times], np.int64)
 
 
 def _stored(values: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray]:

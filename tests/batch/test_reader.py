@@ -1,6 +1,7 @@
 """Windows of the extension against plain NumPy on the same arrays."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def assert_equal_to_numpy(batch, shard, grid, neurons, channels, *, centred=Fals
 @pytest.mark.parametrize("key", SESSIONS)
 def test_every_signal_of_random_windows_equals_numpy_bit_by_bit(tiny_shards, tiny_dataset, key):
     generator = np.random.default_rng(3)
-    config = DataConfig()
+    config = DataConfig(require_behavior=True)
     table = tiny_dataset.windows(config, key)
     grid = table.grid_index(generator.integers(table.num_windows, size=20))
     population = tiny_shards[key].session.neurons
@@ -45,6 +46,29 @@ def test_every_signal_of_random_windows_equals_numpy_bit_by_bit(tiny_shards, tin
         for name in SIGNALS
         if getattr(batch, name) is not None
     )
+
+
+@pytest.mark.parametrize("access", ["map", "read"])
+def test_lost_behavior_samples_are_nan_and_all_others_are_read(tiny_shards, tiny_dataset, access):
+    # The eye tracker of this session is missing from 10 to 11 s and from 25 to 25.2 s.
+    config = DataConfig(access=access)
+    grid = tiny_dataset.windows(config, "4-1-1").grid_index(np.arange(0, 1000, 7))
+    whole = tiny_dataset.windows(replace(config, require_behavior=True), "4-1-1")
+    channels = tiny_dataset.behavior_channels
+    is_whole = np.isin(grid, whole.grid_index(np.arange(whole.num_windows)))
+    assert 0.5 < is_whole.mean() < 0.95
+    batch = WindowReader(tiny_dataset, config).read("4-1-1", grid)
+    lost = batch.behavior[:, :4].isnan().numpy()
+    assert (lost.any(axis=(1, 2)) == ~is_whole).all()
+    for position, start in enumerate(grid):
+        expected = tiny_shards["4-1-1"].window(int(start), np.arange(7), channels)["behavior"]
+        found = batch.behavior[position].numpy()
+        np.testing.assert_array_equal(found, expected)
+    seconds = batch.start_seconds[:, None] + np.arange(40) / 20
+    near = (seconds > 9.86) & (seconds < 11.14) | (seconds > 24.86) & (seconds < 25.34)
+    assert lost.all(axis=1)[near].all()
+    assert 0 < lost.mean() < 0.2
+    assert batch.behavior_fraction == pytest.approx(1 - lost.mean())
 
 
 @pytest.mark.parametrize("key", SESSIONS)

@@ -139,13 +139,17 @@ def test_tiers_blanks_and_invalid_trials_decide(shard_of_trials, tiers, include_
     assert found == expected
 
 
-def test_no_window_touches_missing_behavior(tiny_dataset):
+def test_no_window_touches_missing_behavior_if_it_is_required(tiny_dataset):
     shard = tiny_dataset.session("4-1-1").shard
-    table = window_table(shard, tiers=["train"], include_blanks=False)
+    selection = {"tiers": ["train"], "include_blanks": False}
+    table = window_table(shard, **selection, require_behavior=True)
     start = table.start_seconds(np.arange(table.num_windows))
     for first, last in ((10.0, 11.0), (25.0, 25.2)):
         assert ((start + 2 < first) | (start > last)).all()
     assert table.num_windows > 500
+    # Where behavior may be lost, windows are those of the responses and the screen.
+    everything = window_table(shard, **selection)
+    assert everything.grid_index(np.arange(everything.num_windows)).tolist() == [*range(15, 1126)]
 
 
 @pytest.mark.parametrize("stride", [1, 7, 60])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-NUM_DATA_BYTES = 758
+NUM_DATA_BYTES = 774
 
 
 def _tensor(dtype, shape, first, last):
@@ -53,7 +53,8 @@ def good_table() -> dict[str, Any]:
         "screen.frame_index": _tensor("I64", [2], 16, 32),
         "behavior.treadmill": _tensor("F32", [80, 1], 32, 352),
         "responses": _tensor("F16", [100, 2], 352, 752),
-        "screen.frames": _tensor("U8", [1, 2, 3], 752, 758),
+        "valid.treadmill": _tensor("F64", [1, 2], 752, 768),
+        "screen.frames": _tensor("U8", [1, 2, 3], 768, 774),
     }
 
 

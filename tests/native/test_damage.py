@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 # The long run: OMNIMOUSE_MUTATIONS=10000 pytest tests/native/test_damage.py
 NUM_MUTATIONS = int(os.environ.get("OMNIMOUSE_MUTATIONS", "1500"))
-NUM_DATA_BYTES = 758
+NUM_DATA_BYTES = 774
 
 
 def slot_for(session_frames=6):
@@ -73,8 +73,10 @@ def test_every_truncation_is_refused_by_name(tmp_path, whole):
         ("responses", ("F16", [200, 1], 352, 752), "its description"),
         ("responses", ("F16", [100, 2], 352, 750), "offset"),
         ("behavior.treadmill", ("F32", [40, 2], 32, 352), "its description"),
-        ("screen.frames", ("U8", [1, 3, 2], 752, 758), r"not \(frames, 2, 3\)"),
-        ("screen.frames", ("U8", [6], 752, 758), r"not \(frames, 2, 3\)"),
+        ("valid.treadmill", None, "tensor `valid.treadmill` is missing"),
+        ("valid.treadmill", ("F64", [2], 752, 768), r"not \(intervals, 2\)"),
+        ("screen.frames", ("U8", [1, 3, 2], 768, 774), r"not \(frames, 2, 3\)"),
+        ("screen.frames", ("U8", [6], 768, 774), r"not \(frames, 2, 3\)"),
         ("screen.frame_index", ("I64", [2, 1], 16, 32), "differ in length"),
         ("__metadata__", None, "not an omnimouse shard"),
         ("__metadata__", {"format": "omnimouse-shard", "version": "2"}, "shard version 2"),

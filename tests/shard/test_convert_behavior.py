@@ -24,13 +24,20 @@ def test_an_eye_tracker_that_was_always_lost_is_dropped(make_recording, converte
     assert shard.description.notes == ("eye_tracker is dropped: none of its samples has a value",)
 
 
-def test_an_eye_tracker_that_leaves_no_window_is_dropped(make_recording, converted, signal):
+def test_an_eye_tracker_is_kept_unless_no_sample_is_apart_from_the_missing_ones(
+    make_recording, converted, signal
+):
+    # Samples within .15 s of a missing one are not used: with one of six missing, none is left.
     recording = make_recording()
-    values = eye_tracker(recording)
-    values[::20] = np.nan
-    shard = converted(with_eye_tracker(recording, signal, values))
-    assert "eye_tracker" not in shard.description.modalities
-    assert "no two seconds without a missing sample" in shard.description.notes[0]
+    for step, is_kept in ((20, True), (7, True), (6, False)):
+        values = eye_tracker(recording)
+        values[::step] = np.nan
+        shard = converted(with_eye_tracker(recording, signal, values))
+        assert ("eye_tracker" in shard.description.modalities) == is_kept
+        notes = [note for note in shard.description.notes if "eye_tracker is dropped" in note]
+        assert len(notes) == (not is_kept)
+        if not is_kept:
+            assert "each of its samples is missing, next to a missing one" in notes[0]
 
 
 def test_a_channel_without_a_value_is_dropped_and_the_others_stay(

@@ -60,20 +60,28 @@ class _TrainingSet:
         return len(self.samples) if self.per_sample else 1
 
     def truth(self, outputs: slice) -> F32:
-        """Return float32 `(rows, values)` for some outputs; what is not scored is 0."""
+        """Return float32 `(rows, values)` for some outputs.
+
+        Responses that are not scored are 0, lost behavior is NaN.
+        """
         positions = self.samples - self.targets.samples[0]
         parts = []
         for first in range(0, len(self.grid), WINDOWS_AT_ONCE):
             grid = self.grid[first : first + WINDOWS_AT_ONCE]
             values = self.targets.truth(grid, outputs)[:, positions]
             shape = (-1, values.shape[2]) if self.per_sample else (len(values), -1)
-            parts.append(np.nan_to_num(values).reshape(shape))
+            if not self.targets.is_behavior:
+                values = np.nan_to_num(values)
+            parts.append(values.reshape(shape))
         return np.concatenate(parts)
 
 
 def training_windows(targets: Targets, tiers: tuple[str, ...]) -> I64:
     """Return the grid indices of all training windows, ascending."""
-    table = window_table(targets.reader.shard, tiers=tiers, include_blanks=True)
+    reader = targets.reader
+    table = window_table(
+        reader.shard, tiers=tiers, include_blanks=True, require_behavior=reader.require_behavior
+    )
     return np.sort(table.grid_index(np.arange(table.num_windows)))
 
 
@@ -125,7 +133,7 @@ def _fit_and_predict(targets: Targets, grid: I64) -> Iterator[Piece]:
     chunk = max(1, MOST_VALUES // (len(grid) * targets.num_samples))
     for first in range(0, targets.num_outputs, chunk):
         outputs = slice(first, min(first + chunk, targets.num_outputs))
-        model = _fit(weighted, training.truth(outputs), alpha)
+        predict = _fit(weighted, training.truth(outputs), alpha)
         for windows in targets.window_slices():
             columns = cache.get(windows.start)
             if columns is None:
@@ -136,18 +144,59 @@ def _fit_and_predict(targets: Targets, grid: I64) -> Iterator[Piece]:
                 if num_values < MOST_VALUES:
                     cache[windows.start] = columns
             shape = (windows.stop - windows.start, targets.num_samples, outputs.stop - first)
-            values = np.asarray(model.predict(columns), np.float32).reshape(shape)
-            yield Piece(windows, outputs, values)
+            yield Piece(windows, outputs, predict(columns).reshape(shape))
 
 
-def _fit(columns: F32, truth: F32, alpha: float) -> Any:  # noqa: ANN401 - scikit-learn has no types
+def _fit(columns: F32, truth: F32, alpha: float) -> Callable[[F32], F32]:
+    """Fit each column of the truth on the rows in which it is not NaN.
+
+    Args:
+        columns: float32 `(rows, columns)`.
+        truth: float32 `(rows, values)`.
+        alpha: Penalty per row.
+
+    Returns:
+        A function from columns to predictions, float32 `(rows, values)`; a value without a row is
+        predicted to be 0.
+    """
     from scipy.linalg import LinAlgWarning
     from sklearn.linear_model import Ridge
 
+    models = []
     with warnings.catch_warnings():
         # A penalty too small for float32 is only tried: it loses by its score on held-out windows.
         warnings.simplefilter("ignore", LinAlgWarning)
-        return Ridge(alpha=alpha * len(columns), copy_X=True).fit(columns, truth)
+        for rows, values in _group_values(truth):
+            x, y = columns[rows], truth[rows][:, values]
+            models.append((Ridge(alpha=alpha * len(x), copy_X=True).fit(x, y), values))
+
+    def predict(columns: F32) -> F32:
+        result = np.zeros((len(columns), truth.shape[1]), np.float32)
+        for model, values in models:
+            # For a single value scikit-learn returns one axis.
+            result[:, values] = np.reshape(model.predict(columns), (len(columns), -1))
+        return result
+
+    return predict
+
+
+def _group_values(truth: F32) -> list[tuple[Any, Any]]:
+    """Group the columns of the truth by the rows in which they are not NaN.
+
+    The channels of a device are lost together. Columns without a row are left out.
+
+    Returns:
+        For each group, what selects its rows and its columns.
+    """
+    known = ~np.isnan(truth)
+    if known.all():
+        return [(slice(None), slice(None))]
+    patterns, number = np.unique(known, axis=1, return_inverse=True)
+    return [
+        (rows, np.flatnonzero(number.reshape(-1) == position))
+        for position, rows in enumerate(patterns.T)
+        if rows.any()
+    ]
 
 
 def _choose_penalty(training: _TrainingSet, screen: slice) -> tuple[float, F32]:
@@ -190,8 +239,8 @@ def _held_out_score(training: _TrainingSet) -> Callable[[float, F32], float]:
     fit_truth, held_out_truth = truth[fit], truth[held_out]
 
     def score_of(alpha: float, weights: F32) -> float:
-        model = _fit(training.columns[fit] * weights, fit_truth, alpha)
-        predicted = np.asarray(model.predict(training.columns[held_out] * weights))
+        predict = _fit(training.columns[fit] * weights, fit_truth, alpha)
+        predicted = predict(training.columns[held_out] * weights)
         correlations = correlation(moments_of(held_out_truth, predicted))
         return float(np.nan_to_num(correlations).mean())
 

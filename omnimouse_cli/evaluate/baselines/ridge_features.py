@@ -100,7 +100,8 @@ class Features:
         return average_bins(shown, SCREEN_BIN_SAMPLES)
 
     def _behavior(self, grid: I64, samples: I64) -> F32:
-        behavior = self.targets.reader.behavior(grid)
+        # Behavior is z-scored: lost samples are taken to be at the mean.
+        behavior = np.nan_to_num(self.targets.reader.behavior(grid))
         if not self.per_sample:
             return average_bins(behavior, BEHAVIOR_BIN_SAMPLES)
         if not self.targets.is_behavior:

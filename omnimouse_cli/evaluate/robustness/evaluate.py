@@ -85,7 +85,9 @@ def with_perturbations(
 
 
 def _perturbed_targets(run: LoadedRun, dataset: Dataset, options: EvalOptions) -> Iterator[Targets]:
-    windows = find_windows(dataset.sessions, options)
+    windows = find_windows(
+        dataset.sessions, options, require_behavior=run.config.data.require_behavior
+    )
     for key, of_session in windows.items():
         reader = SessionReader(dataset, run.config.data, key)
         for strategy in evaluated_strategies(reader.session, options)[0]:

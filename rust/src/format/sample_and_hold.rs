@@ -44,6 +44,13 @@ impl Clock {
     }
 }
 
+/// Whether `seconds` lies in one of `num_intervals` ascending half-open intervals, of which `edge`
+/// gives the start (even numbers) and the end (odd numbers).
+pub fn lies_within(num_intervals: usize, edge: impl Fn(usize) -> f64, seconds: f64) -> bool {
+    let start = latest_flip(num_intervals, |interval| edge(2 * interval), seconds);
+    start.is_some_and(|interval| seconds + HOLD_TOLERANCE_SECONDS < edge(2 * interval + 1))
+}
+
 /// The latest of `num_flips` ascending flips at or before `seconds`; None before the first.
 pub fn latest_flip(
     num_flips: usize,
@@ -132,6 +139,29 @@ mod tests {
                 assert_eq!(clock.row(seconds), Some(row as usize), "{rate_hz} Hz");
             }
         }
+    }
+
+    #[test]
+    fn a_time_lies_within_an_interval_from_its_start_to_before_its_end() {
+        let edges = [1.0, 2.0, 2.5, 4.0];
+        let cases = [
+            (0.9998, false),
+            (0.99995, true),
+            (1.9998, true),
+            (1.99995, false),
+            (2.2, false),
+            (2.5, true),
+            (4.0, false),
+            (f64::NAN, false),
+        ];
+        for (seconds, inside) in cases {
+            assert_eq!(
+                lies_within(2, |edge| edges[edge], seconds),
+                inside,
+                "{seconds}"
+            );
+        }
+        assert!(!lies_within(0, |edge| edges[edge], 1.5));
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub struct Device {
     pub std: Vec<f64>,
     /// The samples.
     pub values: RowTensor,
+    /// Half-open intervals of the time in which samples are valid, ascending, in seconds.
+    pub valid: RowTensor,
 }
 
 /// An open shard.
@@ -159,6 +161,7 @@ impl Device {
         let shape = [device.clock.num_samples, device.channels.len()];
         Ok(Self {
             values: find_rows(header, &name, &[Dtype::F32], shape)?,
+            valid: find_intervals(header, &format!("valid.{}", device.name))?,
             name: device.name,
             clock: device.clock,
             channels: device.channels,
@@ -199,4 +202,15 @@ fn find_rows(
         ));
     }
     Ok(RowTensor::new(tensor, shape[0], shape[1]))
+}
+
+fn find_intervals(header: &Header, name: &str) -> std::result::Result<RowTensor, String> {
+    let tensor = find_tensor(header, name, &[Dtype::F64])?;
+    match tensor.shape[..] {
+        [rows, 2] => Ok(RowTensor::new(tensor, rows, 2)),
+        _ => Err(format!(
+            "tensor `{name}` has shape {:?}, not (intervals, 2)",
+            tensor.shape
+        )),
+    }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::window::{NUM_BEHAVIOR_SAMPLES, NUM_SAMPLES, Session, held_rows};
+use crate::window::{NUM_SAMPLES, Session, held_rows, span};
 
 /// The largest number of batches to read ahead.
 const MAX_BATCHES: usize = 32;
@@ -41,8 +41,9 @@ impl WindowAdvice {
         }
         for device in &shard.devices {
             let start = session.sample_seconds(grid_index, 0);
-            if let Ok(rows) = held_rows(shard, device, start) {
-                shard.advise(&device.values, rows[0]..rows[NUM_BEHAVIOR_SAMPLES - 1] + 1);
+            let held = held_rows(shard, device, start, buffer);
+            if let Some(rows) = held.ok().and_then(|held| span(&held)) {
+                shard.advise(&device.values, rows);
             }
         }
         self.advise_frames(session, grid_index, buffer);

@@ -22,8 +22,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::format::number::f32_at;
-use crate::format::sample_and_hold::Clock;
+use crate::format::number::{f32_at, f64_at};
+use crate::format::sample_and_hold::{Clock, lies_within};
 use crate::format::screen::Screen;
 use crate::format::shard::{Device, Shard};
 use backend::Backend;
@@ -63,7 +63,7 @@ pub struct Output<'a> {
     pub responses: OutputMemory<'a>,
     /// `NUM_SAMPLES x height x width`.
     pub video: OutputMemory<'a>,
-    /// `channels x NUM_BEHAVIOR_SAMPLES`.
+    /// `channels x NUM_BEHAVIOR_SAMPLES`; NaN where a sample is lost.
     pub behavior: OutputMemory<'a>,
 }
 
@@ -217,9 +217,9 @@ impl Session {
         );
         let mut rows = self.normalization.channel_rows.iter();
         for device in &self.shard.devices {
-            let held_rows = held_rows(&self.shard, device, start)?;
-            let first = held_rows[0];
-            let whole = first..held_rows[NUM_BEHAVIOR_SAMPLES - 1] + 1;
+            let held_rows = held_rows(&self.shard, device, start, buffer)?;
+            let whole = span(&held_rows).unwrap_or(0..0);
+            let first = whole.start;
             let bytes = self.shard.rows(&device.values, whole, buffer)?;
             let width = device.channels.len();
             for (channel, row) in (0..width).zip(&mut rows) {
@@ -227,11 +227,12 @@ impl Session {
                 let (mean, std) = (device.mean[channel], device.std[channel]);
                 let start = row * NUM_BEHAVIOR_SAMPLES;
                 output.fill(start..start + NUM_BEHAVIOR_SAMPLES, |at| {
-                    let held_row = held_rows[at - start] - first;
-                    let value = f32_at(bytes, held_row * width + channel);
-                    #[expect(clippy::cast_possible_truncation, reason = "to single precision")]
-                    let scaled = ((f64::from(value) - mean) / std) as f32;
-                    scaled
+                    held_rows[at - start].map_or(f32::NAN, |row| {
+                        let value = f32_at(bytes, (row - first) * width + channel);
+                        #[expect(clippy::cast_possible_truncation, reason = "to single precision")]
+                        let scaled = ((f64::from(value) - mean) / std) as f32;
+                        scaled
+                    })
                 });
             }
         }
@@ -271,19 +272,32 @@ impl<'a, 'b> OutputRowWriter<'a, 'b> {
     }
 }
 
-/// The rows of a device that are held at the behavior samples of a window.
+/// The rows of a device that are held at the behavior samples of a window; None where the sample is
+/// lost: at times in which the device is not valid.
 pub(crate) fn held_rows(
     shard: &Shard,
     device: &Device,
     start: f64,
-) -> Result<[usize; NUM_BEHAVIOR_SAMPLES]> {
-    let mut rows = [0; NUM_BEHAVIOR_SAMPLES];
+    buffer: &mut Vec<u8>,
+) -> Result<[Option<usize>; NUM_BEHAVIOR_SAMPLES]> {
+    let num_intervals = device.valid.rows;
+    let edges = shard.rows(&device.valid, 0..num_intervals, buffer)?;
+    let mut rows = [None; NUM_BEHAVIOR_SAMPLES];
     for (sample, row) in rows.iter_mut().enumerate() {
         #[expect(clippy::cast_precision_loss, reason = "a few samples")]
         let seconds = start + sample as f64 / BEHAVIOR_RATE_HZ;
-        *row = held(shard, &device.name, &device.clock, seconds)?;
+        if lies_within(num_intervals, |edge| f64_at(edges, edge), seconds) {
+            *row = device.clock.row(seconds);
+        }
     }
     Ok(rows)
+}
+
+/// All rows from the first to the last that is held; None if none is.
+pub(crate) fn span(held_rows: &[Option<usize>]) -> Option<Range<usize>> {
+    let mut held = held_rows.iter().flatten();
+    let first = *held.next()?;
+    Some(first..held.next_back().map_or(first, |last| *last) + 1)
 }
 
 fn held(shard: &Shard, signal: &str, clock: &Clock, seconds: f64) -> Result<usize> {
