@@ -10,6 +10,7 @@ from omnimouse_cli.recording.arrays import session as arrays
 from omnimouse_cli.recording.experanto import session as experanto
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Recording
+from omnimouse_cli.recording.sensorium import session as sensorium
 from omnimouse_cli.recording.split import assign_tiers
 from omnimouse_cli.recording.suite2p import session as suite2p
 
@@ -45,6 +46,12 @@ RAW_FORMATS = (
         markers=experanto.MARKERS,
         matches=experanto.is_session,
         open=experanto.open_session,
+    ),
+    RawFormat(
+        name="sensorium",
+        markers=sensorium.MARKERS,
+        matches=sensorium.is_set,
+        open=sensorium.open_set,
     ),
     RawFormat(
         name="suite2p",
