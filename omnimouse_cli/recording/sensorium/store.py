@@ -1,6 +1,7 @@
 """The files of a Sensorium set, in a folder or in a zip archive, which is read where it lies."""
 
 import contextlib
+import io
 import json
 import math
 import re
@@ -8,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -21,7 +22,10 @@ from omnimouse_cli.errors import RecordingError
 TIERS = "meta/trials/tiers.npy"
 CONFIG = "config.json"
 _TRIAL_FILE = re.compile(r"data/([^/]+)/(\d+)\.npy")
+_NAME = re.compile(r"(dynamic|static)\d+-\d+-\d+.*\.zip", re.IGNORECASE)
 _ENCRYPTED_FLAG = 1
+# Longer headers of `.npy` files are not believed; NumPy has the same limit.
+_MAX_HEADER_BYTES = 10_000
 _COPY_HINT = "download or copy it again"
 
 
@@ -171,11 +175,15 @@ class Store:
         return False
 
     def _read_header(self, file: str, stream: IO[bytes]) -> ArrayHeader:
-        version = npy.read_magic(stream)
+        start = stream.read(8)
         # Only version 1.0 has a short field for the header's length.
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran_order, dtype = read(stream)
-        num_bytes = stream.tell()
+        start += stream.read(2 if start[6:7] == b"\x01" else 4)
+        length = int.from_bytes(start[8:], "little")
+        if length > _MAX_HEADER_BYTES:
+            raise ValueError("it is no .npy file")
+        head = start + stream.read(length)
+        shape, fortran_order, dtype = _parse_header(head)
+        num_bytes = len(head)
         if dtype.hasobject:
             raise RecordingError(
                 f"{self.where(file)} holds Python objects, which are not read, because reading "
@@ -212,6 +220,16 @@ class Store:
             ) from error
 
 
+@lru_cache(maxsize=256)
+def _parse_header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, order and number type from the start of a `.npy` file; raise ValueError."""
+    stream = io.BytesIO(head)
+    is_first = npy.read_magic(stream) == (1, 0)
+    read = npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0
+    shape, fortran_order, dtype = read(stream)
+    return tuple(shape), bool(fortran_order), dtype
+
+
 def is_set(path: Path) -> bool:
     """Return whether a folder or a zip archive looks like a Sensorium set, even a damaged one.
 
@@ -221,6 +239,9 @@ def is_set(path: Path) -> bool:
         return (path / "meta/trials").is_dir() or (path / "data/responses").is_dir()
     if path.suffix.lower() != ".zip" or not path.is_file():
         return False
+    if _NAME.fullmatch(path.name):
+        # The list of a large archive takes a second to read.
+        return True
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/" + TIERS) or name == TIERS for name in archive.namelist())
