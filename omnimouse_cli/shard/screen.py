@@ -13,6 +13,10 @@ from omnimouse_cli.shard.blocks import BLOCK_BYTES
 
 # Bytes of the checksum in the name of a stimulus.
 _NAME_BYTES = 8
+# A clip that is shown again may end so many frames earlier or later, but no more than this share of
+# it: trials of the Sensorium sets differ so.
+_MOST_CUT_FRAMES = 10
+_CUT_SHARE = 6
 
 
 class FrameWriter:
@@ -23,7 +27,8 @@ class FrameWriter:
         screen: Screen of the recording.
 
     Attributes:
-        digests: Checksum of the frames of each trial, by trial number.
+        digests: Checksum of the stimulus of each trial, by trial number: of the frames, or of those
+            of an earlier trial that differs only in where it ends.
     """
 
     def __init__(self, recording: Recording, screen: Screen) -> None:
@@ -31,6 +36,8 @@ class FrameWriter:
         self._recording = recording
         self._screen = screen
         self._stored: dict[bytes, int] = {}
+        # The stimulus of each checksum of a whole clip, and of clips without their last frames.
+        self._ends: dict[bytes, bytes] = {}
         self._num_frames = 0
         self._frame_index = np.full(len(screen.flip_seconds), -1, dtype=np.int64)
 
@@ -62,15 +69,29 @@ class FrameWriter:
             if trial.num_flips == 0:
                 continue
             frames = self._read(number, trial)
-            checksum = Checksum()
-            checksum.update(frames)
-            self.digests[number] = checksum.digest()
-            first = self._stored.setdefault(self.digests[number], self._num_frames)
+            digest, self.digests[number] = self._identify(frames)
+            first = self._stored.setdefault(digest, self._num_frames)
             flips = slice(trial.first_flip, trial.first_flip + trial.num_flips)
             self._frame_index[flips] = first + np.arange(len(frames))
             if first == self._num_frames:
                 self._num_frames += len(frames)
                 yield frames
+
+    def _identify(self, frames: NDArray[np.uint8]) -> tuple[bytes, bytes]:
+        """Return the checksum of frames, and that of the first stimulus that they show again."""
+        checksum = Checksum()
+        num_ends = min(_MOST_CUT_FRAMES, len(frames) // _CUT_SHARE)
+        checksum.update(frames[: len(frames) - num_ends])
+        ends = [checksum.digest()]
+        for last in range(len(frames) - num_ends, len(frames)):
+            checksum.update(frames[last : last + 1])
+            ends.append(checksum.digest())
+        # Either this clip is the longer one, or the one that was shown before.
+        shorter = next((self._ends[end] for end in ends if end in self._stored), ends[-1])
+        name = self._ends.get(ends[-1], shorter)
+        for end in ends:
+            self._ends.setdefault(end, name)
+        return ends[-1], name
 
     def _read(self, number: int, trial: Trial) -> NDArray[np.uint8]:
         """Return the frames of a trial at their stored size; only a block is read at once."""

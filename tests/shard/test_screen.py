@@ -49,6 +49,23 @@ def test_identical_stimuli_are_stored_once(make_recording, converted):
         np.testing.assert_array_equal(shown, recording.read_trial(number))
 
 
+@pytest.mark.parametrize("lengths", [(66, 70, 66), (70, 66, 70), (66, 70, 74)])
+def test_a_clip_that_ends_a_little_earlier_is_the_same_stimulus(make_recording, converted, lengths):
+    clip = np.random.default_rng(0).integers(0, 256, (74, 36, 64), dtype=np.uint8)
+    other = np.concatenate([clip[:40], 255 - clip[40:]])
+    trials = [("video", "train", None, length / 30) for length in (*lengths, 66)]
+    recording = make_recording(specification=trials)
+    shown = [*(clip[:length] for length in lengths), other[:66]]
+    screen = replace(
+        recording.screen, read_frames=lambda number, first, last: shown[number][first:last]
+    )
+    named = tuple(replace(trial, identified_by_frames=True) for trial in recording.trials)
+    shard = converted(replace(recording, trials=named, screen=screen))
+    assert shard.trials.condition.tolist() == [0, 0, 0, 1]
+    flips = shard.frame_index[: sum(lengths)]
+    np.testing.assert_array_equal(shard.frames[flips], np.concatenate(shown[:3]))
+
+
 def test_frames_may_lie_in_memory_as_they_like(make_recording, converted):
     recording = make_recording()
     read = recording.screen.read_frames

@@ -21,10 +21,6 @@ _EXCLUDED_TIERS = ("none", "nan", "")
 VIDEO_RATE_HZ = 30.0
 # An image is shown for as long as a window of the model; it has one row of every signal.
 IMAGE_RATE_HZ = 0.5
-# Rows before the first and after the last trial. The first and last half second of a signal are not
-# used (shard/valid.py), which would be parts of these trials.
-_VIDEO_PAD_ROWS = 16
-_IMAGE_PAD_ROWS = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +45,10 @@ class PlacedTrial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """The time axis of a set: trials one after the other, with rows of no trial at both ends.
+    """The time axis of a set: trials one after the other.
 
     Args:
         clock: The clock that all signals share.
-        pad_rows: Number of rows before the first and after the last trial.
         trials: In their order on the time axis.
         num_files: Number of trials of the set, excluded ones among them.
         num_neurons: Number of neurons.
@@ -61,7 +56,6 @@ class Layout:
     """
 
     clock: Clock
-    pad_rows: int
     trials: tuple[PlacedTrial, ...]
     num_files: int
     num_neurons: int
@@ -72,20 +66,14 @@ class Layout:
         return row / self.clock.rate_hz
 
     @property
-    def end_row(self) -> int:
-        """The row after the last trial."""
-        return self.clock.num_samples - self.pad_rows
-
-    @property
     def gaps(self) -> NDArray[np.float64]:
-        """float64 `(gaps, 2)`: times without responses, both ends of the axis among them."""
-        edges = [(0, self.pad_rows)]
-        for trial in self.trials:
-            if trial.num_recorded < trial.num_rows:
-                first = trial.first_row + trial.num_recorded
-                edges.append((first, trial.first_row + trial.num_rows))
-        edges.append((self.end_row, self.clock.num_samples))
-        return np.array(edges, np.float64) / self.clock.rate_hz
+        """float64 `(gaps, 2)`: times of trials without responses."""
+        rows = [
+            (trial.first_row + trial.num_recorded, trial.first_row + trial.num_rows)
+            for trial in self.trials
+            if trial.num_recorded < trial.num_rows
+        ]
+        return np.array(rows, np.float64).reshape(-1, 2) / self.clock.rate_hz
 
 
 def place_trials(store: Store, *, is_static: bool) -> Layout:
@@ -115,9 +103,8 @@ def place_trials(store: Store, *, is_static: bool) -> Layout:
     if len(with_stimulus) < len(kept):
         missing = len(kept) - len(with_stimulus)
         notes.append(f"{missing} trials without a file of their stimulus are excluded")
-    pad_rows = _IMAGE_PAD_ROWS if is_static else _VIDEO_PAD_ROWS
     trials: list[PlacedTrial] = []
-    row, num_neurons = pad_rows, _count_neurons(store, responses, with_stimulus)
+    row, num_neurons = 0, _count_neurons(store, responses, with_stimulus)
     for number in with_stimulus:
         num_rows = 1 if is_static else video_length(store, stimuli[number])
         if num_rows == 0:
@@ -139,8 +126,7 @@ def place_trials(store: Store, *, is_static: bool) -> Layout:
     notes += _withheld_notes(trials)
     rate_hz = IMAGE_RATE_HZ if is_static else VIDEO_RATE_HZ
     return Layout(
-        clock=Clock(start_seconds=0.0, rate_hz=rate_hz, num_samples=row + pad_rows),
-        pad_rows=pad_rows,
+        clock=Clock(start_seconds=0.0, rate_hz=rate_hz, num_samples=row),
         trials=tuple(trials),
         num_files=len(tiers),
         num_neurons=num_neurons,

@@ -89,7 +89,7 @@ class TrialRows:
 
 
 def open_responses(store: Store, layout: Layout) -> Signal:
-    """Return the responses; rows of withheld trials and at the ends of the axis are NaN."""
+    """Return the responses; rows of withheld trials are NaN."""
     rows = TrialRows(
         store,
         store.variable(RESPONSES),
@@ -173,10 +173,6 @@ def _find_variable(store: Store, layout: Layout, name: str) -> Variable | None:
 class _BehaviorRows:
     """All behavior of a set, read whole at the first access: some numbers per row.
 
-    Rows before the first and after the last trial repeat the nearest row of a trial. They are not
-    used, but around a missing row a signal is not valid (shard/valid.py), which would be a part of
-    that trial.
-
     Args:
         store: The files of the set.
         layout: Where the trials lie.
@@ -215,6 +211,4 @@ class _BehaviorRows:
             # A pupil has a size, so zeros everywhere stand for behavior that was withheld.
             if not ((part > 0) | (part < 0)).any():
                 part[:] = np.nan
-        values[: layout.pad_rows] = values[layout.pad_rows]
-        values[layout.end_row :] = values[layout.end_row - 1]
         return values

@@ -11,8 +11,6 @@ from omnimouse_cli.recording.recording import Monitor, Screen, Trial
 from omnimouse_cli.recording.sensorium.layout import Layout
 from omnimouse_cli.recording.sensorium.store import Store
 
-# Level of the screen before the first and after the last trial, which is not used.
-_GREY = 127
 # Interpolation in time may exceed the range of grey levels by this.
 _OVERSHOOT = 1.0
 # Where frames are from 0 to 1, this many stimuli show it.
@@ -105,19 +103,13 @@ def open_screen(
 ) -> tuple[Screen, tuple[Trial, ...], list[str]]:
     """Return the screen, the trials, and notes for the user.
 
-    The first and the last trial are `invalid`: the time at both ends of the axis.
-
     Raises:
         RecordingError: A file is missing, damaged or has another shape.
     """
     reader = StimulusReader(store, files, layout, is_static=is_static)
     conditions = _image_names(store, layout.num_files, reader.notes) if is_static else {}
-    start, end = layout.seconds(0), layout.seconds(layout.end_row)
-    flips = [np.array([start])]
-    trials = [_unused(start, layout.seconds(layout.pad_rows), first_flip=0, num_flips=1)]
-    num_flips = 1
+    trials = []
     for trial in layout.trials:
-        rows = trial.first_row + np.arange(trial.num_rows)
         condition = conditions.get(trial.number)
         trials.append(
             Trial(
@@ -126,42 +118,20 @@ def open_screen(
                 kind="image" if is_static else "video",
                 tier=trial.tier,
                 condition=condition,
-                first_flip=num_flips,
+                # Every row of the time axis shows a frame.
+                first_flip=trial.first_row,
                 num_flips=trial.num_rows,
                 identified_by_frames=condition is None,
             )
         )
-        flips.append(rows / layout.clock.rate_hz)
-        num_flips += trial.num_rows
-    # The last flip is more than half a second after the last trial: the screen is valid until then.
-    flips.append(np.array([end, (end + layout.clock.end_seconds) / 2, layout.clock.end_seconds]))
-    trials.append(_unused(end, layout.clock.end_seconds, first_flip=num_flips, num_flips=3))
-
-    def read_frames(number: int, first: int, last: int) -> NDArray[np.uint8]:
-        if number in (0, len(trials) - 1):
-            return np.full((last - first, reader.height, reader.width), _GREY, np.uint8)
-        return reader.read(number - 1, first, last)
-
     screen = Screen(
-        flip_seconds=np.concatenate(flips),
+        flip_seconds=np.arange(layout.clock.num_samples) / layout.clock.rate_hz,
         frame_height=reader.height,
         frame_width=reader.width,
-        read_frames=read_frames,
+        read_frames=reader.read,
         monitor=Monitor(policy="the monitor"),
     )
     return screen, tuple(trials), reader.notes
-
-
-def _unused(start: float, end: float, *, first_flip: int, num_flips: int) -> Trial:
-    return Trial(
-        start_seconds=start,
-        end_seconds=end,
-        kind="invalid",
-        tier=None,
-        condition=None,
-        first_flip=first_flip,
-        num_flips=num_flips,
-    )
 
 
 def _image_names(store: Store, num_trials: int, notes: list[str]) -> dict[int, str]:
