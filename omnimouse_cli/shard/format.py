@@ -140,7 +140,8 @@ def is_foreign(path: Path) -> bool:
     first = f'{{"__metadata__":{{"format":"{FORMAT}"'.encode()
     with path.open("rb") as stream:
         stream.seek(_LENGTH.size)
-        start = stream.read(len(first))
+        # Another writer of JSON may put spaces after colons.
+        start = stream.read(2 * len(first)).replace(b" ", b"")[: len(first)]
     return start.startswith(b"{") and not first.startswith(start)
 
 
