@@ -1,7 +1,7 @@
-"""Finds and opens recordings of every supported raw format."""
+"""Opens recordings of every supported raw format."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.arrays import session as arrays
 from omnimouse_cli.recording.experanto import session as experanto
 from omnimouse_cli.recording.options import OpenOptions
+from omnimouse_cli.recording.other_files import describe_other
 from omnimouse_cli.recording.recording import Recording
 from omnimouse_cli.recording.sensorium import session as sensorium
 from omnimouse_cli.recording.split import assign_tiers
@@ -92,48 +93,23 @@ def open_recording(path: Path, options: OpenOptions | None = None) -> Recording:
         ('20001-1-1', (60, 16))
         >>> folder.cleanup()
     """
-    _require_path(path)
-    with _translate_os_errors(path):
+    require_path(path)
+    with translate_os_errors(path):
         for raw_format in RAW_FORMATS:
             if raw_format.matches(path):
                 options = options or OpenOptions()
                 recording = replace(raw_format.open(path, options), format=raw_format.name)
                 return assign_tiers(recording, options.split)
-    raise _no_recording(path)
+    raise no_recording(path)
 
 
-def find_recordings(paths: Sequence[Path]) -> list[Path]:
-    """Return the recordings at `paths`, each of which is one recording or a folder of them.
-
-    Args:
-        paths: Recordings and folders of recordings.
-
-    Returns:
-        Recordings in the order of `paths`, those of one folder by name, without duplicates.
-
-    Raises:
-        RecordingError: A path does not exist or leads to no recording.
-    """
-    found: dict[Path, Path] = {}
-    for path in paths:
-        _require_path(path)
-        with _translate_os_errors(path):
-            inside = [path] if _is_recording(path) else []
-            if not inside and path.is_dir():
-                inside = [child for child in sorted(path.iterdir()) if _is_recording(child)]
-        if not inside:
-            raise _no_recording(path)
-        for recording in inside:
-            found.setdefault(recording.resolve(), recording)
-    return list(found.values())
-
-
-def _is_recording(path: Path) -> bool:
+def is_recording(path: Path) -> bool:
+    """Return whether a path looks like a recording of a raw format, even a damaged one."""
     return any(raw_format.matches(path) for raw_format in RAW_FORMATS)
 
 
 @contextlib.contextmanager
-def _translate_os_errors(path: Path) -> Iterator[None]:
+def translate_os_errors(path: Path) -> Iterator[None]:
     """Raise an error of the file system as a RecordingError that names the file."""
     try:
         yield
@@ -144,16 +120,25 @@ def _translate_os_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _require_path(path: Path) -> None:
-    if not path.exists():
-        raise RecordingError(f"{path} does not exist", hint="check the path of the recording")
+def require_path(path: Path) -> None:
+    """Raise RecordingError if nothing is at a path."""
+    if path.exists():
+        return
+    if path.is_symlink():
+        raise RecordingError(
+            f"{path} is a link to something that is not here: {path.readlink()}",
+            hint="get it first, as with `datalad get`, or mount its disk",
+        )
+    raise RecordingError(f"{path} does not exist", hint="check the path of the recording")
 
 
-def _no_recording(path: Path) -> RecordingError:
-    if _is_recording(path.parent):
+def no_recording(path: Path) -> RecordingError:
+    """Return the error that a path is no recording; its hint says what it is."""
+    other = describe_other(path)
+    if is_recording(path.parent):
         hint = f"this is a part of a recording; give the whole recording: {path.parent}"
-    elif path.suffix == ".tar":
-        hint = "unpack the archive first"
+    elif other is not None:
+        hint = f"this is {other}"
     else:
         hint = "give a recording, or a folder of recordings"
     markers = "; ".join(raw_format.markers for raw_format in RAW_FORMATS)

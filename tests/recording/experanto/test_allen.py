@@ -6,7 +6,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from omnimouse_cli.recording.open import find_recordings, open_recording
+from omnimouse_cli.recording.find import find_recordings
+from omnimouse_cli.recording.open import open_recording
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +16,7 @@ def recording(allen_recording):
 
 
 def test_its_facts(recording, allen_recording):
-    assert find_recordings([allen_recording.parent]) == [allen_recording]
+    assert find_recordings([allen_recording.parent]).recordings == (allen_recording,)
     assert recording.session == "527550471-527745328-0"
     assert recording.animal == "527550471"
     assert recording.origin_seconds == 1.5e9

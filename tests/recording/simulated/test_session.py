@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from omnimouse_cli.recording.open import find_recordings, open_recording
+from omnimouse_cli.recording.find import find_recordings
+from omnimouse_cli.recording.open import open_recording
 from omnimouse_cli.recording.simulated.activity import smooth
 from omnimouse_cli.recording.simulated.stimulus import StimulusDrive
 from omnimouse_cli.recording.simulated.truth import load_truth
@@ -18,7 +19,7 @@ def recording(small_mice):
 
 def test_readers_find_the_sessions_and_their_animals(small_mice):
     found = find_recordings([small_mice[0].path.parent])
-    opened = [open_recording(path) for path in found]
+    opened = [open_recording(path) for path in found.recordings]
     assert [each.session for each in opened] == ["20001-1-1", "20002-1-1"]
     assert [each.animal for each in opened] == ["20001", "20002"]
     assert [each.neurons.num_neurons for each in opened] == [12, 12]

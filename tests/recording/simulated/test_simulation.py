@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from omnimouse_cli.errors import ConfigError, RecordingError
-from omnimouse_cli.recording.open import find_recordings
+from omnimouse_cli.recording.find import find_recordings
 from omnimouse_cli.recording.simulated import simulation
 from omnimouse_cli.recording.simulated.settings import SimulationConfig
 from omnimouse_cli.recording.simulated.simulation import simulate
@@ -93,7 +93,7 @@ def test_an_interrupted_session_is_never_found_and_is_made_by_the_next_run(
     def killed(folder, config, number, reporter):
         write_session(folder, config, number, reporter)
         # What a SIGKILL leaves: everything written so far, nothing tidied up.
-        assert find_recordings([folder]) == [folder]
+        assert find_recordings([folder]).recordings == (folder,)
         with pytest.raises(RecordingError):
             find_recordings([tmp_path])
         raise KeyboardInterrupt

@@ -1,0 +1,152 @@
+"""Finds the recordings below folders, of several formats side by side, at any depth."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.open import (
+    is_recording,
+    no_recording,
+    require_path,
+    translate_os_errors,
+)
+from omnimouse_cli.recording.other_files import describe_other
+
+# Folders below a given one that are searched.
+MAX_DEPTH = 8
+# Files of these kinds may be recordings; all others are told by their suffix alone.
+_RECORDING_SUFFIXES = frozenset((".nwb", ".zip", ".npz", ".h5", ".hdf5"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """Something that looks like data and is no recording.
+
+    Args:
+        path: The file or folder.
+        reason: What it is, and what to do with it.
+    """
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundRecordings:
+    """Result of a search.
+
+    Args:
+        recordings: In the order of the given paths, those of one folder by name, each once.
+        skipped: What was found beside them.
+        failed: Given paths that lead to no recording, with the error.
+    """
+
+    recordings: tuple[Path, ...]
+    skipped: tuple[Skipped, ...]
+    failed: tuple[tuple[Path, RecordingError], ...]
+
+
+def find_recordings(paths: Sequence[Path]) -> FoundRecordings:
+    """Return the recordings at and below `paths`.
+
+    Folders are searched to a depth of 8, through links as well, each folder once; a recording's own
+    folders are not, nor hidden ones.
+
+    Args:
+        paths: Recordings and folders of recordings.
+
+    Raises:
+        RecordingError: None of the paths leads to a recording.
+    """
+    search = _Search()
+    failed: list[tuple[Path, RecordingError]] = []
+    for path in paths:
+        num_found, num_skipped = search.num_seen, len(search.skipped)
+        try:
+            require_path(path)
+            with translate_os_errors(path):
+                search.visited.clear()
+                search.visit(path, is_folder=path.is_dir(), depth=0)
+        except RecordingError as error:
+            failed.append((path, error))
+            continue
+        if search.num_seen == num_found:
+            skipped = search.skipped[num_skipped:]
+            # A given file is named by its error; what lies in a folder is listed.
+            if skipped and skipped[0].path == path:
+                del search.skipped[num_skipped:]
+            failed.append((path, _nothing_found(path, skipped)))
+    if not search.recordings:
+        raise failed[0][1]
+    return FoundRecordings(
+        recordings=tuple(search.recordings.values()),
+        skipped=tuple(search.skipped),
+        failed=tuple(failed),
+    )
+
+
+@dataclass(slots=True)
+class _Search:
+    """State of a search.
+
+    Attributes:
+        recordings: Recordings by their resolved path.
+        skipped: What was found beside them.
+        num_seen: Number of recordings that were met, also again.
+        visited: Device and inode of every folder below a given path that was searched.
+    """
+
+    recordings: dict[Path, Path] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+    num_seen: int = 0
+    visited: set[tuple[int, int]] = field(default_factory=set)
+
+    def visit(self, path: Path, *, is_folder: bool, depth: int) -> None:
+        """Add a recording, or what lies in a folder, or what is skipped.
+
+        Raises:
+            OSError: The path itself cannot be read.
+        """
+        suffix = path.suffix.lower()
+        if (is_folder or suffix in _RECORDING_SUFFIXES) and is_recording(path):
+            self.num_seen += 1
+            self.recordings.setdefault(path.resolve(), path)
+            return
+        # A store has thousands of files and no recording in it.
+        if is_folder and suffix != ".zarr":
+            self._visit_folder(path, depth)
+            return
+        reason = describe_other(path)
+        if reason is not None:
+            self.skipped.append(Skipped(path=path, reason=reason))
+
+    def _visit_folder(self, folder: Path, depth: int) -> None:
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in self.visited:
+            return
+        self.visited.add((status.st_dev, status.st_ino))
+        if depth > MAX_DEPTH:
+            reason = f"a folder more than {MAX_DEPTH} folders deep; name it itself to search it"
+            self.skipped.append(Skipped(path=folder, reason=reason))
+            return
+        with os.scandir(folder) as entries:
+            # Only links need a look at the disk to find out whether they lead to a folder.
+            inside = sorted((e.name, e.is_dir()) for e in entries if not e.name.startswith("."))
+        for name, is_folder in inside:
+            path = folder / name
+            try:
+                self.visit(path, is_folder=is_folder, depth=depth + 1)
+            except (OSError, RecordingError) as error:
+                text = error.strerror if isinstance(error, OSError) else error.message
+                self.skipped.append(Skipped(path=path, reason=f"cannot be read: {text}"))
+
+
+def _nothing_found(path: Path, skipped: Sequence[Skipped]) -> RecordingError:
+    if not skipped or skipped[0].path == path:
+        return no_recording(path)
+    first, num_others = skipped[0], len(skipped) - 1
+    others = f" ({num_others} more beside it)" if num_others else ""
+    error = no_recording(path)
+    return RecordingError(error.message, hint=f"{first.path} is {first.reason}{others}")
