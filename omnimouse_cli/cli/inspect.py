@@ -1,4 +1,4 @@
-"""`omnimouse inspect`: what a folder of shards holds, and whether its checksums are right."""
+"""`omnimouse inspect`: what shards or raw recordings hold, and whether checksums are right."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,9 +10,21 @@ from rich.table import Table
 
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
 from omnimouse_cli.cli.folders import default_shards
+from omnimouse_cli.cli.inspect_raw import inspect_raw, is_raw
 from omnimouse_cli.cli.libraries import require_libraries
 from omnimouse_cli.cli.options import JsonOption, QuietOption
-from omnimouse_cli.errors import ShardError
+from omnimouse_cli.cli.raw import (
+    PupilOption,
+    RateOption,
+    RunningOption,
+    SeriesOption,
+    SplitChoice,
+    SplitOption,
+    StaticOption,
+    StimulusOption,
+    TrialsOption,
+)
+from omnimouse_cli.errors import OmniMouseError, ShardError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import format_count, format_minutes, format_percent, pluralize, suggest_name
 
@@ -22,8 +34,12 @@ if TYPE_CHECKING:
 
 
 def command_inspect(
-    shards: Annotated[
-        Path | None, typer.Argument(help="Folder of shards; by default shards/.")
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Folder of shards, by default shards/; or raw recordings, to see what is in them "
+            "and what preprocess would take."
+        ),
     ] = None,
     *,
     session: Annotated[
@@ -38,10 +54,59 @@ def command_inspect(
     verify: Annotated[
         bool, typer.Option("--verify", help="Read every byte and compare checksums.")
     ] = False,
+    series: SeriesOption = None,
+    stimulus: StimulusOption = None,
+    trials: TrialsOption = None,
+    running: RunningOption = None,
+    pupil: PupilOption = None,
+    rate: RateOption = None,
+    split: SplitOption = SplitChoice.auto,
+    static: StaticOption = False,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show sessions, neurons, tokens, hours, tiers and windows of a folder of shards."""
+    """Show what a folder of shards holds, or what raw recordings hold before they are converted."""
+    from omnimouse_cli.recording.options import OpenOptions
+
+    options = OpenOptions(
+        series=series,
+        stimulus=stimulus,
+        trials=trials,
+        running=running,
+        pupil=pupil,
+        rate_hz=rate,
+        split=split.value,
+        static=static,
+    )
+    if path is not None and is_raw(path):
+        if plot is not None or verify:
+            raise OmniMouseError(
+                f"{path} holds raw recordings: --plot and --verify are for shards",
+                hint="convert them first: omnimouse preprocess",
+            )
+        with reporter(quiet=quiet) as progress:
+            inspect_raw(path, options, session=session, json_output=json_output, progress=progress)
+        return
+    if options != OpenOptions():
+        raise OmniMouseError(
+            f"{path or default_shards()} is a folder of shards: options of raw files, as --series, "
+            "do not apply",
+            hint="name raw recordings, or convert them again with these options",
+        )
+    _inspect_shards(
+        path, session=session, plot=plot, verify=verify, json_output=json_output, quiet=quiet
+    )
+
+
+def _inspect_shards(
+    shards: Path | None,
+    *,
+    session: str | None,
+    plot: Path | None,
+    verify: bool,
+    json_output: bool,
+    quiet: bool,
+) -> None:
     from omnimouse_cli.shard import open_catalogue, open_shard
     from omnimouse_cli.shard.summary import summarize
 

@@ -1,7 +1,6 @@
 """`omnimouse preprocess`: convert raw recordings to memory-mapped token shards."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -13,14 +12,29 @@ from rich.table import Table
 from omnimouse_cli.cli.console import print_document, print_table, reporter
 from omnimouse_cli.cli.folders import default_recordings, default_shards
 from omnimouse_cli.cli.options import JsonOption, QuietOption
-from omnimouse_cli.errors import OmniMouseError, RecordingError
+from omnimouse_cli.cli.raw import (
+    CitationOption,
+    LicenceOption,
+    PupilOption,
+    RateOption,
+    RunningOption,
+    SeriesOption,
+    SplitChoice,
+    SplitOption,
+    StaticOption,
+    StimulusOption,
+    TrialsOption,
+    failure_records,
+    find_and_open,
+    raise_failures,
+)
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import format_count, format_minutes, format_percent
 
 if TYPE_CHECKING:
+    from omnimouse_cli.recording.find import Skipped
     from omnimouse_cli.recording.recording import Recording
     from omnimouse_cli.shard.catalogue import CatalogueEntry
-    from omnimouse_cli.shard.jobs import Check
     from omnimouse_cli.shard.preprocess import Failure, PreprocessResult
 
 
@@ -73,10 +87,21 @@ def command_preprocess(
             help="Number of recordings converted at once; by default one for each core.",
         ),
     ] = None,
+    series: SeriesOption = None,
+    stimulus: StimulusOption = None,
+    trials: TrialsOption = None,
+    running: RunningOption = None,
+    pupil: PupilOption = None,
+    rate: RateOption = None,
+    split: SplitOption = SplitChoice.auto,
+    static: StaticOption = False,
+    licence: LicenceOption = None,
+    citation: CitationOption = None,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Convert recordings to shards; shards that are up to date are kept."""
+    from omnimouse_cli.recording.options import OpenOptions
     from omnimouse_cli.shard.convert import Storage
     from omnimouse_cli.shard.jobs import number_of_jobs
     from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
@@ -86,59 +111,40 @@ def command_preprocess(
         response_kind=None if response_kind is None else response_kind.value,
         allow_gaps=allow_gaps,
     )
+    open_options = OpenOptions(
+        series=series,
+        stimulus=stimulus,
+        trials=trials,
+        running=running,
+        pupil=pupil,
+        rate_hz=rate,
+        split=split.value,
+        static=static,
+        licence=licence,
+        citation=citation,
+    )
     with reporter(quiet=quiet) as progress:
-        opened, failed = _open_recordings(recordings, jobs, progress)
+        if not recordings:
+            recordings = default_recordings()
+            progress.say(f"taking {recordings[0]}/ (default)")
+        opened, failed, skipped = find_and_open(recordings, open_options, jobs, progress)
         folder = out if out is not None else default_shards()
         if out is None:
             progress.say(f"writing to {folder}/ (default)")
         options = PreprocessOptions(
-            storage=storage, force=force, jobs=number_of_jobs(jobs, len(opened))
+            storage=storage,
+            open_options=open_options,
+            force=force,
+            jobs=number_of_jobs(jobs, len(opened)),
         )
         result = preprocess(opened, folder, options, progress)
         failed += result.failed
-        _report_notes(result, progress)
+        _report_notes(result, opened, progress)
     if json_output:
-        print_document("preprocess", _content(result, failed, folder))
+        print_document("preprocess", _content(result, opened, failed, skipped, folder))
     elif result.written or result.kept:
         print_table(_table(result, folder))
-    _raise_failures(failed, len(opened) + len(failed) - len(result.failed))
-
-
-def _open_recordings(
-    paths: Sequence[Path] | None, jobs: int | None, progress: Reporter
-) -> tuple[list["Recording"], list["Failure"]]:
-    """Open every recording; a failure does not stop the others."""
-    from omnimouse_cli.recording.open import find_recordings
-    from omnimouse_cli.shard.jobs import map_as_completed, number_of_jobs
-    from omnimouse_cli.shard.preprocess import Failure
-
-    if not paths:
-        paths = default_recordings()
-        progress.say(f"taking {paths[0]}/ (default)")
-    paths = find_recordings(paths)
-    opened: dict[Path, Recording | Failure] = {}
-    progress.start("opening recordings", len(paths))
-    with closing(map_as_completed(_open, paths, number_of_jobs(jobs, len(paths)))) as ends:
-        for path, outcome in ends:
-            opened[path] = outcome
-            progress.advance("opening recordings")
-    progress.finish("opening recordings")
-    in_order = [opened[path] for path in paths]
-    failed = [outcome for outcome in in_order if isinstance(outcome, Failure)]
-    if len(failed) == len(paths):
-        _raise_failures(failed, len(failed))
-    return [outcome for outcome in in_order if not isinstance(outcome, Failure)], failed
-
-
-def _open(path: Path, check: "Check") -> "Recording | Failure":
-    from omnimouse_cli.recording.open import open_recording
-    from omnimouse_cli.shard.preprocess import Failure
-
-    check()
-    try:
-        return open_recording(path)
-    except RecordingError as error:
-        return Failure(session=path.name, error=error)
+    raise_failures(failed, len(opened) + len(failed) - len(result.failed))
 
 
 def _entries(result: "PreprocessResult") -> list[tuple["CatalogueEntry", str]]:
@@ -146,24 +152,48 @@ def _entries(result: "PreprocessResult") -> list[tuple["CatalogueEntry", str]]:
     return [(e, state[e.session]) for e in result.catalogue.entries if e.session in state]
 
 
-def _report_notes(result: "PreprocessResult", progress: Reporter) -> None:
+def _report_notes(
+    result: "PreprocessResult", opened: Sequence["Recording"], progress: Reporter
+) -> None:
+    """Say of every recording what was taken, and of those that were converted the notes."""
+    taken = {recording.session: recording for recording in opened}
     for entry, state in _entries(result):
+        recording = taken[entry.session]
+        series = recording.provenance.series
+        if series or recording.split != "file":
+            of_series = f", responses {series}" if series else ""
+            progress.say(
+                f"{entry.session}: {recording.format}{of_series}, tiers by {recording.split}"
+            )
         if state == "written":
             for note in entry.notes:
                 progress.say(f"{entry.session}: {note}")
 
 
 def _content(
-    result: "PreprocessResult", failed: Sequence["Failure"], folder: Path
+    result: "PreprocessResult",
+    opened: Sequence["Recording"],
+    failed: Sequence["Failure"],
+    skipped: Sequence["Skipped"],
+    folder: Path,
 ) -> dict[str, Any]:
     entries = _entries(result)
+    taken = {
+        recording.session: {
+            "format": recording.format,
+            "series": recording.provenance.series or None,
+            "split": recording.split,
+        }
+        for recording in opened
+    }
     return {
         "shards": folder,
         "jobs": result.jobs,
-        "sessions": [{**asdict(entry), "state": state} for entry, state in entries],
-        "failed": [
-            {"recording": f.session, "error": f.error.message, "hint": f.error.hint} for f in failed
+        "sessions": [
+            {**asdict(entry), **taken[entry.session], "state": state} for entry, state in entries
         ],
+        "failed": failure_records(failed),
+        "skipped": [asdict(entry) for entry in skipped],
         "totals": {
             "sessions": len(entries),
             "neurons": sum(entry.neurons for entry, _ in entries),
@@ -201,15 +231,3 @@ def _table(result: "PreprocessResult", folder: Path) -> Table:
 
 def _minutes(parts: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {format_minutes(minutes)}" for name, minutes in parts.items())
-
-
-def _raise_failures(failed: Sequence["Failure"], num_recordings: int) -> None:
-    if not failed:
-        return
-    first = failed[0].error
-    if len(failed) == 1:
-        raise first
-    lines = "".join(f"\n  {failure.error.message}" for failure in failed)
-    raise OmniMouseError(
-        f"{len(failed)} of {num_recordings} recordings cannot be used:{lines}", hint=first.hint
-    )

@@ -98,7 +98,14 @@ def open_recording(path: Path, options: OpenOptions | None = None) -> Recording:
         for raw_format in RAW_FORMATS:
             if raw_format.matches(path):
                 options = options or OpenOptions()
-                recording = replace(raw_format.open(path, options), format=raw_format.name)
+                recording = raw_format.open(path, options)
+                terms = {"licence": options.licence, "citation": options.citation}
+                stated = {name: text for name, text in terms.items() if text is not None}
+                recording = replace(
+                    recording,
+                    format=raw_format.name,
+                    provenance=replace(recording.provenance, **stated),
+                )
                 return assign_tiers(recording, options.split)
     raise no_recording(path)
 

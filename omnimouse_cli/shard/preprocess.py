@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Literal
 
 from omnimouse_cli.errors import LaterVersionError, RecordingError, ShardError
+from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Recording
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.shard.catalogue import SHARD_SUFFIX, Catalogue, refresh_catalogue
@@ -22,6 +23,9 @@ from omnimouse_cli.shard.write import remove_abandoned
 
 # Raised when the same files and options give another shard than before.
 CONVERSION = 3
+# Letters of a session key in a file name; file systems take 255 bytes, with the suffix of a file
+# that is being written.
+_LONGEST_NAME = 180
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +34,13 @@ class PreprocessOptions:
 
     Args:
         storage: How responses are stored.
+        open_options: Options with which the recordings were opened; shards depend on them.
         force: Whether shards that are up to date are written again.
         jobs: Number of recordings that are converted at once.
     """
 
     storage: Storage = field(default_factory=Storage)
+    open_options: OpenOptions = field(default_factory=OpenOptions)
     force: bool = False
     jobs: int = 1
 
@@ -102,7 +108,7 @@ def preprocess(
     def convert_one(recording: Recording, check: Check) -> None:
         session, path = recording.session, paths[recording.session]
         progress = _Progress(session, reporter, check, is_alone=jobs == 1)
-        fingerprint = compute_fingerprint(recording.path, asdict(options.storage))
+        fingerprint = compute_fingerprint(recording.path, _shard_options(options))
         # Also with `force`: a shard of a later version raises here, and is never replaced.
         if _is_current(path, fingerprint) and not options.force:
             results[session] = "kept"
@@ -207,9 +213,29 @@ def compute_fingerprint(path: Path, options: Mapping[str, object]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def _shard_options(options: PreprocessOptions) -> dict[str, object]:
+    """Return the options that a shard depends on; those of opening only if they say something."""
+    stated = asdict(options.open_options)
+    silent = asdict(OpenOptions())
+    return asdict(options.storage) | {
+        f"open.{name}": value for name, value in stated.items() if value != silent[name]
+    }
+
+
 def shard_name(session: str) -> str:
-    """Return the file name of a session's shard; unusual characters become `_`."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", session).lstrip(".") + SHARD_SUFFIX
+    """Return the file name of a session's shard.
+
+    Unusual characters become `_` and long keys are cut; a hash of the key then follows, so that
+    different sessions have different names.
+
+    Example:
+        >>> shard_name("17797-4-7"), shard_name("Maus-ä-1")
+        ('17797-4-7.safetensors', 'Maus-_-1-cb07f763.safetensors')
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", session).lstrip(".")[:_LONGEST_NAME]
+    if name != session:
+        name += f"-{hashlib.blake2b(session.encode(), digest_size=4).hexdigest()}"
+    return name + SHARD_SUFFIX
 
 
 def _shard_paths(recordings: Sequence[Recording], out: Path) -> dict[str, Path]:

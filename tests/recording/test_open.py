@@ -8,29 +8,9 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.open import find_recordings, open_recording
-
-
-def test_a_folder_of_sessions_is_searched_in_the_order_of_names(experanto_session, tmp_path):
-    names = ["30-1-1", "4-1-1", "100-2-1"]
-    paths = {name: experanto_session(name, seconds=6) for name in names}
-    (tmp_path / "recordings/notes").mkdir()
-    (tmp_path / "recordings/readme.txt").write_text("hello")
-    assert find_recordings([tmp_path / "recordings"]) == [paths[name] for name in sorted(names)]
-
-
-def test_a_recording_named_twice_is_found_once(experanto_session, tmp_path):
-    first, second = (experanto_session(name, seconds=6) for name in ("1-1-1", "2-1-1"))
-    assert find_recordings([second, tmp_path / "recordings", second]) == [second, first]
-
-
-def test_a_session_without_its_meta_yml_is_found_rather_than_skipped(experanto_session, tmp_path):
-    path = experanto_session(seconds=6)
-    for device in ("responses", "screen"):
-        (path / device / "meta.yml").unlink()
-    assert find_recordings([tmp_path / "recordings"]) == [path]
-    with pytest.raises(RecordingError, match=r"responses/meta\.yml is missing"):
-        open_recording(path)
+from omnimouse_cli.recording.find import find_recordings
+from omnimouse_cli.recording.open import open_recording
+from omnimouse_cli.recording.options import OpenOptions
 
 
 @pytest.mark.parametrize("find", [lambda path: find_recordings([path]), open_recording])
@@ -59,6 +39,20 @@ def test_an_archive_has_to_be_unpacked_first(tmp_path):
     with pytest.raises(RecordingError) as caught:
         open_recording(archive)
     assert "unpack" in caught.value.hint
+
+
+def test_a_link_to_a_file_that_is_not_here_is_named(tmp_path):
+    link = tmp_path / "session.nwb"
+    link.symlink_to(".git/annex/objects/session.nwb")
+    with pytest.raises(RecordingError, match="link to something that is not here") as caught:
+        open_recording(link)
+    assert "datalad get" in caught.value.hint
+
+
+def test_licence_and_citation_can_be_stated(experanto_session):
+    options = OpenOptions(licence="CC-BY-4.0", citation="Mouse et al.")
+    provenance = open_recording(experanto_session(seconds=6), options).provenance
+    assert (provenance.licence, provenance.citation) == ("CC-BY-4.0", "Mouse et al.")
 
 
 def test_a_recording_can_be_sent_to_another_process(experanto_session):

@@ -1,5 +1,6 @@
 """A second run writes missing shards; killed runs and bad recordings leave the others intact."""
 
+import re
 import runpy
 import signal as signals
 import subprocess
@@ -80,7 +81,9 @@ def test_two_recordings_with_one_session_key_are_refused_before_any_work(make_re
 
 def test_session_keys_become_file_names_that_every_system_takes():
     assert shard_name("17797-4-7") == "17797-4-7.safetensors"
-    assert shard_name("../a b/c:d") == "_a_b_c_d.safetensors"
+    assert re.fullmatch(r"_a_b_c_d-[0-9a-f]{8}\.safetensors", shard_name("../a b/c:d"))
+    assert len(shard_name("x" * 300)) < 255 - len(".partial")
+    assert len({shard_name(key) for key in ("ä", "ö", "_", "x" * 300, "x" * 301)}) == 5
 
 
 def test_a_bad_recording_does_not_stop_the_others(make_recording, out):
