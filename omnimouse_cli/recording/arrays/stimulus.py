@@ -19,6 +19,9 @@ from omnimouse_cli.recording.times import require_times
 _MAX_SNAP_SECONDS = 0.02
 # A stretch of more different frames than this is not tested for being one grey.
 _MAX_GREY_FRAMES = 4
+# Of the frames that stay longer than so many usual steps, so many are tested for being one grey.
+_LONG_STEPS = 2.5
+_MAX_TESTED_FRAMES = 256
 # Without a table of trials a movie is cut into pieces of this length.
 _PIECE_SECONDS = 10.0
 # Runs of consecutive frames are trials if there are at most this many per second.
@@ -114,7 +117,7 @@ def open_stimulus(
             "trials: there is no table of trials; runs of consecutive frames are trials, named by "
             "the frames"
         )
-    screen = timeline.screen(monitor or Monitor(policy="the frames, stretched to 36 x 64"))
+    screen = timeline.screen(monitor or Monitor(policy="the template, stretched"))
     notes = [*notes, *frames.notes, *timeline.notes]
     return Stimulus(trials=tuple(timeline.trials), screen=screen, notes=tuple(notes))
 
@@ -218,7 +221,9 @@ class _Timeline:
     def add_runs(self) -> None:
         """Add runs of consecutive frames as trials, long ones in pieces."""
         seconds, frame = self.flips.seconds, self.flips.frame
-        starts = np.flatnonzero(np.concatenate(([True], np.diff(frame) != 1)))
+        is_grey = self._long_greys()
+        is_next = (np.diff(frame) == 1) & (is_grey[1:] == is_grey[:-1])
+        starts = np.flatnonzero(np.concatenate(([True], ~is_next)))
         span = self.flips.end_seconds - float(seconds[0])
         if len(starts) > _MAX_RUNS_PER_SECOND * span:
             starts = np.array([0])
@@ -267,6 +272,18 @@ class _Timeline:
                 self._grey_levels[number] = self.frames.grey_level(number)
         levels = {self._grey_levels[number] for number in numbers}
         return levels.pop() if len(levels) == 1 else None
+
+    def _long_greys(self) -> NDArray[np.bool_]:
+        """Return which flips show a grey that stays longer than a usual frame, bool `(flips,)`."""
+        seconds, frame = self.flips.seconds, self.flips.frame
+        held = np.diff(seconds, append=self.flips.end_seconds)
+        candidates = np.unique(frame[held > _LONG_STEPS * self.flips.step_seconds])
+        greys = [
+            number
+            for number in candidates[:_MAX_TESTED_FRAMES].tolist()
+            if self._grey_level(np.array([number])) is not None
+        ]
+        return np.isin(frame, greys)
 
     def _add_blank(self, start: float, end: float) -> bool:
         seconds, frame = self._shown(start, end)

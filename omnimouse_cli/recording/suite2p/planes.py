@@ -30,6 +30,7 @@ class Plane:
         cells: int64 `(cells,)`: rows of the traces that are cells.
         num_rois: Number of ROIs.
         settings: What ops.npy, or settings.npy and db.npy, state.
+        unread: A sentence for each of these files that could not be read.
     """
 
     folder: Path
@@ -38,6 +39,7 @@ class Plane:
     cells: NDArray[np.int64]
     num_rois: int
     settings: Mapping[str, Any]
+    unread: tuple[str, ...]
 
     @property
     def num_rows(self) -> int:
@@ -120,13 +122,16 @@ def open_plane(folder: Path, notes: list[str]) -> Plane | None:
                 hint="copy the folder again, or run suite2p again",
             )
     number = plane_number(folder)
+    settings, unread = _read_settings(folder)
+    notes += [f"{message}; it is not used" for message in unread]
     return Plane(
         folder=folder,
         number=None if number < 0 else number,
         traces=traces,
         cells=_read_cells(folder, first.shape[0], notes),
         num_rois=first.shape[0],
-        settings=_read_settings(folder, notes),
+        settings=settings,
+        unread=tuple(unread),
     )
 
 
@@ -145,9 +150,10 @@ def _read_cells(folder: Path, num_rois: int, notes: list[str]) -> NDArray[np.int
     return np.flatnonzero(flags > 0).astype(np.int64)
 
 
-def _read_settings(folder: Path, notes: list[str]) -> dict[str, Any]:
-    """Return what the pickled files of a plane, and of the folder above it, state."""
+def _read_settings(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """Return what the pickled files of a plane and of the folder above state; and errors."""
     settings: dict[str, Any] = {}
+    unread: list[str] = []
     places: Sequence[Path] = (folder, folder.parent) if plane_number(folder) >= 0 else (folder,)
     for place in places:
         for name in _SETTINGS_FILES:
@@ -157,7 +163,7 @@ def _read_settings(folder: Path, notes: list[str]) -> dict[str, Any]:
             try:
                 values = read_pickled_dict(path)
             except RecordingError as error:
-                notes.append(f"{error.message}; it is not used")
+                unread.append(error.message)
                 continue
             settings = values | settings
-    return settings
+    return settings, unread

@@ -31,6 +31,7 @@ _SERIES: dict[str, tuple[str, ResponseKind]] = {
 # Share of the neuropil that suite2p subtracts before deconvolution, unless its settings say so.
 _NEUROPIL_COEFFICIENT = 0.7
 _UNITS_PER_PLANE = 100_000
+_NAMESPACE = "suite2p plane*100000+row"
 # Planes may state rates that differ by this share.
 _RATE_TOLERANCE = 1e-3
 
@@ -163,6 +164,12 @@ def _read_times(
     rate_hz, rate_source = options.rate_hz, "--rate"
     if rate_hz is None:
         rate_hz, rate_source = _stated_rate(planes)
+        unread = [message for plane in planes for message in plane.unread]
+        if rate_hz is None and stored is None and unread:
+            raise RecordingError(
+                f"{unread[0]}, and no other file states the rate",
+                hint="give the rows per second and plane with --rate",
+            )
     where = str(source.path / "frame_times.npy") if stored is None else stored.source
     times = None
     if stored is not None:
@@ -190,14 +197,14 @@ def _stated_rate(planes: list[Plane]) -> tuple[float | None, str]:
         plane.folder.name: rate for plane in planes if (rate := plane.number_of("fs")) is not None
     }
     if not rates:
-        return None, "no `fs`"
+        return None, ""
     low, high = min(rates.values()), max(rates.values())
     if high > low * (1 + _RATE_TOLERANCE):
         raise RecordingError(
             f"{planes[0].folder.parent}: planes state different rates: {low:g} and {high:g} Hz",
             hint="give the rows per second and plane with --rate",
         )
-    return next(iter(rates.values())), "`fs` of suite2p"
+    return next(iter(rates.values())), f"{planes[0].folder}: `fs`"
 
 
 def _with_gaps(times: ResponseTimes, is_bad: NDArray[np.bool_], notes: list[str]) -> ResponseTimes:
@@ -240,6 +247,9 @@ def _make_neurons(planes: list[Plane], rate_hz: float, notes: list[str]) -> Neur
         return Neurons(
             num_neurons=len(unit_id), unit_id=unit_id, id_namespace="suite2p combined row"
         )
+    if (planes[0].number_of("nrois") or 1) > 1:
+        notes.append("neurons: fields of a mesoscope; when each was scanned is not known")
+        return Neurons(num_neurons=len(unit_id), unit_id=unit_id, id_namespace=_NAMESPACE)
     stated = planes[0].number_of("nplanes")
     highest = max(plane.number or 0 for plane in planes) + 1
     num_planes = max(highest, int(stated or 0))
@@ -257,7 +267,7 @@ def _make_neurons(planes: list[Plane], rate_hz: float, notes: list[str]) -> Neur
     return Neurons(
         num_neurons=len(unit_id),
         unit_id=unit_id,
-        id_namespace="suite2p plane*100000+row",
+        id_namespace=_NAMESPACE,
         delay_seconds=delay.astype(np.float32),
     )
 
