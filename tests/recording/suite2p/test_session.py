@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.open import find_recordings, open_recording
+from omnimouse_cli.recording.open import open_recording
 from omnimouse_cli.recording.options import OpenOptions
+from omnimouse_cli.recording.suite2p.session import is_session
 
 RATE_HZ = 8.0
 
@@ -96,7 +97,8 @@ def test_every_level_of_the_folder_is_the_recording(suite):
     assert plane.session == "m1-plane1"
     assert plane.neurons.unit_id.tolist() == [100_000 + row for row in suite.cells[1]]
     np.testing.assert_allclose(plane.neurons.delay_seconds, 1 / (2 * RATE_HZ))
-    assert find_recordings([suite.folder.parent]) == [suite.folder]
+    assert is_session(suite.folder)
+    assert not is_session(suite.folder.parent)
     assert open_recording(suite.suite2p).session == "m1"
 
 
