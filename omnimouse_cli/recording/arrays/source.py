@@ -84,9 +84,9 @@ class Folder:
 
     def note_content(self, source: str, what: str, use: str) -> None:
         """Add a row to `contents`; `source` is a path, of which the part inside is kept."""
-        inside = Path(source)
-        if inside.is_relative_to(self.path):
-            inside = inside.relative_to(self.path)
+        inside, folder = Path(source).absolute(), self.path.absolute()
+        if inside.is_relative_to(folder):
+            inside = inside.relative_to(folder)
         self.contents.append(Content(path=str(inside), what=what, use=use))
 
 

@@ -1,6 +1,5 @@
 """The output of suite2p as a recording: cells of all planes, and the files beside them."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +17,15 @@ from omnimouse_cli.recording.arrays.source import Folder
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Neurons, Recording, ResponseKind
 from omnimouse_cli.recording.suite2p.planes import Plane, find_plane_folders, open_plane
+from omnimouse_cli.recording.suite2p.traces import Neuropil, Traces
 from omnimouse_cli.recording.times import RegularTimes
 
 MARKERS = "suite2p/plane0 with spks.npy or F.npy (suite2p)"
 
+# File and kind of each series. Conversion makes dF/F of fluorescence.
 _SERIES: dict[str, tuple[str, ResponseKind]] = {
     "spks": ("spks.npy", "rate"),
     "f": ("F.npy", "fluorescence"),
-    # Conversion makes dF/F of fluorescence.
     "dff": ("F.npy", "fluorescence"),
 }
 # Share of the neuropil that suite2p subtracts before deconvolution, unless its settings say so.
@@ -53,8 +53,8 @@ def open_session(path: Path, options: OpenOptions) -> Recording:
 
     Args:
         path: A session folder, its `suite2p` folder, or one plane folder.
-        options: `series` is `spks` (default), `F` (minus neuropil) or `dff`; `rate_hz` is per
-            plane.
+        options: `series` is `spks` (default), `F` (minus neuropil) or `dff` (minus the deviation of
+            the neuropil from its median); `rate_hz` is per plane.
 
     Raises:
         RecordingError: A file is missing, damaged or contradicts another one.
@@ -68,7 +68,8 @@ def open_session(path: Path, options: OpenOptions) -> Recording:
             hint="run suite2p to the end, or copy its folder again",
         )
     source = Folder(path=_session_folder(path, planes[0]))
-    file, kind = _choose_series(path, planes, options.series, notes)
+    series = _choose_series(path, planes, options.series, notes)
+    file, kind = _SERIES[series]
     _require_cells(path, planes, notes)
     num_rows = min(plane.num_rows for plane in planes)
     lengths = [plane.num_rows for plane in planes]
@@ -80,14 +81,14 @@ def open_session(path: Path, options: OpenOptions) -> Recording:
     times = _read_times(source, planes, options, num_rows, notes)
     is_bad = np.any([plane.bad_frames()[:num_rows] for plane in planes], axis=0)
     times = _with_gaps(times, is_bad, notes)
-    coefficient = 0.0
+    neuropil = Neuropil(coefficient=0.0, keeps_level=series == "dff")
     if file == "F.npy":
-        coefficient = _neuropil_coefficient(planes, notes)
+        neuropil = _choose_neuropil(planes, neuropil, notes)
     _note_contents(source, planes, file, kind)
-    rows = _Rows(planes=tuple(planes), file=file, coefficient=coefficient, regular=times.regular)
+    rows = Traces(planes=tuple(planes), file=file, neuropil=neuropil, regular=times.regular)
     num_neurons = sum(len(plane.cells) for plane in planes)
     num_rois = sum(plane.num_rois for plane in planes)
-    recording = assemble(
+    return assemble(
         source,
         options,
         ResponseRows(
@@ -96,19 +97,18 @@ def open_session(path: Path, options: OpenOptions) -> Recording:
             read_rows=rows.read,
             rows_per_block=rows_per_block(num_neurons),
             kind=kind,
-            series=file if coefficient == 0 else f"{file} - {coefficient:g} Fneu.npy",
+            series=f"{file}{neuropil}",
             excluded={"no cell (iscell)": num_rois - num_neurons} if num_rois > num_neurons else {},
         ),
         default_session=_session_name(path, source),
         notes=notes,
     )
-    return recording
 
 
 def _session_folder(path: Path, plane: Plane) -> Path:
     """Return the folder in which session.json and the other files are looked for."""
-    above = plane.folder.parent
-    if above.name == "suite2p":
+    above = plane.folder.absolute().parent
+    if path in (plane.folder, plane.folder.parent) and above.name == "suite2p":
         return above.parent
     # Planes that were copied out of their `suite2p` folder are a session of their own.
     return path
@@ -121,23 +121,21 @@ def _session_name(path: Path, source: Folder) -> str:
     return f"{name}-{path.name}" if path in siblings and len(siblings) > 1 else name
 
 
-def _choose_series(
-    path: Path, planes: list[Plane], series: str | None, notes: list[str]
-) -> tuple[str, ResponseKind]:
-    """Return the file of the responses, and what they are."""
+def _choose_series(path: Path, planes: list[Plane], series: str | None, notes: list[str]) -> str:
+    """Return the name of the series in `_SERIES`."""
     name = (series or "spks").removesuffix(".npy").lower()
     if name not in _SERIES:
         raise RecordingError(
             f"{path} has no series {series}: suite2p has spks, F and dff",
-            hint="--series spks (deconvolved, the default), or F or dff (F minus neuropil)",
+            hint="--series spks (deconvolved, the default), F (F minus neuropil) or dff",
         )
-    file, kind = _SERIES[name]
+    file, _ = _SERIES[name]
     lacking = [plane.folder.name for plane in planes if file not in plane.traces]
     if not lacking:
-        return file, kind
+        return name
     if series is None and all("F.npy" in plane.traces for plane in planes):
         notes.append(f"responses: {', '.join(lacking)} has no spks.npy; F.npy is taken")
-        return _SERIES["f"]
+        return "dff"
     raise RecordingError(
         f"{path}: {', '.join(lacking)} has no {file}",
         hint="choose another series with --series, or run suite2p to the end",
@@ -225,17 +223,16 @@ def _with_gaps(times: ResponseTimes, is_bad: NDArray[np.bool_], notes: list[str]
     return ResponseTimes(regular=clock, zero_seconds=times.zero_seconds, notes=times.notes)
 
 
-def _neuropil_coefficient(planes: list[Plane], notes: list[str]) -> float:
-    """Return the share of Fneu.npy that is subtracted from F.npy."""
+def _choose_neuropil(planes: list[Plane], neuropil: Neuropil, notes: list[str]) -> Neuropil:
+    """Return which share of Fneu.npy is subtracted from F.npy."""
     if any("Fneu.npy" not in plane.traces for plane in planes):
         notes.append("responses: Fneu.npy is missing; F is used without subtracting neuropil")
-        return 0.0
+        return neuropil
     stated = planes[0].number_of("neucoeff", "extraction.neuropil_coefficient")
     coefficient = _NEUROPIL_COEFFICIENT if stated is None else stated
-    notes.append(
-        f"responses: F minus {coefficient:g} times Fneu (neuropil) is taken as fluorescence"
-    )
-    return coefficient
+    chosen = Neuropil(coefficient=coefficient, keeps_level=neuropil.keeps_level)
+    notes.append(f"responses: F{chosen} (neuropil) is taken as fluorescence")
+    return chosen
 
 
 def _make_neurons(planes: list[Plane], rate_hz: float, notes: list[str]) -> Neurons:
@@ -287,35 +284,3 @@ def _note_contents(source: Folder, planes: list[Plane], file: str, kind: Respons
         source.note_content(
             str(combined), "all planes once more", "not taken: it repeats the planes"
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Rows:
-    """Traces of the cells of all planes, time x cell; rows without a source are NaN."""
-
-    planes: tuple[Plane, ...]
-    file: str
-    coefficient: float
-    regular: RegularTimes
-
-    def read(self, first: int, last: int) -> NDArray[np.float32]:
-        num_cells = sum(len(plane.cells) for plane in self.planes)
-        rows = self.regular.source_row[first:last]
-        present = rows >= 0
-        result = np.full((last - first, num_cells), np.nan, np.float32)
-        if not present.any():
-            return result
-        low, high = int(rows[present].min()), int(rows[present].max()) + 1
-        column = 0
-        for plane in self.planes:
-            traces = self._read_plane(plane, low, high)
-            result[present, column : column + len(plane.cells)] = traces.T[rows[present] - low]
-            column += len(plane.cells)
-        return result
-
-    def _read_plane(self, plane: Plane, low: int, high: int) -> NDArray[np.float32]:
-        traces = plane.traces[self.file].read_lines(plane.cells, low, high).astype(np.float32)
-        if self.coefficient:
-            neuropil = plane.traces["Fneu.npy"].read_lines(plane.cells, low, high)
-            traces -= np.float32(self.coefficient) * neuropil.astype(np.float32)
-        return traces

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,18 +121,40 @@ def test_combined_is_used_only_where_there_are_no_planes(suite):
     assert recording.neurons.id_namespace == "suite2p combined row"
 
 
-@pytest.mark.parametrize("series", ["F", "dff", "F.npy"])
+@pytest.mark.parametrize("series", ["F", "F.npy"])
 def test_fluorescence_is_without_neuropil(suite, series):
     recording = open_recording(suite.folder, OpenOptions(series=series))
     assert recording.response_kind == "fluorescence"
     expected = suite.expected("F") - np.float32(0.7) * suite.expected("Fneu")
     np.testing.assert_allclose(read_all(recording), expected, rtol=1e-6)
-    assert recording.provenance.series == "F.npy - 0.7 Fneu.npy"
+    assert recording.provenance.series == "F.npy - 0.7 Fneu"
     for plane in (0, 1):
         (suite.suite2p / f"plane{plane}/Fneu.npy").unlink()
     recording = open_recording(suite.folder, OpenOptions(series=series))
     np.testing.assert_array_equal(read_all(recording), suite.expected("F"))
     assert any("Fneu.npy is missing" in note for note in recording.notes)
+
+
+def test_for_dff_the_level_of_fluorescence_is_kept(suite):
+    recording = open_recording(suite.folder, OpenOptions(series="dff"))
+    assert recording.response_kind == "fluorescence"
+    expected = [
+        traces["F"] - 0.7 * (traces["Fneu"] - np.median(traces["Fneu"], axis=1, keepdims=True))
+        for traces in suite.traces.values()
+    ]
+    rows = [e[suite.cells[plane], :239] for plane, e in enumerate(expected)]
+    np.testing.assert_allclose(read_all(recording), np.concatenate(rows).T, rtol=1e-6)
+    assert recording.provenance.series == "F.npy - 0.7 (Fneu - median Fneu)"
+
+
+def test_relative_paths_find_what_stands_beside(suite, monkeypatch):
+    np.save(suite.folder / "frame_times.npy", 2.6 + np.arange(240) / 8)
+    for folder, path in ((suite.suite2p, "plane0"), (suite.folder, "suite2p"), (suite.folder, ".")):
+        monkeypatch.chdir(folder)
+        recording = open_recording(Path(path))
+        assert recording.responses.clock.start_seconds == pytest.approx(2.6)
+        assert recording.session == ("m1-plane0" if path == "plane0" else "m1")
+        assert "suite2p/plane0/spks.npy" in {content.path for content in recording.contents}
 
 
 def test_without_spks_fluorescence_is_taken_and_told(suite):
