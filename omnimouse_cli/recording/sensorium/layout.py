@@ -96,13 +96,17 @@ def place_trials(store: Store, *, is_static: bool) -> Layout:
     order = _presentation_order(store, len(tiers), notes)
     kept = [number for number in order if tiers[number].lower() not in _EXCLUDED_TIERS]
     if len(kept) < len(tiers):
-        notes.append(f"{len(tiers) - len(kept)} trials of tier none are excluded")
+        notes.append(
+            f"{len(tiers) - len(kept)} of {len(tiers)} trials are excluded: their tier is none"
+        )
     stimuli = store.variable(IMAGES if is_static else VIDEOS)
     responses = store.variable(RESPONSES)
     with_stimulus = [number for number in kept if number in stimuli]
     if len(with_stimulus) < len(kept):
         missing = len(kept) - len(with_stimulus)
-        notes.append(f"{missing} trials without a file of their stimulus are excluded")
+        notes.append(f"{missing} of {len(kept)} trials are excluded: their stimulus has no file")
+    if not with_stimulus:
+        raise _no_trial(store, notes)
     trials: list[PlacedTrial] = []
     row, num_neurons = 0, _count_neurons(store, responses, with_stimulus)
     for number in with_stimulus:
@@ -121,6 +125,8 @@ def place_trials(store: Store, *, is_static: bool) -> Layout:
         )
         trials.append(trial)
         row += num_rows
+    if not trials:
+        raise _no_trial(store, notes)
     if is_static:
         trials = _restore_silent(trials, responses)
     notes += _withheld_notes(trials)
@@ -131,6 +137,13 @@ def place_trials(store: Store, *, is_static: bool) -> Layout:
         num_files=len(tiers),
         num_neurons=num_neurons,
         notes=tuple(notes),
+    )
+
+
+def _no_trial(store: Store, notes: Sequence[str]) -> RecordingError:
+    return RecordingError(
+        f"{store.path} has no trial that can be used: " + "; ".join(notes),
+        hint="trials need a stimulus and a tier other than none",
     )
 
 
@@ -179,7 +192,7 @@ def _presentation_order(store: Store, num_trials: int, notes: list[str]) -> Sequ
         )
         return range(num_trials)
     notes.append(f"trials are in the order of presentation ({_TRIAL_INDEX})")
-    return np.argsort(np.array(found), kind="stable").tolist()
+    return sorted(range(num_trials), key=found.__getitem__)
 
 
 def _count_neurons(store: Store, responses: Mapping[int, str], numbers: Sequence[int]) -> int:

@@ -48,8 +48,9 @@ class StimulusReader:
         self._scale = 1.0
         self.notes: list[str] = []
         numbers = [trial.number for trial in layout.trials]
-        shape = store.read_header(files[numbers[0]]).shape
-        self._require_shape(files[numbers[0]], shape)
+        header = store.read_header(files[numbers[0]])
+        shape = header.shape
+        self._require_frames(files[numbers[0]], shape, header.dtype)
         self.height, self.width = shape[-2:] if is_static else shape[-3:-1]
         if len(shape) == (3 if is_static else 4) and shape[0] > 1:
             self.notes.append(f"frames have {shape[0]} color channels: their mean is taken as grey")
@@ -75,19 +76,21 @@ class StimulusReader:
     def _frames(self, file: str) -> NDArray[Any]:
         """Return the frames of a file, `(frames, height, width)`, padding included."""
         values = self._store.read_array(file)
-        self._require_shape(file, values.shape)
+        self._require_frames(file, values.shape, values.dtype)
         if self._is_static:
-            return values.astype(np.float32).reshape(-1, *values.shape[-2:]).mean(0, keepdims=True)
+            channels = values.astype(np.float32).reshape(-1, *values.shape[-2:])
+            return np.asarray(channels.mean(axis=0, keepdims=True))
         if values.ndim == 4:
             values = values.astype(np.float32).mean(axis=0)
         return np.moveaxis(values, -1, 0)
 
-    def _require_shape(self, file: str, shape: tuple[int, ...]) -> None:
-        has_frames = len(shape) in ((2, 3) if self._is_static else (3, 4)) and 0 not in shape
-        if not has_frames:
+    def _require_frames(self, file: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        num_axes = (2, 3) if self._is_static else (3, 4)
+        if len(shape) not in num_axes or 0 in shape or dtype.kind not in "iuf":
             expected = "(channels, height, width)" if self._is_static else "(height, width, time)"
             raise RecordingError(
-                f"{self._store.where(file)} must hold frames of shape {expected}: {shape}"
+                f"{self._store.where(file)} must hold numbers of shape {expected}: {dtype} of "
+                f"shape {shape}"
             )
 
     def _find_scale(self, numbers: list[int]) -> None:

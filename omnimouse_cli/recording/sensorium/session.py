@@ -81,11 +81,6 @@ def open_set(path: Path, options: OpenOptions) -> Recording:
             hint="download it again; the competition's sets have one of the two",
         )
     layout = place_trials(store, is_static=is_static)
-    if not layout.trials:
-        raise RecordingError(
-            f"{path} has no trial that can be used: " + "; ".join(layout.notes),
-            hint="trials need a stimulus and a tier other than none",
-        )
     screen, trials, screen_notes = open_screen(store, stimuli, layout, is_static=is_static)
     behavior, behavior_notes = open_behavior(store, layout)
     neurons, neuron_notes = _read_neurons(store, layout.num_neurons)

@@ -100,9 +100,10 @@ class Store:
         """`links` of config.json: folder in data/ by name of a variable."""
         if CONFIG not in self.files:
             return {}
+        with self._open(CONFIG) as stream:
+            text = stream.read()
         try:
-            with self._open(CONFIG) as stream:
-                content = json.loads(stream.read())
+            content = json.loads(text)
         except ValueError as error:
             raise RecordingError(f"{self.where(CONFIG)} is no JSON: {error}") from error
         links = content.get("links") if isinstance(content, dict) else None

@@ -1,0 +1,65 @@
+"""The sets of the shared folder become shards that agree with their truths."""
+
+import numpy as np
+import pytest
+
+from omnimouse_cli.batch.windows import window_table
+from omnimouse_cli.recording.open import open_recording
+from omnimouse_cli.recording.options import OpenOptions
+from omnimouse_cli.reporter import Silent
+from omnimouse_cli.shard import open_shard
+from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
+
+
+def shard_of(name, shared, out):
+    folder = shared / "data/formats" / name
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent")
+    (path,) = folder.glob("*.zip")
+    recording = open_recording(path, OpenOptions(static=True))
+    before = sorted(folder.rglob("*"))
+    result = preprocess([recording], out, PreprocessOptions(), Silent())
+    assert result.failed == ()
+    assert sorted(folder.rglob("*")) == before
+    shard = open_shard(result.catalogue.path_of(result.catalogue.entries[0]))
+    return result.catalogue.entries[0], shard, np.load(folder / "truth.npz")
+
+
+def windows(shard, tier):
+    return window_table(shard, tiers=(tier,), include_blanks=True)
+
+
+def test_a_video_set(shared_folder, tmp_path):
+    entry, shard, truth = shard_of("sensorium_2023", shared_folder, tmp_path)
+    usable = truth["trial_usable"]
+    assert entry.tokens == 21 * truth["trial_length"][usable].sum() == 13_587
+    table, names = shard.trials, shard.description.tiers
+    # Windows of a tier are those of its trials, each by itself; withheld tiers have none.
+    for tier in names:
+        lengths = truth["trial_length"][(truth["trial_tier"] == tier) & usable]
+        assert windows(shard, tier).num_windows == np.maximum(lengths - 59, 0).sum()
+    # The responses of the train trials, in the order of presentation.
+    rows = shard.read_responses(0, shard.description.responses.clock.num_samples)
+    # trial_idx of the set; one trial joins two numbers.
+    index = (15, 1, 8, 6, 2, 7, 5, 4, 10, 12, 13, 11, 9, 3, 14)
+    order = [number for number in np.argsort(index) if truth["trial_tier"][number] != "none"]
+    assert [names[tier] for tier in table.tier] == [truth["trial_tier"][k] for k in order]
+    for place, number in enumerate(order):
+        first = round(table.start_seconds[place] * 30)
+        part = rows[first : first + truth["trial_length"][number]]
+        expected = truth[f"responses_{number}"] if usable[number] else np.nan
+        np.testing.assert_allclose(part, np.broadcast_to(expected, part.shape), rtol=1e-3)
+    same = truth["trial_condition"][order]
+    for name in np.unique(same[usable[order]]):
+        assert len(np.unique(table.condition[same == name])) == 1
+
+
+def test_an_image_set(shared_folder, tmp_path):
+    _, shard, truth = shard_of("sensorium_2022", shared_folder, tmp_path)
+    order = truth["trial_order"]
+    rows = shard.read_responses(0, len(order))
+    np.testing.assert_allclose(rows, truth["responses"][order], rtol=1e-3)
+    np.testing.assert_array_equal(shard.frames[shard.frame_index], truth["frames"][order])
+    # A window is an image.
+    for tier, count in zip(*np.unique(truth["trial_tier"], return_counts=True), strict=True):
+        assert windows(shard, tier).num_windows == count
