@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.open import find_recordings, open_recording
+from omnimouse_cli.recording.open import open_recording
 from omnimouse_cli.recording.options import OpenOptions
+from omnimouse_cli.recording.sensorium.store import is_set
 from tests.recording.sensorium.conftest import LENGTHS, TIERS, WITHHELD
 
 # Files in the order of presentation; file 4 has tier none.
@@ -14,8 +15,8 @@ STATIC = OpenOptions(static=True)
 
 
 def open_folder_or_zip(made):
-    (path,) = find_recordings([made.path])
-    return open_recording(path)
+    assert is_set(made.path)
+    return open_recording(made.path)
 
 
 @pytest.mark.parametrize("zipped", [False, True])
