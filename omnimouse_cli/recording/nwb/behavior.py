@@ -59,7 +59,12 @@ def open_behavior(root: Node, options: OpenOptions, profile: Profile) -> Behavio
     running = find_running(root, series, options.running, profile, notes)
     measures = [measure for measure in (gaze, pupil, running) if measure is not None]
     signals = _signals(gaze, pupil, running, notes)
-    uses = {path: measure.use for measure in measures for path in measure.paths}
+    uses = {
+        path: f"not taken: {measure.use} is {', '.join(measure.paths)}"
+        for measure in measures
+        for path in measure.alternatives
+    }
+    uses |= {path: measure.use for measure in measures for path in measure.paths}
     missing = [
         name
         for name, measure in (("gaze", gaze), ("pupil", pupil), ("running", running))

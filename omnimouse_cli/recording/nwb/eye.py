@@ -1,6 +1,7 @@
 """Pupil and gaze of an NWB file."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,8 @@ def find_pupil(
             notes.append(
                 f"pupil is {node.path}; {', '.join(equal)} would do as well (--pupil PATH)"
             )
-        return pupil
+        others = (other.path for _, _, other in ranked if other.path not in pupil.paths)
+        return replace(pupil, alternatives=tuple(others))
     return None
 
 
@@ -94,7 +96,7 @@ def _read_pupil(node: Node, series: list[Node], profile: Profile, notes: list[st
         if len(both) == _NUM_AXES:
             return _mean_radius(both, notes)
     times, values = read_series(node)
-    stated = unit_of(node)
+    stated = unit_of(node) or profile.pupil_unit
     unit = normal_unit(stated)
     text = f"{node.name.replace('_', ' ')} {stated} {node.attributes.get('description', '')}"
     is_area = bool(_AREA.search(text)) or (profile.pupil_size_is_area and "size" in node.name)
@@ -220,6 +222,7 @@ def find_gaze(
             units=(unit, unit),
             source_units=(stated, stated),
             use="gaze",
+            alternatives=tuple(other.path for other in found if other.path != node.path),
         )
     return None
 

@@ -55,7 +55,7 @@ def _open_file(path: Path) -> h5py.File:
     except _DAMAGE as error:
         text = str(error)
         hint = "download or copy the file again"
-        if "lock" in text:
+        if "unable to lock" in text:
             hint = "close the program that is writing the file"
         raise RecordingError(
             f"{path} ({path.stat().st_size} bytes) is damaged and cannot be opened as HDF5: "

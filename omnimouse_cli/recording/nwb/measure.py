@@ -29,6 +29,7 @@ class Measure:
         units: Units of the values.
         source_units: Units as the file states them.
         use: What it is, in words.
+        alternatives: Paths of the series that could have been taken instead.
     """
 
     node: Node
@@ -39,6 +40,7 @@ class Measure:
     units: tuple[str, ...]
     source_units: tuple[str, ...]
     use: str
+    alternatives: tuple[str, ...] = ()
 
 
 def behavior_series(root: Node) -> list[Node]:

@@ -19,6 +19,7 @@ class Profile:
         name: Name of the data set; empty for any other file.
         session_is_unique: Whether session ids differ between animals.
         pupil_size_is_area: Whether `pupil_size` is an area whatever its unit says.
+        pupil_unit: Unit of the pupil where the file says none.
         running_unit: Unit of the running speed whatever the file says; None: the file is right.
         gaze_units: Unit of a gaze series by its name, whatever the file says.
     """
@@ -26,6 +27,7 @@ class Profile:
     name: str = ""
     session_is_unique: bool = False
     pupil_size_is_area: bool = False
+    pupil_unit: str = ""
     running_unit: str | None = None
     gaze_units: tuple[tuple[str, str], ...] = ()
 
@@ -44,6 +46,7 @@ ALLEN = Profile(
     name="Allen Brain Observatory",
     session_is_unique=True,
     pupil_size_is_area=True,
+    pupil_unit="px^2",
     gaze_units=_ALLEN_GAZE,
 )
 # Files of version 1 give the running speed another unit than AllenSDK, which says cm/s.
@@ -51,6 +54,7 @@ ALLEN_NWB1 = Profile(
     name="Allen Brain Observatory (NWB 1)",
     session_is_unique=True,
     pupil_size_is_area=True,
+    pupil_unit="px^2",
     running_unit="cm/s",
     gaze_units=_ALLEN_GAZE,
 )

@@ -22,6 +22,7 @@ from omnimouse_cli.recording.nwb.tree import Node
 # Planes may lack the last frames of others: a scan that stops amid a volume.
 _MAX_MISSING_ROWS = 5
 _DIGITS = re.compile(r"\d+")
+_CHANNEL = re.compile(r"chan(?:nel)?_?(\d+|red|green)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -119,6 +120,9 @@ def find_candidates(root: Node) -> list[Candidate]:
         if is_response_series(node, parent):
             container = "" if parent is None else interface_type(parent)
             role, words = find_role(node.path, container)
+            data = node.get("data")
+            if data is None or 0 in data.shape:
+                role, words = None, "empty"
             found.append(Candidate(node=node, role=role, words=words))
             continue
         if node.name not in ("specifications", "stimulus") and not node.is_dataset:
@@ -265,6 +269,9 @@ def _ambiguous(one: Plane, other: Plane, reason: str) -> RecordingError:
 
 
 def _are_planes(one: Plane, other: Plane) -> bool:
+    channels = [_CHANNEL.findall(plane.node.path) for plane in (one, other)]
+    if channels[0] != channels[1]:
+        return False
     tables = one.rois.table, other.rois.table
     names = [_DIGITS.sub("#", plane.node.path) for plane in (one, other)]
     if tables[0] is not None and tables[1] is not None:

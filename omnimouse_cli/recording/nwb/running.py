@@ -1,6 +1,7 @@
 """The running speed of an NWB file, in cm/s."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 
@@ -48,6 +49,7 @@ def find_running(
     Raises:
         RecordingError: What the user names is no series with one column.
     """
+    others: tuple[str, ...] = ()
     if named is not None:
         node = require_path(root, named, "--running")
         if not is_series(node) or num_columns(node) != 1:
@@ -63,13 +65,14 @@ def find_running(
         if not ranked:
             return None
         node = ranked[0][2]
+        others = tuple(other.path for _, _, other in ranked[1:])
         equal = [other.path for rank, _, other in ranked[1:] if rank == ranked[0][0]]
         if equal:
             notes.append(
                 f"running is {node.path}; {', '.join(equal)} would do as well (--running PATH)"
             )
     try:
-        return _read(node, profile, notes)
+        return replace(_read(node, profile, notes), alternatives=others)
     except RecordingError as error:
         notes.append(f"{node.path}: not taken as running, because {error.message}")
         return None

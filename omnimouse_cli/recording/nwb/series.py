@@ -184,9 +184,9 @@ def response_clock(
         RecordingError: The times do not ascend, or fit no regular clock.
     """
     timestamps = node.get("timestamps")
-    if timestamps is not None:
-        return regular_times(times, timestamps.where)
-    return _stated_clock(node, len(times), rate_hz)
+    if timestamps is None:
+        return _stated_clock(node, len(times), rate_hz)
+    return _without_file(node, regular_times(times, timestamps.where))
 
 
 def behavior_clock(node: Node, times: NDArray[np.float64]) -> RegularTimes:
@@ -205,14 +205,20 @@ def behavior_clock(node: Node, times: NDArray[np.float64]) -> RegularTimes:
     if timestamps is None:
         return _stated_clock(node, len(times), None)
     kept = np.flatnonzero(np.isfinite(times))
-    held = hold_on_grid(times[kept], timestamps.where)
+    held = _without_file(node, hold_on_grid(times[kept], timestamps.where))
     if len(kept) == len(times):
         return held
     has_source = held.source_row >= 0
     source_row = np.where(has_source, kept[np.maximum(held.source_row, 0)], -1)
     num_dropped = len(times) - len(kept)
-    note = f"{timestamps.where}: {num_dropped} samples without a time are dropped"
+    note = f"{timestamps.path}: {num_dropped} samples without a time are dropped"
     return replace(held, source_row=source_row, notes=(note, *held.notes))
+
+
+def _without_file(node: Node, regular: RegularTimes) -> RegularTimes:
+    """Return a clock whose notes name paths inside the file only, as notes of a recording do."""
+    notes = tuple(note.removeprefix(f"{node.file}: ") for note in regular.notes)
+    return replace(regular, notes=notes)
 
 
 def _stated_clock(node: Node, num_samples: int, rate_hz: float | None) -> RegularTimes:
