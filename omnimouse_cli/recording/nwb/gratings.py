@@ -1,0 +1,247 @@
+"""Gratings, drawn from the parameters of a table."""
+
+import contextlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.recording.nwb.geometry import GREY, Display, grating_samples
+from omnimouse_cli.recording.nwb.timeline import Segment, grey_segment
+from omnimouse_cli.recording.resize import FRAME_HEIGHT, FRAME_WIDTH
+
+# Gratings that move are drawn this often, whatever the rate of the monitor.
+_FRAME_RATE_HZ = 30.0
+# Contrast of gratings without a stated one, as in Allen's protocols.
+_DEFAULT_CONTRAST = 0.8
+# Names of parameters, in the order in which conditions state them, and how columns call them.
+_COLUMNS = {
+    "orientation": r"(grating_)?(orientation|direction|ori|dir)(_(in_)?deg(rees)?)?",
+    "spatial_frequency": r"(grating_)?(spatial_?freq(uency)?|sf)(_(in_)?(cycles_per_degree|cpd))?",
+    "temporal_frequency": r"(grating_)?(temporal_?freq(uency)?|tf)(_(in_)?hz)?",
+    "phase": r"(grating_)?phase",
+    "contrast": r"(grating_)?contrast",
+}
+_BLANK_COLUMN = r"(is_)?blank(_sweep)?"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GratingTable:
+    """Parameters of gratings by row.
+
+    Args:
+        parameters: Name of a parameter and its values, float64 `(rows,)`; NaN where a row has none.
+        is_blank: bool `(rows,)`: whether nothing but grey is shown.
+        notes: What was assumed, for the user.
+    """
+
+    parameters: Mapping[str, NDArray[np.float64]]
+    is_blank: NDArray[np.bool_]
+    notes: tuple[str, ...]
+
+    def condition(self, row: int) -> str:
+        """Return the parameters of a row as text, as `orientation=45 contrast=0.8`."""
+        values = ((name, column[row]) for name, column in self.parameters.items())
+        return " ".join(f"{name}={value:g}" for name, value in values if np.isfinite(value))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Gratings:
+    """Draws gratings of one orientation and spatial frequency each.
+
+    Args:
+        display: The monitor.
+    """
+
+    display: Display
+    _points: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=list)
+    _waves: dict[tuple[float, float], NDArray[np.complex128]] = field(default_factory=dict)
+
+    def wave(self, orientation: float, cycles_per_degree: float) -> NDArray[np.complex128]:
+        """Return the mean of exp(i phase) over every pixel of a frame, complex128 `(36, 64)`.
+
+        Args:
+            orientation: Direction in which the phase grows, degrees anticlockwise from the right.
+            cycles_per_degree: Spatial frequency.
+        """
+        key = (orientation % 360.0, cycles_per_degree)
+        if key not in self._waves:
+            if not self._points:
+                self._points.append(grating_samples(self.display))
+            x, y = self._points[0]
+            angle = np.radians(key[0])
+            distance = x * np.cos(angle) + y * np.sin(angle)
+            wave = np.exp(2j * np.pi * cycles_per_degree * distance).mean(axis=2)
+            self._waves[key] = wave
+        return self._waves[key]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grating:
+    """One grating.
+
+    Args:
+        gratings: Draws it.
+        orientation: Direction in which it drifts, in degrees anticlockwise from the right.
+        cycles_per_degree: Spatial frequency.
+        hertz: Temporal frequency; 0 if it does not move.
+        phase: Phase at the centre of the monitor at the start, in cycles.
+        contrast: Contrast, 0 to 1.
+    """
+
+    gratings: Gratings
+    orientation: float
+    cycles_per_degree: float
+    hertz: float
+    phase: float
+    contrast: float
+
+    def read(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return frames, uint8 `(len(numbers), 36, 64)`; frame k is at k / 30 seconds."""
+        wave = self.gratings.wave(self.orientation, self.cycles_per_degree)
+        turns = self.phase - self.hertz * numbers / _FRAME_RATE_HZ
+        shifted = np.exp(2j * np.pi * turns)[:, None, None] * wave
+        levels = GREY * (1 + self.contrast * shifted.real)
+        frames: NDArray[np.uint8] = np.floor(levels + 0.5).astype(np.uint8)
+        return frames.reshape(-1, FRAME_HEIGHT, FRAME_WIDTH)
+
+
+def parse_gratings(
+    columns: Mapping[str, NDArray[np.object_ | np.generic]],
+    where: str,
+    *,
+    default_frequency: float | None,
+) -> GratingTable | None:
+    """Return the parameters of gratings from the columns of a table.
+
+    Args:
+        columns: Name and values of each column.
+        where: Path of the table, for notes.
+        default_frequency: Cycles per degree of drifting gratings in tables without that column.
+
+    Returns:
+        The parameters; None if no column is an orientation or no spatial frequency is known.
+    """
+    parameters, notes = {}, list[str]()
+    for name, pattern in _COLUMNS.items():
+        for column, values in columns.items():
+            numbers = _as_numbers(values) if re.fullmatch(pattern, column.lower()) else None
+            if numbers is not None:
+                parameters[name] = numbers
+                break
+    orientation = parameters.get("orientation")
+    if orientation is None or not np.isfinite(orientation).any():
+        return None
+    is_blank = ~np.isfinite(orientation)
+    for column, values in columns.items():
+        numbers = _as_numbers(values) if re.fullmatch(_BLANK_COLUMN, column.lower()) else None
+        if numbers is not None:
+            is_blank |= np.nan_to_num(numbers) != 0
+    if "spatial_frequency" not in parameters:
+        if default_frequency is None:
+            return None
+        notes.append(f"{where}: gratings have {default_frequency:g} cycles/degree by the protocol")
+    return GratingTable(parameters=parameters, is_blank=is_blank, notes=tuple(notes))
+
+
+def grating_segments(
+    table: GratingTable,
+    starts: Sequence[float],
+    ends: Sequence[float],
+    *,
+    name: str,
+    origin: str,
+    gratings: Gratings,
+    default_frequency: float | None,
+) -> tuple[list[Segment], list[str]]:
+    """Return the stretch of each row of a table of gratings.
+
+    Args:
+        table: Parameters of the gratings.
+        starts: Start of each row, in seconds.
+        ends: End of each row.
+        name: Name of the stimulus.
+        origin: Path of the table.
+        gratings: Draws the gratings.
+        default_frequency: Cycles per degree in tables without that column.
+
+    Returns:
+        The segments, and notes for the user.
+    """
+    unit, notes = _scales(table, origin)
+    segments = []
+    for row, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        if table.is_blank[row]:
+            segments.append(grey_segment(start, end, origin))
+            continue
+        value = {key: float(column[row]) for key, column in table.parameters.items()}
+        hertz = _finite(value.get("temporal_frequency"), 0.0)
+        num_flips = max(1, int(np.ceil((end - start) * _FRAME_RATE_HZ - 0.01))) if hertz else 1
+        grating = Grating(
+            gratings=gratings,
+            orientation=value["orientation"],
+            cycles_per_degree=_finite(value.get("spatial_frequency"), default_frequency or 0.0),
+            hertz=hertz,
+            phase=_finite(value.get("phase"), 0.0) * unit["phase"],
+            contrast=min(_finite(value.get("contrast"), _DEFAULT_CONTRAST) * unit["contrast"], 1.0),
+        )
+        segments.append(
+            Segment(
+                start=start,
+                end=end,
+                kind="video" if hertz else "image",
+                condition=f"{name} {table.condition(row)}",
+                origin=origin,
+                source=grating,
+                flips=start + np.arange(num_flips) / _FRAME_RATE_HZ,
+                numbers=np.arange(num_flips),
+            )
+        )
+    return segments, notes
+
+
+def _scales(table: GratingTable, origin: str) -> tuple[dict[str, float], list[str]]:
+    """Return the factors that make phases cycles and contrasts shares of 1, and notes."""
+    unit, notes = {"phase": 1.0, "contrast": 1.0}, []
+    phase, contrast = table.parameters.get("phase"), table.parameters.get("contrast")
+    hertz = table.parameters.get("temporal_frequency")
+    largest = float(np.nanmax(np.abs(phase), initial=0.0)) if phase is not None else 0.0
+    if largest > 1:
+        is_radians = largest <= 2 * np.pi
+        unit["phase"] = 1 / (2 * np.pi) if is_radians else 1 / 360
+        notes.append(f"{origin}: phases are in {'radians' if is_radians else 'degrees'}")
+    if contrast is None:
+        notes.append(f"{origin}: no column of contrast; {_DEFAULT_CONTRAST:.0%} is taken")
+    elif float(np.nanmax(contrast, initial=0.0)) > 1:
+        unit["contrast"] = 0.01
+        notes.append(f"{origin}: contrasts are in percent")
+    if hertz is not None:
+        if phase is None:
+            notes.append(f"{origin}: the phase at the start of drifting gratings is taken as 0")
+        num_fast = int((np.nan_to_num(hertz) >= _FRAME_RATE_HZ / 2).sum())
+        if num_fast:
+            notes.append(
+                f"{origin}: {num_fast} gratings of {_FRAME_RATE_HZ / 2:g} Hz or more are drawn at "
+                f"{_FRAME_RATE_HZ:g} frames per second, which does not show in what direction they "
+                "drift"
+            )
+    return unit, notes
+
+
+def _finite(value: float | None, default: float) -> float:
+    return value if value is not None and np.isfinite(value) else default
+
+
+def _as_numbers(values: NDArray[np.object_ | np.generic]) -> NDArray[np.float64] | None:
+    """Return a column as numbers, text that is no number as NaN; None without any number."""
+    if values.ndim != 1:
+        return None
+    if values.dtype.kind in "buif":
+        return values.astype(np.float64)
+    numbers = np.full(len(values), np.nan)
+    for row, value in enumerate(values):
+        with contextlib.suppress(ValueError):
+            numbers[row] = float(str(value))
+    return numbers if np.isfinite(numbers).any() else None

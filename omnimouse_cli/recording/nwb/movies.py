@@ -1,0 +1,163 @@
+"""Films that show what was on the screen, read in blocks."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.recording.nwb.grey import GreyScale, find_scale, require_images
+from omnimouse_cli.recording.nwb.series import read_times, scale_of
+from omnimouse_cli.recording.nwb.tables import stimulus_name
+from omnimouse_cli.recording.nwb.templates import require_dataset
+from omnimouse_cli.recording.nwb.timeline import Segment, cut, grey_segment
+from omnimouse_cli.recording.nwb.tree import Node, open_tree, path_in_folder
+from omnimouse_cli.recording.resize import FRAME_HEIGHT, FRAME_WIDTH, resize_frames
+from omnimouse_cli.recording.times import require_times
+
+# Bytes of stored frames that are read at once.
+_BLOCK_BYTES = 16 * 2**20
+# Frames that are looked at for the scale of their values.
+_NUM_SAMPLES = 8
+# Parts of a film that no table names are cut to this length.
+_PIECE_SECONDS = 10.0
+# Frames of a part without a name that are looked at, to see whether it is grey.
+_NUM_LOOKS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Film:
+    """An embedded film.
+
+    Args:
+        file: The file that holds it.
+        path: Path of its frames.
+        scale: How stored values become grey levels.
+    """
+
+    file: Path
+    path: str
+    scale: GreyScale
+
+    def read(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return frames, uint8 `(len(numbers), 36, 64)`; a block of stored frames is read at once.
+
+        Args:
+            numbers: int64 `(n,)`, ascending: numbers of the frames.
+
+        Raises:
+            RecordingError: A frame cannot be read.
+        """
+        result = np.empty((len(numbers), FRAME_HEIGHT, FRAME_WIDTH), np.uint8)
+        with open_tree(self.file) as root:
+            data = require_dataset(root, self.path)
+            stored_bytes = int(np.prod(data.shape[1:])) * data.dtype.itemsize
+            num_frames = max(1, _BLOCK_BYTES // stored_bytes)
+            for first in range(0, len(numbers), num_frames):
+                block = numbers[first : first + num_frames]
+                at = int(block[0])
+                stored = data.read(at, int(block[-1]) + 1)[block - at]
+                frames = resize_frames(self.scale.apply(stored, data.where))
+                result[first : first + len(block)] = frames
+        return result
+
+
+def open_film(node: Node) -> tuple[Segment | None, list[str]]:
+    """Open a film.
+
+    Args:
+        node: An ImageSeries.
+
+    Returns:
+        The whole film as one segment, None if its frames are not in the file; notes for the user.
+
+    Raises:
+        RecordingError: Its frames are no images, or their times are wrong.
+    """
+    external = node.get("external_file")
+    data = node.get("data")
+    if data is None or not data.is_dataset or 0 in data.shape:
+        names = external.texts() if external is not None and external.is_dataset else []
+        return None, [_missing_film(node, names)]
+    require_images(data.shape, data.where)
+    seconds = read_times(node, data.shape[0])
+    require_times(seconds, f"{node.where}/timestamps")
+    at = np.unique(np.linspace(0, len(seconds) - 1, _NUM_SAMPLES).astype(np.int64))
+    samples = np.concatenate([data.read(int(n), int(n) + 1) for n in at])
+    stated = scale_of(node)
+    scale = find_scale(samples, float(stated.factor[0]), stated.offset, node.path)
+    step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.0
+    segment = Segment(
+        start=float(seconds[0]),
+        end=float(seconds[-1]) + step,
+        kind="video",
+        condition=None,
+        origin=node.path,
+        source=Film(file=data.file, path=data.path, scale=scale),
+        flips=seconds,
+        numbers=np.arange(len(seconds)),
+        is_divisible=True,
+    )
+    return segment, [scale.note] if scale.note else []
+
+
+def _missing_film(node: Node, names: Sequence[str]) -> str:
+    """Return why a film has no frames."""
+    if not names:
+        return f"{node.path}: has no frames and names no file that holds them"
+    text = f"{node.path}: its frames are in {', '.join(names)}"
+    paths = [path_in_folder(node.file, name) for name in names]
+    found = [path for path in paths if path is not None and path.is_file()]
+    if not found:
+        return f"{text}, which is absent from the folder: what was shown is not known"
+    return (
+        f"{text}; encoded films are not decoded: store the frames in the file (neuroconv's "
+        "VideoInterface does it), or write them with imageio"
+    )
+
+
+def name_pieces(segment: Segment) -> list[Segment]:
+    """Return a part of a film that no table names: grey if it is, else in pieces with own names.
+
+    Args:
+        segment: The part.
+    """
+    assert segment.source is not None
+    at = np.unique(np.linspace(0, len(segment.numbers) - 1, _NUM_LOOKS).astype(np.int64))
+    frames = segment.source.read(segment.numbers[at])
+    if (frames == frames[0, 0, 0]).all():
+        grey = grey_segment(segment.start, segment.end, segment.origin)
+        return [_with_frames(grey, segment, f"blank {frames[0, 0, 0]}")]
+    num_pieces = max(1, round((segment.end - segment.start) / _PIECE_SECONDS))
+    edges = np.linspace(segment.start, segment.end, num_pieces + 1)
+    pieces = []
+    for start, end in itertools.pairwise(edges):
+        # Pieces begin at a flip, so that none of them repeats a frame of the one before.
+        rows = np.searchsorted(segment.flips, [start, end])
+        if rows[1] > rows[0]:
+            begin = float(segment.flips[rows[0]])
+            last = segment.end if rows[1] == len(segment.flips) else float(segment.flips[rows[1]])
+            piece = cut(segment, begin, last)
+            if piece is not None:
+                name = (
+                    f"{stimulus_name(segment.origin.rpartition('/')[2])} frame {piece.numbers[0]}"
+                )
+                pieces.append(_with_frames(piece, piece, name))
+    return pieces
+
+
+def _with_frames(segment: Segment, frames: Segment, condition: str) -> Segment:
+    """Return a segment with the frames of another one and a name."""
+    return Segment(
+        start=segment.start,
+        end=segment.end,
+        kind=segment.kind,
+        condition=condition,
+        origin=segment.origin,
+        source=frames.source,
+        flips=frames.flips,
+        numbers=frames.numbers,
+        is_divisible=segment.is_divisible,
+    )

@@ -1,0 +1,151 @@
+"""Finds what an NWB file says of its stimulus: series, films, tables, and templates."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.nwb.tables import is_table, stimulus_name
+from omnimouse_cli.recording.nwb.tree import Node
+from omnimouse_cli.recording.options import OpenOptions
+
+SourceKind = Literal["indices", "film", "table", "features", "intervals", "unknown"]
+
+_PRESENTATION = "stimulus/presentation"
+_TEMPLATES = "stimulus/templates"
+_FILM_TYPES = ("ImageSeries", "OpticalSeries")
+_FILM_AXES = (3, 4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Something that says what was on the screen.
+
+    Args:
+        node: A series or a table.
+        kind: `indices` of templates, a `film`, a `table` of times, `features`: parameters by row of
+            NWB 1, `intervals`: on and off, or `unknown`.
+    """
+
+    node: Node
+    kind: SourceKind
+
+
+def find_sources(root: Node, options: OpenOptions) -> list[Source]:
+    """Return what a file says of its stimulus.
+
+    These are all series and tables below stimulus/presentation, all tables below intervals, and
+    films in acquisition whose name or description speaks of a stimulus (others are of the eye).
+
+    Args:
+        root: Root of the file.
+        options: With `stimulus`, only this series, film or table is taken, beside tables of trials.
+
+    Raises:
+        RecordingError: There is nothing at the path that the options name.
+    """
+    tables = [
+        Source(node=node, kind="table") for node in _children(root, "intervals") if is_table(node)
+    ]
+    if options.stimulus is not None:
+        node = require_node(root, options.stimulus, "--stimulus")
+        chosen = Source(node=node, kind=_classify(root, node))
+        if chosen.kind == "unknown":
+            raise RecordingError(
+                f"{node.where} is no stimulus: neither a series of indices or images nor a table",
+                hint="`omnimouse inspect FILE` lists what the file holds",
+            )
+        return [chosen, *(table for table in tables if table.node.path != node.path)]
+    sources = [
+        Source(node=node, kind=_classify(root, node)) for node in _children(root, _PRESENTATION)
+    ]
+    sources += [
+        Source(node=node, kind="film")
+        for node in _children(root, "acquisition")
+        if node.neurodata_type in _FILM_TYPES and _is_of_stimulus(node)
+    ]
+    return sources + tables
+
+
+def require_node(root: Node, path: str, option: str) -> Node:
+    """Return the node at a path that the user named.
+
+    Args:
+        root: Root of the file.
+        path: Path inside the file.
+        option: Name of the option, for the message.
+
+    Raises:
+        RecordingError: There is nothing at this path.
+    """
+    node = root.get(path if path.startswith("/") else f"/{path}")
+    if node is None:
+        raise RecordingError(
+            f"{root.file} has no {path}, which {option} names",
+            hint="`omnimouse inspect FILE` lists what the file holds",
+        )
+    return node
+
+
+def find_templates(root: Node, series: Node) -> Node | None:
+    """Return the templates that a series of indices shows: linked, or of its name."""
+    for name in ("indexed_images", "indexed_timeseries"):
+        linked = series.get(name)
+        if linked is not None:
+            return linked
+    path = series.child_text("indexed_timeseries_path")
+    if path is not None and root.get(path) is not None:
+        return root.get(path)
+    wanted = stimulus_name(series.name)
+    return next(
+        (node for node in _children(root, _TEMPLATES) if stimulus_name(node.name) == wanted), None
+    )
+
+
+def list_templates(root: Node) -> list[Node]:
+    """Return all templates of a file."""
+    return _children(root, _TEMPLATES)
+
+
+def describe(node: Node) -> str:
+    """Return type and shape of a node, for the user."""
+    data = node.get("data")
+    shown = node if node.is_dataset else data
+    kind = node.neurodata_type or "series"
+    if shown is not None and shown.is_dataset:
+        return f"{kind} {' x '.join(map(str, shown.shape))}"
+    starts = node.get("start_time")
+    if starts is not None and starts.is_dataset:
+        return f"{kind}, {starts.shape[0]} rows"
+    return f"{kind}, {len(node.children())} objects"
+
+
+def _classify(root: Node, node: Node) -> SourceKind:
+    if is_table(node):
+        return "table"
+    data = node.get("data")
+    kind: SourceKind = "unknown"
+    if node.neurodata_type in _FILM_TYPES or node.get("external_file") is not None:
+        kind = "film"
+    elif data is None or not data.is_dataset or data.dtype.kind not in "buif":
+        kind = "unknown"
+    elif node.get("features") is not None and len(data.shape) == 2:
+        kind = "features"
+    elif node.neurodata_type == "IndexSeries" or find_templates(root, node) is not None:
+        kind = "indices"
+    elif len(data.shape) in _FILM_AXES:
+        kind = "film"
+    elif len(data.shape) == 1 and data.shape[0] and bool((np.abs(data.read()) == 1).all()):
+        kind = "intervals"
+    return kind
+
+
+def _is_of_stimulus(node: Node) -> bool:
+    text = f"{node.name} {node.attributes.get('description', '')}".lower()
+    return "stimul" in text
+
+
+def _children(root: Node, path: str) -> list[Node]:
+    group = root.get(path)
+    return [] if group is None else group.children()

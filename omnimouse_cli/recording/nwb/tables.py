@@ -1,0 +1,338 @@
+"""Tables of trials and stimuli: when each row begins and ends, and what its columns call it."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.nwb.tree import Node
+
+# Columns that name the stimulus of a row, best first: the first one with values is taken.
+_NAME_COLUMNS = (
+    "condition_hash",
+    "condition",
+    "condition_name",
+    "condition_id",
+    "image_name",
+    "movie_name",
+    "clip_name",
+    "clip",
+    "stimulus_id",
+    "stim_id",
+    "image_id",
+    "image_index",
+    "stimulus",
+    "stimulus_name",
+    "stim_name",
+    "stim",
+    "image",
+    "movie",
+)
+# A type alone is no name: its parameters belong to it.
+_TYPE_COLUMNS = ("stimulus_type", "stim_type", "trial_type")
+_PARAMETER_COLUMNS = (
+    "orientation",
+    "direction",
+    "spatial_frequency",
+    "temporal_frequency",
+    "phase",
+    "contrast",
+    "size",
+    "speed",
+    "x_position",
+    "y_position",
+    "color",
+    "frequency",
+)
+_GREY_NAMES = ("blank", "grey", "gray", "spontaneous", "interstimulus", "iti")
+_START_COLUMNS = ("start_time", "start_seconds", "start", "onset", "onset_time")
+_STOP_COLUMNS = ("stop_time", "stop_seconds", "stop", "end_time", "end_seconds", "end", "offset")
+_MISSING_NAMES = ("", "nan", "none", "n/a", "na")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Table:
+    """Rows of a table in temporal order.
+
+    Args:
+        path: Path inside the file, for notes.
+        name: Name of the table without `_stimulus` and `_presentations`.
+        starts: float64 `(rows,)`, seconds of the file.
+        ends: float64 `(rows,)`.
+        columns: Other columns, each `(rows,)`; text as objects of type str.
+        notes: What was assumed, for the user.
+    """
+
+    path: str
+    name: str
+    starts: NDArray[np.float64]
+    ends: NDArray[np.float64]
+    columns: Mapping[str, NDArray[Any]]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether the table lists times of a grey screen."""
+        return any(name in self.name.lower() for name in _GREY_NAMES[:4])
+
+    @property
+    def has_names(self) -> bool:
+        """Whether a column says which stimulus a row has."""
+        return self._name_column() is not None or any(
+            name in self.columns for name in _TYPE_COLUMNS
+        )
+
+    def conditions(self) -> list[str | None]:
+        """Return the name of the stimulus of each row; None where nothing names it."""
+        best = self._name_column()
+        if best is not None:
+            names = [_as_name(value) for value in self.columns[best]]
+            return [name or None for name in names]
+        used = [name for name in _TYPE_COLUMNS if name in self.columns]
+        used += [name for name in self.columns if name.lower().startswith(_PARAMETER_COLUMNS)]
+        if not used:
+            return [None] * len(self.starts)
+        rows = zip(*(self.columns[name] for name in used), strict=True)
+        return [_join(used, values) or None for values in rows]
+
+    def tiers(self) -> list[str | None]:
+        """Return the data split of each row, where a column `tier` has one."""
+        column = self.columns.get("tier")
+        if column is None:
+            return [None] * len(self.starts)
+        return [_as_name(value) or None for value in column]
+
+    def _name_column(self) -> str | None:
+        for wanted in _NAME_COLUMNS:
+            for name, values in self.columns.items():
+                if name.lower() == wanted and any(_as_name(value) for value in values):
+                    return name
+        return None
+
+
+def is_grey_name(condition: str | None) -> bool:
+    """Return whether the name of a condition says that the screen was grey."""
+    return condition is not None and condition.lower() in _GREY_NAMES
+
+
+def is_table(node: Node) -> bool:
+    """Return whether a node is a table of times."""
+    return any(node.get(name) is not None for name in _START_COLUMNS[:1])
+
+
+def read_table(node: Node, response_seconds: NDArray[np.float64]) -> Table | None:
+    """Read a table of times; its columns that are lists, images or links are left out.
+
+    Args:
+        node: A TimeIntervals table.
+        response_seconds: float64 `(rows,)`: times of the imaging rows.
+
+    Returns:
+        The table; None if it has no rows.
+
+    Raises:
+        RecordingError: Times are contradictory, or all of them lie behind the recording.
+    """
+    values = {
+        child.name: child
+        for child in node.children()
+        if child.is_dataset and len(child.shape) == 1 and child.dtype.kind in "buifO"
+    }
+    num_rows = values["start_time"].shape[0] if "start_time" in values else 0
+    columns = {
+        name: child.read()
+        for name, child in values.items()
+        if child.shape[0] == num_rows and f"{name}_index" not in values and name != "id"
+    }
+    return make_table(node.path, node.name, columns, response_seconds, node.where)
+
+
+def read_csv(path: Path, response_seconds: NDArray[np.float64]) -> Table | None:
+    """Read a table of trials from a CSV file with a line of column names.
+
+    Args:
+        path: The file.
+        response_seconds: float64 `(rows,)`: times of the imaging rows.
+
+    Raises:
+        RecordingError: It has no column of starts, or its times are contradictory.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = [name for name in (rows[0] if rows else {}) if name]
+    columns: dict[str, NDArray[Any]] = {}
+    for name in names:
+        text = [(row[name] or "").strip() for row in rows]
+        try:
+            columns[name.strip()] = np.array([float(value) if value else np.nan for value in text])
+        except ValueError:
+            columns[name.strip()] = np.array(text, dtype=object)
+    return make_table(str(path), path.stem, columns, response_seconds, str(path))
+
+
+def make_table(
+    path: str,
+    name: str,
+    columns: Mapping[str, NDArray[Any]],
+    response_seconds: NDArray[np.float64],
+    where: str,
+) -> Table | None:
+    """Return a table with its rows in temporal order and its times in seconds.
+
+    Times that are whole numbers, lie behind the recording for at least half of the rows, and are
+    rows of the responses, count imaging frames.
+
+    Args:
+        path: Path inside the file.
+        name: Name of the table.
+        columns: All columns, each `(rows,)`.
+        response_seconds: float64 `(rows,)`: times of the imaging rows.
+        where: File and path inside it, for messages.
+
+    Raises:
+        RecordingError: Times are missing or contradictory, or all lie behind the recording.
+    """
+    start_name = next((n for n in _START_COLUMNS if n in columns), None)
+    if start_name is None:
+        raise RecordingError(
+            f"{where} has no column of starts: {', '.join(columns) or 'it is empty'}",
+            hint="name the columns `start_time` and `stop_time`, in seconds",
+        )
+    starts = _numbers(columns[start_name], where, start_name)
+    stop_name = next((n for n in _STOP_COLUMNS if n in columns), None)
+    has_stops = stop_name is not None and bool(
+        np.isfinite(_numbers(columns[stop_name], where, stop_name)).any()
+    )
+    notes = []
+    order = np.argsort(starts, kind="stable")
+    order = order[np.isfinite(starts[order])]
+    if len(order) < len(starts):
+        notes.append(f"{path}: {len(starts) - len(order)} rows without a start are dropped")
+    if not len(order):
+        return None
+    starts = starts[order]
+    # A row without an end lasts until the next one.
+    following = np.append(starts[1:], np.inf)
+    if has_stops and stop_name is not None:
+        ends = _numbers(columns[stop_name], where, stop_name)[order]
+        ends = np.where(np.isfinite(ends), ends, following)
+    else:
+        ends = following
+        notes.append(f"{path}: rows have no ends; each lasts until the next one starts")
+    if (ends < starts).any():
+        row = int(np.argmax(ends < starts))
+        raise RecordingError(
+            f"{where}: a row ends before it starts: from {starts[row]:g} to {ends[row]:g}",
+            hint="correct the times of the table",
+        )
+    starts, ends, unit_notes = _in_seconds(path, starts, ends, response_seconds)
+    end_of_recording = recording_end(response_seconds)
+    ends = np.where(np.isfinite(ends), ends, end_of_recording)
+    is_inside = starts < end_of_recording
+    if not is_inside.any():
+        raise RecordingError(
+            f"{where}: all {len(starts)} rows start behind the end of the recording: the first at "
+            f"{starts[0]:g} s, the responses end at {end_of_recording:g} s",
+            hint="times of the table must be seconds of the file's clock; correct them, or name "
+            "another table with --trials",
+        )
+    notes += unit_notes
+    if not is_inside.all():
+        notes.append(
+            f"{path}: {int((~is_inside).sum())} of {len(starts)} rows start behind the end of the "
+            f"recording ({end_of_recording:.3f} s) and are dropped"
+        )
+    num_overlapping = int((ends[:-1] - starts[1:] > _OVERLAP_SECONDS).sum())
+    if num_overlapping:
+        notes.append(
+            f"{path}: {num_overlapping} rows overlap with the next one, where they are cut"
+        )
+    ends = np.minimum(ends, np.append(starts[1:], np.inf))
+    kept = is_inside & (ends > starts)
+    others = {
+        n: values[order][kept] for n, values in columns.items() if n not in (start_name, stop_name)
+    }
+    return Table(
+        path=path,
+        name=stimulus_name(name),
+        starts=starts[kept],
+        ends=ends[kept],
+        columns=others,
+        notes=tuple(notes),
+    )
+
+
+# Rows that overlap by less have jitter in their times.
+_OVERLAP_SECONDS = 0.05
+
+
+def _in_seconds(
+    path: str,
+    starts: NDArray[np.float64],
+    ends: NDArray[np.float64],
+    response_seconds: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
+    """Return times in seconds; those that count imaging frames are looked up."""
+    finite = ends[np.isfinite(ends)]
+    is_whole = bool((starts % 1 == 0).all() and (finite % 1 == 0).all())
+    behind = float((starts > recording_end(response_seconds)).mean())
+    num_rows = len(response_seconds)
+    if not is_whole or behind < 0.5 or starts[0] < 0 or starts[0] >= num_rows:
+        return starts, ends, []
+    is_inside = starts < num_rows
+    note = (
+        f"{path}: times are whole numbers up to {max(starts[-1], finite.max(initial=0)):g} and the "
+        f"recording ends at {recording_end(response_seconds):.1f} s: they count imaging frames"
+    )
+    frame_seconds = np.append(response_seconds, recording_end(response_seconds))
+    rows = np.clip(starts, 0, num_rows).astype(np.int64)
+    last = np.clip(np.where(np.isfinite(ends), ends, num_rows), 0, num_rows).astype(np.int64)
+    seconds = np.where(is_inside, frame_seconds[rows], np.inf)
+    return seconds, frame_seconds[last], [note]
+
+
+def recording_end(response_seconds: NDArray[np.float64]) -> float:
+    """Return the time until which the last imaging row is held."""
+    step = float(np.median(np.diff(response_seconds))) if len(response_seconds) > 1 else 0.0
+    return float(response_seconds[-1]) + step
+
+
+def stimulus_name(name: str) -> str:
+    """Return the name of a stimulus from that of its series or table.
+
+    Example:
+        >>> stimulus_name("natural_movie_one_stimulus")
+        'natural_movie_one'
+    """
+    for suffix in ("_stimulus", "_presentations", "_presentation", "_image_stack", "_template"):
+        name = name.removesuffix(suffix)
+    return name
+
+
+def _numbers(values: NDArray[Any], where: str, name: str) -> NDArray[np.float64]:
+    try:
+        return values.astype(np.float64)
+    except ValueError as error:
+        raise RecordingError(
+            f"{where}: column {name} must hold times in seconds: {error}",
+            hint="correct the table, or name another one with --trials",
+        ) from error
+
+
+def _as_name(value: object) -> str:
+    """Return a value of a column as text; empty if it is missing."""
+    is_float = isinstance(value, float | np.floating)
+    text = f"{value:.10g}" if is_float else str(value).strip()
+    return "" if text.lower() in _MISSING_NAMES else text
+
+
+def _join(names: Sequence[str], values: Sequence[object]) -> str:
+    pairs = [(name, _as_name(value)) for name, value in zip(names, values, strict=True)]
+    return " ".join(
+        text if name in _TYPE_COLUMNS else f"{name}={text}" for name, text in pairs if text
+    )

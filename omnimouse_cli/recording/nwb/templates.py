@@ -1,0 +1,162 @@
+"""Templates of a stimulus, rendered once each to frames of 36 x 64 pixels."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.nwb.geometry import PixelMap
+from omnimouse_cli.recording.nwb.grey import GreyScale, find_scale, require_images
+from omnimouse_cli.recording.nwb.series import natural_key, scale_of
+from omnimouse_cli.recording.nwb.tree import Node, open_tree
+from omnimouse_cli.recording.resize import FRAME_HEIGHT, FRAME_WIDTH, resize_frames
+
+# Images that are looked at for the scale of their values.
+_NUM_SAMPLES = 8
+# Bytes of stored images, and images, that are read at once at most.
+_BLOCK_BYTES = 8 * 2**20
+_BLOCK_IMAGES = 256
+
+# Makes the operator that shows images of some height and width; None stretches them.
+MapMaker = Callable[[tuple[int, int]], PixelMap | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Templates:
+    """Images that a series shows by their number.
+
+    Args:
+        file: The file that holds them.
+        paths: Path of the dataset of each image; or of one dataset of all, if `is_stack`.
+        is_stack: Whether one dataset holds all images.
+        num_images: Number of images.
+        scale: How stored values become grey levels.
+        make_map: Makes the operator from an image to the monitor.
+    """
+
+    file: Path
+    paths: tuple[str, ...]
+    is_stack: bool
+    num_images: int
+    scale: GreyScale
+    make_map: MapMaker
+    _maps: dict[tuple[int, int], PixelMap | None] = field(default_factory=dict)
+    _frames: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+
+    def read(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return images as the monitor shows them, uint8 `(len(numbers), 36, 64)`.
+
+        Args:
+            numbers: int64 `(n,)`: numbers of the images.
+
+        Raises:
+            RecordingError: An image cannot be read.
+        """
+        missing = {number for number in numbers.tolist() if number not in self._frames}
+        if missing:
+            with open_tree(self.file) as root:
+                for number in sorted(missing):
+                    # The block that holds it may be there by now.
+                    if number not in self._frames:
+                        self._read_block(root, number)
+        frames = [self._frames[number] for number in numbers.tolist()]
+        return np.array(frames, np.uint8).reshape(-1, FRAME_HEIGHT, FRAME_WIDTH)
+
+    def _read_block(self, root: Node, number: int) -> None:
+        """Render an image and those that are stored beside it."""
+        data = require_dataset(root, self.paths[0 if self.is_stack else number])
+        shape = data.shape[1:] if self.is_stack else data.shape
+        image_bytes = int(np.prod(shape)) * max(data.dtype.itemsize, 1)
+        length = min(max(1, _BLOCK_BYTES // image_bytes), _BLOCK_IMAGES)
+        first = number // length * length
+        last = min(first + length, self.num_images)
+        if self.is_stack:
+            images = self.scale.apply(data.read(first, last), data.where)
+            self._frames.update(enumerate(self._render(images), start=first))
+            return
+        for one in range(first, last):
+            data = require_dataset(root, self.paths[one])
+            image = self.scale.apply(data.read()[None], data.where)
+            self._frames[one] = self._render(image)[0]
+
+    def _render(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        shape = (images.shape[1], images.shape[2])
+        if shape not in self._maps:
+            self._maps[shape] = self.make_map(shape)
+        pixel_map = self._maps[shape]
+        if pixel_map is None:
+            return resize_frames(images)
+        return np.stack([pixel_map.render(image) for image in images])
+
+
+def open_templates(node: Node, make_map: MapMaker) -> Templates:
+    """Open templates: a series of images, or a group of single images.
+
+    Single images are in the order that the group states, else in that of the number in their names.
+
+    Args:
+        node: An ImageSeries, or an Images group.
+        make_map: Makes the operator from an image to the monitor.
+
+    Raises:
+        RecordingError: It holds no images, or images of unknown grey levels.
+    """
+    data = node.get("data")
+    if data is not None and data.is_dataset:
+        require_images(data.shape, data.where)
+        at = np.unique(np.linspace(0, max(data.shape[0] - 1, 0), _NUM_SAMPLES).astype(np.int64))
+        samples = [data.read(int(n), int(n) + 1) for n in at if data.shape[0]]
+        paths: tuple[str, ...] = (data.path,)
+        num_images, path = data.shape[0], data
+    else:
+        images = _sorted_images(node)
+        if not images:
+            raise RecordingError(f"{node.where} holds no images")
+        at = np.unique(np.linspace(0, len(images) - 1, _NUM_SAMPLES).astype(np.int64))
+        for number in at:
+            require_images((1, *images[number].shape), images[number].where)
+        samples = [images[number].read()[None] for number in at]
+        paths = tuple(image.path for image in images)
+        num_images, path = len(images), images[0]
+    values = np.concatenate([sample.reshape(-1) for sample in samples] or [np.empty(0)])
+    factor, offset = 1.0, 0.0
+    if path is data:
+        stated = scale_of(node)
+        factor, offset = float(stated.factor[0]), stated.offset
+    return Templates(
+        file=path.file,
+        paths=paths,
+        is_stack=path is data,
+        num_images=num_images,
+        scale=find_scale(values, factor, offset, node.path),
+        make_map=make_map,
+    )
+
+
+def require_dataset(root: Node, path: str) -> Node:
+    """Return a dataset of an open file.
+
+    Raises:
+        RecordingError: It is no longer there.
+    """
+    node = root.get(path)
+    if node is None or not node.is_dataset:
+        raise RecordingError(
+            f"{root.file}: {path} is missing now", hint="the file changed while it was read"
+        )
+    return node
+
+
+def _sorted_images(node: Node) -> list[Node]:
+    """Return the images of a group in the order of their indices."""
+    order = node.get("order_of_images")
+    if order is not None and order.is_dataset:
+        listed = [node.dereference(value) for value in order.read().ravel()]
+        found = [image for image in listed if image is not None and image.is_dataset]
+        if found and len(found) == len(listed):
+            return found
+    images = [child for child in node.children() if child.is_dataset and len(child.shape) >= 2]
+    return sorted(images, key=lambda image: natural_key(image.name))
