@@ -80,10 +80,12 @@ def prepare_device(
         channels=tuple(names[column] for column in columns),
         mean=tuple(mean.tolist()),
         std=tuple(std.tolist()),
-        units=tuple(signal.units[column] for column in columns if signal.units),
-        source_units=tuple(
-            signal.source_units[column] for column in columns if signal.source_units
-        ),
+        units=_of_columns(signal.units, columns),
+        source_units=_of_columns(signal.source_units, columns),
     )
     device = Device(signal=signal, columns=columns, description=description, valid=valid)
     return device, notes
+
+
+def _of_columns(units: tuple[str, ...], columns: NDArray[np.int64]) -> tuple[str, ...]:
+    return tuple(units[column] for column in columns) if units else ()

@@ -178,7 +178,9 @@ def _read_value(kind: Any, value: Any, name: str) -> Any:  # noqa: ANN401 - as f
         _require(isinstance(value, dict), name, "an object", value)
         hints = _field_types(cast("type", kind))
         present = [key for key in hints if key in value]
-        missing = next((key for key in _required_fields(kind) if key not in value), None)
+        missing = next(
+            (key for key in _required_fields(cast("type", kind)) if key not in value), None
+        )
         if missing is not None:
             raise ValueError(f"`{name}` lacks `{missing}`")
         values = {key: _read_value(hints[key], value[key], f"{name}.{key}") for key in present}
@@ -222,7 +224,7 @@ _field_types = cache(get_type_hints)
 
 
 @cache
-def _required_fields(kind: Any) -> tuple[str, ...]:  # noqa: ANN401
+def _required_fields(kind: type) -> tuple[str, ...]:
     """Return the fields of a dataclass without a default."""
     return tuple(
         entry.name

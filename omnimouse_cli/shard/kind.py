@@ -1,6 +1,6 @@
 """What responses are, rates or dF/F: by declaration, or by their negative values."""
 
-from typing import get_args
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from omnimouse_cli.recording.recording import Recording, ResponseKind
 from omnimouse_cli.shard.blocks import Block
 
-KINDS: tuple[ResponseKind, ...] = get_args(ResponseKind)
 # A deconvolved rate is the difference of two calcium traces c(t) - g c(t-1), which are larger than
 # the rate by 1 / (1 - g), about 30 at 30 Hz and a decay of one second. In float32 each trace and
 # their product are rounded by half an epsilon, so that a rate of 0 comes out within some 64
@@ -36,18 +35,23 @@ class NegativeValues:
         self._recording = recording
         self._declared = kind
         self._is_watching = kind in (None, "rate")
-        spread = np.zeros(sample.shape[1])
-        finite = np.isfinite(sample)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            count = finite.sum(axis=0)
-            mean = np.where(finite, sample, 0).sum(axis=0, dtype=np.float64) / count
-            square = np.where(finite, sample - mean, 0) ** 2
-            spread = np.nan_to_num(np.sqrt(square.sum(axis=0) / count))
-        least = LEAST_SCALE * float(spread.mean()) if spread.size else 0.0
-        self._lowest_rounding = -ROUNDING * np.maximum(spread, least)
+        self._sample = sample
         self._num_clipped = 0
         self._lowest_clipped = 0.0
         self._evidence: tuple[int, int, float] | None = None
+
+    @cached_property
+    def _lowest_rounding(self) -> NDArray[np.float64]:
+        """float64 `(neurons,)`: the lowest value of each neuron that is within rounding of 0."""
+        finite = np.isfinite(self._sample)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            count = finite.sum(axis=0)
+            mean = np.where(finite, self._sample, 0).sum(axis=0, dtype=np.float64) / count
+            square = np.where(finite, self._sample - mean, 0) ** 2
+            spread = np.nan_to_num(np.sqrt(square.sum(axis=0) / count))
+        least = LEAST_SCALE * float(spread.mean())
+        bound: NDArray[np.float64] = -ROUNDING * np.maximum(spread, least)
+        return bound
 
     @property
     def kind(self) -> ResponseKind:

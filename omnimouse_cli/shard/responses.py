@@ -155,8 +155,8 @@ class ResponseWriter:
         seconds = self._clock.start_seconds + (block.first_row + row) / self._clock.rate_hz
         raise RecordingError(
             f"{self._recording.path}: responses must be finite outside gaps of the recording and "
-            f"trials of kind `invalid`, but {num_neurons} of {block.rows.shape[1]} neurons are NaN or infinite in row "
-            f"{block.first_row + row} (at {seconds:.3f} s)",
+            f"trials of kind `invalid`, but {num_neurons} of {block.rows.shape[1]} neurons are "
+            f"NaN or infinite in row {block.first_row + row} (at {seconds:.3f} s)",
             hint="mark the stretch as a trial of kind `invalid`, or treat all such rows as gaps "
             "with --allow-gaps",
         )

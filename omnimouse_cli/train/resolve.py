@@ -154,7 +154,10 @@ def resolve_response_loss(config: RunConfig, sessions: Sequence[SessionInfo]) ->
 
 
 def response_kind(session: SessionInfo) -> str:
-    """Return `rate`, `dff` or `fluorescence`; a shard that does not say has dF/F if a response is negative."""
+    """Return `rate`, `dff` or `fluorescence`.
+
+    A shard that does not say has dF/F if a response is negative, else rates.
+    """
     if session.response_kind == "unknown":
         return "dff" if _has_negative(session.shard) else "rate"
     return session.response_kind

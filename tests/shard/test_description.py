@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from omnimouse_cli.recording.recording import Clock
+from omnimouse_cli.recording.dff import Baseline
+from omnimouse_cli.recording.recording import Clock, Monitor, Provenance
 from omnimouse_cli.shard.description import (
     BehaviorDescription,
     ResponsesDescription,
@@ -41,12 +42,26 @@ DESCRIPTION = ShardDescription(
     source=SourceDescription(path="/recordings/7-1-2", fingerprint="abc"),
     notes=("a note",),
 )
+FULL = replace(
+    DESCRIPTION,
+    responses=replace(
+        DESCRIPTION.responses, missing_rows=3, baseline=Baseline(), id_namespace="allen"
+    ),
+    screen=replace(DESCRIPTION.screen, monitor=Monitor(policy="the monitor", width_cm=51.9)),
+    behavior=(replace(DESCRIPTION.behavior[0], units=("cm/s",), source_units=("m/s",)),),
+    format="nwb",
+    provenance=Provenance(series="/acquisition", excluded={"no cell": 4}, licence="CC-BY-4.0"),
+    split="conditions",
+    stimulus_seen_in_train={"validation": False, "test": True, "oracle": None},
+    windows_within_trials=True,
+)
 
 
 @pytest.mark.parametrize(
     "description",
     [
         DESCRIPTION,
+        FULL,
         replace(DESCRIPTION, screen=None, behavior=(), native_rate_hz=None, notes=()),
     ],
 )
@@ -81,6 +96,11 @@ def changed(change):
         (lambda d: d.update(tiers="train"), "`description.tiers` must be a list"),
         (lambda d: d.update(checksums=[]), "`description.checksums` must be an object"),
         (lambda d: d.update(notes=[3]), "`description.notes` must be text: 3"),
+        (lambda d: d["behavior"][0].update(units=["cm", "s"]), "as many units as channels"),
+        (lambda d: d.update(windows_within_trials=1), "must be true or false: 1"),
+        (lambda d: d.update(stimulus_seen_in_train={"test": "no"}), "test` must be true or false"),
+        (lambda d: d["screen"].update(monitor={}), "`description.screen.monitor` lacks `policy`"),
+        (lambda d: d["responses"].update(baseline={"percentile": 200}), "from 0 to 100: 200"),
     ],
 )
 def test_a_broken_field_is_named(change, message):
@@ -90,3 +110,17 @@ def test_a_broken_field_is_named(change, message):
 
 def test_fields_of_later_releases_are_ignored():
     assert from_json(changed(lambda d: d.update(added_later=1))) == DESCRIPTION
+
+
+def test_fields_that_earlier_releases_lack_have_their_defaults():
+    def take_away(content):
+        for name in ("format", "provenance", "split", "stimulus_seen_in_train"):
+            content.pop(name)
+        content.pop("windows_within_trials")
+        for name in ("missing_rows", "baseline", "id_namespace"):
+            content["responses"].pop(name)
+        content["screen"].pop("monitor")
+        content["behavior"][0].pop("units")
+        content["behavior"][0].pop("source_units")
+
+    assert from_json(changed(take_away)) == DESCRIPTION
