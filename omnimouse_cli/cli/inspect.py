@@ -11,6 +11,7 @@ from rich.table import Table
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
 from omnimouse_cli.cli.folders import default_shards
 from omnimouse_cli.cli.inspect_raw import inspect_raw, is_raw
+from omnimouse_cli.cli.inspect_session import describe_facts, session_facts
 from omnimouse_cli.cli.libraries import require_libraries
 from omnimouse_cli.cli.options import JsonOption, QuietOption
 from omnimouse_cli.cli.raw import (
@@ -127,17 +128,18 @@ def _inspect_shards(
         content: dict[str, Any] = {"sessions": records, "totals": _totals(records)}
         if verified is not None:
             content["verified"] = verified
-        summary = None
+        summary, facts = None, []
         if session is not None:
             shard = open_shard(catalogue.path_of(entries[0]))
             summary = summarize(shard)
             content["detail"] = _session_detail(shard, summary)
+            facts = describe_facts(shard)
         if plot is not None:
             _draw(catalogue.path_of(entries[0]), plot, progress)
     if json_output:
         print_document("inspect", content)
     elif summary is not None:
-        _print_session(records[0], content["detail"], summary)
+        _print_session(records[0], content["detail"], summary, facts)
     else:
         print_table(_sessions_table(records, content["totals"], folder))
     if verified is not None and not json_output:
@@ -201,6 +203,7 @@ def _session_record(entry: "CatalogueEntry", shard: "Shard") -> dict[str, Any]:
         "valid_fraction": entry.valid_fraction,
         "dropped_minutes": entry.dropped,
         "bytes": entry.bytes,
+        **session_facts(shard),
     }
 
 
@@ -301,7 +304,7 @@ def _windows(tier: dict[str, Any]) -> str:
 
 
 def _print_session(
-    record: dict[str, Any], detail: dict[str, Any], summary: "SessionSummary"
+    record: dict[str, Any], detail: dict[str, Any], summary: "SessionSummary", facts: Sequence[str]
 ) -> None:
     print_table(_sessions_table([record], _totals([record]), Path(detail["source"]["path"])))
     print_table(_tier_table(record, summary))
@@ -311,12 +314,24 @@ def _print_session(
         f"{k} {format_minutes(v)} min" for k, v in record["dropped_minutes"].items()
     )
     print_line(f"dropped: {dropped or 'nothing'}")
+    for fact in facts:
+        print_line(fact)
     for note in detail["notes"]:
         print_line(f"note: {note}")
 
 
 def _tier_table(record: dict[str, Any], summary: "SessionSummary") -> Table:
-    names = ("tier", "trials", "kinds", "minutes", "usable", "windows", "stimuli", "repeated")
+    names = (
+        "tier",
+        "trials",
+        "kinds",
+        "minutes",
+        "usable",
+        "windows",
+        "stimuli",
+        "repeated",
+        "in train",
+    )
     table = _add_columns(Table(), names, left=("tier", "kinds"))
     for tier in summary.tiers:
         table.add_row(
@@ -328,6 +343,7 @@ def _tier_table(record: dict[str, Any], summary: "SessionSummary") -> Table:
             _windows(record["tiers"][tier.tier]),
             str(tier.stimuli),
             str(tier.repeated_stimuli),
+            {True: "yes", False: "no", None: "-"}[tier.seen_in_train],
         )
     return table
 

@@ -180,7 +180,8 @@ def _draw_channel(
         lw=0.8,
         drawstyle="steps-post",
     )
-    axes.set_ylabel(device.channels[column].replace("_", "\n", 1), fontsize=8)
+    unit = f" ({device.units[column]})" if device.units and device.units[column] else ""
+    axes.set_ylabel(device.channels[column].replace("_", "\n", 1) + unit, fontsize=8)
 
 
 def _save(figure: "Figure", path: Path) -> None:

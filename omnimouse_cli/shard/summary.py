@@ -1,6 +1,6 @@
 """One session in numbers: its tiers, its modalities, the distribution of its responses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ class TierSummary:
         stimuli: Number of different conditions.
         repeated_stimuli: Number of conditions that were shown more than once.
         kinds: Number of trials of each kind.
+        seen_in_train: Whether a stimulus of the tier is shown in train trials too; None where that
+            is not known, and for the train tier.
     """
 
     tier: str
@@ -34,6 +36,7 @@ class TierSummary:
     stimuli: int
     repeated_stimuli: int
     kinds: dict[str, int]
+    seen_in_train: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,8 @@ class ModalitySummary:
         rate_hz: Rows per second; for the screen, 1 / median interval of flips.
         samples: Number of rows or flips.
         size: Number of neurons or channels, or `height x width`.
-        channels: Names of behavior channels.
+        channels: Names of behavior channels, with their units where these are known.
+        missing: Number of rows of responses in which a value is missing.
         valid_fraction: Share of the recorded time in which the signal is valid.
     """
 
@@ -57,6 +61,7 @@ class ModalitySummary:
     size: str
     channels: tuple[str, ...]
     valid_fraction: float
+    missing: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +120,7 @@ def _tier(shard: Shard, tier: str) -> TierSummary:
         stimuli=len(repeats),
         repeated_stimuli=int((repeats > 1).sum()),
         kinds={name: int(n) for name, n in zip(description.kinds, kinds, strict=True) if n},
+        seen_in_train=description.stimulus_seen_in_train.get(tier),
     )
 
 
@@ -125,10 +131,14 @@ def _modality(shard: Shard, name: str) -> ModalitySummary:
         return _screen(shard, valid)
     if name == "responses":
         responses = shard.description.responses
-        size, channels, clock = str(responses.num_neurons), (), responses.clock
-        return _sequence(name, clock, size, channels, valid)
+        found = _sequence(name, responses.clock, str(responses.num_neurons), (), valid)
+        return replace(found, missing=responses.missing_rows)
     device = shard.device(name)
-    return _sequence(name, device.clock, str(len(device.channels)), device.channels, valid)
+    channels = device.channels
+    if device.units:
+        named = zip(device.channels, device.units, strict=True)
+        channels = tuple(f"{channel} ({unit})" if unit else channel for channel, unit in named)
+    return _sequence(name, device.clock, str(len(channels)), channels, valid)
 
 
 def _sequence(

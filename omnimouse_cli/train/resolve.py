@@ -134,10 +134,10 @@ def resolve_response_loss(config: RunConfig, sessions: Sequence[SessionInfo]) ->
     loss: ResponseLoss = config.model.response_loss or ("poisson" if kind == "rate" else "gaussian")
     normalize = config.data.normalize or ("standardize" if loss == "gaussian" else "scale")
     if loss == "poisson" and kind != "rate":
-        kind_name = "dF/F" if kind == "dff" else "raw fluorescence"
+        needed = "responses that are never negative" if kind == "dff" else "rates"
+        name = "dF/F" if kind == "dff" else "raw fluorescence"
         raise ConfigError(
-            "a Poisson loss needs responses that are never negative, and are rates: "
-            f"session {next(iter(kinds))} holds {kind_name}",
+            f"a Poisson loss needs {needed}, and session {next(iter(kinds))} holds {name}",
             hint="use --set model.response_loss=gaussian, or leave it out",
         )
     if loss == "poisson" and normalize == "standardize":

@@ -149,14 +149,24 @@ def test_a_neuron_without_a_deviation_is_left_finite(tmp_path, write_shard):
     header = session.shard.header
     raw = bytearray(shard.path.read_bytes())
     first = header.data_start + header.tensors["neurons.std"].first_byte
-    # A rate that never changes is divided by itself, so that it is 1 at any unit.
-    level = session.shard.neuron_mean[0]
-    assert level > 5 / 6 * 0.01
-    for values in ([np.nan, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0], [0.0] * 7, [np.nan] * 7):
+    mean = float(session.shard.neuron_mean[0])
+    absolute = DataConfig(std_floor_absolute=1e-3)
+    for values, expected, published in [
+        # A neuron that is stuck at a rate is scaled to 1, one that hardly varies to at most 50.
+        ([np.nan, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0], mean, 1e-3),
+        ([0.0] * 7, mean, 1e-3),
+        ([np.nan] * 7, mean, 1e-3),
+        ([1e-6 * mean, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0], mean / 50, 1e-3),
+    ]:
         raw[first : first + 28] = np.array(values, "<f4").tobytes()
         shard.path.write_bytes(raw)
-        _, scale = open_dataset(tmp_path).normalization(DataConfig(), "1-1-1")
-        np.testing.assert_allclose(scale[0], level, rtol=1e-6)
+        dataset = open_dataset(tmp_path)
+        _, scale = dataset.normalization(DataConfig(), "1-1-1")
+        np.testing.assert_allclose(scale[0], expected, rtol=1e-6)
+        _, scale = dataset.normalization(absolute, "1-1-1")
+        np.testing.assert_allclose(scale[0], published, rtol=1e-6)
+        _, scale = dataset.normalization(DataConfig(normalize="standardize"), "1-1-1")
+        assert 0 < scale[0] <= 1
 
 
 class Heard(Silent):

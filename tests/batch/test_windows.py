@@ -62,6 +62,12 @@ def test_trials_that_touch_are_one_stretch_and_order_does_not_matter():
     assert window_starts(apart, [], 0.0).tolist() == [[0, 1]]
 
 
+def test_windows_may_be_kept_within_trials():
+    trials = np.array([[2.0, 4.5], [0.0, 2.0], [4.5, 6.0], [7.0, 9.0]])
+    found = window_starts(trials, [np.array([[0.0, 8.99]])], 0.0, within_trials=True)
+    assert found.tolist() == [[0, 1], [60, 76]]
+
+
 def test_a_gap_of_a_signal_between_two_grid_times_is_a_gap():
     trials = np.array([[0.0, 8.0]])
     valid = np.array([[0.0, 4.01], [4.02, 8.0]])

@@ -2,6 +2,7 @@
 
 import json
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from omnimouse_cli.cli.app import _with_exit_codes
 from omnimouse_cli.cli.inspect import command_inspect
+from omnimouse_cli.recording.recording import Monitor, Neurons, Provenance
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.shard import open_shard
 from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
@@ -84,6 +86,57 @@ def test_one_session_is_shown_in_detail(shards):
     assert 0 < detail["rounding"]["rms_relative"] < 1e-3
     std = open_shard(shards / "7-1-1.safetensors").neuron_std
     assert detail["responses"]["std"][-1] == pytest.approx(float(std.max()))
+
+
+def test_origin_terms_and_gaps_are_shown(tmp_path):
+    build = runpy.run_path(str(SHARD_TESTS))["build_recording"]
+    values = np.random.default_rng(0).gamma(1.0, 2.0, (900, 6)).astype(np.float32)
+    values[300:400] = np.nan
+    recording = build(
+        tmp_path / "7-1-1",
+        session="7-1-1",
+        responses=100 + values,
+        gaps=np.array([[10.6, 13.94]]),
+        response_kind="fluorescence",
+        format="nwb",
+        split="conditions",
+        neurons=Neurons(
+            num_neurons=6, id_namespace="allen", delay_seconds=np.linspace(0, 0.064, 6)
+        ),
+        provenance=Provenance(
+            series="/processing/ophys/F", excluded={"artifact": 8}, licence="CC-BY-4.0"
+        ),
+    )
+    monitor = Monitor(policy="the monitor", width_cm=51.9, height_cm=32.4, warp="spherical")
+    eye = replace(recording.behavior[0], units=("degrees", "degrees", "mm", ""))
+    recording = replace(
+        recording,
+        screen=replace(recording.screen, monitor=monitor),
+        behavior=(eye, recording.behavior[1]),
+    )
+    preprocess([recording], tmp_path / "shards", PreprocessOptions(), Silent())
+    arguments = (str(tmp_path / "shards"), "--session", "7-1-1")
+    shown = " ".join(run(*arguments).stdout.split())
+    for text in (
+        "format: nwb, responses from /processing/ophys/F",
+        "dF/F computed: baseline is percentile 8 over 60 s",
+        "excluded neurons: 8 artifact",
+        "missing rows: 100 of 900 (3.3 s)",
+        "unit ids: allen",
+        "scan delay: 0 to 64 ms",
+        "screen: frames are the monitor, 51.9 x 32.4 cm, spherical warp",
+        "tiers: made by the policy `conditions`",
+        "licence: CC-BY-4.0",
+    ):
+        assert text in shown
+    record = json.loads(run(*arguments, "--json").stdout)["sessions"][0]
+    assert record["tokens"] == 6 * 800
+    assert record["excluded_neurons"] == [{"unit_id": None, "reason": "artifact", "neurons": 8}]
+    assert record["stimulus_seen_in_train"] == {"validation": False, "test": False}
+    assert record["screen"]["rendering"] == "the monitor"
+    assert record["screen"]["distance_cm"] is None
+    assert record["units"]["pupil_x"] == {"unit": "degrees", "source_unit": None}
+    assert (record["format"], record["split"], record["missing_rows"]) == ("nwb", "conditions", 100)
 
 
 def test_an_unknown_session_is_an_error_with_the_nearest_name(shards):

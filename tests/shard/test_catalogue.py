@@ -52,6 +52,21 @@ def test_an_entry_counts_tokens_hours_and_minutes(folder):
     assert entry.valid_fraction == pytest.approx(usable / (samples / 30), abs=2e-3)
 
 
+def test_a_catalogue_of_an_earlier_release_is_read(folder):
+    expected = open_catalogue(folder)
+    path = folder / "catalogue.json"
+    content = json.loads(path.read_text())
+    for entry in content["sessions"]:
+        for name in ("missing_rows", "format", "split", "licence"):
+            entry.pop(name)
+    path.write_text(json.dumps(content))
+    assert open_catalogue(folder) == expected
+    content["sessions"][0].pop("tokens")
+    path.write_text(json.dumps(content))
+    with pytest.raises(ShardError, match="is damaged: 'tokens'"):
+        open_catalogue(folder)
+
+
 def test_without_a_catalogue_the_shards_are_read(folder):
     expected = open_catalogue(folder)
     (folder / "catalogue.json").unlink()

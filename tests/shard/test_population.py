@@ -42,9 +42,7 @@ def test_neurons_without_a_value_are_excluded_with_all_that_is_theirs(
     assert "2 neurons without a finite value excluded: unit 11, unit 14" in shard.description.notes
 
 
-def test_a_neuron_with_one_value_is_kept_even_if_the_sample_misses_it(
-    make_recording, monkeypatch
-):
+def test_a_neuron_with_one_value_is_kept_even_if_the_sample_misses_it(make_recording, monkeypatch):
     monkeypatch.setattr("omnimouse_cli.shard.blocks.BLOCK_BYTES", 4 * 6 * 10)
     monkeypatch.setattr(population, "SAMPLED_BLOCKS", 3)
     values = gamma()

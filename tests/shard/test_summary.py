@@ -11,6 +11,7 @@ def test_a_summary_counts_trials_stimuli_and_repeats(shard_with_gaps):
     assert (train.tier, train.trials, train.stimuli, train.repeated_stimuli) == ("train", 3, 2, 1)
     assert (test.tier, test.trials, test.stimuli, test.repeated_stimuli) == ("test", 1, 1, 0)
     assert train.kinds == {"video": 3}
+    assert (train.seen_in_train, test.seen_in_train) == (None, True)
     # The eye tracker was missing from 24.95 to 26.2 s; the trial ends at 25.4 s.
     assert test.usable_minutes == pytest.approx((10.0 - 0.45) / 60, abs=1e-4)
 
@@ -21,6 +22,7 @@ def test_a_summary_describes_every_modality(shard_with_gaps):
     assert (screen.modality, screen.size) == ("screen", "36 x 64")
     assert screen.rate_hz == pytest.approx(30.0)
     assert (eye.channels, eye.samples) == (("pupil_x", "pupil_y"), 720)
+    assert (responses.missing, eye.missing) == (150, 0)
     assert responses.valid_fraction == pytest.approx(1 - 6.0 / 34.5, abs=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""Missing rows, unknown stimuli and trials that windows must not leave, from recording to windows."""
+"""Missing rows, unknown stimuli, and windows that must not leave their trial."""
 
 from dataclasses import replace
 
@@ -171,7 +171,11 @@ def test_what_a_recording_says_is_kept(make_recording, converted, signal):
     assert description.responses.id_namespace == "allen"
     np.testing.assert_array_equal(shard.delay_seconds, np.ones(6))
     (device,) = description.behavior
-    assert (device.channels, device.units, device.source_units) == (("pupil_size",), ("mm",), ("m",))
+    assert (device.channels, device.units, device.source_units) == (
+        ("pupil_size",),
+        ("mm",),
+        ("m",),
+    )
     entry = build_entry(shard)
     assert (entry.format, entry.split, entry.licence) == ("nwb", "conditions", "CC-BY-4.0")
 

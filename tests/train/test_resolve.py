@@ -49,6 +49,12 @@ def test_poisson_on_dff_is_refused_with_the_reason(settle, session):
         settle(session(kind="dff", negative=True), response_loss="poisson")
 
 
+def test_raw_fluorescence_is_never_trained_with_a_poisson_loss(settle, session):
+    assert settle(session(kind="fluorescence")) == ("gaussian", "standardize")
+    with pytest.raises(ConfigError, match=r"needs rates, and session 1-1-1 holds raw fluor"):
+        settle(session(kind="fluorescence"), response_loss="poisson")
+
+
 def test_poisson_on_standardized_rates_is_refused_with_the_reason(settle, session):
     with pytest.raises(ConfigError, match=r"`data.normalize` is standardize, which subtracts"):
         settle(session(kind="rate"), response_loss="poisson", normalize="standardize")
