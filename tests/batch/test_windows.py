@@ -64,7 +64,7 @@ def test_trials_that_touch_are_one_stretch_and_order_does_not_matter():
 
 def test_windows_may_be_kept_within_trials():
     trials = np.array([[2.0, 4.5], [0.0, 2.0], [4.5, 6.0], [7.0, 9.0]])
-    found = window_starts(trials, [np.array([[0.0, 8.99]])], 0.0, within_trials=True)
+    found = window_starts(trials, [np.array([[0.0, 8.9]])], 0.0, within_trials=True)
     assert found.tolist() == [[0, 1], [60, 76]]
 
 

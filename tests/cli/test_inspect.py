@@ -100,9 +100,6 @@ def test_origin_terms_and_gaps_are_shown(tmp_path):
         response_kind="fluorescence",
         format="nwb",
         split="conditions",
-        neurons=Neurons(
-            num_neurons=6, id_namespace="allen", delay_seconds=np.linspace(0, 0.064, 6)
-        ),
         provenance=Provenance(
             series="/processing/ophys/F", excluded={"artifact": 8}, licence="CC-BY-4.0"
         ),
@@ -111,6 +108,9 @@ def test_origin_terms_and_gaps_are_shown(tmp_path):
     eye = replace(recording.behavior[0], units=("degrees", "degrees", "mm", ""))
     recording = replace(
         recording,
+        neurons=Neurons(
+            num_neurons=6, id_namespace="allen", delay_seconds=np.linspace(0, 0.064, 6)
+        ),
         screen=replace(recording.screen, monitor=monitor),
         behavior=(eye, recording.behavior[1]),
     )
