@@ -8,6 +8,7 @@ from pathlib import Path
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.arrays import session as arrays
 from omnimouse_cli.recording.experanto import session as experanto
+from omnimouse_cli.recording.nwb import session as nwb
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.other_files import describe_other
 from omnimouse_cli.recording.recording import Recording
@@ -47,6 +48,12 @@ RAW_FORMATS = (
         markers=experanto.MARKERS,
         matches=experanto.is_session,
         open=experanto.open_session,
+    ),
+    RawFormat(
+        name="nwb",
+        markers=nwb.MARKERS,
+        matches=nwb.is_session,
+        open=nwb.open_session,
     ),
     RawFormat(
         name="sensorium",
