@@ -96,6 +96,8 @@ class ExperantoBuilder:
         for device, (wanted, device_rate_hz, columns) in devices.items():
             rows = round((seconds - behavior_start) * device_rate_hz)
             values = rng.normal(2.0, 1.0, (rows, columns))
+            if device == "eye_tracker":
+                values[:, 3] = np.gradient(values[:, 2])
             if wanted:
                 self.sequence(
                     session / device,

@@ -95,11 +95,14 @@ def regular_times(times: NDArray[np.float64], where: str) -> RegularTimes:
     # The mean of the steps without gaps has no error from the resolution of the times.
     period = float(steps[~is_gap].mean())
     rate_hz = 1.0 / period
-    first_rows = np.concatenate(([0], np.flatnonzero(is_gap) + 1))
-    places = np.arange(times.size, dtype=np.float64)
-    for row in first_rows[1:]:
-        nearest = max(places[row - 1] + 1, np.rint((times[row] - times[0]) * rate_hz))
-        places[row:] += nearest - places[row]
+    after_gaps = np.flatnonzero(is_gap) + 1
+    missing = np.zeros(len(after_gaps) + 1)
+    # One pass over the gaps: uneven times have tens of thousands of them.
+    for gap, row in enumerate(after_gaps.tolist(), start=1):
+        nearest = np.rint((times[row] - times[0]) * rate_hz)
+        missing[gap] = max(missing[gap - 1], nearest - row)
+    rows_between = np.diff(np.concatenate(([0], after_gaps, [times.size])))
+    places = np.arange(times.size) + np.repeat(missing, rows_between)
     residual = times - places * period
     start = float((residual.max() + residual.min()) / 2)
     off = np.abs(residual - start)
@@ -118,10 +121,10 @@ def regular_times(times: NDArray[np.float64], where: str) -> RegularTimes:
     gaps = start + np.stack((before, after), axis=1) / rate_hz
     notes: tuple[str, ...] = ()
     if is_gap.any():
-        missing = len(source_row) - times.size
+        num_missing = len(source_row) - times.size
         notes = (
-            f"{where}: {int(is_gap.sum())} gaps in the times ({missing} rows missing); the longest "
-            f"is {steps.max():.3f} s at {times[int(np.argmax(steps))]:.3f} s",
+            f"{where}: {int(is_gap.sum())} gaps in the times ({num_missing} rows missing); the "
+            f"longest is {steps.max():.3f} s at {times[int(np.argmax(steps))]:.3f} s",
         )
     return RegularTimes(clock=clock, source_row=source_row, gaps=gaps, notes=notes)
 

@@ -1,6 +1,8 @@
-"""The clock of a sequence device: its stated rate, checked against the time span of its rows."""
+"""The clock of a sequence device: its stated rate, checked against the times of its rows."""
 
+import contextlib
 import dataclasses
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -8,34 +10,61 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.experanto.meta import Meta, read_times
+from omnimouse_cli.recording.experanto.rows import TRANSPOSE_HINT
 from omnimouse_cli.recording.recording import Clock
+from omnimouse_cli.recording.times import hold_on_grid, regular_times
 
 # Exports lose up to 0.25 s of rows at the end; a larger difference means that the rate is wrong.
 MAX_DRIFT_SECONDS = 0.5
-# timestamps.npy has no such gap at its end.
-MAX_TIMESTAMP_DRIFT_SECONDS = 0.05
-MAX_JITTER_SECONDS = 0.5
 MAX_RATE_DIFFERENCE = 0.05
+# A rate that is really seconds per row may be counted from another start.
+MAX_PERIOD_DIFFERENCE = 0.1
 MIN_REPORTED_SECONDS = 0.05
+# A stated clock is kept where all times of rows lie this close to it, in seconds and in rows.
+KEPT_SECONDS = 0.05
+KEPT_ROWS = 0.6
+# Times and start_time that differ more belong to different clocks.
+MAX_START_DIFFERENCE_SECONDS = 0.5
+# Times below this are no seconds since 1970.
+_LEAST_EPOCH_SECONDS = 1e6
 
 
-def read_clock(folder: Path, meta: Meta, *, num_rows: int) -> tuple[Clock, list[str]]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DeviceClock:
+    """A regular clock, and which row of the file each of its rows is.
+
+    Args:
+        clock: The clock, in absolute seconds.
+        source_row: int64 `(clock.num_samples,)`: row of the file, -1 where none was recorded; None
+            if the rows of the file are those of the clock.
+        gaps: float64 `(gaps, 2)`: stretches without a row, in absolute seconds.
+        notes: For the user.
+    """
+
+    clock: Clock
+    source_row: NDArray[np.int64] | None = None
+    gaps: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
+    notes: tuple[str, ...] = ()
+
+
+def read_clock(folder: Path, meta: Meta, *, num_rows: int, num_columns: int) -> DeviceClock:
     """Return a device's clock in absolute seconds, after checking `sampling_rate`.
 
-    The time span of the rows is that of timestamps.npy if it has one time per row, else that from
-    start_time to end_time. If the stated rate would be more than 0.5 s off at the end (0.05 s by
-    timestamps.npy), the rate is computed from the span.
+    timestamps.npy, if it has one time per row, is obeyed: the stated clock is kept where it gives
+    every row its time, else a clock is fitted, in which gaps are rows without a source; uneven
+    times of behavior are held on a grid. The experanto library itself reads no timestamps.npy.
+    Otherwise the time span of the rows is that from start_time to end_time, and if the stated rate
+    would be more than 0.5 s off at the end, the rate is computed from the span.
 
     Args:
         folder: The device's folder.
         meta: Its meta.yml.
         num_rows: Number of rows in the data.
-
-    Returns:
-        The clock, and notes for the user.
+        num_columns: Number of columns in the data.
 
     Raises:
-        RecordingError: Rate and span differ by more than 5 %, or the times of the rows are uneven.
+        RecordingError: Rate and span differ by more than 5 %, or no regular clock fits the times of
+            responses.
     """
     start, end, rate_hz = (meta.number(key) for key in ("start_time", "end_time", "sampling_rate"))
     if rate_hz <= 0:
@@ -44,77 +73,123 @@ def read_clock(folder: Path, meta: Meta, *, num_rows: int) -> tuple[Clock, list[
         raise RecordingError(
             f"{meta.source}: `end_time` must be later than `start_time`: {end} and {start}"
         )
-    clock = Clock(start_seconds=start, rate_hz=rate_hz, num_samples=num_rows)
+    stated = Clock(start_seconds=start, rate_hz=rate_hz, num_samples=num_rows)
     if num_rows < 2:
-        return clock, []
+        return DeviceClock(clock=stated)
     notes: list[str] = []
     path = folder / "timestamps.npy"
     times = read_times(path) if path.is_file() else None
     if times is not None and times.size == num_rows:
-        clock, notes = _check_timestamps(clock, times, path)
+        fitted = _obey_times(stated, times, path)
     else:
         if times is not None:
             notes = [f"timestamps.npy has {times.size} times for {num_rows} rows and is not used"]
-        clock, more = _check_span(
-            clock, end - start, "start_time and end_time", meta.source, MAX_DRIFT_SECONDS
-        )
-        notes += more
-    return clock, [f"{folder.name}: {note}" for note in notes]
+        fitted = _check_span(stated, end - start, meta.source, num_columns)
+    return dataclasses.replace(
+        fitted, notes=tuple(f"{folder.name}: {note}" for note in (*notes, *fitted.notes))
+    )
 
 
-def _check_span(
-    clock: Clock, span: float, source: str, where: str, max_drift: float
-) -> tuple[Clock, list[str]]:
-    """Return `clock`, with the rate that follows from `span` if its own drifts too far.
+def _check_span(stated: Clock, span: float, where: str, num_columns: int) -> DeviceClock:
+    """Return the stated clock, with the rate that follows from `span` if its own drifts too far.
 
     Args:
-        clock: The clock as stated.
-        span: Seconds from the first row to the last.
-        source: What gives the span, for messages.
+        stated: The clock as stated.
+        span: Seconds from start_time to end_time.
         where: The file that is wrong if they disagree, for messages.
-        max_drift: Accepted difference at the last row in seconds.
+        num_columns: Number of columns, to recognize exchanged axes.
     """
-    drift = span - (clock.num_samples - 1) / clock.rate_hz
-    if abs(drift) <= max_drift:
+    drift = span - (stated.num_samples - 1) / stated.rate_hz
+    if abs(drift) <= MAX_DRIFT_SECONDS:
         if abs(drift) <= MIN_REPORTED_SECONDS:
-            return clock, []
+            return DeviceClock(clock=stated)
         what = "missing at" if drift > 0 else "beyond"
-        return clock, [
-            f"{abs(drift):.3f} s of rows are {what} the end that {source} give; the rows decide"
-        ]
-    rate_hz = (clock.num_samples - 1) / span if span > 0 else float("inf")
-    if abs(rate_hz / clock.rate_hz - 1) > MAX_RATE_DIFFERENCE:
+        note = (
+            f"{abs(drift):.3f} s of rows are {what} the end that start_time and end_time give; "
+            "the rows decide"
+        )
+        return DeviceClock(clock=stated, notes=(note,))
+    rate_hz = (stated.num_samples - 1) / span
+    clock = dataclasses.replace(stated, rate_hz=rate_hz)
+    if stated.rate_hz < 1 and abs(rate_hz * stated.rate_hz - 1) <= MAX_PERIOD_DIFFERENCE:
+        note = (
+            f"sampling_rate {stated.rate_hz:g} is about the number of seconds per row; "
+            f"{rate_hz:.6f} Hz from start_time and end_time is used"
+        )
+        return DeviceClock(clock=clock, notes=(note,))
+    if abs(rate_hz / stated.rate_hz - 1) > MAX_RATE_DIFFERENCE:
+        is_exchanged = abs((num_columns - 1) / span / stated.rate_hz - 1) <= MAX_RATE_DIFFERENCE
         raise RecordingError(
-            f"{where}: `sampling_rate` is {clock.rate_hz:g} Hz, but {clock.num_samples} rows in "
+            f"{where}: `sampling_rate` is {stated.rate_hz:g} Hz, but {stated.num_samples} rows in "
             f"{span:.3f} s are {rate_hz:g} Hz, more than {MAX_RATE_DIFFERENCE:.0%} apart",
-            hint="correct `sampling_rate`, `start_time`, `end_time` or `n_timestamps`",
+            hint=TRANSPOSE_HINT
+            if is_exchanged
+            else "correct `sampling_rate`, `start_time`, `end_time` or `n_timestamps`",
         )
-    return dataclasses.replace(clock, rate_hz=rate_hz), [
-        f"sampling_rate {clock.rate_hz:g} Hz would be {abs(drift):.2f} s off at the end; "
-        f"{rate_hz:.6f} Hz from {source} is used"
-    ]
-
-
-def _check_timestamps(
-    stated: Clock, times: NDArray[np.float64], path: Path
-) -> tuple[Clock, list[str]]:
-    clock, notes = _check_span(
-        stated,
-        float(times[-1] - times[0]),
-        "timestamps.npy",
-        str(path),
-        MAX_TIMESTAMP_DRIFT_SECONDS,
+    note = (
+        f"sampling_rate {stated.rate_hz:g} Hz would be {abs(drift):.2f} s off at the end; "
+        f"{rate_hz:.6f} Hz from start_time and end_time is used"
     )
-    regular = clock.start_seconds + np.arange(times.size) / clock.rate_hz
-    jitter = float(np.abs(times - regular).max())
-    if jitter > MAX_JITTER_SECONDS:
-        gap = int(np.argmax(np.diff(times)))
+    return DeviceClock(clock=clock, notes=(note,))
+
+
+def _obey_times(stated: Clock, times: NDArray[np.float64], path: Path) -> DeviceClock:
+    """Return the stated clock if it gives every row its time, else a clock fitted to the times."""
+    notes: list[str] = []
+    start = stated.start_seconds
+    if start > _LEAST_EPOCH_SECONDS and abs(times[0]) <= MAX_START_DIFFERENCE_SECONDS:
+        times = times + start
+        notes.append("timestamps.npy counts from 0; start_time is added")
+    if abs(times[0] - start) > MAX_START_DIFFERENCE_SECONDS:
         raise RecordingError(
-            f"{path} is not a regular clock of {clock.rate_hz:g} Hz from start_time "
-            f"{clock.start_seconds:.6f} on: times are up to {jitter:.3f} s off, and row {gap + 1} "
-            f"comes {times[gap + 1] - times[gap]:.3f} s after row {gap}",
-            hint="fill gaps with rows of NaN, or correct `start_time`",
+            f"{path} begins at {times[0]:.6f} s, but `start_time` is {start:.6f} s",
+            hint="both must count seconds from one origin; correct the wrong one, or remove "
+            "timestamps.npy, which the experanto library does not read",
         )
-    if jitter > MIN_REPORTED_SECONDS:
-        notes.append(f"timestamps.npy differs from the regular clock by up to {jitter:.3f} s")
-    return clock, notes
+    off = times - (start + np.arange(times.size) / stated.rate_hz)
+    largest = float(np.abs(off).max())
+    if largest <= min(KEPT_SECONDS, KEPT_ROWS / stated.rate_hz):
+        return DeviceClock(clock=stated, notes=tuple(notes))
+    fitted = _fit_times(times, path, is_responses=path.parent.name == "responses")
+    if fitted is None:
+        # Times of a coarse resolution: no row is as far as the next from its place.
+        is_close = largest <= 1.01 / stated.rate_hz
+        if not is_close or abs(float(np.median(off))) * stated.rate_hz > KEPT_ROWS:
+            regular_times(times, str(path))
+        notes.append(
+            f"times in timestamps.npy are up to {largest:.3f} s off a clock of "
+            f"{stated.rate_hz:g} Hz, which is used"
+        )
+        return DeviceClock(clock=stated, notes=tuple(notes))
+    rate_hz = fitted.clock.rate_hz
+    if abs(rate_hz / stated.rate_hz - 1) > MAX_RATE_DIFFERENCE:
+        raise RecordingError(
+            f"{path}: its times give {rate_hz:g} Hz, but `sampling_rate` is {stated.rate_hz:g} Hz, "
+            f"more than {MAX_RATE_DIFFERENCE:.0%} apart",
+            hint="correct `sampling_rate` or timestamps.npy",
+        )
+    notes.append(
+        f"with sampling_rate {stated.rate_hz:g} Hz alone rows would be up to {largest:.3f} s off "
+        f"their times; {rate_hz:.6f} Hz from timestamps.npy is used"
+    )
+    return dataclasses.replace(fitted, notes=(*notes, *fitted.notes))
+
+
+def _fit_times(times: NDArray[np.float64], path: Path, *, is_responses: bool) -> DeviceClock | None:
+    """Return a regular clock of the times; None if none fits.
+
+    Uneven behavior is held on a grid; responses are not, because samples of them would be repeated.
+    """
+    for fit in (regular_times,) if is_responses else (regular_times, hold_on_grid):
+        with contextlib.suppress(RecordingError):
+            fitted = fit(times, path.name)
+            is_whole = fitted.clock.num_samples == times.size and not fitted.gaps.size
+            return DeviceClock(
+                clock=fitted.clock,
+                source_row=None
+                if is_whole and np.array_equal(fitted.source_row, np.arange(times.size))
+                else fitted.source_row,
+                gaps=fitted.gaps,
+                notes=fitted.notes,
+            )
+    return None

@@ -1,20 +1,22 @@
 """The frames of one trial on disk, of any shape and dtype, as 8-bit grey levels."""
 
 import contextlib
-import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.experanto.meta import read_header
 
 # Luma of ITU-R BT.601, close to the response of a grey-scale camera.
 _LUMA = np.array([0.299, 0.587, 0.114])
+# Frames that were resized lie this much outside the range of their levels.
+_UNIT_TOLERANCE = 1e-3
+_BLOCK_BYTES = 2 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,10 @@ class FrameFile:
         height: Rows of a frame.
         width: Columns of a frame.
         color: Whether frames have three color channels, which are converted to grey.
+        dtype: Dtype of the stored values.
+        column_major: Whether the first axis of the file runs fastest.
+        offset_bytes: Position of the first value in the file.
+        is_unit: Whether values from 0 to 1 are black to white, and not 0 to 255.
     """
 
     path: Path
@@ -34,6 +40,10 @@ class FrameFile:
     height: int
     width: int
     color: bool
+    dtype: np.dtype[Any]
+    column_major: bool
+    offset_bytes: int
+    is_unit: bool = False
 
 
 def read_frame_header(path: Path, *, video: bool) -> FrameFile:
@@ -48,15 +58,9 @@ def read_frame_header(path: Path, *, video: bool) -> FrameFile:
         RecordingError: The file is missing, truncated, or has another shape or dtype.
     """
     with _translate_read_errors(path):
-        with path.open("rb") as stream:
-            # Only version 1.0 has a short field for the header's length.
-            is_first = npy.read_magic(stream) == (1, 0)
-            read = npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0
-            shape, _, dtype = read(stream)
-            missing = stream.tell() + math.prod(shape) * dtype.itemsize - path.stat().st_size
-        if missing > 0:
-            raise ValueError(f"the last {missing:,} bytes are missing")
-    _require_numbers(path, dtype)
+        header = read_header(path)
+    _require_numbers(path, header.dtype)
+    shape = header.shape
     # The number of axes decides: a grey video may be 3 pixels wide.
     has_channels = len(shape) == (4 if video else 3) and shape[-1] in (1, 3)
     spatial = shape[:-1] if has_channels else shape
@@ -73,6 +77,9 @@ def read_frame_header(path: Path, *, video: bool) -> FrameFile:
         height=spatial[1],
         width=spatial[2],
         color=has_channels and shape[-1] == 3,
+        dtype=header.dtype,
+        column_major=header.column_major,
+        offset_bytes=header.offset_bytes,
     )
 
 
@@ -82,35 +89,68 @@ def read_frames(file: FrameFile, first: int, last: int) -> NDArray[np.uint8]:
     Raises:
         RecordingError: Values lie outside 0 to 255.
     """
-    with _translate_read_errors(file.path):
-        stored: NDArray[Any] = np.load(file.path, mmap_mode="r", allow_pickle=False)
-        _require_numbers(file.path, stored.dtype)
-        channels = (3,) if file.color else ()
-        shape = (file.num_frames, file.height, file.width, *channels)
-        frames = np.array(stored.reshape(shape)[first:last])
-    if frames.dtype == np.uint8 and not file.color:
+    frames = _read_stored(file, first, last)
+    if frames.dtype == np.uint8 and not file.color and not file.is_unit:
         return frames
     values = frames.astype(np.float64)
-    if frames.dtype != np.uint8:
+    if file.is_unit:
+        values = np.clip(values, 0.0, 1.0) * 255
+    elif frames.dtype != np.uint8:
         _require_grey_levels(values, file.path, frames.dtype)
     if file.color:
         values = values @ _LUMA
     return np.rint(values).astype(np.uint8)
 
 
+def are_unit_levels(files: Iterable[FrameFile]) -> bool:
+    """Return whether all values lie between 0 and 1, so that 1 must be white.
+
+    Reads up to the first value outside, which is in the first frames of a usual recording.
+    """
+    highest = 0.0
+    for file in files:
+        frame_bytes = file.height * file.width * file.dtype.itemsize * (3 if file.color else 1)
+        step = max(1, _BLOCK_BYTES // frame_bytes)
+        for first in range(0, file.num_frames, step):
+            frames = _read_stored(file, first, min(first + step, file.num_frames))
+            low, high = float(frames.min()), float(frames.max())
+            if not (low >= -_UNIT_TOLERANCE and high <= 1 + _UNIT_TOLERANCE):
+                return False
+            highest = max(highest, high)
+    return highest > 0
+
+
+def _read_stored(file: FrameFile, first: int, last: int) -> NDArray[Any]:
+    """Return frames as stored, `(n, height, width)` with a last axis of 3 if in color."""
+    channels = (3,) if file.color else ()
+    shape = (file.num_frames, file.height, file.width, *channels)
+    with _translate_read_errors(file.path):
+        if file.column_major:
+            return np.array(_load(file.path).reshape(shape)[first:last])
+        # Not mapped: small files are read faster, and on file systems that cannot map.
+        frames = np.empty((last - first, *shape[1:]), file.dtype)
+        with file.path.open("rb") as stream:
+            stream.seek(file.offset_bytes + first * frames[0].nbytes)
+            if stream.readinto(frames.reshape(-1).view(np.uint8).data) != frames.nbytes:
+                raise ValueError("it was cut short while it was read")
+    return frames
+
+
+def _load(path: Path) -> NDArray[Any]:
+    """Map an array into memory, or read all of it where the file system cannot map."""
+    try:
+        mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError:
+        mapped = np.load(path, allow_pickle=False)
+    return mapped
+
+
 def _require_grey_levels(values: NDArray[np.float64], path: Path, dtype: np.dtype[Any]) -> None:
     low, high = float(values.min()), float(values.max())
-    hint = "store the frames as uint8, grey levels 0 to 255"
     if not (low >= 0 and high <= 255):
         raise RecordingError(
             f"{path}: frames of {dtype} must lie between 0 and 255: found {low:g} to {high:g}",
-            hint=hint,
-        )
-    if high <= 1 and bool((values % 1 != 0).any()):
-        raise RecordingError(
-            f"{path}: frames of {dtype} must be grey levels from 0 to 255, but they lie between "
-            f"{low:g} and {high:g}",
-            hint=hint,
+            hint="store the frames as uint8, grey levels 0 to 255",
         )
 
 

@@ -5,16 +5,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import yaml
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
 
 # The pure Python loader needs minutes for the 18,000 trial files of a long session.
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# The C loader calls itself for each level, and a file of 100 kB could exhaust the stack.
+_MAX_YAML_LEVELS = 200
 
 Value = TypeVar("Value")
 
@@ -97,17 +100,42 @@ def read_yaml(path: Path) -> Meta:
         RecordingError: The file is missing, no valid YAML, or no mapping.
     """
     try:
-        values = yaml.load(path.read_bytes(), Loader=_YAML_LOADER)
+        content = path.read_bytes()
+        _require_few_levels(path, content)
+        values = yaml.load(content, Loader=_YAML_LOADER)
     except FileNotFoundError as error:
         raise RecordingError(
             f"{path} is missing", hint="every device folder of an experanto session has a meta.yml"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise RecordingError(
             f"{path} is not valid YAML: {reason}", hint="correct the file or export it again"
         ) from error
     return _to_meta(path, values)
+
+
+def _require_few_levels(path: Path, content: bytes) -> None:
+    """Raise RecordingError if fields lie inside fields more than 200 times."""
+    # A level has one of these marks or, in a block, more space before it than the level around it.
+    marks = sum(content.count(mark) for mark in (b"[", b"{", b"- ", b"? "))
+    if marks + math.isqrt(2 * len(content)) <= _MAX_YAML_LEVELS:
+        return
+    levels = 0
+    for event in yaml.parse(content, Loader=_YAML_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            levels += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            levels -= 1
+        if levels > _MAX_YAML_LEVELS:
+            raise _too_many_levels(path)
+
+
+def _too_many_levels(path: Path) -> RecordingError:
+    return RecordingError(
+        f"{path} cannot be read: its fields lie inside each other in too many levels",
+        hint="export the file again; the files of a session have a few levels",
+    )
 
 
 def read_json(path: Path) -> Meta:
@@ -118,7 +146,9 @@ def read_json(path: Path) -> Meta:
     """
     try:
         values = json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise _too_many_levels(path) from error
+    except ValueError as error:
         raise RecordingError(
             f"{path} is not valid JSON: {error}", hint="correct the file or export it again"
         ) from error
@@ -132,21 +162,67 @@ def _to_meta(path: Path, values: object) -> Meta:
     return Meta(source=str(path), values={str(key): value for key, value in values.items()})
 
 
-def read_array(path: Path, mmap_mode: Literal["r"] | None = None) -> NDArray[Any]:
-    """Read an array of numbers, or map it into memory.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayHeader:
+    """The header of a `.npy` file.
+
+    Args:
+        shape: Shape of the array.
+        dtype: Its dtype.
+        column_major: Whether the first index runs fastest.
+        offset_bytes: Position of the first value in the file.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    column_major: bool
+    offset_bytes: int
+
+
+def read_header(path: Path) -> ArrayHeader:
+    """Read the header of a `.npy` file, and check the file's length.
+
+    Raises:
+        ValueError: The file is no `.npy` file, or truncated.
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as stream:
+        # Only version 1.0 has a short field for the header's length.
+        is_first = npy.read_magic(stream) == (1, 0)
+        read = npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0
+        shape, column_major, dtype = read(stream)
+        offset = stream.tell()
+        # NumPy pickles objects, whose size the header does not give.
+        missing = 0
+        if not dtype.hasobject:
+            missing = offset + math.prod(shape) * dtype.itemsize - path.stat().st_size
+    if missing > 0:
+        raise ValueError(f"the last {missing:,} bytes are missing")
+    return ArrayHeader(
+        shape=shape, dtype=dtype, column_major=column_major and len(shape) > 1, offset_bytes=offset
+    )
+
+
+def read_array(path: Path) -> NDArray[Any]:
+    """Read an array of numbers.
 
     Raises:
         RecordingError: The file is no `.npy` file, truncated, or holds no numbers.
     """
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode, allow_pickle=False)
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise RecordingError(
             f"{path} cannot be read as an array: {error}", hint="copy or export the file again"
         ) from error
-    if array.dtype.kind not in "biuf":
-        raise RecordingError(f"{path} must hold numbers: its dtype is {array.dtype}")
+    require_numbers(path, array.dtype)
     return array
+
+
+def require_numbers(path: Path, dtype: np.dtype[Any]) -> None:
+    """Raise RecordingError unless a dtype is one of real numbers."""
+    if dtype.kind not in "biuf":
+        raise RecordingError(f"{path} must hold numbers: its dtype is {dtype}")
 
 
 def read_times(path: Path) -> NDArray[np.float64]:

@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.experanto.meta import Meta, read_array
+from omnimouse_cli.recording.experanto.meta import Meta, read_header, require_numbers
+
+TRANSPOSE_HINT = (
+    "the array seems to be neurons x time; transpose it to time x neuron, as by "
+    'np.save("data.npy", np.load("data.npy").T)'
+)
 
 _COMPARED_ROWS = 256
 
@@ -42,39 +47,80 @@ class RowFile:
         assert 0 <= first <= last <= self.num_rows
         if first == last:
             return np.empty((0, self.num_columns), np.float32)
-        rows = self._read_columns(first, last) if self.column_major else self._read(first, last)
-        return rows.astype(np.float32, copy=False)
-
-    def _read(self, first: int, last: int) -> NDArray[Any]:
-        row_bytes = self.num_columns * self.dtype.itemsize
-        rows = np.empty((last - first, self.num_columns), self.dtype)
-        # No memory map: mapped pages would count as resident memory of the process.
+        # No memory map: mapped pages would count as resident memory of the process, and not every
+        # file system can map.
         try:
-            with self.path.open("rb") as stream:
-                stream.seek(self.offset_bytes + first * row_bytes)
-                num_read = stream.readinto(rows.reshape(-1).view(np.uint8).data)
+            with self.path.open("rb", buffering=0) as stream:
+                if self.column_major:
+                    rows = self._read_columns(stream, first, last)
+                else:
+                    rows = np.empty((last - first, self.num_columns), self.dtype)
+                    self._read_into(stream, rows, first * self.num_columns)
         except OSError as error:
             raise RecordingError(
                 f"{self.path} cannot be read any more: {error.strerror}",
                 hint="check the recording's disk",
             ) from error
-        if num_read != rows.nbytes:
-            raise RecordingError(
-                f"{self.path} was cut short while it was read: rows {first} to {last} need "
-                f"{rows.nbytes} bytes, {num_read} were found"
+        return rows.astype(np.float32, copy=False)
+
+    def _read_columns(self, stream: BinaryIO, first: int, last: int) -> NDArray[Any]:
+        """Read from each column in turn; where the file can be mapped, that takes no call each."""
+        shape = (self.num_rows, self.num_columns)
+        try:
+            mapped = np.memmap(
+                self.path, self.dtype, mode="r", offset=self.offset_bytes, shape=shape, order="F"
             )
+            return np.array(mapped[first:last], order="C")
+        except (OSError, ValueError):
+            pass
+        rows = np.empty((last - first, self.num_columns), self.dtype)
+        column = np.empty(last - first, self.dtype)
+        for number in range(self.num_columns):
+            self._read_into(stream, column, number * self.num_rows + first)
+            rows[:, number] = column
         return rows
 
-    def _read_columns(self, first: int, last: int) -> NDArray[Any]:
-        mapped = np.memmap(
-            self.path,
-            self.dtype,
-            mode="r",
-            offset=self.offset_bytes,
-            shape=(self.num_rows, self.num_columns),
-            order="F",
-        )
-        return np.array(mapped[first:last], order="C")
+    def _read_into(self, stream: BinaryIO, values: NDArray[Any], first_value: int) -> None:
+        stream.seek(self.offset_bytes + first_value * self.dtype.itemsize)
+        remaining = memoryview(values.reshape(-1).view(np.uint8))
+        while remaining:
+            # A single read ends at 2 GB, and where a network file system says so.
+            num_read = stream.readinto(remaining)  # type: ignore[attr-defined] # of raw files
+            if num_read == 0:
+                raise RecordingError(
+                    f"{self.path} was cut short while it was read: {values.nbytes} bytes were "
+                    f"needed, {values.nbytes - len(remaining)} were found"
+                )
+            remaining = remaining[num_read:]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SampledRows:
+    """Rows of a clock, of which some are rows of a file and the others are missing.
+
+    Args:
+        rows: The stored rows.
+        source_row: int64 `(num_rows,)`, ascending: the stored row of each row, -1 without one.
+    """
+
+    rows: RowFile
+    source_row: NDArray[np.int64]
+
+    @property
+    def num_columns(self) -> int:
+        """Number of columns."""
+        return self.rows.num_columns
+
+    def read(self, first: int, last: int) -> NDArray[np.float32]:
+        """Return rows `first` to `last` (excluded) as float32; missing rows are NaN."""
+        source = self.source_row[first:last]
+        sampled = np.full((last - first, self.num_columns), np.nan, np.float32)
+        found = np.flatnonzero(source >= 0)
+        if found.size:
+            first_stored, last_stored = int(source[found[0]]), int(source[found[-1]]) + 1
+            stored = self.rows.read(first_stored, last_stored)
+            sampled[found] = stored[source[found] - first_stored]
+        return sampled
 
 
 def open_rows(folder: Path, meta: Meta) -> tuple[RowFile, list[str]]:
@@ -169,22 +215,32 @@ def _open_mem(path: Path, meta: Meta) -> RowFile:
 
 
 def _open_npy(path: Path, meta: Meta) -> RowFile:
-    mapped = cast("np.memmap[Any, Any]", read_array(path, mmap_mode="r"))
-    if mapped.ndim not in (1, 2):
-        raise RecordingError(f"{path} must be time x channel: its shape is {mapped.shape}")
-    num_rows, num_columns = mapped.shape if mapped.ndim == 2 else (mapped.shape[0], 1)
+    try:
+        header = read_header(path)
+    except (ValueError, EOFError, OSError) as error:
+        raise RecordingError(
+            f"{path} cannot be read as an array: {error}", hint="copy or export the file again"
+        ) from error
+    require_numbers(path, header.dtype)
+    shape = header.shape
+    if len(shape) not in (1, 2):
+        raise RecordingError(f"{path} must be time x channel: its shape is {shape}")
+    num_rows, num_columns = shape if len(shape) == 2 else (shape[0], 1)
+    stated = {key: meta.optional_count(key) for key in ("n_signals", "n_timestamps")}
     for key, found in (("n_signals", num_columns), ("n_timestamps", num_rows)):
-        expected = meta.optional_count(key)
-        if expected is not None and expected != found:
+        if stated[key] is not None and stated[key] != found:
+            hint = f"correct `{key}`, or export the device again"
+            if stated["n_signals"] == num_rows and stated["n_timestamps"] in (num_columns, None):
+                hint = TRANSPOSE_HINT
             raise RecordingError(
-                f"{meta.source}: `{key}` is {expected}, but {path.name} has shape {mapped.shape}",
-                hint=f"correct `{key}`, or export the device again",
+                f"{meta.source}: `{key}` is {stated[key]}, but {path.name} has shape {shape}",
+                hint=hint,
             )
     return RowFile(
         path=path,
-        dtype=mapped.dtype,
+        dtype=header.dtype,
         num_rows=num_rows,
         num_columns=num_columns,
-        offset_bytes=int(mapped.offset),
-        column_major=not mapped.flags.c_contiguous,
+        offset_bytes=header.offset_bytes,
+        column_major=header.column_major,
     )

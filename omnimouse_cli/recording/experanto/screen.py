@@ -1,7 +1,8 @@
 """The screen of a session folder: flips, trials and their frames."""
 
+import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,14 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.experanto.frames import FrameFile, read_frame_header, read_frames
+from omnimouse_cli.recording.experanto.frames import (
+    FrameFile,
+    are_unit_levels,
+    read_frame_header,
+    read_frames,
+)
 from omnimouse_cli.recording.experanto.meta import Meta, read_times
+from omnimouse_cli.recording.experanto.trial_ends import find_ends
 from omnimouse_cli.recording.experanto.trials import TrialEntry, TrialList, read_trials
-from omnimouse_cli.recording.recording import Screen, Trial
+from omnimouse_cli.recording.recording import Content, Screen, Trial
+from omnimouse_cli.recording.resize import FRAME_HEIGHT, FRAME_WIDTH
 
 _DEFAULT_GREY = 128
-_DEFAULT_SIZE = (36, 64)
-_DEFAULT_FRAME_SECONDS = 1 / 30
+# The width of a frame may differ by this share from that of the stored aspect ratio.
+_MAX_DEFORMATION = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +55,14 @@ class ScreenDevice:
 
     Args:
         flips: float64 `(num_flips,)`, absolute seconds.
+        ends: float64 `(num_trials,)`: end of each trial, absolute seconds.
         trials: The trials and the index of their first flip in `flips`.
         frames: Reads the frames of the trials.
         notes: For the user.
     """
 
     flips: NDArray[np.float64]
+    ends: NDArray[np.float64]
     trials: TrialList
     frames: TrialFrames
     notes: tuple[str, ...]
@@ -60,10 +70,9 @@ class ScreenDevice:
     def relative_to(self, origin_seconds: float) -> tuple[Screen, tuple[Trial, ...]]:
         """Return screen and trials in seconds from the recording's origin."""
         flips = self.flips - origin_seconds
+        ends = self.ends - origin_seconds
         entries, first = self.trials.entries, self.trials.first_flip
         lengths = np.array([entry.num_frames for entry in entries])
-        # No flip follows the last frame: it lasts as long as a usual one.
-        ends = np.append(flips, flips[-1] + _frame_seconds(self.trials, flips))[first + lengths]
         # Flips outside the listed trials are dropped, because their frames are not known.
         kept = np.concatenate(
             [np.arange(at, at + length) for at, length in zip(first, lengths, strict=True)]
@@ -77,7 +86,7 @@ class ScreenDevice:
                     start_seconds=float(flips[first[number]]),
                     end_seconds=float(ends[number]),
                     kind=entry.kind,
-                    tier=entry.meta.optional_text("tier"),
+                    tier=entry.tier,
                     condition=f"blank {source}" if name is None and entry.kind == "blank" else name,
                     first_flip=int(first_kept[number]),
                     num_flips=entry.num_frames,
@@ -91,6 +100,18 @@ class ScreenDevice:
             read_frames=self.frames.read,
         )
         return screen, tuple(trials)
+
+    @property
+    def content(self) -> Content:
+        """What the screen holds, for `omnimouse inspect`."""
+        kinds = Counter(entry.kind for entry in self.trials.entries)
+        counts = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+        return Content(
+            path="screen",
+            what=f"{self.flips.size} flips, trials: {counts}; frames {self.frames.height} x "
+            f"{self.frames.width}",
+            use="frames, trials and tiers",
+        )
 
 
 def open_screen(folder: Path, meta: Meta) -> ScreenDevice:
@@ -108,43 +129,100 @@ def open_screen(folder: Path, meta: Meta) -> ScreenDevice:
         raise RecordingError(f"{path} is missing: when frames were shown is not known")
     flips = read_times(path)
     trials = read_trials(folder, num_flips=flips.size)
-    by_name = bool(meta.flag("use_stimuli_names"))
-    files = {
-        entry.name: _read_trial_header(folder, entry, by_name=by_name)
-        for entry in trials.entries
-        if entry.kind in ("video", "image")
-    }
+    files, file_notes = _read_headers(folder, meta, trials.entries)
+    files, unit_notes = _find_units(files)
     height, width, size_notes = _find_frame_size(folder, trials.entries, list(files.values()))
     sources = tuple(
         files[entry.name] if entry.name in files else _grey_level(entry) for entry in trials.entries
     )
+    ends, end_notes = find_ends(trials, flips)
     return ScreenDevice(
         flips=flips,
+        ends=ends,
         trials=trials,
         frames=TrialFrames(sources=sources, height=height, width=width),
         notes=(
             *trials.notes,
+            *end_notes,
+            *file_notes,
             *size_notes,
+            *unit_notes,
             *_describe_content(trials.entries, files.values(), flips),
         ),
     )
 
 
-def _read_trial_header(folder: Path, entry: TrialEntry, *, by_name: bool) -> FrameFile:
-    if entry.meta.flag("encoded"):
-        raise RecordingError(
-            f"{entry.meta.source}: encoded video cannot be read, only frames in .npy files",
-            hint="decode the trial's frames to data/NNNNN.npy",
+def _read_headers(
+    folder: Path, meta: Meta, entries: Sequence[TrialEntry]
+) -> tuple[dict[str, FrameFile], list[str]]:
+    """Read the header of the frames of each trial that has some, by name of the trial.
+
+    Args:
+        folder: The screen's folder.
+        meta: Its meta.yml, which says whether frames are stored once by the stimulus' name.
+        entries: The trials.
+
+    Returns:
+        The headers, and notes for the user.
+    """
+    # The second is the word of earlier versions of the format.
+    by_name = bool(meta.flag("use_stimuli_names") or meta.flag("image_names"))
+    headers: dict[tuple[Path, str], FrameFile] = {}
+    files: dict[str, FrameFile] = {}
+    num_named = 0
+    for entry in entries:
+        if entry.kind not in ("video", "image"):
+            continue
+        if entry.meta.flag("encoded"):
+            raise RecordingError(
+                f"{entry.meta.source}: encoded video cannot be read, only frames in .npy files",
+                hint="decode the trial's frames to data/NNNNN.npy",
+            )
+        path = folder / "data" / f"{entry.name}.npy"
+        if by_name or (entry.stimulus_name is not None and not path.is_file()):
+            path = folder / "data" / f"{entry.require_stimulus_name()}.npy"
+            num_named += not by_name
+        file = headers.get((path, entry.kind))
+        if file is None:
+            file = read_frame_header(path, video=entry.kind == "video")
+            headers[path, entry.kind] = file
+        if file.num_frames != entry.num_frames:
+            raise RecordingError(
+                f"{file.path} has {file.num_frames} frames, but `num_frames` of the trial is "
+                f"{entry.num_frames}",
+                hint="copy the file again, or correct the trial's fields",
+            )
+        files[entry.name] = file
+    if not num_named:
+        return files, []
+    note = f"{folder.name}: the frames of {num_named} trials were found by the name of the stimulus"
+    return files, [note]
+
+
+def _find_units(files: Mapping[str, FrameFile]) -> tuple[dict[str, FrameFile], list[str]]:
+    """Find frames stored from 0 to 1, which is decided over all trials of one sort of number.
+
+    Args:
+        files: Headers by name of the trial.
+
+    Returns:
+        The headers with `is_unit`, and notes for the user.
+    """
+    found, notes = dict(files), []
+    for kinds in ("f", "iu"):
+        names = [name for name, file in files.items() if file.dtype.kind in kinds]
+        # Frames stored by name belong to many trials.
+        distinct = {files[name].path: files[name] for name in names}
+        if not are_unit_levels(distinct.values()):
+            continue
+        for name in names:
+            found[name] = dataclasses.replace(files[name], is_unit=True)
+        dtypes = ", ".join(sorted({str(files[name].dtype) for name in names}))
+        notes.append(
+            f"screen: the frames of {len(names)} trials ({dtypes}) lie between 0 and 1 throughout; "
+            "they were multiplied by 255"
         )
-    stem = entry.meta.text("stimulus_name") if by_name else entry.name
-    file = read_frame_header(folder / "data" / f"{stem}.npy", video=entry.kind == "video")
-    if file.num_frames != entry.num_frames:
-        raise RecordingError(
-            f"{file.path} has {file.num_frames} frames, but `num_frames` of the trial is "
-            f"{entry.num_frames}",
-            hint="copy the file again, or correct the trial's fields",
-        )
-    return file
+    return found, notes
 
 
 def _find_frame_size(
@@ -154,18 +232,34 @@ def _find_frame_size(
     if files:
         counts = Counter((file.height, file.width) for file in files)
         (height, width), num_usual = counts.most_common(1)[0]
-        if num_usual == len(files):
-            return height, width, []
-        note = (
-            f"{folder.name}: {len(files) - num_usual} of {len(files)} trials have frames of a "
-            f"size other than {height} x {width}"
-        )
-        return height, width, [note]
+        notes = []
+        if num_usual < len(files):
+            notes.append(
+                f"{folder.name}: {len(files) - num_usual} of {len(files)} trials have frames of a "
+                f"size other than {height} x {width}"
+            )
+        notes += [_describe_deformation(*size) for size in counts if _is_deformed(*size)]
+        return height, width, notes
     sizes = [entry.frame_size for entry in entries if entry.frame_size is not None]
     if sizes:
         return *sizes[0], []
-    height, width = _DEFAULT_SIZE
-    return height, width, [f"{folder.name}: no trial has a frame size; {height} x {width} is taken"]
+    note = f"{folder.name}: no trial has a frame size; {FRAME_HEIGHT} x {FRAME_WIDTH} is taken"
+    return FRAME_HEIGHT, FRAME_WIDTH, [note]
+
+
+def _is_deformed(height: int, width: int) -> bool:
+    return abs(width * FRAME_HEIGHT / (height * FRAME_WIDTH) - 1) > _MAX_DEFORMATION
+
+
+def _describe_deformation(height: int, width: int) -> str:
+    note = (
+        f"screen: frames of {height} x {width} (height x width) are deformed to {FRAME_HEIGHT} x "
+        f"{FRAME_WIDTH}, which has another aspect ratio ({FRAME_WIDTH / FRAME_HEIGHT:.2f} instead "
+        f"of {width / height:.2f})"
+    )
+    if height > width:
+        return f"{note}; they are upright, so their axes may have been exchanged by the exporter"
+    return note
 
 
 def _grey_level(entry: TrialEntry) -> int:
@@ -180,7 +274,7 @@ def _grey_level(entry: TrialEntry) -> int:
 
 
 def _describe_content(
-    entries: Sequence[TrialEntry], files: Iterable[FrameFile], flips: NDArray[np.float64]
+    entries: Sequence[TrialEntry], files: Collection[FrameFile], flips: NDArray[np.float64]
 ) -> list[str]:
     """Return notes on converted, assumed and doubtful content of the screen."""
     notes = []
@@ -203,11 +297,3 @@ def _describe_content(
     if num_equal:
         notes.append(f"screen: {num_equal} flips have the same time as the one before")
     return notes
-
-
-def _frame_seconds(trials: TrialList, flips: NDArray[np.float64]) -> float:
-    """Return the median time between frames of the first video."""
-    for entry, first in zip(trials.entries, trials.first_flip.tolist(), strict=True):
-        if entry.num_frames > 1:
-            return float(np.median(np.diff(flips[first : first + entry.num_frames])))
-    return _DEFAULT_FRAME_SECONDS

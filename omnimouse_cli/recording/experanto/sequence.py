@@ -1,61 +1,74 @@
 """A sequence device (responses, eye tracker, treadmill, ...) of a session folder."""
 
-import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from omnimouse_cli.config.data import RESPONSE_RATE_HZ
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.experanto.clock import read_clock
+from omnimouse_cli.recording.experanto.channels import Channels, name_channels
+from omnimouse_cli.recording.experanto.clock import DeviceClock, read_clock
 from omnimouse_cli.recording.experanto.meta import Meta, read_array
-from omnimouse_cli.recording.experanto.rows import RowFile, open_rows
-from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS, Clock, Signal
+from omnimouse_cli.recording.experanto.rows import RowFile, SampledRows, open_rows
+from omnimouse_cli.recording.experanto.shifts import (
+    AppliedShifts,
+    HeldColumns,
+    ShiftedRows,
+    applies_shifts,
+    apply_shifts,
+)
+from omnimouse_cli.recording.recording import Clock, Content, ResponseKind, Signal
 
-_CHANNELS = {
-    ("eye_tracker", 4): ("pupil_x", "pupil_y", "pupil_size", "pupil_size_derivative"),
-    ("eye_tracker", 2): ("pupil_x", "pupil_y"),
-    ("treadmill", 1): ("running",),
-}
+RESPONSES = "responses"
+
 _SAMPLED_BLOCKS = 16
 _SAMPLED_ROWS = 32
+# Whole numbers are raw fluorescence if nearly every neuron is always above zero and most have a
+# mean that is large, and large against their standard deviation. Counts of spikes are not.
+_LEAST_POSITIVE_SHARE = 0.9
+_LEAST_FLUORESCENCE = 20.0
+_LEAST_MEAN_IN_STD = 1.5
 
 _Columns = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShiftedRows:
-    """Rows whose columns were measured at different times, aligned to one clock.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SequenceDevice:
+    """A sequence device in absolute seconds.
 
     Args:
-        rows: The stored rows.
-        lag: int64 `(num_columns,)`: row r of the common clock is stored row r + lag of the column.
+        signal: The signal; its clock is in absolute seconds.
+        gaps: float64 `(gaps, 2)`: stretches in which nothing was recorded, in absolute seconds.
+        stored_rate_hz: Rate of the stored rows.
+        is_resampled: Whether rows are not the stored ones, because of phase shifts.
+        delay_seconds: float32 `(columns,)`: how late each column was measured; None if unknown.
+        response_kind: What responses are, if the stored numbers say so.
+        content: What the device holds and is taken for.
+        notes: For the user.
     """
 
-    rows: RowFile
-    lag: NDArray[np.int64]
-
-    def read(self, first: int, last: int) -> NDArray[np.float32]:
-        """Return rows `first` to `last` (excluded) of the common clock, float32."""
-        stored = self.rows.read(first, last + int(self.lag.max(initial=0)))
-        aligned = np.empty((last - first, self.rows.num_columns), np.float32)
-        # There are few different lags; one fancy index would be as large as the block itself.
-        for lag in np.unique(self.lag).tolist():
-            columns = np.flatnonzero(self.lag == lag)
-            aligned[:, columns] = stored[lag : lag + last - first, columns]
-        return aligned
+    signal: Signal
+    gaps: NDArray[np.float64]
+    stored_rate_hz: float
+    is_resampled: bool
+    delay_seconds: NDArray[np.float32] | None
+    response_kind: ResponseKind | None
+    content: Content
+    notes: tuple[str, ...]
 
 
-def open_sequence(folder: Path, meta: Meta) -> tuple[Signal, list[str]]:
-    """Open a sequence device; at most a few hundred rows are read.
+def open_sequence(folder: Path, meta: Meta, *, grid_start: float | None = None) -> SequenceDevice:
+    """Open a sequence device; at most a few thousand rows are read.
 
     Args:
         folder: The device's folder.
         meta: Its meta.yml.
-
-    Returns:
-        The signal with its clock in absolute seconds, and notes for the user.
+        grid_start: A time of the grid of windows, in absolute seconds; None for the responses, with
+            which the grid begins.
 
     Raises:
         RecordingError: The files disagree with meta.yml.
@@ -65,66 +78,110 @@ def open_sequence(folder: Path, meta: Meta) -> tuple[Signal, list[str]]:
         raise RecordingError(
             f"{stored.path} is empty: {stored.num_rows} rows of {stored.num_columns} signals"
         )
-    clock, clock_notes = read_clock(folder, meta, num_rows=stored.num_rows)
+    device = read_clock(folder, meta, num_rows=stored.num_rows, num_columns=stored.num_columns)
     mean, std, statistics_notes = _read_statistics(folder, stored)
-    notes += [*clock_notes, *statistics_notes]
+    notes += [*device.notes, *statistics_notes]
+    name, num_columns = folder.name, stored.num_columns
     if stored.dtype == np.uint8:
         notes.append(
-            f"{folder.name}: stored as uint8 and used as it is (experanto would divide it by 255)"
+            f"{name}: stored as uint8 and used as it is (experanto would divide it by 255)"
         )
-    rows: RowFile | ShiftedRows = stored
-    if meta.flag("phase_shift_per_signal"):
-        rows, clock, note = _align_columns(folder, stored, clock)
-        notes.append(note)
-    name, num_columns = folder.name, stored.num_columns
-    numbered = tuple(f"{name}_{column}" for column in range(num_columns))
+    shifted = _align_columns(folder, meta, stored, device, grid_start)
+    rows: RowFile | SampledRows | ShiftedRows | HeldColumns
+    rows, clock, gaps = _sampled(stored, device), device.clock, device.gaps
+    if shifted is not None:
+        # Where any column has no value, none can be used.
+        rows, clock = shifted.rows, shifted.clock
+        gaps = gaps + np.array([shifted.shifts.min(), shifted.shifts.max()])
+        notes.append(shifted.note)
+    channels, kind = None, None
+    if name == RESPONSES:
+        kind, kind_notes = _find_response_kind(stored)
+        notes += kind_notes
+    else:
+        channels = name_channels(name, meta, stored)
+        notes += channels.notes
+    factor = 1.0 if channels is None else channels.factor
     signal = Signal(
         name=name,
         clock=clock,
-        channels=() if name == "responses" else _CHANNELS.get((name, num_columns), numbered),
+        channels=() if channels is None else channels.names,
         num_channels=num_columns,
-        read_rows=rows.read,
-        file_mean=mean,
-        file_std=std,
+        read_rows=rows.read if factor == 1 else partial(_read_scaled, rows.read, factor),
+        file_mean=None if mean is None else mean * factor,
+        file_std=None if std is None else std * factor,
+        units=() if channels is None else channels.units,
+        source_units=() if channels is None else channels.source_units,
     )
-    return signal, notes
-
-
-def _align_columns(folder: Path, stored: RowFile, clock: Clock) -> tuple[ShiftedRows, Clock, str]:
-    """Align columns that were measured `shift` seconds late to a common clock.
-
-    At time t column k has the value of row floor((t - shift_k - start) * rate). The common clock
-    starts with the latest column and ends when the first column runs out.
-    """
-    path = folder / "meta" / "phase_shifts.npy"
-    if not path.is_file():
-        raise RecordingError(
-            f"{path} is missing, although meta.yml says `phase_shift_per_signal: true`",
-            hint="add the file, or set `phase_shift_per_signal: false`",
-        )
-    shifts = read_array(path).astype(np.float64).reshape(-1)
-    if shifts.size != stored.num_columns:
-        raise RecordingError(
-            f"{path} has {shifts.size} shifts, but `n_signals` is {stored.num_columns}"
-        )
-    if not np.isfinite(shifts).all():
-        raise RecordingError(f"{path}: shift {int(np.argmin(np.isfinite(shifts)))} is not finite")
-    latest = float(shifts.max())
-    lead = np.floor((latest - shifts + HOLD_TOLERANCE_SECONDS) * clock.rate_hz)
-    lag = lead.astype(np.int64)
-    num_rows = stored.num_rows - int(lag.max())
-    if num_rows < 1:
-        raise RecordingError(
-            f"{path}: shifts from {shifts.min():g} to {latest:g} s leave no row in common"
-        )
-    common = dataclasses.replace(
-        clock, start_seconds=clock.start_seconds + latest, num_samples=num_rows
+    return SequenceDevice(
+        signal=signal,
+        gaps=gaps,
+        stored_rate_hz=device.clock.rate_hz,
+        is_resampled=shifted is not None and shifted.is_resampled,
+        delay_seconds=None if shifted is None else shifted.shifts.astype(np.float32),
+        response_kind=kind,
+        content=_describe(stored, device.clock, channels, kind),
+        notes=tuple(notes),
     )
+
+
+def _sampled(stored: RowFile, device: DeviceClock) -> RowFile | SampledRows:
+    if device.source_row is None:
+        return stored
+    return SampledRows(rows=stored, source_row=device.source_row)
+
+
+def _align_columns(
+    folder: Path, meta: Meta, stored: RowFile, device: DeviceClock, grid_start: float | None
+) -> AppliedShifts | None:
+    """Apply phase shifts; None without them."""
+    if not applies_shifts(meta):
+        return None
+    # Behavior is read at times that lie on the grid of twice the rate of the responses.
+    rate_hz = RESPONSE_RATE_HZ if grid_start is None else 2 * RESPONSE_RATE_HZ
+    return apply_shifts(
+        folder,
+        _sampled(stored, device),
+        device.clock,
+        grid_rate_hz=rate_hz,
+        grid_start=grid_start,
+    )
+
+
+def _read_scaled(
+    read_rows: Callable[[int, int], NDArray[np.float32]], factor: float, first: int, last: int
+) -> NDArray[np.float32]:
+    return read_rows(first, last) * np.float32(factor)
+
+
+def _find_response_kind(rows: RowFile) -> tuple[ResponseKind | None, list[str]]:
+    """Return `fluorescence` for whole numbers that look like it, with a note."""
+    if rows.dtype.kind not in "iu":
+        return None, []
+    sample = _sample_rows(rows)
+    mean, std = sample.mean(0), sample.std(0)
+    is_positive = (sample > 0).all(0)
+    is_large = (mean >= _LEAST_FLUORESCENCE) & (mean >= _LEAST_MEAN_IN_STD * std)
+    if is_positive.mean() < _LEAST_POSITIVE_SHARE or is_large.mean() < 0.5:
+        return None, []
     note = (
-        f"{folder.name}: phase shifts from {shifts.min():g} to {latest:g} s were applied, which "
-        f"drops {stored.num_rows - num_rows} of {stored.num_rows} rows"
+        f"responses: stored as {rows.dtype}, all far above zero (mean {np.median(mean):.0f}): "
+        "taken for raw fluorescence; --response-kind says otherwise"
     )
-    return ShiftedRows(rows=stored, lag=lag), common, note
+    return "fluorescence", [note]
+
+
+def _describe(
+    rows: RowFile, clock: Clock, channels: Channels | None, kind: ResponseKind | None
+) -> Content:
+    columns = "neurons" if channels is None else "channels"
+    what = (
+        f"{rows.dtype}, {rows.num_rows} rows x {rows.num_columns} {columns}, {clock.rate_hz:.6g} Hz"
+    )
+    use = "responses" if kind is None else f"responses ({kind})"
+    if channels is not None:
+        use = f"behavior: {', '.join(channels.names)}"
+    return Content(path=f"{rows.path.parent.name}/{rows.path.name}", what=what, use=use)
 
 
 def _read_statistics(
@@ -184,11 +241,16 @@ def _find_fault(mean: _Columns | None, std: _Columns, rows: RowFile) -> str | No
     return None
 
 
-def _sample_statistics(rows: RowFile) -> tuple[_Columns, _Columns]:
+def _sample_rows(rows: RowFile) -> NDArray[np.float64]:
+    """Read a few hundred rows, spread over the recording."""
     last_start = max(rows.num_rows - _SAMPLED_ROWS, 0)
     starts = np.unique(np.linspace(0, last_start, _SAMPLED_BLOCKS).astype(int)).tolist()
     blocks = [rows.read(start, min(start + _SAMPLED_ROWS, rows.num_rows)) for start in starts]
-    sample = np.concatenate(blocks).astype(np.float64)
+    return np.concatenate(blocks).astype(np.float64)
+
+
+def _sample_statistics(rows: RowFile) -> tuple[_Columns, _Columns]:
+    sample = _sample_rows(rows)
     is_finite = np.isfinite(sample)
     count = np.maximum(is_finite.sum(0), 1)
     mean = np.where(is_finite, sample, 0).sum(0) / count

@@ -2,18 +2,17 @@
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.experanto.meta import Meta, read_array, read_json, read_yaml
+from omnimouse_cli.recording.experanto.meta import Meta, read_json, read_yaml
+from omnimouse_cli.recording.experanto.neurons import read_neurons
 from omnimouse_cli.recording.experanto.screen import ScreenDevice, open_screen
-from omnimouse_cli.recording.experanto.sequence import open_sequence
+from omnimouse_cli.recording.experanto.sequence import RESPONSES, SequenceDevice, open_sequence
 from omnimouse_cli.recording.options import OpenOptions
-from omnimouse_cli.recording.recording import Neurons, Recording, Signal
+from omnimouse_cli.recording.recording import Content, Provenance, Recording, Signal
 
 MARKERS = "responses/meta.yml or screen/meta.yml (an experanto session)"
 
@@ -30,76 +29,110 @@ def is_session(path: Path) -> bool:
     return any((path / device / file).is_file() for device in devices for file in files)
 
 
-def open_session(path: Path, _options: OpenOptions) -> Recording:
+def open_session(path: Path, options: OpenOptions) -> Recording:
     """Open a session folder of either version of the experanto library; rows stay on disk.
 
     Args:
         path: The session's folder.
-        _options: None of them is about experanto sessions.
+        options: Licence and citation are kept; the others are not about experanto sessions.
 
     Raises:
         RecordingError: A file is missing, damaged or contradicts another one.
     """
-    metas, notes = _read_metas(path)
-    signals: dict[str, Signal] = {}
+    metas, excluded = _read_metas(path)
+    devices: dict[str, SequenceDevice] = {}
     screen: ScreenDevice | None = None
-    for name, meta in metas.items():
+    # Responses come first: windows lie on a grid that begins with them.
+    for name, meta in sorted(metas.items(), key=lambda item: item[0] != RESPONSES):
         modality = meta.text("modality").lower()
         if modality == "screen":
             screen = open_screen(path / name, meta)
-            notes.extend(screen.notes)
         elif modality == "sequence":
-            signals[name], device_notes = open_sequence(path / name, meta)
-            notes.extend(device_notes)
+            first = devices.get(RESPONSES)
+            devices[name] = open_sequence(
+                path / name, meta, grid_start=first and first.signal.clock.start_seconds
+            )
         else:
-            notes.append(f"{name}: a device of modality {modality} cannot be read and is excluded")
-    if "responses" not in signals:
+            excluded[name] = f"a device of modality {modality} cannot be read"
+    if RESPONSES not in devices:
         found = ", ".join(metas)
         raise RecordingError(
             f"{path} has no responses: a device of modality `sequence` in a folder named "
             f"`responses` was looked for, {found} found",
             hint="a recording without neural activity cannot be used",
         )
-    return _assemble(path, metas["responses"], signals, screen, notes)
+    return _assemble(path, metas[RESPONSES], devices, screen, excluded=excluded, options=options)
 
 
 def _assemble(
     path: Path,
     responses_meta: Meta,
-    signals: dict[str, Signal],
+    devices: dict[str, SequenceDevice],
     screen: ScreenDevice | None,
-    notes: list[str],
+    *,
+    excluded: Mapping[str, str],
+    options: OpenOptions,
 ) -> Recording:
-    """Return the recording with all times relative to the earliest start of a device."""
-    starts = [signal.clock.start_seconds for signal in signals.values()]
-    if screen is None:
-        notes.append("screen: absent, so there are no trials")
-    else:
+    """Return the recording with all times relative to the earliest start of a device.
+
+    Args:
+        path: The session's folder.
+        responses_meta: The meta.yml of the responses.
+        devices: Sequence devices by name.
+        screen: The screen; None without one.
+        excluded: Folders that are not taken, with the reason.
+        options: For licence and citation.
+    """
+    _require_overlap(path, devices, screen)
+    starts = [device.signal.clock.start_seconds for device in devices.values()]
+    if screen is not None:
         starts.append(float(screen.flips[0]))
-        _require_overlap(path, signals["responses"], screen)
     origin = min(starts)
     frames, trials = screen.relative_to(origin) if screen is not None else (None, ())
-    signals = {name: _relative_to(origin, signal) for name, signal in signals.items()}
-    responses = signals.pop("responses")
-    neurons, neuron_notes = _read_neurons(
-        path / "responses", responses_meta, num_neurons=responses.num_channels
+    responses = devices[RESPONSES]
+    behavior = sorted(
+        (name for name in devices if name != RESPONSES),
+        key=lambda name: (name not in _FIRST_BEHAVIOR, name),
     )
+    neurons, neuron_notes = read_neurons(
+        path / RESPONSES,
+        responses_meta,
+        num_neurons=responses.signal.num_channels,
+        delay_seconds=responses.delay_seconds,
+    )
+    native_rate_hz = responses_meta.optional_number("original_sampling_rate")
+    if native_rate_hz is None and responses.is_resampled:
+        native_rate_hz = responses.stored_rate_hz
     session = _read_session_key(path)
+    notes = {name: (f"{name}: {why} and is excluded",) for name, why in excluded.items()}
+    notes |= {name: device.notes for name, device in devices.items()}
+    contents = [devices[name].content for name in (RESPONSES, *behavior)]
+    if screen is None:
+        notes["screen"] = ("screen: absent, so there are no trials",)
+    else:
+        notes["screen"] = screen.notes
+        contents.append(screen.content)
+    contents += [
+        Content(path=name, what="folder", use=f"not taken: {why}") for name, why in excluded.items()
+    ]
     return Recording(
         path=path,
         session=session,
         animal=session.split("-", 1)[0] or session,
         origin_seconds=origin,
-        responses=responses,
+        responses=_relative_to(origin, responses.signal),
         neurons=neurons,
         trials=trials,
         screen=frames,
-        behavior=tuple(
-            signals[name]
-            for name in sorted(signals, key=lambda name: (name not in _FIRST_BEHAVIOR, name))
+        behavior=tuple(_relative_to(origin, devices[name].signal) for name in behavior),
+        native_rate_hz=native_rate_hz,
+        notes=(*(note for name in sorted(notes) for note in notes[name]), *neuron_notes),
+        response_kind=responses.response_kind,
+        gaps=responses.gaps - origin,
+        provenance=Provenance(
+            series=responses.content.path, licence=options.licence, citation=options.citation
         ),
-        native_rate_hz=responses_meta.optional_number("original_sampling_rate"),
-        notes=(*notes, *neuron_notes),
+        contents=tuple(contents),
     )
 
 
@@ -109,20 +142,27 @@ def _relative_to(origin_seconds: float, signal: Signal) -> Signal:
     return dataclasses.replace(signal, clock=clock)
 
 
-def _require_overlap(path: Path, responses: Signal, screen: ScreenDevice) -> None:
-    first, last = responses.clock.start_seconds, responses.clock.end_seconds
-    flips = screen.flips
-    if last <= flips[0] or first >= flips[-1]:
-        raise RecordingError(
-            f"{path}: responses (from {first:.3f} to {last:.3f} s) and screen (from "
-            f"{flips[0]:.3f} to {flips[-1]:.3f} s) share no time",
-            hint="all devices must count seconds from one origin; check `start_time`",
-        )
+def _require_overlap(
+    path: Path, devices: dict[str, SequenceDevice], screen: ScreenDevice | None
+) -> None:
+    """Raise RecordingError for a device that was recorded at another time than the responses."""
+    clocks = {name: device.signal.clock for name, device in devices.items()}
+    spans = {name: (clock.start_seconds, clock.end_seconds) for name, clock in clocks.items()}
+    if screen is not None:
+        spans["screen"] = (float(screen.flips[0]), float(screen.flips[-1]))
+    first, last = spans[RESPONSES]
+    for name, (other_first, other_last) in spans.items():
+        if last <= other_first or first >= other_last:
+            raise RecordingError(
+                f"{path}: responses (from {first:.3f} to {last:.3f} s) and {name} (from "
+                f"{other_first:.3f} to {other_last:.3f} s) share no time",
+                hint="all devices must count seconds from one origin; check `start_time`",
+            )
 
 
-def _read_metas(path: Path) -> tuple[dict[str, Meta], list[str]]:
-    """Read the meta.yml of every device, in alphabetical order, and return notes for the user."""
-    metas, notes = {}, []
+def _read_metas(path: Path) -> tuple[dict[str, Meta], dict[str, str]]:
+    """Read the meta.yml of every device, and return why other folders are not taken."""
+    metas, excluded = {}, {}
     for folder in sorted(path.iterdir()):
         if not folder.is_dir() or folder.name.startswith("."):
             continue
@@ -130,8 +170,8 @@ def _read_metas(path: Path) -> tuple[dict[str, Meta], list[str]]:
         if (folder / "meta.yml").is_file() or folder.name in ("responses", "screen"):
             metas[folder.name] = read_yaml(folder / "meta.yml")
         elif has_data:
-            notes.append(f"{folder.name}: has data but no meta.yml and is excluded")
-    return metas, notes
+            excluded[folder.name] = "has data but no meta.yml"
+    return metas, excluded
 
 
 def _read_session_key(folder: Path) -> str:
@@ -162,53 +202,3 @@ def _scan_key(scan: Any) -> str | None:  # noqa: ANN401 - any JSON value
     if not isinstance(scan, dict) or any(scan.get(field) is None for field in _SCAN_FIELDS):
         return None
     return "-".join(str(scan[field]) for field in _SCAN_FIELDS)
-
-
-def _read_neurons(folder: Path, meta: Meta, *, num_neurons: int) -> tuple[Neurons, list[str]]:
-    """Read unit ids and positions from the files of `neuron_properties` or the usual ones.
-
-    Args:
-        folder: The folder of the responses.
-        meta: Its meta.yml.
-        num_neurons: Number of columns of the responses.
-
-    Returns:
-        The neurons, and notes for the user.
-
-    Raises:
-        RecordingError: A file does not fit the number of neurons.
-    """
-    notes: list[str] = []
-    unit_id = _read_property(folder, meta, "unit_ids", notes)
-    position = _read_property(folder, meta, "cell_motor_coordinates", notes)
-    if unit_id is not None:
-        path, values = unit_id
-        if values.size != num_neurons:
-            raise RecordingError(
-                f"{path} has {values.size} unit ids, but `n_signals` is {num_neurons}",
-                hint="correct `n_signals` in responses/meta.yml, or export the responses again",
-            )
-    if position is not None and position[1].shape != (num_neurons, 3):
-        raise RecordingError(
-            f"{position[0]} must have shape ({num_neurons}, 3): {position[1].shape}",
-            hint="one row of x, y, z in micrometres per neuron",
-        )
-    neurons = Neurons(
-        num_neurons=num_neurons,
-        unit_id=None if unit_id is None else unit_id[1].reshape(-1).astype(np.int64),
-        position_um=None if position is None else position[1].astype(np.float32),
-    )
-    return neurons, notes
-
-
-def _read_property(
-    folder: Path, meta: Meta, name: str, notes: list[str]
-) -> tuple[Path, NDArray[Any]] | None:
-    properties = meta.values.get("neuron_properties")
-    stated = properties.get(name) if isinstance(properties, dict) else None
-    path = folder / (str(stated) if stated else f"meta/{name}.npy")
-    if path.is_file():
-        return path, read_array(path)
-    if stated:
-        notes.append(f"responses: {stated} is named by neuron_properties but missing")
-    return None

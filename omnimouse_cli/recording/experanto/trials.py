@@ -34,6 +34,36 @@ class TrialEntry:
     num_frames: int
 
     @property
+    def tier(self) -> str | None:
+        """The data split as it is written; a blank of tier `blank` has none."""
+        tier = self.meta.optional_text("tier")
+        # The experanto library counts a trial without a tier to a tier of this name.
+        if tier is not None and tier.lower() == "blank" and self.kind in ("blank", "invalid"):
+            return None
+        return tier
+
+    @property
+    def stimulus_name(self) -> str | None:
+        """Name under which the frames may be stored; `image_name` is the older word."""
+        for key in ("stimulus_name", "image_name"):
+            name = self.meta.optional_text(key)
+            if name is not None:
+                return name.removesuffix(".npy")
+        return None
+
+    def require_stimulus_name(self) -> str:
+        """Return `stimulus_name`; raise RecordingError without one, or if it leaves the folder."""
+        name = self.stimulus_name
+        if name is None:
+            return self.meta.text("stimulus_name")
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise RecordingError(
+                f"{self.meta.source}: a stimulus must be named by a file in screen/data: {name!r}",
+                hint="copy the frames into screen/data and name them there",
+            )
+        return name
+
+    @property
     def frame_size(self) -> tuple[int, int] | None:
         """Height and width of the frames as `image_size` states them; None without it."""
         match self.meta.values.get("image_size"):
