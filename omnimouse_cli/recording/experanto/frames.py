@@ -89,6 +89,8 @@ def read_frames(file: FrameFile, first: int, last: int) -> NDArray[np.uint8]:
     Raises:
         RecordingError: Values lie outside 0 to 255.
     """
+    if first == last:
+        return np.empty((0, file.height, file.width), np.uint8)
     frames = _read_stored(file, first, last)
     if frames.dtype == np.uint8 and not file.color and not file.is_unit:
         return frames

@@ -13,12 +13,13 @@ from omnimouse_cli.recording.experanto.meta import Meta, read_array
 from omnimouse_cli.recording.experanto.rows import RowFile, SampledRows
 from omnimouse_cli.recording.recording import Clock
 
-# Absolute times resolve .24 microseconds, so a time this little before a row is the row's.
-_TOLERANCE_SECONDS = 1e-6
+# Against the rounding of a whole number of rows to just below it.
+_TOLERANCE_SECONDS = 1e-9
 # Shifts this close to whole rows, in rows, are whole rows.
 _WHOLE_ROW = 1e-5
 # A clock that runs this much apart from the grid by its end, in rows, is the grid.
 _EQUAL_ROWS = 1e-3
+_ROUNDING_ROWS = 1e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,20 +55,23 @@ class HeldColumns:
         rows: The stored rows.
         clock: Their clock, on which column k is measured `shifts[k]` seconds late.
         shifts: float64 `(num_columns,)`, seconds.
-        grid: The clock of the rows that are read, on the time axis of `clock`.
+        offset_seconds: Time from the first stored row to the first row of the grid, which is not
+            the difference of absolute times because these resolve .24 microseconds only.
+        grid_rate_hz: Rate of the grid.
     """
 
     rows: RowFile | SampledRows
     clock: Clock
     shifts: NDArray[np.float64]
-    grid: Clock
+    offset_seconds: float
+    grid_rate_hz: float
 
     def read(self, first: int, last: int) -> NDArray[np.float32]:
         """Return rows `first` to `last` (excluded) of the grid, float32."""
         if first == last:
             return np.empty((0, self.rows.num_columns), np.float32)
-        offset = self.grid.start_seconds - self.clock.start_seconds + _TOLERANCE_SECONDS
-        seconds = offset + np.arange(first, last) / self.grid.rate_hz
+        seconds = np.arange(first, last) / self.grid_rate_hz
+        seconds += self.offset_seconds + _TOLERANCE_SECONDS
         source = (seconds[:, None] - self.shifts) * self.clock.rate_hz
         source = np.floor(source, out=source).astype(np.int64)
         first_stored, last_stored = int(source[0].min()), int(source[-1].max()) + 1
@@ -137,16 +141,25 @@ def apply_shifts(
             is_resampled=False,
             note=f"{note}drops {clock.num_samples - num_rows} of {clock.num_samples} rows",
         )
+    offset = latest
     if grid_start is not None:
-        start = grid_start + math.ceil((start - grid_start) * grid_rate_hz) / grid_rate_hz
+        before = (start - grid_start) * grid_rate_hz
+        # At most a ten-thousandth of a row later, so that rounding gives no time before `latest`.
+        start = grid_start + math.ceil(before + _ROUNDING_ROWS) / grid_rate_hz
+        offset = start - clock.start_seconds
     # Seconds from the first grid time to the end of the last row of the earliest column.
-    span = clock.num_samples / clock.rate_hz + earliest - (start - clock.start_seconds)
+    span = clock.num_samples / clock.rate_hz + earliest - offset
     num_rows = math.ceil((span - 2 * _TOLERANCE_SECONDS) * grid_rate_hz)
     _require_rows(num_rows, folder, shifts)
-    grid = Clock(start_seconds=start, rate_hz=grid_rate_hz, num_samples=num_rows)
     return AppliedShifts(
-        rows=HeldColumns(rows=rows, clock=clock, shifts=shifts, grid=grid),
-        clock=grid,
+        rows=HeldColumns(
+            rows=rows,
+            clock=clock,
+            shifts=shifts,
+            offset_seconds=offset,
+            grid_rate_hz=grid_rate_hz,
+        ),
+        clock=Clock(start_seconds=start, rate_hz=grid_rate_hz, num_samples=num_rows),
         shifts=shifts,
         is_resampled=True,
         note=f"{note}are no whole rows of {clock.rate_hz:g} Hz: each column is held at its own "

@@ -37,7 +37,8 @@ def find_ends(
     held = ends - flips[last_flip]
     is_image = np.array([entry.kind == "image" for entry in trials.entries])
     pauses = []
-    for number in np.flatnonzero((lengths > 1) & (held > _LEAST_PAUSE_SECONDS)).tolist():
+    has_next = last_flip < flips.size - 1
+    for number in np.flatnonzero((lengths > 1) & has_next & (held > _LEAST_PAUSE_SECONDS)).tolist():
         first = trials.first_flip[number]
         frame = float(np.median(np.diff(flips[first : first + lengths[number]])))
         if held[number] > frame + _LEAST_PAUSE_SECONDS:

@@ -1,5 +1,7 @@
 """The header of a trial's file, in every version of the format."""
 
+import errno
+
 import numpy as np
 import pytest
 
@@ -57,3 +59,29 @@ def test_objects_are_not_frames(tmp_path):
     np.save(path, np.array([[[{}]]], dtype=object), allow_pickle=True)
     with pytest.raises(RecordingError, match="frames must be numbers"):
         read_frame_header(path, video=True)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", [(7, 4, 5), (7, 4, 5, 3)])
+def test_blocks_are_read_without_a_memory_map(tmp_path, monkeypatch, order, shape):
+    frames = np.random.default_rng(0).integers(0, 256, shape).astype(np.int16)
+    path = tmp_path / "0.npy"
+    np.save(path, np.asarray(frames, order=order))
+    file = read_frame_header(path, video=True)
+    expected = read_frames(file, 0, 7)
+
+    def refuse(*args, **kwargs):
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(np.lib.format, "open_memmap", refuse)
+    monkeypatch.setattr(np, "memmap", refuse)
+    np.testing.assert_array_equal(read_frames(file, 2, 5), expected[2:5])
+    assert read_frames(file, 3, 3).shape == (0, 4, 5)
+
+
+def test_a_file_cut_short_after_its_header_was_read_is_named(tmp_path):
+    path = written(tmp_path / "0.npy", (1, 0))
+    file = read_frame_header(path, video=True)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(RecordingError, match="it was cut short while it was read"):
+        read_frames(file, 0, 7)

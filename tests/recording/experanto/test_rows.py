@@ -1,5 +1,6 @@
 """Rows are read as they are stored, whatever the file and dtype, and aligned by phase shifts."""
 
+import errno
 from itertools import pairwise
 
 import numpy as np
@@ -8,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.experanto.rows import RowFile
-from omnimouse_cli.recording.experanto.sequence import ShiftedRows
+from omnimouse_cli.recording.experanto.rows import RowFile, SampledRows
+from omnimouse_cli.recording.experanto.shifts import ShiftedRows
 from omnimouse_cli.recording.open import open_recording
 
 
@@ -64,6 +65,30 @@ def test_an_array_stored_column_by_column_reads_the_same(experanto_session):
     np.save(path / "responses/data.npy", np.asfortranarray(numbered().astype(np.float32)))
     rows = open_recording(path).responses.read_rows(17, 99)
     np.testing.assert_array_equal(rows, numbered()[17:99])
+
+
+def test_an_array_stored_column_by_column_needs_no_map(experanto_session, monkeypatch):
+    path = experanto_session(responses=numbered(), storage="npy")
+    np.save(path / "responses/data.npy", np.asfortranarray(numbered().astype(np.float32)))
+
+    def refuse(*args, **kwargs):
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(np, "memmap", refuse)
+    rows = open_recording(path).responses.read_rows(17, 99)
+    np.testing.assert_array_equal(rows, numbered()[17:99])
+
+
+@given(first=st.integers(0, 9), last=st.integers(0, 9))
+def test_rows_of_a_clock_without_a_source_are_missing(tmp_path_factory, first, last):
+    path = tmp_path_factory.getbasetemp() / "sampled.mem"
+    values = numbered(6).astype(np.float32)
+    values.tofile(path)
+    file = RowFile(path=path, dtype=values.dtype, num_rows=6, num_columns=5)
+    source = np.array([-1, 0, 1, -1, -1, 3, 5, 5, -1])
+    whole = np.where(source[:, None] >= 0, values[source], np.nan)
+    rows = SampledRows(rows=file, source_row=source).read(min(first, last), max(first, last))
+    np.testing.assert_array_equal(rows, whole[min(first, last) : max(first, last)])
 
 
 def test_a_single_column_may_be_stored_as_a_vector(experanto_session):
@@ -163,6 +188,17 @@ def test_a_damaged_data_npy_is_refused(experanto_session):
     file.write_bytes(file.read_bytes()[:-7])
     with pytest.raises(RecordingError, match=r"data\.npy cannot be read as an array"):
         open_recording(path)
+
+
+@pytest.mark.parametrize("fields", [{}, {"n_signals": None, "n_timestamps": None}])
+def test_neurons_by_time_are_refused_with_the_right_advice(experanto_session, edit_meta, fields):
+    path = experanto_session(neurons=40, storage="npy")
+    file = path / "responses/data.npy"
+    np.save(file, np.load(file).T.copy())
+    edit_meta(path, "responses", **fields)
+    with pytest.raises(RecordingError) as caught:
+        open_recording(path)
+    assert "transpose it to time x neuron" in caught.value.hint
 
 
 def test_an_empty_device_is_refused(experanto_session, edit_meta):

@@ -1,5 +1,6 @@
 """Frames are read as 8-bit grey levels, and stimuli have the names in the files."""
 
+import json
 from functools import partial
 
 import numpy as np
@@ -31,6 +32,14 @@ def image(frame: np.ndarray, **fields: object) -> dict[str, object]:
 
 def blank(level: object) -> dict[str, object]:
     return {"modality": "blank", "interleave_value": level}
+
+
+def edit_trial(session, name, **fields):
+    file = session / "screen/combined_meta.json"
+    metas = json.loads(file.read_text())
+    metas[name] |= fields
+    file.write_text(json.dumps(metas))
+    (session / f"screen/meta/{name}.yml").write_text(json.dumps(metas[name]))
 
 
 def test_each_trial_gives_its_frames(experanto_session):
@@ -93,13 +102,57 @@ def test_grey_levels_of_other_dtypes_are_converted(experanto_session, dtype):
         (np.full((40, 9, 16), 256.0), "must lie between 0 and 255: found 256 to 256"),
         (np.full((40, 9, 16), -3, np.int16), "must lie between 0 and 255: found -3 to -3"),
         (np.full((40, 9, 16), np.nan), "must lie between 0 and 255: found nan"),
-        (np.full((40, 9, 16), 0.5), "must be grey levels from 0 to 255, but they lie between 0.5"),
+        (np.full((40, 9, 16), -0.5), "must lie between 0 and 255: found -0.5 to -0.5"),
     ],
 )
 def test_frames_that_are_no_grey_levels_are_refused_when_read(experanto_session, values, message):
     recording = open_recording(experanto_session(trials=[clip(values)]))
     with pytest.raises(RecordingError, match=message):
         recording.read_trial(0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_frames_from_0_to_1_are_scaled_with_a_note(experanto_session, dtype):
+    video, dark = frames_of(40, 9, 16), frames_of(9, 16) // 64
+    trials = [image((dark / 255).astype(dtype)), clip((video / 255).astype(dtype)), blank(7)]
+    recording = open_recording(experanto_session(trials=trials))
+    np.testing.assert_array_equal(recording.read_trial(0)[0], dark)
+    np.testing.assert_array_equal(recording.read_trial(1), video)
+    assert (recording.read_trial(2) == 7).all()
+    (note,) = recording.notes
+    assert f"2 trials ({dtype}) lie between 0 and 1 throughout; they were multiplied by 255" in note
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32"])
+def test_frames_of_0_and_1_are_black_and_white(experanto_session, dtype):
+    noise = (RNG.random((40, 9, 16)) < 0.1).astype(dtype)
+    black = np.zeros((40, 9, 16), dtype)
+    recording = open_recording(experanto_session(trials=[clip(black), clip(noise)]))
+    np.testing.assert_array_equal(recording.read_trial(1), noise * 255)
+    assert not recording.read_trial(0).any()
+    assert any("multiplied by 255" in note for note in recording.notes)
+
+
+def test_the_unit_of_frames_is_decided_over_the_whole_recording(experanto_session):
+    dark = RNG.random((40, 9, 16))
+    bright = frames_of(40, 9, 16).astype(np.float64)
+    bright[0, 0, 0] = 255
+    recording = open_recording(experanto_session(trials=[clip(dark), clip(bright)]))
+    np.testing.assert_array_equal(recording.read_trial(0), np.rint(dark))
+    assert recording.notes == ()
+    # Whole numbers to 255 say nothing about floats in other files.
+    video = frames_of(40, 9, 16)
+    recording = open_recording(experanto_session("2-2-2", trials=[clip(dark), clip(video)]))
+    np.testing.assert_array_equal(recording.read_trial(0), np.rint(dark * 255))
+    np.testing.assert_array_equal(recording.read_trial(1), video)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 9), (60, 80), (120, 190)])
+def test_frames_of_another_aspect_ratio_are_noted(experanto_session, size):
+    trials = [clip(frames_of(40, *size)), image(frames_of(*size))]
+    (note,) = open_recording(experanto_session(trials=trials)).notes
+    assert f"frames of {size[0]} x {size[1]} (height x width) are deformed to 36 x 64" in note
+    assert ("axes may have been exchanged" in note) == (size == (16, 9))
 
 
 @pytest.mark.parametrize(
@@ -166,6 +219,38 @@ def test_stimuli_may_be_stored_by_their_names(experanto_session):
     (path / "screen/meta.yml").write_text("modality: screen\nuse_stimuli_names: true\n")
     recording = open_recording(path)
     np.testing.assert_array_equal(recording.read_trial(1), video)
+
+
+@pytest.mark.parametrize("meta", ["image_names: true\n", ""])
+@pytest.mark.parametrize("key", ["image_name", "stimulus_name"])
+def test_images_may_be_stored_once_by_the_words_of_earlier_versions(experanto_session, meta, key):
+    pictures = frames_of(2, 9, 16)
+    trials = [image(pictures[n % 2], **{key: f"im{n % 2:03d}.npy"}) for n in range(6)]
+    path = experanto_session(
+        trials=[*trials, {**blank(7), key: "grey"}, clip(frames_of(40, 9, 16))]
+    )
+    data = path / "screen/data"
+    for number in range(6):
+        (data / f"{number:05d}.npy").rename(data / f"im{number % 2:03d}.npy")
+    if meta:
+        (data / "00007.npy").rename(data / "movie.npy")
+        (path / "screen/meta.yml").write_text(f"modality: screen\n{meta}")
+        edit_trial(path, "00007", **{key: "movie"})
+    recording = open_recording(path)
+    for number in range(6):
+        np.testing.assert_array_equal(recording.read_trial(number)[0], pictures[number % 2])
+    assert (recording.read_trial(6) == 7).all()
+    assert recording.read_trial(7).shape == (40, 9, 16)
+    is_noted = any("6 trials were found by the name of the stimulus" in n for n in recording.notes)
+    assert is_noted == (meta == "")
+
+
+@pytest.mark.parametrize("name", ["../../secret", "/etc/frames"])
+def test_a_stimulus_outside_the_folder_is_refused(experanto_session, name):
+    path = experanto_session(trials=[clip(frames_of(40, 9, 16), stimulus_name=name)])
+    (path / "screen/meta.yml").write_text("modality: screen\nuse_stimuli_names: true\n")
+    with pytest.raises(RecordingError, match="must be named by a file in screen/data"):
+        open_recording(path)
 
 
 def test_a_stimulus_without_a_name_is_known_by_its_frames(experanto_session):

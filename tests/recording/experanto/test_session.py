@@ -164,8 +164,8 @@ def test_a_missing_neuron_property_is_a_note(experanto_session, edit_meta):
     ("file", "values", "message"),
     [
         ("unit_ids", np.arange(5), "has 5 unit ids, but `n_signals` is 6"),
-        ("cell_motor_coordinates", np.zeros((6, 2)), r"must have shape \(6, 3\): \(6, 2\)"),
-        ("unit_ids", np.array(["a"] * 6), "must hold numbers"),
+        ("cell_motor_coordinates", np.zeros((5, 3)), r"must have shape \(6, 3\): \(5, 3\)"),
+        ("cell_motor_coordinates", np.zeros((6, 4)), r"must have shape \(6, 3\): \(6, 4\)"),
     ],
 )
 def test_neurons_that_disagree_with_the_responses_are_refused(

@@ -65,6 +65,70 @@ def test_a_trial_without_tier_has_none(experanto_session):
     assert tiers == ["train", None, None, None, "none"]
 
 
+def test_a_blank_of_tier_blank_has_no_tier(experanto_session):
+    trials = [
+        CLIP,
+        {**BLANK, "tier": "blank"},
+        {**BLANK, "tier": "Blank"},
+        {**BLANK, "tier": "val"},
+    ]
+    trials += [{**CLIP, "tier": "blank"}, {**CLIP, "tier": "Val"}]
+    tiers = [trial.tier for trial in open_recording(experanto_session(trials=trials)).trials]
+    assert tiers == ["train", None, None, "val", "blank", "Val"]
+
+
+def pause(path, after_flip, seconds):
+    """Move the flips from `after_flip` on by some seconds."""
+    file = path / "screen/timestamps.npy"
+    times = np.load(file)
+    times[after_flip:] += seconds
+    np.save(file, times)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 2.0, 60.0])
+def test_a_pause_after_a_video_is_not_used(experanto_session, seconds):
+    path = experanto_session(trials=[CLIP, CLIP, BLANK, CLIP])
+    expected = open_recording(path).trials
+    pause(path, 60, seconds)
+    recording = open_recording(path)
+    first, second = recording.trials[:2]
+    assert first.end_seconds == pytest.approx(expected[0].end_seconds, abs=1e-5)
+    assert second.start_seconds == pytest.approx(expected[1].start_seconds + seconds)
+    assert any("1 trials are followed by a pause" in note for note in recording.notes)
+    assert any(f"longest of {seconds:.1f} s" in note for note in recording.notes)
+
+
+def test_dropped_frames_and_long_blanks_are_no_pause(experanto_session):
+    path = experanto_session(trials=[CLIP, CLIP, {**BLANK, "seconds": 59.0}, CLIP])
+    pause(path, 60, 0.2)
+    recording = open_recording(path)
+    for trial, following in pairwise(recording.trials):
+        assert trial.end_seconds == following.start_seconds
+    assert recording.notes == ()
+
+
+def test_a_slow_video_is_held_for_its_own_frame(experanto_session):
+    path = experanto_session(trials=[{**CLIP, "num_frames": 4}, CLIP])
+    file = path / "screen/timestamps.npy"
+    times = np.load(file)
+    times[:4] = times[0] + np.arange(4) * 0.5
+    times[4:] += times[0] + 2.0 - times[4]
+    np.save(file, times)
+    recording = open_recording(path)
+    assert recording.trials[0].end_seconds == recording.trials[1].start_seconds
+    assert recording.notes == ()
+
+
+def test_a_pause_after_an_image_is_not_used(experanto_session):
+    images = [{"modality": "image", "tier": "train", "seconds": 0.5}] * 6
+    path = experanto_session(trials=[*images, CLIP])
+    pause(path, 3, 20.0)
+    recording = open_recording(path)
+    lengths = [trial.end_seconds - trial.start_seconds for trial in recording.trials[:6]]
+    np.testing.assert_allclose(lengths, 0.5, atol=1e-5)
+    assert any("20.0 s in all" in note for note in recording.notes)
+
+
 def test_trials_marked_not_valid_are_kept_with_a_note(experanto_session):
     recording = open_recording(experanto_session(trials=[CLIP, {**CLIP, "valid_trial": False}]))
     assert [trial.tier for trial in recording.trials] == ["train", "train"]
