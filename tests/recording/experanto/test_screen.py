@@ -114,7 +114,11 @@ def test_frames_that_are_no_grey_levels_are_refused_when_read(experanto_session,
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_frames_from_0_to_1_are_scaled_with_a_note(experanto_session, dtype):
     video, dark = frames_of(40, 9, 16), frames_of(9, 16) // 64
-    trials = [image((dark / 255).astype(dtype)), clip((video / 255).astype(dtype)), blank(7)]
+    trials = [
+        image((dark / 255).astype(dtype)),
+        clip((video / 255).astype(dtype), tier="train"),
+        blank(7),
+    ]
     recording = open_recording(experanto_session(trials=trials))
     np.testing.assert_array_equal(recording.read_trial(0)[0], dark)
     np.testing.assert_array_equal(recording.read_trial(1), video)
@@ -137,7 +141,8 @@ def test_the_unit_of_frames_is_decided_over_the_whole_recording(experanto_sessio
     dark = RNG.random((40, 9, 16))
     bright = frames_of(40, 9, 16).astype(np.float64)
     bright[0, 0, 0] = 255
-    recording = open_recording(experanto_session(trials=[clip(dark), clip(bright)]))
+    trials = [clip(dark, tier="train"), clip(bright, tier="test")]
+    recording = open_recording(experanto_session(trials=trials))
     np.testing.assert_array_equal(recording.read_trial(0), np.rint(dark))
     assert recording.notes == ()
     # Whole numbers to 255 say nothing about floats in other files.
@@ -149,7 +154,7 @@ def test_the_unit_of_frames_is_decided_over_the_whole_recording(experanto_sessio
 
 @pytest.mark.parametrize("size", [(16, 16), (16, 9), (60, 80), (120, 190)])
 def test_frames_of_another_aspect_ratio_are_noted(experanto_session, size):
-    trials = [clip(frames_of(40, *size)), image(frames_of(*size))]
+    trials = [clip(frames_of(40, *size), tier="train"), image(frames_of(*size))]
     (note,) = open_recording(experanto_session(trials=trials)).notes
     assert f"frames of {size[0]} x {size[1]} (height x width) are deformed to 36 x 64" in note
     assert ("axes may have been exchanged" in note) == (size == (16, 9))
