@@ -4,6 +4,7 @@ import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,8 +109,13 @@ class Grating:
         return frames.reshape(-1, FRAME_HEIGHT, FRAME_WIDTH)
 
 
+def has_orientation(columns: Mapping[str, NDArray[Any]]) -> bool:
+    """Return whether a column of a table is an orientation."""
+    return any(re.fullmatch(_COLUMNS["orientation"], name.lower()) for name in columns)
+
+
 def parse_gratings(
-    columns: Mapping[str, NDArray[np.object_ | np.generic]],
+    columns: Mapping[str, NDArray[Any]],
     where: str,
     *,
     default_frequency: float | None,
@@ -234,7 +240,7 @@ def _finite(value: float | None, default: float) -> float:
     return value if value is not None and np.isfinite(value) else default
 
 
-def _as_numbers(values: NDArray[np.object_ | np.generic]) -> NDArray[np.float64] | None:
+def _as_numbers(values: NDArray[Any]) -> NDArray[np.float64] | None:
     """Return a column as numbers, text that is no number as NaN; None without any number."""
     if values.ndim != 1:
         return None

@@ -1,15 +1,17 @@
 """Films that show what was on the screen, read in blocks."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.nwb.grey import GreyScale, find_scale, require_images
 from omnimouse_cli.recording.nwb.series import read_times, scale_of
+from omnimouse_cli.recording.nwb.sources import has_times
 from omnimouse_cli.recording.nwb.tables import stimulus_name
 from omnimouse_cli.recording.nwb.templates import require_dataset
 from omnimouse_cli.recording.nwb.timeline import Segment, cut, grey_segment
@@ -55,13 +57,20 @@ class Film:
             data = require_dataset(root, self.path)
             stored_bytes = int(np.prod(data.shape[1:])) * data.dtype.itemsize
             num_frames = max(1, _BLOCK_BYTES // stored_bytes)
-            for first in range(0, len(numbers), num_frames):
-                block = numbers[first : first + num_frames]
-                at = int(block[0])
-                stored = data.read(at, int(block[-1]) + 1)[block - at]
+            for first, last in _runs(numbers, num_frames):
+                at = int(numbers[first])
+                stored = data.read(at, int(numbers[last - 1]) + 1)[numbers[first:last] - at]
                 frames = resize_frames(self.scale.apply(stored, data.where))
-                result[first : first + len(block)] = frames
+                result[first:last] = frames
         return result
+
+
+def _runs(numbers: NDArray[np.int64], longest: int) -> Iterator[tuple[int, int]]:
+    """Yield first and last (excluded) place of stretches of consecutive numbers."""
+    breaks = (np.flatnonzero(np.diff(numbers) > 1) + 1).tolist()
+    for begin, end in itertools.pairwise([0, *breaks, len(numbers)]):
+        for first in range(begin, end, longest):
+            yield first, min(first + longest, end)
 
 
 def open_film(node: Node) -> tuple[Segment | None, list[str]]:
@@ -71,23 +80,25 @@ def open_film(node: Node) -> tuple[Segment | None, list[str]]:
         node: An ImageSeries.
 
     Returns:
-        The whole film as one segment, None if its frames are not in the file; notes for the user.
+        The whole film as one segment, and notes for the user; None if its frames are not in the
+        file or cannot be used, with the reason as the only note.
 
     Raises:
-        RecordingError: Its frames are no images, or their times are wrong.
+        RecordingError: Its times are wrong.
     """
     external = node.get("external_file")
     data = node.get("data")
     if data is None or not data.is_dataset or 0 in data.shape:
         names = external.texts() if external is not None and external.is_dataset else []
         return None, [_missing_film(node, names)]
-    require_images(data.shape, data.where)
+    if not has_times(node):
+        return None, [f"{node.path}: has neither timestamps nor a positive rate"]
+    try:
+        scale = _find_scale(node, data)
+    except RecordingError as error:
+        return None, [f"{node.path}: its frames are not used: {error.message}"]
     seconds = read_times(node, data.shape[0])
     require_times(seconds, f"{node.where}/timestamps")
-    at = np.unique(np.linspace(0, len(seconds) - 1, _NUM_SAMPLES).astype(np.int64))
-    samples = np.concatenate([data.read(int(n), int(n) + 1) for n in at])
-    stated = scale_of(node)
-    scale = find_scale(samples, float(stated.factor[0]), stated.offset, node.path)
     step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.0
     segment = Segment(
         start=float(seconds[0]),
@@ -101,6 +112,15 @@ def open_film(node: Node) -> tuple[Segment | None, list[str]]:
         is_divisible=True,
     )
     return segment, [scale.note] if scale.note else []
+
+
+def _find_scale(node: Node, data: Node) -> GreyScale:
+    """Return how the values of a film become grey levels, from some of its frames."""
+    require_images(data.shape, data.where)
+    at = np.unique(np.linspace(0, data.shape[0] - 1, _NUM_SAMPLES).astype(np.int64))
+    samples = np.concatenate([data.read(int(n), int(n) + 1) for n in at])
+    stated = scale_of(node)
+    return find_scale(samples, float(stated.factor[0]), stated.offset, node.path)
 
 
 def _missing_film(node: Node, names: Sequence[str]) -> str:

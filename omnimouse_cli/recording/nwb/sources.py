@@ -108,6 +108,15 @@ def list_templates(root: Node) -> list[Node]:
     return _children(root, _TEMPLATES)
 
 
+def has_times(node: Node) -> bool:
+    """Return whether a series has timestamps, or a start and a rate."""
+    if node.get("timestamps") is not None:
+        return True
+    start = node.get("starting_time")
+    rate = None if start is None else start.attributes.get("rate")
+    return isinstance(rate, int | float | np.number) and bool(rate > 0)
+
+
 def describe(node: Node) -> str:
     """Return type and shape of a node, for the user."""
     data = node.get("data")

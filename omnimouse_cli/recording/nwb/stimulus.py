@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.nwb.conditions import is_grey_name, row_conditions
 from omnimouse_cli.recording.nwb.movies import Film, name_pieces
 from omnimouse_cli.recording.nwb.sources import describe, find_sources, list_templates
 from omnimouse_cli.recording.nwb.stimulus_reader import RANKS, StimulusReader
-from omnimouse_cli.recording.nwb.tables import is_grey_name, recording_end
+from omnimouse_cli.recording.nwb.tables import recording_end
 from omnimouse_cli.recording.nwb.timeline import (
     JITTER_SECONDS,
     Segment,
@@ -176,9 +177,9 @@ def _uncovered_epochs(reader: StimulusReader, segments: Sequence[Segment]) -> li
     spans.add(segments)
     for table in reader.epochs:
         before = len(result)
-        for start, end, name in zip(
-            table.starts.tolist(), table.ends.tolist(), table.conditions(), strict=True
-        ):
+        names = row_conditions(table.columns, len(table.starts))
+        rows = zip(table.starts.tolist(), table.ends.tolist(), names, strict=True)
+        for start, end, name in rows:
             for first, last in spans.free(start, end):
                 if name is None or last - first < _UNKNOWN_SECONDS:
                     continue

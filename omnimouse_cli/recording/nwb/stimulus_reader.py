@@ -7,21 +7,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.nwb.gratings import Gratings, grating_segments, parse_gratings
+from omnimouse_cli.recording.nwb.conditions import (
+    has_names,
+    is_grey_name,
+    is_grey_table,
+    row_conditions,
+    row_tiers,
+)
+from omnimouse_cli.recording.nwb.geometry import GREY
+from omnimouse_cli.recording.nwb.gratings import (
+    Gratings,
+    grating_segments,
+    has_orientation,
+    parse_gratings,
+)
 from omnimouse_cli.recording.nwb.movies import open_film
 from omnimouse_cli.recording.nwb.presentations import read_shown, shown_segments
 from omnimouse_cli.recording.nwb.series import read_times
-from omnimouse_cli.recording.nwb.sources import Source, find_templates, require_node
+from omnimouse_cli.recording.nwb.sources import (
+    Source,
+    find_templates,
+    has_times,
+    list_templates,
+    require_node,
+)
 from omnimouse_cli.recording.nwb.stimulus_profile import find_profile
 from omnimouse_cli.recording.nwb.tables import (
     Table,
-    is_grey_name,
     make_table,
+    read_columns,
     read_csv,
-    read_table,
     recording_end,
 )
-from omnimouse_cli.recording.nwb.templates import Templates, open_templates
+from omnimouse_cli.recording.nwb.templates import Templates, open_templates, show_by_name
 from omnimouse_cli.recording.nwb.timeline import Segment, grey_segment
 from omnimouse_cli.recording.nwb.tree import Node
 from omnimouse_cli.recording.options import OpenOptions
@@ -80,9 +98,7 @@ class StimulusReader:
             case "film":
                 self._add_film(node)
             case "table":
-                table = read_table(node, self._response_seconds)
-                use = "not taken: it has no rows" if table is None else self._add_table(table)
-                self._use(node, use)
+                self._use(node, self._read_table(node))
             case "features":
                 self._add_features(node)
             case "intervals":
@@ -91,7 +107,12 @@ class StimulusReader:
                 self._use(node, "not taken: no known kind of stimulus")
 
     def _add_indices(self, node: Node) -> None:
-        templates = self._open_templates(node)
+        if not has_times(node):
+            self._use(node, "not taken: it has no times")
+            self.notes.append(f"{node.path}: has no times and is not taken")
+            return
+        group = find_templates(self._root, node)
+        templates = None if group is None else self._open_templates(group)
         shown = read_shown(node, None if templates is None else templates.num_images)
         if shown is None:
             self._use(node, "not taken: it is empty")
@@ -106,32 +127,55 @@ class StimulusReader:
             self.notes.append(f"{node.path}: has no templates, so what was shown has no frames")
         self._use(node, text)
 
-    def _open_templates(self, series: Node) -> Templates | None:
-        node = find_templates(self._root, series)
-        if node is None:
-            return None
-        if node.path not in self._templates:
-            name = node.name
-            try:
-                templates = open_templates(node, lambda shape: self.profile.map_images(name, shape))
-            except RecordingError as error:
-                self.notes.append(f"{error.message}: its images are not used")
-                self._templates[node.path] = None
-                return None
-            self._templates[node.path] = templates
-            self.is_stretched |= self.profile.is_stretched(name)
+    def _open_templates(self, node: Node) -> Templates | None:
+        """Open templates once; None if they are no images."""
+        if node.path in self._templates:
+            return self._templates[node.path]
+        templates: Templates | None = None
+        try:
+            templates = open_templates(
+                node, lambda shape: self.profile.map_images(node.name, shape)
+            )
+        except RecordingError as error:
+            self.notes.append(f"{error.message}: its images are not used")
+            self._use(node, "not taken: its images cannot be read")
+        else:
+            self.is_stretched |= self.profile.is_stretched(node.name)
             self.notes += [templates.scale.note] if templates.scale.note else []
             self._use(node, f"templates: {templates.num_images} images")
-        return self._templates[node.path]
+        self._templates[node.path] = templates
+        return templates
 
     def _add_film(self, node: Node) -> None:
         segment, notes = open_film(node)
         self.notes += notes
-        if segment is None:
-            self._use(node, f"not taken: {notes[0].partition(': ')[2]}")
+        if segment is not None:
+            self.groups["film"].append([segment])
+            self._use(node, f"stimulus: a film of {len(segment.flips)} frames")
             return
-        self.groups["film"].append([segment])
-        self._use(node, f"stimulus: a film of {len(segment.flips)} frames")
+        if self._options.stimulus is not None:
+            raise RecordingError(
+                f"{node.file}, named by --stimulus: {notes[0]}",
+                hint="without --stimulus, the recording is opened without these frames",
+            )
+        self._use(node, f"not taken: {notes[0].partition(': ')[2]}")
+
+    def _read_table(self, node: Node) -> str:
+        """Read a table of times; return what it is taken for."""
+        columns, name = read_columns(node), node.name.lower()
+        is_known = name in ("trials", "epochs", "invalid_times") or is_grey_table(name)
+        is_known |= has_names(columns) or has_orientation(columns)
+        if not is_known:
+            return "not taken: no column names a stimulus"
+        try:
+            table = make_table(node.path, node.name, columns, self._response_seconds, node.where)
+        except RecordingError as error:
+            # Epochs only add what is unknown.
+            if name not in ("epochs", "invalid_times") or has_orientation(columns):
+                raise
+            self.notes.append(f"{error.message}: it is not taken")
+            return "not taken: its times are wrong"
+        return "not taken: it has no rows" if table is None else self._add_table(table)
 
     def _add_table(self, table: Table) -> str:
         """Add the rows of a table; return what it is taken for."""
@@ -144,11 +188,13 @@ class StimulusReader:
         if name == "epochs":
             self.epochs.append(table)
             return "epochs: what they name and no stimulus covers is unknown"
-        if table.is_grey:
+        if is_grey_table(table.name):
             rows = zip(table.starts.tolist(), table.ends.tolist(), strict=True)
             grey = [grey_segment(start, end, table.path) for start, end in rows]
             self.groups["grey"].append(grey)
             self.notes += table.notes
+            if self.profile.display is None:
+                self.notes.append(f"{table.path}: grey {GREY} is taken")
             return f"stimulus: {len(grey)} times grey"
         return self._add_trials(table)
 
@@ -156,12 +202,11 @@ class StimulusReader:
         """Add the rows of a table of trials; return what it is taken for."""
         if self._options.trials is not None:
             return "not taken: other trials are named by --trials"
-        if not table.has_names and table.name.lower() != "trials":
-            return "not taken: no column names a stimulus"
         rows = self._make_rows(table)
         self.notes += table.notes
+        rows = show_by_name(rows, list_templates(self._root), self._open_templates)
         # Where two tables have the same time, the one that names stimuli counts.
-        if table.has_names and table.name.lower() != "trials":
+        if has_names(table.columns) and table.name.lower() != "trials":
             self.rows.insert(0, rows)
         else:
             self.rows.append(rows)
@@ -170,7 +215,9 @@ class StimulusReader:
     def _make_rows(
         self, table: Table, kind: Literal["video", "invalid"] = "video"
     ) -> list[Segment]:
-        conditions, tiers = table.conditions(), table.tiers()
+        num_rows = len(table.starts)
+        conditions = row_conditions(table.columns, num_rows)
+        tiers = row_tiers(table.columns, num_rows)
         if kind == "video" and not any(conditions):
             self.notes.append(f"{table.path}: no column names the stimulus of a trial")
         return [
@@ -203,7 +250,7 @@ class StimulusReader:
             gratings=self._gratings,
             default_frequency=frequency,
         )
-        if table.has_names:
+        if has_names(table.columns):
             # A row without an orientation is then another stimulus, not a blank sweep.
             rows = self._make_rows(table)
             segments = [
@@ -276,12 +323,14 @@ class StimulusReader:
             table, node = read_csv(Path(path), self._response_seconds), None
         else:
             node = require_node(self._root, path, "--trials")
-            table = read_table(node, self._response_seconds)
+            columns = read_columns(node)
+            table = make_table(node.path, node.name, columns, self._response_seconds, node.where)
             self._trials_path = node.path
         if table is None:
             raise RecordingError(f"{path}, which --trials names, has no rows")
         if not self._add_gratings(table):
-            self.rows = [self._make_rows(table)]
+            rows = self._make_rows(table)
+            self.rows = [show_by_name(rows, list_templates(self._root), self._open_templates)]
             self.notes += table.notes
         if node is not None:
             self._use(node, f"trials, named by --trials: {len(table.starts)} rows")

@@ -1,7 +1,7 @@
 """Tables of trials and stimuli: when each row begins and ends, and what its columns call it."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,47 +12,10 @@ from numpy.typing import NDArray
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.nwb.tree import Node
 
-# Columns that name the stimulus of a row, best first: the first one with values is taken.
-_NAME_COLUMNS = (
-    "condition_hash",
-    "condition",
-    "condition_name",
-    "condition_id",
-    "image_name",
-    "movie_name",
-    "clip_name",
-    "clip",
-    "stimulus_id",
-    "stim_id",
-    "image_id",
-    "image_index",
-    "stimulus",
-    "stimulus_name",
-    "stim_name",
-    "stim",
-    "image",
-    "movie",
-)
-# A type alone is no name: its parameters belong to it.
-_TYPE_COLUMNS = ("stimulus_type", "stim_type", "trial_type")
-_PARAMETER_COLUMNS = (
-    "orientation",
-    "direction",
-    "spatial_frequency",
-    "temporal_frequency",
-    "phase",
-    "contrast",
-    "size",
-    "speed",
-    "x_position",
-    "y_position",
-    "color",
-    "frequency",
-)
-_GREY_NAMES = ("blank", "grey", "gray", "spontaneous", "interstimulus", "iti")
 _START_COLUMNS = ("start_time", "start_seconds", "start", "onset", "onset_time")
 _STOP_COLUMNS = ("stop_time", "stop_seconds", "stop", "end_time", "end_seconds", "end", "offset")
-_MISSING_NAMES = ("", "nan", "none", "n/a", "na")
+# Rows that overlap by less have jitter in their times.
+_OVERLAP_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,68 +38,17 @@ class Table:
     columns: Mapping[str, NDArray[Any]]
     notes: tuple[str, ...] = ()
 
-    @property
-    def is_grey(self) -> bool:
-        """Whether the table lists times of a grey screen."""
-        return any(name in self.name.lower() for name in _GREY_NAMES[:4])
-
-    @property
-    def has_names(self) -> bool:
-        """Whether a column says which stimulus a row has."""
-        return self._name_column() is not None or any(
-            name in self.columns for name in _TYPE_COLUMNS
-        )
-
-    def conditions(self) -> list[str | None]:
-        """Return the name of the stimulus of each row; None where nothing names it."""
-        best = self._name_column()
-        if best is not None:
-            names = [_as_name(value) for value in self.columns[best]]
-            return [name or None for name in names]
-        used = [name for name in _TYPE_COLUMNS if name in self.columns]
-        used += [name for name in self.columns if name.lower().startswith(_PARAMETER_COLUMNS)]
-        if not used:
-            return [None] * len(self.starts)
-        rows = zip(*(self.columns[name] for name in used), strict=True)
-        return [_join(used, values) or None for values in rows]
-
-    def tiers(self) -> list[str | None]:
-        """Return the data split of each row, where a column `tier` has one."""
-        column = self.columns.get("tier")
-        if column is None:
-            return [None] * len(self.starts)
-        return [_as_name(value) or None for value in column]
-
-    def _name_column(self) -> str | None:
-        for wanted in _NAME_COLUMNS:
-            for name, values in self.columns.items():
-                if name.lower() == wanted and any(_as_name(value) for value in values):
-                    return name
-        return None
-
-
-def is_grey_name(condition: str | None) -> bool:
-    """Return whether the name of a condition says that the screen was grey."""
-    return condition is not None and condition.lower() in _GREY_NAMES
-
 
 def is_table(node: Node) -> bool:
     """Return whether a node is a table of times."""
     return any(node.get(name) is not None for name in _START_COLUMNS[:1])
 
 
-def read_table(node: Node, response_seconds: NDArray[np.float64]) -> Table | None:
-    """Read a table of times; its columns that are lists, images or links are left out.
+def read_columns(node: Node) -> dict[str, NDArray[Any]]:
+    """Return the columns of a table of times; those of lists, images or links are left out.
 
     Args:
         node: A TimeIntervals table.
-        response_seconds: float64 `(rows,)`: times of the imaging rows.
-
-    Returns:
-        The table; None if it has no rows.
-
-    Raises:
-        RecordingError: Times are contradictory, or all of them lie behind the recording.
     """
     values = {
         child.name: child
@@ -144,12 +56,11 @@ def read_table(node: Node, response_seconds: NDArray[np.float64]) -> Table | Non
         if child.is_dataset and len(child.shape) == 1 and child.dtype.kind in "buifO"
     }
     num_rows = values["start_time"].shape[0] if "start_time" in values else 0
-    columns = {
+    return {
         name: child.read()
         for name, child in values.items()
         if child.shape[0] == num_rows and f"{name}_index" not in values and name != "id"
     }
-    return make_table(node.path, node.name, columns, response_seconds, node.where)
 
 
 def read_csv(path: Path, response_seconds: NDArray[np.float64]) -> Table | None:
@@ -267,10 +178,6 @@ def make_table(
     )
 
 
-# Rows that overlap by less have jitter in their times.
-_OVERLAP_SECONDS = 0.05
-
-
 def _in_seconds(
     path: str,
     starts: NDArray[np.float64],
@@ -322,17 +229,3 @@ def _numbers(values: NDArray[Any], where: str, name: str) -> NDArray[np.float64]
             f"{where}: column {name} must hold times in seconds: {error}",
             hint="correct the table, or name another one with --trials",
         ) from error
-
-
-def _as_name(value: object) -> str:
-    """Return a value of a column as text; empty if it is missing."""
-    is_float = isinstance(value, float | np.floating)
-    text = f"{value:.10g}" if is_float else str(value).strip()
-    return "" if text.lower() in _MISSING_NAMES else text
-
-
-def _join(names: Sequence[str], values: Sequence[object]) -> str:
-    pairs = [(name, _as_name(value)) for name, value in zip(names, values, strict=True)]
-    return " ".join(
-        text if name in _TYPE_COLUMNS else f"{name}={text}" for name, text in pairs if text
-    )

@@ -1,7 +1,7 @@
 """Templates of a stimulus, rendered once each to frames of 36 x 64 pixels."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.nwb.geometry import PixelMap
 from omnimouse_cli.recording.nwb.grey import GreyScale, find_scale, require_images
 from omnimouse_cli.recording.nwb.series import natural_key, scale_of
+from omnimouse_cli.recording.nwb.timeline import Segment, cut
 from omnimouse_cli.recording.nwb.tree import Node, open_tree
 from omnimouse_cli.recording.resize import FRAME_HEIGHT, FRAME_WIDTH, resize_frames
 
@@ -160,3 +161,54 @@ def _sorted_images(node: Node) -> list[Node]:
             return found
     images = [child for child in node.children() if child.is_dataset and len(child.shape) >= 2]
     return sorted(images, key=lambda image: natural_key(image.name))
+
+
+def show_by_name(
+    rows: Sequence[Segment],
+    groups: Sequence[Node],
+    open_group: Callable[[Node], Templates | None],
+) -> list[Segment]:
+    """Return rows of a table, with frames where their condition is the name of a template.
+
+    This is a single image of a group, or a series of images with a rate, which is a movie.
+
+    Args:
+        rows: Segments without frames.
+        groups: All templates of the file.
+        open_group: Opens a group of templates; None if they are no images.
+    """
+    wanted = {row.condition for row in rows if row.condition and "/" not in row.condition}
+    shown: dict[str | None, tuple[Templates, NDArray[np.int64], float]] = {}
+    for group in groups:
+        rate_hz = _movie_rate(group)
+        if group.get("data") is not None:
+            movie = open_group(group) if group.name in wanted and rate_hz else None
+            if movie is not None:
+                shown[group.name] = (movie, np.arange(movie.num_images), 1 / rate_hz)
+        elif any((child := group.get(str(name))) and child.is_dataset for name in wanted):
+            images = open_group(group)
+            for number, path in enumerate(images.paths if images is not None else ()):
+                assert images is not None, "it has paths"
+                shown[path.rpartition("/")[2]] = (images, np.array([number]), 0.0)
+    return [_show(row, *shown[row.condition]) if row.condition in shown else row for row in rows]
+
+
+def _show(
+    row: Segment, templates: Templates, numbers: NDArray[np.int64], step_seconds: float
+) -> Segment:
+    """Return a row that shows templates one after the other, from its start to its end."""
+    filled = replace(
+        row,
+        kind="video" if step_seconds else "image",
+        source=templates,
+        flips=row.start + step_seconds * np.arange(len(numbers), dtype=np.float64),
+        numbers=numbers,
+    )
+    return cut(filled, row.start, row.end) or row
+
+
+def _movie_rate(group: Node) -> float:
+    """Return the rate of a series of images; 0 without one."""
+    start = group.get("starting_time")
+    rate = None if start is None else start.attributes.get("rate")
+    return float(rate) if isinstance(rate, int | float) and rate > 0 else 0.0

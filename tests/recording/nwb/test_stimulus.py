@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.nwb.hdf5_node import HDF5Node
 from omnimouse_cli.recording.nwb.stimulus import open_stimulus
 from omnimouse_cli.recording.nwb.tree import open_tree
 from omnimouse_cli.recording.options import OpenOptions
@@ -448,6 +449,57 @@ def test_invalid_times_are_not_used(file):
         ("image", "scenes/2", 7.3, 8.0),
         ("image", "scenes/3", 8.0, 9.0),
     ]
+
+
+def test_trials_named_like_templates_show_them(file):
+    images = {"im1": grey_stack(2)[1], "im10": grey_stack(3)[2]}
+    file.add("stimulus/templates/images", "Images", **images)
+    file.add("stimulus/templates/clip", "ImageSeries", data=grey_stack(20))
+    file.add_rate("stimulus/templates/clip", 10.0)
+    names = np.array([b"im10", b"im1", b"clip", b"other"])
+    file.add_table("intervals/trials", [5, 6, 7, 20], [6, 7, 8.5, 21], image_name=names)
+    stimulus = file.open()
+    check_screen(stimulus)
+    assert [row[:2] for row in rows(stimulus)] == [
+        ("image", "im10"),
+        ("image", "im1"),
+        ("video", "clip"),
+        ("unknown", "other"),
+    ]
+    assert [levels(stimulus, n) for n in (0, 1)] == [[20], [10]]
+    assert levels(stimulus, 2)[:15] == [10 * n for n in range(15)]
+
+
+def test_a_film_that_is_no_film_is_told_and_named_it_is_refused(file):
+    file.add("stimulus/presentation/film", "ImageSeries", data=np.zeros((5, 6)))
+    file.add_rate("stimulus/presentation/film", 10.0)
+    assert any("must hold frames as" in n or "must hold images" in n for n in file.open().notes)
+    with pytest.raises(RecordingError, match=r"named by --stimulus: .* not used"):
+        file.open(stimulus="stimulus/presentation/film")
+    other = File(file.path.with_name("other.nwb"))
+    other.add("stimulus/presentation/film", "ImageSeries", data=grey_stack(5))
+    other.add_rate("stimulus/presentation/film", float("nan"))
+    assert any("neither timestamps nor a positive rate" in note for note in other.open().notes)
+
+
+def test_tables_that_are_not_used_may_have_any_times(file):
+    file.add_table("intervals/licks", [500, 600], [501, 601])
+    file.add_table("intervals/epochs", [500.5], [600.5], stimulus_type=np.array([b"x"]))
+    stimulus = file.open()
+    assert stimulus.trials == ()
+    assert any("all 1 rows start behind" in note for note in stimulus.notes)
+
+
+def test_a_long_stretch_of_a_film_is_looked_at_in_single_frames(file, monkeypatch):
+    make_film(file)
+    read = []
+    original = HDF5Node.read
+    monkeypatch.setattr(
+        HDF5Node, "read", lambda node, *span: (read.append(span), original(node, *span))[1]
+    )
+    file.add_table("intervals/Clip", [20], [23], condition_hash=np.array([b"cc"]))
+    file.open()
+    assert max((span[1] - span[0] for span in read if len(span) == 2), default=0) == 1
 
 
 def test_contents_name_every_source(file):
