@@ -193,7 +193,7 @@ def _assemble(
         earlier = _tiers(pieces[before])[-1:] if before is not None else []
         later = _tiers(pieces[after])[:1] if after is not None else []
         # The response to a stimulus outlasts it. By conditions, no guard is needed.
-        is_free = not earlier or not later or earlier == later
+        is_free = before is None or after is None or earlier == later
         is_free |= policy == "conditions" and after in chosen
         tier = (earlier or later or [None])[0] if is_free else None
         trial = _without_tier(source, trials[number]) if tier is None else trials[number]
