@@ -1,7 +1,7 @@
 """Films that show what was on the screen, read in blocks."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.nwb.external_films import ExternalFilm, open_external
 from omnimouse_cli.recording.nwb.grey import GreyScale, find_scale, require_images
 from omnimouse_cli.recording.nwb.series import read_times, scale_of
 from omnimouse_cli.recording.nwb.sources import has_times
 from omnimouse_cli.recording.nwb.tables import stimulus_name
 from omnimouse_cli.recording.nwb.templates import require_dataset
 from omnimouse_cli.recording.nwb.timeline import Segment, cut, grey_segment
-from omnimouse_cli.recording.nwb.tree import Node, open_tree, path_in_folder
+from omnimouse_cli.recording.nwb.tree import Node, open_tree
 from omnimouse_cli.recording.resize import FRAME_HEIGHT, FRAME_WIDTH, resize_frames
 from omnimouse_cli.recording.times import require_times
 
@@ -36,11 +37,13 @@ class Film:
     Args:
         file: The file that holds it.
         path: Path of its frames.
+        num_frames: Number of its frames.
         scale: How stored values become grey levels.
     """
 
     file: Path
     path: str
+    num_frames: int
     scale: GreyScale
 
     def read(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -80,24 +83,28 @@ def open_film(node: Node) -> tuple[Segment | None, list[str]]:
         node: An ImageSeries.
 
     Returns:
-        The whole film as one segment, and notes for the user; None if its frames are not in the
-        file or cannot be used, with the reason as the only note.
+        The whole film as one segment, and notes for the user; None if its frames cannot be used,
+        with the reason as the only note.
 
     Raises:
         RecordingError: Its times are wrong.
     """
-    external = node.get("external_file")
-    data = node.get("data")
-    if data is None or not data.is_dataset or 0 in data.shape:
-        names = external.texts() if external is not None and external.is_dataset else []
-        return None, [_missing_film(node, names)]
+    source, note = _open_frames(node)
+    if source is None:
+        return None, [note]
     if not has_times(node):
         return None, [f"{node.path}: has neither timestamps nor a positive rate"]
-    try:
-        scale = _find_scale(node, data)
-    except RecordingError as error:
-        return None, [f"{node.path}: its frames are not used: {error.message}"]
-    seconds = read_times(node, data.shape[0])
+    notes = [note] if note else []
+    timestamps = node.get("timestamps")
+    num_frames = source.num_frames
+    if isinstance(source, ExternalFilm) and timestamps is not None:
+        num_frames = timestamps.shape[0]
+        if num_frames != source.num_frames:
+            notes.append(
+                f"{node.path}: {source.path.name} has {source.num_frames} frames, but {num_frames} "
+                "have a time; the first ones of both belong together"
+            )
+    seconds = read_times(node, num_frames)[: source.num_frames]
     require_times(seconds, f"{node.where}/timestamps")
     step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.0
     segment = Segment(
@@ -106,36 +113,31 @@ def open_film(node: Node) -> tuple[Segment | None, list[str]]:
         kind="video",
         condition=None,
         origin=node.path,
-        source=Film(file=data.file, path=data.path, scale=scale),
+        source=source,
         flips=seconds,
         numbers=np.arange(len(seconds)),
         is_divisible=True,
     )
-    return segment, [scale.note] if scale.note else []
+    return segment, notes
 
 
-def _find_scale(node: Node, data: Node) -> GreyScale:
-    """Return how the values of a film become grey levels, from some of its frames."""
-    require_images(data.shape, data.where)
-    at = np.unique(np.linspace(0, data.shape[0] - 1, _NUM_SAMPLES).astype(np.int64))
-    samples = np.concatenate([data.read(int(n), int(n) + 1) for n in at])
-    stated = scale_of(node)
-    return find_scale(samples, float(stated.factor[0]), stated.offset, node.path)
-
-
-def _missing_film(node: Node, names: Sequence[str]) -> str:
-    """Return why a film has no frames."""
-    if not names:
-        return f"{node.path}: has no frames and names no file that holds them"
-    text = f"{node.path}: its frames are in {', '.join(names)}"
-    paths = [path_in_folder(node.file, name) for name in names]
-    found = [path for path in paths if path is not None and path.is_file()]
-    if not found:
-        return f"{text}, which is absent from the folder: what was shown is not known"
-    return (
-        f"{text}; encoded films are not decoded: store the frames in the file (neuroconv's "
-        "VideoInterface does it), or write them with imageio"
-    )
+def _open_frames(node: Node) -> tuple[Film | ExternalFilm | None, str]:
+    """Return what reads the frames of a film, and a note; None and the reason if nothing can."""
+    data = node.get("data")
+    if data is None or not data.is_dataset or 0 in data.shape:
+        external = node.get("external_file")
+        names = external.texts() if external is not None and external.is_dataset else []
+        return open_external(node, names)
+    try:
+        require_images(data.shape, data.where)
+        at = np.unique(np.linspace(0, data.shape[0] - 1, _NUM_SAMPLES).astype(np.int64))
+        samples = np.concatenate([data.read(int(n), int(n) + 1) for n in at])
+        stated = scale_of(node)
+        scale = find_scale(samples, float(stated.factor[0]), stated.offset, node.path)
+    except RecordingError as error:
+        return None, f"{node.path}: its frames are not used: {error.message}"
+    film = Film(file=data.file, path=data.path, num_frames=data.shape[0], scale=scale)
+    return film, scale.note
 
 
 def name_pieces(segment: Segment) -> list[Segment]:

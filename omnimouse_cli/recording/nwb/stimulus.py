@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.nwb.conditions import is_grey_name, row_conditions
+from omnimouse_cli.recording.nwb.external_films import ExternalFilm
 from omnimouse_cli.recording.nwb.movies import Film, name_pieces
 from omnimouse_cli.recording.nwb.sources import describe, find_sources, list_templates
 from omnimouse_cli.recording.nwb.stimulus_reader import RANKS, StimulusReader
@@ -117,7 +118,7 @@ def _cut_by_trials(
     pieces = list[Segment]()
     for part in track:
         if part.end - part.start >= JITTER_SECONDS:
-            pieces += name_pieces(part) if isinstance(part.source, Film) else [part]
+            pieces += name_pieces(part) if isinstance(part.source, Film | ExternalFilm) else [part]
     groups["film"] = [pieces]
     resolved, more_notes = resolve([g for rank in RANKS for g in groups[rank] if g])
     return resolved, [*row_notes, *notes, *more_notes]

@@ -1,6 +1,8 @@
 """The stimulus of small files: series, films, tables, and what they say of one time."""
 
+import sys
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -291,8 +293,60 @@ def test_an_absent_film_leaves_trials_without_a_screen(file):
         ("video", "a"),
     ]
     assert any("film.avi, which is absent" in note for note in stimulus.notes)
+
+
+class FakeCapture:
+    """OpenCV's reader of a film of 40 frames, which goes to every tenth frame only."""
+
+    def __init__(self, path):
+        self.is_open = path.endswith("film.avi")
+        self.at = 0
+
+    def isOpened(self):  # noqa: N802 - OpenCV's name
+        return self.is_open
+
+    def get(self, name):
+        return 40.0 if name == "count" else float(self.at)
+
+    def set(self, _name, number):
+        self.at = number // 10 * 10
+
+    def read(self):
+        if self.at >= 40:
+            return False, None
+        self.at += 1
+        frame = np.zeros((72, 128, 3), np.uint8)
+        # Blue, green, red.
+        frame[...] = 0, 0, 5 * (self.at - 1)
+        return True, frame
+
+    def release(self):
+        self.is_open = False
+
+
+def test_a_film_beside_the_file_is_decoded_with_opencv(file, monkeypatch):
+    file.add(
+        "stimulus/presentation/film",
+        "ImageSeries",
+        data=np.zeros((0, 0, 0), np.uint8),
+        external_file=np.array([b"film.avi"]),
+    )
+    file.add_rate("stimulus/presentation/film", 10.0)
+    names = np.array([b"a", b"b"])
+    file.add_table("intervals/trials", [2.5, 4], [3.5, 5], stimulus=names)
     file.path.with_name("film.avi").write_bytes(b"RIFF")
-    assert any("not decoded" in note for note in file.open().notes)
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    assert any("pip install opencv-python-headless" in note for note in file.open().notes)
+    opencv = SimpleNamespace(
+        VideoCapture=FakeCapture, CAP_PROP_FRAME_COUNT="count", CAP_PROP_POS_FRAMES="position"
+    )
+    monkeypatch.setitem(sys.modules, "cv2", opencv)
+    stimulus = file.open()
+    check_screen(stimulus)
+    (first,) = [n for n, t in enumerate(stimulus.trials) if t.condition == "a"]
+    assert levels(stimulus, first) == [round(0.299 * 5 * n) for n in range(5, 15)]
+    (second,) = [n for n, t in enumerate(stimulus.trials) if t.condition == "b"]
+    assert levels(stimulus, second)[:10] == [round(0.299 * 5 * n) for n in range(20, 30)]
 
 
 def test_blanks_by_name_are_grey_where_other_trials_have_frames(file):
