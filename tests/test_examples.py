@@ -37,3 +37,17 @@ def test_a_shard_is_read_without_omnimouse(tmp_path):
     assert "(60, 40)" in output
     assert "video: (60, 36, 64) of uint8" in output
     assert "running: " in output
+
+
+def test_a_folder_of_arrays_is_written_and_converted(tmp_path):
+    output = run("write_arrays.py", "mouse7-1", folder=tmp_path)
+    assert "1 written" in output
+    assert (tmp_path / "shards/mouse7-1.safetensors").is_file()
+    again = subprocess.run(
+        [sys.executable, "-m", "omnimouse_cli", "preprocess", "mouse7-1"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+    )
+    assert "1 up to date" in again.stdout

@@ -1,4 +1,4 @@
-"""The traces of the cells of all planes, time x cell, with neuropil subtracted from fluorescence."""
+"""Traces of the cells of all planes, time x cell, with neuropil subtracted from fluorescence."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
