@@ -28,6 +28,7 @@ from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.load import LoadedRun
 
 PROGRESS_TASK = "evaluating"
+NOTHING_RECORDED = "every sample of its targets is lost in the scored windows"
 
 
 def evaluate(
@@ -128,7 +129,10 @@ class _Evaluator:
             for scorer, piece in zip(scorers, pieces, strict=True):
                 scorer.add(piece)
         for one, scorer in zip(scored, scorers, strict=True):
-            yield one, {MODEL: scorer.score(), **self._score_baselines(one)}
+            if scorer.has_samples:
+                yield one, {MODEL: scorer.score(), **self._score_baselines(one)}
+            else:
+                self._add_unavailable(one, NOTHING_RECORDED)
 
     def _score_baselines(self, targets: Targets) -> dict[str, PredictorScores]:
         scores: dict[str, PredictorScores] = {}

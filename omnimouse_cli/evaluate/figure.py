@@ -142,8 +142,11 @@ def _draw_traces(axes: Any, trace: Trace) -> None:  # noqa: ANN401 - matplotlib 
     }
     levels = [-4.0 * number for number in range(len(trace.labels))]
     for number, level in enumerate(levels):
-        scale = float(np.nanstd(trace.truth[:, number])) or 1.0
-        mean = float(np.nanmean(trace.truth[:, number]))
+        known = trace.truth[:, number][~np.isnan(trace.truth[:, number])]
+        # A channel may be lost all of the time that is shown.
+        scale, mean = 1.0, 0.0
+        if len(known):
+            scale, mean = float(known.std()) or 1.0, float(known.mean())
         for name, values in lines.items():
             shown = np.insert((values[:, number] - mean) / scale, gaps, np.nan)
             axes.plot(
@@ -182,7 +185,8 @@ def _draw_distributions(axes: Any, trace: Trace) -> None:  # noqa: ANN401 - matp
     axes.set_ylabel("share of neurons", fontsize=8)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
 
 def _draw_bars(axes: Any, trace: Trace) -> None:  # noqa: ANN401 - matplotlib has no types
@@ -202,4 +206,5 @@ def _draw_bars(axes: Any, trace: Trace) -> None:  # noqa: ANN401 - matplotlib ha
     axes.set_ylabel("correlation", fontsize=8)
     axes.tick_params(axis="y", labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)

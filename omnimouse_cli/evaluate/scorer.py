@@ -189,6 +189,11 @@ class Scorer:
         num_shown = max(0, min(last, len(self._trace)) - first)
         self._trace[first : first + num_shown, :, piece.outputs] = piece.values[:num_shown]
 
+    @property
+    def has_samples(self) -> bool:
+        """Whether any sample that was added is scored."""
+        return bool(self._blocks.count.any())
+
     def score(self) -> PredictorScores:
         """Return the scores of what was added."""
         ceiling = None

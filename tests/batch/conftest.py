@@ -226,7 +226,8 @@ def _file(tensors: Mapping[str, np.ndarray], description: str) -> bytes:
             "data_offsets": [position, position + array.nbytes],
         }
         position += array.nbytes
-    text = json.dumps(table).encode()
+    # As the package writes headers: without spaces.
+    text = json.dumps(table, separators=(",", ":")).encode()
     text = text.ljust(-(-(len(text) + 8) // 4096) * 4096 - 8)
     header = struct.pack("<Q", len(text)) + text
     checksum = Checksum()

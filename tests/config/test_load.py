@@ -164,3 +164,17 @@ def test_to_dict_holds_every_field():
 def test_a_folder_in_place_of_a_configuration_is_named(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
         load_config(tmp_path)
+
+
+def test_a_run_that_is_older_than_a_key_keeps_the_windows_that_it_had(tmp_path):
+    stored = to_dict(load_config())
+    assert stored["data"].pop("require_behavior") is False
+    assert config_from_dict(stored).data.require_behavior is True
+    path = tmp_path / "config.toml"
+    path.write_text("[data]\nbatch_size = 4\n")
+    assert load_config(path, is_stored=True).data.require_behavior is True
+    assert load_config(path).data.require_behavior is False
+    user = load_config(path, ["data.require_behavior=false"], is_stored=True)
+    assert user.data.require_behavior is False
+    path.write_text(to_toml(load_config()))
+    assert load_config(path, is_stored=True).data.require_behavior is False

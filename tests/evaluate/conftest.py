@@ -45,6 +45,12 @@ def make_session(experanto_session, tmp_path):
     return make
 
 
+@pytest.fixture
+def shards_of_paths(tmp_path):
+    """Return a function that preprocesses recordings and opens them as a data set."""
+    return lambda paths: shards_of(paths, tmp_path / "shards")
+
+
 def blank(tier: str | None, seconds: float) -> dict[str, object]:
     """A trial of a grey screen that has a tier."""
     trial: dict[str, object] = {

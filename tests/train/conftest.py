@@ -31,6 +31,7 @@ class Session:
     num_neurons: int = 6
     seconds: float = 60.0
     behavior: bool = False
+    lost_every: int | None = None
     more_channels: tuple[str, ...] = ()
     screen: bool = False
     negative: bool = False
@@ -63,7 +64,10 @@ class Session:
 
     def _devices(self, speed: np.ndarray) -> Iterator[Signal]:
         if self.behavior:
-            yield _signal("treadmill", speed, 20.0, ("running",))
+            running = speed.copy()
+            if self.lost_every is not None:
+                running[:: self.lost_every] = np.nan
+            yield _signal("treadmill", running, 20.0, ("running",))
         if self.more_channels:
             rows = np.repeat(-speed, len(self.more_channels), axis=1)
             yield _signal("camera", rows, 20.0, self.more_channels)

@@ -22,7 +22,8 @@ def test_records_of_validation_and_evaluation_agree_for_one_run(
     shards = make_shards(
         [
             session(key="1-1-1", screen=True, behavior=True),
-            session(key="1-1-2", num_neurons=40, screen=True, behavior=True),
+            # Every two seconds a sample of the treadmill is lost.
+            session(key="1-1-2", num_neurons=40, screen=True, behavior=True, lost_every=40),
         ]
     )
     config = replace(
