@@ -127,7 +127,7 @@ def describe(node: Node) -> str:
     starts = node.get("start_time")
     if starts is not None and starts.is_dataset:
         return f"{kind}, {starts.shape[0]} rows"
-    return f"{kind}, {len(node.children())} objects"
+    return f"{kind}, {len(node.names())} objects"
 
 
 def _classify(root: Node, node: Node) -> SourceKind:

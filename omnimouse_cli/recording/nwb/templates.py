@@ -11,10 +11,12 @@ from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.nwb.geometry import PixelMap
 from omnimouse_cli.recording.nwb.grey import GreyScale, find_scale, require_images
 from omnimouse_cli.recording.nwb.series import natural_key, scale_of
-from omnimouse_cli.recording.nwb.timeline import Segment, cut
+from omnimouse_cli.recording.nwb.timeline import Segment
 from omnimouse_cli.recording.nwb.tree import Node, open_tree
 from omnimouse_cli.recording.resize import FRAME_HEIGHT, FRAME_WIDTH, resize_frames
 
+# Dataset of references to the images of a group, in the order of their indices.
+_ORDER = "order_of_images"
 # Images that are looked at for the scale of their values.
 _NUM_SAMPLES = 8
 # Bytes of stored images, and images, that are read at once at most.
@@ -106,35 +108,39 @@ def open_templates(node: Node, make_map: MapMaker) -> Templates:
         RecordingError: It holds no images, or images of unknown grey levels.
     """
     data = node.get("data")
-    if data is not None and data.is_dataset:
-        require_images(data.shape, data.where)
-        at = np.unique(np.linspace(0, max(data.shape[0] - 1, 0), _NUM_SAMPLES).astype(np.int64))
-        samples = [data.read(int(n), int(n) + 1) for n in at if data.shape[0]]
-        paths: tuple[str, ...] = (data.path,)
-        num_images, path = data.shape[0], data
-    else:
-        images = _sorted_images(node)
-        if not images:
-            raise RecordingError(f"{node.where} holds no images")
-        at = np.unique(np.linspace(0, len(images) - 1, _NUM_SAMPLES).astype(np.int64))
-        for number in at:
-            require_images((1, *images[number].shape), images[number].where)
-        samples = [images[number].read()[None] for number in at]
-        paths = tuple(image.path for image in images)
-        num_images, path = len(images), images[0]
-    values = np.concatenate([sample.reshape(-1) for sample in samples] or [np.empty(0)])
+    is_stack = data is not None and data.is_dataset
     factor, offset = 1.0, 0.0
-    if path is data:
+    if data is not None and is_stack:
+        require_images(data.shape, data.where)
+        paths: tuple[str, ...] = (data.path,)
+        num_images = data.shape[0]
+        samples = [data.read(number, number + 1) for number in _spread(num_images)]
         stated = scale_of(node)
         factor, offset = float(stated.factor[0]), stated.offset
+    else:
+        paths = _sorted_images(node)
+        num_images = len(paths)
+        images = [require_dataset(node, paths[number]) for number in _spread(num_images)]
+        for image in images:
+            require_images((1, *image.shape), image.where)
+        samples = [image.read() for image in images]
+    if not num_images:
+        raise RecordingError(f"{node.where} holds no images")
+    values = np.concatenate([sample.reshape(-1) for sample in samples])
     return Templates(
-        file=path.file,
+        file=node.file if data is None else data.file,
         paths=paths,
-        is_stack=path is data,
+        is_stack=is_stack,
         num_images=num_images,
         scale=find_scale(values, factor, offset, node.path),
         make_map=make_map,
     )
+
+
+def _spread(num_images: int) -> list[int]:
+    """Return the numbers of some images from the first to the last."""
+    numbers = np.linspace(0, num_images - 1, min(num_images, _NUM_SAMPLES))
+    return [int(number) for number in np.unique(numbers.astype(np.int64))]
 
 
 def require_dataset(root: Node, path: str) -> Node:
@@ -151,16 +157,16 @@ def require_dataset(root: Node, path: str) -> Node:
     return node
 
 
-def _sorted_images(node: Node) -> list[Node]:
-    """Return the images of a group in the order of their indices."""
-    order = node.get("order_of_images")
+def _sorted_images(node: Node) -> tuple[str, ...]:
+    """Return the paths of the images of a group in the order of their indices."""
+    order = node.get(_ORDER)
     if order is not None and order.is_dataset:
         listed = [node.dereference(value) for value in order.read().ravel()]
-        found = [image for image in listed if image is not None and image.is_dataset]
+        found = [image.path for image in listed if image is not None and image.is_dataset]
         if found and len(found) == len(listed):
-            return found
-    images = [child for child in node.children() if child.is_dataset and len(child.shape) >= 2]
-    return sorted(images, key=lambda image: natural_key(image.name))
+            return tuple(found)
+    names = sorted((name for name in node.names() if name != _ORDER), key=natural_key)
+    return tuple(f"{node.path}/{name}" for name in names)
 
 
 def show_by_name(
@@ -197,14 +203,15 @@ def _show(
     row: Segment, templates: Templates, numbers: NDArray[np.int64], step_seconds: float
 ) -> Segment:
     """Return a row that shows templates one after the other, from its start to its end."""
-    filled = replace(
+    flips = row.start + step_seconds * np.arange(len(numbers), dtype=np.float64)
+    num_flips = int((flips < row.end).sum())
+    return replace(
         row,
         kind="video" if step_seconds else "image",
         source=templates,
-        flips=row.start + step_seconds * np.arange(len(numbers), dtype=np.float64),
-        numbers=numbers,
+        flips=flips[:num_flips],
+        numbers=numbers[:num_flips],
     )
-    return cut(filled, row.start, row.end) or row
 
 
 def _movie_rate(group: Node) -> float:

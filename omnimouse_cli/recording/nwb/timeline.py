@@ -101,6 +101,8 @@ def cut(segment: Segment, start: float, end: float) -> Segment | None:
 
     The frame that is on the screen at `start` gets a flip there.
     """
+    if start <= segment.start and segment.end <= end:
+        return segment
     start, end = max(start, segment.start), min(end, segment.end)
     flips, numbers = segment.flips, segment.numbers
     if segment.source is not None:

@@ -127,6 +127,10 @@ class Node(ABC):
                 node = node._child(name, num_links)
         return node
 
+    def names(self) -> list[str]:
+        """Return the names of what a group holds, without opening it."""
+        return [] if self.is_dataset else self._names()
+
     def children(self, *, soft_links: bool = True) -> "list[Node]":
         """Return what a group holds.
 
