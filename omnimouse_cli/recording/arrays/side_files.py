@@ -91,7 +91,7 @@ def read_times(
         return ResponseTimes(regular=regular, zero_seconds=0.0, notes=(note,))
     seconds = _as_seconds(times, where)
     zero_seconds, notes = 0.0, []
-    if np.isfinite(seconds[0]) and seconds[0] > _EPOCH_SECONDS:
+    if seconds.size and seconds[0] > _EPOCH_SECONDS:
         zero_seconds = float(np.floor(seconds[0]))
         notes.append(
             f"{where}: times are taken as seconds of the Unix epoch, so all files must have such"
@@ -191,7 +191,7 @@ def assemble(
         trials=stimulus.trials,
         screen=stimulus.screen,
         behavior=behavior,
-        notes=tuple(all_notes),
+        notes=tuple(_without_folder(note, source) for note in all_notes),
         response_kind=responses.kind,
         gaps=regular.gaps,
         provenance=Provenance(
@@ -206,6 +206,11 @@ def assemble(
         ),
         contents=tuple(source.contents),
     )
+
+
+def _without_folder(note: str, source: Source) -> str:
+    """Return a note with paths inside the recording: notes are stored in shards."""
+    return note.replace(f"{source.path}/", "").replace(f"{source.path}: ", "")
 
 
 def _read_keys(fields: Meta, default_session: str) -> tuple[str, str]:

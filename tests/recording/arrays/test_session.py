@@ -135,6 +135,7 @@ def test_a_rate_without_times_counts_from_0(folder, truth):
         clock = recording.responses.clock
         assert (clock.start_seconds, clock.rate_hz, clock.num_samples) == (0, rate, 220)
         assert any("row 0 is taken at 0 s" in note for note in recording.notes)
+    assert not any(str(folder) in note for note in recording.notes)
     for rate in (0.0, -8.0, float("nan")):
         with pytest.raises(RecordingError, match="--rate: the rate must be positive"):
             open_recording(folder, OpenOptions(rate_hz=rate))
@@ -263,6 +264,9 @@ def test_times_that_are_no_clock_are_refused(folder, truth):
     backwards[5] = backwards[3]
     np.save(folder / "times.npy", backwards)
     with pytest.raises(RecordingError, match="times must ascend, but row 5"):
+        open_recording(folder)
+    np.save(folder / "times.npy", np.empty(0))
+    with pytest.raises(RecordingError, match="does not fit to 0 times"):
         open_recording(folder)
     np.save(folder / "times.npy", truth["times"][:-4])
     with pytest.raises(RecordingError, match="does not fit to 216 times and 7 neurons"):

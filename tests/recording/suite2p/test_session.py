@@ -86,7 +86,7 @@ def test_planes_are_joined_and_nothing_is_written(suite):
     notes = " ".join(recording.notes)
     assert f"{len(ids)} of 10 ROIs are cells" in notes
     assert "planes have 239 to 240 time points; all are cut to 239" in notes
-    assert "row 0 is taken at 0 s and 8 rows per second" in notes
+    assert "row 0 is taken at 0 s and 8 rows per second (suite2p/plane0: `fs`)" in notes
     assert listing(suite.folder) == before
 
 
