@@ -13,10 +13,13 @@ from omnimouse_cli.recording.nwb.tree import Node, open_tree
 from omnimouse_cli.recording.recording import Signal
 from omnimouse_cli.recording.times import RegularTimes
 
-# Rows are read at once up to this size, in the type of the file.
-_MAX_BLOCK_BYTES = 96 * 2**20
-# Data that are not in chunks are read in blocks of this size.
-_BLOCK_BYTES = 8 * 2**20
+# Blocks of float32 rows have at least this size, and at most that.
+_BLOCK_BYTES, _MAX_BLOCK_BYTES = 4 * 2**20, 32 * 2**20
+# Chunks with more rows than a block has, as those of one ROI each, are decompressed anew for every
+# block. So many float32 rows are then kept in memory at once.
+_KEPT_BYTES = 128 * 2**20
+# Values are converted to float32 in pieces of this size.
+_RAW_BYTES = 32 * 2**20
 # ROIs without a value are looked for in this many rows, at so many places, before all are read.
 _PROBE_ROWS, _NUM_PROBES = 16, 5
 
@@ -32,6 +35,7 @@ class PlaneRows:
         scale: Factor and offset of the stored values.
         columns: int64 `(neurons,)`: columns of the data that are read, in order of the neurons.
         chunk_rows: Rows of a chunk of the data; 1 without chunks.
+        chunk_columns: Columns of a chunk of the data; 1 without chunks.
         item_bytes: Bytes of a stored value.
     """
 
@@ -41,6 +45,7 @@ class PlaneRows:
     scale: Scale
     columns: NDArray[np.int64]
     chunk_rows: int
+    chunk_columns: int
     item_bytes: int
 
     def read(self, data: Node, first: int, last: int) -> NDArray[np.float32]:
@@ -52,21 +57,46 @@ class PlaneRows:
             last: Row after the last.
         """
         low, high = int(self.columns.min()), int(self.columns.max()) + 1
+        wanted = max(1, _RAW_BYTES // max(1, (last - first) * self.item_bytes))
+        step = max(1, wanted // self.chunk_columns) * self.chunk_columns
+        rows = np.empty((last - first, len(self.columns)), dtype=np.float32)
+        start = low - low % self.chunk_columns
+        for begin in range(start, high, step):
+            end = min(begin + step, high)
+            here = (self.columns >= begin) & (self.columns < end)
+            if not here.any():
+                continue
+            self._read_columns(data, (first, last), (max(begin, low), end), here, rows)
+        return rows
+
+    def _read_columns(
+        self,
+        data: Node,
+        rows: tuple[int, int],
+        columns: tuple[int, int],
+        here: NDArray[np.bool_],
+        result: NDArray[np.float32],
+    ) -> None:
+        """Read neighbouring columns, and write those that are neurons to their places."""
+        (first, last), (low, high) = rows, columns
         if len(data.shape) == 1:
             block = data[first:last][:, None]
         elif self.is_transposed:
             block = data[low:high, first:last].T
         else:
             block = data[first:last, low:high]
-        wanted = self.columns - low
+        wanted = self.columns[here] - low
         if len(wanted) != high - low or not (np.diff(wanted) == 1).all():
             # Indexing in numpy: HDF5 selects single columns a hundred times slower.
             block = block[:, wanted]
-        if self.scale.is_identity:
-            return np.ascontiguousarray(block, dtype=np.float32)
-        factor = self.scale.factor
-        factor = factor[self.columns] if len(factor) > 1 else factor
-        return (block * factor + self.scale.offset).astype(np.float32)
+        if not self.scale.is_identity:
+            factor = self.scale.factor
+            factor = factor[self.columns[here]] if len(factor) > 1 else factor
+            block = block * factor + self.scale.offset
+        if here.all():
+            result[:] = block
+        else:
+            result[:, here] = block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -172,16 +202,37 @@ class _RowReader:
     def __init__(self, parts: tuple[PlaneRows, ...], source_row: NDArray[np.int64]) -> None:
         self._parts = parts
         self._source_row = source_row
+        row_bytes = 4 * sum(len(part.columns) for part in parts)
+        chunk_rows = max(part.chunk_rows for part in parts)
+        at_most = max(1, _KEPT_BYTES // row_bytes)
+        # Whole chunks, if they fit.
+        self._num_kept = at_most - at_most % chunk_rows if chunk_rows <= at_most else at_most
+        if chunk_rows * row_bytes <= _MAX_BLOCK_BYTES:
+            self._num_kept = 0
+        self._kept_first, self._kept = 0, np.empty((0, 0), dtype=np.float32)
 
     def read(self, first: int, last: int) -> NDArray[np.float32]:
         """Return rows, float32 `(last - first, neurons)`; NaN in gaps."""
+        if last - first >= self._num_kept:
+            return self._read(first, last)
+        if first < self._kept_first or last > self._kept_first + len(self._kept):
+            # Rows are read in order, so that the next ones follow.
+            self._kept = np.empty((0, 0), dtype=np.float32)
+            self._kept = self._read(first, min(first + self._num_kept, len(self._source_row)))
+            self._kept_first = first
+        return self._kept[first - self._kept_first : last - self._kept_first].copy()
+
+    def _read(self, first: int, last: int) -> NDArray[np.float32]:
         source = self._source_row[first:last]
         num_neurons = sum(len(part.columns) for part in self._parts)
-        rows = np.full((len(source), num_neurons), np.nan, dtype=np.float32)
         is_stored = source >= 0
+        # Pages that are written once only: `full` would write all of them before.
+        rows = np.empty((len(source), num_neurons), dtype=np.float32)
+        rows[~is_stored] = np.nan
         if not is_stored.any():
             return rows
         low, high = int(source[is_stored][0]), int(source[is_stored][-1]) + 1
+        where = slice(None) if is_stored.all() else is_stored
         column = 0
         for part in self._parts:
             after = column + len(part.columns)
@@ -192,34 +243,37 @@ class _RowReader:
                         f"{part.file}: {part.path} is no longer there",
                         hint="the file was changed while it was read; run again",
                     )
-                rows[is_stored, column:after] = part.read(data, low, high)
+                block = part.read(data, low, high)
+                if len(self._parts) == 1 and is_stored.all():
+                    return block
+                rows[where, column:after] = block
             column = after
         return rows
 
 
 def _plane_rows(plane: Plane, scale: Scale, columns: NDArray[np.int64]) -> PlaneRows:
     data = plane.data
-    time_axis = 1 if plane.is_transposed else 0
+    chunks = (1, 1) if data.chunks is None else (*data.chunks, 1)[:2]
+    chunk_rows, chunk_columns = chunks[::-1] if plane.is_transposed else chunks
     return PlaneRows(
         file=data.file,
         path=data.path,
         is_transposed=plane.is_transposed,
         scale=scale,
         columns=columns,
-        chunk_rows=1 if data.chunks is None else data.chunks[time_axis],
+        chunk_rows=chunk_rows,
+        chunk_columns=chunk_columns,
         item_bytes=data.dtype.itemsize,
     )
 
 
 def _rows_per_block(parts: list[PlaneRows], num_rows: int) -> int:
     """Return how many rows are read at once: whole chunks, as many as fit into memory."""
-    row_bytes = sum(max(1, len(part.columns)) * (part.item_bytes + 4) for part in parts)
+    row_bytes = 4 * sum(len(part.columns) for part in parts)
     chunk_rows = max(part.chunk_rows for part in parts)
     at_most = max(1, _MAX_BLOCK_BYTES // row_bytes)
-    if chunk_rows >= at_most:
-        return min(at_most, num_rows)
     wanted = max(1, _BLOCK_BYTES // row_bytes)
-    return min(num_rows, chunk_rows * max(1, wanted // chunk_rows))
+    return min(num_rows, at_most, chunk_rows * max(1, wanted // chunk_rows))
 
 
 def _silent_columns(rows: PlaneRows, plane: Plane) -> NDArray[np.int64]:
