@@ -35,6 +35,8 @@ class SessionInfo:
         frame_shape: Height and width of a frame in pixels; None without a screen.
         fingerprint: Fingerprint of the shard's source and options, from the catalogue.
         shard: The open shard; its arrays are read on demand.
+        has_time_course: Whether responses may change within a window. Sets of single images have
+            one row per window.
     """
 
     key: str
@@ -45,6 +47,7 @@ class SessionInfo:
     frame_shape: tuple[int, int] | None
     fingerprint: str
     shard: Shard
+    has_time_course: bool = True
 
     @property
     def path(self) -> Path:
@@ -296,6 +299,7 @@ def _open_session(folder: Path, entry: CatalogueEntry, wanted: Sequence[str] | N
         frame_shape=None if screen is None else (screen.frame_height, screen.frame_width),
         fingerprint=entry.fingerprint,
         shard=shard,
+        has_time_course=description.responses.clock.rate_hz * WINDOW_SECONDS > 1,
     )
 
 

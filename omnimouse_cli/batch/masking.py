@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from omnimouse_cli.batch.dataset import SessionInfo
+from omnimouse_cli.batch.selection import continues_inputs
 from omnimouse_cli.batch.strategies import training_table
 from omnimouse_cli.batch.strategy import Strategy, read_strategies
 from omnimouse_cli.config.training import MaskingConfig
@@ -56,7 +57,12 @@ def draw(
 
 
 def applies(strategy: Strategy, session: SessionInfo) -> bool:
-    """Return whether a strategy has an input and a target in one session."""
-    return strategy.applies(
+    """Return whether a strategy has an input and a target in one session.
+
+    A session without a time course has no target in a strategy that continues its inputs.
+    """
+    has_both = strategy.applies(
         stimulus=session.frame_shape is not None, behavior=bool(session.channels)
     )
+    is_copy = not session.has_time_course and continues_inputs(strategy, session.num_neurons)
+    return has_both and not is_copy

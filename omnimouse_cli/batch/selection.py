@@ -131,6 +131,23 @@ def scored_samples(strategy: Strategy) -> tuple[tuple[bool, ...], tuple[bool, ..
     )
 
 
+def continues_inputs(strategy: Strategy, num_neurons: int) -> bool:
+    """Return whether a neuron is an input at some samples and scored at others, as in forecasts.
+
+    Without a time course in the window, the input is what is to be predicted.
+
+    Example:
+        >>> forecast = Strategy(name="s", family="forecast", prefix=(0, 25), context=(0, 60))
+        >>> continues_inputs(forecast, 100)
+        True
+    """
+    if strategy.targets is None:
+        return False
+    visible, targets = num_visible(strategy, num_neurons), num_targets(strategy, num_neurons, None)
+    is_shared = visible + targets > num_neurons and any(scored_samples(strategy)[0])
+    return is_shared or strategy.full_population_prefix > 0
+
+
 def scored_mask(strategy: Strategy, selection: Selection) -> Tensor:
     """Return bool `(target samples, targets)`: which predictions a loss or a score may use."""
     of_visible, of_hidden = scored_samples(strategy)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from omnimouse_cli.batch.dataset import SessionInfo
+from omnimouse_cli.batch.selection import continues_inputs
 from omnimouse_cli.batch.strategies import (
     FAMILY_STRATEGIES,
     POPULATION_SIZES,
@@ -23,6 +24,7 @@ from omnimouse_cli.text import suggest_name
 # A population for which every strategy of a regime exists.
 LARGE_POPULATION = 1 << 20
 NO_SCREEN = "the recording has no screen"
+NO_TIME_COURSE = "a static recording has no time course: the input is what is to be predicted"
 NO_BEHAVIOR = "no behavior was recorded (no eye tracker, no treadmill)"
 
 
@@ -43,7 +45,19 @@ def evaluated_strategies(
         ConfigError: There is no such regime, strategy or file.
     """
     if options.regime in (*REGIMES, "all"):
-        return _regime_strategies(session, options)
+        found, missing = _regime_strategies(session, options)
+    else:
+        found, missing = _named_strategies(session, options)
+    if session.has_time_course:
+        return found, missing
+    copies = [one for one in found if continues_inputs(one, session.num_neurons)]
+    missing += tuple(_unavailable(one.name, session, NO_TIME_COURSE) for one in copies)
+    return tuple(one for one in found if one not in copies), missing
+
+
+def _named_strategies(
+    session: SessionInfo, options: EvalOptions
+) -> tuple[tuple[Strategy, ...], tuple[Unavailable, ...]]:
     strategies, unavailable = [], []
     for strategy in _find_strategies(options.regime):
         reason = _missing_modality(strategy, session)

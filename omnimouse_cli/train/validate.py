@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo
+from omnimouse_cli.batch.masking import applies
 from omnimouse_cli.batch.reader import WindowReader
 from omnimouse_cli.batch.selection import scored_mask, select
 from omnimouse_cli.batch.strategies import regime_strategies
@@ -122,13 +123,14 @@ def validate(state: TrainState, config: RunConfig, dataset: Dataset, world: Worl
 
 
 def validation_strategies(session: SessionInfo) -> tuple[Strategy, ...]:
-    """Return the evaluation strategies for which a session has the modalities."""
-    return regime_strategies(
+    """Return the evaluation strategies that apply to a session."""
+    strategies = regime_strategies(
         "all",
         population=session.num_neurons,
         stimulus=session.frame_shape is not None,
         behavior=bool(session.channels),
     )
+    return tuple(strategy for strategy in strategies if applies(strategy, session))
 
 
 def _session_loss(

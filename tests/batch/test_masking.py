@@ -1,11 +1,13 @@
 """Strategies are drawn from the seed and the step, among those that fit the data."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.batch.masking import applies, draw, training_strategies
+from omnimouse_cli.batch.selection import continues_inputs
 from omnimouse_cli.batch.strategies import training_table
 from omnimouse_cli.config.training import MaskingConfig
 from omnimouse_cli.errors import ConfigError
@@ -29,6 +31,18 @@ def test_without_behavior_nothing_asks_only_for_it(sessions):
 def test_a_strategy_that_one_session_can_use_is_drawn_and_skipped_for_the_others(sessions):
     decode = next(item for item in training_strategies(FAMILIES, sessions) if item.targets is None)
     assert [applies(decode, session) for session in sessions] == [False, True]
+
+
+def test_what_continues_its_inputs_is_not_drawn_for_recordings_without_a_time_course(sessions):
+    static = [replace(session, has_time_course=False) for session in sessions]
+    table = training_table("published")
+    usable = [item for item in table if applies(item, static[1])]
+    assert 0 < len(usable) < sum(applies(item, sessions[1]) for item in table)
+    # Without responses as inputs, of other neurons, or at the same samples.
+    assert not any(continues_inputs(item, static[1].num_neurons) for item in usable)
+    assert {draw(table, static, seed=0, step=step).name for step in range(300)} <= {
+        item.name for item in usable
+    }
 
 
 def test_the_draw_is_a_function_of_seed_and_step(sessions):

@@ -5,7 +5,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omnimouse_cli.batch.selection import num_targets, num_visible, scored_mask, select
+from omnimouse_cli.batch.selection import (
+    continues_inputs,
+    num_targets,
+    num_visible,
+    scored_mask,
+    select,
+)
 from omnimouse_cli.batch.strategies import TRAINING_STRATEGIES, VALIDATION_STRATEGIES
 from omnimouse_cli.batch.strategy import Strategy
 
@@ -114,3 +120,22 @@ def test_every_published_training_strategy_scores_all_that_it_asks():
             selection = select(chosen, num_neurons=4096, num_windows=1, generator=None,
                                max_targets=3072)  # fmt: skip
             assert bool(scored_mask(chosen, selection).all()), chosen.name
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"num_visible": 0, "video": (0, 60)}, False),
+        # Half of the neurons at all samples, for the other half.
+        ({"num_visible": 4, "num_targets": 6, "prefix": (0, 60), "context": (0, 60)}, False),
+        ({"num_visible": 4, "num_targets": 7, "prefix": (0, 60), "context": (0, 60)}, False),
+        ({"num_visible": 4, "num_targets": 7, "prefix": (0, 25), "context": (0, 60)}, True),
+        ({"num_visible": 4, "num_targets": 6, "prefix": (0, 25), "context": (0, 60)}, False),
+        ({"prefix": (0, 25), "context": (0, 60)}, True),
+        ({"prefix": (0, 60), "context": (0, 60), "targets": None}, False),
+    ],
+)
+def test_a_strategy_continues_its_inputs_if_a_neuron_is_input_and_target(fields, expected):
+    role = "reconstructed" if fields.get("targets", 0) is None else "absent"
+    item = Strategy(name="s", family="predict", literal_counts=True, behavior=role, **fields)
+    assert continues_inputs(item, 10) is expected

@@ -1,5 +1,7 @@
 """Strategies of a session: what it allows, and the reason for what it does not."""
 
+from dataclasses import replace
+
 import pytest
 
 from omnimouse_cli.errors import ConfigError
@@ -47,6 +49,18 @@ def test_strategies_that_a_recording_does_not_allow_have_a_reason(blind):
     assert missing == {"decode": "no behavior was recorded (no eye tracker, no treadmill)"}
     found, _ = names(blind, regime="forecast")
     assert found == ["forecast", "forecast+stimulus"]
+
+
+def test_a_recording_without_a_time_course_has_no_forecast(mouse):
+    static = replace(mouse, has_time_course=False)
+    found, missing = names(static, regime="all")
+    assert found[:2] == ["predict", "decode"]
+    assert all(name.startswith("population-") for name in found[2:])
+    assert "no time course" in missing["forecast"]
+    assert "no time course" in missing["forecast+stimulus"]
+    # The past of the same neurons, under a name that no regime has.
+    found, missing = names(static, regime="causal_response_25_video")
+    assert (found, list(missing)) == ([], ["causal_response_25_video"])
 
 
 def test_a_published_strategy_is_found_by_its_name(mouse, blind):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.batch.windows import window_table
 from omnimouse_cli.recording.open import open_recording
 from omnimouse_cli.recording.options import OpenOptions
@@ -31,6 +32,7 @@ def windows(shard, tier):
 
 def test_a_video_set(shared_folder, tmp_path):
     entry, shard, truth = shard_of("sensorium_2023", shared_folder, tmp_path)
+    assert open_dataset(tmp_path).sessions[0].has_time_course
     usable = truth["trial_usable"]
     assert entry.tokens == 21 * truth["trial_length"][usable].sum() == 13_587
     table, names = shard.trials, shard.description.tiers
@@ -56,6 +58,7 @@ def test_a_video_set(shared_folder, tmp_path):
 
 def test_an_image_set(shared_folder, tmp_path):
     _, shard, truth = shard_of("sensorium_2022", shared_folder, tmp_path)
+    assert not open_dataset(tmp_path).sessions[0].has_time_course
     order = truth["trial_order"]
     rows = shard.read_responses(0, len(order))
     np.testing.assert_allclose(rows, truth["responses"][order], rtol=1e-3)
