@@ -58,6 +58,8 @@ RateOption = Annotated[
     typer.Option(
         "--rate",
         metavar="HZ",
+        min=1e-3,
+        max=1e6,
         help="Rows of the responses per second, for files that do not say.",
         rich_help_panel=_PANEL,
     ),

@@ -9,7 +9,7 @@ from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.arrays import session as arrays
 from omnimouse_cli.recording.experanto import session as experanto
 from omnimouse_cli.recording.nwb import session as nwb
-from omnimouse_cli.recording.options import OpenOptions
+from omnimouse_cli.recording.options import CONTENT_OPTIONS, OpenOptions
 from omnimouse_cli.recording.other_files import describe_other
 from omnimouse_cli.recording.recording import Recording
 from omnimouse_cli.recording.sensorium import session as sensorium
@@ -27,12 +27,15 @@ class RawFormat:
         matches: Whether a path looks like a recording of this format, even a damaged one; reads
             no file.
         open: Opens the recording; signals and frames are read on demand.
+        options: Names of the `OpenOptions` about contents of the files that it follows; the others
+            are noted as without effect.
     """
 
     name: str
     markers: str
     matches: Callable[[Path], bool]
     open: Callable[[Path, OpenOptions], Recording]
+    options: tuple[str, ...] = CONTENT_OPTIONS
 
 
 # To add a raw format, write a module beside `experanto` and add an entry here with the three things
@@ -48,6 +51,7 @@ RAW_FORMATS = (
         markers=experanto.MARKERS,
         matches=experanto.is_session,
         open=experanto.open_session,
+        options=(),
     ),
     RawFormat(
         name="nwb",
@@ -60,6 +64,7 @@ RAW_FORMATS = (
         markers=sensorium.MARKERS,
         matches=sensorium.is_set,
         open=sensorium.open_set,
+        options=(),
     ),
     RawFormat(
         name="suite2p",
@@ -104,17 +109,26 @@ def open_recording(path: Path, options: OpenOptions | None = None) -> Recording:
     with translate_os_errors(path):
         for raw_format in RAW_FORMATS:
             if raw_format.matches(path):
-                options = options or OpenOptions()
-                recording = raw_format.open(path, options)
-                terms = {"licence": options.licence, "citation": options.citation}
-                stated = {name: text for name, text in terms.items() if text is not None}
-                recording = replace(
-                    recording,
-                    format=raw_format.name,
-                    provenance=replace(recording.provenance, **stated),
-                )
-                return assign_tiers(recording, options.split)
+                return _open(path, raw_format, options or OpenOptions())
     raise no_recording(path)
+
+
+def _open(path: Path, raw_format: RawFormat, options: OpenOptions) -> Recording:
+    recording = raw_format.open(path, options)
+    terms = {"licence": options.licence, "citation": options.citation}
+    stated = {name: text for name, text in terms.items() if text is not None}
+    unused = [
+        f"--{name.removesuffix('_hz')} has no effect on recordings of format {raw_format.name}"
+        for name in CONTENT_OPTIONS
+        if name not in raw_format.options and getattr(options, name) is not None
+    ]
+    recording = replace(
+        recording,
+        format=raw_format.name,
+        provenance=replace(recording.provenance, **stated),
+        notes=(*recording.notes, *unused),
+    )
+    return assign_tiers(recording, options.split)
 
 
 def is_recording(path: Path) -> bool:
@@ -129,7 +143,7 @@ def translate_os_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RecordingError(
-            f"{error.filename or path} cannot be read: {error.strerror}",
+            f"{error.filename or path} cannot be read: {error.strerror or error}",
             hint="check the recording's permissions and its disk",
         ) from error
 

@@ -1,10 +1,13 @@
 """What a user may say about a raw recording that its files do not say, or not as we read them."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 Split = Literal["auto", "conditions", "movie-time", "time"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+# The options about what is inside of a file.
+CONTENT_OPTIONS = ("series", "stimulus", "trials", "running", "pupil", "rate_hz")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,3 +37,10 @@ class OpenOptions:
     static: bool = False
     licence: str | None = None
     citation: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a rate that is not positive or a split that does not exist."""
+        if self.rate_hz is not None and not 0 < self.rate_hz < math.inf:
+            raise ValueError(f"`rate_hz` must be positive: {self.rate_hz}")
+        if self.split not in SPLITS:
+            raise ValueError(f"`split` must be one of {', '.join(SPLITS)}: {self.split}")

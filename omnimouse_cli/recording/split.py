@@ -126,13 +126,15 @@ def _condition_tiers(source: SplitSource, *, only_videos: bool) -> dict[int, str
 
     Args:
         source: The recording.
-        only_videos: Whether only videos count, at least half of which must be shown once.
+        only_videos: Whether only videos count, at least half of which must be shown once. Without
+            a screen, stimuli of unknown kind may be videos.
     """
     trials = source.recording.trials
+    kinds = ("video",) if source.recording.screen is not None else ("video", "unknown")
     keys = {
         n: key
         for n, key in source.keys.items()
-        if source.is_usable(trials[n]) and not (only_videos and trials[n].kind != "video")
+        if source.is_usable(trials[n]) and not (only_videos and trials[n].kind not in kinds)
     }
     counts = Counter(keys.values())
     others = sorted((k for k in counts if counts[k] < LEAST_REPEATS), key=stable_hash)

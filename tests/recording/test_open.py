@@ -55,6 +55,20 @@ def test_licence_and_citation_can_be_stated(experanto_session):
     assert (provenance.licence, provenance.citation) == ("CC-BY-4.0", "Mouse et al.")
 
 
+def test_an_option_without_effect_is_noted(experanto_session):
+    recording = open_recording(experanto_session(seconds=6), OpenOptions(series="F", rate_hz=10.0))
+    assert [note for note in recording.notes if "no effect" in note] == [
+        f"{option} has no effect on recordings of format experanto"
+        for option in ("--series", "--rate")
+    ]
+
+
+@pytest.mark.parametrize("values", [{"rate_hz": 0.0}, {"rate_hz": float("nan")}, {"split": "x"}])
+def test_options_that_cannot_work_are_refused(values):
+    with pytest.raises(ValueError, match=f"`{next(iter(values))}` must be"):
+        OpenOptions(**values)
+
+
 def test_a_recording_can_be_sent_to_another_process(experanto_session):
     recording = open_recording(experanto_session(seconds=6))
     copy = pickle.loads(pickle.dumps(recording))

@@ -216,7 +216,7 @@ def test_each_flip_stays_and_tiers_are_apart(shown, split, start, share):
 def test_without_a_screen_all_time_is_covered(shown, start):
     shown = [("unknown", length, name, gap) for _, length, name, gap in shown]
     recording = record(shown, screen=False, start=start)
-    after = assign_tiers(recording)
+    after = assign_tiers(recording, "time")
     check_whole(recording, after)
     covered = sum(trial.end_seconds - trial.start_seconds for trial in after.trials)
     assert covered == pytest.approx(recording.responses.clock.end_seconds)
@@ -350,6 +350,16 @@ def test_repeated_clips_are_test_and_unique_ones_train_and_validation():
     assert unique.count({"train"}) == 60 - unique.count({"validation"})
     fewer = assign_tiers(record(shown[::-1][:90]))
     assert all(tiers[name] == tier for name, tier in tiers_by_condition(fewer).items())
+
+
+def test_clips_are_split_by_condition_without_a_screen():
+    clips = [("unknown", 10.0, f"clip {number}", 0.5) for number in range(20)]
+    shown = [*clips, *[("unknown", 10.0, "oracle", 0.5)] * 5]
+    after = assign_tiers(record(shown, screen=False))
+    assert after.split == "conditions"
+    for clip, gap in zip(after.trials[0::2], after.trials[1::2], strict=True):
+        assert (gap.condition, gap.tier) == (None, clip.tier)
+    assert tiers_by_condition(after)["oracle"] == {"test"}
 
 
 def test_a_short_blank_has_the_tier_of_the_clip_before():
