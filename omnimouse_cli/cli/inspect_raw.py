@@ -150,6 +150,7 @@ def _tier_records(recording: "Recording") -> dict[str, dict[str, float]]:
 
 
 def _print_record(record: dict[str, Any]) -> None:
+    print_line(f"{record['path']}: {record['format']}")
     print_table(_facts_table(record))
     if record["contents"]:
         table = Table(title="contents", title_justify="left")
@@ -163,8 +164,7 @@ def _print_record(record: dict[str, Any]) -> None:
 
 
 def _facts_table(record: dict[str, Any]) -> Table:
-    title = f"{record['path']}: {record['format']}"
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = Table(show_header=False)
     table.add_column("fact")
     table.add_column("value", overflow="fold")
     for name, value in _facts(record).items():

@@ -175,3 +175,65 @@ def test_what_was_left_out_is_told(recordings):
     result = run()
     assert result.exit_code == 0
     assert "7-1-1: treadmill is dropped: none of its samples has a value" in result.stderr
+
+
+def write_arrays(folder, *, seconds=60, neurons=3):
+    """Responses alone: no stimulus, no tiers."""
+    folder.mkdir(parents=True)
+    values = np.random.default_rng(3).gamma(1.0, 1.0, (seconds * 10, neurons))
+    np.save(folder / "responses.npy", values.astype(np.float32))
+    (folder / "session.json").write_text(json.dumps({"session": "9-1-1", "rate_hz": 10.0}))
+    return folder
+
+
+def test_formats_lie_side_by_side_and_what_is_skipped_is_named(recordings):
+    write_arrays(recordings / "mouse9" / "day1")
+    for name in ("a.mat", "b.mat", "notes.txt"):
+        (recordings / "mouse9" / name).write_text("")
+    result = run("--json")
+    assert result.exit_code == 0, result.stderr
+    assert (
+        "skipped recordings/mouse9/a.mat, recordings/mouse9/b.mat: a MATLAB file" in result.stderr
+    )
+    assert "9-1-1: arrays, responses responses.npy, tiers by time" in result.stderr
+    content = json.loads(result.stdout)
+    facts = {s["session"]: (s["format"], s["split"]) for s in content["sessions"]}
+    assert facts == {
+        "7-1-1": ("experanto", "file"),
+        "8-1-1": ("experanto", "file"),
+        "9-1-1": ("arrays", "time"),
+    }
+    assert [entry["path"] for entry in content["skipped"]] == [
+        "recordings/mouse9/a.mat",
+        "recordings/mouse9/b.mat",
+    ]
+
+
+def test_a_path_without_a_recording_is_an_error_after_the_others_are_done(recordings):
+    (recordings.parent / "empty").mkdir()
+    result = run("recordings", "empty", "--json")
+    assert result.exit_code == 1
+    content = json.loads(result.stdout)
+    assert [s["session"] for s in content["sessions"]] == ["7-1-1", "8-1-1"]
+    assert [failure["recording"] for failure in content["failed"]] == ["empty"]
+    assert "error: empty is no recording" in result.stderr
+
+
+def test_options_of_raw_files_are_part_of_the_fingerprint(recordings):
+    write_arrays(recordings / "9-1-1")
+    run("recordings/9-1-1")
+    assert "0 written, 1 up to date" in run("recordings/9-1-1").stdout
+    result = run("recordings/9-1-1", "--licence", "CC-BY-4.0", "--json")
+    (session,) = json.loads(result.stdout)["sessions"]
+    assert (session["state"], session["licence"]) == ("written", "CC-BY-4.0")
+    assert run("recordings/9-1-1", "--rate", "0").exit_code == 2
+
+
+def test_a_policy_that_does_not_fit_is_an_error_with_a_hint(recordings):
+    write_arrays(recordings / "9-1-1")
+    result = run("recordings", "--split", "conditions")
+    assert result.exit_code == 1
+    assert "9-1-1 cannot be split by conditions" in result.stderr
+    assert "--split auto" in result.stderr
+    assert "7-1-1: tiers: those of the files are kept" in result.stderr
+    assert "2 written, 0 up to date" in result.stdout
