@@ -17,6 +17,9 @@ from omnimouse_cli.recording.times import require_times
 
 # Images that stay for at least this long are flashes, others are frames of a movie.
 _FLASH_SECONDS = 0.1
+# In a movie of a low rate, frames may stay for this long, if this share of them is in order.
+_SLOW_FRAME_SECONDS = 0.21
+_MOVIE_SHARE = 0.8
 # A step longer than this separates two blocks of a stimulus: repair of Allen's stimulus tables.
 _BLOCK_GAP_SECONDS = 10.0
 # An image lasts at most this many usual steps.
@@ -102,10 +105,12 @@ def shown_segments(shown: Shown, source: FrameSource | None) -> list[Segment]:
         shown: Which template was shown when.
         source: Renders the templates; None if there are none.
     """
-    if shown.usual_step >= _FLASH_SECONDS:
+    steps = np.diff(shown.indices)
+    is_slow_movie = bool(len(steps)) and float((steps == 1).mean()) > _MOVIE_SHARE
+    least = _SLOW_FRAME_SECONDS if is_slow_movie else _FLASH_SECONDS
+    if shown.usual_step >= least:
         return _flashes(shown, source)
     ends = shown.ends
-    steps = np.diff(shown.indices)
     is_random = float((steps < 0).mean()) > _RANDOM_SHARE if len(steps) else False
     first_index = int(shown.indices[shown.indices >= 0].min(initial=2**31))
     segments = []

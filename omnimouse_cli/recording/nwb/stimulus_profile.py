@@ -1,6 +1,6 @@
 """What is known of the stimuli of a data set beyond its files: monitor, templates, grey."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from omnimouse_cli.recording.nwb.geometry import ALLEN, Display, PixelMap, map_template
 from omnimouse_cli.recording.nwb.tree import Node
@@ -16,6 +16,7 @@ _ALLEN_RECTANGLES = {
 _ALLEN_CYCLES_PER_DEGREE = 0.04
 # Module of Allen's files of the first generation, and of dandiset 000039.
 _ALLEN_MODULE = "processing/brain_observatory_pipeline"
+_ALLEN_STIMULI = (*_ALLEN_RECTANGLES, "drifting_gratings", "static_gratings")
 _STRETCHED = "the template, stretched"
 
 
@@ -63,8 +64,9 @@ class StimulusProfile:
             is_film: Whether frames are a film of what the monitor showed.
             is_stretched: Whether frames of a template were stretched.
         """
-        if self.display is not None and not is_stretched:
-            return self.display.monitor
+        if self.display is not None:
+            policy = f"the monitor; some as {_STRETCHED}" if is_stretched else "the monitor"
+            return replace(self.display.monitor, policy=policy)
         return Monitor(policy="the monitor" if is_film else _STRETCHED)
 
     def _rectangle(self, name: str) -> tuple[int, int] | None:
@@ -82,7 +84,13 @@ def find_profile(root: Node) -> StimulusProfile:
     """
     display = root.get("general/devices/StimulusDisplay")
     text = "" if display is None else str(display.attributes.get("description", ""))
-    if root.get(_ALLEN_MODULE) is None and "PA248Q" not in text:
+    is_allen = root.get(_ALLEN_MODULE) is not None or "PA248Q" in text
+    institution = (root.child_text("general/institution") or "").lower()
+    if institution.startswith("allen institute"):
+        groups = (root.get(path) for path in ("stimulus/presentation", "intervals"))
+        names = [name for group in groups if group is not None for name in group.names()]
+        is_allen |= any(name.startswith(_ALLEN_STIMULI) for name in names)
+    if not is_allen:
         return StimulusProfile()
     return StimulusProfile(
         name="Allen Visual Coding",

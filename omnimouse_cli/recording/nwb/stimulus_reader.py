@@ -224,7 +224,7 @@ class StimulusReader:
             Segment(
                 start=start,
                 end=end,
-                kind="blank" if is_grey_name(condition) else kind,
+                kind="blank" if kind == "video" and is_grey_name(condition) else kind,
                 condition=condition,
                 origin=table.path,
                 tier=tier,
@@ -250,6 +250,11 @@ class StimulusReader:
             gratings=self._gratings,
             default_frequency=frequency,
         )
+        num_blank = int(gratings.is_blank.sum())
+        if num_blank and not has_names(table.columns) and self.profile.display is None:
+            self.notes.append(
+                f"{table.path}: {num_blank} rows without an orientation are taken as grey"
+            )
         if has_names(table.columns):
             # A row without an orientation is then another stimulus, not a blank sweep.
             rows = self._make_rows(table)

@@ -108,39 +108,10 @@ def make_table(
     Raises:
         RecordingError: Times are missing or contradictory, or all lie behind the recording.
     """
-    start_name = next((n for n in _START_COLUMNS if n in columns), None)
-    if start_name is None:
-        raise RecordingError(
-            f"{where} has no column of starts: {', '.join(columns) or 'it is empty'}",
-            hint="name the columns `start_time` and `stop_time`, in seconds",
-        )
-    starts = _numbers(columns[start_name], where, start_name)
-    stop_name = next((n for n in _STOP_COLUMNS if n in columns), None)
-    has_stops = stop_name is not None and bool(
-        np.isfinite(_numbers(columns[stop_name], where, stop_name)).any()
-    )
-    notes = []
-    order = np.argsort(starts, kind="stable")
-    order = order[np.isfinite(starts[order])]
-    if len(order) < len(starts):
-        notes.append(f"{path}: {len(starts) - len(order)} rows without a start are dropped")
+    names = {name: _find_column(columns, name) for name in ("start", "stop")}
+    order, starts, ends, notes = _sorted_times(path, columns, names, where)
     if not len(order):
         return None
-    starts = starts[order]
-    # A row without an end lasts until the next one.
-    following = np.append(starts[1:], np.inf)
-    if has_stops and stop_name is not None:
-        ends = _numbers(columns[stop_name], where, stop_name)[order]
-        ends = np.where(np.isfinite(ends), ends, following)
-    else:
-        ends = following
-        notes.append(f"{path}: rows have no ends; each lasts until the next one starts")
-    if (ends < starts).any():
-        row = int(np.argmax(ends < starts))
-        raise RecordingError(
-            f"{where}: a row ends before it starts: from {starts[row]:g} to {ends[row]:g}",
-            hint="correct the times of the table",
-        )
     starts, ends, unit_notes = _in_seconds(path, starts, ends, response_seconds)
     end_of_recording = recording_end(response_seconds)
     ends = np.where(np.isfinite(ends), ends, end_of_recording)
@@ -165,9 +136,7 @@ def make_table(
         )
     ends = np.minimum(ends, np.append(starts[1:], np.inf))
     kept = is_inside & (ends > starts)
-    others = {
-        n: values[order][kept] for n, values in columns.items() if n not in (start_name, stop_name)
-    }
+    others = {n: values[order][kept] for n, values in columns.items() if n not in names.values()}
     return Table(
         path=path,
         name=stimulus_name(name),
@@ -176,6 +145,52 @@ def make_table(
         columns=others,
         notes=tuple(notes),
     )
+
+
+def _find_column(columns: Mapping[str, NDArray[Any]], which: str) -> str | None:
+    """Return the name of the column of starts or stops; None without one."""
+    known = _START_COLUMNS if which == "start" else _STOP_COLUMNS
+    return next((name for name in known if name in columns), None)
+
+
+def _sorted_times(
+    path: str,
+    columns: Mapping[str, NDArray[Any]],
+    names: Mapping[str, str | None],
+    where: str,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], list[str]]:
+    """Return the rows with a start in temporal order, their starts and ends, and notes.
+
+    An end that is not known is that of the next start, the last one infinite.
+    """
+    start_name, stop_name = names["start"], names["stop"]
+    if start_name is None:
+        raise RecordingError(
+            f"{where} has no column of starts: {', '.join(columns) or 'it is empty'}",
+            hint="name the columns `start_time` and `stop_time`, in seconds",
+        )
+    starts, notes = _numbers(columns[start_name], where, start_name), list[str]()
+    order = np.argsort(starts, kind="stable")
+    order = order[np.isfinite(starts[order])]
+    if len(order) < len(starts):
+        notes.append(f"{path}: {len(starts) - len(order)} rows without a start are dropped")
+    starts = starts[order]
+    following = np.append(starts[1:], np.inf)[: len(starts)]
+    ends = np.full(len(starts), np.nan)
+    if stop_name is not None:
+        ends = _numbers(columns[stop_name], where, stop_name)[order]
+    # Ends that equal the starts, as those of events, are none.
+    has_ends = bool((np.isfinite(ends) & (ends != starts)).any())
+    if len(order) and not has_ends:
+        notes.append(f"{path}: rows have no ends; each lasts until the next one starts")
+    ends = np.where(np.isfinite(ends) & has_ends, ends, following)
+    if (ends < starts).any():
+        row = int(np.argmax(ends < starts))
+        raise RecordingError(
+            f"{where}: a row ends before it starts: from {starts[row]:g} to {ends[row]:g}",
+            hint="correct the times of the table",
+        )
+    return order, starts, ends, notes
 
 
 def _in_seconds(

@@ -107,13 +107,12 @@ def cut(segment: Segment, start: float, end: float) -> Segment | None:
     flips, numbers = segment.flips, segment.numbers
     if segment.source is not None:
         first = int(np.searchsorted(flips, start + HOLD_TOLERANCE_SECONDS, side="right")) - 1
-        flips, numbers = flips[max(first, 0) :].copy(), numbers[max(first, 0) :]
+        last = int(np.searchsorted(flips, end))
+        if last <= max(first, 0):
+            return None
+        flips, numbers = flips[max(first, 0) : last].copy(), numbers[max(first, 0) : last]
         if first >= 0:
             flips[0] = max(flips[0], start)
-        is_kept = flips < end
-        flips, numbers = flips[is_kept], numbers[is_kept]
-        if not len(flips):
-            return None
         start = float(flips[0])
     if end <= start:
         return None
@@ -275,6 +274,8 @@ def _fill(row: Segment, parts: Sequence[Segment]) -> Segment:
     """Return a row with the frames of segments."""
     kinds: set[TrialKind] = {part.kind for part in parts}
     kind: TrialKind = kinds.pop() if len(kinds) == 1 else "video"
+    # The name of a row says more than a film.
+    kind = "blank" if row.kind == "blank" else kind
     names = {part.condition for part in parts}
     condition = row.condition if row.condition is not None or len(names) > 1 else names.pop()
     numbers = np.arange(sum(len(part.numbers) for part in parts))

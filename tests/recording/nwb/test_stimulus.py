@@ -349,6 +349,28 @@ def test_a_film_beside_the_file_is_decoded_with_opencv(file, monkeypatch):
     assert levels(stimulus, second)[:10] == [round(0.299 * 5 * n) for n in range(20, 30)]
 
 
+def test_a_slow_movie_is_a_movie(file):
+    file.add("stimulus/templates/movie", "ImageSeries", data=grey_stack(20))
+    file.add_indices("movie", np.tile(np.arange(20), 2), 5 + np.arange(40) / 8, "movie")
+    assert [row[:2] for row in rows(file.open())] == [("video", "movie")] * 2
+
+
+def test_a_blank_trial_of_a_film_stays_blank(file):
+    make_film(file)
+    file.add_table("intervals/trials", [5, 8], [8, 10], stimulus=np.array([b"a", b"grey"]))
+    stimulus = file.open()
+    (number,) = [n for n, trial in enumerate(stimulus.trials) if trial.condition == "grey"]
+    assert stimulus.trials[number].kind == "blank"
+    assert set(levels(stimulus, number)) == {90}
+
+
+def test_stimuli_of_allens_other_files_are_known_by_institution_and_name(file):
+    allen_gratings(file, [5.0, 8.0])
+    with h5py.File(file.path, "a") as opened:
+        opened["general/institution"] = "Allen Institute for Brain Science"
+    assert file.open().screen.monitor.warp == "spherical"
+
+
 def test_blanks_by_name_are_grey_where_other_trials_have_frames(file):
     make_film(file)
     names = np.array([b"a", b"blank", b"b"])
@@ -376,6 +398,15 @@ def test_whole_seconds_within_the_recording_are_seconds(file):
     stimulus = file.open()
     assert [t.start_seconds for t in stimulus.trials] == [5, 10]
     assert any("1 of 3 rows start behind the end" in note for note in stimulus.notes)
+
+
+def test_rows_without_ends_last_until_the_next_one(file):
+    names = np.array([b"b", b"a", b"c"])
+    file.add_table("intervals/trials", [9, 5, np.nan], [9, 5, np.nan], stimulus=names)
+    stimulus = file.open()
+    assert [row[1:4] for row in rows(stimulus)] == [("a", 5.0, 9.0), ("b", 9.0, 61.0)]
+    assert any("1 rows without a start are dropped" in note for note in stimulus.notes)
+    assert any("rows have no ends" in note for note in stimulus.notes)
 
 
 def test_a_trial_across_the_end_is_cut(file):
