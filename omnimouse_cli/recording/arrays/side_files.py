@@ -177,8 +177,15 @@ def assemble(
         read_rows=responses.read_rows,
         rows_per_block=responses.rows_per_block,
     )
-    _require_common_time(source, stimulus, signal, behavior)
-    all_notes = [*notes, *responses.times.notes, *origin_notes, *stimulus.notes, *behavior_notes]
+    time_notes = _check_common_time(source, stimulus, signal, behavior)
+    all_notes = [
+        *notes,
+        *responses.times.notes,
+        *origin_notes,
+        *stimulus.notes,
+        *behavior_notes,
+        *time_notes,
+    ]
     if stimulus.screen is None:
         all_notes.append("screen: there are no frames, so the stimulus is not known")
     return Recording(
@@ -257,10 +264,14 @@ def _read_monitor(fields: Meta) -> Monitor | None:
     )
 
 
-def _require_common_time(
+def _check_common_time(
     source: Source, stimulus: Stimulus, responses: Signal, behavior: tuple[Signal, ...]
-) -> None:
-    """Raise RecordingError if a signal shares no time with the responses, or a trial with any."""
+) -> list[str]:
+    """Return notes on trials without responses.
+
+    Raises:
+        RecordingError: A signal shares no time with the responses, or a trial with no signal.
+    """
     hint = "all files must count seconds from one origin; check the units of the times"
     start, end = responses.clock.start_seconds, responses.clock.end_seconds
     spans = {
@@ -290,3 +301,14 @@ def _require_common_time(
             f"{outside[0].start_seconds:.3f} to {outside[0].end_seconds:.3f} s",
             hint=f"correct or remove them in the table of trials; {hint}",
         )
+    # The blanks between trials are not of the table.
+    num_without = sum(
+        trial.kind != "blank" and (trial.start_seconds < start or trial.end_seconds > end)
+        for trial in stimulus.trials
+    )
+    if num_without == 0:
+        return []
+    return [
+        f"trials: {num_without} begin before the responses (at {start:.3f} s) or end after them "
+        f"(at {end:.3f} s); time without responses is not used"
+    ]

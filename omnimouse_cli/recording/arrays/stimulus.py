@@ -201,7 +201,9 @@ class _Timeline:
         ]
         done, unused, unshown = float(self.flips.seconds[0]), 0.0, 0
         for row in [*snapped, None]:
-            until = self.flips.end_seconds if row is None else row.start_seconds
+            until = self.flips.end_seconds
+            if row is not None:
+                until = min(until, row.start_seconds)
             if until > done and not self._add_blank(done, until):
                 unused += until - done
             if row is not None:
@@ -209,8 +211,8 @@ class _Timeline:
                 done = max(done, row.end_seconds)
         if unshown:
             self.notes.append(
-                f"trials: {unshown} of {len(rows)} trials end before the first flip; what was "
-                "shown in them is not known"
+                f"trials: {unshown} of {len(rows)} trials end before the first flip or start after "
+                "the last; what was shown in them is not known"
             )
         if unused > self.flips.step_seconds:
             self.notes.append(
@@ -308,8 +310,8 @@ class _Timeline:
     def _add(self, row: TrialRow) -> bool:
         """Add a trial; return whether its frames are known."""
         seconds, frame = self._shown(row.start_seconds, row.end_seconds)
-        is_known = len(frame) > 0 and row.kind != "unknown" and seconds[0] < row.end_seconds
-        if not is_known:
+        is_shown = len(frame) > 0 and row.start_seconds < self.flips.end_seconds
+        if not is_shown or row.kind == "unknown":
             self.trials.append(_without_screen(row))
             return row.kind == "unknown"
         is_grey = self._grey_level(frame) is not None

@@ -98,6 +98,16 @@ def plane_number(folder: Path) -> int:
     return int(match[1]) if match else -1
 
 
+def count_time_points(folder: Path) -> list[int]:
+    """Return the number of time points of a plane and of those beside it, as far as they exist."""
+    beside = find_plane_folders(folder.absolute().parent) if plane_number(folder) >= 0 else [folder]
+    lengths = []
+    for other in beside:
+        found = [other / name for name in _SERIES_FILES if (other / name).is_file()]
+        lengths += [open_npy(path).shape[-1] for path in found[:1]]
+    return lengths
+
+
 def open_plane(folder: Path, notes: list[str]) -> Plane | None:
     """Open a plane folder; None if it has no traces, as of a plane without any ROI.
 

@@ -16,7 +16,12 @@ from omnimouse_cli.recording.arrays.side_files import (
 from omnimouse_cli.recording.arrays.source import Folder
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Neurons, Recording, ResponseKind
-from omnimouse_cli.recording.suite2p.planes import Plane, find_plane_folders, open_plane
+from omnimouse_cli.recording.suite2p.planes import (
+    Plane,
+    count_time_points,
+    find_plane_folders,
+    open_plane,
+)
 from omnimouse_cli.recording.suite2p.traces import Neuropil, Traces
 from omnimouse_cli.recording.times import RegularTimes
 
@@ -173,11 +178,14 @@ def _read_times(
     if stored is not None:
         times = stored.load().reshape(-1)
         lengths = [plane.num_rows for plane in planes]
-        if times.size == sum(lengths) and len(planes) > 1:
-            times = times[:: len(planes)]
+        if len(planes) == 1:
+            # One plane of several: the times may be those of a longer one.
+            lengths = count_time_points(planes[0].folder)
+        if times.size == sum(lengths) and len(lengths) > 1:
+            times = times[:: len(lengths)]
             notes.append(
                 f"frame_times: there is a time for every frame of every plane; those of the first "
-                f"of {len(planes)} planes are the times of the rows"
+                f"of {len(lengths)} planes are the times of the rows"
             )
         elif not min(lengths) <= times.size <= max(lengths):
             raise RecordingError(

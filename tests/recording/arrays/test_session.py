@@ -274,3 +274,10 @@ def test_times_that_are_no_clock_are_refused(folder, truth):
     np.save(folder / "times.npy", np.where(np.arange(220) == 9, np.nan, truth["times"]))
     with pytest.raises(RecordingError, match="1 of 220 times are not finite"):
         open_recording(folder)
+
+
+def test_trials_that_outlast_the_responses_are_told(folder):
+    with (folder / "trials.csv").open("a") as stream:
+        stream.write("\n28.4,33,late")
+    notes = open_recording(folder).notes
+    assert any("trials: 1 begin before the responses (at 1.000 s) or end after" in n for n in notes)

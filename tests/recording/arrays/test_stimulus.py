@@ -158,3 +158,13 @@ def test_small_overlaps_are_cut_with_a_note(side):
     stimulus = open_folder(folder)
     assert [t.end_seconds for t in stimulus.trials if t.kind == "video"] == [8.0, 10.0]
     assert any("1 trials end up to 0.1 s late" in note for note in stimulus.notes)
+
+
+def test_what_is_shown_long_after_the_last_flip_is_not_known(side):
+    folder, _ = side
+    with (folder / "trials.csv").open("a") as stream:
+        stream.write("\n60,62,clip1\n")
+    stimulus = open_folder(folder)
+    assert (stimulus.trials[-1].kind, stimulus.trials[-1].num_flips) == ("unknown", 0)
+    assert stimulus.trials[-2].end_seconds < 30
+    assert any("1 of 10 trials end before the first flip or start" in n for n in stimulus.notes)

@@ -335,3 +335,13 @@ def test_a_real_folder_needs_a_rate(shared_folder):
     recording = open_recording(folder, OpenOptions(rate_hz=30))
     assert recording.responses.clock.num_samples == 2000
     assert any("20 of 219 ROIs are cells" in note for note in recording.notes)
+
+
+def test_times_of_a_longer_plane_are_cut_to_a_plane_that_is_read_alone(suite):
+    times = 2.6 + np.arange(240) / 8
+    np.save(suite.folder / "frame_times.npy", times)
+    recording = open_recording(suite.suite2p / "plane1")
+    assert recording.responses.clock.num_samples == 239
+    np.save(suite.folder / "frame_times.npy", times[:100])
+    with pytest.raises(RecordingError, match="has 100 times, but the planes have 239 and 240"):
+        open_recording(suite.suite2p / "plane1")
