@@ -354,7 +354,7 @@ def _modality_table(summary: "SessionSummary") -> Table:
     for part in summary.modalities:
         table.add_row(
             part.modality,
-            "-" if part.start_seconds is None else f"{part.start_seconds:.3f}",
+            "-" if part.start_seconds is None else f"{round(part.start_seconds, 3) + 0.0:.3f}",
             "-" if part.rate_hz is None else f"{part.rate_hz:.6g}",
             f"{part.samples:,}",
             part.size,

@@ -1,6 +1,6 @@
 """dF/F of raw fluorescence: the baseline is a running low percentile of each neuron."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,9 @@ from omnimouse_cli.recording.recording import Recording, Signal
 STEPS_PER_WINDOW = 4
 # More rows of a window than fit are thinned out evenly: memory does not grow with the recording.
 MAX_WINDOW_BYTES = 24 * 2**20
+
+
+ReadRows = Callable[[int, int], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,13 @@ class Baseline:
             raise ValueError(f"`window_seconds` must be positive: {self.window_seconds}")
 
 
-def to_dff(recording: Recording, baseline: Baseline) -> Signal:
+def _ignore(_num_rows: int) -> None:
+    pass
+
+
+def to_dff(
+    recording: Recording, baseline: Baseline, *, advance: Callable[[int], None] = _ignore
+) -> Signal:
     """Return the responses of a recording as dF/F; its rows are computed when they are read.
 
     The recording is read once here. Missing values are ignored; where a window has none that is
@@ -44,6 +53,7 @@ def to_dff(recording: Recording, baseline: Baseline) -> Signal:
     Args:
         recording: A recording of raw fluorescence, each neuron with a finite value.
         baseline: How the baseline is computed.
+        advance: Called with the number of rows of each part that was read; it may raise to stop.
 
     Returns:
         The responses with another `read_rows`, and without statistics of the raw files.
@@ -54,7 +64,8 @@ def to_dff(recording: Recording, baseline: Baseline) -> Signal:
     signal = recording.responses
     clock = signal.clock
     step_rows = max(1, round(baseline.window_seconds * clock.rate_hz / STEPS_PER_WINDOW))
-    knots = np.array(list(_window_percentiles(signal, step_rows, baseline.percentile)))
+    watched = replace(signal, read_rows=_announcing(signal.read_rows, advance))
+    knots = np.array(list(_window_percentiles(watched, step_rows, baseline.percentile)))
     knots = _fill_missing(knots.reshape(-1, signal.num_channels))
     _require_positive(recording, knots, step_rows, baseline)
 
@@ -69,6 +80,15 @@ def to_dff(recording: Recording, baseline: Baseline) -> Signal:
         return dff
 
     return replace(signal, read_rows=read_rows, file_mean=None, file_std=None)
+
+
+def _announcing(read_rows: ReadRows, advance: Callable[[int], None]) -> ReadRows:
+    def read(first: int, last: int) -> NDArray[np.float32]:
+        rows = read_rows(first, last)
+        advance(last - first)
+        return rows
+
+    return read
 
 
 def _window_percentiles(

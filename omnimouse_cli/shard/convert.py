@@ -21,7 +21,7 @@ from omnimouse_cli.shard.intervals import (
     intersect_all,
     total_seconds,
 )
-from omnimouse_cli.shard.kind import NegativeValues
+from omnimouse_cli.shard.kind import NegativeValues, is_never_near_zero
 from omnimouse_cli.shard.population import exclude_empty, sample_responses
 from omnimouse_cli.shard.read import TrialTable
 from omnimouse_cli.shard.responses import (
@@ -39,6 +39,9 @@ from omnimouse_cli.shard.trials import (
 )
 from omnimouse_cli.shard.valid import end_margin_seconds, screen_span, signal_span
 from omnimouse_cli.shard.write import ShardWriter, open_shard_writer
+
+# Share of the work of the pass that computes the baseline of dF/F.
+BASELINE_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +85,10 @@ def convert(
     columns = trial_columns(recording, name_conditions(recording, {}))
     devices, notes = _prepare_devices(recording)
     _require_window(recording, _valid_intervals(recording, devices))
-    recording, negatives, baseline, about_responses = _prepare_responses(recording, storage)
+    recording, negatives, baseline, about_responses = _prepare_responses(
+        recording, storage, lambda share: advance(BASELINE_SHARE * share)
+    )
+    rest = 1.0 if baseline is None else 1.0 - BASELINE_SHARE
     # The header comes first in the file; its size is known before its final numbers are.
     preliminary = describe_recording(
         recording,
@@ -102,12 +108,12 @@ def convert(
             "responses",
             TENSOR_DTYPES[storage.dtype],
             (recording.responses.num_channels,),
-            partial(responses.write, advance=lambda rows: advance(0.9 * rows / num_rows)),
+            partial(responses.write, advance=lambda rows: advance(rest * 0.9 * rows / num_rows)),
         )
         statistics = responses.statistics
         valid = {**_valid_intervals(recording, devices), "responses": statistics.valid}
         _require_window(recording, valid)
-        digests = _write_screen(writer, recording, lambda n: advance(0.1 * n / num_trials))
+        digests = _write_screen(writer, recording, lambda n: advance(rest * 0.1 * n / num_trials))
         columns = trial_columns(recording, name_conditions(recording, digests))
         for name, intervals in valid.items():
             writer.write_array(f"valid.{name}", "F64", intervals)
@@ -128,9 +134,14 @@ def convert(
 
 
 def _prepare_responses(
-    recording: Recording, storage: Storage
+    recording: Recording, storage: Storage, advance: Callable[[float], None]
 ) -> tuple[Recording, NegativeValues, Baseline | None, list[str]]:
     """Exclude neurons without values, and turn raw fluorescence into dF/F.
+
+    Args:
+        recording: The recording.
+        storage: How responses are stored.
+        advance: Called with shares of the work, which add up to 1.0 if there is a baseline.
 
     Returns:
         The recording as it is stored, what handles its negative values, the baseline of dF/F that
@@ -141,11 +152,19 @@ def _prepare_responses(
     kind, baseline = storage.response_kind or recording.response_kind, None
     if kind == "fluorescence" and storage.response_kind is None:
         baseline, kind = Baseline(), "dff"
-        recording = replace(recording, responses=to_dff(recording, baseline))
+        num_rows = recording.responses.clock.num_samples
+        dff = to_dff(recording, baseline, advance=lambda rows: advance(rows / num_rows))
+        recording = replace(recording, responses=dff)
         notes.append(
             "raw fluorescence F is stored as dF/F = (F - F0) / F0, where F0 is a running "
             f"percentile {baseline.percentile:g} over {baseline.window_seconds:g} s; "
             "--response-kind fluorescence stores F"
+        )
+    elif kind is None and is_never_near_zero(sample):
+        kind = "fluorescence"
+        notes.append(
+            "responses are taken as raw fluorescence and stored as they are, because they are never "
+            "near 0; --response-kind rate or dff says otherwise"
         )
     return recording, NegativeValues(recording, kind, sample), baseline, notes
 

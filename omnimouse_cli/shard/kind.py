@@ -17,6 +17,35 @@ ROUNDING = 128 * float(np.finfo(np.float32).eps)
 LEAST_SCALE = 0.01
 
 
+# Rates are often near 0; raw fluorescence has a floor. Most neurons must have one to count.
+FLOOR_OF_MEDIAN = 0.5
+MOST_NEURONS = 0.9
+LEAST_SAMPLED_ROWS = 100
+
+
+def is_never_near_zero(sample: NDArray[np.float32]) -> bool:
+    """Return whether responses look like raw fluorescence: positive, and never near 0.
+
+    Args:
+        sample: float32 `(rows, neurons)`: rows from all over the recording.
+
+    Returns:
+        True if all values are positive, and the lowest value of most neurons that vary is more than
+        half of their median.
+    """
+    rows = sample[np.isfinite(sample).all(axis=1)]
+    if len(rows) < LEAST_SAMPLED_ROWS:
+        return False
+    lowest = rows.min(axis=0)
+    varies = lowest < rows.max(axis=0)
+    if not varies.any() or not (lowest > 0).all():
+        return False
+    # A few hundred rows have the median of all.
+    few = rows[:: -(-len(rows) // 500), varies]
+    has_floor = lowest[varies] > FLOOR_OF_MEDIAN * np.median(few, axis=0)
+    return float(has_floor.mean()) >= MOST_NEURONS
+
+
 class NegativeValues:
     """Negative values of responses that are, or may be, rates: rounding is set to 0.
 

@@ -142,8 +142,14 @@ def _known_trials(shard: Shard) -> Intervals:
 
 
 def tier_minutes(shard: Shard) -> dict[str, float]:
-    """Return the minutes of each tier's trials while responses were recorded."""
-    recorded = recorded_time(shard)
+    """Return the minutes of each tier's trials while responses were recorded.
+
+    Missing rows of responses were not recorded, those of withheld responses for one.
+    """
+    description = shard.description
+    margin = end_margin_seconds(within_trials=description.windows_within_trials)
+    span = signal_span(description.responses.clock, margin_seconds=margin)
+    recorded = subtract(recorded_time(shard), subtract(span, shard.valid("responses")))
     return {
         tier: total_seconds(intersect(trial_time(shard, tier=tier), recorded)) / 60
         for tier in shard.description.tiers

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.recording.recording import Neurons
-from omnimouse_cli.shard.kind import ROUNDING
+from omnimouse_cli.shard.kind import ROUNDING, is_never_near_zero
 
 
 def gamma(rows=900, neurons=6, seed=1):
@@ -99,3 +99,34 @@ def test_raw_fluorescence_is_kept_if_the_user_says_so(make_recording, converted)
     assert shard.description.responses.baseline is None
     np.testing.assert_array_equal(shard.read_responses(0, 900), values)
     assert converted(recording, response_kind="rate").description.response_kind == "rate"
+
+
+def test_undeclared_responses_that_are_never_near_zero_are_raw_fluorescence(
+    make_recording, converted
+):
+    values = 20_000 + 30 * gamma()
+    shard = converted(make_recording(responses=values), dtype="float32")
+    assert shard.description.response_kind == "fluorescence"
+    assert "never near 0; --response-kind rate" in shard.description.notes[0]
+    np.testing.assert_array_equal(shard.read_responses(0, 900), values)
+    said = converted(make_recording(responses=values), response_kind="rate")
+    assert said.description.response_kind == "rate"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda values: 100 + values, True),
+        (lambda values: values, False),
+        # A silent neuron, one that is stuck, transients that reach ten times the floor.
+        (lambda values: np.where(np.arange(6) == 2, 0, 100 + values), False),
+        (lambda values: np.where(np.arange(6) == 2, 7, 100 + values), True),
+        (lambda values: 100 + 1000 * (values > 8), True),
+        (lambda values: np.where(np.arange(6) < 1, values, 100 + values), False),
+        (lambda values: 0 * values + 5, False),
+        (lambda values: (100 + values)[:50], False),
+        (lambda values: np.nan * values, False),
+    ],
+)
+def test_raw_fluorescence_has_a_floor(change, expected):
+    assert is_never_near_zero(change(gamma()).astype(np.float32)) is expected

@@ -48,6 +48,9 @@ def test_declared_gaps_may_be_missing_and_count_nowhere(make_recording, converte
     assert entry.native_tokens == 6 * round(800 / 3)
     assert not contains(shard.valid("responses"), np.array([11.0, 13.9])).any()
     assert dropped_minutes(shard)["responses lost"] == pytest.approx(100 / 30 / 60, rel=1e-3)
+    # The gap begins 0.2 s after the validation trial, which lasts from 10.4 to 16.4 s.
+    minutes = {"train": 16.3 / 60, "validation": (6 - 10 / 3) / 60, "test": 5.7 / 60}
+    assert entry.tiers == pytest.approx(minutes, abs=1e-3)
     values[700, 2] = np.nan
     with pytest.raises(RecordingError, match="outside gaps of the recording and trials"):
         converted(replace(recording, gaps=gaps))
