@@ -163,8 +163,8 @@ def _prepare_responses(
     elif kind is None and is_never_near_zero(sample):
         kind = "fluorescence"
         notes.append(
-            "responses are taken as raw fluorescence and stored as they are, because they are never "
-            "near 0; --response-kind rate or dff says otherwise"
+            "responses are taken as raw fluorescence and stored as they are, because they are "
+            "never near 0; --response-kind rate or dff says otherwise"
         )
     return recording, NegativeValues(recording, kind, sample), baseline, notes
 
