@@ -56,7 +56,8 @@ def open_session(path: Path, options: OpenOptions) -> Recording:
     if path.suffix.lower() == ".npz":
         source = Archive(path=path, names=npz_names(path))
     fields = source.fields()
-    stored = _find_responses(source, options.series)
+    kind = _read_kind(fields)
+    stored = _find_responses(source, _series_file(path, options.series, kind))
     stored_times = source.array("times")
     neuron_table = source.table("neurons", ("area", "layer"))
     notes: list[str] = []
@@ -76,7 +77,6 @@ def open_session(path: Path, options: OpenOptions) -> Recording:
         where=str(path / "times.npy") if stored_times is None else stored_times.source,
         rate_source=rate_source,
     )
-    kind = _read_kind(fields)
     source.note_content(
         stored.source,
         f"{num_rows} x {num_columns}, {stored.dtype}, {times.regular.clock.rate_hz:.4f} Hz",
@@ -88,6 +88,7 @@ def open_session(path: Path, options: OpenOptions) -> Recording:
     rows = _Rows(stored=stored, regular=times.regular, is_transposed=is_transposed)
     return assemble(
         source,
+        fields,
         options,
         ResponseRows(
             times=times,
@@ -130,6 +131,20 @@ class _Rows:
                 stored = self.stored.read(low, high)
             result[present] = stored
         return result
+
+
+def _series_file(path: Path, series: str | None, kind: ResponseKind | None) -> str | None:
+    """Return the array that `series` names, None for the usual one, which a kind stands for."""
+    wanted = next((known for known in _KINDS if known == series), None)
+    if wanted is None:
+        return series
+    # Conversion makes dF/F of fluorescence.
+    if kind in (None, wanted) or (wanted, kind) == ("dff", "fluorescence"):
+        return None
+    raise RecordingError(
+        f"{path} has no series {series}: its responses are {kind}",
+        hint="name an array with --series, or omit the option",
+    )
 
 
 def _find_responses(source: Source, given: str | None) -> StoredArray:

@@ -144,6 +144,7 @@ class ResponseRows:
 
 def assemble(
     source: Source,
+    fields: Meta,
     options: OpenOptions,
     responses: ResponseRows,
     *,
@@ -154,6 +155,7 @@ def assemble(
 
     Args:
         source: Folder or `.npz` of the recording.
+        fields: Of session.json.
         options: What the user says about it.
         responses: The responses.
         default_session: Session key where session.json has none.
@@ -162,7 +164,6 @@ def assemble(
     Raises:
         RecordingError: A file is damaged or contradicts another one.
     """
-    fields = source.fields()
     session, animal = _read_keys(fields, default_session)
     zero = responses.times.zero_seconds
     origin_seconds, origin_notes = (zero, []) if zero else _read_start(fields)
@@ -177,6 +178,7 @@ def assemble(
         read_rows=responses.read_rows,
         rows_per_block=responses.rows_per_block,
     )
+    source.note_rest()
     time_notes = _check_common_time(source, stimulus, signal, behavior)
     all_notes = [
         *notes,
@@ -204,10 +206,8 @@ def assemble(
         provenance=Provenance(
             series=responses.series,
             excluded=responses.excluded,
-            licence=options.licence
-            or fields.optional_text("licence")
-            or fields.optional_text("license"),
-            citation=options.citation or fields.optional_text("citation"),
+            licence=fields.optional_text("licence") or fields.optional_text("license"),
+            citation=fields.optional_text("citation"),
             doi=fields.optional_text("doi"),
             institution=fields.optional_text("institution"),
         ),

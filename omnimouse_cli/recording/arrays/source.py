@@ -17,6 +17,9 @@ from omnimouse_cli.recording.recording import Content
 SESSION_FILE = "session.json"
 # Folders in which an array or a table may stand, beside the recording's folder itself.
 _STIMULUS, _BEHAVIOR = "stimulus", "behavior"
+# More files of one ending than this, as frames of a microscope, are listed as one row.
+_MAX_LISTED_FILES = 5
+_NOT_TAKEN = "not taken: none of the names that are read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,11 @@ class Folder:
     def fields(self) -> Meta:
         """Return the fields of session.json; none without the file."""
         path = self.path / SESSION_FILE
-        return read_json(path) if path.is_file() else Meta(source=str(path), values={})
+        if not path.is_file():
+            return Meta(source=str(path), values={})
+        fields = read_json(path)
+        self.note_content(str(path), ", ".join(fields.values), "session")
+        return fields
 
     def array(self, name: str, given: str | None = None) -> StoredArray | None:
         """Return the array of a name from its `.npy` file; None if there is none.
@@ -89,6 +96,20 @@ class Folder:
             inside = inside.relative_to(folder)
         self.contents.append(Content(path=str(inside), what=what, use=use))
 
+    def note_rest(self) -> None:
+        """Add rows to `contents` for the files that were not read, many of one ending as one."""
+        known = {content.path for content in self.contents}
+        by_ending: dict[str, list[str]] = {}
+        for folder in (self.path, self.path / _STIMULUS, self.path / _BEHAVIOR):
+            for path in sorted(folder.glob("[!.]*")):
+                inside = str(path.relative_to(self.path))
+                if path.is_file() and inside not in known:
+                    by_ending.setdefault(path.suffix, []).append(inside)
+        for ending, paths in by_ending.items():
+            many = len(paths) > _MAX_LISTED_FILES
+            rows = [f"{len(paths)} files *{ending}"] if many else paths
+            self.contents.extend(Content(path=row, what="file", use=_NOT_TAKEN) for row in rows)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
@@ -111,6 +132,7 @@ class Archive:
             stored = open_npz_member(self.path, name)
             if not stored.shape:
                 values[name] = stored.load().item()
+                self.note_content(name, f"{values[name]}", "session")
         return Meta(source=str(self.path), values=values)
 
     def array(self, name: str, given: str | None = None) -> StoredArray | None:
@@ -160,6 +182,14 @@ class Archive:
         """Add a row to `contents`; `source` is a path, of which the part inside is kept."""
         inside = source.removeprefix(f"{self.path}: ")
         self.contents.append(Content(path=inside, what=what, use=use))
+
+    def note_rest(self) -> None:
+        """Add rows to `contents` for the arrays that were not read."""
+        known = {content.path for content in self.contents}
+        tables = tuple(path.removesuffix("*") for path in known if path.endswith("_*"))
+        for name in self.names:
+            if name not in known and not (tables and name.startswith(tables)):
+                self.contents.append(Content(path=name, what="array", use=_NOT_TAKEN))
 
 
 Source = Folder | Archive

@@ -16,7 +16,7 @@ from omnimouse_cli.recording.suite2p.pickles import read_pickled_dict
 _PLANE = re.compile(r"plane(\d+)")
 _SERIES_FILES = ("spks.npy", "F.npy")
 # Version 0.x writes ops.npy; 1.x the others. The first that states a value is taken.
-_SETTINGS_FILES = ("ops.npy", "settings.npy", "db.npy", "reg_outputs.npy")
+SETTINGS_FILES = ("ops.npy", "settings.npy", "db.npy", "reg_outputs.npy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -166,7 +166,7 @@ def _read_settings(folder: Path) -> tuple[dict[str, Any], list[str]]:
     unread: list[str] = []
     places: Sequence[Path] = (folder, folder.parent) if plane_number(folder) >= 0 else (folder,)
     for place in places:
-        for name in _SETTINGS_FILES:
+        for name in SETTINGS_FILES:
             path = place / name
             if not path.is_file():
                 continue

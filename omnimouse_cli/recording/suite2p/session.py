@@ -17,6 +17,7 @@ from omnimouse_cli.recording.arrays.source import Folder
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Neurons, Recording, ResponseKind
 from omnimouse_cli.recording.suite2p.planes import (
+    SETTINGS_FILES,
     Plane,
     count_time_points,
     find_plane_folders,
@@ -33,6 +34,8 @@ _SERIES: dict[str, tuple[str, ResponseKind]] = {
     "f": ("F.npy", "fluorescence"),
     "dff": ("F.npy", "fluorescence"),
 }
+# Other names of the series, which every format understands.
+_ROLES = {"events": "spks", "deconvolved": "spks", "rate": "spks", "fluorescence": "f"}
 # Share of the neuropil that suite2p subtracts before deconvolution, unless its settings say so.
 _NEUROPIL_COEFFICIENT = 0.7
 _UNITS_PER_PLANE = 100_000
@@ -95,6 +98,7 @@ def open_session(path: Path, options: OpenOptions) -> Recording:
     num_rois = sum(plane.num_rois for plane in planes)
     return assemble(
         source,
+        source.fields(),
         options,
         ResponseRows(
             times=times,
@@ -129,6 +133,7 @@ def _session_name(path: Path, source: Folder) -> str:
 def _choose_series(path: Path, planes: list[Plane], series: str | None, notes: list[str]) -> str:
     """Return the name of the series in `_SERIES`."""
     name = (series or "spks").removesuffix(".npy").lower()
+    name = _ROLES.get(name, name)
     if name not in _SERIES:
         raise RecordingError(
             f"{path} has no series {series}: suite2p has spks, F and dff",
@@ -205,7 +210,7 @@ def _stated_rate(planes: list[Plane]) -> tuple[float | None, str]:
     if not rates:
         return None, ""
     low, high = min(rates.values()), max(rates.values())
-    if high > low * (1 + _RATE_TOLERANCE):
+    if high - low > _RATE_TOLERANCE * abs(high):
         raise RecordingError(
             f"{planes[0].folder.parent}: planes state different rates: {low:g} and {high:g} Hz",
             hint="give the rows per second and plane with --rate",
@@ -287,6 +292,13 @@ def _note_contents(source: Folder, planes: list[Plane], file: str, kind: Respons
             elif name == "Fneu.npy" and file == "F.npy":
                 use = "neuropil, subtracted"
             source.note_content(stored.source, shape, use)
+        for name, what, use in (
+            ("iscell.npy", "a flag for each ROI", "which ROIs are cells"),
+            *((name, "pickled settings", "rate, planes, bad frames") for name in SETTINGS_FILES),
+            ("stat.npy", "pickled masks", "not taken: positions in pixels are no micrometres"),
+        ):
+            if (plane.folder / name).is_file():
+                source.note_content(str(plane.folder / name), what, use)
     combined = planes[0].folder.parent / "combined"
     if combined.is_dir() and planes[0].number is not None:
         source.note_content(

@@ -47,9 +47,26 @@ def test_everything_in_a_folder(folder, truth):
         "stimulus/flips.csv",
         "pupil.csv",
         "running.csv",
+        "session.json",
     }
     assert {trial.tier for trial in recording.trials if trial.kind == "video"} >= {"train", "test"}
     assert listing(folder) == before
+
+
+def test_files_that_are_not_read_are_listed(folder, tmp_path):
+    (folder / "speed.npy").write_bytes(b"")
+    for number in range(9):
+        (folder / f"stimulus/frame{number}.tif").write_bytes(b"")
+    unread = [c.path for c in open_recording(folder).contents if c.use.startswith("not taken")]
+    assert unread == ["speed.npy", "9 files *.tif"]
+    np.savez(tmp_path / "a.npz", responses=np.ones((90, 3)), rate_hz=8.0, sped=1, pupils=np.ones(3))
+    contents = open_session(tmp_path / "a.npz", OpenOptions()).contents
+    assert {c.path: c.use for c in contents} == {
+        "responses": "responses",
+        "rate_hz": "session",
+        "sped": "session",
+        "pupils": "not taken: none of the names that are read",
+    }
 
 
 def test_an_npz_with_the_same_arrays_is_the_same_recording(folder, truth, tmp_path):
@@ -136,9 +153,10 @@ def test_a_rate_without_times_counts_from_0(folder, truth):
         assert (clock.start_seconds, clock.rate_hz, clock.num_samples) == (0, rate, 220)
         assert any("row 0 is taken at 0 s" in note for note in recording.notes)
     assert not any(str(folder) in note for note in recording.notes)
-    for rate in (0.0, -8.0, float("nan")):
-        with pytest.raises(RecordingError, match="--rate: the rate must be positive"):
-            open_recording(folder, OpenOptions(rate_hz=rate))
+    for rate in (0, -8):
+        edit_session(folder, rate_hz=rate)
+        with pytest.raises(RecordingError, match=r"`rate_hz`: the rate must be positive"):
+            open_recording(folder)
 
 
 def test_a_rate_that_contradicts_the_times_is_told(folder):
@@ -196,6 +214,15 @@ def test_responses_as_text_or_under_another_name(folder, truth):
     (folder / "responses.csv").write_text("1,2\n3,four\n")
     with pytest.raises(RecordingError, match="no table of numbers"):
         open_recording(folder)
+
+
+def test_a_series_may_be_named_by_its_kind(folder):
+    edit_session(folder, responses="fluorescence")
+    for series in ("fluorescence", "dff"):
+        recording = open_recording(folder, OpenOptions(series=series))
+        assert recording.provenance.series == "responses.npy"
+    with pytest.raises(RecordingError, match="no series rate: its responses are fluorescence"):
+        open_recording(folder, OpenOptions(series="rate"))
 
 
 def test_what_session_json_says(folder):

@@ -121,7 +121,7 @@ def test_combined_is_used_only_where_there_are_no_planes(suite):
     assert recording.neurons.id_namespace == "suite2p combined row"
 
 
-@pytest.mark.parametrize("series", ["F", "F.npy"])
+@pytest.mark.parametrize("series", ["F", "F.npy", "fluorescence"])
 def test_fluorescence_is_without_neuropil(suite, series):
     recording = open_recording(suite.folder, OpenOptions(series=series))
     assert recording.response_kind == "fluorescence"
@@ -164,8 +164,8 @@ def test_without_spks_fluorescence_is_taken_and_told(suite):
     assert any("plane0 has no spks.npy; F.npy is taken" in note for note in recording.notes)
     with pytest.raises(RecordingError, match=r"plane0 has no spks\.npy"):
         open_recording(suite.folder, OpenOptions(series="spks"))
-    with pytest.raises(RecordingError, match="no series events") as caught:
-        open_recording(suite.folder, OpenOptions(series="events"))
+    with pytest.raises(RecordingError, match="no series calcium") as caught:
+        open_recording(suite.folder, OpenOptions(series="calcium"))
     assert "--series spks" in caught.value.hint
 
 
@@ -246,8 +246,10 @@ def test_without_a_rate_the_user_gives_one(suite):
     recording = open_recording(suite.folder, OpenOptions(rate_hz=30))
     assert recording.responses.clock.rate_hz == 30
     for rate in (0.0, -1.0):
-        with pytest.raises(RecordingError, match="the rate must be positive"):
-            open_recording(suite.folder, OpenOptions(rate_hz=rate))
+        for plane in (0, 1):
+            save_dict(suite.suite2p / f"plane{plane}/ops.npy", fs=rate)
+        with pytest.raises(RecordingError, match=r"plane0: `fs`: the rate must be positive"):
+            open_recording(suite.folder)
 
 
 def test_a_pickle_that_would_run_something_is_not_used(suite, tmp_path):
