@@ -167,6 +167,8 @@ class Scorer:
         """Add predictions; every window and output comes once."""
         windows = self._targets.windows
         truth = self._targets.truth(windows.grid[piece.windows], piece.outputs)
+        if self._targets.scored_before is not None:
+            truth[self._targets.scored_before[piece.windows]] = np.nan
         num_outputs = truth.shape[2]
         block = windows.block[piece.windows]
         losses = self._elementwise_loss(truth, piece.values)

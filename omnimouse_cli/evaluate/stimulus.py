@@ -69,31 +69,39 @@ class RepeatCells:
     """Samples of windows in cells: a cell is one time point of a stimulus shown more than once.
 
     Args:
-        cells: int64 `(windows, samples)`: number of the cell, -1 for what was not repeated.
+        cells: int64 `(windows, samples)`: number of the cell, -1 for what was not repeated and for
+            what the window before scores.
         num_cells: Number of cells.
+        num_samples: Number of samples without those that the window before scores.
     """
 
     cells: I64
     num_cells: int
+    num_samples: int
 
     @property
     def covers_most(self) -> bool:
         """Whether most samples are repeated, so that a noise ceiling bounds the score."""
-        return self.cells.size > 0 and float((self.cells >= 0).mean()) >= LEAST_REPEATED_SHARE
+        return 0 < LEAST_REPEATED_SHARE * self.num_samples <= (self.cells >= 0).sum()
 
 
-def find_repeats(shard: Shard, times: F64) -> RepeatCells | None:
+def find_repeats(
+    shard: Shard, times: F64, *, scored_before: NDArray[np.bool_] | None = None
+) -> RepeatCells | None:
     """Find the repeats among scored samples.
 
     Args:
         shard: The session.
-        times: float64 `(windows, samples)`; no time twice.
+        times: float64 `(windows, samples)`; no time twice but where `scored_before`.
+        scored_before: Bool `(windows, samples)`: what the window before scores; None if nothing.
 
     Returns:
         The cells; None where no stimulus was shown twice.
     """
     phases = stimulus_phases(shard, times)
     on = phases.condition >= 0
+    if scored_before is not None:
+        on &= ~scored_before
     if not on.any():
         return None
     pairs = np.unique(np.stack([phases.condition[on], phases.trial[on]]), axis=1)
@@ -107,4 +115,5 @@ def find_repeats(shard: Shard, times: F64) -> RepeatCells | None:
     used, number = np.unique(key[on], return_inverse=True)
     cells = np.full(times.shape, -1, np.int64)
     cells[on] = number
-    return RepeatCells(cells=cells, num_cells=len(used))
+    num_samples = times.size - (0 if scored_before is None else int(scored_before.sum()))
+    return RepeatCells(cells=cells, num_cells=len(used), num_samples=num_samples)

@@ -90,13 +90,25 @@ class Targets:
         return visible if visible.any() else None
 
     @cached_property
+    def scored_before(self) -> NDArray[np.bool_] | None:
+        """Bool `(windows, samples)`: what the window before scores; None if that is nothing.
+
+        Windows that the user lays closer than their targets are long are all scored whole.
+        """
+        if self.is_behavior or self.windows.stride_samples < self.num_samples:
+            return None
+        steps = np.diff(self.windows.grid, prepend=-self.num_samples)
+        before: NDArray[np.bool_] = np.arange(self.num_samples) < self.num_samples - steps[:, None]
+        return before if before.any() else None
+
+    @cached_property
     def repeats(self) -> RepeatCells | None:
         """Scored time points that occur in several repeats of a stimulus, if there are any."""
         # Windows that overlap in what is scored would make repeats out of one trial.
         if self.is_behavior or self.windows.stride_samples < self.num_samples:
             return None
         seconds = self.reader.sample_seconds(self.windows.grid, self.samples)
-        return find_repeats(self.reader.shard, seconds)
+        return find_repeats(self.reader.shard, seconds, scored_before=self.scored_before)
 
     @property
     def groups(self) -> dict[str, I64]:

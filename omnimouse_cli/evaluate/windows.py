@@ -96,7 +96,8 @@ def evaluation_windows(
     """Find the windows of a session whose second half, which is scored, touches the tier.
 
     Blank screens without a tier lie between trials of every tier; windows of nothing else would be
-    training windows under the name of a test.
+    training windows under the name of a test. Where windows stay within trials, a last window ends
+    with each trial, so that all of it is scored.
 
     Args:
         session: The recording.
@@ -113,6 +114,8 @@ def evaluation_windows(
         stride_samples=stride_samples,
     )
     grid = table.grid_index(np.arange(table.num_windows))
+    if session.shard.description.windows_within_trials:
+        grid = np.union1d(grid, table.first + table.count - 1)
     start = table.grid_seconds(grid)
     kept = _touches_tier(session, tier, start)
     return EvalWindows(
