@@ -62,10 +62,15 @@ class TrainOptions:
     unfreeze: str | None
     init_from: Path | None = None
 
-    def config_overrides(self) -> list[str]:
-        """Return everything that the options change in the configuration, as `--set` texts."""
+    def config_overrides(self, shards: Path, progress: Reporter) -> list[str]:
+        """Return everything that the options change in the configuration, as `--set` texts.
+
+        Args:
+            shards: Folder of shards, in which a session may have a number as its key.
+            progress: Says which of the two a number is taken for, where it could be either.
+        """
         overrides = [*self.overrides, *length_overrides(self.steps, self.epochs, self.minutes)]
-        if self.sessions is not None and self.sessions.isdigit():
+        if self.sessions is not None and _is_count(self.sessions, shards, progress):
             overrides.append(f"data.max_sessions={self.sessions}")
         elif self.sessions is not None:
             overrides.append(f"data.sessions={json.dumps(split_words(self.sessions))}")
@@ -78,6 +83,29 @@ class TrainOptions:
         if self.unfreeze is not None:
             overrides.append(f"train.unfreeze={json.dumps(split_words(self.unfreeze))}")
         return overrides
+
+
+def _is_count(text: str, shards: Path, progress: Reporter) -> bool:
+    """Return whether `--sessions` is a number of sessions, and not the key of one."""
+    if not text.isdigit():
+        return False
+    from omnimouse_cli.shard.catalogue import open_catalogue
+
+    try:
+        keys = {entry.session for entry in open_catalogue(shards).entries}
+    except OmniMouseError:
+        # What is wrong with the shards is said where they are opened.
+        return True
+    if text not in keys:
+        if int(text) > len(keys):
+            progress.say(f"{shards} has {len(keys)} sessions; --sessions {text} takes all of them")
+        return True
+    if int(text) <= len(keys):
+        progress.say(
+            f"--sessions {text} is taken for the session of that name; for a number of sessions: "
+            f"--set data.max_sessions={text}"
+        )
+    return False
 
 
 def length_overrides(steps: int | None, epochs: float | None, minutes: float | None) -> list[str]:
@@ -132,9 +160,11 @@ def resolve_job(options: TrainOptions, progress: Reporter) -> "TrainingJob":
         )
     run = _run_to_resume(options, runs, progress) if options.resume else None
     if run is not None and is_run(run):
+        shards = shards or _shards_of(run)
+        overrides = options.config_overrides(shards, progress)
         return TrainingJob(
-            config=read_config(run, options.config_overrides(), options.model, reporter=progress),
-            shards=shards or _shards_of(run),
+            config=read_config(run, overrides, options.model, reporter=progress),
+            shards=shards,
             run=run,
             resume=True,
             init_from=options.init_from,
@@ -146,7 +176,7 @@ def resolve_job(options: TrainOptions, progress: Reporter) -> "TrainingJob":
     if shards is None:
         shards = default_shards()
         progress.say(f"taking {shards}/ (default)")
-    config = _resolve_config(options, progress)
+    config = _resolve_config(options, shards, progress)
     return TrainingJob(
         config=config,
         shards=shards,
@@ -157,11 +187,11 @@ def resolve_job(options: TrainOptions, progress: Reporter) -> "TrainingJob":
     )
 
 
-def _resolve_config(options: TrainOptions, progress: Reporter) -> "RunConfig":
+def _resolve_config(options: TrainOptions, shards: Path, progress: Reporter) -> "RunConfig":
     """Resolve the configuration; another run that is the start provides what is not set."""
     from omnimouse_cli.config.load import load_config, read_adapted_run
 
-    overrides = options.config_overrides()
+    overrides = options.config_overrides(shards, progress)
     source, start = read_adapted_run(options.config, overrides), None
     if source is not None:
         from omnimouse_cli.train.start.adapt import default_adaptation, require_same_model

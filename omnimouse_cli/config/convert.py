@@ -161,6 +161,9 @@ def _convert(value: Any, hint: Any, path: str) -> Any:  # noqa: ANN401 - as anno
 def _convert_tuple(value: Any, items: tuple[Any, ...], path: str) -> tuple[Any, ...]:  # noqa: ANN401
     if not isinstance(value, list | tuple):
         raise ConfigError(f"`{path}` must be a list: {value!r}")
+    if items == (str, Ellipsis):
+        # Keys of sessions may be numbers, which TOML needs no quotes for.
+        value = [str(item) if type(item) is int else item for item in value]
     if items[-1] is Ellipsis:
         return tuple(_convert(item, items[0], path) for item in value)
     if len(value) != len(items):

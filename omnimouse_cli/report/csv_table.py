@@ -1,11 +1,16 @@
 """Reading a CSV file as a table of runs: columns by name, rows by condition."""
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.report.csv_text import (
+    has_decimal_comma,
+    has_unit,
+    parse_number,
+    read_records,
+)
 from omnimouse_cli.report.table import Condition, ExcludedRow, RunRow, RunTable, require_column
 from omnimouse_cli.text import pluralize, suggest_name
 
@@ -30,8 +35,11 @@ def read_csv_table(
     Raises:
         OmniMouseError: The file cannot be read, a column is missing, or no line can be used.
     """
-    names, records = _read_lines(path)
+    separator, names, records = _read_lines(path)
     chosen = _choose_columns(path, names, columns or {})
+    places = [names.index(chosen[ours]) for ours in NUMBERS if chosen.get(ours) in names]
+    numbers = [record[at] for _, record in records for at in places if at < len(record)]
+    decimal_comma = has_decimal_comma(separator, numbers)
     for condition in where:
         require_column(str(path), names, condition.column, "--where")
     rows, excluded = [], []
@@ -42,28 +50,36 @@ def read_csv_table(
                 raise ValueError(f"{len(record)} cells where the first line has {len(names)}")
             cells = dict(zip(names, record, strict=True))
             if all(condition.holds(cells) for condition in where):
-                rows.append(_parse_row(source, run, cells, chosen))
+                rows.append(_parse_row(source, run, cells, chosen, decimal_comma=decimal_comma))
         except ValueError as error:
             excluded.append(ExcludedRow(run=run, source=source, reason=f"{run}: {error}"))
     if not rows:
         if excluded:
             raise OmniMouseError(f"no row of {path} can be used; {excluded[0].reason}")
         raise OmniMouseError(f"{path} has no row{' that --where selects' if where else ''}")
-    notes = (
-        ()
-        if "loss" in chosen
-        else (
-            f"the table has correlations and no loss: 1 - `{chosen['correlation']}` was fitted, "
-            "which is not a likelihood",
-        )
-    )
     return RunTable(
         title=f"{pluralize(len(rows), 'row')} of {path.name}",
         rows=tuple(rows),
         excluded=tuple(excluded),
         parameters_counted=f"column `{chosen['parameters']}` of {path.name}",
-        notes=notes,
+        notes=tuple(_describe_numbers(chosen, numbers, decimal_comma=decimal_comma)),
     )
+
+
+def _describe_numbers(
+    chosen: Mapping[str, str], numbers: Sequence[str], *, decimal_comma: bool
+) -> list[str]:
+    notes = []
+    if "loss" not in chosen:
+        notes.append(
+            f"the table has correlations and no loss: 1 - `{chosen['correlation']}` was fitted, "
+            "which is not a likelihood"
+        )
+    if decimal_comma:
+        notes.append("commas in numbers of the table were read as decimal signs")
+    if has_unit(numbers):
+        notes.append("k, M, B or G, and T after numbers of the table were read as 1e3 to 1e12")
+    return notes
 
 
 def parse_columns(text: str) -> dict[str, str]:
@@ -89,25 +105,18 @@ def parse_columns(text: str) -> dict[str, str]:
     return chosen
 
 
-def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the names of columns, and number and cells of every other line."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream)
-            lines = [(reader.line_num, record) for record in reader if any(record)]
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise OmniMouseError(f"{path} is not a file that can be read") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise OmniMouseError(f"{path} is not a CSV file in UTF-8: {error}") from error
+def _read_lines(path: Path) -> tuple[str, list[str], list[tuple[int, list[str]]]]:
+    """Return the separator, the names of columns, and number and cells of every other line."""
+    separator, lines = read_records(path)
     if len(lines) < 2:
         raise OmniMouseError(
             f"{path} has no rows: a line of column names and at least one line below it are needed"
         )
     names = [name.strip() for name in lines[0][1]]
-    doubled = sorted({name for name in names if names.count(name) > 1})
+    doubled = sorted({name for name in names if name and names.count(name) > 1})
     if doubled:
         raise OmniMouseError(f"{path} has more than one column named {doubled[0]!r}")
-    return names, lines[1:]
+    return separator, names, lines[1:]
 
 
 def _choose_columns(path: Path, names: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
@@ -137,11 +146,19 @@ def _is_number(text: str) -> bool:
 
 
 def _parse_row(
-    source: str, line: str, cells: Mapping[str, str], chosen: Mapping[str, str]
+    source: str,
+    line: str,
+    cells: Mapping[str, str],
+    chosen: Mapping[str, str],
+    *,
+    decimal_comma: bool,
 ) -> RunRow:
     # A column that the file does not have is the number itself.
     texts = {ours: cells.get(theirs, theirs).strip() or None for ours, theirs in chosen.items()}
-    numbers = {ours: _parse_number(ours, texts.get(ours), chosen) for ours in NUMBERS}
+    numbers = {
+        ours: _parse_number(ours, texts.get(ours), chosen, decimal_comma=decimal_comma)
+        for ours in NUMBERS
+    }
     correlation = numbers.pop("correlation")
     if correlation is not None:
         if not -1 <= correlation < 1:
@@ -158,14 +175,17 @@ def _parse_row(
     )
 
 
-def _parse_number(ours: str, text: str | None, chosen: Mapping[str, str]) -> float | None:
+def _parse_number(
+    ours: str, text: str | None, chosen: Mapping[str, str], *, decimal_comma: bool
+) -> float | None:
     if text is None:
         if ours in REQUIRED and ours in chosen:
             raise ValueError(f"`{chosen[ours]}` is empty")
         return None
-    if not _is_number(text):
-        raise ValueError(f"`{chosen[ours]}` must be a number: {text!r}")
-    value = float(text)
+    try:
+        value = parse_number(text, decimal_comma=decimal_comma and not _is_number(chosen[ours]))
+    except ValueError as error:
+        raise ValueError(f"`{chosen[ours]}` must be a number: {text!r}") from error
     if ours != "correlation" and (not math.isfinite(value) or value <= 0):
         raise ValueError(f"`{chosen[ours]}` must be a finite number above zero: {text}")
     return value

@@ -34,6 +34,17 @@ def test_the_last_word_wins_between_size_file_and_set(tmp_path):
     assert load_config(path, size="nano").model.size == "nano"
 
 
+def test_keys_of_sessions_may_be_numbers_without_quotes(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text("[data]\nsessions = [951980471, 'a-1-1']\n")
+    assert load_config(path).data.sessions == ("951980471", "a-1-1")
+    config = load_config(sets=["data.sessions=[951980471]", "train.validation_sessions=[7]"])
+    assert config.data.sessions == ("951980471",)
+    assert config.train.validation_sessions == ("7",)
+    with pytest.raises(ConfigError, match=r"`data\.sessions` must be of type str: 1\.5"):
+        load_config(sets=["data.sessions=[1.5]"])
+
+
 def test_sections_of_the_model_may_stand_alone():
     short = load_config(sets=["decoder.own_history=false", "latents.num_global=9"])
     long = load_config(sets=["model.decoder.own_history=false", "model.latents.num_global=9"])

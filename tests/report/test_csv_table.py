@@ -119,9 +119,56 @@ def test_a_file_that_cannot_be_used_says_why(csv_file, text, columns, where, mes
 def test_a_missing_or_binary_file_says_why(tmp_path):
     with pytest.raises(OmniMouseError, match="not a file that can be read"):
         read_csv_table(tmp_path / "none.csv")
-    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(OmniMouseError, match="not a CSV file in UTF-8"):
-        read_csv_table(tmp_path / "binary.csv")
+    for content in (b"\x80\x81,\x00", b"\xff\xfe\x00\x81\x00"):
+        (tmp_path / "binary.csv").write_bytes(content)
+        with pytest.raises(OmniMouseError, match="not a CSV file in UTF-8 or UTF-16"):
+            read_csv_table(tmp_path / "binary.csv")
+
+
+PLAIN = "parameters,tokens,loss\n1000000,250000000,2.25\n64000000,1000000,1.5\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        (PLAIN.encode("utf-8-sig"), ""),
+        (PLAIN.encode("utf-16"), ""),
+        (b"\xfe\xff" + PLAIN.encode("utf-16-be"), ""),
+        (PLAIN.replace("\n", "\r\n").encode() + b"\r\n\r\n", ""),
+        (PLAIN.replace("\n", ",,\n").encode(), ""),
+        (PLAIN.replace(",", "\t").encode(), ""),
+        (PLAIN.replace(",", ";").encode(), ""),
+        (PLAIN.replace(",", ";").replace(".", ",").encode(), "decimal signs"),
+        (PLAIN.replace(",", " ; ").encode(), ""),
+        (b"# made on a Monday; no comma\n" + PLAIN.encode() + b"# the end\n", ""),
+        (b"# made on a Monday\n# " + PLAIN.encode(), ""),
+        (b'parameters,tokens,loss\n"1,000,000","250,000,000",2.25\n"64,000,000",1e6,1.5\n', ""),
+        (b"parameters;tokens;loss\n1.000.000;250.000.000;2,25\n64.000.000;1e6;1,5\n", "decimal"),
+        (b"parameters;tokens;loss\n1,000,000;250,000,000;2.25\n64,000,000;1e6;1.5\n", ""),
+        (b"parameters,tokens,loss\n1 000 000,250 000 000,2.25\n6.4e7,1e6,1.5\n", ""),
+        ("parameters,tokens,loss\n1e6,250\u00a0000\u202f000,2.25\n6.4e7,1e6,1.5".encode(), ""),
+        (b"parameters,tokens,loss\n1'000'000,250'000'000,2.25\n6.4e7,1e6,1.5\n", ""),
+        (b"parameters,tokens,loss\n1M,.25B,2.25\n64M,1000k,1.5\n", "1e3 to 1e12"),
+        (b"parameters,tokens,loss\n1 M,250 M,2.25\n0.064G,0.000001T,1.5\n", "1e3 to 1e12"),
+    ],
+)
+def test_tables_of_other_tools_are_read_alike(tmp_path, content, note):
+    path = tmp_path / "runs.csv"
+    path.write_bytes(content)
+    table = read_csv_table(path)
+    numbers = [number for row in table.rows for number in (row.parameters, row.tokens, row.loss)]
+    assert numbers == pytest.approx([1e6, 2.5e8, 2.25, 6.4e7, 1e6, 1.5])
+    assert table.excluded == ()
+    assert note in " ".join(table.notes)
+    assert bool(table.notes) == bool(note)
+
+
+@pytest.mark.parametrize("cell", ["1,5", "12,34", "1,0000", "M", "1 2", "1.2.3", "0x10", "1e"])
+def test_what_is_no_number_of_any_country_is_left_out(csv_file, cell):
+    table = read_csv_table(csv_file(f'parameters,tokens,loss\n1e6,1e9,.5\n"{cell}",1e9,.5\n'))
+    assert [row.reason for row in table.excluded] == [
+        f"line 3: `parameters` must be a number: {cell!r}"
+    ]
 
 
 @pytest.mark.parametrize("text", ["split=test", "split", "==test", ""])
