@@ -82,7 +82,8 @@ class RepeatCells:
     @property
     def covers_most(self) -> bool:
         """Whether most samples are repeated, so that a noise ceiling bounds the score."""
-        return 0 < LEAST_REPEATED_SHARE * self.num_samples <= (self.cells >= 0).sum()
+        num_repeated = int((self.cells >= 0).sum())
+        return num_repeated > 0 and num_repeated >= LEAST_REPEATED_SHARE * self.num_samples
 
 
 def find_repeats(
