@@ -137,10 +137,20 @@ class _Search:
         for name, is_folder in inside:
             path = folder / name
             try:
+                if _is_unpacked(path):
+                    reason = "an archive that is unpacked beside it; the folder is taken"
+                    self.skipped.append(Skipped(path=path, reason=reason))
+                    continue
                 self.visit(path, is_folder=is_folder, depth=depth + 1)
             except (OSError, RecordingError) as error:
                 text = error.strerror if isinstance(error, OSError) else error.message
                 self.skipped.append(Skipped(path=path, reason=f"cannot be read: {text}"))
+
+
+def _is_unpacked(path: Path) -> bool:
+    """Return whether a path is a zip archive whose folder lies beside it and is a recording."""
+    folder = path.with_suffix("")
+    return path.suffix.lower() == ".zip" and folder.is_dir() and is_recording(folder)
 
 
 def _nothing_found(path: Path, skipped: Sequence[Skipped]) -> RecordingError:

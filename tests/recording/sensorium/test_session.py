@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.find import find_recordings
 from omnimouse_cli.recording.open import open_recording
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.sensorium.store import is_set
@@ -50,6 +51,15 @@ def test_videos_lie_one_after_the_other_with_their_own_lengths(make_set, zipped)
         np.testing.assert_array_equal(recording.read_trial(place), np.moveaxis(video, 2, 0))
     assert recording.gaps.tolist() == [[(ends[-2]) / 30, ends[-1] / 30]]
     assert sorted(path for path in made.path.parent.rglob("*")) == before
+
+
+def test_an_archive_that_is_unpacked_beside_it_is_not_taken_twice(make_set):
+    folder, archive = make_set(), make_set(zipped=True)
+    found = find_recordings([folder.path.parent])
+    assert found.recordings == (folder.path,)
+    assert [skipped.path for skipped in found.skipped] == [archive.path]
+    assert "unpacked beside it" in found.skipped[0].reason
+    assert find_recordings([archive.path]).recordings == (archive.path,)
 
 
 def test_any_rows_and_frames_are_those_of_the_whole(make_set):
