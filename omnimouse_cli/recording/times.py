@@ -1,6 +1,9 @@
 """Times of samples as a file gives them, turned into regular clocks; never stretched over a gap."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +35,56 @@ class RegularTimes:
     source_row: NDArray[np.int64]
     gaps: NDArray[np.float64]
     notes: tuple[str, ...]
+
+    def read_rows(
+        self,
+        first: int,
+        last: int,
+        *,
+        read_source: Callable[[int, int], NDArray[Any]],
+        num_columns: int,
+    ) -> NDArray[np.float32]:
+        """Return rows of the clock, float32 `(last - first, num_columns)`; NaN without a source.
+
+        Args:
+            first: First row of the clock.
+            last: Row of the clock after the last.
+            read_source: `read_source(low, high)` returns rows of the file,
+                `(high - low, num_columns)`.
+            num_columns: Number of columns.
+
+        Example:
+            >>> fitted = regular_times(np.array([1.0, 1.1, 1.2, 1.5]), "trace/timestamps")
+            >>> read = lambda low, high: np.arange(low, high)[:, None]
+            >>> fitted.read_rows(2, 6, read_source=read, num_columns=1)[:, 0].tolist()
+            [2.0, nan, nan, 3.0]
+        """
+        source = self.source_row[first:last]
+        is_stored = source >= 0
+        rows = np.empty((last - first, num_columns), np.float32)
+        rows[~is_stored] = np.nan
+        if not is_stored.any():
+            return rows
+        found = source[is_stored]
+        low, high = int(found.min()), int(found.max()) + 1
+        stored = read_source(low, high)
+        # A row may be held for several, and others passed over.
+        if np.array_equal(source, np.arange(low, high)):
+            return stored.astype(np.float32, copy=False)
+        rows[is_stored] = stored[found - low]
+        return rows
+
+    def rows_of(self, values: NDArray[Any]) -> Callable[[int, int], NDArray[np.float32]]:
+        """Return `Signal.read_rows` of values in memory.
+
+        Args:
+            values: `(rows of the file, columns)`.
+        """
+        return partial(
+            self.read_rows,
+            read_source=lambda low, high: values[low:high],
+            num_columns=values.shape[1],
+        )
 
 
 def require_times(times: NDArray[np.float64], where: str) -> None:

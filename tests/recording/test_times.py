@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.times import hold_on_grid, regular_times
+from omnimouse_cli.recording.recording import Clock
+from omnimouse_cli.recording.times import RegularTimes, hold_on_grid, regular_times
 
 
 def test_jitter_gives_the_true_rate_and_every_row():
@@ -67,3 +68,28 @@ def test_uneven_behavior_is_held_and_long_silence_is_a_gap():
     assert held.max() <= 2.0
     assert fitted.gaps.tolist() == [[times[999] + 2.0, times[1000]]]
     assert (~taken).sum() == pytest.approx(8.0 * fitted.clock.rate_hz, abs=2)
+
+
+def test_rows_are_those_of_their_sources():
+    values = np.arange(24.0).reshape(8, 3)
+    for source in (
+        [3, 4, 5],
+        [3, 3, 5],
+        [3, 5, 5],
+        [-1, 3, 4],
+        [3, -1, 5],
+        [-1, -1, -1],
+        [7, 0, 1],
+    ):
+        times = RegularTimes(
+            clock=Clock(start_seconds=0.0, rate_hz=1.0, num_samples=4),
+            source_row=np.array([0, *source]),
+            gaps=np.empty((0, 2)),
+            notes=(),
+        )
+        expected = np.array([values[row] if row >= 0 else np.full(3, np.nan) for row in source])
+        rows = times.rows_of(values)(1, 4)
+        assert rows.dtype == np.float32
+        np.testing.assert_array_equal(rows, expected)
+        np.testing.assert_array_equal(times.rows_of(values)(2, 3), expected[1:2])
+        assert times.rows_of(values)(2, 2).shape == (0, 3)

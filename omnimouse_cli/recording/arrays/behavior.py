@@ -10,7 +10,7 @@ from omnimouse_cli.recording.arrays.source import Source
 from omnimouse_cli.recording.arrays.tables import TIME_NAMES, Table, split_unit
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Signal
-from omnimouse_cli.recording.times import RegularTimes, hold_on_grid
+from omnimouse_cli.recording.times import hold_on_grid
 
 _SPEED_NAMES = ("running", "speed", "running_speed", "velocity", "treadmill")
 # Factors to cm/s.
@@ -90,7 +90,7 @@ def _make_signal(
         clock=regular.clock,
         channels=tuple(channel.name for channel in channels),
         num_channels=len(channels),
-        read_rows=_HeldRows(regular=regular, values=values.astype(np.float32)).read,
+        read_rows=regular.rows_of(values.astype(np.float32)),
         units=tuple(channel.unit for channel in channels),
         source_units=tuple(channel.source_unit for channel in channels),
     )
@@ -103,18 +103,6 @@ def _note_content(source: Source, table: Table, signal: Signal) -> None:
         f"{table.num_rows} rows, {signal.clock.rate_hz:.2f} Hz, columns {', '.join(table.columns)}",
         f"{signal.name}: {', '.join(signal.channels)}",
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _HeldRows:
-    """Rows in memory on a regular clock; rows without a source are NaN."""
-
-    regular: RegularTimes
-    values: NDArray[np.float32]
-
-    def read(self, first: int, last: int) -> NDArray[np.float32]:
-        rows = self.regular.source_row[first:last]
-        return np.where(rows[:, None] >= 0, self.values[rows], np.float32(np.nan))
 
 
 def _find_running(table: Table) -> tuple[list[_Channel], list[str]]:

@@ -11,6 +11,8 @@ from omnimouse_cli.recording.arrays.npy import StoredArray
 # Luma of ITU-R BT.601, close to the response of a grey-scale camera.
 _LUMA = np.array([0.299, 0.587, 0.114])
 _BLOCK_BYTES = 8 * 2**20
+# Frames that were resized lie this much outside the range of their levels.
+_UNIT_TOLERANCE = 1e-3
 # Frames whose levels differ by no more than this are of one grey.
 _MAX_GREY_DIFFERENCE = 1
 
@@ -75,7 +77,7 @@ class Frames:
             return block.astype(np.uint8, copy=False)
         values = block.astype(np.float64) * self.scale
         low, high = float(values.min()), float(values.max())
-        # Not a number fails this comparison too. Rounding of 0..1 may exceed 1 a little.
+        # Not a number fails this comparison too.
         if not (low >= -0.5 and high <= 255.5):
             raise RecordingError(
                 f"{self.stored.source}: frames of {block.dtype} must lie between 0 and 255, or "
@@ -120,6 +122,6 @@ def _exceeds_one(stored: StoredArray) -> bool:
     num_at_once = max(1, _BLOCK_BYTES // (num_values * 8))
     for first in range(0, stored.shape[0], num_at_once):
         block = stored.read(first, min(first + num_at_once, stored.shape[0]))
-        if float(np.nanmax(block, initial=0)) > 1:
+        if float(np.nanmax(block, initial=0)) > 1 + _UNIT_TOLERANCE:
             return True
     return False

@@ -1,8 +1,10 @@
 """A folder or an `.npz` with responses `[time, neuron]` as a recording."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,6 @@ from omnimouse_cli.recording.arrays.tables import Table
 from omnimouse_cli.recording.experanto.meta import Meta
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Neurons, Recording, ResponseKind
-from omnimouse_cli.recording.times import RegularTimes
 
 MARKERS = (
     "responses.npy or responses.csv, or an .npz with `responses` and `times` or `rate_hz` (arrays)"
@@ -85,7 +86,11 @@ def open_session(path: Path, options: OpenOptions) -> Recording:
     if stored_times is not None:
         source.note_content(stored_times.source, f"{num_times} times", "times of the responses")
     neurons, neuron_notes = _read_neurons(source, fields, neuron_table, num_columns)
-    rows = _Rows(stored=stored, regular=times.regular, is_transposed=is_transposed)
+    lines = np.arange(num_columns)
+
+    def read_source(low: int, high: int) -> NDArray[Any]:
+        return stored.read_lines(lines, low, high).T if is_transposed else stored.read(low, high)
+
     return assemble(
         source,
         fields,
@@ -93,7 +98,9 @@ def open_session(path: Path, options: OpenOptions) -> Recording:
         ResponseRows(
             times=times,
             neurons=neurons,
-            read_rows=rows.read,
+            read_rows=partial(
+                times.regular.read_rows, read_source=read_source, num_columns=num_columns
+            ),
             rows_per_block=rows_per_block(num_columns) if is_transposed else None,
             kind=kind,
             series=Path(stored.source).name,
@@ -107,30 +114,6 @@ def open_session(path: Path, options: OpenOptions) -> Recording:
 def rows_per_block(num_neurons: int) -> int:
     """Return how many rows are read at once best where each neuron is stored as one line."""
     return max(1, min(_ROWS_PER_BLOCK, _BLOCK_BYTES // max(1, 4 * num_neurons)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Rows:
-    """The responses on their regular clock; rows in gaps are NaN."""
-
-    stored: StoredArray
-    regular: RegularTimes
-    is_transposed: bool
-
-    def read(self, first: int, last: int) -> NDArray[np.float32]:
-        num_columns = self.stored.shape[0 if self.is_transposed else 1]
-        rows = self.regular.source_row[first:last]
-        present = rows >= 0
-        result = np.full((last - first, num_columns), np.nan, np.float32)
-        if present.any():
-            # Source rows ascend without holes, so those of a block are one range.
-            low, high = int(rows[present][0]), int(rows[present][-1]) + 1
-            if self.is_transposed:
-                stored = self.stored.read_lines(np.arange(num_columns), low, high).T
-            else:
-                stored = self.stored.read(low, high)
-            result[present] = stored
-        return result
 
 
 def _series_file(path: Path, series: str | None, kind: ResponseKind | None) -> str | None:

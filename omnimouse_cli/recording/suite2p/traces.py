@@ -61,24 +61,23 @@ class Traces:
 
     def read(self, first: int, last: int) -> NDArray[np.float32]:
         """Return rows `first` to `last` (excluded), float32; rows without a source are NaN."""
-        num_cells = sum(len(plane.cells) for plane in self.planes)
-        rows = self.regular.source_row[first:last]
-        present = rows >= 0
-        result = np.full((last - first, num_cells), np.nan, np.float32)
-        if not present.any():
-            return result
-        low, high = int(rows[present].min()), int(rows[present].max()) + 1
+        return self.regular.read_rows(
+            first, last, read_source=self._read_planes, num_columns=self.num_cells
+        )
+
+    @property
+    def num_cells(self) -> int:
+        """Number of cells in all planes."""
+        return sum(len(plane.cells) for plane in self.planes)
+
+    def _read_planes(self, low: int, high: int) -> NDArray[np.float32]:
+        rows = np.empty((high - low, self.num_cells), np.float32)
         column = 0
         for plane in self.planes:
-            traces = self._read_plane(plane, low, high).T
-            columns = slice(column, column + len(plane.cells))
-            # A fancy index on both sides takes several times as long.
-            if present.all():
-                result[:, columns] = traces
-            else:
-                result[present, columns] = traces[rows[present] - low]
-            column += len(plane.cells)
-        return result
+            after = column + len(plane.cells)
+            rows[:, column:after] = self._read_plane(plane, low, high).T
+            column = after
+        return rows
 
     def _read_plane(self, plane: Plane, low: int, high: int) -> NDArray[np.float32]:
         traces = plane.traces[self.file].read_lines(plane.cells, low, high)

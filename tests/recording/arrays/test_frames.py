@@ -28,6 +28,7 @@ NUMBERS = np.array([4, 0, 1, 2, 1])
         (LEVELS.astype(np.float64), False),
         (LEVELS.astype(np.int64), False),
         (LEVELS / 255, True),
+        (np.where(LEVELS == 236, 236 / 255 + 4e-4, LEVELS / 255 - 4e-4), True),
         ((LEVELS / 255).astype(np.float32), True),
         (LEVELS.astype(np.uint8)[..., None], False),
         (np.repeat(LEVELS[..., None], 3, axis=-1).astype(np.uint8), False),
