@@ -92,6 +92,8 @@ def _rate(node: Node) -> float | None:
     try:
         if timestamps is None:
             return starting_time(node)[1]
+        if timestamps.dtype.kind not in "fiu":
+            return None
         times = np.asarray(timestamps.read(0, 1000), dtype=np.float64).ravel()
     except RecordingError:
         return None

@@ -108,7 +108,7 @@ def _read_pupil(node: Node, series: list[Node], profile: Profile, notes: list[st
 def _read_ellipse(node: Node, area: Node, notes: list[str]) -> Measure:
     """Read the area that stands beside the centre in a series of ellipses."""
     times, centres = read_series(node)
-    values = np.asarray(area.read(), dtype=np.float64).reshape(-1, 1)
+    values = area.numbers().reshape(-1, 1)
     if len(values) != len(centres):
         raise RecordingError(f"{area.path} has {len(values)} rows, the centres {len(centres)}")
     stated = area.attributes.get("unit", f"{unit_of(node)}^2" if unit_of(node) else "")

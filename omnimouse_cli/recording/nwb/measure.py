@@ -96,7 +96,7 @@ def read_series(series: Node) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     """
     data = series.get("data")
     assert data is not None, "a series has data"
-    values = np.asarray(data.read(), dtype=np.float64)
+    values = data.numbers()
     values = values.reshape(len(values), -1)
     scale = scale_of(series, values.shape[1])
     times = read_times(series, len(values))

@@ -21,6 +21,8 @@ from omnimouse_cli.recording.nwb.tree import Node
 
 # Planes may lack the last frames of others: a scan that stops amid a volume.
 _MAX_MISSING_ROWS = 5
+# Series with so many columns are places, as of the pupil.
+_MAX_COORDINATES = 3
 _DIGITS = re.compile(r"\d+")
 _CHANNEL = re.compile(r"chan(?:nel)?_?(\d+|red|green)", re.IGNORECASE)
 
@@ -185,7 +187,7 @@ def _no_traces(root: Node, candidates: list[Candidate]) -> RecordingError:
         data = node.get("data")
         if node.neurodata_type in ("TwoPhotonSeries", "OnePhotonSeries"):
             movies.append(node.path)
-        elif data is not None and len(data.shape) == 2 and min(data.shape) > 1:
+        elif data is not None and len(data.shape) == 2 and min(data.shape) > _MAX_COORDINATES:
             others.append(node.path)
     if movies:
         return RecordingError(

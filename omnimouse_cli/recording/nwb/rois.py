@@ -296,7 +296,7 @@ def _micrometres(plane: Node, name: str) -> NDArray[np.float64] | None:
     if node is None or not np.issubdtype(node.dtype, np.number):
         return None
     unit = str(node.attributes.get("unit", "meters")).lower()
-    values = np.asarray(node.read(), dtype=np.float64).ravel()
+    values = node.numbers().ravel()
     if unit not in _MICROMETRES or not np.isfinite(values).all():
         return None
     return values * _MICROMETRES[unit]
@@ -309,14 +309,18 @@ def _centres(rois: Rois) -> NDArray[np.float64] | None:
         return None
     kept = rois.rows[rois.is_kept]
     pixels, index = table.get("pixel_mask"), table.get("pixel_mask_index")
+    num_rows = table_length(table)
     if pixels is not None and index is not None and pixels.dtype.names is not None:
-        values, ends = pixels.read(), index.read().astype(np.int64)
+        values, ends = pixels.read(), index.numbers().astype(np.int64)
         starts = np.concatenate(([0], ends[:-1]))
+        if len(ends) != num_rows or not {"x", "y", "weight"} <= set(pixels.dtype.names):
+            return None
         return np.array([_pixel_centre(values[starts[row] : ends[row]]) for row in kept])
     masks = table.get("image_mask")
-    if masks is None or len(masks.shape) != 3:
+    if masks is None or len(masks.shape) != 3 or masks.dtype.kind not in "fiub":
         return None
-    if int(np.prod(masks.shape)) * masks.dtype.itemsize > _MAX_MASK_BYTES:
+    num_bytes = int(np.prod(masks.shape)) * masks.dtype.itemsize
+    if masks.shape[0] != num_rows or num_bytes > _MAX_MASK_BYTES:
         return None
     return np.array([_mask_centre(np.asarray(masks[int(row)])) for row in kept])
 

@@ -94,7 +94,7 @@ def scale_of(node: Node, num_columns: int = 1) -> Scale:
     factors = np.array([factor])
     channels = node.get("channel_conversion")
     if channels is not None and channels.is_dataset:
-        values = np.asarray(channels.read(), dtype=np.float64).ravel()
+        values = channels.numbers().ravel()
         if len(values) != num_columns:
             raise RecordingError(
                 f"{channels.where} has {len(values)} values for {num_columns} columns",
@@ -126,7 +126,7 @@ def read_times(node: Node, num_samples: int, rate_hz: float | None = None) -> ND
     """
     timestamps = node.get("timestamps")
     if timestamps is not None and timestamps.is_dataset:
-        times = np.asarray(timestamps.read(), dtype=np.float64).ravel()
+        times = timestamps.numbers().ravel()
         if len(times) != num_samples:
             raise RecordingError(
                 f"{node.where} has {num_samples} samples, but {len(times)} timestamps",

@@ -153,6 +153,18 @@ class Node(ABC):
         """Return rows `first` to `last` (excluded; None: all) of a dataset; a scalar as it is."""
         return self[first:last] if self.shape else self[()]
 
+    def numbers(self) -> NDArray[np.float64]:
+        """Return the values of a dataset as float64, in its shape.
+
+        Raises:
+            RecordingError: It holds something else.
+        """
+        if self.dtype.kind not in "fiub":
+            raise RecordingError(
+                f"{self.where} must hold numbers, not {self.dtype}", hint="correct the file"
+            )
+        return np.asarray(self.read(), dtype=np.float64)
+
     def texts(self) -> list[str]:
         """Return the values of a dataset as text, flattened."""
         return [_as_text(value) for value in np.atleast_1d(self.read()).ravel()]
