@@ -35,8 +35,11 @@ class GreyScale:
             where: File and path inside it, for messages.
 
         Raises:
-            RecordingError: Values lie outside 0 to 255.
+            RecordingError: Values are no images, or lie outside 0 to 255.
         """
+        require_images(images.shape, where)
+        if images.dtype.kind not in "buif":
+            raise RecordingError(f"{where}: images must be numbers: they are {images.dtype}")
         if images.dtype != np.uint8 or (self.factor, self.offset) != (1.0, 0.0):
             images = images.astype(np.float32) * self.factor + self.offset
             low, high = float(images.min(initial=255)), float(images.max(initial=0))

@@ -125,7 +125,7 @@ def describe(node: Node) -> str:
     if shown is not None and shown.is_dataset:
         return f"{kind} {' x '.join(map(str, shown.shape))}"
     starts = node.get("start_time")
-    if starts is not None and starts.is_dataset:
+    if starts is not None and starts.is_dataset and starts.shape:
         return f"{kind}, {starts.shape[0]} rows"
     return f"{kind}, {len(node.names())} objects"
 
@@ -139,7 +139,7 @@ def _classify(root: Node, node: Node) -> SourceKind:
         kind = "film"
     elif data is None or not data.is_dataset or data.dtype.kind not in "buif":
         kind = "unknown"
-    elif node.get("features") is not None and len(data.shape) == 2:
+    elif len(data.shape) == 2 and (features := node.get("features")) and features.is_dataset:
         kind = "features"
     elif node.neurodata_type == "IndexSeries" or find_templates(root, node) is not None:
         kind = "indices"
