@@ -87,9 +87,8 @@ def test_two_planes_as_neuroconv_writes_them(tmp_path):
         expected.append(data[:, [0, 2, 3]])
     behavior = file.create_processing_module("behavior", "behavior")
     times = np.arange(120) / 30
-    speed = TimeSeries(
-        name="running_speed", data=rng.gamma(2.0, 0.1, 120), unit="m/s", timestamps=times
-    )
+    metres = rng.gamma(2.0, 0.1, 120)
+    speed = TimeSeries(name="running_speed", data=metres, unit="m/s", timestamps=times)
     behavior.add(BehavioralTimeSeries(time_series=speed))
     diameter = TimeSeries(
         name="pupil_diameter", data=np.full(120, 0.8), unit="mm", timestamps=times
