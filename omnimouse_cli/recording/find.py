@@ -65,19 +65,18 @@ def find_recordings(paths: Sequence[Path]) -> FoundRecordings:
     for path in paths:
         num_found, num_skipped = search.num_seen, len(search.skipped)
         try:
-            require_path(path)
             with translate_os_errors(path):
+                require_path(path)
                 search.visited.clear()
                 search.visit(path, is_folder=path.is_dir(), depth=0)
+                if search.num_seen == num_found:
+                    skipped = search.skipped[num_skipped:]
+                    # A given file is named by its error; what lies in a folder is listed.
+                    if skipped and skipped[0].path == path:
+                        del search.skipped[num_skipped:]
+                    failed.append((path, _nothing_found(path, skipped)))
         except RecordingError as error:
             failed.append((path, error))
-            continue
-        if search.num_seen == num_found:
-            skipped = search.skipped[num_skipped:]
-            # A given file is named by its error; what lies in a folder is listed.
-            if skipped and skipped[0].path == path:
-                del search.skipped[num_skipped:]
-            failed.append((path, _nothing_found(path, skipped)))
     if not search.recordings:
         raise failed[0][1]
     return FoundRecordings(
@@ -110,7 +109,9 @@ class _Search:
             OSError: The path itself cannot be read.
         """
         suffix = path.suffix.lower()
-        if (is_folder or suffix in _RECORDING_SUFFIXES) and is_recording(path):
+        # Pipes and devices are never opened.
+        may_be_one = is_folder or (suffix in _RECORDING_SUFFIXES and path.is_file())
+        if may_be_one and is_recording(path):
             self.num_seen += 1
             self.recordings.setdefault(path.resolve(), path)
             return
@@ -133,7 +134,7 @@ class _Search:
             return
         with os.scandir(folder) as entries:
             # Only links need a look at the disk to find out whether they lead to a folder.
-            inside = sorted((e.name, e.is_dir()) for e in entries if not e.name.startswith("."))
+            inside = sorted((e.name, _is_folder(e)) for e in entries if not e.name.startswith("."))
         for name, is_folder in inside:
             path = folder / name
             try:
@@ -151,6 +152,14 @@ def _is_unpacked(path: Path) -> bool:
     """Return whether a path is a zip archive whose folder lies beside it and is a recording."""
     folder = path.with_suffix("")
     return path.suffix.lower() == ".zip" and folder.is_dir() and is_recording(folder)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link to itself.
+        return False
 
 
 def _nothing_found(path: Path, skipped: Sequence[Skipped]) -> RecordingError:

@@ -105,12 +105,12 @@ def open_recording(path: Path, options: OpenOptions | None = None) -> Recording:
         ('20001-1-1', (60, 16))
         >>> folder.cleanup()
     """
-    require_path(path)
     with translate_os_errors(path):
+        require_path(path)
         for raw_format in RAW_FORMATS:
             if raw_format.matches(path):
                 return _open(path, raw_format, options or OpenOptions())
-    raise no_recording(path)
+        raise no_recording(path)
 
 
 def _open(path: Path, raw_format: RawFormat, options: OpenOptions) -> Recording:

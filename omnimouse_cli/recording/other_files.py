@@ -19,7 +19,7 @@ _OTHERS = {
     ".pickle": f"a pickle, which is never opened{_AS_ARRAYS}",
     ".zarr": "a Zarr store that is not NWB",
     ".nwb": "no NWB file that can be read",
-    ".safetensors": "a shard, which is converted already",
+    ".safetensors": "a shard or weights, and no recording",
 }
 
 
@@ -43,7 +43,7 @@ def describe_other(path: Path) -> str | None:
     if suffix in ARCHIVES:
         return "an archive; unpack it first"
     if suffix == ".zip":
-        return _describe_zip(path)
+        return _describe_zip(path) if path.is_file() else None
     return _OTHERS.get(suffix)
 
 

@@ -240,9 +240,8 @@ def _time_intervals(
     source: SplitSource, trials: Sequence[Trial], chosen: Mapping[int, _Pieces]
 ) -> list[TierInterval]:
     """Return the tiers of the time of some trials, without what is near chosen ones of others."""
-    extents = [source.recorded(trial) for trial in trials]
-    recorded = np.array([extent for extent in extents if extent[0] < extent[1]]).reshape(-1, 2)
-    intervals = split_time(recorded, cut_short=not chosen)
+    recorded = np.array([part for trial in trials for part in source.recorded(trial)])
+    intervals = split_time(recorded.reshape(-1, 2), cut_short=not chosen)
     # What lies before and after the time that can be used needs no tier of its own.
     if intervals and intervals[0].start_seconds <= source.start_seconds:
         intervals[0] = replace(intervals[0], start_seconds=-np.inf)
@@ -311,8 +310,8 @@ def _cut_by_time(source: SplitSource, number: int, intervals: Sequence[TierInter
 
 def _without_tier(source: SplitSource, trial: Trial) -> Trial:
     """Return a trial that is in no tier; blanks without a tier would be in every tier."""
-    start, end = source.recorded(trial)
-    return replace(trial, kind="invalid") if trial.kind == "blank" and start < end else trial
+    is_usable_blank = trial.kind == "blank" and source.recorded(trial)
+    return replace(trial, kind="invalid") if is_usable_blank else trial
 
 
 def _missing_tiers(source: SplitSource, pieces: Sequence[Piece]) -> list[str]:
@@ -321,12 +320,11 @@ def _missing_tiers(source: SplitSource, pieces: Sequence[Piece]) -> list[str]:
     for tier in MADE_TIERS:
         start, end, longest = -np.inf, -np.inf, 0.0
         for piece in pieces:
-            if piece.trial.tier != tier:
-                continue
-            first, last = source.recorded(piece.trial)
-            start = first if first - end > ROUNDING_SECONDS else start
-            end = max(end, last)
-            longest = max(longest, end - start)
+            parts = source.recorded(piece.trial) if piece.trial.tier == tier else []
+            for first, last in parts:
+                start = first if first - end > ROUNDING_SECONDS else start
+                end = last
+                longest = max(longest, end - start)
         if longest < WINDOW_SECONDS:
             missing.append(tier)
     return missing
@@ -339,8 +337,7 @@ def _describe(
     seconds = dict.fromkeys(MADE_TIERS, 0.0)
     for trial in trials:
         if trial.tier is not None:
-            start, end = source.recorded(trial)
-            seconds[trial.tier] += max(0.0, end - start)
+            seconds[trial.tier] += sum(end - start for start, end in source.recorded(trial))
     minutes = ", ".join(f"{tier} {format_minutes(s / 60)}" for tier, s in seconds.items())
     rules = "; ".join(_EXPLANATIONS[policy] for policy in name.split(" + "))
     note = f"tiers: the files have none, so they are made by {name} ({rules}): {minutes} minutes"

@@ -36,12 +36,17 @@ class SplitSource:
             return self.recording.screen is None
         return trial.kind != "invalid"
 
-    def recorded(self, trial: Trial) -> tuple[float, float]:
-        """Return the part of a trial in which every signal can be used; it may be empty."""
-        return (
-            max(trial.start_seconds, self.start_seconds),
-            min(trial.end_seconds, self.end_seconds),
-        )
+    def recorded(self, trial: Trial) -> list[tuple[float, float]]:
+        """Return the parts of a trial in which every signal can be used, without gaps."""
+        start = max(trial.start_seconds, self.start_seconds)
+        end = min(trial.end_seconds, self.end_seconds)
+        gaps = self.recording.gaps
+        parts = []
+        for first, last in gaps[(gaps[:, 0] < end) & (gaps[:, 1] > start)].tolist():
+            if start < first:
+                parts.append((start, first))
+            start = max(start, last)
+        return [*parts, (start, end)] if start < end else parts
 
 
 def prepare(recording: Recording) -> SplitSource:

@@ -72,6 +72,17 @@ def test_links_to_folders_are_followed_once(root, tmp_path):
     assert [path.resolve() for path in found.recordings] == [session]
 
 
+def test_links_to_themselves_and_pipes_are_not_opened(root):
+    session = make_session(root / "7-1-1")
+    (root / "loop").symlink_to(root / "loop")
+    (root / "loop.nwb").symlink_to(root / "loop.nwb")
+    for suffix in ("zip", "npz", "nwb"):
+        os.mkfifo(root / f"pipe.{suffix}")
+    found = find_recordings([root])
+    assert found.recordings == (session,)
+    assert "loop.nwb" in reasons(found)
+
+
 def test_hidden_folders_are_not_searched(root):
     make_session(root / ".trash/7-1-1")
     session = make_session(root / "8-1-1")

@@ -323,6 +323,13 @@ def test_responses_alone_are_cut_by_time():
     assert "no tier" not in after.notes[-1]
 
 
+def test_gaps_of_the_responses_count_for_no_tier():
+    recording = record([], screen=False, seconds=1000.0)
+    after = assign_tiers(replace(recording, gaps=np.array([[100.0, 500.0], [990.0, 1000.0]])))
+    assert after.notes[-1].endswith("train 6.7, validation 0.96, test 1.9 minutes")
+    assert set(minutes(after)) == {"train", "validation", "test"}
+
+
 def test_time_between_trials_has_a_tier_without_a_screen():
     table = [("unknown", 3.0, f"stimulus {number % 5}", 1.25) for number in range(35)]
     after = assign_tiers(record(table, screen=False))
