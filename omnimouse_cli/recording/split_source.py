@@ -41,6 +41,8 @@ class SplitSource:
         start = max(trial.start_seconds, self.start_seconds)
         end = min(trial.end_seconds, self.end_seconds)
         gaps = self.recording.gaps
+        if len(gaps) == 0:
+            return [(start, end)] if start < end else []
         parts = []
         for first, last in gaps[(gaps[:, 0] < end) & (gaps[:, 1] > start)].tolist():
             if start < first:
