@@ -1,6 +1,26 @@
-"""A folder or an `.npz` with responses `[time, neuron]` as a recording."""
+"""A folder or an `.npz` with responses `[time, neuron]` as a recording.
 
-import re
+All files but the first are optional. Times are seconds on one clock, of the session or of the Unix
+epoch; columns of tables carry their unit in the name (`speed_cm_s`, `x_px`, `time_ms`).
+
+    responses.npy or .csv   [time, neuron]
+    times.npy or .csv       time of each row; else `rate_hz` in session.json, or --rate
+    session.json            session, animal, start (ISO 8601), responses (rate, dff or fluorescence),
+                            rate_hz, id_namespace, licence, citation, doi, institution,
+                            monitor {width_cm, height_cm, distance_cm, warp}
+    neurons.csv             id, x_um, y_um, z_um or depth_um, delay_s
+    frames.npy              (frames, height, width), or with colors; 0 to 255 or 0 to 1
+    flips.csv or .npy       seconds, frame (counted from 0): when which frame was shown
+    trials.csv              start_seconds, end_seconds or duration_s, stimulus, kind, tier
+    running.csv             seconds, speed_cm_s or speed_m_s
+    pupil.csv               seconds, x_px, y_px, diameter_px (or radius, area; mm, degrees)
+    behavior/NAME.csv       seconds and any channels
+
+Frames and flips may stand in `stimulus/`, running and pupil in `behavior/`. In an `.npz` a table's
+column is the array `<table>_<column>`, as `running_speed_cm_s`, and a field of session.json an array
+without axes.
+"""
+
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,11 +41,7 @@ from omnimouse_cli.recording.recording import Neurons, Recording, ResponseKind
 MARKERS = (
     "responses.npy or responses.csv, or an .npz with `responses` and `times` or `rate_hz` (arrays)"
 )
-# A table of numbers as text is read into memory as a whole.
-_MAX_CSV_BYTES = 256 * 2**20
 _KINDS: tuple[ResponseKind, ...] = ("rate", "dff", "fluorescence")
-# A line of numbers, as against one of names.
-_NUMBERS = re.compile(r"([-+.\deE]+|nan)?( *, *([-+.\deE]+|nan)?)*", re.IGNORECASE)
 # A block of responses that are stored neuron by neuron has this many rows, as far as memory allows:
 # each neuron is one read of a page.
 _ROWS_PER_BLOCK = 1024
@@ -133,10 +149,9 @@ def _series_file(path: Path, series: str | None, kind: ResponseKind | None) -> s
 def _find_responses(source: Source, given: str | None) -> StoredArray:
     stored = source.array("responses", given)
     if stored is None:
-        path = source.path / (given or "responses.csv")
-        if given is not None and not path.is_file():
-            path = Path(given)
-        stored = _read_csv_matrix(path)
+        raise RecordingError(
+            f"{source.path} has no responses.npy", hint="write responses as [time, neuron]"
+        )
     if len(stored.shape) == 1:
         stored = replace(stored, shape=(stored.shape[0], 1))
     if len(stored.shape) != 2 or 0 in stored.shape:
@@ -144,31 +159,6 @@ def _find_responses(source: Source, given: str | None) -> StoredArray:
             f"{stored.source} must hold responses as [time, neuron]: its shape is {stored.shape}"
         )
     return stored
-
-
-def _read_csv_matrix(path: Path) -> StoredArray:
-    """Read a matrix of numbers from a CSV file, with or without a first line of names."""
-    if path.stat().st_size > _MAX_CSV_BYTES:
-        raise RecordingError(
-            f"{path} has {path.stat().st_size / 2**20:,.0f} MiB; responses as text are read up to "
-            f"{_MAX_CSV_BYTES // 2**20} MiB",
-            hint="store them as an array: numpy.save('responses.npy', responses)",
-        )
-    try:
-        with path.open(encoding="utf-8-sig") as stream:
-            first_line = stream.readline()
-            has_names = _NUMBERS.fullmatch(first_line.strip()) is None
-        values = np.loadtxt(
-            path, np.float32, delimiter=",", skiprows=int(has_names), ndmin=2, encoding="utf-8-sig"
-        )
-    except ValueError as error:
-        raise RecordingError(
-            f"{path} is no table of numbers: {error}",
-            hint="write one row per time and one column per neuron, separated by commas",
-        ) from error
-    return StoredArray(
-        source=str(path), path=path, shape=values.shape, dtype=values.dtype, values=values
-    )
 
 
 def _is_transposed(stored: StoredArray, num_times: int | None, num_neurons: int | None) -> bool:

@@ -1,5 +1,6 @@
 """Where the arrays and tables of a recording are: a folder of files, or one `.npz`."""
 
+import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,10 @@ from omnimouse_cli.recording.recording import Content
 SESSION_FILE = "session.json"
 # Folders in which an array or a table may stand, beside the recording's folder itself.
 _STIMULUS, _BEHAVIOR = "stimulus", "behavior"
+# An array as text is read into memory as a whole.
+_MAX_CSV_BYTES = 128 * 2**20
+# A line of numbers, as against one of names.
+_NUMBERS = re.compile(r"([-+.\deE]+|nan)?( *, *([-+.\deE]+|nan)?)*", re.IGNORECASE)
 # More files of one ending than this, as frames of a microscope, are listed as one row.
 _MAX_LISTED_FILES = 5
 _NOT_TAKEN = "not taken: none of the names that are read"
@@ -44,7 +49,7 @@ class Folder:
         return fields
 
     def array(self, name: str, given: str | None = None) -> StoredArray | None:
-        """Return the array of a name from its `.npy` file; None if there is none.
+        """Return the array of a name from its `.npy` or `.csv` file; None if there is none.
 
         Args:
             name: Name without ending, as `times`.
@@ -53,8 +58,10 @@ class Folder:
         Raises:
             RecordingError: The file is damaged, or the given one does not exist.
         """
-        path = self._find(name, ".npy", given)
-        return None if path is None or path.suffix != ".npy" else open_npy(path)
+        path = self._find(name, ".npy", given) or self._find(name, ".csv", None)
+        if path is None:
+            return None
+        return _read_matrix(path) if path.suffix == ".csv" else open_npy(path)
 
     def table(
         self, name: str, text_columns: Sequence[str] = (), given: str | None = None
@@ -193,6 +200,31 @@ class Archive:
 
 
 Source = Folder | Archive
+
+
+def _read_matrix(path: Path) -> StoredArray:
+    """Read a matrix of numbers from a CSV file, with or without a first line of names."""
+    if path.stat().st_size > _MAX_CSV_BYTES:
+        raise RecordingError(
+            f"{path} has {path.stat().st_size / 2**20:,.0f} MiB; an array as text is read up to "
+            f"{_MAX_CSV_BYTES // 2**20} MiB",
+            hint="write it with numpy.save",
+        )
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            first_line = stream.readline()
+            has_names = _NUMBERS.fullmatch(first_line.strip()) is None
+        values = np.loadtxt(
+            path, np.float64, delimiter=",", skiprows=int(has_names), ndmin=2, encoding="utf-8-sig"
+        )
+    except ValueError as error:
+        raise RecordingError(
+            f"{path} is no table of numbers: {error}",
+            hint="write rows of numbers with a decimal point, separated by commas",
+        ) from error
+    return StoredArray(
+        source=str(path), path=path, shape=values.shape, dtype=values.dtype, values=values
+    )
 
 
 def npz_names(path: Path) -> tuple[str, ...]:

@@ -108,6 +108,8 @@ def open_stimulus(
         "frames of the screen",
     )
     source.note_content(flips.source, f"{len(flips.seconds)} flips", "times of the frames")
+    if int(flips.frame.min()) == 1:
+        notes.append("flips: frame 0 is never shown; frames must be counted from 0, not from 1")
     timeline = _Timeline(flips=flips, frames=frames)
     if rows:
         timeline.add_rows(rows)

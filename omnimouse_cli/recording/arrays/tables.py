@@ -2,6 +2,7 @@
 
 import array
 import csv
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,7 +181,7 @@ def _read_rows(path: Path, rows: _Lines, text_columns: Sequence[str]) -> Table:
     for line, cells in rows:
         while len(cells) > len(names) and not cells[-1].strip():
             cells.pop()
-        if not any(cell.strip() for cell in cells):
+        if not "".join(cells).strip():
             continue
         if len(cells) != len(names):
             raise RecordingError(
@@ -231,17 +232,14 @@ def _is_number(text: str) -> bool:
 
 
 def _parse(path: Path, line: int, name: str, cell: str) -> float:
-    text = cell.strip()
     try:
-        value = float(text)
+        value = float(cell)
     except ValueError:
-        value = np.inf
-    if text.lower() in _MISSING:
-        return np.nan
-    if not np.isinf(value):
+        value = math.nan if cell.strip().lower() in _MISSING else math.inf
+    if not math.isinf(value):
         return value
     raise RecordingError(
-        f"{path}, line {line}: `{name}` must be a finite number: {text!r}",
+        f"{path}, line {line}: `{name}` must be a finite number: {cell.strip()!r}",
         hint="write numbers with a decimal point, and leave a missing value empty",
     )
 

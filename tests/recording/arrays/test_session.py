@@ -205,6 +205,8 @@ def test_responses_as_text_or_under_another_name(folder, truth):
     expected = open_recording(folder).responses.read_rows(0, 220)
     (folder / "responses.npy").rename(folder / "dff.npy")
     np.savetxt(folder / "responses.csv", truth["responses"], "%.9g", ",")
+    np.savetxt(folder / "times.csv", truth["times"], "%.15g")
+    (folder / "times.npy").unlink()
     np.testing.assert_array_equal(open_recording(folder).responses.read_rows(0, 220), expected)
     text = (folder / "responses.csv").read_text()
     (folder / "responses.csv").write_text(",".join(f"cell{n}" for n in range(7)) + "\n" + text)

@@ -152,6 +152,12 @@ def test_flips_without_frames_and_frames_without_flips_are_refused(side, name):
         open_folder(folder)
 
 
+def test_frames_that_may_be_counted_from_1_are_told(side):
+    folder, _ = side
+    (folder / "stimulus/flips.csv").write_text("seconds,frame\n1,1\n2,2\n3,3\n")
+    assert "flips: frame 0 is never shown" in " ".join(open_folder(folder).notes)
+
+
 def test_small_overlaps_are_cut_with_a_note(side):
     folder, _ = side
     (folder / "trials.csv").write_text("start_s,end_s\n5,8.05\n8,10\n")
