@@ -82,7 +82,7 @@ class RowFile:
 
     def _read_into(self, stream: BinaryIO, values: NDArray[Any], first_value: int) -> None:
         stream.seek(self.offset_bytes + first_value * self.dtype.itemsize)
-        remaining = memoryview(values.reshape(-1).view(np.uint8))
+        remaining = values.reshape(-1).view(np.uint8).data
         while remaining:
             # A single read ends at 2 GB, and where a network file system says so.
             num_read = stream.readinto(remaining)  # type: ignore[attr-defined] # of raw files

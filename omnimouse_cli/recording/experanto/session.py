@@ -48,10 +48,9 @@ def open_session(path: Path, options: OpenOptions) -> Recording:
         if modality == "screen":
             screen = open_screen(path / name, meta)
         elif modality == "sequence":
-            first = devices.get(RESPONSES)
-            devices[name] = open_sequence(
-                path / name, meta, grid_start=first and first.signal.clock.start_seconds
-            )
+            responses = devices.get(RESPONSES)
+            grid_start = None if responses is None else responses.signal.clock.start_seconds
+            devices[name] = open_sequence(path / name, meta, grid_start=grid_start)
         else:
             excluded[name] = f"a device of modality {modality} cannot be read"
     if RESPONSES not in devices:
@@ -104,7 +103,9 @@ def _assemble(
     if native_rate_hz is None and responses.is_resampled:
         native_rate_hz = responses.stored_rate_hz
     session = _read_session_key(path)
-    notes = {name: (f"{name}: {why} and is excluded",) for name, why in excluded.items()}
+    notes: dict[str, tuple[str, ...]] = {
+        name: (f"{name}: {why} and is excluded",) for name, why in excluded.items()
+    }
     notes |= {name: device.notes for name, device in devices.items()}
     contents = [devices[name].content for name in (RESPONSES, *behavior)]
     if screen is None:
@@ -113,7 +114,8 @@ def _assemble(
         notes["screen"] = screen.notes
         contents.append(screen.content)
     contents += [
-        Content(path=name, what="folder", use=f"not taken: {why}") for name, why in excluded.items()
+        Content(path=name, what="folder", use=f"not taken: {excluded[name]}")
+        for name in sorted(excluded)
     ]
     return Recording(
         path=path,

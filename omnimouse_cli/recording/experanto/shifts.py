@@ -72,8 +72,8 @@ class HeldColumns:
             return np.empty((0, self.rows.num_columns), np.float32)
         seconds = np.arange(first, last) / self.grid_rate_hz
         seconds += self.offset_seconds + _TOLERANCE_SECONDS
-        source = (seconds[:, None] - self.shifts) * self.clock.rate_hz
-        source = np.floor(source, out=source).astype(np.int64)
+        places = (seconds[:, None] - self.shifts) * self.clock.rate_hz
+        source = np.floor(places, out=places).astype(np.int64)
         first_stored, last_stored = int(source[0].min()), int(source[-1].max()) + 1
         source -= first_stored
         return np.take_along_axis(self.rows.read(first_stored, last_stored), source, axis=0)

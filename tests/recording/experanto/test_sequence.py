@@ -85,3 +85,30 @@ def test_missing_rows_do_not_disturb_the_check(experanto_session):
     values[::3] = np.nan
     recording = open_recording(experanto_session(responses=values))
     np.testing.assert_allclose(recording.responses.file_std, np.nanstd(values, axis=0))
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "dtype", "kind"),
+    [
+        (20_000, 30, "uint16", "fluorescence"),
+        (400, 60, "int16", "fluorescence"),
+        (400, 60, "float32", None),
+        (3, 1, "uint16", None),
+        (0, 30, "int16", None),
+    ],
+)
+def test_whole_numbers_far_above_zero_are_raw_fluorescence(
+    experanto_session, mean, std, dtype, kind
+):
+    values = np.random.default_rng(0).normal(mean, std, (840, 6)).clip(-300, 60_000)
+    recording = open_recording(experanto_session(responses=values, dtype=dtype))
+    assert recording.response_kind == kind
+    noted = [note for note in recording.notes if "taken for raw fluorescence" in note]
+    assert bool(noted) == (kind is not None)
+    assert recording.contents[0].use == ("responses (fluorescence)" if kind else "responses")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32"])
+def test_counts_of_spikes_are_no_fluorescence(experanto_session, dtype):
+    values = np.random.default_rng(0).poisson(0.4, (840, 6))
+    assert open_recording(experanto_session(responses=values, dtype=dtype)).response_kind is None

@@ -7,6 +7,7 @@ import pytest
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.open import open_recording
+from omnimouse_cli.recording.options import OpenOptions
 
 
 def test_all_clocks_count_from_the_earliest_start(experanto_session):
@@ -234,3 +235,66 @@ def test_a_time_in_the_notation_that_yaml_takes_for_text_is_a_number(experanto_s
     assert "1.5e9" in text
     meta.write_text(text)
     assert open_recording(path).responses.clock.start_seconds == 0.0
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 30_000, "- " * 30_000 + "1", "{a: " * 30_000])
+def test_deep_nesting_is_one_sentence(experanto_session, text):
+    path = experanto_session()
+    (path / "responses/meta.yml").write_text(text)
+    with pytest.raises(RecordingError, match=r"meta\.yml cannot be read: .* too many levels") as e:
+        open_recording(path)
+    assert len(e.value.message) < 300
+    path = experanto_session("2-2-2")
+    (path / "meta.json").write_text('{"data_key": ' + "[" * 100_000)
+    with pytest.raises(RecordingError, match=r"meta\.json cannot be read: .* too many levels"):
+        open_recording(path)
+
+
+def test_long_lists_and_many_fields_are_no_nesting(experanto_session, edit_meta):
+    path = experanto_session()
+    edit_meta(path, "responses", spike_indices=list(range(3000)), depth={"a": [{"b": [1, 2]}]})
+    assert open_recording(path).responses.num_channels == 6
+
+
+def test_values_that_yaml_cannot_construct_are_one_sentence(experanto_session):
+    path = experanto_session()
+    with (path / "responses/meta.yml").open("a") as stream:
+        stream.write("recorded: 2023-13-45\n")
+    with pytest.raises(RecordingError, match=r"responses/meta\.yml is not valid YAML"):
+        open_recording(path)
+
+
+def test_contents_name_everything_and_what_it_is_taken_for(experanto_session):
+    path = experanto_session()
+    (path / "licks").mkdir()
+    (path / "licks/meta.yml").write_text("modality: spikes\n")
+    (path / "treadmill/meta.yml").unlink()
+    options = OpenOptions(licence="CC-BY-4.0", citation="Us, 2026")
+    recording = open_recording(path, options)
+    contents = {content.path: content for content in recording.contents}
+    assert list(contents) == [
+        "responses/data.mem",
+        "eye_tracker/data.mem",
+        "screen",
+        "licks",
+        "treadmill",
+    ]
+    assert contents["responses/data.mem"].what == "float32, 840 rows x 6 neurons, 30 Hz"
+    assert contents["responses/data.mem"].use == "responses"
+    eye = contents["eye_tracker/data.mem"]
+    assert eye.what == "float64, 630 rows x 4 channels, 20 Hz"
+    assert eye.use == "behavior: pupil_x, pupil_y, pupil_size, pupil_size_derivative"
+    assert "flips, trials: 1" in contents["screen"].what
+    assert contents["licks"].use == "not taken: a device of modality spikes cannot be read"
+    assert contents["treadmill"].use == "not taken: has data but no meta.yml"
+    assert recording.provenance.series == "responses/data.mem"
+    assert recording.provenance.licence == "CC-BY-4.0"
+    assert recording.provenance.citation == "Us, 2026"
+
+
+def test_a_device_of_another_time_is_named(experanto_session, edit_meta):
+    path = experanto_session()
+    start = 1_600_000_000.25 - 1.5 + 3600
+    edit_meta(path, "eye_tracker", start_time=start, end_time=start + 629 / 20)
+    with pytest.raises(RecordingError, match=r"responses \(from .* and eye_tracker \(.* share no"):
+        open_recording(path)
