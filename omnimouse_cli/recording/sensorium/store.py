@@ -31,12 +31,11 @@ _COPY_HINT = "download or copy it again"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrayHeader:
-    """The header of a `.npy` file: shape, number type, order of the values, and its own length."""
+    """The header of a `.npy` file: shape, number type and order of the values."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     fortran_order: bool
-    num_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,19 +183,16 @@ class Store:
             raise ValueError("it is no .npy file")
         head = start + stream.read(length)
         shape, fortran_order, dtype = _parse_header(head)
-        num_bytes = len(head)
         if dtype.hasobject:
             raise RecordingError(
                 f"{self.where(file)} holds Python objects, which are not read, because reading "
                 "them can run a program",
                 hint="save it again as numbers or as text: array.astype(str)",
             )
-        expected = num_bytes + math.prod(shape) * dtype.itemsize
+        expected = len(head) + math.prod(shape) * dtype.itemsize
         if expected != self.files[file]:
             raise ValueError(f"it has {self.files[file]:,} bytes, its header says {expected:,}")
-        return ArrayHeader(
-            shape=shape, dtype=dtype, fortran_order=fortran_order, num_bytes=num_bytes
-        )
+        return ArrayHeader(shape=shape, dtype=dtype, fortran_order=fortran_order)
 
     @contextlib.contextmanager
     def _open(self, file: str) -> Iterator[IO[bytes]]:
@@ -210,7 +206,7 @@ class Store:
             else:
                 with self.archive.open(self.prefix + file) as stream:
                     yield stream
-        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
             raise RecordingError(
                 f"{self.where(file)} cannot be read: {error}", hint=_COPY_HINT
             ) from error
