@@ -10,7 +10,12 @@ from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS, Signal
 from omnimouse_cli.shard.blocks import column_statistics, iterate_blocks
 from omnimouse_cli.shard.description import BehaviorDescription
 from omnimouse_cli.shard.intervals import ALL_TIME, Intervals, contains, subtract, true_runs
-from omnimouse_cli.shard.valid import END_MARGIN_SECONDS, missing_behavior_time, signal_span
+from omnimouse_cli.shard.valid import (
+    end_margin_seconds,
+    missing_behavior_time,
+    missing_response_time,
+    signal_span,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,7 +35,7 @@ class Device:
 
 
 def prepare_device(
-    signal: Signal, statistics_time: Intervals, *, margin_seconds: float = END_MARGIN_SECONDS
+    signal: Signal, statistics_time: Intervals, *, within_trials: bool = False
 ) -> tuple[Device | None, list[str]]:
     """Read a behavior signal once to find which channels and times can be used.
 
@@ -40,7 +45,8 @@ def prepare_device(
     Args:
         signal: The behavior signal.
         statistics_time: Time over which mean and standard deviation are computed.
-        margin_seconds: Time at both ends of the signal that is not valid.
+        within_trials: Whether windows stay within trials. Trials were not recorded one after the
+            other then, so that a missing sample says nothing of those beside it.
 
     Returns:
         The signal to store, None if it is dropped; and a sentence for each thing that was dropped.
@@ -57,8 +63,9 @@ def prepare_device(
         for column in np.flatnonzero(~has_value)
     ]
     missing = [~np.isfinite(block.rows[:, columns]).all(axis=1) for block in iterate_blocks(signal)]
-    missing_time = missing_behavior_time(signal.clock, true_runs(np.concatenate(missing)))
-    clock = signal.clock
+    clock, runs = signal.clock, true_runs(np.concatenate(missing))
+    missing_time = (missing_response_time if within_trials else missing_behavior_time)(clock, runs)
+    margin_seconds = end_margin_seconds(within_trials=within_trials)
     valid = subtract(signal_span(clock, margin_seconds=margin_seconds), missing_time)
     seconds = clock.start_seconds + np.arange(clock.num_samples) / clock.rate_hz
     if not contains(valid, seconds + HOLD_TOLERANCE_SECONDS).any():

@@ -171,10 +171,11 @@ def _prepare_responses(
 
 def _prepare_devices(recording: Recording) -> tuple[list[Device], list[str]]:
     _, time = statistics_time(recording)
-    margin = end_margin_seconds(within_trials=recording.windows_within_trials)
     devices, notes = [], list(recording.notes)
     for signal in recording.behavior:
-        device, dropped = prepare_device(signal, time, margin_seconds=margin)
+        device, dropped = prepare_device(
+            signal, time, within_trials=recording.windows_within_trials
+        )
         notes += dropped
         if device is not None:
             devices.append(device)

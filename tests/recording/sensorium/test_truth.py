@@ -5,6 +5,8 @@ import pytest
 
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.batch.windows import window_table
+from omnimouse_cli.config.data import DataConfig
+from omnimouse_cli.evaluate.session_reader import SessionReader
 from omnimouse_cli.recording.open import open_recording
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.reporter import Silent
@@ -66,3 +68,29 @@ def test_an_image_set(shared_folder, tmp_path):
     # A window is an image.
     for tier, count in zip(*np.unique(truth["trial_tier"], return_counts=True), strict=True):
         assert windows(shard, tier).num_windows == count
+
+
+def test_withheld_behavior_costs_no_other_image(make_set, tmp_path):
+    zeros = {"data/behavior/1.npy": np.zeros(3), "data/pupil_center/1.npy": np.zeros(2)}
+    recording = open_recording(make_set(zeros, static=True).path, OpenOptions(static=True))
+    result = preprocess([recording], tmp_path / "out", PreprocessOptions(), Silent())
+    assert result.failed == ()
+    shard = open_shard(tmp_path / "out" / "77-1-2.safetensors")
+    # File 1 is shown fifth; its window is there, without behavior.
+    assert np.isnan(shard.behavior("treadmill")[:, 0]).tolist() == [False] * 4 + [True, False]
+    for required, count in ((False, 2), (True, 1)):
+        table = window_table(shard, tiers=("test",), include_blanks=True, require_behavior=required)
+        assert table.num_windows == count
+    strict = window_table(shard, tiers=("train",), include_blanks=True, require_behavior=True)
+    assert strict.num_windows == 3
+    dataset = open_dataset(tmp_path / "out")
+    reader = SessionReader(dataset, DataConfig(), "77-1-2")
+    behavior = reader.behavior(60 * np.arange(6))
+    assert np.isnan(behavior).all(axis=(1, 2)).tolist() == [False] * 4 + [True, False]
+    assert np.isfinite(behavior[[0, 1, 2, 3, 5]]).all()
+    # A window is one image: all its samples are the image's.
+    responses = reader.responses(60 * np.arange(6), (0, 60))
+    assert (responses == responses[:, :1]).all()
+    np.testing.assert_allclose(
+        responses[:, 0] * reader.scale, shard.read_responses(0, 6), rtol=1e-5
+    )
