@@ -224,6 +224,10 @@ def _scales(table: GratingTable, origin: str) -> tuple[dict[str, float], list[st
         unit["contrast"] = 0.01
         notes.append(f"{origin}: contrasts are in percent")
     if hertz is not None:
+        notes.append(
+            f"{origin}: gratings drift in the direction of their orientation, anticlockwise from "
+            "the right, which is not recorded"
+        )
         if phase is None:
             notes.append(f"{origin}: the phase at the start of drifting gratings is taken as 0")
         num_fast = int((np.nan_to_num(hertz) >= _FRAME_RATE_HZ / 2).sum())

@@ -82,7 +82,13 @@ def open_stimulus(
     screen, trials = build_screen(abut(segments), monitor)
     notes = [*reader.notes, *notes, *end_notes, *grey_notes]
     if screen is not None:
-        notes.append(f"screen: frames show {monitor.policy}")
+        size = ""
+        if reader.profile.display is not None:
+            size = (
+                f" ({monitor.width_cm:g} x {monitor.height_cm:g} cm at {monitor.distance_cm:g} cm, "
+                f"{monitor.warp} warp, as {reader.profile.name} had it; grey round templates)"
+            )
+        notes.append(f"screen: frames show {monitor.policy}{size}")
     elif trials:
         notes.append("screen: absent, because no frames are known; trials have conditions only")
     for node in list_templates(root):

@@ -64,10 +64,11 @@ class StimulusProfile:
             is_film: Whether frames are a film of what the monitor showed.
             is_stretched: Whether frames of a template were stretched.
         """
-        if self.display is not None:
-            policy = f"the monitor; some as {_STRETCHED}" if is_stretched else "the monitor"
-            return replace(self.display.monitor, policy=policy)
-        return Monitor(policy="the monitor" if is_film else _STRETCHED)
+        if self.display is None and not is_film:
+            return Monitor(policy=_STRETCHED)
+        policy = f"the monitor; some as {_STRETCHED}" if is_stretched else "the monitor"
+        known = Monitor(policy=policy) if self.display is None else self.display.monitor
+        return replace(known, policy=policy)
 
     def _rectangle(self, name: str) -> tuple[int, int] | None:
         for beginning, rectangle in _ALLEN_RECTANGLES.items():

@@ -207,8 +207,9 @@ def resolve(groups: Sequence[Sequence[Segment]]) -> tuple[list[Segment], list[st
         kept += added
         taken.add(added)
         if num_cut or num_dropped:
+            origins = ", ".join(dict.fromkeys(segment.origin for segment in group))
             notes.append(
-                f"{group[0].origin}: {num_cut + num_dropped} of {len(group)} entries overlap with "
+                f"{origins}: {num_cut + num_dropped} of {len(group)} entries overlap with "
                 f"others that describe the same time; {num_cut} were cut, {num_dropped} dropped"
             )
     return sorted(kept, key=lambda segment: segment.start), notes
