@@ -1,6 +1,6 @@
 """The frames of a recording's screen: one size, and identical stimuli stored once."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 from omnimouse_cli._native import ByteWriter, Checksum
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.recording import Recording, Screen, Trial
-from omnimouse_cli.recording.resize import FRAME_HEIGHT, FRAME_WIDTH, resize_frames
+from omnimouse_cli.recording.resize import resize_frames
 from omnimouse_cli.shard.blocks import BLOCK_BYTES
 
+# Frames of a trial, at their stored size, that are kept in memory: 75 MB.
+MAX_KEPT_FRAMES = 2**15
 # Bytes of the checksum in the name of a stimulus.
 _NAME_BYTES = 8
 # A clip that is shown again may end so many frames earlier or later, but no more than this share of
@@ -63,29 +65,39 @@ class FrameWriter:
         return self._num_frames, writer.finish()
 
     def _distinct(self, advance: Callable[[int], None]) -> Iterator[NDArray[np.uint8]]:
-        """Yield the frames of each stimulus that was not shown before: uint8 `(frames, 36, 64)`."""
+        """Yield the frames of stimuli that were not shown before, blocks `(frames, 36, 64)`."""
         for number, trial in enumerate(self._recording.trials):
             advance(1)
             if trial.num_flips == 0:
                 continue
-            frames = self._read(number, trial)
-            digest, self.digests[number] = self._identify(frames)
+            # A film of hours in one trial is read twice rather than kept in memory.
+            is_short = trial.num_flips <= MAX_KEPT_FRAMES
+            kept = list(self._read(number, trial)) if is_short else None
+            blocks = self._read(number, trial) if kept is None else kept
+            digest, self.digests[number] = self._identify(blocks, trial.num_flips)
             first = self._stored.setdefault(digest, self._num_frames)
             flips = slice(trial.first_flip, trial.first_flip + trial.num_flips)
-            self._frame_index[flips] = first + np.arange(len(frames))
+            self._frame_index[flips] = first + np.arange(trial.num_flips)
             if first == self._num_frames:
-                self._num_frames += len(frames)
-                yield frames
+                self._num_frames += trial.num_flips
+                yield from self._read(number, trial) if kept is None else kept
 
-    def _identify(self, frames: NDArray[np.uint8]) -> tuple[bytes, bytes]:
+    def _identify(
+        self, blocks: Iterable[NDArray[np.uint8]], num_frames: int
+    ) -> tuple[bytes, bytes]:
         """Return the checksum of frames, and that of the first stimulus that they show again."""
         checksum = Checksum()
-        num_ends = min(_MOST_CUT_FRAMES, len(frames) // _CUT_SHARE)
-        checksum.update(frames[: len(frames) - num_ends])
-        ends = [checksum.digest()]
-        for last in range(len(frames) - num_ends, len(frames)):
-            checksum.update(frames[last : last + 1])
-            ends.append(checksum.digest())
+        remaining = num_frames - min(_MOST_CUT_FRAMES, num_frames // _CUT_SHARE)
+        ends: list[bytes] = []
+        for block in blocks:
+            common, last_frames = block[:remaining], block[remaining:]
+            checksum.update(common)
+            remaining -= len(common)
+            if remaining == 0 and not ends:
+                ends.append(checksum.digest())
+            for frame in last_frames:
+                checksum.update(frame)
+                ends.append(checksum.digest())
         # Either this clip is the longer one, or the one that was shown before.
         shorter = next((self._ends[end] for end in ends if end in self._stored), ends[-1])
         name = self._ends.get(ends[-1], shorter)
@@ -93,9 +105,8 @@ class FrameWriter:
             self._ends.setdefault(end, name)
         return ends[-1], name
 
-    def _read(self, number: int, trial: Trial) -> NDArray[np.uint8]:
-        """Return the frames of a trial at their stored size; only a block is read at once."""
-        frames = np.empty((trial.num_flips, FRAME_HEIGHT, FRAME_WIDTH), np.uint8)
+    def _read(self, number: int, trial: Trial) -> Iterator[NDArray[np.uint8]]:
+        """Yield the frames of a trial at their stored size, block by block."""
         num_frames = max(1, BLOCK_BYTES // (self._screen.frame_height * self._screen.frame_width))
         for first in range(0, trial.num_flips, num_frames):
             last = min(first + num_frames, trial.num_flips)
@@ -105,8 +116,8 @@ class FrameWriter:
                     f"{self._recording.path}: trial {number} must have a frame for each of its "
                     f"{trial.num_flips} flips: {first + len(block)} frames"
                 )
-            frames[first:last] = resize_frames(block)
-        return frames
+            # A reader may return a view of what it keeps.
+            yield np.array(resize_frames(block), order="C")
 
     def frame_index(self) -> NDArray[np.int64]:
         """Return the stored frame of every flip, after the last trial: int64 `(flips,)`.

@@ -66,6 +66,27 @@ def test_a_clip_that_ends_a_little_earlier_is_the_same_stimulus(make_recording, 
     np.testing.assert_array_equal(shard.frames[flips], np.concatenate(shown[:3]))
 
 
+@pytest.mark.parametrize("most", [0, 200, 2**15])
+def test_long_trials_are_read_block_by_block(make_recording, converted, monkeypatch, most):
+    recording = make_recording()
+    expected = converted(recording)
+    frames, checksum = expected.frames.copy(), expected.description.checksums["screen.frames"]
+    index = expected.frame_index.copy()
+    largest = []
+
+    def read_frames(number, first, last):
+        largest.append(last - first)
+        return recording.screen.read_frames(number, first, last)
+
+    monkeypatch.setattr("omnimouse_cli.shard.screen.MAX_KEPT_FRAMES", most)
+    monkeypatch.setattr("omnimouse_cli.shard.screen.BLOCK_BYTES", 36 * 64 * 7)
+    shard = converted(replace(recording, screen=replace(recording.screen, read_frames=read_frames)))
+    np.testing.assert_array_equal(shard.frames, frames)
+    np.testing.assert_array_equal(shard.frame_index, index)
+    assert shard.description.checksums["screen.frames"] == checksum
+    assert max(largest) == 7
+
+
 def test_frames_may_lie_in_memory_as_they_like(make_recording, converted):
     recording = make_recording()
     read = recording.screen.read_frames
