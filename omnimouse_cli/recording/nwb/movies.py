@@ -17,6 +17,7 @@ from omnimouse_cli.recording.nwb.tables import stimulus_name
 from omnimouse_cli.recording.nwb.templates import require_dataset
 from omnimouse_cli.recording.nwb.timeline import Segment, cut, grey_segment
 from omnimouse_cli.recording.nwb.tree import Node, open_tree
+from omnimouse_cli.recording.recording import Monitor
 from omnimouse_cli.recording.resize import FRAME_HEIGHT, FRAME_WIDTH, resize_frames
 from omnimouse_cli.recording.times import require_times
 
@@ -138,6 +139,22 @@ def _open_frames(node: Node) -> tuple[Film | ExternalFilm | None, str]:
         return None, f"{node.path}: its frames are not used: {error.message}"
     film = Film(file=data.file, path=data.path, num_frames=data.shape[0], scale=scale)
     return film, scale.note
+
+
+def read_geometry(node: Node) -> Monitor | None:
+    """Return the monitor of a film, as an OpticalSeries states it in metres; None without it."""
+    distance, field = node.child_number("distance"), node.get("field_of_view")
+    if field is None or not field.is_dataset or field.dtype.kind not in "iuf":
+        return None
+    size = np.atleast_1d(field.read()).ravel().astype(np.float64)
+    if distance is None or len(size) < 2 or not (size[:2] > 0).all() or not distance > 0:
+        return None
+    return Monitor(
+        policy="the monitor",
+        width_cm=100 * float(size[0]),
+        height_cm=100 * float(size[1]),
+        distance_cm=100 * distance,
+    )
 
 
 def name_pieces(segment: Segment) -> list[Segment]:

@@ -79,6 +79,8 @@ def open_stimulus(
     monitor = reader.profile.monitor(
         is_film=bool(reader.groups["film"]), is_stretched=reader.is_stretched
     )
+    if reader.film_monitor is not None and reader.profile.display is None:
+        monitor = replace(reader.film_monitor, policy=monitor.policy)
     screen, trials = build_screen(abut(segments), monitor)
     notes = [*reader.notes, *notes, *end_notes, *grey_notes]
     if screen is not None:

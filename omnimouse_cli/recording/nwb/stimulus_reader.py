@@ -21,7 +21,7 @@ from omnimouse_cli.recording.nwb.gratings import (
     has_orientation,
     parse_gratings,
 )
-from omnimouse_cli.recording.nwb.movies import open_film
+from omnimouse_cli.recording.nwb.movies import open_film, read_geometry
 from omnimouse_cli.recording.nwb.presentations import read_shown, shown_segments
 from omnimouse_cli.recording.nwb.series import read_times
 from omnimouse_cli.recording.nwb.sources import (
@@ -43,6 +43,7 @@ from omnimouse_cli.recording.nwb.templates import Templates, open_templates, sho
 from omnimouse_cli.recording.nwb.timeline import Segment, grey_segment
 from omnimouse_cli.recording.nwb.tree import Node
 from omnimouse_cli.recording.options import OpenOptions
+from omnimouse_cli.recording.recording import Monitor
 
 # What a source says, most certain first: where two describe one time, the first one counts.
 # `named` are rows of a table with frames, `unseen` those without, `film` its parts without a name.
@@ -64,6 +65,7 @@ class StimulusReader:
         epochs: Tables of epochs.
         rows: Rows of tables of trials, without frames, by table.
         is_stretched: Whether a template is stretched, or a grating drawn for another monitor.
+        film_monitor: The monitor as a film states it.
         uses: For each path inside the file the node and what it is taken for.
         notes: For the user.
     """
@@ -81,6 +83,7 @@ class StimulusReader:
         self.rows: list[list[Segment]] = []
         self._templates: dict[str, Templates | None] = {}
         self.is_stretched = False
+        self.film_monitor: Monitor | None = None
         self.uses: dict[str, tuple[Node, str]] = {}
         self.notes: list[str] = []
         self._trials_path: str | None = None
@@ -151,6 +154,7 @@ class StimulusReader:
         self.notes += notes
         if segment is not None:
             self.groups["film"].append([segment])
+            self.film_monitor = self.film_monitor or read_geometry(node)
             self._use(node, f"stimulus: a film of {len(segment.flips)} frames")
             return
         if self._options.stimulus is not None:

@@ -270,6 +270,18 @@ def test_a_film_without_a_table_is_cut_to_named_pieces(file):
     np.testing.assert_array_equal(read, frames)
 
 
+def test_an_optical_series_states_the_monitor(file):
+    make_film(file, "stimulus/presentation/film")
+    with h5py.File(file.path, "a") as opened:
+        group = opened["stimulus/presentation/film"]
+        group.attrs["neurodata_type"] = "OpticalSeries"
+        group["distance"] = 0.2
+        group["field_of_view"] = [0.5, 0.3]
+    monitor = file.open().screen.monitor
+    size = monitor.width_cm, monitor.height_cm, monitor.distance_cm
+    assert size == pytest.approx((50.0, 30.0, 20.0))
+
+
 def test_films_of_the_eye_are_no_stimulus(file):
     make_film(file, "acquisition/eye_camera")
     assert file.open().trials == ()
