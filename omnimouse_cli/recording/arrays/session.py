@@ -5,8 +5,9 @@ epoch; columns of tables carry their unit in the name (`speed_cm_s`, `x_px`, `ti
 
     responses.npy or .csv   [time, neuron]
     times.npy or .csv       time of each row; else `rate_hz` in session.json, or --rate
-    session.json            session, animal, start (ISO 8601), responses (rate, dff or fluorescence),
-                            rate_hz, id_namespace, licence, citation, doi, institution,
+    session.json            session, animal, start (ISO 8601), rate_hz, native_rate_hz,
+                            responses (rate, dff or fluorescence), id_namespace,
+                            licence, citation, doi, institution,
                             monitor {width_cm, height_cm, distance_cm, warp}
     neurons.csv             id, x_um, y_um, z_um or depth_um, delay_s
     frames.npy              (frames, height, width), or with colors; 0 to 255 or 0 to 1
@@ -16,9 +17,9 @@ epoch; columns of tables carry their unit in the name (`speed_cm_s`, `x_px`, `ti
     pupil.csv               seconds, x_px, y_px, diameter_px (or radius, area; mm, degrees)
     behavior/NAME.csv       seconds and any channels
 
-Frames and flips may stand in `stimulus/`, running and pupil in `behavior/`. In an `.npz` a table's
-column is the array `<table>_<column>`, as `running_speed_cm_s`, and a field of session.json an array
-without axes.
+Frames and flips may stand in `stimulus/`, running and pupil in `behavior/`. Rows of responses are
+taken to be scans unless `native_rate_hz` says otherwise. In an `.npz` a table's column is the array
+`<table>_<column>`, as `running_speed_cm_s`, and a field of session.json an array without axes.
 """
 
 from dataclasses import replace

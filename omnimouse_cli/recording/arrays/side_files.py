@@ -200,6 +200,7 @@ def assemble(
         trials=stimulus.trials,
         screen=stimulus.screen,
         behavior=behavior,
+        native_rate_hz=fields.optional_number("native_rate_hz") or regular.clock.rate_hz,
         notes=tuple(_without_folder(note, source) for note in all_notes),
         response_kind=responses.kind,
         gaps=regular.gaps,

@@ -37,6 +37,7 @@ def test_everything_in_a_folder(folder, truth):
     assert [signal.name for signal in recording.behavior] == ["eye_tracker", "treadmill"]
     assert recording.provenance.series == "responses.npy"
     assert recording.response_kind is None
+    assert recording.native_rate_hz == clock.rate_hz
     paths = {content.path for content in recording.contents}
     assert paths == {
         "responses.npy",
@@ -233,12 +234,14 @@ def test_what_session_json_says(folder):
         responses="fluorescence",
         license="CC-BY-4.0",
         citation="A. Mouse",
+        native_rate_hz=7.5,
         start="2024-03-05",
         id_namespace="ours",
         monitor={"width_cm": 51.9, "distance_cm": 15},
     )
     recording = open_recording(folder, OpenOptions(citation="B. Mouse"))
     assert recording.response_kind == "fluorescence"
+    assert recording.native_rate_hz == 7.5
     assert (recording.provenance.licence, recording.provenance.citation) == (
         "CC-BY-4.0",
         "B. Mouse",
