@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.npy_header import read_npy_header
 
 # A compressed array has to be unpacked as a whole, so only a small one is read.
 _MAX_UNPACKED_BYTES = 256 * 2**20
@@ -123,7 +123,7 @@ def open_npy(path: Path) -> StoredArray:
     """
     with _translate_read_errors(str(path)):
         with path.open("rb") as stream:
-            shape, column_major, dtype = read_header(stream)
+            shape, column_major, dtype = read_npy_header(stream)
             offset = stream.tell()
         num_bytes = math.prod(shape) * dtype.itemsize
         missing = offset + num_bytes - path.stat().st_size
@@ -161,7 +161,7 @@ def open_npz_member(path: Path, name: str) -> StoredArray:
                 hint="write it by np.savez instead of np.savez_compressed, or as .npy files",
             )
         with archive.open(entry) as stream:
-            shape, column_major, dtype = read_header(stream)
+            shape, column_major, dtype = read_npy_header(stream)
             header_bytes = stream.tell()
             if dtype.kind != "U":
                 require_numbers(source, dtype)
@@ -178,17 +178,6 @@ def open_npz_member(path: Path, name: str) -> StoredArray:
         column_major=column_major and len(shape) > 1,
         values=values,
     )
-
-
-def read_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:  # noqa: ANN401
-    """Return shape, column-major order and dtype of a `.npy` stream; it stands at the data then.
-
-    Raises:
-        ValueError: It is no `.npy` stream.
-    """
-    # Only version 1.0 has a short field for the header's length.
-    is_first = npy.read_magic(stream) == (1, 0)
-    return (npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0)(stream)
 
 
 def require_numbers(source: str, dtype: np.dtype[Any]) -> None:

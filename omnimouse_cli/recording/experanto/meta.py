@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 import yaml
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.npy_header import read_npy_header
 
 # The pure Python loader needs minutes for the 18,000 trial files of a long session.
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -187,10 +187,7 @@ def read_header(path: Path) -> ArrayHeader:
         OSError: The file cannot be read.
     """
     with path.open("rb") as stream:
-        # Only version 1.0 has a short field for the header's length.
-        is_first = npy.read_magic(stream) == (1, 0)
-        read = npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0
-        shape, column_major, dtype = read(stream)
+        shape, column_major, dtype = read_npy_header(stream)
         offset = stream.tell()
         # NumPy pickles objects, whose size the header does not give.
         missing = 0
@@ -210,6 +207,7 @@ def read_array(path: Path) -> NDArray[Any]:
         RecordingError: The file is no `.npy` file, truncated, or holds no numbers.
     """
     try:
+        read_header(path)
         array: NDArray[Any] = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise RecordingError(

@@ -14,10 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.npy_header import read_npy_header
 
 TIERS = "meta/trials/tiers.npy"
 CONFIG = "config.json"
@@ -220,11 +220,7 @@ class Store:
 @lru_cache(maxsize=256)
 def _parse_header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Return shape, order and number type from the start of a `.npy` file; raise ValueError."""
-    stream = io.BytesIO(head)
-    is_first = npy.read_magic(stream) == (1, 0)
-    read = npy.read_array_header_1_0 if is_first else npy.read_array_header_2_0
-    shape, fortran_order, dtype = read(stream)
-    return tuple(shape), bool(fortran_order), dtype
+    return read_npy_header(io.BytesIO(head))
 
 
 def is_set(path: Path) -> bool:
