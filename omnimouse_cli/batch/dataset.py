@@ -194,18 +194,23 @@ def normalization_mode(config: DataConfig, response_kind: str) -> Literal["scale
     return "standardize" if response_kind in ("dff", "fluorescence") else "scale"
 
 
+def used_tiers(sessions: Sequence[SessionInfo]) -> set[str]:
+    """Return the tiers that some trial of some session has."""
+    return {
+        session.shard.description.tiers[number]
+        for session in sessions
+        for number in np.unique(session.shard.trials.tier)
+        if number >= 0
+    }
+
+
 def require_tiers(sessions: Sequence[SessionInfo], tiers: Iterable[str]) -> None:
     """Check that some trial of some session has each tier.
 
     Raises:
         ShardError: No trial has a tier; the message lists the tiers that exist.
     """
-    used = {
-        session.shard.description.tiers[number]
-        for session in sessions
-        for number in np.unique(session.shard.trials.tier)
-        if number >= 0
-    }
+    used = used_tiers(sessions)
     for tier in tiers:
         if tier not in used:
             names = ", ".join(sorted(used)) or "none"

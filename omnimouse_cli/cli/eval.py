@@ -22,9 +22,12 @@ from omnimouse_cli.cli.options import (
 from omnimouse_cli.evaluate.records import TILING_STRIDE_SAMPLES
 
 if TYPE_CHECKING:
+    from omnimouse_cli.batch.dataset import Dataset
     from omnimouse_cli.evaluate.records import EvalOptions, EvalRecord, Unavailable
     from omnimouse_cli.reporter import Reporter
 
+# Scored without --tier: the first that the sessions have.
+DEFAULT_TIERS = ("test", "oracle", "validation")
 _Key = tuple[str, str]
 
 
@@ -47,7 +50,13 @@ def command_eval(
     no_behavior: Annotated[
         bool, typer.Option("--no-behavior", help="Use behavior neither as input nor as target.")
     ] = False,
-    tier: Annotated[str, typer.Option(help="Tier that is scored.")] = "test",
+    tier: Annotated[
+        str | None,
+        typer.Option(
+            help="Tier that is scored; by default test, or oracle or validation where there is no "
+            "test."
+        ),
+    ] = None,
     shards: ShardsOption = None,
     stride: Annotated[
         int,
@@ -91,7 +100,7 @@ def command_eval(
         regime=regime or ("predict" if families else "all"),
         stimulus=not no_stimulus,
         behavior=not no_behavior,
-        tier=tier,
+        tier=tier or DEFAULT_TIERS[0],
         stride_samples=stride,
         baselines=not no_baselines,
         batch_windows=batch,
@@ -106,7 +115,9 @@ def command_eval(
             evaluation_folder(folder, name or evaluation_name(options))
         results = []
         for folder in folders:
-            results.append(_evaluate(folder, shards, options, device, progress))
+            results.append(
+                _evaluate(folder, shards, options, device, progress, choose_tier=tier is None)
+            )
             _store(results[-1], name, progress)
     documents = [make_document(result.evaluation, result.options, result.run) for result in results]
     if json_output:
@@ -135,6 +146,8 @@ def _evaluate(
     options: "EvalOptions",
     device: str,
     progress: "Reporter",
+    *,
+    choose_tier: bool,
 ) -> EvaluatedRun:
     from omnimouse_cli.evaluate.evaluate import evaluate
     from omnimouse_cli.evaluate.robustness.evaluate import with_perturbations
@@ -149,6 +162,8 @@ def _evaluate(
     missing = len(loaded.sessions) - len(dataset.sessions)
     if missing:
         progress.warn(f"{missing} of {len(loaded.sessions)} sessions of the run have no shard")
+    if choose_tier:
+        options = replace(options, tier=_default_tier(dataset, progress))
     try:
         evaluation = evaluate(loaded, dataset, options, progress)
         if options.perturb:
@@ -157,6 +172,17 @@ def _evaluate(
         text = f"nothing was written for {folder}; run the same command again"
         raise KeyboardInterrupt(text) from interruption
     return EvaluatedRun(loaded, evaluation, options)
+
+
+def _default_tier(dataset: "Dataset", progress: "Reporter") -> str:
+    """Return the first of the usual tiers that the sessions have; `test` if they have none."""
+    from omnimouse_cli.batch.dataset import used_tiers
+
+    used = used_tiers(dataset.sessions)
+    tier = next((tier for tier in DEFAULT_TIERS if tier in used), DEFAULT_TIERS[0])
+    if tier != DEFAULT_TIERS[0]:
+        progress.say(f"scoring tier {tier}: no trial has tier {DEFAULT_TIERS[0]} (--tier)")
+    return tier
 
 
 def _store(result: EvaluatedRun, name: str | None, progress: "Reporter") -> None:

@@ -11,10 +11,12 @@ from omnimouse_cli.batch.dataset import (
     SessionInfo,
     require_frame_size,
     stored_channels,
+    used_tiers,
 )
 from omnimouse_cli.config.model import ResponseLoss
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.sizes import SMALL_SIZES
+from omnimouse_cli.config.training import TrainConfig
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.kernels.dendrite import MAX_REGISTER_UNITS, fits_registers
 from omnimouse_cli.model.feed_forward import inner_network, lookup_grid
@@ -61,7 +63,7 @@ def resolve_config(
     _warn_large_dendrite(config, world, reporter)
     config = resolve_response_loss(config, dataset.sessions)
     config = resolve_shortcuts_first(config, init_from, reporter)
-    train = config.train
+    train = _resolve_validation_tiers(config.train, dataset, reporter)
     if train.batches_per_step is None:
         # Stored with the run: resumed on other ranks, its steps keep their size.
         train = dataclasses.replace(train, batches_per_step=world.num_ranks)
@@ -76,6 +78,20 @@ def resolve_config(
         config.data, sessions=tuple(session.key for session in dataset.sessions), max_sessions=None
     )
     return dataclasses.replace(config, train=train, data=data)
+
+
+def _resolve_validation_tiers(
+    train: TrainConfig, dataset: Dataset, reporter: Reporter
+) -> TrainConfig:
+    """Validate on tier oracle where there is no tier validation, as in Sensorium's sets of 2023."""
+    used = used_tiers(dataset.sessions)
+    if used.intersection(train.validation_tiers) or "oracle" not in used:
+        return train
+    reporter.say(
+        f"validating on tier oracle: no trial has tier {', '.join(train.validation_tiers)} "
+        "(train.validation_tiers)"
+    )
+    return dataclasses.replace(train, validation_tiers=("oracle",))
 
 
 def resolve_shortcuts_first(

@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,9 @@ import typer
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
+from omnimouse_cli.batch import dataset as dataset_module
 from omnimouse_cli.batch.dataset import open_dataset
+from omnimouse_cli.cli import eval as eval_command
 from omnimouse_cli.cli.app import _with_exit_codes
 from omnimouse_cli.cli.eval import command_eval
 from omnimouse_cli.config.convert import to_dict
@@ -214,3 +217,29 @@ def test_an_interruption_leaves_nothing_behind(place, monkeypatch):
     assert result.exit_code == 130
     assert "nothing was written for" in result.stderr
     assert not (place / "runs/first/eval/cut").exists()
+
+
+class _Said(Silent):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, message):
+        self.lines.append(message)
+
+
+@pytest.mark.parametrize(
+    ("tiers", "expected"),
+    [
+        ({"train", "validation", "oracle", "test"}, "test"),
+        ({"train", "oracle", "live_test_main"}, "oracle"),
+        ({"train", "validation"}, "validation"),
+        ({"train"}, "test"),
+    ],
+)
+def test_without_a_tier_the_first_usual_one_is_scored_and_said(tiers, expected, monkeypatch):
+    monkeypatch.setattr(dataset_module, "used_tiers", lambda _sessions: tiers)
+    said = _Said()
+    assert eval_command._default_tier(SimpleNamespace(sessions=()), said) == expected
+    assert [f"scoring tier {expected}" in line for line in said.lines] == [True] * (
+        expected != "test"
+    )

@@ -1,11 +1,15 @@
 """The response loss follows from the data, and one that does not fit them is refused."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from omnimouse_cli.batch.dataset import open_dataset
+from omnimouse_cli.config.training import TrainConfig
 from omnimouse_cli.errors import ConfigError
+from omnimouse_cli.reporter import Silent
+from omnimouse_cli.train import resolve
 from omnimouse_cli.train.resolve import resolve_response_loss
 
 
@@ -67,3 +71,17 @@ def test_sessions_of_different_kinds_are_named(settle, session):
             session(key="2-1-1", kind="dff", negative=True),
             session(key="3-1-1", kind="rate"),
         )
+
+
+@pytest.mark.parametrize(
+    ("tiers", "expected"),
+    [
+        ({"train", "oracle"}, ("oracle",)),
+        ({"train", "oracle", "validation"}, ("validation",)),
+        ({"train"}, ("validation",)),
+    ],
+)
+def test_oracle_trials_validate_where_there_is_no_other_tier(tiers, expected, monkeypatch):
+    monkeypatch.setattr(resolve, "used_tiers", lambda _sessions: tiers)
+    train = resolve._resolve_validation_tiers(TrainConfig(), SimpleNamespace(sessions=()), Silent())
+    assert train.validation_tiers == expected
