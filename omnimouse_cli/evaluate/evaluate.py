@@ -19,7 +19,7 @@ from omnimouse_cli.evaluate.forward import predict_model
 from omnimouse_cli.evaluate.records import MODEL, EvalOptions, Evaluation, Unavailable
 from omnimouse_cli.evaluate.scorer import PredictorScores, ScoredValue, Scorer
 from omnimouse_cli.evaluate.session_reader import SessionReader
-from omnimouse_cli.evaluate.stimulus import RepeatCells
+from omnimouse_cli.evaluate.stimulus import RepeatCells, describe_seen
 from omnimouse_cli.evaluate.strategies import evaluated_strategies, require_regime
 from omnimouse_cli.evaluate.tabulate import compare_predictors, compare_stimulus, make_records
 from omnimouse_cli.evaluate.targets import Targets, select_targets
@@ -52,6 +52,8 @@ def evaluate(
     """
     require_regime(options.regime)
     require_tiers(dataset.sessions, (options.tier,))
+    for line in describe_seen([session.shard for session in dataset.sessions], options.tier):
+        reporter.say(line)
     warn_if_not_mapped(dataset, run.config.data, reporter)
     windows = find_windows(
         dataset.sessions, options, require_behavior=run.config.data.require_behavior

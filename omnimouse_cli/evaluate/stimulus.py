@@ -1,5 +1,6 @@
 """Which stimulus was on at a time and since when: the basis of PSTHs and of repeats."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from omnimouse_cli.shard import Shard
 # A calcium response outlasts its stimulus: so much of the blank after a trial belongs to it.
 AFTERMATH_SECONDS = 1.0
 LEAST_REPEATED_SHARE = 0.8
+# Sessions that a sentence names.
+MAX_NAMED_SESSIONS = 5
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -62,6 +65,28 @@ def stimulus_phases(shard: Shard, times: F64) -> Phases:
         trial=np.where(on, trial, -1),
         bin=np.where(on, elapsed, 0).astype(np.int64),
     )
+
+
+def describe_seen(shards: Sequence[Shard], tier: str) -> list[str]:
+    """Return a sentence if stimuli of a tier are shown in train trials too, or may be.
+
+    Args:
+        shards: The sessions.
+        tier: Tier that is scored.
+    """
+    described = [shard.description for shard in shards]
+    known = [one for one in described if tier in one.stimulus_seen_in_train]
+    texts = {
+        True: f"stimuli of tier {tier} are shown in train trials too",
+        None: f"whether stimuli of tier {tier} are shown in train trials too is not known",
+    }
+    lines = []
+    for seen, text in texts.items():
+        keys = [one.session for one in known if one.stimulus_seen_in_train[tier] is seen]
+        if keys:
+            more = ", ..." if len(keys) > MAX_NAMED_SESSIONS else ""
+            lines.append(f"{text}: {', '.join(keys[:MAX_NAMED_SESSIONS])}{more}")
+    return lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

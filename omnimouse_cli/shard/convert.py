@@ -208,8 +208,8 @@ def _require_window(recording: Recording, valid: dict[str, Intervals]) -> None:
     raise RecordingError(
         f"{recording.path} has no valid window: in no two seconds of its trials are "
         f"responses and screen valid (valid: {lengths})",
-        hint="a window needs two seconds without a gap; half a second at both ends of each signal "
-        "is not used",
+        hint="a window needs two seconds without a gap and, with a screen, without an unknown "
+        "stimulus; half a second at both ends of each signal is not used",
     )
 
 

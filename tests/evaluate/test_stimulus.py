@@ -1,11 +1,18 @@
 """Stimuli by time: what is on, for how long, and which samples are repeats of each other."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.evaluate.baselines.psth import predict_psth
-from omnimouse_cli.evaluate.stimulus import AFTERMATH_SECONDS, find_repeats, stimulus_phases
+from omnimouse_cli.evaluate.stimulus import (
+    AFTERMATH_SECONDS,
+    describe_seen,
+    find_repeats,
+    stimulus_phases,
+)
 
 PREDICT = Strategy(name="predict", family="predict", num_visible=0, video=(0, 60))
 ORDER = ["a", "b", "b", "a", "b", "a", "a", "b"]
@@ -97,3 +104,19 @@ def test_a_stimulus_that_training_never_showed_has_no_psth(dataset, targets_of):
 
 def test_without_the_stimulus_there_is_no_psth(dataset, targets_of):
     assert predict_psth(targets_of(dataset, "forecast", stimulus=False), ("train",)) is None
+
+
+def test_sessions_whose_stimuli_were_trained_on_are_named():
+    def shard(session, **seen):
+        return SimpleNamespace(
+            description=SimpleNamespace(session=session, stimulus_seen_in_train=seen)
+        )
+
+    shards = [shard("1", test=True), shard("2", test=False), shard("3", test=None), shard("4")]
+    assert describe_seen(shards, "test") == [
+        "stimuli of tier test are shown in train trials too: 1",
+        "whether stimuli of tier test are shown in train trials too is not known: 3",
+    ]
+    assert describe_seen(shards, "oracle") == []
+    many = describe_seen([shard(str(number), test=True) for number in range(6)], "test")
+    assert many == ["stimuli of tier test are shown in train trials too: 0, 1, 2, 3, 4, ..."]
