@@ -67,10 +67,12 @@ class RegularTimes:
             return rows
         found = source[is_stored]
         low, high = int(found.min()), int(found.max()) + 1
-        stored = read_source(low, high)
+        # Values beyond float32 become infinite, which is refused where it matters.
+        with np.errstate(over="ignore"):
+            stored = read_source(low, high).astype(np.float32, copy=False)
         # A row may be held for several, and others passed over.
         if np.array_equal(source, np.arange(low, high)):
-            return stored.astype(np.float32, copy=False)
+            return stored
         rows[is_stored] = stored[found - low]
         return rows
 

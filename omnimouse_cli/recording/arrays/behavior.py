@@ -90,7 +90,7 @@ def _make_signal(
         clock=regular.clock,
         channels=tuple(channel.name for channel in channels),
         num_channels=len(channels),
-        read_rows=regular.rows_of(values.astype(np.float32)),
+        read_rows=regular.rows_of(values),
         units=tuple(channel.unit for channel in channels),
         source_units=tuple(channel.source_unit for channel in channels),
     )

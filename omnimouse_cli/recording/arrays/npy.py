@@ -5,6 +5,7 @@ import math
 import os
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from omnimouse_cli.recording.npy_header import read_npy_header
 
 # A compressed array has to be unpacked as a whole, so only a small one is read.
 _MAX_UNPACKED_BYTES = 256 * 2**20
+# What zipfile raises for damaged, encrypted and unknown contents.
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 # Of the local header of a file in a zip: its length without name and extra field.
 _LOCAL_HEADER_BYTES = 30
 
@@ -218,7 +221,7 @@ def _read_into(stream: BinaryIO, target: memoryview, at: int) -> None:
 def _translate_read_errors(source: str) -> Iterator[None]:
     try:
         yield
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, struct.error) as error:
+    except (ValueError, EOFError, OSError, KeyError, struct.error, *ZIP_ERRORS) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise RecordingError(
             f"{source} cannot be read as an array: {reason}", hint="copy or write the file again"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.arrays.npy import StoredArray, open_npy, open_npz_member
+from omnimouse_cli.recording.arrays.npy import ZIP_ERRORS, StoredArray, open_npy, open_npz_member
 from omnimouse_cli.recording.arrays.tables import Table, read_csv, table_of_arrays
 from omnimouse_cli.recording.experanto.meta import Meta, read_json
 from omnimouse_cli.recording.recording import Content
@@ -232,6 +232,6 @@ def npz_names(path: Path) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+    except (OSError, ValueError, *ZIP_ERRORS):
         return ()
     return tuple(name.removesuffix(".npy") for name in names if name.endswith(".npy"))

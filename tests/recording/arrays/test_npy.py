@@ -69,6 +69,18 @@ def test_what_is_no_array_is_said(tmp_path):
         open_npy(tmp_path / "a.npy")
 
 
+def test_a_damaged_npz_is_one_sentence(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, rows=np.random.default_rng(0).normal(size=(99, 9)))
+    content = bytearray(path.read_bytes())
+    content[200:300] = bytes(100)
+    path.write_bytes(content)
+    with pytest.raises(RecordingError, match=r"a\.npz: rows cannot be read as an array"):
+        open_npz_member(path, "rows")
+    with pytest.raises(RecordingError, match=r"a\.npz: columns cannot be read as an array"):
+        open_npz_member(path, "columns")
+
+
 def test_a_large_compressed_array_is_refused_with_the_way_out(tmp_path, monkeypatch):
     monkeypatch.setattr(npy, "_MAX_UNPACKED_BYTES", 2**20)
     path = tmp_path / "a.npz"
