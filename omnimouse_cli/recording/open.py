@@ -115,8 +115,12 @@ def open_recording(path: Path, options: OpenOptions | None = None) -> Recording:
 
 def _open(path: Path, raw_format: RawFormat, options: OpenOptions) -> Recording:
     recording = raw_format.open(path, options)
-    terms = {"licence": options.licence, "citation": options.citation}
-    stated = {name: text for name, text in terms.items() if text is not None}
+    provenance = recording.provenance
+    provenance = replace(
+        provenance,
+        licence=options.licence or provenance.licence,
+        citation=options.citation or provenance.citation,
+    )
     unused = [
         f"--{name.removesuffix('_hz')} has no effect on recordings of format {raw_format.name}"
         for name in CONTENT_OPTIONS
@@ -125,7 +129,7 @@ def _open(path: Path, raw_format: RawFormat, options: OpenOptions) -> Recording:
     recording = replace(
         recording,
         format=raw_format.name,
-        provenance=replace(recording.provenance, **stated),
+        provenance=provenance,
         notes=(*recording.notes, *unused),
     )
     return assign_tiers(recording, options.split)

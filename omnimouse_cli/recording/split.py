@@ -197,7 +197,7 @@ def _assemble(
         # The response to a stimulus outlasts it. By conditions, no guard is needed.
         is_free = before is None or after is None or earlier == later
         is_free |= policy == "conditions" and after in chosen
-        tier = (earlier or later or [None])[0] if is_free else None
+        tier = next(iter(earlier or later), None) if is_free else None
         trial = _without_tier(source, trials[number]) if tier is None else trials[number]
         pieces[number] = [Piece(number=number, trial=replace(trial, tier=tier))]
     has_time = any(_tiers(pieces[number]) for number in by_time)

@@ -215,11 +215,16 @@ def compute_fingerprint(path: Path, options: Mapping[str, object]) -> str:
 
 def _shard_options(options: PreprocessOptions) -> dict[str, object]:
     """Return the options that a shard depends on; those of opening only if they say something."""
-    stated = asdict(options.open_options)
+    stated: dict[str, object] = asdict(options.storage)
     silent = asdict(OpenOptions())
-    return asdict(options.storage) | {
-        f"open.{name}": value for name, value in stated.items() if value != silent[name]
-    }
+    for name, value in asdict(options.open_options).items():
+        if value != silent[name]:
+            stated[f"open.{name}"] = value
+        # Tables may be files outside of the recording.
+        if isinstance(value, str) and Path(value).is_file():
+            status = Path(value).stat()
+            stated[f"open.{name} file"] = (status.st_size, status.st_mtime_ns)
+    return stated
 
 
 def shard_name(session: str) -> str:
