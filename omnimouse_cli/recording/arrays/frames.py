@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.arrays.npy import StoredArray
+from omnimouse_cli.recording.grey import GreyScale, find_scale
 
-# Luma of ITU-R BT.601, close to the response of a grey-scale camera.
-_LUMA = np.array([0.299, 0.587, 0.114])
 _BLOCK_BYTES = 8 * 2**20
 # Frames that were resized lie this much outside the range of their levels.
 _UNIT_TOLERANCE = 1e-3
@@ -22,13 +21,13 @@ class Frames:
     """Frames on disk.
 
     Args:
-        stored: `(frames, height, width)`, or with 1 or 3 colors as fourth axis.
-        scale: Factor from stored values to grey levels: 255 for values from 0 to 1.
+        stored: `(frames, height, width)`, or with 1, 3 or 4 colors as fourth axis.
+        scale: How stored values become grey levels.
         notes: What was scaled or converted, for the user.
     """
 
     stored: StoredArray
-    scale: float
+    scale: GreyScale
     notes: tuple[str, ...]
 
     @property
@@ -63,7 +62,10 @@ class Frames:
             for first in range(start, stop, num_at_once):
                 last = min(first + num_at_once, stop)
                 at = int(numbers[first])
-                result[first:last] = self._to_grey(self.stored.read(at, at + last - first))
+                block = self.stored.read(at, at + last - first)
+                if block.ndim == 4 and block.shape[3] == 1:
+                    block = block[..., 0]
+                result[first:last] = self.scale.apply(block, self.stored.source)
         return result
 
     def grey_level(self, number: int) -> int | None:
@@ -71,22 +73,6 @@ class Frames:
         frame = self.read(np.array([number]))
         low, high = int(frame.min()), int(frame.max())
         return low if high - low <= _MAX_GREY_DIFFERENCE else None
-
-    def _to_grey(self, block: NDArray[np.generic]) -> NDArray[np.uint8]:
-        if block.dtype == np.uint8 and self.scale == 1 and block.ndim == 3:
-            return block.astype(np.uint8, copy=False)
-        values = block.astype(np.float64) * self.scale
-        low, high = float(values.min()), float(values.max())
-        # Not a number fails this comparison too.
-        if not (low >= -0.5 and high <= 255.5):
-            raise RecordingError(
-                f"{self.stored.source}: frames of {block.dtype} must lie between 0 and 255, or "
-                f"between 0 and 1: found {low / self.scale:g} to {high / self.scale:g}",
-                hint="store the frames as uint8, grey levels 0 to 255",
-            )
-        if values.ndim == 4:
-            values = values @ _LUMA if values.shape[-1] == 3 else values[..., 0]
-        return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
 
 
 def open_frames(stored: StoredArray) -> Frames:
@@ -99,29 +85,31 @@ def open_frames(stored: StoredArray) -> Frames:
         RecordingError: The shape is not one of frames.
     """
     shape = stored.shape
-    if len(shape) not in (3, 4) or 0 in shape or (len(shape) == 4 and shape[3] not in (1, 3)):
+    if len(shape) not in (3, 4) or 0 in shape or (len(shape) == 4 and shape[3] not in (1, 3, 4)):
         raise RecordingError(
             f"{stored.source} must hold frames as (frames, height, width), with or without "
             f"colors: its shape is {shape}",
             hint="move the axis of the frames to the front: np.moveaxis(frames, -1, 0)",
         )
-    notes = []
-    name = "frames"
-    scale = 1.0
-    if not _exceeds_one(stored):
-        scale = 255.0
-        notes.append(f"{name}: values lie between 0 and 1; they are multiplied by 255")
-    if len(shape) == 4 and shape[3] == 3:
-        notes.append(f"{name}: color was made grey (luma)")
+    scale = find_scale(_range(stored), 1.0, 0.0, stored.source)
+    notes = [scale.note] if scale.note else []
+    if len(shape) == 4 and shape[3] != 1:
+        notes.append("frames: color was made grey (luma)")
     return Frames(stored=stored, scale=scale, notes=tuple(notes))
 
 
-def _exceeds_one(stored: StoredArray) -> bool:
-    """Return whether any value exceeds 1; reads on only while none does."""
+def _range(stored: StoredArray) -> NDArray[np.generic]:
+    """Return the lowest and highest value; reads on only while no value exceeds 1."""
     num_values = int(np.prod(stored.shape[1:]))
     num_at_once = max(1, _BLOCK_BYTES // (num_values * 8))
+    extremes = np.zeros(2)
     for first in range(0, stored.shape[0], num_at_once):
         block = stored.read(first, min(first + num_at_once, stored.shape[0]))
-        if float(np.nanmax(block, initial=0)) > 1 + _UNIT_TOLERANCE:
-            return True
-    return False
+        extremes[0] = np.nanmin(block, initial=extremes[0])
+        extremes[1] = np.nanmax(block, initial=extremes[1])
+        if extremes[1] > 1 + _UNIT_TOLERANCE:
+            break
+    else:
+        for bound in (-1, 0, 1):
+            extremes[np.abs(extremes - bound) <= _UNIT_TOLERANCE] = bound
+    return extremes.astype(stored.dtype if stored.dtype.kind == "f" else np.float64)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.nwb.grey import GreyScale
+from omnimouse_cli.recording.grey import GreyScale
 from omnimouse_cli.recording.nwb.tree import Node, path_in_folder
 from omnimouse_cli.recording.resize import FRAME_HEIGHT, FRAME_WIDTH, resize_frames
 

@@ -28,6 +28,7 @@ NUMBERS = np.array([4, 0, 1, 2, 1])
         (LEVELS.astype(np.float64), False),
         (LEVELS.astype(np.int64), False),
         (LEVELS / 255, True),
+        (LEVELS / 127.5 - 1, True),
         (np.where(LEVELS == 236, 236 / 255 + 4e-4, LEVELS / 255 - 4e-4), True),
         ((LEVELS / 255).astype(np.float32), True),
         (LEVELS.astype(np.uint8)[..., None], False),
@@ -39,7 +40,7 @@ def test_frames_are_the_same_grey_levels_however_they_are_stored(save, values, s
     frames = save(values)
     assert (frames.num_frames, frames.height, frames.width) == (5, 3, 4)
     np.testing.assert_array_equal(frames.read(NUMBERS), LEVELS[NUMBERS])
-    assert any("multiplied by 255" in note for note in frames.notes) == scaled
+    assert any("were scaled to grey levels" in note for note in frames.notes) == scaled
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, bool, np.float32])
@@ -78,5 +79,7 @@ def test_what_are_no_frames_is_said(save, values, message):
 
 @pytest.mark.parametrize("values", [LEVELS - 20.0, LEVELS * 10.0, np.where(LEVELS, LEVELS, np.nan)])
 def test_values_that_are_no_grey_levels_are_refused(save, values):
-    with pytest.raises(RecordingError, match="must lie between 0 and 255, or between 0 and 1"):
+    with pytest.raises(
+        RecordingError, match=r"grey levels (must lie between 0 and 255|from 0 to 255, or 0 to 1)"
+    ):
         save(values).read(np.arange(5))
