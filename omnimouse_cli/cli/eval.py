@@ -175,13 +175,19 @@ def _evaluate(
 
 
 def _default_tier(dataset: "Dataset", progress: "Reporter") -> str:
-    """Return the first of the usual tiers that the sessions have; `test` if they have none."""
-    from omnimouse_cli.batch.dataset import used_tiers
+    """Return the first of the usual tiers of which a session has windows; `test` without any."""
+    from omnimouse_cli.batch.windows import window_table
 
-    used = used_tiers(dataset.sessions)
-    tier = next((tier for tier in DEFAULT_TIERS if tier in used), DEFAULT_TIERS[0])
+    def has_windows(tier: str) -> bool:
+        tables = (
+            window_table(session.shard, tiers=(tier,), include_blanks=False)
+            for session in dataset.sessions
+        )
+        return any(table.num_windows for table in tables)
+
+    tier = next((tier for tier in DEFAULT_TIERS if has_windows(tier)), DEFAULT_TIERS[0])
     if tier != DEFAULT_TIERS[0]:
-        progress.say(f"scoring tier {tier}: no trial has tier {DEFAULT_TIERS[0]} (--tier)")
+        progress.say(f"scoring tier {tier}: no window has tier {DEFAULT_TIERS[0]} (--tier)")
     return tier
 
 

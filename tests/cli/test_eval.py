@@ -12,7 +12,7 @@ import typer
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from omnimouse_cli.batch import dataset as dataset_module
+from omnimouse_cli.batch import windows as windows_module
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.cli import eval as eval_command
 from omnimouse_cli.cli.app import _with_exit_codes
@@ -228,7 +228,7 @@ class _Said(Silent):
 
 
 @pytest.mark.parametrize(
-    ("tiers", "expected"),
+    ("has_windows", "expected"),
     [
         ({"train", "validation", "oracle", "test"}, "test"),
         ({"train", "oracle", "live_test_main"}, "oracle"),
@@ -236,10 +236,15 @@ class _Said(Silent):
         ({"train"}, "test"),
     ],
 )
-def test_without_a_tier_the_first_usual_one_is_scored_and_said(tiers, expected, monkeypatch):
-    monkeypatch.setattr(dataset_module, "used_tiers", lambda _sessions: tiers)
-    said = _Said()
-    assert eval_command._default_tier(SimpleNamespace(sessions=()), said) == expected
+def test_without_a_tier_the_first_usual_one_is_scored_and_said(has_windows, expected, monkeypatch):
+    # Trials of a tier whose responses are withheld have no window.
+    monkeypatch.setattr(
+        windows_module,
+        "window_table",
+        lambda _shard, tiers, **_: SimpleNamespace(num_windows=len(has_windows & set(tiers))),
+    )
+    said, sessions = _Said(), (SimpleNamespace(shard=None),)
+    assert eval_command._default_tier(SimpleNamespace(sessions=sessions), said) == expected
     assert [f"scoring tier {expected}" in line for line in said.lines] == [True] * (
         expected != "test"
     )
