@@ -159,7 +159,8 @@ def measure(
     dataset: Dataset, settings: Settings, device: torch.device, folder: Path
 ) -> dict[str, Any]:
     """Measure every contestant once per round, and return medians."""
-    config = DataConfig()
+    # Other loaders mask no lost samples: only windows without any are compared.
+    config = DataConfig(require_behavior=True)
     # Torch's own threads wait actively for each other, which makes a DataLoader slower.
     torch.set_num_threads(1)
     require_same_work(dataset, config)
@@ -215,7 +216,7 @@ def measure_corpus(settings: Settings) -> dict[str, Any]:
 def measure_growth(folder: Path, num_batches: int) -> dict[str, Any]:
     """Measure the growth of memory over many batches of one window of a small recording."""
     synthetic_dataset(folder, Extent(neurons=60, rows=600))
-    config = DataConfig(batch_size=1, threads=2)
+    config = DataConfig(batch_size=1, threads=2, require_behavior=True)
     return asdict(measure_loader(folder, config, seed=0, num_batches=num_batches))
 
 

@@ -71,10 +71,10 @@ def config_from_dict(values: Mapping[str, Any]) -> RunConfig:
     Raises:
         ConfigError: A key does not exist or a value does not fit.
     """
-    values = copy.deepcopy(dict(values))
-    rename_keys(values)
-    fill_stored_defaults(values)
-    return from_dict(RunConfig, values)
+    stored = copy.deepcopy(dict(values))
+    rename_keys(stored)
+    fill_stored_defaults(stored)
+    return from_dict(RunConfig, stored)
 
 
 def read_adapted_run(path: Path | None = None, sets: Sequence[str] = ()) -> Path | None:

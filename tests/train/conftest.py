@@ -32,6 +32,7 @@ class Session:
     seconds: float = 60.0
     behavior: bool = False
     lost_every: int | None = None
+    lost_until_seconds: float = 0.0
     more_channels: tuple[str, ...] = ()
     screen: bool = False
     negative: bool = False
@@ -67,6 +68,7 @@ class Session:
             running = speed.copy()
             if self.lost_every is not None:
                 running[:: self.lost_every] = np.nan
+            running[: round(20 * self.lost_until_seconds)] = np.nan
             yield _signal("treadmill", running, 20.0, ("running",))
         if self.more_channels:
             rows = np.repeat(-speed, len(self.more_channels), axis=1)
