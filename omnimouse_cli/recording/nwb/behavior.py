@@ -110,7 +110,9 @@ def _same_times(one: Measure, other: Measure) -> bool:
 def _signal(name: str, measures: list[Measure], notes: list[str]) -> Signal:
     regular = behavior_clock(measures[0].node, measures[0].times)
     notes.extend(regular.notes)
-    values = np.concatenate([measure.values for measure in measures], axis=1, dtype=np.float32)
+    # What does not fit into float32 is no measurement, and infinite values count as missing.
+    with np.errstate(over="ignore"):
+        values = np.concatenate([measure.values for measure in measures], axis=1, dtype=np.float32)
     return Signal(
         name=name,
         clock=regular.clock,

@@ -168,7 +168,8 @@ def _pupil_measure(  # noqa: PLR0917 - the parts of a Measure
     source_units: tuple[str, ...],
     extra: str | None = None,
 ) -> Measure:
-    channels, units = ("pupil_size",), (unit,)
+    channels: tuple[str, ...] = ("pupil_size",)
+    units: tuple[str, ...] = (unit,)
     if extra is not None:
         channels += (extra,)
         units += (f"{unit}^2" if extra == "pupil_area" and unit else unit,)
@@ -282,7 +283,7 @@ def _most_alike(values: NDArray[np.float64], x: NDArray[np.float64]) -> int:
     table = table[np.isfinite(table).all(axis=1)]
     if len(table) <= _NUM_AXES:
         return 0
-    centred = table - table.mean(axis=0)
-    norm = np.sqrt((centred**2).sum(axis=0)) + 1e-12
-    alike = np.abs(centred[:, :2].T @ centred[:, 2]) / (norm[:2] * norm[2])
-    return int(np.argmax(alike))
+    # Ranks, so that single wrong values do not count.
+    ranks = table.argsort(axis=0).argsort(axis=0).astype(np.float64)
+    ranks -= ranks.mean(axis=0)
+    return int(np.argmax(np.abs(ranks[:, :2].T @ ranks[:, 2])))

@@ -88,7 +88,10 @@ class HDF5Node(Node):
     @property
     def identity(self) -> tuple[object, ...]:
         """File number and address of the object."""
-        info = h5py.h5o.get_info(self._item.id)
+        try:
+            info = h5py.h5o.get_info(self._item.id)
+        except _DAMAGE:
+            return (self.file, self.path)
         return (info.fileno, info.addr)
 
     @property
@@ -181,7 +184,11 @@ class HDF5Node(Node):
             return []
 
     def _is_soft_link(self, name: str) -> bool:
-        return isinstance(self._item.get(name, getlink=True), h5py.SoftLink)
+        try:
+            return isinstance(self._item.get(name, getlink=True), h5py.SoftLink)
+        except _DAMAGE:
+            # Following it reports the damage.
+            return False
 
     def _child(self, name: str, num_links: int) -> Node | None:
         path = f"{self.path.rstrip('/')}/{name}"

@@ -93,10 +93,12 @@ class PlaneRows:
             factor = self.scale.factor
             factor = factor[self.columns[here]] if len(factor) > 1 else factor
             block = block * factor + self.scale.offset
-        if here.all():
-            result[:] = block
-        else:
-            result[:, here] = block
+        # What does not fit into float32 becomes infinite, which is an error where it is stored.
+        with np.errstate(over="ignore"):
+            if here.all():
+                result[:] = block
+            else:
+                result[:, here] = block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -24,7 +24,7 @@ _MAX_MISSING_ROWS = 5
 # Series with so many columns are places, as of the pupil.
 _MAX_COORDINATES = 3
 _DIGITS = re.compile(r"\d+")
-_CHANNEL = re.compile(r"chan(?:nel)?_?(\d+|red|green)", re.IGNORECASE)
+_CHANNEL = re.compile(r"chan(?:nel)?_?\d+|(?<![a-z])(?:red|green)(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -13,6 +13,8 @@ from omnimouse_cli.recording.times import RegularTimes, hold_on_grid, regular_ti
 
 # Times beyond this are counted from 1970, not from the start of the session.
 _MAX_SESSION_SECONDS = 1e8
+# A clock with more than so many rows for each sample, and so many in all, is refused.
+_MAX_ROWS_PER_SAMPLE, _MIN_REFUSED_ROWS = 100, 1_000_000
 _NUMBERS = re.compile(r"(\d+)")
 
 
@@ -186,6 +188,7 @@ def response_clock(
     timestamps = node.get("timestamps")
     if timestamps is None:
         return _stated_clock(node, len(times), rate_hz)
+    _require_span(times, timestamps.where)
     return _without_file(node, regular_times(times, timestamps.where))
 
 
@@ -204,6 +207,7 @@ def behavior_clock(node: Node, times: NDArray[np.float64]) -> RegularTimes:
     timestamps = node.get("timestamps")
     if timestamps is None:
         return _stated_clock(node, len(times), None)
+    _require_span(times, timestamps.where)
     kept = np.flatnonzero(np.isfinite(times))
     held = _without_file(node, hold_on_grid(times[kept], timestamps.where))
     if len(kept) == len(times):
@@ -213,6 +217,21 @@ def behavior_clock(node: Node, times: NDArray[np.float64]) -> RegularTimes:
     num_dropped = len(times) - len(kept)
     note = f"{timestamps.path}: {num_dropped} samples without a time are dropped"
     return replace(held, source_row=source_row, notes=(note, *held.notes))
+
+
+def _require_span(times: NDArray[np.float64], where: str) -> None:
+    """Refuse times of which some lie so far from the others that a clock would be mostly gaps."""
+    finite = times[np.isfinite(times)]
+    steps = np.diff(finite)
+    period = float(np.median(steps)) if steps.size else 0.0
+    if period <= 0:
+        return
+    span = float(np.ptp(finite))
+    if span / period > max(_MAX_ROWS_PER_SAMPLE * len(times), _MIN_REFUSED_ROWS):
+        raise RecordingError(
+            f"{where}: {len(times)} times, {period:.6g} s apart, cannot span {span:.6g} s",
+            hint="correct the times that lie far from the others",
+        )
 
 
 def _without_file(node: Node, regular: RegularTimes) -> RegularTimes:

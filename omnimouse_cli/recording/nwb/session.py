@@ -21,6 +21,8 @@ from omnimouse_cli.recording.recording import Neurons, Recording
 
 MARKERS = "a file NAME.nwb or a folder NAME.nwb.zarr (NWB)"
 
+# Rates that differ less are one.
+_RATE_TOLERANCE = 1e-6
 _STORE_FILES = (".zgroup", "zarr.json")
 
 
@@ -74,6 +76,9 @@ def _open(root: Node, path: Path, options: OpenOptions) -> Recording:
     provenance, provenance_notes = read_provenance(
         root, options, series=series, excluded=dict(excluded)
     )
+    rate_hz = population.signal.clock.rate_hz
+    if options.rate_hz is not None and abs(options.rate_hz / rate_hz - 1) > _RATE_TOLERANCE:
+        origin_notes.append(f"--rate is not used: by the times of the file it is {rate_hz:.4f} Hz")
     notes = (
         describe(choice), *choice.notes, *population.notes, *neuron_notes, *behavior.notes,
         *stimulus.notes, *origin_notes, *provenance_notes, *root.problems,
@@ -88,7 +93,7 @@ def _open(root: Node, path: Path, options: OpenOptions) -> Recording:
         trials=stimulus.trials,
         screen=stimulus.screen,
         behavior=behavior.signals,
-        native_rate_hz=population.signal.clock.rate_hz,
+        native_rate_hz=rate_hz,
         notes=tuple(dict.fromkeys(notes)),
         format="nwb",
         response_kind=None if choice.role is None else kind_of(choice.role),

@@ -283,6 +283,7 @@ def test_a_file_without_traces(new_nwb):
         ({"times": np.where(np.arange(40) == 7, np.nan, np.arange(40))}, "times are not finite"),
         ({"times": np.abs(np.arange(40) - 20)}, "times must ascend"),
         ({"times": np.arange(40) ** 1.5}, "is not a regular clock"),
+        ({"times": np.append(np.arange(39), 1e9)}, "40 times, 1 s apart, cannot span 1e"),
         ({"rows": [0, 1, 2]}, "has 3 ROIs, but the data have 5 columns"),
         ({"rows": [0, 1, 2, 3, 9]}, "names row 9 of a table of 5 ROIs"),
         ({"conversion": 0.0}, "`conversion` must not be zero"),

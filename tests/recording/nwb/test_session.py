@@ -178,6 +178,12 @@ def test_contents_have_a_row_for_everything(simple_nwb, activity):
     assert recording.native_rate_hz == 10.0
 
 
+def test_a_rate_that_the_file_has_already_is_told(simple_nwb):
+    recording = opened(simple_nwb, rate_hz=12.0)
+    assert recording.responses.clock.rate_hz == 10.0
+    assert "--rate is not used: by the times of the file it is 10.0000 Hz" in recording.notes
+
+
 def test_broken_links_are_told(simple_nwb):
     simple_nwb.file["acquisition/film"] = h5py.ExternalLink("film.h5", "/film")
     notes = opened(simple_nwb).notes
