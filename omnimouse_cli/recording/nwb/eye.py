@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.nwb.measure import Measure, normal_unit, num_columns, read_series
 from omnimouse_cli.recording.nwb.profiles import Profile
+from omnimouse_cli.recording.nwb.roles import interface_type
 from omnimouse_cli.recording.nwb.series import unit_of
 from omnimouse_cli.recording.nwb.tree import Node
 
@@ -77,9 +78,7 @@ def _pupil_rank(node: Node, *, is_named: bool) -> tuple[int, ...] | None:
     if num_columns(node) != 1 or _NO_EYE.search(node.name):
         return None
     container = node.get(node.path.rpartition("/")[0] or "/")
-    is_tracking = container is not None and "PupilTracking" in (
-        container.neurodata_type or container.name
-    )
+    is_tracking = container is not None and "PupilTracking" in interface_type(container)
     is_pupil = "pupil" in node.name.lower() or is_tracking
     if not is_named and not (is_pupil and (_SIZE.search(node.name) or is_tracking)):
         return None
@@ -235,7 +234,7 @@ def _is_gaze(node: Node, *, is_named: bool) -> bool:
         return True
     container = node.get(node.path.rpartition("/")[0] or "/")
     # The outline of the eye has an area; it is not where the eye looks.
-    is_tracking = container is not None and container.neurodata_type == "EyeTracking"
+    is_tracking = container is not None and interface_type(container) == "EyeTracking"
     return is_tracking and node.get("area") is None
 
 

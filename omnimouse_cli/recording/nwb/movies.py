@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.nwb.external_films import ExternalFilm, open_external
 from omnimouse_cli.recording.grey import GreyScale, find_scale, require_images
+from omnimouse_cli.recording.nwb.external_films import ExternalFilm, open_external
 from omnimouse_cli.recording.nwb.series import read_times, scale_of
 from omnimouse_cli.recording.nwb.sources import has_times
 from omnimouse_cli.recording.nwb.tables import stimulus_name

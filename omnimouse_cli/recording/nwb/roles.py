@@ -55,7 +55,8 @@ def is_response_series(node: Node, parent: Node | None) -> bool:
 
 def interface_type(node: Node) -> str:
     """Return the type of an interface; in NWB 1 its name says it."""
-    return node.neurodata_type or node.name
+    kind = node.neurodata_type
+    return node.name if kind in ("", "Interface", "Module") else kind
 
 
 def find_role(path: str, container_type: str) -> tuple[Role | None, str]:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.nwb.geometry import PixelMap
 from omnimouse_cli.recording.grey import GreyScale, find_scale, require_images
+from omnimouse_cli.recording.nwb.geometry import PixelMap
 from omnimouse_cli.recording.nwb.series import natural_key, scale_of
 from omnimouse_cli.recording.nwb.timeline import Segment
 from omnimouse_cli.recording.nwb.tree import Node, open_tree

@@ -184,6 +184,27 @@ def test_a_rate_that_the_file_has_already_is_told(simple_nwb):
     assert "--rate is not used: by the times of the file it is 10.0000 Hz" in recording.notes
 
 
+def test_a_file_of_version_1(new_nwb, activity):
+    file = new_nwb("600.nwb")
+    del file.file.attrs["nwb_version"]
+    file.file["nwb_version"] = np.bytes_("NWB-1.0.6")
+    module = "processing/pipeline"
+    file.group(module, "Module")
+    for name, values in (("DfOverF", activity), ("Fluorescence", activity + 5)):
+        file.group(f"{module}/{name}", "Interface")
+        series = file.series(f"{module}/{name}/plane_1", values.T, times=np.arange(40) / 10)
+        series["roi_names"] = np.array([b"a", b"b", b"c", b"d", b"e"])
+    file.file[f"{module}/ImageSegmentation/cell_specimen_ids"] = np.arange(5) + 500
+    gaze = np.stack((np.arange(40.0), -np.arange(40.0)), axis=1)
+    file.group(f"{module}/EyeTracking", "Interface")
+    file.series(f"{module}/EyeTracking/eye", gaze, times=np.arange(40) / 10, unit="degrees")
+    recording = opened(file)
+    assert recording.response_kind == "dff"
+    np.testing.assert_array_equal(recording.responses.read_rows(0, 40), activity.astype("f4"))
+    assert recording.neurons.unit_id.tolist() == [500, 501, 502, 503, 504]
+    assert recording.behavior[0].channels == ("pupil_x", "pupil_y")
+
+
 def test_broken_links_are_told(simple_nwb):
     simple_nwb.file["acquisition/film"] = h5py.ExternalLink("film.h5", "/film")
     notes = opened(simple_nwb).notes
