@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.nwb.eye import find_gaze, find_pupil
@@ -118,22 +117,7 @@ def _signal(name: str, measures: list[Measure], notes: list[str]) -> Signal:
         clock=regular.clock,
         channels=tuple(channel for measure in measures for channel in measure.channels),
         num_channels=values.shape[1],
-        read_rows=_Held(values, regular.source_row).read,
+        read_rows=regular.rows_of(values),
         units=tuple(unit for measure in measures for unit in measure.units),
         source_units=tuple(unit for measure in measures for unit in measure.source_units),
     )
-
-
-class _Held:
-    """Rows of values in memory, NaN where the clock has no source."""
-
-    def __init__(self, values: NDArray[np.float32], source_row: NDArray[np.int64]) -> None:
-        self._values = values
-        self._source_row = source_row
-
-    def read(self, first: int, last: int) -> NDArray[np.float32]:
-        """Return rows, float32 `(last - first, channels)`."""
-        source = self._source_row[first:last]
-        rows = self._values[np.maximum(source, 0)]
-        rows[source < 0] = np.nan
-        return rows

@@ -1,6 +1,7 @@
 """Rows of the responses of all planes, read lazily in whole chunks."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +161,7 @@ def open_population(planes: tuple[Plane, ...], rate_hz: float | None) -> Populat
         clock=regular.clock,
         channels=(),
         num_channels=num_neurons,
-        read_rows=_RowReader(tuple(parts), regular.source_row).read,
+        read_rows=_RowReader(tuple(parts), regular).read,
         rows_per_block=_rows_per_block(parts, regular.clock.num_samples),
     )
     delay = [np.full(int(part.sum()), value) for part, value in zip(kept, delays, strict=True)]
@@ -201,9 +202,9 @@ def _common_clock(
 class _RowReader:
     """Reads rows of all planes; opens the files in each read."""
 
-    def __init__(self, parts: tuple[PlaneRows, ...], source_row: NDArray[np.int64]) -> None:
+    def __init__(self, parts: tuple[PlaneRows, ...], regular: RegularTimes) -> None:
         self._parts = parts
-        self._source_row = source_row
+        self._regular = regular
         row_bytes = 4 * sum(len(part.columns) for part in parts)
         chunk_rows = max(part.chunk_rows for part in parts)
         at_most = max(1, _KEPT_BYTES // row_bytes)
@@ -220,24 +221,15 @@ class _RowReader:
         if first < self._kept_first or last > self._kept_first + len(self._kept):
             # Rows are read in order, so that the next ones follow.
             self._kept = np.empty((0, 0), dtype=np.float32)
-            self._kept = self._read(first, min(first + self._num_kept, len(self._source_row)))
+            num_rows = self._regular.clock.num_samples
+            self._kept = self._read(first, min(first + self._num_kept, num_rows))
             self._kept_first = first
         return self._kept[first - self._kept_first : last - self._kept_first].copy()
 
     def _read(self, first: int, last: int) -> NDArray[np.float32]:
-        source = self._source_row[first:last]
-        num_neurons = sum(len(part.columns) for part in self._parts)
-        is_stored = source >= 0
-        # Pages that are written once only: `full` would write all of them before.
-        rows = np.empty((len(source), num_neurons), dtype=np.float32)
-        rows[~is_stored] = np.nan
-        if not is_stored.any():
-            return rows
-        low, high = int(source[is_stored][0]), int(source[is_stored][-1]) + 1
-        where = slice(None) if is_stored.all() else is_stored
-        column = 0
+        """Return rows of all planes; those of one plane without a copy."""
+        blocks = []
         for part in self._parts:
-            after = column + len(part.columns)
             with open_tree(part.file) as root:
                 data = root.get(part.path)
                 if data is None:
@@ -245,12 +237,14 @@ class _RowReader:
                         f"{part.file}: {part.path} is no longer there",
                         hint="the file was changed while it was read; run again",
                     )
-                block = part.read(data, low, high)
-                if len(self._parts) == 1 and is_stored.all():
-                    return block
-                rows[where, column:after] = block
-            column = after
-        return rows
+                rows = self._regular.read_rows(
+                    first,
+                    last,
+                    read_source=partial(part.read, data),
+                    num_columns=len(part.columns),
+                )
+                blocks.append(rows)
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
 
 
 def _plane_rows(plane: Plane, scale: Scale, columns: NDArray[np.int64]) -> PlaneRows:

@@ -15,6 +15,10 @@ from omnimouse_cli.recording.times import RegularTimes, hold_on_grid, regular_ti
 _MAX_SESSION_SECONDS = 1e8
 # A clock with more than so many rows for each sample, and so many in all, is refused.
 _MAX_ROWS_PER_SAMPLE, _MIN_REFUSED_ROWS = 100, 1_000_000
+# A clock whose rate changes slowly: this share of its steps differs from the median by less than
+# that share of it, and a sample is held no farther from its time than this share of a period.
+_MIN_DRIFTING_SAMPLES, _MIN_REGULAR_SHARE, _STEP_TOLERANCE = 100, 0.95, 0.2
+_MAX_SHARE_OF_PERIOD = 0.75
 _NUMBERS = re.compile(r"(\d+)")
 
 
@@ -189,7 +193,50 @@ def response_clock(
     if timestamps is None:
         return _stated_clock(node, len(times), rate_hz)
     _require_span(times, timestamps.where)
-    return _without_file(node, regular_times(times, timestamps.where))
+    try:
+        return _without_file(node, regular_times(times, timestamps.where))
+    except RecordingError:
+        drifting = _drifting_clock(times, timestamps.path)
+        if drifting is None:
+            raise
+        return drifting
+
+
+def _drifting_clock(times: NDArray[np.float64], where: str) -> RegularTimes | None:
+    """Return a regular clock whose rows are the nearest samples of one whose rate changes slowly.
+
+    The rate of a resonant scanner changes by parts of a thousand in an hour. Some samples are then
+    repeated or omitted, so that none is farther from its time than half a period.
+
+    Returns:
+        The clock; None if the times are no such clock.
+    """
+    steps = np.diff(times)
+    if len(times) < _MIN_DRIFTING_SAMPLES or not (steps > 0).all():
+        return None
+    period = float(np.median(steps))
+    is_regular = np.abs(steps - period) < _STEP_TOLERANCE * period
+    if is_regular.mean() < _MIN_REGULAR_SHARE:
+        return None
+    period = float(steps[is_regular].mean())
+    grid = times[0] + period * np.arange(int(np.rint((times[-1] - times[0]) / period)) + 1)
+    after = np.clip(np.searchsorted(times, grid), 1, len(times) - 1)
+    is_before = grid - times[after - 1] < times[after] - grid
+    nearest = np.where(is_before, after - 1, after)
+    is_near = np.abs(times[nearest] - grid) <= _MAX_SHARE_OF_PERIOD * period
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], ~is_near, [False])).astype(np.int8)))
+    gaps = times[0] + period * edges.reshape(-1, 2)
+    used = nearest[is_near]
+    num_repeated = len(used) - len(np.unique(used))
+    num_omitted = len(times) - len(np.unique(used))
+    clock = Clock(start_seconds=float(times[0]), rate_hz=1.0 / period, num_samples=len(grid))
+    note = (
+        f"{where}: the rate changes in the course of the recording; at {clock.rate_hz:.4f} Hz, "
+        f"{num_repeated} samples are repeated and {num_omitted} omitted, so that none is farther "
+        "than half a row from its time"
+    )
+    source_row = np.where(is_near, nearest, -1).astype(np.int64)
+    return RegularTimes(clock=clock, source_row=source_row, gaps=gaps, notes=(note,))
 
 
 def behavior_clock(node: Node, times: NDArray[np.float64]) -> RegularTimes:

@@ -172,6 +172,28 @@ def test_a_gap_in_the_times_becomes_rows_of_nan(new_nwb, activity):
     assert found.notes[1].startswith("/processing/ophys/Fluorescence/plane0/timestamps: 1 gaps")
 
 
+def test_a_clock_that_drifts_is_obeyed_within_half_a_row(new_nwb):
+    file = new_nwb()
+    file.table(TABLE, 5)
+    data = np.arange(20_000.0)[:, None] + np.arange(5)
+    steps = 0.1 * (1 + 2e-3 * np.sin(np.arange(20_000) / 6000))
+    times = np.cumsum(steps) + np.where(np.arange(20_000) >= 12_000, 30.03, 0.0)
+    file.responses(f"{OPHYS}/Fluorescence/plane0", data, times=times)
+    found = read(file)
+    clock = found.signal.clock
+    at = clock.start_seconds + np.arange(clock.num_samples) / clock.rate_hz
+    source = found.values[:, 0]
+    is_stored = np.isfinite(source)
+    off = np.abs(times[source[is_stored].astype(int)] - at[is_stored])
+    assert off.max() < 0.075
+    assert np.isin(np.arange(20_000), source).mean() > 0.99
+    ((first, last),) = found.population.gaps
+    assert (first, last) == pytest.approx((times[11_999], times[12_000]), abs=0.2)
+    np.testing.assert_array_equal(at[~is_stored] >= first - 1e-6, True)
+    np.testing.assert_array_equal(found.signal.read_rows(3000, 3500), found.values[3000:3500])
+    assert any("the rate changes in the course of the recording" in note for note in found.notes)
+
+
 def test_planes_that_are_scanned_later_have_a_delay_and_may_lack_a_row(new_nwb, activity):
     file = new_nwb()
     for plane in range(2):
