@@ -26,6 +26,10 @@ from omnimouse_cli.text import format_minutes
 
 MADE_TIERS = ("train", "validation", "test")
 WINDOW_SECONDS = 2.0
+# A tier needs a stretch of a window and three positions for it.
+LEAST_TIER_SECONDS = WINDOW_SECONDS + 0.1
+# Trials of a window, measured by flips, are not cut.
+LONGEST_WHOLE_SECONDS = WINDOW_SECONDS + 0.1
 LEAST_REPEATS = 3
 # Share of the hash, from 0 to 1, up to which a condition that is not test is train.
 CONDITION_TRAIN_BELOW = 0.9
@@ -277,12 +281,12 @@ def _subtract(
 
 
 def _cut_by_time(source: SplitSource, number: int, intervals: Sequence[TierInterval]) -> _Pieces:
-    """Return the pieces of a trial that intervals cut; one of up to a window is never cut."""
+    """Return the pieces of a trial that intervals cut; one of about a window or less never is."""
     trial = source.recording.trials[number]
     first = bisect.bisect_right(intervals, trial.start_seconds, key=lambda part: part.end_seconds)
     last = bisect.bisect_left(intervals, trial.end_seconds, key=lambda part: part.start_seconds)
     over = intervals[first:last]
-    if trial.end_seconds - trial.start_seconds <= WINDOW_SECONDS:
+    if trial.end_seconds - trial.start_seconds <= LONGEST_WHOLE_SECONDS:
         edges: list[float] = []
     else:
         edges = [edge for part in over for edge in (part.start_seconds, part.end_seconds)]
@@ -325,7 +329,7 @@ def _missing_tiers(source: SplitSource, pieces: Sequence[Piece]) -> list[str]:
                 start = first if first - end > ROUNDING_SECONDS else start
                 end = last
                 longest = max(longest, end - start)
-        if longest < WINDOW_SECONDS:
+        if longest < LEAST_TIER_SECONDS:
             missing.append(tier)
     return missing
 

@@ -16,10 +16,11 @@ GUARD_SECONDS = 4.0
 BLOCK_GAP_SECONDS = 10.0
 # A trial as long as this is a block of its own, as minutes of spontaneous activity.
 LONG_TRIAL_SECONDS = 60.0
-# Validation and test have at least a window of two seconds and room to move it, train twice that.
-LEAST_PART_SECONDS = 3.0
-# Shorter blocks are joined: with two guards, validation would have less than two windows.
-SHORT_BLOCK_SECONDS = 48.0
+# Validation and test have at least so much, train twice that: a whole trial of two seconds, which is
+# one window, and room to move it.
+LEAST_PART_SECONDS = 5.0
+# Shorter blocks are joined: with two guards, validation would have less than three windows.
+SHORT_BLOCK_SECONDS = 68.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +37,13 @@ def split_time(extents: NDArray[np.float64], *, cut_short: bool) -> list[TierInt
 
     Blocks are trials with gaps of at most 10 s; a trial of at least a minute is a block of its own.
     Each block is cut into 70 % train, 10 % validation and 20 % test of the time that its trials
-    cover, with 4 s without a tier between. Blocks of less than 48 s are joined with those that
+    cover, with 4 s without a tier between. Blocks of less than 68 s are joined with those that
     follow, the last one with those before, and cut together.
 
     Args:
         extents: float64 `(trials, 2)`: start and end of each trial in seconds, ascending.
-        cut_short: Whether recordings of less than 48 s in all are cut too, with at least 3 s of
-            validation and of test and 6 s of train; else, and if there is not enough time for
+        cut_short: Whether recordings of less than 68 s in all are cut too, with at least 5 s of
+            validation and of test and 10 s of train; else, and if there is not enough time for
             that, all their time is train.
 
     Returns:
@@ -81,7 +82,7 @@ def _find_blocks(extents: NDArray[np.float64]) -> list[NDArray[np.float64]]:
 
 
 def _join_short(blocks: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-    """Join blocks until each has 48 s; what is left at the end joins the last."""
+    """Join blocks until each has 68 s; what is left at the end joins the last."""
     joined: list[NDArray[np.float64]] = []
     waiting: list[NDArray[np.float64]] = []
     for block in blocks:
