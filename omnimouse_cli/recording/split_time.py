@@ -16,8 +16,8 @@ GUARD_SECONDS = 4.0
 BLOCK_GAP_SECONDS = 10.0
 # A trial as long as this is a block of its own, as minutes of spontaneous activity.
 LONG_TRIAL_SECONDS = 60.0
-# Validation and test have at least so much, train twice that: a whole trial of two seconds, which is
-# one window, and room to move it.
+# Validation and test have at least so much, train twice that: a whole trial of two seconds, which
+# is one window, and room to move it.
 LEAST_PART_SECONDS = 5.0
 # Shorter blocks are joined: with two guards, validation would have less than three windows.
 SHORT_BLOCK_SECONDS = 68.0
