@@ -255,8 +255,8 @@ def _withheld_notes(trials: Sequence[PlacedTrial]) -> list[str]:
     if withheld:
         tiers = ", ".join(f"{tier} {count}" for tier, count in withheld.items())
         notes.append(
-            f"responses of {withheld.total()} trials are withheld (all zero) and count as missing: "
-            f"{tiers}"
+            f"responses of {withheld.total()} trials are withheld (all zero, or no file) and count "
+            f"as missing: {tiers}"
         )
     shorter = [trial for trial in trials if 0 < trial.num_recorded < trial.num_rows]
     if shorter:

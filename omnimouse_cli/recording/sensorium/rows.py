@@ -140,6 +140,7 @@ def open_behavior(store: Store, layout: Layout) -> tuple[tuple[Signal, ...], lis
             f"the {len(others)} rows of data/behavior are not named in the set and keep numbers: "
             "names are known for two rows (pupil size, running) and three"
         )
+    notes += [note for variable in variables for note in _missing_notes(store, layout, variable)]
     units = "units of behavior are not stated in the set"
     notes.append(f"{units}; running is taken to be in cm/s" if devices["treadmill"] else units)
     return tuple(
@@ -168,6 +169,26 @@ def _find_variable(store: Store, layout: Layout, name: str) -> Variable | None:
     else:
         channels = _BEHAVIOR_CHANNELS.get(num_rows, unnamed)
     return Variable(files=files, channels=channels)
+
+
+def _missing_notes(store: Store, layout: Layout, variable: Variable) -> list[str]:
+    """Return a sentence about trials without a file, and one about trials that are withheld."""
+    folder = next(iter(variable.files.values())).rsplit("/", 1)[0]
+    absent = [trial for trial in layout.trials if trial.number not in variable.files]
+    # Where behavior was withheld, responses were as well.
+    withheld = [
+        trial
+        for trial in layout.trials
+        if trial.num_recorded == 0
+        and trial.number in variable.files
+        and not store.has_value(variable.files[trial.number])
+    ]
+    reasons = ((absent, "no file"), (withheld, "only zeros"))
+    return [
+        f"{folder} of {len(trials)} trials has {reason} and counts as missing"
+        for trials, reason in reasons
+        if trials
+    ]
 
 
 class _BehaviorRows:

@@ -212,6 +212,9 @@ def _contents(store: Store, layout: Layout, *, is_static: bool) -> tuple[Content
         if texts is not None:
             use = "not taken: a shard has no place for it"
             rows.append(Content(path=file, what=_counts(Counter(texts)), use=use))
+    if any(file.startswith("meta/statistics/") for file in store.files):
+        use = "not taken: they are over trials at each frame; statistics are computed from the rows"
+        rows.append(Content(path="meta/statistics", what="means and others", use=use))
     return tuple(rows)
 
 

@@ -165,9 +165,11 @@ class Store:
         return header, values[(0,) * (values.ndim - 1)]
 
     def has_value(self, file: str) -> bool:
-        """Return whether any value is neither 0 nor NaN; reading ends at the first such value."""
+        """Return whether any value is neither 0 nor NaN, as any text; reads to the first of them."""
         with self._open(file) as stream:
             dtype = self._read_header(file, stream).dtype
+            if dtype.kind not in "iuf":
+                return True
             while data := stream.read(dtype.itemsize << 14):
                 values = np.frombuffer(data, dtype)
                 if ((values > 0) | (values < 0)).any():
@@ -256,6 +258,7 @@ def _open_folder(path: Path) -> Store:
     if (path / CONFIG).is_file():
         files[CONFIG] = (path / CONFIG).stat().st_size
     folders = [*(path / "data").glob("*"), path / "meta/trials", path / "meta/neurons"]
+    folders += (path / "meta/statistics").glob("*/*")
     for folder in folders:
         for file in folder.iterdir() if folder.is_dir() else ():
             if file.suffix == ".npy":

@@ -115,7 +115,7 @@ def test_what_is_assumed_and_missing_is_noted(make_set):
     notes = "\n".join(open_folder_or_zip(make_set()).notes)
     assert "in the order of presentation" in notes
     assert "1 of 6 trials are excluded: their tier is none" in notes
-    assert "responses of 1 trials are withheld (all zero)" in notes
+    assert "responses of 1 trials are withheld (all zero, or no file)" in notes
     assert "live_test_main 1" in notes
 
 
@@ -159,6 +159,19 @@ def test_behavior_of_zeros_is_missing(make_set):
     assert np.isnan(eye.read_rows(0, 70)[:, 0]).all()
     assert np.isfinite(eye.read_rows(0, 70)[:, 1:]).all()
     assert np.isfinite(treadmill.read_rows(70, 136)).all()
+
+
+def test_missing_behavior_is_noted(make_set):
+    changes = {
+        "data/behavior/1.npy": None,
+        f"data/pupil_center/{WITHHELD}.npy": np.zeros((2, 70)),
+    }
+    recording = open_recording(make_set(changes).path)
+    notes = "\n".join(recording.notes)
+    assert "data/behavior of 1 trials has no file and counts as missing" in notes
+    assert "data/pupil_center of 1 trials has only zeros and counts as missing" in notes
+    uses = {content.path: content.use for content in recording.contents}
+    assert uses["meta/statistics"].startswith("not taken")
 
 
 @pytest.mark.parametrize("links", [{"responses": "targets"}, {"targets": "responses"}])
