@@ -94,6 +94,11 @@ def open_sequence(folder: Path, meta: Meta, *, grid_start: float | None = None) 
         rows, clock = shifted.rows, shifted.clock
         gaps = gaps + np.array([shifted.shifts.min(), shifted.shifts.max()])
         notes.append(shifted.note)
+    elif (folder / "meta" / "phase_shifts.npy").is_file():
+        notes.append(
+            f"{name}: meta/phase_shifts.npy is not applied, because meta.yml does not say "
+            "`phase_shift_per_signal: true`"
+        )
     channels, kind = None, None
     if name == RESPONSES:
         kind, kind_notes = _find_response_kind(stored)

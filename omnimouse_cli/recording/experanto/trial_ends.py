@@ -35,7 +35,7 @@ def find_ends(
     # No flip follows the last frame: it lasts as long as a usual one.
     ends = np.append(flips, flips[-1] + _frame_seconds(trials, flips))[last_flip + 1]
     held = ends - flips[last_flip]
-    is_image = np.array([entry.kind == "image" for entry in trials.entries])
+    is_image = (lengths == 1) & [entry.kind in ("image", "video") for entry in trials.entries]
     pauses = []
     has_next = last_flip < flips.size - 1
     for number in np.flatnonzero((lengths > 1) & has_next & (held > _LEAST_PAUSE_SECONDS)).tolist():

@@ -244,6 +244,15 @@ def test_phase_shifts_agree_with_the_floor_of_the_library(experanto_session, edi
     np.testing.assert_array_equal(responses.read_rows(0, count), expected)
 
 
+def test_phase_shifts_that_meta_yml_does_not_claim_are_noted(experanto_session):
+    path = experanto_session(responses=numbered())
+    np.save(path / "responses/meta/phase_shifts.npy", np.zeros(5))
+    recording = open_recording(path)
+    np.testing.assert_array_equal(recording.responses.read_rows(0, 600), numbered())
+    assert recording.neurons.delay_seconds is None
+    assert any("phase_shifts.npy is not applied" in note for note in recording.notes)
+
+
 @given(
     lag=st.lists(st.integers(0, 9), min_size=5, max_size=5),
     first=st.integers(0, 300),
