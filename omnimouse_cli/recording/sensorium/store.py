@@ -165,7 +165,7 @@ class Store:
         return header, values[(0,) * (values.ndim - 1)]
 
     def has_value(self, file: str) -> bool:
-        """Return whether any value is neither 0 nor NaN, as any text; reads to the first of them."""
+        """Return whether any value is neither 0 nor NaN; a text is a value. Stops at the first."""
         with self._open(file) as stream:
             dtype = self._read_header(file, stream).dtype
             if dtype.kind not in "iuf":
