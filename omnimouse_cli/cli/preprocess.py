@@ -162,9 +162,8 @@ def _report_notes(
         series = recording.provenance.series
         if series or recording.split != "file":
             of_series = f", responses {series}" if series else ""
-            progress.say(
-                f"{entry.session}: {recording.format}{of_series}, tiers by {recording.split}"
-            )
+            tiers = "of the files" if recording.split == "file" else f"by {recording.split}"
+            progress.say(f"{entry.session}: {recording.format}{of_series}, tiers {tiers}")
         if state == "written":
             for note in entry.notes:
                 progress.say(f"{entry.session}: {note}")
