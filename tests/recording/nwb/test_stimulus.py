@@ -1,116 +1,24 @@
-"""The stimulus of small files: series, films, tables, and what they say of one time."""
-
-import sys
-from collections import Counter
-from types import SimpleNamespace
+"""The stimulus of small files: series and tables, and what they say of one time."""
 
 import numpy as np
 import pytest
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.nwb.hdf5_node import HDF5Node
-from omnimouse_cli.recording.nwb.stimulus import open_stimulus
-from omnimouse_cli.recording.nwb.tree import open_tree
-from omnimouse_cli.recording.options import OpenOptions
+from tests.recording.nwb.stimulus_file import (
+    RESPONSE_SECONDS,
+    StimulusFile,
+    check_screen,
+    grey_stack,
+    levels,
+    rows,
+)
 
 h5py = pytest.importorskip("h5py")
-
-RESPONSE_SECONDS = np.arange(1.0, 61.0, 0.1)
-
-
-class File:
-    """Writes a file and opens its stimulus."""
-
-    def __init__(self, path):
-        self.path = path
-        with h5py.File(path, "w") as file:
-            file.attrs["nwb_version"] = "2.6.0"
-
-    def add(self, path, neurodata_type, links=(), attributes=(), **datasets):
-        with h5py.File(self.path, "a") as file:
-            group = file.create_group(path)
-            group.attrs["neurodata_type"] = neurodata_type
-            group.attrs.update(dict(attributes))
-            for name, values in datasets.items():
-                group[name] = values
-            for name, target in dict(links).items():
-                group[name] = h5py.SoftLink(target)
-
-    def add_rate(self, path, rate):
-        with h5py.File(self.path, "a") as file:
-            file[f"{path}/starting_time"] = 2.0
-            file[f"{path}/starting_time"].attrs["rate"] = rate
-
-    def make_allen(self):
-        self.add(
-            "general/devices/StimulusDisplay",
-            "Device",
-            attributes={"description": "An ASUS PA248Q monitor used to display visual stimuli."},
-        )
-
-    def add_indices(self, name, indices, times, templates, link="indexed_timeseries"):
-        self.add(
-            f"stimulus/presentation/{name}_stimulus",
-            "IndexSeries",
-            links={link: f"/stimulus/templates/{templates}"} if templates else {},
-            data=np.asarray(indices),
-            timestamps=np.asarray(times, float),
-        )
-
-    def add_table(self, path, starts, ends, **columns):
-        self.add(
-            path,
-            "TimeIntervals",
-            start_time=np.asarray(starts, float),
-            stop_time=np.asarray(ends, float),
-            **columns,
-        )
-
-    def open(self, response_seconds=RESPONSE_SECONDS, **options):
-        with open_tree(self.path) as root:
-            return open_stimulus(root, OpenOptions(**options), response_seconds=response_seconds)
 
 
 @pytest.fixture
 def file(tmp_path):
-    return File(tmp_path / "session.nwb")
-
-
-def levels(stimulus, number):
-    """The grey level of each frame of a trial, which must be of one level."""
-    trial = stimulus.trials[number]
-    frames = stimulus.screen.read_frames(number, 0, trial.num_flips)
-    assert frames.shape == (trial.num_flips, 36, 64)
-    assert (frames == frames[:, :1, :1]).all()
-    return frames[:, 0, 0].tolist()
-
-
-def rows(stimulus):
-    return [
-        (t.kind, t.condition, round(t.start_seconds, 3), round(t.end_seconds, 3), t.num_flips)
-        for t in stimulus.trials
-    ]
-
-
-def grey_stack(num_images, step=10, shape=(72, 128)):
-    """Images of one grey level each: 0, 10, 20, ..."""
-    return np.full((num_images, *shape), 1, np.uint8) * (
-        np.arange(num_images, dtype=np.uint8)[:, None, None] * step
-    )
-
-
-def check_screen(stimulus):
-    """Every flip belongs to one trial, flips ascend and lie within their trial."""
-    flips, first = stimulus.screen.flip_seconds, 0
-    assert (np.diff(flips) > 0).all()
-    for trial in stimulus.trials:
-        assert trial.first_flip == first
-        first += trial.num_flips
-        own = flips[trial.first_flip : first]
-        assert not len(own) or (own[0] == trial.start_seconds and own[-1] < trial.end_seconds)
-    assert first == len(flips)
-    ends = [trial.end_seconds for trial in stimulus.trials]
-    assert all(e <= t.start_seconds for e, t in zip(ends, stimulus.trials[1:], strict=False))
+    return StimulusFile(tmp_path / "session.nwb")
 
 
 def test_a_movie_shown_twice_is_two_trials_of_one_condition(file):
@@ -133,7 +41,7 @@ def test_a_late_frame_does_not_cut_a_movie_but_a_pause_does(file):
     times = 5 + np.arange(20) / 30 + np.where(np.arange(20) >= 10, 1.5, 0)
     file.add_indices("movie", np.arange(20), times, "movie")
     assert len(file.open().trials) == 1
-    late = File(file.path.with_name("late.nwb"))
+    late = StimulusFile(file.path.with_name("late.nwb"))
     late.add("stimulus/templates/movie", "ImageSeries", data=grey_stack(20))
     late.add_indices("movie", np.arange(20), times + np.where(np.arange(20) >= 10, 12, 0), "movie")
     assert [t.condition for t in late.open().trials] == ["movie", "movie from frame 10"]
@@ -214,166 +122,10 @@ def test_templates_of_unknown_grey_levels_leave_conditions_only(file):
     assert any("found 0 to 2970: its images are not used" in note for note in stimulus.notes)
 
 
-def make_film(file, path="acquisition/Video: stimulus_1", color=True):
-    """A film of 30 s at 10 Hz from 2 s on: 100 + 10 k in second k of a clip, grey 90 between."""
-    seconds = 2 + np.arange(300) / 10
-    level = np.full(300, 90)
-    for start in (5, 10, 15, 20):
-        inside = (seconds >= start - 1e-9) & (seconds < start + 3 - 1e-9)
-        level[inside] = 100 + 10 * (np.arange(inside.sum()) // 10) + (start == 20)
-    frames = np.broadcast_to(level[:, None, None].astype(np.uint8), (300, 36, 64))
-    data = np.repeat(frames[..., None], 3, axis=3) if color else frames
-    file.add(path, "ImageSeries", data=data, timestamps=seconds)
-    return level
-
-
-def test_tables_cut_a_film_and_the_rest_of_it_is_grey(file):
-    make_film(file)
-    hashes = np.array([b"aa", b"bb", b"aa"])
-    file.add_table("intervals/Clip", [4.97, 10.02, 15.04], [7.96, 13, 18], condition_hash=hashes)
-    file.add_table("intervals/Monet2", [20], [23], condition_hash=np.array([b"cc"]))
-    stimulus = file.open()
-    check_screen(stimulus)
-    assert len(stimulus.screen.flip_seconds) == 300
-    assert [row[:2] for row in rows(stimulus)] == [
-        ("blank", "blank 90"),
-        ("video", "aa"),
-        ("blank", "blank 90"),
-        ("video", "bb"),
-        ("blank", "blank 90"),
-        ("video", "aa"),
-        ("blank", "blank 90"),
-        ("video", "cc"),
-        ("blank", "blank 90"),
-    ]
-    # Rows begin at the flip next to their times, so that repeats have the same frames.
-    clips = [number for number, trial in enumerate(stimulus.trials) if trial.kind == "video"]
-    starts = [stimulus.trials[number].start_seconds for number in clips]
-    assert starts == pytest.approx([5, 10, 15, 20])
-    expected = np.repeat([100, 110, 120], 10).tolist()
-    assert [levels(stimulus, n) for n in clips[:3]] == [expected] * 3
-    assert stimulus.screen.monitor.policy == "the monitor"
-
-
-def test_a_film_without_a_table_is_cut_to_named_pieces(file):
-    frames = np.random.default_rng(0).integers(0, 255, (300, 36, 64), dtype=np.uint8)
-    file.add("stimulus/presentation/film", "ImageSeries", data=frames)
-    file.add_rate("stimulus/presentation/film", 10.0)
-    stimulus = file.open()
-    check_screen(stimulus)
-    assert [t.condition for t in stimulus.trials] == [
-        "film frame 0",
-        "film frame 100",
-        "film frame 200",
-    ]
-    read = np.concatenate([stimulus.screen.read_frames(n, 0, 100) for n in range(3)])
-    np.testing.assert_array_equal(read, frames)
-
-
-def test_an_optical_series_states_the_monitor(file):
-    make_film(file, "stimulus/presentation/film")
-    with h5py.File(file.path, "a") as opened:
-        group = opened["stimulus/presentation/film"]
-        group.attrs["neurodata_type"] = "OpticalSeries"
-        group["distance"] = 0.2
-        group["field_of_view"] = [0.5, 0.3]
-    monitor = file.open().screen.monitor
-    size = monitor.width_cm, monitor.height_cm, monitor.distance_cm
-    assert size == pytest.approx((50.0, 30.0, 20.0))
-
-
-def test_films_of_the_eye_are_no_stimulus(file):
-    make_film(file, "acquisition/eye_camera")
-    assert file.open().trials == ()
-
-
-def test_an_absent_film_leaves_trials_without_a_screen(file):
-    file.add(
-        "stimulus/presentation/film",
-        "ImageSeries",
-        data=np.zeros((0, 0, 0), np.uint8),
-        external_file=np.array([b"./film.avi"]),
-    )
-    file.add_table(
-        "intervals/trials", [5, 10, 15], [8, 13, 18], stimulus=np.array([b"a", b"blank", b"a"])
-    )
-    stimulus = file.open()
-    assert stimulus.screen is None
-    assert [row[:2] for row in rows(stimulus)] == [
-        ("video", "a"),
-        ("blank", "blank"),
-        ("video", "a"),
-    ]
-    assert any("film.avi, which is absent" in note for note in stimulus.notes)
-
-
-class FakeCapture:
-    """OpenCV's reader of a film of 40 frames, which goes to every tenth frame only."""
-
-    def __init__(self, path):
-        self.is_open = path.endswith("film.avi")
-        self.at = 0
-
-    def isOpened(self):  # noqa: N802 - OpenCV's name
-        return self.is_open
-
-    def get(self, name):
-        return 40.0 if name == "count" else float(self.at)
-
-    def set(self, _name, number):
-        self.at = number // 10 * 10
-
-    def read(self):
-        if self.at >= 40:
-            return False, None
-        self.at += 1
-        frame = np.zeros((72, 128, 3), np.uint8)
-        # Blue, green, red.
-        frame[...] = 0, 0, 5 * (self.at - 1)
-        return True, frame
-
-    def release(self):
-        self.is_open = False
-
-
-def test_a_film_beside_the_file_is_decoded_with_opencv(file, monkeypatch):
-    file.add(
-        "stimulus/presentation/film",
-        "ImageSeries",
-        data=np.zeros((0, 0, 0), np.uint8),
-        external_file=np.array([b"film.avi"]),
-    )
-    file.add_rate("stimulus/presentation/film", 10.0)
-    names = np.array([b"a", b"b"])
-    file.add_table("intervals/trials", [2.5, 4], [3.5, 5], stimulus=names)
-    file.path.with_name("film.avi").write_bytes(b"RIFF")
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    assert any("pip install opencv-python-headless" in note for note in file.open().notes)
-    opencv = SimpleNamespace(
-        VideoCapture=FakeCapture, CAP_PROP_FRAME_COUNT="count", CAP_PROP_POS_FRAMES="position"
-    )
-    monkeypatch.setitem(sys.modules, "cv2", opencv)
-    stimulus = file.open()
-    check_screen(stimulus)
-    (first,) = [n for n, t in enumerate(stimulus.trials) if t.condition == "a"]
-    assert levels(stimulus, first) == [round(0.299 * 5 * n) for n in range(5, 15)]
-    (second,) = [n for n, t in enumerate(stimulus.trials) if t.condition == "b"]
-    assert levels(stimulus, second)[:10] == [round(0.299 * 5 * n) for n in range(20, 30)]
-
-
 def test_a_slow_movie_is_a_movie(file):
     file.add("stimulus/templates/movie", "ImageSeries", data=grey_stack(20))
     file.add_indices("movie", np.tile(np.arange(20), 2), 5 + np.arange(40) / 8, "movie")
     assert [row[:2] for row in rows(file.open())] == [("video", "movie")] * 2
-
-
-def test_a_blank_trial_of_a_film_stays_blank(file):
-    make_film(file)
-    file.add_table("intervals/trials", [5, 8], [8, 10], stimulus=np.array([b"a", b"grey"]))
-    stimulus = file.open()
-    (number,) = [n for n, trial in enumerate(stimulus.trials) if trial.condition == "grey"]
-    assert stimulus.trials[number].kind == "blank"
-    assert set(levels(stimulus, number)) == {90}
 
 
 def test_stimuli_of_allens_other_files_are_known_by_institution_and_name(file):
@@ -381,17 +133,6 @@ def test_stimuli_of_allens_other_files_are_known_by_institution_and_name(file):
     with h5py.File(file.path, "a") as opened:
         opened["general/institution"] = "Allen Institute for Brain Science"
     assert file.open().screen.monitor.warp == "spherical"
-
-
-def test_blanks_by_name_are_grey_where_other_trials_have_frames(file):
-    make_film(file)
-    names = np.array([b"a", b"blank", b"b"])
-    file.add_table("intervals/trials", [5, 40, 45], [8, 43, 48], stimulus=names)
-    stimulus = file.open()
-    check_screen(stimulus)
-    assert [row[:2] for row in rows(stimulus)][-2:] == [("blank", "blank"), ("unknown", "b")]
-    assert stimulus.trials[-1].num_flips == 0
-    assert levels(stimulus, len(stimulus.trials) - 2)[0] == 127
 
 
 def test_whole_numbers_behind_the_recording_count_imaging_frames(file):
@@ -522,18 +263,6 @@ def test_named_trials_cut_everything(file):
     assert [t.condition for t in file.open(trials=str(table)).trials] == ["a", "b"]
 
 
-def test_a_named_stimulus_is_the_only_one(file):
-    make_film(file)
-    file.add("stimulus/templates/scenes", "ImageSeries", data=grey_stack(4))
-    file.add_indices("scenes", [0, 1], [40, 41], "scenes")
-    stimulus = file.open(stimulus="/stimulus/presentation/scenes_stimulus")
-    assert Counter(t.kind for t in stimulus.trials) == {"image": 2}
-    with pytest.raises(RecordingError, match="has no stimulus/x, which --stimulus names"):
-        file.open(stimulus="stimulus/x")
-    with pytest.raises(RecordingError, match=r"has no trials\.csv, which --trials names"):
-        file.open(trials="trials.csv")
-
-
 def test_invalid_times_are_not_used(file):
     file.add("stimulus/templates/scenes", "ImageSeries", data=grey_stack(4))
     file.add_indices("scenes", [0, 1, 2, 3], [5, 6, 7, 8], "scenes")
@@ -567,49 +296,9 @@ def test_trials_named_like_templates_show_them(file):
     assert levels(stimulus, 2)[:15] == [10 * n for n in range(15)]
 
 
-def test_a_film_that_is_no_film_is_told_and_named_it_is_refused(file):
-    file.add("stimulus/presentation/film", "ImageSeries", data=np.zeros((5, 6)))
-    file.add_rate("stimulus/presentation/film", 10.0)
-    assert any("must hold frames as" in n or "must hold images" in n for n in file.open().notes)
-    with pytest.raises(RecordingError, match=r"named by --stimulus: .* not used"):
-        file.open(stimulus="stimulus/presentation/film")
-    other = File(file.path.with_name("other.nwb"))
-    other.add("stimulus/presentation/film", "ImageSeries", data=grey_stack(5))
-    other.add_rate("stimulus/presentation/film", float("nan"))
-    assert any("neither timestamps nor a positive rate" in note for note in other.open().notes)
-
-
 def test_tables_that_are_not_used_may_have_any_times(file):
     file.add_table("intervals/licks", [500, 600], [501, 601])
     file.add_table("intervals/epochs", [500.5], [600.5], stimulus_type=np.array([b"x"]))
     stimulus = file.open()
     assert stimulus.trials == ()
     assert any("all 1 rows start behind" in note for note in stimulus.notes)
-
-
-def test_a_long_stretch_of_a_film_is_looked_at_in_single_frames(file, monkeypatch):
-    make_film(file)
-    read = []
-    original = HDF5Node.read
-    monkeypatch.setattr(
-        HDF5Node, "read", lambda node, *span: (read.append(span), original(node, *span))[1]
-    )
-    file.add_table("intervals/Clip", [20], [23], condition_hash=np.array([b"cc"]))
-    file.open()
-    assert max((span[1] - span[0] for span in read if len(span) == 2), default=0) == 1
-
-
-def test_contents_name_every_source(file):
-    make_film(file)
-    file.add("stimulus/templates/scenes", "ImageSeries", data=grey_stack(4))
-    file.add("stimulus/templates/unused", "ImageSeries", data=grey_stack(4))
-    file.add_indices("scenes", [0, 1], [40, 41], "scenes")
-    file.add_table("intervals/licks", [5], [6])
-    uses = {content.path: content.use for content in file.open().contents}
-    assert uses == {
-        "/acquisition/Video: stimulus_1": "stimulus: a film of 300 frames",
-        "/intervals/licks": "not taken: no column names a stimulus",
-        "/stimulus/presentation/scenes_stimulus": "stimulus: 2 flashes, 0 times grey",
-        "/stimulus/templates/scenes": "templates: 4 images",
-        "/stimulus/templates/unused": "not taken: no series shows it",
-    }
