@@ -104,6 +104,7 @@ def open_session(path: Path, options: OpenOptions) -> Recording:
         source.note_content(stored_times.source, f"{num_times} times", "times of the responses")
     neurons, neuron_notes = _read_neurons(source, fields, neuron_table, num_columns)
     lines = np.arange(num_columns)
+    is_by_neuron = is_transposed != stored.column_major
 
     def read_source(low: int, high: int) -> NDArray[Any]:
         return stored.read_lines(lines, low, high).T if is_transposed else stored.read(low, high)
@@ -118,7 +119,7 @@ def open_session(path: Path, options: OpenOptions) -> Recording:
             read_rows=partial(
                 times.regular.read_rows, read_source=read_source, num_columns=num_columns
             ),
-            rows_per_block=rows_per_block(num_columns) if is_transposed else None,
+            rows_per_block=rows_per_block(num_columns) if is_by_neuron else None,
             kind=kind,
             series=Path(stored.source).name,
             excluded={},

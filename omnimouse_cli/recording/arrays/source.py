@@ -1,5 +1,6 @@
 """Where the arrays and tables of a recording are: a folder of files, or one `.npz`."""
 
+import math
 import re
 import zipfile
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from omnimouse_cli.recording.recording import Content
 SESSION_FILE = "session.json"
 # Folders in which an array or a table may stand, beside the recording's folder itself.
 _STIMULUS, _BEHAVIOR = "stimulus", "behavior"
+# A number or a text of a session is no longer than this.
+_MAX_FIELD_BYTES = 4096
 # An array as text is read into memory as a whole.
 _MAX_CSV_BYTES = 128 * 2**20
 # A line of numbers, as against one of names.
@@ -135,7 +138,9 @@ class Archive:
     def fields(self) -> Meta:
         """Return arrays with a single value, as fields of session.json."""
         values: dict[str, object] = {}
-        for name in self.names:
+        # Others would be unpacked where they are compressed.
+        small = npz_names(self.path, max_bytes=_MAX_FIELD_BYTES)
+        for name in small:
             stored = open_npz_member(self.path, name)
             if not stored.shape:
                 values[name] = stored.load().item()
@@ -227,11 +232,17 @@ def _read_matrix(path: Path) -> StoredArray:
     )
 
 
-def npz_names(path: Path) -> tuple[str, ...]:
-    """Return the names of the arrays in an `.npz`; none if it is no zip file."""
+def npz_names(path: Path, max_bytes: float = math.inf) -> tuple[str, ...]:
+    """Return the names of the arrays in an `.npz`; none if it is no zip file.
+
+    Args:
+        path: The `.npz`.
+        max_bytes: Names of larger arrays are omitted.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            entries = [entry for entry in archive.infolist() if entry.file_size <= max_bytes]
     except (OSError, ValueError, *ZIP_ERRORS):
         return ()
+    names = (entry.filename for entry in entries)
     return tuple(name.removesuffix(".npy") for name in names if name.endswith(".npy"))

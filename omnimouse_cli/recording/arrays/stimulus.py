@@ -35,17 +35,14 @@ class Flips:
     Args:
         seconds: float64 `(flips,)`, ascending.
         frame: int64 `(flips,)`: number of the frame in `frames`.
+        step_seconds: Median time between flips.
         source: The file, for messages.
     """
 
     seconds: NDArray[np.float64]
     frame: NDArray[np.int64]
+    step_seconds: float
     source: str
-
-    @property
-    def step_seconds(self) -> float:
-        """Median time between flips."""
-        return float(np.median(np.diff(self.seconds))) if len(self.seconds) > 1 else 1 / 30
 
     @property
     def end_seconds(self) -> float:
@@ -54,7 +51,9 @@ class Flips:
 
     def snap(self, seconds: float) -> float:
         """Return the time of the nearest flip, or `seconds` where none is near."""
-        nearest = float(self.seconds[np.argmin(np.abs(self.seconds - seconds))])
+        after = int(np.searchsorted(self.seconds, seconds))
+        around = self.seconds[max(after - 1, 0) : after + 1]
+        nearest = float(around[np.argmin(np.abs(around - seconds))])
         near = min(self.step_seconds / 2, _MAX_SNAP_SECONDS)
         return nearest if abs(nearest - seconds) <= near else seconds
 
@@ -164,7 +163,12 @@ def _read_flips(source: Source, zero_seconds: float) -> Flips | None:
             f"{numbers[row]:g}",
             hint="frames are counted from 0: MATLAB's frame 1 is frame 0 here",
         )
-    return Flips(seconds=seconds - zero_seconds, frame=numbers.astype(np.int64), source=where)
+    return Flips(
+        seconds=seconds - zero_seconds,
+        frame=numbers.astype(np.int64),
+        step_seconds=float(np.median(np.diff(seconds))) if len(seconds) > 1 else 1 / 30,
+        source=where,
+    )
 
 
 def _check_frames(flips: Flips, frames: Frames) -> Flips:
