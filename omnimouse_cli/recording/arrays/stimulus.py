@@ -12,7 +12,7 @@ from omnimouse_cli.recording.arrays.frames import Frames, open_frames
 from omnimouse_cli.recording.arrays.source import Source
 from omnimouse_cli.recording.arrays.trials import TrialRow, read_trial_rows
 from omnimouse_cli.recording.options import OpenOptions
-from omnimouse_cli.recording.recording import Monitor, Screen, Trial, latest_index
+from omnimouse_cli.recording.recording import Monitor, Screen, Trial, TrialKind, latest_index
 from omnimouse_cli.recording.times import require_times
 
 # A trial begins or ends with the flip that is nearest to its time, if it is as near as this.
@@ -298,19 +298,12 @@ class _Timeline:
         level = self._grey_level(frame)
         if level is None:
             return False
-        self._append(
-            Trial(
-                start_seconds=float(seconds[0]),
-                end_seconds=end,
-                kind="blank",
-                tier=None,
-                condition=f"blank {level}",
-                first_flip=self._num_flips,
-                num_flips=1,
-            ),
-            seconds[:1],
-            frame[:1],
+        row = TrialRow(
+            start_seconds=start, end_seconds=end, kind="blank", condition=f"blank {level}"
         )
+        # The last flip says until when the screen is known.
+        ends = np.unique([0, len(frame) - 1])
+        self._append(row, "blank", seconds[ends], frame[ends])
         return True
 
     def _add(self, row: TrialRow) -> bool:
@@ -320,9 +313,21 @@ class _Timeline:
         if not is_shown or row.kind == "unknown":
             self.trials.append(_without_screen(row))
             return row.kind == "unknown"
-        is_grey = self._grey_level(frame) is not None
-        kind = row.kind or ("blank" if is_grey else "image" if len(frame) == 1 else "video")
-        self._append(
+        is_image = bool((frame == frame[0]).all())
+        kind: TrialKind = "image" if is_image else "video"
+        if row.kind is not None or self._grey_level(frame) is not None:
+            kind = row.kind or "blank"
+        self._append(row, kind, seconds, frame)
+        return True
+
+    def _append(
+        self,
+        row: TrialRow,
+        kind: TrialKind,
+        seconds: NDArray[np.float64],
+        frame: NDArray[np.int64],
+    ) -> None:
+        self.trials.append(
             Trial(
                 start_seconds=float(seconds[0]),
                 end_seconds=row.end_seconds,
@@ -331,21 +336,16 @@ class _Timeline:
                 condition=row.condition or _name_frames(frame),
                 first_flip=self._num_flips,
                 num_flips=len(frame),
-            ),
-            seconds,
-            frame,
+            )
         )
-        return True
-
-    def _append(self, trial: Trial, seconds: NDArray[np.float64], frame: NDArray[np.int64]) -> None:
-        self.trials.append(trial)
         self._seconds.append(seconds)
         self._frame.append(frame)
         self._num_flips += len(seconds)
 
 
 def _name_frames(frame: NDArray[np.int64]) -> str:
-    """Return a name that trials with the same frames share."""
+    """Return a name that trials with the same frames share, however often each is flipped."""
+    frame = frame[np.concatenate(([True], np.diff(frame) != 0))]
     if bool((np.diff(frame) == 1).all()):
         return f"frames {frame[0]}-{frame[-1]}" if len(frame) > 1 else f"frame {frame[0]}"
     return f"frames {hashlib.blake2b(frame.tobytes(), digest_size=6).hexdigest()}"

@@ -73,6 +73,37 @@ def test_a_trial_that_begins_between_flips_begins_with_the_frame_that_is_held(si
     assert any("lie in no trial and are not used" in note for note in stimulus.notes)
 
 
+def test_an_image_that_is_flipped_again_and_again_is_an_image(side):
+    folder, frames = side
+    seconds = np.arange(120) / 10
+    shown = np.where(seconds < 4, 7, np.where(seconds < 8, 40, 7))
+    np.save(folder / "stimulus/flips.npy", np.stack((seconds, shown), axis=1))
+    (folder / "stimulus/flips.csv").unlink()
+    (folder / "trials.csv").write_text("start_s,end_s\n0,4\n8,12\n")
+    stimulus = open_folder(folder)
+    assert [(t.kind, t.condition) for t in stimulus.trials] == [
+        ("image", "frame 7"),
+        ("blank", "blank 128"),
+        ("image", "frame 7"),
+    ]
+    # The screen is known until its last flip.
+    assert stimulus.screen.flip_seconds[-1] == pytest.approx(11.9)
+    np.testing.assert_array_equal(shown_at(stimulus, np.array([3.9, 7.9])), frames[[7, 40]])
+
+
+def test_a_long_grey_at_the_end_is_known_until_its_last_flip(side):
+    folder, _ = side
+    seconds = np.arange(300) / 10
+    shown = np.where(seconds < 4, np.arange(300) % 40, 40)
+    np.save(folder / "stimulus/flips.npy", np.stack((seconds, shown), axis=1))
+    (folder / "stimulus/flips.csv").unlink()
+    (folder / "trials.csv").write_text("start_s,end_s,stimulus\n0,4,clip\n")
+    stimulus = open_folder(folder)
+    assert [t.kind for t in stimulus.trials] == ["video", "blank"]
+    assert stimulus.trials[1].num_flips == 2
+    assert stimulus.screen.flip_seconds[-1] == pytest.approx(29.9)
+
+
 def test_without_trials_runs_of_frames_are_trials_and_repeats_have_one_name(side):
     folder, _ = side
     (folder / "trials.csv").unlink()
