@@ -16,7 +16,7 @@ from omnimouse_cli.shard.intervals import (
     merge_intervals,
     subtract,
 )
-from omnimouse_cli.shard.valid import trial_time
+from omnimouse_cli.shard.valid import recorded_time, trial_time
 
 BLANK_KIND = "blank"
 INVALID_KIND = "invalid"
@@ -105,32 +105,71 @@ def window_table(
     Returns:
         The table; it has no windows when no stretch is long enough.
     """
+    starts = window_starts(
+        _allowed_trials(shard, tiers, include_blanks=include_blanks),
+        _valid_time(shard, require_behavior=require_behavior).values(),
+        shard.description.responses.clock.start_seconds,
+        within_trials=shard.description.windows_within_trials,
+    )
+    return WindowTable(
+        grid_start_seconds=shard.description.responses.clock.start_seconds,
+        first=starts[:, 0],
+        count=starts[:, 1] - starts[:, 0],
+        stride_samples=stride_samples,
+    )
+
+
+def count_lost_windows(
+    shard: Shard, *, tiers: Collection[str], include_blanks: bool
+) -> dict[str, int]:
+    """Return the windows of a session's trials that are not allowed, by what takes them.
+
+    Each window is counted once, for the first that takes it of: `invalid` trials, `responses`,
+    `screen`. Behavior takes none (`window_table`).
+
+    Args:
+        shard: The open shard of the session.
+        tiers: Tiers whose trials are allowed.
+        include_blanks: Whether blank screens without a tier are allowed too.
+    """
     description = shard.description
-    trials = shard.trials
+    trials = _allowed_trials(shard, tiers, include_blanks=include_blanks)
+    valid = _valid_time(shard, require_behavior=False)
+
+    def count(num_parts: int) -> int:
+        starts = window_starts(
+            trials,
+            [recorded_time(shard), *valid.values()][: num_parts + 1],
+            description.responses.clock.start_seconds,
+            within_trials=description.windows_within_trials,
+        )
+        return int((starts[:, 1] - starts[:, 0]).sum())
+
+    left = [count(number) for number in range(len(valid) + 1)]
+    lost = {name: left[i] - left[i + 1] for i, name in enumerate(valid)}
+    return {name: number for name, number in lost.items() if number}
+
+
+def _allowed_trials(shard: Shard, tiers: Collection[str], *, include_blanks: bool) -> Intervals:
+    """Return the time of the trials of some tiers, and of blanks without one."""
+    description, trials = shard.description, shard.trials
     tier_numbers = [number for number, name in enumerate(description.tiers) if name in tiers]
     allowed = np.isin(trials.tier, tier_numbers)
     if include_blanks and BLANK_KIND in description.kinds:
         blank = description.kinds.index(BLANK_KIND)
         allowed |= (trials.tier == -1) & (trials.kind == blank)
-    intervals = np.stack([trials.start_seconds[allowed], trials.end_seconds[allowed]], axis=1)
-    clock = description.responses.clock
-    recorded = np.array([[clock.start_seconds, clock.end_seconds]])
+    return np.stack([trials.start_seconds[allowed], trials.end_seconds[allowed]], axis=1)
+
+
+def _valid_time(shard: Shard, *, require_behavior: bool) -> dict[str, Intervals]:
+    """Return the valid time of whatever restricts windows, by its name."""
+    description = shard.description
     behavior = {device.name for device in description.behavior}
-    valid = [
-        shard.valid(name)
-        for name in description.modalities
-        if require_behavior or name not in behavior
-    ]
-    valid.append(subtract(recorded, trial_time(shard, kind=INVALID_KIND)))
-    starts = window_starts(
-        intervals, valid, clock.start_seconds, within_trials=description.windows_within_trials
-    )
-    return WindowTable(
-        grid_start_seconds=clock.start_seconds,
-        first=starts[:, 0],
-        count=starts[:, 1] - starts[:, 0],
-        stride_samples=stride_samples,
-    )
+    valid = {INVALID_KIND: subtract(recorded_time(shard), trial_time(shard, kind=INVALID_KIND))}
+    for name in description.modalities:
+        if require_behavior or name not in behavior:
+            valid[name] = shard.valid(name)
+    return valid
 
 
 def window_starts(

@@ -175,7 +175,7 @@ def _verify(
 
 
 def _session_record(entry: "CatalogueEntry", shard: "Shard") -> dict[str, Any]:
-    from omnimouse_cli.batch.windows import window_table
+    from omnimouse_cli.batch.windows import count_lost_windows, window_table
 
     tiers = {}
     for tier, minutes in entry.tiers.items():
@@ -200,6 +200,7 @@ def _session_record(entry: "CatalogueEntry", shard: "Shard") -> dict[str, Any]:
         "dtype": entry.dtype,
         "modalities": list(entry.modalities),
         "tiers": tiers,
+        "windows_lost": count_lost_windows(shard, tiers=tuple(tiers), include_blanks=True),
         "valid_fraction": entry.valid_fraction,
         "dropped_minutes": entry.dropped,
         "bytes": entry.bytes,

@@ -6,7 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnimouse_cli.batch.dataset import open_dataset
-from omnimouse_cli.batch.windows import WindowTable, window_starts, window_table
+from omnimouse_cli.batch.windows import (
+    WindowTable,
+    count_lost_windows,
+    window_starts,
+    window_table,
+)
 
 TOLERANCE = 1e-4
 
@@ -169,3 +174,16 @@ def test_a_stride_keeps_every_nth_start_of_each_run(tiny_dataset, stride):
         for start in range(first, first + count, stride)
     ]
     assert strided.grid_index(np.arange(strided.num_windows)).tolist() == expected
+
+
+def test_lost_windows_and_those_that_are_left_are_all_windows_of_the_trials(tiny_dataset):
+    shard = tiny_dataset.sessions[0].shard
+    trials, clock = shard.trials, shard.description.responses.clock
+    span = np.stack([trials.start_seconds, trials.end_seconds], axis=1)
+    recorded = np.array([[clock.start_seconds, clock.end_seconds]])
+    every = window_starts(span, [recorded], clock.start_seconds)
+    chosen = {"tiers": shard.description.tiers, "include_blanks": True}
+    lost = count_lost_windows(shard, **chosen)
+    left = window_table(shard, **chosen).num_windows
+    assert lost["responses"] > 0
+    assert left + sum(lost.values()) == (every[:, 1] - every[:, 0]).sum()
