@@ -15,7 +15,9 @@ from omnimouse_cli.recording.experanto.meta import read_header
 # Luma of ITU-R BT.601, close to the response of a grey-scale camera.
 _LUMA = np.array([0.299, 0.587, 0.114])
 # Frames that were resized lie this much outside the range of their levels.
-_UNIT_TOLERANCE = 1e-3
+UNIT_TOLERANCE = 1e-3
+# Frames that never get brighter are as good as black, and probably in another unit.
+DARK_LEVEL = 16.0
 _BLOCK_BYTES = 2 * 2**20
 
 
@@ -104,10 +106,10 @@ def read_frames(file: FrameFile, first: int, last: int) -> NDArray[np.uint8]:
     return np.rint(values).astype(np.uint8)
 
 
-def are_unit_levels(files: Iterable[FrameFile]) -> bool:
-    """Return whether all values lie between 0 and 1, so that 1 must be white.
+def find_highest_level(files: Iterable[FrameFile]) -> float:
+    """Return the highest value of all frames; infinity if it is beyond 16 or a value is below 0.
 
-    Reads up to the first value outside, which is in the first frames of a usual recording.
+    Reads up to the first such value, which is in the first frames of a usual recording.
     """
     highest = 0.0
     for file in files:
@@ -116,10 +118,10 @@ def are_unit_levels(files: Iterable[FrameFile]) -> bool:
         for first in range(0, file.num_frames, step):
             frames = _read_stored(file, first, min(first + step, file.num_frames))
             low, high = float(frames.min()), float(frames.max())
-            if not (low >= -_UNIT_TOLERANCE and high <= 1 + _UNIT_TOLERANCE):
-                return False
+            if not (low >= -UNIT_TOLERANCE and high <= DARK_LEVEL):
+                return float("inf")
             highest = max(highest, high)
-    return highest > 0
+    return highest
 
 
 def _read_stored(file: FrameFile, first: int, last: int) -> NDArray[Any]:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.experanto.frames import (
+    UNIT_TOLERANCE,
     FrameFile,
-    are_unit_levels,
+    find_highest_level,
     read_frame_header,
     read_frames,
 )
@@ -213,15 +214,17 @@ def _find_units(files: Mapping[str, FrameFile]) -> tuple[dict[str, FrameFile], l
         names = [name for name, file in files.items() if file.dtype.kind in kinds]
         # Frames stored by name belong to many trials.
         distinct = {files[name].path: files[name] for name in names}
-        if not are_unit_levels(distinct.values()):
+        highest = find_highest_level(distinct.values())
+        if highest in (0.0, float("inf")):
             continue
+        dtypes = ", ".join(sorted({str(files[name].dtype) for name in names}))
+        what = f"screen: the frames of {len(names)} trials ({dtypes})"
+        if highest > 1 + UNIT_TOLERANCE:
+            notes.append(f"{what} reach {highest:g} of 255 only: they are as good as black")
+            continue
+        notes.append(f"{what} lie between 0 and 1 throughout; they were multiplied by 255")
         for name in names:
             found[name] = dataclasses.replace(files[name], is_unit=True)
-        dtypes = ", ".join(sorted({str(files[name].dtype) for name in names}))
-        notes.append(
-            f"screen: the frames of {len(names)} trials ({dtypes}) lie between 0 and 1 throughout; "
-            "they were multiplied by 255"
-        )
     return found, notes
 
 

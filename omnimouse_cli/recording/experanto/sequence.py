@@ -22,6 +22,7 @@ from omnimouse_cli.recording.experanto.shifts import (
     apply_shifts,
 )
 from omnimouse_cli.recording.recording import Clock, Content, ResponseKind, Signal
+from omnimouse_cli.text import pluralize
 
 RESPONSES = "responses"
 
@@ -179,10 +180,8 @@ def _find_response_kind(rows: RowFile) -> tuple[ResponseKind | None, list[str]]:
 def _describe(
     rows: RowFile, clock: Clock, channels: Channels | None, kind: ResponseKind | None
 ) -> Content:
-    columns = "neurons" if channels is None else "channels"
-    what = (
-        f"{rows.dtype}, {rows.num_rows} rows x {rows.num_columns} {columns}, {clock.rate_hz:.6g} Hz"
-    )
+    columns = pluralize(rows.num_columns, "neuron" if channels is None else "channel")
+    what = f"{rows.dtype}, {pluralize(rows.num_rows, 'row')} x {columns}, {clock.rate_hz:.6g} Hz"
     use = "responses" if kind is None else f"responses ({kind})"
     if channels is not None:
         use = f"behavior: {', '.join(channels.names)}"

@@ -152,6 +152,15 @@ def test_the_unit_of_frames_is_decided_over_the_whole_recording(experanto_sessio
     np.testing.assert_array_equal(recording.read_trial(1), video)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_frames_that_are_as_good_as_black_are_noted(experanto_session, dtype):
+    dark = (frames_of(40, 9, 16) % 8).astype(dtype)
+    recording = open_recording(experanto_session(trials=[clip(dark, tier="train")]))
+    np.testing.assert_array_equal(recording.read_trial(0), dark)
+    (note,) = recording.notes
+    assert f"frames of 1 trials ({dtype}) reach 7 of 255 only" in note
+
+
 @pytest.mark.parametrize("size", [(16, 16), (16, 9), (60, 80), (120, 190)])
 def test_frames_of_another_aspect_ratio_are_noted(experanto_session, size):
     trials = [clip(frames_of(40, *size), tier="train"), image(frames_of(*size))]
