@@ -96,6 +96,8 @@ def read_series(series: Node) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     """
     data = series.get("data")
     assert data is not None, "a series has data"
+    if num_columns(series) == 0:
+        raise RecordingError(f"{data.where} is empty", hint="leave the series out of the file")
     values = data.numbers()
     values = values.reshape(len(values), -1)
     scale = scale_of(series, values.shape[1])
