@@ -346,3 +346,21 @@ def test_blocks_are_whole_chunks_and_any_rows_can_be_read(new_nwb, shape, chunks
     expected = (data.T if is_transposed else data)[:, order % 3 > 0]
     np.testing.assert_array_equal(found.values, expected)
     np.testing.assert_array_equal(found.signal.read_rows(374, 1501), expected[374:1501])
+
+
+def test_chunks_taller_than_memory_are_kept_and_give_the_same_rows(new_nwb, monkeypatch):
+    monkeypatch.setattr("omnimouse_cli.recording.nwb.population._MAX_BLOCK_BYTES", 20_000)
+    monkeypatch.setattr("omnimouse_cli.recording.nwb.population._KEPT_BYTES", 100_000)
+    monkeypatch.setattr("omnimouse_cli.recording.nwb.population._RAW_BYTES", 30_000)
+    file = new_nwb()
+    data = np.random.default_rng(0).normal(size=(4000, 50)).astype(np.float32)
+    order = np.random.default_rng(1).permutation(50)
+    file.table(TABLE, 50)
+    file.responses(f"{OPHYS}/Fluorescence/plane0", data, rows=order, chunks=(4000, 3))
+    signal = read(file).signal
+    assert signal.rows_per_block == 100
+    for first in (0, 100, 200, 390, 500, 3900, 50, 700):
+        rows = signal.read_rows(first, first + 100)
+        np.testing.assert_array_equal(rows, data[first : first + 100])
+        # What the caller does with its rows does not change later ones.
+        rows[:] = 0.0
