@@ -297,8 +297,8 @@ def _check_common_time(
     ]
     if outside:
         raise RecordingError(
-            f"{source.path}: {len(outside)} of {len(stimulus.trials)} trials lie outside the "
-            f"recording (from {first:.3f} to {last:.3f} s), the first from "
+            f"{source.path}: {len(outside)} trials lie outside the recording (from "
+            f"{first:.3f} to {last:.3f} s), the first from "
             f"{outside[0].start_seconds:.3f} to {outside[0].end_seconds:.3f} s",
             hint=f"correct or remove them in the table of trials; {hint}",
         )
