@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.arrays.source import Source
+from omnimouse_cli.recording.arrays.source import BEHAVIOR, Source
 from omnimouse_cli.recording.arrays.tables import TIME_NAMES, Table, split_unit
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Signal
@@ -48,7 +48,8 @@ def open_behavior(
         zero_seconds: Time in the tables that is second 0 of the recording.
 
     Raises:
-        RecordingError: A table has no times or no value column, or times do not ascend.
+        RecordingError: A table has no times or no value column, times do not ascend, or two tables
+            are of one device.
     """
     signals, notes = [], []
     for name, device, find_channels, given in (
@@ -63,7 +64,14 @@ def open_behavior(
             notes += [*time_notes, *channel_notes]
             _note_content(source, table, signal)
     for name in source.behavior_names():
-        table = source.table(name) if name not in ("pupil", "running") else None
+        if name in ("pupil", "running"):
+            continue
+        if name in ("responses", "screen", *(signal.name for signal in signals)):
+            raise RecordingError(
+                f"{source.path}: behavior/{name}.csv has the name of another signal",
+                hint="rename the file: its name becomes that of a device",
+            )
+        table = source.table(f"{BEHAVIOR}/{name}")
         if table is not None:
             signal, time_notes = _make_signal(name, table, _find_all(name, table), zero_seconds)
             signals.append(signal)

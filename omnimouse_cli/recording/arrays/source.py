@@ -18,7 +18,7 @@ from omnimouse_cli.recording.recording import Content
 
 SESSION_FILE = "session.json"
 # Folders in which an array or a table may stand, beside the recording's folder itself.
-_STIMULUS, _BEHAVIOR = "stimulus", "behavior"
+_STIMULUS, BEHAVIOR = "stimulus", "behavior"
 # A number or a text of a session is no longer than this.
 _MAX_FIELD_BYTES = 4096
 # An array as text is read into memory as a whole.
@@ -84,7 +84,7 @@ class Folder:
 
     def behavior_names(self) -> tuple[str, ...]:
         """Return the names of tables in `behavior/`."""
-        return tuple(sorted(path.stem for path in (self.path / _BEHAVIOR).glob("[!.]*.csv")))
+        return tuple(sorted(path.stem for path in (self.path / BEHAVIOR).glob("[!.]*.csv")))
 
     def _find(self, name: str, ending: str, given: str | None) -> Path | None:
         if given is not None:
@@ -95,7 +95,7 @@ class Folder:
                     hint="give the path of a file",
                 )
             return path
-        folders = (self.path, self.path / _STIMULUS, self.path / _BEHAVIOR)
+        folders = (self.path, self.path / _STIMULUS, self.path / BEHAVIOR)
         paths = (folder / f"{name}{ending}" for folder in folders)
         return next((path for path in paths if path.is_file()), None)
 
@@ -110,7 +110,7 @@ class Folder:
         """Add rows to `contents` for the files that were not read, many of one ending as one."""
         known = {content.path for content in self.contents}
         by_ending: dict[str, list[str]] = {}
-        for folder in (self.path, self.path / _STIMULUS, self.path / _BEHAVIOR):
+        for folder in (self.path, self.path / _STIMULUS, self.path / BEHAVIOR):
             for path in sorted(folder.glob("[!.]*")):
                 inside = str(path.relative_to(self.path))
                 if path.is_file() and inside not in known:

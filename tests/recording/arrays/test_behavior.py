@@ -85,6 +85,14 @@ def test_other_tables_are_devices_of_their_own(tmp_path):
     }
 
 
+@pytest.mark.parametrize("name", ["treadmill", "responses"])
+def test_a_device_with_the_name_of_another_is_refused(tmp_path, name):
+    write(tmp_path, "running", "seconds,speed_cm_s", SECONDS, VALUES)
+    write(tmp_path, f"behavior/{name}", "seconds,speed_cm_s", SECONDS, VALUES)
+    with pytest.raises(RecordingError, match=f"{name}.csv has the name of another signal"):
+        open_folder(tmp_path)
+
+
 def test_rows_without_a_time_are_left_out_and_uneven_times_are_held(tmp_path):
     seconds = np.sort(np.random.default_rng(1).uniform(0, 5, 100)).round(4)
     cells = [f"{value}" for value in seconds]
