@@ -1,61 +1,17 @@
 """Trials and the screen from `trials`, `flips` and `frames`."""
 
-import hashlib
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.arrays.frames import Frames, open_frames
 from omnimouse_cli.recording.arrays.source import Source
-from omnimouse_cli.recording.arrays.trials import TrialRow, read_trial_rows
+from omnimouse_cli.recording.arrays.timeline import Flips, Timeline, without_screen
+from omnimouse_cli.recording.arrays.trials import read_trial_rows
 from omnimouse_cli.recording.options import OpenOptions
-from omnimouse_cli.recording.recording import Monitor, Screen, Trial, TrialKind, latest_index
+from omnimouse_cli.recording.recording import Monitor, Screen, Trial
 from omnimouse_cli.recording.times import require_times
-
-# A trial begins or ends with the flip that is nearest to its time, if it is as near as this.
-_MAX_SNAP_SECONDS = 0.02
-# A stretch of more different frames than this is not tested for being one grey.
-_MAX_GREY_FRAMES = 4
-# Of the frames that stay longer than so many usual steps, so many are tested for being one grey.
-_LONG_STEPS = 2.5
-_MAX_TESTED_FRAMES = 256
-# Without a table of trials a movie is cut into pieces of this length.
-_PIECE_SECONDS = 10.0
-# Runs of consecutive frames are trials if there are at most this many per second.
-_MAX_RUNS_PER_SECOND = 4.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Flips:
-    """When which frame was shown.
-
-    Args:
-        seconds: float64 `(flips,)`, ascending.
-        frame: int64 `(flips,)`: number of the frame in `frames`.
-        step_seconds: Median time between flips.
-        source: The file, for messages.
-    """
-
-    seconds: NDArray[np.float64]
-    frame: NDArray[np.int64]
-    step_seconds: float
-    source: str
-
-    @property
-    def end_seconds(self) -> float:
-        """Time until which the last frame is taken to stay."""
-        return float(self.seconds[-1]) + self.step_seconds
-
-    def snap(self, seconds: float) -> float:
-        """Return the time of the nearest flip, or `seconds` where none is near."""
-        after = int(np.searchsorted(self.seconds, seconds))
-        around = self.seconds[max(after - 1, 0) : after + 1]
-        nearest = float(around[np.argmin(np.abs(around - seconds))])
-        near = min(self.step_seconds / 2, _MAX_SNAP_SECONDS)
-        return nearest if abs(nearest - seconds) <= near else seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -91,7 +47,7 @@ def open_stimulus(
     stored = source.array("frames", options.stimulus)
     flips = _read_flips(source, zero_seconds)
     if stored is None and flips is None:
-        return Stimulus(trials=tuple(_without_screen(row) for row in rows), notes=tuple(notes))
+        return Stimulus(trials=tuple(without_screen(row) for row in rows), notes=tuple(notes))
     if stored is None or flips is None:
         found, missing = ("frames", "flips") if flips is None else ("flips", "frames")
         raise RecordingError(
@@ -109,7 +65,7 @@ def open_stimulus(
     source.note_content(flips.source, f"{len(flips.seconds)} flips", "times of the frames")
     if int(flips.frame.min()) == 1:
         notes.append("flips: frame 0 is never shown; frames must be counted from 0, not from 1")
-    timeline = _Timeline(flips=flips, frames=frames)
+    timeline = Timeline(flips=flips, frames=frames)
     if rows:
         timeline.add_rows(rows)
     else:
@@ -121,18 +77,6 @@ def open_stimulus(
     screen = timeline.screen(monitor or Monitor(policy="the template, stretched"))
     notes = [*notes, *frames.notes, *timeline.notes]
     return Stimulus(trials=tuple(timeline.trials), screen=screen, notes=tuple(notes))
-
-
-def _without_screen(row: TrialRow) -> Trial:
-    return Trial(
-        start_seconds=row.start_seconds,
-        end_seconds=row.end_seconds,
-        kind=row.kind or "unknown",
-        tier=row.tier,
-        condition=row.condition,
-        first_flip=0,
-        num_flips=0,
-    )
 
 
 def _read_flips(source: Source, zero_seconds: float) -> Flips | None:
@@ -180,172 +124,3 @@ def _check_frames(flips: Flips, frames: Frames) -> Flips:
         f"has {frames.num_frames} frames, counted from 0",
         hint="write frames as (frames, height, width), and count them from 0",
     )
-
-
-@dataclass(kw_only=True, eq=False)
-class _Timeline:
-    """Trials in the making, and the flips that they consist of."""
-
-    flips: Flips
-    frames: Frames
-    trials: list[Trial] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    _seconds: list[NDArray[np.float64]] = field(default_factory=list)
-    _frame: list[NDArray[np.int64]] = field(default_factory=list)
-    _num_flips: int = 0
-    _grey_levels: dict[int, int | None] = field(default_factory=dict)
-
-    def add_rows(self, rows: list[TrialRow]) -> None:
-        """Add the trials of a table, and blanks where one grey was shown between them."""
-        snapped = [
-            replace(
-                row,
-                start_seconds=self.flips.snap(row.start_seconds),
-                end_seconds=self.flips.snap(row.end_seconds),
-            )
-            for row in rows
-        ]
-        done, unused, unshown = float(self.flips.seconds[0]), 0.0, 0
-        for row in [*snapped, None]:
-            until = self.flips.end_seconds
-            if row is not None:
-                until = min(until, row.start_seconds)
-            if until > done and not self._add_blank(done, until):
-                unused += until - done
-            if row is not None:
-                unshown += not self._add(row)
-                done = max(done, row.end_seconds)
-        if unshown:
-            self.notes.append(
-                f"trials: {unshown} of {len(rows)} trials end before the first flip or start after "
-                "the last; what was shown in them is not known"
-            )
-        if unused > self.flips.step_seconds:
-            self.notes.append(
-                f"trials: {unused:.1f} s in which frames other than one grey were shown lie in no "
-                "trial and are not used"
-            )
-
-    def add_runs(self) -> None:
-        """Add runs of consecutive frames as trials, long ones in pieces."""
-        seconds, frame = self.flips.seconds, self.flips.frame
-        is_grey = self._long_greys()
-        is_next = (np.diff(frame) == 1) & (is_grey[1:] == is_grey[:-1])
-        starts = np.flatnonzero(np.concatenate(([True], ~is_next)))
-        span = self.flips.end_seconds - float(seconds[0])
-        if len(starts) > _MAX_RUNS_PER_SECOND * span:
-            starts = np.array([0])
-        edges = [*seconds[starts].tolist(), self.flips.end_seconds]
-        for start, end in pairwise(edges):
-            num_pieces = max(1, round((end - start) / _PIECE_SECONDS))
-            cuts = seconds[np.searchsorted(seconds, np.linspace(start, end, num_pieces + 1)[1:-1])]
-            borders = list(dict.fromkeys([start, *cuts.tolist(), end]))
-            for first, last in pairwise(borders):
-                if not self._add_blank(first, last):
-                    self._add(TrialRow(start_seconds=first, end_seconds=last))
-
-    def screen(self, monitor: Monitor) -> Screen:
-        """Return the screen of the trials that were added."""
-        shown = np.concatenate(self._frame) if self._frame else np.empty(0, np.int64)
-        seconds = np.concatenate(self._seconds) if self._seconds else np.empty(0)
-        first_flip = [trial.first_flip for trial in self.trials]
-        frames = self.frames
-
-        def read_frames(trial_number: int, first: int, last: int) -> NDArray[np.uint8]:
-            at = first_flip[trial_number]
-            return frames.read(shown[at + first : at + last])
-
-        return Screen(
-            flip_seconds=seconds,
-            frame_height=frames.height,
-            frame_width=frames.width,
-            read_frames=read_frames,
-            monitor=monitor,
-        )
-
-    def _shown(self, start: float, end: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return times and frames of the flips in a stretch, the one before held into it."""
-        first = int(latest_index(self.flips.seconds, np.array([start]))[0])
-        last = int(np.searchsorted(self.flips.seconds, end - 1e-6))
-        held = slice(max(first, 0), max(last, first + 1))
-        return np.maximum(self.flips.seconds[held], start), self.flips.frame[held]
-
-    def _grey_level(self, frame: NDArray[np.int64]) -> int | None:
-        """Return the level if all frames are of one grey, else None."""
-        numbers = np.unique(frame).tolist()
-        if len(numbers) > _MAX_GREY_FRAMES or not numbers:
-            return None
-        for number in numbers:
-            if number not in self._grey_levels:
-                self._grey_levels[number] = self.frames.grey_level(number)
-        levels = {self._grey_levels[number] for number in numbers}
-        return levels.pop() if len(levels) == 1 else None
-
-    def _long_greys(self) -> NDArray[np.bool_]:
-        """Return which flips show a grey that stays longer than a usual frame, bool `(flips,)`."""
-        seconds, frame = self.flips.seconds, self.flips.frame
-        held = np.diff(seconds, append=self.flips.end_seconds)
-        candidates = np.unique(frame[held > _LONG_STEPS * self.flips.step_seconds])
-        greys = [
-            number
-            for number in candidates[:_MAX_TESTED_FRAMES].tolist()
-            if self._grey_level(np.array([number])) is not None
-        ]
-        return np.isin(frame, greys)
-
-    def _add_blank(self, start: float, end: float) -> bool:
-        seconds, frame = self._shown(start, end)
-        level = self._grey_level(frame)
-        if level is None:
-            return False
-        row = TrialRow(
-            start_seconds=start, end_seconds=end, kind="blank", condition=f"blank {level}"
-        )
-        # The last flip says until when the screen is known.
-        ends = np.unique([0, len(frame) - 1])
-        self._append(row, "blank", seconds[ends], frame[ends])
-        return True
-
-    def _add(self, row: TrialRow) -> bool:
-        """Add a trial; return whether its frames are known."""
-        seconds, frame = self._shown(row.start_seconds, row.end_seconds)
-        is_shown = len(frame) > 0 and row.start_seconds < self.flips.end_seconds
-        if not is_shown or row.kind == "unknown":
-            self.trials.append(_without_screen(row))
-            return row.kind == "unknown"
-        is_image = bool((frame == frame[0]).all())
-        kind: TrialKind = "image" if is_image else "video"
-        if row.kind is not None or self._grey_level(frame) is not None:
-            kind = row.kind or "blank"
-        self._append(row, kind, seconds, frame)
-        return True
-
-    def _append(
-        self,
-        row: TrialRow,
-        kind: TrialKind,
-        seconds: NDArray[np.float64],
-        frame: NDArray[np.int64],
-    ) -> None:
-        self.trials.append(
-            Trial(
-                start_seconds=float(seconds[0]),
-                end_seconds=row.end_seconds,
-                kind=kind,
-                tier=row.tier,
-                condition=row.condition or _name_frames(frame),
-                first_flip=self._num_flips,
-                num_flips=len(frame),
-            )
-        )
-        self._seconds.append(seconds)
-        self._frame.append(frame)
-        self._num_flips += len(seconds)
-
-
-def _name_frames(frame: NDArray[np.int64]) -> str:
-    """Return a name that trials with the same frames share, however often each is flipped."""
-    frame = frame[np.concatenate(([True], np.diff(frame) != 0))]
-    if bool((np.diff(frame) == 1).all()):
-        return f"frames {frame[0]}-{frame[-1]}" if len(frame) > 1 else f"frame {frame[0]}"
-    return f"frames {hashlib.blake2b(frame.tobytes(), digest_size=6).hexdigest()}"
