@@ -1,6 +1,7 @@
 """Nodes of an HDF5 file."""
 
 import contextlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,17 @@ class HDF5Node(Node):
         """Shape of the chunks of a dataset; None if it has none."""
         chunks: tuple[int, ...] | None = self._item.chunks
         return chunks
+
+    @property
+    def num_unwritten_chunks(self) -> int:
+        """Number of chunks that are not there and are read as the fill value."""
+        if self.chunks is None:
+            return 0
+        counts = [-(-size // chunk) for size, chunk in zip(self.shape, self.chunks, strict=True)]
+        try:
+            return math.prod(counts) - int(self._item.id.get_num_chunks())
+        except _DAMAGE:
+            return 0
 
     def __getitem__(self, selection: Any) -> NDArray[Any]:  # noqa: ANN401 - slices and integers
         """Return a part of a dataset; text as objects of type str."""

@@ -142,6 +142,12 @@ def open_population(planes: tuple[Plane, ...], rate_hz: float | None) -> Populat
     for plane in planes:
         scale = scale_of(plane.node, len(plane.rois.rows))
         notes.extend(scale.notes)
+        num_unwritten = plane.data.num_unwritten_chunks
+        if num_unwritten:
+            notes.append(
+                f"{plane.data.path}: {num_unwritten} chunks are not in the file and are read as "
+                "its fill value; a copy may be incomplete"
+            )
         is_kept = plane.rois.is_kept.copy()
         columns = np.flatnonzero(is_kept)
         silent = _silent_columns(_plane_rows(plane, scale, columns), plane)

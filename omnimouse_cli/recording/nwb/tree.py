@@ -79,6 +79,11 @@ class Node(ABC):
     def chunks(self) -> tuple[int, ...] | None:
         """Shape of the pieces in which a dataset is stored; None if it is one piece."""
 
+    @property
+    @abstractmethod
+    def num_unwritten_chunks(self) -> int:
+        """Number of chunks of a dataset that are not there and are read as the fill value."""
+
     @abstractmethod
     def __getitem__(self, selection: Any) -> NDArray[Any]:  # noqa: ANN401 - slices and integers
         """Return a part of a dataset, as in numpy; text as objects of type str.

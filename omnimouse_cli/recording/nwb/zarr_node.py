@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import lzma
+import zlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +19,10 @@ from omnimouse_cli.recording.nwb.tree import MAX_LINKS, Node, decode_attribute, 
 
 # Codecs of Python objects that only decode text. Others, as pickle, would run what a store says.
 _TEXT_CODECS = frozenset({"vlen-utf8", "vlen-bytes", "json2"})
+# What zarr and its codecs raise where a store is damaged.
+_DAMAGE = (
+    ValueError, TypeError, KeyError, OSError, RuntimeError, EOFError, zlib.error, lzma.LZMAError,
+)  # fmt: skip
 _METADATA = ("zarr.json", ".zarray", ".zgroup")
 
 
@@ -85,7 +91,7 @@ class ZarrNode(Node):
         _require_safe(self.where, self._metadata)
         try:
             return zarr.open_array(str(self._folder), mode="r")
-        except (ValueError, TypeError, KeyError, OSError) as error:
+        except _DAMAGE as error:
             raise RecordingError(
                 f"{self.where} cannot be read as Zarr: {error}", hint="copy the store again"
             ) from error
@@ -106,6 +112,11 @@ class ZarrNode(Node):
         chunks: tuple[int, ...] = tuple(self._array.chunks)
         return chunks
 
+    @property
+    def num_unwritten_chunks(self) -> int:
+        """Number of chunks that are not there and are read as the fill value."""
+        return int(self._array.nchunks - self._array.nchunks_initialized)
+
     def __getitem__(self, selection: Any) -> NDArray[Any]:  # noqa: ANN401 - slices and integers
         """Return a part of a dataset; text as objects of type str."""
         try:
@@ -114,7 +125,7 @@ class ZarrNode(Node):
                 return np.asarray(values.reshape(self.shape)[selection])
             is_scalar = self.shape == () and self._array.ndim == 1
             values = np.asarray(self._array[0] if is_scalar else self._array[selection])
-        except (ValueError, TypeError, OSError, RuntimeError, KeyError) as error:
+        except _DAMAGE as error:
             raise RecordingError(
                 f"{self.where} cannot be read: {error}",
                 hint="the store is damaged here; copy it again",

@@ -348,6 +348,18 @@ def test_blocks_are_whole_chunks_and_any_rows_can_be_read(new_nwb, shape, chunks
     np.testing.assert_array_equal(found.signal.read_rows(374, 1501), expected[374:1501])
 
 
+def test_chunks_that_were_never_written_are_told(new_nwb):
+    file = new_nwb()
+    file.table(TABLE, 5)
+    series = file.responses(f"{OPHYS}/Fluorescence/plane0", np.ones((40, 5)))
+    del series["data"]
+    data = series.create_dataset("data", (40, 5), "f4", chunks=(10, 5), fillvalue=2.0)
+    data[:20] = 1.0
+    found = read(file)
+    assert found.values[:, 0].tolist() == [1.0] * 20 + [2.0] * 20
+    assert any("2 chunks are not in the file" in note for note in found.notes)
+
+
 def test_chunks_taller_than_memory_are_kept_and_give_the_same_rows(new_nwb, monkeypatch):
     monkeypatch.setattr("omnimouse_cli.recording.nwb.population._MAX_BLOCK_BYTES", 20_000)
     monkeypatch.setattr("omnimouse_cli.recording.nwb.population._KEPT_BYTES", 100_000)
