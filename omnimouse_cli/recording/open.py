@@ -13,7 +13,7 @@ from omnimouse_cli.recording.options import CONTENT_OPTIONS, OpenOptions
 from omnimouse_cli.recording.other_files import describe_other
 from omnimouse_cli.recording.recording import Recording
 from omnimouse_cli.recording.sensorium import session as sensorium
-from omnimouse_cli.recording.split import assign_tiers
+from omnimouse_cli.recording.split.tiers import assign_tiers
 from omnimouse_cli.recording.suite2p import session as suite2p
 
 

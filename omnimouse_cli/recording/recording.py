@@ -128,7 +128,7 @@ class Trial:
         kind: Content of the screen; `invalid` time is never used, `unknown` time only where the
             recording has no screen.
         tier: Data split (`train`, `validation`, `oracle`, `test` or another); None without one. If
-            no trial of a recording has a tier, `recording/split.py` makes tiers.
+            no trial of a recording has a tier, `recording/split/` makes tiers.
         condition: Name of the stimulus; trials with the same name are repeats. None without one.
         first_flip: Index of the trial's first flip in `Screen.flip_seconds`; 0 without a screen.
         num_flips: Number of flips of the trial; 0 without a screen.
@@ -277,7 +277,7 @@ class Recording:
             trials were not recorded one after the other.
         provenance: Where the responses come from.
         split: How tiers were made: `file` if the raw files have them, else a name of
-            `recording/split.py`.
+            `recording/split/`.
         contents: What the raw file holds, for `omnimouse inspect FILE`.
     """
 

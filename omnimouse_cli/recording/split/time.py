@@ -1,6 +1,5 @@
 """Tiers by time: blocks of trials are cut at 70 and 80 % of their time, with a guard between."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -55,7 +54,7 @@ def split_time(extents: NDArray[np.float64], *, cut_short: bool) -> list[TierInt
         [('train', 0, 210), ('validation', 214, 244), ('test', 248, 308)]
     """
     intervals: list[TierInterval] = []
-    for unit in _join_short(_find_blocks(extents)):
+    for unit in _find_units(extents):
         seconds = float((unit[:, 1] - unit[:, 0]).sum())
         is_cut = cut_short or seconds >= SHORT_BLOCK_SECONDS
         intervals += (_cut_unit(unit) if is_cut else None) or [
@@ -72,32 +71,19 @@ def split_time(extents: NDArray[np.float64], *, cut_short: bool) -> list[TierInt
     return [part for part in guarded + intervals[-1:] if part.end_seconds > part.start_seconds]
 
 
-def _find_blocks(extents: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+def _find_units(extents: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Return the blocks, joined until each has 68 s; what is left at the end joins the last."""
     if len(extents) == 0:
         return []
-    is_long = extents[:, 1] - extents[:, 0] >= LONG_TRIAL_SECONDS
+    lengths = extents[:, 1] - extents[:, 0]
+    is_long = lengths >= LONG_TRIAL_SECONDS
     is_gap = extents[1:, 0] - extents[:-1, 1] > BLOCK_GAP_SECONDS
-    borders = np.flatnonzero(is_gap | is_long[1:] | is_long[:-1]) + 1
-    return list(np.split(extents, borders))
-
-
-def _join_short(blocks: Sequence[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-    """Join blocks until each has 68 s; what is left at the end joins the last."""
-    joined: list[NDArray[np.float64]] = []
-    waiting: list[NDArray[np.float64]] = []
-    for block in blocks:
-        waiting.append(block)
-        unit = np.concatenate(waiting)
-        if (unit[:, 1] - unit[:, 0]).sum() >= SHORT_BLOCK_SECONDS:
-            joined.append(unit)
-            waiting = []
-    if waiting:
-        rest = np.concatenate(waiting)
-        if joined:
-            joined[-1] = np.concatenate([joined[-1], rest])
-        else:
-            joined.append(rest)
-    return joined
+    block_ends = np.flatnonzero(is_gap | is_long[1:] | is_long[:-1]) + 1
+    unit_ends = [0]
+    for end in (*block_ends.tolist(), len(extents)):
+        if lengths[unit_ends[-1] : end].sum() >= SHORT_BLOCK_SECONDS:
+            unit_ends.append(end)
+    return np.split(extents, unit_ends[1:-1])
 
 
 def _cut_unit(extents: NDArray[np.float64]) -> list[TierInterval] | None:

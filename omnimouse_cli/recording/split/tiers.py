@@ -1,17 +1,16 @@
-"""Tiers (train, validation, test) of recordings whose files have none."""
+"""Gives trials their tiers, by the policy that fits or that was asked for."""
 
 import bisect
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.options import Split
-from omnimouse_cli.recording.pieces import Piece, cut_trial, replace_trials
-from omnimouse_cli.recording.recording import Recording, Trial
-from omnimouse_cli.recording.split_movies import (
+from omnimouse_cli.recording.recording import Recording, Trial, TrialKind
+from omnimouse_cli.recording.split.movies import (
     LEAST_MOVIE_SECONDS,
     SEGMENT_SECONDS,
     Movie,
@@ -20,16 +19,20 @@ from omnimouse_cli.recording.split_movies import (
     segment_tiers,
     stable_hash,
 )
-from omnimouse_cli.recording.split_source import ROUNDING_SECONDS, SplitSource, prepare
-from omnimouse_cli.recording.split_time import GUARD_SECONDS, TierInterval, split_time
+from omnimouse_cli.recording.split.time import GUARD_SECONDS, TierInterval, split_time
+from omnimouse_cli.recording.split.trials import (
+    ROUNDING_SECONDS,
+    SplitSource,
+    cut_trial,
+    prepare,
+    replace_trials,
+)
 from omnimouse_cli.text import format_minutes
 
 MADE_TIERS = ("train", "validation", "test")
 WINDOW_SECONDS = 2.0
-# A tier needs a stretch of a window and three positions for it.
+# A tier needs a stretch of a window and three positions for it. Trials up to that are not cut.
 LEAST_TIER_SECONDS = WINDOW_SECONDS + 0.1
-# Trials of a window, measured by flips, are not cut.
-LONGEST_WHOLE_SECONDS = WINDOW_SECONDS + 0.1
 LEAST_REPEATS = 3
 # Share of the hash, from 0 to 1, up to which a condition that is not test is train.
 CONDITION_TRAIN_BELOW = 0.9
@@ -41,6 +44,9 @@ _EXPLANATIONS = {
     "movie-time": "all repeats of a 10-s segment of a movie are in one tier, 2 s between tiers",
     "time": "blocks of trials are cut at 70 and 80 % of their time, 4 s between tiers",
 }
+
+# The parts of each trial, by trial number.
+_Parts = dict[int, list[Trial]]
 
 
 def assign_tiers(recording: Recording, split: Split = "auto") -> Recording:
@@ -72,38 +78,29 @@ def assign_tiers(recording: Recording, split: Split = "auto") -> Recording:
         notes = recording.notes if split == "auto" else (*recording.notes, kept)
         return replace(recording, split="file", notes=notes)
     source = prepare(recording)
-    best: tuple[str, list[Piece], list[str]] | None = None
-    for name, pieces in _candidates(source, split):
-        missing = _missing_tiers(source, pieces)
-        if best is None or len(missing) < len(best[2]):
-            best = (name, pieces, missing)
+    candidates: list[tuple[str, _Parts, list[str]]] = []
+    for name, parts in _candidates(source, split):
+        missing = _missing_tiers(source, [trial for own in parts.values() for trial in own])
+        candidates.append((name, parts, missing))
         if not missing:
             break
-    assert best is not None, "every policy yields a candidate or raises"
-    name, pieces, missing = best
-    result = replace_trials(source.recording, pieces)
+    name, parts, missing = min(candidates, key=lambda candidate: len(candidate[2]))
+    result = replace_trials(source.recording, parts)
     notes = (*recording.notes, _describe(source, name, result.trials, missing))
     return replace(result, split=name, notes=notes)
 
 
-_Pieces = list[Piece]
-
-
-def _candidates(source: SplitSource, split: Split) -> Iterator[tuple[str, _Pieces]]:
-    """Yield the name of the policy and the pieces, from the one that fits best to the last resort.
+def _candidates(source: SplitSource, split: Split) -> Iterator[tuple[str, _Parts]]:
+    """Yield names of policies and all trials, from what fits best to the last resort.
 
     Raises:
         RecordingError: The policy that was asked for does not fit the trials.
     """
     trials, path = source.recording.trials, source.recording.path
     if split in ("auto", "conditions"):
-        tiers = _condition_tiers(source, only_videos=split == "auto")
-        if tiers is not None:
-            chosen = {
-                number: [Piece(number=number, trial=replace(trials[number], tier=tier))]
-                for number, tier in tiers.items()
-            }
-            yield _assemble(source, chosen, "conditions")
+        chosen = _split_by_condition(source, only_videos=split == "auto")
+        if chosen is not None:
+            yield _complete(source, chosen, "conditions")
         elif split == "conditions":
             raise RecordingError(
                 f"{path} cannot be split by conditions: at least one stimulus must be shown "
@@ -122,11 +119,11 @@ def _candidates(source: SplitSource, split: Split) -> Iterator[tuple[str, _Piece
                 hint="--split auto takes the policy that fits",
             )
     if split in ("auto", "time"):
-        yield _assemble(source, {}, "time")
+        yield _complete(source, {}, "time")
 
 
-def _condition_tiers(source: SplitSource, *, only_videos: bool) -> dict[int, str] | None:
-    """Return the tier of each trial by its condition; None where conditions do not allow it.
+def _split_by_condition(source: SplitSource, *, only_videos: bool) -> _Parts | None:
+    """Return the trials with a tier by their condition; None where conditions do not allow it.
 
     Args:
         source: The recording.
@@ -154,94 +151,88 @@ def _condition_tiers(source: SplitSource, *, only_videos: bool) -> dict[int, str
     tier_of = dict.fromkeys(counts, "test")
     tier_of |= dict.fromkeys(others[:num_train], "train")
     tier_of |= dict.fromkeys(others[num_train:], "validation")
-    return {number: tier_of[key] for number, key in keys.items()}
+    return {number: [replace(trials[number], tier=tier_of[key])] for number, key in keys.items()}
 
 
-def _movie_candidates(
-    source: SplitSource, movies: Sequence[Movie]
-) -> Iterator[tuple[str, _Pieces]]:
-    recording = source.recording
-    keys = [movie.segment_key(k) for movie in movies for k in range(movie.num_segments)]
-    by_hash = segment_tiers(keys) or {}
-    cut = cut_movies(recording, movies, by_hash)
-    name, pieces = _assemble(source, cut, "movie-time")
-    yield name, pieces
-    of_rest = [piece for piece in pieces if piece.number not in cut]
-    filled = segment_tiers(keys, missing=_missing_tiers(source, of_rest))
-    if filled is not None and filled != by_hash:
-        yield _assemble(source, cut_movies(recording, movies, filled), "movie-time")
+def _movie_candidates(source: SplitSource, movies: Sequence[Movie]) -> Iterator[tuple[str, _Parts]]:
+    keys = [key for movie in movies for key in movie.segment_keys]
+    by_hash = segment_tiers(keys)
+    chosen = cut_movies(source.recording, movies, by_hash)
+    name, parts = _complete(source, chosen, "movie-time")
+    yield name, parts
+    rest = [trial for number in parts if number not in chosen for trial in parts[number]]
+    filled = segment_tiers(keys, missing=_missing_tiers(source, rest))
+    if filled != by_hash:
+        yield _complete(source, cut_movies(source.recording, movies, filled), "movie-time")
 
 
-def _assemble(
-    source: SplitSource, chosen: Mapping[int, _Pieces], policy: str
-) -> tuple[str, _Pieces]:
-    """Return the name of the policies, and all trials as pieces: the chosen ones, the rest by time.
+def _complete(source: SplitSource, chosen: _Parts, policy: str) -> tuple[str, _Parts]:
+    """Return the name of the policies, and all trials: the chosen ones, and the rest by time.
 
     Args:
         source: The recording.
-        chosen: Pieces with tiers of the trials that another policy is for, by trial number.
+        chosen: The trials that another policy is for, with their tiers.
         policy: Name of that policy.
     """
     trials = source.recording.trials
-    short_blanks = _short_blanks(source, chosen)
+    neighbors = _short_blanks(source, chosen)
     by_time = [
         number
         for number, trial in enumerate(trials)
-        if number not in chosen and number not in short_blanks and source.is_usable(trial)
+        if number not in chosen and number not in neighbors and source.is_usable(trial)
     ]
     intervals = _time_intervals(source, [trials[number] for number in by_time], chosen)
-    pieces: dict[int, _Pieces] = dict(chosen)
+    parts = {number: chosen.get(number, [trial]) for number, trial in enumerate(trials)}
     for number in by_time:
-        pieces[number] = _cut_by_time(source, number, intervals)
-    for number, trial in enumerate(trials):
-        pieces.setdefault(number, [Piece(number=number, trial=trial)])
-    for number, (before, after) in short_blanks.items():
-        earlier = _tiers(pieces[before])[-1:] if before is not None else []
-        later = _tiers(pieces[after])[:1] if after is not None else []
+        parts[number] = _cut_by_time(source, trials[number], intervals)
+    for number, (before, after) in neighbors.items():
+        earlier = _tiers(parts[before])[-1:] if before is not None else []
+        later = _tiers(parts[after])[:1] if after is not None else []
         # The response to a stimulus outlasts it. By conditions, no guard is needed.
         is_free = before is None or after is None or earlier == later
         is_free |= policy == "conditions" and after in chosen
         tier = next(iter(earlier or later), None) if is_free else None
-        trial = _without_tier(source, trials[number]) if tier is None else trials[number]
-        pieces[number] = [Piece(number=number, trial=replace(trial, tier=tier))]
-    has_time = any(_tiers(pieces[number]) for number in by_time)
-    if chosen and has_time and policy != "time":
+        parts[number] = [_with_tier(source, trials[number], tier)]
+    if chosen and any(_tiers(parts[number]) for number in by_time):
         policy += " + time"
-    return policy, [piece for number in range(len(trials)) for piece in pieces[number]]
+    return policy, parts
 
 
-def _tiers(pieces: Sequence[Piece]) -> list[str]:
-    return [piece.trial.tier for piece in pieces if piece.trial.tier is not None]
+def _tiers(trials: Sequence[Trial]) -> list[str]:
+    return [trial.tier for trial in trials if trial.tier is not None]
 
 
-def _short_blanks(
-    source: SplitSource, chosen: Mapping[int, _Pieces]
-) -> dict[int, tuple[int | None, int | None]]:
-    """Return the blanks after chosen trials, each with the trials before and after it.
+def _with_tier(source: SplitSource, trial: Trial, tier: str | None) -> Trial:
+    """Return a trial with a tier; blanks without one, which would be in every tier, are invalid."""
+    is_usable_blank = trial.kind == "blank" and source.recorded(trial)
+    kind: TrialKind = "invalid" if tier is None and is_usable_blank else trial.kind
+    return replace(trial, kind=kind, tier=tier)
+
+
+def _short_blanks(source: SplitSource, chosen: _Parts) -> dict[int, tuple[int | None, int | None]]:
+    """Return the blanks beside chosen trials, each with the trials before and after it.
 
     Without a screen, time between trials counts as a blank.
     """
-    blanks: dict[int, tuple[int | None, int | None]] = {}
-    waiting: list[int] = []
-    before: int | None = None
-    trials = source.recording.trials
-    for number, trial in enumerate(trials):
+    blanks: list[int] = []
+    others: list[int] = []
+    for number, trial in enumerate(source.recording.trials):
         is_blank = number not in source.keys and trial.kind in ("blank", "unknown")
-        if not source.is_usable(trial):
-            continue
-        if is_blank and trial.end_seconds - trial.start_seconds < LONG_BLANK_SECONDS:
-            waiting.append(number)
-            continue
-        if before in chosen or (before is None and number in chosen):
-            blanks |= dict.fromkeys(waiting, (before, number))
-        before, waiting = number, []
-    if before in chosen:
-        blanks |= dict.fromkeys(waiting, (before, None))
-    return blanks
+        is_short = trial.end_seconds - trial.start_seconds < LONG_BLANK_SECONDS
+        if source.is_usable(trial):
+            (blanks if is_blank and is_short else others).append(number)
+    neighbors: dict[int, tuple[int | None, int | None]] = {}
+    for number in blanks:
+        place = bisect.bisect(others, number)
+        before = others[place - 1] if place > 0 else None
+        after = others[place] if place < len(others) else None
+        if before in chosen or (before is None and after in chosen):
+            neighbors[number] = (before, after)
+    return neighbors
 
 
 def _time_intervals(
-    source: SplitSource, trials: Sequence[Trial], chosen: Mapping[int, _Pieces]
+    source: SplitSource, trials: Sequence[Trial], chosen: _Parts
 ) -> list[TierInterval]:
     """Return the tiers of the time of some trials, without what is near chosen ones of others."""
     recorded = np.array([part for trial in trials for part in source.recorded(trial)])
@@ -251,17 +242,12 @@ def _time_intervals(
         intervals[0] = replace(intervals[0], start_seconds=-np.inf)
     if intervals and intervals[-1].end_seconds >= source.end_seconds:
         intervals[-1] = replace(intervals[-1], end_seconds=np.inf)
-    near = [
-        (
-            piece.trial.start_seconds - GUARD_SECONDS,
-            piece.trial.end_seconds + GUARD_SECONDS,
-            piece.trial.tier,
-        )
-        for pieces in chosen.values()
-        for piece in pieces
-        if piece.trial.tier is not None
-    ]
-    near.sort()
+    near = sorted(
+        (trial.start_seconds - GUARD_SECONDS, trial.end_seconds + GUARD_SECONDS, trial.tier)
+        for parts in chosen.values()
+        for trial in parts
+        if trial.tier is not None
+    )
     return [part for interval in intervals for part in _subtract(interval, near)]
 
 
@@ -280,52 +266,39 @@ def _subtract(
         yield replace(interval, start_seconds=start)
 
 
-def _cut_by_time(source: SplitSource, number: int, intervals: Sequence[TierInterval]) -> _Pieces:
-    """Return the pieces of a trial that intervals cut; one of about a window or less never is."""
-    trial = source.recording.trials[number]
+def _cut_by_time(
+    source: SplitSource, trial: Trial, intervals: Sequence[TierInterval]
+) -> list[Trial]:
+    """Return the parts of a trial that intervals cut; one of about a window or less never is."""
     first = bisect.bisect_right(intervals, trial.start_seconds, key=lambda part: part.end_seconds)
     last = bisect.bisect_left(intervals, trial.end_seconds, key=lambda part: part.start_seconds)
     over = intervals[first:last]
-    if trial.end_seconds - trial.start_seconds <= LONGEST_WHOLE_SECONDS:
-        edges: list[float] = []
-    else:
+    edges: list[float] = []
+    if trial.end_seconds - trial.start_seconds > LEAST_TIER_SECONDS:
         edges = [edge for part in over for edge in (part.start_seconds, part.end_seconds)]
-    pieces = []
-    for piece in cut_trial(source.recording, number, edges):
-        part = piece.trial
-        tier = next(
-            (
-                interval.tier
-                for interval in over
-                if interval.start_seconds - ROUNDING_SECONDS <= part.start_seconds
-                and part.end_seconds <= interval.end_seconds + ROUNDING_SECONDS
-            ),
-            None,
+    parts = []
+    for part in cut_trial(source.recording, trial, edges):
+        tiers = (
+            interval.tier
+            for interval in over
+            if interval.start_seconds - ROUNDING_SECONDS <= part.start_seconds
+            and part.end_seconds <= interval.end_seconds + ROUNDING_SECONDS
         )
-        if tier is None:
-            part = _without_tier(source, part)
-        if part.condition is not None and part.start_seconds > trial.start_seconds:
+        condition, offset = part.condition, part.start_seconds - trial.start_seconds
+        if condition is not None and offset > 0:
             # It shows other moments of the stimulus than what begins at the start of a trial.
-            offset = part.start_seconds - trial.start_seconds
-            part = replace(part, condition=f"{part.condition} from {offset:.2f} s")
-        pieces.append(Piece(number=number, trial=replace(part, tier=tier)))
-    return pieces
+            condition = f"{condition} from {offset:.2f} s"
+        parts.append(replace(_with_tier(source, part, next(tiers, None)), condition=condition))
+    return parts
 
 
-def _without_tier(source: SplitSource, trial: Trial) -> Trial:
-    """Return a trial that is in no tier; blanks without a tier would be in every tier."""
-    is_usable_blank = trial.kind == "blank" and source.recorded(trial)
-    return replace(trial, kind="invalid") if is_usable_blank else trial
-
-
-def _missing_tiers(source: SplitSource, pieces: Sequence[Piece]) -> list[str]:
+def _missing_tiers(source: SplitSource, trials: Sequence[Trial]) -> list[str]:
     """Return the tiers that have no window of recorded time."""
     missing = []
     for tier in MADE_TIERS:
         start, end, longest = -np.inf, -np.inf, 0.0
-        for piece in pieces:
-            parts = source.recorded(piece.trial) if piece.trial.tier == tier else []
-            for first, last in parts:
+        for trial in trials:
+            for first, last in source.recorded(trial) if trial.tier == tier else ():
                 start = first if first - end > ROUNDING_SECONDS else start
                 end = last
                 longest = max(longest, end - start)

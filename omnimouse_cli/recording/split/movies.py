@@ -10,8 +10,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from omnimouse_cli.recording.pieces import Piece, cut_trial, trial_flips
 from omnimouse_cli.recording.recording import Recording, Trial
+from omnimouse_cli.recording.split.trials import ROUNDING_SECONDS, cut_trial, trial_flips
 
 SEGMENT_SECONDS = 10.0
 MOVIE_GUARD_SECONDS = 2.0
@@ -19,26 +19,8 @@ MOVIE_GUARD_SECONDS = 2.0
 LEAST_MOVIE_SECONDS = 4.0
 # Shares of the hash, from 0 to 1, up to which a segment is train, and validation.
 TRAIN_BELOW, VALIDATION_BELOW = 0.7, 0.8
-
-
 # A frame that has been shown for longer is cut in time rather than where it appeared.
 _HELD_SECONDS = 0.5
-_ROUNDING_SECONDS = 1e-6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
-    """A part of a movie.
-
-    Args:
-        start_seconds: Its start from the movie's start; it ends where the next part starts.
-        tier: Its tier; None for a guard.
-        name: Appended to the movie's name.
-    """
-
-    start_seconds: float
-    tier: str | None
-    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +38,24 @@ class Movie:
     seconds: float
 
     @property
-    def num_segments(self) -> int:
-        """Number of its segments; the last is from half a segment to one and a half long."""
-        return max(1, round(self.seconds / SEGMENT_SECONDS))
+    def segment_keys(self) -> list[str]:
+        """What names each segment in the hash; the last is half a segment to one and a half."""
+        return [f"{self.key} {n}" for n in range(max(1, round(self.seconds / SEGMENT_SECONDS)))]
 
-    def segment_key(self, segment: int) -> str:
-        """Return what names a segment in the hash."""
-        return f"{self.key} {segment}"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """A part of a movie.
+
+    Args:
+        start_seconds: Its start from the movie's start; it ends where the next part starts.
+        tier: Its tier; None for a guard.
+        name: Appended to the movie's name.
+    """
+
+    start_seconds: float
+    tier: str | None
+    name: str
 
 
 def stable_hash(text: str) -> float:
@@ -86,25 +79,20 @@ def find_movies(trials: Sequence[Trial], keys: Mapping[int, str]) -> list[Movie]
         lengths = [trials[n].end_seconds - trials[n].start_seconds for n in numbers]
         movie = Movie(key=key, numbers=tuple(numbers), seconds=float(np.median(lengths)))
         is_repeated = len(numbers) > 1 and movie.seconds >= LEAST_MOVIE_SECONDS
-        if movie.num_segments > 1 or is_repeated:
+        if len(movie.segment_keys) > 1 or is_repeated:
             movies.append(movie)
     return movies
 
 
-def segment_tiers(keys: Collection[str], *, missing: Collection[str] = ()) -> dict[str, str] | None:
+def segment_tiers(keys: Collection[str], *, missing: Collection[str] = ()) -> dict[str, str]:
     """Return the tier of each segment by its hash: 70 % train, 10 % validation, 20 % test.
 
     Args:
         keys: Names of the segments.
-        missing: Tiers that must have a segment. Where the hash gives them none, the segments with
-            the largest hashes become test and the next ones validation, so that the order of tiers
-            stays that of the hashes.
-
-    Returns:
-        The tiers; None if there are fewer segments than missing tiers.
+        missing: Tiers that must have a segment, if there are as many segments. Where the hash gives
+            them none, the segments with the largest hashes become test and the next ones
+            validation, so that the order of tiers stays that of the hashes.
     """
-    if len(keys) < len(missing):
-        return None
     by_hash = sorted(keys, key=stable_hash)
     num_test = sum(stable_hash(key) >= VALIDATION_BELOW for key in by_hash)
     num_train = sum(stable_hash(key) < TRAIN_BELOW for key in by_hash)
@@ -113,51 +101,44 @@ def segment_tiers(keys: Collection[str], *, missing: Collection[str] = ()) -> di
         "validation": len(by_hash) - num_train - num_test,
         "test": num_test,
     }
-    for tier in missing:
+    for tier in missing if len(keys) >= len(missing) else ():
         if num[tier] == 0:
             # The tier with the most segments can spare one: at least as many as missing tiers.
             spare = max(num, key=lambda name: num[name] - (name in missing))
             num[spare] -= 1
             num[tier] += 1
-    names = [tier for tier, count in num.items() for _ in range(count)]
-    return dict(zip(by_hash, names, strict=True))
+    tiers = [tier for tier, count in num.items() for _ in range(count)]
+    return dict(zip(by_hash, tiers, strict=True))
 
 
 def cut_movies(
     recording: Recording, movies: Sequence[Movie], tiers: Mapping[str, str]
-) -> dict[int, list[Piece]]:
-    """Return the pieces of the movies' trials, by trial number.
+) -> dict[int, list[Trial]]:
+    """Return the parts of the movies' trials, by trial number.
 
     The last 2 s of a segment have no tier, unless the movie that follows has the same.
 
     Args:
         recording: The recording.
         movies: Its movies.
-        tiers: Tier of each segment, by `Movie.segment_key`.
+        tiers: Tier of each segment, by its key.
     """
-    first_tier = {
-        number: tiers[movie.segment_key(0)] for movie in movies for number in movie.numbers
-    }
-    pieces: dict[int, list[Piece]] = {}
+    first_tier = {n: tiers[movie.segment_keys[0]] for movie in movies for n in movie.numbers}
+    parts: dict[int, list[Trial]] = {}
     for movie in movies:
-        own = [tiers[movie.segment_key(segment)] for segment in range(movie.num_segments)]
+        own = [tiers[key] for key in movie.segment_keys]
         following = {n: _following_tier(recording, n, first_tier) for n in movie.numbers}
         # All repeats of a segment are cut at the same frames, so that they stay repeats.
         has_last_guard = any(tier not in (None, own[-1]) for tier in following.values())
         flips = _median_flips(recording, movie)
-        parts = _plan_parts(movie, own, flips, has_last_guard=has_last_guard)
+        plan = _plan_parts(movie, own, flips, has_last_guard=has_last_guard)
         for number in movie.numbers:
-            cut = _cut_one(recording, number, parts, flips)
-            if len(cut) == len(parts):
-                is_free = following[number] in (None, own[-1])
-                last_tier = own[-1] if is_free else parts[-1].tier
-            else:
-                # A trial that was broken off has no guard where it ends.
-                is_free = following[number] in (None, cut[-1].trial.tier)
-                last_tier = cut[-1].trial.tier if is_free else None
-            cut[-1] = replace(cut[-1], trial=replace(cut[-1].trial, tier=last_tier))
-            pieces[number] = cut
-    return pieces
+            cut = _cut_one(recording, recording.trials[number], plan, flips)
+            # A trial that was broken off has no guard where it ends; its last part becomes one.
+            tier = own[-1] if len(cut) == len(plan) else cut[-1].tier
+            cut[-1] = replace(cut[-1], tier=tier if following[number] in (None, tier) else None)
+            parts[number] = cut
+    return parts
 
 
 def _following_tier(recording: Recording, number: int, first_tier: Mapping[int, str]) -> str | None:
@@ -192,12 +173,11 @@ def _plan_parts(
     edges.append(movie.seconds)
     # One frame more, because single trials deviate from the median.
     guard_seconds = MOVIE_GUARD_SECONDS + (float(np.diff(flips).max()) if len(flips) > 1 else 0.0)
-    is_whole = len(tiers) == 1
     parts = []
     for segment, tier in enumerate(tiers):
         first = segment * SEGMENT_SECONDS
         last = first + SEGMENT_SECONDS if segment < len(tiers) - 1 else movie.seconds
-        name = "" if is_whole else f" {first:g}-{round(last)} s"
+        name = "" if len(tiers) == 1 else f" {first:g}-{round(last)} s"
         parts.append(_Part(start_seconds=edges[segment], tier=tier, name=name))
         if has_guard[segment]:
             guard = _snap(edges[segment + 1] - min(guard_seconds, (last - first) / 2), flips)
@@ -208,24 +188,23 @@ def _plan_parts(
 
 def _snap(movie_seconds: float, flips: NDArray[np.float64]) -> float:
     """Return the time of the frame that is shown, if it appeared within the last half second."""
-    frame = int(np.searchsorted(flips, movie_seconds + _ROUNDING_SECONDS, side="right")) - 1
+    frame = int(np.searchsorted(flips, movie_seconds + ROUNDING_SECONDS, side="right")) - 1
     if frame < 0 or movie_seconds - flips[frame] > _HELD_SECONDS:
         return movie_seconds
     return float(flips[frame])
 
 
 def _cut_one(
-    recording: Recording, number: int, parts: Sequence[_Part], median_flips: NDArray[np.float64]
-) -> list[Piece]:
-    """Return the pieces of one trial; one that was broken off lacks the last parts."""
-    trial = recording.trials[number]
+    recording: Recording, trial: Trial, plan: Sequence[_Part], median_flips: NDArray[np.float64]
+) -> list[Trial]:
+    """Return the parts of one trial; one that was broken off lacks the last ones."""
     flips = trial_flips(recording, trial)
-    starts: dict[float, _Part] = {trial.start_seconds: parts[0]}
-    for part in parts[1:]:
-        frame = int(np.searchsorted(median_flips, part.start_seconds - _ROUNDING_SECONDS))
+    starts: dict[float, _Part] = {trial.start_seconds: plan[0]}
+    for part in plan[1:]:
+        frame = int(np.searchsorted(median_flips, part.start_seconds - ROUNDING_SECONDS))
         is_frame = (
             frame < len(median_flips)
-            and abs(median_flips[frame] - part.start_seconds) < _ROUNDING_SECONDS
+            and abs(median_flips[frame] - part.start_seconds) < ROUNDING_SECONDS
         )
         if is_frame and len(flips) == len(median_flips):
             # Repeats of as many frames are cut at the same frame.
@@ -233,13 +212,9 @@ def _cut_one(
         else:
             start = trial.start_seconds + _snap(part.start_seconds, flips - trial.start_seconds)
         starts[start] = part
-    cut = cut_trial(recording, number, list(starts))
-    named = []
-    for piece in cut:
-        part, condition = starts[piece.trial.start_seconds], trial.condition
-        if condition is not None:
-            condition += part.name
-        named.append(
-            replace(piece, trial=replace(piece.trial, tier=part.tier, condition=condition))
-        )
-    return named
+    cut = []
+    for shown in cut_trial(recording, trial, list(starts)):
+        part = starts[shown.start_seconds]
+        condition = None if trial.condition is None else trial.condition + part.name
+        cut.append(replace(shown, tier=part.tier, condition=condition))
+    return cut

@@ -1,10 +1,14 @@
-"""What the tiers of a recording are made from: its trials, its usable time, and its stimuli."""
+"""The trials that are given tiers: their usable time, their stimuli, and parts of them."""
 
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
 
 from omnimouse_cli.recording.recording import Recording, Trial
 
@@ -41,8 +45,6 @@ class SplitSource:
         start = max(trial.start_seconds, self.start_seconds)
         end = min(trial.end_seconds, self.end_seconds)
         gaps = self.recording.gaps
-        if len(gaps) == 0:
-            return [(start, end)] if start < end else []
         parts = []
         for first, last in gaps[(gaps[:, 0] < end) & (gaps[:, 1] > start)].tolist():
             if start < first:
@@ -129,3 +131,83 @@ def _frames_digest(recording: Recording, number: int) -> str:
     for frame in sorted({0, num_flips // 2, num_flips - 1}):
         digest.update(screen.read_frames(number, frame, frame + 1).tobytes())
     return digest.hexdigest()
+
+
+def trial_flips(recording: Recording, trial: Trial) -> NDArray[np.float64]:
+    """Return the times of a trial's flips; empty without a screen."""
+    if recording.screen is None:
+        return np.empty(0)
+    return recording.screen.flip_seconds[trial.first_flip : trial.first_flip + trial.num_flips]
+
+
+def cut_trial(recording: Recording, trial: Trial, cut_seconds: Sequence[float]) -> list[Trial]:
+    """Return the parts of a trial in temporal order; the trial itself if there is no cut.
+
+    A flip at the time of a cut belongs to the later part; parts that begin after the last flip have
+    none.
+
+    Args:
+        recording: The recording.
+        trial: One of its trials.
+        cut_seconds: Times of the cuts, ascending; those not within the trial are ignored.
+    """
+    inside = [
+        time
+        for time in dict.fromkeys(cut_seconds)
+        if trial.start_seconds < time < trial.end_seconds
+    ]
+    flips = trial_flips(recording, trial)
+    before = [0, *np.searchsorted(flips, inside, side="left").tolist(), len(flips)]
+    edges = [trial.start_seconds, *inside, trial.end_seconds]
+    return [
+        replace(
+            trial,
+            start_seconds=edges[part],
+            end_seconds=edges[part + 1],
+            first_flip=trial.first_flip + before[part],
+            num_flips=before[part + 1] - before[part],
+        )
+        for part in range(len(edges) - 1)
+    ]
+
+
+def replace_trials(recording: Recording, parts: Mapping[int, Sequence[Trial]]) -> Recording:
+    """Return the recording with the parts of its trials as trials.
+
+    Args:
+        recording: The recording.
+        parts: The parts of every trial, by trial number: each flip is in one part.
+    """
+    numbers = range(len(recording.trials))
+    trials = tuple(part for number in numbers for part in parts[number])
+    screen = recording.screen
+    if screen is not None and len(trials) != len(recording.trials):
+        origins = [
+            (number, part.first_flip - recording.trials[number].first_flip)
+            for number in numbers
+            for part in parts[number]
+        ]
+        # A partial function, unlike a closure, can be sent to another process.
+        read_frames = partial(_read_part, screen.read_frames, origins)
+        screen = replace(screen, read_frames=read_frames)
+    return replace(recording, trials=trials, screen=screen)
+
+
+def _read_part(
+    read_frames: Callable[[int, int, int], NDArray[np.uint8]],
+    origins: Sequence[tuple[int, int]],
+    part: int,
+    first: int,
+    last: int,
+) -> NDArray[np.uint8]:
+    """Return frames of a part, as `Screen.read_frames`.
+
+    Args:
+        read_frames: Reads the frames of whole trials.
+        origins: Whole trial of each part, and how many of its flips are before the part.
+        part: Number of the part.
+        first: First flip of the part that is read.
+        last: Flip after the last one that is read.
+    """
+    whole, offset = origins[part]
+    return read_frames(whole, offset + first, offset + last)

@@ -1,0 +1,1 @@
+"""Tiers (train, validation, test) of recordings whose files have none."""
