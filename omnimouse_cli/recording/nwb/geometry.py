@@ -1,6 +1,7 @@
 """Geometry of the monitor: what a template of the stimulus looks like on it, at 36 x 64 pixels."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -169,6 +170,7 @@ def map_template(
     )
 
 
+@lru_cache(maxsize=1)
 def grating_samples(display: Display) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return points of the texture in every pixel of a frame, in degrees, for drawing gratings.
 

@@ -3,7 +3,8 @@
 import contextlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -33,13 +34,17 @@ class GratingTable:
     """Parameters of gratings by row.
 
     Args:
+        path: Path of the table, for notes.
         parameters: Name of a parameter and its values, float64 `(rows,)`; NaN where a row has none.
         is_blank: bool `(rows,)`: whether nothing but grey is shown.
+        default_frequency: Cycles per degree of rows without a spatial frequency.
         notes: What was assumed, for the user.
     """
 
+    path: str
     parameters: Mapping[str, NDArray[np.float64]]
     is_blank: NDArray[np.bool_]
+    default_frequency: float
     notes: tuple[str, ...]
 
     def condition(self, row: int) -> str:
@@ -48,43 +53,12 @@ class GratingTable:
         return " ".join(f"{name}={value:g}" for name, value in values if np.isfinite(value))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Gratings:
-    """Draws gratings of one orientation and spatial frequency each.
-
-    Args:
-        display: The monitor.
-    """
-
-    display: Display
-    _points: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=list)
-    _waves: dict[tuple[float, float], NDArray[np.complex128]] = field(default_factory=dict)
-
-    def wave(self, orientation: float, cycles_per_degree: float) -> NDArray[np.complex128]:
-        """Return the mean of exp(i phase) over every pixel of a frame, complex128 `(36, 64)`.
-
-        Args:
-            orientation: Direction in which the phase grows, degrees anticlockwise from the right.
-            cycles_per_degree: Spatial frequency.
-        """
-        key = (orientation % 360.0, cycles_per_degree)
-        if key not in self._waves:
-            if not self._points:
-                self._points.append(grating_samples(self.display))
-            x, y = self._points[0]
-            angle = np.radians(key[0])
-            distance = x * np.cos(angle) + y * np.sin(angle)
-            wave = np.exp(2j * np.pi * cycles_per_degree * distance).mean(axis=2)
-            self._waves[key] = wave
-        return self._waves[key]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grating:
     """One grating.
 
     Args:
-        gratings: Draws it.
+        display: The monitor.
         orientation: Direction in which it drifts, in degrees anticlockwise from the right.
         cycles_per_degree: Spatial frequency.
         hertz: Temporal frequency; 0 if it does not move.
@@ -92,7 +66,7 @@ class Grating:
         contrast: Contrast, 0 to 1.
     """
 
-    gratings: Gratings
+    display: Display
     orientation: float
     cycles_per_degree: float
     hertz: float
@@ -101,12 +75,31 @@ class Grating:
 
     def read(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return frames, uint8 `(len(numbers), 36, 64)`; frame k is at k / 30 seconds."""
-        wave = self.gratings.wave(self.orientation, self.cycles_per_degree)
+        wave = _mean_wave(self.display, self.orientation % 360.0, self.cycles_per_degree)
         turns = self.phase - self.hertz * numbers / _FRAME_RATE_HZ
         shifted = np.exp(2j * np.pi * turns)[:, None, None] * wave
         levels = GREY * (1 + self.contrast * shifted.real)
         frames: NDArray[np.uint8] = np.floor(levels + 0.5).astype(np.uint8)
         return frames.reshape(-1, FRAME_HEIGHT, FRAME_WIDTH)
+
+
+# Trials repeat some hundred gratings at most.
+@lru_cache(maxsize=512)
+def _mean_wave(
+    display: Display, orientation: float, cycles_per_degree: float
+) -> NDArray[np.complex128]:
+    """Return the mean of exp(i phase) over every pixel of a frame, complex128 `(36, 64)`.
+
+    Args:
+        display: The monitor.
+        orientation: Direction in which the phase grows, degrees anticlockwise from the right.
+        cycles_per_degree: Spatial frequency.
+    """
+    x, y = grating_samples(display)
+    angle = np.radians(orientation)
+    distance = x * np.cos(angle) + y * np.sin(angle)
+    wave: NDArray[np.complex128] = np.exp(2j * np.pi * cycles_per_degree * distance).mean(axis=2)
+    return wave
 
 
 def has_orientation(columns: Mapping[str, NDArray[Any]]) -> bool:
@@ -115,16 +108,13 @@ def has_orientation(columns: Mapping[str, NDArray[Any]]) -> bool:
 
 
 def parse_gratings(
-    columns: Mapping[str, NDArray[Any]],
-    where: str,
-    *,
-    default_frequency: float | None,
+    columns: Mapping[str, NDArray[Any]], path: str, *, default_frequency: float | None
 ) -> GratingTable | None:
     """Return the parameters of gratings from the columns of a table.
 
     Args:
         columns: Name and values of each column.
-        where: Path of the table, for notes.
+        path: Path of the table, for notes.
         default_frequency: Cycles per degree of drifting gratings in tables without that column.
 
     Returns:
@@ -148,8 +138,14 @@ def parse_gratings(
     if "spatial_frequency" not in parameters:
         if default_frequency is None:
             return None
-        notes.append(f"{where}: gratings have {default_frequency:g} cycles/degree by the protocol")
-    return GratingTable(parameters=parameters, is_blank=is_blank, notes=tuple(notes))
+        notes.append(f"{path}: gratings have {default_frequency:g} cycles/degree by the protocol")
+    return GratingTable(
+        path=path,
+        parameters=parameters,
+        is_blank=is_blank,
+        default_frequency=default_frequency or 0.0,
+        notes=tuple(notes),
+    )
 
 
 def grating_segments(
@@ -158,9 +154,7 @@ def grating_segments(
     ends: Sequence[float],
     *,
     name: str,
-    origin: str,
-    gratings: Gratings,
-    default_frequency: float | None,
+    display: Display,
 ) -> tuple[list[Segment], list[str]]:
     """Return the stretch of each row of a table of gratings.
 
@@ -169,26 +163,24 @@ def grating_segments(
         starts: Start of each row, in seconds.
         ends: End of each row.
         name: Name of the stimulus.
-        origin: Path of the table.
-        gratings: Draws the gratings.
-        default_frequency: Cycles per degree in tables without that column.
+        display: The monitor.
 
     Returns:
         The segments, and notes for the user.
     """
-    unit, notes = _scales(table, origin)
+    unit, notes = _scales(table)
     segments = []
     for row, (start, end) in enumerate(zip(starts, ends, strict=True)):
         if table.is_blank[row]:
-            segments.append(grey_segment(start, end, origin))
+            segments.append(grey_segment(start, end, table.path))
             continue
         value = {key: float(column[row]) for key, column in table.parameters.items()}
         hertz = _finite(value.get("temporal_frequency"), 0.0)
         num_flips = max(1, int(np.ceil((end - start) * _FRAME_RATE_HZ - 0.01))) if hertz else 1
         grating = Grating(
-            gratings=gratings,
+            display=display,
             orientation=value["orientation"],
-            cycles_per_degree=_finite(value.get("spatial_frequency"), default_frequency or 0.0),
+            cycles_per_degree=_finite(value.get("spatial_frequency"), table.default_frequency),
             hertz=hertz,
             phase=_finite(value.get("phase"), 0.0) * unit["phase"],
             contrast=min(_finite(value.get("contrast"), _DEFAULT_CONTRAST) * unit["contrast"], 1.0),
@@ -199,7 +191,7 @@ def grating_segments(
                 end=end,
                 kind="video" if hertz else "image",
                 condition=f"{name} {table.condition(row)}",
-                origin=origin,
+                origin=table.path,
                 source=grating,
                 flips=start + np.arange(num_flips) / _FRAME_RATE_HZ,
                 numbers=np.arange(num_flips),
@@ -208,32 +200,32 @@ def grating_segments(
     return segments, notes
 
 
-def _scales(table: GratingTable, origin: str) -> tuple[dict[str, float], list[str]]:
+def _scales(table: GratingTable) -> tuple[dict[str, float], list[str]]:
     """Return the factors that make phases cycles and contrasts shares of 1, and notes."""
-    unit, notes = {"phase": 1.0, "contrast": 1.0}, []
+    unit, notes, path = {"phase": 1.0, "contrast": 1.0}, [], table.path
     phase, contrast = table.parameters.get("phase"), table.parameters.get("contrast")
     hertz = table.parameters.get("temporal_frequency")
     largest = float(np.nanmax(np.abs(phase), initial=0.0)) if phase is not None else 0.0
     if largest > 1:
         is_radians = largest <= 2 * np.pi
         unit["phase"] = 1 / (2 * np.pi) if is_radians else 1 / 360
-        notes.append(f"{origin}: phases are in {'radians' if is_radians else 'degrees'}")
+        notes.append(f"{path}: phases are in {'radians' if is_radians else 'degrees'}")
     if contrast is None:
-        notes.append(f"{origin}: no column of contrast; {_DEFAULT_CONTRAST:.0%} is taken")
+        notes.append(f"{path}: no column of contrast; {_DEFAULT_CONTRAST:.0%} is taken")
     elif float(np.nanmax(contrast, initial=0.0)) > 1:
         unit["contrast"] = 0.01
-        notes.append(f"{origin}: contrasts are in percent")
+        notes.append(f"{path}: contrasts are in percent")
     if hertz is not None:
         notes.append(
-            f"{origin}: gratings drift in the direction of their orientation, anticlockwise from "
+            f"{path}: gratings drift in the direction of their orientation, anticlockwise from "
             "the right, which is not recorded"
         )
         if phase is None:
-            notes.append(f"{origin}: the phase at the start of drifting gratings is taken as 0")
+            notes.append(f"{path}: the phase at the start of drifting gratings is taken as 0")
         num_fast = int((np.nan_to_num(hertz) >= _FRAME_RATE_HZ / 2).sum())
         if num_fast:
             notes.append(
-                f"{origin}: {num_fast} gratings of {_FRAME_RATE_HZ / 2:g} Hz or more are drawn at "
+                f"{path}: {num_fast} gratings of {_FRAME_RATE_HZ / 2:g} Hz or more are drawn at "
                 f"{_FRAME_RATE_HZ:g} frames per second, which does not show in what direction they "
                 "drift"
             )

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from omnimouse_cli.recording.nwb.series import read_times, scale_of
 from omnimouse_cli.recording.nwb.sources import has_times
 from omnimouse_cli.recording.nwb.tables import stimulus_name
 from omnimouse_cli.recording.nwb.templates import require_dataset
-from omnimouse_cli.recording.nwb.timeline import Segment, cut, grey_segment
+from omnimouse_cli.recording.nwb.timeline import Segment, cut
 from omnimouse_cli.recording.nwb.tree import Node, open_tree
 from omnimouse_cli.recording.recording import Monitor
 from omnimouse_cli.recording.resize import FRAME_HEIGHT, FRAME_WIDTH, resize_frames
@@ -158,18 +158,14 @@ def read_geometry(node: Node) -> Monitor | None:
 
 
 def name_pieces(segment: Segment) -> list[Segment]:
-    """Return a part of a film that no table names: grey if it is, else in pieces with own names.
-
-    Args:
-        segment: The part.
-    """
+    """Return a part of a film that no table names: grey if it is, else in pieces with own names."""
     assert segment.source is not None
     at = np.unique(np.linspace(0, len(segment.numbers) - 1, _NUM_LOOKS).astype(np.int64))
     frames = segment.source.read(segment.numbers[at])
     if (frames == frames[0, 0, 0]).all():
-        grey = grey_segment(segment.start, segment.end, segment.origin)
-        return [_with_frames(grey, segment, f"blank {frames[0, 0, 0]}")]
+        return [replace(segment, kind="blank", condition=f"blank {frames[0, 0, 0]}")]
     num_pieces = max(1, round((segment.end - segment.start) / _PIECE_SECONDS))
+    film = stimulus_name(segment.origin.rpartition("/")[2])
     edges = np.linspace(segment.start, segment.end, num_pieces + 1)
     pieces = []
     for start, end in itertools.pairwise(edges):
@@ -180,23 +176,6 @@ def name_pieces(segment: Segment) -> list[Segment]:
             last = segment.end if rows[1] == len(segment.flips) else float(segment.flips[rows[1]])
             piece = cut(segment, begin, last)
             if piece is not None:
-                name = (
-                    f"{stimulus_name(segment.origin.rpartition('/')[2])} frame {piece.numbers[0]}"
-                )
-                pieces.append(_with_frames(piece, piece, name))
+                name = f"{film} frame {piece.numbers[0]}"
+                pieces.append(replace(piece, condition=name))
     return pieces
-
-
-def _with_frames(segment: Segment, frames: Segment, condition: str) -> Segment:
-    """Return a segment with the frames of another one and a name."""
-    return Segment(
-        start=segment.start,
-        end=segment.end,
-        kind=segment.kind,
-        condition=condition,
-        origin=segment.origin,
-        source=frames.source,
-        flips=frames.flips,
-        numbers=frames.numbers,
-        is_divisible=segment.is_divisible,
-    )

@@ -2,7 +2,6 @@
 
 import itertools
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,20 +107,23 @@ def shown_segments(shown: Shown, source: FrameSource | None) -> list[Segment]:
     steps = np.diff(shown.indices)
     is_slow_movie = bool(len(steps)) and float((steps == 1).mean()) > _MOVIE_SHARE
     least = _SLOW_FRAME_SECONDS if is_slow_movie else _FLASH_SECONDS
-    if shown.usual_step >= least:
-        return _flashes(shown, source)
-    ends = shown.ends
-    is_random = float((steps < 0).mean()) > _RANDOM_SHARE if len(steps) else False
+    is_flash = shown.usual_step >= least
+    is_random = bool(len(steps)) and float((steps < 0).mean()) > _RANDOM_SHARE
+    edges = (
+        list(range(len(shown.starts) + 1)) if is_flash else _run_edges(shown, is_random=is_random)
+    )
     first_index = int(shown.indices[shown.indices >= 0].min(initial=2**31))
-    segments = []
-    for first, last in _runs(shown, is_random=is_random):
+    segments, ends = [], shown.ends
+    for first, last in itertools.pairwise(edges):
         start, end = float(shown.starts[first]), float(ends[last - 1])
         indices = shown.indices[first:last]
         if indices[0] < 0:
             segments.append(grey_segment(start, end, shown.origin))
             continue
         name = shown.name
-        if is_random:
+        if is_flash:
+            name += f"/{indices[0]}"
+        elif is_random:
             name += f" sequence {zlib.crc32(indices.tobytes()):08x}"
         elif indices[0] != first_index:
             name += f" from frame {indices[0]}"
@@ -129,7 +131,7 @@ def shown_segments(shown: Shown, source: FrameSource | None) -> list[Segment]:
             Segment(
                 start=start,
                 end=end,
-                kind="video",
+                kind="image" if is_flash else "video",
                 condition=name,
                 origin=shown.origin,
                 source=source,
@@ -140,41 +142,16 @@ def shown_segments(shown: Shown, source: FrameSource | None) -> list[Segment]:
     return segments
 
 
-def _flashes(shown: Shown, source: FrameSource | None) -> list[Segment]:
-    segments = []
-    rows = zip(shown.starts.tolist(), shown.ends.tolist(), shown.indices.tolist(), strict=True)
-    for start, end, index in rows:
-        if index < 0:
-            segments.append(grey_segment(start, end, shown.origin))
-            continue
-        is_known = source is not None
-        segments.append(
-            Segment(
-                start=start,
-                end=end,
-                kind="image",
-                condition=f"{shown.name}/{index}",
-                origin=shown.origin,
-                source=source,
-                flips=np.array([start] if is_known else []),
-                numbers=np.array([index] if is_known else [], np.int64),
-            )
-        )
-    return segments
-
-
-def _runs(shown: Shown, *, is_random: bool) -> Iterator[tuple[int, int]]:
-    """Yield first and last (excluded) entry of each run of a movie."""
+def _run_edges(shown: Shown, *, is_random: bool) -> list[int]:
+    """Return the entries at which runs of a movie begin, and the number of entries."""
     starts, indices = shown.starts, shown.indices
     is_break = np.diff(starts) > _BLOCK_GAP_SECONDS
     is_break |= (indices[1:] < 0) != (indices[:-1] < 0)
     if not is_random:
         is_break |= np.diff(indices) < 0
     edges = [0, *(np.flatnonzero(is_break) + 1).tolist(), len(starts)]
-    for first, last in itertools.pairwise(edges):
-        if not is_random:
-            yield first, last
-            continue
-        piece = max(1, round(_RANDOM_SECONDS / shown.usual_step))
-        for begin in range(first, last, piece):
-            yield begin, min(begin + piece, last)
+    if not is_random:
+        return edges
+    step = max(1, round(_RANDOM_SECONDS / shown.usual_step))
+    begins = (at for first, last in itertools.pairwise(edges) for at in range(first, last, step))
+    return [*begins, len(starts)]

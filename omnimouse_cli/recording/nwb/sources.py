@@ -15,7 +15,6 @@ SourceKind = Literal["indices", "film", "table", "features", "intervals", "unkno
 _PRESENTATION = "stimulus/presentation"
 _TEMPLATES = "stimulus/templates"
 _FILM_TYPES = ("ImageSeries", "OpticalSeries")
-_FILM_AXES = (3, 4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,18 +62,14 @@ def find_sources(root: Node, options: OpenOptions) -> list[Source]:
     sources += [
         Source(node=node, kind="film")
         for node in _children(root, "acquisition")
-        if node.neurodata_type in _FILM_TYPES and _is_of_stimulus(node)
+        if node.neurodata_type in _FILM_TYPES
+        and "stimul" in f"{node.name} {node.attributes.get('description', '')}".lower()
     ]
     return sources + tables
 
 
 def require_node(root: Node, path: str, option: str) -> Node:
-    """Return the node at a path that the user named.
-
-    Args:
-        root: Root of the file.
-        path: Path inside the file.
-        option: Name of the option, for the message.
+    """Return the node at a path that an option, as `--stimulus`, names.
 
     Raises:
         RecordingError: There is nothing at this path.
@@ -110,11 +105,14 @@ def list_templates(root: Node) -> list[Node]:
 
 def has_times(node: Node) -> bool:
     """Return whether a series has timestamps, or a start and a rate."""
-    if node.get("timestamps") is not None:
-        return True
+    return node.get("timestamps") is not None or stated_rate(node) > 0
+
+
+def stated_rate(node: Node) -> float:
+    """Return the rate that a series states, in hertz; 0 without one."""
     start = node.get("starting_time")
     rate = None if start is None else start.attributes.get("rate")
-    return isinstance(rate, int | float | np.number) and bool(rate > 0)
+    return float(rate) if isinstance(rate, int | float | np.number) and rate > 0 else 0.0
 
 
 def describe(node: Node) -> str:
@@ -143,16 +141,11 @@ def _classify(root: Node, node: Node) -> SourceKind:
         kind = "features"
     elif node.neurodata_type == "IndexSeries" or find_templates(root, node) is not None:
         kind = "indices"
-    elif len(data.shape) in _FILM_AXES:
+    elif len(data.shape) in (3, 4):
         kind = "film"
     elif len(data.shape) == 1 and data.shape[0] and bool((np.abs(data.read()) == 1).all()):
         kind = "intervals"
     return kind
-
-
-def _is_of_stimulus(node: Node) -> bool:
-    text = f"{node.name} {node.attributes.get('description', '')}".lower()
-    return "stimul" in text
 
 
 def _children(root: Node, path: str) -> list[Node]:

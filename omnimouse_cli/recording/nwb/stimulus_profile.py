@@ -36,11 +36,6 @@ class StimulusProfile:
     cycles_per_degree: float | None = None
     grey_seconds: float = 0.0
 
-    @property
-    def drawing_display(self) -> Display:
-        """The monitor for which gratings are drawn: that of Allen's if the own is not known."""
-        return self.display or ALLEN
-
     def map_images(self, name: str, shape: tuple[int, int]) -> PixelMap | None:
         """Return how the images of a template are shown; None if they are stretched.
 

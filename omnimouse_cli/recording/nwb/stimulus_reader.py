@@ -1,5 +1,6 @@
 """Reads what the series, films and tables of an NWB file say of its stimulus."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +15,8 @@ from omnimouse_cli.recording.nwb.conditions import (
     row_conditions,
     row_tiers,
 )
-from omnimouse_cli.recording.nwb.geometry import GREY
-from omnimouse_cli.recording.nwb.gratings import (
-    Gratings,
-    grating_segments,
-    has_orientation,
-    parse_gratings,
-)
+from omnimouse_cli.recording.nwb.geometry import ALLEN, GREY
+from omnimouse_cli.recording.nwb.gratings import grating_segments, has_orientation, parse_gratings
 from omnimouse_cli.recording.nwb.movies import open_film, read_geometry
 from omnimouse_cli.recording.nwb.presentations import read_shown, shown_segments
 from omnimouse_cli.recording.nwb.series import read_times
@@ -77,7 +73,6 @@ class StimulusReader:
         self._options = options
         self._response_seconds = response_seconds
         self.profile = find_profile(root)
-        self._gratings = Gratings(display=self.profile.drawing_display)
         self.groups: dict[Rank, list[list[Segment]]] = {rank: [] for rank in RANKS}
         self.epochs: list[Table] = []
         self.rows: list[list[Segment]] = []
@@ -172,7 +167,7 @@ class StimulusReader:
         if not is_known:
             return "not taken: no column names a stimulus"
         try:
-            table = make_table(node.path, node.name, columns, self._response_seconds, node.where)
+            table = self._make_table(node, columns)
         except RecordingError as error:
             # Epochs only add what is unknown.
             if name not in ("epochs", "invalid_times") or has_orientation(columns):
@@ -240,19 +235,19 @@ class StimulusReader:
 
     def _add_gratings(self, table: Table) -> bool:
         """Add the rows of a table of gratings; return whether it is one."""
-        frequency = self.profile.cycles_per_degree
-        gratings = parse_gratings(table.columns, table.path, default_frequency=frequency)
+        gratings = parse_gratings(
+            table.columns, table.path, default_frequency=self.profile.cycles_per_degree
+        )
         if gratings is None:
             return False
         name = "gratings" if table.name in ("epochs", "trials") else table.name
+        display = self.profile.display or ALLEN
         segments, notes = grating_segments(
             gratings,
             table.starts.tolist(),
             table.ends.tolist(),
             name=name,
-            origin=table.path,
-            gratings=self._gratings,
-            default_frequency=frequency,
+            display=display,
         )
         num_blank = int(gratings.is_blank.sum())
         if num_blank and not has_names(table.columns) and self.profile.display is None:
@@ -270,8 +265,7 @@ class StimulusReader:
         if self.profile.display is None:
             self.notes.append(
                 f"{table.path}: the monitor is not known; gratings are drawn for one of "
-                f"{self._gratings.display.width_cm} x {self._gratings.display.height_cm} cm at "
-                f"{self._gratings.display.distance_cm:g} cm"
+                f"{display.width_cm} x {display.height_cm} cm at {display.distance_cm:g} cm"
             )
             self.is_stretched = True
         self.groups["gratings"].append(segments)
@@ -290,7 +284,7 @@ class StimulusReader:
         ends = self._frame_ends(node, len(values))
         if ends is not None:
             columns["stop_time"] = ends
-        table = make_table(node.path, node.name, columns, self._response_seconds, node.where)
+        table = self._make_table(node, columns)
         if table is None or not self._add_gratings(table):
             self._use(node, f"not taken: no gratings ({', '.join(names)})")
             return
@@ -314,15 +308,9 @@ class StimulusReader:
         seconds = read_times(node, len(signs))
         starts, ends = seconds[signs > 0], seconds[signs < 0]
         count = min(len(starts), len(ends))
-        table = make_table(
-            node.path,
-            node.name,
-            {"start_time": starts[:count], "stop_time": ends[:count]},
-            self._response_seconds,
-            node.where,
-        )
-        use = "not taken: it has no rows" if table is None else self._add_table(table)
-        self._use(node, use)
+        columns = {"start_time": starts[:count], "stop_time": ends[:count]}
+        table = self._make_table(node, columns)
+        self._use(node, "not taken: it has no rows" if table is None else self._add_table(table))
 
     def _read_named_trials(self, path: str) -> None:
         """Read the table that --trials names: a path inside the file, or a CSV file."""
@@ -332,8 +320,7 @@ class StimulusReader:
             table, node = read_csv(Path(path), self._response_seconds), None
         else:
             node = require_node(self._root, path, "--trials")
-            columns = read_columns(node)
-            table = make_table(node.path, node.name, columns, self._response_seconds, node.where)
+            table = self._make_table(node, read_columns(node))
             self._trials_path = node.path
         if table is None:
             raise RecordingError(f"{path}, which --trials names, has no rows")
@@ -343,6 +330,9 @@ class StimulusReader:
             self.notes += table.notes
         if node is not None:
             self._use(node, f"trials, named by --trials: {len(table.starts)} rows")
+
+    def _make_table(self, node: Node, columns: Mapping[str, NDArray[Any]]) -> Table | None:
+        return make_table(node.path, node.name, columns, self._response_seconds, node.where)
 
     def _use(self, node: Node, use: str) -> None:
         self.uses[node.path] = (node, use)

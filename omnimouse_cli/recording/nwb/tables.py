@@ -41,15 +41,11 @@ class Table:
 
 def is_table(node: Node) -> bool:
     """Return whether a node is a table of times."""
-    return any(node.get(name) is not None for name in _START_COLUMNS[:1])
+    return node.get("start_time") is not None
 
 
 def read_columns(node: Node) -> dict[str, NDArray[Any]]:
-    """Return the columns of a table of times; those of lists, images or links are left out.
-
-    Args:
-        node: A TimeIntervals table.
-    """
+    """Return the columns of a table of times, without those of lists, images or links."""
     values = {
         child.name: child
         for child in node.children()
@@ -108,8 +104,16 @@ def make_table(
     Raises:
         RecordingError: Times are missing or contradictory, or all lie behind the recording.
     """
-    names = {name: _find_column(columns, name) for name in ("start", "stop")}
-    order, starts, ends, notes = _sorted_times(path, columns, names, where)
+    start_column = next((name for name in _START_COLUMNS if name in columns), None)
+    stop_column = next((name for name in _STOP_COLUMNS if name in columns), None)
+    if start_column is None:
+        raise RecordingError(
+            f"{where} has no column of starts: {', '.join(columns) or 'it is empty'}",
+            hint="name the columns `start_time` and `stop_time`, in seconds",
+        )
+    starts = _numbers(columns[start_column], where, start_column)
+    ends = None if stop_column is None else _numbers(columns[stop_column], where, stop_column)
+    order, starts, ends, notes = _sorted_times(path, starts, ends, where)
     if not len(order):
         return None
     starts, ends, unit_notes = _in_seconds(path, starts, ends, response_seconds)
@@ -136,7 +140,11 @@ def make_table(
         )
     ends = np.minimum(ends, np.append(starts[1:], np.inf))
     kept = is_inside & (ends > starts)
-    others = {n: values[order][kept] for n, values in columns.items() if n not in names.values()}
+    others = {
+        column: values[order][kept]
+        for column, values in columns.items()
+        if column not in (start_column, stop_column)
+    }
     return Table(
         path=path,
         name=stimulus_name(name),
@@ -147,38 +155,24 @@ def make_table(
     )
 
 
-def _find_column(columns: Mapping[str, NDArray[Any]], which: str) -> str | None:
-    """Return the name of the column of starts or stops; None without one."""
-    known = _START_COLUMNS if which == "start" else _STOP_COLUMNS
-    return next((name for name in known if name in columns), None)
-
-
 def _sorted_times(
     path: str,
-    columns: Mapping[str, NDArray[Any]],
-    names: Mapping[str, str | None],
+    starts: NDArray[np.float64],
+    stated_ends: NDArray[np.float64] | None,
     where: str,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], list[str]]:
     """Return the rows with a start in temporal order, their starts and ends, and notes.
 
     An end that is not known is that of the next start, the last one infinite.
     """
-    start_name, stop_name = names["start"], names["stop"]
-    if start_name is None:
-        raise RecordingError(
-            f"{where} has no column of starts: {', '.join(columns) or 'it is empty'}",
-            hint="name the columns `start_time` and `stop_time`, in seconds",
-        )
-    starts, notes = _numbers(columns[start_name], where, start_name), list[str]()
+    notes = list[str]()
     order = np.argsort(starts, kind="stable")
     order = order[np.isfinite(starts[order])]
     if len(order) < len(starts):
         notes.append(f"{path}: {len(starts) - len(order)} rows without a start are dropped")
     starts = starts[order]
     following = np.append(starts[1:], np.inf)[: len(starts)]
-    ends = np.full(len(starts), np.nan)
-    if stop_name is not None:
-        ends = _numbers(columns[stop_name], where, stop_name)[order]
+    ends = np.full(len(starts), np.nan) if stated_ends is None else stated_ends[order]
     # Ends that equal the starts, as those of events, are none.
     has_ends = bool((np.isfinite(ends) & (ends != starts)).any())
     if len(order) and not has_ends:

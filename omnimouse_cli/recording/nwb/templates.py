@@ -11,6 +11,7 @@ from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.grey import GreyScale, find_scale, require_images
 from omnimouse_cli.recording.nwb.geometry import PixelMap
 from omnimouse_cli.recording.nwb.series import natural_key, scale_of
+from omnimouse_cli.recording.nwb.sources import stated_rate
 from omnimouse_cli.recording.nwb.timeline import Segment
 from omnimouse_cli.recording.nwb.tree import Node, open_tree
 from omnimouse_cli.recording.resize import FRAME_HEIGHT, FRAME_WIDTH, resize_frames
@@ -186,7 +187,7 @@ def show_by_name(
     wanted = {row.condition for row in rows if row.condition and "/" not in row.condition}
     shown: dict[str | None, tuple[Templates, NDArray[np.int64], float]] = {}
     for group in groups:
-        rate_hz = _movie_rate(group)
+        rate_hz = stated_rate(group)
         if group.get("data") is not None:
             movie = open_group(group) if group.name in wanted and rate_hz else None
             if movie is not None:
@@ -212,10 +213,3 @@ def _show(
         flips=flips[:num_flips],
         numbers=numbers[:num_flips],
     )
-
-
-def _movie_rate(group: Node) -> float:
-    """Return the rate of a series of images; 0 without one."""
-    start = group.get("starting_time")
-    rate = None if start is None else start.attributes.get("rate")
-    return float(rate) if isinstance(rate, int | float) and rate > 0 else 0.0

@@ -39,17 +39,11 @@ class FrameSource(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grey:
-    """A screen of one grey level.
-
-    Args:
-        level: The grey level.
-    """
-
-    level: int = GREY
+    """A grey screen."""
 
     def read(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return grey frames, uint8 `(len(numbers), 36, 64)`."""
-        return np.full((len(numbers), FRAME_HEIGHT, FRAME_WIDTH), self.level, np.uint8)
+        return np.full((len(numbers), FRAME_HEIGHT, FRAME_WIDTH), GREY, np.uint8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -193,9 +187,8 @@ def resolve(groups: Sequence[Sequence[Segment]]) -> tuple[list[Segment], list[st
     for group in groups:
         num_cut, num_dropped, added = 0, 0, list[Segment]()
         for segment in group:
-            parts = [
-                part for part in taken.free(segment.start, segment.end) if not _is_jitter(*part)
-            ]
+            free = taken.free(segment.start, segment.end)
+            parts = [(start, end) for start, end in free if end - start >= JITTER_SECONDS]
             length = segment.end - segment.start
             num_free = sum(end - start for start, end in parts)
             if not segment.is_divisible:
@@ -213,10 +206,6 @@ def resolve(groups: Sequence[Sequence[Segment]]) -> tuple[list[Segment], list[st
                 f"others that describe the same time; {num_cut} were cut, {num_dropped} dropped"
             )
     return sorted(kept, key=lambda segment: segment.start), notes
-
-
-def _is_jitter(start: float, end: float) -> bool:
-    return end - start < JITTER_SECONDS
 
 
 def cut_by_rows(
@@ -243,17 +232,11 @@ def cut_by_rows(
     for row in rows:
         start, end = (_snap(flips, time, half_step) for time in (row.start, row.end))
         first = int(np.searchsorted(ends, start, side="right"))
-        parts = []
         last = int(np.searchsorted(starts, end))
-        for segment in track[first:last]:
-            part = cut(segment, start, end)
-            if part is not None:
-                parts.append(part)
+        cuts = [cut(segment, start, end) for segment in track[first:last]]
+        parts = [part for part in cuts if part is not None]
         covered = sum(part.end - part.start for part in parts)
-        if covered < _MIN_SHARE * (end - start):
-            named.append(row)
-        else:
-            named.append(_fill(row, parts))
+        named.append(row if covered < _MIN_SHARE * (end - start) else _fill(row, parts))
     taken = Spans()
     taken.add(row for row in named if row.source is not None)
     rest = []
@@ -274,9 +257,8 @@ def _snap(flips: NDArray[np.float64], time: float, distance: float) -> float:
 def _fill(row: Segment, parts: Sequence[Segment]) -> Segment:
     """Return a row with the frames of segments."""
     kinds: set[TrialKind] = {part.kind for part in parts}
-    kind: TrialKind = kinds.pop() if len(kinds) == 1 else "video"
     # The name of a row says more than a film.
-    kind = "blank" if row.kind == "blank" else kind
+    kinds = {"blank"} if row.kind == "blank" else kinds
     names = {part.condition for part in parts}
     condition = row.condition if row.condition is not None or len(names) > 1 else names.pop()
     numbers = np.arange(sum(len(part.numbers) for part in parts))
@@ -284,7 +266,7 @@ def _fill(row: Segment, parts: Sequence[Segment]) -> Segment:
         row,
         start=parts[0].start,
         end=parts[-1].end,
-        kind=kind,
+        kind=kinds.pop() if len(kinds) == 1 else "video",
         condition=condition,
         source=parts[0].source if len(parts) == 1 else Joined(segments=tuple(parts)),
         flips=np.concatenate([part.flips for part in parts]),
@@ -302,8 +284,7 @@ def fill_gaps(segments: Sequence[Segment], longest_seconds: float, origin: str) 
     """
     result = list(segments[:1])
     for before, segment in itertools.pairwise(segments):
-        is_known = "unknown" not in (before.kind, segment.kind)
-        is_known &= "invalid" not in (before.kind, segment.kind)
+        is_known = not {before.kind, segment.kind} & {"unknown", "invalid"}
         if is_known and JITTER_SECONDS <= segment.start - before.end <= longest_seconds:
             result.append(grey_segment(before.end, segment.start, origin))
         result.append(segment)

@@ -6,12 +6,11 @@ import pytest
 from omnimouse_cli.recording.nwb.geometry import ALLEN
 from omnimouse_cli.recording.nwb.gratings import (
     Grating,
-    Gratings,
+    _mean_wave,
     grating_segments,
     parse_gratings,
 )
 
-GRATINGS = Gratings(display=ALLEN)
 # A pixel at the centre, in degrees: 51.9 cm / 64 and 32.4 cm / 36 at 15 cm.
 PIXEL_WIDTH = np.degrees(np.arctan(51.9 / 64 / 15))
 PIXEL_HEIGHT = np.degrees(np.arctan(32.4 / 36 / 15))
@@ -19,7 +18,7 @@ PIXEL_HEIGHT = np.degrees(np.arctan(32.4 / 36 / 15))
 
 def draw(orientation=0.0, *, frequency=0.02, hertz=0.0, phase=0.0, contrast=0.8, numbers=(0,)):
     grating = Grating(
-        gratings=GRATINGS,
+        display=ALLEN,
         orientation=orientation,
         cycles_per_degree=frequency,
         hertz=hertz,
@@ -32,7 +31,7 @@ def draw(orientation=0.0, *, frequency=0.02, hertz=0.0, phase=0.0, contrast=0.8,
 @pytest.mark.parametrize("frequency", [0.02, 0.04, 0.08])
 @pytest.mark.parametrize(("orientation", "axis"), [(0.0, 1), (90.0, 0)])
 def test_the_phase_grows_by_the_spatial_frequency(frequency, orientation, axis):
-    wave = GRATINGS.wave(orientation, frequency)
+    wave = _mean_wave(ALLEN, orientation, frequency)
     middle = np.array([wave[18, 32], wave[18, 33] if axis == 1 else wave[17, 32]])
     size = PIXEL_WIDTH if axis == 1 else PIXEL_HEIGHT
     turns = np.angle(middle[1] / middle[0]) / (2 * np.pi)
@@ -91,9 +90,7 @@ def make_segments(table_columns, frequency=None):
         [3.0 * n for n in range(rows)],
         [3.0 * n + 2 for n in range(rows)],
         name="gratings",
-        origin="table",
-        gratings=GRATINGS,
-        default_frequency=frequency,
+        display=ALLEN,
     )
 
 
