@@ -16,6 +16,10 @@ from omnimouse_cli.recording.recording import Clock, latest_index
 _MAX_SHARE_OF_PERIOD = 0.6
 # A step longer than this many periods is a gap: rows are missing in it.
 _GAP_PERIODS = 1.5
+# A clock with more than so many rows for each sample, and so many in all, is refused.
+_MAX_ROWS_PER_SAMPLE, _MIN_REFUSED_ROWS = 100, 1_000_000
+# Slower responses are no scans: their times are in another unit.
+_MIN_SCAN_RATE_HZ = 0.1
 # A sample of behavior is held no longer than this.
 _MAX_HELD_SECONDS = 2.0
 
@@ -119,6 +123,47 @@ def require_times(times: NDArray[np.float64], where: str) -> None:
         )
 
 
+def require_span(times: NDArray[np.float64], where: str) -> None:
+    """Check that no times lie so far from the others that a clock would be mostly gaps.
+
+    Args:
+        times: float64 `(samples,)`, seconds.
+        where: File and path inside it, for messages.
+
+    Raises:
+        RecordingError: Some do.
+    """
+    finite = times[np.isfinite(times)]
+    steps = np.diff(finite)
+    period = float(np.median(steps)) if steps.size else 0.0
+    if period <= 0:
+        return
+    span = float(np.ptp(finite))
+    if span / period > max(_MAX_ROWS_PER_SAMPLE * len(times), _MIN_REFUSED_ROWS):
+        raise RecordingError(
+            f"{where}: {len(times)} times, {period:.6g} s apart, cannot span {span:.6g} s",
+            hint="correct the times that lie far from the others",
+        )
+
+
+def require_scan_rate(rate_hz: float, where: str) -> None:
+    """Check that responses are not so slow that their times cannot be seconds.
+
+    Args:
+        rate_hz: Rows per second.
+        where: File and path inside it, for messages.
+
+    Raises:
+        RecordingError: There is less than a row in 10 seconds.
+    """
+    if rate_hz < _MIN_SCAN_RATE_HZ:
+        raise RecordingError(
+            f"{where}: rows of the responses must be at most {1 / _MIN_SCAN_RATE_HZ:g} s apart, "
+            f"but they are {1 / rate_hz:.4g} s apart",
+            hint="times must be seconds; divide milliseconds by 1000",
+        )
+
+
 def regular_times(times: NDArray[np.float64], where: str) -> RegularTimes:
     """Fit a regular clock to times that have jitter and gaps; a gap becomes rows without a source.
 
@@ -134,7 +179,8 @@ def regular_times(times: NDArray[np.float64], where: str) -> RegularTimes:
         The clock with the rows of the file.
 
     Raises:
-        RecordingError: Fewer than two times, times that do not ascend, or no regular clock fits.
+        RecordingError: Fewer than two times, times that do not ascend or lie far from all others,
+            or no regular clock fits.
 
     Example:
         >>> fitted = regular_times(np.array([1.0, 1.1, 1.2, 1.5, 1.6]), "trace/timestamps")
@@ -144,6 +190,7 @@ def regular_times(times: NDArray[np.float64], where: str) -> RegularTimes:
     require_times(times, where)
     if times.size < 2:
         raise RecordingError(f"{where} has one time only: no rate follows from it")
+    require_span(times, where)
     steps = np.diff(times)
     period = float(np.median(steps))
     is_gap = steps > _GAP_PERIODS * period
@@ -195,11 +242,13 @@ def hold_on_grid(times: NDArray[np.float64], where: str) -> RegularTimes:
         where: File and path inside it, for messages.
 
     Raises:
-        RecordingError: Fewer than two times, or times that do not ascend.
+        RecordingError: Fewer than two times, or times that do not ascend or lie far from all
+            others.
     """
     require_times(times, where)
     if times.size < 2:
         raise RecordingError(f"{where} has one time only: no rate follows from it")
+    require_span(times, where)
     try:
         return regular_times(times, where)
     except RecordingError:

@@ -49,11 +49,15 @@ def test_times_that_change_their_rate_are_refused():
         ([1.0, 2.0, 1.5], "row 2 is at 1.5"),
         ([1.0, 1.0, 2.0], "row 1 is at 1.0"),
         ([1.0, np.nan, 2.0], "1 of 3 times are not finite, the first in row 1"),
+        ([1.0, 2.0, np.inf], "1 of 3 times are not finite, the first in row 2"),
+        ([1.0, 2.0, 3.0, 1e12], r"4 times, 1 s apart, cannot span 1e\+12 s"),
+        ([0.0, 1e-9, 2e-9, 3e-9, 60.0], "5 times, 1e-09 s apart, cannot span 60 s"),
     ],
 )
 def test_impossible_times_are_named(times, message):
-    with pytest.raises(RecordingError, match=message):
-        regular_times(np.array(times), "times")
+    for fit in (regular_times, hold_on_grid):
+        with pytest.raises(RecordingError, match=message):
+            fit(np.array(times), "times")
 
 
 def test_uneven_behavior_is_held_and_long_silence_is_a_gap():

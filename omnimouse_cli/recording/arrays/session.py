@@ -22,6 +22,7 @@ taken to be scans unless `native_rate_hz` says otherwise. In an `.npz` a table's
 `<table>_<column>`, as `running_speed_cm_s`, and a field of session.json an array without axes.
 """
 
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,9 @@ MARKERS = (
     "responses.npy or responses.csv, or an .npz with `responses` and `times` or `rate_hz` (arrays)"
 )
 _KINDS: tuple[ResponseKind, ...] = ("rate", "dff", "fluorescence")
+_WHOLE_NUMBER = re.compile(r"[-+]?[0-9]{1,19}")
+_MAX_ID = 2**63 - 1
+_ID_COLUMNS = ("id", "unit_id", "neuron_id")
 # A block of responses that are stored neuron by neuron has this many rows, as far as memory allows:
 # each neuron is one read of a page.
 _ROWS_PER_BLOCK = 1024
@@ -77,7 +81,7 @@ def open_session(path: Path, options: OpenOptions) -> Recording:
     kind = _read_kind(fields)
     stored = _find_responses(source, _series_file(path, options.series, kind))
     stored_times = source.array("times")
-    neuron_table = source.table("neurons", ("area", "layer"))
+    neuron_table = source.table("neurons", ("area", "layer", *_ID_COLUMNS))
     notes: list[str] = []
     num_times = None if stored_times is None else int(np.prod(stored_times.shape))
     num_neurons = None if neuron_table is None else neuron_table.num_rows
@@ -207,6 +211,31 @@ def _read_kind(fields: Meta) -> ResponseKind | None:
     return kind
 
 
+def _read_ids(table: Table, name: str) -> NDArray[np.int64]:
+    ids = np.zeros(table.num_rows, np.int64)
+    seen: set[int] = set()
+    for row, text in enumerate(table.texts(name)):
+        # Ids of 18 digits are common and have no float64.
+        number = int(text) if _WHOLE_NUMBER.fullmatch(text) else _whole(text)
+        if number is None or number in seen or abs(number) > _MAX_ID:
+            raise RecordingError(
+                f"{table.row_name(row)}: ids must be different whole numbers: {text!r}",
+                hint=f"correct `{name}`, or leave the column out",
+            )
+        seen.add(number)
+        ids[row] = number
+    return ids
+
+
+def _whole(text: str) -> int | None:
+    """Return a whole number that is written as `3.0` or `1e3`; None if it is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return int(value) if value.is_integer() else None
+
+
 def _read_neurons(
     source: Source, fields: Meta, table: Table | None, num_neurons: int
 ) -> tuple[Neurons, list[str]]:
@@ -216,16 +245,9 @@ def _read_neurons(
     notes: list[str] = []
     used = []
     unit_id = delay = position = None
-    id_name = next((name for name in ("id", "unit_id", "neuron_id") if name in table.columns), None)
+    id_name = next((name for name in _ID_COLUMNS if name in table.columns), None)
     if id_name is not None:
-        ids = table.numbers(id_name)
-        if not (np.isfinite(ids) & (ids == np.floor(ids))).all() or len(np.unique(ids)) < len(ids):
-            row = int(np.argmin(np.isfinite(ids) & (ids == np.floor(ids))))
-            raise RecordingError(
-                f"{table.row_name(row)}: ids must be different whole numbers: {ids[row]:g}",
-                hint=f"correct `{id_name}`, or leave the column out",
-            )
-        unit_id = ids.astype(np.int64)
+        unit_id = _read_ids(table, id_name)
         used.append("ids")
     axes = [table.find((axis,)) for axis in ("x", "y", "z")]
     axes[2] = axes[2] or table.find(("depth",))

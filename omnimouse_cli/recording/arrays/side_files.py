@@ -23,7 +23,7 @@ from omnimouse_cli.recording.recording import (
     ResponseKind,
     Signal,
 )
-from omnimouse_cli.recording.times import RegularTimes, regular_times
+from omnimouse_cli.recording.times import RegularTimes, regular_times, require_scan_rate
 
 # Times above this are seconds of the Unix epoch (after 1973), not of a session.
 _EPOCH_SECONDS = 1e8
@@ -80,6 +80,7 @@ def read_times(
                 f"{where} is absent and no rate is stated: the times of responses are not known",
                 hint="give the rows of the responses per second with --rate",
             )
+        require_scan_rate(rate_hz, rate_source)
         clock = Clock(start_seconds=0.0, rate_hz=rate_hz, num_samples=num_rows)
         regular = RegularTimes(
             clock=clock, source_row=np.arange(num_rows), gaps=np.empty((0, 2)), notes=()
@@ -98,6 +99,7 @@ def read_times(
         )
     regular = regular_times(seconds - zero_seconds, where)
     rate = regular.clock.rate_hz
+    require_scan_rate(rate, where)
     if rate_hz is not None and abs(rate_hz / rate - 1) > _RATE_TOLERANCE:
         notes.append(
             f"responses: {rate_source} says {rate_hz:g} Hz, the times {rate:.4f} Hz; the times are "

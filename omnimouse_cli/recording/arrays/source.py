@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.arrays.npy import ZIP_ERRORS, StoredArray, open_npy, open_npz_member
-from omnimouse_cli.recording.arrays.tables import Table, read_csv, table_of_arrays
+from omnimouse_cli.recording.arrays.tables import (
+    SECONDS,
+    Table,
+    read_csv,
+    split_unit,
+    table_of_arrays,
+)
 from omnimouse_cli.recording.experanto.meta import Meta, read_json
 from omnimouse_cli.recording.recording import Content
 
@@ -24,7 +30,7 @@ _MAX_FIELD_BYTES = 4096
 # An array as text is read into memory as a whole.
 _MAX_CSV_BYTES = 128 * 2**20
 # A line of numbers, as against one of names.
-_NUMBERS = re.compile(r"([-+.\deE]+|nan)?( *, *([-+.\deE]+|nan)?)*", re.IGNORECASE)
+_NUMBERS = re.compile(r"([-+.\deE]+|nan)?( *[,;\t] *([-+.\deE]+|nan)?)*", re.IGNORECASE)
 # More files of one ending than this, as frames of a microscope, are listed as one row.
 _MAX_LISTED_FILES = 5
 _NOT_TAKEN = "not taken: none of the names that are read"
@@ -220,13 +226,21 @@ def _read_matrix(path: Path) -> StoredArray:
             first_line = stream.readline()
             has_names = _NUMBERS.fullmatch(first_line.strip()) is None
         values = np.loadtxt(
-            path, np.float64, delimiter=",", skiprows=int(has_names), ndmin=2, encoding="utf-8-sig"
+            path,
+            np.float64,
+            delimiter=max(",;\t", key=first_line.count),
+            skiprows=int(has_names),
+            ndmin=2,
+            encoding="utf-8-sig",
         )
     except ValueError as error:
         raise RecordingError(
             f"{path} is no table of numbers: {error}",
             hint="write rows of numbers with a decimal point, separated by commas",
         ) from error
+    if has_names and values.shape[1] == 1:
+        # Only times have a unit: a column of milliseconds.
+        values *= SECONDS.get(split_unit(first_line.strip().strip('"').lower())[1], 1.0)
     return StoredArray(
         source=str(path), path=path, shape=values.shape, dtype=values.dtype, values=values
     )

@@ -39,7 +39,7 @@ _UNITS = {
     "_ms": "ms",
 }
 _MISSING = frozenset(("", "nan", "na", "n/a", "null", "none"))
-_SECONDS = {"s": 1.0, "ms": 1e-3, None: 1.0}
+SECONDS = {"s": 1.0, "ms": 1e-3, None: 1.0}
 _HINT = "columns need a name with a unit in the first line, as `seconds,speed_cm_s`"
 
 
@@ -101,12 +101,12 @@ class Table:
         if name is None:
             return None
         unit = split_unit(name)[1]
-        if unit not in _SECONDS:
+        if unit not in SECONDS:
             raise RecordingError(
                 f"{self.source}: column `{name}` must be in seconds, but its name says {unit}",
                 hint=f"name it {quantities[0] or 'time'}_seconds",
             )
-        return self.numbers(name) * _SECONDS[unit]
+        return self.numbers(name) * SECONDS[unit]
 
     def times(self) -> NDArray[np.float64]:
         """Return the time of each row in seconds, float64 `(rows,)`.
@@ -266,7 +266,8 @@ def table_of_arrays(source: str, columns: Mapping[str, NDArray[np.generic]]) -> 
         flat = values.reshape(-1)
         converted[name.lower()] = (
             tuple(str(value).strip() for value in flat.tolist())
-            if flat.dtype.kind == "U"
+            # Large whole numbers, as ids, have no float64.
+            if flat.dtype.kind == "U" or (flat.dtype.kind in "iu" and (flat > 2**53).any())
             else flat.astype(np.float64)
         )
     return Table(source=source, columns=converted, lines=np.arange(length))

@@ -36,6 +36,7 @@ def list_contents(
     uses = _response_uses(choice) | behavior
     rows = []
     stack = [root]
+    seen_groups: set[tuple[object, ...]] = set()
     while stack:
         node = stack.pop()
         if node.is_dataset or node.path.startswith(_OF_STIMULUS) or node.path in listed:
@@ -45,7 +46,8 @@ def list_contents(
             rows.append(_content(node, _describe_series(node), uses))
         elif "colnames" in node.attributes or kind == "Images":
             rows.append(_content(node, _describe_group(node), uses))
-        else:
+        elif node.identity not in seen_groups:
+            seen_groups.add(node.identity)
             stack.extend(node.children(soft_links=False))
     return tuple(sorted((*rows, *stimulus), key=lambda content: content.path))
 

@@ -47,6 +47,7 @@ def behavior_series(root: Node) -> list[Node]:
     """Return every series of numbers that may be behavior, in natural order of their paths."""
     found = []
     stack = [root]
+    seen_groups: set[tuple[object, ...]] = set()
     while stack:
         node = stack.pop()
         if node.is_dataset or node.path.startswith(_NO_BEHAVIOR):
@@ -57,7 +58,8 @@ def behavior_series(root: Node) -> list[Node]:
             is_small = data is not None and len(data.shape) <= 2 and data.dtype.kind in "fiub"
             if is_small and not is_response_series(node, None):
                 found.append(node)
-        else:
+        elif node.identity not in seen_groups:
+            seen_groups.add(node.identity)
             stack.extend(node.children(soft_links=False))
     return sorted(found, key=lambda node: natural_key(node.path))
 

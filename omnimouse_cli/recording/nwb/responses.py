@@ -117,6 +117,8 @@ def find_candidates(root: Node) -> list[Candidate]:
     """Return all series of the activity of ROIs, in natural order of their paths."""
     found = []
     stack: list[tuple[Node, Node | None]] = [(root, None)]
+    # Hard links, and links to other files, may lead back to a group above.
+    seen_groups: set[tuple[object, ...]] = set()
     while stack:
         node, parent = stack.pop()
         if is_response_series(node, parent):
@@ -127,7 +129,10 @@ def find_candidates(root: Node) -> list[Candidate]:
                 role, words = None, "empty"
             found.append(Candidate(node=node, role=role, words=words))
             continue
-        if node.name not in ("specifications", "stimulus") and not node.is_dataset:
+        if node.name in ("specifications", "stimulus") or node.is_dataset:
+            continue
+        if node.identity not in seen_groups:
+            seen_groups.add(node.identity)
             stack.extend((child, node) for child in node.children(soft_links=False))
     return sorted(found, key=lambda candidate: natural_key(candidate.node.path))
 
@@ -180,27 +185,45 @@ def _no_traces(root: Node, candidates: list[Candidate]) -> RecordingError:
             f"{root.file} has no responses of neurons, only {kinds}",
             hint="add the traces of the neurons, or name a series: --series PATH",
         )
-    movies, others = [], []
-    for node in root.walk():
-        if node.path.startswith(("/stimulus", "/specifications")) or not is_series(node):
-            continue
-        data = node.get("data")
-        if node.neurodata_type in ("TwoPhotonSeries", "OnePhotonSeries"):
-            movies.append(node.path)
-        elif data is not None and len(data.shape) == 2 and min(data.shape) > _MAX_COORDINATES:
-            others.append(node.path)
+    movies, others, damaged = _other_series(root)
     if movies:
         return RecordingError(
             f"{root.file} has no traces: it holds the film of the microscope only "
             f"({', '.join(movies)})",
             hint="extract traces from the film (suite2p, CaImAn), and convert those",
         )
-    hint = "a recording without neural activity cannot be used"
+    if damaged:
+        return RecordingError(
+            f"{root.file} has no traces of neurons: {damaged[0]} lacks its `data`, or both "
+            "`timestamps` and `starting_time`",
+            hint="; ".join(root.problems) or "write the file again",
+        )
+    hint = "; ".join(root.problems) or "a recording without neural activity cannot be used"
     if others:
         hint = f"if one of these is the activity, name it: --series {others[0]}"
     return RecordingError(
         f"{root.file} has no traces of neurons: no RoiResponseSeries stands in it", hint=hint
     )
+
+
+def _other_series(root: Node) -> tuple[list[str], list[str], list[str]]:
+    """Return paths of films, of other series of many columns, and of series that lack a part."""
+    movies: list[str] = []
+    others: list[str] = []
+    damaged: list[str] = []
+    for node in root.walk():
+        if node.path.startswith(("/stimulus", "/specifications")):
+            continue
+        if not is_series(node):
+            if node.neurodata_type == "RoiResponseSeries":
+                damaged.append(node.path)
+            continue
+        data = node.get("data")
+        if node.neurodata_type in ("TwoPhotonSeries", "OnePhotonSeries"):
+            movies.append(node.path)
+        elif data is not None and len(data.shape) == 2 and min(data.shape) > _MAX_COORDINATES:
+            others.append(node.path)
+    return movies, others, damaged
 
 
 def open_plane(node: Node, rate_hz: float | None) -> Plane:

@@ -177,12 +177,22 @@ def _as_bool(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _column(table: Node, name: str) -> NDArray[Any] | None:
-    """Return a column with one value (or one row of values) per ROI; None if there is none."""
+    """Return a column with one value (or one row of values) per ROI; None if there is none.
+
+    Raises:
+        RecordingError: It has another length than the table.
+    """
     column = table.get(name)
     if column is None or not column.is_dataset or table.get(f"{name}_index") is not None:
         return None
-    if not column.shape or column.shape[0] != table_length(table):
+    num_rows = table_length(table)
+    if not column.shape or num_rows is None:
         return None
+    if column.shape[0] != num_rows:
+        raise RecordingError(
+            f"{column.where} has {column.shape[0]} rows, but its table has {num_rows} ROIs",
+            hint="every ROI needs a value; correct the table",
+        )
     return column.read()
 
 

@@ -9,12 +9,17 @@ from numpy.typing import NDArray
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.nwb.tree import Node
 from omnimouse_cli.recording.recording import Clock
-from omnimouse_cli.recording.times import RegularTimes, hold_on_grid, regular_times
+from omnimouse_cli.recording.times import (
+    RegularTimes,
+    hold_on_grid,
+    regular_times,
+    require_scan_rate,
+    require_span,
+    require_times,
+)
 
 # Times beyond this are counted from 1970, not from the start of the session.
 _MAX_SESSION_SECONDS = 1e8
-# A clock with more than so many rows for each sample, and so many in all, is refused.
-_MAX_ROWS_PER_SAMPLE, _MIN_REFUSED_ROWS = 100, 1_000_000
 # A clock whose rate changes slowly: this share of its steps differs from the median by less than
 # that share of it, and a sample is held no farther from its time than this share of a period.
 _MIN_DRIFTING_SAMPLES, _MIN_REGULAR_SHARE, _STEP_TOLERANCE = 100, 0.95, 0.2
@@ -191,15 +196,20 @@ def response_clock(
     """
     timestamps = node.get("timestamps")
     if timestamps is None:
-        return _stated_clock(node, len(times), rate_hz)
-    _require_span(times, timestamps.where)
+        stated = _stated_clock(node, len(times), rate_hz)
+        require_scan_rate(stated.clock.rate_hz, node.where)
+        return stated
+    require_times(times, timestamps.where)
+    require_span(times, timestamps.where)
     try:
-        return _without_file(node, regular_times(times, timestamps.where))
+        regular = _without_file(node, regular_times(times, timestamps.where))
     except RecordingError:
         drifting = _drifting_clock(times, timestamps.path)
         if drifting is None:
             raise
-        return drifting
+        regular = drifting
+    require_scan_rate(regular.clock.rate_hz, timestamps.where)
+    return regular
 
 
 def _drifting_clock(times: NDArray[np.float64], where: str) -> RegularTimes | None:
@@ -254,7 +264,6 @@ def behavior_clock(node: Node, times: NDArray[np.float64]) -> RegularTimes:
     timestamps = node.get("timestamps")
     if timestamps is None:
         return _stated_clock(node, len(times), None)
-    _require_span(times, timestamps.where)
     kept = np.flatnonzero(np.isfinite(times))
     held = _without_file(node, hold_on_grid(times[kept], timestamps.where))
     if len(kept) == len(times):
@@ -264,21 +273,6 @@ def behavior_clock(node: Node, times: NDArray[np.float64]) -> RegularTimes:
     num_dropped = len(times) - len(kept)
     note = f"{timestamps.path}: {num_dropped} samples without a time are dropped"
     return replace(held, source_row=source_row, notes=(note, *held.notes))
-
-
-def _require_span(times: NDArray[np.float64], where: str) -> None:
-    """Refuse times of which some lie so far from the others that a clock would be mostly gaps."""
-    finite = times[np.isfinite(times)]
-    steps = np.diff(finite)
-    period = float(np.median(steps)) if steps.size else 0.0
-    if period <= 0:
-        return
-    span = float(np.ptp(finite))
-    if span / period > max(_MAX_ROWS_PER_SAMPLE * len(times), _MIN_REFUSED_ROWS):
-        raise RecordingError(
-            f"{where}: {len(times)} times, {period:.6g} s apart, cannot span {span:.6g} s",
-            hint="correct the times that lie far from the others",
-        )
 
 
 def _without_file(node: Node, regular: RegularTimes) -> RegularTimes:

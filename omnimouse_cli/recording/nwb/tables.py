@@ -177,6 +177,11 @@ def _sorted_times(
     has_ends = bool((np.isfinite(ends) & (ends != starts)).any())
     if len(order) and not has_ends:
         notes.append(f"{path}: rows have no ends; each lasts until the next one starts")
+    elif not np.isfinite(ends).all():
+        notes.append(
+            f"{path}: {int((~np.isfinite(ends)).sum())} of {len(ends)} rows have no end; each "
+            "lasts until the next one starts"
+        )
     ends = np.where(np.isfinite(ends) & has_ends, ends, following)
     if (ends < starts).any():
         row = int(np.argmax(ends < starts))

@@ -150,9 +150,16 @@ class Node(ABC):
 
     def walk(self) -> "Iterator[Node]":
         """Iterate over everything below, each once: groups before what they hold."""
-        for child in self.children(soft_links=False):
-            yield child
-            yield from child.walk()
+        seen = {self.identity}
+        stack = [iter(self.children(soft_links=False))]
+        while stack:
+            child = next(stack[-1], None)
+            if child is None:
+                stack.pop()
+            elif child.identity not in seen:
+                seen.add(child.identity)
+                yield child
+                stack.append(iter(child.children(soft_links=False)))
 
     def read(self, first: int = 0, last: int | None = None) -> NDArray[Any]:
         """Return rows `first` to `last` (excluded; None: all) of a dataset; a scalar as it is."""

@@ -19,9 +19,10 @@ from omnimouse_cli.recording.nwb.tree import MAX_LINKS, Node, decode_attribute, 
 
 # Codecs of Python objects that only decode text. Others, as pickle, would run what a store says.
 _TEXT_CODECS = frozenset({"vlen-utf8", "vlen-bytes", "json2"})
-# What zarr and its codecs raise where a store is damaged.
+# What codecs raise for damaged chunks, and zarr for damaged metadata.
 _DAMAGE = (
-    ValueError, TypeError, KeyError, OSError, RuntimeError, EOFError, zlib.error, lzma.LZMAError,
+    ValueError, TypeError, LookupError, AttributeError, OSError, RuntimeError, EOFError,
+    zlib.error, lzma.LZMAError,
 )  # fmt: skip
 _METADATA = ("zarr.json", ".zarray", ".zgroup")
 

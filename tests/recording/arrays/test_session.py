@@ -314,3 +314,36 @@ def test_trials_that_outlast_the_responses_are_told(folder):
         stream.write("\n28.4,33,late")
     notes = open_recording(folder).notes
     assert any("trials: 1 begin before the responses (at 1.000 s) or end after" in n for n in notes)
+
+
+def test_ids_of_eighteen_digits_are_exact(folder, tmp_path):
+    ids = 864_691_128_605_000_000 + np.arange(7)
+    (folder / "neurons.csv").write_text("\n".join(["id", *map(str, ids)]))
+    assert open_recording(folder).neurons.unit_id.tolist() == ids.tolist()
+    np.savez(tmp_path / "a.npz", responses=np.ones((90, 7)), rate_hz=8.0, neurons_id=ids)
+    archive = open_session(tmp_path / "a.npz", OpenOptions())
+    assert archive.neurons.unit_id.tolist() == ids.tolist()
+    for wrong in ("3\n3", "3\nn4", "3\n4.5", "3\n", f"3\n{2**63}"):
+        rows = [f"{number},0" for number in (*wrong.split("\n"), *"56789")]
+        (folder / "neurons.csv").write_text("\n".join(["id,x_um", *rows]))
+        with pytest.raises(RecordingError, match="line 3: ids must be different whole numbers"):
+            open_session(folder, OpenOptions())
+
+
+def test_times_in_milliseconds_are_refused_unless_their_name_says_so(folder, truth):
+    np.save(folder / "times.npy", truth["times"] * 1000)
+    with pytest.raises(RecordingError, match="at most 10 s apart, but they are 125 s") as caught:
+        open_session(folder, OpenOptions())
+    assert "milliseconds" in caught.value.hint
+    (folder / "times.npy").unlink()
+    lines = ["time_ms", *(f"{time * 1000:.6f}" for time in truth["times"])]
+    (folder / "times.csv").write_text("\n".join(lines))
+    assert open_session(folder, OpenOptions()).responses.clock.rate_hz == pytest.approx(8, rel=1e-4)
+
+
+def test_responses_as_text_may_be_separated_by_semicolons(folder, truth):
+    (folder / "responses.npy").unlink()
+    rows = (";".join(map(str, row)) for row in truth["responses"].tolist())
+    (folder / "responses.csv").write_text("\n".join(rows))
+    recording = open_session(folder, OpenOptions())
+    np.testing.assert_array_equal(recording.responses.read_rows(0, 50), truth["responses"][:50])

@@ -162,6 +162,16 @@ def test_rows_without_ends_last_until_the_next_one(file):
     assert any("rows have no ends" in note for note in stimulus.notes)
 
 
+def test_a_row_without_an_end_is_told(file):
+    names = np.array([b"a", b"b", b"c"])
+    file.add_table("intervals/trials", [5, 9, 15], [7, np.nan, 17], stimulus=names)
+    stimulus = file.open()
+    assert [row[1:4] for row in rows(stimulus)] == [
+        ("a", 5.0, 7.0), ("b", 9.0, 15.0), ("c", 15.0, 17.0)
+    ]  # fmt: skip
+    assert any("1 of 3 rows have no end" in note for note in stimulus.notes)
+
+
 def test_a_trial_across_the_end_is_cut(file):
     file.add_table("intervals/trials", [5, 58], [8, 65], stimulus=np.array([b"a", b"b"]))
     stimulus = file.open()

@@ -222,3 +222,17 @@ def test_a_folder_that_is_no_store_is_refused(tmp_path):
     folder.mkdir()
     with pytest.raises(RecordingError, match="no Zarr store"), open_tree(folder):
         pass
+
+
+def test_a_damaged_chunk_of_a_zarr_store_is_named(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    numcodecs = pytest.importorskip("numcodecs")
+    folder = tmp_path / "a.nwb.zarr"
+    group = zarr.open_group(str(folder), mode="w", zarr_format=2)
+    compressor = numcodecs.Zlib()
+    array = group.create_array("data", shape=(4,), chunks=(4,), dtype="f8", compressors=compressor)
+    array[:] = np.arange(4)
+    chunk = folder / "data/0"
+    chunk.write_bytes(chunk.read_bytes()[:4] + b"\xff\xff\xff")
+    with open_tree(folder) as root, pytest.raises(RecordingError, match="/data cannot be read"):
+        root.get("data").read()
