@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from omnimouse_cli.shard.jobs import Check
     from omnimouse_cli.shard.preprocess import Failure
 
-_PANEL = "Raw files"
 # Skipped paths that are shown of one kind.
 _NUM_SHOWN = 3
 
@@ -35,60 +34,55 @@ class SplitChoice(StrEnum):
     time = "time"
 
 
-def _path_option(name: str, help_text: str) -> Any:  # noqa: ANN401 - as Typer has it
-    return typer.Option(name, help=help_text, metavar="PATH", rich_help_panel=_PANEL)
+def _option(name: str, help_text: str, **settings: Any) -> Any:  # noqa: ANN401 - as Typer has it
+    return typer.Option(name, help=help_text, rich_help_panel="Raw files", **settings)
 
 
 SeriesOption = Annotated[
     str | None,
-    _path_option("--series", "Responses inside the file, where several series would fit."),
+    _option(
+        "--series",
+        "Responses inside the file, where several series would fit.",
+        metavar="PATH",
+    ),
 ]
-StimulusOption = Annotated[str | None, _path_option("--stimulus", "Stimulus inside the file.")]
+StimulusOption = Annotated[
+    str | None, _option("--stimulus", "Stimulus inside the file.", metavar="PATH")
+]
 TrialsOption = Annotated[
-    str | None, _path_option("--trials", "Table of trials inside the file, or a CSV file.")
+    str | None,
+    _option("--trials", "Table of trials inside the file, or a CSV file.", metavar="PATH"),
 ]
 RunningOption = Annotated[
-    str | None, _path_option("--running", "Running speed inside the file, or a CSV file.")
+    str | None,
+    _option("--running", "Running speed inside the file, or a CSV file.", metavar="PATH"),
 ]
 PupilOption = Annotated[
-    str | None, _path_option("--pupil", "Pupil inside the file, or a CSV file.")
+    str | None, _option("--pupil", "Pupil inside the file, or a CSV file.", metavar="PATH")
 ]
 RateOption = Annotated[
     float | None,
-    typer.Option(
+    _option(
         "--rate",
+        "Rows of the responses per second, for files that do not say.",
         metavar="HZ",
         min=1e-3,
         max=1e6,
-        help="Rows of the responses per second, for files that do not say.",
-        rich_help_panel=_PANEL,
     ),
 ]
 SplitOption = Annotated[
     SplitChoice,
-    typer.Option(
+    _option(
         "--split",
-        help="How tiers are made where the files have none: repeated conditions are test; all "
+        "How tiers are made where the files have none: repeated conditions are test; all "
         "repeats of 10 s of a movie are in one tier; by time within blocks; auto takes what fits.",
-        rich_help_panel=_PANEL,
     ),
 ]
 StaticOption = Annotated[
-    bool,
-    typer.Option(
-        "--static",
-        help="Open recordings of single images without a time course.",
-        rich_help_panel=_PANEL,
-    ),
+    bool, _option("--static", "Open recordings of single images without a time course.")
 ]
-LicenceOption = Annotated[
-    str | None,
-    typer.Option("--licence", help="Licence of the data, as CC-BY-4.0.", rich_help_panel=_PANEL),
-]
-CitationOption = Annotated[
-    str | None,
-    typer.Option("--citation", help="How to cite the data.", rich_help_panel=_PANEL),
-]
+LicenceOption = Annotated[str | None, _option("--licence", "Licence of the data, as CC-BY-4.0.")]
+CitationOption = Annotated[str | None, _option("--citation", "How to cite the data.")]
 
 
 def find_and_open(

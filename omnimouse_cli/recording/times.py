@@ -164,6 +164,17 @@ def require_scan_rate(rate_hz: float, where: str) -> None:
         )
 
 
+def true_runs(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the runs of True: int64 `(runs, 2)`, first and last (exclusive) position of each.
+
+    Example:
+        >>> true_runs(np.array([True, False, True, True])).tolist()
+        [[0, 1], [2, 4]]
+    """
+    padded = np.concatenate(([False], mask, [False]))
+    return np.flatnonzero(padded[1:] != padded[:-1]).astype(np.int64).reshape(-1, 2)
+
+
 def regular_times(times: NDArray[np.float64], where: str) -> RegularTimes:
     """Fit a regular clock to times that have jitter and gaps; a gap becomes rows without a source.
 

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS, Signal
+from omnimouse_cli.recording.times import true_runs
 from omnimouse_cli.shard.blocks import column_statistics, iterate_blocks
 from omnimouse_cli.shard.description import BehaviorDescription
-from omnimouse_cli.shard.intervals import ALL_TIME, Intervals, contains, subtract, true_runs
+from omnimouse_cli.shard.intervals import ALL_TIME, Intervals, contains, subtract
 from omnimouse_cli.shard.valid import (
     end_margin_seconds,
     missing_behavior_time,

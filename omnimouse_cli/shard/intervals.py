@@ -79,17 +79,6 @@ def total_seconds(intervals: Intervals) -> float:
     return float((intervals[:, 1] - intervals[:, 0]).sum())
 
 
-def true_runs(mask: NDArray[np.bool_]) -> IndexRanges:
-    """Return the runs of True: int64 `(runs, 2)`, first and last (exclusive) position of each.
-
-    Example:
-        >>> true_runs(np.array([True, False, True, True])).tolist()
-        [[0, 1], [2, 4]]
-    """
-    padded = np.concatenate(([False], mask, [False]))
-    return np.flatnonzero(padded[1:] != padded[:-1]).astype(np.int64).reshape(-1, 2)
-
-
 def grid_ranges(intervals: Intervals, start_seconds: float, rate_hz: float) -> IndexRanges:
     """Return the ranges of grid indices `k >= 0` whose times lie in each of the intervals.
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from omnimouse_cli._native import ResponseEncoder
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.recording import Recording
+from omnimouse_cli.recording.times import true_runs
 from omnimouse_cli.shard.blocks import Block, column_std, iterate_blocks, rows_within
 from omnimouse_cli.shard.description import Rounding
-from omnimouse_cli.shard.intervals import ALL_TIME, Intervals, merge_intervals, subtract, true_runs
+from omnimouse_cli.shard.intervals import ALL_TIME, Intervals, merge_intervals, subtract
 from omnimouse_cli.shard.kind import NegativeValues
 from omnimouse_cli.shard.trials import invalid_time, statistics_time
 from omnimouse_cli.shard.valid import end_margin_seconds, missing_response_time, signal_span

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omnimouse_cli.recording.times import true_runs
 from omnimouse_cli.shard.intervals import (
     contains,
     grid_ranges,
@@ -13,7 +14,6 @@ from omnimouse_cli.shard.intervals import (
     merge_intervals,
     subtract,
     total_seconds,
-    true_runs,
 )
 
 PROBES = np.arange(-2, 42) / 2 + 0.25

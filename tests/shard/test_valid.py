@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnimouse_cli.recording.recording import Clock
-from omnimouse_cli.shard.intervals import contains, total_seconds, true_runs
+from omnimouse_cli.recording.times import true_runs
+from omnimouse_cli.shard.intervals import contains, total_seconds
 from omnimouse_cli.shard.valid import (
     dropped_minutes,
     missing_behavior_time,

@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.nwb.measure import Measure, normal_unit, num_columns, read_series
+from omnimouse_cli.recording.nwb.measure import Measure, num_columns, read_series
 from omnimouse_cli.recording.nwb.profiles import Profile
 from omnimouse_cli.recording.nwb.roles import interface_type
 from omnimouse_cli.recording.nwb.series import unit_of
 from omnimouse_cli.recording.nwb.tree import Node
+from omnimouse_cli.recording.units import normal_unit
 
 _SIZE = re.compile(r"area|diam|size|radius|radii", re.IGNORECASE)
 _AREA = re.compile(r"\barea\b|\^2|\u00b2|squared", re.IGNORECASE)
@@ -99,9 +100,18 @@ def _read_pupil(node: Node, series: list[Node], profile: Profile, notes: list[st
     unit = normal_unit(stated)
     text = f"{node.name.replace('_', ' ')} {stated} {node.attributes.get('description', '')}"
     is_area = bool(_AREA.search(text)) or (profile.pupil_size_is_area and "size" in node.name)
-    if not is_area:
-        return _pupil_measure(node, (node.path,), times, (values,), unit, (stated,))
-    return _from_area(node, times, values, stated, notes)
+    if is_area:
+        return _from_area(node, times, values, stated, notes)
+    return Measure(
+        node=node,
+        paths=(node.path,),
+        times=times,
+        values=values,
+        channels=("pupil_size",),
+        units=(unit,),
+        source_units=(stated,),
+        use="pupil",
+    )
 
 
 def _read_ellipse(node: Node, area: Node, notes: list[str]) -> Measure:
@@ -128,8 +138,15 @@ def _from_area(
         "area itself"
     )
     unit = normal_unit(stated).replace("^2", "")
-    return _pupil_measure(
-        node, (node.path,), times, (size, values), unit, (stated, stated), extra="pupil_area"
+    return Measure(
+        node=node,
+        paths=(node.path,),
+        times=times,
+        values=np.concatenate((size, values), axis=1),
+        channels=("pupil_size", "pupil_area"),
+        units=(unit, f"{unit}^2" if unit else ""),
+        source_units=(stated, stated),
+        use="pupil",
     )
 
 
@@ -151,35 +168,15 @@ def _mean_radius(radii: list[Node], notes: list[str]) -> Measure:
         f"`pupil_size` is the mean of {radii[0].path} and {radii[1].path}; `pupil_major_radius` is "
         "the first"
     )
-    paths = (radii[0].path, radii[1].path)
-    return _pupil_measure(
-        radii[0], paths, times, ((major + minor) / 2, major), normal_unit(stated),
-        (stated, stated), extra="pupil_major_radius",
-    )  # fmt: skip
-
-
-def _pupil_measure(  # noqa: PLR0917 - the parts of a Measure
-    node: Node,
-    paths: tuple[str, ...],
-    times: NDArray[np.float64],
-    columns: tuple[NDArray[np.float64], ...],
-    unit: str,
-    source_units: tuple[str, ...],
-    extra: str | None = None,
-) -> Measure:
-    channels: tuple[str, ...] = ("pupil_size",)
-    units: tuple[str, ...] = (unit,)
-    if extra is not None:
-        channels += (extra,)
-        units += (f"{unit}^2" if extra == "pupil_area" and unit else unit,)
+    unit = normal_unit(stated)
     return Measure(
-        node=node,
-        paths=paths,
+        node=radii[0],
+        paths=(radii[0].path, radii[1].path),
         times=times,
-        values=np.concatenate(columns, axis=1),
-        channels=channels,
-        units=units,
-        source_units=source_units,
+        values=np.concatenate(((major + minor) / 2, major), axis=1),
+        channels=("pupil_size", "pupil_major_radius"),
+        units=(unit, unit),
+        source_units=(stated, stated),
         use="pupil",
     )
 

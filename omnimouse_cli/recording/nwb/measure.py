@@ -1,6 +1,5 @@
 """A measured quantity of behavior: values with times, channels and units."""
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,6 @@ from omnimouse_cli.recording.nwb.tree import Node
 
 # Groups without behavior: stimuli, film of the microscope, schemas.
 _NO_BEHAVIOR = ("/stimulus", "/specifications", "/general", "/intervals", "/units")
-_SPACES = re.compile(r"\s+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -105,34 +103,3 @@ def read_series(series: Node) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     scale = scale_of(series, values.shape[1])
     times = read_times(series, len(values))
     return times, values if scale.is_identity else values * scale.factor + scale.offset
-
-
-def normal_unit(unit: str) -> str:
-    """Return a unit in short form, as `cm/s`.
-
-    Example:
-        >>> normal_unit("centimeters per second"), normal_unit("cm s^-1"), normal_unit("pixels^2")
-        ('cm/s', 'cm/s', 'px^2')
-    """
-    text = unit.strip().lower().replace("\u00b2", "^2").replace("**", "^")
-    text = _SPACES.sub(" ", text).replace(" per ", "/").replace(" / ", "/")
-    text = re.sub(r"[ *.]s(ec)?\^?-1$", "/s", text)
-    for pattern, short in _WORDS:
-        text = pattern.sub(short, text)
-    return text.replace("squared", "^2").replace(" ^2", "^2")
-
-
-_WORDS = tuple(
-    (re.compile(pattern), short)
-    for pattern, short in (
-        (r"centimet(er|re)s?", "cm"),
-        (r"millimet(er|re)s?", "mm"),
-        (r"micromet(er|re)s?", "um"),
-        (r"\bmet(er|re)s?", "m"),
-        (r"\bseconds?|\bsecs?\b", "s"),
-        (r"\bpixels?", "px"),
-        (r"\bdegrees?|\bdegs?\b", "degrees"),
-        (r"\bradians?", "rad"),
-        (r"\binch(es)?", "in"),
-    )
-)

@@ -9,7 +9,6 @@ import yaml
 
 from omnimouse_cli.recording.nwb.profiles import Profile, microns_session
 from omnimouse_cli.recording.nwb.tree import Node
-from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Provenance
 
 # How far above the file `dandiset.yaml` is looked for.
@@ -92,7 +91,7 @@ def _parse_date(text: str) -> datetime | None:
 
 
 def read_provenance(
-    root: Node, options: OpenOptions, *, series: str, excluded: dict[str, int]
+    root: Node, *, series: str, excluded: dict[str, int]
 ) -> tuple[Provenance, list[str]]:
     """Return where the responses come from and under which terms, and notes.
 
@@ -100,21 +99,20 @@ def read_provenance(
 
     Args:
         root: The root of the file.
-        options: Licence and citation as the user says.
         series: Path of the responses.
         excluded: Number of excluded ROIs by reason.
     """
     dandiset, notes = _find_dandiset(root.file)
     licences = [str(item).removeprefix("spdx:") for item in _as_list(dandiset.get("license"))]
     publications = root.get("general/related_publications")
-    citation = options.citation or _text(dandiset.get("citation"))
+    citation = _text(dandiset.get("citation"))
     if citation is None and publications is not None and publications.is_dataset:
         citation = "; ".join(text for text in publications.texts() if text.strip()) or None
     parts = [root.child_text(f"general/{name}") for name in ("institution", "lab")]
     provenance = Provenance(
         series=series,
         excluded=excluded,
-        licence=options.licence or ", ".join(licences) or None,
+        licence=", ".join(licences) or None,
         citation=citation,
         doi=_text(dandiset.get("doi")),
         institution=", ".join(part for part in parts if part) or None,

@@ -3,19 +3,12 @@
 import re
 from dataclasses import replace
 
-import numpy as np
-
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.nwb.measure import (
-    Measure,
-    normal_unit,
-    num_columns,
-    read_series,
-    require_path,
-)
+from omnimouse_cli.recording.nwb.measure import Measure, num_columns, read_series, require_path
 from omnimouse_cli.recording.nwb.profiles import Profile
 from omnimouse_cli.recording.nwb.series import is_series, unit_of
 from omnimouse_cli.recording.nwb.tree import Node
+from omnimouse_cli.recording.units import CM_PER_SECOND, implausible_speed, normal_unit
 
 _NAME = re.compile(r"running|speed|velocity|treadmill|wheel|locomot|\bball\b", re.IGNORECASE)
 _SPEED = re.compile(r"running|speed|velocity", re.IGNORECASE)
@@ -25,13 +18,8 @@ _OTHER = re.compile(
     re.IGNORECASE,
 )
 _LESS = re.compile(r"raw|unfiltered", re.IGNORECASE)
-_CM_PER_SECOND = {
-    "cm/s": 1.0, "m/s": 100.0, "mm/s": 0.1, "um/s": 1e-4, "in/s": 2.54, "km/h": 100 / 3.6,
-}  # fmt: skip
 _ANGULAR = ("rad/s", "degrees/s", "rpm", "rev/s", "rotations/s")
 _UNKNOWN = ("", "a.u.", "au", "arbitrary units", "arbitrary unit", "arb", "unitless")
-# A mouse whose fastest hundredth lies outside of this is slower or faster than mice are.
-_PLAUSIBLE_CM_S = (2.0, 200.0)
 
 
 def find_running(
@@ -86,7 +74,7 @@ def _rank(node: Node, profile: Profile) -> tuple[int, ...] | None:
     if _OTHER.search(node.name) or "pupil" in path.lower():
         return None
     unit = profile.running_unit or normal_unit(unit_of(node))
-    is_speed = unit in _CM_PER_SECOND
+    is_speed = unit in CM_PER_SECOND
     if not is_speed and unit not in _ANGULAR and unit not in _UNKNOWN:
         return None
     return (
@@ -105,12 +93,17 @@ def _read(node: Node, profile: Profile, notes: list[str]) -> Measure:
             f"{node.path}: taken as {unit}, as the data set's publisher says (file: "
             f"{stated or 'no unit'})"
         )
-    factor = _CM_PER_SECOND.get(unit)
+    factor = CM_PER_SECOND.get(unit)
     if factor is None:
         notes.append(f"{node.path}: running in {stated or 'an unknown unit'} cannot become cm/s")
     else:
         values = values * factor
-        _check_plausible(node, values, notes)
+        fastest = implausible_speed(values)
+        if fastest is not None:
+            notes.append(
+                f"{node.path}: the 99th percentile of running is {fastest:.3g} cm/s, which is "
+                "unusual for a mouse: its unit may be another than the file says"
+            )
     return Measure(
         node=node,
         paths=(node.path,),
@@ -121,16 +114,3 @@ def _read(node: Node, profile: Profile, notes: list[str]) -> Measure:
         source_units=(stated or unit,),
         use="running",
     )
-
-
-def _check_plausible(node: Node, values: np.ndarray, notes: list[str]) -> None:
-    finite = np.abs(values[np.isfinite(values)])
-    if not finite.size:
-        return
-    fastest = float(np.percentile(finite, 99))
-    low, high = _PLAUSIBLE_CM_S
-    if fastest < low or fastest > high:
-        notes.append(
-            f"{node.path}: the 99th percentile of running is {fastest:.3g} cm/s, which is unusual "
-            "for a mouse: its unit may be another than the file says"
-        )

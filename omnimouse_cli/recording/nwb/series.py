@@ -16,6 +16,7 @@ from omnimouse_cli.recording.times import (
     require_scan_rate,
     require_span,
     require_times,
+    true_runs,
 )
 
 # Times beyond this are counted from 1970, not from the start of the session.
@@ -234,8 +235,7 @@ def _drifting_clock(times: NDArray[np.float64], where: str) -> RegularTimes | No
     is_before = grid - times[after - 1] < times[after] - grid
     nearest = np.where(is_before, after - 1, after)
     is_near = np.abs(times[nearest] - grid) <= _MAX_SHARE_OF_PERIOD * period
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], ~is_near, [False])).astype(np.int8)))
-    gaps = times[0] + period * edges.reshape(-1, 2)
+    gaps = times[0] + period * true_runs(~is_near)
     used = nearest[is_near]
     num_repeated = len(used) - len(np.unique(used))
     num_omitted = len(times) - len(np.unique(used))

@@ -9,7 +9,7 @@ from omnimouse_cli.recording.nwb.behavior import open_behavior
 from omnimouse_cli.recording.nwb.contents import list_contents
 from omnimouse_cli.recording.nwb.metadata import read_keys, read_origin, read_provenance
 from omnimouse_cli.recording.nwb.population import Population, open_population
-from omnimouse_cli.recording.nwb.profiles import find_profile, is_version_1
+from omnimouse_cli.recording.nwb.profiles import Profile, find_profile, is_version_1
 from omnimouse_cli.recording.nwb.responses import Choice, choose_responses, describe
 from omnimouse_cli.recording.nwb.rois import depth_um, positions, unit_ids
 from omnimouse_cli.recording.nwb.roles import kind_of
@@ -69,13 +69,11 @@ def _open(root: Node, path: Path, options: OpenOptions) -> Recording:
     if is_epoch_time(population.times):
         origin = 0.0
         origin_notes = ["times of the file count from 1970, not from the start of the session"]
-    neurons, excluded, neuron_notes = _neurons(root, choice, population, session)
+    neurons, excluded, neuron_notes = _neurons(choice, population, profile, session)
     behavior = open_behavior(root, options, profile)
     stimulus = open_stimulus(root, options, response_seconds=population.times)
     series = ", ".join(plane.node.path for plane in choice.planes)
-    provenance, provenance_notes = read_provenance(
-        root, options, series=series, excluded=dict(excluded)
-    )
+    provenance, provenance_notes = read_provenance(root, series=series, excluded=dict(excluded))
     rate_hz = population.signal.clock.rate_hz
     if options.rate_hz is not None and abs(options.rate_hz / rate_hz - 1) > _RATE_TOLERANCE:
         origin_notes.append(f"--rate is not used: by the times of the file it is {rate_hz:.4f} Hz")
@@ -95,7 +93,6 @@ def _open(root: Node, path: Path, options: OpenOptions) -> Recording:
         behavior=behavior.signals,
         native_rate_hz=rate_hz,
         notes=tuple(dict.fromkeys(notes)),
-        format="nwb",
         response_kind=None if choice.role is None else kind_of(choice.role),
         gaps=population.gaps,
         provenance=provenance,
@@ -104,14 +101,14 @@ def _open(root: Node, path: Path, options: OpenOptions) -> Recording:
 
 
 def _neurons(
-    root: Node, choice: Choice, population: Population, session: str
+    choice: Choice, population: Population, profile: Profile, session: str
 ) -> tuple[Neurons, Counter[str], list[str]]:
     """Return the kept neurons, the number of excluded ROIs by reason, and notes."""
     rois = [
         dataclasses.replace(plane.rois, is_kept=is_kept)
         for plane, is_kept in zip(choice.planes, population.kept, strict=True)
     ]
-    ids, namespace, notes = unit_ids(rois, find_profile(root), session)
+    ids, namespace, notes = unit_ids(rois, profile, session)
     excluded: Counter[str] = sum((plane.excluded for plane in rois), Counter[str]())
     if population.num_silent:
         excluded["no finite value"] += population.num_silent

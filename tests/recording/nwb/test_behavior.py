@@ -5,10 +5,10 @@ import pytest
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.nwb.behavior import open_behavior
-from omnimouse_cli.recording.nwb.measure import normal_unit
 from omnimouse_cli.recording.nwb.profiles import ALLEN, ALLEN_NWB1, GENERIC
 from omnimouse_cli.recording.nwb.tree import open_tree
 from omnimouse_cli.recording.options import OpenOptions
+from omnimouse_cli.recording.units import normal_unit
 
 h5py = pytest.importorskip("h5py")
 

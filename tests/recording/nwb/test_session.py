@@ -9,6 +9,7 @@ import pytest
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.nwb.session import is_session, open_session
+from omnimouse_cli.recording.open import open_recording
 from omnimouse_cli.recording.options import OpenOptions
 
 h5py = pytest.importorskip("h5py")
@@ -102,7 +103,7 @@ def test_licence_and_citation_of_a_dandiset(new_nwb, activity):
     assert provenance.doi == "10.48324/dandi.000728"
     assert provenance.institution == "A University, A Lab"
     assert provenance.series == "/processing/ophys/DfOverF/a"
-    stated = open_session(file.path, OpenOptions(licence="CC0", citation="B")).provenance
+    stated = open_recording(file.path, OpenOptions(licence="CC0", citation="B")).provenance
     assert (stated.licence, stated.citation) == ("CC0", "B")
 
 
