@@ -3,16 +3,41 @@
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import format_document
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+
+# Control characters but the line feed and the tab, as names inside of raw files may hold: a
+# terminal would obey them.
+_CONTROL = {
+    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
+}
+
+
+class _PlainConsole(Console):
+    """A console that prints texts as they are: no markup, control characters by their code."""
+
+    def __init__(self, file: TextIO, width: int | None = None) -> None:
+        super().__init__(
+            file=file,
+            width=width,
+            markup=False,
+            emoji=False,
+            color_system="auto" if width is None else None,
+        )
+
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - as in the base class
+        """Return a text that is ready to be printed."""
+        return super().render_str(text.translate(_CONTROL), **options)
 
 
 def print_document(kind: str, content: Mapping[str, Any]) -> None:
@@ -22,22 +47,22 @@ def print_document(kind: str, content: Mapping[str, Any]) -> None:
 
 def print_table(table: Table) -> None:
     """Print a table on stdout; without a terminal it is 200 columns wide."""
-    console = Console(file=sys.stdout)
+    console = _PlainConsole(sys.stdout)
     if not console.is_terminal:
-        console = Console(file=sys.stdout, width=200, color_system=None)
+        console = _PlainConsole(sys.stdout, width=200)
     console.print(table)
 
 
 def print_line(text: str) -> None:
     """Print one line of the result on stdout."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(text.translate(_CONTROL) + "\n")
 
 
 def print_error(error: OmniMouseError) -> None:
     """Print `error: ...`, a blank line and `hint: ...` on stderr."""
-    sys.stderr.write(f"error: {error.message}\n")
+    sys.stderr.write(f"error: {error.message}\n".translate(_CONTROL))
     if error.hint:
-        sys.stderr.write(f"\nhint: {error.hint}\n")
+        sys.stderr.write(f"\nhint: {error.hint}\n".translate(_CONTROL))
 
 
 class RichReporter:
@@ -73,6 +98,7 @@ class RichReporter:
         self._write(f"warning: {message}")
 
     def _write(self, line: str) -> None:
+        line = line.translate(_CONTROL)
         if self._progress is not None:
             self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -89,11 +115,11 @@ def reporter(*, quiet: bool = False) -> Iterator[RichReporter]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=console, transient=True) as progress:
         yield RichReporter(progress, quiet=quiet)

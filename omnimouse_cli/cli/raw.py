@@ -153,7 +153,7 @@ def failure_records(failed: Sequence["Failure"]) -> list[dict[str, Any]]:
 
 
 def raise_failures(failed: Sequence["Failure"], num_recordings: int) -> None:
-    """Raise the failures as one error, if there are any.
+    """Raise the failures as one error, if there are any; a hint that all share stands once.
 
     Raises:
         OmniMouseError: The only failure itself, or one that names all.
@@ -163,7 +163,13 @@ def raise_failures(failed: Sequence["Failure"], num_recordings: int) -> None:
     first = failed[0].error
     if len(failed) == 1:
         raise first
-    lines = "".join(f"\n  {failure.error.message}" for failure in failed)
+    is_one_hint = len({failure.error.hint for failure in failed}) == 1
+    lines = ""
+    for failure in failed:
+        lines += f"\n  {failure.error.message}"
+        if failure.error.hint and not is_one_hint:
+            lines += f"\n    hint: {failure.error.hint}"
     raise OmniMouseError(
-        f"{len(failed)} of {num_recordings} recordings cannot be used:{lines}", hint=first.hint
+        f"{len(failed)} of {num_recordings} recordings cannot be used:{lines}",
+        hint=first.hint if is_one_hint else None,
     )

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from omnimouse_cli.cli.console import (
@@ -169,9 +168,9 @@ def _build_run_table(report: "ScalingReport") -> Table:
         "fitted": [format_number(value) for value in report.list_fitted()],
     }
     shown = {name: cells for name, cells in columns.items() if set(cells) != {"-"}}
-    table = Table("run", *shown, title=escape(report.table.title))
+    table = Table("run", *shown, title=report.table.title)
     for row, *cells in itertools.islice(zip(rows, *shown.values(), strict=True), MAX_SHOWN_ROWS):
-        table.add_row(escape(row.run), *map(escape, cells))
+        table.add_row(row.run, *cells)
     if len(rows) > MAX_SHOWN_ROWS:
         table.caption = f"and {len(rows) - MAX_SHOWN_ROWS} more: report.json has all"
     return table

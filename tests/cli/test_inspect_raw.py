@@ -103,3 +103,14 @@ def test_a_folder_of_neither_says_what_was_looked_for(folder):
     result = run("empty")
     assert result.exit_code == 1
     assert "empty is no recording: looked for " in result.stderr
+
+
+def test_names_are_shown_as_they_are_and_control_characters_by_their_code(folder):
+    (folder / "9-1-1/behavior").mkdir()
+    rows = "".join(f"{time / 10},1\n" for time in range(6000))
+    (folder / "9-1-1/behavior/lick [red].csv").write_text("seconds,a\x1b[31m[/red]\n" + rows)
+    result = run("recordings")
+    assert result.exit_code == 0, result.stderr
+    assert "lick [red].csv" in result.stdout
+    assert "a\\x1b[31m[/red]" in result.stdout
+    assert "\x1b" not in result.stdout + result.stderr

@@ -137,6 +137,17 @@ def test_two_bad_recordings_are_both_named(recordings):
     assert run("--allow-gaps").exit_code == 0
 
 
+def test_each_bad_recording_has_its_hint(recordings):
+    (recordings / "a.nwb").write_bytes(b"version https://git-lfs")
+    (recordings / "b.zip").write_bytes(b"PK")
+    result = run("recordings")
+    assert result.exit_code == 1
+    assert "2 of 4 recordings cannot be used" in result.stderr
+    assert "\n    hint: this is a placeholder of git" in result.stderr
+    assert "\n    hint: download or copy it again" in result.stderr
+    assert len(list((recordings.parent / "shards").glob("*.safetensors"))) == 2
+
+
 def test_two_sessions_with_one_key_are_refused(recordings):
     meta = json.dumps({"data_key": "7-1-1"})
     for name in ("7-1-1", "8-1-1"):
