@@ -1,14 +1,36 @@
-"""The header of an array in NumPy's file format."""
+"""The header of an array in NumPy's file format, and which arrays can be read."""
 
+import math
 import tokenize
+from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
 
+from omnimouse_cli.errors import RecordingError
 
-def read_npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Return shape, whether the first index runs fastest, and dtype; the data follow in the stream.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NpyHeader:
+    """The header of a `.npy` file.
+
+    Args:
+        shape: Shape of the array.
+        dtype: Its dtype.
+        column_major: Whether the first of several indices runs fastest (Fortran order).
+        offset_bytes: Position of the first value.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    column_major: bool
+    offset_bytes: int
+
+
+def parse_npy_header(stream: IO[bytes]) -> NpyHeader:
+    """Read the header of a stream, of which the values are what follows.
 
     Raises:
         ValueError: The stream holds no array, or its header is damaged.
@@ -18,8 +40,8 @@ def read_npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[
         >>> stream = io.BytesIO()
         >>> np.save(stream, np.zeros((2, 3), np.float32))
         >>> _ = stream.seek(0)
-        >>> read_npy_header(stream)
-        ((2, 3), False, dtype('float32'))
+        >>> parse_npy_header(stream).shape
+        (2, 3)
     """
     # Only version 1.0 has a short field for the header's length.
     is_first = npy.read_magic(stream) == (1, 0)
@@ -29,4 +51,42 @@ def read_npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[
     # NumPy reads a header that is no Python literal once more as Python 2 wrote it.
     except tokenize.TokenError as error:
         raise ValueError(f"its header is damaged: {error.args[0]}") from error
-    return tuple(shape), bool(column_major), dtype
+    return NpyHeader(
+        shape=tuple(shape),
+        dtype=dtype,
+        column_major=bool(column_major) and len(shape) > 1,
+        offset_bytes=stream.tell(),
+    )
+
+
+def read_npy_header(path: Path) -> NpyHeader:
+    """Read the header of a `.npy` file, and check the file's length.
+
+    Raises:
+        ValueError: The file is no `.npy` file, or truncated.
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as stream:
+        header = parse_npy_header(stream)
+    end = header.offset_bytes + math.prod(header.shape) * header.dtype.itemsize
+    missing = end - path.stat().st_size
+    # NumPy pickles objects, whose size the header does not give.
+    if missing > 0 and not header.dtype.hasobject:
+        raise ValueError(f"it is truncated, the last {missing:,} bytes are missing")
+    return header
+
+
+def require_numbers(source: str, dtype: np.dtype[Any]) -> None:
+    """Raise RecordingError unless values are real numbers.
+
+    Args:
+        source: File and array, for the message.
+        dtype: Dtype of the values.
+    """
+    if dtype.hasobject:
+        raise RecordingError(
+            f"{source} holds pickled Python objects, which are not read",
+            hint="save plain numbers: np.save(path, np.asarray(values, dtype=float))",
+        )
+    if dtype.kind not in "biuf":
+        raise RecordingError(f"{source} must hold numbers: its dtype is {dtype}")

@@ -63,22 +63,7 @@ class RegularTimes:
             >>> fitted.read_rows(2, 6, read_source=read, num_columns=1)[:, 0].tolist()
             [2.0, nan, nan, 3.0]
         """
-        source = self.source_row[first:last]
-        is_stored = source >= 0
-        rows = np.empty((last - first, num_columns), np.float32)
-        rows[~is_stored] = np.nan
-        if not is_stored.any():
-            return rows
-        found = source[is_stored]
-        low, high = int(found.min()), int(found.max()) + 1
-        # Values beyond float32 become infinite, which is refused where it matters.
-        with np.errstate(over="ignore"):
-            stored = read_source(low, high).astype(np.float32, copy=False)
-        # A row may be held for several, and others passed over.
-        if np.array_equal(source, np.arange(low, high)):
-            return stored
-        rows[is_stored] = stored[found - low]
-        return rows
+        return read_source_rows(self.source_row[first:last], read_source, num_columns)
 
     def rows_of(self, values: NDArray[Any]) -> Callable[[int, int], NDArray[np.float32]]:
         """Return `Signal.read_rows` of values in memory.
@@ -91,6 +76,35 @@ class RegularTimes:
             read_source=lambda low, high: values[low:high],
             num_columns=values.shape[1],
         )
+
+
+def read_source_rows(
+    source_row: NDArray[np.int64],
+    read_source: Callable[[int, int], NDArray[Any]],
+    num_columns: int,
+) -> NDArray[np.float32]:
+    """Return the row of a file that each row of a clock has, float32; NaN without one.
+
+    Args:
+        source_row: int64 `(rows,)`: row of the file, -1 for none.
+        read_source: `read_source(low, high)` returns rows of the file, `(high - low, num_columns)`.
+        num_columns: Number of columns.
+    """
+    is_stored = source_row >= 0
+    rows = np.empty((len(source_row), num_columns), np.float32)
+    rows[~is_stored] = np.nan
+    if not is_stored.any():
+        return rows
+    found = source_row[is_stored]
+    low, high = int(found.min()), int(found.max()) + 1
+    # Values beyond float32 become infinite, which is refused where it matters.
+    with np.errstate(over="ignore"):
+        stored = read_source(low, high).astype(np.float32, copy=False)
+    # A row may be held for several, and others passed over.
+    if np.array_equal(source_row, np.arange(low, high)):
+        return stored
+    rows[is_stored] = stored[found - low]
+    return rows
 
 
 def require_times(times: NDArray[np.float64], where: str) -> None:

@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 
-from omnimouse_cli.recording.npy_header import read_npy_header
+from omnimouse_cli.recording.npy_header import parse_npy_header
 
 
 def saved(values):
@@ -18,14 +18,16 @@ def saved(values):
 def test_the_stream_stands_at_the_data():
     values = np.asfortranarray(np.arange(6, dtype=">i2").reshape(2, 3))
     stream = io.BytesIO(saved(values))
-    assert read_npy_header(stream) == ((2, 3), True, np.dtype(">i2"))
+    header = parse_npy_header(stream)
+    assert (header.shape, header.dtype) == ((2, 3), np.dtype(">i2"))
+    assert (header.column_major, header.offset_bytes) == (True, stream.tell())
     assert stream.read() == values.T.tobytes()
 
 
 def test_an_unclosed_bracket_is_a_value_error():
     content = saved(np.zeros((2, 3))).replace(b"3), }", b"3,   ")
     with pytest.raises(ValueError, match="header is damaged"):
-        read_npy_header(io.BytesIO(content))
+        parse_npy_header(io.BytesIO(content))
 
 
 def test_damaged_bytes_raise_nothing_else():
@@ -36,4 +38,4 @@ def test_damaged_bytes_raise_nothing_else():
         for _ in range(generator.integers(1, 4)):
             damaged[generator.integers(len(damaged))] = generator.integers(256)
         with contextlib.suppress(ValueError):
-            read_npy_header(io.BytesIO(bytes(damaged)))
+            parse_npy_header(io.BytesIO(bytes(damaged)))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.npy_header import read_npy_header
+from omnimouse_cli.recording.npy_header import parse_npy_header, read_npy_header, require_numbers
 
 # A compressed array has to be unpacked as a whole, so only a small one is read.
 _MAX_UNPACKED_BYTES = 256 * 2**20
@@ -125,21 +125,15 @@ def open_npy(path: Path) -> StoredArray:
         RecordingError: It is no `.npy` file, is truncated, or holds no numbers.
     """
     with _translate_read_errors(str(path)):
-        with path.open("rb") as stream:
-            shape, column_major, dtype = read_npy_header(stream)
-            offset = stream.tell()
-        num_bytes = math.prod(shape) * dtype.itemsize
-        missing = offset + num_bytes - path.stat().st_size
-        if missing > 0 and not dtype.hasobject:
-            raise ValueError(f"it is truncated, the last {missing:,} bytes are missing")
-    require_numbers(str(path), dtype)
+        header = read_npy_header(path)
+    require_numbers(str(path), header.dtype)
     return StoredArray(
         source=str(path),
         path=path,
-        shape=shape,
-        dtype=dtype,
-        offset_bytes=offset,
-        column_major=column_major and len(shape) > 1,
+        shape=header.shape,
+        dtype=header.dtype,
+        offset_bytes=header.offset_bytes,
+        column_major=header.column_major,
     )
 
 
@@ -164,39 +158,22 @@ def open_npz_member(path: Path, name: str) -> StoredArray:
                 hint="write it by np.savez instead of np.savez_compressed, or as .npy files",
             )
         with archive.open(entry) as stream:
-            shape, column_major, dtype = read_npy_header(stream)
-            header_bytes = stream.tell()
-            if dtype.kind != "U":
-                require_numbers(source, dtype)
+            header = parse_npy_header(stream)
+            if header.dtype.kind != "U":
+                require_numbers(source, header.dtype)
             values = None
-            if not is_stored or dtype.kind == "U":
-                flat = np.frombuffer(stream.read(), dtype, count=math.prod(shape))
-                values = flat.reshape(shape, order="F" if column_major else "C")
+            if not is_stored or header.dtype.kind == "U":
+                flat = np.frombuffer(stream.read(), header.dtype, count=math.prod(header.shape))
+                values = flat.reshape(header.shape, order="F" if header.column_major else "C")
     return StoredArray(
         source=source,
         path=path,
-        shape=shape,
-        dtype=dtype,
-        offset_bytes=header_bytes + _data_offset(path, entry.header_offset),
-        column_major=column_major and len(shape) > 1,
+        shape=header.shape,
+        dtype=header.dtype,
+        offset_bytes=header.offset_bytes + _data_offset(path, entry.header_offset),
+        column_major=header.column_major,
         values=values,
     )
-
-
-def require_numbers(source: str, dtype: np.dtype[Any]) -> None:
-    """Raise RecordingError unless values are real numbers.
-
-    Args:
-        source: File and array, for the message.
-        dtype: Dtype of the values.
-    """
-    if dtype.hasobject:
-        raise RecordingError(
-            f"{source} holds pickled Python objects, which are not read",
-            hint="save plain numbers: np.save(path, np.asarray(values, dtype=float))",
-        )
-    if dtype.kind not in "biuf":
-        raise RecordingError(f"{source} must hold numbers: its dtype is {dtype}")
 
 
 def _data_offset(path: Path, header_offset: int) -> int:

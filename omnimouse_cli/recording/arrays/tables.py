@@ -267,7 +267,7 @@ def table_of_arrays(source: str, columns: Mapping[str, NDArray[np.generic]]) -> 
         converted[name.lower()] = (
             tuple(str(value).strip() for value in flat.tolist())
             # Large whole numbers, as ids, have no float64.
-            if flat.dtype.kind == "U" or (flat.dtype.kind in "iu" and (flat > 2**53).any())
+            if flat.dtype.kind == "U" or (flat.dtype.kind in "iu" and np.greater(flat, 2**53).any())
             else flat.astype(np.float64)
         )
     return Table(source=source, columns=converted, lines=np.arange(length))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.experanto.meta import read_header
+from omnimouse_cli.recording.npy_header import read_npy_header
 
 # Luma of ITU-R BT.601, close to the response of a grey-scale camera.
 _LUMA = np.array([0.299, 0.587, 0.114])
@@ -60,7 +60,7 @@ def read_frame_header(path: Path, *, video: bool) -> FrameFile:
         RecordingError: The file is missing, truncated, or has another shape or dtype.
     """
     with _translate_read_errors(path):
-        header = read_header(path)
+        header = read_npy_header(path)
     _require_numbers(path, header.dtype)
     shape = header.shape
     # The number of axes decides: a grey video may be 3 pixels wide.

@@ -12,7 +12,7 @@ import yaml
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.npy_header import read_npy_header
+from omnimouse_cli.recording.npy_header import read_npy_header, require_numbers
 
 # The pure Python loader needs minutes for the 18,000 trial files of a long session.
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -162,44 +162,6 @@ def _to_meta(path: Path, values: object) -> Meta:
     return Meta(source=str(path), values={str(key): value for key, value in values.items()})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArrayHeader:
-    """The header of a `.npy` file.
-
-    Args:
-        shape: Shape of the array.
-        dtype: Its dtype.
-        column_major: Whether the first index runs fastest.
-        offset_bytes: Position of the first value in the file.
-    """
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    column_major: bool
-    offset_bytes: int
-
-
-def read_header(path: Path) -> ArrayHeader:
-    """Read the header of a `.npy` file, and check the file's length.
-
-    Raises:
-        ValueError: The file is no `.npy` file, or truncated.
-        OSError: The file cannot be read.
-    """
-    with path.open("rb") as stream:
-        shape, column_major, dtype = read_npy_header(stream)
-        offset = stream.tell()
-        # NumPy pickles objects, whose size the header does not give.
-        missing = 0
-        if not dtype.hasobject:
-            missing = offset + math.prod(shape) * dtype.itemsize - path.stat().st_size
-    if missing > 0:
-        raise ValueError(f"the last {missing:,} bytes are missing")
-    return ArrayHeader(
-        shape=shape, dtype=dtype, column_major=column_major and len(shape) > 1, offset_bytes=offset
-    )
-
-
 def read_array(path: Path) -> NDArray[Any]:
     """Read an array of numbers.
 
@@ -207,20 +169,14 @@ def read_array(path: Path) -> NDArray[Any]:
         RecordingError: The file is no `.npy` file, truncated, or holds no numbers.
     """
     try:
-        read_header(path)
+        read_npy_header(path)
         array: NDArray[Any] = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise RecordingError(
             f"{path} cannot be read as an array: {error}", hint="copy or export the file again"
         ) from error
-    require_numbers(path, array.dtype)
+    require_numbers(str(path), array.dtype)
     return array
-
-
-def require_numbers(path: Path, dtype: np.dtype[Any]) -> None:
-    """Raise RecordingError unless a dtype is one of real numbers."""
-    if dtype.kind not in "biuf":
-        raise RecordingError(f"{path} must hold numbers: its dtype is {dtype}")
 
 
 def read_times(path: Path) -> NDArray[np.float64]:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.experanto.meta import Meta, read_array, read_header
+from omnimouse_cli.recording.experanto.meta import Meta, read_array
+from omnimouse_cli.recording.npy_header import read_npy_header
 from omnimouse_cli.recording.recording import Neurons
 
 _MAX_DIGITS = 19
@@ -58,7 +59,7 @@ def _find_property(folder: Path, meta: Meta, name: str, notes: list[str]) -> Pat
 def _read_ids(path: Path, num_neurons: int, notes: list[str]) -> NDArray[np.int64] | None:
     """Return unit ids that are whole numbers, or texts of digits; else None, with a note."""
     try:
-        header = read_header(path)
+        header = read_npy_header(path)
         stored: NDArray[Any] | None = (
             None if header.dtype.hasobject else np.load(path, allow_pickle=False)
         )

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.experanto.meta import Meta, read_header, require_numbers
+from omnimouse_cli.recording.experanto.meta import Meta
+from omnimouse_cli.recording.npy_header import read_npy_header, require_numbers
+from omnimouse_cli.recording.times import read_source_rows
 
 TRANSPOSE_HINT = (
     "the array seems to be neurons x time; transpose it to time x neuron, as by "
@@ -113,14 +115,7 @@ class SampledRows:
 
     def read(self, first: int, last: int) -> NDArray[np.float32]:
         """Return rows `first` to `last` (excluded) as float32; missing rows are NaN."""
-        source = self.source_row[first:last]
-        sampled = np.full((last - first, self.num_columns), np.nan, np.float32)
-        found = np.flatnonzero(source >= 0)
-        if found.size:
-            first_stored, last_stored = int(source[found[0]]), int(source[found[-1]]) + 1
-            stored = self.rows.read(first_stored, last_stored)
-            sampled[found] = stored[source[found] - first_stored]
-        return sampled
+        return read_source_rows(self.source_row[first:last], self.rows.read, self.num_columns)
 
 
 def open_rows(folder: Path, meta: Meta) -> tuple[RowFile, list[str]]:
@@ -216,12 +211,12 @@ def _open_mem(path: Path, meta: Meta) -> RowFile:
 
 def _open_npy(path: Path, meta: Meta) -> RowFile:
     try:
-        header = read_header(path)
+        header = read_npy_header(path)
     except (ValueError, EOFError, OSError) as error:
         raise RecordingError(
             f"{path} cannot be read as an array: {error}", hint="copy or export the file again"
         ) from error
-    require_numbers(path, header.dtype)
+    require_numbers(str(path), header.dtype)
     shape = header.shape
     if len(shape) not in (1, 2):
         raise RecordingError(f"{path} must be time x channel: its shape is {shape}")

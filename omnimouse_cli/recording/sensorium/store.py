@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.npy_header import read_npy_header
+from omnimouse_cli.recording.npy_header import NpyHeader, parse_npy_header
 
 TIERS = "meta/trials/tiers.npy"
 CONFIG = "config.json"
@@ -27,15 +27,6 @@ _ENCRYPTED_FLAG = 1
 # Longer headers of `.npy` files are not believed; NumPy has the same limit.
 _MAX_HEADER_BYTES = 10_000
 _COPY_HINT = "download or copy it again"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArrayHeader:
-    """The header of a `.npy` file: shape, number type and order of the values."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    fortran_order: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +108,7 @@ class Store:
                 )
         return dict(links)
 
-    def read_header(self, file: str) -> ArrayHeader:
+    def read_header(self, file: str) -> NpyHeader:
         """Read the header of a `.npy` file.
 
         Raises:
@@ -136,7 +127,7 @@ class Store:
             header = self._read_header(file, stream)
             data = stream.read()
         values: NDArray[Any] = np.frombuffer(data, header.dtype, math.prod(header.shape))
-        return values.reshape(header.shape, order="F" if header.fortran_order else "C")
+        return values.reshape(header.shape, order="F" if header.column_major else "C")
 
     def read_texts(self, file: str, num_trials: int, notes: list[str]) -> list[str] | None:
         """Return one text per trial; None, with a note, if the file cannot be read as that."""
@@ -150,14 +141,14 @@ class Store:
             return None
         return [text.strip() for text in values.astype(np.str_).tolist()]
 
-    def read_first(self, file: str) -> tuple[ArrayHeader, NDArray[Any]]:
+    def read_first(self, file: str) -> tuple[NpyHeader, NDArray[Any]]:
         """Read the values along the last axis at index 0 of all other axes, `array[0, ..., 0, :]`.
 
         Of an array in C order only these are read.
         """
         with self._open(file) as stream:
             header = self._read_header(file, stream)
-            is_short = header.fortran_order or len(header.shape) < 2
+            is_short = header.column_major or len(header.shape) < 2
             if not is_short:
                 data = stream.read(header.shape[-1] * header.dtype.itemsize)
                 return header, np.frombuffer(data, header.dtype)
@@ -176,7 +167,7 @@ class Store:
                     return True
         return False
 
-    def _read_header(self, file: str, stream: IO[bytes]) -> ArrayHeader:
+    def _read_header(self, file: str, stream: IO[bytes]) -> NpyHeader:
         start = stream.read(8)
         # Only version 1.0 has a short field for the header's length.
         start += stream.read(2 if start[6:7] == b"\x01" else 4)
@@ -184,17 +175,17 @@ class Store:
         if length > _MAX_HEADER_BYTES:
             raise ValueError("it is no .npy file")
         head = start + stream.read(length)
-        shape, fortran_order, dtype = _parse_header(head)
-        if dtype.hasobject:
+        header = _parse_header(head)
+        if header.dtype.hasobject:
             raise RecordingError(
                 f"{self.where(file)} holds Python objects, which are not read, because reading "
                 "them can run a program",
                 hint="save it again as numbers or as text: array.astype(str)",
             )
-        expected = len(head) + math.prod(shape) * dtype.itemsize
+        expected = len(head) + math.prod(header.shape) * header.dtype.itemsize
         if expected != self.files[file]:
             raise ValueError(f"it has {self.files[file]:,} bytes, its header says {expected:,}")
-        return ArrayHeader(shape=shape, dtype=dtype, fortran_order=fortran_order)
+        return header
 
     @contextlib.contextmanager
     def _open(self, file: str) -> Iterator[IO[bytes]]:
@@ -220,9 +211,9 @@ class Store:
 
 
 @lru_cache(maxsize=256)
-def _parse_header(head: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Return shape, order and number type from the start of a `.npy` file; raise ValueError."""
-    return read_npy_header(io.BytesIO(head))
+def _parse_header(head: bytes) -> NpyHeader:
+    """Return the header at the start of a `.npy` file; raise ValueError."""
+    return parse_npy_header(io.BytesIO(head))
 
 
 def is_set(path: Path) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.npy_header import read_npy_header
+from omnimouse_cli.recording.npy_header import parse_npy_header
 
 
 def read_pickled_dict(path: Path) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def read_pickled_dict(path: Path) -> dict[str, Any]:
     """
     try:
         with path.open("rb") as stream:
-            _, _, dtype = read_npy_header(stream)
+            dtype = parse_npy_header(stream).dtype
             if not dtype.hasobject:
                 raise ValueError(f"it is an array of {dtype}")
             content = stream.read()
