@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.batch.windows import BLANK_KIND
 from omnimouse_cli.config.data import RESPONSE_RATE_HZ
-from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS
+from omnimouse_cli.recording.recording import FLIP_TOLERANCE_SECONDS
 from omnimouse_cli.shard import Shard
 
 # A calcium response outlasts its stimulus: so much of the blank after a trial belongs to it.
@@ -48,7 +48,7 @@ def stimulus_phases(shard: Shard, times: F64) -> Phases:
     blank = kinds.index(BLANK_KIND) if BLANK_KIND in kinds else -1
     # A blank screen may be a condition of its own, but it is no stimulus.
     named = np.flatnonzero((trials.condition >= 0) & (trials.kind != blank))
-    held = times + HOLD_TOLERANCE_SECONDS
+    held = times + FLIP_TOLERANCE_SECONDS
     if not len(named):
         nothing = np.full(times.shape, -1, np.int64)
         return Phases(condition=nothing, trial=nothing, bin=np.zeros(times.shape, np.int64))

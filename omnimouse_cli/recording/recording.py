@@ -8,9 +8,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-# Added to a time before the latest sample at or before it is looked up, so that the rounding of
-# clocks never selects the sample before. The Rust extension has the same number.
-HOLD_TOLERANCE_SECONDS = 1e-4
+# Added to a time before the latest row at or before it is looked up, so that the rounding of clocks
+# never selects the row before: float64 seconds of the Unix epoch are .24 microseconds apart. The
+# Rust extension has the same two numbers.
+HOLD_TOLERANCE_SECONDS = 1e-6
+# The same for flips of a screen. Source: the experanto package, whose screens have this tolerance.
+FLIP_TOLERANCE_SECONDS = 1e-4
 
 # rate: events, deconvolved activity, spikes. fluorescence: raw and positive; it is not trained on
 # as it is (recording/dff.py).
@@ -22,7 +25,7 @@ TrialKind = Literal["video", "image", "blank", "invalid", "unknown"]
 def latest_index(
     event_seconds: NDArray[np.float64], seconds: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """Return the latest event at or before each time (sample-and-hold of an irregular clock).
+    """Return the latest flip at or before each time (sample-and-hold of an irregular clock).
 
     Args:
         event_seconds: float64 `(events,)`, ascending, as the flips of a screen.
@@ -35,7 +38,7 @@ def latest_index(
         >>> latest_index(np.array([1.0, 2.0]), np.array([0.5, 1.0, 1.99995, 3.0])).tolist()
         [-1, 0, 1, 1]
     """
-    held = np.searchsorted(event_seconds, seconds + HOLD_TOLERANCE_SECONDS, side="right")
+    held = np.searchsorted(event_seconds, seconds + FLIP_TOLERANCE_SECONDS, side="right")
     return held.astype(np.int64) - 1
 
 

@@ -84,7 +84,7 @@ class TinyShard:
         shift = self.mean if centred else np.zeros_like(self.mean)
         window = {"responses": ((self.responses[rows] - shift) / self.std)[:, neurons]}
         if session.screen:
-            frames = self.frames[self.frame_index[_latest(self.flip_seconds, times)]]
+            frames = self.frames[self.frame_index[_latest(self.flip_seconds, times, 1e-4)]]
             window["video"] = (frames.astype(np.float32) - np.float32(113)) / np.float32(59)
         if session.devices:
             window["behavior"] = np.zeros((len(channels), 40), np.float32)
@@ -94,7 +94,7 @@ class TinyShard:
             samples = start + np.arange(40) / 20
             is_valid = np.zeros(40, bool)
             for low, high in _valid(session, device):
-                is_valid |= (samples + 1e-4 >= low) & (samples + 1e-4 < high)
+                is_valid |= (samples + 1e-6 >= low) & (samples + 1e-6 < high)
             held = np.full((40, len(device.channels)), np.nan, np.float32)
             held[is_valid] = values[_latest(moments, samples[is_valid])]
             for column, channel in enumerate(device.channels):
@@ -110,8 +110,8 @@ def _times(start: float, rate: float, count: int) -> np.ndarray:
     return start + np.arange(count) / rate
 
 
-def _latest(moments: np.ndarray, times: np.ndarray) -> np.ndarray:
-    return np.array([np.flatnonzero(moments <= time + 1e-4).max() for time in times], np.int64)
+def _latest(moments: np.ndarray, times: np.ndarray, tolerance: float = 1e-6) -> np.ndarray:
+    return np.array([np.flatnonzero(moments <= t + tolerance).max() for t in times], np.int64)
 
 
 def _stored(values: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray]:

@@ -12,8 +12,9 @@ from omnimouse_cli.batch.windows import (
     window_starts,
     window_table,
 )
+from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS
 
-TOLERANCE = 1e-4
+TOLERANCE = HOLD_TOLERANCE_SECONDS
 
 
 def starts_by_search(trials, valid, start_seconds, num_grid):
@@ -80,9 +81,9 @@ def test_a_gap_of_a_signal_between_two_grid_times_is_a_gap():
 
 
 def test_clock_rounding_moves_a_border_no_further_than_the_hold():
-    # A trial that is written as beginning 20 microseconds after a grid time begins at it.
-    assert window_starts(np.array([[0.99998 + 4e-5, 4.0]]), [], 0.0).tolist() == [[30, 61]]
-    assert window_starts(np.array([[1.0002, 4.0]]), [], 0.0).tolist() == [[31, 61]]
+    # A trial that is written as beginning half a microsecond after a grid time begins at it.
+    assert window_starts(np.array([[1.0 + 5e-7, 4.0]]), [], 0.0).tolist() == [[30, 61]]
+    assert window_starts(np.array([[1.0 + 2e-6, 4.0]]), [], 0.0).tolist() == [[31, 61]]
 
 
 def test_window_numbers_become_grid_indices_and_seconds():

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.recording.nwb.geometry import GREY
 from omnimouse_cli.recording.recording import (
-    HOLD_TOLERANCE_SECONDS,
+    FLIP_TOLERANCE_SECONDS,
     Monitor,
     Screen,
     Trial,
@@ -100,7 +100,7 @@ def cut(segment: Segment, start: float, end: float) -> Segment | None:
     start, end = max(start, segment.start), min(end, segment.end)
     flips, numbers = segment.flips, segment.numbers
     if segment.source is not None:
-        first = int(np.searchsorted(flips, start + HOLD_TOLERANCE_SECONDS, side="right")) - 1
+        first = int(np.searchsorted(flips, start + FLIP_TOLERANCE_SECONDS, side="right")) - 1
         last = int(np.searchsorted(flips, end))
         if last <= max(first, 0):
             return None
@@ -358,7 +358,7 @@ def _close(segment: Segment) -> Segment:
     """Return a segment with a flip at its end if its last frame stays for long."""
     if segment.end - segment.flips[-1] <= _MAX_OPEN_SECONDS:
         return segment
-    last = max(segment.end - HOLD_TOLERANCE_SECONDS, segment.flips[-1])
+    last = max(segment.end - FLIP_TOLERANCE_SECONDS, segment.flips[-1])
     return replace(
         segment,
         flips=np.append(segment.flips, last),

@@ -2,8 +2,11 @@
 
 use serde::Deserialize;
 
-/// Added to a time before its sample is looked up: absorbs the rounding of clocks.
-pub const HOLD_TOLERANCE_SECONDS: f64 = 1e-4;
+/// Added to a time before its row is looked up: absorbs the rounding of clocks.
+pub const HOLD_TOLERANCE_SECONDS: f64 = 1e-6;
+/// Added to a time before its flip is looked up, as in the experanto package: a flip this little
+/// later is already seen.
+pub const FLIP_TOLERANCE_SECONDS: f64 = 1e-4;
 
 /// A regular clock: row `r` is at `start_seconds + r / rate_hz`.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -47,21 +50,26 @@ impl Clock {
 /// Whether `seconds` lies in one of `num_intervals` ascending half-open intervals, of which `edge`
 /// gives the start (even numbers) and the end (odd numbers).
 pub fn lies_within(num_intervals: usize, edge: impl Fn(usize) -> f64, seconds: f64) -> bool {
-    let start = latest_flip(num_intervals, |interval| edge(2 * interval), seconds);
-    start.is_some_and(|interval| seconds + HOLD_TOLERANCE_SECONDS < edge(2 * interval + 1))
+    let time = seconds + HOLD_TOLERANCE_SECONDS;
+    latest(num_intervals, |interval| edge(2 * interval), time)
+        .is_some_and(|interval| time < edge(2 * interval + 1))
 }
 
 /// The latest of `num_flips` ascending flips at or before `seconds`; None before the first.
 pub fn latest_flip(
     num_flips: usize,
-    mut flip_seconds: impl FnMut(usize) -> f64,
+    flip_seconds: impl FnMut(usize) -> f64,
     seconds: f64,
 ) -> Option<usize> {
-    let time = seconds + HOLD_TOLERANCE_SECONDS;
-    let (mut low, mut high) = (0, num_flips);
+    latest(num_flips, flip_seconds, seconds + FLIP_TOLERANCE_SECONDS)
+}
+
+/// The latest of `count` ascending moments at or before `time`; None before the first.
+fn latest(count: usize, mut moment: impl FnMut(usize) -> f64, time: f64) -> Option<usize> {
+    let (mut low, mut high) = (0, count);
     while low < high {
         let middle = low.midpoint(high);
-        if flip_seconds(middle) <= time {
+        if moment(middle) <= time {
             low = middle + 1;
         } else {
             high = middle;
@@ -89,7 +97,7 @@ impl<F: Fn(usize) -> f64> FlipCursor<F> {
 
     /// The latest flip at or before `seconds`, which must not be before the time of the last call.
     pub fn latest(&mut self, seconds: f64) -> Option<usize> {
-        let time = seconds + HOLD_TOLERANCE_SECONDS;
+        let time = seconds + FLIP_TOLERANCE_SECONDS;
         while self.next < self.count && (self.flip_seconds)(self.next) <= time {
             self.next += 1;
         }
@@ -110,10 +118,12 @@ mod tests {
         };
         let cases = [
             (9.99, None),
-            (9.99995, Some(0)),
+            (9.99999, None),
+            (9.999_999_5, Some(0)),
             (10.0, Some(0)),
             (10.1248, Some(0)),
-            (10.12495, Some(1)),
+            (10.12499, Some(0)),
+            (10.124_999_5, Some(1)),
             (10.3, Some(2)),
             (10.3748, Some(2)),
             (10.375, None),
@@ -145,10 +155,10 @@ mod tests {
     fn a_time_lies_within_an_interval_from_its_start_to_before_its_end() {
         let edges = [1.0, 2.0, 2.5, 4.0];
         let cases = [
-            (0.9998, false),
-            (0.99995, true),
-            (1.9998, true),
-            (1.99995, false),
+            (0.99999, false),
+            (0.999_999_5, true),
+            (1.99999, true),
+            (1.999_999_5, false),
             (2.2, false),
             (2.5, true),
             (4.0, false),
