@@ -16,7 +16,7 @@ from omnimouse_cli.shard.intervals import (
     merge_intervals,
     subtract,
 )
-from omnimouse_cli.shard.valid import recorded_time, trial_time
+from omnimouse_cli.shard.valid import recorded_time, restricting_modalities, trial_time
 
 BLANK_KIND = "blank"
 INVALID_KIND = "invalid"
@@ -163,13 +163,9 @@ def _allowed_trials(shard: Shard, tiers: Collection[str], *, include_blanks: boo
 
 def _valid_time(shard: Shard, *, require_behavior: bool) -> dict[str, Intervals]:
     """Return the valid time of whatever restricts windows, by its name."""
-    description = shard.description
-    behavior = {device.name for device in description.behavior}
+    modalities = shard.description.modalities if require_behavior else restricting_modalities(shard)
     valid = {INVALID_KIND: subtract(recorded_time(shard), trial_time(shard, kind=INVALID_KIND))}
-    for name in description.modalities:
-        if require_behavior or name not in behavior:
-            valid[name] = shard.valid(name)
-    return valid
+    return valid | {name: shard.valid(name) for name in modalities}
 
 
 def window_starts(

@@ -154,10 +154,13 @@ class ResponseWriter:
         row = int(np.flatnonzero(~is_allowed)[0])
         num_neurons = int((~np.isfinite(block.rows[row])).sum())
         seconds = self._clock.start_seconds + (block.first_row + row) / self._clock.rate_hz
+        where = f"in row {block.first_row + row} (at {seconds:.3f} s)"
+        fault = f"{num_neurons} of {block.rows.shape[1]} neurons are NaN or infinite {where}"
+        if num_neurons == block.rows.shape[1]:
+            fault = f"there are none {where}"
         raise RecordingError(
             f"{self._recording.path}: responses must be finite outside gaps of the recording and "
-            f"trials of kind `invalid`, but {num_neurons} of {block.rows.shape[1]} neurons are "
-            f"NaN or infinite in row {block.first_row + row} (at {seconds:.3f} s)",
+            f"trials of kind `invalid`, but {fault}",
             hint="mark the stretch as a trial of kind `invalid`, or treat all such rows as gaps "
             "with --allow-gaps",
         )

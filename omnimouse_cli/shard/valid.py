@@ -121,9 +121,18 @@ def trial_time(shard: Shard, *, tier: str | None = None, kind: str | None = None
     )
 
 
+def restricting_modalities(shard: Shard) -> tuple[str, ...]:
+    """Return the modalities without which nothing can be used: `responses`, and `screen` if any."""
+    screen = () if shard.description.screen is None else ("screen",)
+    return ("responses", *screen)
+
+
 def valid_time(shard: Shard) -> Intervals:
-    """Return the recorded time in which every modality is valid and no trial is invalid."""
-    parts = [shard.valid(modality) for modality in shard.description.modalities]
+    """Return the recorded time in which responses and screen are valid and no trial is invalid.
+
+    Behavior may be lost there: its lost samples are masked.
+    """
+    parts = [shard.valid(modality) for modality in restricting_modalities(shard)]
     return subtract(
         intersect_all([recorded_time(shard), *parts]), trial_time(shard, kind="invalid")
     )
@@ -161,12 +170,11 @@ def dropped_minutes(shard: Shard) -> dict[str, float]:
 
     Each moment has one reason, the first of: `invalid` trials, `margins` at the ends of signals
     (and time before or after a signal), `unknown stimulus` of a recording with a screen,
-    `<modality> lost`.
+    `responses lost`, `screen lost`. Behavior is not among them: its lost samples are masked.
     """
     description = shard.description
     margin = end_margin_seconds(within_trials=description.windows_within_trials)
-    clocks = [description.responses.clock, *(device.clock for device in description.behavior)]
-    spans = [signal_span(clock, margin_seconds=margin) for clock in clocks]
+    spans = [signal_span(description.responses.clock, margin_seconds=margin)]
     known = ALL_TIME
     if description.screen is not None:
         known = known_stimulus_time(_known_trials(shard))
@@ -178,7 +186,7 @@ def dropped_minutes(shard: Shard) -> dict[str, float]:
         "margins": intersect_all(spans),
         "unknown stimulus": known,
     }
-    valid_by_reason |= {f"{name} lost": shard.valid(name) for name in description.modalities}
+    valid_by_reason |= {f"{name} lost": shard.valid(name) for name in restricting_modalities(shard)}
     remaining, dropped = recorded, {}
     for reason, valid in valid_by_reason.items():
         kept = intersect(remaining, valid)

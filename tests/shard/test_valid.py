@@ -23,9 +23,7 @@ from omnimouse_cli.shard.valid import (
 
 def test_every_recorded_moment_is_usable_or_has_one_reason(shard_with_gaps):
     dropped = dropped_minutes(shard_with_gaps)
-    assert dropped == pytest.approx(
-        {"invalid": 5.0 / 60, "margins": 1.0 / 60, "eye_tracker lost": 1.25 / 60}, abs=1e-5
-    )
+    assert dropped == pytest.approx({"invalid": 5.0 / 60, "margins": 1.0 / 60}, abs=1e-5)
     usable = total_seconds(valid_time(shard_with_gaps))
     assert usable / 60 + sum(dropped.values()) == pytest.approx(34.5 / 60, abs=1e-4)
     assert valid_fraction(shard_with_gaps) == pytest.approx(usable / 34.5)

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,13 +37,11 @@ class DeviceClock:
         clock: The clock, in absolute seconds.
         source_row: int64 `(clock.num_samples,)`: row of the file, -1 where none was recorded; None
             if the rows of the file are those of the clock.
-        gaps: float64 `(gaps, 2)`: stretches without a row, in absolute seconds.
         notes: For the user.
     """
 
     clock: Clock
     source_row: NDArray[np.int64] | None = None
-    gaps: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
     notes: tuple[str, ...] = ()
 
 
@@ -52,7 +50,8 @@ def read_clock(folder: Path, meta: Meta, *, num_rows: int, num_columns: int) -> 
 
     timestamps.npy, if it has one time per row, is obeyed: the stated clock is kept where it gives
     every row its time, else a clock is fitted, in which gaps are rows without a source; uneven
-    times of behavior are held on a grid. The experanto library itself reads no timestamps.npy.
+    times of behavior are held on a grid. In responses such rows are refused without
+    --allow-gaps. The experanto library itself reads no timestamps.npy.
     Otherwise the time span of the rows is that from start_time to end_time, and if the stated rate
     would be more than 0.5 s off at the end, the rate is computed from the span.
 
@@ -185,13 +184,12 @@ def _fit_times(times: NDArray[np.float64], path: Path, *, is_responses: bool) ->
     for fit in (regular_times,) if is_responses else (regular_times, hold_on_grid):
         with contextlib.suppress(RecordingError):
             fitted = fit(times, path.name)
-            is_whole = fitted.clock.num_samples == times.size and not fitted.gaps.size
+            is_whole = fitted.clock.num_samples == times.size
             return DeviceClock(
                 clock=fitted.clock,
                 source_row=None
                 if is_whole and np.array_equal(fitted.source_row, np.arange(times.size))
                 else fitted.source_row,
-                gaps=fitted.gaps,
                 notes=fitted.notes,
             )
     return None

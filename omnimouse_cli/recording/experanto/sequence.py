@@ -43,7 +43,6 @@ class SequenceDevice:
 
     Args:
         signal: The signal; its clock is in absolute seconds.
-        gaps: float64 `(gaps, 2)`: stretches in which nothing was recorded, in absolute seconds.
         stored_rate_hz: Rate of the stored rows.
         is_resampled: Whether rows are not the stored ones, because of phase shifts.
         delay_seconds: float32 `(columns,)`: how late each column was measured; None if unknown.
@@ -53,7 +52,6 @@ class SequenceDevice:
     """
 
     signal: Signal
-    gaps: NDArray[np.float64]
     stored_rate_hz: float
     is_resampled: bool
     delay_seconds: NDArray[np.float32] | None
@@ -89,11 +87,9 @@ def open_sequence(folder: Path, meta: Meta, *, grid_start: float | None = None) 
         )
     shifted = _align_columns(folder, meta, stored, device, grid_start)
     rows: RowFile | SampledRows | ShiftedRows | HeldColumns
-    rows, clock, gaps = _sampled(stored, device), device.clock, device.gaps
+    rows, clock = _sampled(stored, device), device.clock
     if shifted is not None:
-        # Where any column has no value, none can be used.
         rows, clock = shifted.rows, shifted.clock
-        gaps = gaps + np.array([shifted.shifts.min(), shifted.shifts.max()])
         notes.append(shifted.note)
     elif (folder / "meta" / "phase_shifts.npy").is_file():
         notes.append(
@@ -121,7 +117,6 @@ def open_sequence(folder: Path, meta: Meta, *, grid_start: float | None = None) 
     )
     return SequenceDevice(
         signal=signal,
-        gaps=gaps,
         stored_rate_hz=device.clock.rate_hz,
         is_resampled=shifted is not None and shifted.is_resampled,
         delay_seconds=None if shifted is None else shifted.shifts.astype(np.float32),

@@ -130,7 +130,6 @@ def _assemble(
         native_rate_hz=native_rate_hz,
         notes=(*(note for name in sorted(notes) for note in notes[name]), *neuron_notes),
         response_kind=responses.response_kind,
-        gaps=responses.gaps - origin,
         provenance=Provenance(
             series=responses.content.path, licence=options.licence, citation=options.citation
         ),

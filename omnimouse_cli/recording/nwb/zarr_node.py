@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numcodecs  # type: ignore[import-untyped]
+import numcodecs
 import numpy as np
 import zarr
 from numpy.typing import NDArray
