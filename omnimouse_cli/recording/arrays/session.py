@@ -36,7 +36,7 @@ from omnimouse_cli.recording.arrays.npy import StoredArray
 from omnimouse_cli.recording.arrays.side_files import ResponseRows, assemble, read_times
 from omnimouse_cli.recording.arrays.source import Archive, Folder, Source, npz_names
 from omnimouse_cli.recording.arrays.tables import Table
-from omnimouse_cli.recording.experanto.meta import Meta
+from omnimouse_cli.recording.meta import Meta
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Neurons, Recording, ResponseKind
 

@@ -12,7 +12,7 @@ from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.arrays.behavior import open_behavior
 from omnimouse_cli.recording.arrays.source import Source
 from omnimouse_cli.recording.arrays.stimulus import Stimulus, open_stimulus
-from omnimouse_cli.recording.experanto.meta import Meta
+from omnimouse_cli.recording.meta import Meta
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import (
     Clock,

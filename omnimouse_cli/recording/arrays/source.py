@@ -19,7 +19,7 @@ from omnimouse_cli.recording.arrays.tables import (
     split_unit,
     table_of_arrays,
 )
-from omnimouse_cli.recording.experanto.meta import Meta, read_json
+from omnimouse_cli.recording.meta import Meta, read_json
 from omnimouse_cli.recording.recording import Content
 
 SESSION_FILE = "session.json"

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.experanto.meta import Meta
 from omnimouse_cli.recording.experanto.rows import RowFile
+from omnimouse_cli.recording.meta import Meta
 
 _CHANNELS = {
     ("eye_tracker", 4): ("pupil_x", "pupil_y", "pupil_size", "pupil_size_derivative"),

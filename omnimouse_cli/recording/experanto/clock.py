@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.experanto.meta import Meta, read_times
+from omnimouse_cli.recording.experanto.files import read_times
 from omnimouse_cli.recording.experanto.rows import TRANSPOSE_HINT
+from omnimouse_cli.recording.meta import Meta
 from omnimouse_cli.recording.recording import Clock
 from omnimouse_cli.recording.times import hold_on_grid, regular_times
 

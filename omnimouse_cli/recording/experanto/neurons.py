@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.experanto.meta import Meta, read_array
+from omnimouse_cli.recording.experanto.files import read_array
+from omnimouse_cli.recording.meta import Meta
 from omnimouse_cli.recording.npy_header import read_npy_header
 from omnimouse_cli.recording.recording import Neurons
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.experanto.meta import Meta
+from omnimouse_cli.recording.meta import Meta
 from omnimouse_cli.recording.npy_header import read_npy_header, require_numbers
 from omnimouse_cli.recording.times import read_source_rows
 

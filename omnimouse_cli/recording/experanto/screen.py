@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.experanto.files import read_times
 from omnimouse_cli.recording.experanto.frames import (
     UNIT_TOLERANCE,
     FrameFile,
@@ -17,9 +18,9 @@ from omnimouse_cli.recording.experanto.frames import (
     read_frame_header,
     read_frames,
 )
-from omnimouse_cli.recording.experanto.meta import Meta, read_times
 from omnimouse_cli.recording.experanto.trial_ends import find_ends
 from omnimouse_cli.recording.experanto.trials import TrialEntry, TrialList, read_trials
+from omnimouse_cli.recording.meta import Meta
 from omnimouse_cli.recording.recording import Content, Screen, Trial
 from omnimouse_cli.recording.resize import FRAME_HEIGHT, FRAME_WIDTH
 

@@ -12,7 +12,7 @@ from omnimouse_cli.config.data import RESPONSE_RATE_HZ
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.experanto.channels import Channels, name_channels
 from omnimouse_cli.recording.experanto.clock import DeviceClock, read_clock
-from omnimouse_cli.recording.experanto.meta import Meta, read_array
+from omnimouse_cli.recording.experanto.files import read_array
 from omnimouse_cli.recording.experanto.rows import RowFile, SampledRows, open_rows
 from omnimouse_cli.recording.experanto.shifts import (
     AppliedShifts,
@@ -21,6 +21,7 @@ from omnimouse_cli.recording.experanto.shifts import (
     applies_shifts,
     apply_shifts,
 )
+from omnimouse_cli.recording.meta import Meta
 from omnimouse_cli.recording.recording import Clock, Content, ResponseKind, Signal
 from omnimouse_cli.text import pluralize
 

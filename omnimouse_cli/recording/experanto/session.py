@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.experanto.meta import Meta, read_json, read_yaml
 from omnimouse_cli.recording.experanto.neurons import read_neurons
 from omnimouse_cli.recording.experanto.screen import ScreenDevice, open_screen
 from omnimouse_cli.recording.experanto.sequence import RESPONSES, SequenceDevice, open_sequence
+from omnimouse_cli.recording.meta import Meta, read_json, read_yaml
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Content, Provenance, Recording, Signal
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.experanto.meta import Meta, read_array
+from omnimouse_cli.recording.experanto.files import read_array
 from omnimouse_cli.recording.experanto.rows import RowFile, SampledRows
+from omnimouse_cli.recording.meta import Meta
 from omnimouse_cli.recording.recording import Clock
 
 # Against the rounding of a whole number of rows to just below it.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.experanto.meta import Meta, read_json, read_yaml
+from omnimouse_cli.recording.meta import Meta, read_json, read_yaml
 from omnimouse_cli.recording.recording import TrialKind
 
 _KINDS = ("video", "image", "blank", "invalid")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.experanto.clock import read_clock
-from omnimouse_cli.recording.experanto.meta import Meta
+from omnimouse_cli.recording.meta import Meta
 from omnimouse_cli.recording.open import open_recording
 
 
