@@ -42,7 +42,7 @@ SeriesOption = Annotated[
     str | None,
     _option(
         "--series",
-        "Responses inside the file, where several series would fit.",
+        "Responses inside the file, where several would fit: a path, or rate, dff, fluorescence.",
         metavar="PATH",
     ),
 ]

@@ -15,7 +15,7 @@ class OpenOptions:
     """Options of opening a recording; None leaves a choice to the rules of the raw format.
 
     Args:
-        series: Path of the responses inside the file.
+        series: Path of the responses inside the file, or a kind (`rate`, `dff`, `fluorescence`).
         stimulus: Path of the stimulus inside the file.
         trials: Path of the table of trials inside the file, or of a CSV file.
         running: Path of the running speed.

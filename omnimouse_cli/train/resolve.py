@@ -144,7 +144,8 @@ def resolve_response_loss(config: RunConfig, sessions: Sequence[SessionInfo]) ->
         listed = "; ".join(f"{kind}: {keys}" for kind, keys in by_kind.items())
         raise ConfigError(
             f"one model cannot be trained on responses of different kinds ({listed})",
-            hint="choose sessions of one kind with --set data.sessions=[...]",
+            hint="choose sessions of one kind with --set data.sessions=[...], or convert all "
+            "recordings to one with `omnimouse preprocess --series dff`",
         )
     (kind,) = by_kind
     loss: ResponseLoss = config.model.response_loss or ("poisson" if kind == "rate" else "gaussian")

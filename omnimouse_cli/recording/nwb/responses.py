@@ -15,6 +15,7 @@ from omnimouse_cli.recording.nwb.roles import (
     find_role,
     interface_type,
     is_response_series,
+    kind_of,
 )
 from omnimouse_cli.recording.nwb.series import is_series, natural_key, read_times
 from omnimouse_cli.recording.nwb.tree import Node
@@ -88,7 +89,8 @@ def choose_responses(root: Node, series: str | None, rate_hz: float | None) -> C
 
     Args:
         root: The root of the file.
-        series: Path of a series, or of a group of series, that the user names.
+        series: Path of a series, or of a group of series, or a kind (`rate`, `dff`,
+            `fluorescence`) that the user names.
         rate_hz: Rate where the file has none, as the user says.
 
     Raises:
@@ -96,7 +98,10 @@ def choose_responses(root: Node, series: str | None, rate_hz: float | None) -> C
             series is damaged.
     """
     candidates = find_candidates(root)
-    if series is not None:
+    kinds = {c.role: kind_of(c.role) for c in candidates if c.role is not None}
+    if series in kinds.values():
+        chosen, role = _best(root, [c for c in candidates if c.role and kinds[c.role] == series])
+    elif series is not None:
         chosen, role = _named(root, series)
     else:
         chosen, role = _best(root, candidates)
@@ -145,7 +150,9 @@ def _named(root: Node, series: str) -> tuple[list[Node], Role | None]:
         found = ", ".join(candidate.node.path for candidate in find_candidates(root))
         raise RecordingError(
             f"{root.file} has no series {series}",
-            hint=f"--series takes one of: {found}" if found else "the file has no traces of ROIs",
+            hint=f"--series takes rate, dff, fluorescence or one of: {found}"
+            if found
+            else "the file has no traces of ROIs",
         )
     nodes = [node] if is_series(node) else [child for child in node.children() if is_series(child)]
     nodes.sort(key=lambda child: natural_key(child.path))

@@ -271,6 +271,11 @@ def test_a_series_that_the_user_names(new_nwb, activity):
         assert choose_responses(root, f"/{OPHYS}/Fluorescence", None).role == "corrected"
         choice = choose_responses(root, "acquisition/my_rates", None)
         assert (choice.role, choice.planes[0].rois.table) == (None, None)
+        for kind, role in (("dff", "dff"), ("fluorescence", "corrected")):
+            assert choose_responses(root, kind, None).role == role
+        with pytest.raises(RecordingError, match="no series rate") as error:
+            choose_responses(root, "rate", None)
+        assert "rate, dff, fluorescence or one of: /" in error.value.hint
         with pytest.raises(RecordingError, match="no series nowhere") as error:
             choose_responses(root, "nowhere", None)
         assert f"/{OPHYS}/DfOverF/DfOverF" in error.value.hint
