@@ -11,12 +11,9 @@ from omnimouse_cli.recording.arrays.tables import TIME_NAMES, Table, split_unit
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Signal
 from omnimouse_cli.recording.times import hold_on_grid
+from omnimouse_cli.recording.units import CM_PER_SECOND, implausible_speed
 
 _SPEED_NAMES = ("running", "speed", "running_speed", "velocity", "treadmill")
-# Factors to cm/s.
-_SPEED_UNITS = {"cm/s": 1.0, "m/s": 100.0, "mm/s": 0.1}
-# The 99th percentile of running speed (cm/s) outside of this is doubtful.
-_USUAL_SPEED_CM_S = (2.0, 200.0)
 _X_NAMES = ("x", "pupil_x", "gaze_x", "center_x", "azimuth", "horizontal")
 _Y_NAMES = ("y", "pupil_y", "gaze_y", "center_y", "elevation", "altitude", "vertical")
 # In order of preference.
@@ -126,22 +123,20 @@ def _find_running(table: Table) -> tuple[list[_Channel], list[str]]:
             )
         name = names[0]
     unit = split_unit(name)[1]
-    if unit is not None and unit not in _SPEED_UNITS:
+    if unit is not None and unit not in CM_PER_SECOND:
         raise RecordingError(
-            f"{table.source}: `{name}` is in {unit}, but running is a speed in "
-            f"{', '.join(_SPEED_UNITS)}",
+            f"{table.source}: `{name}` is in {unit}, but running is a speed in cm/s, m/s, mm/s",
             hint="write the speed of the animal on the wheel's surface as `speed_cm_s`",
         )
     if unit is None:
         notes.append(f"treadmill: column `{name}` has no unit in its name; cm/s is taken")
-    values = table.numbers(name) * _SPEED_UNITS[unit or "cm/s"]
-    if np.isfinite(values).any():
-        high = float(np.nanpercentile(np.abs(values), 99))
-        if not _USUAL_SPEED_CM_S[0] <= high <= _USUAL_SPEED_CM_S[1]:
-            notes.append(
-                f"treadmill: the 99th percentile of running is {high:.3g} cm/s; check the unit of "
-                f"`{name}`"
-            )
+    values = table.numbers(name) * CM_PER_SECOND[unit or "cm/s"]
+    fastest = implausible_speed(values)
+    if fastest is not None:
+        notes.append(
+            f"treadmill: the 99th percentile of running is {fastest:.3g} cm/s; check the unit of "
+            f"`{name}`"
+        )
     notes += _describe_unused("treadmill", names, {name})
     channel = _Channel(name="running", values=values, unit="cm/s", source_unit=unit or "")
     return [channel], notes

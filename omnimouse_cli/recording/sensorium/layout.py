@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -238,13 +238,7 @@ def _restore_silent(
     """Count images as recorded that are all zero in a tier that has responses."""
     has_responses = {trial.tier for trial in trials if trial.num_recorded}
     return [
-        PlacedTrial(
-            number=trial.number,
-            tier=trial.tier,
-            first_row=trial.first_row,
-            num_rows=trial.num_rows,
-            num_recorded=int(trial.tier in has_responses and trial.number in responses),
-        )
+        replace(trial, num_recorded=int(trial.tier in has_responses and trial.number in responses))
         for trial in trials
     ]
 

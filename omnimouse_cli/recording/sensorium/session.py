@@ -60,7 +60,7 @@ def open_set(path: Path, options: OpenOptions) -> Recording:
 
     Args:
         path: A folder, or a zip archive, which is read where it lies.
-        options: `static`, `licence` and `citation` are used.
+        options: `static` and `licence` are used.
 
     Raises:
         RecordingError: A file is missing, damaged or contradicts another one, or the set is static
@@ -104,7 +104,6 @@ def open_set(path: Path, options: OpenOptions) -> Recording:
             *neuron_notes,
             *licence_notes,
         ),
-        format="sensorium",
         gaps=layout.gaps,
         windows_within_trials=True,
         provenance=provenance,
@@ -173,10 +172,7 @@ def _provenance(store: Store, options: OpenOptions) -> tuple[Provenance, list[st
     notes = []
     if licence == _LICENCE:
         notes.append(f"the licence of the set is {licence}: shards made from it must not be shared")
-    provenance = Provenance(
-        series=f"data/{RESPONSES}", licence=licence, citation=options.citation or citation
-    )
-    return provenance, notes
+    return Provenance(series=f"data/{RESPONSES}", licence=licence, citation=citation), notes
 
 
 def _contents(store: Store, layout: Layout, *, is_static: bool) -> tuple[Content, ...]:

@@ -1,5 +1,6 @@
 """The output of suite2p as a recording: cells of all planes, and the files beside them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from omnimouse_cli.recording.suite2p.planes import (
     open_plane,
 )
 from omnimouse_cli.recording.suite2p.traces import Neuropil, Traces
-from omnimouse_cli.recording.times import RegularTimes
+from omnimouse_cli.recording.times import true_runs
 
 MARKERS = "suite2p/plane0 with spks.npy or F.npy (suite2p)"
 
@@ -226,14 +227,12 @@ def _with_gaps(times: ResponseTimes, is_bad: NDArray[np.bool_], notes: list[str]
     source_row = regular.source_row.copy()
     present = source_row >= 0
     source_row[present] = np.where(is_bad[source_row[present]], -1, source_row[present])
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], source_row < 0, [False]))))
-    gaps = regular.clock.start_seconds + edges.reshape(-1, 2) / regular.clock.rate_hz
+    gaps = regular.clock.start_seconds + true_runs(source_row < 0) / regular.clock.rate_hz
     notes.append(
         f"responses: {int(is_bad.sum())} of {is_bad.size} time points are `badframes` of suite2p "
         "and are missing"
     )
-    clock = RegularTimes(clock=regular.clock, source_row=source_row, gaps=gaps, notes=regular.notes)
-    return ResponseTimes(regular=clock, zero_seconds=times.zero_seconds, notes=times.notes)
+    return replace(times, regular=replace(regular, source_row=source_row, gaps=gaps))
 
 
 def _choose_neuropil(planes: list[Plane], neuropil: Neuropil, notes: list[str]) -> Neuropil:
