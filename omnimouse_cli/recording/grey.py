@@ -1,6 +1,8 @@
 """Stored images of any shape and type as 8-bit grey levels."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -110,6 +112,29 @@ def find_scale(samples: NDArray[Any], conversion: float, offset: float, where: s
             note=f"{where}: values from 0 to 1 were scaled to grey levels from 0 to 255",
         )
     return GreyScale(factor=conversion, offset=offset)
+
+
+def consecutive_runs(numbers: NDArray[np.int64], longest: int) -> Iterator[tuple[int, int]]:
+    """Yield first and last (excluded) position of runs of consecutive numbers, read at once.
+
+    Args:
+        numbers: int64 `(n,)`: numbers of images.
+        longest: Most images of a run.
+
+    Example:
+        >>> list(consecutive_runs(np.array([4, 5, 6, 9]), 2))
+        [(0, 2), (2, 3), (3, 4)]
+    """
+    breaks = (np.flatnonzero(np.diff(numbers) != 1) + 1).tolist()
+    for begin, end in pairwise([0, *breaks, len(numbers)]):
+        for first in range(begin, end, longest):
+            yield first, min(first + longest, end)
+
+
+def spread_numbers(count: int, most: int) -> list[int]:
+    """Return some numbers from 0 to `count - 1`, evenly spread, the first and the last included."""
+    numbers = np.linspace(0, count - 1, min(count, most))
+    return [int(number) for number in np.unique(numbers.astype(np.int64))]
 
 
 def _luma(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

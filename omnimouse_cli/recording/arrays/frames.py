@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.arrays.npy import StoredArray
-from omnimouse_cli.recording.grey import GreyScale, find_scale
+from omnimouse_cli.recording.grey import GreyScale, consecutive_runs, find_scale
 
 _BLOCK_BYTES = 8 * 2**20
 # Frames that were resized lie this much outside the range of their levels.
@@ -52,20 +52,12 @@ class Frames:
             RecordingError: Values lie outside 0 to 255, or the file has become unreadable.
         """
         result = np.empty((len(numbers), self.height, self.width), np.uint8)
-        if len(numbers) == 0:
-            return result
         num_at_once = max(1, _BLOCK_BYTES // max(1, self.height * self.width * 8))
-        # Consecutive frames are read at once.
-        is_first = np.concatenate(([True], np.diff(numbers) != 1))
-        starts = np.flatnonzero(is_first).tolist()
-        for start, stop in zip(starts, [*starts[1:], len(numbers)], strict=True):
-            for first in range(start, stop, num_at_once):
-                last = min(first + num_at_once, stop)
-                at = int(numbers[first])
-                block = self.stored.read(at, at + last - first)
-                if block.ndim == 4 and block.shape[3] == 1:
-                    block = block[..., 0]
-                result[first:last] = self.scale.apply(block, self.stored.source)
+        for first, last in consecutive_runs(numbers, num_at_once):
+            block = self.stored.read(int(numbers[first]), int(numbers[last - 1]) + 1)
+            if block.ndim == 4 and block.shape[3] == 1:
+                block = block[..., 0]
+            result[first:last] = self.scale.apply(block, self.stored.source)
         return result
 
     def grey_level(self, number: int) -> int | None:

@@ -59,7 +59,10 @@ class ExternalFilm:
                             hint="copy the film again, or convert it with ffmpeg",
                         )
                     at += 1
-                result[place] = _shrink(np.asarray(frame), str(self.path))
+                image = np.asarray(frame)[None]
+                # OpenCV has blue first.
+                image = image[..., ::-1] if image.ndim == 4 else image
+                result[place] = resize_frames(_GREY_LEVELS.apply(image, str(self.path)))[0]
         return result
 
 
@@ -98,13 +101,6 @@ def open_external(node: Node, names: Sequence[str]) -> tuple[ExternalFilm | None
     except RecordingError as error:
         reason = f"{node.path}: {error.message}"
     return film, reason
-
-
-def _shrink(frame: NDArray[np.uint8], where: str) -> NDArray[np.uint8]:
-    # OpenCV has blue first.
-    image = frame[None, ..., ::-1] if frame.ndim == 3 else frame[None]
-    small: NDArray[np.uint8] = resize_frames(_GREY_LEVELS.apply(image, where))[0]
-    return small
 
 
 @contextlib.contextmanager

@@ -103,7 +103,9 @@ def read_provenance(
         excluded: Number of excluded ROIs by reason.
     """
     dandiset, notes = _find_dandiset(root.file)
-    licences = [str(item).removeprefix("spdx:") for item in _as_list(dandiset.get("license"))]
+    stated = dandiset.get("license") or []
+    stated = stated if isinstance(stated, list) else [stated]
+    licences = [str(item).removeprefix("spdx:") for item in stated]
     publications = root.get("general/related_publications")
     citation = _text(dandiset.get("citation"))
     if citation is None and publications is not None and publications.is_dataset:
@@ -134,12 +136,6 @@ def _find_dandiset(file: Path) -> tuple[dict[str, Any], list[str]]:
             return {}, [f"{path} cannot be read: licence and citation are unknown"]
         return (fields if isinstance(fields, dict) else {}), []
     return {}, []
-
-
-def _as_list(value: object) -> list[object]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list) else [value]
 
 
 def _text(value: object) -> str | None:

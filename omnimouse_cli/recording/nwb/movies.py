@@ -1,7 +1,6 @@
 """Films that show what was on the screen, read in blocks."""
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.grey import GreyScale, find_scale, require_images
+from omnimouse_cli.recording.grey import (
+    GreyScale,
+    consecutive_runs,
+    find_scale,
+    require_images,
+    spread_numbers,
+)
 from omnimouse_cli.recording.nwb.external_films import ExternalFilm, open_external
 from omnimouse_cli.recording.nwb.series import read_times, scale_of
 from omnimouse_cli.recording.nwb.sources import has_times
@@ -61,20 +66,11 @@ class Film:
             data = require_dataset(root, self.path)
             stored_bytes = int(np.prod(data.shape[1:])) * data.dtype.itemsize
             num_frames = max(1, _BLOCK_BYTES // stored_bytes)
-            for first, last in _runs(numbers, num_frames):
-                at = int(numbers[first])
-                stored = data.read(at, int(numbers[last - 1]) + 1)[numbers[first:last] - at]
+            for first, last in consecutive_runs(numbers, num_frames):
+                stored = data.read(int(numbers[first]), int(numbers[last - 1]) + 1)
                 frames = resize_frames(self.scale.apply(stored, data.where))
                 result[first:last] = frames
         return result
-
-
-def _runs(numbers: NDArray[np.int64], longest: int) -> Iterator[tuple[int, int]]:
-    """Yield first and last (excluded) place of stretches of consecutive numbers."""
-    breaks = (np.flatnonzero(np.diff(numbers) > 1) + 1).tolist()
-    for begin, end in itertools.pairwise([0, *breaks, len(numbers)]):
-        for first in range(begin, end, longest):
-            yield first, min(first + longest, end)
 
 
 def open_film(node: Node) -> tuple[Segment | None, list[str]]:
@@ -131,8 +127,8 @@ def _open_frames(node: Node) -> tuple[Film | ExternalFilm | None, str]:
         return open_external(node, names)
     try:
         require_images(data.shape, data.where)
-        at = np.unique(np.linspace(0, data.shape[0] - 1, _NUM_SAMPLES).astype(np.int64))
-        samples = np.concatenate([data.read(int(n), int(n) + 1) for n in at])
+        at = spread_numbers(data.shape[0], _NUM_SAMPLES)
+        samples = np.concatenate([data.read(n, n + 1) for n in at])
         stated = scale_of(node)
         scale = find_scale(samples, float(stated.factor[0]), stated.offset, node.path)
     except RecordingError as error:
@@ -160,7 +156,7 @@ def read_geometry(node: Node) -> Monitor | None:
 def name_pieces(segment: Segment) -> list[Segment]:
     """Return a part of a film that no table names: grey if it is, else in pieces with own names."""
     assert segment.source is not None
-    at = np.unique(np.linspace(0, len(segment.numbers) - 1, _NUM_LOOKS).astype(np.int64))
+    at = spread_numbers(len(segment.numbers), _NUM_LOOKS)
     frames = segment.source.read(segment.numbers[at])
     if (frames == frames[0, 0, 0]).all():
         return [replace(segment, kind="blank", condition=f"blank {frames[0, 0, 0]}")]

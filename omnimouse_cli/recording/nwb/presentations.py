@@ -30,7 +30,7 @@ _RANDOM_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Shown:
+class Presentations:
     """Which template was shown when.
 
     Args:
@@ -55,7 +55,7 @@ class Shown:
         return np.where(following - self.starts <= _LAST_STEPS * self.usual_step, following, last)
 
 
-def read_shown(node: Node, num_templates: int | None) -> Shown | None:
+def read_presentations(node: Node, num_templates: int | None) -> Presentations | None:
     """Read a series of indices.
 
     An index that no template has, as -1 or 4294967295, is grey.
@@ -88,7 +88,7 @@ def read_shown(node: Node, num_templates: int | None) -> Shown | None:
         held = float(np.median(np.diff(starts[is_new]))) if is_new.sum() > 1 else 0.0
         if held >= _FLASH_SECONDS:
             indices, starts, step = indices[is_new], starts[is_new], held
-    return Shown(
+    return Presentations(
         origin=node.path,
         name=stimulus_name(node.name),
         indices=indices,
@@ -97,7 +97,7 @@ def read_shown(node: Node, num_templates: int | None) -> Shown | None:
     )
 
 
-def shown_segments(shown: Shown, source: FrameSource | None) -> list[Segment]:
+def presentation_segments(shown: Presentations, source: FrameSource | None) -> list[Segment]:
     """Return one segment for each flash, or for each run of a movie.
 
     Args:
@@ -142,7 +142,7 @@ def shown_segments(shown: Shown, source: FrameSource | None) -> list[Segment]:
     return segments
 
 
-def _run_edges(shown: Shown, *, is_random: bool) -> list[int]:
+def _run_edges(shown: Presentations, *, is_random: bool) -> list[int]:
     """Return the entries at which runs of a movie begin, and the number of entries."""
     starts, indices = shown.starts, shown.indices
     is_break = np.diff(starts) > _BLOCK_GAP_SECONDS

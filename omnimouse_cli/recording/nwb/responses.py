@@ -98,13 +98,12 @@ def choose_responses(root: Node, series: str | None, rate_hz: float | None) -> C
             series is damaged.
     """
     candidates = find_candidates(root)
-    kinds = {c.role: kind_of(c.role) for c in candidates if c.role is not None}
-    if series in kinds.values():
-        chosen, role = _best(root, [c for c in candidates if c.role and kinds[c.role] == series])
-    elif series is not None:
-        chosen, role = _named(root, series)
+    of_kind = [c for c in candidates if c.role is not None and kind_of(c.role) == series]
+    role: Role | None
+    if series is None or of_kind:
+        chosen, role = _best(root, of_kind or candidates)
     else:
-        chosen, role = _best(root, candidates)
+        chosen, role = _named(root, series)
     planes = [open_plane(node, rate_hz) for node in chosen]
     _require_planes(planes)
     notes = [

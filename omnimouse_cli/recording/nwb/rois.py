@@ -68,7 +68,8 @@ def find_rois(series: Node, num_columns: int) -> Rois:
         notes += cell_notes
         plane = table.get("imaging_plane")
     if plane is None:
-        plane = _plane_by_name(series)
+        # In NWB 1 the imaging plane has the name of the series.
+        plane = series.get(f"/general/optophysiology/{series.name}")
     return Rois(
         table=table, rows=rows, is_kept=is_kept, excluded=excluded, plane=plane, notes=tuple(notes)
     )
@@ -348,8 +349,3 @@ def _pixel_centre(pixels: NDArray[Any]) -> tuple[float, float]:
 def _mask_centre(mask: NDArray[Any]) -> tuple[float, float]:
     x, y = np.nonzero(mask > 0)
     return (float(x.mean()), float(y.mean())) if len(x) else (np.nan, np.nan)
-
-
-def _plane_by_name(series: Node) -> Node | None:
-    """Return the imaging plane that has the name of a series, as in NWB 1."""
-    return series.get(f"/general/optophysiology/{series.name}")

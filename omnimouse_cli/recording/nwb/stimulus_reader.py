@@ -18,7 +18,7 @@ from omnimouse_cli.recording.nwb.conditions import (
 from omnimouse_cli.recording.nwb.geometry import ALLEN, GREY
 from omnimouse_cli.recording.nwb.gratings import grating_segments, has_orientation, parse_gratings
 from omnimouse_cli.recording.nwb.movies import open_film, read_geometry
-from omnimouse_cli.recording.nwb.presentations import read_shown, shown_segments
+from omnimouse_cli.recording.nwb.presentations import presentation_segments, read_presentations
 from omnimouse_cli.recording.nwb.series import read_times
 from omnimouse_cli.recording.nwb.sources import (
     Source,
@@ -111,11 +111,11 @@ class StimulusReader:
             return
         group = find_templates(self._root, node)
         templates = None if group is None else self._open_templates(group)
-        shown = read_shown(node, None if templates is None else templates.num_images)
+        shown = read_presentations(node, None if templates is None else templates.num_images)
         if shown is None:
             self._use(node, "not taken: it is empty")
             return
-        segments = shown_segments(shown, templates)
+        segments = presentation_segments(shown, templates)
         self.groups["indices"].append(segments)
         num_grey = sum(segment.kind == "blank" for segment in segments)
         kind = "flashes" if any(s.kind == "image" for s in segments) else "runs of a movie"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.grey import GreyScale, find_scale, require_images
+from omnimouse_cli.recording.grey import GreyScale, find_scale, require_images, spread_numbers
 from omnimouse_cli.recording.nwb.geometry import PixelMap
 from omnimouse_cli.recording.nwb.series import natural_key, scale_of
 from omnimouse_cli.recording.nwb.sources import stated_rate
@@ -115,13 +115,16 @@ def open_templates(node: Node, make_map: MapMaker) -> Templates:
         require_images(data.shape, data.where)
         paths: tuple[str, ...] = (data.path,)
         num_images = data.shape[0]
-        samples = [data.read(number, number + 1) for number in _spread(num_images)]
+        samples = [
+            data.read(number, number + 1) for number in spread_numbers(num_images, _NUM_SAMPLES)
+        ]
         stated = scale_of(node)
         factor, offset = float(stated.factor[0]), stated.offset
     else:
         paths = _sorted_images(node)
         num_images = len(paths)
-        images = [require_dataset(node, paths[number]) for number in _spread(num_images)]
+        sampled = spread_numbers(num_images, _NUM_SAMPLES)
+        images = [require_dataset(node, paths[number]) for number in sampled]
         for image in images:
             require_images((1, *image.shape), image.where)
         samples = [image.read() for image in images]
@@ -136,12 +139,6 @@ def open_templates(node: Node, make_map: MapMaker) -> Templates:
         scale=find_scale(values, factor, offset, node.path),
         make_map=make_map,
     )
-
-
-def _spread(num_images: int) -> list[int]:
-    """Return the numbers of some images from the first to the last."""
-    numbers = np.linspace(0, num_images - 1, min(num_images, _NUM_SAMPLES))
-    return [int(number) for number in np.unique(numbers.astype(np.int64))]
 
 
 def require_dataset(root: Node, path: str) -> Node:
