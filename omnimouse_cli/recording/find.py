@@ -63,13 +63,12 @@ def find_recordings(paths: Sequence[Path]) -> FoundRecordings:
     search = _Search()
     failed: list[tuple[Path, RecordingError]] = []
     for path in paths:
-        num_found, num_skipped = search.num_seen, len(search.skipped)
+        num_skipped = len(search.skipped)
         try:
             with translate_os_errors(path):
                 require_path(path)
                 search.visited.clear()
-                search.visit(path, is_folder=path.is_dir(), depth=0)
-                if search.num_seen == num_found:
+                if not search.visit(path, is_folder=path.is_dir(), depth=0):
                     skipped = search.skipped[num_skipped:]
                     # A given file is named by its error; what lies in a folder is listed.
                     if skipped and skipped[0].path == path:
@@ -93,17 +92,18 @@ class _Search:
     Attributes:
         recordings: Recordings by their resolved path.
         skipped: What was found beside them.
-        num_seen: Number of recordings that were met, also again.
         visited: Device and inode of every folder below a given path that was searched.
     """
 
     recordings: dict[Path, Path] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
-    num_seen: int = 0
     visited: set[tuple[int, int]] = field(default_factory=set)
 
-    def visit(self, path: Path, *, is_folder: bool, depth: int) -> None:
+    def visit(self, path: Path, *, is_folder: bool, depth: int) -> int:
         """Add a recording, or what lies in a folder, or what is skipped.
+
+        Returns:
+            How many recordings were met, also those that were added before.
 
         Raises:
             OSError: The path itself cannot be read.
@@ -112,29 +112,29 @@ class _Search:
         # Pipes and devices are never opened.
         may_be_one = is_folder or (suffix in _RECORDING_SUFFIXES and path.is_file())
         if may_be_one and is_recording(path):
-            self.num_seen += 1
             self.recordings.setdefault(path.resolve(), path)
-            return
+            return 1
         # A store has thousands of files and no recording in it.
         if is_folder and suffix != ".zarr":
-            self._visit_folder(path, depth)
-            return
+            return self._visit_folder(path, depth)
         reason = describe_other(path)
         if reason is not None:
             self.skipped.append(Skipped(path=path, reason=reason))
+        return 0
 
-    def _visit_folder(self, folder: Path, depth: int) -> None:
+    def _visit_folder(self, folder: Path, depth: int) -> int:
         status = folder.stat()
         if (status.st_dev, status.st_ino) in self.visited:
-            return
+            return 0
         self.visited.add((status.st_dev, status.st_ino))
         if depth > MAX_DEPTH:
             reason = f"a folder more than {MAX_DEPTH} folders deep; name it itself to search it"
             self.skipped.append(Skipped(path=folder, reason=reason))
-            return
+            return 0
         with os.scandir(folder) as entries:
             # Only links need a look at the disk to find out whether they lead to a folder.
             inside = sorted((e.name, _is_folder(e)) for e in entries if not e.name.startswith("."))
+        num_found = 0
         for name, is_folder in inside:
             path = folder / name
             try:
@@ -142,10 +142,11 @@ class _Search:
                     reason = "an archive that is unpacked beside it; the folder is taken"
                     self.skipped.append(Skipped(path=path, reason=reason))
                     continue
-                self.visit(path, is_folder=is_folder, depth=depth + 1)
+                num_found += self.visit(path, is_folder=is_folder, depth=depth + 1)
             except (OSError, RecordingError) as error:
                 text = error.strerror if isinstance(error, OSError) else error.message
                 self.skipped.append(Skipped(path=path, reason=f"cannot be read: {text}"))
+        return num_found
 
 
 def _is_unpacked(path: Path) -> bool:

@@ -15,8 +15,6 @@ from omnimouse_cli.shard.blocks import Block
 ROUNDING = 128 * float(np.finfo(np.float32).eps)
 # A silent neuron has no scale of its own: at least this share of the mean scale of all.
 LEAST_SCALE = 0.01
-
-
 # Rates are often near 0; raw fluorescence has a floor. Most neurons must have one to count.
 FLOOR_OF_MEDIAN = 0.5
 MOST_NEURONS = 0.9
@@ -63,7 +61,6 @@ class NegativeValues:
     ) -> None:
         self._recording = recording
         self._declared = kind
-        self._is_watching = kind in (None, "rate")
         self._sample = sample
         self._num_clipped = 0
         self._lowest_clipped = 0.0
@@ -93,17 +90,16 @@ class NegativeValues:
         """Return the rows of a block, with negative values within rounding set to 0."""
         rows = block.rows
         # The minimum of all values is much quicker than a look at each.
-        if not self._is_watching or not np.fmin.reduce(rows, axis=None) < 0:
+        if self.kind != "rate" or not np.fmin.reduce(rows, axis=None) < 0:
             return rows
-        is_negative = rows < 0
-        beyond = np.isfinite(rows) & (rows < self._lowest_rounding)
+        is_finite = np.isfinite(rows)
+        beyond = is_finite & (rows < self._lowest_rounding)
         if beyond.any() and self._evidence is None:
             row, column = (int(index) for index in np.argwhere(beyond)[0])
             self._evidence = (block.first_row + row, column, float(rows[row, column]))
-            self._is_watching = self._declared == "rate"
-        if not self._is_watching:
-            return rows
-        within = is_negative & ~beyond & np.isfinite(rows)
+            if self._declared is None:
+                return rows
+        within = is_finite & ~beyond & (rows < 0)
         self._num_clipped += int(within.sum())
         self._lowest_clipped = min(self._lowest_clipped, float(rows[within].min(initial=0.0)))
         return np.where(within, np.float32(0), rows)
