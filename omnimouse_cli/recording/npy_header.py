@@ -1,10 +1,11 @@
-"""The header of an array in NumPy's file format, and which arrays can be read."""
+"""The header and the bytes of an array in NumPy's file format."""
 
 import math
+import os
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -90,3 +91,22 @@ def require_numbers(source: str, dtype: np.dtype[Any]) -> None:
         )
     if dtype.kind not in "biuf":
         raise RecordingError(f"{source} must hold numbers: its dtype is {dtype}")
+
+
+def read_bytes(stream: BinaryIO, target: memoryview, at: int) -> None:
+    """Fill `target` with the bytes of a file from position `at` on.
+
+    Raises:
+        ValueError: The file is shorter.
+        OSError: The file cannot be read.
+    """
+    done = 0
+    while done < len(target):
+        # A single read ends at 2 GB, and where a network file system says so.
+        num_read = os.preadv(stream.fileno(), [target[done:]], at + done)
+        if num_read == 0:
+            raise ValueError(
+                f"it was cut short while it was read: it ends at byte {at + done:,}, "
+                f"{len(target) - done:,} bytes early"
+            )
+        done += num_read

@@ -2,20 +2,24 @@
 
 import contextlib
 import math
-import os
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.npy_header import parse_npy_header, read_npy_header, require_numbers
+from omnimouse_cli.recording.npy_header import (
+    parse_npy_header,
+    read_bytes,
+    read_npy_header,
+    require_numbers,
+)
 
 # A compressed array has to be unpacked as a whole, so only a small one is read.
 _MAX_UNPACKED_BYTES = 256 * 2**20
@@ -114,7 +118,7 @@ class StoredArray:
         with _translate_read_errors(self.source), self.path.open("rb", buffering=0) as stream:
             for row, run in zip(result.view(np.uint8), runs.tolist(), strict=True):
                 at = self.offset_bytes + (run * stride + first) * self.dtype.itemsize
-                _read_into(stream, memoryview(row), at)
+                read_bytes(stream, memoryview(row), at)
         return result
 
 
@@ -183,15 +187,6 @@ def _data_offset(path: Path, header_offset: int) -> int:
         header = stream.read(_LOCAL_HEADER_BYTES)
     name_bytes, extra_bytes = struct.unpack("<HH", header[26:30])
     return header_offset + _LOCAL_HEADER_BYTES + int(name_bytes) + int(extra_bytes)
-
-
-def _read_into(stream: BinaryIO, target: memoryview, at: int) -> None:
-    done = 0
-    while done < len(target):
-        part = os.preadv(stream.fileno(), [target[done:]], at + done)
-        if part == 0:
-            raise ValueError(f"it ends at byte {at + done:,}, {len(target) - done:,} bytes early")
-        done += part
 
 
 @contextlib.contextmanager

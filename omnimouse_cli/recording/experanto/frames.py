@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.npy_header import read_npy_header
+from omnimouse_cli.recording.npy_header import read_bytes, read_npy_header
 
 # Luma of ITU-R BT.601, close to the response of a grey-scale camera.
 _LUMA = np.array([0.299, 0.587, 0.114])
@@ -134,9 +134,8 @@ def _read_stored(file: FrameFile, first: int, last: int) -> NDArray[Any]:
         # Not mapped: small files are read faster, and on file systems that cannot map.
         frames = np.empty((last - first, *shape[1:]), file.dtype)
         with file.path.open("rb") as stream:
-            stream.seek(file.offset_bytes + first * frames[0].nbytes)
-            if stream.readinto(frames.reshape(-1).view(np.uint8).data) != frames.nbytes:
-                raise ValueError("it was cut short while it was read")
+            at = file.offset_bytes + first * frames[0].nbytes
+            read_bytes(stream, frames.reshape(-1).view(np.uint8).data, at)
     return frames
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.meta import Meta
-from omnimouse_cli.recording.npy_header import read_npy_header, require_numbers
+from omnimouse_cli.recording.npy_header import read_bytes, read_npy_header, require_numbers
 from omnimouse_cli.recording.times import read_source_rows
 
 TRANSPOSE_HINT = (
@@ -83,17 +83,11 @@ class RowFile:
         return rows
 
     def _read_into(self, stream: BinaryIO, values: NDArray[Any], first_value: int) -> None:
-        stream.seek(self.offset_bytes + first_value * self.dtype.itemsize)
-        remaining = values.reshape(-1).view(np.uint8).data
-        while remaining:
-            # A single read ends at 2 GB, and where a network file system says so.
-            num_read = stream.readinto(remaining)  # type: ignore[attr-defined] # of raw files
-            if num_read == 0:
-                raise RecordingError(
-                    f"{self.path} was cut short while it was read: {values.nbytes} bytes were "
-                    f"needed, {values.nbytes - len(remaining)} were found"
-                )
-            remaining = remaining[num_read:]
+        at = self.offset_bytes + first_value * self.dtype.itemsize
+        try:
+            read_bytes(stream, values.reshape(-1).view(np.uint8).data, at)
+        except ValueError as error:
+            raise RecordingError(f"{self.path} cannot be read: {error}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
