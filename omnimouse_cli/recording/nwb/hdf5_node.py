@@ -185,14 +185,14 @@ class HDF5Node(Node):
                 if not isinstance(value, h5py.Reference | h5py.Empty):
                     values[name] = decode_attribute(value)
         except _DAMAGE as error:
-            self._report(f"{self.path}: its attributes cannot be read: {_reason(str(error))}")
+            self.report(f"{self.path}: its attributes cannot be read: {_reason(str(error))}")
         return values
 
     def _names(self) -> list[str]:
         try:
             return list(self._item)
         except _DAMAGE as error:
-            self._report(f"{self.path} cannot be read: {_reason(str(error))}")
+            self.report(f"{self.path} cannot be read: {_reason(str(error))}")
             return []
 
     def _is_soft_link(self, name: str) -> bool:
@@ -214,7 +214,7 @@ class HDF5Node(Node):
                 return self._follow_into_file(path, link.filename, link.path, num_links + 1)
             item = self._item[name]
         except _DAMAGE as error:
-            self._report(f"{path} cannot be read: {_reason(str(error))}")
+            self.report(f"{path} cannot be read: {_reason(str(error))}")
             return None
         # Named datatypes hold no values.
         if not isinstance(item, h5py.Group | h5py.Dataset):
@@ -224,7 +224,7 @@ class HDF5Node(Node):
     def _follow(self, path: str, target: str, num_links: int) -> Node | None:
         node = self.get(target, num_links) if num_links <= MAX_LINKS else None
         if node is None:
-            self._report(f"{path} is a link to {target}, which does not exist")
+            self.report(f"{path} is a link to {target}, which does not exist")
         return node
 
     def _follow_into_file(
@@ -233,29 +233,25 @@ class HDF5Node(Node):
         """Return the node of another file, whose path is that of the other file."""
         other = path_in_folder(self.file, filename)
         if other is None:
-            self._report(f"{path} is a link to {filename}, outside the folder: not followed")
+            self.report(f"{path} is a link to {filename}, outside the folder: not followed")
             return None
         if not other.is_file():
-            self._report(f"{path} is a link to {filename}, which is missing")
+            self.report(f"{path} is a link to {filename}, which is missing")
             return None
         if num_links > MAX_LINKS:
             return None
         try:
             root = self._files.root(other)
         except RecordingError as error:
-            self._report(f"{path} is a link: {error.message}")
+            self.report(f"{path} is a link: {error.message}")
             return None
         start = HDF5Node(root, "/", other, self.problems, self._files)
         node = start.get(target, num_links)
         if not isinstance(node, HDF5Node):
-            self._report(f"{path} is a link to {target} of {filename}, which does not exist")
+            self.report(f"{path} is a link to {target} of {filename}, which does not exist")
             return None
         return node
 
     def _root(self) -> Node:
         root = self._files.root(self.file)
         return HDF5Node(root, "/", self.file, self.problems, self._files)
-
-    def _report(self, problem: str) -> None:
-        if problem not in self.problems:
-            self.problems.append(problem)

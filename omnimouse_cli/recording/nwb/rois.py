@@ -123,9 +123,12 @@ def _version_1_table(series: Node, num_columns: int) -> Node | None:
 
 
 def table_length(table: Node) -> int | None:
-    """Return the number of rows of a table; None if it has no `id`."""
-    ids = table.get("id")
-    return None if ids is None or not ids.shape else ids.shape[0]
+    """Return the number of rows of a table, by its `id`, else its columns; None without any."""
+    for name in ("id", *np.atleast_1d(table.attributes.get("colnames", ()))):
+        column = table.get(str(name))
+        if column is not None and column.shape and table.get(f"{name}_index") is None:
+            return column.shape[0]
+    return None
 
 
 def _find_cells(

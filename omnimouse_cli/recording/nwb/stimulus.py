@@ -152,9 +152,11 @@ def _until_end(
     num_cut = sum(part.end > end + JITTER_SECONDS for part in segments) - num_late
     if not (num_late or num_cut):
         return kept, []
+    late = f"{num_late} are behind it and are dropped" if num_late else ""
+    across = f"{num_cut} reach beyond it and are cut there" if num_cut else ""
     return kept, [
-        f"stimulus: {num_late} of {len(segments)} trials are behind the end of the recording "
-        f"({end:.3f} s) and are dropped, {num_cut} are cut there"
+        f"stimulus: the recording ends at {end:.3f} s; of {len(segments)} trials "
+        f"{', '.join(filter(None, (late, across)))}"
     ]
 
 

@@ -40,23 +40,42 @@ class Table:
 
 
 def is_table(node: Node) -> bool:
-    """Return whether a node is a table of times."""
-    return node.get("start_time") is not None
+    """Return whether a node is a table of times; one that lacks its starts is a problem."""
+    if node.get("start_time") is not None:
+        return True
+    if node.neurodata_type == "TimeIntervals":
+        node.report(f"{node.path}: not taken, because it has no `start_time`")
+    return False
 
 
 def read_columns(node: Node) -> dict[str, NDArray[Any]]:
-    """Return the columns of a table of times, without those of lists, images or links."""
+    """Return the columns of a table of times, without those of lists, images or links.
+
+    A column of another length than the table is left out and is a problem.
+
+    Raises:
+        RecordingError: The column of stops has another length.
+    """
     values = {
         child.name: child
         for child in node.children()
         if child.is_dataset and len(child.shape) == 1 and child.dtype.kind in "buifO"
     }
     num_rows = values["start_time"].shape[0] if "start_time" in values else 0
-    return {
-        name: child.read()
-        for name, child in values.items()
-        if child.shape[0] == num_rows and f"{name}_index" not in values and name != "id"
-    }
+    columns = {}
+    for name, child in values.items():
+        if f"{name}_index" in values or name == "id":
+            continue
+        if child.shape[0] == num_rows:
+            columns[name] = child.read()
+            continue
+        lengths = f"has {child.shape[0]} values for {num_rows} rows"
+        if name in _STOP_COLUMNS:
+            raise RecordingError(
+                f"{child.where} {lengths}", hint="correct the table, or name another: --trials"
+            )
+        node.report(f"{child.path} {lengths} and is not used")
+    return columns
 
 
 def read_csv(path: Path, response_seconds: NDArray[np.float64]) -> Table | None:
@@ -69,8 +88,15 @@ def read_csv(path: Path, response_seconds: NDArray[np.float64]) -> Table | None:
     Raises:
         RecordingError: It has no column of starts, or its times are contradictory.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first_line = file.readline()
+            file.seek(0)
+            rows = list(csv.DictReader(file, delimiter=max(",;\t", key=first_line.count)))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise RecordingError(
+            f"{path} is no table of trials: {error}", hint="save it as CSV (UTF-8)"
+        ) from error
     names = [name for name in (rows[0] if rows else {}) if name]
     columns: dict[str, NDArray[Any]] = {}
     for name in names:

@@ -132,6 +132,11 @@ class Node(ABC):
                 node = node._child(name, num_links)
         return node
 
+    def report(self, problem: str) -> None:
+        """Add a sentence to `problems`, once."""
+        if problem not in self.problems:
+            self.problems.append(problem)
+
     def names(self) -> list[str]:
         """Return the names of what a group holds, without opening it."""
         return [] if self.is_dataset else self._names()

@@ -204,7 +204,7 @@ class ZarrNode(Node):
         try:
             return ZarrNode(self.file, path, self.problems)
         except RecordingError as error:
-            self._report(error.message)
+            self.report(error.message)
             return None
 
     def _follow(self, path: str, link: dict[str, Any], num_links: int) -> Node | None:
@@ -214,22 +214,18 @@ class ZarrNode(Node):
         if source != ".":
             store = path_in_folder(self.file, source)
             if store is None:
-                self._report(f"{path} is a link to {source}, outside the folder: not followed")
+                self.report(f"{path} is a link to {source}, outside the folder: not followed")
                 return None
         assert store is not None
         node = None
         if num_links <= MAX_LINKS and store.is_dir():
             node = ZarrNode(store, "/", self.problems).get(f"/{target.lstrip('/')}", num_links)
         if node is None:
-            self._report(f"{path} is a link to {target} of {source}, which does not exist")
+            self.report(f"{path} is a link to {target} of {source}, which does not exist")
         return node
 
     def _root(self) -> Node:
         return ZarrNode(self.file, "/", self.problems)
-
-    def _report(self, problem: str) -> None:
-        if problem not in self.problems:
-            self.problems.append(problem)
 
 
 def _require_safe(where: str, metadata: Mapping[str, Any]) -> None:

@@ -347,6 +347,14 @@ def test_a_column_of_another_length_than_its_table_is_refused(new_nwb, activity)
         read(file)
 
 
+def test_a_table_without_ids_has_cells(new_nwb, activity):
+    file = new_nwb()
+    table = file.table(TABLE, 5, accepted=np.array([1, 0, 1, 1, 0]))
+    del table["id"]
+    file.responses(f"{OPHYS}/Fluorescence/plane0", activity)
+    np.testing.assert_array_equal(read(file).values, activity[:, [0, 2, 3]].astype(np.float32))
+
+
 def test_a_series_without_data_or_times_and_a_broken_link_are_named(new_nwb, activity):
     file = new_nwb()
     file.table(TABLE, 5)

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.recording.nwb.stimulus import open_stimulus
+from omnimouse_cli.recording.nwb.tree import open_tree
+from omnimouse_cli.recording.options import OpenOptions
 from tests.recording.nwb.stimulus_file import (
     RESPONSE_SECONDS,
     StimulusFile,
@@ -312,3 +315,27 @@ def test_tables_that_are_not_used_may_have_any_times(file):
     stimulus = file.open()
     assert stimulus.trials == ()
     assert any("all 1 rows start behind" in note for note in stimulus.notes)
+
+
+def test_columns_of_another_length_are_told_or_refused(file):
+    file.add_table("intervals/trials", [5, 9], [7, 12], stimulus=np.array([b"a"] * 3))
+    file.add("intervals/blocks", "TimeIntervals", stop_time=np.array([7.0, 12.0]))
+    with open_tree(file.path) as root:
+        stimulus = open_stimulus(root, OpenOptions(), response_seconds=RESPONSE_SECONDS)
+        assert [trial.condition for trial in stimulus.trials] == [None, None]
+        assert root.problems == [
+            "/intervals/blocks: not taken, because it has no `start_time`",
+            "/intervals/trials/stimulus has 3 values for 2 rows and is not used",
+        ]
+    file.add_table("intervals/scenes", [15, 19], [16])
+    with pytest.raises(RecordingError, match="scenes/stop_time has 1 values for 2 rows"):
+        file.open()
+
+
+def test_a_table_of_the_user_may_have_semicolons_and_must_be_text(file, tmp_path):
+    table = tmp_path / "trials.csv"
+    table.write_text("start;stop;stimulus\n5;7;a\n9;12;b\n")
+    assert [t.end_seconds for t in file.open(trials=str(table)).trials] == [7, 12]
+    table.write_bytes(b"start,stop,stimulus\n5,7,gr\xf6n\n")
+    with pytest.raises(RecordingError, match=r"trials\.csv is no table of trials"):
+        file.open(trials=str(table))
