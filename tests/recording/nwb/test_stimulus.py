@@ -179,7 +179,7 @@ def test_a_trial_across_the_end_is_cut(file):
     file.add_table("intervals/trials", [5, 58], [8, 65], stimulus=np.array([b"a", b"b"]))
     stimulus = file.open()
     assert stimulus.trials[-1].end_seconds == pytest.approx(61.0)
-    assert any("1 are cut there" in note for note in stimulus.notes)
+    assert any("of 2 trials 1 reach beyond it and are cut there" in note for note in stimulus.notes)
 
 
 @pytest.mark.parametrize(
