@@ -13,8 +13,9 @@ from omnimouse_cli.shard.blocks import block_rows, iterate_blocks, read_block
 from omnimouse_cli.text import pluralize
 
 NO_VALUE = "no finite value"
-# Blocks of the sample, spread over the recording.
+# Blocks of the sample, spread over the recording, and their size in all; one block at least.
 SAMPLED_BLOCKS = 8
+SAMPLED_BYTES = 32 * 2**20
 # Neurons that a note lists by name.
 MAX_NAMED = 5
 
@@ -23,7 +24,9 @@ def sample_responses(signal: Signal) -> NDArray[np.float32]:
     """Return blocks of rows from all over a signal: float32 `(rows, channels)`."""
     step = block_rows(signal)
     last = max(0, signal.clock.num_samples - step)
-    firsts = np.unique(np.linspace(0, last, SAMPLED_BLOCKS).astype(np.int64))
+    fitting = SAMPLED_BYTES // max(1, 4 * step * signal.num_channels)
+    num_blocks = max(1, min(SAMPLED_BLOCKS, fitting))
+    firsts = np.unique(np.linspace(0, last, num_blocks).astype(np.int64))
     if len(firsts) * step >= signal.clock.num_samples:
         firsts = np.arange(0, signal.clock.num_samples, step)
     blocks = [read_block(signal, int(first)).rows for first in firsts]

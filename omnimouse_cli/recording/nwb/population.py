@@ -96,10 +96,12 @@ class PlaneRows:
             block = block * factor + self.scale.offset
         # What does not fit into float32 becomes infinite, which is an error where it is stored.
         with np.errstate(over="ignore"):
-            if here.all():
-                result[:] = block
+            places = np.flatnonzero(here)
+            if places[-1] - places[0] + 1 == len(places):
+                # A slice is copied several times faster than a list of columns.
+                result[:, places[0] : places[-1] + 1] = block
             else:
-                result[:, here] = block
+                result[:, places] = block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -235,8 +237,9 @@ class _RowReader:
     def _read(self, first: int, last: int) -> NDArray[np.float32]:
         """Return rows of all planes; those of one plane without a copy."""
         blocks = []
-        for part in self._parts:
-            with open_tree(part.file) as root:
+        (file,) = {part.file for part in self._parts}
+        with open_tree(file) as root:
+            for part in self._parts:
                 data = root.get(part.path)
                 if data is None:
                     raise RecordingError(
@@ -275,6 +278,9 @@ def _rows_per_block(parts: list[PlaneRows], num_rows: int) -> int:
     chunk_rows = max(part.chunk_rows for part in parts)
     at_most = max(1, _MAX_BLOCK_BYTES // row_bytes)
     wanted = max(1, _BLOCK_BYTES // row_bytes)
+    if chunk_rows > at_most:
+        # Equal parts of a chunk, so that none reaches into the next one.
+        return min(num_rows, -(-chunk_rows // -(-chunk_rows // at_most)))
     return min(num_rows, at_most, chunk_rows * max(1, wanted // chunk_rows))
 
 
