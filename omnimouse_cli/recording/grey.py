@@ -41,7 +41,10 @@ class GreyScale:
         """
         require_images(images.shape, where)
         if images.dtype.kind not in "buif":
-            raise RecordingError(f"{where}: images must be numbers: they are {images.dtype}")
+            raise RecordingError(
+                f"{where}: images must be numbers: they are {images.dtype}",
+                hint="store the images as uint8, grey levels 0 to 255",
+            )
         if images.dtype != np.uint8 or (self.factor, self.offset) != (1.0, 0.0):
             images = images.astype(np.float32) * self.factor + self.offset
             low, high = float(images.min(initial=255)), float(images.max(initial=0))
@@ -68,7 +71,8 @@ def require_images(shape: tuple[int, ...], where: str) -> None:
     if (len(shape) != 3 and not is_color) or 0 in shape[1:]:
         raise RecordingError(
             f"{where} must hold images as (images, height, width) with or without colors: its "
-            f"shape is {shape}"
+            f"shape is {shape}",
+            hint="move the axis of the images to the front: np.moveaxis(images, -1, 0)",
         )
 
 
@@ -89,7 +93,10 @@ def find_scale(samples: NDArray[Any], conversion: float, offset: float, where: s
         255.0
     """
     if samples.dtype.kind not in "buif":
-        raise RecordingError(f"{where}: images must be numbers: their dtype is {samples.dtype}")
+        raise RecordingError(
+            f"{where}: images must be numbers: their dtype is {samples.dtype}",
+            hint="store the images as uint8, grey levels 0 to 255",
+        )
     low = float(samples.min(initial=0)) * conversion + offset
     high = float(samples.max(initial=0)) * conversion + offset
     is_symmetric = -1 <= low < 0 and 0 <= high <= 1

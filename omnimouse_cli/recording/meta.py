@@ -46,7 +46,10 @@ class Meta:
         except (TypeError, ValueError):
             number = math.nan
         if not math.isfinite(number):
-            raise RecordingError(f"{self.source}: `{key}` must be a finite number: {value!r}")
+            raise RecordingError(
+                f"{self.source}: `{key}` must be a finite number: {value!r}",
+                hint="correct the file",
+            )
         return number
 
     def count(self, key: str) -> int:
@@ -60,7 +63,8 @@ class Meta:
             return None
         if number < 0 or number != int(number):
             raise RecordingError(
-                f"{self.source}: `{key}` must be a whole number from 0 on: {self.values[key]!r}"
+                f"{self.source}: `{key}` must be a whole number from 0 on: {self.values[key]!r}",
+                hint="correct the file",
             )
         return int(number)
 
@@ -80,7 +84,9 @@ class Meta:
         value = self.values.get(key)
         if value is None or isinstance(value, bool):
             return value
-        raise RecordingError(f"{self.source}: `{key}` must be true or false: {value!r}")
+        raise RecordingError(
+            f"{self.source}: `{key}` must be true or false: {value!r}", hint="correct the file"
+        )
 
     def _require(self, key: str, value: Value | None) -> Value:
         if value is None:
@@ -155,5 +161,8 @@ def read_json(path: Path) -> Meta:
 def _to_meta(path: Path, values: object) -> Meta:
     if not isinstance(values, dict):
         kind = "empty" if values is None else f"a {type(values).__name__}"
-        raise RecordingError(f"{path} must hold named fields, but it is {kind}")
+        raise RecordingError(
+            f"{path} must hold named fields, but it is {kind}",
+            hint='write the fields as {"name": value}',
+        )
     return Meta(source=str(path), values={str(key): value for key, value in values.items()})

@@ -90,7 +90,10 @@ def require_numbers(source: str, dtype: np.dtype[Any]) -> None:
             hint="save plain numbers: np.save(path, np.asarray(values, dtype=float))",
         )
     if dtype.kind not in "biuf":
-        raise RecordingError(f"{source} must hold numbers: its dtype is {dtype}")
+        raise RecordingError(
+            f"{source} must hold numbers: its dtype is {dtype}",
+            hint="save plain numbers: np.save(path, np.asarray(values, dtype=float))",
+        )
 
 
 def read_bytes(stream: BinaryIO, target: memoryview, at: int) -> None:

@@ -118,7 +118,10 @@ def require_times(times: NDArray[np.float64], where: str) -> None:
         RecordingError: There is no time, one is not finite, or one is not after the one before it.
     """
     if times.size == 0:
-        raise RecordingError(f"{where} is empty: it has no times")
+        raise RecordingError(
+            f"{where} is empty: it has no times",
+            hint="every sample needs a time; correct the file, or remove it",
+        )
     is_finite = np.isfinite(times)
     if not is_finite.all():
         row = int(np.argmin(is_finite))
@@ -214,7 +217,10 @@ def regular_times(times: NDArray[np.float64], where: str) -> RegularTimes:
     """
     require_times(times, where)
     if times.size < 2:
-        raise RecordingError(f"{where} has one time only: no rate follows from it")
+        raise RecordingError(
+            f"{where} has one time only: no rate follows from it",
+            hint="a signal needs two samples at least; correct the file, or remove it",
+        )
     require_span(times, where)
     steps = np.diff(times)
     period = float(np.median(steps))
@@ -272,7 +278,10 @@ def hold_on_grid(times: NDArray[np.float64], where: str) -> RegularTimes:
     """
     require_times(times, where)
     if times.size < 2:
-        raise RecordingError(f"{where} has one time only: no rate follows from it")
+        raise RecordingError(
+            f"{where} has one time only: no rate follows from it",
+            hint="a signal needs two samples at least; correct the file, or remove it",
+        )
     require_span(times, where)
     try:
         return regular_times(times, where)

@@ -178,7 +178,10 @@ def _find_eye(table: Table) -> tuple[list[_Channel], list[str]]:
 def _find_all(device: str, table: Table) -> list[_Channel]:
     names = _value_columns(table)
     if not names:
-        raise RecordingError(f"{table.source} has no column beside the times")
+        raise RecordingError(
+            f"{table.source} has no column beside the times",
+            hint="add the channels as columns, or remove the file",
+        )
     channels = []
     for name in names:
         quantity, unit = split_unit(name)

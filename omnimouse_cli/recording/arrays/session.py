@@ -162,7 +162,8 @@ def _find_responses(source: Source, given: str | None) -> StoredArray:
         stored = replace(stored, shape=(stored.shape[0], 1))
     if len(stored.shape) != 2 or 0 in stored.shape:
         raise RecordingError(
-            f"{stored.source} must hold responses as [time, neuron]: its shape is {stored.shape}"
+            f"{stored.source} must hold responses as [time, neuron]: its shape is {stored.shape}",
+            hint="save responses with two axes: np.save(path, responses)",
         )
     return stored
 

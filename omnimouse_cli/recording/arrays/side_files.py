@@ -245,7 +245,8 @@ def _read_start(fields: Meta) -> tuple[float, list[str]]:
     except ValueError as error:
         raise RecordingError(
             f"{fields.source}: `start` must be a date and time as 2024-03-05T10:00:00+00:00: "
-            f"{start!r}"
+            f"{start!r}",
+            hint="correct `start`, or leave it out",
         ) from error
     if moment.tzinfo is not None:
         return moment.timestamp(), []

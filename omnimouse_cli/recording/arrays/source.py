@@ -25,6 +25,7 @@ from omnimouse_cli.recording.recording import Content
 SESSION_FILE = "session.json"
 # Folders in which an array or a table may stand, beside the recording's folder itself.
 _STIMULUS, BEHAVIOR = "stimulus", "behavior"
+_RATES = ("rate_hz", "native_rate_hz")
 # A number or a text of a session is no longer than this.
 _MAX_FIELD_BYTES = 4096
 # An array as text is read into memory as a whole.
@@ -148,7 +149,8 @@ class Archive:
         small = npz_names(self.path, max_bytes=_MAX_FIELD_BYTES)
         for name in small:
             stored = open_npz_member(self.path, name)
-            if not stored.shape:
+            # MATLAB has no numbers without axes.
+            if not stored.shape or (name in _RATES and stored.shape in ((1,), (1, 1))):
                 values[name] = stored.load().item()
                 self.note_content(name, f"{values[name]}", "session")
         return Meta(source=str(self.path), values=values)

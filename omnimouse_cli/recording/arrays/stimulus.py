@@ -94,7 +94,8 @@ def _read_flips(source: Source, zero_seconds: float) -> Flips | None:
         if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] != 2):
             raise RecordingError(
                 f"{where} must hold times, or times and frame numbers in two columns: its shape is "
-                f"{values.shape}"
+                f"{values.shape}",
+                hint="write flips as (flips, 2): seconds and frame",
             )
         seconds = values if values.ndim == 1 else values[:, 0]
         numbers = np.arange(len(values), dtype=np.float64) if values.ndim == 1 else values[:, 1]

@@ -261,7 +261,8 @@ def table_of_arrays(source: str, columns: Mapping[str, NDArray[np.generic]]) -> 
         if values.size != length:
             raise RecordingError(
                 f"{source}: columns must have one length: `{name}` has shape {values.shape}, "
-                f"another one {length} rows"
+                f"another one {length} rows",
+                hint="every column needs one value for each row",
             )
         flat = values.reshape(-1)
         converted[name.lower()] = (

@@ -104,7 +104,8 @@ def _parse_kind(text: str, where: str) -> TrialKind | None:
         return None
     if text.lower() not in get_args(TrialKind):
         raise RecordingError(
-            f"{where}: `kind` must be one of {', '.join(get_args(TrialKind))}: {text}"
+            f"{where}: `kind` must be one of {', '.join(get_args(TrialKind))}: {text}",
+            hint="correct the table, or leave `kind` out",
         )
     return cast("TrialKind", text.lower())
 

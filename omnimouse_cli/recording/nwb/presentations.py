@@ -72,7 +72,10 @@ def read_presentations(node: Node, num_templates: int | None) -> Presentations |
     """
     data = node.get("data")
     if data is None or not data.is_dataset or len(data.shape) != 1:
-        raise RecordingError(f"{node.where} has no indices: `data` must be one number an image")
+        raise RecordingError(
+            f"{node.where} has no indices: `data` must be one number an image",
+            hint="name another stimulus: --stimulus",
+        )
     if not data.shape[0]:
         return None
     starts = read_times(node, data.shape[0])

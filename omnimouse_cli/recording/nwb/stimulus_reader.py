@@ -323,7 +323,10 @@ class StimulusReader:
             table = self._make_table(node, read_columns(node))
             self._trials_path = node.path
         if table is None:
-            raise RecordingError(f"{path}, which --trials names, has no rows")
+            raise RecordingError(
+                f"{path}, which --trials names, has no rows",
+                hint="name another table, or omit --trials",
+            )
         if not self._add_gratings(table):
             rows = self._make_rows(table)
             self.rows = [show_by_name(rows, list_templates(self._root), self._open_templates)]

@@ -129,7 +129,9 @@ def open_templates(node: Node, make_map: MapMaker) -> Templates:
             require_images((1, *image.shape), image.where)
         samples = [image.read() for image in images]
     if not num_images:
-        raise RecordingError(f"{node.where} holds no images")
+        raise RecordingError(
+            f"{node.where} holds no images", hint="name another stimulus: --stimulus"
+        )
     values = np.concatenate([sample.reshape(-1) for sample in samples])
     return Templates(
         file=node.file if data is None else data.file,

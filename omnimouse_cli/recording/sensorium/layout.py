@@ -157,7 +157,8 @@ def video_length(store: Store, file: str) -> int:
     if len(header.shape) not in (3, 4) or header.dtype.kind not in "iuf":
         raise RecordingError(
             f"{store.where(file)} must hold numbers of shape (height, width, time): "
-            f"{header.dtype} of shape {header.shape}"
+            f"{header.dtype} of shape {header.shape}",
+            hint="download or copy it again",
         )
     return _first_nan(pixel)
 
@@ -172,7 +173,8 @@ def _read_tiers(store: Store) -> list[str]:
     if values.ndim != 1 or values.dtype.kind not in "US" or len(values) == 0:
         raise RecordingError(
             f"{store.where(TIERS)} must hold one text per trial: {values.dtype} of shape "
-            f"{values.shape}"
+            f"{values.shape}",
+            hint="download or copy it again",
         )
     return [text.strip() for text in values.astype(np.str_).tolist()]
 
@@ -206,7 +208,8 @@ def _count_neurons(store: Store, responses: Mapping[int, str], numbers: Sequence
     if len(shape) not in (1, 2) or shape[0] == 0:
         raise RecordingError(
             f"{store.where(responses[first])} must have shape (neurons,) or (neurons, time): "
-            f"{shape}"
+            f"{shape}",
+            hint="download or copy it again",
         )
     return int(shape[0])
 
@@ -217,7 +220,8 @@ def _recorded_rows(store: Store, file: str, num_neurons: int) -> int:
     if header.shape[0] != num_neurons or header.dtype.kind not in "iuf":
         raise RecordingError(
             f"{store.where(file)} must hold numbers of {num_neurons} neurons, as the other trials: "
-            f"{header.dtype} of shape {header.shape}"
+            f"{header.dtype} of shape {header.shape}",
+            hint="download or copy it again",
         )
     has_value = bool(((first > 0) | (first < 0)).any()) or store.has_value(file)
     if not has_value:

@@ -83,7 +83,8 @@ class TrialRows:
         if values.ndim != 2 or len(values) != self._num_columns or values.dtype.kind not in "iuf":
             raise RecordingError(
                 f"{self._store.where(file)} must hold numbers in {self._num_columns} rows, as the "
-                f"other trials: {values.dtype} of shape {values.shape}"
+                f"other trials: {values.dtype} of shape {values.shape}",
+                hint="download or copy it again",
             )
         return np.ascontiguousarray(values[:, :num_rows].T, np.float32)
 

@@ -90,7 +90,8 @@ class StimulusReader:
             expected = "(channels, height, width)" if self._is_static else "(height, width, time)"
             raise RecordingError(
                 f"{self._store.where(file)} must hold numbers of shape {expected}: {dtype} of "
-                f"shape {shape}"
+                f"shape {shape}",
+                hint="download or copy it again",
             )
 
     def _find_scale(self, numbers: list[int]) -> None:

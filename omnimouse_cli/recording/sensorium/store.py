@@ -95,7 +95,9 @@ class Store:
         try:
             content = json.loads(text)
         except ValueError as error:
-            raise RecordingError(f"{self.where(CONFIG)} is no JSON: {error}") from error
+            raise RecordingError(
+                f"{self.where(CONFIG)} is no JSON: {error}", hint="download or copy it again"
+            ) from error
         links = content.get("links") if isinstance(content, dict) else None
         if not isinstance(links, dict):
             return {}

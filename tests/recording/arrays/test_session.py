@@ -347,3 +347,8 @@ def test_responses_as_text_may_be_separated_by_semicolons(folder, truth):
     (folder / "responses.csv").write_text("\n".join(rows))
     recording = open_session(folder, OpenOptions())
     np.testing.assert_array_equal(recording.responses.read_rows(0, 50), truth["responses"][:50])
+
+
+def test_a_rate_of_an_npz_may_be_a_matrix_of_one_number(tmp_path):
+    np.savez(tmp_path / "a.npz", responses=np.ones((90, 3)), rate_hz=np.array([[8.0]]))
+    assert open_session(tmp_path / "a.npz", OpenOptions()).responses.clock.rate_hz == 8
