@@ -163,17 +163,21 @@ def open_npz_member(path: Path, name: str) -> StoredArray:
             )
         with archive.open(entry) as stream:
             header = parse_npy_header(stream)
-            if header.dtype.kind != "U":
+            is_text = header.dtype.kind in "US"
+            if not is_text:
                 require_numbers(source, header.dtype)
             values = None
-            if not is_stored or header.dtype.kind == "U":
+            if not is_stored or is_text:
                 flat = np.frombuffer(stream.read(), header.dtype, count=math.prod(header.shape))
                 values = flat.reshape(header.shape, order="F" if header.column_major else "C")
+                # UnicodeDecodeError is a ValueError.
+                if header.dtype.kind == "S":
+                    values = np.char.decode(values, "utf-8")
     return StoredArray(
         source=source,
         path=path,
         shape=header.shape,
-        dtype=header.dtype,
+        dtype=header.dtype if values is None else values.dtype,
         offset_bytes=header.offset_bytes + _data_offset(path, entry.header_offset),
         column_major=header.column_major,
         values=values,

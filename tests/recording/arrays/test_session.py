@@ -352,3 +352,19 @@ def test_responses_as_text_may_be_separated_by_semicolons(folder, truth):
 def test_a_rate_of_an_npz_may_be_a_matrix_of_one_number(tmp_path):
     np.savez(tmp_path / "a.npz", responses=np.ones((90, 3)), rate_hz=np.array([[8.0]]))
     assert open_session(tmp_path / "a.npz", OpenOptions()).responses.clock.rate_hz == 8
+
+
+def test_texts_of_an_npz_may_be_bytes(tmp_path):
+    trials = {
+        "trials_start_seconds": [1.0, 4.0],
+        "trials_end_seconds": [3.0, 6.0],
+        "trials_stimulus": np.array(["größe".encode(), b"b"]),
+    }
+    path = tmp_path / "a.npz"
+    np.savez(path, responses=np.ones((90, 3)), rate_hz=8.0, session=np.bytes_(b"m7"), **trials)
+    recording = open_session(path, OpenOptions())
+    assert recording.session == "m7"
+    assert {trial.condition for trial in recording.trials} >= {"größe", "b"}
+    np.savez(path, responses=np.ones((90, 3)), rate_hz=8.0, session=np.bytes_(b"\xff"))
+    with pytest.raises(RecordingError, match="session cannot be read as an array"):
+        open_session(path, OpenOptions())
