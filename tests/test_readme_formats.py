@@ -16,7 +16,7 @@ from omnimouse_cli.reporter import Silent
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 TABLE = README.split("## What can be read")[1].split("\n## ")[0]
-COMMANDS = re.findall(r"^\|.*\| `(omnimouse preprocess [^`]+)` \|", TABLE, flags=re.MULTILINE)
+COMMANDS = re.findall(r"^\|.*\| `(omnimouse preprocess [^`]+)`.* \|", TABLE, flags=re.MULTILINE)
 (RECIPE,) = re.findall(r"```python\n(.*?)```", TABLE, flags=re.DOTALL)
 
 RATE_HZ = 7.5

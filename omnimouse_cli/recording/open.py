@@ -38,13 +38,8 @@ class RawFormat:
     options: tuple[str, ...] = CONTENT_OPTIONS
 
 
-# To add a raw format, write a module beside `experanto` and add an entry here with the three things
-# that a `RawFormat` needs: `markers`, `matches` and `open`. The first entry that matches a path
-# opens it. experanto/session.py is the module to copy: it shows what a reader has to do (clocks
-# from one origin, lazy rows and frames, notes for the user). recording.py defines what `open`
-# returns; its `Signal` names the channels that mean gaze and pupil, without which `decode` has
-# neither. tests/recording/experanto/test_session.py is the test to copy. Readers must not write
-# into the recording.
+# The first entry that matches a path opens it. ARCHITECTURE.md says how to add a raw format;
+# sensorium/session.py is the module to copy, tests/recording/sensorium/test_session.py its test.
 RAW_FORMATS = (
     RawFormat(
         name="experanto",
