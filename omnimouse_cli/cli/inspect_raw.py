@@ -96,8 +96,9 @@ def _record(recording: "Recording") -> dict[str, Any]:
         "excluded": dict(terms.excluded),
         "behavior": [_signal_record(signal) for signal in recording.behavior],
         "screen": _screen_record(recording),
-        "trials": dict(Counter(trial.kind for trial in recording.trials)),
-        "stimuli": len({trial.condition for trial in recording.trials} - {None}),
+        # Trials that were cut for the tiers count once, and so do their stimuli.
+        "trials": dict(Counter(trial.kind for trial in recording.trials if not trial.cut_seconds)),
+        "stimuli": len({t.stimulus or t.condition for t in recording.trials if t.condition}),
         "split": recording.split,
         "tiers": _tier_records(recording),
         "licence": terms.licence,

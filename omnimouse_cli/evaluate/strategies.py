@@ -7,7 +7,6 @@ from omnimouse_cli.batch.dataset import SessionInfo
 from omnimouse_cli.batch.selection import continues_inputs
 from omnimouse_cli.batch.strategies import (
     FAMILY_STRATEGIES,
-    POPULATION_SIZES,
     REGIMES,
     TEST_STRATEGIES,
     TRAINING_STRATEGIES,
@@ -109,11 +108,20 @@ def _unavailable(strategy: str, session: SessionInfo, reason: str) -> Unavailabl
 
 
 def _missing_reason(name: str, session: SessionInfo) -> str:
-    size = next((size for size in POPULATION_SIZES if name.startswith(f"population-{size}")), None)
+    is_population = name.startswith("population-")
     if session.frame_shape is None and (name.endswith(WITH_STIMULUS) or name == "predict"):
         return NO_SCREEN
-    if size is not None:
-        return f"{session.num_neurons} neurons are too few for {size} context neurons"
+    if is_population and session.num_neurons < 2:
+        return "one neuron has no others as context"
+    if is_population:
+        possible = regime_strategies(
+            "population", population=session.num_neurons, stimulus=False, behavior=False
+        )
+        scored = ", ".join(one.name for one in possible) + (" is" if len(possible) == 1 else " are")
+        return (
+            f"at most half of the {session.num_neurons} neurons can be context; "
+            f"{scored} scored instead"
+        )
     return NO_BEHAVIOR
 
 

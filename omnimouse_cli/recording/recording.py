@@ -137,6 +137,9 @@ class Trial:
         num_flips: Number of flips of the trial; 0 without a screen.
         identified_by_frames: Whether the stimulus has no name, so that trials of one kind with
             equal frames are repeats of it.
+        stimulus: If the recording was given tiers, the name of the stimulus that the trial, or the
+            trial that it is a part of, shows; None where it is not known.
+        cut_seconds: Seconds of that trial before this part; 0 for a whole trial.
     """
 
     start_seconds: float
@@ -147,6 +150,8 @@ class Trial:
     first_flip: int
     num_flips: int
     identified_by_frames: bool = False
+    stimulus: str | None = None
+    cut_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

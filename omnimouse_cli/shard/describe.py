@@ -86,7 +86,7 @@ def describe_recording(
         format=recording.format,
         provenance=recording.provenance,
         split=recording.split,
-        stimulus_seen_in_train=stimulus_seen_in_train(columns),
+        stimulus_seen_in_train=stimulus_seen_in_train(recording, columns),
         windows_within_trials=recording.windows_within_trials,
     )
 
@@ -134,7 +134,7 @@ def complete_description(
             preliminary.responses, rounding=rounding, missing_rows=statistics.missing_rows
         ),
         conditions=columns.conditions,
-        stimulus_seen_in_train=stimulus_seen_in_train(columns),
+        stimulus_seen_in_train=stimulus_seen_in_train(recording, columns),
         notes=tuple(notes),
     )
 

@@ -1,13 +1,19 @@
 """The trials of a recording as columns, and the time of some of them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.recording.recording import Recording, Trial
-from omnimouse_cli.shard.intervals import ALL_TIME, Intervals, merge_intervals, subtract
+from omnimouse_cli.shard.intervals import (
+    ALL_TIME,
+    Intervals,
+    intersect,
+    merge_intervals,
+    subtract,
+)
 from omnimouse_cli.shard.read import TrialTable
 from omnimouse_cli.shard.valid import known_stimulus_time
 
@@ -15,6 +21,8 @@ STATISTICS_TIER = "train"
 ALL_TIERS = "all"
 # The order in which tiers are listed; others follow as they appear.
 TIER_ORDER = ("train", "validation", "oracle", "test")
+# Repeats of a movie are cut at the same frame, which appears up to some frames earlier or later.
+LONGEST_JITTER_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +108,16 @@ def statistics_time(recording: Recording) -> tuple[str, Intervals]:
     return ALL_TIERS, subtract(ALL_TIME, invalid)
 
 
-def stimulus_seen_in_train(columns: TrialColumns) -> dict[str, bool | None]:
+def stimulus_seen_in_train(recording: Recording, columns: TrialColumns) -> dict[str, bool | None]:
     """Return for each tier but train whether a stimulus of its trials is shown in train trials too.
 
-    Blanks and invalid trials are no stimuli. None stands for a tier whose conditions, or those of
-    the train trials, are not all known, and of which none is known to be shown in both.
+    Blanks and invalid trials are no stimuli. Parts of trials show the same if they overlap in the
+    time of their stimulus. None stands for a tier whose conditions, or those of the train trials,
+    are not all known, and of which none is known to be shown in both.
+
+    Args:
+        recording: The recording.
+        columns: Its trials.
     """
     kinds = np.array([kind not in ("blank", "invalid") for kind in columns.kinds], np.bool_)
     table = columns.table
@@ -114,13 +127,35 @@ def stimulus_seen_in_train(columns: TrialColumns) -> dict[str, bool | None]:
         for number, tier in enumerate(columns.tiers)
     }
     train = conditions.pop(STATISTICS_TIER, set())
+    train_moments = _shown_moments(recording, STATISTICS_TIER)
     seen: dict[str, bool | None] = {}
     for tier, shown in conditions.items():
-        if (shown & train) - {-1}:
+        if (shown & train) - {-1} or _overlap(_shown_moments(recording, tier), train_moments):
             seen[tier] = True
         else:
             seen[tier] = None if -1 in shown | train else False
     return seen
+
+
+def _shown_moments(recording: Recording, tier: str) -> dict[str, Intervals]:
+    """Return which time of each named stimulus the trials of a tier show, in seconds."""
+    shown: dict[str, list[tuple[float, float]]] = {}
+    for trial, end in zip(recording.trials, _finite_ends(recording), strict=True):
+        is_stimulus = trial.kind not in ("blank", "invalid")
+        if trial.tier == tier and trial.stimulus is not None and is_stimulus:
+            # An image is the same at each moment.
+            start = 0.0 if trial.kind == "image" else trial.cut_seconds
+            moments = shown.setdefault(trial.stimulus, [])
+            moments.append((start, trial.cut_seconds + end - trial.start_seconds))
+    return {stimulus: merge_intervals(moments) for stimulus, moments in shown.items()}
+
+
+def _overlap(first: Mapping[str, Intervals], second: Mapping[str, Intervals]) -> bool:
+    """Whether some moments of a stimulus are in both, for longer than repeats deviate."""
+    return any(
+        bool((np.diff(intersect(first[stimulus], second[stimulus])) > LONGEST_JITTER_SECONDS).any())
+        for stimulus in first.keys() & second.keys()
+    )
 
 
 def _number_names(

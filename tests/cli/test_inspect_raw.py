@@ -46,7 +46,8 @@ def test_json_has_the_facts_the_contents_and_the_notes(folder):
     assert record["screen"] is None
     (running,) = record["behavior"]
     assert (running["channels"], running["units"]) == (["running"], ["cm/s"])
-    assert record["trials"] == {"unknown": 5}
+    # The pieces that tiers are cut into are no trials of the recording.
+    assert record["trials"] == {"unknown": 1}
     assert record["split"] == "time"
     assert record["tiers"]["train"]["minutes"] == pytest.approx(6.9, abs=0.1)
     assert record["tiers"]["test"]["trials"] == 1

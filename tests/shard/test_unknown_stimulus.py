@@ -8,6 +8,7 @@ import pytest
 from omnimouse_cli.batch.windows import window_table
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.recording import Clock, Monitor, Neurons, Provenance, Signal
+from omnimouse_cli.recording.split.tiers import assign_tiers
 from omnimouse_cli.shard.catalogue import build_entry
 from omnimouse_cli.shard.intervals import contains
 from omnimouse_cli.shard.summary import summarize
@@ -201,6 +202,33 @@ def test_stimuli_of_other_tiers_that_are_shown_in_train_too(
     specification += [("blank", tier, "grey", 1.0) for tier in ("train", *seen)]
     shard = converted(make_recording(specification=specification, screen=False, **PLAIN))
     assert shard.description.stimulus_seen_in_train == seen
+
+
+@pytest.mark.parametrize("kind", ["video", "unknown"])
+def test_the_end_of_a_clip_that_train_shows_in_full_is_seen_in_train(
+    make_recording, converted, kind
+):
+    # By time, a later repeat of a clip is cut where validation begins.
+    names = [f"clip {number % 3}" for number in range(9)]
+    specification = [(kind, None, name, 6.0) for name in names]
+    recording = make_recording(specification=specification, screen=kind == "video", **PLAIN)
+    made = assign_tiers(recording, "time")
+    cut = [trial for trial in made.trials if trial.tier == "validation" and trial.cut_seconds]
+    assert cut
+    assert not {trial.condition for trial in cut} & {*names}
+    assert converted(made).description.stimulus_seen_in_train["validation"] is True
+
+
+def test_moments_of_a_movie_that_train_does_not_show_are_not_seen_in_train(
+    make_recording, converted
+):
+    recording = make_recording(specification=[("video", None, "movie", 80.0)], **PLAIN)
+    made = assign_tiers(recording, "time")
+    assert len({trial.stimulus for trial in made.trials}) == 1
+    assert converted(made).description.stimulus_seen_in_train == {
+        "validation": False,
+        "test": False,
+    }
 
 
 def test_stimuli_without_names_are_compared_by_their_frames(make_recording, converted):

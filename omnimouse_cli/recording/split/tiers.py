@@ -41,7 +41,8 @@ LONG_BLANK_SECONDS = 10.0
 
 _EXPLANATIONS = {
     "conditions": "stimuli shown at least 3 times are test, a tenth of the others validation",
-    "movie-time": "all repeats of a 10-s segment of a movie are in one tier, 2 s between tiers",
+    "movie-time": "all repeats of a movie, or of a 10-s segment of a longer one, are in one tier, "
+    "2 s between tiers",
     "time": "blocks of trials are cut at 70 and 80 % of their time, 4 s between tiers",
 }
 
@@ -85,7 +86,7 @@ def assign_tiers(recording: Recording, split: Split = "auto") -> Recording:
         if not missing:
             break
     name, parts, missing = min(candidates, key=lambda candidate: len(candidate[2]))
-    result = replace_trials(source.recording, parts)
+    result = replace_trials(source, parts)
     notes = (*recording.notes, _describe(source, name, result.trials, missing))
     return replace(result, split=name, notes=notes)
 

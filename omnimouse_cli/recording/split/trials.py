@@ -171,15 +171,24 @@ def cut_trial(recording: Recording, trial: Trial, cut_seconds: Sequence[float]) 
     ]
 
 
-def replace_trials(recording: Recording, parts: Mapping[int, Sequence[Trial]]) -> Recording:
-    """Return the recording with the parts of its trials as trials.
+def replace_trials(source: SplitSource, parts: Mapping[int, Sequence[Trial]]) -> Recording:
+    """Return the recording with the parts of its trials as trials, which say what they are cut of.
 
     Args:
-        recording: The recording.
+        source: The recording.
         parts: The parts of every trial, by trial number: each flip is in one part.
     """
+    recording = source.recording
     numbers = range(len(recording.trials))
-    trials = tuple(part for number in numbers for part in parts[number])
+    trials = tuple(
+        replace(
+            part,
+            stimulus=_known_stimulus(source, number),
+            cut_seconds=part.start_seconds - recording.trials[number].start_seconds,
+        )
+        for number in numbers
+        for part in parts[number]
+    )
     screen = recording.screen
     if screen is not None and len(trials) != len(recording.trials):
         origins = [
@@ -191,6 +200,13 @@ def replace_trials(recording: Recording, parts: Mapping[int, Sequence[Trial]]) -
         read_frames = partial(_read_part, screen.read_frames, origins)
         screen = replace(screen, read_frames=read_frames)
     return replace(recording, trials=trials, screen=screen)
+
+
+def _known_stimulus(source: SplitSource, number: int) -> str | None:
+    """Return the name of a trial's stimulus; None for trials that have their number as a name."""
+    trial = source.recording.trials[number]
+    is_known = trial.condition is not None or trial.identified_by_frames
+    return source.keys.get(number) if is_known else None
 
 
 def _read_part(
