@@ -172,6 +172,12 @@ def _find_eye(table: Table) -> tuple[list[_Channel], list[str]]:
             f"{', '.join(names) or 'none'} beside the times",
             hint="name columns x_px, y_px and diameter_px (or in mm, degrees; or radius, area)",
         )
+    without = [channel.name for channel in channels if not channel.source_unit]
+    if without:
+        notes.append(
+            f"eye_tracker: no unit is stated of {', '.join(without)}; the values are taken as they "
+            "are (units stand in the names, as `x_px`)"
+        )
     return channels, notes + _describe_unused("eye_tracker", names, used)
 
 

@@ -33,7 +33,12 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.arrays.npy import StoredArray
-from omnimouse_cli.recording.arrays.side_files import ResponseRows, assemble, read_times
+from omnimouse_cli.recording.arrays.side_files import (
+    ResponseRows,
+    assemble,
+    describe_overruled,
+    read_times,
+)
 from omnimouse_cli.recording.arrays.source import Archive, Folder, Source, npz_names
 from omnimouse_cli.recording.arrays.tables import Table
 from omnimouse_cli.recording.meta import Meta
@@ -89,9 +94,12 @@ def open_session(path: Path, options: OpenOptions) -> Recording:
     num_rows, num_columns = stored.shape[::-1] if is_transposed else stored.shape
     if is_transposed:
         notes.append(f"responses: shape {stored.shape} is [neuron, time]; the array was transposed")
+    stated_hz, stated_source = fields.optional_number("rate_hz"), f"{fields.source}: `rate_hz`"
     rate_hz, rate_source = options.rate_hz, "--rate"
     if rate_hz is None:
-        rate_hz, rate_source = fields.optional_number("rate_hz"), f"{fields.source}: `rate_hz`"
+        rate_hz, rate_source = stated_hz, stated_source
+    elif stored_times is None:
+        notes += describe_overruled(rate_hz, stated_hz, stated_source)
     times = read_times(
         None if stored_times is None else stored_times.load(),
         rate_hz,

@@ -31,6 +31,14 @@ _EPOCH_SECONDS = 1e8
 _RESOLUTION_SECONDS = 1e-3
 # The stated rate may differ from that of the times by this share without a note.
 _RATE_TOLERANCE = 0.005
+# Times that span more than this many times the responses may be in another unit.
+_MAX_SPAN_RATIO = 10
+_FIELDS = frozenset(
+    (
+        *("session", "animal", "start", "rate_hz", "native_rate_hz", "responses", "response_kind"),
+        *("id_namespace", "licence", "license", "citation", "doi", "institution", "monitor"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -108,6 +116,25 @@ def read_times(
     return ResponseTimes(regular=regular, zero_seconds=zero_seconds, notes=(*notes, *regular.notes))
 
 
+def describe_overruled(
+    given_hz: float | None, stated_hz: float | None, stated_source: str
+) -> list[str]:
+    """Return a note if `--rate` is used though a file states another rate.
+
+    Args:
+        given_hz: Of the option; None without it.
+        stated_hz: Of the file; None if it states none.
+        stated_source: Where it stands, for the note.
+    """
+    if given_hz is None or stated_hz is None:
+        return []
+    if abs(given_hz - stated_hz) <= _RATE_TOLERANCE * given_hz:
+        return []
+    return [
+        f"responses: {stated_source} says {stated_hz:g} Hz, --rate {given_hz:g} Hz; --rate is used"
+    ]
+
+
 def _as_seconds(times: NDArray[Any], where: str) -> NDArray[np.float64]:
     seconds = times.astype(np.float64).reshape(-1)
     if times.dtype.kind == "f" and times.size:
@@ -166,7 +193,7 @@ def assemble(
     Raises:
         RecordingError: A file is damaged or contradicts another one.
     """
-    session, animal = _read_keys(fields, default_session)
+    session, animal, key_notes = _read_keys(fields, default_session)
     zero = responses.times.zero_seconds
     origin_seconds, origin_notes = (zero, []) if zero else _read_start(fields)
     stimulus = open_stimulus(source, options, zero_seconds=zero, monitor=_read_monitor(fields))
@@ -185,10 +212,12 @@ def assemble(
     all_notes = [
         *notes,
         *responses.times.notes,
+        *key_notes,
         *origin_notes,
         *stimulus.notes,
         *behavior_notes,
         *time_notes,
+        *source.describe_unread(),
     ]
     if stimulus.screen is None:
         all_notes.append("screen: there are no frames, so the stimulus is not known")
@@ -223,14 +252,23 @@ def _without_folder(note: str, source: Source) -> str:
     return note.replace(f"{source.path}/", "").replace(f"{source.path}: ", "")
 
 
-def _read_keys(fields: Meta, default_session: str) -> tuple[str, str]:
+def _read_keys(fields: Meta, default_session: str) -> tuple[str, str, list[str]]:
+    """Return the keys of session and animal, and notes for the user."""
     session = fields.optional_text("session") or default_session
     if "/" in session or "\\" in session or session.startswith("."):
         raise RecordingError(
             f"{fields.source}: the session key must be usable as a file name: {session!r}",
             hint="correct `session`",
         )
-    return session, fields.optional_text("animal") or session.split("-", 1)[0]
+    notes = []
+    unknown = [name for name in fields.values if name not in _FIELDS]
+    if unknown:
+        notes.append(f"session: fields not used: {', '.join(unknown)}")
+    animal = fields.optional_text("animal")
+    if animal is None:
+        animal = session.split("-", 1)[0]
+        notes.append(f"session: no `animal` is stated; {animal} is taken, from the session key")
+    return session, animal, notes
 
 
 def _read_start(fields: Meta) -> tuple[float, list[str]]:
@@ -271,7 +309,7 @@ def _read_monitor(fields: Meta) -> Monitor | None:
 def _check_common_time(
     source: Source, stimulus: Stimulus, responses: Signal, behavior: tuple[Signal, ...]
 ) -> list[str]:
-    """Return notes on trials without responses.
+    """Return notes on times in another unit and on trials without responses.
 
     Raises:
         RecordingError: A signal shares no time with the responses, or a trial with no signal.
@@ -291,6 +329,12 @@ def _check_common_time(
                 f"{first:.3f} to {last:.3f} s) share no time",
                 hint=hint,
             )
+    notes = [
+        f"{name}: its times span {last - first:.1f} s, those of the responses {end - start:.1f} s; "
+        "check that both are in seconds (milliseconds belong under `time_ms`)"
+        for name, (first, last) in spans.items()
+        if last - first > _MAX_SPAN_RATIO * (end - start)
+    ]
     first = min((start, *(span[0] for span in spans.values())))
     last = max((end, *(span[1] for span in spans.values())))
     outside = [
@@ -310,9 +354,9 @@ def _check_common_time(
         trial.kind != "blank" and (trial.start_seconds < start or trial.end_seconds > end)
         for trial in stimulus.trials
     )
-    if num_without == 0:
-        return []
-    return [
-        f"trials: {num_without} begin before the responses (at {start:.3f} s) or end after them "
-        f"(at {end:.3f} s); time without responses is not used"
-    ]
+    if num_without:
+        notes.append(
+            f"trials: {num_without} begin before the responses (at {start:.3f} s) or end after "
+            f"them (at {end:.3f} s); time without responses is not used"
+        )
+    return notes

@@ -127,6 +127,12 @@ class Folder:
             rows = [f"{len(paths)} files *{ending}"] if many else paths
             self.contents.extend(Content(path=row, what="file", use=_NOT_TAKEN) for row in rows)
 
+    def describe_unread(self) -> list[str]:
+        """Return a note on the arrays and tables that `note_rest` found."""
+        unread = [content.path for content in self.contents if content.use == _NOT_TAKEN]
+        named = [path for path in unread if path.endswith((".npy", ".csv"))]
+        return [f"files not read: {', '.join(named)}"] if named else []
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
@@ -210,6 +216,11 @@ class Archive:
         for name in self.names:
             if name not in known and not (tables and name.startswith(tables)):
                 self.contents.append(Content(path=name, what="array", use=_NOT_TAKEN))
+
+    def describe_unread(self) -> list[str]:
+        """Return a note on the arrays that `note_rest` found."""
+        unread = [content.path for content in self.contents if content.use == _NOT_TAKEN]
+        return [f"arrays not read: {', '.join(unread)}"] if unread else []
 
 
 Source = Folder | Archive

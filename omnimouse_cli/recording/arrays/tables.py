@@ -4,7 +4,7 @@ import array
 import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -52,11 +52,13 @@ class Table:
         columns: Columns by lower-case name: float64 `(rows,)` with NaN where a cell is empty, or
             texts.
         lines: Line in the file of each row, int64 `(rows,)`.
+        no_numbers: Line and text of the first cell that is no number, by column of numbers.
     """
 
     source: str
     columns: Mapping[str, Column]
     lines: NDArray[np.int64]
+    no_numbers: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
     @property
     def num_rows(self) -> int:
@@ -76,9 +78,23 @@ class Table:
         return None
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """Return a column of numbers, float64 `(rows,)`."""
+        """Return a column of numbers, float64 `(rows,)`.
+
+        Raises:
+            RecordingError: A cell is no number.
+        """
         column = self.columns[name]
-        assert isinstance(column, np.ndarray), f"{name} was read as numbers"
+        if name in self.no_numbers:
+            line, cell = self.no_numbers[name]
+            raise RecordingError(
+                f"{self.source}, line {line}: `{name}` must be a finite number: {cell!r}",
+                hint="write numbers with a decimal point, and leave a missing value empty",
+            )
+        if isinstance(column, tuple):
+            raise RecordingError(
+                f"{self.source}: `{name}` must hold numbers, but it holds texts",
+                hint="write the column as numbers",
+            )
         return column
 
     def texts(self, name: str) -> tuple[str, ...]:
@@ -146,11 +162,11 @@ def read_csv(path: Path, text_columns: Sequence[str] = ()) -> Table:
     Args:
         path: The file; UTF-8, with or without byte-order mark.
         text_columns: Names of columns that hold texts; all others hold numbers with a decimal
-            point. An empty cell of numbers is missing (NaN).
+            point. An empty cell of numbers is missing (NaN). A cell that is no number is an error
+            only where its column is used.
 
     Raises:
-        RecordingError: The file has no names, a row has another number of cells, or a cell is no
-            number.
+        RecordingError: The file has no names, or a row has another number of cells.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -178,6 +194,7 @@ def _read_rows(path: Path, rows: _Lines, text_columns: Sequence[str]) -> Table:
         index: array.array("d") for index, name in enumerate(names) if name not in text_columns
     }
     lines = array.array("q")
+    no_numbers: dict[str, tuple[int, str]] = {}
     for line, cells in rows:
         while len(cells) > len(names) and not cells[-1].strip():
             cells.pop()
@@ -193,13 +210,21 @@ def _read_rows(path: Path, rows: _Lines, text_columns: Sequence[str]) -> Table:
         for index, column in texts.items():
             column.append(cells[index].strip())
         for index, values in numbers.items():
-            values.append(_parse(path, line, names[index], cells[index]))
+            value = _parse(cells[index])
+            values.append(value)
+            if math.isinf(value):
+                no_numbers.setdefault(names[index], (line, cells[index].strip()))
     columns: dict[str, Column] = {}
     for index, name in enumerate(names):
         columns[name] = (
             tuple(texts[index]) if index in texts else np.array(numbers[index], np.float64)
         )
-    return Table(source=str(path), columns=columns, lines=np.array(lines, np.int64))
+    return Table(
+        source=str(path),
+        columns=columns,
+        lines=np.array(lines, np.int64),
+        no_numbers=no_numbers,
+    )
 
 
 def _read_names(path: Path, rows: _Lines) -> list[str]:
@@ -231,17 +256,12 @@ def _is_number(text: str) -> bool:
     return text not in _MISSING
 
 
-def _parse(path: Path, line: int, name: str, cell: str) -> float:
+def _parse(cell: str) -> float:
+    """Return a number, NaN where it is missing, infinity for what is no finite number."""
     try:
-        value = float(cell)
+        return float(cell)
     except ValueError:
-        value = math.nan if cell.strip().lower() in _MISSING else math.inf
-    if not math.isinf(value):
-        return value
-    raise RecordingError(
-        f"{path}, line {line}: `{name}` must be a finite number: {cell.strip()!r}",
-        hint="write numbers with a decimal point, and leave a missing value empty",
-    )
+        return math.nan if cell.strip().lower() in _MISSING else math.inf
 
 
 def table_of_arrays(source: str, columns: Mapping[str, NDArray[np.generic]]) -> Table:

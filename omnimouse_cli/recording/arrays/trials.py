@@ -91,7 +91,21 @@ def read_trial_rows(
             )
         )
     source.note_content(table.source, f"{len(rows)} trials", "trials")
-    return _in_order(rows)
+    ordered, notes = _in_order(rows)
+    return ordered, [*_describe_unused(table), *notes]
+
+
+def _describe_unused(table: Table) -> list[str]:
+    condition = next((name for name in _CONDITION if name in table.columns), None)
+    used = {condition, "kind", "tier"}
+    used |= {table.find(names) for names in (_START, _END, ("duration",))}
+    unused = [name for name in table.columns if name not in used]
+    if not unused:
+        return []
+    note = f"trials: columns not used: {', '.join(unused)}"
+    if condition is None:
+        note += f"; stimuli are named by a column {' or '.join(_CONDITION)}"
+    return [note]
 
 
 def _texts(table: Table, names: tuple[str, ...]) -> tuple[str, ...]:

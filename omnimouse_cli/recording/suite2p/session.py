@@ -12,6 +12,7 @@ from omnimouse_cli.recording.arrays.side_files import (
     ResponseRows,
     ResponseTimes,
     assemble,
+    describe_overruled,
     read_times,
 )
 from omnimouse_cli.recording.arrays.source import Folder
@@ -179,6 +180,8 @@ def _read_times(
                 f"{unread[0]}, and no other file states the rate",
                 hint="give the rows per second and plane with --rate",
             )
+    elif stored is None:
+        notes += describe_overruled(rate_hz, planes[0].number_of("fs"), f"{planes[0].folder}: `fs`")
     where = str(source.path / "frame_times.npy") if stored is None else stored.source
     times = None
     if stored is not None:

@@ -73,6 +73,12 @@ def test_doubtful_speeds_are_told(tmp_path):
     assert "99th percentile of running is 0.297 cm/s; check the unit" in notes[1]
 
 
+def test_a_pupil_without_units_is_told(tmp_path):
+    write(tmp_path, "pupil", "seconds,x_px,y,diameter", SECONDS, VALUES, VALUES, VALUES)
+    _, notes = open_folder(tmp_path)
+    assert notes[0].startswith("eye_tracker: no unit is stated of pupil_y, pupil_size")
+
+
 def test_other_tables_are_devices_of_their_own(tmp_path):
     write(tmp_path, "behavior/whisker", "seconds,left_deg,right_deg", SECONDS, VALUES, -VALUES)
     write(tmp_path, "behavior/face", "seconds,energy", SECONDS, VALUES)

@@ -167,6 +167,41 @@ def test_a_rate_that_contradicts_the_times_is_told(folder):
     assert any("--rate says 30 Hz, the times 8.0" in note for note in recording.notes)
 
 
+def test_a_rate_of_the_user_that_contradicts_session_json_is_told(folder):
+    (folder / "times.npy").unlink()
+    edit_session(folder, rate_hz=7.5)
+    for given, is_told in ((30.0, True), (7.5, False)):
+        notes = open_recording(folder, OpenOptions(rate_hz=given)).notes
+        note = "responses: session.json: `rate_hz` says 7.5 Hz, --rate 30 Hz; --rate is used"
+        assert (note in notes) == is_told
+
+
+def test_behavior_in_milliseconds_under_seconds_is_told(folder):
+    header, *lines = (folder / "running.csv").read_text().splitlines()
+    cells = [line.split(",") for line in lines]
+    rows = [f"{1000 * float(seconds)},{speed}" for seconds, speed in cells]
+    (folder / "running.csv").write_text("\n".join([header, *rows]))
+    notes = open_recording(folder).notes
+    told = next(note for note in notes if note.startswith("treadmill: its times span "))
+    assert "those of the responses 27.5 s; check that both are in seconds" in told
+
+
+def test_what_is_misspelled_is_told(folder, tmp_path):
+    (folder / "running.csv").rename(folder / "runing.csv")
+    path = folder / "session.json"
+    path.write_text(json.dumps({"session": "m21_5-2", "mouse": "m21"}))
+    recording = open_recording(folder)
+    assert recording.animal == "m21_5"
+    for note in (
+        "files not read: runing.csv",
+        "session: fields not used: mouse",
+        "session: no `animal` is stated; m21_5 is taken, from the session key",
+    ):
+        assert note in recording.notes
+    np.savez(tmp_path / "a.npz", responses=np.ones((90, 3)), rate_hz=8.0, pupils=np.ones(3))
+    assert "arrays not read: pupils" in open_session(tmp_path / "a.npz", OpenOptions()).notes
+
+
 def test_a_gap_in_the_times_becomes_rows_without_values(folder, truth):
     kept = np.delete(np.arange(220), slice(100, 120))
     np.save(folder / "responses.npy", truth["responses"][kept])

@@ -152,6 +152,18 @@ def test_without_frames_trials_keep_names_and_tiers_and_the_stimulus_is_unknown(
     assert "sorted by start" in stimulus.notes[0]
 
 
+def test_other_columns_of_trials_are_told(side):
+    folder, _ = side
+    table = folder / "trials.csv"
+    table.write_text("start,stop,name\n2,4,clip\n5,7,clip\n")
+    note = open_folder(folder).notes[0]
+    assert note.startswith("trials: columns not used: name; stimuli are named by a column stimulus")
+    table.write_text("start_s,end_s,stimulus,comment\n2,4,a,good\n5,7,a,\n")
+    stimulus = open_folder(folder)
+    assert stimulus.notes[0] == "trials: columns not used: comment"
+    assert [trial.condition for trial in stimulus.trials if trial.kind == "video"] == ["a", "a"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -62,9 +62,16 @@ def test_times_may_be_milliseconds(read):
 )
 def test_a_wrong_table_is_one_sentence(read, text, message):
     with pytest.raises(RecordingError, match=message) as caught:
-        read(text)
+        read(text).numbers("x")
     assert "\n" not in caught.value.message
     assert caught.value.hint
+
+
+def test_a_text_in_a_column_that_is_not_used_stops_nothing(read):
+    table = read("seconds,x,comment\n0,1,good\n1,2,\n")
+    np.testing.assert_array_equal(table.numbers("x"), [1, 2])
+    with pytest.raises(RecordingError, match="line 2: `comment` must be a finite number: 'good'"):
+        table.numbers("comment")
 
 
 def test_a_table_without_times_or_with_times_in_another_unit_is_said(read):
@@ -78,5 +85,7 @@ def test_arrays_as_columns_must_have_one_length():
     table = table_of_arrays("a.npz", {"X": np.ones((3, 1)), "name": np.array(["a", "b ", "c"])})
     assert table.texts("name") == ("a", "b", "c")
     assert table.numbers("x").shape == (3,)
+    with pytest.raises(RecordingError, match="`name` must hold numbers, but it holds texts"):
+        table.numbers("name")
     with pytest.raises(RecordingError, match="`b` has shape"):
         table_of_arrays("a.npz", {"a": np.ones(3), "b": np.ones(2)})

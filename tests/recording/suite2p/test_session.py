@@ -252,6 +252,14 @@ def test_without_a_rate_the_user_gives_one(suite):
             open_recording(suite.folder)
 
 
+def test_a_rate_of_the_user_that_contradicts_the_settings_is_told(suite):
+    recording = open_recording(suite.folder, OpenOptions(rate_hz=30))
+    assert recording.responses.clock.rate_hz == 30
+    note = "responses: suite2p/plane0: `fs` says 8 Hz, --rate 30 Hz; --rate is used"
+    assert note in recording.notes
+    assert note not in open_recording(suite.folder, OpenOptions(rate_hz=RATE_HZ)).notes
+
+
 def test_a_pickle_that_would_run_something_is_not_used(suite, tmp_path):
     marker = tmp_path / "ran"
 
