@@ -137,8 +137,9 @@ def open_catalogue(folder: Path) -> Catalogue:
     """
     if not folder.is_dir():
         raise ShardError(
-            f"{folder} is not a folder of shards: it does not exist",
-            hint="`omnimouse preprocess RECORDING... --out SHARDS` makes one",
+            f"{folder} does not exist",
+            hint="check the path; `omnimouse preprocess RECORDING... --out SHARDS` makes a folder "
+            "of shards",
         )
     entries = _read_entries(folder) if (folder / CATALOGUE_NAME).exists() else []
     # A run that was killed may have finished a shard that the catalogue does not list.

@@ -187,7 +187,8 @@ def test_several_damaged_shards_are_all_named(shards):
 
 def test_a_folder_that_is_no_data_set_is_an_error(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for arguments in ([], ["nowhere"]):
+    for arguments in ([], ["nowhere"], ["nowhere.nwb"]):
         result = run(*arguments)
         assert result.exit_code == 1
-        assert "is not a folder of shards" in result.stderr
+        assert f"error: {arguments[0] if arguments else 'shards'} does not exist" in result.stderr
+        assert "hint: check the path" in result.stderr

@@ -109,7 +109,7 @@ def test_the_same_command_begins_and_goes_on_for_job_queues(home):
 @pytest.mark.parametrize(
     ("arguments", "problem", "hint"),
     [
-        (["nowhere"], "nowhere is not a folder", "omnimouse preprocess"),
+        (["nowhere"], "nowhere does not exist", "omnimouse preprocess"),
         (["shards", "--model", "nana"], "no model size 'nana'", "nano"),
         (["shards", "--set", "train.lerning_rate=1"], "train.lerning_rate", "train.learning_rate"),
         (["shards", "--sessions", "100-1-2"], "no session 100-1-2", "100-1-1"),

@@ -190,7 +190,8 @@ def test_a_folder_without_shards_is_no_data_set(tmp_path, exists):
     folder = tmp_path / "shards"
     if exists:
         folder.mkdir()
-    with pytest.raises(ShardError, match="is not a folder of shards") as caught:
+    problem = "is not a folder of shards" if exists else "shards does not exist"
+    with pytest.raises(ShardError, match=problem) as caught:
         open_catalogue(folder)
     assert "omnimouse preprocess" in caught.value.hint
 
