@@ -109,6 +109,7 @@ def _inspect_shards(
     quiet: bool,
 ) -> None:
     from omnimouse_cli.shard import open_catalogue, open_shard
+    from omnimouse_cli.shard.catalogue import warn_of_mixed_kinds
     from omnimouse_cli.shard.summary import summarize
 
     if plot is not None:
@@ -121,6 +122,7 @@ def _inspect_shards(
         for sentence in catalogue.omitted:
             progress.warn(sentence)
         entries = _select_entries(catalogue, session)
+        warn_of_mixed_kinds(entries, progress)
         verified = _verify(catalogue, entries, progress) if verify else None
         records = [
             _session_record(entry, open_shard(catalogue.path_of(entry))) for entry in entries

@@ -102,6 +102,7 @@ def command_preprocess(
 ) -> None:
     """Convert recordings to shards; shards that are up to date are kept."""
     from omnimouse_cli.recording.options import OpenOptions
+    from omnimouse_cli.shard.catalogue import warn_of_mixed_kinds
     from omnimouse_cli.shard.convert import Storage
     from omnimouse_cli.shard.jobs import number_of_jobs
     from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
@@ -140,6 +141,7 @@ def command_preprocess(
         result = preprocess(opened, folder, options, progress)
         failed += result.failed
         _report_notes(result, opened, progress)
+        warn_of_mixed_kinds(result.catalogue.entries, progress)
     if json_output:
         print_document("preprocess", _content(result, opened, failed, skipped, folder))
     elif result.written or result.kept:

@@ -11,6 +11,7 @@ from omnimouse_cli.errors import LaterVersionError, OmniMouseError, ShardError
 from omnimouse_cli.files import PARTIAL_SUFFIX, lock, read_document, sync_folder, write_document
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.shard.format import is_foreign
+from omnimouse_cli.shard.kind import MIXED_KINDS_HINT, describe_mixed_kinds
 from omnimouse_cli.shard.read import Shard, open_shard
 from omnimouse_cli.shard.valid import dropped_minutes, tier_minutes, valid_fraction
 
@@ -161,6 +162,18 @@ def open_catalogue(folder: Path) -> Catalogue:
             )
     chosen, copies = _choose(entries, listed)
     return Catalogue(folder=folder, entries=chosen, omitted=(*omitted, *copies))
+
+
+def warn_of_mixed_kinds(entries: Sequence[CatalogueEntry], reporter: Reporter) -> None:
+    """Warn if one model cannot be trained on all sessions, because their responses differ in kind.
+
+    Args:
+        entries: Sessions of a data set.
+        reporter: Receives the warning, with what can be done.
+    """
+    mixed = describe_mixed_kinds({entry.session: entry.response_kind for entry in entries})
+    if mixed is not None:
+        reporter.warn(f"{mixed}; {MIXED_KINDS_HINT}")
 
 
 def shard_paths(folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """What responses are, rates or dF/F: by declaration, or by their negative values."""
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +20,34 @@ LEAST_SCALE = 0.01
 FLOOR_OF_MEDIAN = 0.5
 MOST_NEURONS = 0.9
 LEAST_SAMPLED_ROWS = 100
+MIXED_KINDS_HINT = (
+    "choose sessions of one kind with --set data.sessions=[...], or convert all recordings to one "
+    "with `omnimouse preprocess --series dff`"
+)
+_MOST_NAMED_SESSIONS = 5
+
+
+def describe_mixed_kinds(kinds: Mapping[str, str]) -> str | None:
+    """Return a sentence if sessions hold different kinds of responses, else None.
+
+    Args:
+        kinds: Kind of each session, by its key; sessions of kind `unknown` are passed over.
+
+    Example:
+        >>> describe_mixed_kinds({"7-1": "rate", "7-2": "dff"})
+        'one model cannot be trained on responses of different kinds (dff: 7-2; rate: 7-1)'
+    """
+    by_kind: dict[str, list[str]] = {}
+    for session, kind in kinds.items():
+        if kind != "unknown":
+            by_kind.setdefault(kind, []).append(session)
+    if len(by_kind) < 2:
+        return None
+    parts = []
+    for kind, sessions in sorted(by_kind.items()):
+        more = ", ..." if len(sessions) > _MOST_NAMED_SESSIONS else ""
+        parts.append(f"{kind}: {', '.join(sessions[:_MOST_NAMED_SESSIONS])}{more}")
+    return f"one model cannot be trained on responses of different kinds ({'; '.join(parts)})"
 
 
 def is_never_near_zero(sample: NDArray[np.float32]) -> bool:

@@ -22,6 +22,7 @@ from omnimouse_cli.kernels.dendrite import MAX_REGISTER_UNITS, fits_registers
 from omnimouse_cli.model.feed_forward import inner_network, lookup_grid
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.shard import Shard
+from omnimouse_cli.shard.kind import MIXED_KINDS_HINT, describe_mixed_kinds
 from omnimouse_cli.train.parallel.world import World
 
 # Source of the published number of steps: OmniMouse (ICLR 2026, arXiv 2604.18827).
@@ -136,18 +137,10 @@ def resolve_response_loss(config: RunConfig, sessions: Sequence[SessionInfo]) ->
             responses are negative.
     """
     kinds = {session.key: response_kind(session) for session in sessions}
-    by_kind = {
-        kind: ", ".join(key for key in kinds if kinds[key] == kind)
-        for kind in sorted(set(kinds.values()))
-    }
-    if len(by_kind) > 1:
-        listed = "; ".join(f"{kind}: {keys}" for kind, keys in by_kind.items())
-        raise ConfigError(
-            f"one model cannot be trained on responses of different kinds ({listed})",
-            hint="choose sessions of one kind with --set data.sessions=[...], or convert all "
-            "recordings to one with `omnimouse preprocess --series dff`",
-        )
-    (kind,) = by_kind
+    mixed = describe_mixed_kinds(kinds)
+    if mixed is not None:
+        raise ConfigError(mixed, hint=MIXED_KINDS_HINT)
+    (kind,) = set(kinds.values())
     loss: ResponseLoss = config.model.response_loss or ("poisson" if kind == "rate" else "gaussian")
     normalize = config.data.normalize or ("standardize" if loss == "gaussian" else "scale")
     if loss == "poisson" and kind != "rate":

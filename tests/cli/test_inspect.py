@@ -192,3 +192,15 @@ def test_a_folder_that_is_no_data_set_is_an_error(tmp_path, monkeypatch):
         assert result.exit_code == 1
         assert f"error: {arguments[0] if arguments else 'shards'} does not exist" in result.stderr
         assert "hint: check the path" in result.stderr
+
+
+def test_a_folder_with_responses_of_different_kinds_has_a_warning_before_training(shards):
+    assert "different kinds" not in run().stderr
+    build = runpy.run_path(str(SHARD_TESTS))["build_recording"]
+    recording = build(shards.parent / "9-1-2", session="9-1-2", response_kind="dff")
+    preprocess([recording], shards, PreprocessOptions(), Silent())
+    result = run()
+    assert result.exit_code == 0
+    assert "(dff: 9-1-2; rate: 7-1-1, 7-1-2, 9-1-1); choose sessions" in result.stderr
+    assert "--series dff" in result.stderr
+    assert "different kinds" not in run("--session", "9-1-2").stderr

@@ -248,3 +248,11 @@ def test_a_policy_that_does_not_fit_is_an_error_with_a_hint(recordings):
     assert "--split auto" in result.stderr
     assert "7-1-1: tiers: those of the files are kept" in result.stderr
     assert "2 written, 0 up to date" in result.stdout
+
+
+def test_sessions_of_different_kinds_in_one_folder_have_a_warning(recordings):
+    assert "different kinds" not in run("recordings/7-1-1").stderr
+    result = run("recordings/8-1-1", "--response-kind", "dff")
+    assert result.exit_code == 0, result.stderr
+    assert "warning: one model cannot be trained on responses of different" in result.stderr
+    assert "(dff: 8-1-1; rate: 7-1-1); choose sessions of one kind" in result.stderr
