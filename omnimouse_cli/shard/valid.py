@@ -128,13 +128,14 @@ def restricting_modalities(shard: Shard) -> tuple[str, ...]:
 
 
 def valid_time(shard: Shard) -> Intervals:
-    """Return the recorded time in which responses and screen are valid and no trial is invalid.
+    """Return the recorded time of tiers and blanks in which responses and screen are valid.
 
     Behavior may be lost there: its lost samples are masked.
     """
     parts = [shard.valid(modality) for modality in restricting_modalities(shard)]
     return subtract(
-        intersect_all([recorded_time(shard), *parts]), trial_time(shard, kind="invalid")
+        intersect_all([recorded_time(shard), _allowed_time(shard), *parts]),
+        trial_time(shard, kind="invalid"),
     )
 
 
@@ -148,6 +149,16 @@ def _known_trials(shard: Shard) -> Intervals:
     unknown = kinds.index("unknown") if "unknown" in kinds else len(kinds)
     is_known = trials.kind != unknown
     return np.stack((trials.start_seconds[is_known], trials.end_seconds[is_known]), axis=1)
+
+
+def _allowed_time(shard: Shard) -> Intervals:
+    """Return the time of trials with a tier and of blanks, with the jitter between them."""
+    trials, kinds = shard.trials, shard.description.kinds
+    blank = kinds.index("blank") if "blank" in kinds else len(kinds)
+    is_allowed = (trials.tier >= 0) | (trials.kind == blank)
+    return known_stimulus_time(
+        np.stack((trials.start_seconds[is_allowed], trials.end_seconds[is_allowed]), axis=1)
+    )
 
 
 def tier_minutes(shard: Shard) -> dict[str, float]:
@@ -170,7 +181,8 @@ def dropped_minutes(shard: Shard) -> dict[str, float]:
 
     Each moment has one reason, the first of: `invalid` trials, `margins` at the ends of signals
     (and time before or after a signal), `unknown stimulus` of a recording with a screen,
-    `responses lost`, `screen lost`. Behavior is not among them: its lost samples are masked.
+    `responses lost`, `screen lost`, `between tiers` (stimuli without a tier, and time without a
+    trial). Behavior is not among them: its lost samples are masked.
     """
     description = shard.description
     margin = end_margin_seconds(within_trials=description.windows_within_trials)
@@ -187,6 +199,7 @@ def dropped_minutes(shard: Shard) -> dict[str, float]:
         "unknown stimulus": known,
     }
     valid_by_reason |= {f"{name} lost": shard.valid(name) for name in restricting_modalities(shard)}
+    valid_by_reason["between tiers"] = _allowed_time(shard)
     remaining, dropped = recorded, {}
     for reason, valid in valid_by_reason.items():
         kept = intersect(remaining, valid)

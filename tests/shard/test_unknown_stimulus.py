@@ -204,6 +204,21 @@ def test_stimuli_of_other_tiers_that_are_shown_in_train_too(
     assert shard.description.stimulus_seen_in_train == seen
 
 
+@pytest.mark.parametrize("screen", [True, False])
+def test_the_guards_between_tiers_are_accounted_for(make_recording, converted, screen):
+    specification = [("video" if screen else "unknown", None, "movie", 80.0)]
+    made = make_recording(specification=specification, screen=screen, **PLAIN)
+    shard = converted(assign_tiers(made, "time"))
+    # Two guards of 4 s.
+    assert dropped_minutes(shard)["between tiers"] == pytest.approx(8 / 60, abs=0.1 / 60)
+    entry = build_entry(shard)
+    recorded = 60 * entry.hours
+    accounted = sum(entry.tiers.values()) + entry.dropped["between tiers"]
+    assert accounted == pytest.approx(recorded, abs=1.2 / 60)
+    used = entry.valid_fraction * recorded
+    assert used + sum(entry.dropped.values()) == pytest.approx(recorded, abs=0.1 / 60)
+
+
 @pytest.mark.parametrize("kind", ["video", "unknown"])
 def test_the_end_of_a_clip_that_train_shows_in_full_is_seen_in_train(
     make_recording, converted, kind
