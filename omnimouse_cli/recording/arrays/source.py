@@ -26,6 +26,8 @@ SESSION_FILE = "session.json"
 # Folders in which an array or a table may stand, beside the recording's folder itself.
 _STIMULUS, BEHAVIOR = "stimulus", "behavior"
 _RATES = ("rate_hz", "native_rate_hz")
+# The options that name another array; those of tables have the name of the table.
+_OPTIONS = {"responses": "--series", "frames": "--stimulus"}
 # A number or a text of a session is no longer than this.
 _MAX_FIELD_BYTES = 4096
 # An array as text is read into memory as a whole.
@@ -97,9 +99,12 @@ class Folder:
         if given is not None:
             path = self.path / given if (self.path / given).is_file() else Path(given)
             if not path.is_file():
+                option = _OPTIONS.get(name, f"--{name}")
+                kinds = ", or rate, dff or fluorescence" if option == "--series" else ""
                 raise RecordingError(
-                    f"{given} does not exist, neither in {self.path} nor in the current folder",
-                    hint="give the path of a file",
+                    f"{given}, which {option} names, does not exist, neither in {self.path} nor in "
+                    "the current folder",
+                    hint=f"{option} takes the path of a file{kinds}",
                 )
             return path
         folders = (self.path, self.path / _STIMULUS, self.path / BEHAVIOR)
@@ -173,7 +178,8 @@ class Archive:
         """
         if given is not None and given not in self.names:
             raise RecordingError(
-                f"{self.path} has no array {given}", hint=f"it has {', '.join(self.names)}"
+                f"{self.path} has no array {given}, which {_OPTIONS.get(name, name)} names",
+                hint=f"it has {', '.join(self.names)}",
             )
         wanted = given or name
         return open_npz_member(self.path, wanted) if wanted in self.names else None

@@ -146,12 +146,14 @@ def _named(root: Node, series: str) -> tuple[list[Node], Role | None]:
     path = series.removesuffix("/data") if series != "/data" else series
     node = root.get(path)
     if node is None:
-        found = ", ".join(candidate.node.path for candidate in find_candidates(root))
+        candidates = find_candidates(root)
+        if not candidates:
+            raise _no_traces(root, candidates)
+        roles = [role for role in ROLES if any(item.role == role for item in candidates)]
+        kinds = dict.fromkeys(kind_of(role) for role in roles)
+        choices = ", ".join([*kinds, *(item.node.path for item in candidates)])
         raise RecordingError(
-            f"{root.file} has no series {series}",
-            hint=f"--series takes rate, dff, fluorescence or one of: {found}"
-            if found
-            else "the file has no traces of ROIs",
+            f"{root.file} has no series {series}", hint=f"--series takes one of: {choices}"
         )
     nodes = [node] if is_series(node) else [child for child in node.children() if is_series(child)]
     nodes.sort(key=lambda child: natural_key(child.path))

@@ -76,9 +76,14 @@ def require_node(root: Node, path: str, option: str) -> Node:
     """
     node = root.get(path if path.startswith("/") else f"/{path}")
     if node is None:
+        found = [table.path for table in root.walk() if table.get("start_time") is not None]
+        if option == "--stimulus":
+            found = [series.path for series in _children(root, _PRESENTATION)] + found
         raise RecordingError(
             f"{root.file} has no {path}, which {option} names",
-            hint="`omnimouse inspect FILE` lists what the file holds",
+            hint=f"{option} takes one of: {', '.join(dict.fromkeys(found))}"
+            if found
+            else "the file has none",
         )
     return node
 

@@ -119,7 +119,7 @@ def test_a_file_that_the_user_names_is_taken(tmp_path):
     path = write(tmp_path / "elsewhere", "wheel", "seconds,speed_cm_s", SECONDS, VALUES)
     (treadmill,), _ = open_folder(tmp_path, running=str(path))
     assert treadmill.name == "treadmill"
-    with pytest.raises(RecordingError, match=r"wheels\.csv does not exist"):
+    with pytest.raises(RecordingError, match=r"wheels\.csv, which --running names"):
         open_folder(tmp_path, running="wheels.csv")
 
 

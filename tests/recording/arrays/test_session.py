@@ -262,6 +262,9 @@ def test_a_series_may_be_named_by_its_kind(folder):
         assert recording.provenance.series == "responses.npy"
     with pytest.raises(RecordingError, match="no series rate: its responses are fluorescence"):
         open_recording(folder, OpenOptions(series="rate"))
+    with pytest.raises(RecordingError, match="spikes, which --series names, does not") as caught:
+        open_recording(folder, OpenOptions(series="spikes"))
+    assert "or rate, dff or fluorescence" in caught.value.hint
 
 
 def test_what_session_json_says(folder):

@@ -274,7 +274,7 @@ def test_a_series_that_the_user_names(new_nwb, activity):
             assert choose_responses(root, kind, None).role == role
         with pytest.raises(RecordingError, match="no series rate") as error:
             choose_responses(root, "rate", None)
-        assert "rate, dff, fluorescence or one of: /" in error.value.hint
+        assert "--series takes one of: dff, fluorescence, /" in error.value.hint
         with pytest.raises(RecordingError, match="no series nowhere") as error:
             choose_responses(root, "nowhere", None)
         assert f"/{OPHYS}/DfOverF/DfOverF" in error.value.hint
@@ -287,6 +287,8 @@ def test_a_file_without_traces(new_nwb):
     file.series("acquisition/ts", np.zeros((5, 4, 4)), neurodata_type="TwoPhotonSeries")
     with pytest.raises(RecordingError, match=r"film of the microscope only \(/acquisition/ts\)"):
         read(file)
+    with pytest.raises(RecordingError, match="film of the microscope only"):
+        read(file, series="dff")
     file = new_nwb("b.nwb")
     file.series("processing/x/rates", np.zeros((50, 4)))
     with pytest.raises(RecordingError, match="no traces of neurons") as error:

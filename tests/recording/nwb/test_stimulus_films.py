@@ -186,10 +186,16 @@ def test_a_named_stimulus_is_the_only_one(file):
     file.add_indices("scenes", [0, 1], [40, 41], "scenes")
     stimulus = file.open(stimulus="/stimulus/presentation/scenes_stimulus")
     assert Counter(t.kind for t in stimulus.trials) == {"image": 2}
-    with pytest.raises(RecordingError, match="has no stimulus/x, which --stimulus names"):
+    with pytest.raises(RecordingError, match="has no stimulus/x, which --stimulus names") as error:
         file.open(stimulus="stimulus/x")
-    with pytest.raises(RecordingError, match=r"has no trials\.csv, which --trials names"):
+    assert "one of: /stimulus/presentation/" in error.value.hint
+    with pytest.raises(RecordingError, match=r"has no trials\.csv, which --trials names") as error:
         file.open(trials="trials.csv")
+    assert error.value.hint == "the file has none"
+    file.add("intervals/t", "TimeIntervals", start_time=[1.0], stop_time=[2.0])
+    with pytest.raises(RecordingError, match="which --trials names") as error:
+        file.open(trials="trials")
+    assert error.value.hint == "--trials takes one of: /intervals/t"
 
 
 def test_a_film_that_is_no_film_is_told_and_named_it_is_refused(file):
