@@ -7,6 +7,7 @@ from pathlib import Path
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.open import (
+    RAW_FORMATS,
     is_recording,
     no_recording,
     require_path,
@@ -70,8 +71,8 @@ def find_recordings(paths: Sequence[Path]) -> FoundRecordings:
                 search.visited.clear()
                 if not search.visit(path, is_folder=path.is_dir(), depth=0):
                     skipped = search.skipped[num_skipped:]
-                    # A given file is named by its error; what lies in a folder is listed.
-                    if skipped and skipped[0].path == path:
+                    # What the error names is not listed once more.
+                    if len(skipped) == 1:
                         del search.skipped[num_skipped:]
                     failed.append((path, _nothing_found(path, skipped)))
         except RecordingError as error:
@@ -168,5 +169,8 @@ def _nothing_found(path: Path, skipped: Sequence[Skipped]) -> RecordingError:
         return no_recording(path)
     first, num_others = skipped[0], len(skipped) - 1
     others = f" ({num_others} more beside it)" if num_others else ""
-    error = no_recording(path)
-    return RecordingError(error.message, hint=f"{first.path} is {first.reason}{others}")
+    formats = ", ".join(raw_format.name for raw_format in RAW_FORMATS)
+    return RecordingError(
+        f"{path} holds no recording: {first.path.relative_to(path)} is {first.reason}{others}",
+        hint=f"give recordings of the formats {formats}",
+    )

@@ -134,12 +134,22 @@ def test_a_path_that_leads_to_nothing_does_not_stop_the_others(root, tmp_path):
     assert "does not exist" in found.failed[1][1].message
 
 
-def test_if_nothing_is_found_the_hint_names_what_is_there(root):
+def test_if_nothing_is_found_the_error_names_what_is_there(root):
     touch(root / "downloads/7-1-1.tar")
     touch(root / "downloads/8-1-1.tar")
-    with pytest.raises(RecordingError, match="is no recording: looked for") as caught:
+    with pytest.raises(RecordingError, match=r"holds no recording: downloads/7-1-1\.tar") as caught:
         find_recordings([root])
-    assert "7-1-1.tar is an archive; unpack it first (1 more beside it)" in caught.value.hint
+    assert "is an archive; unpack it first (1 more beside it)" in caught.value.message
+    assert "experanto, nwb, " in caught.value.hint
+
+
+def test_what_the_error_names_is_not_listed_as_skipped(root, tmp_path):
+    make_session(root / "7-1-1")
+    touch(tmp_path / "lab/a.mat")
+    found = find_recordings([root, tmp_path / "lab"])
+    assert found.skipped == ()
+    ((_, error),) = found.failed
+    assert "lab holds no recording: a.mat is a MATLAB file" in error.message
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
