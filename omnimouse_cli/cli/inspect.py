@@ -88,7 +88,8 @@ def command_inspect(
         with reporter(quiet=quiet) as progress:
             inspect_raw(path, options, session=session, json_output=json_output, progress=progress)
         return
-    if options != OpenOptions():
+    # A path that does not exist is most likely misspelled.
+    if options != OpenOptions() and (path or default_shards()).exists():
         raise OmniMouseError(
             f"{path or default_shards()} is a folder of shards: options of raw files, as --series, "
             "do not apply",

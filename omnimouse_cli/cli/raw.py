@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Skipped paths that are shown of one kind.
 _NUM_SHOWN = 3
+# Lowest and highest rate that --rate takes.
+_RATES_HZ = (1e-3, 1e6)
 
 
 class SplitChoice(StrEnum):
@@ -36,6 +38,22 @@ class SplitChoice(StrEnum):
 
 def _option(name: str, help_text: str, **settings: Any) -> Any:  # noqa: ANN401 - as Typer has it
     return typer.Option(name, help=help_text, rich_help_panel="Raw files", **settings)
+
+
+def _require_rate(rate: float | None) -> float | None:
+    low, high = _RATES_HZ
+    if rate is not None and not low <= rate <= high:
+        raise typer.BadParameter(
+            f"{rate:g} Hz is no rate of responses; give their rows per second, from {low:g} to "
+            f"{high:,.0f}"
+        )
+    return rate
+
+
+def _parse_split(text: str) -> SplitChoice:
+    if text not in tuple(SplitChoice):
+        raise typer.BadParameter(f"no split {text!r}; give one of {', '.join(SplitChoice)}")
+    return SplitChoice(text)
 
 
 SeriesOption = Annotated[
@@ -66,8 +84,7 @@ RateOption = Annotated[
         "--rate",
         "Rows of the responses per second, for files that do not say.",
         metavar="HZ",
-        min=1e-3,
-        max=1e6,
+        callback=_require_rate,
     ),
 ]
 SplitOption = Annotated[
@@ -76,6 +93,8 @@ SplitOption = Annotated[
         "--split",
         "How tiers are made where the files have none: repeated conditions are test; all "
         "repeats of 10 s of a movie are in one tier; by time within blocks; auto takes what fits.",
+        metavar=f"[{'|'.join(SplitChoice)}]",
+        parser=_parse_split,
     ),
 ]
 StaticOption = Annotated[

@@ -237,7 +237,13 @@ def test_options_of_raw_files_are_part_of_the_fingerprint(recordings):
     result = run("recordings/9-1-1", "--licence", "CC-BY-4.0", "--json")
     (session,) = json.loads(result.stdout)["sessions"]
     assert (session["state"], session["licence"]) == ("written", "CC-BY-4.0")
-    assert run("recordings/9-1-1", "--rate", "0").exit_code == 2
+    for option, value, problem in (
+        ("--rate", "0", "0 Hz is no rate of responses; give their rows"),
+        ("--split", "bananas", "no split 'bananas'; give one of auto, "),
+    ):
+        result = run("recordings/9-1-1", option, value)
+        assert result.exit_code == 2
+        assert problem in " ".join(result.stderr.replace("│", " ").split())
 
 
 def test_a_policy_that_does_not_fit_is_an_error_with_a_hint(recordings):
