@@ -138,16 +138,11 @@ def _screen_record(recording: "Recording") -> dict[str, Any] | None:
 
 def _tier_records(recording: "Recording") -> dict[str, dict[str, float]]:
     """Return trials and minutes of each tier while responses were recorded."""
-    clock = recording.responses.clock
-    tiers: dict[str, dict[str, float]] = {}
-    for trial in recording.trials:
-        if trial.tier is not None:
-            tier = tiers.setdefault(trial.tier, {"trials": 0, "minutes": 0.0})
-            first = max(trial.start_seconds, clock.start_seconds)
-            last = min(trial.end_seconds, clock.end_seconds)
-            tier["trials"] += 1
-            tier["minutes"] += max(0.0, last - first) / 60
-    return tiers
+    from omnimouse_cli.recording.split.trials import tier_minutes
+
+    trials = Counter(trial.tier for trial in recording.trials)
+    minutes = tier_minutes(recording)
+    return {tier: {"trials": trials[tier], "minutes": minutes[tier]} for tier in minutes}
 
 
 def _print_record(record: dict[str, Any]) -> None:

@@ -9,10 +9,12 @@ from omnimouse_cli.batch.windows import window_table
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.recording import Clock, Monitor, Neurons, Provenance, Signal
 from omnimouse_cli.recording.split.tiers import assign_tiers
+from omnimouse_cli.recording.split.trials import tier_minutes as minutes_of_made
 from omnimouse_cli.shard.catalogue import build_entry
 from omnimouse_cli.shard.intervals import contains
 from omnimouse_cli.shard.summary import summarize
 from omnimouse_cli.shard.valid import dropped_minutes, tier_minutes
+from omnimouse_cli.text import format_minutes
 
 PLAIN = {"behavior": False}
 
@@ -202,6 +204,18 @@ def test_stimuli_of_other_tiers_that_are_shown_in_train_too(
     specification += [("blank", tier, "grey", 1.0) for tier in ("train", *seen)]
     shard = converted(make_recording(specification=specification, screen=False, **PLAIN))
     assert shard.description.stimulus_seen_in_train == seen
+
+
+def test_minutes_of_made_tiers_are_the_same_before_and_after_conversion(make_recording, converted):
+    values, gaps = gamma(2400), np.array([[10.6, 10.6 + 100 / 30]])
+    values[300:400] = np.nan
+    specification = [("video", None, "movie", 80.0)]
+    recording = make_recording(specification=specification, responses=values, gaps=gaps, **PLAIN)
+    made = assign_tiers(recording, "time")
+    minutes = minutes_of_made(made)
+    assert build_entry(converted(made)).tiers == pytest.approx(minutes, abs=1e-4)
+    listed = ", ".join(f"{tier} {format_minutes(minutes[tier])}" for tier in minutes)
+    assert made.notes[-1].endswith(f"{listed} minutes")
 
 
 @pytest.mark.parametrize("screen", [True, False])

@@ -26,6 +26,7 @@ from omnimouse_cli.recording.split.trials import (
     cut_trial,
     prepare,
     replace_trials,
+    tier_minutes,
 )
 from omnimouse_cli.text import format_minutes
 
@@ -87,7 +88,7 @@ def assign_tiers(recording: Recording, split: Split = "auto") -> Recording:
             break
     name, parts, missing = min(candidates, key=lambda candidate: len(candidate[2]))
     result = replace_trials(source, parts)
-    notes = (*recording.notes, _describe(source, name, result.trials, missing))
+    notes = (*recording.notes, _describe(result, name, missing))
     return replace(result, split=name, notes=notes)
 
 
@@ -308,15 +309,10 @@ def _missing_tiers(source: SplitSource, trials: Sequence[Trial]) -> list[str]:
     return missing
 
 
-def _describe(
-    source: SplitSource, name: str, trials: Sequence[Trial], missing: Sequence[str]
-) -> str:
+def _describe(recording: Recording, name: str, missing: Sequence[str]) -> str:
     """Return the note on the tiers."""
-    seconds = dict.fromkeys(MADE_TIERS, 0.0)
-    for trial in trials:
-        if trial.tier is not None:
-            seconds[trial.tier] += sum(end - start for start, end in source.recorded(trial))
-    minutes = ", ".join(f"{tier} {format_minutes(s / 60)}" for tier, s in seconds.items())
+    made = tier_minutes(recording)
+    minutes = ", ".join(f"{tier} {format_minutes(made.get(tier, 0.0))}" for tier in MADE_TIERS)
     rules = "; ".join(_EXPLANATIONS[policy] for policy in name.split(" + "))
     note = f"tiers: the files have none, so they are made by {name} ({rules}): {minutes} minutes"
     if missing:

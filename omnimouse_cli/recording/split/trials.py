@@ -44,13 +44,35 @@ class SplitSource:
         """Return the parts of a trial in which every signal can be used, without gaps."""
         start = max(trial.start_seconds, self.start_seconds)
         end = min(trial.end_seconds, self.end_seconds)
-        gaps = self.recording.gaps
-        parts = []
-        for first, last in gaps[(gaps[:, 0] < end) & (gaps[:, 1] > start)].tolist():
-            if start < first:
-                parts.append((start, first))
-            start = max(start, last)
-        return [*parts, (start, end)] if start < end else parts
+        return _without_gaps(self.recording, start, end)
+
+
+def _without_gaps(recording: Recording, start: float, end: float) -> list[tuple[float, float]]:
+    """Return the parts of the time from `start` to `end` that are in no gap of the responses."""
+    gaps = recording.gaps
+    parts = []
+    for first, last in gaps[(gaps[:, 0] < end) & (gaps[:, 1] > start)].tolist():
+        if start < first:
+            parts.append((start, first))
+        start = max(start, last)
+    return [*parts, (start, end)] if start < end else parts
+
+
+def tier_minutes(recording: Recording) -> dict[str, float]:
+    """Return the minutes of each tier's trials while responses were recorded, as the shard has it.
+
+    Args:
+        recording: A recording with tiers.
+    """
+    clock = recording.responses.clock
+    minutes: dict[str, float] = {}
+    for trial in recording.trials:
+        if trial.tier is not None:
+            start = max(trial.start_seconds, clock.start_seconds)
+            end = min(trial.end_seconds, clock.end_seconds)
+            seconds = sum(last - first for first, last in _without_gaps(recording, start, end))
+            minutes[trial.tier] = minutes.get(trial.tier, 0.0) + seconds / 60
+    return minutes
 
 
 def prepare(recording: Recording) -> SplitSource:
