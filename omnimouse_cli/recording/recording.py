@@ -205,8 +205,9 @@ class Neurons:
         position_um: float32 `(num_neurons, 3)` in micrometres; None without positions.
         id_namespace: What `unit_id` counts, as `allen_cell_specimen_id`: equal ids of one animal
             are one cell only within one namespace. None if ids are of this recording alone.
-        delay_seconds: float32 `(num_neurons,)`: how long after its row's time each neuron was
-            scanned; None if unknown.
+        delay_seconds: float32 `(num_neurons,)`: how long after its scan's time each neuron was
+            scanned, as the raw files say; None if unknown. Rows that a reader resampled have it
+            applied already, which its notes say.
     """
 
     num_neurons: int
