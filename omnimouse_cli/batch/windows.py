@@ -16,7 +16,7 @@ from omnimouse_cli.shard.intervals import (
     merge_intervals,
     subtract,
 )
-from omnimouse_cli.shard.valid import recorded_time, restricting_modalities, trial_time
+from omnimouse_cli.shard.valid import recorded_time, trial_time, usable_time
 
 BLANK_KIND = "blank"
 INVALID_KIND = "invalid"
@@ -92,8 +92,9 @@ def window_table(
 ) -> WindowTable:
     """Return the windows of a session.
 
-    A window is allowed when all its 60 grid times lie in allowed trials, and neither responses nor
-    screen have a gap between the first and the last of them. Behavior samples may be lost.
+    A window is allowed when all its 60 grid times lie in allowed trials, neither responses nor
+    screen have a gap between the first and the last of them, and all behavior signals have begun
+    and not ended. Behavior samples in between may be lost.
 
     Args:
         shard: The open shard of the session.
@@ -125,7 +126,7 @@ def count_lost_windows(
     """Return the windows of a session's trials that are not allowed, by what takes them.
 
     Each window is counted once, for the first that takes it of: `invalid` trials, `responses`,
-    `screen`. Behavior takes none (`window_table`).
+    `screen`, behavior signals before their first and after their last valid sample.
 
     Args:
         shard: The open shard of the session.
@@ -163,9 +164,10 @@ def _allowed_trials(shard: Shard, tiers: Collection[str], *, include_blanks: boo
 
 def _valid_time(shard: Shard, *, require_behavior: bool) -> dict[str, Intervals]:
     """Return the valid time of whatever restricts windows, by its name."""
-    modalities = shard.description.modalities if require_behavior else restricting_modalities(shard)
     valid = {INVALID_KIND: subtract(recorded_time(shard), trial_time(shard, kind=INVALID_KIND))}
-    return valid | {name: shard.valid(name) for name in modalities}
+    for name in shard.description.modalities:
+        valid[name] = shard.valid(name) if require_behavior else usable_time(shard, name)
+    return valid
 
 
 def window_starts(

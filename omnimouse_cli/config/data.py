@@ -25,8 +25,9 @@ class DataConfig:
             has; others are dropped. None uses those of the sessions.
         tiers: Tiers whose trials windows may lie in.
         include_blanks: Whether windows may also lie in blank screens without a tier.
-        require_behavior: Whether windows lie only where no behavior sample is lost. Otherwise lost
-            samples are masked: they read 0 as inputs and are not scored as targets.
+        require_behavior: Whether windows lie only where no behavior sample is lost. Otherwise
+            samples that are lost between the first and the last of a signal are masked: they read
+            0 as inputs and are not scored as targets.
         batch_size: Windows in a batch, all of one session.
         max_neurons: Largest number of neurons that are drawn per window.
         stride_samples: Steps between window starts, in samples of 1/30 s.

@@ -40,8 +40,8 @@ class CatalogueEntry:
         native_tokens: Neurons times scans in the same time, where the native rate is known.
         hours: Length of the rows with values.
         tiers: Minutes of trials of each tier, while responses were recorded.
-        valid_fraction: Share of the recorded time that is in a tier or a blank, and in which
-            responses and screen are valid.
+        valid_fraction: Share of the recorded time that is in a tier or a blank, and in which every
+            modality is usable.
         dropped: Minutes of the recorded time that are not valid, by reason.
         fingerprint: Fingerprint of the source files and the options.
         notes: Sentences about what was repaired or dropped.

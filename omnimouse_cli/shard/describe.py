@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from omnimouse_cli.config.data import RESPONSE_RATE_HZ
 from omnimouse_cli.recording.dff import Baseline
 from omnimouse_cli.recording.recording import Recording, ResponseKind
 from omnimouse_cli.recording.resize import FRAME_HEIGHT, FRAME_WIDTH
@@ -31,6 +32,8 @@ NOTED_ROUNDING = 0.01
 # A note is added if the median ratio of the file's own standard deviations to the computed ones
 # exceeds this, in either direction.
 NOTED_STD_FACTOR = 1.5
+# A note is added if a row of the responses is held for more samples of a window than this.
+HELD_ROWS = 1.5
 
 
 def describe_recording(
@@ -113,6 +116,13 @@ def complete_description(
     notes = list(preliminary.notes)
     if preliminary.statistics_tier == ALL_TIERS:
         notes.append("no trial of tier train: statistics are of all trials")
+    rate_hz = recording.responses.clock.rate_hz
+    if HELD_ROWS * rate_hz < RESPONSE_RATE_HZ:
+        notes.append(
+            f"responses have {rate_hz:.4g} rows per second: each is held for "
+            f"{RESPONSE_RATE_HZ / rate_hz:.2g} samples of a window, so that the first samples of a "
+            "forecast may be the last that was seen"
+        )
     notes += describe_stuck(recording.neurons, statistics.std, preliminary.statistics_tier)
     notes += describe_copies(recording, statistics.first_alike)
     rounding = statistics.rounding

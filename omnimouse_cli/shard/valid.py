@@ -121,18 +121,24 @@ def trial_time(shard: Shard, *, tier: str | None = None, kind: str | None = None
     )
 
 
-def restricting_modalities(shard: Shard) -> tuple[str, ...]:
-    """Return the modalities without which nothing can be used: `responses`, and `screen` if any."""
-    screen = () if shard.description.screen is None else ("screen",)
-    return ("responses", *screen)
+def usable_time(shard: Shard, modality: str) -> Intervals:
+    """Return the time in which windows may lie, as far as one modality is concerned.
+
+    It is the valid time of responses and of the screen. A behavior signal has to have begun and not
+    ended, as in the experanto package; samples that are lost between its first and its last valid
+    one are masked. Where trials were not recorded one after the other it restricts nothing.
+    """
+    valid = shard.valid(modality)
+    if modality in ("responses", "screen"):
+        return valid
+    if shard.description.windows_within_trials:
+        return ALL_TIME
+    return merge_intervals([(valid[0, 0], valid[-1, 1])]) if len(valid) else valid
 
 
 def valid_time(shard: Shard) -> Intervals:
-    """Return the recorded time of tiers and blanks in which responses and screen are valid.
-
-    Behavior may be lost there: its lost samples are masked.
-    """
-    parts = [shard.valid(modality) for modality in restricting_modalities(shard)]
+    """Return the recorded time of tiers and blanks in which every modality is usable."""
+    parts = [usable_time(shard, modality) for modality in shard.description.modalities]
     return subtract(
         intersect_all([recorded_time(shard), _allowed_time(shard), *parts]),
         trial_time(shard, kind="invalid"),
@@ -181,8 +187,8 @@ def dropped_minutes(shard: Shard) -> dict[str, float]:
 
     Each moment has one reason, the first of: `invalid` trials, `margins` at the ends of signals
     (and time before or after a signal), `unknown stimulus` of a recording with a screen,
-    `responses lost`, `screen lost`, `between tiers` (stimuli without a tier, and time without a
-    trial). Behavior is not among them: its lost samples are masked.
+    `<modality> lost` (of behavior only the time before its first and after its last valid sample,
+    `usable_time`), `between tiers` (stimuli without a tier, and time without a trial).
     """
     description = shard.description
     margin = end_margin_seconds(within_trials=description.windows_within_trials)
@@ -198,7 +204,7 @@ def dropped_minutes(shard: Shard) -> dict[str, float]:
         "margins": intersect_all(spans),
         "unknown stimulus": known,
     }
-    valid_by_reason |= {f"{name} lost": shard.valid(name) for name in restricting_modalities(shard)}
+    valid_by_reason |= {f"{name} lost": usable_time(shard, name) for name in description.modalities}
     valid_by_reason["between tiers"] = _allowed_time(shard)
     remaining, dropped = recorded, {}
     for reason, valid in valid_by_reason.items():

@@ -10,6 +10,7 @@ from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.experanto.files import read_array
 from omnimouse_cli.recording.meta import Meta
 from omnimouse_cli.recording.npy_header import read_npy_header
+from omnimouse_cli.recording.pickles import read_pickled
 from omnimouse_cli.recording.recording import Neurons
 
 _MAX_DIGITS = 19
@@ -61,23 +62,21 @@ def _read_ids(path: Path, num_neurons: int, notes: list[str]) -> NDArray[np.int6
     """Return unit ids that are whole numbers, or texts of digits; else None, with a note."""
     try:
         header = read_npy_header(path)
-        stored: NDArray[Any] | None = (
-            None if header.dtype.hasobject else np.load(path, allow_pickle=False)
-        )
+        if header.dtype.hasobject:
+            values = read_pickled(path, hint="store the ids as numbers, or remove the file")
+            stored: NDArray[Any] = np.array([str(value) for value in np.ravel(values)])
+        else:
+            stored = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise RecordingError(
             f"{path} cannot be read as an array: {error}", hint="copy or export the file again"
         ) from error
-    size = int(np.prod(header.shape))
-    if size != num_neurons:
+    if stored.size != num_neurons:
         raise RecordingError(
-            f"{path} has {size} unit ids, but `n_signals` is {num_neurons}",
+            f"{path} has {stored.size} unit ids, but `n_signals` is {num_neurons}",
             hint="correct `n_signals` in responses/meta.yml, or export the responses again",
         )
     name = f"responses: {path.name}"
-    if stored is None:
-        notes.append(f"{name} holds Python objects, which are not loaded; neurons have no ids")
-        return None
     ids = _to_numbers(stored.reshape(-1))
     if isinstance(ids, str):
         notes.append(f"{name}: {ids}; ids must be whole numbers, so neurons have none")

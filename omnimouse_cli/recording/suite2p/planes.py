@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.arrays.npy import StoredArray, open_npy
-from omnimouse_cli.recording.suite2p.pickles import read_pickled_dict
+from omnimouse_cli.recording.pickles import read_pickled_dict
 
 _PLANE = re.compile(r"plane(\d+)")
 _SERIES_FILES = ("spks.npy", "F.npy")

@@ -1,5 +1,7 @@
 """Ids and positions of neurons are optional: what cannot be kept is told and ends nothing."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -36,7 +38,7 @@ def test_ids_that_are_whole_numbers_are_kept_exactly(experanto_session, ids, exp
         (np.array([f"roi{n}" for n in range(6)]), "'roi0' is no number"),
         (np.array(["007", "1", "2", "3", "4", "5"]), "'007' is no number"),
         (np.array(["9" * 5000, "1", "2", "3", "4", "5"]), "is no number"),
-        (np.array([f"roi{n}" for n in range(6)], object), "Python objects, which are not loaded"),
+        (np.array([f"roi{n}" for n in range(6)], object), "'roi0' is no number"),
         (np.array([1.0, 2, np.nan, 4, 5, 6]), "nan is no whole number"),
         (np.arange(6) + 0.5, "0.5 is no whole number"),
         (np.arange(2**63, 2**63 + 6, dtype=np.uint64), "9223372036854775808 is no whole number"),
@@ -51,6 +53,24 @@ def test_ids_that_are_no_whole_numbers_are_not_kept_and_that_is_told(
     assert neurons.unit_id is None
     (note,) = notes
     assert reason in note
+
+
+class _Marker:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_ids_that_would_run_something_are_refused_and_nothing_runs(experanto_session, tmp_path):
+    path, marker = experanto_session(), tmp_path / "ran"
+    ids = np.empty(6, object)
+    ids[:] = [_Marker(marker)] * 6
+    np.save(path / "responses/meta/unit_ids.npy", ids, allow_pickle=True)
+    with pytest.raises(RecordingError, match="is not run"):
+        open_recording(path)
+    assert not marker.exists()
 
 
 def test_a_damaged_file_of_ids_is_refused(experanto_session):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.errors import RecordingError
-from omnimouse_cli.recording.suite2p.pickles import read_pickled_dict
+from omnimouse_cli.recording.pickles import read_pickled_dict
 
 
 def save(path, value, protocol=None):
@@ -92,7 +92,7 @@ def test_a_pickle_runs_nothing(tmp_path, protocol, place):
 )
 def test_functions_of_python_and_numpy_are_refused(tmp_path, function):
     path = save(tmp_path / "ops.npy", {"a": Call(function, "x")})
-    with pytest.raises(RecordingError, match="which is not needed for settings"):
+    with pytest.raises(RecordingError, match="which is not needed for data"):
         read_pickled_dict(path)
 
 

@@ -1,4 +1,4 @@
-"""Reads the dictionaries that suite2p pickles; nothing in them is executed."""
+"""Reads pickled `.npy` files of numbers, texts and containers; nothing in them is executed."""
 
 import datetime
 import io
@@ -13,17 +13,18 @@ from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.npy_header import parse_npy_header
 
 
-def read_pickled_dict(path: Path) -> dict[str, Any]:
-    """Return the dictionary in a pickled `.npy` file, as ops.npy, settings.npy or db.npy.
+def read_pickled(path: Path, *, hint: str) -> Any:  # noqa: ANN401 - whatever the file holds
+    """Return what a pickled `.npy` file holds.
 
     Only numbers, texts, containers, dates, paths (as texts) and NumPy arrays are made.
 
     Args:
         path: The file.
+        hint: For the user, if it cannot be read.
 
     Raises:
-        RecordingError: The file is damaged, holds no dictionary, or names anything else to be made
-            or called.
+        RecordingError: The file is damaged, is not pickled, or names anything else to be made or
+            called.
     """
     try:
         with path.open("rb") as stream:
@@ -31,22 +32,31 @@ def read_pickled_dict(path: Path) -> dict[str, Any]:
             if not dtype.hasobject:
                 raise ValueError(f"it is an array of {dtype}")
             content = stream.read()
-        value = _Unpickler(io.BytesIO(content), encoding="latin1").load()
+        return _Unpickler(io.BytesIO(content), encoding="latin1").load()
     except RecordingError:
         raise
     # Damaged bytes can make any of the allowed constructors fail.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise RecordingError(
-            f"{path} cannot be read as a pickled dictionary: {reason}",
-            hint="copy the file again, or move it away and give the rate with --rate",
-        ) from error
+        raise RecordingError(f"{path} cannot be read as a pickle: {reason}", hint=hint) from error
+
+
+def read_pickled_dict(path: Path) -> dict[str, Any]:
+    """Return the dictionary in a pickled `.npy` file, as ops.npy, settings.npy or db.npy.
+
+    Args:
+        path: The file.
+
+    Raises:
+        RecordingError: As in `read_pickled`, or the file holds no dictionary.
+    """
+    hint = "copy the file again, or move it away and give the rate with --rate"
+    value = read_pickled(path, hint=hint)
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.reshape(-1)[0]
     if not isinstance(value, dict):
         raise RecordingError(
-            f"{path} must hold a dictionary: it holds a {type(value).__name__}",
-            hint="copy the file again, or move it away and give the rate with --rate",
+            f"{path} must hold a dictionary: it holds a {type(value).__name__}", hint=hint
         )
     return {str(key): item for key, item in value.items()}
 
@@ -60,7 +70,7 @@ class _Unpickler(pickle.Unpickler):
         found = _ALLOWED.get((module.replace("numpy._core", "numpy.core"), name))
         if found is None:
             raise pickle.UnpicklingError(
-                f"it names {module}.{name}, which is not needed for settings and is not run"
+                f"it names {module}.{name}, which is not needed for data and is not run"
             )
         return found
 
