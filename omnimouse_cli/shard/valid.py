@@ -132,7 +132,7 @@ def usable_time(shard: Shard, modality: str) -> Intervals:
     if modality in ("responses", "screen"):
         return valid
     if shard.description.windows_within_trials:
-        return ALL_TIME
+        return recorded_time(shard)
     return merge_intervals([(valid[0, 0], valid[-1, 1])]) if len(valid) else valid
 
 

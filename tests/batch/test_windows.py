@@ -1,5 +1,7 @@
 """Where windows may start, against a search through every grid time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from omnimouse_cli.batch.windows import (
     window_table,
 )
 from omnimouse_cli.recording.recording import HOLD_TOLERANCE_SECONDS
+from omnimouse_cli.shard import Shard
 
 TOLERANCE = HOLD_TOLERANCE_SECONDS
 
@@ -188,3 +191,12 @@ def test_lost_windows_and_those_that_are_left_are_all_windows_of_the_trials(tiny
     left = window_table(shard, **chosen).num_windows
     assert lost["responses"] > 0
     assert left + sum(lost.values()) == (every[:, 1] - every[:, 0]).sum()
+
+
+def test_behavior_takes_no_window_where_trials_were_not_recorded_one_after_the_other(tiny_dataset):
+    shard = tiny_dataset.sessions[0].shard
+    apart = replace(shard.description, windows_within_trials=True)
+    alone = Shard(shard.path, shard.header, apart)
+    chosen = {"tiers": shard.description.tiers, "include_blanks": True}
+    assert not set(count_lost_windows(alone, **chosen)) & {d.name for d in apart.behavior}
+    assert window_table(alone, **chosen).num_windows > 0
