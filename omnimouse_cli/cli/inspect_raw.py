@@ -140,7 +140,9 @@ def _tier_records(recording: "Recording") -> dict[str, dict[str, float]]:
     """Return trials and minutes of each tier while responses were recorded."""
     from omnimouse_cli.recording.split.trials import tier_minutes
 
-    trials = Counter(trial.tier for trial in recording.trials)
+    # A trial of several parts in one tier counts once.
+    whole = {(one.tier, round(one.start_seconds - one.cut_seconds, 6)) for one in recording.trials}
+    trials = Counter(tier for tier, _ in whole)
     minutes = tier_minutes(recording)
     return {tier: {"trials": trials[tier], "minutes": minutes[tier]} for tier in minutes}
 

@@ -115,3 +115,22 @@ def test_names_are_shown_as_they_are_and_control_characters_by_their_code(folder
     assert "lick [red].csv" in result.stdout
     assert "a\\x1b[31m[/red]" in result.stdout
     assert "\x1b" not in result.stdout + result.stderr
+
+
+def test_trials_and_stimuli_are_counted_before_they_are_cut_for_tiers(folder):
+    session = folder / "9-1-2"
+    session.mkdir()
+    np.save(session / "responses.npy", np.random.default_rng(0).gamma(1.0, 1.0, (2400, 3)))
+    (session / "session.json").write_text(json.dumps({"rate_hz": 10.0}))
+    np.save(session / "frames.npy", np.random.default_rng(0).integers(0, 256, (100, 4, 4), "u1"))
+    shown = np.random.default_rng(1).permutation(np.repeat(np.arange(10), 4)).tolist()
+    flips = [
+        f"{6 * n + k * 0.6:.3f},{10 * clip + k}" for n, clip in enumerate(shown) for k in range(10)
+    ]
+    trials = [f"{6 * n},{6 * n + 6},clip{clip}" for n, clip in enumerate(shown)]
+    (session / "flips.csv").write_text("\n".join(["seconds,frame", *flips]))
+    (session / "trials.csv").write_text("\n".join(["start_seconds,end_seconds,stimulus", *trials]))
+    (record,) = json.loads(run(str(session), "--json").stdout)["recordings"]
+    assert record["split"] == "movie-time"
+    assert (record["trials"], record["stimuli"]) == ({"video": 40}, 10)
+    assert sum(tier["trials"] for tier in record["tiers"].values()) == 40
