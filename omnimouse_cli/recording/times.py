@@ -1,5 +1,6 @@
 """Times of samples as a file gives them, turned into regular clocks; never stretched over a gap."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,8 @@ _MAX_ROWS_PER_SAMPLE, _MIN_REFUSED_ROWS = 100, 1_000_000
 _MIN_SCAN_RATE_HZ = 0.1
 # A sample of behavior is held no longer than this.
 _MAX_HELD_SECONDS = 2.0
+# Times have a usual step if half of their steps deviate from the median by less than this share.
+_USUAL_DEVIATION = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -262,6 +265,29 @@ def regular_times(times: NDArray[np.float64], where: str) -> RegularTimes:
     return RegularTimes(clock=clock, source_row=source_row, gaps=gaps, notes=notes)
 
 
+def mean_rate(times: NDArray[np.float64]) -> float:
+    """Return samples per second without gaps, however uneven the times are; NaN below two times.
+
+    Args:
+        times: float64 `(samples,)`, ascending, in seconds.
+
+    Example:
+        >>> round(mean_rate(np.array([0, 0.01, 0.05, 0.06, 0.1, 9.1, 9.11, 9.15])), 6)
+        40.0
+        >>> round(mean_rate(np.array([0.0, 1.0, 2.0, 3.0, 5.0])), 6)
+        1.0
+    """
+    steps = np.diff(times)
+    if not steps.size:
+        return math.nan
+    period = float(np.median(steps))
+    is_usual = np.abs(steps - period) <= _USUAL_DEVIATION * period
+    if is_usual.mean() < 1 / 2:
+        # Uneven times have no usual step: all but gaps count.
+        is_usual = steps <= max(period, _MAX_HELD_SECONDS)
+    return 1.0 / float(steps[is_usual].mean())
+
+
 def hold_on_grid(times: NDArray[np.float64], where: str) -> RegularTimes:
     """Return a regular clock at the median rate whose rows hold the latest sample.
 
@@ -298,6 +324,7 @@ def hold_on_grid(times: NDArray[np.float64], where: str) -> RegularTimes:
     gaps = np.stack((times[:-1][is_gap] + _MAX_HELD_SECONDS, times[1:][is_gap]), axis=1)
     notes = (
         f"{where}: times are uneven (steps from {steps[:-1].min():.4f} to {steps[:-1].max():.4f} "
-        f"s); samples are held on a grid of {rate_hz:.3f} Hz, the median rate",
+        f"s, {mean_rate(times):.4g} samples per second on average); samples are held on a grid of "
+        f"{rate_hz:.3f} Hz, after the median step",
     )
     return RegularTimes(clock=clock, source_row=source_row, gaps=gaps, notes=notes)

@@ -72,6 +72,8 @@ def test_uneven_behavior_is_held_and_long_silence_is_a_gap():
     assert held.max() <= 2.0
     assert fitted.gaps.tolist() == [[times[999] + 2.0, times[1000]]]
     assert (~taken).sum() == pytest.approx(8.0 * fitted.clock.rate_hz, abs=2)
+    true_rate = 1998 / (times[-1] - times[0] - (times[1000] - times[999]))
+    assert f"{true_rate:.4g} samples per second on average" in fitted.notes[0]
 
 
 def test_rows_are_those_of_their_sources():

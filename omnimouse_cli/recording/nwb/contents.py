@@ -8,6 +8,7 @@ from omnimouse_cli.recording.nwb.roles import ROLE_WORDS
 from omnimouse_cli.recording.nwb.series import is_series, starting_time, unit_of
 from omnimouse_cli.recording.nwb.tree import Node
 from omnimouse_cli.recording.recording import Content
+from omnimouse_cli.recording.times import mean_rate
 
 # The stimulus part of the reader lists these.
 _OF_STIMULUS = ("/stimulus", "/intervals", "/specifications")
@@ -56,7 +57,7 @@ def _response_uses(choice: Choice) -> dict[str, str]:
     uses = {}
     taken = "responses" if choice.role is None else ROLE_WORDS[choice.role]
     for candidate in choice.candidates:
-        reason = f"{taken} are taken" if candidate.role is not None else "not of neurons"
+        reason = f"{taken} taken instead" if candidate.role is not None else "not of neurons"
         uses[candidate.node.path] = f"not taken: {candidate.words}; {reason}"
     for plane in choice.planes:
         uses[plane.node.path] = f"responses: {taken}"
@@ -99,8 +100,8 @@ def _rate(node: Node) -> float | None:
         times = np.asarray(timestamps.read(0, 1000), dtype=np.float64).ravel()
     except RecordingError:
         return None
-    steps = np.diff(times[np.isfinite(times)])
-    return 1.0 / float(np.median(steps)) if steps.size and np.median(steps) > 0 else None
+    times = times[np.isfinite(times)]
+    return mean_rate(times) if times.size > 1 and (np.diff(times) > 0).all() else None
 
 
 def _describe_group(node: Node) -> str:
