@@ -10,7 +10,7 @@ from rich.table import Table
 from omnimouse_cli.cli.console import print_document, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption
 from omnimouse_cli.cli.train_job import new_run
-from omnimouse_cli.text import format_count
+from omnimouse_cli.text import format_count, pluralize
 
 if TYPE_CHECKING:
     from omnimouse_cli.published.checkpoint import PublishedCheckpoint
@@ -92,7 +92,9 @@ def _table(run: Path, published: "PublishedCheckpoint", parameters: dict[str, in
     core, tables = format_count(parameters["core"]), format_count(parameters["tables"])
     table.add_row("model", published.model.size)
     table.add_row("parameters", f"{core} core, {tables} tables")
-    table.add_row("sessions", f"{len(published.sessions)} of {len(published.animals)} animals")
+    table.add_row(
+        "sessions", f"{len(published.sessions)} of {pluralize(len(published.animals), 'animal')}"
+    )
     table.add_row("neurons", f"{neurons:,}")
     table.add_row("step", "unknown" if published.step is None else f"{published.step:,}")
     return table

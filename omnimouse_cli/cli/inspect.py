@@ -27,7 +27,14 @@ from omnimouse_cli.cli.raw import (
 )
 from omnimouse_cli.errors import OmniMouseError, ShardError
 from omnimouse_cli.reporter import Reporter
-from omnimouse_cli.text import format_count, format_minutes, format_percent, pluralize, suggest_name
+from omnimouse_cli.text import (
+    format_bytes,
+    format_count,
+    format_minutes,
+    format_percent,
+    pluralize,
+    suggest_name,
+)
 
 if TYPE_CHECKING:
     from omnimouse_cli.shard import Catalogue, CatalogueEntry, Shard
@@ -258,7 +265,7 @@ def _sessions_table(
     title = (
         f"{folder}: {pluralize(totals['sessions'], 'session')} of "
         f"{pluralize(totals['animals'], 'animal')}, "
-        f"{totals['bytes'] / 1e9:.2f} GB"
+        f"{format_bytes(totals['bytes'])}"
     )
     numbers = ("neurons", "hours", "tokens", "native", "Hz")
     left = ("session", "animal", "responses", "modalities", "tiers: minutes (windows)")

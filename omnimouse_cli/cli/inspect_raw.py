@@ -182,6 +182,7 @@ def _facts(record: dict[str, Any]) -> dict[str, str]:
         f"{name} {format_minutes(tier['minutes'])} ({tier['trials']:,})"
         for name, tier in record["tiers"].items()
     )
+    policy = "the file" if record["split"] == "file" else record["split"]
     return {
         "session": record["session"],
         "animal": record["animal"],
@@ -195,7 +196,7 @@ def _facts(record: dict[str, Any]) -> dict[str, str]:
         "trials": ", ".join(f"{kind} {count:,}" for kind, count in record["trials"].items()),
         "stimuli": f"{record['stimuli']:,}" if record["stimuli"] else "",
         "tiers: minutes (trials)": tiers or "none",
-        "tiers made by": record["split"] if tiers else "",
+        "tiers made by": policy if tiers else "",
         "licence": record["licence"] or "not stated",
         "citation": record["citation"] or "",
         "doi": record["doi"] or "",

@@ -11,7 +11,7 @@ from omnimouse_cli.cli.train_job import TrainOptions, resolve_job
 from omnimouse_cli.cli.train_ranks import Ranks
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import read_summary
-from omnimouse_cli.text import format_bytes, format_count, format_percent
+from omnimouse_cli.text import format_bytes, format_count, format_percent, pluralize
 
 
 def print_summary(run: Path, *, json_output: bool) -> None:
@@ -84,7 +84,7 @@ def _summary_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
             f"{format_count(parameters['core'])} core, "
             f"{format_count(parameters['tables'])} session embeddings",
         ),
-        ("sessions", f"{summary['sessions']} of {summary['animals']} animals"),
+        ("sessions", f"{summary['sessions']} of {pluralize(summary['animals'], 'animal')}"),
         ("trained", f"{summary['steps']:,} steps, {summary['epochs']:.2f} epochs"),
         ("tokens seen", format_count(summary["tokens_seen"])),
         ("minutes", f"{summary['wall_seconds'] / 60:.1f} on {summary['device']}"),

@@ -40,6 +40,7 @@ from omnimouse_cli.recording.nwb.timeline import Segment, grey_segment
 from omnimouse_cli.recording.nwb.tree import Node
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Monitor
+from omnimouse_cli.text import pluralize
 
 # What a source says, most certain first: where two describe one time, the first one counts.
 # `named` are rows of a table with frames, `unseen` those without, `film` its parts without a name.
@@ -119,7 +120,7 @@ class StimulusReader:
         self.groups["indices"].append(segments)
         num_grey = sum(segment.kind == "blank" for segment in segments)
         kind = "flashes" if any(s.kind == "image" for s in segments) else "runs of a movie"
-        text = f"stimulus: {len(segments) - num_grey} {kind}, {num_grey} times grey"
+        text = f"stimulus: {len(segments) - num_grey} {kind}, {pluralize(num_grey, 'time')} grey"
         if templates is None:
             text += "; its templates are not known"
             self.notes.append(f"{node.path}: has no templates, so what was shown has no frames")
@@ -183,7 +184,7 @@ class StimulusReader:
             self.groups["invalid"].append(self._make_rows(table, kind="invalid"))
             return "times that are not used"
         if self._add_gratings(table):
-            return f"stimulus: {len(table.starts)} gratings"
+            return f"stimulus: {pluralize(len(table.starts), 'grating')}"
         if name == "epochs":
             self.epochs.append(table)
             return "epochs: what they name and no stimulus covers is unknown"
@@ -194,7 +195,7 @@ class StimulusReader:
             self.notes += table.notes
             if self.profile.display is None:
                 self.notes.append(f"{table.path}: grey {GREY} is taken")
-            return f"stimulus: {len(grey)} times grey"
+            return f"stimulus: {pluralize(len(grey), 'time')} grey"
         return self._add_trials(table)
 
     def _add_trials(self, table: Table) -> str:
@@ -288,7 +289,7 @@ class StimulusReader:
         if table is None or not self._add_gratings(table):
             self._use(node, f"not taken: no gratings ({', '.join(names)})")
             return
-        self._use(node, f"stimulus: {len(table.starts)} gratings")
+        self._use(node, f"stimulus: {pluralize(len(table.starts), 'grating')}")
 
     def _frame_ends(self, node: Node, num_rows: int) -> NDArray[np.float64] | None:
         """Return the ends that `frame_duration` gives in imaging frames, in seconds."""

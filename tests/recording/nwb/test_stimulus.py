@@ -231,6 +231,12 @@ def test_grey_between_gratings_is_known_of_allen_only(file):
     assert (monitor.warp, monitor.policy) == ("spherical", "the monitor")
 
 
+def test_one_grating_is_counted_as_one(file):
+    allen_gratings(file, [5.0])
+    uses = {content.path: content.use for content in file.open().contents}
+    assert "stimulus: 1 grating" in uses.values()
+
+
 def test_gratings_of_an_unknown_monitor_are_told(file):
     allen_gratings(file, [5.0, 8.0])
     assert any("the monitor is not known; gratings are drawn" in n for n in file.open().notes)
