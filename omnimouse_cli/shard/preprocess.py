@@ -22,7 +22,7 @@ from omnimouse_cli.shard.read import open_shard
 from omnimouse_cli.shard.write import remove_abandoned
 
 # Raised when the same files and options give another shard than before.
-CONVERSION = 3
+CONVERSION = 4
 # Letters of a session key in a file name; file systems take 255 bytes, with the suffix of a file
 # that is being written.
 _LONGEST_NAME = 180
