@@ -58,9 +58,9 @@ def test_sessions_may_be_chosen_and_counted(tiny_dataset):
 
 
 def test_a_missing_folder_and_a_folder_without_shards_are_refused(tmp_path):
-    with pytest.raises(ShardError, match="is not a folder") as caught:
+    with pytest.raises(ShardError, match="nothing does not exist") as caught:
         open_dataset(tmp_path / "nothing")
-    assert "omnimouse preprocess" in caught.value.hint
+    assert "check the path" in caught.value.hint
     with pytest.raises(ShardError) as caught:
         open_dataset(tmp_path)
     assert "omnimouse preprocess" in caught.value.hint

@@ -69,7 +69,10 @@ class Session:
             if self.lost_every is not None:
                 running[:: self.lost_every] = np.nan
             running[: round(20 * self.lost_until_seconds)] = np.nan
-            yield _signal("treadmill", running, 20.0, ("running",))
+            # Three seconds before the responses: the signal has begun when samples are lost.
+            running = np.concatenate((speed[:60], running))
+            signal = _signal("treadmill", running, 20.0, ("running",))
+            yield replace(signal, clock=replace(signal.clock, start_seconds=-3.0))
         if self.more_channels:
             rows = np.repeat(-speed, len(self.more_channels), axis=1)
             yield _signal("camera", rows, 20.0, self.more_channels)

@@ -106,9 +106,9 @@ def test_three_ranks_go_on_with_one_session_and_two_batches_a_step(
 @pytest.mark.training
 def test_a_rank_that_refuses_its_input_is_heard_as_if_it_were_alone(tiny, tmp_path):
     job = TrainingJob(config=tiny, shards=tmp_path / "nothing", run=tmp_path / "run")
-    with pytest.raises(OmniMouseError, match="nothing is not a folder") as caught:
+    with pytest.raises(OmniMouseError, match="nothing does not exist") as caught:
         launch(2, train_rank, job, "cpu", True)
-    assert "omnimouse preprocess" in caught.value.hint
+    assert "check the path" in caught.value.hint
 
 
 def kill_myself_unless_first() -> None:
