@@ -1,4 +1,4 @@
-"""Windows of a session: allowed starts from which responses and screen are valid for 2 s."""
+"""Windows of a session: starts from which two seconds lie in allowed trials and valid time."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -123,9 +123,9 @@ def window_table(
 def count_lost_windows(
     shard: Shard, *, tiers: Collection[str], include_blanks: bool
 ) -> dict[str, int]:
-    """Return the windows of a session's trials that are not allowed, by what takes them.
+    """Return how many windows of a session's trials are not allowed, by reason.
 
-    Each window is counted once, for the first that takes it of: `invalid` trials, `responses`,
+    Each window counts for the first of its reasons: `invalid` trials, `responses`,
     `screen`, behavior signals before their first and after their last valid sample.
 
     Args:
@@ -163,7 +163,7 @@ def _allowed_trials(shard: Shard, tiers: Collection[str], *, include_blanks: boo
 
 
 def _valid_time(shard: Shard, *, require_behavior: bool) -> dict[str, Intervals]:
-    """Return the valid time of whatever restricts windows, by its name."""
+    """Return the time that each modality, and invalid trials, leave for windows, by name."""
     valid = {INVALID_KIND: subtract(recorded_time(shard), trial_time(shard, kind=INVALID_KIND))}
     for name in shard.description.modalities:
         valid[name] = shard.valid(name) if require_behavior else usable_time(shard, name)

@@ -36,7 +36,7 @@ class _PlainConsole(Console):
         )
 
     def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - as in the base class
-        """Return a text that is ready to be printed."""
+        """Return a text with control characters replaced by their codes."""
         return super().render_str(text.translate(_CONTROL), **options)
 
 

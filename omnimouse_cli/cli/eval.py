@@ -187,7 +187,7 @@ def _default_tier(dataset: "Dataset", progress: "Reporter") -> str:
 
     tier = next((tier for tier in DEFAULT_TIERS if has_windows(tier)), DEFAULT_TIERS[0])
     if tier != DEFAULT_TIERS[0]:
-        progress.say(f"scoring tier {tier}: no window has tier {DEFAULT_TIERS[0]} (--tier)")
+        progress.say(f"scoring tier {tier}: no window lies in tier {DEFAULT_TIERS[0]} (--tier)")
     return tier
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def is_raw(path: Path) -> bool:
-    """Return whether a path is to be looked at as raw files rather than as a folder of shards."""
+    """Return whether a path holds raw files; a folder with a catalogue or a shard does not."""
     from omnimouse_cli.shard.catalogue import CATALOGUE_NAME, SHARD_SUFFIX
 
     if not path.is_dir():

@@ -157,7 +157,7 @@ def _entries(result: "PreprocessResult") -> list[tuple["CatalogueEntry", str]]:
 def _report_notes(
     result: "PreprocessResult", opened: Sequence["Recording"], progress: Reporter
 ) -> None:
-    """Say of every recording what was taken, and of those that were converted the notes."""
+    """Report what was taken of every recording, and the notes of those that were converted."""
     taken = {recording.session: recording for recording in opened}
     for entry, state in _entries(result):
         recording = taken[entry.session]

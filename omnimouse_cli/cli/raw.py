@@ -153,7 +153,7 @@ def _open(options: "OpenOptions", path: Path, check: "Check") -> "Recording | Fa
 
 
 def report_skipped(skipped: Sequence["Skipped"], progress: Reporter) -> None:
-    """Say in one line per reason what was skipped."""
+    """Report skipped paths, one line for each reason."""
     by_reason: dict[str, list[Path]] = defaultdict(list)
     for entry in skipped:
         by_reason[entry.reason].append(entry.path)

@@ -273,7 +273,7 @@ class Recording:
         origin_seconds: Absolute time (Unix epoch) of second 0 of every clock here.
         responses: Activity, time x neuron.
         neurons: The columns of the responses.
-        trials: In temporal order.
+        trials: The trials, ascending by start.
         screen: None where nothing was shown or stored.
         behavior: Behavior signals, as of eye tracker and treadmill; may be empty.
         native_rate_hz: The scan rate before the export resampled the responses; None if unknown.

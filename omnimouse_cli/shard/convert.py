@@ -37,7 +37,7 @@ from omnimouse_cli.shard.trials import (
     statistics_time,
     trial_columns,
 )
-from omnimouse_cli.shard.valid import end_margin_seconds, screen_span, signal_span
+from omnimouse_cli.shard.valid import end_margin_seconds, extent, screen_span, signal_span
 from omnimouse_cli.shard.write import ShardWriter, open_shard_writer
 
 # Share of the work of the pass that computes the baseline of dF/F.
@@ -194,10 +194,19 @@ def _valid_intervals(recording: Recording, devices: list[Device]) -> dict[str, I
 
 
 def _require_window(recording: Recording, valid: dict[str, Intervals]) -> None:
-    """Raise RecordingError if no window of two seconds is valid; behavior may be lost."""
+    """Raise RecordingError if no window of two seconds is valid.
+
+    Behavior may be lost between its first and its last valid sample (`usable_time`).
+    """
     allowed = allowed_time(recording)
-    behavior = {signal.name for signal in recording.behavior}
-    valid = {name: part for name, part in valid.items() if name not in behavior}
+    restricting = {"responses", "screen"}
+    if not recording.windows_within_trials:
+        restricting |= {signal.name for signal in recording.behavior}
+    valid = {
+        name: part if name in ("responses", "screen") else extent(part)
+        for name, part in valid.items()
+        if name in restricting
+    }
     start_seconds = recording.responses.clock.start_seconds
     common = intersect_all([allowed, *valid.values()])
     ranges = grid_ranges(common, start_seconds, RESPONSE_RATE_HZ)
@@ -207,7 +216,7 @@ def _require_window(recording: Recording, valid: dict[str, Intervals]) -> None:
     lengths = ", ".join(f"{name} {total_seconds(part):.1f} s" for name, part in parts.items())
     raise RecordingError(
         f"{recording.path} has no valid window: in no two seconds of its trials are "
-        f"responses and screen valid (valid: {lengths})",
+        f"responses, screen and behavior there (valid: {lengths})",
         hint="a window needs two seconds without a gap and, with a screen, without an unknown "
         "stimulus; half a second at both ends of each signal is not used",
     )

@@ -121,6 +121,16 @@ def trial_time(shard: Shard, *, tier: str | None = None, kind: str | None = None
     )
 
 
+def extent(intervals: Intervals) -> Intervals:
+    """Return the time from the start of the first interval to the end of the last; empty of none.
+
+    Example:
+        >>> extent(np.array([[0.5, 2.0], [3.0, 4.0]])).tolist()
+        [[0.5, 4.0]]
+    """
+    return np.array([[intervals[0, 0], intervals[-1, 1]]]) if len(intervals) else intervals
+
+
 def usable_time(shard: Shard, modality: str) -> Intervals:
     """Return the time in which windows may lie, as far as one modality is concerned.
 
@@ -133,7 +143,7 @@ def usable_time(shard: Shard, modality: str) -> Intervals:
         return valid
     if shard.description.windows_within_trials:
         return recorded_time(shard)
-    return merge_intervals([(valid[0, 0], valid[-1, 1])]) if len(valid) else valid
+    return extent(valid)
 
 
 def valid_time(shard: Shard) -> Intervals:

@@ -244,3 +244,10 @@ def test_two_seconds_are_just_enough(make_recording, converted):
     converted(make_recording(responses=gamma(90), **fields))
     with pytest.raises(RecordingError, match="has no valid window"):
         converted(make_recording(responses=gamma(89), **fields))
+
+
+def test_behavior_that_ends_before_the_trials_leaves_no_window(make_recording, converted, signal):
+    recording = make_recording()
+    ended = signal("treadmill", -10.0, 20.0, np.ones((230, 1)), ("running",))
+    with pytest.raises(RecordingError, match=r"has no valid window.*, treadmill 10\.5 s\)"):
+        converted(replace(recording, behavior=(ended,)))

@@ -49,7 +49,7 @@ class ResponseTimes:
         regular: The clock, from second 0 of the recording.
         zero_seconds: Time in the files that is second 0 of the recording: 0, or whole seconds of
             the Unix epoch.
-        notes: For the user.
+        notes: One sentence for each thing that was assumed, repaired or left out.
     """
 
     regular: RegularTimes
@@ -122,8 +122,8 @@ def describe_overruled(
     """Return a note if `--rate` is used though a file states another rate.
 
     Args:
-        given_hz: Of the option; None without it.
-        stated_hz: Of the file; None if it states none.
+        given_hz: Rate that the user gives with `--rate`, in Hz; None without it.
+        stated_hz: Rate that the file states, in Hz; None if it states none.
         stated_source: Where it stands, for the note.
     """
     if given_hz is None or stated_hz is None:

@@ -19,9 +19,9 @@ class Stimulus:
     """What was shown.
 
     Args:
-        trials: In temporal order.
+        trials: The trials, ascending by start.
         screen: None without frames.
-        notes: For the user.
+        notes: One sentence for each thing that was assumed, repaired or left out.
     """
 
     trials: tuple[Trial, ...] = ()

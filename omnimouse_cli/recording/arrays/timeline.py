@@ -64,7 +64,7 @@ class Timeline:
 
     Attributes:
         trials: The trials that were added.
-        notes: For the user.
+        notes: One sentence for each thing that was assumed, repaired or left out.
     """
 
     flips: Flips

@@ -31,7 +31,7 @@ class Channels:
         units: Unit of each column as it is read; empty if unknown.
         source_units: Unit of each column as meta.yml states it; empty if unknown.
         factor: Factor from the stored unit to the one that is read.
-        notes: For the user.
+        notes: One sentence for each thing that was assumed, repaired or left out.
     """
 
     names: tuple[str, ...]

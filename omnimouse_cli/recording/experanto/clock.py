@@ -38,7 +38,7 @@ class DeviceClock:
         clock: The clock, in absolute seconds.
         source_row: int64 `(clock.num_samples,)`: row of the file, -1 where none was recorded; None
             if the rows of the file are those of the clock.
-        notes: For the user.
+        notes: One sentence for each thing that was assumed, repaired or left out.
     """
 
     clock: Clock

@@ -60,7 +60,7 @@ class ScreenDevice:
         ends: float64 `(num_trials,)`: end of each trial, absolute seconds.
         trials: The trials and the index of their first flip in `flips`.
         frames: Reads the frames of the trials.
-        notes: For the user.
+        notes: One sentence for each thing that was assumed, repaired or left out.
     """
 
     flips: NDArray[np.float64]

@@ -49,7 +49,7 @@ class SequenceDevice:
         delay_seconds: float32 `(columns,)`: how late each column was measured; None if unknown.
         response_kind: What responses are, if the stored numbers say so.
         content: What the device holds and is taken for.
-        notes: For the user.
+        notes: One sentence for each thing that was assumed, repaired or left out.
     """
 
     signal: Signal

@@ -79,7 +79,7 @@ class TrialList:
     Args:
         entries: In numeric order, which is temporal order.
         first_flip: int64 `(len(entries),)`: index in timestamps.npy of each trial's first flip.
-        notes: For the user.
+        notes: One sentence for each thing that was assumed, repaired or left out.
     """
 
     entries: tuple[TrialEntry, ...]

@@ -22,7 +22,7 @@ class Behavior:
     Args:
         signals: On the file's clock.
         uses: What each series is taken for, by its path.
-        notes: For the user.
+        notes: One sentence for each thing that was assumed, repaired or left out.
     """
 
     signals: tuple[Signal, ...]

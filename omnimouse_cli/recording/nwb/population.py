@@ -115,7 +115,7 @@ class Population:
         delay_seconds: float32 `(neurons,)`: time from a row to the scan; None if unknown.
         num_silent: Number of ROIs that have no value and are excluded.
         kept: For each plane, bool `(columns,)`: which columns of the data are neurons.
-        notes: For the user.
+        notes: One sentence for each thing that was assumed, repaired or left out.
     """
 
     signal: Signal

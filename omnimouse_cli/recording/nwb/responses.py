@@ -73,9 +73,9 @@ class Choice:
 
     Args:
         planes: Their series in order.
-        role: What they are; None if a series that the user names tells nothing.
+        role: What they are; None if neither name nor type of a series that the user names says so.
         candidates: All series of ROIs in the file.
-        notes: For the user.
+        notes: One sentence for each thing that was assumed, repaired or left out.
     """
 
     planes: tuple[Plane, ...]

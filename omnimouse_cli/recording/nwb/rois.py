@@ -39,7 +39,7 @@ class Rois:
         is_kept: bool `(columns,)`: whether the column is a cell.
         excluded: Number of excluded ROIs by reason.
         plane: The imaging plane; None if unknown.
-        notes: For the user.
+        notes: One sentence for each thing that was assumed, repaired or left out.
     """
 
     table: Node | None

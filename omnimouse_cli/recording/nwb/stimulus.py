@@ -41,7 +41,7 @@ class Stimulus:
 
     Args:
         screen: The frames that were shown; None if none of them is known.
-        trials: In temporal order.
+        trials: The trials, ascending by start.
         contents: What the file holds of the stimulus, for `omnimouse inspect FILE`.
         notes: What was assumed, repaired or excluded, for the user.
     """

@@ -57,14 +57,14 @@ class StimulusReader:
         response_seconds: float64 `(rows,)`, ascending: times of the imaging rows.
 
     Attributes:
-        profile: What is known of the data set.
+        profile: Monitor and rules of a known data set.
         groups: Segments of one source each, by rank.
         epochs: Tables of epochs.
         rows: Rows of tables of trials, without frames, by table.
         is_stretched: Whether a template is stretched, or a grating drawn for another monitor.
         film_monitor: The monitor as a film states it.
         uses: For each path inside the file the node and what it is taken for.
-        notes: For the user.
+        notes: One sentence for each thing that was assumed, repaired or left out.
     """
 
     def __init__(

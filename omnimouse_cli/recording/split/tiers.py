@@ -1,4 +1,4 @@
-"""Gives trials their tiers, by the policy that fits or that was asked for."""
+"""Tiers of recordings whose files have none, by the policy that fits or that the user names."""
 
 import bisect
 from collections import Counter
@@ -73,7 +73,7 @@ def assign_tiers(recording: Recording, split: Split = "auto") -> Recording:
         The recording with other trials, a note on the tiers, and the policy as `Recording.split`.
 
     Raises:
-        RecordingError: The policy that was asked for does not fit the trials.
+        RecordingError: The policy that the user names does not fit the trials.
     """
     if any(trial.tier is not None for trial in recording.trials):
         kept = f"tiers: those of the files are kept; split {split} is for recordings without tiers"
@@ -96,7 +96,7 @@ def _candidates(source: SplitSource, split: Split) -> Iterator[tuple[str, _Parts
     """Yield names of policies and all trials, from what fits best to the last resort.
 
     Raises:
-        RecordingError: The policy that was asked for does not fit the trials.
+        RecordingError: The policy that the user names does not fit the trials.
     """
     trials, path = source.recording.trials, source.recording.path
     if split in ("auto", "conditions"):
