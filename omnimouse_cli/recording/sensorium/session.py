@@ -54,7 +54,7 @@ def open_set(path: Path, options: OpenOptions) -> Recording:
     window reaches from one into the next. A video trial has the rows of its video at 30 Hz. An
     image has one number per neuron and no time course: it becomes a trial of two seconds, the
     length of a window, with one frame and one row of each signal, which is held. So a window is
-    one image, and only predictions from the stimulus mean something.
+    one image, and there is nothing to forecast.
 
     Statistics of the set (meta/statistics) are not used: they are over trials at each frame.
 
@@ -72,7 +72,7 @@ def open_set(path: Path, options: OpenOptions) -> Recording:
         raise RecordingError(
             f"{path} is a static set: one number per neuron and image, without a time course",
             hint="open it with --static: each image becomes a trial of two seconds with constant "
-            "responses, of which only `--regime predict` can be evaluated",
+            "responses, and forecasts do not exist",
         )
     stimuli = store.variable(IMAGES if is_static else VIDEOS)
     if not stimuli:
