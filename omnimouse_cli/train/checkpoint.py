@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
+from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
@@ -26,6 +26,7 @@ from omnimouse_cli.run.checkpoints import (
     partial_checkpoint,
     read_checkpoint_state,
 )
+from omnimouse_cli.train.checkpoint_metadata import CheckpointReader, read_metadata
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.state import TrainState
 
@@ -99,9 +100,10 @@ def load_checkpoint(path: Path, state: TrainState, *, config: RunConfig) -> bool
     _check_model(path, description["model"], to_dict(config.model))
     _check_sessions(path, description["sessions"], state.embeddings.num_neurons)
     _check_adaptation(path, description.get("adapted"), _adaptation(config))
+    metadata = read_metadata(path)
     try:
         with _ignore_single_process():
-            load(state.tensors(), storage_reader=FileSystemReader(path))
+            load(state.tensors(), storage_reader=CheckpointReader(path, metadata))
     except (CheckpointException, OSError, EOFError, RuntimeError) as error:
         raise CheckpointError(
             f"the checkpoint {path} is damaged: {type(error).__name__}",
