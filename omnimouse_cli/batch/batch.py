@@ -119,6 +119,19 @@ def _copy(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
     return copies
 
 
+def copy_without_wait(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a small tensor to a device without waiting for what the device still computes.
+
+    Args:
+        tensor: Of any shape; returned as it is if it is on the device already.
+        device: Where it is needed.
+    """
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        # The host waits for a copy from memory that is not page-locked.
+        tensor = tensor.contiguous().pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
 @cache
 def _copy_stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

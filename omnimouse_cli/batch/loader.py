@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 # Longest time for which waiting for a batch delays Ctrl-C.
 WAIT_SECONDS = 0.1
+# Batches that a GPU may still be copying before the loader waits for it. The host is ahead of the
+# GPU by two or three steps; a loader that waited sooner would make it wait in every step.
+MAX_BEING_COPIED = 4
 _SEED_BITS = 64
 
 
@@ -197,7 +200,7 @@ class Loader(Iterator["Batch"]):
         while self._being_copied and self._being_copied[0][1].query():
             self._fill(self._being_copied.popleft()[0])
         while self._num_ahead < max(self._config.prefetch_batches, self._config.threads):
-            if self._being_copied:
+            if len(self._being_copied) >= MAX_BEING_COPIED:
                 memory, event = self._being_copied.popleft()
                 event.synchronize()
             else:

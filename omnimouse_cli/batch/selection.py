@@ -6,6 +6,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from omnimouse_cli.batch.batch import copy_without_wait
 from omnimouse_cli.batch.strategy import REFERENCE_POPULATION, Strategy, is_visible
 
 
@@ -38,11 +39,11 @@ class Selection:
         """Number of target neurons of a window."""
         return self.targets.shape[1]
 
-    def to(self, device: torch.device | str) -> "Selection":
+    def to(self, device: torch.device) -> "Selection":
         """Return the selection on a device."""
         return Selection(
-            visible=self.visible.to(device, non_blocking=True),
-            targets=self.targets.to(device, non_blocking=True),
+            visible=copy_without_wait(self.visible, device),
+            targets=copy_without_wait(self.targets, device),
             num_neurons=self.num_neurons,
             num_shared=self.num_shared,
         )
@@ -150,9 +151,15 @@ def continues_inputs(strategy: Strategy, num_neurons: int) -> bool:
 
 def scored_mask(strategy: Strategy, selection: Selection) -> Tensor:
     """Return bool `(target samples, targets)`: which predictions a loss or a score may use."""
-    of_visible, of_hidden = scored_samples(strategy)
-    shared, targets = selection.num_shared, selection.num_targets
     device = selection.targets.device
-    pair = torch.tensor([of_visible, of_hidden], dtype=torch.bool, device=device)
-    hidden = (torch.arange(targets, device=device) >= shared).long()
-    return pair[hidden].T
+    hidden = torch.arange(selection.num_targets, device=device) >= selection.num_shared
+    return _scored_samples_on(strategy, device)[hidden.long()].T
+
+
+@lru_cache(maxsize=1024)
+def _scored_samples_on(strategy: Strategy, device: torch.device) -> Tensor:
+    """Return bool `(2, target samples)`: `scored_samples` on a device, copied there only once."""
+    # A cached tensor outlives an evaluation; created in inference mode, it could not be trained
+    # with.
+    with torch.inference_mode(mode=False):
+        return copy_without_wait(torch.tensor(scored_samples(strategy), dtype=torch.bool), device)

@@ -4,11 +4,10 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from omnimouse_cli.batch.batch import Batch
+from omnimouse_cli.batch.batch import Batch, copy_without_wait
 from omnimouse_cli.batch.dataset import require_frame_size
 from omnimouse_cli.batch.selection import Selection
 from omnimouse_cli.batch.strategy import Strategy
@@ -131,16 +130,15 @@ def prepare_inputs(
     selection = selection.to(device)
     task = _task(config, batch, strategy, selection)
     sequences = build_sequences(config, task)
-    present = np.flatnonzero(batch.behavior_present & (task.num_channels > 0))
     lost_behavior_B = None
     if task.num_input_channels:
-        batch, lost_behavior_B = _fill_lost_behavior(batch, len(present))
+        batch, lost_behavior_B = _fill_lost_behavior(batch, task.num_channels)
     latents, fusion = token_intervals(sequences.latents), token_intervals(sequences.fusion)
     context, queries = token_intervals(sequences.context), token_intervals(sequences.queries)
     return ModelInputs(
         batch=batch,
         selection=selection,
-        channels=torch.as_tensor(present, dtype=torch.long, device=device),
+        channels=channel_numbers(batch, device),
         task=task,
         sequences=sequences,
         times=(
@@ -172,6 +170,23 @@ def _fill_lost_behavior(batch: Batch, num_channels: int) -> tuple[Batch, Tensor]
     return replace(batch, behavior=batch.behavior.masked_fill(lost_BCS, 0.0)), share_B
 
 
+def channel_numbers(batch: Batch, device: torch.device) -> Tensor:
+    """Return the numbers of the session's behavior channels, int64 `(channels of the session,)`.
+
+    Args:
+        batch: Without behavior it has no channel.
+        device: Where the numbers are needed.
+    """
+    present = () if batch.behavior is None else batch.behavior_present.nonzero()[0].tolist()
+    return _numbers_on(tuple(present), device)
+
+
+@lru_cache(maxsize=1024)
+def _numbers_on(numbers: tuple[int, ...], device: torch.device) -> Tensor:
+    with torch.inference_mode(mode=False):
+        return copy_without_wait(torch.tensor(numbers, dtype=torch.long), device)
+
+
 def select_neurons(responses_BSN: Tensor, positions_BG: Tensor) -> Tensor:
     """Select the responses of some neurons of every window: `(batch, samples, neurons)`."""
     index_BSG = positions_BG[:, None].expand(-1, responses_BSN.shape[1], -1)
@@ -193,11 +208,11 @@ def _task(config: ModelConfig, batch: Batch, strategy: Strategy, selection: Sele
     )
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=512)
 def _times(sequence: TokenSequence, device: torch.device) -> Tensor:
     # Cached times outlive an evaluation; created in inference mode, they could not be trained with.
     with torch.inference_mode(mode=False):
         runs = torch.tensor(
             [(group.time, group.interval.tokens) for group in sequence], dtype=torch.long
         ).reshape(-1, 2)
-        return runs[:, 0].repeat_interleave(runs[:, 1]).to(device)
+        return copy_without_wait(runs[:, 0].repeat_interleave(runs[:, 1]), device)

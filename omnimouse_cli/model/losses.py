@@ -9,7 +9,7 @@ from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.batch.selection import Selection, scored_mask, scored_samples
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.model import ResponseLoss
-from omnimouse_cli.model.inputs import select_neurons
+from omnimouse_cli.model.inputs import channel_numbers, select_neurons
 from omnimouse_cli.model.omnimouse import Prediction
 
 # B batch, A target samples, G target neurons, C channels, S behavior samples
@@ -52,8 +52,9 @@ def compute_losses(
         neural = _neural_loss(prediction.responses, batch, strategy, selection, response_loss)
     if prediction.behavior is not None:
         assert batch.behavior is not None
-        present = torch.as_tensor(batch.behavior_present, device=batch.behavior.device)
-        behavior = _behavior_loss(prediction.behavior[:, present], batch.behavior[:, present])
+        # Numbers, not bools: to count bools, the host would wait for the device.
+        channels = channel_numbers(batch, batch.behavior.device)
+        behavior = _behavior_loss(prediction.behavior[:, channels], batch.behavior[:, channels])
     return Losses(neural, behavior)
 
 

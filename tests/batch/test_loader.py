@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from omnimouse_cli.batch import loader as loader_module
 from omnimouse_cli.batch.loader import Loader
+from omnimouse_cli.batch.memory import BatchMemory
 from omnimouse_cli.config.data import DataConfig
 
 CONFIG = DataConfig(batch_size=3, max_neurons=6)
@@ -192,3 +194,44 @@ def test_impossible_places_are_refused(tiny_dataset):
     for options in ({"rank": 2, "num_ranks": 2}, {"rank": -1}, {"first_batch": -1}):
         with pytest.raises(ValueError, match=r"`(rank|first_batch)`"):
             Loader(tiny_dataset, CONFIG, seed=0, **options)
+
+
+class UnfinishedCopy:
+    """The event of a copy that a GPU finishes only when it is waited for."""
+
+    def __init__(self):
+        self.is_done = False
+        self.waits = 0
+
+    def query(self):
+        return self.is_done
+
+    def synchronize(self):
+        self.waits += 1
+        self.is_done = True
+
+
+def test_the_host_does_not_wait_for_the_copies_of_the_last_steps(tiny_dataset, monkeypatch):
+    events = []
+
+    def record():
+        events.append(UnfinishedCopy())
+        return events[-1]
+
+    def allocate(*arguments, pin_memory, **options):
+        # Memory that is not page-locked is enough here: nothing copies it.
+        return BatchMemory(*arguments, **options)
+
+    monkeypatch.setattr(loader_module, "_record_event", record)
+    monkeypatch.setattr(loader_module, "BatchMemory", allocate)
+    expected = take(tiny_dataset, 16)
+    with Loader(tiny_dataset, CONFIG, seed=7, pin_memory=True) as loader:
+        found = []
+        for _ in range(16):
+            found.append(numbers_of(next(loader)))
+            waiting = [event for event in events if not event.is_done]
+            assert len(waiting) <= loader_module.MAX_BEING_COPIED
+    assert found == expected
+    # The first copies are waited for only when that many others are under way.
+    assert [event.waits for event in events[:3]] == [1, 1, 1]
+    assert sum(event.waits for event in events) == len(events) - loader_module.MAX_BEING_COPIED + 1

@@ -19,9 +19,14 @@ Intervals = tuple[Interval, ...]
 
 def bounds(intervals: Intervals, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return the start and the end of each token, int32 `(tokens,)` each."""
-    runs = torch.tensor(intervals, dtype=torch.int32, device=device).reshape(-1, 3)
-    counts = runs[:, 2].long()
-    return runs[:, 0].repeat_interleave(counts), runs[:, 1].repeat_interleave(counts)
+    # Repeated on the CPU: a GPU would have to tell the host how many tokens there are.
+    runs = torch.tensor(intervals, dtype=torch.int32).reshape(-1, 3)
+    tokens = runs[:, :2].T.repeat_interleave(runs[:, 2].long(), dim=1)
+    if device.type == "cuda":
+        # The host would wait for a copy from memory that is not page-locked.
+        tokens = tokens.pin_memory()
+    starts, ends = tokens.to(device, non_blocking=True)
+    return starts, ends
 
 
 def visible_pairs(queries: Intervals, keys: Intervals, device: torch.device) -> Tensor:

@@ -82,7 +82,8 @@ class StimulusShortcut(nn.Module):
         """
         energy_BTFYX: Tensor = self.energy(video_BTYX, frames)
         if behavior_BCS is not None and self.gaze is not None:
-            held_BTC = sample_and_hold(behavior_BCS[:, channels])[:, TIMES]
+            # A slice, as an index would be copied to the device.
+            held_BTC = sample_and_hold(behavior_BCS[:, channels])[:, TIMES.start :: TIMES.step]
             energy_BTFYX = shift_by_gaze(energy_BTFYX, held_BTC @ self.gaze[channels])
         return energy_BTFYX
 
