@@ -15,6 +15,19 @@ class OmniMouseError(Exception):
         self.hint = hint
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGUSR1, which end a command as Ctrl-C does, with another exit code.
+
+    Args:
+        message: What was kept and how to continue; empty where the command says nothing special.
+        number: Number of the signal.
+    """
+
+    def __init__(self, message: str = "", *, number: int) -> None:
+        super().__init__(*([message] if message else []))
+        self.number = number
+
+
 class ConfigError(OmniMouseError):
     """A configuration key or value that does not exist or cannot work."""
 

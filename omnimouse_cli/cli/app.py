@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import signal
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ import typer
 
 from omnimouse_cli.cli.console import print_error, print_line
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.train.interrupt import exit_code, raise_on_signals, signal_of
 
 # Name of each command and its function, as "module.function" in this package. Only the module of
 # the command that runs is imported, so that a short command starts fast; `--help` imports all.
@@ -50,19 +52,22 @@ def _program_options(
 
 
 def _with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
-    """Wrap a command so that it exits with 1 for unusable input and 130 when interrupted."""
+    """Wrap a command: it exits with 1 for unusable input, with 128 + number after a signal."""
 
     @functools.wraps(command)
     def run(*arguments: Any, **options: Any) -> None:  # noqa: ANN401 - whatever Typer parsed
         try:
-            command(*arguments, **options)
+            with raise_on_signals():
+                command(*arguments, **options)
         except OmniMouseError as error:
             print_error(error)
             sys.exit(1)
-        except KeyboardInterrupt as interruption:
-            message = str(interruption) or "run the same command again to continue"
-            sys.stderr.write(f"interrupted: {message}\n")
-            sys.exit(130)
+        except KeyboardInterrupt as stop:
+            message = str(stop) or "run the same command again to continue"
+            number = signal_of(stop)
+            by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
+            sys.stderr.write(f"interrupted{by}: {message}\n")
+            sys.exit(exit_code(stop))
         except BrokenPipeError:
             # The program that reads our output (head, less) has closed it.
             sys.stderr.close()
@@ -128,5 +133,8 @@ def __getattr__(name: str) -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; exit codes: 0 done, 1 unusable input, 2 usage, 130 interrupted."""
+    """Run the command line.
+
+    Exit codes: 0 done, 1 unusable input, 2 usage, 130 Ctrl-C, 143 SIGTERM, 138 SIGUSR1.
+    """
     program(sys.argv[1] if len(sys.argv) > 1 else None)()

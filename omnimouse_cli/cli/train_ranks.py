@@ -11,6 +11,7 @@ from omnimouse_cli.cli.console import reporter
 from omnimouse_cli.cli.train_job import TrainOptions, resolve_job
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.train.interrupt import exit_code
 
 if TYPE_CHECKING:
     from omnimouse_cli.train.parallel.world import World
@@ -126,8 +127,8 @@ def train_as_launched_rank(options: TrainOptions, ranks: Ranks, *, quiet: bool) 
         report.say(f"training in {job.run}")
         try:
             _train(job, world, report)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             if world.is_first:
                 raise
-            sys.exit(130)
+            sys.exit(exit_code(stop))
         return job.run if world.is_first else None

@@ -1,44 +1,130 @@
-"""Ctrl-C and SIGTERM as a request that training notices between two steps."""
+"""Ctrl-C, SIGTERM and SIGUSR1: they end a command, and training at the end of a step."""
 
-import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
+
+from omnimouse_cli.errors import Terminated
+
+# What schedulers send: SIGTERM to end a job, SIGUSR1 some time before (`sbatch --signal=USR1@120`).
+TERMINATING = (signal.SIGTERM, signal.SIGUSR1)
+CAUGHT = (signal.SIGINT, *TERMINATING)
 
 
 class Interrupt:
-    """Whether a signal has requested the end of training."""
+    """Whether a signal has requested the end of training.
+
+    Args:
+        number: Number of the first signal that arrived; 0 before.
+    """
 
     def __init__(self) -> None:
-        self.is_requested = False
+        self.number = 0
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether a signal has arrived."""
+        return self.number != 0
 
 
 @contextmanager
-def catch_interrupts() -> Iterator[Interrupt]:
-    """Catch signals for as long as the block; the second one raises.
+def catch_interrupts(*, is_single: bool = True) -> Iterator[Interrupt]:
+    """Catch signals for as long as the block; only a second Ctrl-C raises, if at all.
+
+    Args:
+        is_single: Whether this process trains alone. Ranks get a signal several times, from the
+            terminal, a launcher and a scheduler: there a second Ctrl-C is not the user's.
 
     Raises:
-        KeyboardInterrupt: A second signal arrived.
+        KeyboardInterrupt: Ctrl-C a second time, in a process that trains alone.
     """
     interrupt = Interrupt()
-    # The terminal and the launcher both send signals to the ranks that the launcher starts; the
-    # launcher decides how long to wait, and ends the others with SIGTERM when one rank fails.
-    is_launched = "TORCHELASTIC_RUN_ID" in os.environ
 
     def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
-        if interrupt.is_requested and not is_launched:
+        if number == signal.SIGINT and interrupt.is_requested and is_single:
             raise KeyboardInterrupt
-        interrupt.is_requested = True
+        interrupt.number = interrupt.number or number
 
-    signals = [signal.SIGINT] if is_launched else [signal.SIGINT, signal.SIGTERM]
+    with _handle(CAUGHT, handle) as previous:
+        yield interrupt
+        if interrupt.is_requested:
+            # The process is about to end: the same signal again must not disturb that.
+            for number in TERMINATING if is_single else CAUGHT:
+                if callable(previous.get(number)):
+                    previous[number] = signal.SIG_IGN
+
+
+@contextmanager
+def raise_on_signals() -> Iterator[None]:
+    """Raise `Terminated` on SIGTERM and SIGUSR1 for as long as the block, once.
+
+    Raises:
+        Terminated: One of them arrived.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
+        for terminating in TERMINATING:
+            signal.signal(terminating, signal.SIG_IGN)
+        raise Terminated(number=number)
+
+    with _handle(TERMINATING, handle):
+        yield
+
+
+@contextmanager
+def _handle(
+    numbers: Sequence[signal.Signals], handle: Callable[[int, FrameType | None], None]
+) -> Iterator[dict[signal.Signals, Any]]:
+    """Install a handler; yield the handlers that are installed again at the end."""
     if threading.current_thread() is not threading.main_thread():
         # Python delivers signals to the main thread, which is not this one.
-        signals = []
-    previous = {number: signal.signal(number, handle) for number in signals}
+        numbers = []
+    previous = {number: signal.signal(number, handle) for number in numbers}
     try:
-        yield interrupt
+        yield previous
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def interruption(number: int, message: str) -> KeyboardInterrupt:
+    """Return the exception that ends a command after a signal.
+
+    Args:
+        number: Number of the signal.
+        message: What was kept and how to continue.
+    """
+    if number in TERMINATING:
+        return Terminated(message, number=number)
+    return KeyboardInterrupt(message)
+
+
+def signal_of(stop: BaseException) -> int:
+    """Return the number of the signal that an interruption goes back to.
+
+    Args:
+        stop: A KeyboardInterrupt, which may have been raised from another one with less to say.
+
+    Example:
+        >>> signal_of(Terminated(number=15)), signal_of(KeyboardInterrupt())
+        (15, 2)
+    """
+    cause: BaseException | None = stop
+    while cause is not None:
+        if isinstance(cause, Terminated):
+            return cause.number
+        cause = cause.__cause__
+    return int(signal.SIGINT)
+
+
+def exit_code(stop: BaseException) -> int:
+    """Return the exit code after an interruption: 128 and the number of the signal, as in a shell.
+
+    Example:
+        >>> exit_code(Terminated(number=15)), exit_code(KeyboardInterrupt())
+        (143, 130)
+    """
+    return 128 + signal_of(stop)

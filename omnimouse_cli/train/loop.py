@@ -6,8 +6,9 @@ from omnimouse_cli.batch.masking import draw
 from omnimouse_cli.train.checkpoint import save_checkpoint
 from omnimouse_cli.train.interrupt import Interrupt
 from omnimouse_cli.train.optimizer import set_learning_rates
+from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.progress_log import ProgressLogger
-from omnimouse_cli.train.state import TrainState
+from omnimouse_cli.train.state import Counters, TrainState
 from omnimouse_cli.train.step import TrainingSetup, train_step
 from omnimouse_cli.train.validate import validate
 
@@ -21,7 +22,8 @@ def train_until_over(
         state: State of the training; changed.
         setup: Data and settings.
         log: Receives steps and validations.
-        interrupt: Requests of the user or the system to stop.
+        interrupt: Requests of the user or the system to stop; a signal that another rank got is
+            in it afterwards.
 
     Returns:
         Whether the duration is over.
@@ -29,7 +31,8 @@ def train_until_over(
     config, counters, world = setup.config, state.counters, setup.world
     duration, schedule = setup.duration, setup.schedule
     start_time = time.perf_counter() - counters.elapsed_seconds
-    while not duration.is_over(counters.step, counters.elapsed_seconds):
+    is_stopped = _synchronize(counters, start_time, world, interrupt)
+    while not is_stopped and not duration.is_over(counters.step, counters.elapsed_seconds):
         progress = duration.progress(counters.step, counters.elapsed_seconds)
         state.core.shortcuts_only = schedule.is_shortcuts_only(progress)
         set_learning_rates(state.core_optimizer, schedule, progress)
@@ -41,16 +44,21 @@ def train_until_over(
         is_last = duration.is_over(counters.step, counters.elapsed_seconds)
         if _is_due(config.train.validate_every, counters.step) and not is_last:
             log.log_validation(validate(state, config, setup.dataset, world))
-        # All ranks stop at the same step, by the clock of the rank that is ahead.
-        counters.elapsed_seconds, stop = world.all_reduce_max(
-            [time.perf_counter() - start_time, float(interrupt.is_requested)]
-        )
-        if stop or _is_due(config.train.checkpoint_every, counters.step):
+        is_stopped = _synchronize(counters, start_time, world, interrupt)
+        if _is_due(config.train.checkpoint_every, counters.step) and not is_stopped:
             save_checkpoint(setup.run, state, config=config, world=world)
-        if stop:
-            return False
     save_checkpoint(setup.run, state, config=config, world=world)
-    return True
+    return not is_stopped
+
+
+def _synchronize(counters: Counters, start_time: float, world: World, interrupt: Interrupt) -> bool:
+    """Take the clock of the rank that is ahead; return whether any rank got a signal to stop."""
+    counters.elapsed_seconds, number = world.all_reduce_max(
+        [time.perf_counter() - start_time, float(interrupt.number)]
+    )
+    # A signal that arrives right now is in the next exchange, with all ranks.
+    interrupt.number = interrupt.number or int(number)
+    return number != 0
 
 
 def _is_due(every: int | None, step: int) -> bool:

@@ -29,7 +29,7 @@ from omnimouse_cli.run.metrics_log import MetricsLog
 from omnimouse_cli.run.weights import RunDescription
 from omnimouse_cli.train.checkpoint import load_checkpoint
 from omnimouse_cli.train.export import export_weights
-from omnimouse_cli.train.interrupt import catch_interrupts
+from omnimouse_cli.train.interrupt import catch_interrupts, interruption
 from omnimouse_cli.train.loop import train_until_over
 from omnimouse_cli.train.memory import explain_out_of_memory
 from omnimouse_cli.train.parallel.world import World, device_name
@@ -245,13 +245,14 @@ def _train_and_finish(state: TrainState, setup: TrainingSetup, reporter: Reporte
         compile_parts(state.core, world.device)
     metrics_log = MetricsLog(run, step=counters.step) if world.is_first else None
     log = ProgressLogger(metrics_log, reporter, setup, counters)
-    with catch_interrupts() as interrupt:
+    with catch_interrupts(is_single=world.is_single) as interrupt:
         with log.progress_bar():
             is_over = train_until_over(state, setup, log, interrupt)
         if not is_over:
-            raise KeyboardInterrupt(
+            raise interruption(
+                interrupt.number,
                 f"step {counters.step} is saved in {run}; continue with: "
-                f"omnimouse train --resume --out {run}"
+                f"omnimouse train --resume {run}",
             )
         validation = validate(state, config, dataset, world)
         log.log_validation(validation)

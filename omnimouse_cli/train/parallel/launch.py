@@ -1,28 +1,41 @@
-"""Starts several ranks on one machine with torch's elastic launcher."""
+"""Starts several ranks on one machine, passes signals on to them and reports how they ended."""
 
 import json
-import logging
+import multiprocessing
 import os
 import signal
 import sys
 import tempfile
+import time
 import traceback
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import connection, resource_tracker
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import torch
-from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+import torch.distributed as dist
 
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.train.interrupt import (
+    CAUGHT,
+    exit_code,
+    interruption,
+    raise_on_signals,
+    signal_of,
+)
 from omnimouse_cli.train.parallel.world import read_launcher
 
-# Enough for an interrupted rank to finish its step and write a checkpoint.
-SHUTDOWN_SECONDS = 300
 THREADS = "OMP_NUM_THREADS"
+HOST = "127.0.0.1"
+POLL_SECONDS = 0.2
+# Ranks whose neighbor has failed end by themselves within this time, or are killed.
+FAILURE_SECONDS = 15.0
+
+Report = dict[str, Any]
 
 
 def require_gpus(wanted: int) -> None:
@@ -44,6 +57,9 @@ def require_gpus(wanted: int) -> None:
 def launch(num_ranks: int, entry: Callable[..., None], *arguments: object) -> None:
     """Run `entry(*arguments)` in new processes on this machine and wait for all of them.
 
+    Signals are passed on to the ranks, which end training at the same step; a second Ctrl-C kills
+    them.
+
     Args:
         num_ranks: Number of processes.
         entry: A function of a module; every process reads its rank from the environment.
@@ -53,31 +69,11 @@ def launch(num_ranks: int, entry: Callable[..., None], *arguments: object) -> No
         OmniMouseError: The error that a rank raised, or one sentence about a rank that failed.
         KeyboardInterrupt: Training was interrupted; the message says which step was saved.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="omnimouse-") as name,
-        _launcher_environment(num_ranks),
-    ):
+    with tempfile.TemporaryDirectory(prefix="omnimouse-") as name, _collect_signals() as signals:
         reports = Path(name)
-        config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=num_ranks,
-            run_id=uuid.uuid4().hex,
-            rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
-            local_addr="localhost",
-            max_restarts=0,
-            monitor_interval=0.1,
-            start_method="spawn",
-            logs_specs=DefaultLogsSpecs(log_dir=name),
-            shutdown_timeout=SHUTDOWN_SECONDS,
-        )
-        try:
-            elastic_launch(config, run_rank)(str(reports), entry, arguments)
-        except SignalException as stop:
-            raise KeyboardInterrupt(_interrupt_message(reports)) from stop
-        except ChildFailedError as failure:
-            _raise_failure(reports, failure, num_ranks)
+        exit_codes = _run_ranks(num_ranks, signals, (name, entry, arguments))
+        if any(exit_codes.values()):
+            _raise_failure(_read_reports(reports), exit_codes, signals)
 
 
 def run_rank(reports: str, entry: Callable[..., None], arguments: tuple[object, ...]) -> None:
@@ -85,77 +81,185 @@ def run_rank(reports: str, entry: Callable[..., None], arguments: tuple[object, 
     rank = read_launcher(os.environ).rank
     report = Path(reports) / f"rank-{rank}.json"
     try:
-        entry(*arguments)
+        with raise_on_signals():
+            # A signal that arrived while this process started is delivered now.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, CAUGHT)
+            entry(*arguments)
     except OmniMouseError as error:
-        report.write_text(
-            json.dumps({"kind": "error", "message": error.message, "hint": error.hint})
-        )
+        _write_report(report, kind="error", message=error.message, hint=error.hint)
         sys.exit(1)
     except KeyboardInterrupt as stop:
-        report.write_text(json.dumps({"kind": "interrupted", "message": str(stop)}))
-        sys.exit(130)
+        _write_report(report, kind="interrupted", message=str(stop), number=signal_of(stop))
+        sys.exit(exit_code(stop))
     except Exception as error:
         # A rank whose neighbor has died ends here, too: only the first report is the reason.
         text = f"{type(error).__name__}: {error}"
-        content = {"kind": "bug", "message": text, "trace": traceback.format_exc()}
-        report.write_text(json.dumps(content))
+        _write_report(report, kind="bug", message=text, trace=traceback.format_exc())
         sys.exit(1)
 
 
+def _write_report(path: Path, **content: object) -> None:
+    path.write_text(json.dumps(content))
+
+
 @contextmanager
-def _launcher_environment(num_ranks: int) -> Iterator[None]:
-    """Divide the cores among ranks, silence torch's launcher, then restore signal handlers."""
-    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-    handlers = {number: signal.getsignal(number) for number in signals}
-    threads = os.environ.get(THREADS)
-    if threads is None:
-        os.environ[THREADS] = str(max(1, len(os.sched_getaffinity(0)) // num_ranks))
-    level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
+def _collect_signals() -> Iterator[list[int]]:
+    """Append the numbers of signals to a list, instead of being interrupted by them."""
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
+        received.append(number)
+
+    previous = {number: signal.signal(number, handle) for number in CAUGHT}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _run_ranks(num_ranks: int, signals: list[int], arguments: tuple[object, ...]) -> dict[int, int]:
+    """Start the ranks and wait for all; return the exit code of each, first of those that failed.
+
+    Args:
+        num_ranks: Number of processes.
+        signals: Numbers of signals, which grow as signals arrive.
+        arguments: Of `run_rank`.
+    """
+    # The store through which ranks find each other lives as long as the slowest of them.
+    store = dist.TCPStore(HOST, 0, is_master=True, wait_for_workers=False)
+    processes: list[BaseProcess] = []
+    try:
+        with _block_signals():
+            for rank in range(num_ranks):
+                process = multiprocessing.get_context("spawn").Process(
+                    target=run_rank, args=arguments, name=f"rank {rank}"
+                )
+                with _rank_environment(rank, num_ranks, store.port):
+                    process.start()
+                processes.append(process)
+        first = _wait(processes, signals)
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+    return {
+        rank: processes[rank].exitcode or 0
+        for rank in sorted(range(num_ranks), key=lambda rank: rank not in first)
+    }
+
+
+@contextmanager
+def _block_signals() -> Iterator[None]:
+    """Block signals; a process that is started in the block gets them when it unblocks them."""
+    # Starting it later would unblock the signals.
+    resource_tracker.ensure_running()
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT)
     try:
         yield
     finally:
-        logging.disable(level)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        if threads is None:
-            del os.environ[THREADS]
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
-def _read_reports(folder: Path) -> list[dict[str, str | None]]:
-    """Read the reports of all ranks, in the order in which they were written."""
+@contextmanager
+def _rank_environment(rank: int, num_ranks: int, port: int) -> Iterator[None]:
+    """Set the environment variables of a rank for a process that is started in the block."""
+    variables = {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(num_ranks),
+        "MASTER_ADDR": HOST,
+        "MASTER_PORT": str(port),
+        # The store is served by this process, not by the first rank.
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+    }
+    if THREADS not in os.environ:
+        variables[THREADS] = str(max(1, len(os.sched_getaffinity(0)) // num_ranks))
+    previous = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in previous.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _wait(processes: list[BaseProcess], signals: list[int]) -> set[int]:
+    """Wait until all processes have ended; pass signals on, end the others when one has failed.
+
+    Returns:
+        The ranks that failed before any other, by themselves.
+    """
+    num_passed_on = 0
+    first: set[int] = set()
+    deadline: float | None = None
+    while alive := [process for process in processes if process.is_alive()]:
+        connection.wait([process.sentinel for process in alive], timeout=POLL_SECONDS)
+        for number in signals[num_passed_on:]:
+            num_passed_on += 1
+            for process in alive:
+                _send_signal(process, number)
+        if deadline is None:
+            first = {rank for rank, process in enumerate(processes) if _has_failed(process)}
+            deadline = time.monotonic() + FAILURE_SECONDS if first else None
+        is_late = deadline is not None and time.monotonic() > deadline
+        if is_late or signals.count(signal.SIGINT) > 1:
+            for process in alive:
+                process.kill()
+    return first
+
+
+def _send_signal(process: BaseProcess, number: int) -> None:
+    if process.is_alive() and process.pid is not None:
+        os.kill(process.pid, number)
+
+
+def _has_failed(process: BaseProcess) -> bool:
+    """Return whether a process has ended, neither well nor because of a signal to stop."""
+    return process.exitcode not in (None, 0, *(128 + number for number in CAUGHT))
+
+
+def _read_reports(folder: Path) -> dict[int, Report]:
+    """Read the reports by rank, in the order in which they were written."""
     paths = sorted(folder.glob("rank-*.json"), key=lambda path: path.stat().st_mtime_ns)
-    return [json.loads(path.read_text()) for path in paths]
+    return {int(path.stem.removeprefix("rank-")): json.loads(path.read_text()) for path in paths}
 
 
-def _interrupt_message(folder: Path) -> str:
-    for report in _read_reports(folder):
-        if report["kind"] == "interrupted" and report["message"]:
-            return report["message"]
-    return ""
-
-
-def _raise_failure(folder: Path, failure: ChildFailedError, num_ranks: int) -> None:
-    reports = _read_reports(folder)
-    for report in reports:
-        if report["kind"] == "interrupted":
-            raise KeyboardInterrupt(_interrupt_message(folder))
-        if report["kind"] == "error":
-            raise OmniMouseError(str(report["message"]), hint=report["hint"])
-    rank, first = failure.get_first_failure()
-    if first.exitcode < 0:
+def _raise_failure(
+    reports: dict[int, Report], exit_codes: dict[int, int], signals: list[int]
+) -> None:
+    """Raise why the ranks ended: the first reason, not what followed from it."""
+    by_kind: dict[str, list[tuple[int, Report]]] = {"error": [], "interrupted": [], "bug": []}
+    for rank, report in reports.items():
+        by_kind[report["kind"]].append((rank, report))
+    if by_kind["error"]:
+        _, report = by_kind["error"][0]
+        raise OmniMouseError(report["message"], hint=report["hint"])
+    killed = {rank: -code for rank, code in exit_codes.items() if code < 0}
+    if signals or (by_kind["interrupted"] and not killed):
+        messages = [report["message"] for _, report in by_kind["interrupted"] if report["message"]]
+        numbers = [*signals, *(report["number"] for _, report in by_kind["interrupted"])]
+        raise interruption(numbers[0], messages[0] if messages else "")
+    num_ranks = len(exit_codes)
+    if killed:
+        rank, number = next(iter(killed.items()))
         raise OmniMouseError(
-            f"rank {rank} of {num_ranks} was killed by {first.signal_name()}",
+            f"rank {rank} of {num_ranks} was killed by {signal.Signals(number).name}",
             hint="SIGKILL usually means that the machine ran out of memory; --resume continues "
             "from the last checkpoint",
         )
-    if reports:
-        sys.stderr.write(f"{reports[0]['trace']}\n")
+    if by_kind["bug"]:
+        rank, report = by_kind["bug"][0]
+        sys.stderr.write(f"{report['trace']}\n")
         raise OmniMouseError(
-            f"rank {rank} of {num_ranks} failed: {reports[0]['message']}",
+            f"rank {rank} of {num_ranks} failed: {report['message']}",
             hint="this is a bug in omnimouse; the traceback above helps to find it",
         )
+    rank, code = next((rank, code) for rank, code in exit_codes.items() if code)
     raise OmniMouseError(
-        f"rank {rank} of {num_ranks} ended with exit code {first.exitcode} and without a message",
+        f"rank {rank} of {num_ranks} ended with exit code {code} and without a message",
         hint="--resume continues from the last checkpoint",
     )
