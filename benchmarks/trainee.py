@@ -21,11 +21,9 @@ from omnimouse_cli.cost.training import make_task
 from omnimouse_cli.model.compile import compile_parts
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
-from omnimouse_cli.train.optimizer import (
-    CoreGradient,
-    build_core_optimizer,
-    build_session_optimizer,
-)
+from omnimouse_cli.train.optimizer import build_core_optimizer, build_session_optimizer
+from omnimouse_cli.train.parallel.core_gradient import CoreGradient
+from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.step import compute_batch_losses
 
 ANIMAL = "1"
@@ -107,7 +105,7 @@ class Trainee:
         if case.is_compiled:
             compile_parts(self._core, device)
         trained = {name: p for name, p in self._core.named_parameters() if p.requires_grad}
-        self._gradient = CoreGradient(trained.values(), num_extra=0)
+        self._gradient = CoreGradient(trained.values(), num_extra=0, world=World())
         self._core_optimizer = build_core_optimizer(trained, self._config.train)
         self._table_optimizer = build_session_optimizer(
             dict(self._table.named_parameters()), self._config.train

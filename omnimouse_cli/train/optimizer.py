@@ -1,6 +1,6 @@
-"""AdamW for the core and for session embeddings, and the core's gradient as one vector."""
+"""AdamW for the core and for session embeddings, and the clipping of gradients."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,7 +10,6 @@ from torch.optim import AdamW
 
 from omnimouse_cli.config.training import TrainConfig
 from omnimouse_cli.model.shortcuts import is_shortcut_parameter
-from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.schedule import Schedule
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -111,42 +110,3 @@ def clip_gradient(gradient: Tensor, max_norm: float | None) -> Tensor:
     if max_norm is not None:
         gradient.mul_((max_norm / (norm + NORM_EPSILON)).clamp(max=1.0))
     return norm
-
-
-class CoreGradient:
-    """The gradients of the core as views of one vector, which ranks sum in one reduction.
-
-    Args:
-        parameters: Trained parameters; each gets a gradient that stays, zeros where unused.
-        num_extra: Numbers, such as losses, that are summed with the gradients.
-    """
-
-    def __init__(self, parameters: Iterable[Parameter], *, num_extra: int) -> None:
-        parameters = list(parameters)
-        sizes = [parameter.numel() for parameter in parameters]
-        self._all = torch.zeros(sum(sizes) + num_extra, device=parameters[0].device)
-        self._gradient = self._all[: sum(sizes)]
-        self.extra = self._all[sum(sizes) :]
-        for parameter, part in zip(parameters, torch.split(self._gradient, sizes), strict=True):
-            parameter.grad = part.view(parameter.shape)
-
-    def clear(self) -> None:
-        """Set gradients and extra numbers to zero."""
-        self._all.zero_()
-
-    def start_all_reduce(self, world: World) -> Callable[[], None]:
-        """Start to sum gradients and extra numbers over ranks; the returned function waits."""
-        return world.start_all_reduce(self._all)
-
-    def average(self, num_batches: Tensor, max_norm: float | None) -> Tensor:
-        """Divide the summed gradient by the number of batches and clip it.
-
-        Args:
-            num_batches: float32 `()`: batches that the sum is over.
-            max_norm: Largest L2 norm; None does not clip.
-
-        Returns:
-            float32 `()`: the norm before clipping.
-        """
-        self._gradient.div_(num_batches)
-        return clip_gradient(self._gradient, max_norm)

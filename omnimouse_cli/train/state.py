@@ -16,11 +16,11 @@ from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.session_embeddings import initialize_biases
 from omnimouse_cli.seeds import derive_seed
 from omnimouse_cli.train.optimizer import (
-    CoreGradient,
     build_core_optimizer,
     build_session_optimizer,
     optimizer_tensors,
 )
+from omnimouse_cli.train.parallel.core_gradient import CoreGradient
 from omnimouse_cli.train.parallel.session_embeddings import DistributedEmbeddings
 from omnimouse_cli.train.parallel.world import World
 
@@ -89,7 +89,9 @@ class TrainState:
             for name, parameter in self.core.named_parameters()
             if parameter.requires_grad
         }
-        self.gradient = CoreGradient(self._core_parameters.values(), num_extra=2 * len(LOSSES))
+        self.gradient = CoreGradient(
+            self._core_parameters.values(), num_extra=2 * len(LOSSES), world=world
+        )
         self.core_optimizer = build_core_optimizer(self._core_parameters, config.train)
         self.session_optimizer = build_session_optimizer(self.embeddings.parameters(), config.train)
 

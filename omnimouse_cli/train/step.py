@@ -110,8 +110,10 @@ def train_step(state: TrainState, setup: TrainingSetup, strategy: Strategy) -> S
     state.gradient.clear()
     trained: list[SessionInfo] = []
     wait_seconds = 0.0
-    for batch_of_rank in _rounds(state.counters.step, setup.batches_per_step, world.num_ranks):
-        session_of_rank = [_session_index(number, setup, strategy) for number in batch_of_rank]
+    rounds = _rounds(state.counters.step, setup.batches_per_step, world.num_ranks)
+    for batch_of_rank in rounds:
+        is_last = batch_of_rank is rounds[-1]
+        session_of_rank = [_session_index(batch, setup, strategy) for batch in batch_of_rank]
         trained += [sessions[index] for index in session_of_rank if index is not None]
         expected = batch_of_rank[world.rank]
         started = time.perf_counter()
@@ -121,9 +123,12 @@ def train_step(state: TrainState, setup: TrainingSetup, strategy: Strategy) -> S
         embeddings = state.embeddings.receive(session_of_rank)
         if embeddings is not None:
             assert batch is not None
-            _add_gradients(state, setup, strategy, batch, embeddings)
+            _add_gradients(state, setup, strategy, batch, embeddings, is_last=is_last)
+        if is_last:
+            # Before any other communication: what a rank starts in its backward pass, others
+            # without a batch start here, and the order must be the same.
+            wait_for_core_gradient = state.gradient.start_all_reduce()
         state.embeddings.send_gradients(session_of_rank)
-    wait_for_core_gradient = state.gradient.start_all_reduce(world)
     # The core's gradient is on its way while each rank updates the embeddings that it owns.
     state.embeddings.average_gradients(config.clip_norm)
     if state.session_optimizer is not None:
@@ -174,8 +179,10 @@ def _add_gradients(
     strategy: Strategy,
     batch: Batch,
     embeddings: SessionEmbeddings,
+    *,
+    is_last: bool,
 ) -> None:
-    """Add the gradients and losses of a batch to those of the step."""
+    """Add gradients and losses of a batch to those of the step; `is_last`: in its last round."""
     config = setup.config
     selection = select(
         strategy,
@@ -201,13 +208,15 @@ def _add_gradients(
     parts = [neural, None if behavior is None else config.train.behavior_weight * behavior]
     present = [part for part in parts if part is not None]
     total = torch.stack(present).sum() if present else None
-    # Behavior that is decoded from video alone does not depend on any shortcut.
-    if total is not None and total.requires_grad:
-        total.backward()  # type: ignore[no-untyped-call]
     for position, loss in enumerate((total, neural, behavior)):
         if loss is not None:
             state.loss_sums[position, LOSS_SUM] += loss.detach()
             state.loss_sums[position, NUM_BATCHES] += 1
+    # Behavior that is decoded from video alone does not depend on any shortcut.
+    if total is not None and total.requires_grad:
+        if is_last:
+            state.gradient.overlap_with_backward(total)
+        total.backward()  # type: ignore[no-untyped-call]
 
 
 def compute_batch_losses(
