@@ -55,7 +55,7 @@ def synthetic_dataset(folder: Path, extent: Extent) -> Dataset:
         fingerprint=f"synthetic {extent.neurons} x {extent.rows}",
         advance=lambda _share: None,
     )
-    refresh_catalogue(folder, Silent(), changed=[path])
+    refresh_catalogue(folder, Silent())
     return open_dataset(folder, sessions=[SESSION])
 
 

@@ -157,6 +157,18 @@ def to_json_value(value: Any) -> Any:  # noqa: ANN401 - any JSON-like value
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
+def parse_json(text: str | bytes) -> Any:  # noqa: ANN401 - whatever the text holds
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError: The text is no JSON, or its values lie inside each other in too many levels.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("its values lie inside each other in too many levels") from error
+
+
 def format_document(kind: str, content: Mapping[str, Any]) -> str:
     """Return `content` as the text of the JSON document `omnimouse-<kind>`, version 1."""
     document = {"format": f"omnimouse-{kind}", "version": 1, **to_json_value(content)}
@@ -172,13 +184,21 @@ def read_document(path: Path, kind: str) -> dict[str, Any]:
     """Return the content of a JSON document that `write_document` wrote.
 
     Raises:
-        OmniMouseError: The file is missing, is no JSON, or is another kind or a later version.
+        OmniMouseError: The file is missing, cannot be read, is no JSON, or is another kind or a
+            later version.
     """
     try:
-        content = json.loads(path.read_text())
+        # A pipe would be waited for.
+        if path.exists() and not path.is_file():
+            raise OmniMouseError(f"{path} is not a file")
+        content = parse_json(path.read_text())
     except FileNotFoundError as error:
         raise OmniMouseError(f"{path} does not exist") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise OmniMouseError(
+            f"{path} cannot be read: {error.strerror}", hint="check its permissions and its disk"
+        ) from error
+    except ValueError as error:
         raise OmniMouseError(f"{path} is not a JSON document: {error}") from error
     if not isinstance(content, dict) or content.get("format") != f"omnimouse-{kind}":
         found = content.get("format") if isinstance(content, dict) else type(content).__name__

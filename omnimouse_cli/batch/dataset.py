@@ -33,7 +33,7 @@ class SessionInfo:
         response_kind: `rate`, `dff`, `fluorescence` or `unknown`.
         channels: Behavior channels that are used, device by device.
         frame_shape: Height and width of a frame in pixels; None without a screen.
-        fingerprint: Fingerprint of the shard's source and options, from the catalogue.
+        fingerprint: Fingerprint of the shard's source and options.
         shard: The open shard; its arrays are read on demand.
         has_time_course: Whether responses may change within a window. Sets of single images have
             one row per window.
@@ -302,7 +302,7 @@ def _open_session(folder: Path, entry: CatalogueEntry, wanted: Sequence[str] | N
         response_kind=description.response_kind,
         channels=tuple(name for name in stored_channels(shard) if wanted is None or name in wanted),
         frame_shape=None if screen is None else (screen.frame_height, screen.frame_width),
-        fingerprint=entry.fingerprint,
+        fingerprint=description.source.fingerprint,
         shard=shard,
         has_time_course=description.responses.clock.rate_hz * WINDOW_SECONDS > 1,
     )

@@ -72,6 +72,17 @@ def _with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
             # The program that reads our output (head, less) has closed it.
             sys.stderr.close()
             sys.exit(0)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            # Permissions, a disk that fails, a file where a folder should be.
+            print_error(
+                OmniMouseError(
+                    f"{error.filename}: {error.strerror}",
+                    hint="check that it exists, its permissions and its disk",
+                )
+            )
+            sys.exit(1)
 
     return run
 

@@ -127,7 +127,7 @@ def _inspect_shards(
         if shards is None:
             progress.say(f"taking {folder}/ (default)")
         catalogue = open_catalogue(folder)
-        for sentence in catalogue.omitted:
+        for sentence in catalogue.notes:
             progress.warn(sentence)
         entries = _select_entries(catalogue, session)
         warn_of_mixed_kinds(entries, progress)

@@ -1,6 +1,7 @@
 """Opens recordings of every supported raw format."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,6 +103,7 @@ def open_recording(path: Path, options: OpenOptions | None = None) -> Recording:
     """
     with translate_os_errors(path):
         require_path(path)
+        _require_files(path)
         for raw_format in RAW_FORMATS:
             if raw_format.matches(path):
                 return _open(path, raw_format, options or OpenOptions())
@@ -157,6 +159,21 @@ def require_path(path: Path) -> None:
             hint="get it first, as with `datalad get`, or mount its disk",
         )
     raise RecordingError(f"{path} does not exist", hint="check the path of the recording")
+
+
+def _require_files(folder: str | Path) -> None:
+    """Raise RecordingError if a recording holds a pipe or a device, which would be waited for."""
+    if not Path(folder).is_dir():
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _require_files(entry.path)
+            elif not (entry.is_file() or entry.is_dir()) and Path(entry.path).exists():
+                raise RecordingError(
+                    f"{entry.path} is a pipe or a device, not a file",
+                    hint="remove it, or copy the recording again",
+                )
 
 
 def no_recording(path: Path) -> RecordingError:

@@ -17,7 +17,13 @@ from omnimouse_cli.config.load import config_from_dict
 from omnimouse_cli.config.model import ResponseLoss
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError, ConfigError
-from omnimouse_cli.files import PARTIAL_SUFFIX, default_file_mode, sync_folder, translate_full_disk
+from omnimouse_cli.files import (
+    PARTIAL_SUFFIX,
+    default_file_mode,
+    parse_json,
+    sync_folder,
+    translate_full_disk,
+)
 from omnimouse_cli.run.folder import CONFIG, WEIGHTS
 
 FORMAT, VERSION = "omnimouse-weights", 1
@@ -137,9 +143,7 @@ def read_description(run: Path) -> RunDescription:
             hint="install the omnimouse that wrote it",
         )
     try:
-        return _parse_description(run, json.loads(metadata.get("description", "")))
-    except json.JSONDecodeError as error:
-        reason = f"its description is not JSON: {error}"
+        return _parse_description(run, parse_json(metadata.get("description", "")))
     except (KeyError, TypeError, ValueError) as error:
         reason = f"its description lacks or misstates {error}"
     raise CheckpointError(f"{path} is damaged: {reason}", hint="copy the run folder again")

@@ -3,13 +3,13 @@
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from omnimouse_cli.errors import LaterVersionError, OmniMouseError, ShardError
 from omnimouse_cli.files import PARTIAL_SUFFIX, lock, read_document, sync_folder, write_document
 from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.shard.description import read_value
 from omnimouse_cli.shard.format import is_foreign
 from omnimouse_cli.shard.kind import MIXED_KINDS_HINT, describe_mixed_kinds
 from omnimouse_cli.shard.read import Shard, open_shard
@@ -83,13 +83,13 @@ class Catalogue:
     Args:
         folder: Folder of the shards.
         entries: One entry per session.
-        omitted: Sentences about files of the folder that are not used: those of other programs,
-            and copies of shards.
+        notes: Sentences about files of the folder that are not used (those of other programs, and
+            copies of shards), and about what catalogue.json misstates.
     """
 
     folder: Path
     entries: tuple[CatalogueEntry, ...]
-    omitted: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def path_of(self, entry: CatalogueEntry) -> Path:
         """Return the path of an entry's shard."""
@@ -132,10 +132,13 @@ def build_entry(shard: Shard) -> CatalogueEntry:
 
 
 def open_catalogue(folder: Path) -> Catalogue:
-    """Open the catalogue of a data set, with entries for shards that it does not list yet.
+    """Return the catalogue of a data set as its shards state it.
+
+    The file catalogue.json only names the shards that must be there, so that it may be older than
+    they are.
 
     Raises:
-        ShardError: There is no data set, a shard is missing, or the catalogue is damaged.
+        ShardError: There is no data set, a shard is missing, or a file is damaged.
     """
     if not folder.is_dir():
         raise ShardError(
@@ -143,26 +146,36 @@ def open_catalogue(folder: Path) -> Catalogue:
             hint="check the path; `omnimouse preprocess RECORDING... --out SHARDS` makes a folder "
             "of shards",
         )
-    entries = _read_entries(folder) if (folder / CATALOGUE_NAME).exists() else []
-    # A run that was killed may have finished a shard that the catalogue does not list.
-    listed = {entry.file for entry in entries}
-    others = [path for path in shard_paths(folder) if path.name not in listed]
-    omitted = [_foreign(path) for path in others if is_foreign(path)]
-    entries += [build_entry(open_shard(path)) for path in others if not is_foreign(path)]
-    if not entries:
-        raise ShardError(
-            f"{folder} is not a folder of shards: it has no *{SHARD_SUFFIX} file",
-            hint="`omnimouse preprocess RECORDING... --out SHARDS` makes one",
-        )
-    for entry in entries:
-        if not (folder / entry.file).is_file():
+    listed = _read_listed(folder)
+    entries, notes = [], []
+    for path in shard_paths(folder):
+        stated = listed.get(path.name)
+        try:
+            entries.append(build_entry(open_shard(path)))
+        except ShardError:
+            if stated is not None:
+                # A command that does not use this session must not fail for it.
+                entries.append(stated)
+            elif is_foreign(path):
+                notes.append(_foreign(path))
+            else:
+                raise
+        else:
+            notes += _misstatements(stated, entries[-1])
+    for entry in listed.values():
+        if entry.file not in {found.file for found in entries}:
             raise ShardError(
                 f"{folder / entry.file} is missing: {CATALOGUE_NAME} lists it for session "
                 f"{entry.session}",
                 hint="copy it here, or run `omnimouse preprocess` again",
             )
+    if not entries:
+        raise ShardError(
+            f"{folder} is not a folder of shards: it has no *{SHARD_SUFFIX} file",
+            hint="`omnimouse preprocess RECORDING... --out SHARDS` makes one",
+        )
     chosen, copies = _choose(entries, listed)
-    return Catalogue(folder=folder, entries=chosen, omitted=(*omitted, *copies))
+    return Catalogue(folder=folder, entries=chosen, notes=(*notes, *copies))
 
 
 def warn_of_mixed_kinds(entries: Sequence[CatalogueEntry], reporter: Reporter) -> None:
@@ -186,14 +199,15 @@ def shard_paths(folder: Path) -> list[Path]:
     )
 
 
-def refresh_catalogue(
-    folder: Path, reporter: Reporter, *, changed: Collection[Path] = ()
-) -> Catalogue:
-    """Update the catalogue to the shards of its folder, and write it atomically.
+def refresh_catalogue(folder: Path, reporter: Reporter) -> Catalogue:
+    """Read the headers of all shards of a folder, and write their catalogue atomically.
 
-    Headers are read only of `changed` shards and of those that the catalogue does not list with
-    their length. A damaged shard, a file of another program and a copy of a shard are omitted, with
-    a warning. Several processes may do this at the same time, unless the file system has no locks.
+    A damaged shard, a file of another program and a copy of a shard are omitted, with a warning.
+    Several processes may do this at the same time, unless the file system has no locks.
+
+    Args:
+        folder: Folder of the shards.
+        reporter: Receives the warnings.
 
     Raises:
         LaterVersionError: A shard is of a later version.
@@ -204,25 +218,17 @@ def refresh_catalogue(
             # A catalogue is written under the lock, so these are from processes that were killed.
             for abandoned in folder.glob(f".{CATALOGUE_NAME}.*{PARTIAL_SUFFIX}"):
                 abandoned.unlink()
-        known = {}
-        if (folder / CATALOGUE_NAME).exists():
-            known = {entry.file: entry for entry in _read_entries(folder)}
-        entries, omitted = [], []
+        entries, notes = [], []
         for path in shard_paths(folder):
-            entry: CatalogueEntry | None = known.get(path.name)
             try:
-                if entry is None or path in changed or entry.bytes != path.stat().st_size:
-                    entry = build_entry(open_shard(path))
-                entries.append(entry)
+                entries.append(build_entry(open_shard(path)))
             except LaterVersionError:
                 raise
             except ShardError as error:
-                omitted.append(_foreign(path) if is_foreign(path) else error.message)
-        chosen, copies = _choose(entries, known)
-        catalogue = Catalogue(folder=folder, entries=chosen, omitted=(*omitted, *copies))
-        # A conversion begins without changed shards, and warns once.
-        if not changed:
-            _warn(catalogue, reporter, is_locked=is_locked)
+                notes.append(_foreign(path) if is_foreign(path) else error.message)
+        chosen, copies = _choose(entries, _read_listed(folder))
+        catalogue = Catalogue(folder=folder, entries=chosen, notes=(*notes, *copies))
+        _warn(catalogue, reporter, is_locked=is_locked)
         content = {"sessions": [asdict(entry) for entry in catalogue.entries]}
         write_document(folder / CATALOGUE_NAME, "catalogue", content)
     return catalogue
@@ -253,7 +259,7 @@ def _foreign(path: Path) -> str:
 
 
 def _warn(catalogue: Catalogue, reporter: Reporter, *, is_locked: bool) -> None:
-    for sentence in catalogue.omitted:
+    for sentence in catalogue.notes:
         reporter.warn(f"omitted from the catalogue: {sentence}")
     folder = catalogue.folder
     if not is_locked:
@@ -268,28 +274,37 @@ def _warn(catalogue: Catalogue, reporter: Reporter, *, is_locked: bool) -> None:
         )
 
 
-def _read_entries(folder: Path) -> list[CatalogueEntry]:
+def _misstatements(stated: CatalogueEntry | None, entry: CatalogueEntry) -> list[str]:
+    """Return a sentence if the catalogue's file says something else than the shard itself."""
+    names = () if stated is None else ("session", "animal", "neurons", "samples", "modalities")
+    wrong = [name for name in names if getattr(stated, name) != getattr(entry, name)]
+    if not wrong:
+        return []
+    return [
+        f"{CATALOGUE_NAME} misstates {', '.join(wrong)} of {entry.file}: the shard itself is "
+        "believed; the next `omnimouse preprocess` corrects the catalogue"
+    ]
+
+
+def _read_listed(folder: Path) -> dict[str, CatalogueEntry]:
+    """Return the entries of catalogue.json by file name; none without that file.
+
+    Raises:
+        ShardError: The file is damaged.
+    """
     path = folder / CATALOGUE_NAME
+    if not path.exists():
+        return {}
     try:
         content = read_document(path, "catalogue")
     except OmniMouseError as error:
         raise ShardError(error.message, hint=error.hint or _REPAIR_HINT) from error
     try:
-        return [_parse_entry(item) for item in content["sessions"]]
-    except (KeyError, TypeError) as error:
+        # Catalogues of earlier releases lack the fields that have a default.
+        items = read_value(tuple[CatalogueEntry, ...], content.get("sessions"), "sessions")
+    except ValueError as error:
         raise ShardError(f"{path} is damaged: {error}", hint=_REPAIR_HINT) from error
-
-
-def _parse_entry(item: dict[str, Any]) -> CatalogueEntry:
-    # Catalogues of earlier releases lack the fields that have a default.
-    values = {
-        field.name: item[field.name]
-        for field in fields(CatalogueEntry)
-        if field.name in item or field.default is MISSING
-    }
-    values["modalities"] = tuple(values["modalities"])
-    values["notes"] = tuple(values["notes"])
-    return CatalogueEntry(**values)
+    return {entry.file: entry for entry in items}
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
-from omnimouse_cli.files import to_json_value
+from omnimouse_cli.files import parse_json, to_json_value
 from omnimouse_cli.recording.dff import Baseline
 from omnimouse_cli.recording.recording import Clock, Monitor, Provenance, ResponseKind
 
@@ -168,11 +168,20 @@ def from_json(text: str) -> ShardDescription:
     Raises:
         ValueError: A field is missing or has the wrong type; the text names it.
     """
-    return cast("ShardDescription", _read_value(ShardDescription, json.loads(text), "description"))
+    return cast("ShardDescription", read_value(ShardDescription, parse_json(text), "description"))
 
 
-def _read_value(kind: Any, value: Any, name: str) -> Any:  # noqa: ANN401 - as fields are annotated
-    """Return a JSON value as the type of a field, or raise ValueError with the field's name."""
+def read_value(kind: Any, value: Any, name: str) -> Any:  # noqa: ANN401 - as fields are annotated
+    """Return a JSON value as a type that fields of dataclasses have here.
+
+    Args:
+        kind: A dataclass, or the annotation of a field.
+        value: What a JSON document holds in its place.
+        name: Name of the value in messages.
+
+    Raises:
+        ValueError: A field is missing or has the wrong type; the text names it.
+    """
     origin, arguments = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
         _require(isinstance(value, dict), name, "an object", value)
@@ -183,19 +192,19 @@ def _read_value(kind: Any, value: Any, name: str) -> Any:  # noqa: ANN401 - as f
         )
         if missing is not None:
             raise ValueError(f"`{name}` lacks `{missing}`")
-        values = {key: _read_value(hints[key], value[key], f"{name}.{key}") for key in present}
+        values = {key: read_value(hints[key], value[key], f"{name}.{key}") for key in present}
         return cast("type", kind)(**values)
     if origin is types.UnionType:
-        return None if value is None else _read_value(arguments[0], value, name)
+        return None if value is None else read_value(arguments[0], value, name)
     if origin is tuple:
         _require(isinstance(value, list), name, "a list", value)
         # A data set has a million conditions: their types are checked all at once.
         if arguments[0] is str and set(map(type, value)) <= {str}:
             return tuple(value)
-        return tuple(_read_value(arguments[0], item, name) for item in value)
+        return tuple(read_value(arguments[0], item, name) for item in value)
     if origin is Mapping:
         _require(isinstance(value, dict), name, "an object", value)
-        return {key: _read_value(arguments[1], value[key], f"{name}.{key}") for key in value}
+        return {key: read_value(arguments[1], value[key], f"{name}.{key}") for key in value}
     return _read_scalar(kind, value, name)
 
 

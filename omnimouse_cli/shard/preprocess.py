@@ -14,7 +14,7 @@ from typing import Literal
 from omnimouse_cli.errors import LaterVersionError, RecordingError, ShardError
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Recording
-from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.shard.catalogue import SHARD_SUFFIX, Catalogue, refresh_catalogue
 from omnimouse_cli.shard.convert import Storage, convert
 from omnimouse_cli.shard.jobs import Check, map_as_completed, number_of_jobs
@@ -101,7 +101,7 @@ def preprocess(
     paths = _shard_paths(recordings, out)
     _make_folder(out)
     remove_abandoned(out)
-    catalogue = refresh_catalogue(out, reporter)
+    refresh_catalogue(out, reporter)
     jobs = number_of_jobs(options.jobs, len(recordings))
     results: dict[str, Literal["written", "kept"] | Failure] = {}
 
@@ -130,11 +130,10 @@ def preprocess(
     reporter.start("sessions", len(recordings))
     try:
         with closing(map_as_completed(convert_one, recordings, jobs)) as completed:
-            for recording, _ in completed:
-                if results[recording.session] == "written":
-                    changed = [paths[recording.session]]
-                    catalogue = refresh_catalogue(out, reporter, changed=changed)
+            for _ in completed:
+                pass
     except KeyboardInterrupt as interruption:
+        refresh_catalogue(out, Silent())
         num_kept = sum(not isinstance(result, Failure) for result in results.values())
         text = (
             f"{num_kept} of {len(recordings)} sessions are in {out} and kept; "
@@ -144,7 +143,8 @@ def preprocess(
     reporter.finish("sessions")
     in_order = [(recording.session, results[recording.session]) for recording in recordings]
     return PreprocessResult(
-        catalogue=catalogue,
+        # What was found at the beginning has been told.
+        catalogue=refresh_catalogue(out, Silent()),
         written=tuple(session for session, result in in_order if result == "written"),
         kept=tuple(session for session, result in in_order if result == "kept"),
         failed=tuple(result for _, result in in_order if isinstance(result, Failure)),

@@ -11,11 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import ShardError
+from omnimouse_cli.shard.checksum import compute_checksum, require_known_algorithm
 from omnimouse_cli.shard.description import BehaviorDescription, ShardDescription, from_json
 from omnimouse_cli.shard.format import NUMPY_DTYPES, Header, TensorEntry, read_header
 
 # Errors of systems for files that cannot be mapped; `rust/src/memory/file.rs` has the same list.
 UNMAPPABLE = (errno.ENODEV, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+# Recorded values, which are read a part at a time. All other tensors are small, and what follows
+# from them must not be computed from damaged bytes: they are compared with their checksum.
+RECORDED = ("responses", "screen.frames", "behavior.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,7 @@ class Shard:
         self.path = path
         self.header = header
         self.description = description
+        self._verified: set[str] = set()
 
     @cached_property
     def _bytes(self) -> NDArray[np.uint8] | None:
@@ -68,18 +73,25 @@ class Shard:
     def tensor(self, name: str) -> NDArray[Any]:
         """Return the tensor `name` as a read-only view of the file; bfloat16 as its bits in uint16.
 
+        Tensors other than recorded values are compared with their checksum at their first use.
+
         Raises:
-            ShardError: The shard has no such tensor.
+            ShardError: The shard has no such tensor, or it is damaged.
         """
         entry = self._entry(name)
         if self._bytes is None:
-            return self._read(name, 0, entry.shape[0])
-        return np.ndarray(
-            entry.shape,
-            dtype=NUMPY_DTYPES[entry.dtype],
-            buffer=self._bytes.data,
-            offset=entry.first_byte,
-        )
+            values = self._read(name, 0, entry.shape[0])
+        else:
+            values = np.ndarray(
+                entry.shape,
+                dtype=NUMPY_DTYPES[entry.dtype],
+                buffer=self._bytes.data,
+                offset=entry.first_byte,
+            )
+        if name not in self._verified and not name.startswith(RECORDED):
+            require_checksum(self, name, compute_checksum(values.tobytes()))
+            self._verified.add(name)
+        return values
 
     def _entry(self, name: str) -> TensorEntry:
         entry = self.header.tensors.get(name)
@@ -203,6 +215,28 @@ class Shard:
     def valid(self, name: str) -> NDArray[np.float64]:
         """Return the half-open times in which a modality is valid: float64 `(intervals, 2)`."""
         return self.tensor(f"valid.{name}")
+
+
+def require_checksum(shard: Shard, name: str, checksum: str) -> None:
+    """Check that the bytes of a tensor are those that were written.
+
+    Args:
+        shard: The shard.
+        name: Name of the tensor.
+        checksum: Checksum of the bytes that were read.
+
+    Raises:
+        LaterVersionError: The stored checksum has an unknown algorithm.
+        ShardError: The bytes are others, or the shard has no checksum of the tensor.
+    """
+    expected = shard.description.checksums.get(name, "")
+    if expected:
+        require_known_algorithm(expected, shard.path)
+    if checksum != expected:
+        raise ShardError(
+            f"{shard.path} is damaged: tensor `{name}` does not match its checksum",
+            hint="copy it again, or run `omnimouse preprocess --force` on its recording",
+        )
 
 
 def open_shard(path: Path) -> Shard:

@@ -1,5 +1,6 @@
 """A data set of full size on almost no disk: sparse shards with known values at their end."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def write_sparse_corpus(folder: Path, num_sessions: int, reporter: Reporter) -> 
         )
         reporter.advance(task)
     reporter.finish(task)
-    refresh_catalogue(folder, reporter, changed=paths)
+    refresh_catalogue(folder, reporter)
     return paths[-1]
 
 
@@ -95,7 +96,7 @@ def _write_shard(folder: Path, session: str, num_samples: int, num_neurons: int)
             shape = (device.clock.num_samples, len(device.channels))
             writer.write_sparse(f"behavior.{device.name}", "F32", shape, np.zeros((1, shape[1])))
         _write_tables(writer, description, num_neurons)
-        writer.finish(text)
+        writer.finish(to_json(replace(description, checksums=writer.checksums)))
     return path
 
 

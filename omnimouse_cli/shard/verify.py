@@ -9,8 +9,8 @@ from omnimouse_cli._native import Checksum
 from omnimouse_cli.errors import ShardError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.shard.blocks import BLOCK_BYTES
-from omnimouse_cli.shard.checksum import format_checksum, require_known_algorithm
-from omnimouse_cli.shard.read import open_shard
+from omnimouse_cli.shard.checksum import format_checksum
+from omnimouse_cli.shard.read import open_shard, require_checksum
 
 
 def verify_shard(path: Path, advance: Callable[[float], None]) -> None:
@@ -28,9 +28,6 @@ def verify_shard(path: Path, advance: Callable[[float], None]) -> None:
     with path.open("rb", buffering=0) as stream:
         for name, entry in shard.header.tensors.items():
             stream.seek(shard.header.data_start + entry.first_byte)
-            expected = shard.description.checksums.get(name, "")
-            if expected:
-                require_known_algorithm(expected, path)
             checksum = Checksum()
             remaining = entry.last_byte - entry.first_byte
             while remaining:
@@ -40,11 +37,7 @@ def verify_shard(path: Path, advance: Callable[[float], None]) -> None:
                 checksum.update(block)
                 remaining -= len(block)
                 advance(len(block))
-            if format_checksum(checksum.hexdigest()) != expected:
-                raise ShardError(
-                    f"{path} is damaged: tensor `{name}` does not match its checksum",
-                    hint="copy it again, or run `omnimouse preprocess --force` on its recording",
-                )
+            require_checksum(shard, name, format_checksum(checksum.hexdigest()))
 
 
 def verify_shards(paths: Sequence[Path], reporter: Reporter) -> tuple[ShardError, ...]:

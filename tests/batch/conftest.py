@@ -157,7 +157,18 @@ def _valid(session: TinySession, device: Device) -> np.ndarray:
     return np.array(edges, "<f8").reshape(-1, 2)
 
 
-def _description(session: TinySession, num_samples: int, behavior: Mapping[str, Any]) -> str:
+def _checksum(data: bytes) -> str:
+    checksum = Checksum()
+    checksum.update(data)
+    return f"blake3-128:{checksum.hexdigest()}"
+
+
+def _description(
+    session: TinySession,
+    num_samples: int,
+    behavior: Mapping[str, Any],
+    tensors: Mapping[str, np.ndarray],
+) -> str:
     height, width = session.frame_shape
     description = {
         "session": session.key,
@@ -200,7 +211,7 @@ def _description(session: TinySession, num_samples: int, behavior: Mapping[str, 
         "tiers": list(TIERS),
         "kinds": list(KINDS),
         "conditions": [],
-        "checksums": {},
+        "checksums": {name: _checksum(array.tobytes()) for name, array in tensors.items()},
         "source": {"path": "by hand", "fingerprint": f"{session.key}-{session.seed}"},
         "notes": [],
     }
@@ -230,9 +241,7 @@ def _file(tensors: Mapping[str, np.ndarray], description: str) -> bytes:
     text = json.dumps(table, separators=(",", ":")).encode()
     text = text.ljust(-(-(len(text) + 8) // 4096) * 4096 - 8)
     header = struct.pack("<Q", len(text)) + text
-    checksum = Checksum()
-    checksum.update(header)
-    header = header.replace(zeros.encode(), f"blake3-128:{checksum.hexdigest()}".encode(), 1)
+    header = header.replace(zeros.encode(), _checksum(header).encode(), 1)
     return header + b"".join(array.tobytes() for _, array in ordered)
 
 
@@ -262,7 +271,7 @@ def _write(folder: Path, session: TinySession) -> TinyShard:
         tensors[f"valid.{name}"] = _valid(session, device)
     path = folder / f"{session.key}.safetensors"
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_file(tensors, _description(session, num_samples, behavior)))
+    path.write_bytes(_file(tensors, _description(session, num_samples, behavior, tensors)))
     return TinyShard(
         session=session,
         path=path,

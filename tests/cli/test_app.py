@@ -1,6 +1,8 @@
 """The program itself: help without torch, exit codes, error texts."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -132,3 +134,13 @@ def test_nothing_but_what_the_command_says_is_on_stderr(tmp_path):
     """Libraries that torch brings complain at the end if they are not taken down."""
     done = run("train", "--dry-run", "--model", "nano", "--quiet", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_the_file_system_refuses_ends_in_a_sentence(monkeypatch, capsys):
+    def refuse():
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "runs/a")
+
+    with pytest.raises(SystemExit) as stop:
+        _with_exit_codes(refuse)()
+    assert stop.value.code == 1
+    assert capsys.readouterr().err.startswith("error: runs/a: Permission denied\n\nhint: ")

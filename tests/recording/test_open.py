@@ -1,5 +1,6 @@
 """Recordings are found and opened, and other paths are refused."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -108,3 +109,12 @@ def test_a_recording_is_preprocessed_without_heavy_libraries(experanto_session, 
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.stdout.splitlines()[-1:] == ["[]"], run.stderr
     assert (tmp_path / "shards" / "catalogue.json").is_file()
+
+
+def test_a_pipe_among_the_files_is_named_and_not_waited_for(experanto_session):
+    path = experanto_session(seconds=6, combined=False)
+    meta = path / "responses" / "meta.yml"
+    meta.unlink()
+    os.mkfifo(meta)
+    with pytest.raises(RecordingError, match=r"responses/meta\.yml is a pipe or a device"):
+        open_recording(path)

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from omnimouse_cli.errors import ShardError
 from omnimouse_cli.reporter import Silent
-from omnimouse_cli.shard import open_catalogue
+from omnimouse_cli.shard import open_catalogue, open_shard
 from omnimouse_cli.shard.catalogue import refresh_catalogue
 
 
@@ -63,7 +63,7 @@ def test_a_catalogue_of_an_earlier_release_is_read(folder):
     assert open_catalogue(folder) == expected
     content["sessions"][0].pop("tokens")
     path.write_text(json.dumps(content))
-    with pytest.raises(ShardError, match="is damaged: 'tokens'"):
+    with pytest.raises(ShardError, match="is damaged: `sessions` lacks `tokens`"):
         open_catalogue(folder)
 
 
@@ -103,6 +103,43 @@ def test_a_shard_that_is_gone_is_named(folder):
     assert len(open_catalogue(folder).entries) == 2
 
 
+def test_a_stale_catalogue_is_corrected_by_the_shards_and_told(folder):
+    expected = open_catalogue(folder)
+    path = folder / "catalogue.json"
+    content = json.loads(path.read_text())
+    content["sessions"][1] |= {"neurons": 5000, "tiers": {"train": 900.0}, "session": "9-9-9"}
+    path.write_text(json.dumps(content))
+    catalogue = open_catalogue(folder)
+    assert catalogue.entries == expected.entries
+    (note,) = catalogue.notes
+    assert "misstates session, neurons of 7-1-1.safetensors" in note
+    refresh_catalogue(folder, Silent())
+    assert open_catalogue(folder) == expected
+
+
+def test_a_path_out_of_the_folder_is_not_followed(folder):
+    path = folder / "catalogue.json"
+    content = json.loads(path.read_text())
+    outside = shutil.copytree(folder, folder.parent / f"{folder.name}-outside")
+    content["sessions"][0]["file"] = f"../{outside.name}/7-1-0.safetensors"
+    (folder / "7-1-0.safetensors").unlink()
+    path.write_text(json.dumps(content))
+    with pytest.raises(ShardError, match=r"is missing: catalogue\.json lists it"):
+        open_catalogue(folder)
+
+
+def test_a_session_that_is_not_used_may_be_damaged(folder):
+    path = folder / "7-1-1.safetensors"
+    path.write_bytes(path.read_bytes()[:5000])
+    assert [entry.session for entry in open_catalogue(folder).entries] == [
+        "7-1-0",
+        "7-1-1",
+        "7-1-2",
+    ]
+    with pytest.raises(ShardError, match=r"7-1-1.safetensors is cut short"):
+        open_shard(path)
+
+
 BROKEN = [
     "",
     "{",
@@ -111,6 +148,8 @@ BROKEN = [
     '{"format": "omnimouse-catalogue", "version": 1}',
     '{"format": "omnimouse-catalogue", "version": 1, "sessions": [{}]}',
     '{"format": "omnimouse-catalogue", "version": 2}',
+    '{"format": "omnimouse-catalogue", "version": 1, "sessions": [{"session": 7}]}',
+    "[" * 100_000,
 ]
 
 
@@ -120,6 +159,13 @@ def test_a_damaged_catalogue_is_an_error_that_says_how_to_go_on(folder, text):
     with pytest.raises(ShardError, match=r"catalogue.json") as caught:
         open_catalogue(folder)
     assert caught.value.hint
+
+
+def test_a_pipe_in_place_of_the_catalogue_is_not_waited_for(folder):
+    (folder / "catalogue.json").unlink()
+    os.mkfifo(folder / "catalogue.json")
+    with pytest.raises(ShardError, match=r"catalogue.json is not a file"):
+        open_catalogue(folder)
 
 
 def test_a_damaged_shard_is_left_out_with_a_warning(folder):
@@ -140,7 +186,7 @@ def test_a_copy_of_a_shard_is_named_and_not_counted_twice(folder):
             (folder / "catalogue.json").unlink()
         catalogue = open_catalogue(folder)
         assert catalogue.entries == expected.entries
-        assert catalogue.omitted == (
+        assert catalogue.notes == (
             "7-1-1 (copy).safetensors is not used: it has the same session as 7-1-1.safetensors, "
             "7-1-1",
         )
@@ -154,10 +200,9 @@ def test_weights_among_the_shards_are_named_and_not_used(folder):
     save_file({"w": np.zeros(300, np.float32)}, folder / "model.safetensors")
     catalogue = open_catalogue(folder)
     assert catalogue.entries == expected.entries
-    assert catalogue.omitted == ("model.safetensors is not used: it is not an omnimouse shard",)
+    assert catalogue.notes == ("model.safetensors is not used: it is not an omnimouse shard",)
     heard = Heard()
     refresh_catalogue(folder, heard)
-    refresh_catalogue(folder, heard, changed=[folder / "7-1-1.safetensors"])
     assert len(heard.warnings) == 1
     assert "model.safetensors is not used" in heard.warnings[0]
 
@@ -178,7 +223,6 @@ def test_a_file_system_without_locks_and_sync_of_folders_is_told_once(folder, mo
     (folder / ".catalogue.json.abc.partial").write_text("{")
     heard = Heard()
     refresh_catalogue(folder, heard)
-    refresh_catalogue(folder, heard, changed=[folder / "7-1-1.safetensors"])
     assert ["no locks" in heard.warnings[0], "sync folders" in heard.warnings[1]] == [True, True]
     assert len(heard.warnings) == 2
     # Another process may still write it.
@@ -198,7 +242,7 @@ def test_a_folder_without_shards_is_no_data_set(tmp_path, exists):
 
 def refresh_often(folder):
     for _ in range(10):
-        refresh_catalogue(folder, Silent(), changed=list(folder.glob("*.safetensors")))
+        refresh_catalogue(folder, Silent())
 
 
 @pytest.mark.training

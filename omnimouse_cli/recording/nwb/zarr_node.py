@@ -1,7 +1,6 @@
 """Nodes of a Zarr store, as hdmf-zarr writes NWB: versions 2 and 3 of Zarr."""
 
 import itertools
-import json
 import lzma
 import zlib
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ import zarr
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.files import parse_json
 from omnimouse_cli.recording.nwb.tree import MAX_LINKS, Node, decode_attribute, path_in_folder
 
 # Codecs of Python objects that only decode text. Others, as pickle, would run what a store says.
@@ -169,7 +169,7 @@ class ZarrNode(Node):
         """Return the node that a value of a dataset refers to; None if it is no reference."""
         if isinstance(value, str) and value.startswith("{"):
             try:
-                value = json.loads(value)
+                value = parse_json(value)
             except ValueError:
                 return None
         if isinstance(value, dict) and isinstance(value.get("path"), str):
@@ -260,7 +260,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - text, or a reference in JSON
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RecordingError(
             f"{path} is damaged: it is no JSON", hint="copy the store again"

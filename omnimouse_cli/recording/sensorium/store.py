@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import math
 import re
 import zipfile
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.files import parse_json
 from omnimouse_cli.recording.npy_header import NpyHeader, parse_npy_header
 
 TIERS = "meta/trials/tiers.npy"
@@ -93,7 +93,7 @@ class Store:
         with self._open(CONFIG) as stream:
             text = stream.read()
         try:
-            content = json.loads(text)
+            content = parse_json(text)
         except ValueError as error:
             raise RecordingError(
                 f"{self.where(CONFIG)} is no JSON: {error}", hint="download or copy it again"
