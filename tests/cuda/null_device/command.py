@@ -1,0 +1,42 @@
+"""Run the command line and write the counts of the null device at the start of each training step.
+
+    python command.py STEPS.jsonl train shards --device cuda ...
+
+What happens between two such moments is what one step costs the host, whichever part of the program
+does it: loader, model, optimizers, log.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from counts import read_counts
+
+from omnimouse_cli.cli.app import main
+from omnimouse_cli.train import loop
+
+
+def record_steps(target: Path) -> None:
+    """Write a line of counts, with the masking strategy, before each call of `train_step`."""
+    train_step = loop.train_step
+    counts = Path(os.environ["NULL_DEVICE_COUNTS"])
+
+    def recorded(state: Any, setup: Any, strategy: Any) -> Any:  # noqa: ANN401
+        line = {
+            "strategy": strategy.name,
+            "shortcuts_only": state.core.shortcuts_only,
+            **read_counts(counts).values,
+        }
+        with target.open("a") as stream:
+            stream.write(json.dumps(line) + "\n")
+        return train_step(state, setup, strategy)
+
+    loop.train_step = recorded
+
+
+if __name__ == "__main__":
+    record_steps(Path(sys.argv[1]))
+    del sys.argv[1]
+    main()
