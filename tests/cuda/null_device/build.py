@@ -2,9 +2,9 @@
 
     python tests/cuda/null_device/build.py FOLDER
 
-writes `libcuda.so.1` into FOLDER. A program that is started with the variables of `environment` finds
-a device of capability 9.0 there; allocations, streams, pinned memory, compilation by inductor and
-Triton, and copies of small facts are real, results of kernels are not.
+writes `libcuda.so.1` into FOLDER. A program that is started with the variables of `environment`
+finds a device of capability 9.0 there; allocations, streams, pinned memory, compilation by inductor
+and Triton, and copies of small facts are real, results of kernels are not.
 """
 
 import os
@@ -23,10 +23,12 @@ TORCH_LIBRARIES = ("libc10_cuda", "libtorch_cuda", "libtorch_cuda_linalg", "libt
 # What torch imports of these is replaced; libraries that are not used stay as they are.
 REPLACED = re.compile(r"(__)?cuda[A-Z_]|cublas")
 # Functions of cuBLAS that compute; the others make handles and set options.
-PRODUCT = re.compile(r"cublas(?!.*(Get|Set|Create|Destroy|Algo)).*(gemm|gemv|matmul|dot)", re.IGNORECASE)
+PRODUCT = re.compile(
+    r"cublas(?!.*(Get|Set|Create|Destroy|Algo)).*(gemm|gemv|matmul|dot)", re.IGNORECASE
+)
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """The null device cannot be built here; the message says why."""
 
 
@@ -34,14 +36,16 @@ def build(folder: Path) -> Path:
     """Build the library in a folder and return its path.
 
     Raises:
-        Unavailable: A compiler, a header or a CUDA build of torch is missing, or does not fit.
+        UnavailableError: A compiler, a header or a CUDA build of torch is missing, or does not fit.
     """
     headers, libraries = _headers(), _torch_libraries()
     for tool in ("gcc", "nm"):
         if shutil.which(tool) is None:
-            raise Unavailable(f"{tool} was not found")
+            raise UnavailableError(f"{tool} was not found")
     folder.mkdir(parents=True, exist_ok=True)
-    objects = [_compile(HERE / name, folder, headers) for name in ("runtime.c", "driver.c", "libraries.c")]
+    objects = [
+        _compile(HERE / name, folder, headers) for name in ("runtime.c", "driver.c", "libraries.c")
+    ]
     written = set(_symbols("--defined-only", objects))
     imported = {name for name in _symbols("--undefined-only", libraries) if REPLACED.match(name)}
     rest = (imported | _driver_functions(headers)) - written
@@ -76,14 +80,14 @@ def _headers() -> list[Path]:
     found = [packages / "nvidia/cu13/include", packages / "triton/backends/nvidia/include"]
     for folder, header in zip(found, ("cublasLt.h", "crt/host_defines.h"), strict=True):
         if not (folder / header).is_file():
-            raise Unavailable(f"{folder / header} is not here")
+            raise UnavailableError(f"{folder / header} is not here")
     return found
 
 
 def _torch_libraries() -> list[Path]:
     folder = Path(sysconfig.get_paths()["purelib"]) / "torch/lib"
     if not (folder / "libtorch_cuda.so").is_file():
-        raise Unavailable("this torch was built without CUDA")
+        raise UnavailableError("this torch was built without CUDA")
     return [path for name in TORCH_LIBRARIES if (path := folder / f"{name}.so").is_file()]
 
 
@@ -99,7 +103,7 @@ def _run(command: list[str | Path]) -> str:
     clean = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=clean)
     if done.returncode:
-        raise Unavailable(f"{command[0]} failed: {done.stderr.strip()[:1000]}")
+        raise UnavailableError(f"{command[0]} failed: {done.stderr.strip()[:1000]}")
     return done.stdout
 
 

@@ -23,7 +23,7 @@ def record_steps(target: Path) -> None:
     train_step = loop.train_step
     counts = Path(os.environ["NULL_DEVICE_COUNTS"])
 
-    def recorded(state: Any, setup: Any, strategy: Any) -> Any:  # noqa: ANN401
+    def recorded(state: Any, setup: Any, strategy: Any) -> Any:
         line = {
             "strategy": strategy.name,
             "shortcuts_only": state.core.shortcuts_only,

@@ -1,0 +1,86 @@
+"""Fixtures of tests of CUDA: programs on the null device."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from null_device.build import UnavailableError, build, environment  # noqa: E402
+from null_device.counts import NAMES, Counts, read_counts  # noqa: E402
+
+# Nothing in there is a test, and one file changes torch where it is imported.
+collect_ignore = ["null_device"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A program that ran on the null device.
+
+    Args:
+        done: Exit code and output.
+        counts: Its calls.
+        steps: Calls between the starts of two training steps, by name, with the masking strategy.
+    """
+
+    done: subprocess.CompletedProcess[str]
+    counts: Counts
+    steps: list[dict]
+
+
+@dataclass(frozen=True, slots=True)
+class NullDevice:
+    """Starts programs on the null device."""
+
+    library: Path
+    folder: Path
+
+    def run(self, *command: str | Path, **variables: str) -> Ended:
+        """Run Python with arguments, and return what it did."""
+        counts = self.folder / "counts"
+        counts.unlink(missing_ok=True)
+        done = subprocess.run(
+            [sys.executable, *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": "1",
+                **environment(self.library, counts),
+                **variables,
+            },
+        )
+        return Ended(done, read_counts(counts), [])
+
+    def omnimouse(self, *words: str | Path) -> Ended:
+        """Run the command line, and count what each training step does."""
+        steps = self.folder / "steps.jsonl"
+        steps.unlink(missing_ok=True)
+        ended = self.run(HERE / "null_device" / "command.py", steps, *words)
+        lines = steps.read_text().splitlines() if steps.exists() else []
+        pairs = itertools.pairwise(json.loads(line) for line in lines)
+        return Ended(ended.done, ended.counts, [_difference(*pair) for pair in pairs])
+
+
+def _difference(start: dict, after: dict) -> dict:
+    """Return the calls between the starts of two steps, with what the first step was."""
+    return {name: after[name] - value if name in NAMES else value for name, value in start.items()}
+
+
+@pytest.fixture(scope="session")
+def null_device(tmp_path_factory) -> NullDevice:
+    """The null device, built from the headers of this environment."""
+    folder = tmp_path_factory.mktemp("null_device")
+    try:
+        return NullDevice(build(folder), folder)
+    except UnavailableError as reason:
+        pytest.skip(f"the null device cannot be built: {reason}")

@@ -1,0 +1,87 @@
+"""The command line on a CUDA device whose kernels do nothing: its calls are counted.
+
+Numbers mean nothing there. What runs for real are checks of devices, torch's allocator, streams,
+pinned memory, autograd's threads, and compilation by inductor and Triton for sm_90. So these tests
+find tensors on the wrong device, waits of the host, copies from pageable memory, and kernels that
+do not compile.
+"""
+
+import json
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.training]
+
+STEPS = 24
+OPTIONS = ("--model", "nano", "--device", "cuda", "--no-compile", "--seed", "1", "--quiet")
+# 580,000 parameters with gradient and two moments in float32 are 9 MB; 8 windows need most of it.
+LEAST_PEAK_BYTES, MOST_PEAK_BYTES = 9e6, 500e6
+
+
+def require_success(ended):
+    assert ended.done.returncode == 0, ended.done.stderr[-3000:]
+    assert ended.counts["launches"] > 0
+    assert ended.counts["products"] > 0
+
+
+def repeated_steps(ended):
+    """Steps of a strategy that has occurred: its masks are made and its kernels compiled."""
+    occurred, found = set(), []
+    for step in ended.steps:
+        kind = (step["strategy"], step["shortcuts_only"])
+        if kind in occurred:
+            found.append(step)
+        occurred.add(kind)
+    return found
+
+
+@pytest.fixture(scope="module")
+def trained(null_device, small_mouse, tmp_path_factory):
+    """A training of nano with SwiGLU, and its run."""
+    run = tmp_path_factory.mktemp("cuda") / "run"
+    words = ("train", small_mouse.folder, *OPTIONS, "--steps", str(STEPS), "--out", run)
+    return null_device.omnimouse(*words), run
+
+
+def test_a_training_never_makes_the_host_wait(trained):
+    ended, run = trained
+    require_success(ended)
+    assert (run / "model.safetensors").is_file()
+    assert len(ended.steps) == STEPS - 1
+    steps = repeated_steps(ended)
+    assert len(steps) >= 5
+    for step in steps:
+        assert step["launches"] > 50
+        # Where a line of the log is written, it reads the losses and the norm of the gradient.
+        assert step["synchronizations"] <= 2, step
+        assert step["pageable_copies"] == 0, step
+    assert sum(step["synchronizations"] for step in steps) <= len(steps)
+    assert LEAST_PEAK_BYTES < ended.counts["peak_bytes"] < MOST_PEAK_BYTES
+
+
+def test_a_training_goes_on_from_its_checkpoint(trained, null_device):
+    _, run = trained
+    ended = null_device.omnimouse("train", "--resume", run, *OPTIONS[2:], "--steps", str(STEPS + 6))
+    require_success(ended)
+    assert len(ended.steps) == 5
+    assert json.loads((run / "summary.json").read_text())["steps"] == STEPS + 6
+
+
+def test_a_run_is_scored(trained, null_device):
+    _, run = trained
+    words = ("eval", run, "--regime", "forecast", "--device", "cuda", "--no-baselines", "--json")
+    ended = null_device.omnimouse(*words)
+    require_success(ended)
+    assert json.loads(ended.done.stdout)
+
+
+def test_dendritic_units_launch_our_own_kernels(null_device, small_mouse, tmp_path):
+    words = ("--set", "model.feed_forward=dendritic", "--set", "train.shortcuts_first_fraction=0.0")
+    ended = null_device.omnimouse(
+        "train", small_mouse.folder, *OPTIONS, *words, "--steps", "6", "--out", tmp_path / "run"
+    )
+    require_success(ended)
+    kernels = ended.counts.kernels
+    # Each block of each step has one of each.
+    assert kernels["forward_kernel"] >= kernels["backward_kernel"] > 6
+    assert sum(kernels.values()) == ended.counts["driver_launches"]
