@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from omnimouse_cli.errors import OmniMouseError
+
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document and nothing else on stdout.")
 ]
@@ -21,3 +23,28 @@ ShardsOption = Annotated[
 def split_words(text: str) -> list[str]:
     """Split a comma-separated option; empty words are dropped."""
     return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def parse_task(text: str) -> tuple[int, int]:
+    """Return I and N of an option I/N, the I-th of N shares.
+
+    Raises:
+        OmniMouseError: The text is something else, or there is no such share.
+
+    Example:
+        >>> parse_task("2/8")
+        (2, 8)
+    """
+    words = text.split("/")
+    if len(words) != 2 or not all(word.isdigit() for word in words):
+        raise OmniMouseError(
+            f"--task must be two whole numbers, I/N: {text!r}",
+            hint="for example --task 1/8, or in an array job --task $SLURM_ARRAY_TASK_ID/8",
+        )
+    task, num_tasks = int(words[0]), int(words[1])
+    if not 1 <= task <= num_tasks:
+        raise OmniMouseError(
+            f"--task {text}: tasks are numbered from 1 to N",
+            hint="for example sbatch --array=1-8 with --task $SLURM_ARRAY_TASK_ID/8",
+        )
+    return task, num_tasks

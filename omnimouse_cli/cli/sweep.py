@@ -1,8 +1,7 @@
-"""`omnimouse sweep`: train the grid of runs that a scaling law needs, one by one; resumable."""
+"""`omnimouse sweep`: train the grid of runs that a scaling law needs; resumable, and shareable."""
 
 import dataclasses
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +10,8 @@ from rich.table import Table
 
 from omnimouse_cli.cli.console import print_document, print_table, reporter
 from omnimouse_cli.cli.folders import default_shards, folder
-from omnimouse_cli.cli.options import JsonOption, QuietOption, split_words
+from omnimouse_cli.cli.options import JsonOption, QuietOption, parse_task, split_words
+from omnimouse_cli.cli.sweep_job import SweepOptions, resolve_sweep
 from omnimouse_cli.cli.train import (
     ConfigOption,
     EpochsOption,
@@ -23,15 +23,11 @@ from omnimouse_cli.cli.train import (
     StepsOption,
     TrainDeviceOption,
 )
-from omnimouse_cli.cli.train_job import length_overrides
-from omnimouse_cli.cli.train_ranks import Ranks, require_devices, resolve_ranks, run_job
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.reporter import Reporter, Silent
-from omnimouse_cli.run.folder import is_run, read_config, read_summary
+from omnimouse_cli.run.folder import is_finished, read_summary
 
 if TYPE_CHECKING:
-    from omnimouse_cli.config.run import RunConfig
-    from omnimouse_cli.train.run import TrainingJob
+    from omnimouse_cli.cli.sweep_job import Sweep
     from omnimouse_cli.train.sweep import Cell
 
 
@@ -54,6 +50,20 @@ def command_sweep(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the runs; by default runs/sweep.")
     ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option("--only", metavar="RUN", help="Train one run of the grid, by its name."),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", metavar="I/N", help="Train the I-th of N shares of the grid."),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", min=1, help="Number of runs trained at once; GPUs are divided among them."
+        ),
+    ] = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
     steps: StepsOption = None,
@@ -66,33 +76,47 @@ def command_sweep(
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Train every size on every subset with every seed; finished runs are kept, others resumed."""
-    from omnimouse_cli.train.sweep import grid, unfinished
+    """Train every size on every subset with every seed; finished runs are kept, others resumed.
 
-    ranks = resolve_ranks(gpus=gpus, procs=procs, device=device)
-    if ranks.is_launched:
-        raise OmniMouseError(
-            "a sweep starts its own ranks and cannot run under torchrun or srun",
-            hint="use --gpus N or --procs N",
-        )
-    require_devices(ranks)
-    all_overrides = [*(overrides or ()), *length_overrides(steps, epochs, minutes)]
-    if no_compile:
-        all_overrides.append("train.compile=false")
+    Several processes may train one grid at the same time, each a run of its own: srun -n 4
+    omnimouse sweep, or the same command in several shells or jobs.
+    """
+    from omnimouse_cli.cli.sweep_workers import join_step, train_at_once, train_in_turn
+    from omnimouse_cli.train.sweep import warn_without_locks
+
+    worker = join_step(gpus=gpus, device=device, jobs=jobs)
     with reporter(quiet=quiet) as progress:
         if shards is None:
             shards = default_shards()
             progress.say(f"taking {shards}/ (default)")
-        root = out if out is not None else folder("runs") / "sweep"
-        counts = _numbers("--sessions", sessions) if sessions else _powers_of_two(shards)
-        cells = grid(split_words(models), counts, _numbers("--seeds", seeds))
-        jobs = _resolve_jobs(cells, shards, root, config, all_overrides, progress=progress)
-        remaining = unfinished(cells, root)
-        progress.say(f"{len(cells)} runs in {root}, {len(cells) - len(remaining)} already finished")
-        failures = _train_all(
-            [(cell, jobs[cell]) for cell in remaining], ranks, progress, quiet=quiet
+        options = SweepOptions(
+            shards=shards,
+            root=out if out is not None else folder("runs") / "sweep",
+            models=split_words(models),
+            sessions=_numbers("--sessions", sessions) if sessions else _powers_of_two(shards),
+            seeds=_numbers("--seeds", seeds),
+            config=config,
+            overrides=tuple(overrides or ()),
+            steps=steps,
+            epochs=epochs,
+            minutes=minutes,
+            gpus=gpus,
+            procs=procs,
+            device=device,
+            no_compile=no_compile,
         )
-    _print(cells, root, failures, json_output=json_output)
+        sweep = resolve_sweep(options, progress)
+        cells = sweep.choose(only=only, task=None if task is None else parse_task(task))
+        finished = sum(is_finished(sweep.run_of(cell)) for cell in cells)
+        progress.say(f"{len(cells)} runs in {sweep.root}, {finished} already finished")
+        warn_without_locks(sweep.root, progress)
+        if jobs is None:
+            failures = train_in_turn(sweep, cells, progress, quiet=quiet)
+        else:
+            failures = train_at_once(sweep, cells, jobs, progress)
+    # Tasks of srun write to one stdout: the first one prints the result.
+    if worker == 0:
+        _print(sweep, cells, failures, json_output=json_output)
     if failures:
         cell, error = next(iter(failures.items()))
         raise OmniMouseError(
@@ -101,102 +125,41 @@ def command_sweep(
         )
 
 
-def _numbers(option: str, text: str) -> list[int]:
+def _numbers(option: str, text: str) -> tuple[int, ...]:
     words = split_words(text)
     if not words or not all(word.isdigit() for word in words):
         raise OmniMouseError(
             f"{option} must be whole numbers separated by commas: {text!r}",
             hint=f"for example {option} 1,2,4",
         )
-    return [int(word) for word in words]
+    return tuple(int(word) for word in words)
 
 
-def _powers_of_two(shards: Path) -> list[int]:
+def _powers_of_two(shards: Path) -> tuple[int, ...]:
     """Return 1, 2, 4, ... and the number of all sessions."""
     from omnimouse_cli.batch.dataset import open_dataset
 
     count = len(open_dataset(shards).sessions)
-    return sorted({min(2**power, count) for power in range(count.bit_length() + 1)})
-
-
-def _resolve_jobs(
-    cells: Sequence["Cell"],
-    shards: Path,
-    root: Path,
-    config: Path | None,
-    overrides: list[str],
-    *,
-    progress: Reporter,
-) -> dict["Cell", "TrainingJob"]:
-    """Resolve every job before the first run is trained, so that a mistake shows at once."""
-    from omnimouse_cli.batch.dataset import open_dataset
-    from omnimouse_cli.config.load import load_config
-    from omnimouse_cli.train.run import TrainingJob
-    from omnimouse_cli.train.sweep import build_cell_config
-
-    base: dict[str, RunConfig] = {}
-    for model in dict.fromkeys(cell.model for cell in cells):
-        # A renamed key is reported once, not for every model.
-        base[model] = load_config(config, overrides, model, reporter=Silent() if base else progress)
-    if len({(item.data.sessions, item.data.max_sessions) for item in base.values()}) > 1:
-        raise OmniMouseError("the sessions of a sweep must be the same for all sizes")
-    data = next(iter(base.values())).data
-    dataset = open_dataset(shards, sessions=data.sessions, max_sessions=data.max_sessions)
-    smallest = min(cell.num_sessions for cell in cells)
-    jobs = {}
-    for cell in cells:
-        run = root / cell.name
-        fresh = build_cell_config(cell, base[cell.model], dataset, smallest)
-        jobs[cell] = TrainingJob(
-            # A run that has started keeps its configuration.
-            config=read_config(run) if is_run(run) else fresh,
-            shards=shards,
-            run=run,
-            resume=is_run(run),
-            command_line=tuple(sys.argv),
-        )
-    return jobs
-
-
-def _train_all(
-    jobs: Sequence[tuple["Cell", "TrainingJob"]], ranks: Ranks, progress: Reporter, *, quiet: bool
-) -> dict["Cell", OmniMouseError]:
-    """Train one run after the other; a failed run does not stop the others."""
-    failures: dict[Cell, OmniMouseError] = {}
-    progress.start("runs", len(jobs))
-    for cell, job in jobs:
-        try:
-            run_job(job, ranks, progress, quiet=quiet)
-        except OmniMouseError as error:
-            progress.warn(f"{cell.name}: {error.message}")
-            failures[cell] = error
-        except KeyboardInterrupt as stop:
-            raise KeyboardInterrupt(
-                f"finished runs and the last checkpoint of {job.run} are kept; run the same "
-                "command again to continue"
-            ) from stop
-        progress.advance("runs")
-    progress.finish("runs")
-    return failures
+    return tuple(sorted({min(2**power, count) for power in range(count.bit_length() + 1)}))
 
 
 def _print(
+    sweep: "Sweep",
     cells: Sequence["Cell"],
-    root: Path,
-    failures: dict["Cell", OmniMouseError],
+    failures: Mapping["Cell", OmniMouseError],
     *,
     json_output: bool,
 ) -> None:
-    rows = [_row(cell, root / cell.name, failures.get(cell)) for cell in cells]
+    rows = [_row(sweep, cell, failures.get(cell)) for cell in cells]
     if json_output:
-        print_document("sweep", {"folder": root, "runs": rows})
+        print_document("sweep", {"folder": sweep.root, "runs": rows})
         return
-    table = Table(title=f"{root}: {len(cells)} runs", title_justify="left")
+    table = Table(title=f"{sweep.root}: {len(cells)} runs", title_justify="left")
     for name in ("run", "core parameters", "unique tokens", "epochs", "validation loss"):
         table.add_column(name, justify="left" if name == "run" else "right")
     for row in rows:
-        if row["state"] == "failed":
-            table.add_row(row["run"], "failed")
+        if row["state"] != "finished":
+            table.add_row(row["run"], row["state"])
             continue
         loss = row["neural_loss"]
         table.add_row(
@@ -209,11 +172,15 @@ def _print(
     print_table(table)
 
 
-def _row(cell: "Cell", run: Path, failure: OmniMouseError | None) -> dict[str, Any]:
+def _row(sweep: "Sweep", cell: "Cell", failure: OmniMouseError | None) -> dict[str, Any]:
+    from omnimouse_cli.train.sweep import is_claimed
+
     row: dict[str, Any] = {"run": cell.name, **dataclasses.asdict(cell)}
     if failure is not None:
         return {**row, "state": "failed", "error": failure.message}
-    summary = read_summary(run)
+    if not is_finished(sweep.run_of(cell)):
+        return {**row, "state": "training" if is_claimed(cell, sweep.root) else "unfinished"}
+    summary = read_summary(sweep.run_of(cell))
     return {
         **row,
         "state": "finished",

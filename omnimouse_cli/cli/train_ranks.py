@@ -53,6 +53,12 @@ def resolve_ranks(*, gpus: int | None, procs: int | None, device: str) -> Ranks:
     elif procs is not None:
         device = "cpu"
     launched = read_launcher(os.environ).num_ranks
+    if launched > 1 and (gpus is not None or procs is not None):
+        raise OmniMouseError(
+            f"{'--gpus' if gpus else '--procs'} cannot be given under torchrun or srun, which "
+            f"have started {launched} ranks already",
+            hint="omit it: each rank uses a GPU where there is one, else the CPU (--device cpu)",
+        )
     return Ranks(
         num_ranks=launched if launched > 1 else gpus or procs or 1,
         device=device,

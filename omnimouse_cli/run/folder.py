@@ -113,6 +113,18 @@ def lock_run(run: Path, reporter: Reporter = _SILENT) -> Iterator[None]:
                 run.rmdir()
 
 
+def is_locked(run: Path) -> bool:
+    """Return whether another process trains in the folder of a run."""
+    try:
+        with (run / LOCK).open("a") as stream:
+            lock(stream.fileno(), wait=False)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def write_config(run: Path, config: RunConfig) -> None:
     """Write the resolved configuration of a run."""
     write_text(run / CONFIG, to_toml(config))

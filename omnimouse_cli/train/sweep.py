@@ -2,14 +2,20 @@
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.errors import ConfigError
-from omnimouse_cli.run.folder import is_finished
+from omnimouse_cli.errors import ConfigError, OmniMouseError
+from omnimouse_cli.files import lock
+from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.run.folder import is_finished, is_locked
+
+# Folder inside a sweep's folder with one lock per run.
+CLAIMS = ".claims"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,3 +94,140 @@ def build_cell_config(cell: Cell, config: RunConfig, dataset: Dataset, smallest:
 def unfinished(cells: Sequence[Cell], folder: Path) -> list[Cell]:
     """Return the cells whose run has not finished."""
     return [cell for cell in cells if not is_finished(folder / cell.name)]
+
+
+def share(cells: Sequence[Cell], task: int, num_tasks: int) -> tuple[Cell, ...]:
+    """Return the cells of one of several tasks, which together have every cell once.
+
+    Args:
+        cells: The grid, the cheapest run first; every task gets cheap and expensive ones.
+        task: Number of the task, from 1.
+        num_tasks: Number of tasks.
+
+    Example:
+        >>> cells = grid(["nano"], [1, 2, 4], [7])
+        >>> [cell.num_sessions for cell in share(cells, 1, 2)]
+        [1, 4]
+    """
+    return tuple(cells[task - 1 :: num_tasks])
+
+
+@contextmanager
+def claim(cell: Cell, folder: Path) -> Iterator[bool]:
+    """Claim a run of the sweep for this process, for as long as the block.
+
+    The claim ends with the process, however it ends. It is not the lock of the run's folder, which
+    the process that trains takes: a rank, where there are several.
+
+    Args:
+        cell: The run.
+        folder: Folder of the sweep.
+
+    Yields:
+        Whether the run is this process' to train: no other process claims it or trains in its
+        folder. Always true on a file system without locks.
+    """
+    (folder / CLAIMS).mkdir(parents=True, exist_ok=True)
+    with (folder / CLAIMS / f"{cell.name}.lock").open("a") as stream:
+        try:
+            lock(stream.fileno(), wait=False)
+        except BlockingIOError:
+            yield False
+        else:
+            yield not is_locked(folder / cell.name)
+
+
+def is_claimed(cell: Cell, folder: Path) -> bool:
+    """Return whether another process trains a run of the sweep."""
+    with claim(cell, folder) as is_free:
+        return not is_free
+
+
+def warn_without_locks(folder: Path, reporter: Reporter) -> None:
+    """Warn if the file system cannot keep two processes from training the same run."""
+    (folder / CLAIMS).mkdir(parents=True, exist_ok=True)
+    with (folder / CLAIMS / ".lock").open("a") as stream:
+        try:
+            has_locks = lock(stream.fileno(), wait=False)
+        except BlockingIOError:
+            return
+    if not has_locks:
+        reporter.warn(
+            f"the file system of {folder} has no locks: do not run this sweep twice at once, or "
+            "give every process its own runs with --task or --only"
+        )
+
+
+def train_all(
+    cells: Sequence[Cell],
+    folder: Path,
+    train_cell: Callable[[Cell], None],
+    reporter: Reporter,
+) -> dict[Cell, OmniMouseError]:
+    """Train the runs that have not finished and that no other process trains, one by one.
+
+    Before each run the folder is looked at anew, so that several processes share the cells. A run
+    that fails does not stop the others.
+
+    Args:
+        cells: The runs, in the order in which they are trained.
+        folder: Folder of the sweep.
+        train_cell: Trains one run, or continues it.
+        reporter: Shows the progress, and which runs other processes train.
+
+    Returns:
+        The error of each run that failed.
+
+    Raises:
+        KeyboardInterrupt: Interrupted; the message says what is kept.
+    """
+    failures: dict[Cell, OmniMouseError] = {}
+    attempted: set[Cell] = set()
+    elsewhere: set[Cell] = set()
+    num_open = len(unfinished(cells, folder))
+    reporter.start("runs", num_open)
+    while True:
+        candidates = [cell for cell in unfinished(cells, folder) if cell not in attempted]
+        with _claim_first(candidates, folder) as (cell, skipped):
+            for other in skipped:
+                if other not in elsewhere:
+                    reporter.say(f"{other.name} is skipped: another process trains it")
+            elsewhere.update(skipped)
+            if cell is None:
+                break
+            attempted.add(cell)
+            try:
+                train_cell(cell)
+            except OmniMouseError as error:
+                reporter.warn(f"{cell.name}: {error.message}")
+                failures[cell] = error
+            except KeyboardInterrupt as stop:
+                raise KeyboardInterrupt(interruption_message(folder)) from stop
+        reporter.advance("runs")
+    reporter.finish("runs")
+    return failures
+
+
+def interruption_message(folder: Path) -> str:
+    """Return what is kept when a sweep is interrupted, and how to continue."""
+    return (
+        f"finished runs and the last checkpoint of each run in {folder} are kept; run the same "
+        "command again to continue"
+    )
+
+
+@contextmanager
+def _claim_first(
+    cells: Sequence[Cell], folder: Path
+) -> Iterator[tuple[Cell | None, tuple[Cell, ...]]]:
+    """Claim the first cell that can be trained; yield it with those before that others train."""
+    skipped = []
+    for cell in cells:
+        with claim(cell, folder) as is_free:
+            if not is_free:
+                skipped.append(cell)
+            elif not is_finished(folder / cell.name):
+                # It may have finished since the folder was looked at.
+                yield cell, tuple(skipped)
+                return
+    yield None, tuple(skipped)

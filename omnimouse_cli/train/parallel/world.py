@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,6 +18,8 @@ Value = TypeVar("Value")
 
 # Longer than any validation or checkpoint that one rank waits for another to finish.
 TIMEOUT = timedelta(minutes=30)
+# Set by srun: the number of tasks of its step.
+STEP_TASKS = "SLURM_STEP_NUM_TASKS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,7 @@ class Launcher:
         rank: Number of this process, from 0.
         num_ranks: World size: the number of processes that train together.
         local_rank: Number of this process on its machine, from 0.
+        gpu: Index of the first GPU of this process among those that it sees.
         host: Machine on which rank 0 listens; None with a single rank, or where the variables
             MASTER_ADDR and MASTER_PORT name it.
         port: Port on `host`.
@@ -36,6 +39,7 @@ class Launcher:
     rank: int = 0
     num_ranks: int = 1
     local_rank: int = 0
+    gpu: int = 0
     host: str | None = None
     port: int = 0
 
@@ -53,22 +57,60 @@ def read_launcher(variables: Mapping[str, str]) -> Launcher:
         1
     """
     if "RANK" in variables and "WORLD_SIZE" in variables:
+        local_rank = int(variables.get("LOCAL_RANK", 0))
         return Launcher(
             rank=int(variables["RANK"]),
             num_ranks=int(variables["WORLD_SIZE"]),
-            local_rank=int(variables.get("LOCAL_RANK", 0)),
+            local_rank=local_rank,
+            gpu=local_rank,
         )
     # Only srun sets the step's own number of tasks; a batch script alone is not one of them.
-    if int(variables.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+    if int(variables.get(STEP_TASKS, 1)) > 1:
         has_master = "MASTER_ADDR" in variables and "MASTER_PORT" in variables
         return Launcher(
             rank=int(variables["SLURM_PROCID"]),
-            num_ranks=int(variables["SLURM_STEP_NUM_TASKS"]),
+            num_ranks=int(variables[STEP_TASKS]),
             local_rank=int(variables["SLURM_LOCALID"]),
-            host=None if has_master else first_host(variables["SLURM_STEP_NODELIST"]),
-            port=0 if has_master else 20_000 + int(variables["SLURM_JOB_ID"]) % 20_000,
+            gpu=_first_gpu(variables),
+            host=None if has_master else _step_host(variables),
+            port=0 if has_master else step_port(variables),
         )
     return Launcher()
+
+
+def leave_step(variables: MutableMapping[str, str]) -> None:
+    """Make this task of srun a process of its own, which no longer counts the others as ranks."""
+    variables.pop(STEP_TASKS, None)
+
+
+def _first_gpu(variables: Mapping[str, str]) -> int:
+    """Return the index of a task's first GPU among the visible ones."""
+    visible = [name for name in variables.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    if 0 < len(visible) < int(variables.get("SLURM_GPUS_ON_NODE", 0)):
+        # Slurm shows each task its own GPUs, as with --gpus-per-task; they count from 0.
+        return 0
+    return int(variables["SLURM_LOCALID"])
+
+
+def _step_host(variables: Mapping[str, str]) -> str:
+    # A machine alone need not be able to resolve its own name.
+    is_alone = int(variables.get("SLURM_STEP_NUM_NODES", 0)) == 1
+    return "127.0.0.1" if is_alone else first_host(variables["SLURM_STEP_NODELIST"])
+
+
+def step_port(variables: Mapping[str, str]) -> int:
+    """Return the port of a step's rank 0, from 20,000 to 31,999: below those the system gives out.
+
+    Up to 509 steps of one job have different ports, as do jobs with consecutive numbers.
+
+    Example:
+        >>> step_port({"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0"})
+        23563
+        >>> step_port({"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "1"})
+        23564
+    """
+    number = 509 * int(variables["SLURM_JOB_ID"]) + int(variables.get("SLURM_STEP_ID", 0))
+    return 20_000 + number % 12_000
 
 
 def first_host(nodes: str) -> str:
@@ -188,12 +230,12 @@ class World:
         return values
 
 
-def select_device(name: str, local_rank: int = 0) -> torch.device:
+def select_device(name: str, gpu: int = 0) -> torch.device:
     """Return the device on which a rank computes.
 
     Args:
         name: `cpu`, `cuda` or `auto` (a GPU where there is one).
-        local_rank: Index of the GPU on this machine.
+        gpu: Index of the rank's GPU among those that this process sees.
 
     Raises:
         OmniMouseError: There is no such device here.
@@ -203,12 +245,12 @@ def select_device(name: str, local_rank: int = 0) -> torch.device:
     num_gpus = torch.cuda.device_count() if name != "cpu" else 0
     if name == "cpu" or (name == "auto" and num_gpus == 0):
         return torch.device("cpu")
-    if local_rank >= num_gpus:
+    if gpu >= num_gpus:
         raise OmniMouseError(
-            f"rank {local_rank} of this machine needs a GPU of its own and there are {num_gpus}",
+            f"rank {gpu} of this machine needs a GPU of its own and there are {num_gpus}",
             hint="start fewer ranks, or compute on the CPU with --device cpu",
         )
-    return torch.device("cuda", local_rank)
+    return torch.device("cuda", gpu)
 
 
 def device_name(device: torch.device) -> str:
@@ -231,7 +273,7 @@ def join_world(device: str = "auto") -> Iterator[World]:
         rank=launcher.rank,
         num_ranks=launcher.num_ranks,
         local_rank=launcher.local_rank,
-        device=select_device(device, launcher.local_rank),
+        device=select_device(device, launcher.gpu),
     )
     on_gpu = world.device.type == "cuda"
     if on_gpu:

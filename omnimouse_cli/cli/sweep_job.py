@@ -1,0 +1,186 @@
+"""From the options of `omnimouse sweep` to a sweep: its runs and the training job of each."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omnimouse_cli.cli.train_job import length_overrides
+from omnimouse_cli.cli.train_ranks import Ranks, require_devices, resolve_ranks
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.reporter import Reporter, Silent
+from omnimouse_cli.run.folder import is_run, read_config
+from omnimouse_cli.text import suggest_name
+
+if TYPE_CHECKING:
+    from omnimouse_cli.config.run import RunConfig
+    from omnimouse_cli.train.run import TrainingJob
+    from omnimouse_cli.train.sweep import Cell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepOptions:
+    """The options of `omnimouse sweep` that say what is trained, as parsed from the command line.
+
+    Args:
+        shards: Folder of shards.
+        root: Folder of the runs.
+        models: Names of model sizes.
+        sessions: Numbers of sessions.
+        seeds: Seeds.
+        config: TOML file.
+        overrides: Values of `--set`, as `section.key=value`.
+        steps: Length in optimizer steps; at most one of `steps`, `epochs` and `minutes` is set.
+        epochs: Length in passes over the data.
+        minutes: Length in minutes.
+        gpus: GPUs of each run.
+        procs: Processes of each run on the CPU.
+        device: `cpu`, `cuda` or `auto`.
+        no_compile: Whether to train without compiling the model.
+    """
+
+    shards: Path
+    root: Path
+    models: list[str]
+    sessions: tuple[int, ...]
+    seeds: tuple[int, ...]
+    config: Path | None
+    overrides: tuple[str, ...]
+    steps: int | None
+    epochs: float | None
+    minutes: float | None
+    gpus: int | None
+    procs: int | None
+    device: str
+    no_compile: bool
+
+    def command(self, run: str) -> tuple[str, ...]:
+        """Return the command that trains one run of the sweep, for another process.
+
+        Args:
+            run: Name of the run.
+        """
+        values = {
+            "--models": ",".join(self.models),
+            "--sessions": ",".join(map(str, self.sessions)),
+            "--seeds": ",".join(map(str, self.seeds)),
+            "--out": self.root,
+            "--config": self.config,
+            "--steps": self.steps,
+            "--epochs": self.epochs,
+            "--minutes": self.minutes,
+            "--gpus": self.gpus,
+            "--procs": self.procs,
+            # --gpus and --procs say the device.
+            "--device": self.device if self.gpus is None and self.procs is None else None,
+            "--only": run,
+        }
+        words = [sys.executable, "-m", "omnimouse_cli", "sweep", str(self.shards)]
+        for name, value in values.items():
+            words += [] if value is None else [name, str(value)]
+        for text in self.overrides:
+            words += ["--set", text]
+        return (*words, *(["--no-compile"] if self.no_compile else []))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """A grid of runs that can be trained.
+
+    Args:
+        options: What the sweep was made from.
+        cells: The runs, the cheapest first.
+        configs: Configuration of each run that has not started.
+        ranks: Number of processes of each run, and their device.
+    """
+
+    options: SweepOptions
+    cells: tuple["Cell", ...]
+    configs: Mapping["Cell", "RunConfig"]
+    ranks: Ranks
+
+    @property
+    def root(self) -> Path:
+        """Folder of the runs."""
+        return self.options.root
+
+    def run_of(self, cell: "Cell") -> Path:
+        """Return the folder of a run."""
+        return self.root / cell.name
+
+    def choose(self, *, only: str | None, task: tuple[int, int] | None) -> tuple["Cell", ...]:
+        """Return the runs that `--only` or `--task` choose, by default all.
+
+        Args:
+            only: Name of a run.
+            task: Number of a share, from 1, and the number of shares.
+
+        Raises:
+            OmniMouseError: There is no such run or share, or both are given.
+        """
+        from omnimouse_cli.train.sweep import share
+
+        if task is not None and only is not None:
+            raise OmniMouseError("--only and --task cannot be given together", hint="choose one")
+        if task is not None:
+            return share(self.cells, *task)
+        if only is None:
+            return self.cells
+        names = [cell.name for cell in self.cells]
+        if only not in names:
+            raise OmniMouseError(f"the sweep has no run {only!r}", hint=suggest_name(only, names))
+        return (self.cells[names.index(only)],)
+
+    def job_of(self, cell: "Cell") -> "TrainingJob":
+        """Return the job that starts a run, or continues it with the configuration that it has."""
+        from omnimouse_cli.train.run import TrainingJob
+
+        run = self.run_of(cell)
+        has_started = is_run(run)
+        return TrainingJob(
+            config=read_config(run) if has_started else self.configs[cell],
+            shards=self.options.shards,
+            run=run,
+            resume=has_started,
+            command_line=tuple(sys.argv),
+        )
+
+
+def resolve_sweep(options: SweepOptions, progress: Reporter, *, trains_here: bool = True) -> Sweep:
+    """Resolve every run before the first one is trained, so that a mistake shows at once.
+
+    Args:
+        options: The options.
+        progress: Shows what was assumed.
+        trains_here: Whether the runs are trained on this machine, which then needs their GPUs.
+
+    Raises:
+        OmniMouseError: Options, configuration or data cannot be used, or GPUs are missing.
+    """
+    from omnimouse_cli.batch.dataset import open_dataset
+    from omnimouse_cli.config.load import load_config
+    from omnimouse_cli.train.sweep import build_cell_config, grid
+
+    ranks = resolve_ranks(gpus=options.gpus, procs=options.procs, device=options.device)
+    if trains_here:
+        require_devices(ranks)
+    cells = grid(options.models, options.sessions, options.seeds)
+    overrides = [
+        *options.overrides,
+        *length_overrides(options.steps, options.epochs, options.minutes),
+        *(["train.compile=false"] if options.no_compile else []),
+    ]
+    base: dict[str, RunConfig] = {}
+    for model in dict.fromkeys(cell.model for cell in cells):
+        # A renamed key is reported once, not for every model.
+        base[model] = load_config(
+            options.config, overrides, model, reporter=Silent() if base else progress
+        )
+    if len({(item.data.sessions, item.data.max_sessions) for item in base.values()}) > 1:
+        raise OmniMouseError("the sessions of a sweep must be the same for all sizes")
+    data = next(iter(base.values())).data
+    dataset = open_dataset(options.shards, sessions=data.sessions, max_sessions=data.max_sessions)
+    smallest = min(options.sessions)
+    configs = {cell: build_cell_config(cell, base[cell.model], dataset, smallest) for cell in cells}
+    return Sweep(options=options, cells=cells, configs=configs, ranks=ranks)

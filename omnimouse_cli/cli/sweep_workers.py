@@ -1,0 +1,256 @@
+"""The processes that train the runs of a sweep: this one, several at once, or tasks of srun."""
+
+import os
+import queue
+import signal
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from omnimouse_cli.cli.sweep_job import Sweep
+from omnimouse_cli.cli.train_ranks import run_job
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.run.folder import is_finished
+
+if TYPE_CHECKING:
+    from omnimouse_cli.train.sweep import Cell
+
+VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
+THREADS = "OMP_NUM_THREADS"
+
+
+def join_step(*, gpus: int | None, device: str, jobs: int | None) -> int:
+    """Make this process a worker of its own, with GPUs of its own, if it is a task of srun.
+
+    Args:
+        gpus: GPUs of each run; None for one, where there are any.
+        device: `cpu`, `cuda` or `auto`.
+        jobs: Number of runs that each task is to train at once.
+
+    Returns:
+        The number of this worker, from 0.
+
+    Raises:
+        OmniMouseError: The process was started by torchrun, or there are too few GPUs.
+    """
+    from omnimouse_cli.train.parallel.world import leave_step, read_launcher
+
+    launcher = read_launcher(os.environ)
+    if launcher.num_ranks == 1:
+        return 0
+    if "RANK" in os.environ:
+        raise OmniMouseError(
+            "a sweep starts its own ranks and cannot run under torchrun",
+            hint="use --gpus N or --procs N for each run, and --jobs N for several runs at once",
+        )
+    if jobs is not None:
+        raise OmniMouseError(
+            "--jobs cannot be given under srun, whose tasks share the grid",
+            hint="start more tasks: srun --ntasks N omnimouse sweep",
+        )
+    leave_step(os.environ)
+    names = visible_gpus(device)
+    if names:
+        os.environ[VISIBLE_GPUS] = ",".join(gpus_of_worker(names, launcher.gpu, gpus))
+    return launcher.rank
+
+
+def visible_gpus(device: str) -> tuple[str, ...]:
+    """Return the names of the GPUs that this process sees, as CUDA_VISIBLE_DEVICES has them."""
+    import torch
+
+    if device == "cpu":
+        return ()
+    listed = os.environ.get(VISIBLE_GPUS)
+    if listed is None:
+        return tuple(str(index) for index in range(torch.cuda.device_count()))
+    names = tuple(name.strip() for name in listed.split(",") if name.strip())
+    return names[: torch.cuda.device_count()]
+
+
+def gpus_of_worker(names: Sequence[str], worker: int, gpus: int | None) -> tuple[str, ...]:
+    """Return the GPUs of one of several workers on a machine.
+
+    Args:
+        names: All GPUs.
+        worker: Number of the worker on this machine, from 0.
+        gpus: GPUs of each worker; None for one, which workers share if there are too few.
+
+    Raises:
+        OmniMouseError: There are too few.
+
+    Example:
+        >>> gpus_of_worker("0123", 1, 2)
+        ('2', '3')
+        >>> gpus_of_worker("01", 2, None)
+        ('0',)
+    """
+    if gpus is None:
+        return (names[worker % len(names)],)
+    chosen = tuple(names[worker * gpus : (worker + 1) * gpus])
+    if len(chosen) < gpus:
+        raise OmniMouseError(
+            f"{worker + 1} runs at once with --gpus {gpus} need {(worker + 1) * gpus} GPUs, and "
+            f"{len(names)} can be used here",
+            hint="train fewer runs at once, or give each fewer GPUs",
+        )
+    return chosen
+
+
+def train_in_turn(
+    sweep: Sweep, cells: Sequence["Cell"], progress: Reporter, *, quiet: bool
+) -> dict["Cell", OmniMouseError]:
+    """Train one run after the other in this process; return the errors of those that failed."""
+    from omnimouse_cli.train.sweep import train_all
+
+    def train_cell(cell: "Cell") -> None:
+        run_job(sweep.job_of(cell), sweep.ranks, progress, quiet=quiet)
+
+    return train_all(cells, sweep.root, train_cell, progress)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Child:
+    """A process that trains one run.
+
+    Args:
+        cell: The run.
+        slot: Number of its place among those that run at once, from 0.
+        process: The process.
+        messages: Sentences of its error and of its hint, as far as it has printed them.
+    """
+
+    cell: "Cell"
+    slot: int
+    process: subprocess.Popen[str]
+    messages: dict[str, str] = field(default_factory=dict)
+
+    def read(self, progress: Reporter, ended: "queue.SimpleQueue[_Child]") -> None:
+        """Pass warnings on until the process has ended, then report that."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            kind, _, text = line.rstrip().partition(": ")
+            if kind == "warning":
+                progress.warn(f"{self.cell.name}: {text}")
+            elif kind in ("error", "hint"):
+                self.messages[kind] = text
+            elif kind.startswith("interrupted"):
+                self.messages["error"] = line.rstrip()
+        self.process.wait()
+        ended.put(self)
+
+
+def train_at_once(
+    sweep: Sweep, cells: Sequence["Cell"], num_jobs: int, progress: Reporter
+) -> dict["Cell", OmniMouseError]:
+    """Train several runs at once, each in a process of its own; one that fails stops no other.
+
+    Args:
+        sweep: The sweep.
+        cells: The runs.
+        num_jobs: Number of runs at once.
+        progress: Shows runs that begin and end, and their warnings.
+
+    Returns:
+        The error of each run that failed.
+
+    Raises:
+        OmniMouseError: There are too few GPUs.
+        KeyboardInterrupt: Interrupted; every run has kept its last step.
+    """
+    from omnimouse_cli.train.sweep import interruption_message, unfinished
+
+    waiting = unfinished(cells, sweep.root)
+    num_jobs = min(num_jobs, max(1, len(waiting)))
+    environments = _environments(sweep, num_jobs, progress)
+    failures: dict[Cell, OmniMouseError] = {}
+    running: list[_Child] = []
+    ended: queue.SimpleQueue[_Child] = queue.SimpleQueue()
+    progress.start("runs", len(waiting))
+    try:
+        while waiting or running:
+            while waiting and len(running) < num_jobs:
+                slot = min(set(range(num_jobs)) - {child.slot for child in running})
+                running.append(_start(sweep, waiting.pop(0), slot, environments[slot]))
+                threading.Thread(
+                    target=running[-1].read, args=(progress, ended), daemon=True
+                ).start()
+                progress.say(f"{running[-1].cell.name}: started")
+            child = ended.get()
+            running.remove(child)
+            error = _error_of(child)
+            if error is not None:
+                progress.warn(f"{child.cell.name}: {error.message}")
+                failures[child.cell] = error
+            elif is_finished(sweep.run_of(child.cell)):
+                progress.say(f"{child.cell.name}: finished")
+            else:
+                progress.say(f"{child.cell.name} is skipped: another process trains it")
+            progress.advance("runs")
+    except KeyboardInterrupt as stop:
+        _end(running, signal.SIGINT)
+        raise KeyboardInterrupt(interruption_message(sweep.root)) from stop
+    progress.finish("runs")
+    return failures
+
+
+def _environments(sweep: Sweep, num_jobs: int, progress: Reporter) -> list[dict[str, str]]:
+    """Return the environment variables of the runs that are trained at once: GPUs and threads."""
+    gpus, procs = sweep.options.gpus, sweep.options.procs
+    names = () if procs is not None else visible_gpus(sweep.options.device)
+    if names:
+        if gpus is None and num_jobs > len(names):
+            progress.say(f"{num_jobs} runs at once share {len(names)} GPUs")
+        # The last one first: it says how many GPUs all of them need.
+        shares = [gpus_of_worker(names, slot, gpus) for slot in reversed(range(num_jobs))]
+        return [{VISIBLE_GPUS: ",".join(chosen)} for chosen in reversed(shares)]
+    if THREADS in os.environ:
+        return [{}] * num_jobs
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return [{THREADS: str(max(1, (cores or 1) // (num_jobs * (procs or 1))))}] * num_jobs
+
+
+def _start(sweep: Sweep, cell: "Cell", slot: int, environment: Mapping[str, str]) -> _Child:
+    process = subprocess.Popen(
+        [*sweep.options.command(cell.name), "--quiet"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env={**os.environ, **environment},
+        # Ctrl-C in a terminal reaches this process only, which passes it on once.
+        start_new_session=True,
+    )
+    return _Child(cell=cell, slot=slot, process=process)
+
+
+def _end(running: Sequence[_Child], number: int) -> None:
+    """Pass a signal on to all processes and wait until they have ended; Ctrl-C passes another on.
+
+    Args:
+        running: The processes.
+        number: Number of the signal.
+    """
+    while any(child.process.poll() is None for child in running):
+        try:
+            for child in running:
+                child.process.send_signal(number)
+            for child in running:
+                child.process.wait()
+        except KeyboardInterrupt:
+            number = signal.SIGINT
+
+
+def _error_of(child: _Child) -> OmniMouseError | None:
+    """Return why a process has failed; None if it has not."""
+    code = child.process.returncode
+    if code == 0:
+        return None
+    default = f"the process ended with exit code {code} and without a message"
+    if code < 0:
+        default = f"the process was killed by signal {-code}"
+    return OmniMouseError(child.messages.get("error", default), hint=child.messages.get("hint"))
