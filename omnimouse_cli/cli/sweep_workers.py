@@ -14,6 +14,7 @@ from omnimouse_cli.cli.train_ranks import run_job
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import is_finished
+from omnimouse_cli.train.interrupt import signal_of
 
 if TYPE_CHECKING:
     from omnimouse_cli.train.sweep import Cell
@@ -191,7 +192,7 @@ def train_at_once(
                 progress.say(f"{child.cell.name} is skipped: another process trains it")
             progress.advance("runs")
     except KeyboardInterrupt as stop:
-        _end(running, signal.SIGINT)
+        _end(running, signal_of(stop))
         raise KeyboardInterrupt(interruption_message(sweep.root)) from stop
     progress.finish("runs")
     return failures

@@ -139,7 +139,7 @@ def test_shares_are_the_grid_each_run_once(num_tasks):
 
 
 def test_a_file_system_without_locks_is_warned_of(root, monkeypatch):
-    monkeypatch.setattr("omnimouse_cli.train.sweep.lock", lambda descriptor, *, wait: False)
+    monkeypatch.setattr("omnimouse_cli.train.sweep.lock", lambda _, **options: not options)
     listener = Listener()
     warn_without_locks(root, listener)
     assert "has no locks: do not run this sweep twice at once" in listener.warnings[0]

@@ -1,0 +1,213 @@
+"""`omnimouse sweep`: which runs a process trains, several at once, and what ends them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from omnimouse_cli.cli.app import app
+from omnimouse_cli.cli.sweep_workers import gpus_of_worker, join_step
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.run.folder import write_summary
+
+SMALL = ["--set", "model.d_model=16", "--set", "model.layers=1", "--set", "model.d_embedding=8"]
+SMALL += ["--set", "data.batch_size=2", "--set", "train.log_every=1"]
+GRID = ["sweep", "shards", "--models", "nano", "--seeds", "1,2", "--device", "cpu", *SMALL]
+NAMES = [f"nano-sessions{count}-seed{seed}" for seed in (1, 2) for count in (1, 2)]
+SUMMARY = {
+    "parameters": {"core": 1},
+    "unique_tokens": 2,
+    "epochs": 3.0,
+    "validation": {"neural_loss": 0.5},
+}
+
+
+def omnimouse(*arguments, code=0):
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == code, result.stderr or result.exception
+    return result
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Names of the runs that were trained, by a training that only writes a summary."""
+    names = []
+
+    def run_job(job, ranks, progress, *, quiet):
+        names.append(job.run.name)
+        write_summary(job.run, SUMMARY)
+
+    monkeypatch.setattr("omnimouse_cli.cli.sweep_workers.run_job", run_job)
+    return names
+
+
+def test_one_run_is_trained_by_its_name_and_a_share_by_its_number(home, trained):
+    document = json.loads(omnimouse(*GRID, "--only", NAMES[2], "--json").stdout)
+    assert trained == [NAMES[2]]
+    assert [(row["run"], row["state"]) for row in document["runs"]] == [(NAMES[2], "finished")]
+    omnimouse(*GRID, "--task", "1/3")
+    assert trained == [NAMES[2], NAMES[0], NAMES[3]]
+    result = omnimouse(*GRID, "--task", "3/3")
+    assert "1 runs in runs/sweep, 1 already finished" in result.stderr
+    assert len(trained) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem", "hint"),
+    [
+        (["--only", "nano-sessions1-seed3"], "no run 'nano-sessions1-seed3'", "did you mean"),
+        (["--task", "3/2"], "--task 3/2: tasks are numbered from 1 to N", "sbatch --array=1-8"),
+        (["--task", "2"], "--task must be two whole numbers, I/N: '2'", "--task 1/8"),
+        (["--task", "1/2", "--only", NAMES[0]], "cannot be given together", "choose one"),
+    ],
+)
+def test_runs_that_do_not_exist_are_refused(home, trained, arguments, problem, hint):
+    result = omnimouse(*GRID, *arguments, code=1)
+    assert problem in result.stderr
+    assert hint in result.stderr
+    assert trained == []
+
+
+def test_a_task_of_srun_is_a_worker_of_its_own_and_the_first_prints(home, trained, monkeypatch):
+    step = {"SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURM_STEP_NUM_TASKS": "2"}
+    step |= {"SLURM_STEP_NODELIST": "n1", "SLURM_JOB_ID": "5", "SLURM_STEP_ID": "0"}
+    for name, value in step.items():
+        monkeypatch.setenv(name, value)
+    result = omnimouse(*GRID, "--only", NAMES[0], "--json")
+    assert trained == [NAMES[0]]
+    assert result.stdout == ""
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    assert "srun --ntasks N" in omnimouse(*GRID, "--jobs", "2", code=1).stderr
+
+
+def test_ranks_of_torchrun_cannot_share_a_sweep(home, trained, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "cannot run under torchrun" in omnimouse(*GRID, code=1).stderr
+    assert trained == []
+
+
+@pytest.mark.parametrize("option", ["--gpus", "--procs"])
+@pytest.mark.parametrize("launcher", ["torchrun", "srun"])
+def test_training_refuses_a_number_of_ranks_beside_that_of_a_launcher(
+    home, monkeypatch, option, launcher
+):
+    variables = {"RANK": "0", "WORLD_SIZE": "4", "LOCAL_RANK": "0"}
+    if launcher == "srun":
+        variables = {"SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURM_STEP_NUM_TASKS": "4"}
+        variables |= {"SLURM_STEP_NODELIST": "n1", "SLURM_JOB_ID": "5"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    result = omnimouse("train", "shards", option, "2", code=1)
+    assert f"{option} cannot be given under torchrun or srun" in result.stderr
+    assert "started 4 ranks already" in result.stderr
+
+
+def test_tasks_divide_the_gpus_of_their_machine(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    step = {"SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_STEP_NUM_TASKS": "8"}
+    step |= {"SLURM_STEP_NODELIST": "n[1-4]", "SLURM_JOB_ID": "5", "SLURM_GPUS_ON_NODE": "4"}
+    for name, value in step.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    assert join_step(gpus=2, device="auto", jobs=None) == 5
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "2,3"
+    # Where Slurm has divided them, each task has all that it sees.
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "8")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    join_step(gpus=2, device="auto", jobs=None)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "2,3"
+
+
+def test_too_few_gpus_for_the_runs_at_once_are_a_sentence():
+    assert [gpus_of_worker("01234567", worker, 4) for worker in (0, 1)] == [
+        ("0", "1", "2", "3"),
+        ("4", "5", "6", "7"),
+    ]
+    with pytest.raises(OmniMouseError, match="3 runs at once with --gpus 4 need 12 GPUs, and 8"):
+        gpus_of_worker("01234567", 2, 4)
+
+
+def start(*arguments, **options):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "omnimouse_cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        **options,
+    )
+
+
+def resumes(root: Path) -> dict[str, int]:
+    """Number of times that each run was resumed."""
+    return {
+        path.parent.name: len(json.loads(path.read_text())["resumes"])
+        for path in sorted(root.glob("nano*/environment.json"))
+    }
+
+
+@pytest.mark.training
+@pytest.mark.slow
+def test_two_sweeps_on_one_folder_train_every_run_once(home):
+    command = [*GRID, "--sessions", "1", "--steps", "2", "--json"]
+    processes = [start(*command) for _ in range(2)]
+    outputs = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    names = [name for name in NAMES if "sessions1" in name]
+    assert resumes(home / "runs/sweep") == dict.fromkeys(names, 0)
+    assert all((home / "runs/sweep" / name / "summary.json").exists() for name in names)
+    states = [row["state"] for out, _ in outputs for row in json.loads(out)["runs"]]
+    assert set(states) <= {"finished", "training"}
+
+
+@pytest.mark.training
+@pytest.mark.slow
+def test_several_runs_at_once_one_of_which_fails(home):
+    broken = home / "runs/sweep" / NAMES[0]
+    broken.mkdir(parents=True)
+    (broken / "config.toml").write_text("no table")
+    process = start(*GRID, "--sessions", "1", "--steps", "2", "--jobs", "2", "--json")
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 1
+    states = {row["run"]: row["state"] for row in json.loads(out)["runs"]}
+    assert states == {NAMES[0]: "failed", NAMES[2]: "finished"}
+    assert f"warning: {NAMES[0]}: " in err
+    assert "error: 1 of 2 runs failed" in err
+    assert "config.toml" in err
+    assert f"{NAMES[2]}: finished" in err
+
+
+@pytest.mark.training
+@pytest.mark.slow
+def test_ctrl_c_ends_all_runs_with_a_checkpoint_and_they_go_on(home):
+    grid = [*GRID, "--sessions", "2", "--jobs", "2", "--steps", "100000"]
+    process = start(*grid, start_new_session=True)
+    runs = [home / "runs/sweep" / name for name in (NAMES[1], NAMES[3])]
+    deadline = time.monotonic() + 200
+    while not all(_has_metrics(run) for run in runs):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    # As in a terminal: all processes in the foreground get it.
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=200)
+    assert process.returncode == 130, err
+    assert "run the same command again to continue" in err
+    for run in runs:
+        (checkpoint,) = (run / "checkpoints").glob("step-*")
+        assert (run / "checkpoints/latest").exists()
+        assert not (run / "summary.json").exists()
+        assert int(checkpoint.name.removeprefix("step-")) > 0
+
+
+def _has_metrics(run: Path) -> bool:
+    path = run / "metrics.jsonl"
+    return path.exists() and path.stat().st_size > 0
