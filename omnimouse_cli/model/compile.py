@@ -1,27 +1,56 @@
 """Compilation of the blocks of the model."""
 
-import torch
-from torch import nn
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
+import torch
+from torch import Tensor, nn
+from torch.fx.experimental import _config as symbolic_shapes
+
+from omnimouse_cli.kernels.attention import AttentionMask, full_mask
 from omnimouse_cli.model.blocks import CrossBlock, SelfBlock
 from omnimouse_cli.model.feed_forward import FeedForward
 from omnimouse_cli.model.omnimouse import OmniMouse
+from omnimouse_cli.model.rotary import Angles
 from omnimouse_cli.model.video_blocks import VideoBlock
 
+# B batch, L tokens, Q query tokens, K key tokens, N tokens of a clip, M and C widths
 
-def compile_parts(model: OmniMouse, device: torch.device) -> None:
-    """Compile the blocks of a model in place, at their first use, for sequences of any length.
+
+def compile_parts(
+    model: OmniMouse,
+    device: torch.device,
+    fusion_shape: tuple[int, int] | None = None,
+    **options: Any,  # noqa: ANN401 - of torch.compile
+) -> None:
+    """Compile the blocks of a model in place, at their first use.
 
     A strategy changes lengths, masks and which blocks run. Compiled as one, the model would be
-    compiled anew for each of 120 strategies; its blocks are compiled a few times: with and without
-    a mask, in training and in evaluation. Names of parameters do not change.
+    compiled anew for each of 120 strategies; its blocks are compiled a few times, for sequences of
+    any length: each class once per width, with and without a mask. Blocks of a class share what
+    is compiled, and an evaluation runs what training has compiled. Names of parameters do not
+    change.
 
     Args:
         model: Changed in place.
         device: Device of the model.
+        fusion_shape: Windows and tokens of the usual input of a fusion layer, for which the layers
+            are compiled separately; None compiles them for any shape alone.
+        options: Further arguments of `torch.compile`.
     """
+    # Two lengths that are the same by chance in the first batch may differ in the next one.
+    symbolic_shapes.use_duck_shape = False
+    forwards: dict[type[nn.Module], Callable[..., Tensor]] = {
+        SelfBlock: _self_forward(fusion_shape, options),
+        CrossBlock: _cross_forward(options),
+        VideoBlock: _video_forward(options),
+    }
     for part in compiled_parts(model, device):
-        part.compile(dynamic=True)
+        if type(part) in forwards:
+            part.forward = partial(forwards[type(part)], part)
+        else:
+            part.compile(dynamic=True, **options)
 
 
 def compiled_parts(model: OmniMouse, device: torch.device) -> list[nn.Module]:
@@ -31,3 +60,79 @@ def compiled_parts(model: OmniMouse, device: torch.device) -> list[nn.Module]:
         # Attention on a CPU runs group by group, and groups differ between strategies.
         kinds = (FeedForward, VideoBlock)
     return [module for module in model.modules() if isinstance(module, kinds)]
+
+
+def _self_forward(
+    fusion_shape: tuple[int, int] | None, options: dict[str, Any]
+) -> Callable[..., Tensor]:
+    any_shape = torch.compile(SelfBlock.forward, dynamic=True, **options)
+    usual_shape = torch.compile(_forward_usual_shape, dynamic=False, **options)
+
+    def forward(block: SelfBlock, x_BLM: Tensor, angles: Angles, mask: AttentionMask) -> Tensor:
+        compiled = usual_shape if x_BLM.shape[:2] == fusion_shape else any_shape
+        return _run(compiled, block, (x_BLM,), angles, mask)
+
+    return forward
+
+
+def _forward_usual_shape(
+    block: SelfBlock, x_BLM: Tensor, angles: Angles, mask: AttentionMask
+) -> Tensor:
+    # torch.compile keeps what it has compiled with the code of a function. A function of its own
+    # is not served by what was compiled for any shape.
+    return SelfBlock.forward(block, x_BLM, angles, mask)
+
+
+def _cross_forward(options: dict[str, Any]) -> Callable[..., Tensor]:
+    compiled = torch.compile(CrossBlock.forward, dynamic=True, **options)
+
+    def forward(
+        block: CrossBlock,
+        x_BQM: Tensor,
+        context_BKM: Tensor,
+        *angles_and_mask: Angles | AttentionMask,
+    ) -> Tensor:
+        *angles, mask = angles_and_mask
+        if mask is None:
+            # One strategy in ten hides nothing: a mask spares a compilation of its own.
+            mask = full_mask(x_BQM.shape[1], context_BKM.shape[1], x_BQM.device)
+        return _run(compiled, block, (x_BQM, context_BKM), *angles, mask)
+
+    return forward
+
+
+def _video_forward(options: dict[str, Any]) -> Callable[..., Tensor]:
+    compiled = torch.compile(VideoBlock.forward, dynamic=True, **options)
+
+    def forward(block: VideoBlock, x_BNC: Tensor, factors_2B11: Tensor | None = None) -> Tensor:
+        if factors_2B11 is None:
+            # Ones spare a compilation of its own for blocks and evaluations that drop nothing.
+            factors_2B11 = torch.ones(2, x_BNC.shape[0], 1, 1, device=x_BNC.device)
+        return _run(compiled, block, (x_BNC,), factors_2B11)
+
+    return forward
+
+
+def _run(
+    compiled: Callable[..., Tensor],
+    block: nn.Module,
+    inputs: tuple[Tensor, ...],
+    *constants: Angles | AttentionMask | Tensor,
+) -> Tensor:
+    """Run compiled code so that it is compiled no more often than needed.
+
+    Args:
+        compiled: Takes the block, the inputs and the constants.
+        block: Its parameters are used.
+        inputs: Tensors that have gradients in training.
+        constants: Everything else.
+    """
+    # Latents that are the same in every window come expanded, with strides of their own.
+    inputs = tuple(x.contiguous() for x in inputs)
+    if torch.is_grad_enabled() or torch.is_inference_mode_enabled():
+        return compiled(block, *inputs, *constants)
+    # Without gradients there would be other code to compile. An evaluation runs that of training,
+    # and drops what a block saves for its backward pass as soon as the block is through.
+    with torch.enable_grad():
+        leaves = [x.detach().requires_grad_() for x in inputs]
+        return compiled(block, *leaves, *constants).detach()

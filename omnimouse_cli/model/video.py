@@ -1,5 +1,7 @@
 """The video encoder, Hiera: patches in space and time, attention in windows, pooling, features."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +11,7 @@ from omnimouse_cli.model.blocks import hidden_width
 from omnimouse_cli.model.feed_forward import FeedForward, FeedForwardFactory
 from omnimouse_cli.model.initialize import linear
 from omnimouse_cli.model.motion_energy import mask_frames
-from omnimouse_cli.model.video_blocks import VideoBlock, VideoBlockShape
+from omnimouse_cli.model.video_blocks import VideoBlock, VideoBlockShape, drop_path_factors
 
 # B batch, T time steps, Y rows, X columns, N tokens, C channels, M width of the model
 
@@ -63,9 +65,12 @@ class VideoEncoder(nn.Module):
         )
         self.position_in_space = nn.Parameter(torch.zeros(1, rows * columns, config.video.d_embed))
         self.position_in_time = nn.Parameter(torch.zeros(1, time, config.video.d_embed))
-        self.blocks = nn.ModuleList(
-            VideoBlock(shape, make_feed_forward) for shape in block_shapes(config)
-        )
+        shapes = block_shapes(config)
+        self.blocks = nn.ModuleList(VideoBlock(shape, make_feed_forward) for shape in shapes)
+        # Blocks whose rate is 0 draw no random numbers.
+        self._is_dropped = [shape.drop_path > 0 for shape in shapes]
+        rates = torch.tensor([shape.drop_path for shape in shapes if shape.drop_path > 0])
+        self.register_buffer("drop_path_rates", rates.repeat_interleave(2), persistent=False)
         scaled = config.video.start == "scaled"
         for module in self.modules():
             initialize.video_(module, scaled=scaled)
@@ -109,8 +114,12 @@ class VideoEncoder(nn.Module):
         return x_BCTYX.movedim(1, -1) + position
 
     def _run(self, x_BNC: Tensor) -> Tensor:
-        for block in self.blocks:
-            x_BNC = block(x_BNC)
+        factors: Iterator[Tensor] = iter(())
+        if self.training and any(self._is_dropped):
+            rates = self.get_buffer("drop_path_rates")
+            factors = iter(drop_path_factors(rates, x_BNC.shape[0]))
+        for block, is_dropped in zip(self.blocks, self._is_dropped, strict=True):
+            x_BNC = block(x_BNC, next(factors, None) if is_dropped else None)
         return x_BNC
 
 

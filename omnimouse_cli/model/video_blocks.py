@@ -106,15 +106,24 @@ class VideoBlock(nn.Module):
         self.feed_forward = make_feed_forward(shape.width, shape.hidden)
         self.project = nn.Linear(shape.width_in, shape.width) if shape.pools else None
 
-    def forward(self, x_BNC: Tensor) -> Tensor:
-        """Transform tokens `(batch, tokens, width_in)`; a pooling block returns a quarter."""
+    def forward(self, x_BNC: Tensor, factors_2B11: Tensor | None = None) -> Tensor:
+        """Transform tokens.
+
+        Args:
+            x_BNC: `(batch, tokens, width_in)`.
+            factors_2B11: float32 `(2, batch, 1, 1)`, of `drop_path_factors`: what the updates of
+                attention and of the feed-forward are multiplied by; None is 1.
+
+        Returns:
+            `(batch, tokens, width)`; a pooling block returns a quarter as many.
+        """
         normed_BNC = self.attention_norm(x_BNC)
         if self.project is not None:
             # The residual stream stays in float32 also where products are in bfloat16.
             x_BNC = self._pool(self.project(normed_BNC)).to(x_BNC.dtype)
-        x_BNC = x_BNC + self._drop(self.attention(normed_BNC))
-        out_BNC: Tensor = x_BNC + self._drop(self.feed_forward(self.feed_forward_norm(x_BNC)))
-        return out_BNC
+        x_BNC = x_BNC + _scaled(self.attention(normed_BNC), factors_2B11, 0)
+        update_BNC = self.feed_forward(self.feed_forward_norm(x_BNC))
+        return x_BNC + _scaled(update_BNC, factors_2B11, 1)
 
     def _pool(self, x_BNC: Tensor) -> Tensor:
         """Return the largest of each 2 x 2 neighbours, number by number."""
@@ -123,9 +132,25 @@ class VideoBlock(nn.Module):
         phases = x_BNC.reshape(-1, POOLED, together // POOLED, shape.width)
         return phases.amax(1).reshape(batch, -1, shape.width)
 
-    def _drop(self, update_BNC: Tensor) -> Tensor:
-        rate = self.shape.drop_path
-        if not self.training or rate == 0:
-            return update_BNC
-        kept = torch.rand(update_BNC.shape[0], 1, 1, device=update_BNC.device) >= rate
-        return update_BNC * (kept / (1 - rate))
+
+def _scaled(update_BNC: Tensor, factors_2B11: Tensor | None, position: int) -> Tensor:
+    return update_BNC if factors_2B11 is None else update_BNC * factors_2B11[position]
+
+
+def drop_path_factors(rates_U: Tensor, num_clips: int) -> tuple[Tensor, ...]:
+    """Draw which clips the updates of blocks are dropped for, and scale the others up.
+
+    They are drawn for all blocks at once and outside of them: blocks of different rates then run
+    the same code, and share what a compiler makes of it.
+
+    Args:
+        rates_U: float32 `(2 blocks,)`, share that is dropped of each update, two for each block.
+        num_clips: Size of the batch.
+
+    Returns:
+        Of each block float32 `(2, batch, 1, 1)`: 0, or 1 / (1 - rate).
+    """
+    draws = torch.rand(len(rates_U), num_clips, 1, 1, device=rates_U.device)
+    rates = rates_U.view(-1, 1, 1, 1)
+    # Views would be compiled for: code depends on where in its storage a tensor begins.
+    return tuple(factors.clone() for factors in ((draws >= rates) / (1 - rates)).split(2))

@@ -9,7 +9,12 @@ from torch.nn import functional
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.model.blocks import normalize_heads
 from omnimouse_cli.model.video import VideoEncoder, block_shapes, order_aligned, restore_aligned
-from omnimouse_cli.model.video_blocks import VideoBlock, VideoBlockShape, WindowAttention
+from omnimouse_cli.model.video_blocks import (
+    VideoBlock,
+    VideoBlockShape,
+    WindowAttention,
+    drop_path_factors,
+)
 
 
 @pytest.fixture
@@ -168,12 +173,24 @@ def test_drop_path_drops_whole_clips_and_grows_over_the_blocks():
     shape = VideoBlockShape(
         width_in=8, width=8, num_heads=2, hidden=16, window=4, drop_path=0.5, layout="aligned"
     )
-    block = VideoBlock(shape).train()
+    block = VideoBlock(shape)
     x = torch.randn(64, 8, 8)
-    update = (block(x) - x).flatten(1).abs().sum(1)
+    (factors,) = drop_path_factors(torch.tensor([shape.drop_path] * 2), len(x))
+    assert sorted(factors.unique().tolist()) == [0.0, 2.0]
+    update = (block(x, factors) - x).flatten(1).abs().sum(1)
     dropped = (update == 0).float().mean()
     assert 0.1 < dropped < 0.45
-    assert torch.equal(block.eval()(x), block(x))
+    assert torch.equal(block(x, torch.ones(2, 64, 1, 1)), block(x))
+
+
+def test_drop_path_draws_as_if_each_update_drew_for_itself():
+    rates = torch.tensor([0.1, 0.1, 0.25, 0.25])
+    torch.manual_seed(3)
+    factors = drop_path_factors(rates, 5)
+    torch.manual_seed(3)
+    for rate, of_block in zip((0.1, 0.25), factors, strict=True):
+        for of_update in of_block:
+            assert torch.equal(of_update, (torch.rand(5, 1, 1) >= rate) / (1 - rate))
 
 
 def test_pooling_takes_the_largest_of_two_by_two_neighbours():

@@ -1,6 +1,7 @@
 """Attention between tokens of time intervals: a query sees the keys that overlap with it."""
 
 from omnimouse_cli.kernels.attention.choose import AttentionMask, attention, interval_mask
+from omnimouse_cli.kernels.attention.flex import full_mask
 from omnimouse_cli.kernels.attention.grouped import computed_pairs
 from omnimouse_cli.kernels.attention.intervals import Interval, Intervals, visible_pairs
 
@@ -10,6 +11,7 @@ __all__ = [
     "Intervals",
     "attention",
     "computed_pairs",
+    "full_mask",
     "interval_mask",
     "visible_pairs",
 ]

@@ -1,14 +1,15 @@
 """FlexAttention with block masks, for CUDA: hidden blocks are not computed."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
-from omnimouse_cli.kernels.attention.intervals import Intervals, bounds
+from omnimouse_cli.kernels.attention.intervals import Interval, Intervals, bounds
 
 # B batch, H heads, Q queries, K keys, D width of a head
 
@@ -21,9 +22,34 @@ def block_mask(queries: Intervals, keys: Intervals, device: torch.device) -> Blo
     def overlap(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return ~((ends_K[key] <= starts_Q[query]) | (starts_K[key] >= ends_Q[query]))
 
-    return create_block_mask(
+    mask = create_block_mask(
         overlap, B=None, H=None, Q_LEN=len(starts_Q), KV_LEN=len(starts_K), device=str(device)
     )
+    for kind in ("kv", "full_kv", "q", "full_q"):
+        _pad_blocks(mask, kind)
+    return mask
+
+
+def _pad_blocks(mask: BlockMask, kind: str) -> None:
+    """Extend lists of blocks to two rows and two columns, of which the added ones are not used.
+
+    torch.compile compiles anew for dimensions of size 1.
+    """
+    counts, indices = getattr(mask, f"{kind}_num_blocks"), getattr(mask, f"{kind}_indices")
+    if counts is None:
+        return
+    rows, columns = (max(0, 2 - size) for size in indices.shape[-2:])
+    setattr(mask, f"{kind}_num_blocks", functional.pad(counts, (0, rows)))
+    setattr(mask, f"{kind}_indices", functional.pad(indices, (0, columns, 0, rows)))
+
+
+@lru_cache(maxsize=256)
+def full_mask(num_queries: int, num_keys: int, device: torch.device) -> BlockMask:
+    """Return a mask that hides nothing."""
+    queries, keys = ((Interval(0, 1, tokens),) for tokens in (num_queries, num_keys))
+    # A cached mask outlives an evaluation; made in inference mode, it could not be trained with.
+    with torch.inference_mode(mode=False):
+        return block_mask(queries, keys, device)
 
 
 @cache
