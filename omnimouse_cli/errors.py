@@ -46,3 +46,7 @@ class LaterVersionError(ShardError):
 
 class CheckpointError(OmniMouseError):
     """A run folder or a checkpoint that is missing, incomplete or of another model."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint whose files are not those that were written; one before it may be whole."""

@@ -72,9 +72,13 @@ class TrainConfig:
         validation_tiers: Tiers of the trials that are used for validation.
         validation_sessions: Sessions used for validation; None takes all that are trained. Runs on
             nested subsets are comparable when they validate on the same sessions.
-        checkpoint_every: Steps between checkpoints.
+        checkpoint_every: Steps between checkpoints; None goes by `checkpoint_minutes` only.
+        checkpoint_minutes: Minutes of training between checkpoints, counted from the one before;
+            None goes by `checkpoint_every` only. The end and an interrupt have one in any case.
         log_every: Steps between lines of metrics.jsonl.
         keep_checkpoints: Number of newest checkpoints that are kept.
+        keep_checkpoint_hours: Hours of training between older checkpoints that are kept too; None
+            keeps the newest only.
         precision: Precision of the forward pass; None is bfloat16 on a GPU and float32 on a CPU.
         compile: Whether the model is compiled; None compiles on a GPU.
     """
@@ -101,9 +105,11 @@ class TrainConfig:
     validate_every: int | None = None
     validation_tiers: tuple[str, ...] = ("validation",)
     validation_sessions: tuple[str, ...] | None = None
-    checkpoint_every: int = 500
+    checkpoint_every: int | None = None
+    checkpoint_minutes: float | None = 10.0
     log_every: int = 20
     keep_checkpoints: int = 2
+    keep_checkpoint_hours: float | None = None
     precision: Literal["float32", "bfloat16"] | None = None
     compile: bool | None = None
 
@@ -120,8 +126,10 @@ class TrainConfig:
             clip_norm=self.clip_norm,
             validate_every=self.validate_every,
             checkpoint_every=self.checkpoint_every,
+            checkpoint_minutes=self.checkpoint_minutes,
             log_every=self.log_every,
             keep_checkpoints=self.keep_checkpoints,
+            keep_checkpoint_hours=self.keep_checkpoint_hours,
         )
         require_not_negative(
             weight_decay=self.weight_decay,

@@ -1,22 +1,29 @@
 """The checkpoint folders of a run: names, which are complete, which is the newest."""
 
+import json
 import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from omnimouse_cli.errors import DamagedCheckpointError, OmniMouseError
 from omnimouse_cli.files import (
     PARTIAL_SUFFIX,
     read_document,
     sync_folder,
+    to_json_value,
     write_document,
     write_text,
 )
 from omnimouse_cli.run.folder import CHECKPOINTS
+from omnimouse_cli.shard.checksum import compute_checksum
 
 LATEST = "latest"
 STATE = "state.json"
+DAMAGED_SUFFIX = ".damaged"
+# Fields of state.json that its checksum does not cover.
+_NOT_STATE = ("format", "version", "checksum")
 NAME = re.compile(r"step-(\d{8,})")
 
 
@@ -68,30 +75,92 @@ def clear_partial_checkpoints(run: Path) -> None:
             path.unlink()
 
 
-def finish_checkpoint(checkpoint: Path, state: Mapping[str, Any], *, keep: int) -> None:
+def finish_checkpoint(
+    checkpoint: Path, state: Mapping[str, Any], *, keep: int, keep_hours: float | None = None
+) -> None:
     """Complete a checkpoint: write state.json, rename the folder, set `latest`, drop old ones.
 
     Args:
         checkpoint: Its final folder.
-        state: Content of state.json.
+        state: Content of state.json, to which a checksum of its own is added.
         keep: Number of the newest checkpoints that stay.
+        keep_hours: Hours of training of which the first checkpoint stays too; None keeps no more.
     """
     partial, folder = partial_checkpoint(checkpoint), checkpoint.parent
-    write_document(partial / STATE, "checkpoint", state)
+    write_document(partial / STATE, "checkpoint", {**state, "checksum": _checksum(state)})
     partial.rename(checkpoint)
     sync_folder(folder)
     write_text(folder / LATEST, checkpoint.name + "\n")
+    last_period = None
     for old in complete_checkpoints(folder.parent)[:-keep]:
-        _remove(old)
+        period = None if keep_hours is None else _elapsed_hours(old) // keep_hours
+        if period == last_period:
+            _remove(old)
+        last_period = period
+
+
+def _elapsed_hours(checkpoint: Path) -> float:
+    """Return the hours of training until a checkpoint; 0 if its state.json is damaged."""
+    try:
+        return float(read_checkpoint_state(checkpoint)["elapsed_seconds"]) / 3600
+    except (OmniMouseError, KeyError, TypeError, ValueError):
+        return 0.0
+
+
+def _checksum(state: Mapping[str, Any]) -> str:
+    """Return the checksum of the content of state.json, which any writer of JSON may have written.
+
+    Args:
+        state: Content without the checksum and without `format` and `version`.
+    """
+    return compute_checksum(json.dumps(to_json_value(state), sort_keys=True).encode())
 
 
 def read_checkpoint_state(checkpoint: Path) -> dict[str, Any]:
     """Read the state.json of a checkpoint.
 
     Raises:
-        OmniMouseError: The file is missing or damaged.
+        DamagedCheckpointError: The file is missing, is no JSON or does not match its checksum.
+        OmniMouseError: It is another document, or of a later version.
     """
-    return read_document(checkpoint / STATE, "checkpoint")
+    path = checkpoint / STATE
+    hint = "remove the folder and resume: the checkpoint before it is used"
+    try:
+        json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedCheckpointError(
+            f"the checkpoint {checkpoint} is damaged: {STATE} cannot be read", hint=hint
+        ) from error
+    document = read_document(path, "checkpoint")
+    state = {key: value for key, value in document.items() if key not in _NOT_STATE}
+    # Earlier versions wrote no checksum.
+    if document.get("checksum", _checksum(state)) != _checksum(state):
+        raise DamagedCheckpointError(
+            f"the checkpoint {checkpoint} is damaged: {STATE} does not match its checksum",
+            hint=hint,
+        )
+    return state
+
+
+def set_damaged_aside(run: Path, checkpoint: Path) -> Path | None:
+    """Rename a damaged checkpoint, so that it is no more used, and return the one before it.
+
+    Args:
+        run: Folder of the run.
+        checkpoint: Folder of the damaged checkpoint; it is called `*.damaged` afterwards.
+
+    Returns:
+        The newest complete checkpoint before it. If there is none, None, and nothing is renamed.
+    """
+    complete = complete_checkpoints(run)
+    earlier = complete[: complete.index(checkpoint)]
+    if not earlier:
+        return None
+    aside = checkpoint.with_name(f"{checkpoint.name}{DAMAGED_SUFFIX}")
+    shutil.rmtree(aside, ignore_errors=True)
+    checkpoint.rename(aside)
+    write_text(run / CHECKPOINTS / LATEST, earlier[-1].name + "\n")
+    return earlier[-1]
 
 
 def drop_later_checkpoints(run: Path, checkpoint: Path) -> None:

@@ -9,6 +9,8 @@ from omnimouse_cli.errors import LaterVersionError, ShardError
 ALGORITHM = "blake3-128"
 NO_DIGITS = "0" * 32
 
+_BLOCK_BYTES = 4 * 2**20
+
 _CHECKSUM_TEXT = re.compile(r"([a-z0-9-]{1,32}):[0-9a-f]+")
 
 
@@ -21,6 +23,15 @@ def compute_checksum(data: bytes) -> str:
     """Return the checksum of `data` as it is written."""
     checksum = Checksum()
     checksum.update(data)
+    return format_checksum(checksum.hexdigest())
+
+
+def compute_file_checksum(path: Path) -> str:
+    """Return the checksum of a whole file as it is written."""
+    checksum = Checksum()
+    with path.open("rb", buffering=0) as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            checksum.update(block)
     return format_checksum(checksum.hexdigest())
 
 

@@ -1,118 +1,114 @@
-"""Checkpoints as torch.distributed.checkpoint folders, which are complete or do not exist."""
+"""What a checkpoint states about its training, and the restoring of a training from it."""
 
-import shutil
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_loader import load
-from torch.distributed.checkpoint.state_dict_saver import save
 
 from omnimouse_cli.config.convert import to_dict
 from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.errors import CheckpointError
-from omnimouse_cli.files import translate_full_disk
+from omnimouse_cli.errors import CheckpointError, DamagedCheckpointError
 from omnimouse_cli.model.feed_forward import rebuild_tables
-from omnimouse_cli.run.checkpoints import (
-    checkpoint_folder,
-    clear_partial_checkpoints,
-    complete_checkpoints,
-    finish_checkpoint,
-    partial_checkpoint,
-    read_checkpoint_state,
+from omnimouse_cli.run.checkpoints import read_checkpoint_state
+from omnimouse_cli.shard.checksum import compute_file_checksum
+from omnimouse_cli.train.checkpoint_metadata import (
+    DATA_FILE,
+    METADATA,
+    CheckpointReader,
+    read_metadata,
 )
-from omnimouse_cli.train.checkpoint_metadata import CheckpointReader, read_metadata
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.state import TrainState
 
-
-def save_checkpoint(run: Path, state: TrainState, *, config: RunConfig, world: World) -> Path:
-    """Write a checkpoint of the whole state; every rank takes part.
-
-    It is written under another name, synced and renamed, so that a killed process leaves no
-    incomplete one. Then `latest` names it and the oldest checkpoints are removed.
-
-    Args:
-        run: Folder of the run.
-        state: State of the training.
-        config: Resolved configuration; `train.keep_checkpoints` is used, and the model is stored.
-        world: The ranks.
-
-    Returns:
-        The folder of the checkpoint.
-
-    Raises:
-        OmniMouseError: The disk is full.
-    """
-    target = checkpoint_folder(run, state.counters.step)
-    if world.on_first_rank(lambda: target in complete_checkpoints(run)):
-        return target
-    if world.is_first:
-        clear_partial_checkpoints(run)
-    world.barrier()
-    _write_tensors(partial_checkpoint(target), state)
-    if world.is_first:
-        description = {
-            **state.counter_values(),
-            "model": to_dict(config.model),
-            "sessions": state.embeddings.num_neurons,
-            "adapted": _adaptation(config),
-            "data": state.fingerprint,
-        }
-        finish_checkpoint(target, description, keep=config.train.keep_checkpoints)
-    world.barrier()
-    return target
+# What state.json must hold, of which type.
+_REQUIRED = {"step": int, "model": Mapping, "sessions": Mapping, "data": str}
 
 
-def _write_tensors(path: Path, state: TrainState) -> None:
-    try:
-        with translate_full_disk(path), _ignore_single_process():
-            try:
-                save(state.tensors(), storage_writer=FileSystemWriter(path))
-            except CheckpointException as error:
-                # The error of the first rank that failed says more than that some failed.
-                raise next(iter(error.failures.values()))[0] from error
-    except BaseException:
-        shutil.rmtree(path, ignore_errors=True)
-        raise
+def describe_checkpoint(state: TrainState, config: RunConfig) -> dict[str, Any]:
+    """Return the content of state.json: counters, model, sessions and data of a training."""
+    return {
+        **state.counter_values(),
+        "model": to_dict(config.model),
+        "sessions": state.embeddings.num_neurons,
+        "adapted": _adaptation(config),
+        "data": state.fingerprint,
+    }
 
 
-def load_checkpoint(path: Path, state: TrainState, *, config: RunConfig) -> bool:
+def load_checkpoint(path: Path, state: TrainState, *, config: RunConfig, world: World) -> bool:
     """Restore the whole state from a checkpoint; every rank takes part, in any number.
 
     Args:
         path: Folder of the checkpoint.
         state: State of the same model and sessions; its tensors are overwritten.
         config: Resolved configuration.
+        world: The ranks, among which the comparison of checksums is divided.
 
     Returns:
         Whether the data set is, to the byte, the one that the checkpoint was trained on.
 
     Raises:
-        CheckpointError: The checkpoint belongs to another model or other sessions, or is damaged.
+        DamagedCheckpointError: A file of the checkpoint is not as it was written. Tensors of
+            `state` may have changed.
+        CheckpointError: The checkpoint belongs to another model or other sessions.
     """
     description = read_checkpoint_state(path)
+    for name, kind in _REQUIRED.items():
+        if not isinstance(description.get(name), kind):
+            raise _damage(path, f"state.json lacks or misstates `{name}`")
     _check_model(path, description["model"], to_dict(config.model))
     _check_sessions(path, description["sessions"], state.embeddings.num_neurons)
     _check_adaptation(path, description.get("adapted"), _adaptation(config))
+    _compare_checksums(path, description.get("checksums"), world)
     metadata = read_metadata(path)
     try:
-        with _ignore_single_process():
+        with warnings.catch_warnings():
+            # A single process is not distributed, of which torch warns.
+            warnings.filterwarnings("ignore", message="torch.distributed is disabled")
             load(state.tensors(), storage_reader=CheckpointReader(path, metadata))
     except (CheckpointException, OSError, EOFError, RuntimeError) as error:
-        raise CheckpointError(
-            f"the checkpoint {path} is damaged: {type(error).__name__}",
-            hint="remove the folder and resume: the checkpoint before it is used",
-        ) from error
+        raise _damage(path, type(error).__name__) from error
     # Modules do not notice that the weights from which lookup tables are computed have changed.
     rebuild_tables(state.core)
     state.restore_counters(description)
     return bool(description["data"] == state.fingerprint)
+
+
+def _damage(path: Path, reason: str) -> DamagedCheckpointError:
+    return DamagedCheckpointError(
+        f"the checkpoint {path} is damaged: {reason}",
+        hint="remove the folder and resume: the checkpoint before it is used",
+    )
+
+
+def _compare_checksums(path: Path, checksums: object, world: World) -> None:
+    """Compare each file with its checksum; a checkpoint of an earlier version has none.
+
+    Raises:
+        DamagedCheckpointError: A file differs, on every rank.
+    """
+    if checksums is None:
+        return
+    # A foreign state.json must not name other files, which might never end.
+    if not isinstance(checksums, Mapping) or not all(
+        name == METADATA or DATA_FILE.fullmatch(name) for name in checksums
+    ):
+        raise _damage(path, "state.json lacks or misstates `checksums`")
+    damaged = None
+    for name in sorted(checksums)[world.rank :: world.num_ranks]:
+        try:
+            is_same = compute_file_checksum(path / name) == checksums[name]
+        except OSError as error:
+            damaged = f"{name} cannot be read: {error.strerror}"
+        else:
+            damaged = damaged if is_same else f"{name} does not match its checksum"
+    found = [reason for reason in world.all_gather(damaged) if reason is not None]
+    if found:
+        raise _damage(path, found[0])
 
 
 def _check_model(path: Path, stored: Mapping[str, Any], current: Mapping[str, Any]) -> None:
@@ -176,11 +172,3 @@ def _check_sessions(path: Path, stored: Mapping[str, int], current: Mapping[str,
         f"{', '.join(differing)}",
         hint="resume with the shards and sessions that the run began with",
     )
-
-
-@contextmanager
-def _ignore_single_process() -> Iterator[None]:
-    """Ignore torch's warning that a single process is not distributed."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        yield

@@ -18,11 +18,11 @@ from torch.distributed.checkpoint.metadata import (
     TensorStorageMetadata,
 )
 
-from omnimouse_cli.errors import CheckpointError
+from omnimouse_cli.errors import CheckpointError, DamagedCheckpointError
 
 METADATA = ".metadata"
 # Files of tensors, as every rank names its own.
-_DATA_FILE = re.compile(r"__\d+_\d+\.distcp")
+DATA_FILE = re.compile(r"__\d+_\d+\.distcp")
 
 
 class CheckpointReader(FileSystemReader):
@@ -52,8 +52,9 @@ def read_metadata(checkpoint: Path) -> Metadata:
         checkpoint: Folder of the checkpoint.
 
     Raises:
-        CheckpointError: The file is missing or damaged, names anything that an index of tensors
-            does not need, or names a file outside the folder.
+        DamagedCheckpointError: The file is missing or damaged.
+        CheckpointError: It names anything that an index of tensors does not need, or a file that
+            is none of the checkpoint's own.
     """
     path = checkpoint / METADATA
     try:
@@ -67,7 +68,7 @@ def read_metadata(checkpoint: Path) -> Metadata:
     # Damaged bytes can make any operation of the unpickler fail.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise CheckpointError(
+        raise DamagedCheckpointError(
             f"the checkpoint {checkpoint} is damaged: {METADATA} cannot be read: {reason}",
             hint="remove the folder and resume: the checkpoint before it is used",
         ) from error
@@ -152,9 +153,9 @@ class _Unpickler(pickle.Unpickler):
     """Makes records in place of the classes of an index, and refuses everything else by name."""
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - as in the base class
+        if module == "torch" and name in _DTYPES:
+            return _DTYPES[name]
         found = _STAND_INS.get((module, name))
-        if found is None and module == "torch":
-            found = _DTYPES.get(name)
         if found is None:
             raise _ForbiddenError(
                 f"names {module}.{name}, which the index of a checkpoint does not need"
@@ -215,7 +216,7 @@ def _build_index(record: object) -> MetadataIndex:
 def _build_storage(record: object) -> _StorageInfo:
     content = _state(record, _Storage)
     file = _text(content["relative_path"])
-    if not _DATA_FILE.fullmatch(file):
+    if not DATA_FILE.fullmatch(file):
         raise _ForbiddenError(f"names the file {file!r}, which is none of the checkpoint's own")
     if content.get("transform_descriptors") is not None:
         raise _ForbiddenError("names a compression, which checkpoints of omnimouse do not have")

@@ -27,6 +27,8 @@ from omnimouse_cli.train.parallel.world import World
 # Rows and columns of `TrainState.loss_sums`.
 LOSSES = ("total", "neural", "behavior")
 LOSS_SUM, NUM_BATCHES = 0, 1
+# Sections of `TrainState.tensors` that are the same on every rank.
+REPLICATED = ("core", "core_optimizer")
 # Names of counters in checkpoints of earlier versions.
 RENAMED_COUNTERS = {"short_windows": "shortcut_windows"}
 
