@@ -21,7 +21,6 @@ from omnimouse_cli.shard.checksum import compute_checksum
 
 LATEST = "latest"
 STATE = "state.json"
-DAMAGED_SUFFIX = ".damaged"
 # Fields of state.json that its checksum does not cover.
 _NOT_STATE = ("format", "version", "checksum")
 NAME = re.compile(r"step-(\d{8,})")
@@ -133,8 +132,9 @@ def read_checkpoint_state(checkpoint: Path) -> dict[str, Any]:
         ) from error
     document = read_document(path, "checkpoint")
     state = {key: value for key, value in document.items() if key not in _NOT_STATE}
-    # Earlier versions wrote no checksum.
-    if document.get("checksum", _checksum(state)) != _checksum(state):
+    # Earlier versions wrote no checksums.
+    has_checksum = "checksum" in document or "checksums" in document
+    if has_checksum and document.get("checksum") != _checksum(state):
         raise DamagedCheckpointError(
             f"the checkpoint {checkpoint} is damaged: {STATE} does not match its checksum",
             hint=hint,
@@ -142,24 +142,28 @@ def read_checkpoint_state(checkpoint: Path) -> dict[str, Any]:
     return state
 
 
-def set_damaged_aside(run: Path, checkpoint: Path) -> Path | None:
+def damaged_checkpoint(checkpoint: Path) -> Path:
+    """Return the folder to which a damaged checkpoint is renamed."""
+    return checkpoint.with_name(f"{checkpoint.name}.damaged")
+
+
+def set_damaged_aside(checkpoint: Path) -> Path | None:
     """Rename a damaged checkpoint, so that it is no more used, and return the one before it.
 
     Args:
-        run: Folder of the run.
-        checkpoint: Folder of the damaged checkpoint; it is called `*.damaged` afterwards.
+        checkpoint: Folder of the damaged checkpoint; afterwards it is `damaged_checkpoint`.
 
     Returns:
         The newest complete checkpoint before it. If there is none, None, and nothing is renamed.
     """
-    complete = complete_checkpoints(run)
+    complete = complete_checkpoints(checkpoint.parent.parent)
     earlier = complete[: complete.index(checkpoint)]
     if not earlier:
         return None
-    aside = checkpoint.with_name(f"{checkpoint.name}{DAMAGED_SUFFIX}")
+    aside = damaged_checkpoint(checkpoint)
     shutil.rmtree(aside, ignore_errors=True)
     checkpoint.rename(aside)
-    write_text(run / CHECKPOINTS / LATEST, earlier[-1].name + "\n")
+    write_text(checkpoint.with_name(LATEST), earlier[-1].name + "\n")
     return earlier[-1]
 
 

@@ -161,7 +161,7 @@ class CheckpointWriter:
                 for found in self._on_every_rank(lambda: self._own_checksums(partial)):
                     checksums.update(found)
                 self._on_every_rank(lambda: self._finish(target, description, checksums))
-        except Exception as error:  # noqa: BLE001 - handed to the training's thread
+        except Exception as error:
             shutil.rmtree(partial, ignore_errors=True)
             self._error = error
 
@@ -196,7 +196,7 @@ class CheckpointWriter:
         result: tuple[Value | None, Exception | None]
         try:
             result = compute(), None
-        except Exception as error:  # noqa: BLE001 - raised by every rank below
+        except Exception as error:
             result = None, error
         results: list[Any] = [result]
         if self._group is not None:

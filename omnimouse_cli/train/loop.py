@@ -3,7 +3,7 @@
 import time
 
 from omnimouse_cli.batch.masking import draw
-from omnimouse_cli.train.checkpoint import save_checkpoint
+from omnimouse_cli.train.checkpoint_writer import CheckpointWriter
 from omnimouse_cli.train.interrupt import Interrupt
 from omnimouse_cli.train.optimizer import set_learning_rates
 from omnimouse_cli.train.parallel.world import World
@@ -31,33 +31,48 @@ def train_until_over(
     config, counters, world = setup.config, state.counters, setup.world
     duration, schedule = setup.duration, setup.schedule
     start_time = time.perf_counter() - counters.elapsed_seconds
-    is_stopped = _synchronize(counters, start_time, world, interrupt)
-    while not is_stopped and not duration.is_over(counters.step, counters.elapsed_seconds):
-        progress = duration.progress(counters.step, counters.elapsed_seconds)
-        state.core.shortcuts_only = schedule.is_shortcuts_only(progress)
-        set_learning_rates(state.core_optimizer, schedule, progress)
-        set_learning_rates(state.session_optimizer, schedule, progress)
-        sessions = setup.sessions_of_step(counters.step)
-        strategy = draw(setup.strategies, sessions, seed=config.seed, step=counters.step)
-        log.log_step(train_step(state, setup, strategy))
-        # After the last step there is a validation anyway.
-        is_last = duration.is_over(counters.step, counters.elapsed_seconds)
-        if _is_due(config.train.validate_every, counters.step) and not is_last:
-            log.log_validation(validate(state, config, setup.dataset, world))
-        is_stopped = _synchronize(counters, start_time, world, interrupt)
-        if _is_due(config.train.checkpoint_every, counters.step) and not is_stopped:
-            save_checkpoint(setup.run, state, config=config, world=world)
-    save_checkpoint(setup.run, state, config=config, world=world)
+    with CheckpointWriter(setup.run, state, config=config, world=world) as writer:
+        is_stopped = _synchronize(counters, start_time, world, interrupt, writer)
+        while not is_stopped and not duration.is_over(counters.step, counters.elapsed_seconds):
+            progress = duration.progress(counters.step, counters.elapsed_seconds)
+            state.core.shortcuts_only = schedule.is_shortcuts_only(progress)
+            set_learning_rates(state.core_optimizer, schedule, progress)
+            set_learning_rates(state.session_optimizer, schedule, progress)
+            sessions = setup.sessions_of_step(counters.step)
+            strategy = draw(setup.strategies, sessions, seed=config.seed, step=counters.step)
+            log.log_step(train_step(state, setup, strategy))
+            # After the last step there is a validation anyway.
+            is_last = duration.is_over(counters.step, counters.elapsed_seconds)
+            if _is_due(config.train.validate_every, counters.step) and not is_last:
+                log.log_validation(validate(state, config, setup.dataset, world))
+            is_stopped = _synchronize(counters, start_time, world, interrupt, writer)
+            if writer.is_due() and not is_stopped:
+                writer.start()
+        writer.start()
+        writer.wait()
     return not is_stopped
 
 
-def _synchronize(counters: Counters, start_time: float, world: World, interrupt: Interrupt) -> bool:
-    """Take the clock of the rank that is ahead; return whether any rank got a signal to stop."""
-    counters.elapsed_seconds, number = world.all_reduce_max(
-        [time.perf_counter() - start_time, float(interrupt.number)]
+def _synchronize(
+    counters: Counters,
+    start_time: float,
+    world: World,
+    interrupt: Interrupt,
+    writer: CheckpointWriter,
+) -> bool:
+    """Take the clock of the rank that is ahead; return whether any rank got a signal to stop.
+
+    Raises:
+        OmniMouseError: A checkpoint could not be written.
+    """
+    counters.elapsed_seconds, number, has_failed = world.all_reduce_max(
+        [time.perf_counter() - start_time, float(interrupt.number), float(writer.has_failed)]
     )
     # A signal that arrives right now is in the next exchange, with all ranks.
     interrupt.number = interrupt.number or int(number)
+    if has_failed:
+        # The threads of all ranks end with the same error.
+        writer.wait()
     return number != 0
 
 

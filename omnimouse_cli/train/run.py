@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo, open_dataset
@@ -13,10 +13,15 @@ from omnimouse_cli.batch.reader import warn_if_not_mapped
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.training import WindowFlops, window_flops
-from omnimouse_cli.errors import CheckpointError
+from omnimouse_cli.errors import CheckpointError, DamagedCheckpointError
 from omnimouse_cli.model.compile import compile_parts
 from omnimouse_cli.reporter import Reporter, Silent
-from omnimouse_cli.run.checkpoints import drop_later_checkpoints, latest_checkpoint
+from omnimouse_cli.run.checkpoints import (
+    damaged_checkpoint,
+    drop_later_checkpoints,
+    latest_checkpoint,
+    set_damaged_aside,
+)
 from omnimouse_cli.run.folder import (
     is_finished,
     lock_run,
@@ -155,11 +160,34 @@ def _resume(
     if path is None:
         reporter.say(f"{run} has no checkpoint yet: training begins at step 0")
         return
-    if not load_checkpoint(path, state, config=config):
+    path, is_same_data = _load_newest(path, state, config, world, reporter)
+    if not is_same_data:
         reporter.warn(f"the shards have changed since {path} was written; training continues")
     if world.is_first:
         drop_later_checkpoints(run, path)
     reporter.say(f"continuing from {path} (step {state.counters.step})")
+
+
+def _load_newest(
+    path: Path, state: TrainState, config: RunConfig, world: World, reporter: Reporter
+) -> tuple[Path, bool]:
+    """Load a checkpoint, or the newest one before it that is not damaged; return which.
+
+    Returns:
+        Folder of the checkpoint, and whether the data set is the one that it was trained on.
+    """
+    while True:
+        try:
+            return path, load_checkpoint(path, state, config=config, world=world)
+        except DamagedCheckpointError as error:
+            earlier = world.on_first_rank(partial(set_damaged_aside, path))
+            if earlier is None:
+                raise
+            reporter.warn(
+                f"{error.message}; training continues from {earlier.name}, and the damaged one "
+                f"is kept as {damaged_checkpoint(path).name}"
+            )
+            path = earlier
 
 
 def _find_checkpoint(run: Path) -> Path | None:

@@ -1,5 +1,8 @@
 """A run is read back whole; an unfinished, damaged or foreign one is refused with a sentence."""
 
+import io
+import os
+import pickle
 import shutil
 
 import pytest
@@ -7,9 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from omnimouse_cli.batch.dataset import open_dataset
-from omnimouse_cli.errors import CheckpointError
+from omnimouse_cli.errors import CheckpointError, OmniMouseError
 from omnimouse_cli.recording.open import open_recording
 from omnimouse_cli.reporter import Silent
+from omnimouse_cli.run.folder import read_config
 from omnimouse_cli.run.load import load_run, open_run_data
 from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
 
@@ -141,3 +145,20 @@ def test_shards_without_any_session_of_the_run_are_refused(
     preprocess([recording], tmp_path / "shards", PreprocessOptions(), Silent())
     with pytest.raises(CheckpointError, match="holds none of the sessions"):
         open_run_data(load_run(simulated_run), tmp_path / "shards")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.toml"])
+def test_no_file_of_a_foreign_run_is_executed(simulated_run, tmp_path, name):
+    run, marker = shutil.copytree(simulated_run, tmp_path / "run"), tmp_path / "executed"
+
+    class Executed:
+        def __reduce__(self):
+            return os.mkdir, (os.fspath(marker),)
+
+    stream = io.BytesIO()
+    torch.save(Executed(), stream)
+    for content in (pickle.dumps(Executed()), stream.getvalue()):
+        (run / name).write_bytes(content)
+        with pytest.raises(OmniMouseError):
+            load_run(run) if name == "model.safetensors" else read_config(run)
+    assert not marker.exists()

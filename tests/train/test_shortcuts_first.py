@@ -73,13 +73,13 @@ def test_the_transformer_starts_to_move_when_its_warm_up_starts(run, shards, con
     state = TrainState(config, dataset, World())
     before = {name: value.clone() for name, value in state.tensors().items()}
     halfway, end = complete_checkpoints(run)
-    load_checkpoint(halfway, state, config=config)
+    load_checkpoint(halfway, state, config=config, world=World())
     moved = {name for name, value in state.tensors().items() if not value.equal(before[name])}
     learning = {name.partition(".")[2] for name in moved if name.startswith("core.")}
     assert learning
     assert all(map(is_shortcut_parameter, learning))
     assert any(name.startswith("tables.") for name in moved)
-    load_checkpoint(end, state, config=config)
+    load_checkpoint(end, state, config=config, world=World())
     now = dict(state.core.named_parameters())
     rested = [name for name in now if not is_shortcut_parameter(name)]
     assert any(not now[name].equal(before[f"core.{name}"]) for name in rested)
