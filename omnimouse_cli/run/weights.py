@@ -2,12 +2,14 @@
 
 import json
 import os
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -25,10 +27,13 @@ from omnimouse_cli.files import (
     translate_full_disk,
 )
 from omnimouse_cli.run.folder import CONFIG, WEIGHTS
+from omnimouse_cli.shard.checksum import NO_DIGITS, compute_checksum, format_checksum
 
 FORMAT, VERSION = "omnimouse-weights", 1
 # Prefixes of names: `core.<parameter>` and `tables.<session>.<parameter>`.
 CORE, TABLES = "core.", "tables."
+_LENGTH = struct.Struct("<Q")
+_NO_CHECKSUM = format_checksum(NO_DIGITS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,11 +110,23 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], run: RunDescription
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file that appears whole or not at all."""
+    """Write a safetensors file that appears whole or not at all; equal content gives equal bytes.
+
+    Two entries are added to the metadata: `checksums` of the tensors (JSON, by name), and
+    `checksum` of all bytes before the data, taken while its own digits are zeros.
+
+    Args:
+        path: The file.
+        tensors: Contiguous tensors that share no memory, by name.
+        metadata: Texts in the header.
+    """
     partial = path.with_name(f".{path.name}{PARTIAL_SUFFIX}")
+    checksums = {name: _tensor_checksum(tensors[name]) for name in sorted(tensors)}
+    metadata = {**metadata, "checksums": json.dumps(checksums), "checksum": _NO_CHECKSUM}
     with translate_full_disk(path):
         try:
             save_file(dict(tensors), partial, dict(metadata))
+            _finish_header(partial)
             # safetensors makes files that only their owner may read; a run belongs to a lab.
             partial.chmod(default_file_mode())
             with partial.open("rb") as stream:
@@ -119,6 +136,41 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
             partial.unlink(missing_ok=True)
             raise
     sync_folder(path.parent)
+
+
+def _tensor_checksum(tensor: Tensor) -> str:
+    return compute_checksum(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+
+
+def _finish_header(path: Path) -> None:
+    """Sort the metadata, which safetensors writes in random order, and fill in the checksum."""
+    with path.open("r+b") as stream:
+        num_bytes = _read_length(stream)
+        header = json.loads(stream.read(num_bytes))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        assert len(text) <= num_bytes, "the same header in another order has the same length"
+        plain = _LENGTH.pack(num_bytes) + text.ljust(num_bytes)
+        stream.seek(0)
+        # Metadata come first in the header, and `checksum` first in the metadata.
+        stream.write(plain.replace(_NO_CHECKSUM.encode(), compute_checksum(plain).encode(), 1))
+
+
+def _read_length(stream: BinaryIO) -> int:
+    """Read the length of a safetensors header in bytes."""
+    return int(_LENGTH.unpack(stream.read(_LENGTH.size))[0])
+
+
+def _require_whole_header(path: Path, metadata: Mapping[str, str]) -> None:
+    """Compare the bytes before the data with their checksum; earlier versions wrote none."""
+    if "checksum" not in metadata and "checksums" not in metadata:
+        return
+    stated = metadata.get("checksum", "")
+    with path.open("rb") as stream:
+        num_bytes = _read_length(stream)
+        header = _LENGTH.pack(num_bytes) + stream.read(num_bytes)
+    if compute_checksum(header.replace(stated.encode(), _NO_CHECKSUM.encode(), 1)) != stated:
+        raise _damage(path, "its header does not match its checksum")
 
 
 def read_description(run: Path) -> RunDescription:
@@ -132,6 +184,7 @@ def read_description(run: Path) -> RunDescription:
     _require_weights(run)
     with _explain_damage(path), safe_open(path, framework="pt") as stream:
         metadata = stream.metadata() or {}
+    _require_whole_header(path, metadata)
     if metadata.get("format") != FORMAT:
         raise CheckpointError(
             f"{path} holds no weights of omnimouse: its format is {metadata.get('format')}",
@@ -146,7 +199,7 @@ def read_description(run: Path) -> RunDescription:
         return _parse_description(run, parse_json(metadata.get("description", "")))
     except (KeyError, TypeError, ValueError) as error:
         reason = f"its description lacks or misstates {error}"
-    raise CheckpointError(f"{path} is damaged: {reason}", hint="copy the run folder again")
+    raise _damage(path, reason)
 
 
 def read_tensors(run: Path, prefix: str = "") -> dict[str, Tensor]:
@@ -161,11 +214,18 @@ def read_tensors(run: Path, prefix: str = "") -> dict[str, Tensor]:
     """
     path = run / WEIGHTS
     with _explain_damage(path), safe_open(path, framework="pt") as stream:
-        return {
-            name.removeprefix(prefix): stream.get_tensor(name)
+        tensors = {
+            name: stream.get_tensor(name)
             for name in stream.keys()  # noqa: SIM118
             if name.startswith(prefix)
         }
+        checksums = (stream.metadata() or {}).get("checksums")
+    if checksums is not None:
+        found = json.loads(checksums)
+        for name, value in tensors.items():
+            if found.get(name) != _tensor_checksum(value):
+                raise _damage(path, f"tensor `{name}` does not match its checksum")
+    return {name.removeprefix(prefix): value for name, value in tensors.items()}
 
 
 @contextmanager
@@ -186,9 +246,11 @@ def _explain_damage(path: Path) -> Iterator[None]:
     try:
         yield
     except SafetensorError as error:
-        raise CheckpointError(
-            f"{path} is damaged: {error}", hint="copy the run folder again"
-        ) from error
+        raise _damage(path, str(error)) from error
+
+
+def _damage(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(f"{path} is damaged: {reason}", hint="copy the run folder again")
 
 
 def _require_weights(run: Path) -> None:

@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from omnimouse_cli._native import Checksum
 from omnimouse_cli.errors import LaterVersionError, ShardError
 
@@ -19,7 +22,7 @@ def format_checksum(digits: str) -> str:
     return f"{ALGORITHM}:{digits}"
 
 
-def compute_checksum(data: bytes) -> str:
+def compute_checksum(data: bytes | NDArray[np.uint8]) -> str:
     """Return the checksum of `data` as it is written."""
     checksum = Checksum()
     checksum.update(data)

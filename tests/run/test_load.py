@@ -3,7 +3,11 @@
 import io
 import os
 import pickle
+import random
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +19,7 @@ from omnimouse_cli.recording.open import open_recording
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.folder import read_config
 from omnimouse_cli.run.load import load_run, open_run_data
+from omnimouse_cli.run.weights import write_weights
 from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
 
 
@@ -162,3 +167,64 @@ def test_no_file_of_a_foreign_run_is_executed(simulated_run, tmp_path, name):
         with pytest.raises(OmniMouseError):
             load_run(run) if name == "model.safetensors" else read_config(run)
     assert not marker.exists()
+
+
+def _flip(file: Path, bit: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    file.write_bytes(content)
+
+
+@pytest.fixture(scope="module")
+def rewritten_run(simulated_run, tmp_path_factory) -> Path:
+    """A run whose weights are written by the program, with checksums."""
+    run = shutil.copytree(simulated_run, tmp_path_factory.mktemp("rewritten") / "run")
+    loaded = load_run(run)
+    write_weights(run / "model.safetensors", loaded.tensors(), loaded)
+    return run
+
+
+def test_a_flipped_bit_of_the_weights_is_noticed(rewritten_run, tmp_path):
+    run = shutil.copytree(rewritten_run, tmp_path / "run")
+    file = run / "model.safetensors"
+    content = file.read_bytes()
+    header_bytes = 8 + int.from_bytes(content[:8], "little")
+    generator = random.Random(1)
+    bits = [generator.randrange(8 * header_bytes) for _ in range(12)]
+    bits += [generator.randrange(8 * header_bytes, 8 * len(content)) for _ in range(12)]
+    for bit in bits:
+        _flip(file, bit)
+        with pytest.raises(CheckpointError) as caught:
+            load_run(run)
+        if bit >= 8 * header_bytes:
+            assert "does not match its checksum" in caught.value.message
+        _flip(file, bit)
+    assert load_run(run).sessions == load_run(rewritten_run).sessions
+
+
+def test_weights_without_checksums_are_read_as_before(simulated_run, rewritten_run):
+    assert b'"checksums"' not in (simulated_run / "model.safetensors").read_bytes()
+    one, other = load_run(simulated_run).tensors(), load_run(rewritten_run).tensors()
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from omnimouse_cli.run.load import load_run
+from omnimouse_cli.run.weights import write_weights
+run = load_run(Path(sys.argv[1]))
+write_weights(Path(sys.argv[2]), run.tensors(), run)
+"""
+
+
+def test_equal_weights_give_equal_files_in_every_process(rewritten_run, tmp_path):
+    for seed in ("1", "2"):
+        subprocess.run(
+            [sys.executable, "-c", WRITE, rewritten_run, tmp_path / seed],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+        )
+    expected = (rewritten_run / "model.safetensors").read_bytes()
+    assert all((tmp_path / seed).read_bytes() == expected for seed in ("1", "2"))

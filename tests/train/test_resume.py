@@ -183,3 +183,48 @@ def test_a_second_ctrl_c_does_not_wait():
         assert interrupt.is_requested
         os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+class _Listens(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    warn = say
+
+
+@pytest.mark.training
+def test_a_damaged_newest_checkpoint_is_set_aside_and_the_one_before_it_is_used(
+    undisturbed, shards, tiny, tmp_path
+):
+    train_config = replace(tiny.train, steps=24, validate_every=5, checkpoint_every=10)
+    run = tmp_path / "run"
+    job = TrainingJob(config=replace(tiny, train=train_config), shards=shards, run=run, resume=True)
+    train(job, World(), Silent())
+    (run / "summary.json").unlink()
+    newest = latest_checkpoint(run)
+    file = newest / "__0_0.distcp"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 3] ^= 4
+    file.write_bytes(content)
+    reporter = _Listens()
+    train(job, World(), reporter)
+    said = [line for line in reporter.lines if "is damaged" in line]
+    assert said == [
+        f"the checkpoint {newest} is damaged: __0_0.distcp does not match its checksum; training "
+        "continues from step-00000020, and the damaged one is kept as step-00000024.damaged"
+    ]
+    assert bytes(content) == (run / "checkpoints/step-00000024.damaged" / file.name).read_bytes()
+    assert _same_run(undisturbed, run)
+    longer = replace(tiny, train=replace(train_config, steps=26))
+    # Without an earlier one there is nothing to go on from, and nothing is renamed.
+    for path in complete_checkpoints(run):
+        (path / "__0_0.distcp").write_bytes(content)
+    with pytest.raises(OmniMouseError, match=r"step-\d+ is damaged") as caught:
+        train(replace(job, config=longer), World(), Silent())
+    assert "remove the folder" in caught.value.hint
+    assert len(complete_checkpoints(run)) == 1
