@@ -63,8 +63,7 @@ class CheckpointWriter:
         self._last_seconds = state.counters.elapsed_seconds
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
-        # The thread's messages must not mix with those of the training.
-        self._group = None if world.is_single else dist.new_group(backend="gloo", timeout=TIMEOUT)
+        self._group = _make_group(world)
         self._warnings = warnings.catch_warnings()
 
     @property
@@ -249,6 +248,15 @@ def own_part(tensors: Mapping[str, Tensor], world: World) -> dict[str, Tensor]:
         if rank == world.rank:
             part[name] = tensors[name]
     return part
+
+
+def _make_group(world: World) -> dist.ProcessGroup | None:
+    """Make a group for a thread of each rank, whose messages must not mix with the training's."""
+    if world.is_single:
+        return None
+    group = dist.new_group(backend="gloo", timeout=TIMEOUT)
+    assert isinstance(group, dist.ProcessGroup), "all ranks are members"
+    return group
 
 
 def _prepare_folder(run: Path, target: Path) -> None:
