@@ -60,7 +60,7 @@ def _compute_cost(options: TrainOptions, ranks: Ranks, progress: Reporter) -> di
         resolve_shortcuts_first(job.config, job.init_from, progress),
         sessions,
         strategies,
-        owned=owned_sessions(len(sessions), ranks.num_ranks),
+        owned=owned_sessions([session.num_neurons for session in sessions], ranks.num_ranks),
         device=select_device("auto").type if ranks.device == "auto" else ranks.device,
     )
 

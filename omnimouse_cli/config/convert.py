@@ -20,7 +20,7 @@ RENAMED_KEYS = {"train.short_ways_fraction": "train.shortcuts_first_fraction"}
 
 # Values, in the configuration of a run that was stored before a key existed, that give the run the
 # windows that it had.
-STORED_DEFAULTS = {"data.require_behavior": True}
+STORED_DEFAULTS = {"data.require_behavior": True, "train.validation_windows": "all"}
 
 
 def to_dict(section: Any) -> dict[str, Any]:  # noqa: ANN401 - any configuration dataclass

@@ -72,6 +72,9 @@ class TrainConfig:
         validation_tiers: Tiers of the trials that are used for validation.
         validation_sessions: Sessions used for validation; None takes all that are trained. Runs on
             nested subsets are comparable when they validate on the same sessions.
+        validation_windows: Largest number of windows of a session that are used for validation,
+            evenly spaced; `all` takes all. None takes 4,096 divided by the number of sessions, but
+            at least 64: all windows of a dozen sessions, a sample of hundreds.
         checkpoint_every: Steps between checkpoints; None goes by `checkpoint_minutes` only.
         checkpoint_minutes: Minutes of training between checkpoints, counted from the one before;
             None goes by `checkpoint_every` only. The end and an interrupt have one in any case.
@@ -105,6 +108,7 @@ class TrainConfig:
     validate_every: int | None = None
     validation_tiers: tuple[str, ...] = ("validation",)
     validation_sessions: tuple[str, ...] | None = None
+    validation_windows: Literal["all"] | int | None = None
     checkpoint_every: int | None = None
     checkpoint_minutes: float | None = 10.0
     log_every: int = 20
@@ -143,6 +147,8 @@ class TrainConfig:
             shortcuts_first_fraction=self.shortcuts_first_fraction,
             cooldown_fraction=self.cooldown_fraction,
         )
+        if isinstance(self.validation_windows, int):
+            require_positive(validation_windows=self.validation_windows)
         durations = [name for name in ("steps", "epochs", "minutes") if getattr(self, name)]
         if len(durations) > 1:
             raise ValueError(f"only one of `steps`, `epochs`, `minutes` may be set: {durations}")

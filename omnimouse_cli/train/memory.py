@@ -65,7 +65,7 @@ def suggest_settings(
         strategies: Masking strategies of the training.
         world: The ranks; on a CPU they share the machine's memory.
     """
-    owned = owned_sessions(len(sessions), world.num_ranks)
+    owned = owned_sessions([session.num_neurons for session in sessions], world.num_ranks)
     available = available_memory(world.device)
     if world.device.type == "cpu":
         available //= world.num_ranks

@@ -24,6 +24,7 @@ from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.shard import Shard
 from omnimouse_cli.shard.kind import MIXED_KINDS_HINT, describe_mixed_kinds
 from omnimouse_cli.train.parallel.world import World
+from omnimouse_cli.train.validation_windows import resolve_validation_windows
 
 # Source of the published number of steps: OmniMouse (ICLR 2026, arXiv 2604.18827).
 SMALL_STEPS = 2000
@@ -75,6 +76,7 @@ def resolve_config(
     if train.adapt_from is not None:
         # The stored configuration must be valid in any working directory.
         train = dataclasses.replace(train, adapt_from=str(Path(train.adapt_from).resolve()))
+    train = resolve_validation_windows(dataclasses.replace(config, train=train), dataset, reporter)
     data = dataclasses.replace(
         config.data, sessions=tuple(session.key for session in dataset.sessions), max_sessions=None
     )

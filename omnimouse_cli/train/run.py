@@ -46,7 +46,7 @@ from omnimouse_cli.train.start.init_from import load_initial_weights
 from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.step import TrainingSetup
 from omnimouse_cli.train.summary import build_summary, report_lookup_error
-from omnimouse_cli.train.validate import validate, validation_sessions
+from omnimouse_cli.train.validate import validate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,6 @@ def train(job: TrainingJob, world: World, reporter: Reporter) -> None:
     strategies = training_strategies(job.config.masking, dataset.sessions)
     core = _find_core_to_adapt(job, dataset)
     config = resolve_config(job.config, dataset, world, reporter, init_from=job.init_from)
-    validation_sessions(config, dataset)
     dataset.require_windows(config.data)
     warn_if_not_mapped(dataset, config.data, reporter)
     with (

@@ -15,7 +15,8 @@ from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.train.parallel.world import device_name
 from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.step import TrainingSetup
-from omnimouse_cli.train.validate import Validation, validation_sessions
+from omnimouse_cli.train.validate import Validation
+from omnimouse_cli.train.validation_windows import validation_sessions, windows_per_session
 
 
 def build_summary(
@@ -56,6 +57,7 @@ def build_summary(
         "split": _validation_split(config, dataset),
         "validation": {
             "neural_loss": validation.neural_loss,
+            "windows_per_session": windows_per_session(config),
             "records": [record.to_dict() for record in validation.records],
         },
         "wall_seconds": counters.elapsed_seconds,
@@ -86,7 +88,10 @@ def _validation_split(config: RunConfig, dataset: Dataset) -> str:
     sessions = validation_sessions(config, dataset)
     content = "\n".join(f"{session.key} {session.fingerprint}" for session in sessions)
     digest = hashlib.sha256(content.encode()).hexdigest()[:8]
-    return f"{'+'.join(config.train.validation_tiers)} of {len(sessions)} sessions ({digest})"
+    limit = windows_per_session(config)
+    sample = "" if limit is None else f", at most {limit} windows of each"
+    tiers = "+".join(config.train.validation_tiers)
+    return f"{tiers} of {len(sessions)} sessions{sample} ({digest})"
 
 
 def report_lookup_error(core: OmniMouse, config: DendriteConfig, reporter: Reporter) -> None:

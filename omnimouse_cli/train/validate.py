@@ -1,28 +1,37 @@
 """Validation: losses on windows that are not trained on, for every strategy of every regime."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from omnimouse_cli.batch.batch import Batch
+from omnimouse_cli.batch.batch import to_device
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo
 from omnimouse_cli.batch.masking import applies
 from omnimouse_cli.batch.reader import WindowReader
-from omnimouse_cli.batch.selection import scored_mask, select
+from omnimouse_cli.batch.selection import Selection, scored_samples, select
 from omnimouse_cli.batch.strategies import regime_strategies
 from omnimouse_cli.batch.strategy import Strategy
-from omnimouse_cli.batch.windows import WindowTable
-from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES, DataConfig
+from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.evaluate.records import LOSS, MODEL, NEURONS, OVERALL, EvalRecord
-from omnimouse_cli.seeds import derive_seed
+from omnimouse_cli.model.losses import Losses
+from omnimouse_cli.model.omnimouse import OmniMouse
+from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.step import compute_batch_losses
+from omnimouse_cli.train.validation_windows import (
+    sample_windows,
+    validation_data,
+    validation_neurons,
+    validation_sessions,
+    windows_per_session,
+)
 
 BEHAVIOR = "behavior"
 
@@ -66,29 +75,39 @@ class Validation:
     neural_loss: float | None
 
 
-def validation_sessions(config: RunConfig, dataset: Dataset) -> tuple[SessionInfo, ...]:
-    """Return the sessions that are used for validation.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationBatch:
+    """Windows of one session that one rank evaluates together, under every strategy.
 
-    Raises:
-        ShardError: The data set lacks a session of `train.validation_sessions`.
+    Args:
+        session: Index of the session in the data set.
+        windows: int64 `(batch,)`: numbers of the windows.
     """
-    if config.train.validation_sessions is None:
-        return dataset.sessions
-    return tuple(dataset.session(key) for key in config.train.validation_sessions)
+
+    session: int
+    windows: NDArray[np.int64]
 
 
-def validation_data(config: RunConfig) -> DataConfig:
-    """Return the data configuration of validation: windows that do not overlap, no blanks."""
-    return dataclasses.replace(
-        config.data,
-        tiers=config.train.validation_tiers,
-        include_blanks=False,
-        stride_samples=NUM_RESPONSE_SAMPLES,
-    )
+class BatchLosses(NamedTuple):
+    """The losses of a batch under one strategy.
+
+    Args:
+        batch: Number of the batch in the validation.
+        strategy: Number of the strategy among those of the session.
+        neural: Mean neural loss; None without a target.
+        behavior: Mean behavior loss; None without a target.
+        behavior_fraction: Share of the behavior samples that are not lost.
+    """
+
+    batch: int
+    strategy: int
+    neural: float | None
+    behavior: float | None
+    behavior_fraction: float
 
 
 def validate(state: TrainState, config: RunConfig, dataset: Dataset, world: World) -> Validation:
-    """Compute the losses of all strategies; each rank computes the sessions that it owns.
+    """Compute the losses of all strategies; rank r of R evaluates the batches r, r + R, ...
 
     The whole model is evaluated, also while only its shortcuts are trained.
 
@@ -101,25 +120,99 @@ def validate(state: TrainState, config: RunConfig, dataset: Dataset, world: Worl
     Returns:
         The same validation on every rank, whatever the number of ranks.
     """
-    data = validation_data(config)
-    reader = WindowReader(dataset, data)
+    batches = _validation_batches(config, dataset)
+    reader = WindowReader(dataset, validation_data(config))
     state.core.shortcuts_only = False
     training = state.core.training
     state.core.eval()
-    owned: list[SessionLoss] = []
+    losses: list[tuple[int, int, Losses, float]] = []
     with torch.no_grad():
-        for session in validation_sessions(config, dataset):
-            windows = dataset.windows(data, session.key)
-            if session.key not in state.embeddings.owned or not windows.num_windows:
-                continue
-            for strategy in validation_strategies(session):
-                batches = _read_batches(reader, session, windows, data)
-                owned.append(_session_loss(state, config, session, strategy, batches))
+        for first in range(0, len(batches), world.num_ranks):
+            # Batches of one session follow each other, so ranks have equal work in a round.
+            of_ranks = [*batches[first : first + world.num_ranks]]
+            indices: list[int | None] = [batch.session for batch in of_ranks]
+            indices += [None] * (world.num_ranks - len(of_ranks))
+            embeddings = state.embeddings.receive(indices, trained=False)
+            if embeddings is not None:
+                number = first + world.rank
+                losses += [
+                    (number, *of_strategy)
+                    for of_strategy in _evaluate_batch(
+                        state.core,
+                        embeddings,
+                        config,
+                        dataset,
+                        reader=reader,
+                        batch=batches[number],
+                    )
+                ]
     state.core.train(training)
-    keys = [session.key for session in dataset.sessions]
-    losses = [loss for part in world.all_gather(owned) for loss in part]
-    losses.sort(key=lambda loss: keys.index(loss.session))
-    return summarize(losses, "+".join(data.tiers))
+    parts = [part for of_rank in world.all_gather(_to_numbers(losses)) for part in of_rank]
+    session_losses = _average(sorted(parts), batches, config, dataset)
+    return summarize(session_losses, "+".join(config.train.validation_tiers))
+
+
+def _validation_batches(config: RunConfig, dataset: Dataset) -> list[ValidationBatch]:
+    """Return the batches of a validation, session by session, the same on every rank."""
+    data, limit, size = validation_data(config), windows_per_session(config), config.data.batch_size
+    indices = {session.key: index for index, session in enumerate(dataset.sessions)}
+    batches = []
+    for index in sorted(indices[session.key] for session in validation_sessions(config, dataset)):
+        table = dataset.windows(data, dataset.sessions[index].key)
+        windows = sample_windows(table.num_windows, limit)
+        batches += [
+            ValidationBatch(session=index, windows=windows[first : first + size])
+            for first in range(0, len(windows), size)
+        ]
+    return batches
+
+
+def _evaluate_batch(
+    core: OmniMouse,
+    embeddings: SessionEmbeddings,
+    config: RunConfig,
+    dataset: Dataset,
+    *,
+    reader: WindowReader,
+    batch: ValidationBatch,
+) -> Iterator[tuple[int, Losses, float]]:
+    """Yield number, losses and share of behavior that is not lost, for every strategy."""
+    session = dataset.sessions[batch.session]
+    neurons = validation_neurons(session, config.data.max_neurons)
+    grid = dataset.windows(validation_data(config), session.key).grid_index(batch.windows)
+    recorded = reader.read(session.key, grid, np.tile(neurons, (len(grid), 1)))
+    fraction = recorded.behavior_fraction
+    # Copied once for all strategies.
+    on_device = to_device(recorded, embeddings.neuron_biases.device, config.data)
+    for number, strategy in enumerate(validation_strategies(session)):
+        losses = compute_batch_losses(
+            core,
+            on_device,
+            embeddings=embeddings,
+            animal=session.animal,
+            strategy=strategy,
+            selection=select(
+                strategy, num_neurons=len(neurons), num_windows=len(grid), generator=None
+            ),
+            config=config,
+        )
+        yield number, losses, fraction
+
+
+def _to_numbers(losses: Sequence[tuple[int, int, Losses, float]]) -> list[BatchLosses]:
+    """Return losses as numbers; the host waits for the device only here."""
+    present = [value for *_, pair, _ in losses for value in pair if value is not None]
+    values = iter(torch.stack(present).tolist() if present else [])
+    return [
+        BatchLosses(
+            batch=batch,
+            strategy=strategy,
+            neural=None if pair.neural is None else next(values),
+            behavior=None if pair.behavior is None else next(values),
+            behavior_fraction=fraction,
+        )
+        for batch, strategy, pair, fraction in losses
+    ]
 
 
 def validation_strategies(session: SessionInfo) -> tuple[Strategy, ...]:
@@ -133,39 +226,48 @@ def validation_strategies(session: SessionInfo) -> tuple[Strategy, ...]:
     return tuple(strategy for strategy in strategies if applies(strategy, session))
 
 
-def _session_loss(
-    state: TrainState,
+def _average(
+    parts: Sequence[BatchLosses],
+    batches: Sequence[ValidationBatch],
     config: RunConfig,
+    dataset: Dataset,
+) -> list[SessionLoss]:
+    """Average over the batches of each session and strategy, in the order of the batches."""
+    grouped: dict[tuple[int, int], list[BatchLosses]] = {}
+    for part in parts:
+        grouped.setdefault((batches[part.batch].session, part.strategy), []).append(part)
+    return [
+        _session_loss(
+            dataset.sessions[index],
+            validation_strategies(dataset.sessions[index])[number],
+            [(part, len(batches[part.batch].windows)) for part in of_session],
+            config,
+        )
+        for (index, number), of_session in sorted(grouped.items())
+    ]
+
+
+def _session_loss(
     session: SessionInfo,
     strategy: Strategy,
-    batches: Iterable[Batch],
+    parts: Sequence[tuple[BatchLosses, int]],
+    config: RunConfig,
 ) -> SessionLoss:
-    num_neurons = min(session.num_neurons, config.data.max_neurons)
-    selection = select(strategy, num_neurons=num_neurons, num_windows=1, generator=None)
-    scored_samples = scored_mask(strategy, selection).sum(dim=0)
+    """Return the losses of a session under a strategy, from those of batches of some windows."""
     sums: dict[str, float] = {}
     # Windows that each loss is a mean over: of behavior, by the share that is not lost.
     weights = {NEURONS: 0.0, BEHAVIOR: 0.0}
-    num_windows = 0
-    for batch in batches:
-        losses = compute_batch_losses(
-            state.core,
-            batch,
-            embeddings=state.embeddings.owned[session.key],
-            animal=session.animal,
-            strategy=strategy,
-            selection=select(
-                strategy, num_neurons=num_neurons, num_windows=batch.num_windows, generator=None
-            ),
-            config=config,
-        )
-        fractions = (1.0, batch.behavior_fraction)
+    for part, num_windows in parts:
+        losses = (part.neural, part.behavior)
+        fractions = (1.0, part.behavior_fraction)
         for target, loss, fraction in zip(weights, losses, fractions, strict=True):
-            weight = batch.num_windows * fraction
+            weight = num_windows * fraction
             weights[target] += weight
             if loss is not None and weight:
-                sums[target] = sums.get(target, 0.0) + float(loss) * weight
-        num_windows += batch.num_windows
+                sums[target] = sums.get(target, 0.0) + loss * weight
+    num_windows = sum(number for _, number in parts)
+    num_neurons = min(session.num_neurons, config.data.max_neurons)
+    selection = select(strategy, num_neurons=num_neurons, num_windows=1, generator=None)
     return SessionLoss(
         strategy=strategy,
         session=session.key,
@@ -173,7 +275,7 @@ def _session_loss(
         num_windows=num_windows,
         num_outputs={NEURONS: selection.num_targets, BEHAVIOR: len(session.channels)},
         samples_per_window={
-            NEURONS: int(scored_samples.max()) if selection.num_targets else 0,
+            NEURONS: _samples_per_window(strategy, selection),
             BEHAVIOR: NUM_BEHAVIOR_SAMPLES,
         },
         losses={target: total / weights[target] for target, total in sums.items()},
@@ -181,23 +283,11 @@ def _session_loss(
     )
 
 
-def _read_batches(
-    reader: WindowReader, session: SessionInfo, windows: WindowTable, data: DataConfig
-) -> Iterator[Batch]:
-    """Read all windows of a session, each with the same neurons."""
-    neurons = validation_neurons(session, data.max_neurons)
-    for first in range(0, windows.num_windows, data.batch_size):
-        last = min(first + data.batch_size, windows.num_windows)
-        grid = windows.grid_index(np.arange(first, last))
-        yield reader.read(session.key, grid, np.tile(neurons, (last - first, 1)))
-
-
-def validation_neurons(session: SessionInfo, max_neurons: int) -> NDArray[np.int64]:
-    """Return the neurons of a session that are used: all, or a subset that no seed changes."""
-    if session.num_neurons <= max_neurons:
-        return np.arange(session.num_neurons)
-    generator = np.random.default_rng(derive_seed("validation", session.key))
-    return np.sort(generator.permutation(session.num_neurons)[:max_neurons])
+def _samples_per_window(strategy: Strategy, selection: Selection) -> int:
+    """Return the scored samples of a target neuron: the most that any of them has."""
+    of_visible, of_hidden = map(sum, scored_samples(strategy))
+    shared, hidden = selection.num_shared, selection.num_targets - selection.num_shared
+    return max(of_visible if shared else 0, of_hidden if hidden else 0)
 
 
 def summarize(losses: Sequence[SessionLoss], tier: str) -> Validation:

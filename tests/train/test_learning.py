@@ -13,7 +13,7 @@ from omnimouse_cli.reporter import Silent
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.resolve import resolve_response_loss
 from omnimouse_cli.train.run import TrainingJob, train
-from omnimouse_cli.train.validate import validation_data
+from omnimouse_cli.train.validation_windows import validation_data
 
 pytestmark = pytest.mark.training
 

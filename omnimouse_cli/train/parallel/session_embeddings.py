@@ -20,7 +20,7 @@ class DistributedEmbeddings:
 
     Args:
         num_neurons: Number of neurons of each session, by session key, in the order of the data
-            set; rank `i % num_ranks` owns session i.
+            set; `owned_sessions` says which rank owns which.
         d_embedding: Width of the embeddings.
         seed: Initial values of a session's embeddings depend on it and the session key only.
         world: The ranks.
@@ -34,7 +34,9 @@ class DistributedEmbeddings:
         self._d_embedding = d_embedding
         self._world = world
         self.owned: dict[str, SessionEmbeddings] = {}
-        for index in owned_sessions(len(self._sessions), world.num_ranks)[world.rank]:
+        owned = owned_sessions(list(num_neurons.values()), world.num_ranks)
+        self._owners = {index: rank for rank, indices in enumerate(owned) for index in indices}
+        for index in owned[world.rank]:
             session = self._sessions[index]
             torch.manual_seed(derive_seed(seed, "table", session))
             self.owned[session] = SessionEmbeddings(num_neurons[session], d_embedding).to(
@@ -54,17 +56,20 @@ class DistributedEmbeddings:
             for name, parameter in embeddings.named_parameters()
         }
 
-    def receive(self, session_of_rank: Sequence[int | None]) -> SessionEmbeddings | None:
+    def receive(
+        self, session_of_rank: Sequence[int | None], *, trained: bool = True
+    ) -> SessionEmbeddings | None:
         """Return the embeddings that this rank needs in a round; every rank takes part.
 
         Args:
             session_of_rank: `(num_ranks,)`: index of the session that each rank computes, None for
                 a rank without a batch; the same on every rank.
+            trained: Whether `send_gradients` follows; without, the embeddings have no gradients.
 
         Returns:
             Embeddings whose gradients `send_gradients` takes; None for a rank without a batch.
         """
-        for index in session_of_rank:
+        for index in session_of_rank if trained else ():
             if index is not None and self._owner(index) == self._world.rank:
                 self._count_batch(self._sessions[index])
         index = session_of_rank[self._world.rank]
@@ -73,6 +78,8 @@ class DistributedEmbeddings:
             embeddings = self.owned[self._sessions[index]]
         elif index is not None:
             embeddings, values = self._build_copy(index)
+            if trained:
+                self._copy_gradient = _attach_gradient(embeddings)
             receives = [Transfer(peer=self._owner(index), tensor=values)]
         sends = [
             Transfer(peer=rank, tensor=_flatten(self.owned[session]))
@@ -124,13 +131,11 @@ class DistributedEmbeddings:
         Args:
             index: Index of the session.
         """
-        embeddings = self.receive([index, *([None] * (self._world.num_ranks - 1))])
-        self._copy_gradient = None
-        self.clear_gradients()
-        return embeddings
+        others = [None] * (self._world.num_ranks - 1)
+        return self.receive([index, *others], trained=False)
 
     def _owner(self, index: int) -> int:
-        return index % self._world.num_ranks
+        return self._owners[index]
 
     def _users(self, session_of_rank: Sequence[int | None]) -> list[tuple[int, str]]:
         """Return the other ranks that compute a session of this rank, with the session's key."""
@@ -154,13 +159,30 @@ class DistributedEmbeddings:
         copy = copy.to_empty(device=self._world.device)
         values = _flatten(copy)
         vector_to_parameters(values, copy.parameters())
-        self._copy_gradient = _attach_gradient(copy)
         return copy, values
 
 
-def owned_sessions(num_sessions: int, num_ranks: int) -> list[range]:
-    """Return for each rank the indices of the sessions whose embeddings it owns."""
-    return [range(rank, num_sessions, num_ranks) for rank in range(num_ranks)]
+def owned_sessions(num_neurons: Sequence[int], num_ranks: int) -> list[list[int]]:
+    """Return for each rank the indices of the sessions whose embeddings it owns, ascending.
+
+    Sessions are given away from the largest to the smallest, each to the rank that has the fewest
+    neurons so far, so that ranks keep embeddings of about equal size.
+
+    Args:
+        num_neurons: Neurons of each session.
+        num_ranks: World size.
+
+    Example:
+        >>> owned_sessions([10, 900, 500, 450], 2)
+        [[0, 1], [2, 3]]
+    """
+    owned: list[list[int]] = [[] for _ in range(num_ranks)]
+    totals = [0] * num_ranks
+    for index in sorted(range(len(num_neurons)), key=lambda index: (-num_neurons[index], index)):
+        rank = totals.index(min(totals))
+        owned[rank].append(index)
+        totals[rank] += num_neurons[index]
+    return [sorted(indices) for indices in owned]
 
 
 def _flatten(module: nn.Module) -> Tensor:

@@ -2,6 +2,7 @@
 
 import itertools
 import queue
+import random
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -131,6 +132,27 @@ def test_first_values_depend_on_seed_and_session_only():
 
 def test_every_session_has_one_owner_also_with_more_ranks_than_sessions():
     for num_sessions, num_ranks in ((3, 2), (2, 5), (7, 7)):
-        owned = owned_sessions(num_sessions, num_ranks)
+        owned = owned_sessions(range(1, num_sessions + 1), num_ranks)
         assert len(owned) == num_ranks
         assert sorted(index for part in owned for index in part) == list(range(num_sessions))
+
+
+def test_ranks_own_about_equal_numbers_of_neurons():
+    # In turns, the first rank would own all large sessions.
+    num_neurons = [8000, 200] * 20
+    owned = owned_sessions(num_neurons, 2)
+    totals = [sum(num_neurons[index] for index in part) for part in owned]
+    assert totals == [82_000, 82_000]
+    generator = random.Random(0)
+    num_neurons = [generator.randint(100, 9000) for _ in range(323)]
+    totals = [sum(num_neurons[i] for i in part) for part in owned_sessions(num_neurons, 8)]
+    assert max(totals) < 1.001 * sum(totals) / 8
+    assert owned_sessions([5, 5, 5], 2) == [[0, 2], [1]]
+
+
+def test_embeddings_that_are_only_read_get_no_gradient():
+    embeddings = _embeddings(World())
+    received = embeddings.receive([0], trained=False)
+    assert received is embeddings.owned["a"]
+    assert received.neuron_biases.grad is None
+    embeddings.average_gradients(1.0)
