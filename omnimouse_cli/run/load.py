@@ -18,6 +18,7 @@ from omnimouse_cli.run.weights import (
     RunSession,
     explain_mismatch,
     read_description,
+    read_session_tensors,
     read_tensors,
 )
 
@@ -69,7 +70,7 @@ def load_run(run: Path) -> LoadedRun:
             }
         model.load_state_dict(read_tensors(run, CORE))
         for session, module in embeddings.items():
-            module.load_state_dict(read_tensors(run, f"{TABLES}{session}."))
+            module.load_state_dict(read_session_tensors(run, session))
     known = {field.name: getattr(description, field.name) for field in fields(description)}
     return LoadedRun(**known, model=model.eval(), embeddings=embeddings)
 

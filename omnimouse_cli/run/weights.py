@@ -228,6 +228,21 @@ def read_tensors(run: Path, prefix: str = "") -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items()}
 
 
+def read_session_tensors(run: Path, session: str) -> dict[str, Tensor]:
+    """Read the embeddings of one session, by their names in `SessionEmbeddings`.
+
+    Args:
+        run: Folder of the run.
+        session: Session key; other keys of the run may begin with it.
+
+    Raises:
+        CheckpointError: The weights are damaged.
+    """
+    tensors = read_tensors(run, f"{TABLES}{session}.")
+    # What has a further dot is of a session whose key begins with this one and a dot.
+    return {name: value for name, value in tensors.items() if "." not in name}
+
+
 @contextmanager
 def explain_mismatch(run: Path) -> Iterator[None]:
     """Turn PyTorch's error about names or shapes of a run's weights into a CheckpointError."""

@@ -18,10 +18,10 @@ from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.run.weights import (
     CORE,
-    TABLES,
     RunDescription,
     explain_mismatch,
     read_description,
+    read_session_tensors,
     read_tensors,
 )
 from omnimouse_cli.train.resolve import response_kind
@@ -226,7 +226,7 @@ def _load_session_embeddings(
     mean: dict[str, Tensor] = {}
     for session, module in embeddings.items():
         if session in known:
-            module.load_state_dict(read_tensors(source.folder, f"{TABLES}{session}."))
+            module.load_state_dict(read_session_tensors(source.folder, session))
             continue
         mean = mean or _mean_session_embeddings(source)
         module.neuron_embeddings.copy_(mean["neuron_embeddings"])
@@ -239,7 +239,7 @@ def _mean_session_embeddings(source: RunDescription) -> dict[str, Tensor]:
     """Return the mean of neuron embeddings and biases over neurons, of others over sessions."""
     total: dict[str, Tensor] = {}
     for entry in source.sessions:
-        for name, value in read_tensors(source.folder, f"{TABLES}{entry.session}.").items():
+        for name, value in read_session_tensors(source.folder, entry.session).items():
             summed = value if name == "session_embedding" else value.sum(0)
             total[name] = total.get(name, 0) + summed
     num_neurons = sum(entry.neurons for entry in source.sessions)

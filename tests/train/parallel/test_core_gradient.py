@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.train.parallel import core_gradient
@@ -231,6 +232,12 @@ def test_three_ranks_with_many_buckets_train_what_one_rank_trains(
     launch(3, train_with_small_buckets, (first, second))
     assert _losses(first.run) == pytest.approx(_losses(alone.run), rel=1e-5)
     assert _losses(first.run) == _losses(second.run)
+    validations = [
+        read_document(job.run / "summary.json", "summary")["validation"]
+        for job in (alone, first, second)
+    ]
+    assert validations[1] == validations[2]
+    assert validations[1]["neural_loss"] == pytest.approx(validations[0]["neural_loss"], rel=1e-5)
     weights = [load_file(job.run / "model.safetensors") for job in (alone, first, second)]
     for name, value in weights[1].items():
         assert torch.equal(value, weights[2][name])

@@ -172,6 +172,26 @@ def test_a_session_that_the_run_knows_starts_from_its_table(core, make_shards, s
 
 
 @pytest.mark.training
+def test_sessions_whose_keys_begin_with_another_key_load_their_own_embeddings(
+    make_shards, session, tiny, tmp_path
+):
+    keys = ("7", "7.a", "7.a.b")
+    shards = make_shards([session(key=key, num_neurons=4 + len(key)) for key in keys])
+    config = replace(tiny, train=replace(tiny.train, steps=1))
+    run = tmp_path / "run"
+    train(TrainingJob(config=config, shards=shards, run=run), World(), Silent())
+    stored, loaded = weights(run), load_run(run)
+    adapted = replace(config, train=replace(config.train, adapt_from=str(run)))
+    adapted = resolve_config(adapted, open_dataset(shards), World(), Silent())
+    state = TrainState(adapted, open_dataset(shards), World())
+    load_core(read_description(run), state.core, state.embeddings.owned, open_dataset(shards))
+    for key in keys:
+        expected = stored[f"tables.{key}.neuron_embeddings"]
+        assert loaded.embeddings[key].neuron_embeddings.equal(expected)
+        assert state.embeddings.owned[key].neuron_embeddings.equal(expected)
+
+
+@pytest.mark.training
 def test_channels_are_matched_by_name_and_unknown_ones_left_out_with_a_sentence(
     core, shards, tiny, tmp_path
 ):
