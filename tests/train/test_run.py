@@ -141,7 +141,11 @@ def test_without_validation_trials_the_loss_is_null(make_shards, session, tiny, 
     shards = make_shards([session(has_validation=False)])
     train(TrainingJob(config=tiny, shards=shards, run=tmp_path / "run"), World(), Silent())
     summary = read_document(tmp_path / "run" / "summary.json", "summary")
-    assert summary["validation"] == {"neural_loss": None, "records": []}
+    assert summary["validation"] == {
+        "neural_loss": None,
+        "windows_per_session": None,
+        "records": [],
+    }
 
 
 @pytest.mark.training
