@@ -1,7 +1,10 @@
 """Tests of kernels are about numbers, not about speed."""
 
 import importlib.util
+import multiprocessing
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 import torch
@@ -33,6 +36,43 @@ def interpreted():
         return module
 
     return read
+
+
+@pytest.fixture
+def launches():
+    """Record the constants and options of a module's launches, which then compute nothing."""
+
+    def record(module, monkeypatch):
+        found = []
+
+        class Kernel:
+            def __getitem__(self, grid):
+                return lambda *arguments, **options: found.append(options)
+
+        monkeypatch.setattr(module, "forward_kernel", Kernel())
+        monkeypatch.setattr(module, "backward_kernel", Kernel())
+        return found
+
+    return record
+
+
+@pytest.fixture(scope="session")
+def in_other_process():
+    """Call a function in another process, whose crash then is one failed test."""
+    pools = []
+
+    def call(function, *arguments):
+        if not pools:
+            pools.append(ProcessPoolExecutor(1, multiprocessing.get_context("spawn")))
+        try:
+            return pools[0].submit(function, *arguments).result()
+        except BrokenProcessPool:
+            pools.pop().shutdown()
+            raise
+
+    yield call
+    for pool in pools:
+        pool.shutdown()
 
 
 @pytest.fixture

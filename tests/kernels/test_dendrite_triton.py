@@ -101,13 +101,23 @@ def test_nothing_is_computed_of_nothing(kernels):
     assert torch.equal(of_weights, torch.zeros_like(of_weights))
 
 
+def test_products_and_sums_are_contracted_in_every_launch(kernels, launches, monkeypatch):
+    found = launches(kernels, monkeypatch)
+    everything(kernels, FUNCTIONS[0], inputs_of(FUNCTIONS[0], (2, 8), torch.float32))
+    assert [options["enable_fp_fusion"] for options in found] == [True, True]
+
+
 @pytest.mark.parametrize(
-    ("capability", "dtype"), [(80, "float32"), (90, "bfloat16"), (100, "bfloat16")]
+    ("capability", "dtype", "instructions"),
+    [(80, "float32", 140), (90, "bfloat16", 125), (100, "bfloat16", 125)],
 )
-def test_compiled_kernels_keep_everything_in_registers(capability, dtype):
+def test_compiled_kernels_keep_everything_in_registers(
+    in_other_process, capability, dtype, instructions
+):
     disassemble = pytest.importorskip("omnimouse_cli.kernels.dendrite.disassemble")
-    forward, backward = disassemble.compile_dendrite(DendriticFunction(), dtype, capability)
-    for kernel, registers in ((forward, 64), (backward, 184)):
+    arguments = (DendriticFunction(), dtype, capability)
+    forward, backward = in_other_process(disassemble.compile_dendrite, *arguments)
+    for kernel, registers in ((forward, 72), (backward, 184)):
         assert kernel.spilled_bytes == 0
         assert not kernel.uses_local_memory
         assert kernel.registers <= registers
@@ -117,14 +127,35 @@ def test_compiled_kernels_keep_everything_in_registers(capability, dtype):
     # One read of each argument, one write of each result.
     names = [name.partition(".")[0] for name in backward.loop]
     assert (names.count("LDG"), names.count("STG")) == (3, 2)
+    # Both passes, per element: half as many again where products and sums are not contracted.
+    elements = 16 // getattr(torch, dtype).itemsize
+    assert (len(forward.loop) + len(backward.loop)) / elements <= instructions
 
 
 @pytest.mark.parametrize(("inner", "hidden"), MAX_REGISTER_UNITS.items())
-def test_the_largest_network_that_is_said_to_fit_registers_does(inner, hidden):
+def test_the_largest_network_that_is_said_to_fit_registers_does(in_other_process, inner, hidden):
     disassemble = pytest.importorskip("omnimouse_cli.kernels.dendrite.disassemble")
     function = DendriticFunction(hidden, 1, inner)
     assert fits_registers(function)
     assert not fits_registers(function._replace(hidden=hidden + 1))
-    _, kernel = disassemble.compile_dendrite(function, "bfloat16", 90)
+    _, kernel = in_other_process(disassemble.compile_dendrite, function, "bfloat16", 90)
     assert kernel.spilled_bytes == 0
     assert not kernel.uses_local_memory
+
+
+@pytest.mark.parametrize("capability", [80, 90, 100])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_sizes_that_16_does_not_divide_compile_without_spills(in_other_process, capability, dtype):
+    disassemble = pytest.importorskip("omnimouse_cli.kernels.dendrite.disassemble")
+    arguments = (DendriticFunction(), dtype, capability, (7, 36), 4)
+    for kernel in in_other_process(disassemble.compile_dendrite, *arguments):
+        assert kernel.spilled_bytes == 0
+        assert not [x for x in kernel.loop if x.startswith(("SHFL", "BAR", "RED", "ATOM"))]
+
+
+@pytest.mark.parametrize(("offset", "gap"), [(0, 0), (1, 0), (0, 16), (0, 1)])
+def test_a_thread_reads_16_bytes_at_once_where_addresses_allow_it(kernels, offset, gap):
+    memory = torch.zeros(8 * 64 + offset, dtype=torch.bfloat16)
+    matrix = memory[offset : offset + 8 * (32 + gap)].view(8, 32 + gap)[:, :32]
+    is_aligned = offset == 0 and gap != 1
+    assert kernels.tiled_size([matrix], 2).each == (8 if is_aligned else 1)

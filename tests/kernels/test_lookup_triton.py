@@ -105,12 +105,18 @@ def test_nothing_is_computed_of_nothing(kernels, tables):
     assert out.shape == (0, 8)
 
 
+def test_products_and_sums_are_contracted_in_every_launch(kernels, tables, launches, monkeypatch):
+    found = launches(kernels, monkeypatch)
+    everything(kernels, inputs_of((2, 8), torch.float32), tables[:1])
+    assert [options["enable_fp_fusion"] for options in found] == [True, True]
+
+
 @pytest.mark.parametrize(
     ("capability", "dtype"), [(80, "float32"), (90, "bfloat16"), (100, "bfloat16")]
 )
-def test_compiled_kernels_keep_everything_in_registers(capability, dtype):
+def test_compiled_kernels_keep_everything_in_registers(in_other_process, capability, dtype):
     disassemble = pytest.importorskip("omnimouse_cli.kernels.dendrite.disassemble")
-    forward, backward = disassemble.compile_lookup(Grid(), dtype, capability)
+    forward, backward = in_other_process(disassemble.compile_lookup, Grid(), dtype, capability)
     each = 16 // getattr(torch, dtype).itemsize
     for kernel, arguments, results in ((forward, 2, 1), (backward, 3, 2)):
         assert kernel.spilled_bytes == kernel.shared_bytes == 0
@@ -123,3 +129,13 @@ def test_compiled_kernels_keep_everything_in_registers(capability, dtype):
         names = [name.partition(".")[0] for name in kernel.loop]
         assert names.count("LDG") == arguments + 2 * each
         assert names.count("STG") == results
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype"), [(80, "bfloat16"), (90, "float32"), (100, "float16")]
+)
+def test_sizes_that_16_does_not_divide_compile_without_spills(in_other_process, capability, dtype):
+    disassemble = pytest.importorskip("omnimouse_cli.kernels.dendrite.disassemble")
+    arguments = (Grid(), dtype, capability, (7, 36), 4)
+    for kernel in in_other_process(disassemble.compile_lookup, *arguments):
+        assert kernel.spilled_bytes == kernel.shared_bytes == 0

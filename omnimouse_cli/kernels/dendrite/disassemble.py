@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 import triton
+from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
@@ -18,13 +19,16 @@ from omnimouse_cli.kernels.dendrite.swiglu import (
     swiglu_backward_kernel,
     swiglu_forward_kernel,
 )
-from omnimouse_cli.kernels.dendrite.tiles import compile_constants, tile_constants
-from omnimouse_cli.kernels.dendrite.triton import backward_kernel, forward_kernel
+from omnimouse_cli.kernels.dendrite.tiles import OPTIONS, TiledSize, tiled_size
+from omnimouse_cli.kernels.dendrite.triton import (
+    backward_kernel,
+    compile_constants,
+    forward_kernel,
+)
 
-POINTER_TYPES = {"float32": "*fp32", "bfloat16": "*bf16", "float16": "*fp16"}
-NUM_WARPS = 4
-# Units of a layer, more than the elements of a tile.
-WIDE = 8192
+POINTER_TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16"}
+# A layer with more units than the elements of a tile, all of one cell type.
+WIDE = (1, 8192)
 LINE = re.compile(r"^(\.L_x_\d+):|^\s*/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)(.*);")
 LABEL = re.compile(r"\.L_x_\d+")
 # Instructions that read or write a thread's own memory, which is where registers spill to.
@@ -55,77 +59,97 @@ class CompiledKernel(NamedTuple):
 
 
 # Names of the pointers to arguments, results and their gradients.
-FORWARD_POINTERS = ("a_pointer", "b_pointer", "out_pointer")
-BACKWARD_POINTERS = ("g_pointer", "a_pointer", "b_pointer", "da_pointer", "db_pointer")
-# Names of the 32-bit integers.
-INTEGERS = (
-    "count", "rows", "share", "g_stride", "a_stride", "b_stride", "d_stride", "out_stride",
+POINTERS = (
+    "g_pointer", "a_pointer", "b_pointer", "out_pointer", "da_pointer", "db_pointer",
 )  # fmt: skip
 OTHER_POINTERS = {"weights": "*fp32", "partial": "*fp32", "table": "*i64"}
+STRIDES = ("g_stride", "a_stride", "b_stride", "d_stride", "out_stride")
 
 
 def compile_dendrite(
-    function: DendriticFunction, dtype: str, capability: int
+    function: DendriticFunction,
+    dtype: str,
+    capability: int,
+    shape: tuple[int, int] = WIDE,
+    types: int = 1,
 ) -> tuple[CompiledKernel, CompiledKernel]:
-    """Compile the forward and the backward pass of a dendritic function in wide layers.
+    """Compile the forward and the backward pass of a dendritic function.
 
     Args:
         function: Shape of the inner network.
         dtype: Type of the arguments: float32, bfloat16 or float16.
         capability: Compute capability of the GPU: 80, 90 or 100.
+        shape: Rows and units of the matrices.
+        types: Cell types.
     """
-    constants = compile_constants(function, getattr(torch, dtype), WIDE, is_flat=True)
-    return _compile_both(forward_kernel, backward_kernel, dtype, constants, capability)
+    matrix = torch.empty(shape, dtype=getattr(torch, dtype))
+    size = tiled_size([matrix], types)
+    constants = compile_constants(function, matrix.dtype, size)
+    return _compile_both((forward_kernel, backward_kernel), matrix, size, constants, capability)
 
 
 def compile_lookup(
-    grid: Grid, dtype: str, capability: int
+    grid: Grid, dtype: str, capability: int, shape: tuple[int, int] = WIDE, types: int = 1
 ) -> tuple[CompiledKernel, CompiledKernel]:
-    """Compile the forward and the backward pass of interpolation in wide layers."""
-    tiles = tile_constants(getattr(torch, dtype), WIDE, is_flat=True)
-    constants = {**lookup.compile_constants(grid), **tiles}
-    return _compile_both(
-        lookup.forward_kernel, lookup.backward_kernel, dtype, constants, capability
-    )
+    """Compile the forward and the backward pass of interpolation."""
+    matrix = torch.empty(shape, dtype=getattr(torch, dtype))
+    size = tiled_size([matrix], types)
+    constants = lookup.compile_constants(grid) | size.constants
+    kernels = (lookup.forward_kernel, lookup.backward_kernel)
+    return _compile_both(kernels, matrix, size, constants, capability)
 
 
-def compile_swiglu(dtype: str, capability: int) -> tuple[CompiledKernel, CompiledKernel]:
+def compile_swiglu(
+    dtype: str, capability: int, shape: tuple[int, int] = WIDE
+) -> tuple[CompiledKernel, CompiledKernel]:
     """Compile the forward and the backward pass of SwiGLU in the same way."""
-    constants = {"TILE": tile_constants(getattr(torch, dtype), WIDE, is_flat=True)["TILE"]}
-    return _compile_both(
-        swiglu_forward_kernel, swiglu_backward_kernel, dtype, constants, capability
-    )
+    matrix = torch.empty(shape, dtype=getattr(torch, dtype))
+    size = tiled_size([matrix], 1)
+    constants = {"TILE": size.constants["TILE"]}
+    kernels = (swiglu_forward_kernel, swiglu_backward_kernel)
+    return _compile_both(kernels, matrix, size, constants, capability)
 
 
 def _compile_both(
-    forward: Any,  # noqa: ANN401 - a triton.jit function
-    backward: Any,  # noqa: ANN401
-    dtype: str,
+    kernels: tuple[Any, Any],
+    matrix: Tensor,
+    size: TiledSize,
     constants: dict[str, Any],
     capability: int,
 ) -> tuple[CompiledKernel, CompiledKernel]:
-    return (
-        _compile(forward, dict.fromkeys(FORWARD_POINTERS, dtype), constants, capability),
-        _compile(backward, dict.fromkeys(BACKWARD_POINTERS, dtype), constants, capability),
+    """Compile two kernels for contiguous matrices, as Triton does when they are launched."""
+    pointers = dict.fromkeys(POINTERS, POINTER_TYPES[matrix.dtype]) | OTHER_POINTERS
+    numbers = dict.fromkeys(STRIDES, matrix.stride(0))
+    numbers |= {"rows": size.rows, "share": size.share, "count": matrix.numel()}
+    # A number of 1 is made a constant, and a kernel may rely on what is divisible by 16.
+    constants = constants | {name: 1 for name, number in numbers.items() if number == 1}
+    types = pointers | dict.fromkeys(numbers, "i32") | dict.fromkeys(constants, "constexpr")
+    divisible = {name for name, number in numbers.items() if number % 16 == 0} | pointers.keys()
+    forward, backward = (
+        _disassemble(_compile(kernel, types, constants, divisible, capability))
+        for kernel in kernels
     )
+    return forward, backward
 
 
 def _compile(
-    kernel: Any,  # noqa: ANN401
-    pointers: dict[str, str],
+    kernel: Any,  # noqa: ANN401 - a triton.jit function
+    types: dict[str, str],
     constants: dict[str, Any],
+    divisible: set[str],
     capability: int,
-) -> CompiledKernel:
-    """Compile a kernel with strides and sizes that 16 divides."""
-    types = {name: POINTER_TYPES[dtype] for name, dtype in pointers.items()} | OTHER_POINTERS
-    types |= dict.fromkeys(INTEGERS, "i32")
-    signature = {name: types.get(name, "constexpr") for name in kernel.arg_names}
-    variables = [number for number, kind in enumerate(signature.values()) if kind != "constexpr"]
-    attributes = {(number,): [["tt.divisibility", 16]] for number in variables}
+) -> Any:  # noqa: ANN401
+    names = kernel.arg_names
+    signature = {name: types[name] for name in names}
+    constants = {name: value for name, value in constants.items() if name in names}
+    attributes = {
+        (number,): [["tt.divisibility", 16]]
+        for number, name in enumerate(names)
+        if name in divisible
+    }
     source = ASTSource(kernel, signature, constants, attributes)
     target = GPUTarget("cuda", capability, 32)
-    options = {"num_warps": NUM_WARPS, "enable_fp_fusion": True}
-    return _disassemble(triton.compile(source, target=target, options=options))
+    return triton.compile(source, target=target, options=OPTIONS)
 
 
 def _disassemble(done: Any) -> CompiledKernel:  # noqa: ANN401 - the result of triton.compile

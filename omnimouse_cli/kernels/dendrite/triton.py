@@ -1,5 +1,7 @@
 """Dendritic units on a GPU: one kernel forward, one backward, sums of gradients in registers."""
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -7,12 +9,11 @@ from torch import Tensor
 
 from omnimouse_cli.kernels.dendrite.function import DendriticFunction
 from omnimouse_cli.kernels.dendrite.tiles import (
-    WARPS,
-    compile_constants,
-    launch_grid,
-    matrix_size,
+    OPTIONS,
+    TiledSize,
     num_parts,
     tile_elements,
+    tiled_size,
 )
 
 # R rows, U units, K cell types, H hidden units, P weights of an inner network
@@ -75,8 +76,7 @@ def forward_kernel(
             to_one += half * w[3 * unit + 2]
     tiles = num_parts(rows, TILE // COLUMNS) * num_parts(share, COLUMNS)
     for tile in range(tl.program_id(0), tiles, tl.num_programs(0)):
-        row, column, exists = tile_elements(tile, rows, share, COLUMNS, TILE, IS_FLAT)
-        column += kind * share
+        row, column, exists = tile_elements(tile, kind, rows, share, COLUMNS, TILE, IS_FLAT)
         a = tl.load(a_pointer + row * a_stride + column, mask=exists, other=0.0).to(tl.float32)
         b = tl.load(b_pointer + row * b_stride + column, mask=exists, other=0.0).to(tl.float32)
         out = (
@@ -200,8 +200,7 @@ def backward_kernel(
     part: tl.constexpr = 0.5 if IS_ABSOLUTE else 1.0
     tiles = num_parts(rows, TILE // COLUMNS) * num_parts(share, COLUMNS)
     for tile in range(tl.program_id(0), tiles, tl.num_programs(0)):
-        row, column, exists = tile_elements(tile, rows, share, COLUMNS, TILE, IS_FLAT)
-        column += kind * share
+        row, column, exists = tile_elements(tile, kind, rows, share, COLUMNS, TILE, IS_FLAT)
         g = tl.load(g_pointer + row * g_stride + column, mask=exists, other=0.0).to(tl.float32)
         a = tl.load(a_pointer + row * a_stride + column, mask=exists, other=0.0).to(tl.float32)
         b = tl.load(b_pointer + row * b_stride + column, mask=exists, other=0.0).to(tl.float32)
@@ -233,21 +232,41 @@ def backward_kernel(
     _write_sums(target, w, sums, linear, HIDDEN, IS_RELU, IS_ABSOLUTE)
 
 
+def compile_constants(
+    function: DendriticFunction, dtype: torch.dtype, size: TiledSize
+) -> dict[str, Any]:
+    """Return the constants for which the kernels are compiled.
+
+    Args:
+        function: Shape of the inner network.
+        dtype: Type of the arguments.
+        size: Size of the matrices.
+    """
+    is_relu = function.inner == "relu"
+    return {
+        "HIDDEN": function.hidden,
+        "IS_RELU": is_relu,
+        # Where all units are off, the two halves cancel: below the rounding of 16-bit numbers.
+        "IS_ABSOLUTE": is_relu and dtype != torch.float32,
+        "EACH": size.each,
+        **size.constants,
+    }
+
+
 def triton_forward(
     a_RU: Tensor, b_RU: Tensor, weights_KP: Tensor, function: DendriticFunction
 ) -> Tensor:
     """Apply the function; see `native_forward`, which has the same signature."""
-    rows, units = a_RU.shape
     types = weights_KP.shape[0]
-    out_RU = torch.empty((rows, units), dtype=a_RU.dtype, device=a_RU.device)
+    out_RU = torch.empty(a_RU.shape, dtype=a_RU.dtype, device=a_RU.device)
     if out_RU.numel() == 0:
         return out_RU
-    rows, share, is_flat = matrix_size([a_RU, b_RU], types)
-    constants = compile_constants(function, a_RU.dtype, share, is_flat=is_flat)
-    strides = (a_RU.stride(0), b_RU.stride(0), units)
+    size = tiled_size([a_RU, b_RU], types)
+    constants = compile_constants(function, a_RU.dtype, size) | OPTIONS
     inputs = (a_RU, b_RU, weights_KP.float().contiguous())
-    grid = launch_grid(rows, share, types, FORWARD_PROGRAMS, constants)
-    forward_kernel[grid](*inputs, out_RU, rows, share, *strides, **constants, num_warps=WARPS)
+    strides = (a_RU.stride(0), b_RU.stride(0), out_RU.stride(0))
+    grid = size.grid(types, FORWARD_PROGRAMS)
+    forward_kernel[grid](*inputs, out_RU, size.rows, size.share, *strides, **constants)
     return out_RU
 
 
@@ -259,14 +278,14 @@ def triton_backward(
     da_RU, db_RU = (torch.empty(a_RU.shape, dtype=a_RU.dtype, device=a_RU.device) for _ in range(2))
     if a_RU.numel() == 0:
         return da_RU, db_RU, torch.zeros_like(weights_KP)
-    rows, share, is_flat = matrix_size([g_RU, a_RU, b_RU], types)
-    constants = compile_constants(function, a_RU.dtype, share, is_flat=is_flat)
-    grid = launch_grid(rows, share, types, BACKWARD_PROGRAMS, constants)
+    size = tiled_size([g_RU, a_RU, b_RU], types)
+    constants = compile_constants(function, a_RU.dtype, size) | OPTIONS
+    grid = size.grid(types, BACKWARD_PROGRAMS)
     shape = (types, grid[0], function.num_weights)
     partial = torch.empty(shape, dtype=torch.float32, device=a_RU.device)
     inputs = (g_RU, a_RU, b_RU, weights_KP.float().contiguous())
     outputs = (da_RU, db_RU, partial)
     strides = (g_RU.stride(0), a_RU.stride(0), b_RU.stride(0), da_RU.stride(0))
-    backward_kernel[grid](*inputs, *outputs, rows, share, *strides, **constants, num_warps=WARPS)
+    backward_kernel[grid](*inputs, *outputs, size.rows, size.share, *strides, **constants)
     # The second stage sums few numbers in a fixed order, so that runs give the same bits.
     return da_RU, db_RU, partial.sum(1, dtype=torch.float64).to(weights_KP.dtype)

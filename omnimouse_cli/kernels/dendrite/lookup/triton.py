@@ -1,5 +1,7 @@
 """Frozen dendritic units on a GPU: one kernel forward, one backward, the table in the cache."""
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -7,12 +9,10 @@ from torch import Tensor
 
 from omnimouse_cli.kernels.dendrite.lookup.grid import RINGS, Grid
 from omnimouse_cli.kernels.dendrite.tiles import (
-    WARPS,
-    launch_grid,
-    matrix_size,
+    OPTIONS,
     num_parts,
-    tile_constants,
     tile_elements,
+    tiled_size,
 )
 
 # R rows, U units; tables are (cell types, rows, cells, 2)
@@ -103,8 +103,7 @@ def forward_kernel(
     table += kind * TABLE_SIZE
     tiles = num_parts(rows, TILE // COLUMNS) * num_parts(share, COLUMNS)
     for tile in range(tl.program_id(0), tiles, tl.num_programs(0)):
-        row, column, exists = tile_elements(tile, rows, share, COLUMNS, TILE, IS_FLAT)
-        column += kind * share
+        row, column, exists = tile_elements(tile, kind, rows, share, COLUMNS, TILE, IS_FLAT)
         a = tl.load(a_pointer + row * a_stride + column, mask=exists, other=0.0).to(tl.float32)
         b = tl.load(b_pointer + row * b_stride + column, mask=exists, other=0.0).to(tl.float32)
         cell, down, right, _ = _locate(a, b, CELLS, LIMIT)
@@ -140,8 +139,7 @@ def backward_kernel(
     table += kind * TABLE_SIZE
     tiles = num_parts(rows, TILE // COLUMNS) * num_parts(share, COLUMNS)
     for tile in range(tl.program_id(0), tiles, tl.num_programs(0)):
-        row, column, exists = tile_elements(tile, rows, share, COLUMNS, TILE, IS_FLAT)
-        column += kind * share
+        row, column, exists = tile_elements(tile, kind, rows, share, COLUMNS, TILE, IS_FLAT)
         g = tl.load(g_pointer + row * g_stride + column, mask=exists, other=0.0).to(tl.float32)
         a = tl.load(a_pointer + row * a_stride + column, mask=exists, other=0.0).to(tl.float32)
         b = tl.load(b_pointer + row * b_stride + column, mask=exists, other=0.0).to(tl.float32)
@@ -161,7 +159,7 @@ def backward_kernel(
         tl.store(db_pointer + offset, db.to(db_pointer.dtype.element_ty), mask=exists)
 
 
-def compile_constants(grid: Grid) -> dict[str, int | float]:
+def compile_constants(grid: Grid) -> dict[str, Any]:
     """Return the constants for which the kernels are compiled, beside those of the tiles."""
     return {"CELLS": grid.cells, "TABLE_SIZE": grid.num_rows * grid.cells, "LIMIT": grid.limit}
 
@@ -178,18 +176,16 @@ def triton_forward(a_RU: Tensor, b_RU: Tensor, table: Tensor, limit: float) -> T
     Returns:
         Contiguous `(rows, units)`.
     """
-    rows, units = a_RU.shape
     types = table.shape[0]
-    out_RU = torch.empty((rows, units), dtype=a_RU.dtype, device=a_RU.device)
+    out_RU = torch.empty(a_RU.shape, dtype=a_RU.dtype, device=a_RU.device)
     if out_RU.numel() == 0:
         return out_RU
-    rows, share, is_flat = matrix_size([a_RU, b_RU], types)
-    tiles = tile_constants(a_RU.dtype, share, is_flat=is_flat)
-    constants = {**compile_constants(Grid(table.shape[2], limit)), **tiles}
-    strides = (a_RU.stride(0), b_RU.stride(0), units)
+    size = tiled_size([a_RU, b_RU], types)
+    constants = compile_constants(Grid(table.shape[2], limit)) | size.constants | OPTIONS
     inputs = (a_RU, b_RU, table.view(torch.int64))
-    grid = launch_grid(rows, share, types, PROGRAMS, tiles)
-    forward_kernel[grid](*inputs, out_RU, rows, share, *strides, **constants, num_warps=WARPS)
+    strides = (a_RU.stride(0), b_RU.stride(0), out_RU.stride(0))
+    grid = size.grid(types, PROGRAMS)
+    forward_kernel[grid](*inputs, out_RU, size.rows, size.share, *strides, **constants)
     return out_RU
 
 
@@ -209,13 +205,11 @@ def triton_backward(
     da_RU, db_RU = (torch.empty(a_RU.shape, dtype=a_RU.dtype, device=a_RU.device) for _ in range(2))
     if a_RU.numel() == 0:
         return da_RU, db_RU
-    rows, share, is_flat = matrix_size([g_RU, a_RU, b_RU], types)
-    tiles = tile_constants(a_RU.dtype, share, is_flat=is_flat)
-    constants = {**compile_constants(Grid(table.shape[2], limit)), **tiles}
-    grid = launch_grid(rows, share, types, PROGRAMS, tiles)
+    size = tiled_size([g_RU, a_RU, b_RU], types)
+    constants = compile_constants(Grid(table.shape[2], limit)) | size.constants | OPTIONS
+    grid = size.grid(types, PROGRAMS)
     inputs = (g_RU, a_RU, b_RU, table.view(torch.int64))
     strides = (g_RU.stride(0), a_RU.stride(0), b_RU.stride(0), da_RU.stride(0))
-    backward_kernel[grid](
-        *inputs, da_RU, db_RU, rows, share, *strides, **constants, num_warps=WARPS
-    )
+    outputs = (da_RU, db_RU, size.rows, size.share)
+    backward_kernel[grid](*inputs, *outputs, *strides, **constants)
     return da_RU, db_RU
