@@ -4,13 +4,14 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.report.table import Condition, ExcludedRow, RunRow, RunTable, require_column
 from omnimouse_cli.run.folder import CONFIG, SUMMARY, find_runs, is_finished, read_summary
 from omnimouse_cli.text import pluralize
 
+Value = TypeVar("Value")
 Count = Literal["core", "total"]
 COUNTED = {
     "core": "parameters of the shared core, without session embeddings",
@@ -85,14 +86,14 @@ def _read_row(run: Path, count: Count) -> RunRow:
         parameters=_get_number(parameters, f"parameters.{count}"),
         tokens=_get_number(summary, "unique_tokens"),
         loss=_get_number(_get_section(summary, "validation"), "validation.neural_loss"),
-        seed=summary.get("seed"),
-        split=summary.get("split"),
+        seed=_get_optional(summary, "seed", int),
+        split=_get_optional(summary, "split", str),
         metric=f"{_get_response_loss(run, summary)} loss",
-        compute=summary.get("flops") or None,
-        tokens_seen=summary.get("tokens_seen") or None,
-        epochs=summary.get("epochs") or None,
-        parameters_core=parameters.get("core"),
-        parameters_tables=parameters.get("tables"),
+        compute=_get_optional(summary, "flops", float) or None,
+        tokens_seen=_get_optional(summary, "tokens_seen", float) or None,
+        epochs=_get_optional(summary, "epochs", float) or None,
+        parameters_core=_get_optional(parameters, "core", float),
+        parameters_tables=_get_optional(parameters, "tables", float),
     )
 
 
@@ -111,6 +112,15 @@ def _get_number(section: Mapping[str, Any], name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise OmniMouseError(f"`{name}` of {SUMMARY} must be a number: {value!r}")
     return float(value)
+
+
+def _get_optional(section: Mapping[str, Any], name: str, kind: type[Value]) -> Value | None:
+    """Return a value of a section; None where it is absent or null."""
+    value = section.get(name)
+    kinds = (int, float) if kind is float else (kind,)
+    if value is not None and type(value) not in kinds:
+        raise OmniMouseError(f"`{name}` of {SUMMARY} has the wrong type: {value!r}")
+    return cast("Value | None", value)
 
 
 def _get_response_loss(run: Path, summary: Mapping[str, Any]) -> str:

@@ -211,7 +211,7 @@ def write_environment(
     }
     path = run / ENVIRONMENT
     if path.exists():
-        content = read_document(path, "environment")
+        content = _read_environment(run)
         content["resumes"].append(facts)
     else:
         content = {**facts, "resumes": []}
@@ -220,15 +220,27 @@ def write_environment(
     write_document(path, "environment", content)
 
 
+def _read_environment(run: Path) -> dict[str, Any]:
+    path = run / ENVIRONMENT
+    content = read_document(path, "environment")
+    resumes = content.get("resumes")
+    if not isinstance(resumes, list) or not all(isinstance(facts, dict) for facts in resumes):
+        raise OmniMouseError(
+            f"{path} is damaged: `resumes` must be a list of objects",
+            hint='copy it again; `"resumes": []` stands for none',
+        )
+    return content
+
+
 def read_shards_folder(run: Path) -> Path:
     """Return the folder of shards that a run was last trained on.
 
     Raises:
         OmniMouseError: The folder is not a run, or its weights were imported without shards.
     """
-    environment = read_document(run / ENVIRONMENT, "environment")
-    shards = [environment, *environment["resumes"]][-1]["shards"]
-    if shards is None:
+    environment = _read_environment(run)
+    shards = [environment, *environment["resumes"]][-1].get("shards")
+    if not isinstance(shards, str):
         raise OmniMouseError(
             f"{run} does not name its shards: its weights were imported without",
             hint="name the folder with the shards of its sessions",

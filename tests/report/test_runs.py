@@ -53,6 +53,9 @@ def test_runs_of_one_name_get_different_names(tmp_path, write_run):
         ({"validation": {"neural_loss": None}}, "no number `validation.neural_loss`"),
         ({"validation": {"neural_loss": -0.2}}, "`loss` must be a finite number above zero: -0.2"),
         ({"validation": {"neural_loss": "low"}}, "must be a number: 'low'"),
+        ({"seed": [7]}, "`seed` of summary.json has the wrong type"),
+        ({"split": {}}, "`split` of summary.json has the wrong type"),
+        ({"flops": "many"}, "`flops` of summary.json has the wrong type"),
     ],
 )
 def test_a_run_without_a_usable_number_is_left_out_with_the_reason(

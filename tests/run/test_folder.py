@@ -9,7 +9,7 @@ import pytest
 
 from omnimouse_cli.config.sizes import default_run_config
 from omnimouse_cli.errors import ConfigError, OmniMouseError
-from omnimouse_cli.files import read_document
+from omnimouse_cli.files import read_document, write_document
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.folder import (
     evaluation_folder,
@@ -132,6 +132,24 @@ def test_the_shards_of_a_resumed_run_are_those_of_the_last_training(make_run, tm
     assert environment.items() >= facts.items()
     assert set(environment["versions"]) == {"python", "omnimouse", "torch", "numpy", "safetensors"}
     assert "imported_from" not in environment
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"resumes": None}, "`resumes` must be a list"),
+        ({"resumes": [3]}, "`resumes` must be a list"),
+        ({"shards": {"path": "x"}}, "does not name its shards"),
+    ],
+)
+def test_an_environment_of_other_types_is_refused(make_run, tmp_path, changes, reason):
+    run = make_run("a")
+    facts = {"device": "cpu", "num_ranks": 2, "seed": 3, "command_line": ["omnimouse", "train"]}
+    write_environment(run, **facts, shards=tmp_path / "one")
+    content = read_document(run / "environment.json", "environment")
+    write_document(run / "environment.json", "environment", {**content, **changes})
+    with pytest.raises(OmniMouseError, match=reason):
+        read_shards_folder(run)
 
 
 def test_the_folder_of_an_evaluation_is_in_the_run(tmp_path):
