@@ -85,3 +85,13 @@ def pluralize(count: int, noun: str) -> str:
         ('1 session', '2,500 sessions')
     """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def escape_math(text: str) -> str:
+    r"""Return a text that Matplotlib shows as it is, also where it holds dollar signs.
+
+    Example:
+        >>> print(escape_math("mouse $x^{"))
+        mouse \$x^{
+    """
+    return text.replace("$", r"\$")

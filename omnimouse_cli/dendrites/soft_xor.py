@@ -36,6 +36,7 @@ from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.metrics.intervals import share_interval
 from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.run.folder import is_run
+from omnimouse_cli.text import escape_math
 
 MAX_COLUMNS = 10
 DRAWN_EXTENT = 3.0
@@ -190,7 +191,7 @@ def draw(analyzed: Sequence[AnalyzedFunction], *, title: str, stream: BinaryIO) 
             by_key.setdefault(one.function.key, []).append(one)
     columns = min(MAX_COLUMNS, max(len(row) for row in by_key.values()))
     figure = Figure(figsize=(1.7 * columns + 0.6, 2.1 * len(by_key) + 0.6), layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(escape_math(title), fontsize=10)
     axes = figure.subplots(len(by_key), columns, squeeze=False)
     for number, ((network, layer, cell_type), row) in enumerate(by_key.items()):
         for column in range(columns):

@@ -12,6 +12,7 @@ from omnimouse_cli.evaluate.records import CEILING, MODEL, Evaluation
 from omnimouse_cli.evaluate.scorer import PredictorScores
 from omnimouse_cli.evaluate.session_reader import F32, F64, I64
 from omnimouse_cli.evaluate.targets import Targets
+from omnimouse_cli.text import escape_math
 
 TRACE_SECONDS = 20.0
 # Neurons are shown whose correlation lies at these quantiles.
@@ -116,7 +117,7 @@ def draw(evaluation: Evaluation, *, title: str, stream: BinaryIO) -> None:
 
     traces: Sequence[Trace] = evaluation.traces
     figure = Figure(figsize=(12, 0.9 + ROW_INCHES * len(traces)), layout="constrained")
-    figure.suptitle(title, fontsize=12)
+    figure.suptitle(escape_math(title), fontsize=12)
     grid = figure.add_gridspec(len(traces), 2, width_ratios=(2.0, 1))
     for number, trace in enumerate(traces):
         _draw_traces(figure.add_subplot(grid[number, 0]), trace)
@@ -157,8 +158,9 @@ def _draw_traces(axes: Any, trace: Trace) -> None:  # noqa: ANN401 - matplotlib 
                 alpha=0.6 if name == TRUTH else 0.95,
                 label=LABELS.get(name, name) if number == 0 else None,
             )
-    axes.set_yticks(levels, trace.labels, fontsize=8)
-    axes.set_title(f"{trace.strategy}: session {trace.session}", fontsize=9, loc="left")
+    axes.set_yticks(levels, [escape_math(label) for label in trace.labels], fontsize=8)
+    title = escape_math(f"{trace.strategy}: session {trace.session}")
+    axes.set_title(title, fontsize=9, loc="left")
     axes.set_xlabel("scored time (s)", fontsize=8)
     axes.set_ylabel("z-scored", fontsize=8)
     axes.margins(x=0.01)
@@ -201,7 +203,7 @@ def _draw_bars(axes: Any, trace: Trace) -> None:  # noqa: ANN401 - matplotlib ha
             label=LABELS.get(name, name),
         )
     axes.axhline(0, color="#000000", linewidth=0.6)
-    names = [label.replace("_", "\n") for label in trace.labels]
+    names = [escape_math(label.replace("_", "\n")) for label in trace.labels]
     axes.set_xticks(range(len(names)), names, fontsize=6)
     axes.set_ylabel("correlation", fontsize=8)
     axes.tick_params(axis="y", labelsize=8)

@@ -11,6 +11,7 @@ from omnimouse_cli.recording.recording import Clock, latest_index
 from omnimouse_cli.shard.intervals import intersect_all, subtract
 from omnimouse_cli.shard.read import Shard
 from omnimouse_cli.shard.valid import trial_time
+from omnimouse_cli.text import escape_math
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +45,8 @@ def draw_session(shard: Shard, path: Path, *, seconds: float = FIGURE_SECONDS) -
     channels = [(d.name, i) for d in shard.description.behavior for i in range(len(d.channels))]
     heights = [1.4, 0.25, 4.0, 0.9] + [0.7] * len(channels)
     figure = Figure(figsize=(11, sum(heights) + 1.0), layout="constrained")
-    figure.suptitle(f"{shard.description.session}, {span[0]:.1f} to {span[1]:.1f} s", fontsize=11)
+    title = f"{shard.description.session}, {span[0]:.1f} to {span[1]:.1f} s"
+    figure.suptitle(escape_math(title), fontsize=11)
     rows = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     _draw_frames(figure, rows[0], shard, span)
     trials = figure.add_subplot(rows[1])
@@ -118,7 +120,9 @@ def _draw_trials(axes: "Axes", shard: Shard, span: tuple[float, float]) -> None:
         axes.axvspan(low, high, color=f"C{tier}" if tier >= 0 else "0.85", alpha=0.5, lw=0)
         axes.axvline(low, color="0.3", lw=0.5)
         if high - low > (last - first) / 25:
-            axes.text((low + high) / 2, 0.5, name, ha="center", va="center", fontsize=6)
+            axes.text(
+                (low + high) / 2, 0.5, escape_math(name), ha="center", va="center", fontsize=6
+            )
     axes.set_xlim(first, last)
     axes.set_yticks([])
     axes.set_ylabel("tier", fontsize=8)
@@ -181,7 +185,8 @@ def _draw_channel(
         drawstyle="steps-post",
     )
     unit = f" ({device.units[column]})" if device.units and device.units[column] else ""
-    axes.set_ylabel(device.channels[column].replace("_", "\n", 1) + unit, fontsize=8)
+    label = device.channels[column].replace("_", "\n", 1) + unit
+    axes.set_ylabel(escape_math(label), fontsize=8)
 
 
 def _save(figure: "Figure", path: Path) -> None:
