@@ -54,6 +54,12 @@ def test_an_unknown_image_format_is_named(make_recording, converted, tmp_path):
     assert not (tmp_path / "a.docx").exists()
 
 
+def test_names_with_dollar_signs_are_shown_as_they_are(make_recording, converted, tmp_path):
+    shard = converted(make_recording(session="7-$x^{-1$"))
+    draw_session(shard, tmp_path / "session.svg")
+    assert (tmp_path / "session.svg").stat().st_size
+
+
 def test_large_populations_are_thinned(make_recording, converted, tmp_path):
     values = np.random.default_rng(0).gamma(1.0, 1.0, (900, 2500))
     draw_session(converted(make_recording(responses=values)), tmp_path / "a.png", seconds=4.0)
