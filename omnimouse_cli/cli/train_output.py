@@ -88,13 +88,12 @@ def _summary_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("trained", f"{summary['steps']:,} steps, {summary['epochs']:.2f} epochs"),
         ("tokens seen", format_count(summary["tokens_seen"])),
         ("minutes", f"{summary['wall_seconds'] / 60:.1f} on {summary['device']}"),
-        (f"validation, {kind} loss", "no windows" if loss is None else f"{loss:.4f}"),
     ]
-    overall = (item for item in validation["records"] if item["session"] == "overall")
-    lines += [
-        (f"  {item['strategy']}, {item['target']}", f"{item['value']:.4f}") for item in overall
-    ]
-    return lines
+    overall = [item for item in validation["records"] if item["session"] == "overall"]
+    absent = "not finite" if overall else "no windows"
+    values = [(f"validation, {kind} loss", loss)]
+    values += [(f"  {item['strategy']}, {item['target']}", item["value"]) for item in overall]
+    return lines + [(what, absent if value is None else f"{value:.4f}") for what, value in values]
 
 
 def _shortcut_lines(cost: dict[str, Any]) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 import time
 
 from omnimouse_cli.batch.masking import draw
+from omnimouse_cli.errors import ShardError
 from omnimouse_cli.train.checkpoint_writer import CheckpointWriter
 from omnimouse_cli.train.interrupt import Interrupt
 from omnimouse_cli.train.optimizer import set_learning_rates
@@ -27,10 +28,14 @@ def train_until_over(
 
     Returns:
         Whether the duration is over.
+
+    Raises:
+        ShardError: A shard was replaced; the state is saved.
     """
     config, counters, world = setup.config, state.counters, setup.world
     duration, schedule = setup.duration, setup.schedule
     start_time = time.perf_counter() - counters.elapsed_seconds
+    change: ShardError | None = None
     with CheckpointWriter(setup.run, state, config=config, world=world) as writer:
         is_stopped = _synchronize(counters, start_time, world, interrupt, writer)
         while not is_stopped and not duration.is_over(counters.step, counters.elapsed_seconds):
@@ -43,13 +48,22 @@ def train_until_over(
             log.log_step(train_step(state, setup, strategy))
             # After the last step there is a validation anyway.
             is_last = duration.is_over(counters.step, counters.elapsed_seconds)
-            if _is_due(config.train.validate_every, counters.step) and not is_last:
+            is_validated = _is_due(config.train.validate_every, counters.step) and not is_last
+            if is_validated or setup.is_new_epoch(counters.step):
+                change = setup.shard_files.find_change(world)
+            if is_validated and change is None:
                 log.log_validation(validate(state, config, setup.dataset, world))
             is_stopped = _synchronize(counters, start_time, world, interrupt, writer)
+            if change is not None:
+                break
             if writer.is_due() and not is_stopped:
                 writer.start()
         writer.start()
         writer.wait()
+    if change is None and not is_stopped:
+        change = setup.shard_files.find_change(world)
+    if change is not None:
+        raise change
     return not is_stopped
 
 

@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.metrics_log import MetricsLog, Progress, StepMetrics
 from omnimouse_cli.text import format_magnitude
+from omnimouse_cli.train.data_checks import explain_infinite_loss
 from omnimouse_cli.train.state import Counters
 from omnimouse_cli.train.step import StepResult, TrainingSetup
-from omnimouse_cli.train.validate import Validation
+from omnimouse_cli.train.validation_records import Validation, describe_infinite_records
 
 PROGRESS_TASK = "training"
 # Reading a loss waits for the GPU, so the note beside the progress bar is not renewed every step.
@@ -69,10 +69,12 @@ class ProgressLogger:
         if is_logged or is_noted or self._setup.world.device.type == "cpu":
             loss, neural, behavior = result.losses()
             if loss is not None and not math.isfinite(loss):
-                raise OmniMouseError(
-                    f"the loss of step {step} is not a finite number: {loss}",
-                    hint="lower train.learning_rate, or set train.clip_norm, and resume from the "
-                    "last checkpoint",
+                raise explain_infinite_loss(
+                    loss,
+                    step=step,
+                    config=self._setup.config,
+                    dataset=self._setup.dataset,
+                    exact=self._setup.world.device.type == "cpu",
                 )
             self._smooth(neural=neural, behavior=behavior)
             if is_logged and self._log is not None:
@@ -86,7 +88,10 @@ class ProgressLogger:
         if self._log is not None:
             records = [record.to_dict() for record in validation.records]
             self._log.log_validation(self._progress(), records)
-        if validation.neural_loss is not None:
+        problem = describe_infinite_records(validation)
+        if problem is not None:
+            self._reporter.warn(f"step {self._counters.step}: {problem}")
+        elif validation.neural_loss is not None:
             self._reporter.say(
                 f"step {self._counters.step}: validation loss {validation.neural_loss:.4f}"
             )

@@ -33,6 +33,7 @@ from omnimouse_cli.run.folder import (
 from omnimouse_cli.run.metrics_log import MetricsLog
 from omnimouse_cli.run.weights import RunDescription
 from omnimouse_cli.train.checkpoint import load_checkpoint
+from omnimouse_cli.train.data_checks import ShardFiles
 from omnimouse_cli.train.export import export_weights
 from omnimouse_cli.train.interrupt import catch_interrupts, interruption
 from omnimouse_cli.train.loop import train_until_over
@@ -91,6 +92,7 @@ def train(job: TrainingJob, world: World, reporter: Reporter) -> None:
         max_sessions=data.max_sessions,
         behavior_channels=data.behavior_channels,
     )
+    shard_files = ShardFiles(dataset, reporter)
     strategies = training_strategies(job.config.masking, dataset.sessions)
     core = _find_core_to_adapt(job, dataset)
     config = resolve_config(job.config, dataset, world, reporter, init_from=job.init_from)
@@ -107,7 +109,7 @@ def train(job: TrainingJob, world: World, reporter: Reporter) -> None:
         if world.is_first:
             _describe_run(job, config, world)
         with _open_loader(config, dataset, state, world) as loader:
-            setup = _build_setup(job.run, config, dataset, loader, strategies, world=world)
+            setup = _build_setup(job.run, config, shard_files, loader, strategies, world=world)
             _train_and_finish(state, setup, reporter)
 
 
@@ -229,7 +231,7 @@ def _open_loader(config: RunConfig, dataset: Dataset, state: TrainState, world: 
 def _build_setup(
     run: Path,
     config: RunConfig,
-    dataset: Dataset,
+    shard_files: ShardFiles,
     loader: Loader,
     strategies: tuple[Strategy, ...],
     *,
@@ -244,9 +246,10 @@ def _build_setup(
     return TrainingSetup(
         run=run,
         config=config,
-        dataset=dataset,
+        dataset=shard_files.dataset,
         strategies=strategies,
         world=world,
+        shard_files=shard_files,
         loader=loader,
         duration=build_duration(
             config.train,

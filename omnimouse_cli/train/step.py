@@ -22,6 +22,7 @@ from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.precision import autocast
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.seeds import derive_seed
+from omnimouse_cli.train.data_checks import ShardFiles
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.schedule import Duration, Schedule
 from omnimouse_cli.train.state import LOSS_SUM, LOSSES, NUM_BATCHES, TrainState
@@ -37,6 +38,7 @@ class TrainingSetup:
         dataset: Sessions that are trained on.
         strategies: Masking strategies of which each step draws one.
         world: The ranks.
+        shard_files: Finds out whether a shard was replaced.
         loader: Batches of this rank, from the first that is not used yet.
         duration: When training ends.
         schedule: Learning rates.
@@ -49,6 +51,7 @@ class TrainingSetup:
     dataset: Dataset
     strategies: tuple[Strategy, ...]
     world: World
+    shard_files: ShardFiles
     loader: Loader
     duration: Duration
     schedule: Schedule
@@ -63,6 +66,10 @@ class TrainingSetup:
     def epochs(self, step: int) -> float:
         """Return the passes over the data after a number of steps."""
         return step * self.batches_per_step / self.loader.batches_per_epoch
+
+    def is_new_epoch(self, step: int) -> bool:
+        """Return whether an epoch ended with the last of a number of steps."""
+        return int(self.epochs(step)) > int(self.epochs(step - 1))
 
     def sessions_of_step(self, step: int) -> list[SessionInfo]:
         """Return the sessions of a step's batches, over all ranks, each once."""

@@ -15,7 +15,7 @@ from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.train.parallel.world import device_name
 from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.step import TrainingSetup
-from omnimouse_cli.train.validate import Validation
+from omnimouse_cli.train.validation_records import Validation
 from omnimouse_cli.train.validation_windows import validation_sessions, windows_per_session
 
 
