@@ -38,7 +38,7 @@ class CoreGradient:
         self._gradient = self._all[: sum(sizes)]
         self.extra = self._all[sum(sizes) :]
         self._buckets: list[Tensor] = []
-        self._bucket_of: dict[Parameter, int] = {}
+        self._bucket_of: dict[Tensor, int] = {}
         start, end = sum(sizes), self._all.numel()
         for parameter in reversed(parameters):
             start -= parameter.numel()
@@ -57,7 +57,9 @@ class CoreGradient:
         self._overlaps = not world.is_single and len(self._buckets) > 1
         if self._overlaps:
             for parameter in parameters:
-                parameter.register_post_accumulate_grad_hook(self._count_gradient)
+                parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
+                    self._count_gradient
+                )
 
     def clear(self) -> None:
         """Set gradients and extra numbers to zero."""
@@ -109,7 +111,7 @@ class CoreGradient:
         """Count a gradient that the backward pass has completed."""
         if self._num_missing is None:
             return
-        bucket = self._bucket_of[parameter]  # type: ignore[index]
+        bucket = self._bucket_of[parameter]
         self._num_missing[bucket] -= 1
         assert self._num_missing[bucket] >= 0, "a gradient was computed twice in a backward pass"
         self._start_complete_buckets()
