@@ -2,16 +2,15 @@
 
 import functools
 import importlib
-import signal
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
-from omnimouse_cli.cli.console import print_error, print_line
+from omnimouse_cli.cli.console import print_error, print_line, report_interruption
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.train.interrupt import exit_code, raise_on_signals, signal_of
+from omnimouse_cli.train.interrupt import raise_on_signals
 
 # Name of each command and its function, as "module.function" in this package. Only the module of
 # the command that runs is imported, so that a short command starts fast; `--help` imports all.
@@ -63,11 +62,7 @@ def _with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
             print_error(error)
             sys.exit(1)
         except KeyboardInterrupt as stop:
-            message = str(stop) or "run the same command again to continue"
-            number = signal_of(stop)
-            by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
-            sys.stderr.write(f"interrupted{by}: {message}\n")
-            sys.exit(exit_code(stop))
+            sys.exit(report_interruption(stop))
         except BrokenPipeError:
             # The program that reads our output (head, less) has closed it.
             sys.stderr.close()

@@ -1,5 +1,6 @@
 """Results on stdout (tables, JSON documents); progress, warnings and errors on stderr."""
 
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from rich.text import Text
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import format_document
+from omnimouse_cli.train.interrupt import exit_code, signal_of
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -63,6 +65,15 @@ def print_error(error: OmniMouseError) -> None:
     sys.stderr.write(f"error: {error.message}\n".translate(_CONTROL))
     if error.hint:
         sys.stderr.write(f"\nhint: {error.hint}\n".translate(_CONTROL))
+
+
+def report_interruption(stop: KeyboardInterrupt) -> int:
+    """Print on stderr what was kept after Ctrl-C or another signal; return the exit code."""
+    message = str(stop) or "run the same command again to continue"
+    number = signal_of(stop)
+    by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
+    sys.stderr.write(f"interrupted{by}: {message}\n".translate(_CONTROL))
+    return exit_code(stop)
 
 
 class RichReporter:

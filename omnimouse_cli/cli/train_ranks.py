@@ -2,12 +2,13 @@
 
 import os
 import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from omnimouse_cli.cli.allocation import keep_freed_memory
-from omnimouse_cli.cli.console import reporter
+from omnimouse_cli.cli.console import print_error, report_interruption, reporter
 from omnimouse_cli.cli.train_job import TrainOptions, resolve_job
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
@@ -127,14 +128,40 @@ def train_as_launched_rank(options: TrainOptions, ranks: Ranks, *, quiet: bool) 
     """
     from omnimouse_cli.train.parallel.world import join_world
 
-    with join_world(ranks.device) as world, reporter(quiet=quiet or not world.is_first) as report:
-        # The name of a new run holds the time, so one rank chooses it for all.
-        job = world.on_first_rank(lambda: resolve_job(options, report))
-        report.say(f"training in {job.run}")
-        try:
+    rank = None
+    try:
+        with (
+            join_world(ranks.device) as world,
+            reporter(quiet=quiet or not world.is_first) as report,
+        ):
+            rank = world.rank
+            # The name of a new run holds the time, so one rank chooses it for all.
+            job = world.on_first_rank(lambda: resolve_job(options, report))
+            report.say(f"training in {job.run}")
             _train(job, world, report)
-        except KeyboardInterrupt as stop:
-            if world.is_first:
-                raise
-            sys.exit(exit_code(stop))
-        return job.run if world.is_first else None
+            return job.run if world.is_first else None
+    except BaseException as error:
+        if ranks.num_ranks == 1 or rank is None:
+            raise
+        _end_launched_rank(error, rank)
+
+
+def _end_launched_rank(error: BaseException, rank: int) -> NoReturn:
+    """Report why a rank ends, once for all ranks, and end this process."""
+    from omnimouse_cli.train.parallel.verdict import RankFailedError
+
+    speaks = rank == 0
+    if isinstance(error, RankFailedError):
+        # Where the first rank is the one that is gone, the next one speaks for it.
+        speaks = rank == (1 if error.rank == 0 else 0)
+    code = 1
+    if isinstance(error, KeyboardInterrupt):
+        code = report_interruption(error) if speaks else exit_code(error)
+    elif not isinstance(error, OmniMouseError):
+        traceback.print_exception(error)
+    elif speaks:
+        print_error(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A process group whose other ranks are gone may never let the interpreter end.
+    os._exit(code)

@@ -82,6 +82,9 @@ class TrainConfig:
         keep_checkpoints: Number of newest checkpoints that are kept.
         keep_checkpoint_hours: Hours of training between older checkpoints that are kept too; None
             keeps the newest only.
+        silence_seconds: Seconds after which a rank that gives no sign of life, or makes no progress
+            while the others wait for it, ends the training; None waits for ever. A phase that may
+            take longer, as a compilation, a validation or a slow step, is given more.
         precision: Precision of the forward pass; None is bfloat16 on a GPU and float32 on a CPU.
         compile: Whether the model is compiled; None compiles on a GPU.
     """
@@ -114,6 +117,7 @@ class TrainConfig:
     log_every: int = 20
     keep_checkpoints: int = 2
     keep_checkpoint_hours: float | None = None
+    silence_seconds: float | None = 100.0
     precision: Literal["float32", "bfloat16"] | None = None
     compile: bool | None = None
 
@@ -134,6 +138,7 @@ class TrainConfig:
             log_every=self.log_every,
             keep_checkpoints=self.keep_checkpoints,
             keep_checkpoint_hours=self.keep_checkpoint_hours,
+            silence_seconds=self.silence_seconds,
         )
         require_not_negative(
             weight_decay=self.weight_decay,

@@ -36,6 +36,7 @@ def train_until_over(
     duration, schedule = setup.duration, setup.schedule
     start_time = time.perf_counter() - counters.elapsed_seconds
     change: ShardError | None = None
+    world.activity.begin("start", step=counters.step)
     with CheckpointWriter(setup.run, state, config=config, world=world) as writer:
         is_stopped = _synchronize(counters, start_time, world, interrupt, writer)
         while not is_stopped and not duration.is_over(counters.step, counters.elapsed_seconds):
@@ -45,6 +46,7 @@ def train_until_over(
             set_learning_rates(state.session_optimizer, schedule, progress)
             sessions = setup.sessions_of_step(counters.step)
             strategy = draw(setup.strategies, sessions, seed=config.seed, step=counters.step)
+            world.activity.begin("training", step=counters.step + 1)
             log.log_step(train_step(state, setup, strategy))
             # After the last step there is a validation anyway.
             is_last = duration.is_over(counters.step, counters.elapsed_seconds)
@@ -52,12 +54,17 @@ def train_until_over(
             if is_validated or setup.is_new_epoch(counters.step):
                 change = setup.shard_files.find_change(world)
             if is_validated and change is None:
-                log.log_validation(validate(state, config, setup.dataset, world))
+                world.activity.begin("validation")
+                validation = validate(state, config, setup.dataset, world)
+                if validation is not None:
+                    log.log_validation(validation)
             is_stopped = _synchronize(counters, start_time, world, interrupt, writer)
             if change is not None:
                 break
             if writer.is_due() and not is_stopped:
+                world.activity.begin("checkpoint")
                 writer.start()
+        world.activity.begin("checkpoint")
         writer.start()
         writer.wait()
     if change is None and not is_stopped:

@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import NoReturn
 
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo, open_dataset
 from omnimouse_cli.batch.loader import Loader
@@ -96,6 +97,8 @@ def train(job: TrainingJob, world: World, reporter: Reporter) -> None:
     strategies = training_strategies(job.config.masking, dataset.sessions)
     core = _find_core_to_adapt(job, dataset)
     config = resolve_config(job.config, dataset, world, reporter, init_from=job.init_from)
+    if not world.is_single:
+        world.activity.silence_seconds = config.train.silence_seconds
     dataset.require_windows(config.data)
     warn_if_not_mapped(dataset, config.data, reporter)
     with (
@@ -273,20 +276,29 @@ def _train_and_finish(state: TrainState, setup: TrainingSetup, reporter: Reporte
     should_compile = config.train.compile
     if should_compile or (should_compile is None and world.device.type == "cuda"):
         compile_parts(state.core, world.device)
+        world.activity.watch_compilation()
     metrics_log = MetricsLog(run, step=counters.step) if world.is_first else None
     log = ProgressLogger(metrics_log, reporter, setup, counters)
     with catch_interrupts(is_single=world.is_single) as interrupt:
+        world.activity.interrupt = interrupt
         with log.progress_bar():
             is_over = train_until_over(state, setup, log, interrupt)
         if not is_over:
-            raise interruption(
-                interrupt.number,
-                f"step {counters.step} is saved in {run}; continue with: "
-                f"omnimouse train --resume {run}",
-            )
+            _raise_interruption(run, state, world)
+        world.activity.begin("validation")
         validation = validate(state, config, dataset, world)
+        if validation is None:
+            _raise_interruption(run, state, world)
         log.log_validation(validation)
     export_weights(run, state, config=config, dataset=dataset, world=world)
     if world.is_first:
         write_summary(run, build_summary(state, setup, validation))
     world.barrier()
+
+
+def _raise_interruption(run: Path, state: TrainState, world: World) -> NoReturn:
+    raise interruption(
+        world.stop_signal,
+        f"step {state.counters.step} is saved in {run}; continue with: "
+        f"omnimouse train --resume {run}",
+    )

@@ -65,7 +65,9 @@ class BatchLosses(NamedTuple):
     behavior_fraction: float
 
 
-def validate(state: TrainState, config: RunConfig, dataset: Dataset, world: World) -> Validation:
+def validate(
+    state: TrainState, config: RunConfig, dataset: Dataset, world: World
+) -> Validation | None:
     """Compute the losses of all strategies; rank r of R evaluates the batches r, r + R, ...
 
     The whole model is evaluated, also while only its shortcuts are trained.
@@ -77,7 +79,8 @@ def validate(state: TrainState, config: RunConfig, dataset: Dataset, world: Worl
         world: The ranks.
 
     Returns:
-        The same validation on every rank, whatever the number of ranks.
+        The same validation on every rank, whatever the number of ranks; None if any rank got a
+        signal to stop, which is noticed between two batches.
     """
     batches = _validation_batches(config, dataset)
     reader = WindowReader(dataset, validation_data(config))
@@ -85,8 +88,12 @@ def validate(state: TrainState, config: RunConfig, dataset: Dataset, world: Worl
     training = state.core.training
     state.core.eval()
     losses: list[tuple[int, int, Losses, float]] = []
+    is_stopped = False
     with torch.no_grad():
         for first in range(0, len(batches), world.num_ranks):
+            is_stopped = world.is_stopping()
+            if is_stopped:
+                break
             # Batches of one session follow each other, so ranks have equal work in a round.
             of_ranks = [*batches[first : first + world.num_ranks]]
             indices: list[int | None] = [batch.session for batch in of_ranks]
@@ -106,6 +113,8 @@ def validate(state: TrainState, config: RunConfig, dataset: Dataset, world: Worl
                     )
                 ]
     state.core.train(training)
+    if is_stopped:
+        return None
     parts = [part for of_rank in world.all_gather(_to_numbers(losses)) for part in of_rank]
     session_losses = _average(sorted(parts), batches, config, dataset)
     return summarize(session_losses, "+".join(config.train.validation_tiers))

@@ -6,28 +6,23 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import connection, resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.train.interrupt import (
-    CAUGHT,
-    exit_code,
-    interruption,
-    raise_on_signals,
-    signal_of,
-)
-from omnimouse_cli.train.parallel.world import read_launcher
+from omnimouse_cli.train.interrupt import CAUGHT, exit_code, interruption, raise_on_signals
+from omnimouse_cli.train.parallel.heartbeat import REPORT_FILE, write_report
+from omnimouse_cli.train.parallel.verdict import RankFailedError
 
 THREADS = "OMP_NUM_THREADS"
 HOST = "127.0.0.1"
@@ -71,35 +66,35 @@ def launch(num_ranks: int, entry: Callable[..., None], *arguments: object) -> No
     """
     with tempfile.TemporaryDirectory(prefix="omnimouse-") as name, _collect_signals() as signals:
         reports = Path(name)
-        exit_codes = _run_ranks(num_ranks, signals, (name, entry, arguments))
+        exit_codes = _run_ranks(num_ranks, signals, reports, (entry, arguments))
         if any(exit_codes.values()):
             _raise_failure(_read_reports(reports), exit_codes, signals)
 
 
-def run_rank(reports: str, entry: Callable[..., None], arguments: tuple[object, ...]) -> None:
-    """Run `entry` as one rank; an error is written to a file that the launcher reads."""
-    rank = read_launcher(os.environ).rank
-    report = Path(reports) / f"rank-{rank}.json"
+def run_rank(entry: Callable[..., None], arguments: tuple[object, ...]) -> NoReturn:
+    """Run `entry` as one rank; why it ends is written to a file that the launcher reads."""
+    code = 0
     try:
         with raise_on_signals():
             # A signal that arrived while this process started is delivered now.
             signal.pthread_sigmask(signal.SIG_UNBLOCK, CAUGHT)
+            threading.Thread(target=_stop_without_launcher, daemon=True).start()
             entry(*arguments)
-    except OmniMouseError as error:
-        _write_report(report, kind="error", message=error.message, hint=error.hint)
-        sys.exit(1)
-    except KeyboardInterrupt as stop:
-        _write_report(report, kind="interrupted", message=str(stop), number=signal_of(stop))
-        sys.exit(exit_code(stop))
-    except Exception as error:
-        # A rank whose neighbor has died ends here, too: only the first report is the reason.
-        text = f"{type(error).__name__}: {error}"
-        _write_report(report, kind="bug", message=text, trace=traceback.format_exc())
-        sys.exit(1)
+    except BaseException as error:
+        write_report(error)
+        code = exit_code(error) if isinstance(error, KeyboardInterrupt) else 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A process group whose other ranks are gone may never let the interpreter end.
+    os._exit(code)
 
 
-def _write_report(path: Path, **content: object) -> None:
-    path.write_text(json.dumps(content))
+def _stop_without_launcher() -> None:
+    """Stop training when the launcher has died."""
+    launcher = multiprocessing.parent_process()
+    assert launcher is not None, "a rank is started by a launcher"
+    launcher.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager
@@ -118,12 +113,15 @@ def _collect_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _run_ranks(num_ranks: int, signals: list[int], arguments: tuple[object, ...]) -> dict[int, int]:
+def _run_ranks(
+    num_ranks: int, signals: list[int], reports: Path, arguments: tuple[object, ...]
+) -> dict[int, int]:
     """Start the ranks and wait for all; return the exit code of each, first of those that failed.
 
     Args:
         num_ranks: Number of processes.
         signals: Numbers of signals, which grow as signals arrive.
+        reports: Folder into which each rank writes why it ended.
         arguments: Of `run_rank`.
     """
     # The store through which ranks find each other lives as long as the slowest of them.
@@ -135,7 +133,7 @@ def _run_ranks(num_ranks: int, signals: list[int], arguments: tuple[object, ...]
                 process = multiprocessing.get_context("spawn").Process(
                     target=run_rank, args=arguments, name=f"rank {rank}"
                 )
-                with _rank_environment(rank, num_ranks, store.port):
+                with _rank_environment(rank, num_ranks, store.port, reports):
                     process.start()
                 processes.append(process)
         first = _wait(processes, signals)
@@ -162,7 +160,7 @@ def _block_signals() -> Iterator[None]:
 
 
 @contextmanager
-def _rank_environment(rank: int, num_ranks: int, port: int) -> Iterator[None]:
+def _rank_environment(rank: int, num_ranks: int, port: int, reports: Path) -> Iterator[None]:
     """Set the environment variables of a rank for a process that is started in the block."""
     variables = {
         "RANK": str(rank),
@@ -170,6 +168,7 @@ def _rank_environment(rank: int, num_ranks: int, port: int) -> Iterator[None]:
         "WORLD_SIZE": str(num_ranks),
         "MASTER_ADDR": HOST,
         "MASTER_PORT": str(port),
+        REPORT_FILE: str(reports / f"rank-{rank}.json"),
         # The store is served by this process, not by the first rank.
         "TORCHELASTIC_USE_AGENT_STORE": "True",
     }
@@ -232,7 +231,9 @@ def _raise_failure(
     reports: dict[int, Report], exit_codes: dict[int, int], signals: list[int]
 ) -> None:
     """Raise why the ranks ended: the first reason, not what followed from it."""
-    by_kind: dict[str, list[tuple[int, Report]]] = {"error": [], "interrupted": [], "bug": []}
+    by_kind: dict[str, list[tuple[int, Report]]] = {
+        kind: [] for kind in ("error", "interrupted", "bug", "failed")
+    }
     for rank, report in reports.items():
         by_kind[report["kind"]].append((rank, report))
     if by_kind["error"]:
@@ -244,22 +245,30 @@ def _raise_failure(
         numbers = [*signals, *(report["number"] for _, report in by_kind["interrupted"])]
         raise interruption(numbers[0], messages[0] if messages else "")
     num_ranks = len(exit_codes)
-    if killed:
+    if killed and next(iter(exit_codes.values())) < 0:
         rank, number = next(iter(killed.items()))
-        raise OmniMouseError(
-            f"rank {rank} of {num_ranks} was killed by {signal.Signals(number).name}",
+        steps = [report["step"] for _, report in by_kind["failed"] if report["rank"] == rank]
+        at = f" at step {steps[0]}" if steps and steps[0] else ""
+        raise RankFailedError(
+            f"rank {rank} of {num_ranks} was killed by {signal.Signals(number).name}{at}",
             hint="SIGKILL usually means that the machine ran out of memory; --resume continues "
             "from the last checkpoint",
+            rank=rank,
         )
     if by_kind["bug"]:
         rank, report = by_kind["bug"][0]
         sys.stderr.write(f"{report['trace']}\n")
-        raise OmniMouseError(
+        raise RankFailedError(
             f"rank {rank} of {num_ranks} failed: {report['message']}",
             hint="this is a bug in omnimouse; the traceback above helps to find it",
+            rank=rank,
         )
+    if by_kind["failed"]:
+        _, report = by_kind["failed"][0]
+        raise RankFailedError(report["message"], hint=report["hint"], rank=report["rank"])
     rank, code = next((rank, code) for rank, code in exit_codes.items() if code)
-    raise OmniMouseError(
+    raise RankFailedError(
         f"rank {rank} of {num_ranks} ended with exit code {code} and without a message",
         hint="--resume continues from the last checkpoint",
+        rank=rank,
     )

@@ -13,11 +13,14 @@ import torch.distributed as dist
 from torch import Tensor
 
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.train.parallel.heartbeat import Activity, Heartbeat, failure_of
+from omnimouse_cli.train.parallel.meet import meet, open_store, store_address
 
 Value = TypeVar("Value")
 
-# Longer than any validation or checkpoint that one rank waits for another to finish.
-TIMEOUT = timedelta(minutes=30)
+# Heartbeats find a rank that does not come; a collective itself waits for as long as the others
+# make progress, as in a validation of hours.
+TIMEOUT = timedelta(days=7)
 # Set by srun: the number of tasks of its step.
 STEP_TASKS = "SLURM_STEP_NUM_TASKS"
 
@@ -151,12 +154,16 @@ class World:
         num_ranks: Processes that train together.
         local_rank: Number of this process on its machine, from 0.
         device: Where this rank computes.
+        activity: What this rank is doing, for the heartbeats.
+        store: Texts that outlive this attempt, where torchrun starts ranks again; None without.
     """
 
     rank: int = 0
     num_ranks: int = 1
     local_rank: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    activity: Activity = field(default_factory=Activity, compare=False)
+    store: dist.Store | None = field(default=None, compare=False)
 
     @property
     def is_first(self) -> bool:
@@ -167,6 +174,19 @@ class World:
     def is_single(self) -> bool:
         """Whether there is no other rank."""
         return self.num_ranks == 1
+
+    @property
+    def stop_signal(self) -> int:
+        """Number of the signal by which this or another rank was asked to stop; 0 without."""
+        return self.activity.interrupt.number or self.activity.heard_signal
+
+    def is_stopping(self) -> bool:
+        """Return whether any rank got a signal to stop, the same on every rank."""
+        interrupt = self.activity.interrupt
+        (number,) = self.all_reduce_max([float(self.stop_signal)])
+        # A signal that arrives right now is in the next answer, on all ranks.
+        interrupt.number = interrupt.number or int(number)
+        return number != 0
 
     def barrier(self) -> None:
         """Wait until every rank has called this."""
@@ -181,7 +201,8 @@ class World:
         assert work is not None
 
         def wait() -> None:
-            work.wait()
+            with self.activity.waiting():
+                work.wait()
 
         return wait
 
@@ -190,7 +211,8 @@ class World:
         if self.is_single:
             return list(values)
         tensor = torch.tensor(values, dtype=torch.float64)
-        dist.all_reduce(tensor, dist.ReduceOp.MAX)
+        with self.activity.waiting():
+            dist.all_reduce(tensor, dist.ReduceOp.MAX)
         return cast("list[float]", tensor.tolist())
 
     def send_and_receive(self, sends: Sequence[Transfer], receives: Sequence[Transfer]) -> None:
@@ -198,8 +220,9 @@ class World:
         operations = [dist.P2POp(dist.isend, item.tensor, item.peer) for item in sends]
         operations += [dist.P2POp(dist.irecv, item.tensor, item.peer) for item in receives]
         if operations:
-            for work in dist.batch_isend_irecv(operations):
-                work.wait()
+            with self.activity.waiting():
+                for work in dist.batch_isend_irecv(operations):
+                    work.wait()
 
     def on_first_rank(self, compute: Callable[[], Value]) -> Value:
         """Compute a value on the first rank and return it on every rank.
@@ -215,7 +238,8 @@ class World:
                 message = [(compute(), None)]
             except OmniMouseError as error:
                 message = [(None, error)]
-        dist.broadcast_object_list(message)
+        with self.activity.waiting():
+            dist.broadcast_object_list(message)
         value, failure = message[0]
         if failure is not None:
             raise OmniMouseError(failure.message, hint=failure.hint)
@@ -226,7 +250,8 @@ class World:
         if self.is_single:
             return [value]
         values: list[Any] = [None] * self.num_ranks
-        dist.all_gather_object(values, value)
+        with self.activity.waiting():
+            dist.all_gather_object(values, value)
         return values
 
 
@@ -266,33 +291,63 @@ def join_world(device: str = "auto") -> Iterator[World]:
         device: `cpu`, `cuda` or `auto`.
 
     Raises:
-        OmniMouseError: There is no such device for this rank.
+        OmniMouseError: There is no such device for this rank, the ranks do not find each other, or
+            another rank has failed.
     """
     launcher = read_launcher(os.environ)
+    local_device = select_device(device, launcher.gpu)
+    if local_device.type == "cuda":
+        torch.cuda.set_device(local_device)
     world = World(
         rank=launcher.rank,
         num_ranks=launcher.num_ranks,
         local_rank=launcher.local_rank,
-        device=select_device(device, launcher.gpu),
+        device=local_device,
+        store=_open_store(launcher),
     )
-    on_gpu = world.device.type == "cuda"
-    if on_gpu:
-        torch.cuda.set_device(world.device)
-    if world.is_single:
+    if world.store is None or world.is_single:
         yield world
         return
-    dist.init_process_group(
-        # Objects and control numbers travel by gloo: no GPU has to finish its queue for them.
-        "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
-        init_method=f"tcp://{launcher.host}:{launcher.port}" if launcher.host else "env://",
-        rank=world.rank,
-        world_size=world.num_ranks,
-        timeout=TIMEOUT,
-    )
+    host = launcher.host or os.environ["MASTER_ADDR"]
+    store, links = meet(world.store, host, world.rank, world.num_ranks)
+    heartbeat = Heartbeat(world.activity, world.rank, world.num_ranks, links)
     try:
+        _init_process_group(world, store)
+        yield world
+        dist.destroy_process_group()
+    except BaseException as error:
+        # What broke a connection is known to the first rank a moment later.
+        verdict = heartbeat.leave(failure_of(error, world.activity))
+        if verdict is None or verdict.rank == world.rank or isinstance(error, KeyboardInterrupt):
+            raise
+        raise verdict.exception() from error
+    heartbeat.leave(None)
+
+
+def _open_store(launcher: Launcher) -> dist.Store | None:
+    """Return the store of the launcher, or of the first rank; None for one process alone."""
+    if launcher.host is not None:
+        return open_store(launcher.host, launcher.port, serves=launcher.rank == 0)
+    is_alone = launcher.num_ranks == 1
+    if is_alone and "MASTER_ADDR" not in os.environ:
+        return None
+    host, port, has_server = store_address(os.environ)
+    if is_alone and not has_server:
+        return None
+    return open_store(host, port, serves=launcher.rank == 0 and not has_server)
+
+
+def _init_process_group(world: World, store: dist.Store) -> None:
+    on_gpu = world.device.type == "cuda"
+    with world.activity.waiting():
+        dist.init_process_group(
+            # Objects and control numbers travel by gloo: no GPU has to finish its queue for them.
+            "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
+            store=store,
+            rank=world.rank,
+            world_size=world.num_ranks,
+            timeout=TIMEOUT,
+        )
         if on_gpu:
             # NCCL needs every rank in its first collective; later transfers are between pairs.
             dist.all_reduce(torch.zeros(1, device=world.device))
-        yield world
-    finally:
-        dist.destroy_process_group()

@@ -1,0 +1,164 @@
+"""How ranks find each other: a store, one attempt of which all are part, heartbeat connections."""
+
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from datetime import timedelta
+from multiprocessing.connection import Connection
+
+import torch.distributed as dist
+
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.train.parallel.heartbeat import Hub, connect
+
+# Ranks of a large job start minutes apart.
+MEET_SECONDS = 600.0
+_POLL_SECONDS = 0.05
+_CONNECT_SECONDS = 10.0
+_ATTEMPTS = "omnimouse/attempts"
+
+
+def open_store(host: str, port: int, *, serves: bool) -> dist.Store:
+    """Return the store through which ranks exchange short texts.
+
+    Args:
+        host: Machine that serves the store.
+        port: Its port.
+        serves: Whether this process serves it.
+
+    Raises:
+        OmniMouseError: The port is in use, or nothing answers at it.
+    """
+    deadline = time.monotonic() + MEET_SECONDS
+    while True:
+        try:
+            return dist.TCPStore(
+                host,
+                port,
+                is_master=serves,
+                wait_for_workers=False,
+                # Short, so that signals are noticed in between.
+                timeout=timedelta(seconds=_CONNECT_SECONDS),
+            )
+        except dist.DistError as error:
+            if serves:
+                raise OmniMouseError(
+                    f"rank 0 cannot listen at port {port} of {host}",
+                    hint="another training may use this port: set MASTER_PORT to a free one",
+                ) from error
+            if time.monotonic() > deadline:
+                raise OmniMouseError(
+                    f"rank 0 does not answer at port {port} of {host}",
+                    hint="check that rank 0 has started, and that the network lets this port pass",
+                ) from error
+
+
+def store_address(variables: Mapping[str, str]) -> tuple[str, int, bool]:
+    """Return host and port of the store that torchrun or the user names, and who serves it.
+
+    Args:
+        variables: The environment, for example `os.environ`.
+
+    Returns:
+        Host, port, and whether a launcher serves the store; otherwise rank 0 does.
+
+    Raises:
+        OmniMouseError: MASTER_ADDR or MASTER_PORT is missing.
+    """
+    try:
+        host, port = variables["MASTER_ADDR"], int(variables["MASTER_PORT"])
+    except (KeyError, ValueError) as error:
+        raise OmniMouseError(
+            "there are several ranks, and MASTER_ADDR and MASTER_PORT do not say where they meet",
+            hint="start them with torchrun, srun, or --procs or --gpus",
+        ) from error
+    return host, port, variables.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
+def meet(
+    store: dist.Store, host: str, rank: int, num_ranks: int
+) -> tuple[dist.Store, dict[int, Connection]]:
+    """Wait for all ranks of this attempt, and connect each to the first one.
+
+    A launcher that starts the ranks again keeps its store, with everything that the attempt before
+    has left in it. So the first rank answers the ranks that are there now, by a name that each
+    makes up.
+
+    Args:
+        store: The same for all ranks and attempts.
+        host: Name of the machine of rank 0.
+        rank: Number of this rank.
+        num_ranks: World size.
+
+    Returns:
+        A store for this attempt alone, and the connections for heartbeats, by rank.
+
+    Raises:
+        OmniMouseError: A rank did not come.
+    """
+    try:
+        if rank == 0:
+            hub = Hub(host)
+            attempt = _gather(store, num_ranks, {"address": hub.address, "token": hub.token})
+            links = hub.accept(num_ranks)
+        else:
+            attempt, offer = _join(store, rank)
+            address_host, address_port = offer["address"]
+            links = {0: connect((address_host, address_port), offer["token"], rank)}
+    except (OSError, dist.DistError) as error:
+        raise OmniMouseError(
+            f"rank {rank} of {num_ranks} cannot connect with the others: {error}",
+            hint="check that the machines reach each other, and the first message of each rank",
+        ) from error
+    store.set_timeout(timedelta(seconds=MEET_SECONDS))
+    return dist.PrefixStore(f"omnimouse/{attempt}", store), links
+
+
+def _gather(store: dist.Store, num_ranks: int, offer: Mapping[str, object]) -> int:
+    """Wait as the first rank until all others have come; return the number of the attempt."""
+    attempt = store.add(_ATTEMPTS, 1)
+    answer = json.dumps({**offer, "attempt": attempt})
+    missing = set(range(1, num_ranks))
+    deadline = time.monotonic() + MEET_SECONDS
+    while missing:
+        for rank in sorted(missing):
+            if store.check([f"omnimouse/{attempt}/here/{rank}"]):
+                missing.discard(rank)
+            elif store.check([f"omnimouse/hello/{rank}"]):
+                # Perhaps of an attempt before: then nobody reads the answer.
+                name = store.get(f"omnimouse/hello/{rank}").decode()
+                store.set(f"omnimouse/answer/{name}", answer)
+        if time.monotonic() > deadline:
+            names = ", ".join(map(str, sorted(missing)))
+            raise OmniMouseError(
+                f"of {num_ranks} ranks, {names} did not start within {MEET_SECONDS:.0f} s",
+                hint="their first messages, on their machines, say why",
+            )
+        time.sleep(_POLL_SECONDS)
+    store.set(f"omnimouse/{attempt}/complete", "")
+    return attempt
+
+
+def _join(store: dist.Store, rank: int) -> tuple[int, dict[str, list[object]]]:
+    """Join the first rank; return the number of the attempt, and what the first rank offers."""
+    name = uuid.uuid4().hex
+    store.set(f"omnimouse/hello/{rank}", name)
+    _wait_for(store, f"omnimouse/answer/{name}")
+    offer = json.loads(store.get(f"omnimouse/answer/{name}"))
+    attempt = int(offer["attempt"])
+    store.set(f"omnimouse/{attempt}/here/{rank}", "")
+    _wait_for(store, f"omnimouse/{attempt}/complete")
+    return attempt, offer
+
+
+def _wait_for(store: dist.Store, key: str) -> None:
+    deadline = time.monotonic() + MEET_SECONDS
+    # In short steps, so that signals are noticed.
+    while not store.check([key]):
+        if time.monotonic() > deadline:
+            raise OmniMouseError(
+                f"rank 0 did not start, or not all others did, within {MEET_SECONDS:.0f} s",
+                hint="their first messages, on their machines, say why",
+            )
+        time.sleep(_POLL_SECONDS)
