@@ -34,7 +34,7 @@ LONG_SECONDS = 1800.0
 # A step that takes this many times the longest one so far is no slow step any more.
 SLOW_STEPS = 10.0
 # From the verdict until a main thread that is stuck is left behind.
-LEAVE_SECONDS = 5.0
+LEAVE_SECONDS = 3.0
 LEAVE_STOPPED_SECONDS = 20.0
 # Until a rank that fails has heard whether it is the reason.
 VERDICT_SECONDS = 8.0

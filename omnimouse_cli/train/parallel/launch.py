@@ -28,7 +28,7 @@ THREADS = "OMP_NUM_THREADS"
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.2
 # Ranks whose neighbor has failed end by themselves within this time, or are killed.
-FAILURE_SECONDS = 15.0
+FAILURE_SECONDS = 10.0
 
 Report = dict[str, Any]
 
