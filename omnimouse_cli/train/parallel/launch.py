@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import torch
-import torch.distributed as dist
+from torch._C._distributed_c10d import TCPStore
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.train.interrupt import CAUGHT, exit_code, interruption, raise_on_signals
@@ -125,12 +125,12 @@ def _run_ranks(
         arguments: Of `run_rank`.
     """
     # The store through which ranks find each other lives as long as the slowest of them.
-    store = dist.TCPStore(HOST, 0, is_master=True, wait_for_workers=False)
+    store = TCPStore(HOST, 0, is_master=True, wait_for_workers=False)
     processes: list[BaseProcess] = []
     try:
         with _block_signals():
             for rank in range(num_ranks):
-                process = multiprocessing.get_context("spawn").Process(
+                process: BaseProcess = multiprocessing.get_context("spawn").Process(
                     target=run_rank, args=arguments, name=f"rank {rank}"
                 )
                 with _rank_environment(rank, num_ranks, store.port, reports):

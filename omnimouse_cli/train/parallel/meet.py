@@ -6,8 +6,10 @@ import uuid
 from collections.abc import Mapping
 from datetime import timedelta
 from multiprocessing.connection import Connection
+from typing import Any
 
 import torch.distributed as dist
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.train.parallel.heartbeat import Hub, connect
@@ -19,7 +21,7 @@ _CONNECT_SECONDS = 10.0
 _ATTEMPTS = "omnimouse/attempts"
 
 
-def open_store(host: str, port: int, *, serves: bool) -> dist.Store:
+def open_store(host: str, port: int, *, serves: bool) -> Store:
     """Return the store through which ranks exchange short texts.
 
     Args:
@@ -33,7 +35,7 @@ def open_store(host: str, port: int, *, serves: bool) -> dist.Store:
     deadline = time.monotonic() + MEET_SECONDS
     while True:
         try:
-            return dist.TCPStore(
+            return TCPStore(
                 host,
                 port,
                 is_master=serves,
@@ -76,9 +78,7 @@ def store_address(variables: Mapping[str, str]) -> tuple[str, int, bool]:
     return host, port, variables.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 
-def meet(
-    store: dist.Store, host: str, rank: int, num_ranks: int
-) -> tuple[dist.Store, dict[int, Connection]]:
+def meet(store: Store, host: str, rank: int, num_ranks: int) -> tuple[Store, dict[int, Connection]]:
     """Wait for all ranks of this attempt, and connect each to the first one.
 
     A launcher that starts the ranks again keeps its store, with everything that the attempt before
@@ -104,20 +104,20 @@ def meet(
             links = hub.accept(num_ranks)
         else:
             attempt, offer = _join(store, rank)
-            address_host, address_port = offer["address"]
-            links = {0: connect((address_host, address_port), offer["token"], rank)}
+            hub_host, hub_port = offer["address"]
+            links = {0: connect((hub_host, hub_port), offer["token"], rank)}
     except (OSError, dist.DistError) as error:
         raise OmniMouseError(
             f"rank {rank} of {num_ranks} cannot connect with the others: {error}",
             hint="check that the machines reach each other, and the first message of each rank",
         ) from error
     store.set_timeout(timedelta(seconds=MEET_SECONDS))
-    return dist.PrefixStore(f"omnimouse/{attempt}", store), links
+    return PrefixStore(f"omnimouse/{attempt}", store), links
 
 
-def _gather(store: dist.Store, num_ranks: int, offer: Mapping[str, object]) -> int:
+def _gather(store: Store, num_ranks: int, offer: Mapping[str, object]) -> int:
     """Wait as the first rank until all others have come; return the number of the attempt."""
-    attempt = store.add(_ATTEMPTS, 1)
+    attempt = int(store.add(_ATTEMPTS, 1))
     answer = json.dumps({**offer, "attempt": attempt})
     missing = set(range(1, num_ranks))
     deadline = time.monotonic() + MEET_SECONDS
@@ -140,7 +140,7 @@ def _gather(store: dist.Store, num_ranks: int, offer: Mapping[str, object]) -> i
     return attempt
 
 
-def _join(store: dist.Store, rank: int) -> tuple[int, dict[str, list[object]]]:
+def _join(store: Store, rank: int) -> tuple[int, dict[str, Any]]:
     """Join the first rank; return the number of the attempt, and what the first rank offers."""
     name = uuid.uuid4().hex
     store.set(f"omnimouse/hello/{rank}", name)
@@ -152,7 +152,7 @@ def _join(store: dist.Store, rank: int) -> tuple[int, dict[str, list[object]]]:
     return attempt, offer
 
 
-def _wait_for(store: dist.Store, key: str) -> None:
+def _wait_for(store: Store, key: str) -> None:
     deadline = time.monotonic() + MEET_SECONDS
     # In short steps, so that signals are noticed.
     while not store.check([key]):

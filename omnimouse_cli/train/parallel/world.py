@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch._C._distributed_c10d import Store
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.train.parallel.heartbeat import Activity, Heartbeat, failure_of
@@ -163,7 +164,7 @@ class World:
     local_rank: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     activity: Activity = field(default_factory=Activity, compare=False)
-    store: dist.Store | None = field(default=None, compare=False)
+    store: Store | None = field(default=None, compare=False)
 
     @property
     def is_first(self) -> bool:
@@ -324,7 +325,7 @@ def join_world(device: str = "auto") -> Iterator[World]:
     heartbeat.leave(None)
 
 
-def _open_store(launcher: Launcher) -> dist.Store | None:
+def _open_store(launcher: Launcher) -> Store | None:
     """Return the store of the launcher, or of the first rank; None for one process alone."""
     if launcher.host is not None:
         return open_store(launcher.host, launcher.port, serves=launcher.rank == 0)
@@ -337,7 +338,7 @@ def _open_store(launcher: Launcher) -> dist.Store | None:
     return open_store(host, port, serves=launcher.rank == 0 and not has_server)
 
 
-def _init_process_group(world: World, store: dist.Store) -> None:
+def _init_process_group(world: World, store: Store) -> None:
     on_gpu = world.device.type == "cuda"
     with world.activity.waiting():
         dist.init_process_group(
