@@ -15,6 +15,10 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
+from omnimouse_cli.recording.open import open_recording
+from omnimouse_cli.reporter import Silent
+from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _ctrl_c_is_handled() -> None:
@@ -226,6 +230,19 @@ def _dump_json(path: Path, content: Mapping[str, Any]) -> None:
 def experanto_session(tmp_path: Path) -> ExperantoBuilder:
     """A factory of small experanto sessions below `tmp_path/recordings`."""
     return ExperantoBuilder(tmp_path / "recordings")
+
+
+@pytest.fixture
+def home(experanto_session, tmp_path, monkeypatch) -> Path:
+    """A working folder with shards of two sessions."""
+    recordings = [
+        open_recording(experanto_session(name, neurons=5, seconds=40.0, seed=seed))
+        for seed, name in enumerate(("100-1-1", "200-1-1"))
+    ]
+    home = tmp_path / "home"
+    preprocess(recordings, home / "shards", PreprocessOptions(), Silent())
+    monkeypatch.chdir(home)
+    return home
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """`omnimouse preprocess`: convert raw recordings to memory-mapped token shards."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
@@ -11,7 +12,7 @@ from rich.table import Table
 
 from omnimouse_cli.cli.console import print_document, print_table, reporter
 from omnimouse_cli.cli.folders import default_recordings, default_shards
-from omnimouse_cli.cli.options import JsonOption, QuietOption
+from omnimouse_cli.cli.options import JsonOption, QuietOption, parse_task
 from omnimouse_cli.cli.raw import (
     CitationOption,
     LicenceOption,
@@ -28,6 +29,15 @@ from omnimouse_cli.cli.raw import (
     find_and_open,
     raise_failures,
 )
+from omnimouse_cli.cli.slurm import (
+    SlurmOption,
+    SlurmRequest,
+    parse_request,
+    print_submission,
+    require_slurm,
+    submit,
+)
+from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import format_count, format_minutes, format_percent
 
@@ -35,7 +45,7 @@ if TYPE_CHECKING:
     from omnimouse_cli.recording.find import Skipped
     from omnimouse_cli.recording.recording import Recording
     from omnimouse_cli.shard.catalogue import CatalogueEntry
-    from omnimouse_cli.shard.preprocess import Failure, PreprocessResult
+    from omnimouse_cli.shard.preprocess import Failure, PreprocessOptions, PreprocessResult
 
 
 class _Dtype(StrEnum):
@@ -87,6 +97,13 @@ def command_preprocess(
             help="Number of recordings converted at once; by default one for each core.",
         ),
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task", metavar="I/N", help="Convert the I-th of N shares of the recordings."
+        ),
+    ] = None,
+    slurm: SlurmOption = None,
     series: SeriesOption = None,
     stimulus: StimulusOption = None,
     trials: TrialsOption = None,
@@ -107,6 +124,12 @@ def command_preprocess(
     from omnimouse_cli.shard.jobs import number_of_jobs
     from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
 
+    request = None
+    if slurm is not None:
+        require_slurm()
+        request = parse_request(slurm, also=("tasks",))
+        if request.gpus is not None:
+            raise OmniMouseError("--slurm gpus: preprocess computes on the CPU", hint="use cpus=N")
     storage = Storage(
         dtype=dtype.value,
         response_kind=None if response_kind is None else response_kind.value,
@@ -128,7 +151,10 @@ def command_preprocess(
         if not recordings:
             recordings = default_recordings()
             progress.say(f"taking {recordings[0]}/ (default)")
-        opened, failed, skipped = find_and_open(recordings, open_options, jobs, progress)
+        share = (1, 1) if task is None else parse_task(task)
+        opened, failed, skipped = find_and_open(
+            recordings, open_options, jobs, progress, task=share
+        )
         folder = out if out is not None else default_shards()
         if out is None:
             progress.say(f"writing to {folder}/ (default)")
@@ -138,6 +164,10 @@ def command_preprocess(
             force=force,
             jobs=number_of_jobs(jobs, len(opened)),
         )
+        if request is not None:
+            _submit(opened, folder, options, request, jobs=jobs, json_output=json_output)
+            raise_failures(failed, len(opened) + len(failed))
+            return
         result = preprocess(opened, folder, options, progress)
         failed += result.failed
         _report_notes(result, opened, progress)
@@ -147,6 +177,56 @@ def command_preprocess(
     elif result.written or result.kept:
         print_table(_table(result, folder))
     raise_failures(failed, len(opened) + len(failed) - len(result.failed))
+
+
+def _submit(
+    opened: Sequence["Recording"],
+    folder: Path,
+    options: "PreprocessOptions",
+    request: SlurmRequest,
+    *,
+    jobs: int | None,
+    json_output: bool,
+) -> None:
+    """Submit the recordings whose shards are missing or out of date, divided among jobs."""
+    from omnimouse_cli.shard.preprocess import find_outdated
+
+    paths = [recording.path for recording in find_outdated(opened, folder, options)]
+    num_tasks = min(request.tasks or len(paths), len(paths))
+    shares = [paths[first::num_tasks] for first in range(num_tasks)]
+    at_once = jobs or request.options.get("cpus_per_task", 1)
+    commands = [(*_command(share, folder, options), "--jobs", str(at_once)) for share in shares]
+    submission = submit(commands, request, folder / "slurm")
+    names = [", ".join(path.name for path in share) for share in shares]
+    print_submission(submission, names, "share", json_output=json_output)
+
+
+def _command(paths: Sequence[Path], folder: Path, options: "PreprocessOptions") -> tuple[str, ...]:
+    """Return the command that converts some recordings, for another process."""
+    stated, storage = options.open_options, options.storage
+    values = {
+        "--out": folder,
+        "--dtype": storage.dtype,
+        "--response-kind": storage.response_kind,
+        "--series": stated.series,
+        "--stimulus": stated.stimulus,
+        "--trials": stated.trials,
+        "--running": stated.running,
+        "--pupil": stated.pupil,
+        "--rate": stated.rate_hz,
+        "--split": stated.split,
+        "--licence": stated.licence,
+        "--citation": stated.citation,
+    }
+    flags = {
+        "--allow-gaps": storage.allow_gaps,
+        "--force": options.force,
+        "--static": stated.static,
+    }
+    words = [sys.executable, "-m", "omnimouse_cli", "preprocess", *map(str, paths)]
+    for name, value in values.items():
+        words += [] if value is None else [name, str(value)]
+    return (*words, *(name for name, is_set in flags.items() if is_set))
 
 
 def _entries(result: "PreprocessResult") -> list[tuple["CatalogueEntry", str]]:

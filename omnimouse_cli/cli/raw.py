@@ -105,9 +105,22 @@ CitationOption = Annotated[str | None, _option("--citation", "How to cite the da
 
 
 def find_and_open(
-    paths: Sequence[Path], options: "OpenOptions", jobs: int | None, progress: Reporter
+    paths: Sequence[Path],
+    options: "OpenOptions",
+    jobs: int | None,
+    progress: Reporter,
+    *,
+    task: tuple[int, int] = (1, 1),
 ) -> tuple[list["Recording"], list["Failure"], tuple["Skipped", ...]]:
     """Open every recording at and below `paths`; a failure does not stop the others.
+
+    Args:
+        paths: Recordings, or folders of recordings.
+        options: How to open them.
+        jobs: Number of recordings opened at once; None for one for each core.
+        progress: Shows progress, and what is skipped.
+        task: Number of a share of the recordings, from 1, and the number of shares; only the
+            recordings of the share are opened, and paths without recordings fail in the first.
 
     Returns:
         The recordings; those that cannot be used, and given paths that lead to none; and what was
@@ -123,7 +136,8 @@ def find_and_open(
     found = find_recordings(paths)
     report_skipped(found.skipped, progress)
     opened: dict[Path, Recording | Failure] = {}
-    recordings = found.recordings
+    number, num_tasks = task
+    recordings = found.recordings[number - 1 :: num_tasks]
     progress.start("opening recordings", len(recordings))
     open_one = partial(_open, options)
     num_jobs = number_of_jobs(jobs, len(recordings))
@@ -134,7 +148,8 @@ def find_and_open(
     progress.finish("opening recordings")
     in_order = [opened[path] for path in recordings]
     failed = [outcome for outcome in in_order if isinstance(outcome, Failure)]
-    failed += [Failure(session=str(path), error=error) for path, error in found.failed]
+    if number == 1:
+        failed += [Failure(session=str(path), error=error) for path, error in found.failed]
     usable = [outcome for outcome in in_order if not isinstance(outcome, Failure)]
     if not usable:
         raise_failures(failed, len(failed))

@@ -11,6 +11,15 @@ from rich.table import Table
 from omnimouse_cli.cli.console import print_document, print_table, reporter
 from omnimouse_cli.cli.folders import default_shards, folder
 from omnimouse_cli.cli.options import JsonOption, QuietOption, parse_task, split_words
+from omnimouse_cli.cli.slurm import (
+    SlurmOption,
+    SlurmRequest,
+    merge_gpus,
+    parse_request,
+    print_submission,
+    require_slurm,
+    submit,
+)
 from omnimouse_cli.cli.sweep_job import SweepOptions, resolve_sweep
 from omnimouse_cli.cli.train import (
     ConfigOption,
@@ -28,6 +37,7 @@ from omnimouse_cli.run.folder import is_finished, read_summary
 
 if TYPE_CHECKING:
     from omnimouse_cli.cli.sweep_job import Sweep
+    from omnimouse_cli.reporter import Reporter
     from omnimouse_cli.train.sweep import Cell
 
 
@@ -64,6 +74,7 @@ def command_sweep(
             "--jobs", min=1, help="Number of runs trained at once; GPUs are divided among them."
         ),
     ] = None,
+    slurm: SlurmOption = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
     steps: StepsOption = None,
@@ -85,6 +96,15 @@ def command_sweep(
     from omnimouse_cli.train.sweep import warn_without_locks
 
     worker = join_step(gpus=gpus, device=device, jobs=jobs)
+    request = None
+    if slurm is not None:
+        require_slurm()
+        request = merge_gpus(parse_request(slurm), gpus)
+        gpus = request.gpus
+    if request is not None and jobs is not None:
+        raise OmniMouseError(
+            "--jobs and --slurm cannot be given together", hint="--slurm at_once=N limits its jobs"
+        )
     with reporter(quiet=quiet) as progress:
         if shards is None:
             shards = default_shards()
@@ -105,11 +125,14 @@ def command_sweep(
             device=device,
             no_compile=no_compile,
         )
-        sweep = resolve_sweep(options, progress)
+        sweep = resolve_sweep(options, progress, trains_here=request is None)
         cells = sweep.choose(only=only, task=None if task is None else parse_task(task))
         finished = sum(is_finished(sweep.run_of(cell)) for cell in cells)
         progress.say(f"{len(cells)} runs in {sweep.root}, {finished} already finished")
         warn_without_locks(sweep.root, progress)
+        if request is not None:
+            _submit(sweep, cells, request, progress, json_output=json_output)
+            return
         if jobs is None:
             failures = train_in_turn(sweep, cells, progress, quiet=quiet)
         else:
@@ -141,6 +164,29 @@ def _powers_of_two(shards: Path) -> tuple[int, ...]:
 
     count = len(open_dataset(shards).sessions)
     return tuple(sorted({min(2**power, count) for power in range(count.bit_length() + 1)}))
+
+
+def _submit(
+    sweep: "Sweep",
+    cells: Sequence["Cell"],
+    request: SlurmRequest,
+    progress: "Reporter",
+    *,
+    json_output: bool,
+) -> None:
+    """Submit the runs that have not finished and that nobody trains, a job for each."""
+    from omnimouse_cli.train.sweep import is_claimed, unfinished
+
+    waiting = []
+    for cell in unfinished(cells, sweep.root):
+        if is_claimed(cell, sweep.root):
+            progress.say(f"{cell.name} is not submitted: another process trains it")
+        else:
+            waiting.append(cell)
+    submission = submit(
+        [sweep.options.command(cell.name) for cell in waiting], request, sweep.root / "slurm"
+    )
+    print_submission(submission, [cell.name for cell in waiting], "run", json_output=json_output)
 
 
 def _print(

@@ -152,6 +152,30 @@ def preprocess(
     )
 
 
+def find_outdated(
+    recordings: Sequence[Recording], out: Path, options: PreprocessOptions
+) -> list[Recording]:
+    """Return the recordings whose shards `preprocess` would write.
+
+    Args:
+        recordings: Recordings with different session keys.
+        out: Folder of shards, which need not exist.
+        options: How they would be converted.
+
+    Raises:
+        RecordingError: Two recordings have the same session key.
+        LaterVersionError: A shard is of a later version.
+    """
+    paths = _shard_paths(recordings, out)
+    stated = _shard_options(options)
+    return [
+        recording
+        for recording in recordings
+        if options.force
+        or not _is_current(paths[recording.session], compute_fingerprint(recording.path, stated))
+    ]
+
+
 class _Progress:
     """Progress of one recording: a bar of its own if it is alone, else its share of `sessions`.
 
