@@ -10,7 +10,7 @@ WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope
 MAX_FILE_LINES := 400
 
-.PHONY: help demo test test-fast test-gpu check sizes format bench clean
+.PHONY: help demo test test-fast test-gpu test-slurm check sizes format bench clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,11 @@ test-fast: $(INSTALLED) ## Run the unit tests: nothing that trains a model or st
 
 test-gpu: $(INSTALLED) ## Run the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
+
+test-slurm: $(INSTALLED) ## Run the tests on a real Slurm, two nodes of which they start on this machine
+	@for name in slurmctld slurmd munged sbatch srun; do PATH=$$PATH:/usr/sbin command -v $$name >/dev/null || \
+	  { echo "error: $$name was not found"; echo "hint: apt-get install slurm-wlm munge (nothing of it has to be running)"; exit 1; }; done
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/slurm
 
 check: $(INSTALLED) sizes ## Format, lint, types, stubs, the import contract and file sizes
 	cargo fmt --check

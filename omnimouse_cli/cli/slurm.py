@@ -223,7 +223,8 @@ class CommandRunner:
                 _, status = os.waitpid(self.process.pid, 0)
             except ChildProcessError:
                 status = 0
-            if os.waitstatus_to_exitcode(status) in (1, 2):
+            self.process.returncode = os.waitstatus_to_exitcode(status)
+            if self.process.returncode in (1, 2):
                 return None
         return DelayedSubmission(self, command)
 
@@ -289,9 +290,10 @@ def print_submission(
         noun: What `names` are.
         json_output: Whether to print a JSON document.
     """
-    watch, cancel = f"squeue --jobs {submission.job}", f"scancel {submission.job}"
-    if submission.job is None:
-        watch = cancel = None
+    watch: str | None = None
+    cancel: str | None = None
+    if submission.job is not None:
+        watch, cancel = f"squeue --jobs {submission.job}", f"scancel {submission.job}"
     if json_output:
         tasks = [
             {"job": job, "name": name, "log": submission.logs / f"{job}_0_log.out"}
