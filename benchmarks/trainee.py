@@ -101,6 +101,7 @@ class Trainee:
         self._case, self._config, self._device = case, case.config, device
         model = self._config.model
         self._core = OmniMouse(model, behavior_channels=CHANNEL_ORDER, animals=[ANIMAL]).to(device)
+        self._core.recomputes = self._config.train.activation_checkpointing
         self._table = SessionEmbeddings(case.neurons, model.d_embedding).to(device)
         if case.is_compiled:
             compile_parts(self._core, device)

@@ -112,7 +112,11 @@ def _cost_lines(cost: dict[str, Any]) -> list[tuple[str, str]]:
         ("parameters of session embeddings", f"{parameters['tables']:,}"),
         ("FLOPs of a window", f"{cost['flops_per_window'] / 1e9:.2f} G"),
         *_shortcut_lines(cost),
-        *((f"memory of {name}", format_bytes(size)) for name, size in cost["memory_bytes"].items()),
+        *(
+            (f"memory of {name.replace('_', ' ')}", format_bytes(size))
+            for name, size in cost["memory_bytes"].items()
+        ),
+        ("memory at the peak of a step", format_bytes(sum(cost["memory_bytes"].values()))),
         *((f"tokens of {name}", f"{count:,}") for name, count in cost["sequence_lengths"].items()),
     ]
     lines += [

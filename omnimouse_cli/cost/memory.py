@@ -12,11 +12,20 @@ from omnimouse_cli.batch.strategy import TOKEN_SAMPLES
 from omnimouse_cli.config.data import NUM_FRAMES, NUM_RESPONSE_SAMPLES
 from omnimouse_cli.config.model import GATED, FeedForwardKind, ModelConfig
 from omnimouse_cli.cost.flops import num_motion_energies, num_target_samples
+from omnimouse_cli.kernels.attention import copied_tokens
 from omnimouse_cli.model.blocks import hidden_width
 from omnimouse_cli.model.feed_forward import matched_width
 from omnimouse_cli.model.motion_energy import TIMES, energy_grid, num_energies
+from omnimouse_cli.model.omnimouse import fusion_pattern
 from omnimouse_cli.model.precision import Precision
-from omnimouse_cli.model.sequences import Sequences, Task, build_sequences, num_tokens
+from omnimouse_cli.model.sequences import (
+    Sequences,
+    Task,
+    TokenSequence,
+    build_sequences,
+    num_tokens,
+    token_intervals,
+)
 from omnimouse_cli.model.shortcuts import has_history
 from omnimouse_cli.model.video import block_shapes
 from omnimouse_cli.model.video_blocks import POOLED, VideoBlockShape
@@ -38,12 +47,14 @@ class StepMode(NamedTuple):
     """How a training step is computed, as far as its memory depends on it.
 
     Args:
+        device: `cpu` or `cuda`.
         precision: Precision of matrix products.
         is_compiled: Whether blocks are compiled.
         recomputes: Whether blocks are computed again in the backward pass
             (`train.activation_checkpointing`).
     """
 
+    device: str
     precision: Precision
     is_compiled: bool = False
     recomputes: bool = False
@@ -52,6 +63,11 @@ class StepMode(NamedTuple):
     def product_bytes(self) -> int:
         """Bytes of a number that a matrix product reads or writes."""
         return BFLOAT16_BYTES if self.precision == "bfloat16" else FLOAT_BYTES
+
+    @property
+    def norm_bytes(self) -> int:
+        """Bytes that a norm with weights stores per number beside its input and its output."""
+        return FLOAT_BYTES if self.device == "cpu" else 0
 
     @property
     def casts(self) -> bool:
@@ -128,16 +144,19 @@ def _parts(config: ModelConfig, task: Task, mode: StepMode) -> Iterator[_Part]:
     if context:
         yield _Part(mode.product_bytes * context * TOKEN_SAMPLES)
         encoder = [
-            _cross_attention(config, latents, context, mode),
+            _cross_attention(config, sequences.latents, sequences.context, mode),
             _feed_forward(config, latents, width, mode),
         ]
         yield from _block(encoder, FLOAT_BYTES * (latents + context) * width, mode)
-    layer = [_self_attention(config, fusion, mode), _feed_forward(config, fusion, width, mode)]
-    for _ in range(config.layers):
-        yield from _block(layer, FLOAT_BYTES * fusion * width, mode)
+    feed_forward = _feed_forward(config, fusion, width, mode)
+    attention = {
+        kind: _self_attention(config, sequences.fusion, mode, is_local=kind == "L") for kind in "LG"
+    }
+    for kind in fusion_pattern(config):
+        yield from _block([attention[kind], feed_forward], FLOAT_BYTES * fusion * width, mode)
     if queries:
         multiplier = config.decoder.feed_forward_multiplier
-        yield _cross_attention(config, queries, fusion, mode)
+        yield _cross_attention(config, sequences.queries, sequences.fusion, mode)
         yield _feed_forward(config, queries, width, mode, multiplier=multiplier)
         yield _readout(config, task, sequences, mode)
 
@@ -157,32 +176,51 @@ def _block(parts: Sequence[_Part], inputs: int, mode: StepMode) -> Iterator[_Par
         yield from parts
 
 
-def _self_attention(config: ModelConfig, tokens: int, mode: StepMode) -> _Part:
+def _self_attention(
+    config: ModelConfig, sequence: TokenSequence, mode: StepMode, *, is_local: bool
+) -> _Part:
     """Count the attention of a fusion layer."""
+    tokens = num_tokens(sequence)
     width, size = config.d_model, mode.product_bytes
     # Input of the norm; norm; queries, keys and values; rotated queries and keys; result.
-    numbers = FLOAT_BYTES + size * (1 + 3 + 2 + 1)
+    numbers = FLOAT_BYTES + mode.norm_bytes + size * (1 + 3 + 2 + 1)
     if mode.casts:
         # Queries and keys before their norms.
         numbers += 2 * FLOAT_BYTES
-    stored = numbers * width + FLOAT_BYTES * (1 + 3 * config.num_heads)
-    return _Part(tokens * stored, tokens * _attention_gradients(width, size))
+    stored = tokens * (numbers * width + FLOAT_BYTES * (1 + 3 * config.num_heads))
+    if is_local:
+        stored += _copies(config, sequence, sequence, mode)
+    return _Part(stored, tokens * _attention_gradients(width, size))
 
 
-def _cross_attention(config: ModelConfig, queries: int, keys: int, mode: StepMode) -> _Part:
+def _copies(
+    config: ModelConfig, queries: TokenSequence, keys: TokenSequence, mode: StepMode
+) -> int:
+    """Count what a CPU copies to compute attention with a mask by groups of queries."""
+    if mode.device != "cpu":
+        return 0
+    tokens = copied_tokens(token_intervals(queries), token_intervals(keys))
+    return mode.product_bytes * tokens * config.d_model
+
+
+def _cross_attention(
+    config: ModelConfig, query_sequence: TokenSequence, key_sequence: TokenSequence, mode: StepMode
+) -> _Part:
     """Count the attention of encoder or decoder."""
+    queries, keys = num_tokens(query_sequence), num_tokens(key_sequence)
     width, size = config.d_model, mode.product_bytes
     # Input of the norm; norm; rotated queries; result.
-    of_query = FLOAT_BYTES + size * 3
+    of_query = FLOAT_BYTES + mode.norm_bytes + size * 3
     # The query before its norm is a cast of what the product has written.
     of_query += FLOAT_BYTES if mode.casts else size
     # Input of the norm; norm; keys and values; rotated keys.
-    of_key = FLOAT_BYTES + size * (1 + 2 + 1)
+    of_key = FLOAT_BYTES + mode.norm_bytes + size * (1 + 2 + 1)
     if mode.casts:
         of_key += FLOAT_BYTES
     # Of each norm a number per row, and of attention the logarithm of its sum.
     rows = FLOAT_BYTES * (queries * (1 + 2 * config.num_heads) + keys * (1 + config.num_heads))
     stored = (queries * of_query + keys * of_key) * width + rows
+    stored += _copies(config, query_sequence, key_sequence, mode)
     return _Part(stored, queries * _attention_gradients(width, size))
 
 
@@ -208,7 +246,7 @@ def _feed_forward(
     hidden = hidden_width(width, multiplier, config.feed_forward_multiple)
     units = matched_width(kind, hidden)
     # Input of the norm, which is computed again from the result of attention when compiled; norm.
-    numbers = (size if mode.is_compiled else FLOAT_BYTES) + size
+    numbers = (size if mode.is_compiled else FLOAT_BYTES) + mode.norm_bytes + size
     if mode.casts and kind in GATED:
         # Each projection casts its input by itself.
         numbers += size
@@ -242,7 +280,7 @@ def _window_attention(shape: VideoBlockShape, inputs: int, tokens: int, mode: St
     """Count the attention of a video block with `inputs` tokens before pooling."""
     width, size, heads = shape.width, mode.product_bytes, shape.num_heads
     # Input of the norm; norm.
-    of_input = (FLOAT_BYTES + size) * shape.width_in
+    of_input = (FLOAT_BYTES + mode.norm_bytes + size) * shape.width_in
     # Queries, keys and values; normalized keys.
     of_input += size * (3 + 1) * width
     # Normalized queries; result.

@@ -12,6 +12,7 @@ from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
 from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.errors import ConfigError
+from omnimouse_cli.model.activation_checkpointing import run_block
 from omnimouse_cli.model.blocks import CrossBlock, SelfBlock, hidden_width
 from omnimouse_cli.model.feed_forward import feed_forward_factory, shared_dendrite
 from omnimouse_cli.model.initialize import linear
@@ -53,6 +54,8 @@ class OmniMouse(nn.Module):
         shortcuts_only: Leaves the transformer out of `forward`: predictions then come from the
             shortcuts and the neurons' biases alone, at a small part of the cost. The training loop
             sets it while only the shortcuts are trained. It is not saved.
+        recomputes: Computes encoder, fusion layers and video blocks again in the backward pass
+            instead of storing what it needs. It is not saved.
 
     Example:
         >>> from dataclasses import replace
@@ -68,6 +71,7 @@ class OmniMouse(nn.Module):
     ) -> None:
         super().__init__()
         self.shortcuts_only = False
+        self.recomputes = False
         if config.response_loss is None:
             raise ValueError("`response_loss` must be set before a model is built: None")
         self.config = config
@@ -168,7 +172,9 @@ class OmniMouse(nn.Module):
         video_BLM = None
         if sequences.video_steps is not None:
             frames = task.strategy.video
-            video_BLM = self.video(inputs.batch.video, frames, sequences.video_steps)
+            video_BLM = self.video(
+                inputs.batch.video, frames, sequences.video_steps, recomputes=self.recomputes
+            )
         available = (bool(sequences.segments), task.has_video, task.num_input_channels > 0)
         latents_LM = self.latents(len(sequences.latent_groups), session_animal_M, available)
         memory_BLM: Tensor = latents_LM.expand(inputs.batch.num_windows, -1, -1)
@@ -176,14 +182,22 @@ class OmniMouse(nn.Module):
             memory_BLM = memory_BLM + self.latents.lost_behavior(inputs.lost_behavior)
         context_BLM = self._context(inputs, identity_NM, session_animal_M)
         if context_BLM is not None:
-            memory_BLM = self.encoder(
-                memory_BLM, context_BLM, angles.latents, angles.context, inputs.encoder_mask
+            memory_BLM = run_block(
+                self.encoder,
+                memory_BLM,
+                context_BLM,
+                angles.latents,
+                angles.context,
+                inputs.encoder_mask,
+                recomputes=self.recomputes,
             )
         if video_BLM is not None:
             memory_BLM = torch.cat([memory_BLM, video_BLM.to(memory_BLM.dtype)], dim=1)
         for layer, kind in zip(self.fusion, fusion_pattern(self.config), strict=True):
             mask = inputs.fusion_mask if kind == "L" else None
-            memory_BLM = layer(memory_BLM, angles.fusion, mask)
+            memory_BLM = run_block(
+                layer, memory_BLM, angles.fusion, mask, recomputes=self.recomputes
+            )
         return memory_BLM
 
     def _context(

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from omnimouse_cli.config.model import ModelConfig, VideoConfig
 from omnimouse_cli.model import initialize
+from omnimouse_cli.model.activation_checkpointing import run_block
 from omnimouse_cli.model.blocks import hidden_width
 from omnimouse_cli.model.feed_forward import FeedForward, FeedForwardFactory
 from omnimouse_cli.model.initialize import linear
@@ -79,7 +80,12 @@ class VideoEncoder(nn.Module):
         self.project = linear(config.video.d_output, config.d_model, bias=True)
 
     def forward(
-        self, video_BTYX: Tensor, frames: tuple[int, int], steps: tuple[int, int]
+        self,
+        video_BTYX: Tensor,
+        frames: tuple[int, int],
+        steps: tuple[int, int],
+        *,
+        recomputes: bool = False,
     ) -> Tensor:
         """Encode the visible part of a clip.
 
@@ -88,6 +94,7 @@ class VideoEncoder(nn.Module):
             frames: First visible frame, and the frame after the last one; the `aligned` layout
                 never reads others.
             steps: First time step that is returned, and the step after the last one.
+            recomputes: Whether blocks are computed again in the backward pass.
 
         Returns:
             `(batch, tokens, model width)`, in the order (time step, row, column).
@@ -96,12 +103,12 @@ class VideoEncoder(nn.Module):
             x_BTYXC = self._patches(video_BTYX)
             num_steps = x_BTYXC.shape[1]
             x_BNC = _order_reference(x_BTYXC, self.config.pooling)
-            x_BNC = self._run(x_BNC)
+            x_BNC = self._run(x_BNC, recomputes=recomputes)
             per_step = x_BNC.shape[1] // num_steps
             x_BNC = x_BNC[:, steps[0] * per_step : steps[1] * per_step]
         else:
             x_BTYXC = self._patches(mask_frames(video_BTYX, frames))[:, steps[0] : steps[1]]
-            x_BNC = self._run(order_aligned(x_BTYXC, self.config))
+            x_BNC = self._run(order_aligned(x_BTYXC, self.config), recomputes=recomputes)
             x_BNC = restore_aligned(x_BNC, self.config)
         out: Tensor = self.project(x_BNC)
         return out
@@ -113,13 +120,14 @@ class VideoEncoder(nn.Module):
         position = in_space + self.position_in_time.view(1, time, 1, 1, -1)
         return x_BCTYX.movedim(1, -1) + position
 
-    def _run(self, x_BNC: Tensor) -> Tensor:
+    def _run(self, x_BNC: Tensor, *, recomputes: bool) -> Tensor:
         factors: Iterator[Tensor] = iter(())
         if self.training and any(self._is_dropped):
             rates = self.get_buffer("drop_path_rates")
             factors = iter(drop_path_factors(rates, x_BNC.shape[0]))
         for block, is_dropped in zip(self.blocks, self._is_dropped, strict=True):
-            x_BNC = block(x_BNC, next(factors, None) if is_dropped else None)
+            factor = next(factors, None) if is_dropped else None
+            x_BNC = run_block(block, x_BNC, factor, recomputes=recomputes)
         return x_BNC
 
 

@@ -75,7 +75,8 @@ def suggest_settings(
             candidate, sessions, strategies, owned=owned, device=world.device.type
         )
         needed = dict(plan["memory_bytes"])
-        per_window = needed.pop("activations") / candidate.data.batch_size
+        of_batch = sum(needed.pop(name) for name in ("batch", "activations", "workspace"))
+        per_window = of_batch / candidate.data.batch_size
         return max(0, int((available - sum(needed.values())) / per_window))
 
     memory = f"{available / GIB:.2g} GiB of {_machine(world.device)}"
@@ -86,6 +87,15 @@ def suggest_settings(
             "using it: wait for them, or lower the batch, for example "
             f"--set data.batch_size={max(1, batch_size // 2)}"
         )
+    if not config.train.activation_checkpointing:
+        train = replace(config.train, activation_checkpointing=True)
+        checkpointed = fitting_windows(replace(config, train=train))
+        if checkpointed >= batch_size:
+            return (
+                f"by the estimate the batch fits in the {memory} if activations are computed "
+                "again: --set train.activation_checkpointing=true, for about a third more time"
+                + (f"; or a batch of {windows}: --set data.batch_size={windows}" if windows else "")
+            )
     if windows:
         return (
             f"by the estimate a batch of {windows} fits in the {memory}: --set "

@@ -273,6 +273,7 @@ def _train_and_finish(state: TrainState, setup: TrainingSetup, reporter: Reporte
         return
     if world.is_first:
         remove_summary(run)
+    state.core.recomputes = config.train.activation_checkpointing
     should_compile = config.train.compile
     if should_compile or (should_compile is None and world.device.type == "cuda"):
         compile_parts(state.core, world.device)

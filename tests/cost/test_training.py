@@ -7,6 +7,7 @@ import pytest
 from omnimouse_cli.batch.dataset import SessionInfo
 from omnimouse_cli.batch.strategies import FAMILY_STRATEGIES
 from omnimouse_cli.config.sizes import default_run_config
+from omnimouse_cli.cost.flops import count_flops
 from omnimouse_cli.cost.parameters import count_sessions
 from omnimouse_cli.cost.training import estimate_training, window_flops
 
@@ -51,15 +52,35 @@ def test_the_estimate_is_that_of_the_rank_with_the_most_session_embeddings():
     )
 
 
-def test_bfloat16_halves_the_activations():
-    activations = [
-        estimate_training(config, [], FAMILY_STRATEGIES, owned=[[]], device=device)["memory_bytes"][
-            "activations"
-        ]
-        for config, device in (
-            (CONFIG, "cpu"),
-            (CONFIG, "cuda"),
-            (replace(CONFIG, train=replace(CONFIG.train, precision="float32")), "cuda"),
-        )
+def test_bfloat16_and_compilation_lower_the_activations():
+    sizes = [
+        estimate_training(
+            replace(CONFIG, train=replace(CONFIG.train, precision=precision, compile=is_compiled)),
+            [],
+            FAMILY_STRATEGIES,
+            owned=[[]],
+            device="cuda",
+        )["memory_bytes"]["activations"]
+        for precision, is_compiled in (("float32", False), (None, False), (None, None))
     ]
-    assert activations[0] == 2 * activations[1] == activations[2]
+    # The residual stream stays in float32.
+    assert sizes[0] / 2 < sizes[1] < 0.7 * sizes[0]
+    assert sizes[2] < 0.9 * sizes[1]
+
+
+def test_populations_that_are_alike_are_counted_once(monkeypatch):
+    counted = []
+
+    def count(config, task, **sizes):
+        counted.append(task)
+        return count_flops(config, task, **sizes)
+
+    monkeypatch.setattr("omnimouse_cli.cost.training.count_flops", count)
+    many = [session(f"1-1-{number}", num_neurons=5000 + number) for number in range(300)]
+    small = [session(f"2-1-{number}") for number in range(100)]
+    mean = window_flops(CONFIG, [*many, *small], [FORECAST]).whole_model
+    assert len(counted) == 2
+    parts = [window_flops(CONFIG, group, [FORECAST]).whole_model for group in (many, small)]
+    assert mean == pytest.approx((3 * parts[0] + parts[1]) / 4)
+    each = [window_flops(CONFIG, [one], [FORECAST]).whole_model for one in many[::50]]
+    assert parts[0] == pytest.approx(sum(each) / len(each), rel=1e-3)

@@ -11,7 +11,7 @@ from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.config.model import FEED_FORWARDS
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.cost.flops import count_flops, count_shortcut_flops
-from omnimouse_cli.cost.memory import count_activations
+from omnimouse_cli.cost.memory import StepMode, count_stored
 from omnimouse_cli.cost.training import make_task
 from omnimouse_cli.kernels.dendrite.lookup import BACKWARD_FLOPS, FORWARD_FLOPS, interpolate
 from omnimouse_cli.model import feed_forward
@@ -89,7 +89,9 @@ def check(make_model, make_batch, choose, monkeypatch):
         assert (forward + backward) / WINDOWS == pytest.approx(flops.training, rel=0.01)
         # Interpolation in plain PyTorch, which only a CPU needs, keeps many more.
         if not interpolated.elements:
-            assert kept / WINDOWS == pytest.approx(count_activations(config, task), rel=0.25)
+            mode = StepMode("cpu", "float32")
+            counted = count_stored(config, task, batch_size=WINDOWS, mode=mode)
+            assert 4 * kept == pytest.approx(counted, rel=0.06)
         model.shortcuts_only = True
         short = sum(measured(model, (model, table), batch, strategy, selection)[:2])
         model.shortcuts_only = False

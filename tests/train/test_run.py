@@ -210,14 +210,19 @@ def _hint(config, shards, monkeypatch, bytes_there: float, num_ranks: int = 1) -
 
 
 def test_what_would_fit_is_the_largest_batch_that_the_estimate_allows(shards, tiny, monkeypatch):
-    config = replace(tiny, data=replace(tiny.data, batch_size=8))
+    config = replace(
+        tiny,
+        data=replace(tiny.data, batch_size=8),
+        train=replace(tiny.train, activation_checkpointing=True),
+    )
     sessions = open_dataset(shards).sessions
     strategies = training_strategies(config.masking, sessions)
     plan = estimate_training(
         config, sessions, strategies, owned=[range(len(sessions))], device="cpu"
     )
     needed = plan["memory_bytes"]
-    held, of_window = sum(needed.values()) - needed["activations"], needed["activations"] / 8
+    of_batch = needed["batch"] + needed["activations"] + needed["workspace"]
+    held, of_window = sum(needed.values()) - of_batch, of_batch / 8
     hint = _hint(config, shards, monkeypatch, held + 5.5 * of_window)
     assert "by the estimate a batch of 5 fits in the" in hint
     assert "--set data.batch_size=5; a larger train.batches_per_step compensates" in hint
@@ -226,6 +231,24 @@ def test_what_would_fit_is_the_largest_batch_that_the_estimate_allows(shards, ti
     enough = _hint(config, shards, monkeypatch, held + 9.5 * of_window)
     assert "by the estimate 9 windows fit" in enough
     assert "data.batch_size=4" in enough
+
+
+def test_activation_checkpointing_is_named_where_it_makes_the_batch_fit(shards, tiny, monkeypatch):
+    config = replace(tiny, data=replace(tiny.data, batch_size=8))
+    with_it = replace(config, train=replace(config.train, activation_checkpointing=True))
+    sessions = open_dataset(shards).sessions
+    strategies = training_strategies(config.masking, sessions)
+
+    def needed(one) -> int:
+        plan = estimate_training(one, sessions, strategies, owned=[[0, 1]], device="cpu")
+        return sum(plan["memory_bytes"].values())
+
+    assert needed(with_it) < 0.95 * needed(config)
+    hint = _hint(config, shards, monkeypatch, needed(with_it) + 1000)
+    assert "--set train.activation_checkpointing=true" in hint
+    assert "or a batch of" in hint
+    smaller = _hint(config, shards, monkeypatch, needed(with_it) * 0.5)
+    assert "activation_checkpointing" not in smaller
 
 
 def test_where_no_window_fits_neurons_or_another_size_are_named(shards, tiny, monkeypatch):

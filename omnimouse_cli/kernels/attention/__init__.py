@@ -2,7 +2,7 @@
 
 from omnimouse_cli.kernels.attention.choose import AttentionMask, attention, interval_mask
 from omnimouse_cli.kernels.attention.flex import full_mask
-from omnimouse_cli.kernels.attention.grouped import computed_pairs
+from omnimouse_cli.kernels.attention.grouped import computed_pairs, copied_tokens
 from omnimouse_cli.kernels.attention.intervals import Interval, Intervals, visible_pairs
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Intervals",
     "attention",
     "computed_pairs",
+    "copied_tokens",
     "full_mask",
     "interval_mask",
     "visible_pairs",

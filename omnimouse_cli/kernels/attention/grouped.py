@@ -63,6 +63,16 @@ def computed_pairs(queries: Intervals, keys: Intervals) -> int:
     return sum(size * sum(compress(counts, visible)) for size, visible in groups)
 
 
+def copied_tokens(queries: Intervals, keys: Intervals) -> int:
+    """Count the tokens that a CPU copies: keys, values and results of groups."""
+    groups = _groups(queries, keys)
+    if groups is None or all(all(visible) for _, visible in groups):
+        return 0
+    counts = [key.tokens for key in keys]
+    selected = sum(sum(compress(counts, visible)) for _, visible in groups if not all(visible))
+    return 2 * selected + sum(size for size, _ in groups)
+
+
 def _groups(queries: Intervals, keys: Intervals) -> list[tuple[int, tuple[bool, ...]]] | None:
     """Return neighbouring queries that see the same keys; None where groups are not faster."""
     groups: list[tuple[int, tuple[bool, ...]]] = []
