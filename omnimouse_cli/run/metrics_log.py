@@ -28,6 +28,36 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """Throughput since the line before, and memory so far.
+
+    Args:
+        windows_per_second: Mean rate over all ranks.
+        tokens_per_second: Neurons times stored samples per second, over all ranks.
+        flops_per_second: Estimated floating-point operations of forward and backward passes per
+            second, over all ranks; None where the estimate does not hold.
+        mfu: Model FLOPs utilization: `flops_per_second` over the peak of all GPUs in bfloat16;
+            None where that is not known.
+        wait_seconds: Time that the first rank waited for the loader.
+        validation_seconds: Time in validations.
+        checkpoint_seconds: Time in which checkpoints held up the training.
+        peak_memory_bytes: Most memory of the first rank since it began: on a GPU that of PyTorch's
+            allocator, on a CPU resident memory.
+        peak_reserved_bytes: Most memory that PyTorch's allocator held on the GPU; None on a CPU.
+    """
+
+    windows_per_second: float
+    tokens_per_second: float
+    flops_per_second: float | None
+    mfu: float | None
+    wait_seconds: float
+    validation_seconds: float
+    checkpoint_seconds: float
+    peak_memory_bytes: int
+    peak_reserved_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepMetrics:
     """Metrics of one logged step.
 
@@ -37,8 +67,7 @@ class StepMetrics:
         losses: Loss per modality, `neural` and `behavior`; None where it had no target.
         learning_rate: Learning rate of the core.
         gradient_norm: L2 norm of the core's gradient before clipping.
-        windows_per_second: Mean rate over all ranks since the line before.
-        wait_seconds: Time that the first rank waited for the loader since the line before.
+        rates: Throughput and memory.
         strategy: Name of the masking strategy.
         shortcuts_only: Whether only the shortcuts and session embeddings were trained.
     """
@@ -48,8 +77,7 @@ class StepMetrics:
     losses: Mapping[str, float | None]
     learning_rate: float
     gradient_norm: float
-    windows_per_second: float
-    wait_seconds: float
+    rates: Rates
     strategy: str
     shortcuts_only: bool
 
@@ -71,7 +99,7 @@ class MetricsLog:
     def log_step(self, metrics: StepMetrics) -> None:
         """Append a line with the metrics of a step."""
         values = asdict(metrics)
-        self._append([{**values.pop("progress"), **values}])
+        self._append([{**values.pop("progress"), **values.pop("rates"), **values}])
 
     def log_validation(self, progress: Progress, records: Sequence[Mapping[str, Any]]) -> None:
         """Append one line per validation record; lines of an earlier validation at this step go.

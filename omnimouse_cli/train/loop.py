@@ -55,7 +55,8 @@ def train_until_over(
                 change = setup.shard_files.find_change(world)
             if is_validated and change is None:
                 world.activity.begin("validation")
-                validation = validate(state, config, setup.dataset, world)
+                with log.measure("validation"):
+                    validation = validate(state, config, setup.dataset, world)
                 if validation is not None:
                     log.log_validation(validation)
             is_stopped = _synchronize(counters, start_time, world, interrupt, writer)
@@ -63,7 +64,8 @@ def train_until_over(
                 break
             if writer.is_due() and not is_stopped:
                 world.activity.begin("checkpoint")
-                writer.start()
+                with log.measure("checkpoint"):
+                    writer.start()
         world.activity.begin("checkpoint")
         writer.start()
         writer.wait()

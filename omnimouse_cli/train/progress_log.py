@@ -1,17 +1,18 @@
 """Progress of a training: lines of metrics.jsonl, the progress bar, messages to the user."""
 
-import dataclasses
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Literal
 
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.metrics_log import MetricsLog, Progress, StepMetrics
-from omnimouse_cli.text import format_magnitude
+from omnimouse_cli.text import format_magnitude, format_percent
 from omnimouse_cli.train.data_checks import explain_infinite_loss
 from omnimouse_cli.train.state import Counters
 from omnimouse_cli.train.step import StepResult, TrainingSetup
+from omnimouse_cli.train.throughput import Throughput, report_unknown_peak
 from omnimouse_cli.train.validation_records import Validation, describe_infinite_records
 
 PROGRESS_TASK = "training"
@@ -38,10 +39,12 @@ class ProgressLogger:
     ) -> None:
         self._log, self._reporter, self._setup, self._counters = log, reporter, setup, counters
         now = time.perf_counter()
-        self._start, self._start_time = dataclasses.replace(counters), now
-        self._logged_windows, self._logged_time = counters.windows, now
+        config, world = setup.config.train, setup.world
+        # Since this process began for the note, since the line before for metrics.jsonl.
+        self._throughput = Throughput(counters, config, world)
+        self._since_line = Throughput(counters, config, world)
+        report_unknown_peak(config, world, reporter)
         self._note, self._note_time, self._line_time = "", 0.0, now
-        self._wait_seconds = 0.0
         self._running_means: dict[str, float] = {}
         self._fraction_shown = 0.0
 
@@ -55,6 +58,14 @@ class ProgressLogger:
         finally:
             self._reporter.finish(PROGRESS_TASK)
 
+    def measure(self, part: Literal["validation", "checkpoint"]) -> AbstractContextManager[None]:
+        """Count the time of the block, in which nothing is trained, in the next line.
+
+        Args:
+            part: What takes the time.
+        """
+        return self._since_line.measure(part)
+
     def log_step(self, result: StepResult) -> None:
         """Log a step that the counters include.
 
@@ -62,7 +73,7 @@ class ProgressLogger:
             OmniMouseError: The loss is not finite.
         """
         step = self._counters.step
-        self._wait_seconds += result.wait_seconds
+        self._since_line.add_wait(result.wait_seconds)
         is_logged = step == 1 or step % self._setup.config.train.log_every == 0
         is_noted = time.perf_counter() - self._note_time > NOTE_SECONDS
         # On a CPU, reading the loss costs nothing, and a loss that is not finite shows at once.
@@ -103,20 +114,17 @@ class ProgressLogger:
         neural: float | None,
         behavior: float | None,
     ) -> StepMetrics:
-        now, windows = time.perf_counter(), self._counters.windows
         metrics = StepMetrics(
             progress=self._progress(),
             loss=loss,
             losses={"neural": neural, "behavior": behavior},
             learning_rate=result.learning_rate,
             gradient_norm=float(result.gradient_norm),
-            windows_per_second=(windows - self._logged_windows)
-            / max(now - self._logged_time, 1e-9),
-            wait_seconds=self._wait_seconds,
+            rates=self._since_line.rates(),
             strategy=result.strategy.name,
             shortcuts_only=result.shortcuts_only,
         )
-        self._logged_windows, self._logged_time, self._wait_seconds = windows, now, 0.0
+        self._since_line.start_over()
         return metrics
 
     def _progress(self) -> Progress:
@@ -136,20 +144,17 @@ class ProgressLogger:
 
     def _renew_note(self) -> None:
         """Describe losses and rates, the rates since this process began."""
-        now, counters = time.perf_counter(), self._counters
-        seconds = max(now - self._start_time, 1e-9)
-        means = self._running_means
+        now, means, rates = time.perf_counter(), self._running_means, self._throughput.rates()
         losses = [f"{name} {means[name]:.3f}" for name in ("neural", "behavior") if name in means]
-        windows_per_second = (counters.windows - self._start.windows) / seconds
-        tokens_per_second = format_magnitude((counters.tokens - self._start.tokens) / seconds)
-        self._note = " · ".join(
-            [
-                f"step {counters.step}",
-                *losses,
-                f"{windows_per_second:.0f} windows/s",
-                f"{tokens_per_second} tokens/s",
-            ]
-        )
+        parts = [
+            f"step {self._counters.step}",
+            *losses,
+            f"{rates.windows_per_second:.0f} windows/s",
+            f"{format_magnitude(rates.tokens_per_second)} tokens/s",
+        ]
+        if rates.mfu is not None:
+            parts.append(f"MFU {format_percent(rates.mfu)}")
+        self._note = " · ".join(parts)
         self._note_time = now
         if now - self._line_time > LINE_SECONDS:
             self._line_time = now

@@ -15,6 +15,7 @@ from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.train.parallel.world import device_name
 from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.step import TrainingSetup
+from omnimouse_cli.train.throughput import counts_flops, peak_memory_bytes, peak_of_run
 from omnimouse_cli.train.validation_records import Validation
 from omnimouse_cli.train.validation_windows import validation_sessions, windows_per_session
 
@@ -30,8 +31,9 @@ def build_summary(
         validation: Validation at the end of training.
     """
     config, dataset, counters = setup.config, setup.dataset, state.counters
-    # The estimate of FLOPs does not know which gradients a frozen core needs nevertheless.
-    is_frozen = config.train.adapt_from is not None and "all" not in config.train.unfreeze
+    flops = counters.flops if counts_flops(config.train) else None
+    seconds = max(counters.elapsed_seconds, 1e-9)
+    peak = peak_of_run(config.train, setup.world)
     return {
         "run": setup.run.resolve().name,
         "model": config.model.size,
@@ -63,7 +65,10 @@ def build_summary(
         "wall_seconds": counters.elapsed_seconds,
         "device": device_name(setup.world.device),
         "num_ranks": setup.world.num_ranks,
-        "flops": None if is_frozen else counters.flops,
+        "flops": flops,
+        "tokens_per_second": counters.tokens / seconds,
+        "mfu": flops / seconds / peak if flops is not None and peak is not None else None,
+        "peak_memory_bytes": peak_memory_bytes(setup.world.device),
     }
 
 

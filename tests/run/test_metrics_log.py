@@ -4,7 +4,7 @@ import json
 import math
 from pathlib import Path
 
-from omnimouse_cli.run.metrics_log import MetricsLog, Progress, StepMetrics, read_metrics
+from omnimouse_cli.run.metrics_log import MetricsLog, Progress, Rates, StepMetrics, read_metrics
 
 
 def _line(step: int, loss: float | None = 0.5) -> StepMetrics:
@@ -14,8 +14,17 @@ def _line(step: int, loss: float | None = 0.5) -> StepMetrics:
         losses={"neural": loss, "behavior": None},
         learning_rate=1e-3,
         gradient_norm=math.inf,
-        windows_per_second=3.0,
-        wait_seconds=0.25,
+        rates=Rates(
+            windows_per_second=3.0,
+            tokens_per_second=300.0,
+            flops_per_second=1e12,
+            mfu=None,
+            wait_seconds=0.25,
+            validation_seconds=0.0,
+            checkpoint_seconds=0.5,
+            peak_memory_bytes=2**30,
+            peak_reserved_bytes=None,
+        ),
         strategy="forecast",
         shortcuts_only=False,
     )
@@ -35,7 +44,14 @@ def test_a_step_has_the_fields_of_the_contract(tmp_path: Path):
         "learning_rate": 1e-3,
         "gradient_norm": None,
         "windows_per_second": 3.0,
+        "tokens_per_second": 300.0,
+        "flops_per_second": 1e12,
+        "mfu": None,
         "wait_seconds": 0.25,
+        "validation_seconds": 0.0,
+        "checkpoint_seconds": 0.5,
+        "peak_memory_bytes": 2**30,
+        "peak_reserved_bytes": None,
         "strategy": "forecast",
         "shortcuts_only": False,
     }
