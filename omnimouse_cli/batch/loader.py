@@ -43,6 +43,8 @@ class Loader(Iterator["Batch"]):
         num_ranks: World size.
         first_batch: Number of the first batch of the global order that has not been used.
         pin_memory: Whether batches are in page-locked memory, for copies to a GPU.
+        verify_first_epoch: Whether shards are verified in the background if the first epoch has not
+            ended, where `config.verify` is None; each rank verifies a part of them.
 
     Raises:
         ShardError: A tier that no trial has, a session without a window, a damaged shard.
@@ -58,6 +60,7 @@ class Loader(Iterator["Batch"]):
         num_ranks: int = 1,
         first_batch: int = 0,
         pin_memory: bool = False,
+        verify_first_epoch: bool = False,
     ) -> None:
         if not 0 <= rank < num_ranks:
             raise ValueError(f"`rank` must be at least 0 and below {num_ranks}: {rank}")
@@ -80,8 +83,11 @@ class Loader(Iterator["Batch"]):
             threads=config.threads,
             read_ahead_bytes=(config.read_ahead_megabytes or 0) * 10**6,
         )
-        paths = [session.path for session in dataset.sessions]
-        self._verification = BackgroundVerification(paths) if config.verify else None
+        verify = config.verify
+        if verify is None:
+            verify = verify_first_epoch and first_batch < self.batches_per_epoch
+        paths = [session.path for session in dataset.sessions[rank::num_ranks]]
+        self._verification = BackgroundVerification(paths) if verify else None
         self._memories: dict[_native.Slot, BatchMemory] = {}
         # Memory of batches that were returned, and memory that a copy to the GPU may still read.
         self._returned: deque[BatchMemory] = deque()

@@ -49,7 +49,8 @@ class DataConfig:
         prefetch_batches: Number of batches assembled ahead.
         read_ahead_megabytes: Megabytes of coming batches that the system is told to read ahead from
             disk; None reads a batch when it is assembled.
-        verify: Whether a thread compares every shard with its checksums while batches are drawn.
+        verify: Whether a thread compares every shard with its checksums while batches are drawn;
+            None does so in the first epoch of a training.
     """
 
     sessions: tuple[str, ...] | None = None
@@ -73,7 +74,7 @@ class DataConfig:
     threads: int = 1
     prefetch_batches: int = 2
     read_ahead_megabytes: int | None = 64
-    verify: bool = False
+    verify: bool | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that cannot work."""

@@ -1,6 +1,7 @@
 """Verification of shards: every byte is read again and compared with the header's checksums."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,9 @@ from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.shard.blocks import BLOCK_BYTES
 from omnimouse_cli.shard.checksum import format_checksum
 from omnimouse_cli.shard.read import open_shard, require_checksum
+
+# A tenth of what one disk or one client of a network file system reads.
+MAX_BYTES_PER_SECOND = 100e6
 
 
 def verify_shard(path: Path, advance: Callable[[float], None]) -> None:
@@ -59,15 +63,30 @@ def verify_shards(paths: Sequence[Path], reporter: Reporter) -> tuple[ShardError
     return tuple(errors)
 
 
+def find_damage(path: Path) -> ShardError | None:
+    """Verify a shard without showing it; return the error of its first damaged tensor, if any."""
+    try:
+        verify_shard(path, lambda _num_bytes: None)
+    except ShardError as error:
+        return error
+    return None
+
+
 class BackgroundVerification:
     """A thread that verifies shards once, one after the other.
 
     Args:
         paths: The shards.
+        max_bytes_per_second: Largest rate of reading, which leaves the disk to the training.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(
+        self, paths: Sequence[Path], max_bytes_per_second: float = MAX_BYTES_PER_SECOND
+    ) -> None:
         self._paths = tuple(paths)
+        self._max_bytes_per_second = max_bytes_per_second
+        self._start_time = time.monotonic()
+        self._num_bytes = 0.0
         self._error: ShardError | None = None
         self._is_stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="omnimouse-verify", daemon=True)
@@ -103,8 +122,11 @@ class BackgroundVerification:
         except _StoppedError:
             return
 
-    def _advance(self, _num_bytes: float) -> None:
-        if self._is_stopped.is_set():
+    def _advance(self, num_bytes: float) -> None:
+        self._num_bytes += num_bytes
+        elapsed = time.monotonic() - self._start_time
+        ahead = self._num_bytes / self._max_bytes_per_second - elapsed
+        if self._is_stopped.wait(max(ahead, 0.0)):
             raise _StoppedError
 
 

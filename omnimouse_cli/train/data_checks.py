@@ -10,6 +10,7 @@ from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import OmniMouseError, ShardError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.shard.format import read_header
+from omnimouse_cli.shard.verify import find_damage
 from omnimouse_cli.train.parallel.world import World
 
 # Steps whose batches are read again to find values that are not finite: a GPU is asked for its loss
@@ -127,6 +128,9 @@ def explain_infinite_loss(
             signal = _infinite_signal(batch)
             if signal is not None:
                 path = dataset.session(batch.session).path
+                damage = find_damage(path)
+                if damage is not None:
+                    return ShardError(f"{message}, because {damage.message}", hint=damage.hint)
                 return ShardError(
                     f"{message}, because {signal} of session {batch.session} is not, at "
                     f"{batch.start_seconds.min():.0f} to {batch.start_seconds.max() + 2:.0f} s of "

@@ -35,6 +35,7 @@ from omnimouse_cli.run.metrics_log import MetricsLog
 from omnimouse_cli.run.weights import RunDescription
 from omnimouse_cli.train.checkpoint import load_checkpoint
 from omnimouse_cli.train.data_checks import ShardFiles
+from omnimouse_cli.train.disk_space import check_disk_space
 from omnimouse_cli.train.export import export_weights
 from omnimouse_cli.train.interrupt import catch_interrupts, interruption
 from omnimouse_cli.train.loop import train_until_over
@@ -228,6 +229,7 @@ def _open_loader(config: RunConfig, dataset: Dataset, state: TrainState, world: 
         num_ranks=world.num_ranks,
         first_batch=state.counters.step * config.train.batches_per_step,
         pin_memory=world.device.type == "cuda",
+        verify_first_epoch=True,
     )
 
 
@@ -271,6 +273,7 @@ def _train_and_finish(state: TrainState, setup: TrainingSetup, reporter: Reporte
     if setup.duration.is_over(counters.step, counters.elapsed_seconds) and is_finished(run):
         reporter.say(f"{run} has finished already, at step {counters.step}")
         return
+    check_disk_space(run, state, config=config, world=world, reporter=reporter)
     if world.is_first:
         remove_summary(run)
     state.core.recomputes = config.train.activation_checkpointing

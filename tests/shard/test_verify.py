@@ -1,11 +1,13 @@
 """Every byte of a shard is covered by a checksum."""
 
+import time
+
 import pytest
 
 from omnimouse_cli.errors import ShardError
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.shard import open_shard
-from omnimouse_cli.shard.verify import verify_shard, verify_shards
+from omnimouse_cli.shard.verify import BackgroundVerification, verify_shard, verify_shards
 
 
 def flip(path, position):
@@ -45,3 +47,16 @@ def test_all_shards_are_verified_even_after_a_damaged_one(make_recording, conver
     assert ["tensor `responses`" in found[0].message, "cut short" in found[1].message] == [True] * 2
     assert "gone.safetensors is not a file" in found[2].message
     assert len(found) == 3
+
+
+def test_verification_in_the_background_does_not_read_faster_than_it_may(make_recording, converted):
+    """Only the lower bound of the time is tested, which a loaded machine keeps."""
+    shard = converted(make_recording())
+    num_bytes = shard.path.stat().st_size
+    start = time.monotonic()
+    verification = BackgroundVerification([shard.path], max_bytes_per_second=4 * num_bytes)
+    assert verification.wait(60)
+    verification.check()
+    tensors = shard.header.tensors.values()
+    read = sum(entry.last_byte - entry.first_byte for entry in tensors)
+    assert time.monotonic() - start >= read / (4 * num_bytes)

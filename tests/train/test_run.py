@@ -109,9 +109,8 @@ def test_the_configuration_is_complete_and_gives_the_same_run(run, shards, tmp_p
         config=load_config(run / "config.toml"), shards=shards, run=tmp_path / "again"
     )
     train(again, World(), Silent())
-    weights = [load_file(path / "model.safetensors") for path in (run, tmp_path / "again")]
-    assert weights[0].keys() == weights[1].keys()
-    assert all(value.equal(weights[1][name]) for name, value in weights[0].items())
+    files = [path / "model.safetensors" for path in (run, tmp_path / "again")]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 @pytest.mark.training
@@ -277,3 +276,34 @@ def test_the_memory_that_is_there_is_no_more_than_the_process_may_have(tmp_path,
     for text, expected in (("max\n", whole), ("1048576\n", 2**20)):
         limit.write_text(text)
         assert available_memory(torch.device("cpu")) == expected
+
+
+def _overwrite_responses(shards: Path, value: int) -> None:
+    """Write one byte over all responses of a session, whose checksum does not change."""
+    session = open_dataset(shards).sessions[0]
+    header = session.shard.header
+    entry = header.tensors["responses"]
+    with session.path.open("r+b") as stream:
+        stream.seek(header.data_start + entry.first_byte)
+        stream.write(bytes([value]) * (entry.last_byte - entry.first_byte))
+
+
+@pytest.mark.training
+def test_a_loss_that_is_infinite_because_of_damaged_data_names_the_shard(
+    make_shards, session, tiny, tmp_path
+):
+    shards = make_shards([session()])
+    # NaN as float16 and as float32.
+    _overwrite_responses(shards, 0xFF)
+    config = replace(tiny, data=replace(tiny.data, verify=False))
+    with pytest.raises(ShardError, match="is damaged: tensor `responses` does not match"):
+        train(TrainingJob(config=config, shards=shards, run=tmp_path / "a"), World(), Silent())
+
+
+@pytest.mark.training
+def test_shards_are_verified_in_the_first_epoch(make_shards, session, tiny, tmp_path):
+    shards = make_shards([session()])
+    _overwrite_responses(shards, 0x01)
+    config = replace(tiny, train=replace(tiny.train, steps=1000, checkpoint_every=None))
+    with pytest.raises(ShardError, match="is damaged: tensor `responses` does not match"):
+        train(TrainingJob(config=config, shards=shards, run=tmp_path / "a"), World(), Silent())
