@@ -34,8 +34,8 @@ from omnimouse_cli.train.state import REPLICATED, TrainState
 
 Value = TypeVar("Value")
 
-# An error of one rank can leave the others waiting for it, which must not delay their own end.
-_ABANDON_SECONDS = 60.0
+# After an error of the training: the thread may wait for another rank that is gone.
+_ABANDON_SECONDS = 20.0
 
 
 class CheckpointWriter:

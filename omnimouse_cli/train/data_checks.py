@@ -129,12 +129,10 @@ def explain_infinite_loss(
             if signal is not None:
                 path = dataset.session(batch.session).path
                 damage = find_damage(path)
-                if damage is not None:
-                    return ShardError(f"{message}, because {damage.message}", hint=damage.hint)
                 return ShardError(
                     f"{message}, because {signal} of session {batch.session} is not, at "
                     f"{batch.start_seconds.min():.0f} to {batch.start_seconds.max() + 2:.0f} s of "
-                    f"{path}",
+                    f"{path}{'' if damage is None else ', which is damaged'}",
                     hint=f"check the shards with `{verify}`; copy the damaged one again, or make "
                     "it with `omnimouse preprocess --force`, and resume",
                 )

@@ -95,6 +95,7 @@ def _synchronize(
     interrupt.number = interrupt.number or int(number)
     if has_failed:
         # The threads of all ranks end with the same error.
+        world.activity.begin("checkpoint")
         writer.wait()
     return number != 0
 

@@ -70,7 +70,6 @@ class ProgressLogger:
         """Log a step that the counters include.
 
         Raises:
-            ShardError: The loss is not finite, and a shard of the step is damaged.
             OmniMouseError: The loss is not finite.
         """
         step = self._counters.step
