@@ -9,6 +9,8 @@ from torch import Tensor
 from omnimouse_cli.batch.batch import copy_without_wait
 from omnimouse_cli.batch.strategy import REFERENCE_POPULATION, Strategy, is_visible
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
@@ -81,6 +83,7 @@ def select(
     num_windows: int,
     generator: torch.Generator | None,
     max_targets: int | None = None,
+    device: torch.device = CPU,
 ) -> Selection:
     """Choose the visible and the target neurons of every window.
 
@@ -91,6 +94,7 @@ def select(
         generator: Draws a permutation of the neurons for each window (training); None takes the
             recording's order (evaluation).
         max_targets: Largest number of target neurons; None has no limit.
+        device: Where the selection is needed; it is the same on every device.
 
     Returns:
         The first neurons of the order as visible neurons, the last ones as targets.
@@ -103,10 +107,11 @@ def select(
     visible = num_visible(strategy, num_neurons)
     targets = num_targets(strategy, num_neurons, max_targets)
     if generator is None:
-        order = torch.arange(num_neurons).expand(num_windows, -1)
+        order = torch.arange(num_neurons, device=device).expand(num_windows, -1)
     else:
         draws = torch.rand(num_windows, num_neurons, generator=generator)
-        order = draws.argsort(dim=1, stable=True)
+        # Thousands of neurons take a CPU milliseconds to sort, and a GPU much less.
+        order = copy_without_wait(draws, device).argsort(dim=1, stable=True)
     return Selection(
         visible=order[:, :visible],
         targets=order[:, num_neurons - targets :],

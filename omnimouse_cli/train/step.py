@@ -197,6 +197,7 @@ def _add_gradients(
         num_windows=batch.num_windows,
         generator=torch.Generator().manual_seed(derive_seed(config.seed, "neurons", batch.number)),
         max_targets=config.model.max_targets,
+        device=embeddings.neuron_biases.device,
     )
     # Dropout draws from torch's global generators: seeded by the batch, it needs no saved state.
     torch.manual_seed(derive_seed(config.seed, "dropout", batch.number))

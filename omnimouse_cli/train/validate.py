@@ -160,7 +160,11 @@ def _evaluate_batch(
             animal=session.animal,
             strategy=strategy,
             selection=select(
-                strategy, num_neurons=len(neurons), num_windows=len(grid), generator=None
+                strategy,
+                num_neurons=len(neurons),
+                num_windows=len(grid),
+                generator=None,
+                device=embeddings.neuron_biases.device,
             ),
             config=config,
         )
