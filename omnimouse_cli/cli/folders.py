@@ -49,18 +49,26 @@ def default_shards() -> Path:
 
 
 def new_run_folder(model: str) -> Path:
-    """Return a run folder that does not exist yet, named by time and model."""
+    """Return the folder of a new run, named by time and model; another run may be called so."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    return free_name(folder("runs") / f"{stamp}-{model}")
+    return folder("runs") / f"{stamp}-{model}"
 
 
-def free_name(path: Path) -> Path:
-    """Return `path`, or the first of path-2, path-3, ... that does not exist."""
+def make_new_folder(path: Path) -> Path:
+    """Make the folder `path`, or the first of path-2, path-3, ... that does not exist.
+
+    Processes that ask for the same folder at the same time get different ones.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     candidate, number = path, 1
-    while candidate.exists():
-        number += 1
-        candidate = path.with_name(f"{path.name}-{number}")
-    return candidate
+    while True:
+        try:
+            candidate.mkdir()
+        except FileExistsError:
+            number += 1
+            candidate = path.with_name(f"{path.name}-{number}")
+        else:
+            return candidate
 
 
 def all_runs() -> list[Path]:

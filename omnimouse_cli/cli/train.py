@@ -7,7 +7,8 @@ import typer
 
 from omnimouse_cli.cli.console import reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption
-from omnimouse_cli.cli.train_job import TrainOptions, resolve_job
+from omnimouse_cli.cli.started_again import continue_own_run
+from omnimouse_cli.cli.train_job import TrainOptions, claim_run, resolve_job
 from omnimouse_cli.cli.train_output import print_cost, print_summary
 from omnimouse_cli.cli.train_ranks import (
     Ranks,
@@ -104,6 +105,15 @@ def command_train(
     gpus: GpusOption = None,
     procs: ProcsOption = None,
     device: TrainDeviceOption = "auto",
+    restarts: Annotated[
+        int,
+        typer.Option(
+            "--restarts",
+            min=0,
+            help="Start again from the newest checkpoint when a process dies or hangs, on the GPUs "
+            "that still work, until it has failed this often without a new checkpoint.",
+        ),
+    ] = 0,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")] = None,
     resume: Annotated[
         bool,
@@ -142,21 +152,22 @@ def command_train(
         adapt_from=adapt_from,
         unfreeze=unfreeze,
     )
-    ranks = resolve_ranks(gpus=gpus, procs=procs, device=device)
+    ranks = resolve_ranks(gpus=gpus, procs=procs, device=device, restarts=restarts)
     if dry_run:
         print_cost(options, ranks, json_output=json_output, quiet=quiet)
         return
-    run = _train(options, ranks, quiet=quiet)
+    run = _train(options, ranks, quiet=quiet, restarts=restarts)
     if run is not None:
         print_summary(run, json_output=json_output)
 
 
-def _train(options: TrainOptions, ranks: Ranks, *, quiet: bool) -> Path | None:
+def _train(options: TrainOptions, ranks: Ranks, *, quiet: bool, restarts: int) -> Path | None:
     """Train and return the run folder; None on ranks that do not report the result."""
     if ranks.is_launched:
         return train_as_launched_rank(options, ranks, quiet=quiet)
     require_devices(ranks)
     with reporter(quiet=quiet) as progress:
-        job = resolve_job(options, progress)
-        run_job(job, ranks, progress, quiet=quiet)
-    return job.run
+        own = continue_own_run(options, None, progress)
+        with claim_run(resolve_job(own, progress), own) as job:
+            run_job(job, ranks, progress, quiet=quiet, restarts=restarts)
+            return job.run

@@ -3,16 +3,20 @@
 import dataclasses
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omnimouse_cli.cli.folders import default_shards, folder, free_name, new_run_folder
+from omnimouse_cli.cli.folders import default_shards, folder, make_new_folder, new_run_folder
 from omnimouse_cli.cli.options import split_words
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import (
     CONFIG,
+    LOCK,
+    is_finished,
     is_run,
     newest_unfinished_run,
     read_config,
@@ -253,9 +257,49 @@ def _shards_of(run: Path) -> Path:
 
 
 def new_run(out: Path | None, size: str) -> Path:
-    """Return a folder that is empty or does not exist; an existing run is never overwritten."""
+    """Return the folder of a new run.
+
+    Args:
+        out: The folder that the user has named; None takes a name of time and model size.
+        size: Model size.
+
+    Raises:
+        OmniMouseError: The folder that the user has named is in use.
+    """
     if out is None:
         return new_run_folder(size)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        return free_name(out)
+    if is_run(out):
+        state = "a finished run" if is_finished(out) else "a run that has not finished"
+        raise OmniMouseError(
+            f"{out} is {state} already",
+            hint=f"continue it with: omnimouse train --resume {out}; or name another folder",
+        )
+    if out.exists() and (not out.is_dir() or any(path.name != LOCK for path in out.iterdir())):
+        raise OmniMouseError(
+            f"{out} exists and is not an empty folder",
+            hint="name a new folder with --out, or leave --out out",
+        )
     return out
+
+
+@contextmanager
+def claim_run(job: "TrainingJob", options: TrainOptions) -> Iterator["TrainingJob"]:
+    """Make the folder of a run without a given name; it is removed if nothing is written to it.
+
+    Args:
+        job: Its run folder may exist by now, made by another training in the same second.
+        options: The options that the job comes from.
+
+    Yields:
+        The job with a folder that no other training has.
+    """
+    if job.resume or options.out is not None:
+        yield job
+        return
+    run = make_new_folder(job.run)
+    try:
+        yield dataclasses.replace(job, run=run)
+    finally:
+        # A folder with files stays.
+        with suppress(OSError):
+            run.rmdir()

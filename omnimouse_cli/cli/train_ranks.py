@@ -3,15 +3,18 @@
 import os
 import sys
 import traceback
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from omnimouse_cli.cli.allocation import keep_freed_memory
 from omnimouse_cli.cli.console import print_error, report_interruption, reporter
-from omnimouse_cli.cli.train_job import TrainOptions, resolve_job
+from omnimouse_cli.cli.started_again import continue_own_run, remember_run
+from omnimouse_cli.cli.train_job import TrainOptions, claim_run, resolve_job
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.text import pluralize
 from omnimouse_cli.train.interrupt import exit_code
 
 if TYPE_CHECKING:
@@ -34,12 +37,19 @@ class Ranks:
     is_launched: bool
 
 
-def resolve_ranks(*, gpus: int | None, procs: int | None, device: str) -> Ranks:
+def resolve_ranks(*, gpus: int | None, procs: int | None, device: str, restarts: int = 0) -> Ranks:
     """Return the ranks that `--gpus`, `--procs` and `--device` ask for together.
+
+    Args:
+        gpus: Number of GPUs.
+        procs: Number of processes on the CPU.
+        device: `cpu`, `cuda` or `auto`.
+        restarts: Failures without a new checkpoint after which training ends.
 
     Raises:
         OmniMouseError: They contradict each other.
     """
+    from omnimouse_cli.train.parallel.meet import STORE_IS_SERVED
     from omnimouse_cli.train.parallel.world import read_launcher
 
     if gpus is not None and procs is not None:
@@ -54,16 +64,22 @@ def resolve_ranks(*, gpus: int | None, procs: int | None, device: str) -> Ranks:
     elif procs is not None:
         device = "cpu"
     launched = read_launcher(os.environ).num_ranks
-    if launched > 1 and (gpus is not None or procs is not None):
+    is_launched = launched > 1 or STORE_IS_SERVED in os.environ
+    if restarts and is_launched:
+        raise OmniMouseError(
+            "--restarts cannot be given under torchrun or srun, which start ranks again themselves",
+            hint="use torchrun --max-restarts N, or sbatch --requeue",
+        )
+    if is_launched and (gpus is not None or procs is not None):
         raise OmniMouseError(
             f"{'--gpus' if gpus else '--procs'} cannot be given under torchrun or srun, which "
-            f"have started {launched} ranks already",
+            f"have started {pluralize(launched, 'rank')} already",
             hint="omit it: each rank uses a GPU where there is one, else the CPU (--device cpu)",
         )
     return Ranks(
-        num_ranks=launched if launched > 1 else gpus or procs or 1,
+        num_ranks=launched if is_launched else gpus or procs or 1,
         device=device,
-        is_launched=launched > 1,
+        is_launched=is_launched,
     )
 
 
@@ -79,7 +95,9 @@ def require_devices(ranks: Ranks) -> None:
         require_gpus(ranks.num_ranks)
 
 
-def run_job(job: "TrainingJob", ranks: Ranks, progress: Reporter, *, quiet: bool) -> None:
+def run_job(
+    job: "TrainingJob", ranks: Ranks, progress: Reporter, *, quiet: bool, restarts: int = 0
+) -> None:
     """Run a training job; returns when all ranks have finished.
 
     Args:
@@ -87,6 +105,7 @@ def run_job(job: "TrainingJob", ranks: Ranks, progress: Reporter, *, quiet: bool
         ranks: Number of processes and device.
         progress: Reporter of this process.
         quiet: Whether ranks print only warnings and errors.
+        restarts: Number of failures without a new checkpoint after which training ends.
 
     Raises:
         OmniMouseError: Data or configuration cannot be used, or a rank failed.
@@ -96,11 +115,27 @@ def run_job(job: "TrainingJob", ranks: Ranks, progress: Reporter, *, quiet: bool
     from omnimouse_cli.train.parallel.world import join_world
 
     progress.say(f"training in {job.run}")
-    if ranks.num_ranks > 1:
-        launch(ranks.num_ranks, train_rank, job, ranks.device, quiet)
+    if ranks.num_ranks == 1 and not restarts:
+        with join_world(ranks.device) as world:
+            _train(job, world, progress)
         return
-    with join_world(ranks.device) as world:
-        _train(job, world, progress)
+
+    def launch_ranks(num_ranks: int, job: "TrainingJob") -> None:
+        launch(num_ranks, train_rank, job, ranks.device, quiet)
+
+    if not restarts:
+        launch_ranks(ranks.num_ranks, job)
+        return
+    from omnimouse_cli.train.parallel.restart import launch_with_restarts
+
+    launch_with_restarts(
+        launch_ranks,
+        job,
+        ranks.num_ranks,
+        restarts=restarts,
+        on_gpus=ranks.device == "cuda",
+        reporter=progress,
+    )
 
 
 def train_rank(job: "TrainingJob", device: str, quiet: bool) -> None:  # noqa: FBT001 - by position
@@ -133,10 +168,11 @@ def train_as_launched_rank(options: TrainOptions, ranks: Ranks, *, quiet: bool) 
         with (
             join_world(ranks.device) as world,
             reporter(quiet=quiet or not world.is_first) as report,
+            ExitStack() as stack,
         ):
             rank = world.rank
             # The name of a new run holds the time, so one rank chooses it for all.
-            job = world.on_first_rank(lambda: resolve_job(options, report))
+            job = world.on_first_rank(lambda: _start_run(options, world, report, stack))
             report.say(f"training in {job.run}")
             _train(job, world, report)
             return job.run if world.is_first else None
@@ -144,6 +180,16 @@ def train_as_launched_rank(options: TrainOptions, ranks: Ranks, *, quiet: bool) 
         if ranks.num_ranks == 1 or rank is None:
             raise
         _end_launched_rank(error, rank)
+
+
+def _start_run(
+    options: TrainOptions, world: "World", progress: Reporter, stack: ExitStack
+) -> "TrainingJob":
+    """Return the job of this start, which may continue that of the start before."""
+    own = continue_own_run(options, world.store, progress)
+    job = stack.enter_context(claim_run(resolve_job(own, progress), own))
+    remember_run(world.store, job.run)
+    return job
 
 
 def _end_launched_rank(error: BaseException, rank: int) -> NoReturn:

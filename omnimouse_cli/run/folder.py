@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -208,6 +208,8 @@ def write_environment(
         "num_ranks": num_ranks,
         "seed": seed,
         "shards": None if shards is None else str(shards.resolve()),
+        # By it a job that Slurm has started again finds its run.
+        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
     }
     path = run / ENVIRONMENT
     if path.exists():
@@ -230,6 +232,26 @@ def _read_environment(run: Path) -> dict[str, Any]:
             hint='copy it again; `"resumes": []` stands for none',
         )
     return content
+
+
+def find_run_of_job(runs: Iterable[Path], job_id: str, command_line: Sequence[str]) -> Path | None:
+    """Return the first run that a Slurm job has trained; None if it has trained none of them.
+
+    Args:
+        runs: Folders of runs.
+        job_id: Number of the job, the same after it was requeued.
+        command_line: Arguments of the process; a job may train several runs.
+    """
+    for run in runs:
+        if (run / ENVIRONMENT).is_file() and not is_locked(run):
+            environment = _read_environment(run)
+            for facts in (environment, *environment["resumes"]):
+                if (facts.get("slurm_job_id"), facts.get("command_line")) == (
+                    job_id,
+                    list(command_line),
+                ):
+                    return run
+    return None
 
 
 def read_shards_folder(run: Path) -> Path:

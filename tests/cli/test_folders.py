@@ -1,6 +1,8 @@
 """Where things are when no path is given."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -48,11 +50,28 @@ def test_settings_name_other_places(place):
         folders.default_shards()
 
 
-def test_a_new_run_never_takes_the_place_of_another(place):
-    first = folders.free_name(place / "run")
-    first.mkdir()
-    second = folders.free_name(place / "run")
-    second.mkdir()
-    assert [first.name, second.name, folders.free_name(place / "run").name] == [
-        "run", "run-2", "run-3",
-    ]  # fmt: skip
+def test_a_new_folder_never_takes_the_place_of_another(place):
+    path = place / "runs" / "run"
+    names = [folders.make_new_folder(path).name for _ in range(3)]
+    assert names == ["run", "run-2", "run-3"]
+
+
+MAKE_FOLDER = """
+import sys
+from pathlib import Path
+from omnimouse_cli.cli.folders import make_new_folder
+sys.stdin.readline()
+print(make_new_folder(Path("runs/20260101-000000-nano")))
+"""
+
+
+def test_trainings_that_start_in_the_same_second_get_different_folders(place):
+    command = [sys.executable, "-c", MAKE_FOLDER]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(18)]
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    answers = [process.communicate()[0].strip() for process in processes]
+    assert len(set(answers)) == 18
+    assert sorted(answers) == sorted(f"runs/{path.name}" for path in (place / "runs").iterdir())

@@ -13,7 +13,6 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from omnimouse_cli.cli.app import app
-from omnimouse_cli.cli.folders import free_name
 from omnimouse_cli.cli.train_job import length_overrides
 from omnimouse_cli.errors import OmniMouseError
 
@@ -59,11 +58,23 @@ def test_a_run_is_never_overwritten(home):
     first = omnimouse("train", "shards", *SMALL, "--steps", "1", "--out", "run")
     assert "nano" in first.stdout
     before = (home / "run" / "model.safetensors").read_bytes()
-    second = omnimouse("train", "shards", *SMALL, "--steps", "1", "--out", "run", "--seed", "9")
-    assert "run-2" in second.stderr
+    command = ["train", "shards", *SMALL, "--steps", "1", "--seed", "9"]
+    second = omnimouse(*command, "--out", "run", code=1)
+    assert "error: run is a finished run already" in second.stderr
+    assert "omnimouse train --resume run" in second.stderr
     assert (home / "run" / "model.safetensors").read_bytes() == before
-    assert (home / "run-2" / "summary.json").exists()
-    assert free_name(Path("run")) == Path("run-3")
+    (home / "notes").mkdir()
+    (home / "notes" / "a.txt").touch()
+    assert (
+        "notes exists and is not an empty" in omnimouse(*command, "--out", "notes", code=1).stderr
+    )
+    assert not (home / "run-2").exists()
+
+
+@pytest.mark.training
+def test_a_training_that_cannot_begin_leaves_no_folder(home):
+    omnimouse("train", "shards", *SMALL, "--sessions", "100-1-2", code=1)
+    assert not [*(home / "runs").iterdir()]
 
 
 @pytest.mark.training

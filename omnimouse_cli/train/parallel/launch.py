@@ -22,6 +22,7 @@ from torch._C._distributed_c10d import TCPStore
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.train.interrupt import CAUGHT, exit_code, interruption, raise_on_signals
 from omnimouse_cli.train.parallel.heartbeat import REPORT_FILE, write_report
+from omnimouse_cli.train.parallel.meet import STORE_IS_SERVED
 from omnimouse_cli.train.parallel.verdict import RankFailedError
 
 THREADS = "OMP_NUM_THREADS"
@@ -170,7 +171,7 @@ def _rank_environment(rank: int, num_ranks: int, port: int, reports: Path) -> It
         "MASTER_PORT": str(port),
         REPORT_FILE: str(reports / f"rank-{rank}.json"),
         # The store is served by this process, not by the first rank.
-        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        STORE_IS_SERVED: "True",
     }
     if THREADS not in os.environ:
         variables[THREADS] = str(max(1, len(os.sched_getaffinity(0)) // num_ranks))

@@ -14,6 +14,8 @@ from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.train.parallel.heartbeat import Hub, connect
 
+# Environment variable of torchrun: whether it serves the store, to all attempts of a job.
+STORE_IS_SERVED = "TORCHELASTIC_USE_AGENT_STORE"
 # Ranks of a large job start minutes apart.
 MEET_SECONDS = 600.0
 _POLL_SECONDS = 0.05
@@ -75,7 +77,7 @@ def store_address(variables: Mapping[str, str]) -> tuple[str, int, bool]:
             "there are several ranks, and MASTER_ADDR and MASTER_PORT do not say where they meet",
             hint="start them with torchrun, srun, or --procs or --gpus",
         ) from error
-    return host, port, variables.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    return host, port, variables.get(STORE_IS_SERVED) == "True"
 
 
 def meet(store: Store, host: str, rank: int, num_ranks: int) -> tuple[Store, dict[int, Connection]]:
