@@ -57,7 +57,7 @@ class Gabors(nn.Module):
         across_MVJ = across_MVQ.view(SEPARABLE, rows_MWV.shape[2], -1)
         down_MWJ = torch.bmm(rows_MWV, across_MVJ)
         cosine_HWJ, sine_HWJ, at_1WJ, blurred_1WJ = torch.split(down_MWJ, [HALF, HALF, 1, 1])
-        factor_H11 = self.get_buffer("mean").to(down_MWJ.dtype)[:, None, None]
+        factor_H11 = self.get_buffer("mean")[:, None, None]
         flat_HWJ = torch.addcmul(cosine_HWJ, factor_H11, blurred_1WJ)
         before_HDRJ = _energy(flat_HWJ + sine_HWJ)
         # The first has no mirror image; the others' come in the opposite order.

@@ -17,6 +17,7 @@ from omnimouse_cli.model.blocks import CrossBlock, SelfBlock, hidden_width
 from omnimouse_cli.model.feed_forward import feed_forward_factory, shared_dendrite
 from omnimouse_cli.model.initialize import linear
 from omnimouse_cli.model.inputs import ModelInputs, SequenceAngles, TargetNeurons, prepare_inputs
+from omnimouse_cli.model.precision import parameter_precision
 from omnimouse_cli.model.readout import ResponseReadout
 from omnimouse_cli.model.rotary import rotary_angles
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
@@ -135,7 +136,10 @@ class OmniMouse(nn.Module):
         x_BLM = None
         if not self.shortcuts_only:
             x_BLM = self._transform(inputs, embeddings, animal, targets)
-        return self._read_out(inputs, embeddings, targets, x_BLM)
+        biases_N1 = embeddings.neuron_biases
+        with parameter_precision(biases_N1.device):
+            x_BLM = None if x_BLM is None else x_BLM.to(biases_N1.dtype)
+            return self._read_out(inputs, embeddings, targets, x_BLM)
 
     def _transform(
         self,
@@ -254,7 +258,7 @@ class OmniMouse(nn.Module):
             if x_BLM is not None:
                 traces_BCS = self.behavior.read_out(x_BLM[:, num_queries:], inputs.channels)
             for term_BCS in shortcuts.channels:
-                traces_BCS = traces_BCS + term_BCS.float()
+                traces_BCS = traces_BCS + term_BCS
             behavior = self.behavior.scatter_channels(traces_BCS, inputs.channels)
         return Prediction(responses, behavior)
 

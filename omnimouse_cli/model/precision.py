@@ -34,3 +34,15 @@ def autocast(precision: Precision | None, device: torch.device) -> AbstractConte
     if resolve_precision(precision, device.type) == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def parameter_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which computations have the precision of the parameters, not bfloat16.
+
+    The shortcuts and the read-out are computed in it: their sums over neurons, positions and
+    samples are the prediction itself, which no normalization follows.
+
+    Args:
+        device: Where the model is.
+    """
+    return torch.autocast(device.type, enabled=False)

@@ -74,23 +74,23 @@ class ResponseReadout(nn.Module):
         if x_BLM is not None:
             drive_BAG = drive_BAG + self._samples(x_BLM, targets.neurons.shape[1])
         if self.own_history is not None and has_history(targets.strategy, targets.num_shared):
-            drive_BAG = drive_BAG + self.own_history(targets).float()
+            drive_BAG = drive_BAG + self.own_history(targets)
         for term_BAG in shortcuts.drives:
-            drive_BAG = drive_BAG + term_BAG.float()
+            drive_BAG = drive_BAG + term_BAG
         if not shortcuts.gains:
             return self.activate(drive_BAG)
-        gain_BAG = torch.stack(shortcuts.gains).sum(0).float()
+        gain_BAG = torch.stack(shortcuts.gains).sum(0)
         if self.response_loss == "gaussian":
             # Centred responses have no zero from which to scale.
             return drive_BAG + gain_BAG
         return self.activate(drive_BAG) * bounded_gain(gain_BAG)
 
     def _samples(self, x_BLM: Tensor, num_targets: int) -> Tensor:
-        """Project decoded queries to float32 `(batch, target samples, targets)`."""
+        """Project decoded queries to `(batch, target samples, targets)`."""
         batch, queries, _ = x_BLM.shape
         times = queries // num_targets
         samples_BTGA = self.project(x_BLM).view(batch, times, num_targets, QUERY_SAMPLES)
-        samples_BAG: Tensor = samples_BTGA.transpose(2, 3).flatten(1, 2).float()
+        samples_BAG: Tensor = samples_BTGA.transpose(2, 3).flatten(1, 2)
         return samples_BAG
 
     def activate(self, drive: Tensor) -> Tensor:

@@ -115,8 +115,7 @@ class BehaviorTokens(nn.Module):
         Returns:
             float32 `(batch, channels of the session, 40)`.
         """
-        readout_CSM = self.readout[channels].to(x_BCM.dtype)
-        return torch.einsum("bcm,csm->bcs", x_BCM, readout_CSM).float()
+        return torch.einsum("bcm,csm->bcs", x_BCM, self.readout[channels])
 
     def scatter_channels(self, traces_BCS: Tensor, channels: Tensor) -> Tensor:
         """Return traces of all channels of the data set, 0 where the session has none."""

@@ -47,7 +47,7 @@ def launches():
 
         class Kernel:
             def __getitem__(self, grid):
-                return lambda *arguments, **options: found.append(options)
+                return lambda *_, **options: found.append(options)
 
         monkeypatch.setattr(module, "forward_kernel", Kernel())
         monkeypatch.setattr(module, "backward_kernel", Kernel())

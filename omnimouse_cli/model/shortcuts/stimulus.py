@@ -92,14 +92,14 @@ class StimulusShortcut(nn.Module):
         assert targets.strategy.targets is not None
         filter_FAT: Tensor = self.filter(targets.strategy.targets)
         filtered_BFAP = filter_FAT @ state_BTFYX.transpose(1, 2).flatten(3)
-        where_NP = self.receptive_fields(vectors_NE).to(filtered_BFAP.dtype)
+        where_NP = self.receptive_fields(vectors_NE)
         where_BGP = functional.embedding(targets.neurons, where_NP)
         # First where, then what: weights of both for every neuron of every window are large.
         features, filtered_BKP = filter_FAT.shape[0], filtered_BFAP.flatten(1, 2)
         local_BGK = where_BGP @ filtered_BKP.transpose(1, 2)
         local_BGFA = local_BGK.view(*targets.neurons.shape, features, -1)
         what_NF: Tensor = self.what(vectors_NE) * (self.scale / features**0.5)
-        what_BGF = functional.embedding(targets.neurons, what_NF.to(local_BGFA.dtype))
+        what_BGF = functional.embedding(targets.neurons, what_NF)
         drive_BGA = (what_BGF[:, :, None] @ local_BGFA)[:, :, 0]
         return drive_BGA.transpose(1, 2)
 
