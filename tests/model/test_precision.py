@@ -82,7 +82,7 @@ def test_the_error_of_a_prediction_is_that_of_the_transformer(model, make_batch,
     core, _ = model
     batch, selection = make_batch(), choose(FORECAST, make_batch())
     decoded = []
-    core.readout.project.register_forward_hook(lambda _, inputs, out: decoded.append(out))
+    core.readout.project.register_forward_hook(lambda _module, _inputs, out: decoded.append(out))
     for precision in ("bfloat16", "float32"):
         predict(model, batch, FORECAST, selection, precision)
     rounded, exact = decoded
