@@ -11,6 +11,7 @@ from rich.table import Table
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
 from omnimouse_cli.cli.folders import default_shards
 from omnimouse_cli.cli.inspect_raw import inspect_raw, is_raw
+from omnimouse_cli.cli.inspect_run import inspect_run
 from omnimouse_cli.cli.inspect_session import describe_facts, session_facts
 from omnimouse_cli.cli.libraries import require_libraries
 from omnimouse_cli.cli.options import JsonOption, QuietOption
@@ -27,6 +28,7 @@ from omnimouse_cli.cli.raw import (
 )
 from omnimouse_cli.errors import OmniMouseError, ShardError
 from omnimouse_cli.reporter import Reporter
+from omnimouse_cli.run.folder import is_run
 from omnimouse_cli.text import (
     format_bytes,
     format_count,
@@ -45,8 +47,8 @@ def command_inspect(
     path: Annotated[
         Path | None,
         typer.Argument(
-            help="Folder of shards, by default shards/; or raw recordings, to see what is in them "
-            "and what preprocess would take."
+            help="Folder of shards, by default shards/; raw recordings, to see what is in them and "
+            "what preprocess would take; or, with --verify, a run."
         ),
     ] = None,
     *,
@@ -94,6 +96,10 @@ def command_inspect(
             )
         with reporter(quiet=quiet) as progress:
             inspect_raw(path, options, session=session, json_output=json_output, progress=progress)
+        return
+    if path is not None and verify and is_run(path):
+        with reporter(quiet=quiet) as progress:
+            inspect_run(path, json_output=json_output, progress=progress)
         return
     # A path that does not exist is most likely misspelled.
     if options != OpenOptions() and (path or default_shards()).exists():

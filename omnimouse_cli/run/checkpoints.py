@@ -17,12 +17,15 @@ from omnimouse_cli.files import (
     write_text,
 )
 from omnimouse_cli.run.folder import CHECKPOINTS
-from omnimouse_cli.shard.checksum import compute_checksum
+from omnimouse_cli.shard.checksum import compute_checksum, compute_file_checksum
 
 LATEST = "latest"
 STATE = "state.json"
 # Fields of state.json that its checksum does not cover.
 _NOT_STATE = ("format", "version", "checksum")
+# The index of tensors, and the files of tensors, of which every rank writes its own.
+METADATA = ".metadata"
+DATA_FILE = re.compile(r"__\d+_\d+\.distcp")
 NAME = re.compile(r"step-(\d{8,})")
 
 
@@ -140,6 +143,36 @@ def read_checkpoint_state(checkpoint: Path) -> dict[str, Any]:
             hint=hint,
         )
     return state
+
+
+def find_damage(
+    checkpoint: Path, state: Mapping[str, Any], *, part: int = 0, num_parts: int = 1
+) -> str | None:
+    """Compare the files of a checkpoint with their checksums.
+
+    Args:
+        checkpoint: Its folder.
+        state: Content of state.json; one of an earlier version has no checksums.
+        part: Number of the part of the files that is compared.
+        num_parts: Number of parts, of which each rank can compare one.
+
+    Returns:
+        What is wrong with the first damaged file, as `FILE does not match its checksum`; None if
+        nothing is.
+    """
+    checksums = state.get("checksums", {})
+    # A foreign state.json must not name other files, which might never end.
+    if not isinstance(checksums, Mapping) or not all(
+        name == METADATA or DATA_FILE.fullmatch(name) for name in checksums
+    ):
+        return f"{STATE} lacks or misstates `checksums`"
+    for name in sorted(checksums)[part::num_parts]:
+        try:
+            if compute_file_checksum(checkpoint / name) != checksums[name]:
+                return f"{name} does not match its checksum"
+        except OSError as error:
+            return f"{name} cannot be read: {error.strerror}"
+    return None
 
 
 def damaged_checkpoint(checkpoint: Path) -> Path:

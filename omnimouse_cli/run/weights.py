@@ -202,6 +202,13 @@ def read_description(run: Path) -> RunDescription:
     raise _damage(path, reason)
 
 
+def has_checksums(run: Path) -> bool:
+    """Return whether the weights of a run have checksums, which earlier versions did not write."""
+    path = run / WEIGHTS
+    with _explain_damage(path), safe_open(path, framework="pt") as stream:
+        return "checksums" in (stream.metadata() or {})
+
+
 def read_tensors(run: Path, prefix: str = "") -> dict[str, Tensor]:
     """Read the weights of a run whose names begin with `prefix`; the others are not read.
 

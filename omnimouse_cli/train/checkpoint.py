@@ -13,14 +13,8 @@ from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError, DamagedCheckpointError
 from omnimouse_cli.model.feed_forward import rebuild_tables
-from omnimouse_cli.run.checkpoints import read_checkpoint_state
-from omnimouse_cli.shard.checksum import compute_file_checksum
-from omnimouse_cli.train.checkpoint_metadata import (
-    DATA_FILE,
-    METADATA,
-    CheckpointReader,
-    read_metadata,
-)
+from omnimouse_cli.run.checkpoints import find_damage, read_checkpoint_state
+from omnimouse_cli.train.checkpoint_metadata import CheckpointReader, read_metadata
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.state import TrainState
 
@@ -63,7 +57,10 @@ def load_checkpoint(path: Path, state: TrainState, *, config: RunConfig, world: 
     _check_model(path, description["model"], to_dict(config.model))
     _check_sessions(path, description["sessions"], state.embeddings.num_neurons)
     _check_adaptation(path, description.get("adapted"), _adaptation(config))
-    _compare_checksums(path, description.get("checksums"), world)
+    damage = find_damage(path, description, part=world.rank, num_parts=world.num_ranks)
+    found = [reason for reason in world.all_gather(damage) if reason is not None]
+    if found:
+        raise _damage(path, found[0])
     metadata = read_metadata(path)
     try:
         with warnings.catch_warnings():
@@ -83,32 +80,6 @@ def _damage(path: Path, reason: str) -> DamagedCheckpointError:
         f"the checkpoint {path} is damaged: {reason}",
         hint="remove the folder and resume: the checkpoint before it is used",
     )
-
-
-def _compare_checksums(path: Path, checksums: object, world: World) -> None:
-    """Compare each file with its checksum; a checkpoint of an earlier version has none.
-
-    Raises:
-        DamagedCheckpointError: A file differs, on every rank.
-    """
-    if checksums is None:
-        return
-    # A foreign state.json must not name other files, which might never end.
-    if not isinstance(checksums, Mapping) or not all(
-        name == METADATA or DATA_FILE.fullmatch(name) for name in checksums
-    ):
-        raise _damage(path, "state.json lacks or misstates `checksums`")
-    damaged = None
-    for name in sorted(checksums)[world.rank :: world.num_ranks]:
-        try:
-            is_same = compute_file_checksum(path / name) == checksums[name]
-        except OSError as error:
-            damaged = f"{name} cannot be read: {error.strerror}"
-        else:
-            damaged = damaged if is_same else f"{name} does not match its checksum"
-    found = [reason for reason in world.all_gather(damaged) if reason is not None]
-    if found:
-        raise _damage(path, found[0])
 
 
 def _check_model(path: Path, stored: Mapping[str, Any], current: Mapping[str, Any]) -> None:

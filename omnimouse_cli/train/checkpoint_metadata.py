@@ -2,7 +2,6 @@
 
 import io
 import pickle
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,7 @@ from torch.distributed.checkpoint.metadata import (
 )
 
 from omnimouse_cli.errors import CheckpointError, DamagedCheckpointError
-
-METADATA = ".metadata"
-# Files of tensors, as every rank names its own.
-DATA_FILE = re.compile(r"__\d+_\d+\.distcp")
+from omnimouse_cli.run.checkpoints import DATA_FILE, METADATA
 
 
 class CheckpointReader(FileSystemReader):

@@ -20,6 +20,7 @@ from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import translate_full_disk
 from omnimouse_cli.run.checkpoints import (
+    METADATA,
     checkpoint_folder,
     clear_partial_checkpoints,
     complete_checkpoints,
@@ -28,7 +29,6 @@ from omnimouse_cli.run.checkpoints import (
 )
 from omnimouse_cli.shard.checksum import compute_file_checksum
 from omnimouse_cli.train.checkpoint import describe_checkpoint
-from omnimouse_cli.train.checkpoint_metadata import METADATA
 from omnimouse_cli.train.parallel.world import TIMEOUT, World
 from omnimouse_cli.train.state import REPLICATED, TrainState
 

@@ -1,0 +1,59 @@
+"""Every byte of the weights and the checkpoints of a run is covered by a checksum."""
+
+import json
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from omnimouse_cli.cli.app import app
+from omnimouse_cli.run.checkpoints import checkpoint_folder, finish_checkpoint, partial_checkpoint
+from omnimouse_cli.run.load import load_run
+from omnimouse_cli.run.weights import write_weights
+from omnimouse_cli.shard.checksum import compute_checksum
+
+
+def _inspect(*arguments):
+    return CliRunner().invoke(app, ["inspect", *map(str, arguments)])
+
+
+@pytest.fixture
+def run(simulated_run, tmp_path):
+    """A run with weights and a checkpoint, of which only the checksums matter."""
+    run = shutil.copytree(simulated_run, tmp_path / "run")
+    loaded = load_run(run)
+    write_weights(run / "model.safetensors", loaded.tensors(), loaded)
+    folder = checkpoint_folder(run, 5)
+    partial_checkpoint(folder).mkdir(parents=True)
+    (partial_checkpoint(folder) / "__0_0.distcp").write_bytes(b"tensors")
+    checksums = {"__0_0.distcp": compute_checksum(b"tensors")}
+    finish_checkpoint(folder, {"step": 5, "checksums": checksums}, keep=1)
+    return run
+
+
+def test_a_whole_run_is_verified(run):
+    result = _inspect(run, "--verify")
+    assert result.exit_code == 0, result.stderr
+    assert "of model.safetensors and 1 checkpoint of" in " ".join(result.stdout.split())
+    verified = json.loads(_inspect(run, "--verify", "--json").stdout)["verified"]
+    names = ["model.safetensors", "checkpoints/step-00000005"]
+    assert verified == {"run": names, "without_checksums": []}
+
+
+def test_files_of_earlier_versions_are_named(run, simulated_run):
+    shutil.copy(simulated_run / "model.safetensors", run)
+    result = _inspect(run, "--verify")
+    assert result.exit_code == 0, result.stderr
+    assert "model.safetensors has no checksums" in " ".join(result.stderr.split())
+
+
+def test_every_damaged_file_is_named(run):
+    (checkpoint_folder(run, 5) / "__0_0.distcp").write_bytes(b"tensorr")
+    weights = bytearray((run / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (run / "model.safetensors").write_bytes(weights)
+    result = _inspect(run, "--verify")
+    assert result.exit_code == 1
+    stderr = " ".join(result.stderr.split())
+    assert "model.safetensors is damaged: tensor" in stderr
+    assert "step-00000005 is damaged: __0_0.distcp does not match its checksum" in stderr
