@@ -10,7 +10,11 @@ WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope
 MAX_FILE_LINES := 400
 
-.PHONY: help demo test test-fast test-gpu test-slurm check sizes format bench clean
+# Seconds that `bench-gpu` may take, and a folder of wheels of the package where it is not installed.
+BUDGET ?= 1800
+WHEELS ?=
+
+.PHONY: help demo test test-fast test-gpu test-slurm check sizes format bench bench-gpu clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,8 +37,8 @@ test-fast: $(INSTALLED) ## Run the unit tests: nothing that trains a model or st
 	cargo test --quiet --locked
 	$(PYTEST) -m 'not slow and not training'
 
-test-gpu: $(INSTALLED) ## Run the tests that need a CUDA device
-	$(BIN)/python -m pytest -m gpu
+test-gpu: $(INSTALLED) ## Run the tests that need a CUDA device: every kernel, a step of each size
+	$(BIN)/python -m pytest tests/cuda -m gpu
 
 test-slurm: $(INSTALLED) ## Run the tests on a real Slurm, two nodes of which they start on this machine
 	@for name in slurmctld slurmd munged sbatch srun; do PATH=$$PATH:/usr/sbin command -v $$name >/dev/null || \
@@ -65,6 +69,9 @@ bench: $(INSTALLED) ## Measure loader, training step, dendritic units and prepro
 	$(BIN)/python benchmarks/dendrite.py
 	$(BIN)/python benchmarks/dendrite_roofline.py
 	$(BIN)/python benchmarks/preprocess.py
+
+bench-gpu: ## Check and measure a GPU, by any PYTHON with torch and Triton (BUDGET=540 WHEELS=folder)
+	$(PYTHON) benchmarks/gpu.py --budget $(BUDGET) $(if $(WHEELS),--wheels $(WHEELS))
 
 clean: ## Remove what was built
 	rm -rf $(VENV) target demo

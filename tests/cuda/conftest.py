@@ -1,14 +1,17 @@
-"""Fixtures of tests of CUDA: programs on the null device."""
+"""Fixtures of tests of CUDA: programs on the null device, and comparisons on a real one."""
 
 import itertools
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -84,3 +87,29 @@ def null_device(tmp_path_factory) -> NullDevice:
         return NullDevice(build(folder), folder)
     except UnavailableError as reason:
         pytest.skip(f"the null device cannot be built: {reason}")
+
+
+@pytest.fixture(scope="session")
+def has_numbers() -> bool:
+    """Whether the device computes; on the null device nothing can be compared."""
+    return not torch.cuda.get_device_name(0).startswith("null device")
+
+
+@pytest.fixture
+def require_close(has_numbers):
+    """Compare tensors of a device with exact ones and with those of plain PyTorch."""
+
+    def require(
+        found: Sequence[Tensor], plain: Sequence[Tensor], exact: Sequence[Tensor], slack: float = 8
+    ) -> None:
+        """Errors are at most twice those of plain PyTorch, plus `slack` roundings of float32."""
+        for ours, theirs, truth in zip(found, plain, exact, strict=True):
+            assert ours.device.type == "cuda"
+            assert (ours.shape, ours.dtype) == (truth.shape, theirs.dtype)
+            if has_numbers:
+                assert torch.isfinite(ours).all()
+                error, allowed = ((x.double().cpu() - truth).abs().max() for x in (ours, theirs))
+                ulp = torch.finfo(torch.float32).eps * truth.abs().max()
+                assert error <= 2 * allowed + slack * ulp
+
+    return require

@@ -7,6 +7,7 @@ do not compile.
 """
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -85,3 +86,27 @@ def test_dendritic_units_launch_our_own_kernels(null_device, small_mouse, tmp_pa
     # Each block of each step has one of each.
     assert kernels["forward_kernel"] >= kernels["backward_kernel"] > 6
     assert sum(kernels.values()) == ended.counts["driver_launches"]
+
+
+# One of each kind: compiled for sm_90, launched, and compared in shapes and types alone.
+BODIES = (
+    "test_loader.py",
+    "test_kernels.py::test_any_layout_gives_the_same",
+    "test_kernels.py::test_a_lookup_table_is_read_as_by_the_reference[(50, 36)-torch.bfloat16]",
+    "test_kernels.py::test_the_swiglu_that_units_are_compared_with_is_swiglu[torch.bfloat16]",
+    "test_attention.py::test_a_query_that_sees_nothing_gives_zero[torch.bfloat16]",
+    "test_training.py::test_a_training_step_is_that_of_a_cpu_in_float32[nano]",
+    "test_training.py::test_a_compiled_block_is_the_block[bfloat16-dendritic]",
+)
+
+
+def test_the_tests_of_a_gpu_launch_their_kernels(null_device):
+    here = Path(__file__).parent
+    options = ("-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider")
+    ended = null_device.run(*options, *(f"{here}/{body}" for body in BODIES))
+    assert ended.done.returncode == 0, ended.done.stdout[-3000:]
+    assert "skipped" not in ended.done.stdout
+    launched = {name for name, launches in ended.counts.kernels.items() if launches}
+    ours = {"forward_kernel", "backward_kernel", "swiglu_forward_kernel", "swiglu_backward_kernel"}
+    assert ours <= launched
+    assert any("flex_attention_backward" in name for name in launched)

@@ -9,18 +9,11 @@ from omnimouse_cli.batch.strategies import FAMILY_STRATEGIES
 from omnimouse_cli.model.losses import compute_losses
 from omnimouse_cli.model.precision import autocast
 
-GPU = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
-]
-
 
 @pytest.mark.parametrize(
     ("precision", "device", "expected"),
     [
         (None, "cpu", torch.float32),
-        pytest.param(None, "cuda", torch.bfloat16, marks=GPU),
-        pytest.param("float32", "cuda", torch.float32, marks=GPU),
         ("bfloat16", "cpu", torch.bfloat16),
     ],
 )
