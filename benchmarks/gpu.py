@@ -66,8 +66,8 @@ class Outcome:
     log: str = ""
 
 
-def all_checks() -> list[Check]:
-    """Return the checks, those that are quick and tell most first."""
+def all_checks(*, is_quick: bool = False) -> list[Check]:
+    """Return the checks, those that are quick and tell most first; with `is_quick`, of nano alone."""
     folder = ROOT / "benchmarks"
 
     def kernels(seconds: float, name: str) -> Check:
@@ -81,19 +81,24 @@ def all_checks() -> list[Check]:
     # -P keeps the sources from hiding an installed package.
     pytest = ("-P", "-m", "pytest", str(ROOT / "tests/cuda"), "-m", "gpu", "-q")
     pytest += ("--rootdir", str(ROOT), "-p", "no:cacheprovider", "--maxfail=20")
+    every, large, others = (
+        ("nano", "nano", "nano")
+        if is_quick
+        else ("nano,tiny,1M,5M,20M,80M,300M", "80M", "1M,20M,300M")
+    )
     return [
         kernels(30, "facts"),
         kernels(30, "ceilings"),
         kernels(60, "errors"),
         kernels(80, "kernels"),
-        training(90, "steps, eager", "steps", "eager", "nano,tiny,1M,5M,20M,80M,300M"),
+        training(90, "steps, eager", "steps", "eager", every),
         Check(name="tests", seconds=180, arguments=pytest),
         kernels(110, "attention"),
-        training(330, "steps, compiled, 80M", "steps", "compiled", "80M"),
-        training(100, "profile", "profile", "80M"),
+        training(330, "steps, compiled, 80M", "steps", "compiled", large),
+        training(100, "profile", "profile", large),
         training(90, "agreement"),
         training(170, "training"),
-        training(240, "steps, compiled, others", "steps", "compiled", "1M,20M,300M"),
+        training(240, "steps, compiled, others", "steps", "compiled", others),
     ]
 
 
@@ -279,15 +284,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--wheels", type=Path, help="folder of wheels of the package")
     parser.add_argument("--quick", action="store_true", help="small sizes, numbers mean little")
     options = parser.parse_args(arguments)
-    checks = all_checks()
+    checks = all_checks(is_quick=options.quick)
     if options.only is not None:
         wanted = options.only.split(";")
         unknown = set(wanted) - {check.name for check in checks}
         if unknown:
             parser.error(f"there is no check {', '.join(sorted(unknown))}")
         checks = [check for check in checks if check.name in wanted]
-    # A terminated runner still ends its check and keeps what was measured.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     ends, outcomes = time.monotonic() + options.budget, dict[str, Outcome]()
     with tempfile.TemporaryDirectory(prefix="omnimouse-gpu-") as temporary:
         folder = Path(temporary)
@@ -324,4 +327,6 @@ def _environment(wheels: Path | None, folder: Path, *, is_quick: bool) -> dict[s
 
 
 if __name__ == "__main__":
+    # A terminated runner still ends its check and keeps what was measured.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -282,3 +283,64 @@ def test_preprocess_is_measured_beside_copies_of_its_responses(tmp_path):
         assert row["bytes_per_second"] == pytest.approx(num_bytes / row["seconds"])
         copied = rows["cp"]["bytes_per_second"]
         assert row["ratio_to_cp"] == pytest.approx(row["bytes_per_second"] / copied)
+
+
+def test_checks_of_a_gpu_survive_failures_crashes_and_time_outs(
+    script, monkeypatch, capsys, tmp_path
+):
+    gpu = script("gpu")
+    measured = {"size": "80M", "precision": "bfloat16", "ratio_to_peak": 0.4, "first_seconds": 400}
+    # What a check starts ends with it.
+    hang = (
+        "import json, subprocess, time\n"
+        "child = subprocess.Popen(['sleep', '60'])\n"
+        "print(json.dumps({'pid': child.pid}), flush=True)\n"
+        "print('{\"torn', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    programs = {
+        "steps, compiled, 80M": (f"print({json.dumps(measured)!r})", 20),
+        "fails": ("print('words'); print('{\"a\": 1}'); raise ValueError('no such kernel')", 20),
+        "crashes": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", 20),
+        "hangs": (hang, 1.5),
+        "late": ("pass", 1000),
+    }
+    checks = [
+        gpu.Check(name=name, seconds=seconds, arguments=("-c", code))
+        for name, (code, seconds) in programs.items()
+    ]
+    monkeypatch.setattr(gpu, "all_checks", lambda **_: checks)
+    monkeypatch.setattr(gpu, "LEAST_SECONDS", 500)
+    result = tmp_path / "results" / "gpu.json"
+    assert gpu.main(["--out", str(result), "--budget", "100"]) == 1
+    assert [path.name for path in result.parent.iterdir()] == ["gpu.json"]
+    document = json.loads(result.read_text())
+    assert (document["format"], document["benchmark"]) == ("omnimouse-benchmark", "gpu")
+    outcomes = document["checks"]
+    assert {name: outcome["state"] for name, outcome in outcomes.items()} == {
+        "steps, compiled, 80M": "passed",
+        "fails": "failed",
+        "crashes": "failed",
+        "hangs": "timed out",
+        "late": "skipped",
+    }
+    assert outcomes["fails"]["rows"] == [{"a": 1}]
+    assert "no such kernel" in outcomes["fails"]["log"]
+    assert outcomes["crashes"]["exit_code"] == -signal.SIGSEGV
+    assert outcomes["late"]["exit_code"] is None
+    (row,) = outcomes["hangs"]["rows"]
+    status = Path(f"/proc/{row['pid']}/status")
+    # Its parent is gone, and where nobody collects it, it stays as a zombie.
+    assert not status.exists() or "(zombie)" in status.read_text()
+    verdicts = {target["name"]: target["is_met"] for target in document["targets"]}
+    assert verdicts.pop("80M at batch 8, compiled, share of peak FLOP/s") is True
+    assert verdicts.pop("first compiled step of 80M in seconds") is False
+    assert set(verdicts.values()) == {None}
+    assert "first compiled step of 80M in seconds: 400 (missed)" in capsys.readouterr().out
+
+
+def test_a_check_that_does_not_exist_is_refused(script, capsys):
+    with pytest.raises(SystemExit) as stop:
+        script("gpu").main(["--only", "facts;speed"])
+    assert stop.value.code == 2
+    assert "there is no check speed" in capsys.readouterr().err
