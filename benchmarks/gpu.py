@@ -67,7 +67,7 @@ class Outcome:
 
 
 def all_checks(*, is_quick: bool = False) -> list[Check]:
-    """Return the checks, those that are quick and tell most first; with `is_quick`, of nano alone."""
+    """Return the checks, the quick and telling ones first; with `is_quick`, of nano alone."""
     folder = ROOT / "benchmarks"
 
     def kernels(seconds: float, name: str) -> Check:
@@ -87,10 +87,10 @@ def all_checks(*, is_quick: bool = False) -> list[Check]:
         else ("nano,tiny,1M,5M,20M,80M,300M", "80M", "1M,20M,300M")
     )
     return [
-        kernels(30, "facts"),
-        kernels(30, "ceilings"),
-        kernels(60, "errors"),
-        kernels(80, "kernels"),
+        kernels(60, "facts"),
+        kernels(60, "ceilings"),
+        kernels(100, "errors"),
+        kernels(90, "kernels"),
         training(90, "steps, eager", "steps", "eager", every),
         Check(name="tests", seconds=180, arguments=pytest),
         kernels(110, "attention"),

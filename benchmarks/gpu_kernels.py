@@ -145,7 +145,7 @@ def kernels() -> None:
             name = f"dendritic, {function.name}"
             attempt(_compare, way, inputs, g, first, floor, name=name, **shape)
         table = build_tables(torch.randn(1, 33), DendriticFunction(), Grid()).values.to(GPU)
-        way = partial(interpolate, tables=table, limit=Grid().limit)
+        way = partial(interpolate, table=table, limit=Grid().limit)
         attempt(_compare, way, leaves, g, first, floor, name="lookup table", **shape)
 
 

@@ -1,6 +1,7 @@
 """What the checks of gpu.py share: rows of results, parts that may fail, times on the device."""
 
 import json
+import math
 import os
 import statistics
 from collections.abc import Callable
@@ -20,8 +21,16 @@ ROUNDS = 2 if IS_QUICK else 20
 
 
 def show(**row: object) -> None:
-    """Print a row of results."""
-    print(json.dumps(row), flush=True)
+    """Print a row of results; a number that is not finite is null, for which JSON has a word."""
+    print(json.dumps(_finite(row)), flush=True)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def attempt(work: Callable[..., dict[str, Any]], *arguments: object, **row: object) -> None:
