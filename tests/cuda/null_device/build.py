@@ -42,7 +42,12 @@ def build(folder: Path) -> Path:
     for tool in ("gcc", "nm"):
         if shutil.which(tool) is None:
             raise UnavailableError(f"{tool} was not found")
-    folder.mkdir(parents=True, exist_ok=True)
+    # Headers of cuBLAS include one of the C++ library that is not everywhere, and in C need nothing
+    # of it: an empty one comes last.
+    substitute = folder / "include/nv/target"
+    substitute.parent.mkdir(parents=True, exist_ok=True)
+    substitute.touch()
+    headers.append(folder / "include")
     objects = [
         _compile(HERE / name, folder, headers) for name in ("runtime.c", "driver.c", "libraries.c")
     ]
