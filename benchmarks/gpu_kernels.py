@@ -54,7 +54,8 @@ def facts() -> None:
         capability=torch.cuda.get_device_capability(),
         gpu_memory_bytes=torch.cuda.mem_get_info()[1],
     )
-    subprocess.run([sys.executable, "-m", "omnimouse_cli", "doctor"], check=False)
+    # -P keeps the sources in the working folder from hiding an installed package.
+    subprocess.run([sys.executable, "-P", "-m", "omnimouse_cli", "doctor"], check=False)
 
 
 def ceilings() -> None:

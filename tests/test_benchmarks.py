@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -337,6 +338,35 @@ def test_checks_of_a_gpu_survive_failures_crashes_and_time_outs(
     assert verdicts.pop("first compiled step of 80M in seconds") is False
     assert set(verdicts.values()) == {None}
     assert "first compiled step of 80M in seconds: 400 (missed)" in capsys.readouterr().out
+
+
+def test_a_gpu_is_checked_with_an_installed_wheel(script, monkeypatch, tmp_path):
+    gpu, wheels = script("gpu"), tmp_path / "wheels"
+    wheels.mkdir()
+    facts = "omnimouse-7.dist-info"
+    files = {
+        "omnimouse_cli.py": "installed = True\n",
+        f"{facts}/METADATA": "Metadata-Version: 2.1\nName: omnimouse\nVersion: 7\n",
+        f"{facts}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{facts}/RECORD": "",
+    }
+    with zipfile.ZipFile(wheels / "omnimouse-7-py3-none-any.whl", "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    # The sources lie in the working folder and must not hide the wheel.
+    code = (
+        "import importlib.metadata, json, omnimouse_cli\n"
+        "version = importlib.metadata.version('omnimouse')\n"
+        "print(json.dumps({'version': version, 'installed': omnimouse_cli.installed}))\n"
+    )
+    checks = [gpu.Check(name="imports", seconds=60, arguments=("-P", "-c", code))]
+    monkeypatch.setattr(gpu, "all_checks", lambda **_: checks)
+    result = tmp_path / "gpu.json"
+    assert gpu.main(["--out", str(result), "--wheels", str(wheels)]) == 0
+    (row,) = json.loads(result.read_text())["checks"]["imports"]["rows"]
+    assert row == {"version": "7", "installed": True}
+    with pytest.raises(SystemExit, match="there is no wheel in"):
+        gpu.main(["--out", str(result), "--wheels", str(tmp_path)])
 
 
 def test_a_check_that_does_not_exist_is_refused(script, capsys):

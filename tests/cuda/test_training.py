@@ -164,6 +164,7 @@ def test_two_trainings_give_the_same_bits(small_mouse, tmp_path, has_numbers):
         words += ("--device", "cuda", "--out", tmp_path / name)
         done = subprocess.run(
             [sys.executable, "-m", "omnimouse_cli", "train", small_mouse.folder, *words],
+            cwd=tmp_path,
             capture_output=True,
             text=True,
             check=False,
