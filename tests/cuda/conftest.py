@@ -58,6 +58,8 @@ class NullDevice:
             env={
                 **os.environ,
                 "OMP_NUM_THREADS": "1",
+                # Processes that only compile would each import torch first.
+                "TORCHINDUCTOR_COMPILE_THREADS": "1",
                 **environment(self.library, counts),
                 **variables,
             },

@@ -95,7 +95,6 @@ BODIES = (
     "test_kernels.py::test_a_lookup_table_is_read_as_by_the_reference[(50, 36)-torch.bfloat16]",
     "test_kernels.py::test_the_swiglu_that_units_are_compared_with_is_swiglu[torch.bfloat16]",
     "test_attention.py::test_a_query_that_sees_nothing_gives_zero[torch.bfloat16]",
-    "test_training.py::test_a_training_step_is_that_of_a_cpu_in_float32[nano]",
     "test_training.py::test_a_compiled_block_is_the_block[bfloat16-dendritic]",
 )
 
