@@ -19,8 +19,9 @@ export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 srun --kill-on-bad-exit=1 omnimouse train "$@"
 code=$?
 
-# 138 is SIGUSR1: time is nearly up.
-if [ "$code" -eq 138 ]; then
+# 138 is SIGUSR1: time is nearly up. 143 is SIGTERM: the job is preempted, or cancelled, and then
+# this line is not reached.
+if [ "$code" -eq 138 ] || [ "$code" -eq 143 ]; then
     scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$code"

@@ -206,6 +206,9 @@ class CommandRunner:
         shell = ["sh", "-c", 'trap "" USR2; exec "$@"', "sh"]
         self.process = subprocess.Popen([*shell, *command])
         code = self.process.wait()
+        if code == 128 + signal.SIGTERM and _is_preempted():
+            # A preempted job that ends before its grace is over is not queued again by Slurm.
+            subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)
         if code:
             sys.exit(code if code > 0 else 128 - code)
 
@@ -227,6 +230,16 @@ class CommandRunner:
             if self.process.returncode in (1, 2):
                 return None
         return DelayedSubmission(self, command)
+
+
+def _is_preempted() -> bool:
+    """Return whether this job goes on, to Slurm: it has not been cancelled."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None:
+        return False
+    command = ["squeue", "--noheader", "--jobs", job, "--format=%T"]
+    state = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return state in ("RUNNING", "SIGNALING")
 
 
 def submit(commands: Sequence[Sequence[str]], request: SlurmRequest, folder: Path) -> Submission:

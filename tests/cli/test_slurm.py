@@ -1,5 +1,6 @@
 """`--slurm`: what is read from it, what is refused, and how a job ends in time."""
 
+import os
 import pickle
 import signal
 import subprocess
@@ -144,6 +145,25 @@ def test_a_job_ends_with_the_exit_code_of_its_command():
     with pytest.raises(SystemExit) as caught:
         CommandRunner()((sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"))
     assert caught.value.code == 128 + signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "is_requeued"),
+    [("RUNNING", 143, True), ("COMPLETING", 143, False), ("RUNNING", 1, False)],
+)
+def test_a_preempted_job_is_queued_again_and_a_cancelled_one_is_not(
+    tmp_path, monkeypatch, state, code, is_requeued
+):
+    for name, line in (("squeue", f"echo {state}"), ("scontrol", f'echo "$@" > {tmp_path}/done')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    with pytest.raises(SystemExit) as caught:
+        CommandRunner()((sys.executable, "-c", f"raise SystemExit({code})"))
+    assert caught.value.code == code
+    done = tmp_path / "done"
+    assert (done.read_text() if done.exists() else "") == ("requeue 77\n" if is_requeued else "")
 
 
 def test_a_command_that_has_failed_is_not_continued():
