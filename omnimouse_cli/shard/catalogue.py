@@ -16,6 +16,7 @@ from omnimouse_cli.shard.read import Shard, open_shard
 from omnimouse_cli.shard.valid import dropped_minutes, tier_minutes, valid_fraction
 
 CATALOGUE_NAME = "catalogue.json"
+LOCK_NAME = ".catalogue.lock"
 SHARD_SUFFIX = ".safetensors"
 _REPAIR_HINT = f"delete {CATALOGUE_NAME}; the next `omnimouse preprocess` writes a new one"
 
@@ -311,6 +312,12 @@ def _read_listed(folder: Path) -> dict[str, CatalogueEntry]:
 def _lock(folder: Path) -> Iterator[bool]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        yield lock(descriptor, wait=True)
+        is_locked = lock(descriptor, wait=True)
+        if is_locked:
+            yield True
+            return
     finally:
         os.close(descriptor)
+    # NFS locks files that are open for writing, and no folders.
+    with (folder / LOCK_NAME).open("a") as stream:
+        yield lock(stream.fileno(), wait=True)

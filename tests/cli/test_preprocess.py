@@ -111,6 +111,17 @@ def test_json_is_one_document_and_nothing_else(recordings):
     assert content["failed"] == []
 
 
+def test_tasks_of_an_array_job_convert_shares_into_one_folder(recordings):
+    shards = recordings.parent / "shards"
+    for task, sessions in (("2/2", {"8-1-1"}), ("1/2", {"7-1-1"}), ("3/3", set())):
+        result = run("--task", task, "--json")
+        assert result.exit_code == 0, result.stderr
+        assert {row["session"] for row in json.loads(result.stdout)["sessions"]} == sessions
+    catalogue = json.loads((shards / "catalogue.json").read_text())
+    assert [entry["session"] for entry in catalogue["sessions"]] == ["7-1-1", "8-1-1"]
+    assert "--task 3/2: tasks are numbered" in run("--task", "3/2").stderr
+
+
 def test_a_bad_recording_is_an_error_after_the_others_are_done(recordings):
     data = recordings / "7-1-1" / "responses" / "data.mem"
     data.write_bytes(data.read_bytes()[:-40])

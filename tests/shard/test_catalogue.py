@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import stat
 
 import numpy as np
 import pytest
@@ -256,3 +257,20 @@ def test_processes_that_write_the_catalogue_together_do_not_disturb_each_other(f
         assert open_catalogue(folder) == expected
     assert [process.exitcode for process in processes] == [0, 0]
     assert np.all([not path.name.startswith(".") for path in folder.iterdir()])
+
+
+def test_where_folders_cannot_be_locked_a_file_is(folder, monkeypatch):
+    """As on NFS."""
+    flock = fcntl.flock
+
+    def refuse_folders(descriptor, operation):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", refuse_folders)
+    heard = Heard()
+    refresh_catalogue(folder, heard)
+    assert heard.warnings == []
+    with (folder / ".catalogue.lock").open("a") as stream:
+        flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

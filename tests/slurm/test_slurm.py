@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from omnimouse_cli.run.metrics_log import read_metrics
+from omnimouse_cli.train.parallel.world import read_launcher
 
 # One group: the tests share a cluster, whatever `--dist` says.
 pytestmark = [pytest.mark.slow, pytest.mark.training, pytest.mark.xdist_group("slurm")]
@@ -138,11 +139,13 @@ def test_submitted_recordings_become_shards_of_one_catalogue(slurm, experanto_se
 def test_each_task_takes_a_gpu_of_its_own_however_slurm_shows_them(slurm):
     if not (slurm.configuration.parent / "gres.conf").exists():
         pytest.skip("there are no devices here that could stand for GPUs")
-    program = "import os; from omnimouse_cli.train.parallel.world import read_launcher as read; "
-    program += "print(os.environ['CUDA_VISIBLE_DEVICES'], read(os.environ).gpu)"
+    program = "import json, os; print(json.dumps(dict(os.environ)))"
     for options, expected in (
-        (["--gpus-per-task=1"], {"0 0", "1 0"}),
-        (["--gpus=2"], {"0,1 0", "0,1 1"}),
+        (["--gpus-per-task=1"], {("0", 0), ("1", 0)}),
+        (["--gpus=2"], {("0,1", 0), ("0,1", 1)}),
     ):
         command = ["srun", "--nodes=1", "--ntasks=2", *options, sys.executable, "-c", program]
-        assert set(slurm.run(*command).splitlines()) == expected
+        tasks = [json.loads(line) for line in slurm.run(*command).splitlines()]
+        assert {
+            (variables["CUDA_VISIBLE_DEVICES"], read_launcher(variables).gpu) for variables in tasks
+        } == expected
