@@ -144,8 +144,10 @@ def test_each_task_takes_a_gpu_of_its_own_however_slurm_shows_them(slurm):
         (["--gpus-per-task=1"], {("0", 0), ("1", 0)}),
         (["--gpus=2"], {("0,1", 0), ("0,1", 1)}),
     ):
-        command = ["srun", "--nodes=1", "--ntasks=2", *options, sys.executable, "-c", program]
-        tasks = [json.loads(line) for line in slurm.run(*command).splitlines()]
+        # Lines of this length from several tasks would mix.
+        command = ["srun", "--nodes=1", "--ntasks=2", "--output=task-%t.json", *options]
+        slurm.run(*command, sys.executable, "-c", program)
+        tasks = [json.loads((slurm.home / f"task-{task}.json").read_text()) for task in (0, 1)]
         assert {
             (variables["CUDA_VISIBLE_DEVICES"], read_launcher(variables).gpu) for variables in tasks
         } == expected
