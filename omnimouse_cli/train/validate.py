@@ -208,10 +208,11 @@ def _average(
     grouped: dict[tuple[int, int], list[BatchLosses]] = {}
     for part in parts:
         grouped.setdefault((batches[part.batch].session, part.strategy), []).append(part)
+    strategies = {index: validation_strategies(dataset.sessions[index]) for index, _ in grouped}
     return [
         _session_loss(
             dataset.sessions[index],
-            validation_strategies(dataset.sessions[index])[number],
+            strategies[index][number],
             [(part, len(batches[part.batch].windows)) for part in of_session],
             config,
         )
