@@ -34,7 +34,7 @@ def print_cost(options: TrainOptions, ranks: Ranks, *, json_output: bool, quiet:
 
 
 def _compute_cost(options: TrainOptions, ranks: Ranks, progress: Reporter) -> dict[str, Any]:
-    from omnimouse_cli.batch.dataset import SessionInfo, open_dataset
+    from omnimouse_cli.batch.dataset import SessionInfo, open_dataset, require_tiers
     from omnimouse_cli.batch.masking import training_strategies
     from omnimouse_cli.batch.strategies import training_table
     from omnimouse_cli.cost.training import estimate_training
@@ -55,6 +55,7 @@ def _compute_cost(options: TrainOptions, ranks: Ranks, progress: Reporter) -> di
             max_sessions=data.max_sessions,
             behavior_channels=data.behavior_channels,
         ).sessions
+        require_tiers(sessions, data.tiers)
         strategies = training_strategies(masking, sessions)
     return estimate_training(
         resolve_shortcuts_first(job.config, job.init_from, progress),

@@ -1,20 +1,28 @@
 """Checks of configuration values; each raises ValueError with the name and the value."""
 
+import math
 from collections.abc import Collection
 
 
 def require_positive(**values: float | None) -> None:
-    """Raise ValueError for a value that is not above zero; None means "off" and passes."""
+    """Raise ValueError for a value that is not above zero or infinite; None is "off" and passes."""
     for name, value in values.items():
         if value is not None and not value > 0:
             raise ValueError(f"`{name}` must be positive: {value}")
+        _require_finite(name, value)
 
 
 def require_not_negative(**values: float | None) -> None:
-    """Raise ValueError for a value below zero; None means "off" and passes."""
+    """Raise ValueError for a value below zero or infinite; None is "off" and passes."""
     for name, value in values.items():
         if value is not None and not value >= 0:
             raise ValueError(f"`{name}` must not be negative: {value}")
+        _require_finite(name, value)
+
+
+def _require_finite(name: str, value: float | None) -> None:
+    if value == math.inf:
+        raise ValueError(f"`{name}` must be finite: {value}")
 
 
 def require_fraction(**values: float | None) -> None:

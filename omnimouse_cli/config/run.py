@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from omnimouse_cli.config.checks import require_not_negative
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.config.training import MaskingConfig, TrainConfig
@@ -24,3 +25,7 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     masking: MaskingConfig = field(default_factory=MaskingConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a seed that generators refuse."""
+        require_not_negative(seed=self.seed)

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from omnimouse_cli.cli.app import app
@@ -42,3 +43,19 @@ def test_a_dry_run_without_data_plans_for_the_published_kind(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     plan = json.loads(omnimouse("train", "--model", "1M", "--dry-run", "--json").stdout)
     assert plan["parameters"]["core"] == 6_409_472
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("train.learning_rate=inf", "`learning_rate` must be finite: inf"),
+        ("train.weight_decay=inf", "`weight_decay` must be finite: inf"),
+        ("seed=-1", "`seed` must not be negative: -1"),
+        ('data.tiers=["trian"]', "no trial has tier trian; tiers are"),
+    ],
+)
+def test_values_that_no_training_can_have_are_refused(home, setting, problem):
+    result = CliRunner().invoke(app, ["train", "shards", "--dry-run", "--set", setting])
+    assert result.exit_code == 1
+    assert problem in result.stderr
+    assert result.stderr.count("error:") == 1
