@@ -1,6 +1,7 @@
-"""A recording of random numbers and its shard, as large as a real one and made in seconds."""
+"""Recordings of random numbers and their shards, as large as real ones and made in seconds."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,17 +47,37 @@ def synthetic_dataset(folder: Path, extent: Extent) -> Dataset:
         folder: Where the shard and its catalogue go.
         extent: How large.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{SESSION}.safetensors"
-    convert(
-        synthetic_recording(folder, extent),
-        path,
-        storage=Storage(dtype="float16", response_kind="rate"),
-        fingerprint=f"synthetic {extent.neurons} x {extent.rows}",
-        advance=lambda _share: None,
-    )
-    refresh_catalogue(folder, Silent())
+    write_shards(folder, extent, [SESSION], tiers=("train",))
     return open_dataset(folder, sessions=[SESSION])
+
+
+def write_shards(
+    folder: Path, extent: Extent, sessions: Sequence[str], *, tiers: Sequence[str]
+) -> None:
+    """Convert the same recording of random numbers under several session keys; float16 is stored.
+
+    Args:
+        folder: Where the shards and their catalogue go.
+        extent: How large each is.
+        sessions: Keys; their animals are the parts before the first hyphen.
+        tiers: Tiers of the trials, in turn.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    recording = synthetic_recording(folder, extent)
+    trials = tuple(
+        replace(trial, tier=tiers[number % len(tiers)])
+        for number, trial in enumerate(recording.trials)
+    )
+    paths = [folder / f"{session}.safetensors" for session in sessions]
+    for session, path in zip(sessions, paths, strict=True):
+        convert(
+            replace(recording, session=session, animal=session.partition("-")[0], trials=trials),
+            path,
+            storage=Storage(dtype="float16", response_kind="rate"),
+            fingerprint=f"synthetic {session} {extent.neurons} x {extent.rows}",
+            advance=lambda _share: None,
+        )
+    refresh_catalogue(folder, Silent())
 
 
 def synthetic_recording(path: Path, extent: Extent) -> Recording:
