@@ -28,7 +28,7 @@ class EvalRecord:
 
     To add a field to the records of `eval.json`, add it here and fill it in
     `Scorer._blank_record` (scorer.py) and, over sessions, in `tabulate.overall_record`.
-    train/validate.py also constructs records.
+    train/validation_records.py also constructs records.
 
     Args:
         regime: `predict`, `decode`, `forecast` or `population`.
