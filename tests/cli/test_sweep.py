@@ -1,5 +1,6 @@
 """`omnimouse sweep`: which runs a process trains, several at once, and what ends them."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from omnimouse_cli.cli.app import app
+from omnimouse_cli.cli.sweep_job import SweepOptions
 from omnimouse_cli.cli.sweep_workers import gpus_of_worker, join_step
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.run.folder import write_summary
@@ -72,6 +74,31 @@ def test_runs_that_do_not_exist_are_refused(home, trained, arguments, problem, h
     assert problem in result.stderr
     assert hint in result.stderr
     assert trained == []
+
+
+def test_the_command_for_another_process_has_all_options():
+    options = SweepOptions(
+        shards=Path("shards"),
+        root=Path("runs/x"),
+        models=["nano", "tiny"],
+        sessions=(1, 2),
+        seeds=(7,),
+        config=Path("a.toml"),
+        overrides=("train.log_every=1", "data.batch_size=2"),
+        steps=None,
+        epochs=2.5,
+        minutes=None,
+        gpus=2,
+        procs=None,
+        device="auto",
+        no_compile=True,
+    )
+    text = "shards --models nano,tiny --sessions 1,2 --seeds 7 --out runs/x --config a.toml "
+    text += "--epochs 2.5 --gpus 2 --only r --set train.log_every=1 --set data.batch_size=2 "
+    text += "--no-compile"
+    assert options.command("r")[3:] == ("sweep", *text.split())
+    on_cpu = dataclasses.replace(options, gpus=None, device="cpu").command("r")
+    assert on_cpu[on_cpu.index("--device") + 1] == "cpu"
 
 
 def test_a_task_of_srun_is_a_worker_of_its_own_and_the_first_prints(home, trained, monkeypatch):
