@@ -1,6 +1,7 @@
 """Compilation of the blocks of the model."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -8,11 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental import _config as symbolic_shapes
 
-from omnimouse_cli.kernels.attention import AttentionMask, full_mask
+from omnimouse_cli.config.model import ModelConfig
+from omnimouse_cli.kernels.attention import AttentionMask, all_visible, full_mask
 from omnimouse_cli.model.blocks import CrossBlock, SelfBlock
 from omnimouse_cli.model.feed_forward import FeedForward
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.rotary import Angles
+from omnimouse_cli.model.sequences import (
+    Task,
+    build_sequences,
+    num_tokens,
+    token_intervals,
+)
 from omnimouse_cli.model.video_blocks import VideoBlock
 
 # B batch, L tokens, Q query tokens, K key tokens, N tokens of a clip, M and C widths
@@ -60,6 +68,45 @@ def compiled_parts(model: OmniMouse, device: torch.device) -> list[nn.Module]:
         # Attention on a CPU runs group by group, and groups differ between strategies.
         kinds = (FeedForward, VideoBlock)
     return [module for module in model.modules() if isinstance(module, kinds)]
+
+
+def usual_fusion_length(config: ModelConfig, tasks: Sequence[Task]) -> int | None:
+    """Return the length of the fusion sequences of at least half of the tasks; None without one.
+
+    Example:
+        >>> from omnimouse_cli.batch.strategies import TRAINING_STRATEGIES
+        >>> from omnimouse_cli.config.sizes import SIZES
+        >>> tasks = [
+        ...     Task(strategy=strategy, num_neurons=99, num_visible=64, num_targets=35,
+        ...          num_channels=3, has_screen=True) for strategy in TRAINING_STRATEGIES]
+        >>> usual_fusion_length(SIZES["80M"], tasks), usual_fusion_length(SIZES["nano"], tasks)
+        (4096, None)
+    """
+    lengths = Counter(build_sequences(config, task).lengths["fusion"] for task in tasks)
+    length, count = lengths.most_common(1)[0]
+    return length if 2 * count >= len(tasks) else None
+
+
+def compiled_code(config: ModelConfig, task: Task, usual_length: int | None) -> frozenset[str]:
+    """Return names of the compiled code that a task runs.
+
+    Args:
+        config: Configuration of the model.
+        task: Which modalities are inputs and targets.
+        usual_length: Length of fusion sequences that is compiled for itself; None if there is none.
+    """
+    sequences = build_sequences(config, task)
+    intervals = token_intervals(sequences.fusion)
+    is_usual = num_tokens(sequences.fusion) == usual_length
+    is_masked = not all_visible(intervals, intervals)
+    uses = {
+        "video": task.has_video,
+        "encoder": bool(sequences.context),
+        "decoder": bool(sequences.queries),
+        f"fusion, {'usual' if is_usual else 'any'} length": True,
+        f"fusion, {'usual' if is_usual else 'any'} length, masked": is_masked,
+    }
+    return frozenset(name for name, is_used in uses.items() if is_used)
 
 
 def _self_forward(

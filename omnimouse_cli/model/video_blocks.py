@@ -153,4 +153,4 @@ def drop_path_factors(rates_U: Tensor, num_clips: int) -> tuple[Tensor, ...]:
     draws = torch.rand(len(rates_U), num_clips, 1, 1, device=rates_U.device)
     rates = rates_U.view(-1, 1, 1, 1)
     # Views would be compiled for: code depends on where in its storage a tensor begins.
-    return tuple(factors.clone() for factors in ((draws >= rates) / (1 - rates)).split(2))
+    return tuple(factors.clone() for factors in torch.split((draws >= rates) / (1 - rates), 2))

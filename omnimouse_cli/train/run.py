@@ -15,7 +15,6 @@ from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.training import WindowFlops, window_flops
 from omnimouse_cli.errors import CheckpointError, DamagedCheckpointError
-from omnimouse_cli.model.compile import compile_parts
 from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.run.checkpoints import (
     damaged_checkpoint,
@@ -50,6 +49,7 @@ from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.step import TrainingSetup
 from omnimouse_cli.train.summary import build_summary, report_lookup_error
 from omnimouse_cli.train.validate import validate
+from omnimouse_cli.train.warm_up import compile_core
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,10 +277,7 @@ def _train_and_finish(state: TrainState, setup: TrainingSetup, reporter: Reporte
     if world.is_first:
         remove_summary(run)
     state.core.recomputes = config.train.activation_checkpointing
-    should_compile = config.train.compile
-    if should_compile or (should_compile is None and world.device.type == "cuda"):
-        compile_parts(state.core, world.device)
-        world.activity.watch_compilation()
+    compile_core(state, setup, reporter)
     metrics_log = MetricsLog(run, step=counters.step) if world.is_first else None
     log = ProgressLogger(metrics_log, reporter, setup, counters)
     with catch_interrupts(is_single=world.is_single) as interrupt:

@@ -4,16 +4,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.attention import SDPBackend
 
 from omnimouse_cli.kernels.attention import (
     Interval,
     attention,
+    choose,
     computed_pairs,
     interval_mask,
     visible_pairs,
 )
 from omnimouse_cli.kernels.attention.choose import MASK_CACHE_BYTES
-from omnimouse_cli.kernels.attention.flex import block_mask
+from omnimouse_cli.kernels.attention.flex import block_mask, full_mask
 from omnimouse_cli.kernels.attention.grouped import grouped_attention, grouped_mask
 from omnimouse_cli.kernels.attention.intervals import all_visible
 from omnimouse_cli.kernels.attention.reference import dense_mask, reference_attention
@@ -151,3 +153,35 @@ def test_block_masks_show_the_same_pairs():
     query, key = torch.meshgrid(torch.arange(7), torch.arange(9), indexing="ij")
     zero = torch.tensor(0)
     assert torch.equal(mask.mask_mod(zero, zero, query, key), expected)
+
+
+def test_dense_attention_tries_cudnn_first_on_hopper_alone_and_compiles_whole(monkeypatch):
+    order = []
+
+    def attend(q, k, v):
+        order.append(torch._C._get_sdp_priority_order()[0])
+        return q + k + v
+
+    x = torch.randn(1, 2, 5, 8)
+    expected = choose.attention(x, x, x, None)
+    monkeypatch.setattr(choose, "_tries_cudnn", lambda device_type: device_type == "cpu")
+    compiled = torch.compile(choose.attention, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(x, x, x, None), expected)
+    before = torch._C._get_sdp_priority_order()
+    monkeypatch.setattr(choose.functional, "scaled_dot_product_attention", attend)
+    choose.attention(x, x, x, None)
+    assert order == [SDPBackend.CUDNN_ATTENTION.value]
+    assert torch._C._get_sdp_priority_order() == before
+
+
+def test_block_masks_have_two_rows_and_columns_of_blocks_at_least():
+    for queries, keys in ((3, 5), (3, 300), (300, 5), (300, 300)):
+        of_queries, of_keys = (Interval(0, 5, queries),), (Interval(2, 9, keys),)
+        mask = block_mask(of_queries, of_keys, torch.device("cpu"))
+        for kind in ("kv", "full_kv"):
+            blocks = [max(2, -(-tokens // 128)) for tokens in (queries, keys)]
+            assert list(getattr(mask, f"{kind}_indices").shape[2:]) == blocks
+            assert getattr(mask, f"{kind}_num_blocks").shape[2] == blocks[0]
+        used = mask.kv_num_blocks.sum() + mask.full_kv_num_blocks.sum()
+        assert used == -(-queries // 128) * -(-keys // 128)
+        assert full_mask(queries, keys, torch.device("cpu")).shape[-2:] == (queries, keys)

@@ -113,7 +113,7 @@ def test_ten_video_blocks_and_all_strategies_compile_to_few_graphs(
             model.train(is_training)
             with torch.set_grad_enabled(is_training):
                 run(model, table, batch, strategy, selection)
-    # Of two fusion layers for two kinds of shapes, encoder and decoder, three kinds of video blocks.
+    # Two fusion layers for two kinds of shapes, encoder and decoder, three kinds of video blocks.
     assert counter.frame_count == 4 + 2 + 3
     assert not torch._dynamo.utils.counters["graph_break"]
 

@@ -3,12 +3,18 @@
 from omnimouse_cli.kernels.attention.choose import AttentionMask, attention, interval_mask
 from omnimouse_cli.kernels.attention.flex import full_mask
 from omnimouse_cli.kernels.attention.grouped import computed_pairs, copied_tokens
-from omnimouse_cli.kernels.attention.intervals import Interval, Intervals, visible_pairs
+from omnimouse_cli.kernels.attention.intervals import (
+    Interval,
+    Intervals,
+    all_visible,
+    visible_pairs,
+)
 
 __all__ = [
     "AttentionMask",
     "Interval",
     "Intervals",
+    "all_visible",
     "attention",
     "computed_pairs",
     "copied_tokens",

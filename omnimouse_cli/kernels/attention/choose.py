@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.flex_attention import BlockMask
 
 from omnimouse_cli.kernels.attention.flex import block_mask, flex
@@ -19,6 +20,16 @@ AttentionMask = DenseMask | GroupedMask | BlockMask | None
 
 # Masks on a CPU are dense; those of a published size take 100 MB each.
 MASK_CACHE_BYTES = 2**30
+
+# Compute capability of H100 and H200, and the backends of attention without a mask in the order in
+# which they are tried there. No GPU has measured this order.
+HOPPER = 9
+HOPPER_BACKENDS = [
+    SDPBackend.CUDNN_ATTENTION,
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+]
 
 
 def _build(key: tuple[Intervals, Intervals, torch.device]) -> AttentionMask:
@@ -71,5 +82,22 @@ def attention(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: AttentionMas
         grouped: Tensor = grouped_attention(q_BHQD, k_BHKD, v_BHKD, mask)
         return grouped
     if mask is None:
-        return functional.scaled_dot_product_attention(q_BHQD, k_BHKD, v_BHKD)
+        return _dense_attention(q_BHQD, k_BHKD, v_BHKD)
     return reference_attention(q_BHQD, k_BHKD, v_BHKD, mask)
+
+
+def _dense_attention(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor) -> Tensor:
+    if not _tries_cudnn(q_BHQD.device.type):
+        return functional.scaled_dot_product_attention(q_BHQD, k_BHKD, v_BHKD)
+    with sdpa_kernel(HOPPER_BACKENDS, set_priority=True):
+        return functional.scaled_dot_product_attention(q_BHQD, k_BHKD, v_BHKD)
+
+
+# Asked once for each compilation.
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _tries_cudnn(device_type: str) -> bool:
+    """Whether the device is a GPU of that capability, and cuDNN is not switched off."""
+    if device_type != "cuda" or not torch.backends.cudnn.enabled:
+        return False
+    is_on: bool = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
+    return is_on and torch.cuda.get_device_capability()[0] == HOPPER

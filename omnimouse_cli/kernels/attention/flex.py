@@ -7,11 +7,19 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+from torch.nn.attention.flex_attention import (
+    BlockMask,
+    create_block_mask,
+    flex_attention,
+)
 
 from omnimouse_cli.kernels.attention.intervals import Interval, Intervals, bounds
 
 # B batch, H heads, Q queries, K keys, D width of a head
+
+# Compiled for any length, the forward kernel of 64-wide heads spills 352 bytes of registers with
+# the usual 4 warps, and none with 8. The kernel for short queries is compiled for them alone.
+KERNEL_OPTIONS = {"fwd_num_warps": 8, "FORCE_USE_FLEX_ATTENTION": True}
 
 
 def block_mask(queries: Intervals, keys: Intervals, device: torch.device) -> BlockMask:
@@ -73,4 +81,4 @@ def flex(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: BlockMask | None)
     """
     traced = torch.compiler.is_compiling()
     run = cast(Callable[..., Any], flex_attention) if traced else _compiled()
-    return cast(Tensor, run(q_BHQD, k_BHKD, v_BHKD, block_mask=mask))
+    return cast(Tensor, run(q_BHQD, k_BHKD, v_BHKD, block_mask=mask, kernel_options=KERNEL_OPTIONS))
