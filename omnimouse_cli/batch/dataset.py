@@ -14,7 +14,8 @@ from omnimouse_cli.batch.windows import WindowTable, window_table
 from omnimouse_cli.config.data import WINDOW_SECONDS, DataConfig
 from omnimouse_cli.config.model import VideoConfig
 from omnimouse_cli.errors import ConfigError, ShardError
-from omnimouse_cli.shard import CatalogueEntry, Shard, open_catalogue, open_shard
+from omnimouse_cli.shard import CatalogueEntry, Shard, open_shard
+from omnimouse_cli.shard.catalogue import open_shards
 from omnimouse_cli.text import suggest_name
 
 CHANNEL_ORDER = ("pupil_x", "pupil_y", "pupil_size", "pupil_size_derivative", "running")
@@ -266,21 +267,20 @@ def open_dataset(
     Raises:
         ShardError: No folder, no catalogue, no session, an unknown session, a damaged shard.
     """
-    catalogue = open_catalogue(shards)
-    entries = {entry.session: entry for entry in catalogue.entries}
-    keys = tuple(entries) if sessions is None else tuple(dict.fromkeys(sessions))
+    found = open_shards(shards).shards
+    keys = tuple(found) if sessions is None else tuple(dict.fromkeys(sessions))
     if not keys:
         raise ShardError(
             f"no session of {shards} was chosen: `data.sessions` is empty",
             hint="name some, or leave `data.sessions` out to take all",
         )
     for key in keys:
-        if key not in entries:
-            raise _unknown_session(key, entries, shards)
+        if key not in found:
+            raise _unknown_session(key, found, shards)
     return Dataset(
         folder=shards,
         sessions=tuple(
-            _open_session(shards, entries[key], behavior_channels) for key in keys[:max_sessions]
+            _describe_session(shards, found[key], behavior_channels) for key in keys[:max_sessions]
         ),
         channel_order=None if behavior_channels is None else tuple(behavior_channels),
     )
@@ -291,8 +291,11 @@ def stored_channels(shard: Shard) -> tuple[str, ...]:
     return tuple(name for device in shard.description.behavior for name in device.channels)
 
 
-def _open_session(folder: Path, entry: CatalogueEntry, wanted: Sequence[str] | None) -> SessionInfo:
-    shard = open_shard(folder / entry.file)
+def _describe_session(
+    folder: Path, found: Shard | CatalogueEntry, wanted: Sequence[str] | None
+) -> SessionInfo:
+    # Opening a damaged shard once more says what is wrong with it.
+    shard = open_shard(folder / found.file) if isinstance(found, CatalogueEntry) else found
     description = shard.description
     screen = description.screen
     return SessionInfo(

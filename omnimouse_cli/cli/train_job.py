@@ -93,10 +93,10 @@ def _is_count(text: str, shards: Path, progress: Reporter) -> bool:
     """Return whether `--sessions` is a number of sessions, and not the key of one."""
     if not text.isdigit():
         return False
-    from omnimouse_cli.shard.catalogue import open_catalogue
+    from omnimouse_cli.shard.catalogue import open_shards
 
     try:
-        keys = {entry.session for entry in open_catalogue(shards).entries}
+        keys = set(open_shards(shards).shards)
     except OmniMouseError:
         # What is wrong with the shards is said where they are opened.
         return True

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from omnimouse_cli.errors import LaterVersionError, OmniMouseError, ShardError
 from omnimouse_cli.files import PARTIAL_SUFFIX, lock, read_document, sync_folder, write_document
@@ -132,8 +133,21 @@ def build_entry(shard: Shard) -> CatalogueEntry:
     )
 
 
-def open_catalogue(folder: Path) -> Catalogue:
-    """Return the catalogue of a data set as its shards state it.
+class FoundShards(NamedTuple):
+    """The shards of a folder.
+
+    Args:
+        shards: The open shard of each session, ascending by session key; of one that is damaged,
+            its entry in catalogue.json, so that commands that do not use it work.
+        notes: As in `Catalogue`.
+    """
+
+    shards: dict[str, Shard | CatalogueEntry]
+    notes: tuple[str, ...]
+
+
+def open_shards(folder: Path) -> FoundShards:
+    """Open the shards of a data set; only their headers are read.
 
     The file catalogue.json only names the shards that must be there, so that it may be older than
     they are.
@@ -148,35 +162,47 @@ def open_catalogue(folder: Path) -> Catalogue:
             "of shards",
         )
     listed = _read_listed(folder)
-    entries, notes = [], []
+    found: dict[str, Shard | CatalogueEntry] = {}
+    notes = []
     for path in shard_paths(folder):
         stated = listed.get(path.name)
         try:
-            entries.append(build_entry(open_shard(path)))
+            found[path.name] = shard = open_shard(path)
         except ShardError:
             if stated is not None:
-                # A command that does not use this session must not fail for it.
-                entries.append(stated)
+                found[path.name] = stated
             elif is_foreign(path):
                 notes.append(_foreign(path))
             else:
                 raise
         else:
-            notes += _misstatements(stated, entries[-1])
+            notes += _misstatements(stated, shard)
     for entry in listed.values():
-        if entry.file not in {found.file for found in entries}:
+        if entry.file not in found:
             raise ShardError(
                 f"{folder / entry.file} is missing: {CATALOGUE_NAME} lists it for session "
                 f"{entry.session}",
                 hint="copy it here, or run `omnimouse preprocess` again",
             )
-    if not entries:
+    if not found:
         raise ShardError(
             f"{folder} is not a folder of shards: it has no *{SHARD_SUFFIX} file",
             hint="`omnimouse preprocess RECORDING... --out SHARDS` makes one",
         )
-    chosen, copies = _choose(entries, listed)
-    return Catalogue(folder=folder, entries=chosen, notes=(*notes, *copies))
+    files, copies = _choose({name: _session(shard) for name, shard in found.items()}, listed)
+    shards = {session: found[name] for session, name in files.items()}
+    return FoundShards(shards=shards, notes=(*notes, *copies))
+
+
+def open_catalogue(folder: Path) -> Catalogue:
+    """Return the catalogue of a data set as its shards state it.
+
+    Raises:
+        ShardError: There is no data set, a shard is missing, or a file is damaged.
+    """
+    shards, notes = open_shards(folder)
+    entries = (build_entry(one) if isinstance(one, Shard) else one for one in shards.values())
+    return Catalogue(folder=folder, entries=tuple(entries), notes=notes)
 
 
 def warn_of_mixed_kinds(entries: Sequence[CatalogueEntry], reporter: Reporter) -> None:
@@ -219,16 +245,22 @@ def refresh_catalogue(folder: Path, reporter: Reporter) -> Catalogue:
             # A catalogue is written under the lock, so these are from processes that were killed.
             for abandoned in folder.glob(f".{CATALOGUE_NAME}.*{PARTIAL_SUFFIX}"):
                 abandoned.unlink()
-        entries, notes = [], []
+        entries: dict[str, CatalogueEntry] = {}
+        notes = []
         for path in shard_paths(folder):
             try:
-                entries.append(build_entry(open_shard(path)))
+                entries[path.name] = build_entry(open_shard(path))
             except LaterVersionError:
                 raise
             except ShardError as error:
                 notes.append(_foreign(path) if is_foreign(path) else error.message)
-        chosen, copies = _choose(entries, _read_listed(folder))
-        catalogue = Catalogue(folder=folder, entries=chosen, notes=(*notes, *copies))
+        sessions = {name: entry.session for name, entry in entries.items()}
+        files, copies = _choose(sessions, _read_listed(folder))
+        catalogue = Catalogue(
+            folder=folder,
+            entries=tuple(entries[name] for name in files.values()),
+            notes=(*notes, *copies),
+        )
         _warn(catalogue, reporter, is_locked=is_locked)
         content = {"sessions": [asdict(entry) for entry in catalogue.entries]}
         write_document(folder / CATALOGUE_NAME, "catalogue", content)
@@ -236,23 +268,26 @@ def refresh_catalogue(folder: Path, reporter: Reporter) -> Catalogue:
 
 
 def _choose(
-    entries: Sequence[CatalogueEntry], listed: Collection[str]
-) -> tuple[tuple[CatalogueEntry, ...], list[str]]:
-    """Return one entry per session, ascending, and a sentence for each other file of a session.
+    sessions: Mapping[str, str], listed: Collection[str]
+) -> tuple[dict[str, str], list[str]]:
+    """Return one file per session, ascending, and a sentence for each other file of a session.
 
     Args:
-        entries: Entries of all shards.
+        sessions: Session key of each file.
         listed: Names of files that are preferred, because the catalogue lists them already.
     """
-    chosen: dict[str, CatalogueEntry] = {}
+    chosen: dict[str, str] = {}
     omitted = []
-    for entry in sorted(entries, key=lambda one: (one.file not in listed, len(one.file), one.file)):
-        kept = chosen.setdefault(entry.session, entry)
-        if kept is not entry:
-            omitted.append(
-                f"{entry.file} is not used: it has the same session as {kept.file}, {kept.session}"
-            )
-    return tuple(chosen[session] for session in sorted(chosen)), omitted
+    for name in sorted(sessions, key=lambda file: (file not in listed, len(file), file)):
+        session = sessions[name]
+        kept = chosen.setdefault(session, name)
+        if kept != name:
+            omitted.append(f"{name} is not used: it has the same session as {kept}, {session}")
+    return {session: chosen[session] for session in sorted(chosen)}, omitted
+
+
+def _session(found: Shard | CatalogueEntry) -> str:
+    return found.description.session if isinstance(found, Shard) else found.session
 
 
 def _foreign(path: Path) -> str:
@@ -275,14 +310,23 @@ def _warn(catalogue: Catalogue, reporter: Reporter, *, is_locked: bool) -> None:
         )
 
 
-def _misstatements(stated: CatalogueEntry | None, entry: CatalogueEntry) -> list[str]:
+def _misstatements(stated: CatalogueEntry | None, shard: Shard) -> list[str]:
     """Return a sentence if the catalogue's file says something else than the shard itself."""
-    names = () if stated is None else ("session", "animal", "neurons", "samples", "modalities")
-    wrong = [name for name in names if getattr(stated, name) != getattr(entry, name)]
+    if stated is None:
+        return []
+    description = shard.description
+    facts = {
+        "session": description.session,
+        "animal": description.animal,
+        "neurons": description.responses.num_neurons,
+        "samples": description.responses.clock.num_samples,
+        "modalities": description.modalities,
+    }
+    wrong = [name for name, value in facts.items() if getattr(stated, name) != value]
     if not wrong:
         return []
     return [
-        f"{CATALOGUE_NAME} misstates {', '.join(wrong)} of {entry.file}: the shard itself is "
+        f"{CATALOGUE_NAME} misstates {', '.join(wrong)} of {stated.file}: the shard itself is "
         "believed; the next `omnimouse preprocess` corrects the catalogue"
     ]
 

@@ -13,6 +13,7 @@ from omnimouse_cli.batch.windows import window_table
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.errors import ShardError
 from omnimouse_cli.reporter import Silent
+from omnimouse_cli.shard import Shard
 
 
 def test_channels_are_known_ones_first_then_by_name(tiny_dataset):
@@ -143,13 +144,10 @@ def test_small_deviations_are_raised_to_the_floor(tiny_shards, tiny_dataset):
     np.testing.assert_array_equal(scale, np.maximum(std, 2.0))
 
 
-def test_a_neuron_without_a_deviation_is_left_finite(tmp_path, write_shard):
-    shard = write_shard(tmp_path)
-    session = open_dataset(tmp_path).sessions[0]
-    header = session.shard.header
-    raw = bytearray(shard.path.read_bytes())
-    first = header.data_start + header.tensors["neurons.std"].first_byte
-    mean = float(session.shard.neuron_mean[0])
+def test_a_neuron_without_a_deviation_is_left_finite(tmp_path, write_shard, monkeypatch):
+    write_shard(tmp_path)
+    dataset = open_dataset(tmp_path)
+    mean = float(dataset.sessions[0].shard.neuron_mean[0])
     absolute = DataConfig(std_floor_absolute=1e-3)
     for values, expected, published in [
         # A neuron that is stuck at a rate is scaled to 1, one that hardly varies to at most 50.
@@ -158,9 +156,8 @@ def test_a_neuron_without_a_deviation_is_left_finite(tmp_path, write_shard):
         ([np.nan] * 7, mean, 1e-3),
         ([1e-6 * mean, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0], mean / 50, 1e-3),
     ]:
-        raw[first : first + 28] = np.array(values, "<f4").tobytes()
-        shard.path.write_bytes(raw)
-        dataset = open_dataset(tmp_path)
+        std = np.array(values, np.float32)
+        monkeypatch.setattr(Shard, "neuron_std", property(lambda _, std=std: std))
         _, scale = dataset.normalization(DataConfig(), "1-1-1")
         np.testing.assert_allclose(scale[0], expected, rtol=1e-6)
         _, scale = dataset.normalization(absolute, "1-1-1")
