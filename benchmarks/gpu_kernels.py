@@ -3,6 +3,7 @@
 python benchmarks/gpu_kernels.py facts|ceilings|errors|kernels|attention
 """
 
+import importlib.metadata
 import subprocess
 import sys
 import time
@@ -53,6 +54,7 @@ def facts() -> None:
         **run_facts(),
         capability=torch.cuda.get_device_capability(),
         gpu_memory_bytes=torch.cuda.mem_get_info()[1],
+        triton=importlib.metadata.version("triton"),
     )
     # -P keeps the sources in the working folder from hiding an installed package.
     subprocess.run([sys.executable, "-P", "-m", "omnimouse_cli", "doctor"], check=False)
