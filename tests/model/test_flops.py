@@ -12,6 +12,7 @@ from omnimouse_cli.config.model import FEED_FORWARDS
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.cost.flops import count_flops, count_shortcut_flops
 from omnimouse_cli.cost.memory import StepMode, count_stored
+from omnimouse_cli.cost.parameters import count_core
 from omnimouse_cli.cost.training import make_task
 from omnimouse_cli.kernels.dendrite.lookup import BACKWARD_FLOPS, FORWARD_FLOPS, interpolate
 from omnimouse_cli.model import feed_forward
@@ -109,6 +110,22 @@ def test_operations_and_memory_are_what_torch_counts(check, strategy, layout):
     nano = replace(SIZES["nano"], response_loss="gaussian", dropout=0.0, neuron_dropout=0.0)
     config = replace(nano, video=replace(nano.video, layout=layout))
     check(config, strategy)
+
+
+@pytest.mark.parametrize("strategy", FAMILY_STRATEGIES[:12:4], ids=lambda s: s.name)
+def test_memory_in_bfloat16_is_what_torch_stores(make_model, make_batch, choose, strategy):
+    config = replace(SIZES["nano"], response_loss="gaussian")
+    model, table = make_model(config, neurons=NEURONS)
+    batch = make_batch(windows=WINDOWS, neurons=NEURONS, frame=(36, 64))
+    selection = choose(strategy, batch, seed=0, max_targets=config.max_targets)
+    task = make_task(config, strategy, num_neurons=NEURONS, num_channels=3, has_screen=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        kept = 4 * measured(model, (model, table), batch, strategy, selection)[2]
+    mode = StepMode("cpu", "bfloat16")
+    counted = count_stored(config, task, batch_size=WINDOWS, mode=mode)
+    # Weights are stored as they were cast, those of parts that the strategy does not use are not.
+    counted += 2 * count_core(config, num_channels=3)
+    assert kept == pytest.approx(counted, rel=0.1)
 
 
 @pytest.mark.parametrize("kind", FEED_FORWARDS)
