@@ -3,18 +3,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+OLDEST := .venv-oldest
+OLDEST_INSTALLED := $(OLDEST)/.installed
 SOURCES := pyproject.toml constraints.txt Cargo.toml Cargo.lock rust/Cargo.toml $(wildcard rust/src/*.rs rust/src/*/*.rs)
 
 # Processes that run tests at once; each computes on one thread.
 WORKERS ?= auto
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope
+PYTEST_OPTIONS := --numprocesses $(WORKERS) --dist loadscope
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_OPTIONS)
+PURELIB := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 MAX_FILE_LINES := 400
 
 # Seconds that `bench-gpu` may take, and a folder of wheels of the package where it is not installed.
 BUDGET ?= 1800
 WHEELS ?=
 
-.PHONY: help demo test test-fast test-gpu test-slurm check sizes format bench bench-gpu clean
+.PHONY: help demo test test-fast test-oldest test-gpu test-slurm check sizes format bench bench-gpu clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +28,13 @@ $(INSTALLED): $(SOURCES)
 	@command -v cargo >/dev/null || { echo "error: cargo (Rust) was not found"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# Packages of its own come first, and those of .venv after them.
+$(OLDEST_INSTALLED): constraints-oldest.txt $(INSTALLED)
+	test -x $(OLDEST)/bin/python || $(BIN)/python -m venv --without-pip $(OLDEST)
+	$(BIN)/python -m pip --python $(OLDEST)/bin/python install --quiet --disable-pip-version-check --no-deps --requirement constraints-oldest.txt
+	echo "import site; site.addsitedir('$$($(BIN)/python $(PURELIB))')" > "$$($(OLDEST)/bin/python $(PURELIB))/venv.pth"
 	@touch $@
 
 demo: $(INSTALLED) ## Simulate a small mouse, train on it, score every regime, print and draw the result
@@ -36,6 +47,10 @@ test: $(INSTALLED) ## Run the Rust and the Python tests, docstring examples amon
 test-fast: $(INSTALLED) ## Run the unit tests: nothing that trains a model or starts processes
 	cargo test --quiet --locked
 	$(PYTEST) -m 'not slow and not training'
+
+test-oldest: $(OLDEST_INSTALLED) ## Run the unit tests with the oldest torch and Triton that are supported
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(PYTEST_OPTIONS) -k 'compile' tests/kernels
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(PYTEST_OPTIONS) -m 'not slow and not training'
 
 test-gpu: $(INSTALLED) ## Run the tests that need a CUDA device: every kernel, a step of each size
 	$(BIN)/python -m pytest tests/cuda -m gpu
@@ -74,4 +89,4 @@ bench-gpu: ## Check and measure a GPU, by any PYTHON with torch and Triton (BUDG
 	$(PYTHON) benchmarks/gpu.py --budget $(BUDGET) $(if $(WHEELS),--wheels $(WHEELS))
 
 clean: ## Remove what was built
-	rm -rf $(VENV) target demo
+	rm -rf $(VENV) $(OLDEST) target demo
