@@ -19,6 +19,7 @@ HERE = Path(__file__).resolve().parent
 LIBRARY = "libcuda.so.1"
 # Python runs the file sitecustomize.py of this folder first.
 STARTUP = HERE / "startup"
+SOURCES = ("memory.c", "runtime.c", "driver.c", "libraries.c")
 TORCH_LIBRARIES = ("libc10_cuda", "libtorch_cuda", "libtorch_cuda_linalg", "libtorch_python")
 # What torch imports of these is replaced; libraries that are not used stay as they are.
 REPLACED = re.compile(r"(__)?cuda[A-Z_]|cublas")
@@ -48,9 +49,7 @@ def build(folder: Path) -> Path:
     substitute.parent.mkdir(parents=True, exist_ok=True)
     substitute.touch()
     headers.append(folder / "include")
-    objects = [
-        _compile(HERE / name, folder, headers) for name in ("runtime.c", "driver.c", "libraries.c")
-    ]
+    objects = [_compile(HERE / name, folder, headers) for name in SOURCES]
     written = set(_symbols("--defined-only", objects))
     imported = {name for name in _symbols("--undefined-only", libraries) if REPLACED.match(name)}
     rest = (imported | _driver_functions(headers)) - written
