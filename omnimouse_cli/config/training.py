@@ -86,7 +86,9 @@ class TrainConfig:
             while the others wait for it, ends the training; None waits for ever. A phase that may
             take longer, as a compilation, a validation or a slow step, is given more.
         precision: Precision of the forward pass; None is bfloat16 on a GPU and float32 on a CPU.
-        compile: Whether the model is compiled; None compiles on a GPU.
+        compile: Whether the model is compiled; None compiles on a GPU. `cuda-graphs` also captures
+            the fusion layers of published sizes as CUDA graphs, which may spare a host that is
+            slower than its GPU, and takes more memory; it has not run on a GPU yet.
         activation_checkpointing: Whether encoder, fusion layers and video blocks are computed again
             in the backward pass, instead of storing what it needs: less memory for about a third
             more time.
@@ -122,7 +124,7 @@ class TrainConfig:
     keep_checkpoint_hours: float | None = None
     silence_seconds: float | None = 100.0
     precision: Literal["float32", "bfloat16"] | None = None
-    compile: bool | None = None
+    compile: Literal["cuda-graphs"] | bool | None = None
     activation_checkpointing: bool = False
 
     def __post_init__(self) -> None:

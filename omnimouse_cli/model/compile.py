@@ -30,6 +30,8 @@ def compile_parts(
     model: OmniMouse,
     device: torch.device,
     fusion_shape: tuple[int, int] | None = None,
+    *,
+    uses_cuda_graphs: bool = False,
     **options: Any,  # noqa: ANN401 - of torch.compile
 ) -> None:
     """Compile the blocks of a model in place, at their first use.
@@ -45,12 +47,14 @@ def compile_parts(
         device: Device of the model.
         fusion_shape: Windows and tokens of the usual input of a fusion layer, for which the layers
             are compiled separately; None compiles them for any shape alone.
+        uses_cuda_graphs: Whether layers of that shape are captured as CUDA graphs, whose results
+            are kept until the next forward pass of the model.
         options: Further arguments of `torch.compile`.
     """
     # Two lengths that are the same by chance in the first batch may differ in the next one.
     symbolic_shapes.use_duck_shape = False
     forwards: dict[type[nn.Module], Callable[..., Tensor]] = {
-        SelfBlock: _self_forward(fusion_shape, options),
+        SelfBlock: _self_forward(fusion_shape, options, uses_cuda_graphs=uses_cuda_graphs),
         CrossBlock: _cross_forward(options),
         VideoBlock: _video_forward(options),
     }
@@ -59,6 +63,12 @@ def compile_parts(
             part.forward = partial(forwards[type(part)], part)
         else:
             part.compile(dynamic=True, **options)
+    if uses_cuda_graphs:
+        model.register_forward_pre_hook(_begin_cuda_graphs)
+
+
+def _begin_cuda_graphs(*_: object) -> None:
+    torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
 
 
 def compiled_parts(model: OmniMouse, device: torch.device) -> list[nn.Module]:
@@ -110,10 +120,11 @@ def compiled_code(config: ModelConfig, task: Task, usual_length: int | None) -> 
 
 
 def _self_forward(
-    fusion_shape: tuple[int, int] | None, options: dict[str, Any]
+    fusion_shape: tuple[int, int] | None, options: dict[str, Any], *, uses_cuda_graphs: bool
 ) -> Callable[..., Tensor]:
     any_shape = torch.compile(SelfBlock.forward, dynamic=True, **options)
-    usual_shape = torch.compile(_forward_usual_shape, dynamic=False, **options)
+    mode = "reduce-overhead" if uses_cuda_graphs else None
+    usual_shape = torch.compile(_forward_usual_shape, dynamic=False, mode=mode, **options)
 
     def forward(block: SelfBlock, x_BLM: Tensor, angles: Angles, mask: AttentionMask) -> Tensor:
         compiled = usual_shape if x_BLM.shape[:2] == fusion_shape else any_shape

@@ -66,7 +66,12 @@ def compile_core(state: TrainState, setup: TrainingSetup, reporter: Reporter) ->
     cache = _choose_cache(device, reporter)
     training, validation = _list_passes(setup)
     length = usual_fusion_length(config.model, [each.task for each in training])
-    compile_parts(state.core, device, None if length is None else (config.data.batch_size, length))
+    compile_parts(
+        state.core,
+        device,
+        None if length is None else (config.data.batch_size, length),
+        uses_cuda_graphs=config.train.compile == "cuda-graphs" and device.type == "cuda",
+    )
     passes = _choose_passes(training + validation, config.model, length)
     reporter.start(WARM_UP_TASK, len(passes))
     try:
