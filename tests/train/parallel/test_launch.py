@@ -15,6 +15,7 @@ from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.train.parallel.launch import launch, require_gpus
+from omnimouse_cli.train.parallel.verdict import RankFailedError
 from omnimouse_cli.train.parallel.world import World, join_world, select_device
 from omnimouse_cli.train.run import TrainingJob, train
 from omnimouse_cli.train.start.adapt import default_adaptation
@@ -124,6 +125,39 @@ def test_a_rank_that_is_killed_is_named_with_its_signal():
         launch(2, kill_myself_unless_first)
     assert "--resume" in caught.value.hint
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def stop_unless_first() -> None:
+    """Stop this process, as SIGSTOP does, if it is not the first rank, which waits for it."""
+    with join_world("cpu") as world:
+        world.activity.silence_seconds = 2.0
+        if not world.is_first:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        world.barrier()
+
+
+@pytest.mark.training
+@pytest.mark.slow
+def test_a_rank_that_is_stopped_is_named_and_ended():
+    with pytest.raises(RankFailedError, match=r"rank 1 of 2 \(.*\) has been silent for") as caught:
+        launch(2, stop_unless_first)
+    assert caught.value.rank == 1
+
+
+def fail_unless_first() -> None:
+    """Raise if this is not the first rank, which waits for it."""
+    with join_world("cpu") as world:
+        if not world.is_first:
+            raise OmniMouseError("the shard is damaged", hint="convert it again")
+        world.barrier()
+
+
+@pytest.mark.training
+@pytest.mark.slow
+def test_an_error_of_one_rank_ends_the_others_with_the_same_sentence():
+    with pytest.raises(OmniMouseError, match="the shard is damaged") as caught:
+        launch(2, fail_unless_first)
+    assert caught.value.hint == "convert it again"
 
 
 def test_more_gpus_than_there_are_is_refused_with_their_number(monkeypatch):

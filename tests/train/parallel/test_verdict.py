@@ -1,0 +1,133 @@
+"""The rank that is the reason is named, not one of those that wait for it."""
+
+from dataclasses import replace
+
+import pytest
+
+from omnimouse_cli.errors import OmniMouseError, Terminated
+from omnimouse_cli.train.parallel.verdict import (
+    Failure,
+    Heard,
+    RankFailedError,
+    Status,
+    judge,
+)
+
+SILENCE = 100.0
+
+
+def status(rank: int, **changes) -> Status:
+    """A rank that waits for the others at step 17."""
+    waiting = Status(
+        rank=rank,
+        host=f"node{rank}",
+        process=100 + rank,
+        step=17,
+        phase="training",
+        is_waiting=True,
+        idle_seconds=50.0,
+        patience_seconds=SILENCE,
+    )
+    return replace(waiting, **changes)
+
+
+def heard(**of_rank) -> dict[int, Heard]:
+    """Three ranks; those that are not given wait."""
+    return {rank: of_rank.get(f"r{rank}", Heard(status=status(rank))) for rank in range(3)}
+
+
+def test_ranks_that_wait_for_one_that_works_are_left_alone():
+    busy = status(1, is_waiting=False, idle_seconds=99.0)
+    assert judge(heard(r1=Heard(status=busy)), 3, SILENCE) is None
+    patient = replace(busy, idle_seconds=900.0, patience_seconds=1800.0)
+    assert judge(heard(r1=Heard(status=patient)), 3, SILENCE) is None
+
+
+def test_a_silent_rank_is_named_though_the_others_stand_still_too():
+    late = Heard(status=status(1, step=16), silent_seconds=101.0)
+    others = {"r0": Heard(status=status(0, is_waiting=False, idle_seconds=100.5))}
+    verdict = judge(heard(r1=late, **others), 3, SILENCE)
+    assert (verdict.kind, verdict.rank, verdict.step) == ("silent", 1, 16)
+    assert verdict.message == (
+        "rank 1 of 3 (node1, process 101) has been silent for 101 s at step 16 (training); "
+        "the others are at step 17"
+    )
+    error = verdict.exception()
+    assert isinstance(error, RankFailedError)
+    assert "--restarts" in error.hint
+
+
+def test_while_a_rank_is_late_nobody_is_blamed():
+    stuck = Heard(status=status(0, is_waiting=False, idle_seconds=150.0))
+    assert judge(heard(r0=stuck, r1=Heard(status=status(1), silent_seconds=60.0)), 3, 100) is None
+
+
+def test_a_rank_that_is_stuck_outside_of_the_exchange_is_named():
+    stuck = Heard(status=status(2, is_waiting=False, idle_seconds=130.0))
+    shorter = Heard(status=status(0, is_waiting=False, idle_seconds=129.0))
+    verdict = judge(heard(r2=stuck, r0=shorter), 3, SILENCE)
+    assert (verdict.kind, verdict.rank) == ("stuck", 2)
+    assert "has made no progress for 130 s at step 17 (training)" in verdict.message
+
+
+def test_where_all_wait_for_each_other_none_is_blamed_alone():
+    waiting = {f"r{rank}": Heard(status=status(rank, idle_seconds=101.0)) for rank in range(3)}
+    verdict = judge(heard(**waiting), 3, SILENCE)
+    assert verdict.rank is None
+    assert "all 3 ranks have waited for each other for 101 s" in verdict.message
+    assert "rank 2 at step 17" in verdict.message
+    assert judge(heard(), 3, SILENCE) is None
+
+
+def test_a_dead_rank_is_the_reason_of_the_connections_that_broke():
+    broken = Failure(kind="lost", message="RuntimeError: Connection closed by peer")
+    victim = Heard(status=status(0, failure=broken), failed_seconds=2.1)
+    dead = Heard(status=status(1), lost_seconds=1.9)
+    assert judge(heard(r0=replace(victim, failed_seconds=0.1)), 3, SILENCE) is None
+    verdict = judge(heard(r0=victim, r1=dead), 3, SILENCE)
+    assert (verdict.kind, verdict.rank) == ("lost", 1)
+    assert "rank 1 of 3 (node1, process 101) died at step 17" in verdict.message
+    alone = judge(heard(r0=victim), 3, SILENCE)
+    assert (alone.kind, alone.rank) == ("lost", 0)
+
+
+def test_a_bug_is_the_reason_of_the_connections_that_broke():
+    bug = Heard(
+        status=status(2, failure=Failure(kind="bug", message="KeyError: 'x'")), failed_seconds=1.0
+    )
+    victim = Heard(status=status(0, failure=Failure(kind="lost", message="")), failed_seconds=2.5)
+    verdict = judge(heard(r0=victim, r2=bug), 3, SILENCE)
+    assert verdict.rank == 2
+    assert verdict.message.endswith("failed at step 17 (training): KeyError: 'x'")
+
+
+def test_an_error_of_the_user_is_the_same_on_every_rank():
+    failure = Failure(kind="error", message="the disk is full", hint="free some space")
+    full = Heard(status=status(1, failure=failure), failed_seconds=2.5)
+    error = judge(heard(r1=full), 3, SILENCE).exception()
+    assert type(error) is OmniMouseError
+    assert (error.message, error.hint) == ("the disk is full", "free some space")
+
+
+def test_ranks_that_stop_together_are_not_waited_for():
+    failure = Failure(kind="interrupted", message="step 17 is saved", number=15)
+    stopped = {
+        f"r{rank}": Heard(status=status(rank, failure=failure), failed_seconds=0.0)
+        for rank in range(3)
+    }
+    error = judge(heard(**stopped), 3, SILENCE).exception()
+    assert isinstance(error, Terminated)
+    assert (str(error), error.number) == ("step 17 is saved", 15)
+
+
+def test_a_rank_that_has_finished_is_not_missed():
+    done = Heard(status=status(1, has_left=True), silent_seconds=500.0)
+    assert judge(heard(r1=done), 3, SILENCE) is None
+
+
+@pytest.mark.parametrize("failure", [None, Failure(kind="error", message="a", hint="b")])
+def test_a_status_is_the_same_after_it_was_sent(failure):
+    import dataclasses
+
+    sent = status(3, failure=failure)
+    assert Status.from_dict(dataclasses.asdict(sent)) == sent
