@@ -194,6 +194,7 @@ def _start_run(
 
 def _end_launched_rank(error: BaseException, rank: int) -> NoReturn:
     """Report why a rank ends, once for all ranks, and end this process."""
+    from omnimouse_cli.train.parallel.heartbeat import wait_for_torchrun
     from omnimouse_cli.train.parallel.verdict import RankFailedError
 
     speaks = rank == 0
@@ -209,5 +210,6 @@ def _end_launched_rank(error: BaseException, rank: int) -> NoReturn:
         print_error(error)
     sys.stdout.flush()
     sys.stderr.flush()
+    wait_for_torchrun(error)
     # A process group whose other ranks are gone may never let the interpreter end.
     os._exit(code)

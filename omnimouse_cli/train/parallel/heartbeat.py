@@ -4,14 +4,13 @@ import dataclasses
 import json
 import multiprocessing
 import os
-import secrets
 import socket
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NoReturn
@@ -38,7 +37,7 @@ LEAVE_SECONDS = 3.0
 LEAVE_STOPPED_SECONDS = 20.0
 # Until a rank that fails has heard whether it is the reason.
 VERDICT_SECONDS = 8.0
-CONNECT_SECONDS = 30.0
+TORCHRUN_SECONDS = 18.0
 # Environment variable: the file into which a rank writes why it ends.
 REPORT_FILE = "OMNIMOUSE_RANK_REPORT"
 
@@ -298,7 +297,24 @@ def end_process(verdict: Verdict, *, speaks: bool) -> NoReturn:
         hint = f"\n\nhint: {verdict.hint}" if verdict.hint else ""
         sys.stderr.write(f"{kind}: {verdict.message}{hint}\n")
         sys.stderr.flush()
+    wait_for_torchrun(error)
     os._exit(exit_code(error) if isinstance(error, KeyboardInterrupt) else 1)
+
+
+def wait_for_torchrun(error: BaseException) -> None:
+    """Wait until torchrun has noticed that a node is gone, where it starts the ranks again.
+
+    It would meet with the dead node once more and give up: it takes a node for alive until 15
+    seconds after its last sign. A signal ends the waiting.
+
+    Args:
+        error: Why this rank ends.
+    """
+    has_other_nodes = int(os.environ.get("GROUP_WORLD_SIZE", "1")) > 1
+    starts_again = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0")) > 0
+    if isinstance(error, RankFailedError) and has_other_nodes and starts_again:
+        with suppress(KeyboardInterrupt):
+            time.sleep(TORCHRUN_SECONDS)
 
 
 def write_report(error: BaseException) -> None:
@@ -326,66 +342,3 @@ def failure_of(error: BaseException, activity: Activity) -> Failure:
         return Failure(kind="interrupted", message=str(error), number=signal_of(error))
     text = f"{type(error).__name__}: {error}".strip()
     return Failure(kind="lost" if activity.is_waiting else "bug", message=text.splitlines()[0])
-
-
-class Hub:
-    """The socket at which the first rank listens for the others.
-
-    Args:
-        host: Name or address of this machine by which the others reach it.
-    """
-
-    def __init__(self, host: str) -> None:
-        self._socket = socket.create_server((host if host == "127.0.0.1" else "", 0))
-        self.address = (host, int(self._socket.getsockname()[1]))
-        self.token = secrets.token_hex(16)
-
-    def accept(self, num_ranks: int) -> dict[int, Connection]:
-        """Return a connection to every other rank; whoever does not know the token is refused.
-
-        Raises:
-            OSError: A rank has not connected in time.
-        """
-        links: dict[int, Connection] = {}
-        deadline = time.monotonic() + CONNECT_SECONDS
-        with self._socket:
-            while len(links) < num_ranks - 1:
-                self._socket.settimeout(max(0.01, deadline - time.monotonic()))
-                client, _ = self._socket.accept()
-                link = _connection(client)
-                rank = _read_introduction(link, self.token)
-                if rank is None:
-                    link.close()
-                else:
-                    links[rank] = link
-        return links
-
-
-def connect(address: tuple[str, int], token: str, rank: int) -> Connection:
-    """Return a connection to the first rank.
-
-    Raises:
-        OSError: It cannot be reached.
-    """
-    link = _connection(socket.create_connection(address, timeout=CONNECT_SECONDS))
-    link.send_bytes(json.dumps({"token": token, "rank": rank}).encode())
-    return link
-
-
-def _connection(stream: socket.socket) -> Connection:
-    stream.setblocking(True)
-    stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return Connection(stream.detach())
-
-
-def _read_introduction(link: Connection, token: str) -> int | None:
-    """Return the rank that introduces itself; None if it is none."""
-    try:
-        if not link.poll(1.0):
-            return None
-        content: Any = json.loads(link.recv_bytes(1024))
-        if secrets.compare_digest(str(content["token"]), token):
-            return int(content["rank"])
-    except (EOFError, OSError, ValueError, TypeError, KeyError):
-        pass
-    return None

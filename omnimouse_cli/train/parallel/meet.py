@@ -1,6 +1,8 @@
 """How ranks find each other: a store, one attempt of which all are part, heartbeat connections."""
 
 import json
+import secrets
+import socket
 import time
 import uuid
 from collections.abc import Mapping
@@ -12,7 +14,6 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.train.parallel.heartbeat import Hub, connect
 
 # Environment variable of torchrun: whether it serves the store, to all attempts of a job.
 STORE_IS_SERVED = "TORCHELASTIC_USE_AGENT_STORE"
@@ -20,6 +21,7 @@ STORE_IS_SERVED = "TORCHELASTIC_USE_AGENT_STORE"
 MEET_SECONDS = 600.0
 _POLL_SECONDS = 0.05
 _CONNECT_SECONDS = 10.0
+CONNECT_SECONDS = 30.0
 _ATTEMPTS = "omnimouse/attempts"
 
 
@@ -164,3 +166,66 @@ def _wait_for(store: Store, key: str) -> None:
                 hint="their first messages, on their machines, say why",
             )
         time.sleep(_POLL_SECONDS)
+
+
+class Hub:
+    """The socket at which the first rank listens for the others.
+
+    Args:
+        host: Name or address of this machine by which the others reach it.
+    """
+
+    def __init__(self, host: str) -> None:
+        self._socket = socket.create_server((host if host == "127.0.0.1" else "", 0))
+        self.address = (host, int(self._socket.getsockname()[1]))
+        self.token = secrets.token_hex(16)
+
+    def accept(self, num_ranks: int) -> dict[int, Connection]:
+        """Return a connection to every other rank; whoever does not know the token is refused.
+
+        Raises:
+            OSError: A rank has not connected in time.
+        """
+        links: dict[int, Connection] = {}
+        deadline = time.monotonic() + CONNECT_SECONDS
+        with self._socket:
+            while len(links) < num_ranks - 1:
+                self._socket.settimeout(max(0.01, deadline - time.monotonic()))
+                client, _ = self._socket.accept()
+                link = _connection(client)
+                rank = _read_introduction(link, self.token)
+                if rank is None:
+                    link.close()
+                else:
+                    links[rank] = link
+        return links
+
+
+def connect(address: tuple[str, int], token: str, rank: int) -> Connection:
+    """Return a connection to the first rank.
+
+    Raises:
+        OSError: It cannot be reached.
+    """
+    link = _connection(socket.create_connection(address, timeout=CONNECT_SECONDS))
+    link.send_bytes(json.dumps({"token": token, "rank": rank}).encode())
+    return link
+
+
+def _connection(stream: socket.socket) -> Connection:
+    stream.setblocking(True)
+    stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return Connection(stream.detach())
+
+
+def _read_introduction(link: Connection, token: str) -> int | None:
+    """Return the rank that introduces itself; None if it is none."""
+    try:
+        if not link.poll(1.0):
+            return None
+        content: Any = json.loads(link.recv_bytes(1024))
+        if secrets.compare_digest(str(content["token"]), token):
+            return int(content["rank"])
+    except (EOFError, OSError, ValueError, TypeError, KeyError):
+        pass
+    return None

@@ -7,8 +7,8 @@ import pytest
 from torch._C._distributed_c10d import TCPStore
 
 from omnimouse_cli.train.parallel import heartbeat, verdict
-from omnimouse_cli.train.parallel.heartbeat import Activity, Failure, Heartbeat, Hub, connect
-from omnimouse_cli.train.parallel.meet import meet
+from omnimouse_cli.train.parallel.heartbeat import Activity, Failure, Heartbeat
+from omnimouse_cli.train.parallel.meet import Hub, connect, meet
 from omnimouse_cli.train.parallel.verdict import Verdict
 
 HOST = "127.0.0.1"
