@@ -12,7 +12,7 @@ from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import find_run_of_job, is_run
 
 if TYPE_CHECKING:
-    from torch.distributed import Store
+    from torch._C._distributed_c10d import Store
 
 _RUN = "omnimouse/run"
 

@@ -142,10 +142,10 @@ def _run_ranks(
         for process in processes:
             process.kill()
             process.join()
-    return {
-        rank: processes[rank].exitcode or 0
-        for rank in sorted(range(num_ranks), key=lambda rank: rank not in first)
-    }
+    codes = {rank: process.exitcode or 0 for rank, process in enumerate(processes)}
+    # A rank that was killed is the reason of what others failed with in the same moment.
+    order = sorted(codes, key=lambda rank: (rank not in first, codes[rank] >= 0))
+    return {rank: codes[rank] for rank in order}
 
 
 @contextmanager

@@ -193,7 +193,8 @@ def _judge_failures(present: Mapping[int, Heard], num_ranks: int) -> Verdict | N
             hint=failure.hint,
             number=failure.number,
         )
-    return _verdict(item, num_ranks, failure.kind, f"failed{_at(item.status)}: {failure.message}")
+    kind: Literal["bug", "lost"] = "bug" if failure.kind == "bug" else "lost"
+    return _verdict(item, num_ranks, kind, f"failed{_at(item.status)}: {failure.message}")
 
 
 def _judge_progress(

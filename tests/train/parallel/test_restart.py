@@ -113,9 +113,10 @@ def train_and_die_once(job: TrainingJob, marker: Path) -> None:
     """Train as a rank; the first rank dies at the 8th step of the first attempt."""
     torch.set_num_threads(1)
     with join_world("cpu") as world:
-        is_first_attempt = world.is_first and not marker.exists()
-        marker.touch()
-        train(job, world, DiesAt(8) if is_first_attempt else Silent())
+        dies = world.is_first and not marker.exists()
+        if dies:
+            marker.touch()
+        train(job, world, DiesAt(8) if dies else Silent())
 
 
 @pytest.mark.training
