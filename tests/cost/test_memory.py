@@ -58,6 +58,7 @@ MEASURED = [
     ("300M", "bfloat16", "dendritic", False, True, 16.588),
     ("80M", "float32", "swiglu", False, True, 17.942),
     ("1M", "bfloat16", "swiglu", True, False, 5.954),
+    ("80M", "bfloat16", "swiglu", True, False, 29.874),
 ]
 
 
