@@ -1,5 +1,6 @@
 """Commands as an array job of Slurm, submitted by submitit; interrupted ones are queued again."""
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -39,9 +40,9 @@ OPTIONS = {
     "at_once": "array_parallelism",
 }
 EXAMPLE = "--slurm partition=gpu,time=24:00:00,gpus=1"
-# A job is queued again however often its time is over.
+# A job is requeued at its time limit until its command has finished.
 MAX_TIMEOUTS = 10_000
-# Before the end of a job's time: enough to finish a step and to write a checkpoint.
+# Time before the limit of a job in which a step is finished and a checkpoint is written.
 MIN_SIGNAL_SECONDS, MAX_SIGNAL_SECONDS = 60, 600
 
 SlurmOption = Annotated[
@@ -58,7 +59,7 @@ SlurmOption = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlurmRequest:
-    """What each job of an array gets.
+    """Resources of each job of an array.
 
     Args:
         minutes: Time limit.
@@ -96,7 +97,7 @@ def parse_request(text: str, *, also: Collection[str] = ()) -> SlurmRequest:
         also: Further keys that the command knows: `tasks`.
 
     Raises:
-        OmniMouseError: A key is not known, the time is missing, or a value is none.
+        OmniMouseError: A key is not known, the time is missing, or a value is invalid.
 
     Example:
         >>> request = parse_request("partition=gpu,time=1-12,gpus=a100:2,at_once=8")
@@ -113,7 +114,9 @@ def parse_request(text: str, *, also: Collection[str] = ()) -> SlurmRequest:
             raise OmniMouseError(f"--slurm has no key {key!r}", hint=suggest_name(key, known))
         values[key] = value
     if "time" not in values:
-        raise OmniMouseError("--slurm needs the time limit of a job", hint=f"as in {EXAMPLE}")
+        raise OmniMouseError(
+            "--slurm needs time=, the time limit of a job", hint=f"as in {EXAMPLE}"
+        )
     options: dict[str, str | int] = {
         OPTIONS[key]: value for key, value in values.items() if key in OPTIONS and key != "time"
     }
@@ -137,7 +140,7 @@ def _pairs(text: str) -> list[str]:
 
 def _whole_number(key: str, text: str) -> int:
     if not text.isdigit() or int(text) == 0:
-        raise OmniMouseError(f"--slurm {key} must be a whole number from 1 on: {text!r}")
+        raise OmniMouseError(f"--slurm {key} must be a positive whole number: {text!r}")
     return int(text)
 
 
@@ -145,7 +148,7 @@ def parse_minutes(text: str) -> int:
     """Return a time limit of Slurm in minutes, rounded up.
 
     Raises:
-        OmniMouseError: It has none of Slurm's forms.
+        OmniMouseError: The text has none of the forms that Slurm accepts, or is 0.
 
     Example:
         >>> [parse_minutes(text) for text in ("90", "90:00", "1:30:00", "2-0", "1-2:30")]
@@ -165,7 +168,7 @@ def parse_minutes(text: str) -> int:
     else:
         seconds = 60 * (first or 0) + (second or 0)
     if seconds == 0:
-        raise OmniMouseError(f"--slurm time must be longer than nothing: {text!r}")
+        raise OmniMouseError(f"--slurm time must be longer than 0: {text!r}")
     return -(-seconds // 60)
 
 
@@ -190,50 +193,51 @@ def require_slurm() -> None:
 class CommandRunner:
     """Runs a command in a job, and ends it in time for the job to be queued again.
 
-    submitit stores this object for the job. A minute or more before the job's time is over it calls
-    `checkpoint`: the command gets SIGUSR1, at which it saves what it has reached.
+    submitit pickles this object for the job. Before the job's time limit it calls `checkpoint`,
+    which sends SIGUSR1 to the command: training then saves a checkpoint and ends.
     """
 
     process: "subprocess.Popen[bytes] | None" = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # A process cannot be stored, and nothing else is worth it.
+        # A process cannot be pickled, and there is no other state.
         return {}
 
     def __call__(self, command: Sequence[str]) -> None:
         """Run the command; the job ends with its exit code."""
-        # Slurm sends submitit's signal to every process of a job; it is for submitit alone.
+        # Slurm sends SIGUSR2 to every process of a job, and only submitit handles it.
         shell = ["sh", "-c", 'trap "" USR2; exec "$@"', "sh"]
         self.process = subprocess.Popen([*shell, *command])
         code = self.process.wait()
         if code == 128 + signal.SIGTERM and _is_preempted():
-            # A preempted job that ends before its grace is over is not queued again by Slurm.
+            # Slurm does not requeue a preempted job that ends within its grace time.
             subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)
         if code:
             sys.exit(code if code > 0 else 128 - code)
 
     def checkpoint(self, command: Sequence[str]) -> "DelayedSubmission | None":
-        """End the command with what it has reached saved; return what continues it.
+        """Ask the command to save its state and wait until it has ended.
 
-        None if the command has failed, so that it is not started again.
+        Returns:
+            What submitit runs when the job is started again; None if the command has failed with
+            exit code 1 or 2, so that it is not started again.
         """
         from submitit.helpers import DelayedSubmission
 
         if self.process is not None:
             self.process.send_signal(signal.SIGUSR1)
-            # This runs in a handler, inside of `process.wait`, which has a lock.
-            try:
+            # This runs in a signal handler inside `process.wait`, which holds a lock.
+            with contextlib.suppress(ChildProcessError):
+                # Raised if the command has ended already; `wait` has its exit code then.
                 _, status = os.waitpid(self.process.pid, 0)
-            except ChildProcessError:
-                status = 0
-            self.process.returncode = os.waitstatus_to_exitcode(status)
+                self.process.returncode = os.waitstatus_to_exitcode(status)
             if self.process.returncode in (1, 2):
                 return None
         return DelayedSubmission(self, command)
 
 
 def _is_preempted() -> bool:
-    """Return whether this job goes on, to Slurm: it has not been cancelled."""
+    """Return whether Slurm still considers this job running; a cancelled one is not."""
     job = os.environ.get("SLURM_JOB_ID")
     if job is None:
         return False
@@ -247,8 +251,8 @@ def submit(commands: Sequence[Sequence[str]], request: SlurmRequest, folder: Pat
 
     Args:
         commands: Programs with their arguments.
-        request: What each job gets.
-        folder: Folder of submitit: its files, and what the jobs print.
+        request: Resources of each job.
+        folder: Folder for submitit's files and the output of the jobs.
 
     Raises:
         OmniMouseError: Slurm refuses the job.
@@ -265,7 +269,7 @@ def submit(commands: Sequence[Sequence[str]], request: SlurmRequest, folder: Pat
     extra: dict[str, Any] = {"requeue": True}
     if "reservation" in options:
         extra["reservation"] = options.pop("reservation")
-    # srun takes neither from the job.
+    # srun inherits neither option from the job.
     options["srun_args"] = ["--open-mode=append"]
     if "cpus_per_task" in options:
         options["srun_args"].append(f"--cpus-per-task={options['cpus_per_task']}")
@@ -299,8 +303,8 @@ def print_submission(
 
     Args:
         submission: The jobs.
-        names: What each job does: the name of a run or of a recording.
-        noun: What `names` are.
+        names: Name of each job's run or recordings.
+        noun: Singular of what is submitted, for example `run`.
         json_output: Whether to print a JSON document.
     """
     watch: str | None = None
@@ -319,9 +323,9 @@ def print_submission(
         print_line(f"nothing is submitted: no {noun} is left to do")
         return
     print_line(f"submitted {pluralize(len(names), noun)} as job {submission.job}")
-    print_line(f"watch:  {watch}; what the jobs print is in {submission.logs}/")
+    print_line(f"watch:  {watch}; the output of the jobs is in {submission.logs}/")
     print_line(f"cancel: {cancel}; finished work and checkpoints are kept")
-    print_line("The same command submits again what is unfinished when no job is left.")
+    print_line("When all jobs have ended, the same command submits what is unfinished again.")
 
 
 def merge_gpus(request: SlurmRequest, gpus: int | None) -> SlurmRequest:

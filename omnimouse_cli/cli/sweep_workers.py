@@ -61,10 +61,10 @@ def join_step(*, gpus: int | None, device: str, jobs: int | None) -> int:
 
 def visible_gpus(device: str) -> tuple[str, ...]:
     """Return the names of the GPUs that this process sees, as CUDA_VISIBLE_DEVICES has them."""
-    import torch
-
     if device == "cpu":
         return ()
+    import torch
+
     listed = os.environ.get(VISIBLE_GPUS)
     if listed is None:
         return tuple(str(index) for index in range(torch.cuda.device_count()))
@@ -119,9 +119,9 @@ class _Child:
 
     Args:
         cell: The run.
-        slot: Number of its place among those that run at once, from 0.
+        slot: Index of its environment (GPUs, threads) among the runs at once.
         process: The process.
-        messages: Sentences of its error and of its hint, as far as it has printed them.
+        messages: The `error` and `hint` that it has printed, if any.
     """
 
     cell: "Cell"
@@ -130,7 +130,7 @@ class _Child:
     messages: dict[str, str] = field(default_factory=dict)
 
     def read(self, progress: Reporter, ended: "queue.SimpleQueue[_Child]") -> None:
-        """Pass warnings on until the process has ended, then report that."""
+        """Forward warnings until the process has ended, then append it to `ended`."""
         assert self.process.stderr is not None
         for line in self.process.stderr:
             kind, _, text = line.rstrip().partition(": ")
@@ -153,7 +153,7 @@ def train_at_once(
         sweep: The sweep.
         cells: The runs.
         num_jobs: Number of runs at once.
-        progress: Shows runs that begin and end, and their warnings.
+        progress: Shows the start, the end and the warnings of each run.
 
     Returns:
         The error of each run that failed.
@@ -194,6 +194,10 @@ def train_at_once(
     except KeyboardInterrupt as stop:
         _end(running, signal_of(stop))
         raise KeyboardInterrupt(interruption_message(sweep.root)) from stop
+    except BaseException:
+        # The processes have sessions of their own and would train on without this one.
+        _end(running, signal.SIGTERM)
+        raise
     progress.finish("runs")
     return failures
 
@@ -205,7 +209,7 @@ def _environments(sweep: Sweep, num_jobs: int, progress: Reporter) -> list[dict[
     if names:
         if gpus is None and num_jobs > len(names):
             progress.say(f"{num_jobs} runs at once share {len(names)} GPUs")
-        # The last one first: it says how many GPUs all of them need.
+        # The last one first: its error names the GPUs that all of them need.
         shares = [gpus_of_worker(names, slot, gpus) for slot in reversed(range(num_jobs))]
         return [{VISIBLE_GPUS: ",".join(chosen)} for chosen in reversed(shares)]
     if THREADS in os.environ:
@@ -223,14 +227,14 @@ def _start(sweep: Sweep, cell: "Cell", slot: int, environment: Mapping[str, str]
         text=True,
         errors="replace",
         env={**os.environ, **environment},
-        # Ctrl-C in a terminal reaches this process only, which passes it on once.
+        # Ctrl-C in a terminal reaches this process only, which forwards it once.
         start_new_session=True,
     )
     return _Child(cell=cell, slot=slot, process=process)
 
 
 def _end(running: Sequence[_Child], number: int) -> None:
-    """Pass a signal on to all processes and wait until they have ended; Ctrl-C passes another on.
+    """Send a signal to all processes and wait until they have ended; Ctrl-C sends SIGINT.
 
     Args:
         running: The processes.

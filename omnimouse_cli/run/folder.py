@@ -235,22 +235,24 @@ def _read_environment(run: Path) -> dict[str, Any]:
 
 
 def find_run_of_job(runs: Iterable[Path], job_id: str, command_line: Sequence[str]) -> Path | None:
-    """Return the first run that a Slurm job has trained; None if it has trained none of them.
+    """Return the first run that a Slurm job has trained and nobody trains now; None without one.
 
     Args:
         runs: Folders of runs.
         job_id: Number of the job, the same after it was requeued.
         command_line: Arguments of the process; a job may train several runs.
     """
+    wanted = (job_id, list(command_line))
     for run in runs:
-        if (run / ENVIRONMENT).is_file() and not is_locked(run):
+        try:
             environment = _read_environment(run)
-            for facts in (environment, *environment["resumes"]):
-                if (facts.get("slurm_job_id"), facts.get("command_line")) == (
-                    job_id,
-                    list(command_line),
-                ):
-                    return run
+        except OmniMouseError:
+            # Of another job: this one has written its own, which appears whole or not at all.
+            continue
+        trainings = (environment, *environment["resumes"])
+        found = [(facts.get("slurm_job_id"), facts.get("command_line")) for facts in trainings]
+        if wanted in found and not is_locked(run):
+            return run
     return None
 
 

@@ -45,15 +45,15 @@ def test_keys_become_options_of_sbatch():
 @pytest.mark.parametrize(
     ("text", "problem", "hint"),
     [
-        ("partition=gpu", "--slurm needs the time limit of a job", "time=24:00:00"),
+        ("partition=gpu", "--slurm needs time=, the time limit of a job", "time=24:00:00"),
         ("time=5,partitoin=gpu", "--slurm has no key 'partitoin'", "did you mean `partition`"),
         ("time=5,tasks=3", "--slurm has no key 'tasks'", ""),
         ("time=5,gpu", "--slurm takes KEY=VALUE: 'gpu'", "as in --slurm partition=gpu"),
         ("time=5,gpus=", "--slurm takes KEY=VALUE: 'gpus='", ""),
-        ("time=5,gpus=two", "--slurm gpus must be a whole number from 1 on: 'two'", ""),
-        ("time=5,cpus=0", "--slurm cpus must be a whole number from 1 on: '0'", ""),
+        ("time=5,gpus=two", "--slurm gpus must be a positive whole number: 'two'", ""),
+        ("time=5,cpus=0", "--slurm cpus must be a positive whole number: '0'", ""),
         ("time=soon", "--slurm time must be minutes, hours:minutes:seconds", ""),
-        ("time=0", "--slurm time must be longer than nothing: '0'", ""),
+        ("time=0", "--slurm time must be longer than 0: '0'", ""),
     ],
 )
 def test_what_cannot_be_read_is_a_sentence(text, problem, hint):
@@ -175,3 +175,7 @@ def test_a_command_that_has_failed_is_not_continued():
     with runner.process.stdout as output:
         output.readline()
         assert runner.checkpoint(("unused",)) is None
+    # The signal of Slurm may also come when the command has just ended.
+    runner.process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
+    runner.process.wait()
+    assert runner.checkpoint(("unused",)) is None

@@ -8,15 +8,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
+from omnimouse_cli.cli import sweep_workers
 from omnimouse_cli.cli.app import app
 from omnimouse_cli.cli.sweep_job import SweepOptions
-from omnimouse_cli.cli.sweep_workers import gpus_of_worker, join_step
+from omnimouse_cli.cli.sweep_workers import gpus_of_worker, join_step, train_at_once
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.folder import write_summary
+from omnimouse_cli.train.sweep import grid
 
 SMALL = ["--set", "model.d_model=16", "--set", "model.layers=1", "--set", "model.d_embedding=8"]
 SMALL += ["--set", "data.batch_size=2", "--set", "train.log_every=1"]
@@ -159,6 +163,23 @@ def test_too_few_gpus_for_the_runs_at_once_are_a_sentence():
     ]
     with pytest.raises(OmniMouseError, match="3 runs at once with --gpus 4 need 12 GPUs, and 8"):
         gpus_of_worker("01234567", 2, 4)
+
+
+def test_no_process_is_left_where_another_one_cannot_be_started(tmp_path, monkeypatch):
+    processes = []
+
+    def start_first(sweep, cell, slot, environment):
+        if processes:
+            raise OSError("no more processes")
+        command = [sys.executable, "-c", "import time; time.sleep(60)"]
+        processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+        return sweep_workers._Child(cell=cell, slot=slot, process=processes[0])
+
+    monkeypatch.setattr(sweep_workers, "_start", start_first)
+    sweep = SimpleNamespace(root=tmp_path, options=SimpleNamespace(gpus=None, procs=1))
+    with pytest.raises(OSError, match="no more processes"):
+        train_at_once(sweep, grid(["nano"], [1, 2], [1]), 2, Silent())
+    assert processes[0].returncode == -signal.SIGTERM
 
 
 def start(*arguments, **options):

@@ -14,6 +14,7 @@ from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.folder import (
     evaluation_folder,
     find_commit,
+    find_run_of_job,
     find_runs,
     is_finished,
     is_run,
@@ -132,6 +133,25 @@ def test_the_shards_of_a_resumed_run_are_those_of_the_last_training(make_run, tm
     assert environment.items() >= facts.items()
     assert set(environment["versions"]) == {"python", "omnimouse", "torch", "numpy", "safetensors"}
     assert "imported_from" not in environment
+
+
+def test_a_job_finds_its_own_run_among_others_and_damaged_ones(make_run, tmp_path, monkeypatch):
+    facts = {"device": "cpu", "num_ranks": 1, "seed": 3, "shards": None}
+    runs = [make_run(name) for name in ("a", "b", "c")]
+    (runs[0] / "environment.json").write_text("{")
+    for run, job in ((runs[1], "7"), (runs[2], "8"), (runs[1], "9")):
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+        write_environment(run, **facts, command_line=["omnimouse", "train"])
+
+    def find(job):
+        return find_run_of_job(runs, job, ["omnimouse", "train"])
+
+    assert [find(job) for job in ("7", "8", "9", "10")] == [runs[1], runs[2], runs[1], None]
+    assert find_run_of_job(runs, "8", ["omnimouse", "train", "--steps", "1"]) is None
+    # Runs of other jobs are not locked for the search: they would seem to be trained.
+    assert not (runs[0] / ".lock").exists()
+    with lock_run(runs[2]):
+        assert find("8") is None
 
 
 @pytest.mark.parametrize(
