@@ -114,9 +114,7 @@ def parse_request(text: str, *, also: Collection[str] = ()) -> SlurmRequest:
             raise OmniMouseError(f"--slurm has no key {key!r}", hint=suggest_name(key, known))
         values[key] = value
     if "time" not in values:
-        raise OmniMouseError(
-            "--slurm needs time=, the time limit of a job", hint=f"as in {EXAMPLE}"
-        )
+        raise OmniMouseError("--slurm needs a time limit, time=", hint=f"as in {EXAMPLE}")
     options: dict[str, str | int] = {
         OPTIONS[key]: value for key, value in values.items() if key in OPTIONS and key != "time"
     }

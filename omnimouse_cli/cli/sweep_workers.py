@@ -132,14 +132,15 @@ class _Child:
     def read(self, progress: Reporter, ended: "queue.SimpleQueue[_Child]") -> None:
         """Forward warnings until the process has ended, then append it to `ended`."""
         assert self.process.stderr is not None
-        for line in self.process.stderr:
-            kind, _, text = line.rstrip().partition(": ")
-            if kind == "warning":
-                progress.warn(f"{self.cell.name}: {text}")
-            elif kind in ("error", "hint"):
-                self.messages[kind] = text
-            elif kind.startswith("interrupted"):
-                self.messages["error"] = line.rstrip()
+        with self.process.stderr as lines:
+            for line in lines:
+                kind, _, text = line.rstrip().partition(": ")
+                if kind == "warning":
+                    progress.warn(f"{self.cell.name}: {text}")
+                elif kind in ("error", "hint"):
+                    self.messages[kind] = text
+                elif kind.startswith("interrupted"):
+                    self.messages["error"] = line.rstrip()
         self.process.wait()
         ended.put(self)
 

@@ -45,7 +45,7 @@ def test_keys_become_options_of_sbatch():
 @pytest.mark.parametrize(
     ("text", "problem", "hint"),
     [
-        ("partition=gpu", "--slurm needs time=, the time limit of a job", "time=24:00:00"),
+        ("partition=gpu", "--slurm needs a time limit, time=", "time=24:00:00"),
         ("time=5,partitoin=gpu", "--slurm has no key 'partitoin'", "did you mean `partition`"),
         ("time=5,tasks=3", "--slurm has no key 'tasks'", ""),
         ("time=5,gpu", "--slurm takes KEY=VALUE: 'gpu'", "as in --slurm partition=gpu"),
