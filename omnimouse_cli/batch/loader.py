@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 # Longest time for which waiting for a batch delays Ctrl-C.
 WAIT_SECONDS = 0.1
-# Batches that a GPU may still be copying before the loader waits for it. The host is ahead of the
-# GPU by two or three steps; a loader that waited sooner would make it wait in every step.
+# Batches that the GPU may still have to copy before the loader waits for it. The host runs two or
+# three steps ahead of the GPU; a smaller number would stop it in every step.
 MAX_BEING_COPIED = 4
 _SEED_BITS = 64
 

@@ -174,7 +174,7 @@ def _submit(
     *,
     json_output: bool,
 ) -> None:
-    """Submit the runs that have not finished and that nobody trains, a job for each."""
+    """Submit a job for each run that has not finished and that no process trains."""
     from omnimouse_cli.train.sweep import is_claimed, unfinished
 
     waiting = []

@@ -21,9 +21,9 @@ from omnimouse_cli.shard.checksum import compute_checksum, compute_file_checksum
 
 LATEST = "latest"
 STATE = "state.json"
-# Fields of state.json that its checksum does not cover.
+# Fields of state.json that are not covered by its checksum.
 _NOT_STATE = ("format", "version", "checksum")
-# The index of tensors, and the files of tensors, of which every rank writes its own.
+# The index of tensors; files of tensors, one or more for each rank.
 METADATA = ".metadata"
 DATA_FILE = re.compile(r"__\d+_\d+\.distcp")
 NAME = re.compile(r"step-(\d{8,})")
@@ -86,7 +86,8 @@ def finish_checkpoint(
         checkpoint: Its final folder.
         state: Content of state.json, to which a checksum of its own is added.
         keep: Number of the newest checkpoints that stay.
-        keep_hours: Hours of training of which the first checkpoint stays too; None keeps no more.
+        keep_hours: Of each period of so many hours of training the first checkpoint stays too; None
+            keeps none of them.
     """
     partial, folder = partial_checkpoint(checkpoint), checkpoint.parent
     write_document(partial / STATE, "checkpoint", {**state, "checksum": _checksum(state)})
@@ -161,7 +162,7 @@ def find_damage(
         nothing is.
     """
     checksums = state.get("checksums", {})
-    # A foreign state.json must not name other files, which might never end.
+    # A foreign state.json could name other files, such as endless devices.
     if not isinstance(checksums, Mapping) or not all(
         name == METADATA or DATA_FILE.fullmatch(name) for name in checksums
     ):
@@ -181,7 +182,7 @@ def damaged_checkpoint(checkpoint: Path) -> Path:
 
 
 def set_damaged_aside(checkpoint: Path) -> Path | None:
-    """Rename a damaged checkpoint, so that it is no more used, and return the one before it.
+    """Rename a damaged checkpoint, so that it is not used any more; return the one before it.
 
     Args:
         checkpoint: Folder of the damaged checkpoint; afterwards it is `damaged_checkpoint`.

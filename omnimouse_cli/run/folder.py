@@ -208,7 +208,7 @@ def write_environment(
         "num_ranks": num_ranks,
         "seed": seed,
         "shards": None if shards is None else str(shards.resolve()),
-        # By it a job that Slurm has started again finds its run.
+        # A requeued job finds its run by this number.
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
     }
     path = run / ENVIRONMENT
@@ -235,7 +235,7 @@ def _read_environment(run: Path) -> dict[str, Any]:
 
 
 def find_run_of_job(runs: Iterable[Path], job_id: str, command_line: Sequence[str]) -> Path | None:
-    """Return the first run that a Slurm job has trained and nobody trains now; None without one.
+    """Return the first run that a Slurm job has trained and none trains now; None without one.
 
     Args:
         runs: Folders of runs.

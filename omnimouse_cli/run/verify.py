@@ -30,7 +30,7 @@ def verify_run(run: Path, reporter: Reporter) -> RunVerification:
 
     Args:
         run: Folder of the run.
-        reporter: Shows which one is read.
+        reporter: Shows which file or folder is being read.
     """
     weights = [run / WEIGHTS] if (run / WEIGHTS).is_file() else []
     verified: dict[Path, bool] = {}
@@ -64,6 +64,6 @@ def _verify_checkpoint(path: Path) -> bool:
     if damage is not None:
         raise CheckpointError(
             f"the checkpoint {path} is damaged: {damage}",
-            hint="`omnimouse train --resume` goes on from the checkpoint before it",
+            hint="`omnimouse train --resume` continues from the checkpoint before it",
         )
     return "checksums" in state

@@ -113,7 +113,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     """Write a safetensors file that appears whole or not at all; equal content gives equal bytes.
 
     Two entries are added to the metadata: `checksums` of the tensors (JSON, by name), and
-    `checksum` of all bytes before the data, taken while its own digits are zeros.
+    `checksum` of all bytes before the data, computed with its own digits set to zeros.
 
     Args:
         path: The file.
@@ -162,7 +162,7 @@ def _read_length(stream: BinaryIO) -> int:
 
 
 def _require_whole_header(path: Path, metadata: Mapping[str, str]) -> None:
-    """Compare the bytes before the data with their checksum; earlier versions wrote none."""
+    """Compare the header with its checksum; files of earlier versions have none."""
     if "checksum" not in metadata and "checksums" not in metadata:
         return
     stated = metadata.get("checksum", "")

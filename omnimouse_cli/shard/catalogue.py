@@ -149,8 +149,7 @@ class FoundShards(NamedTuple):
 def open_shards(folder: Path) -> FoundShards:
     """Open the shards of a data set; only their headers are read.
 
-    The file catalogue.json only names the shards that must be there, so that it may be older than
-    they are.
+    catalogue.json is used only to notice missing shards; it may be older than the shards.
 
     Raises:
         ShardError: There is no data set, a shard is missing, or a file is damaged.
@@ -311,7 +310,7 @@ def _warn(catalogue: Catalogue, reporter: Reporter, *, is_locked: bool) -> None:
 
 
 def _misstatements(stated: CatalogueEntry | None, shard: Shard) -> list[str]:
-    """Return a sentence if the catalogue's file says something else than the shard itself."""
+    """Return a sentence if catalogue.json contradicts the header of a shard."""
     if stated is None:
         return []
     description = shard.description
@@ -326,8 +325,8 @@ def _misstatements(stated: CatalogueEntry | None, shard: Shard) -> list[str]:
     if not wrong:
         return []
     return [
-        f"{CATALOGUE_NAME} misstates {', '.join(wrong)} of {stated.file}: the shard itself is "
-        "believed; the next `omnimouse preprocess` corrects the catalogue"
+        f"{CATALOGUE_NAME} misstates {', '.join(wrong)} of {stated.file}: its header is "
+        "used; the next `omnimouse preprocess` corrects the catalogue"
     ]
 
 
@@ -362,6 +361,6 @@ def _lock(folder: Path) -> Iterator[bool]:
             return
     finally:
         os.close(descriptor)
-    # NFS locks files that are open for writing, and no folders.
+    # NFS cannot lock folders, only files that are open for writing.
     with (folder / LOCK_NAME).open("a") as stream:
         yield lock(stream.fileno(), wait=True)

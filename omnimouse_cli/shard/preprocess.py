@@ -143,7 +143,7 @@ def preprocess(
     reporter.finish("sessions")
     in_order = [(recording.session, results[recording.session]) for recording in recordings]
     return PreprocessResult(
-        # What was found at the beginning has been told.
+        # Its warnings were shown at the beginning.
         catalogue=refresh_catalogue(out, Silent()),
         written=tuple(session for session, result in in_order if result == "written"),
         kept=tuple(session for session, result in in_order if result == "kept"),

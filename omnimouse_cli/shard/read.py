@@ -17,8 +17,8 @@ from omnimouse_cli.shard.format import NUMPY_DTYPES, Header, TensorEntry, read_h
 
 # Errors of systems for files that cannot be mapped; `rust/src/memory/file.rs` has the same list.
 UNMAPPABLE = (errno.ENODEV, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
-# Recorded values, which are read a part at a time. All other tensors are small, and what follows
-# from them must not be computed from damaged bytes: they are compared with their checksum.
+# Prefixes of recorded values, which are read in parts. All other tensors are small and are compared
+# with their checksum, so that nothing is derived from damaged bytes.
 RECORDED = ("responses", "screen.frames", "behavior.")
 
 

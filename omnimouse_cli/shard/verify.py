@@ -13,7 +13,7 @@ from omnimouse_cli.shard.blocks import BLOCK_BYTES
 from omnimouse_cli.shard.checksum import format_checksum
 from omnimouse_cli.shard.read import open_shard, require_checksum
 
-# A tenth of what one disk or one client of a network file system reads.
+# A tenth of the rate of one disk or one client of a network file system.
 MAX_BYTES_PER_SECOND = 100e6
 
 
@@ -64,7 +64,7 @@ def verify_shards(paths: Sequence[Path], reporter: Reporter) -> tuple[ShardError
 
 
 def find_damage(path: Path) -> ShardError | None:
-    """Verify a shard without showing it; return the error of its first damaged tensor, if any."""
+    """Return the error of the first damaged tensor of a shard; None if every byte is as written."""
     try:
         verify_shard(path, lambda _num_bytes: None)
     except ShardError as error:
@@ -77,7 +77,7 @@ class BackgroundVerification:
 
     Args:
         paths: The shards.
-        max_bytes_per_second: Largest rate of reading, which leaves the disk to the training.
+        max_bytes_per_second: Limit of the rate of reading, so that training can use the disk.
     """
 
     def __init__(

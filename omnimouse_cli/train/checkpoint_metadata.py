@@ -1,4 +1,4 @@
-"""Reads the pickled index of a torch.distributed.checkpoint folder; nothing in it is executed."""
+"""Reads the pickled index of a torch.distributed.checkpoint folder without executing it."""
 
 import io
 import pickle
@@ -42,15 +42,15 @@ class CheckpointReader(FileSystemReader):
 
 
 def read_metadata(checkpoint: Path) -> Metadata:
-    """Return the index of a checkpoint: which tensor lies where in which of its files.
+    """Return the index of a checkpoint: file, offset and length of each tensor.
 
     Args:
         checkpoint: Folder of the checkpoint.
 
     Raises:
         DamagedCheckpointError: The file is missing or damaged.
-        CheckpointError: It names anything that an index of tensors does not need, or a file that
-            is none of the checkpoint's own.
+        CheckpointError: It names a class or function that an index of tensors does not need, or a
+            file outside the checkpoint.
     """
     path = checkpoint / METADATA
     try:
@@ -59,9 +59,9 @@ def read_metadata(checkpoint: Path) -> Metadata:
     except _ForbiddenError as error:
         raise CheckpointError(
             f"{path} {error}",
-            hint="nothing of it was run; resume only from runs of people whom you trust",
+            hint="nothing in it was executed; resume only from runs of people whom you trust",
         ) from error
-    # Damaged bytes can make any operation of the unpickler fail.
+    # Damaged bytes can make any operation of the unpickler raise any error.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DamagedCheckpointError(
@@ -71,13 +71,13 @@ def read_metadata(checkpoint: Path) -> Metadata:
 
 
 class _ForbiddenError(Exception):
-    """The index holds something that no training of omnimouse writes."""
+    """The index holds something that omnimouse never writes."""
 
 
 class _Record:
-    """The arguments and the state with which a pickle makes an object; nothing is called.
+    """Arguments and state of a pickled object whose class is not called.
 
-    `pickle` hands every state to `__setstate__` and therefore sets no attribute by itself.
+    With a `__setstate__` of its own, the unpickler sets no attributes.
     """
 
     arguments: tuple[Any, ...]
@@ -121,7 +121,7 @@ class _Metadata(_Record):
 
 
 class _Unused(_Record):
-    """In place of what is not needed: layouts, memory formats, the path of the first saving."""
+    """In place of what is not needed: layouts, memory formats, the folder it was saved to."""
 
 
 _IN_METADATA = "torch.distributed.checkpoint.metadata"
@@ -146,7 +146,7 @@ _DTYPES = {name: value for name, value in vars(torch).items() if isinstance(valu
 
 
 class _Unpickler(pickle.Unpickler):
-    """Makes records in place of the classes of an index, and refuses everything else by name."""
+    """Makes records in place of the classes of an index; any other name is an error."""
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - as in the base class
         if module == "torch" and name in _DTYPES:
@@ -165,7 +165,7 @@ def _build_metadata(record: object) -> Metadata:
     tensors = content["state_dict_metadata"]
     storage = content["storage_data"]
     if not isinstance(tensors, dict) or not isinstance(storage, dict):
-        raise TypeError("it has no table of tensors")
+        raise TypeError("`state_dict_metadata` and `storage_data` must be dicts")
     metadata = Metadata(
         state_dict_metadata={_text(name): _build_tensor(item) for name, item in tensors.items()},
         planner_data={_text(name): (name,) for name in tensors},
@@ -174,7 +174,7 @@ def _build_metadata(record: object) -> Metadata:
     )
     missing = next((key.fqn for key in _chunks(metadata) if key not in metadata.storage_data), None)
     if missing is not None:
-        raise ValueError(f"it says nowhere in which file {missing} is")
+        raise ValueError(f"`storage_data` lacks {missing}")
     return metadata
 
 
@@ -189,10 +189,10 @@ def _build_tensor(record: object) -> TensorStorageMetadata:
     content = _state(record, _Tensor)
     properties = content["properties"]
     if not isinstance(properties, _Properties) or not isinstance(properties.state, tuple):
-        raise TypeError("a tensor in it has no properties")
+        raise TypeError("the properties of a tensor are missing")
     dtype = properties.state[0]
     if not isinstance(dtype, torch.dtype):
-        raise TypeError("a tensor in it has no dtype")
+        raise TypeError("the dtype of a tensor is missing")
     chunks = [_state(chunk, _Chunk) for chunk in content["chunks"]]
     return TensorStorageMetadata(
         properties=TensorProperties(dtype=dtype),
@@ -213,7 +213,7 @@ def _build_storage(record: object) -> _StorageInfo:
     content = _state(record, _Storage)
     file = _text(content["relative_path"])
     if not DATA_FILE.fullmatch(file):
-        raise _ForbiddenError(f"names the file {file!r}, which is none of the checkpoint's own")
+        raise _ForbiddenError(f"names the file {file!r}, which is not a file of this checkpoint")
     if content.get("transform_descriptors") is not None:
         raise _ForbiddenError("names a compression, which checkpoints of omnimouse do not have")
     return _StorageInfo(file, _count(content["offset"]), _count(content["length"]))
@@ -221,23 +221,23 @@ def _build_storage(record: object) -> _StorageInfo:
 
 def _state(record: object, kind: type[_Record]) -> Mapping[str, Any]:
     if type(record) is not kind or not isinstance(record.state, dict):
-        raise TypeError(f"it holds a {type(record).__name__} in place of a {kind.__name__}")
+        raise TypeError(f"{type(record).__name__} in place of {kind.__name__}")
     return record.state
 
 
 def _size(record: object) -> torch.Size:
     if not isinstance(record, _Size) or len(record.arguments) != 1:
-        raise TypeError("a size in it is none")
+        raise TypeError(f"a size must be a torch.Size, not {type(record).__name__}")
     return torch.Size([_count(number) for number in record.arguments[0]])
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"a name in it is a {type(value).__name__}")
+        raise TypeError(f"a name must be a string, not {type(value).__name__}")
     return value
 
 
 def _count(value: object) -> int:
     if type(value) is not int or value < 0:
-        raise ValueError("a number in it is no count")
+        raise ValueError(f"an offset or a length must be a whole number: {value!r:.40}")
     return value

@@ -1,4 +1,4 @@
-"""Writes checkpoints while the training goes on; they are complete or do not exist."""
+"""Writes checkpoints in a thread during training; they appear complete or not at all."""
 
 import shutil
 import threading
@@ -34,17 +34,17 @@ from omnimouse_cli.train.state import REPLICATED, TrainState
 
 Value = TypeVar("Value")
 
-# After an error of the training: the thread may wait for another rank that is gone.
+# Longest wait for the thread after an error of the training: the other ranks may be gone.
 _ABANDON_SECONDS = 20.0
 
 
 class CheckpointWriter:
     """Copies the state of a training to host memory and writes it in a thread.
 
-    A checkpoint is written under another name, synced and renamed, so that a killed process leaves
-    no incomplete one. Then `latest` names it and the oldest checkpoints are removed. All ranks use
-    the writer alike; each writes its sessions and a part of the core. The memory of the copy is
-    allocated by the first checkpoint and used again by the next ones.
+    A checkpoint is written to a temporary folder, synced and renamed, so that a killed process
+    leaves no incomplete one. Then `latest` names it and the oldest checkpoints are removed. Every
+    rank calls the same methods, and writes its own sessions and a part of the core. The memory of
+    the copy is allocated by the first checkpoint and used again by the next ones.
 
     Args:
         run: Folder of the run.
@@ -118,7 +118,7 @@ class CheckpointWriter:
 
     def __enter__(self) -> Self:
         """Return the writer."""
-        # Here and not in the thread: filters of warnings belong to the whole process.
+        # Here and not in the thread: warning filters are global to the process.
         self._warnings.__enter__()
         # A single process is not distributed, of which torch warns.
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
@@ -130,7 +130,7 @@ class CheckpointWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Let the thread end; after an error of the training its own error is not raised."""
+        """Wait for the thread; an error of the training takes precedence over its error."""
         if self._thread is not None:
             self._thread.join(None if self._world.is_single else _ABANDON_SECONDS)
         if self._group is not None and (self._thread is None or not self._thread.is_alive()):
@@ -153,7 +153,7 @@ class CheckpointWriter:
         try:
             with _explain_errors(target):
                 if self._world.device.type == "cuda":
-                    # A thread begins with the first GPU, which belongs to another rank.
+                    # The current device of a new thread is GPU 0, which another rank uses.
                     torch.cuda.set_device(self._world.device)
                 self._write_tensors(partial)
                 checksums: dict[str, str] = {}
@@ -170,7 +170,7 @@ class CheckpointWriter:
         try:
             save(self._copies, storage_writer=writer, process_group=self._group)
         except CheckpointException as error:
-            # The error of the first rank that failed says more than that some failed.
+            # The error of the first rank that failed names the cause.
             raise next(iter(error.failures.values()))[0] from error
 
     def _own_checksums(self, partial: Path) -> dict[str, str]:
@@ -191,7 +191,7 @@ class CheckpointWriter:
             )
 
     def _on_every_rank(self, compute: Callable[[], Value]) -> list[Value]:
-        """Return the values that all ranks compute; every rank raises the error of any."""
+        """Return the values of all ranks; if any rank fails, every rank raises its error."""
         result: tuple[Value | None, Exception | None]
         try:
             result = compute(), None
@@ -251,7 +251,7 @@ def own_part(tensors: Mapping[str, Tensor], world: World) -> dict[str, Tensor]:
 
 
 def _make_group(world: World) -> dist.ProcessGroup | None:
-    """Make a group for a thread of each rank, whose messages must not mix with the training's."""
+    """Make a process group for the threads: their collectives run beside those of the training."""
     if world.is_single:
         return None
     group = dist.new_group(backend="gloo", timeout=TIMEOUT)

@@ -1,4 +1,4 @@
-"""Checks of the data during a training: shards that were replaced, values that are not finite."""
+"""Checks of the data during training: shards that were replaced, values that are not finite."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -13,13 +13,13 @@ from omnimouse_cli.shard.format import read_header
 from omnimouse_cli.shard.verify import find_damage
 from omnimouse_cli.train.parallel.world import World
 
-# Steps whose batches are read again to find values that are not finite: a GPU is asked for its loss
-# only every so many steps.
+# Steps whose batches are read again to find values that are not finite: on a GPU the loss is read
+# only every few steps.
 MAX_STEPS_READ_AGAIN = 20
 
 
 class FileIdentity(NamedTuple):
-    """What changes when a file is replaced or written to.
+    """Attributes of a file of which at least one changes when it is replaced or written to.
 
     Args:
         device: Number of the file system.
@@ -43,12 +43,12 @@ def file_identity(path: Path) -> FileIdentity:
 class ShardFiles:
     """The files of a data set, to find out whether one was replaced since it was opened.
 
-    A mapped file that is replaced is still read as it was, but what opens it anew, as a validation
-    does, reads the new one.
+    The mapping of a file that is replaced keeps the old data, but opening it again, as validation
+    does, reads the new ones.
 
     Args:
         dataset: Sessions that are trained on; their headers were read when they were opened.
-        reporter: Receives a warning where a file is another one with the same header.
+        reporter: Receives a warning if a file was replaced by one with the same header.
     """
 
     def __init__(self, dataset: Dataset, reporter: Reporter) -> None:
@@ -61,12 +61,9 @@ class ShardFiles:
         Args:
             world: The ranks; every rank calls this function.
         """
-        found: ShardError | None = None
-        for session in self.dataset.sessions:
-            found = found or self._change_of(session)
-        messages = world.all_gather(None if found is None else (found.message, found.hint))
-        change = next((message for message in messages if message is not None), None)
-        return None if change is None else ShardError(change[0], hint=change[1])
+        changes = map(self._change_of, self.dataset.sessions)
+        own = next((change for change in changes if change is not None), None)
+        return next((change for change in world.all_gather(own) if change is not None), None)
 
     def _change_of(self, session: SessionInfo) -> ShardError | None:
         path = session.path
@@ -104,9 +101,9 @@ class ShardFiles:
 def explain_infinite_loss(
     loss: float, *, step: int, config: RunConfig, dataset: Dataset, exact: bool
 ) -> OmniMouseError:
-    """Return the error of a loss that is not finite; it names the shard where that is the cause.
+    """Return the error of a loss that is not finite, which names the shard that causes it, if any.
 
-    The batches of the step are read again.
+    The batches of the step are read again to find infinite inputs or responses.
 
     Args:
         loss: Infinity or NaN.
@@ -114,7 +111,7 @@ def explain_infinite_loss(
         config: Resolved configuration.
         dataset: Sessions that are trained on.
         exact: Whether the loss of every step was checked; otherwise it may have been infinite in
-            an earlier step, and the batches of the steps before are read, too.
+            an earlier step, and the batches of up to MAX_STEPS_READ_AGAIN steps are read.
     """
     message = f"the loss of step {step} is not a finite number: {loss}"
     assert config.train.batches_per_step is not None, "resolved before training"
@@ -139,7 +136,7 @@ def explain_infinite_loss(
     return OmniMouseError(
         message,
         hint="lower train.learning_rate, or set train.clip_norm, and resume from the last "
-        f"checkpoint; whether a shard is damaged says `{verify}`",
+        f"checkpoint; `{verify}` shows whether a shard is damaged",
     )
 
 

@@ -12,7 +12,7 @@ from omnimouse_cli.train.checkpoint_writer import own_part
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.state import TrainState
 
-# Of a tensor in a checkpoint: the zip archive that torch.save makes of each.
+# Overhead of each tensor in a checkpoint: torch.save writes it as a zip archive.
 _BYTES_PER_TENSOR = 2048
 
 

@@ -117,14 +117,14 @@ def claim(cell: Cell, folder: Path) -> Iterator[bool]:
     """Claim a run of the sweep for this process, for as long as the block.
 
     The claim ends with the process, however it ends. It is not the lock of the run's folder, which
-    the process that trains takes: a rank, where there are several.
+    the training process itself holds: with several ranks, the first of them.
 
     Args:
         cell: The run.
         folder: Folder of the sweep.
 
     Yields:
-        Whether the run is this process' to train: no other process claims it or trains in its
+        Whether this process may train the run: no other process claims it or trains in its
         folder. Always true on a file system without locks.
     """
     (folder / CLAIMS).mkdir(parents=True, exist_ok=True)
@@ -166,8 +166,8 @@ def train_all(
 ) -> dict[Cell, OmniMouseError]:
     """Train the runs that have not finished and that no other process trains, one by one.
 
-    Before each run the folder is looked at anew, so that several processes share the cells. A run
-    that fails does not stop the others.
+    The folder is read again before each run, so that several processes share the cells. A run that
+    fails does not stop the others.
 
     Args:
         cells: The runs, in the order in which they are trained.
@@ -220,14 +220,14 @@ def interruption_message(folder: Path) -> str:
 def _claim_first(
     cells: Sequence[Cell], folder: Path
 ) -> Iterator[tuple[Cell | None, tuple[Cell, ...]]]:
-    """Claim the first cell that can be trained; yield it with those before that others train."""
+    """Claim the first cell that can be trained; yield it, and those that other processes train."""
     skipped = []
     for cell in cells:
         with claim(cell, folder) as is_free:
             if not is_free:
                 skipped.append(cell)
             elif not is_finished(folder / cell.name):
-                # It may have finished since the folder was looked at.
+                # It may have finished since the candidates were listed.
                 yield cell, tuple(skipped)
                 return
     yield None, tuple(skipped)

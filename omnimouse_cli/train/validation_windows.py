@@ -16,8 +16,8 @@ from omnimouse_cli.seeds import derive_seed
 # many of each session as its share. A session's validation tier has 100 to 400 windows, so a dozen
 # sessions are validated on all of theirs.
 MAX_WINDOWS = 4096
-# But never fewer of a session: the standard error of its loss is then an eighth of the spread
-# between windows, and that of the mean over hundreds of sessions under a hundredth.
+# At least this many of a session: the standard error of its loss is then an eighth of the standard
+# deviation over windows, and that of the mean over hundreds of sessions under a hundredth.
 MIN_WINDOWS_PER_SESSION = 64
 
 
@@ -45,12 +45,12 @@ def validation_data(config: RunConfig) -> DataConfig:
 def resolve_validation_windows(
     config: RunConfig, dataset: Dataset, reporter: Reporter
 ) -> TrainConfig:
-    """Return the training section with `validation_windows`: `all` where none is left out.
+    """Return the training section with `validation_windows` resolved: a number, or `all`.
 
     Args:
         config: Configuration with the tiers of validation.
         dataset: Sessions that are trained on.
-        reporter: Receives a line where windows are left out.
+        reporter: Receives a line if windows are omitted.
     """
     train, sessions = config.train, validation_sessions(config, dataset)
     data = validation_data(config)

@@ -86,7 +86,7 @@ def test_an_equal_file_and_a_new_time_are_only_reported(shards, tiny, tmp_path):
 def test_the_first_change_on_any_rank_is_an_error_on_every_rank(shards):
     class Gathered(World):
         def all_gather(self, value):
-            return [value, ("b has changed", "do this")]
+            return [value, ShardError("b has changed", hint="do this")]
 
     files = ShardFiles(open_dataset(shards), Silent())
     assert files.find_change(World()) is None
