@@ -47,6 +47,24 @@ def translate_full_disk(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def explain_file_errors() -> Iterator[None]:
+    """Raise an OmniMouseError that names the file or folder for which a call of the system failed.
+
+    Raises:
+        OmniMouseError: Permissions, a disk that fails, a file in place of a folder.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise OmniMouseError(
+            f"{os.fspath(error.filename)}: {error.strerror}",
+            hint="check that it exists, its permissions and its disk",
+        ) from error
+
+
 def _reports_full_disk(error: Exception) -> bool:
     # Libraries wrap the system's error in their own and keep only its text.
     full = (errno.ENOSPC, errno.EDQUOT)

@@ -10,6 +10,7 @@ import typer
 
 from omnimouse_cli.cli.console import print_error, print_line, report_interruption
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.files import explain_file_errors
 from omnimouse_cli.train.interrupt import raise_on_signals
 
 # Name of each command and its function, as "module.function" in this package. Only the module of
@@ -56,7 +57,7 @@ def _with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(*arguments: Any, **options: Any) -> None:  # noqa: ANN401 - whatever Typer parsed
         try:
-            with raise_on_signals():
+            with raise_on_signals(), explain_file_errors():
                 command(*arguments, **options)
         except OmniMouseError as error:
             print_error(error)
@@ -67,17 +68,6 @@ def _with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
             # The program that reads our output (head, less) has closed it.
             sys.stderr.close()
             sys.exit(0)
-        except OSError as error:
-            if error.filename is None:
-                raise
-            # Permissions, a disk that fails, a file where a folder should be.
-            print_error(
-                OmniMouseError(
-                    f"{error.filename}: {error.strerror}",
-                    hint="check that it exists, its permissions and its disk",
-                )
-            )
-            sys.exit(1)
 
     return run
 

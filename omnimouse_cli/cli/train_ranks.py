@@ -13,6 +13,7 @@ from omnimouse_cli.cli.console import print_error, report_interruption, reporter
 from omnimouse_cli.cli.started_again import continue_own_run, remember_run
 from omnimouse_cli.cli.train_job import TrainOptions, claim_run, resolve_job
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.files import explain_file_errors
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import pluralize
 from omnimouse_cli.train.interrupt import exit_code
@@ -147,12 +148,18 @@ def train_rank(job: "TrainingJob", device: str, quiet: bool) -> None:  # noqa: F
 
 
 def _train(job: "TrainingJob", world: "World", progress: Reporter) -> None:
-    """Train in this process, on a CPU with the allocator set for it."""
+    """Train in this process, on a CPU with the allocator set for it.
+
+    Raises:
+        OmniMouseError: As `train`, or a file or folder could not be read or written.
+    """
     from omnimouse_cli.train.run import train
 
     if world.device.type == "cpu":
         keep_freed_memory()
-    train(job, world, progress)
+    # Here and not at the end of the program: a launcher takes any other error of a rank for a bug.
+    with explain_file_errors():
+        train(job, world, progress)
 
 
 def train_as_launched_rank(options: TrainOptions, ranks: Ranks, *, quiet: bool) -> Path | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.metadata import Metadata
 from torch.distributed.checkpoint.state_dict_loader import load
 
 from omnimouse_cli.config.convert import to_dict
@@ -50,18 +51,8 @@ def load_checkpoint(path: Path, state: TrainState, *, config: RunConfig, world: 
             `state` may have changed.
         CheckpointError: The checkpoint belongs to another model or other sessions.
     """
-    description = read_checkpoint_state(path)
-    for name, kind in _REQUIRED.items():
-        if not isinstance(description.get(name), kind):
-            raise _damage(path, f"state.json lacks or misstates `{name}`")
-    _check_model(path, description["model"], to_dict(config.model))
-    _check_sessions(path, description["sessions"], state.embeddings.num_neurons)
-    _check_adaptation(path, description.get("adapted"), _adaptation(config))
-    damage = find_damage(path, description, part=world.rank, num_parts=world.num_ranks)
-    found = [reason for reason in world.all_gather(damage) if reason is not None]
-    if found:
-        raise _damage(path, found[0])
-    metadata = read_metadata(path)
+    # A rank that fails alone must not leave the others waiting in `load`.
+    description, metadata = world.on_every_rank(lambda: _read_index(path, state, config, world))
     try:
         with warnings.catch_warnings():
             # A single process is not distributed, of which torch warns.
@@ -73,6 +64,23 @@ def load_checkpoint(path: Path, state: TrainState, *, config: RunConfig, world: 
     rebuild_tables(state.core)
     state.restore_counters(description)
     return bool(description["data"] == state.fingerprint)
+
+
+def _read_index(
+    path: Path, state: TrainState, config: RunConfig, world: World
+) -> tuple[dict[str, Any], Metadata]:
+    """Return state.json and .metadata of a checkpoint; verify this rank's part of its files."""
+    description = read_checkpoint_state(path)
+    for name, kind in _REQUIRED.items():
+        if not isinstance(description.get(name), kind):
+            raise _damage(path, f"state.json lacks or misstates `{name}`")
+    _check_model(path, description["model"], to_dict(config.model))
+    _check_sessions(path, description["sessions"], state.embeddings.num_neurons)
+    _check_adaptation(path, description.get("adapted"), _adaptation(config))
+    damage = find_damage(path, description, part=world.rank, num_parts=world.num_ranks)
+    if damage is not None:
+        raise _damage(path, damage)
+    return description, read_metadata(path)
 
 
 def _damage(path: Path, reason: str) -> DamagedCheckpointError:

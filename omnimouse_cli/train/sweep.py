@@ -10,7 +10,7 @@ from pathlib import Path
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import ConfigError, OmniMouseError
-from omnimouse_cli.files import lock
+from omnimouse_cli.files import explain_file_errors, lock
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import is_finished, is_locked
 
@@ -197,7 +197,8 @@ def train_all(
                 break
             attempted.add(cell)
             try:
-                train_cell(cell)
+                with explain_file_errors():
+                    train_cell(cell)
             except OmniMouseError as error:
                 reporter.warn(f"{cell.name}: {error.message}")
                 failures[cell] = error

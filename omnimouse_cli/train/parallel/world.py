@@ -14,6 +14,7 @@ from torch import Tensor
 from torch._C._distributed_c10d import Store
 
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.files import explain_file_errors
 from omnimouse_cli.train.parallel.heartbeat import Activity, Heartbeat, failure_of
 from omnimouse_cli.train.parallel.meet import meet, open_store, store_address
 
@@ -229,21 +230,28 @@ class World:
         """Compute a value on the first rank and return it on every rank.
 
         Raises:
-            OmniMouseError: The computation raised it; every rank raises it.
+            OmniMouseError: The computation raised it, or an error of a file; every rank raises it.
         """
         if self.is_single:
             return compute()
-        message: list[Any] = [None]
-        if self.is_first:
-            try:
-                message = [(compute(), None)]
-            except OmniMouseError as error:
-                message = [(None, error)]
+        message: list[Any] = [_try(compute) if self.is_first else None]
         with self.activity.waiting():
             dist.broadcast_object_list(message)
         value, failure = message[0]
         if failure is not None:
-            raise OmniMouseError(failure.message, hint=failure.hint)
+            raise failure
+        return cast("Value", value)
+
+    def on_every_rank(self, compute: Callable[[], Value]) -> Value:
+        """Compute a value on every rank and return this rank's; none goes on if one has failed.
+
+        Raises:
+            OmniMouseError: The first error of any rank; every rank raises it.
+        """
+        value, failure = _try(compute)
+        for error in self.all_gather(failure):
+            if error is not None:
+                raise error
         return cast("Value", value)
 
     def all_gather(self, value: Value) -> list[Value]:
@@ -254,6 +262,15 @@ class World:
         with self.activity.waiting():
             dist.all_gather_object(values, value)
         return values
+
+
+def _try(compute: Callable[[], Value]) -> tuple[Value | None, OmniMouseError | None]:
+    """Return a value and None, or None and the error of the user or of a file that prevented it."""
+    try:
+        with explain_file_errors():
+            return compute(), None
+    except OmniMouseError as error:
+        return None, error
 
 
 def select_device(name: str, gpu: int = 0) -> torch.device:

@@ -1,11 +1,15 @@
-"""A process reads its rank from what launchers put into the environment."""
+"""A process reads its rank from its environment, and ranks raise the same errors."""
+
+import pickle
+from pathlib import Path
 
 import pytest
 import torch
 
-from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.errors import DamagedCheckpointError, OmniMouseError
 from omnimouse_cli.train.parallel.world import (
     Launcher,
+    World,
     first_host,
     leave_step,
     read_launcher,
@@ -107,3 +111,55 @@ def test_a_batch_script_without_srun_is_alone():
 )
 def test_the_first_of_a_node_list_is_found(nodes, first):
     assert first_host(nodes) == first
+
+
+def _damaged():
+    raise DamagedCheckpointError("it is damaged", hint="remove it")
+
+
+def _missing_file():
+    return Path("/nonexistent/file").read_text()
+
+
+ERRORS = [
+    (_damaged, DamagedCheckpointError, "it is damaged"),
+    (_missing_file, OmniMouseError, "/nonexistent/file: No such file or directory"),
+]
+
+
+@pytest.mark.parametrize(("compute", "kind", "message"), ERRORS)
+def test_an_error_of_the_first_rank_is_raised_by_all_with_its_type(
+    monkeypatch, compute, kind, message
+):
+    sent = []
+
+    def broadcast(objects):
+        """Send from the first rank, whose call comes first; receive on the other one."""
+        if sent:
+            objects[:] = pickle.loads(sent[0])
+        else:
+            sent.append(pickle.dumps(objects))
+
+    monkeypatch.setattr(torch.distributed, "broadcast_object_list", broadcast)
+    for rank in (0, 1):
+        with pytest.raises(OmniMouseError) as caught:
+            World(rank=rank, num_ranks=2).on_first_rank(compute)
+        assert type(caught.value) is kind
+        assert caught.value.message == message
+        assert caught.value.hint
+
+
+@pytest.mark.parametrize(("compute", "kind", "message"), ERRORS)
+def test_no_rank_goes_on_where_another_one_has_failed(monkeypatch, compute, kind, message):
+    sent = []
+
+    def all_gather(values, value):
+        sent.append(pickle.dumps(value))
+        values[:] = [pickle.loads(content) for content in reversed(sent)]
+
+    monkeypatch.setattr(torch.distributed, "all_gather_object", all_gather)
+    for rank, own in ((1, compute), (0, lambda: "a value")):
+        with pytest.raises(OmniMouseError) as caught:
+            World(rank=rank, num_ranks=2).on_every_rank(own)
+        assert (type(caught.value), caught.value.message) == (kind, message)
+    assert World().on_every_rank(lambda: "a value") == "a value"
