@@ -12,8 +12,8 @@ from omnimouse_cli.batch.reader import warn_if_not_mapped
 from omnimouse_cli.batch.windows import window_table
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.errors import ShardError
-from omnimouse_cli.reporter import Silent
 from omnimouse_cli.shard import Shard
+from tests.reporter import MessageReporter
 
 
 def test_channels_are_known_ones_first_then_by_name(tiny_dataset):
@@ -166,19 +166,9 @@ def test_a_neuron_without_a_deviation_is_left_finite(tmp_path, write_shard, monk
         assert 0 < scale[0] <= 1
 
 
-class Heard(Silent):
-    """Keeps warnings."""
-
-    def __init__(self):
-        self.warnings = []
-
-    def warn(self, message):
-        self.warnings.append(message)
-
-
 def test_shards_that_cannot_be_mapped_are_read_with_one_warning(tiny_dataset, monkeypatch):
     config = DataConfig(batch_size=3, max_neurons=6)
-    heard = Heard()
+    heard = MessageReporter()
     warn_if_not_mapped(tiny_dataset, config, heard)
     assert heard.warnings == []
     with Loader(tiny_dataset, config, seed=2) as loader:

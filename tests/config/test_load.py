@@ -8,7 +8,7 @@ from omnimouse_cli.config.convert import to_dict
 from omnimouse_cli.config.load import config_from_dict, load_config, to_toml
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.errors import ConfigError
-from omnimouse_cli.reporter import Silent
+from tests.reporter import MessageReporter
 
 
 @pytest.mark.parametrize("size", sorted(SIZES))
@@ -114,18 +114,8 @@ def renamed(monkeypatch):
     )
 
 
-class Lines(Silent):
-    """Keeps the warnings."""
-
-    def __init__(self):
-        self.warnings = []
-
-    def warn(self, message):
-        self.warnings.append(message)
-
-
 def test_old_keys_are_read_and_the_new_names_are_shown(renamed, tmp_path):
-    path, reporter = tmp_path / "run.toml", Lines()
+    path, reporter = tmp_path / "run.toml", MessageReporter()
     path.write_text("[train]\nrate = 0.5\n")
     config = load_config(path, ["decoder.history=false"], reporter=reporter)
     assert config.train.learning_rate == 0.5
@@ -137,7 +127,7 @@ def test_old_keys_are_read_and_the_new_names_are_shown(renamed, tmp_path):
 
 
 def test_old_keys_of_a_stored_run_are_read_without_a_word(renamed, tmp_path):
-    path, reporter = tmp_path / "config.toml", Lines()
+    path, reporter = tmp_path / "config.toml", MessageReporter()
     path.write_text("[train]\nrate = 0.5\n")
     config = load_config(path, is_stored=True, reporter=reporter)
     assert config.train.learning_rate == 0.5

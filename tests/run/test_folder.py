@@ -10,7 +10,6 @@ import pytest
 from omnimouse_cli.config.sizes import default_run_config
 from omnimouse_cli.errors import ConfigError, OmniMouseError
 from omnimouse_cli.files import read_document, write_document
-from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.folder import (
     evaluation_folder,
     find_commit,
@@ -29,6 +28,7 @@ from omnimouse_cli.run.folder import (
     write_environment,
     write_summary,
 )
+from tests.reporter import MessageReporter
 
 
 @pytest.fixture
@@ -109,16 +109,12 @@ def test_a_run_on_a_file_system_without_locks_is_trained_with_a_warning(tmp_path
     def refuse(_descriptor, _operation):
         raise OSError(errno.ENOSYS, "Function not implemented")
 
-    class Heard(Silent):
-        def warn(self, message):
-            warnings.append(message)
-
-    warnings = []
+    reporter = MessageReporter()
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with lock_run(tmp_path / "a", Heard()):
+    with lock_run(tmp_path / "a", reporter):
         assert (tmp_path / "a").is_dir()
-    assert len(warnings) == 1
-    assert "has no locks" in warnings[0]
+    (warning,) = reporter.warnings
+    assert "has no locks" in warning
 
 
 def test_the_shards_of_a_resumed_run_are_those_of_the_last_training(make_run, tmp_path):

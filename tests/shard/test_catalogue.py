@@ -16,16 +16,7 @@ from omnimouse_cli.errors import ShardError
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.shard import open_catalogue, open_shard
 from omnimouse_cli.shard.catalogue import refresh_catalogue
-
-
-class Heard(Silent):
-    """Keeps warnings."""
-
-    def __init__(self):
-        self.warnings = []
-
-    def warn(self, message):
-        self.warnings.append(message)
+from tests.reporter import MessageReporter
 
 
 @pytest.fixture
@@ -173,7 +164,7 @@ def test_a_damaged_shard_is_left_out_with_a_warning(folder):
     (folder / "catalogue.json").unlink()
     path = folder / "7-1-1.safetensors"
     path.write_bytes(path.read_bytes()[:5000])
-    heard = Heard()
+    heard = MessageReporter()
     catalogue = refresh_catalogue(folder, heard)
     assert [entry.session for entry in catalogue.entries] == ["7-1-0", "7-1-2"]
     assert "7-1-1.safetensors is cut short" in heard.warnings[0]
@@ -191,7 +182,7 @@ def test_a_copy_of_a_shard_is_named_and_not_counted_twice(folder):
             "7-1-1 (copy).safetensors is not used: it has the same session as 7-1-1.safetensors, "
             "7-1-1",
         )
-    heard = Heard()
+    heard = MessageReporter()
     assert refresh_catalogue(folder, heard).entries == expected.entries
     assert "7-1-1 (copy).safetensors is not used" in heard.warnings[0]
 
@@ -202,7 +193,7 @@ def test_weights_among_the_shards_are_named_and_not_used(folder):
     catalogue = open_catalogue(folder)
     assert catalogue.entries == expected.entries
     assert catalogue.notes == ("model.safetensors is not used: it is not an omnimouse shard",)
-    heard = Heard()
+    heard = MessageReporter()
     refresh_catalogue(folder, heard)
     assert len(heard.warnings) == 1
     assert "model.safetensors is not used" in heard.warnings[0]
@@ -222,7 +213,7 @@ def test_a_file_system_without_locks_and_sync_of_folders_is_told_once(folder, mo
     monkeypatch.setattr(fcntl, "flock", refuse)
     monkeypatch.setattr("omnimouse_cli.shard.catalogue.sync_folder", lambda _folder: False)
     (folder / ".catalogue.json.abc.partial").write_text("{")
-    heard = Heard()
+    heard = MessageReporter()
     refresh_catalogue(folder, heard)
     assert ["no locks" in heard.warnings[0], "sync folders" in heard.warnings[1]] == [True, True]
     assert len(heard.warnings) == 2
@@ -269,7 +260,7 @@ def test_where_folders_cannot_be_locked_a_file_is(folder, monkeypatch):
         flock(descriptor, operation)
 
     monkeypatch.setattr(fcntl, "flock", refuse_folders)
-    heard = Heard()
+    heard = MessageReporter()
     refresh_catalogue(folder, heard)
     assert heard.warnings == []
     with (folder / ".catalogue.lock").open("a") as stream:

@@ -20,17 +20,15 @@ from omnimouse_cli.train import validate as validate_module
 from omnimouse_cli.train.data_checks import ShardFiles
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.run import TrainingJob, train
+from tests.reporter import MessageReporter
 
 
-class Lines(Silent):
-    """Keeps warnings, and does something when training advances for the third time."""
+class Lines(MessageReporter):
+    """Does something when training advances for the third time."""
 
     def __init__(self, action=None):
-        self.warned = []
+        super().__init__()
         self._advances, self._action = 0, action
-
-    def warn(self, message):
-        self.warned.append(message)
 
     def advance(self, *_):
         self._advances += 1
@@ -79,8 +77,8 @@ def test_an_equal_file_and_a_new_time_are_only_reported(shards, tiny, tmp_path):
     path, copy = shards / "1-1-2.safetensors", tmp_path / "copy"
     reporter = Lines(lambda: Path(shutil.copy(path, copy)).replace(path))
     _train(shards, tiny, tmp_path / "run", reporter)
-    assert [line for line in reporter.warned if "1-1-2" in line and "same header" in line]
-    assert len(reporter.warned) == 1
+    assert [line for line in reporter.warnings if "1-1-2" in line and "same header" in line]
+    assert len(reporter.warnings) == 1
 
 
 def test_the_first_change_on_any_rank_is_an_error_on_every_rank(shards):
@@ -139,7 +137,7 @@ def test_a_validation_that_is_not_finite_ends_in_a_finished_run(
     )
     reporter = Lines()
     _train(shards, tiny, tmp_path / "run", reporter)
-    (warning,) = reporter.warned
+    (warning,) = reporter.warnings
     assert "the validation loss is not a finite number: forecast of session 1-1-1" in warning
     assert f"(neurons) is {value}, and " in warning
     summary = read_document(tmp_path / "run" / "summary.json", "summary")

@@ -8,23 +8,13 @@ import pytest
 
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.reporter import Silent
 from omnimouse_cli.train import disk_space
 from omnimouse_cli.train.checkpoint_writer import save_checkpoint
 from omnimouse_cli.train.disk_space import check_disk_space
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.resolve import resolve_response_loss
 from omnimouse_cli.train.state import TrainState
-
-
-class Warnings(Silent):
-    """Keeps warnings."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def warn(self, message: str) -> None:
-        self.lines.append(message)
+from tests.reporter import MessageReporter
 
 
 @pytest.fixture
@@ -45,10 +35,10 @@ def test_a_disk_that_is_too_small_is_a_warning_or_an_error(tmp_path, tiny, state
         """Return what is said where so many checkpoints fit."""
         usage = shutil.disk_usage(tmp_path)._replace(free=round(checkpoints * size))
         monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _path: usage)
-        reporter = Warnings()
+        reporter = MessageReporter()
         (tmp_path / "run").mkdir(exist_ok=True)
         check_disk_space(tmp_path / "run", state, config=config, world=World(), reporter=reporter)
-        return reporter.lines
+        return reporter.warnings
 
     # Two that are kept, one that is being written, and the weights.
     assert warnings(4.5) == []

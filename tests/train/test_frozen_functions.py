@@ -15,19 +15,17 @@ from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.run import TrainingJob, train
+from tests.reporter import MessageReporter
 
 pytestmark = pytest.mark.training
 
 
-class Lines(Silent):
-    """Keeps what is said, and sends Ctrl-C to this process after so many steps."""
+class Lines(MessageReporter):
+    """Sends Ctrl-C to this process after so many steps."""
 
     def __init__(self, steps=None):
-        self.said = []
+        super().__init__()
         self._left = None if steps is None else steps + 1
-
-    def say(self, text):
-        self.said.append(text)
 
     def advance(self, *arguments):  # noqa: ARG002
         if self._left is not None:

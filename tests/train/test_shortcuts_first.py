@@ -25,6 +25,7 @@ from omnimouse_cli.train.resolve import resolve_config, resolve_shortcuts_first
 from omnimouse_cli.train.run import TrainingJob, train
 from omnimouse_cli.train.schedule import Schedule
 from omnimouse_cli.train.state import TrainState
+from tests.reporter import MessageReporter
 
 schedules = st.builds(
     Schedule,
@@ -109,20 +110,10 @@ def test_cheap_steps_are_logged_and_flops_are_those_of_what_was_computed(run, sh
     assert summary["flops"] == pytest.approx(expected)
 
 
-class Lines(Silent):
-    """Keeps what is reported."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.said.append(message)
-
-
 @pytest.fixture
 def resolve() -> Callable[..., tuple[float | None, list[str]]]:
     def resolve(size="nano", *, fraction=None, init_from=None, adapt_from=None):
-        config, reporter = default_run_config(size), Lines()
+        config, reporter = default_run_config(size), MessageReporter()
         train = replace(config.train, shortcuts_first_fraction=fraction, adapt_from=adapt_from)
         config = resolve_shortcuts_first(replace(config, train=train), init_from, reporter)
         return config.train.shortcuts_first_fraction, reporter.said
@@ -147,7 +138,7 @@ def test_a_trained_model_is_trained_whole_unless_the_user_sets_the_fraction(reso
 @pytest.mark.training
 def test_the_resolved_fraction_is_stored_and_its_old_name_is_read(run, tmp_path):
     assert load_config(run / "config.toml").train.shortcuts_first_fraction == 0.5
-    reporter = Lines()
+    reporter = MessageReporter()
     reporter.warn = reporter.said.append
     old = load_config(sets=["train.short_ways_fraction=0.125"], reporter=reporter)
     assert old.train.shortcuts_first_fraction == 0.125

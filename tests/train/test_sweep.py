@@ -14,22 +14,9 @@ from omnimouse_cli.train.sweep import (
     unfinished,
     warn_without_locks,
 )
+from tests.reporter import MessageReporter
 
 CELLS = grid(["nano"], [1, 2, 4], [7])
-
-
-class Listener(Silent):
-    """Keeps what is said and warned."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.warnings: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.lines.append(message)
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 @pytest.fixture
@@ -65,13 +52,13 @@ def test_every_run_is_trained_once_and_finished_ones_are_kept(root):
 
 
 def test_a_run_that_another_process_claims_is_skipped_and_said_once(root):
-    listener = Listener()
+    listener = MessageReporter()
     with claim(CELLS[0], root) as is_free:
         assert is_free
         trained, failures = train(root, reporter=listener)
     assert trained == list(CELLS[1:])
     assert failures == {}
-    assert listener.lines == [
+    assert listener.said == [
         "nano-sessions1-seed7 is skipped: another process trains it",
     ]
     # The claim has ended with the block, and nothing was lost.
@@ -111,7 +98,7 @@ def test_a_run_that_fails_is_tried_once_and_stops_no_other(root):
         if cell == CELLS[0]:
             raise OmniMouseError("no luck")
 
-    listener = Listener()
+    listener = MessageReporter()
     trained, failures = train(root, during=fails, reporter=listener)
     assert trained == list(CELLS)
     assert {cell.name: error.message for cell, error in failures.items()} == {
@@ -140,6 +127,6 @@ def test_shares_are_the_grid_each_run_once(num_tasks):
 
 def test_a_file_system_without_locks_is_warned_of(root, monkeypatch):
     monkeypatch.setattr("omnimouse_cli.train.sweep.lock", lambda _, **options: not options)
-    listener = Listener()
+    listener = MessageReporter()
     warn_without_locks(root, listener)
     assert "has no locks: do not run this sweep twice at once" in listener.warnings[0]

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from omnimouse_cli.config.training import TrainConfig
-from omnimouse_cli.reporter import Silent
 from omnimouse_cli.train import throughput
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.state import Counters
@@ -17,18 +16,9 @@ from omnimouse_cli.train.throughput import (
     peak_of_run,
     report_unknown_peak,
 )
+from tests.reporter import MessageReporter
 
 CONFIG = TrainConfig()
-
-
-class Lines(Silent):
-    """Keeps what is said."""
-
-    def __init__(self):
-        self.said = []
-
-    def say(self, message):
-        self.said.append(message)
 
 
 @pytest.fixture
@@ -113,7 +103,7 @@ def test_peaks_are_those_of_data_sheets(name, peak):
 
 
 def test_a_gpu_without_a_known_peak_is_told_once(gpus):
-    lines = Lines()
+    lines = MessageReporter()
     report_unknown_peak(CONFIG, World(), lines)
     report_unknown_peak(CONFIG, gpus("NVIDIA H200"), lines)
     assert not lines.said

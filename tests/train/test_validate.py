@@ -19,6 +19,7 @@ from omnimouse_cli.train.run import TrainingJob, train
 from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.validate import validate
 from omnimouse_cli.train.validation_windows import resolve_validation_windows, sample_windows
+from tests.reporter import MessageReporter
 
 pytestmark = pytest.mark.training
 
@@ -79,22 +80,12 @@ def trained(make_shards, session, tiny):
                 session(key="1-1-2", num_neurons=9, seconds=90.0),
             ]
         )
-        dataset, reporter = open_dataset(shards), Lines()
+        dataset, reporter = open_dataset(shards), MessageReporter()
         config = replace(tiny, train=replace(tiny.train, **settings))
         config = resolve_config(config, dataset, World(), reporter)
         return config, dataset, TrainState(config, dataset, World()), reporter.said
 
     return start
-
-
-class Lines(Silent):
-    """Keeps what is reported."""
-
-    def __init__(self):
-        self.said = []
-
-    def say(self, message):
-        self.said.append(message)
 
 
 class StopRankError(Exception):
@@ -172,6 +163,6 @@ def test_hundreds_of_sessions_are_validated_on_64_windows_each(trained, monkeypa
         sessions=dataset.sessions * 150,
         windows=lambda *_: SimpleNamespace(num_windows=300),
     )
-    reporter = Lines()
+    reporter = MessageReporter()
     assert resolve_validation_windows(config, many, reporter).validation_windows == 64
     assert "19,200 of 90,000 windows" in reporter.said[0]

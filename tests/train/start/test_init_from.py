@@ -14,6 +14,7 @@ from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.resolve import resolve_config
 from omnimouse_cli.train.run import TrainingJob, train
+from tests.reporter import MessageReporter
 
 
 @pytest.fixture(scope="module")
@@ -121,23 +122,18 @@ def test_other_data_are_refused(learned, make_shards, session, tiny, tmp_path):
 def test_a_network_that_no_gpu_can_hold_is_reported(tiny, shards):
     dendrite = DendriteConfig(hidden=32)
     config = replace(tiny, model=replace(tiny.model, feed_forward="dendritic", dendrite=dendrite))
-    warnings = []
-
-    class Lines(Silent):
-        def warn(self, text):
-            warnings.append(text)
-
+    reporter = MessageReporter()
     dataset = open_dataset(shards)
-    resolve_config(config, dataset, replace(World(), device=torch.device("cuda")), Lines())
-    assert "32" in warnings[0]
-    assert "one layer of 12: plain PyTorch computes it" in warnings[0]
-    warnings.clear()
-    resolve_config(config, dataset, World(), Lines())
-    assert warnings == []
+    resolve_config(config, dataset, replace(World(), device=torch.device("cuda")), reporter)
+    assert "32" in reporter.warnings[0]
+    assert "one layer of 12: plain PyTorch computes it" in reporter.warnings[0]
+    reporter.warnings.clear()
+    resolve_config(config, dataset, World(), reporter)
+    assert reporter.warnings == []
     frozen = replace(config.model, dendrite=replace(dendrite, freeze=True))
     config = replace(config, model=frozen)
-    resolve_config(config, dataset, replace(World(), device=torch.device("cuda")), Lines())
-    assert warnings == []
+    resolve_config(config, dataset, replace(World(), device=torch.device("cuda")), reporter)
+    assert reporter.warnings == []
 
 
 @pytest.mark.training
