@@ -207,27 +207,6 @@ class CheckpointWriter:
         return [value for value, _ in results]
 
 
-def save_checkpoint(run: Path, state: TrainState, *, config: RunConfig, world: World) -> Path:
-    """Write a checkpoint of the whole state and wait for it; every rank takes part.
-
-    Args:
-        run: Folder of the run.
-        state: State of the training.
-        config: Resolved configuration.
-        world: The ranks.
-
-    Returns:
-        The folder of the checkpoint.
-
-    Raises:
-        OmniMouseError: The disk is full, or the folder cannot be written.
-    """
-    with CheckpointWriter(run, state, config=config, world=world) as writer:
-        target = writer.start()
-        writer.wait()
-    return target
-
-
 def own_part(tensors: Mapping[str, Tensor], world: World) -> dict[str, Tensor]:
     """Return the tensors of a state that a rank writes: its sessions', and a part of the core.
 

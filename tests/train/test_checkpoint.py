@@ -22,10 +22,11 @@ from omnimouse_cli.run.checkpoints import (
 )
 from omnimouse_cli.train import checkpoint_writer
 from omnimouse_cli.train.checkpoint import describe_checkpoint, load_checkpoint
-from omnimouse_cli.train.checkpoint_writer import CheckpointWriter, own_part, save_checkpoint
+from omnimouse_cli.train.checkpoint_writer import CheckpointWriter, own_part
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.resolve import resolve_response_loss
 from omnimouse_cli.train.state import Counters, TrainState
+from tests.train.checkpoints import save_checkpoint
 
 WORLD = World()
 
@@ -43,7 +44,7 @@ def config(tiny, dataset):
 def _save(run: Path, state: TrainState, config, step: int, keep: int = 9) -> Path:
     state.counters.step = step
     config = replace(config, train=replace(config.train, keep_checkpoints=keep))
-    return save_checkpoint(run, state, config=config, world=WORLD)
+    return save_checkpoint(run, state, config)
 
 
 def _edit_state(path: Path, **changes) -> None:

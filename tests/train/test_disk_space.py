@@ -9,12 +9,12 @@ import pytest
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.train import disk_space
-from omnimouse_cli.train.checkpoint_writer import save_checkpoint
 from omnimouse_cli.train.disk_space import check_disk_space
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.resolve import resolve_response_loss
 from omnimouse_cli.train.state import TrainState
 from tests.reporter import MessageReporter
+from tests.train.checkpoints import save_checkpoint
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def _size(folder: Path) -> int:
 
 def test_a_disk_that_is_too_small_is_a_warning_or_an_error(tmp_path, tiny, state, monkeypatch):
     config = replace(tiny, train=replace(tiny.train, keep_checkpoints=2))
-    size = _size(save_checkpoint(tmp_path / "other", state, config=config, world=World()))
+    size = _size(save_checkpoint(tmp_path / "other", state, config))
 
     def warnings(checkpoints: float) -> list[str]:
         """Return what is said where so many checkpoints fit."""
@@ -51,6 +51,6 @@ def test_a_disk_that_is_too_small_is_a_warning_or_an_error(tmp_path, tiny, state
     assert "--out" in error.value.hint
     # Checkpoints that are there are replaced.
     for state.counters.step in (1, 2):
-        save_checkpoint(tmp_path / "run", state, config=config, world=World())
+        save_checkpoint(tmp_path / "run", state, config)
     assert warnings(2.5) == []
     assert "1 checkpoint of" in warnings(1.2)[0]

@@ -16,10 +16,10 @@ from omnimouse_cli.errors import CheckpointError, OmniMouseError
 from omnimouse_cli.files import read_document, write_document
 from omnimouse_cli.train.checkpoint import load_checkpoint
 from omnimouse_cli.train.checkpoint_metadata import read_metadata
-from omnimouse_cli.train.checkpoint_writer import save_checkpoint
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.resolve import resolve_response_loss
 from omnimouse_cli.train.state import TrainState
+from tests.train.checkpoints import save_checkpoint
 
 
 class Executed:
@@ -52,7 +52,7 @@ def state(tiny, make_shards, session):
 def checkpoint(tmp_path, tiny, state):
     """A checkpoint of an earlier version, without checksums that would betray any change."""
     state.counters.step = 1
-    path = save_checkpoint(tmp_path / "run", state, config=tiny, world=World())
+    path = save_checkpoint(tmp_path / "run", state, tiny)
     description = read_document(path / "state.json", "checkpoint")
     del description["checksum"], description["checksums"]
     write_document(path / "state.json", "checkpoint", description)
