@@ -11,7 +11,7 @@ import torch
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
-from omnimouse_cli.run.checkpoints import latest_checkpoint, read_checkpoint_state
+from omnimouse_cli.run.checkpoints import latest_checkpoint
 from omnimouse_cli.run.folder import is_run, read_config
 from omnimouse_cli.text import pluralize
 from omnimouse_cli.train.parallel.verdict import RankFailedError
@@ -20,7 +20,7 @@ from omnimouse_cli.train.run import TrainingJob
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 # Loading torch and using a GPU once takes seconds; a broken one may never answer.
 PROBE_SECONDS = 120
-# What the system takes back from dead processes, it has by then.
+# Time in which the system frees the memory of dead processes.
 PAUSE_SECONDS = 1.0
 _PROBE = "import sys, torch; torch.ones(8, device=f'cuda:{sys.argv[1]}').sum().item()"
 
@@ -36,15 +36,16 @@ def launch_with_restarts(
 ) -> None:
     """Train, and train again from the newest checkpoint when a rank dies, hangs or fails.
 
-    A step keeps its batches, whatever the number of ranks. Errors of the user are not tried again.
+    A step has the same batches for any number of ranks. After an error of the user training is not
+    started again.
 
     Args:
         launch_ranks: Trains a job in a number of ranks; returns when it has finished.
         job: The training.
         num_ranks: Ranks of the first attempt.
         restarts: Number of failures without a new checkpoint in between after which it ends.
-        on_gpus: Whether each rank has a GPU; those that do not work any more are left out.
-        reporter: Says what failed and what is done.
+        on_gpus: Whether each rank has a GPU; GPUs that do not work any more are not used again.
+        reporter: Shows each failure and restart.
 
     Raises:
         RankFailedError: It failed too often.
@@ -81,7 +82,8 @@ def launch_with_restarts(
 
 def _saved_step(job: TrainingJob) -> int:
     checkpoint = latest_checkpoint(job.run)
-    return 0 if checkpoint is None else int(read_checkpoint_state(checkpoint)["step"])
+    # By its name: a damaged one is noticed by the ranks, which continue from the one before it.
+    return 0 if checkpoint is None else int(checkpoint.name.removeprefix("step-"))
 
 
 def _continue(job: TrainingJob) -> TrainingJob:
@@ -114,10 +116,10 @@ def _leave_out_broken_gpus(num_ranks: int, reporter: Reporter) -> int:
     if not working:
         raise OmniMouseError(
             "no GPU works any more",
-            hint="nvidia-smi and dmesg say more; --resume continues from the last checkpoint",
+            hint="nvidia-smi and dmesg show why; --resume continues from the last checkpoint",
         )
     for name in sorted(set(names) - set(working)):
-        reporter.warn(f"GPU {name} does not work any more and is left out")
+        reporter.warn(f"GPU {name} does not work any more and is not used")
     os.environ[VISIBLE] = ",".join(working)
     return len(working)
 

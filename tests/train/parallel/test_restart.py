@@ -11,6 +11,7 @@ import torch
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
+from omnimouse_cli.run.checkpoints import checkpoint_folder
 from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.train.parallel import restart
 from omnimouse_cli.train.parallel.launch import launch
@@ -39,15 +40,17 @@ def job(tiny, tmp_path, monkeypatch) -> TrainingJob:
     return TrainingJob(config=tiny, shards=tmp_path / "shards", run=tmp_path / "run")
 
 
-def run_attempts(job, monkeypatch, outcomes, *, restarts, num_ranks=4, on_gpus=False):
+def run_attempts(job, outcomes, *, restarts, num_ranks=4, on_gpus=False):
     """Run attempts; `outcomes` are (checkpoint that is there afterwards, error or None)."""
     attempts, lines = [], Lines()
-    saved = [0, *(step for step, _ in outcomes)]
-    monkeypatch.setattr(restart, "_saved_step", lambda _: saved[len(attempts)])
 
     def attempt(num_ranks, _):
         attempts.append(num_ranks)
-        error = outcomes[len(attempts) - 1][1]
+        step, error = outcomes[len(attempts) - 1]
+        checkpoint = checkpoint_folder(job.run, step)
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        # The ranks would set a damaged checkpoint aside.
+        (checkpoint / "state.json").write_text("damaged")
         if error is not None:
             raise error
 
@@ -63,37 +66,37 @@ def run_attempts(job, monkeypatch, outcomes, *, restarts, num_ranks=4, on_gpus=F
 DEAD = RankFailedError("rank 1 of 4 died", rank=1)
 
 
-def test_failures_end_it_only_without_a_new_checkpoint_in_between(job, monkeypatch):
+def test_failures_end_it_only_without_a_new_checkpoint_in_between(job):
     outcomes = [(10, DEAD), (10, DEAD), (20, DEAD), (20, DEAD), (20, None)]
-    attempts, said, error = run_attempts(job, monkeypatch, outcomes, restarts=2)
+    attempts, said, error = run_attempts(job, outcomes, restarts=2)
     assert (attempts, error) == ([4] * 5, None)
     assert said[:2] == [
         "warning: rank 1 of 4 died",
         "starting again from step 10 on 4 ranks (restart 1 of 2 without a new checkpoint)",
     ]
-    attempts, _, error = run_attempts(job, monkeypatch, [(0, DEAD)] * 3, restarts=2)
+    attempts, _, error = run_attempts(job, [(0, DEAD)] * 3, restarts=2)
     assert len(attempts) == 3
     assert error.message == (
         "rank 1 of 4 died; it was the third failure without a new checkpoint, and --restarts is 2"
     )
 
 
-def test_an_error_of_the_user_is_not_tried_again(job, monkeypatch):
+def test_an_error_of_the_user_is_not_tried_again(job):
     error = OmniMouseError("the disk is full")
-    assert run_attempts(job, monkeypatch, [(0, error)], restarts=5) == ([4], [], error)
+    assert run_attempts(job, [(0, error)], restarts=5) == ([4], [], error)
 
 
-def test_a_gpu_that_does_not_work_any_more_is_left_out(job, monkeypatch):
+def test_a_gpu_that_does_not_work_any_more_is_not_used(job, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2,5,6")
     # The second of the visible GPUs fails.
     monkeypatch.setattr(restart, "_PROBE", "import sys; sys.exit(sys.argv[1] == '1')")
     outcomes = [(0, DEAD), (0, None)]
-    attempts, said, _ = run_attempts(job, monkeypatch, outcomes, restarts=1, on_gpus=True)
+    attempts, said, _ = run_attempts(job, outcomes, restarts=1, on_gpus=True)
     assert attempts == [4, 3]
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,5,6"
-    assert "warning: GPU 2 does not work any more and is left out" in said
+    assert "warning: GPU 2 does not work any more and is not used" in said
     monkeypatch.setattr(restart, "_PROBE", "import sys; sys.exit(1)")
-    _, _, error = run_attempts(job, monkeypatch, outcomes, restarts=1, on_gpus=True)
+    _, _, error = run_attempts(job, outcomes, restarts=1, on_gpus=True)
     assert "no GPU works any more" in error.message
 
 
