@@ -202,18 +202,14 @@ def _start_run(
 def _end_launched_rank(error: BaseException, rank: int) -> NoReturn:
     """Report why a rank ends, once for all ranks, and end this process."""
     from omnimouse_cli.train.parallel.heartbeat import wait_for_torchrun
-    from omnimouse_cli.train.parallel.verdict import RankFailedError
+    from omnimouse_cli.train.parallel.verdict import is_reporter
 
-    speaks = rank == 0
-    if isinstance(error, RankFailedError):
-        # Where the first rank is the one that is gone, the next one speaks for it.
-        speaks = rank == (1 if error.rank == 0 else 0)
     code = 1
     if isinstance(error, KeyboardInterrupt):
-        code = report_interruption(error) if speaks else exit_code(error)
+        code = report_interruption(error) if is_reporter(error, rank) else exit_code(error)
     elif not isinstance(error, OmniMouseError):
         traceback.print_exception(error)
-    elif speaks:
+    elif is_reporter(error, rank):
         print_error(error)
     sys.stdout.flush()
     sys.stderr.flush()

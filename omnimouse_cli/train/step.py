@@ -132,11 +132,11 @@ def train_step(state: TrainState, setup: TrainingSetup, strategy: Strategy) -> S
             assert batch is not None
             _add_gradients(state, setup, strategy, batch, embeddings, is_last=is_last)
         if is_last:
-            # Before any other communication: what a rank starts in its backward pass, others
-            # without a batch start here, and the order must be the same.
+            # Before any other communication: a rank with a batch starts these sums in its backward
+            # pass, one without a batch starts them here, in the same order.
             wait_for_core_gradient = state.gradient.start_all_reduce()
         state.embeddings.send_gradients(session_of_rank)
-    # The core's gradient is on its way while each rank updates the embeddings that it owns.
+    # The core's gradient is summed over ranks while each rank updates the embeddings it owns.
     state.embeddings.average_gradients(config.clip_norm)
     if state.session_optimizer is not None:
         state.session_optimizer.step()

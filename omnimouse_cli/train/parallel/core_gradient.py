@@ -20,12 +20,12 @@ class CoreGradient:
 
     A bucket is a contiguous part of the vector. In the last backward pass of a step, its sum over
     ranks starts as soon as the gradients in it are complete. Buckets start from the last parameters
-    to the first, as a backward pass reaches them, and in this order on every rank, whatever the
-    rank computes: communication that is not in the same order on all ranks never ends.
+    to the first, as a backward pass reaches them, and in this order on every rank, also on one
+    without a batch: collectives that ranks start in different orders deadlock.
 
     Args:
         parameters: Trained parameters, in the order in which a forward pass uses them; each gets a
-            gradient that stays, zeros where unused.
+            permanent gradient, which is zero if the parameter is not used.
         num_extra: Numbers, such as losses, that are summed with the gradients.
         world: The ranks.
     """
@@ -49,8 +49,8 @@ class CoreGradient:
             if bucket.nbytes >= BUCKET_BYTES or start == 0:
                 self._buckets.append(bucket)
                 end = start
-        # While a backward pass is the last one of its step: the number of gradients that are still
-        # to be computed, for each bucket.
+        # Number of missing gradients of each bucket during the last backward pass of a step; None
+        # outside of it.
         self._num_missing: list[int] | None = None
         # Functions that wait for the sums that have started.
         self._waits: list[Callable[[], None]] = []
@@ -69,8 +69,8 @@ class CoreGradient:
         """Start the sum of each bucket as soon as the backward pass has completed it.
 
         Args:
-            loss: Its backward pass is called next, and is the last of the step on this rank; the
-                extra numbers do not change any more.
+            loss: Loss of the last batch of this rank in the step; its backward pass must be called
+                next, and the extra numbers must be final.
         """
         if self._overlaps:
             self._num_missing = [0] * len(self._buckets)
@@ -82,7 +82,8 @@ class CoreGradient:
     def start_all_reduce(self) -> Callable[[], None]:
         """Start every sum over ranks that has not started; the returned function waits for all.
 
-        Every rank calls it once in a step, before it communicates anything else.
+        Every rank calls it once in a step, before any other communication after its last backward
+        pass.
         """
         self._num_missing = None
         self._start_buckets(len(self._buckets))

@@ -1,4 +1,4 @@
-"""Heartbeats: every rank tells the first one what it does, which tells all when one has failed."""
+"""Heartbeats: every rank reports its state to the first one, which reports failures to all."""
 
 import dataclasses
 import json
@@ -24,18 +24,19 @@ from omnimouse_cli.train.parallel.verdict import (
     RankFailedError,
     Status,
     Verdict,
+    is_reporter,
     judge,
 )
 
 # Longest time without progress before the first step and where a phase cannot say how long it
 # takes: loading, compilation, a validation, a checkpoint.
 LONG_SECONDS = 1800.0
-# A step that takes this many times the longest one so far is no slow step any more.
+# A step that takes this many times the longest one so far counts as stuck.
 SLOW_STEPS = 10.0
-# From the verdict until a main thread that is stuck is left behind.
+# Time between the verdict and the end of a process whose main thread is stuck.
 LEAVE_SECONDS = 3.0
 LEAVE_STOPPED_SECONDS = 20.0
-# Until a rank that fails has heard whether it is the reason.
+# Longest wait of a rank that fails for the verdict.
 VERDICT_SECONDS = 8.0
 TORCHRUN_SECONDS = 18.0
 # Environment variable: the file into which a rank writes why it ends.
@@ -81,7 +82,7 @@ class Activity:
         self._changed = now
 
     def tick(self) -> None:
-        """Tell that the main thread makes progress in a long phase."""
+        """Record progress of the main thread in a long phase."""
         self._changed = time.monotonic()
 
     @contextmanager
@@ -92,7 +93,7 @@ class Activity:
         self.is_waiting, self._changed = False, time.monotonic()
 
     def watch_compilation(self) -> None:
-        """Give compilation, whenever it happens, the time that it takes."""
+        """Allow for the time of compilation, whenever it happens."""
         from torch._dynamo.callback import callback_handler
 
         callback_handler.register_start_callback(lambda _: self._set_compiling(True))
@@ -128,7 +129,7 @@ class Activity:
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class _Peer:
-    """A rank that this one hears."""
+    """A rank whose heartbeats this one receives."""
 
     link: Connection | None
     status: Status
@@ -140,13 +141,14 @@ class _Peer:
 class Heartbeat:
     """The thread of a rank that sends its heartbeats and ends the process when a rank has failed.
 
-    The first rank hears all others and judges; the others hear the first one and what it says.
+    The first rank receives the heartbeats of all others and decides; the others receive those of
+    the first one, with its decision.
 
     Args:
         activity: What the main thread does.
         rank: Number of this rank.
         num_ranks: World size.
-        links: Connection to each rank that this one hears.
+        links: Connection to each rank whose heartbeats this one receives.
     """
 
     def __init__(
@@ -179,7 +181,7 @@ class Heartbeat:
             failure: Why this rank leaves before the end; None if it has finished.
 
         Returns:
-            Why the training has ended; None if this rank has finished or nothing was heard.
+            Why the training has ended; None if this rank has finished or no verdict has arrived.
         """
         self._activity.failure, self._activity.has_left = failure, failure is None
         self._wake.send_bytes(b".")
@@ -213,7 +215,7 @@ class Heartbeat:
         is_stopping = self._verdict is not None and self._verdict.kind == "interrupted"
         grace = LEAVE_STOPPED_SECONDS if is_stopping else LEAVE_SECONDS
         if not self._left.wait(grace) and self._verdict is not None:
-            end_process(self._verdict, speaks=speaks(self._verdict, self._rank))
+            end_process(self._verdict, self._rank)
 
     def _receive(self, peer: _Peer) -> None:
         assert peer.link is not None
@@ -277,22 +279,17 @@ def _age(moment: float | None) -> float | None:
     return None if moment is None else time.monotonic() - moment
 
 
-def speaks(verdict: Verdict, rank: int) -> bool:
-    """Return whether a rank is the one that reports a verdict to the user."""
-    return rank == (1 if verdict.rank == 0 else 0)
-
-
-def end_process(verdict: Verdict, *, speaks: bool) -> NoReturn:
+def end_process(verdict: Verdict, rank: int) -> NoReturn:
     """End this process at once, whatever its main thread waits for.
 
     Args:
         verdict: Why; written to the file that OMNIMOUSE_RANK_REPORT names, or else to stderr.
-        speaks: Whether this rank is the one that writes to stderr.
+        rank: Number of this rank; only one rank writes to stderr.
     """
     error = verdict.exception()
     if REPORT_FILE in os.environ:
         write_report(error)
-    elif speaks:
+    elif is_reporter(error, rank):
         kind = "interrupted" if verdict.kind == "interrupted" else "error"
         hint = f"\n\nhint: {verdict.hint}" if verdict.hint else ""
         sys.stderr.write(f"{kind}: {verdict.message}{hint}\n")

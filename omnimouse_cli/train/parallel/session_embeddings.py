@@ -20,7 +20,7 @@ class DistributedEmbeddings:
 
     Args:
         num_neurons: Number of neurons of each session, by session key, in the order of the data
-            set; `owned_sessions` says which rank owns which.
+            set; `owned_sessions` distributes them over the ranks.
         d_embedding: Width of the embeddings.
         seed: Initial values of a session's embeddings depend on it and the session key only.
         world: The ranks.
@@ -165,8 +165,8 @@ class DistributedEmbeddings:
 def owned_sessions(num_neurons: Sequence[int], num_ranks: int) -> list[list[int]]:
     """Return for each rank the indices of the sessions whose embeddings it owns, ascending.
 
-    Sessions are given away from the largest to the smallest, each to the rank that has the fewest
-    neurons so far, so that ranks keep embeddings of about equal size.
+    Sessions are assigned from the largest to the smallest, each to the rank with the fewest neurons
+    so far, so that all ranks own embeddings of about equal size.
 
     Args:
         num_neurons: Neurons of each session.

@@ -33,6 +33,18 @@ class RankFailedError(OmniMouseError):
         self.step = step
 
 
+def is_reporter(error: BaseException, rank: int) -> bool:
+    """Return whether a rank is the one that shows an error to the user.
+
+    Args:
+        error: What ends all ranks.
+        rank: Number of the rank. The first one shows errors; if it is the one that failed, the
+            second.
+    """
+    failed = error.rank if isinstance(error, RankFailedError) else None
+    return rank == (1 if failed == 0 else 0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """Why a rank leaves before the end.

@@ -20,8 +20,8 @@ from omnimouse_cli.train.parallel.meet import meet, open_store, store_address
 
 Value = TypeVar("Value")
 
-# Heartbeats find a rank that does not come; a collective itself waits for as long as the others
-# make progress, as in a validation of hours.
+# Long, because heartbeats notice a rank that fails: a collective waits for as long as the others
+# make progress, for hours in a validation.
 TIMEOUT = timedelta(days=7)
 # Set by srun: the number of tasks of its step.
 STEP_TASKS = "SLURM_STEP_NUM_TASKS"
@@ -29,7 +29,7 @@ STEP_TASKS = "SLURM_STEP_NUM_TASKS"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launcher:
-    """What torchrun or Slurm tell a process about its rank.
+    """Rank of a process as set by torchrun or Slurm.
 
     Args:
         rank: Number of this process, from 0.
@@ -84,7 +84,7 @@ def read_launcher(variables: Mapping[str, str]) -> Launcher:
 
 
 def leave_step(variables: MutableMapping[str, str]) -> None:
-    """Make this task of srun a process of its own, which no longer counts the others as ranks."""
+    """Remove the variable by which a task of srun is one of several ranks."""
     variables.pop(STEP_TASKS, None)
 
 
@@ -92,7 +92,7 @@ def _first_gpu(variables: Mapping[str, str]) -> int:
     """Return the index of a task's first GPU among the visible ones."""
     visible = [name for name in variables.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     if 0 < len(visible) < int(variables.get("SLURM_GPUS_ON_NODE", 0)):
-        # Slurm shows each task its own GPUs, as with --gpus-per-task; they count from 0.
+        # Slurm makes only the task's own GPUs visible, as with --gpus-per-task.
         return 0
     return int(variables["SLURM_LOCALID"])
 
@@ -186,7 +186,7 @@ class World:
         """Return whether any rank got a signal to stop, the same on every rank."""
         interrupt = self.activity.interrupt
         (number,) = self.all_reduce_max([float(self.stop_signal)])
-        # A signal that arrives right now is in the next answer, on all ranks.
+        # A signal of this moment is exchanged in the next call, with all ranks.
         interrupt.number = interrupt.number or int(number)
         return number != 0
 
@@ -334,7 +334,7 @@ def join_world(device: str = "auto") -> Iterator[World]:
         yield world
         dist.destroy_process_group()
     except BaseException as error:
-        # What broke a connection is known to the first rank a moment later.
+        # The first rank knows the cause of a broken connection a moment later.
         verdict = heartbeat.leave(failure_of(error, world.activity))
         if verdict is None or verdict.rank == world.rank or isinstance(error, KeyboardInterrupt):
             raise
@@ -359,7 +359,7 @@ def _init_process_group(world: World, store: Store) -> None:
     on_gpu = world.device.type == "cuda"
     with world.activity.waiting():
         dist.init_process_group(
-            # Objects and control numbers travel by gloo: no GPU has to finish its queue for them.
+            # Objects and control numbers are sent by gloo, which does not wait for queued GPU work.
             "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
             store=store,
             rank=world.rank,

@@ -26,7 +26,7 @@ def short_times(monkeypatch):
 def ends(monkeypatch) -> list[Verdict]:
     """What ranks would have ended their process with."""
     ended: list[Verdict] = []
-    monkeypatch.setattr(heartbeat, "end_process", lambda verdict, **_: ended.append(verdict))
+    monkeypatch.setattr(heartbeat, "end_process", lambda verdict, _rank: ended.append(verdict))
     monkeypatch.setattr(heartbeat, "LEAVE_SECONDS", 0.3)
     return ended
 

@@ -1,6 +1,6 @@
 """The rank that is the reason is named, not one of those that wait for it."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -10,6 +10,7 @@ from omnimouse_cli.train.parallel.verdict import (
     Heard,
     RankFailedError,
     Status,
+    is_reporter,
     judge,
 )
 
@@ -120,6 +121,21 @@ def test_ranks_that_stop_together_are_not_waited_for():
     assert (str(error), error.number) == ("step 17 is saved", 15)
 
 
+@pytest.mark.parametrize(
+    ("error", "reporter"),
+    [
+        (RankFailedError("rank 0 died", rank=0), 1),
+        (RankFailedError("rank 1 died", rank=1), 0),
+        (RankFailedError("all wait", rank=None), 0),
+        # The first rank can still show an error that it has raised itself.
+        (OmniMouseError("the disk is full"), 0),
+        (Terminated("saved", number=15), 0),
+    ],
+)
+def test_one_rank_shows_an_error(error, reporter):
+    assert [rank for rank in range(3) if is_reporter(error, rank)] == [reporter]
+
+
 def test_a_rank_that_has_finished_is_not_missed():
     done = Heard(status=status(1, has_left=True), silent_seconds=500.0)
     assert judge(heard(r1=done), 3, SILENCE) is None
@@ -127,7 +143,5 @@ def test_a_rank_that_has_finished_is_not_missed():
 
 @pytest.mark.parametrize("failure", [None, Failure(kind="error", message="a", hint="b")])
 def test_a_status_is_the_same_after_it_was_sent(failure):
-    import dataclasses
-
     sent = status(3, failure=failure)
-    assert Status.from_dict(dataclasses.asdict(sent)) == sent
+    assert Status.from_dict(asdict(sent)) == sent
