@@ -20,8 +20,8 @@ from omnimouse_cli.train.interrupt import Interrupt, exit_code, signal_of
 from omnimouse_cli.train.parallel.verdict import (
     BEAT_SECONDS,
     Failure,
-    Heard,
     RankFailedError,
+    RankState,
     Status,
     Verdict,
     is_reporter,
@@ -55,7 +55,7 @@ class Activity:
         self.silence_seconds = silence_seconds
         self.interrupt = Interrupt()
         # Of the first signal that another rank got; 0 before.
-        self.heard_signal = 0
+        self.remote_signal = 0
         self.step = 0
         self.phase = "loading"
         self.is_waiting = False
@@ -133,7 +133,7 @@ class _Peer:
 
     link: Connection | None
     status: Status
-    heard_at: float
+    received_at: float
     lost_at: float | None = None
     failed_at: float | None = None
 
@@ -162,7 +162,7 @@ class Heartbeat:
                 status=dataclasses.replace(
                     unknown, rank=peer, host="unknown", process=0, patience_seconds=LONG_SECONDS
                 ),
-                heard_at=now,
+                received_at=now,
             )
             for peer, link in links.items()
         }
@@ -227,10 +227,10 @@ class Heartbeat:
             if not peer.status.has_left:
                 peer.lost_at = time.monotonic()
             return
-        peer.status, peer.heard_at = Status.from_dict(message["status"]), time.monotonic()
+        peer.status, peer.received_at = Status.from_dict(message["status"]), time.monotonic()
         if peer.status.failure is not None and peer.failed_at is None:
-            peer.failed_at = peer.heard_at
-        self._activity.heard_signal = self._activity.heard_signal or message["signal"]
+            peer.failed_at = peer.received_at
+        self._activity.remote_signal = self._activity.remote_signal or message["signal"]
         if message["verdict"] is not None:
             self._verdict = Verdict(**message["verdict"])
 
@@ -241,7 +241,7 @@ class Heartbeat:
         verdict = self._verdict
         message = {
             "status": dataclasses.asdict(status),
-            "signal": status.signal or self._activity.heard_signal,
+            "signal": status.signal or self._activity.remote_signal,
             "verdict": None if verdict is None else dataclasses.asdict(verdict),
         }
         content = json.dumps(message).encode()
@@ -255,11 +255,13 @@ class Heartbeat:
 
     def _judge(self) -> Verdict | None:
         now = time.monotonic()
-        own = Heard(status=self._activity.status(self._rank), failed_seconds=_age(self._failed_at))
-        heard = {
-            rank: Heard(
+        own = RankState(
+            status=self._activity.status(self._rank), failed_seconds=_age(self._failed_at)
+        )
+        states = {
+            rank: RankState(
                 status=peer.status,
-                silent_seconds=now - peer.heard_at,
+                silent_seconds=now - peer.received_at,
                 lost_seconds=_age(peer.lost_at),
                 failed_seconds=_age(peer.failed_at),
             )
@@ -267,12 +269,12 @@ class Heartbeat:
         }
         silence = self._activity.silence_seconds or float("inf")
         if self._rank == 0:
-            return judge({self._rank: own, **heard}, self._num_ranks, silence)
+            return judge({self._rank: own, **states}, self._num_ranks, silence)
         # The first rank judges all others, unless it is the one that does not answer.
-        (first,) = heard.values()
+        (first,) = states.values()
         if first.lost_seconds is None and first.silent_seconds <= silence:
             return None
-        return judge(heard, self._num_ranks, silence)
+        return judge(states, self._num_ranks, silence)
 
 
 def _age(moment: float | None) -> float | None:

@@ -85,9 +85,8 @@ def store_address(variables: Mapping[str, str]) -> tuple[str, int, bool]:
 def meet(store: Store, host: str, rank: int, num_ranks: int) -> tuple[Store, dict[int, Connection]]:
     """Wait for all ranks of this attempt, and connect each to the first one.
 
-    A launcher that starts the ranks again keeps its store, with everything that the attempt before
-    has left in it. So the first rank answers the ranks that are there now, by a name that each
-    makes up.
+    A launcher that starts the ranks again keeps its store with the keys of the attempt before. So
+    each rank chooses a random name, and the first rank answers it by this name.
 
     Args:
         store: The same for all ranks and attempts.
@@ -130,7 +129,7 @@ def _gather(store: Store, num_ranks: int, offer: Mapping[str, object]) -> int:
             if store.check([f"omnimouse/{attempt}/here/{rank}"]):
                 missing.discard(rank)
             elif store.check([f"omnimouse/hello/{rank}"]):
-                # Perhaps of an attempt before: then nobody reads the answer.
+                # It may be of an earlier attempt: then no rank reads the answer.
                 name = store.get(f"omnimouse/hello/{rank}").decode()
                 store.set(f"omnimouse/answer/{name}", answer)
         if time.monotonic() > deadline:
@@ -181,7 +180,7 @@ class Hub:
         self.token = secrets.token_hex(16)
 
     def accept(self, num_ranks: int) -> dict[int, Connection]:
-        """Return a connection to every other rank; whoever does not know the token is refused.
+        """Return a connection to every other rank; one without the right token is closed.
 
         Raises:
             OSError: A rank has not connected in time.
@@ -219,7 +218,7 @@ def _connection(stream: socket.socket) -> Connection:
 
 
 def _read_introduction(link: Connection, token: str) -> int | None:
-    """Return the rank that introduces itself; None if it is none."""
+    """Return the rank at the other end; None if it does not send a rank and the right token."""
     try:
         if not link.poll(1.0):
             return None

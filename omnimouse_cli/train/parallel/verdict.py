@@ -1,4 +1,4 @@
-"""Which rank is the reason that a training cannot go on: dead, failed, silent or stuck."""
+"""Finds the rank because of which training ends: dead, failed, silent or stuck."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Any, Literal
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.train.interrupt import interruption
 
-# Beats of a rank whose processes runs come every second; the rest is for a busy machine.
+# Interval of heartbeats, and the longest delay of one on a busy machine.
 BEAT_SECONDS = 1.0
 LATE_SECONDS = 10.0
-# Until all that follows from a failure has been heard, too.
+# Time in which the consequences of a failure on other ranks are reported, too.
 GATHER_SECONDS = 2.0
 RESTART_HINT = "--resume continues from the last checkpoint, --restarts N does so by itself"
 
@@ -101,8 +101,8 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """What is known of a rank.
+class RankState:
+    """State of a rank as another one knows it.
 
     Args:
         status: Its last report.
@@ -119,7 +119,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Why the training ends, the same on every rank that hears it.
+    """Why the training ends, the same on every rank that receives it.
 
     Args:
         kind: As in `Failure`, or `silent` and `stuck` for a rank that does not fail by itself.
@@ -146,15 +146,17 @@ class Verdict:
         return RankFailedError(self.message, hint=self.hint, rank=self.rank, step=self.step)
 
 
-def judge(heard: Mapping[int, Heard], num_ranks: int, silence_seconds: float) -> Verdict | None:
+def judge(
+    states: Mapping[int, RankState], num_ranks: int, silence_seconds: float
+) -> Verdict | None:
     """Return why the training cannot go on; None if it can, or if it is too early to say.
 
     Args:
-        heard: What is known of each rank; of all ranks, or of a part of them.
+        states: State of each rank, of all or of some.
         num_ranks: World size.
         silence_seconds: Longest time without a heartbeat.
     """
-    present = {rank: item for rank, item in heard.items() if not item.status.has_left}
+    present = {rank: item for rank, item in states.items() if not item.status.has_left}
     if any(item.failed_seconds is not None for item in present.values()) or any(
         item.lost_seconds is not None for item in present.values()
     ):
@@ -175,7 +177,7 @@ def judge(heard: Mapping[int, Heard], num_ranks: int, silence_seconds: float) ->
     return _judge_progress(present, num_ranks, silence_seconds)
 
 
-def _judge_failures(present: Mapping[int, Heard], num_ranks: int) -> Verdict | None:
+def _judge_failures(present: Mapping[int, RankState], num_ranks: int) -> Verdict | None:
     ended = {
         rank: (item.failed_seconds or 0.0, item.lost_seconds or 0.0)
         for rank, item in present.items()
@@ -210,7 +212,7 @@ def _judge_failures(present: Mapping[int, Heard], num_ranks: int) -> Verdict | N
 
 
 def _judge_progress(
-    present: Mapping[int, Heard], num_ranks: int, silence_seconds: float
+    present: Mapping[int, RankState], num_ranks: int, silence_seconds: float
 ) -> Verdict | None:
     idle = {rank: item.status.idle_seconds + item.silent_seconds for rank, item in present.items()}
     stuck = {
@@ -244,7 +246,7 @@ def _judge_progress(
 
 
 def _verdict(
-    item: Heard, num_ranks: int, kind: Literal["bug", "lost", "silent", "stuck"], text: str
+    item: RankState, num_ranks: int, kind: Literal["bug", "lost", "silent", "stuck"], text: str
 ) -> Verdict:
     status = item.status
     return Verdict(
@@ -262,7 +264,7 @@ def _at(status: Status) -> str:
     return f" in {status.phase}" if status.step == 0 else f" at step {status.step} ({status.phase})"
 
 
-def _others(present: Mapping[int, Heard], item: Heard, num_ranks: int) -> str:
+def _others(present: Mapping[int, RankState], item: RankState, num_ranks: int) -> str:
     """Return the last steps of the other ranks, to be appended to a sentence."""
     steps = {
         rank: other.status.step for rank, other in sorted(present.items()) if other is not item

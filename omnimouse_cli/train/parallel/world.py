@@ -180,7 +180,7 @@ class World:
     @property
     def stop_signal(self) -> int:
         """Number of the signal by which this or another rank was asked to stop; 0 without."""
-        return self.activity.interrupt.number or self.activity.heard_signal
+        return self.activity.interrupt.number or self.activity.remote_signal
 
     def is_stopping(self) -> bool:
         """Return whether any rank got a signal to stop, the same on every rank."""

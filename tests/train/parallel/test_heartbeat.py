@@ -70,7 +70,7 @@ def test_a_signal_of_one_rank_reaches_all(ends):
     activities, beats, _ = start(3)
     activities[2].interrupt.number = 10
     deadline = time.monotonic() + 30
-    while not all(activity.heard_signal for activity in activities[:2]):
+    while not all(activity.remote_signal for activity in activities[:2]):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     in_threads(*(lambda beat=beat: beat.leave(None) for beat in beats))

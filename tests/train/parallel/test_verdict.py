@@ -7,8 +7,8 @@ import pytest
 from omnimouse_cli.errors import OmniMouseError, Terminated
 from omnimouse_cli.train.parallel.verdict import (
     Failure,
-    Heard,
     RankFailedError,
+    RankState,
     Status,
     is_reporter,
     judge,
@@ -32,22 +32,22 @@ def status(rank: int, **changes) -> Status:
     return replace(waiting, **changes)
 
 
-def heard(**of_rank) -> dict[int, Heard]:
+def states(**of_rank) -> dict[int, RankState]:
     """Three ranks; those that are not given wait."""
-    return {rank: of_rank.get(f"r{rank}", Heard(status=status(rank))) for rank in range(3)}
+    return {rank: of_rank.get(f"r{rank}", RankState(status=status(rank))) for rank in range(3)}
 
 
 def test_ranks_that_wait_for_one_that_works_are_left_alone():
     busy = status(1, is_waiting=False, idle_seconds=99.0)
-    assert judge(heard(r1=Heard(status=busy)), 3, SILENCE) is None
+    assert judge(states(r1=RankState(status=busy)), 3, SILENCE) is None
     patient = replace(busy, idle_seconds=900.0, patience_seconds=1800.0)
-    assert judge(heard(r1=Heard(status=patient)), 3, SILENCE) is None
+    assert judge(states(r1=RankState(status=patient)), 3, SILENCE) is None
 
 
 def test_a_silent_rank_is_named_though_the_others_stand_still_too():
-    late = Heard(status=status(1, step=16), silent_seconds=101.0)
-    others = {"r0": Heard(status=status(0, is_waiting=False, idle_seconds=100.5))}
-    verdict = judge(heard(r1=late, **others), 3, SILENCE)
+    late = RankState(status=status(1, step=16), silent_seconds=101.0)
+    others = {"r0": RankState(status=status(0, is_waiting=False, idle_seconds=100.5))}
+    verdict = judge(states(r1=late, **others), 3, SILENCE)
     assert (verdict.kind, verdict.rank, verdict.step) == ("silent", 1, 16)
     assert verdict.message == (
         "rank 1 of 3 (node1, process 101) has been silent for 101 s at step 16 (training); "
@@ -59,53 +59,57 @@ def test_a_silent_rank_is_named_though_the_others_stand_still_too():
 
 
 def test_while_a_rank_is_late_nobody_is_blamed():
-    stuck = Heard(status=status(0, is_waiting=False, idle_seconds=150.0))
-    assert judge(heard(r0=stuck, r1=Heard(status=status(1), silent_seconds=60.0)), 3, 100) is None
+    stuck = RankState(status=status(0, is_waiting=False, idle_seconds=150.0))
+    assert (
+        judge(states(r0=stuck, r1=RankState(status=status(1), silent_seconds=60.0)), 3, 100) is None
+    )
 
 
 def test_a_rank_that_is_stuck_outside_of_the_exchange_is_named():
-    stuck = Heard(status=status(2, is_waiting=False, idle_seconds=130.0))
-    shorter = Heard(status=status(0, is_waiting=False, idle_seconds=129.0))
-    verdict = judge(heard(r2=stuck, r0=shorter), 3, SILENCE)
+    stuck = RankState(status=status(2, is_waiting=False, idle_seconds=130.0))
+    shorter = RankState(status=status(0, is_waiting=False, idle_seconds=129.0))
+    verdict = judge(states(r2=stuck, r0=shorter), 3, SILENCE)
     assert (verdict.kind, verdict.rank) == ("stuck", 2)
     assert "has made no progress for 130 s at step 17 (training)" in verdict.message
 
 
 def test_where_all_wait_for_each_other_none_is_blamed_alone():
-    waiting = {f"r{rank}": Heard(status=status(rank, idle_seconds=101.0)) for rank in range(3)}
-    verdict = judge(heard(**waiting), 3, SILENCE)
+    waiting = {f"r{rank}": RankState(status=status(rank, idle_seconds=101.0)) for rank in range(3)}
+    verdict = judge(states(**waiting), 3, SILENCE)
     assert verdict.rank is None
     assert "all 3 ranks have waited for each other for 101 s" in verdict.message
     assert "rank 2 at step 17" in verdict.message
-    assert judge(heard(), 3, SILENCE) is None
+    assert judge(states(), 3, SILENCE) is None
 
 
 def test_a_dead_rank_is_the_reason_of_the_connections_that_broke():
     broken = Failure(kind="lost", message="RuntimeError: Connection closed by peer")
-    victim = Heard(status=status(0, failure=broken), failed_seconds=2.1)
-    dead = Heard(status=status(1), lost_seconds=1.9)
-    assert judge(heard(r0=replace(victim, failed_seconds=0.1)), 3, SILENCE) is None
-    verdict = judge(heard(r0=victim, r1=dead), 3, SILENCE)
+    victim = RankState(status=status(0, failure=broken), failed_seconds=2.1)
+    dead = RankState(status=status(1), lost_seconds=1.9)
+    assert judge(states(r0=replace(victim, failed_seconds=0.1)), 3, SILENCE) is None
+    verdict = judge(states(r0=victim, r1=dead), 3, SILENCE)
     assert (verdict.kind, verdict.rank) == ("lost", 1)
     assert "rank 1 of 3 (node1, process 101) died at step 17" in verdict.message
-    alone = judge(heard(r0=victim), 3, SILENCE)
+    alone = judge(states(r0=victim), 3, SILENCE)
     assert (alone.kind, alone.rank) == ("lost", 0)
 
 
 def test_a_bug_is_the_reason_of_the_connections_that_broke():
-    bug = Heard(
+    bug = RankState(
         status=status(2, failure=Failure(kind="bug", message="KeyError: 'x'")), failed_seconds=1.0
     )
-    victim = Heard(status=status(0, failure=Failure(kind="lost", message="")), failed_seconds=2.5)
-    verdict = judge(heard(r0=victim, r2=bug), 3, SILENCE)
+    victim = RankState(
+        status=status(0, failure=Failure(kind="lost", message="")), failed_seconds=2.5
+    )
+    verdict = judge(states(r0=victim, r2=bug), 3, SILENCE)
     assert verdict.rank == 2
     assert verdict.message.endswith("failed at step 17 (training): KeyError: 'x'")
 
 
 def test_an_error_of_the_user_is_the_same_on_every_rank():
     failure = Failure(kind="error", message="the disk is full", hint="free some space")
-    full = Heard(status=status(1, failure=failure), failed_seconds=2.5)
-    error = judge(heard(r1=full), 3, SILENCE).exception()
+    full = RankState(status=status(1, failure=failure), failed_seconds=2.5)
+    error = judge(states(r1=full), 3, SILENCE).exception()
     assert type(error) is OmniMouseError
     assert (error.message, error.hint) == ("the disk is full", "free some space")
 
@@ -113,10 +117,10 @@ def test_an_error_of_the_user_is_the_same_on_every_rank():
 def test_ranks_that_stop_together_are_not_waited_for():
     failure = Failure(kind="interrupted", message="step 17 is saved", number=15)
     stopped = {
-        f"r{rank}": Heard(status=status(rank, failure=failure), failed_seconds=0.0)
+        f"r{rank}": RankState(status=status(rank, failure=failure), failed_seconds=0.0)
         for rank in range(3)
     }
-    error = judge(heard(**stopped), 3, SILENCE).exception()
+    error = judge(states(**stopped), 3, SILENCE).exception()
     assert isinstance(error, Terminated)
     assert (str(error), error.number) == ("step 17 is saved", 15)
 
@@ -137,8 +141,8 @@ def test_one_rank_shows_an_error(error, reporter):
 
 
 def test_a_rank_that_has_finished_is_not_missed():
-    done = Heard(status=status(1, has_left=True), silent_seconds=500.0)
-    assert judge(heard(r1=done), 3, SILENCE) is None
+    done = RankState(status=status(1, has_left=True), silent_seconds=500.0)
+    assert judge(states(r1=done), 3, SILENCE) is None
 
 
 @pytest.mark.parametrize("failure", [None, Failure(kind="error", message="a", hint="b")])
