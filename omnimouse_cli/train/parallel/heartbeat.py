@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.files import write_text
 from omnimouse_cli.train.interrupt import Interrupt, exit_code, signal_of
 from omnimouse_cli.train.parallel.verdict import (
     BEAT_SECONDS,
@@ -330,7 +331,8 @@ def write_report(error: BaseException) -> None:
         content = {"kind": "bug", "message": text, "trace": trace}
     if isinstance(error, OmniMouseError):
         content |= {"message": error.message, "hint": error.hint}
-    Path(os.environ[REPORT_FILE]).write_text(json.dumps(content))
+    # Atomically: the heartbeat thread may write at the same time, and the process may be killed.
+    write_text(Path(os.environ[REPORT_FILE]), json.dumps(content))
 
 
 def failure_of(error: BaseException, activity: Activity) -> Failure:
