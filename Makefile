@@ -18,7 +18,7 @@ MAX_FILE_LINES := 400
 BUDGET ?= 1800
 WHEELS ?=
 
-.PHONY: help demo test test-fast test-oldest test-gpu test-slurm check sizes format bench bench-gpu clean
+.PHONY: help demo test test-fast test-oldest test-gpu test-cluster check sizes format bench bench-gpu clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,7 +42,7 @@ demo: $(INSTALLED) ## Simulate a small mouse, train on it, score every regime, p
 
 test: $(INSTALLED) ## Run the Rust and the Python tests, docstring examples among them
 	cargo test --quiet --locked
-	$(PYTEST)
+	$(PYTEST) -m 'not cluster'
 
 test-fast: $(INSTALLED) ## Run the unit tests: nothing that trains a model or starts processes
 	cargo test --quiet --locked
@@ -55,10 +55,8 @@ test-oldest: $(OLDEST_INSTALLED) ## Run the unit tests with the oldest torch and
 test-gpu: $(INSTALLED) ## Run the tests that need a CUDA device: every kernel, a step of each size
 	$(BIN)/python -m pytest tests/cuda -m gpu
 
-test-slurm: $(INSTALLED) ## Run the tests on a real Slurm, two nodes of which they start on this machine
-	@for name in slurmctld slurmd munged sbatch srun; do PATH=$$PATH:/usr/sbin command -v $$name >/dev/null || \
-	  { echo "error: $$name was not found"; echo "hint: apt-get install slurm-wlm munge (nothing of it has to be running)"; exit 1; }; done
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/slurm
+test-cluster: $(INSTALLED) ## Run the tests on clusters that they start here: a real Slurm, two simulated nodes of torchrun
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster
 
 check: $(INSTALLED) sizes ## Format, lint, types, stubs, the import contract and file sizes
 	cargo fmt --check

@@ -12,8 +12,7 @@ import pytest
 from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.train.parallel.world import read_launcher
 
-# One group: the tests share a cluster, whatever `--dist` says.
-pytestmark = [pytest.mark.slow, pytest.mark.training, pytest.mark.xdist_group("slurm")]
+pytestmark = [pytest.mark.slow, pytest.mark.training, pytest.mark.cluster]
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--set", "model.d_model=16", "--set", "model.layers=1", "--set", "model.d_embedding=8"]

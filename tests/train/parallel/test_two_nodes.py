@@ -109,6 +109,7 @@ def _last_step(home: Path) -> int:
 
 @pytest.mark.training
 @pytest.mark.slow
+@pytest.mark.cluster
 def test_a_node_that_is_lost_and_comes_again_changes_no_loss(nodes, make_shards, session, tmp_path):
     shards = make_shards([session(), session(key="2-1-1", num_neurons=4)])
     for name in ("alone", "home"):
