@@ -42,6 +42,8 @@ def native_threads():
 
 @pytest.mark.skipif(not TASKS.is_dir(), reason="threads are counted in /proc")
 def test_threads_end_with_their_loader(tiny_dataset):
+    # Of the tests before.
+    gc.collect()
     before = native_threads()
     loader = Loader(tiny_dataset, DataConfig(threads=3), seed=7)
     next(loader)

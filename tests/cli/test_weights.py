@@ -87,15 +87,14 @@ def test_an_imported_checkpoint_is_evaluated_as_a_trained_run_is(place, home):
 
 
 def test_json_is_one_document_and_a_run_is_never_overwritten(place, home):
-    for name in ("mine", "mine-2"):
-        result = omnimouse(
-            "import-weights", place / "checkpoint", "--out", "mine", "--json", "--quiet"
-        )
-        content = json.loads(result.stdout)
-        assert content["format"] == "omnimouse-import"
-        assert (content["folder"], content["step"], content["epoch"]) == (name, 20_000, 3)
-        assert content["sessions"][1] == {"session": "300-4-7", "animal": "300", "neurons": 5}
-    assert names_in(home) == ["mine", "mine-2"]
+    words = ("import-weights", place / "checkpoint", "--out", "mine", "--json", "--quiet")
+    content = json.loads(omnimouse(*words).stdout)
+    assert content["format"] == "omnimouse-import"
+    assert (content["folder"], content["step"], content["epoch"]) == ("mine", 20_000, 3)
+    assert content["sessions"][1] == {"session": "300-4-7", "animal": "300", "neurons": 5}
+    message, _ = error_of(*words)
+    assert message == "mine is a finished run already"
+    assert names_in(home) == ["mine"]
 
 
 def test_shards_with_another_number_of_neurons_are_refused_with_both(place, home, published_layout):

@@ -85,7 +85,9 @@ def configuration():
     specification.loader.exec_module(cluster)
     missing = cluster.missing_programs()
     if missing:
-        pytest.skip(f"Slurm is not installed here: {', '.join(missing)} (apt-get install slurm-wlm munge)")
+        pytest.skip(
+            f"Slurm is not installed here: {', '.join(missing)} (apt-get install slurm-wlm munge)"
+        )
     # The path of a socket may have about 100 letters.
     folder = Path(tempfile.mkdtemp(prefix="omnimouse-slurm-"))
     try:

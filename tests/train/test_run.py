@@ -1,5 +1,6 @@
 """What a finished run leaves behind, and what is refused before a folder is made."""
 
+import shutil
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -280,7 +281,8 @@ def test_the_memory_that_is_there_is_no_more_than_the_process_may_have(tmp_path,
 
 @pytest.mark.training
 def test_shards_are_verified_in_the_first_epoch(make_shards, session, tiny, tmp_path):
-    shards = make_shards([session()])
+    # The original belongs to other tests, too.
+    shards = shutil.copytree(make_shards([session()]), tmp_path / "shards")
     opened = open_dataset(shards).sessions[0]
     header = opened.shard.header
     with opened.path.open("r+b") as stream:
