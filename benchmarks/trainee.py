@@ -10,6 +10,7 @@ from torch.nn.utils import clip_grad_norm_
 from omnimouse_cli.batch.batch import Batch, to_device
 from omnimouse_cli.batch.dataset import CHANNEL_ORDER
 from omnimouse_cli.batch.selection import select
+from omnimouse_cli.batch.strategies import TRAINING_STRATEGIES
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.cli.allocation import keep_freed_memory
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_FRAMES, NUM_RESPONSE_SAMPLES
@@ -18,8 +19,9 @@ from omnimouse_cli.config.sizes import default_run_config
 from omnimouse_cli.cost.flops import count_flops
 from omnimouse_cli.cost.parameters import count_core
 from omnimouse_cli.cost.training import make_task
-from omnimouse_cli.model.compile import compile_parts
+from omnimouse_cli.model.compile import compile_parts, usual_fusion_length
 from omnimouse_cli.model.omnimouse import OmniMouse
+from omnimouse_cli.model.sequences import Task
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.train.optimizer import build_core_optimizer, build_session_optimizer
 from omnimouse_cli.train.parallel.core_gradient import CoreGradient
@@ -73,17 +75,29 @@ class Case:
     @property
     def flops(self) -> int:
         """Floating-point operations of a step, by the same count that training reports."""
-        task = make_task(
+        flops = count_flops(
             self.config.model,
-            self.strategy,
+            self._task(self.strategy),
+            session_neurons=self.neurons,
+            batch_size=self.windows,
+        )
+        return self.windows * flops.training
+
+    @property
+    def fusion_shape(self) -> tuple[int, int] | None:
+        """Windows and tokens for which a training compiles fusion layers; None without any."""
+        tasks = [self._task(strategy) for strategy in TRAINING_STRATEGIES]
+        length = usual_fusion_length(self.config.model, tasks)
+        return None if length is None else (self.windows, length)
+
+    def _task(self, strategy: Strategy) -> Task:
+        return make_task(
+            self.config.model,
+            strategy,
             num_neurons=self.population,
             num_channels=len(CHANNEL_ORDER),
             has_screen=True,
         )
-        flops = count_flops(
-            self.config.model, task, session_neurons=self.neurons, batch_size=self.windows
-        )
-        return self.windows * flops.training
 
 
 class Trainee:
@@ -104,7 +118,7 @@ class Trainee:
         self._core.recomputes = self._config.train.activation_checkpointing
         self._table = SessionEmbeddings(case.neurons, model.d_embedding).to(device)
         if case.is_compiled:
-            compile_parts(self._core, device)
+            compile_parts(self._core, device, case.fusion_shape)
         trained = {name: p for name, p in self._core.named_parameters() if p.requires_grad}
         self._gradient = CoreGradient(trained.values(), num_extra=0, world=World())
         self._core_optimizer = build_core_optimizer(trained, self._config.train)

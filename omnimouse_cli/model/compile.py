@@ -160,13 +160,16 @@ def _cross_forward(options: dict[str, Any]) -> Callable[..., Tensor]:
 
 
 def _video_forward(options: dict[str, Any]) -> Callable[..., Tensor]:
-    compiled = torch.compile(VideoBlock.forward, dynamic=True, **options)
+    compiled = torch.compile(VideoBlock.transform_windows, dynamic=True, **options)
 
     def forward(block: VideoBlock, x_BNC: Tensor, factors_2B11: Tensor | None = None) -> Tensor:
         if factors_2B11 is None:
             # Ones spare a compilation of its own for blocks and evaluations that drop nothing.
             factors_2B11 = torch.ones(2, x_BNC.shape[0], 1, 1, device=x_BNC.device)
-        return _run(compiled, block, (x_BNC,), factors_2B11)
+        # Numbers of windows vary, their sizes do not. Sizes derived from any number of tokens would
+        # take most of the time of compilation.
+        x_BWSC = x_BNC.unflatten(1, (-1, block.shape.input_window))
+        return _run(compiled, block, (x_BWSC,), factors_2B11)
 
     return forward
 
@@ -182,15 +185,19 @@ def _run(
     Args:
         compiled: Takes the block, the inputs and the constants.
         block: Its parameters are used.
-        inputs: Tensors that have gradients in training.
+        inputs: Tensors that have gradients in training. Their first two sizes vary.
         constants: Everything else.
     """
     # Latents that are the same in every window come expanded, with strides of their own.
     inputs = tuple(x.contiguous() for x in inputs)
+    for x in inputs:
+        torch._dynamo.mark_static(x, [*range(2, x.dim())])
     if torch.is_grad_enabled() or torch.is_inference_mode_enabled():
         return compiled(block, *inputs, *constants)
     # Without gradients there would be other code to compile. An evaluation runs that of training,
     # and drops what a block saves for its backward pass as soon as the block is through.
     with torch.enable_grad():
         leaves = [x.detach().requires_grad_() for x in inputs]
+        for x in leaves:
+            torch._dynamo.mark_static(x, [*range(2, x.dim())])
         return compiled(block, *leaves, *constants).detach()

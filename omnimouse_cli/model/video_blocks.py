@@ -38,6 +38,11 @@ class VideoBlockShape:
     layout: Literal["aligned", "reference"]
 
     @property
+    def input_window(self) -> int:
+        """Tokens of an attention window, before pooling."""
+        return self.window * (POOLED if self.pools else 1)
+
+    @property
     def pools(self) -> bool:
         """Whether the block merges 2 x 2 neighbours."""
         return self.width != self.width_in
@@ -59,20 +64,21 @@ class WindowAttention(nn.Module):
         self.query_key_value = nn.Linear(shape.width_in, 3 * shape.width)
         self.out = nn.Linear(shape.width, shape.width)
 
-    def forward(self, x_BNC: Tensor) -> Tensor:
+    def forward(self, x_BWSC: Tensor) -> Tensor:
         """Let the tokens of each window attend to each other.
 
         Args:
-            x_BNC: Normalized tokens `(batch, tokens, width_in)`.
+            x_BWSC: Normalized tokens `(batch, windows, tokens of a window, width_in)`.
 
         Returns:
             `(batch, tokens, width)`; a pooling block returns a quarter as many.
         """
-        shape, batch = self.shape, x_BNC.shape[0]
+        shape, (batch, num_windows) = self.shape, x_BWSC.shape[:2]
         pooled = POOLED if shape.pools else 1
         # Windows are items of a batch of their own.
-        windows_WSC = x_BNC.reshape(-1, pooled * shape.window, shape.width_in)
-        heads_WS3HD = self.query_key_value(windows_WSC).unflatten(-1, (3, shape.num_heads, -1))
+        heads_WS3HD = self.query_key_value(x_BWSC.flatten(0, 1)).unflatten(
+            -1, (3, shape.num_heads, -1)
+        )
         q_WSHD, k_WSHD, v_WSHD = heads_WS3HD.unbind(2)
         if shape.layout == "reference":
             q_WSHD = q_WSHD.unflatten(1, (shape.window, pooled)).amax(2)
@@ -80,10 +86,10 @@ class WindowAttention(nn.Module):
             q_WSHD = q_WSHD.unflatten(1, (pooled, shape.window)).amax(1)
         q_WHSD, k_WHSD = (normalize_heads(x).to(x.dtype).transpose(1, 2) for x in (q_WSHD, k_WSHD))
         read_WHSD = functional.scaled_dot_product_attention(q_WHSD, k_WHSD, v_WSHD.transpose(1, 2))
-        read_BWSC = read_WHSD.transpose(1, 2).reshape(batch, -1, shape.window, shape.width)
+        read_BWSC = read_WHSD.transpose(1, 2).reshape(batch, num_windows, shape.window, shape.width)
         if shape.layout == "reference":
             read_BWSC = read_BWSC.transpose(1, 2)
-        out_BNC: Tensor = self.out(read_BWSC.reshape(batch, -1, shape.width))
+        out_BNC: Tensor = self.out(read_BWSC.flatten(1, 2))
         return out_BNC
 
 
@@ -117,20 +123,28 @@ class VideoBlock(nn.Module):
         Returns:
             `(batch, tokens, width)`; a pooling block returns a quarter as many.
         """
-        normed_BNC = self.attention_norm(x_BNC)
-        if self.project is not None:
+        x_BWSC = x_BNC.unflatten(1, (-1, self.shape.input_window))
+        return self.transform_windows(x_BWSC, factors_2B11)
+
+    def transform_windows(self, x_BWSC: Tensor, factors_2B11: Tensor | None) -> Tensor:
+        """Transform tokens `(batch, windows, tokens of a window, width_in)`; see `forward`."""
+        normed_BWSC = self.attention_norm(x_BWSC)
+        if self.project is None:
+            x_BNC = x_BWSC.flatten(1, 2)
+        else:
             # The residual stream stays in float32 also where products are in bfloat16.
-            x_BNC = self._pool(self.project(normed_BNC)).to(x_BNC.dtype)
-        x_BNC = x_BNC + _scaled(self.attention(normed_BNC), factors_2B11, 0)
+            x_BNC = self._pool(self.project(normed_BWSC)).to(x_BWSC.dtype)
+        x_BNC = x_BNC + _scaled(self.attention(normed_BWSC), factors_2B11, 0)
         update_BNC = self.feed_forward(self.feed_forward_norm(x_BNC))
         return x_BNC + _scaled(update_BNC, factors_2B11, 1)
 
-    def _pool(self, x_BNC: Tensor) -> Tensor:
+    def _pool(self, x_BWSC: Tensor) -> Tensor:
         """Return the largest of each 2 x 2 neighbours, number by number."""
-        shape, batch = self.shape, x_BNC.shape[0]
-        together = x_BNC.shape[1] if shape.layout == "reference" else POOLED * shape.window
-        phases = x_BNC.reshape(-1, POOLED, together // POOLED, shape.width)
-        return phases.amax(1).reshape(batch, -1, shape.width)
+        shape, (batch, num_windows) = self.shape, x_BWSC.shape[:2]
+        if shape.layout == "reference":
+            x_BWSC = x_BWSC.reshape(batch, POOLED, num_windows * shape.window, shape.width)
+            return x_BWSC.amax(1)
+        return x_BWSC.unflatten(2, (POOLED, shape.window)).amax(2).flatten(1, 2)
 
 
 def _scaled(update_BNC: Tensor, factors_2B11: Tensor | None, position: int) -> Tensor:
