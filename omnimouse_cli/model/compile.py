@@ -108,7 +108,8 @@ def compiled_code(config: ModelConfig, task: Task, usual_length: int | None) -> 
     sequences = build_sequences(config, task)
     intervals = token_intervals(sequences.fusion)
     is_usual = num_tokens(sequences.fusion) == usual_length
-    is_masked = not all_visible(intervals, intervals)
+    # Without a mask, sequences of any length are compiled for only if no length is usual.
+    is_masked = not all_visible(intervals, intervals) and (is_usual or usual_length is None)
     uses = {
         "video": task.has_video,
         "encoder": bool(sequences.context),
@@ -128,6 +129,9 @@ def _self_forward(
 
     def forward(block: SelfBlock, x_BLM: Tensor, angles: Angles, mask: AttentionMask) -> Tensor:
         compiled = usual_shape if x_BLM.shape[:2] == fusion_shape else any_shape
+        if mask is None and fusion_shape is not None and compiled is any_shape:
+            # Lengths are rare that are not the usual one: a mask spares a compilation of its own.
+            mask = full_mask(x_BLM.shape[1], x_BLM.shape[1], x_BLM.device)
         return _run(compiled, block, (x_BLM,), angles, mask)
 
     return forward

@@ -77,6 +77,8 @@ def compile_core(state: TrainState, setup: TrainingSetup, reporter: Reporter) ->
     try:
         for each in passes:
             _run(state, setup, each)
+            if config.model.dropout > 0:
+                _evaluate(state, setup, each)
             reporter.advance(WARM_UP_TASK, 1, each.strategy.name)
     finally:
         reporter.finish(WARM_UP_TASK)
@@ -158,8 +160,16 @@ def _choose_passes(passes: list[Pass], config: ModelConfig, length: int | None) 
     return chosen
 
 
+def _evaluate(state: TrainState, setup: TrainingSetup, each: Pass) -> None:
+    """Run a strategy forward without dropout, whose code is another one."""
+    state.core.eval()
+    with torch.no_grad():
+        _run(state, setup, each)
+    state.core.train()
+
+
 def _run(state: TrainState, setup: TrainingSetup, each: Pass) -> None:
-    """Run a strategy forward and backward on windows of a session."""
+    """Run a strategy forward, and backward if gradients are enabled, on windows of a session."""
     config, core = setup.config, state.core
     batch = _read_batch(setup, each.session)
     embeddings = SessionEmbeddings(each.session.num_neurons, config.model.d_embedding)
@@ -180,7 +190,7 @@ def _run(state: TrainState, setup: TrainingSetup, each: Pass) -> None:
         config=config,
     )
     present = [loss for loss in losses if loss is not None]
-    if present:
+    if present and torch.is_grad_enabled():
         torch.stack(present).sum().backward()  # type: ignore[no-untyped-call]
 
 

@@ -113,8 +113,10 @@ def test_ten_video_blocks_and_all_strategies_compile_to_few_graphs(
             model.train(is_training)
             with torch.set_grad_enabled(is_training):
                 run(model, table, batch, strategy, selection)
-    # Two fusion layers for two kinds of shapes, encoder and decoder, three kinds of video blocks.
-    assert counter.frame_count == 4 + 2 + 3
+    # Fusion layers of the usual length with and without a mask and of others, encoder and decoder,
+    # three kinds of video blocks. Those are compiled anew for clips of a single window, which occur
+    # in this small model and in no named size.
+    assert counter.frame_count == 3 + 2 + 2 * 3
     assert not torch._dynamo.utils.counters["graph_break"]
 
 

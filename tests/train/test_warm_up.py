@@ -72,7 +72,6 @@ def test_few_passes_use_all_code_of_training_and_validation():
         "fusion, usual length",
         "fusion, usual length, masked",
         "fusion, any length",
-        "fusion, any length, masked",
     }
 
 
