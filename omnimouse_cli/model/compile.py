@@ -172,8 +172,7 @@ def _video_forward(options: dict[str, Any]) -> Callable[..., Tensor]:
             factors_2B11 = torch.ones(2, x_BNC.shape[0], 1, 1, device=x_BNC.device)
         # Numbers of windows vary, their sizes do not. Sizes derived from any number of tokens would
         # take most of the time of compilation.
-        x_BWSC = x_BNC.unflatten(1, (-1, block.shape.input_window))
-        return _run(compiled, block, (x_BWSC,), factors_2B11)
+        return _run(compiled, block, (block.shape.windows(x_BNC),), factors_2B11)
 
     return forward
 

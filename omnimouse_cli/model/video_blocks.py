@@ -38,14 +38,14 @@ class VideoBlockShape:
     layout: Literal["aligned", "reference"]
 
     @property
-    def input_window(self) -> int:
-        """Tokens of an attention window, before pooling."""
-        return self.window * (POOLED if self.pools else 1)
-
-    @property
     def pools(self) -> bool:
         """Whether the block merges 2 x 2 neighbours."""
         return self.width != self.width_in
+
+    def windows(self, x_BNC: Tensor) -> Tensor:
+        """Return input tokens as `(batch, windows, tokens of a window, width_in)`."""
+        tokens = self.window * (POOLED if self.pools else 1)
+        return x_BNC.reshape(x_BNC.shape[0], -1, tokens, self.width_in)
 
 
 class WindowAttention(nn.Module):
@@ -123,8 +123,7 @@ class VideoBlock(nn.Module):
         Returns:
             `(batch, tokens, width)`; a pooling block returns a quarter as many.
         """
-        x_BWSC = x_BNC.unflatten(1, (-1, self.shape.input_window))
-        return self.transform_windows(x_BWSC, factors_2B11)
+        return self.transform_windows(self.shape.windows(x_BNC), factors_2B11)
 
     def transform_windows(self, x_BWSC: Tensor, factors_2B11: Tensor | None) -> Tensor:
         """Transform tokens `(batch, windows, tokens of a window, width_in)`; see `forward`."""
@@ -144,7 +143,8 @@ class VideoBlock(nn.Module):
         if shape.layout == "reference":
             x_BWSC = x_BWSC.reshape(batch, POOLED, num_windows * shape.window, shape.width)
             return x_BWSC.amax(1)
-        return x_BWSC.unflatten(2, (POOLED, shape.window)).amax(2).flatten(1, 2)
+        phases = x_BWSC.reshape(batch, num_windows, POOLED, shape.window, shape.width)
+        return phases.amax(2).flatten(1, 2)
 
 
 def _scaled(update_BNC: Tensor, factors_2B11: Tensor | None, position: int) -> Tensor:

@@ -104,8 +104,7 @@ def test_the_reference_layout_scrambles_as_published(pools):
     )  # fmt: skip
     attention, x = WindowAttention(shape), torch.randn(48, shape.width_in)
     expected = published_attention(attention, x, pooled=4 if pools else 1, window=4)
-    windows = x.unflatten(0, (-1, shape.input_window))
-    torch.testing.assert_close(attention(windows[None])[0], expected)
+    torch.testing.assert_close(attention(shape.windows(x[None]))[0], expected)
 
 
 def test_the_published_shape_keeps_two_positions_of_15360_and_aligned_keeps_all():
@@ -123,7 +122,7 @@ def test_the_published_shape_keeps_two_positions_of_15360_and_aligned_keeps_all(
         attention.query_key_value.weight[4:] = torch.eye(2)
         angle = 2 * torch.pi * (place // 64) / 240
         marks = 2**0.5 * torch.stack([angle.cos(), angle.sin()], -1)
-        found = attention(marks.unflatten(0, (-1, shape.input_window))[None])[0]
+        found = attention(shape.windows(marks[None]))[0]
         position = torch.arange(15360)
         went = (torch.atan2(found[:, 1], found[:, 0]) * 240 / (2 * torch.pi)).round().long() % 240
         if layout == "aligned":
