@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch._dynamo
 from torch import Tensor, nn
 from torch.fx.experimental import _config as symbolic_shapes
 
@@ -53,6 +54,8 @@ def compile_parts(
     """
     # Two lengths that are the same by chance in the first batch may differ in the next one.
     symbolic_shapes.use_duck_shape = False
+    # Numbers in blocks, as epsilons, are constants. Taken for inputs, each is traced a second time.
+    torch._dynamo.config.specialize_float = True
     forwards: dict[type[nn.Module], Callable[..., Tensor]] = {
         SelfBlock: _self_forward(fusion_shape, options, uses_cuda_graphs=uses_cuda_graphs),
         CrossBlock: _cross_forward(options),
