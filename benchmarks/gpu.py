@@ -35,7 +35,7 @@ class Check:
     """A program whose lines of JSON are its result.
 
     Args:
-        name: Its name in the results.
+        name: Key of the check in the JSON document; targets refer to it.
         seconds: Longest time that it may take.
         arguments: Arguments of Python.
     """
@@ -51,7 +51,7 @@ class Outcome:
 
     Args:
         state: `passed`, `failed`, `timed out` or `skipped`.
-        exit_code: Of the process; negative where a signal ended it, None where none ran.
+        exit_code: Exit code of the process; negative where a signal ended it, None where none ran.
         seconds: Time that it took.
         limit_seconds: Time that it was given.
         rows: What it measured, as far as it came.

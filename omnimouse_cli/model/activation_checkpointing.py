@@ -13,7 +13,7 @@ def run_block(block: Callable[..., Tensor], *inputs: Any, recomputes: bool) -> T
 
     Args:
         block: A block of the model, compiled or not.
-        inputs: Its inputs.
+        inputs: Arguments of the block's forward pass: tokens, angles and masks.
         recomputes: Whether only the inputs are stored for the backward pass, which then computes
             the block again, with the same random numbers and so the same result.
     """

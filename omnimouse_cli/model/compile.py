@@ -190,7 +190,7 @@ def _run(
 
     Args:
         compiled: Takes the block, the inputs and the constants.
-        block: Its parameters are used.
+        block: The module whose parameters the compiled code takes.
         inputs: Tensors that have gradients in training. Their first two sizes vary.
         constants: Everything else.
     """

@@ -152,7 +152,7 @@ def find_damage(
     """Compare the files of a checkpoint with their checksums.
 
     Args:
-        checkpoint: Its folder.
+        checkpoint: Folder of the checkpoint, `step-00001000` for example.
         state: Content of state.json; one of an earlier version has no checksums.
         part: Number of the part of the files that is compared.
         num_parts: Number of parts, of which each rank can compare one.

@@ -29,7 +29,7 @@ class CheckpointReader(FileSystemReader):
 
     Args:
         path: Folder of the checkpoint.
-        metadata: Its index.
+        metadata: File, offset and length of each tensor, as `read_metadata` returns them.
     """
 
     def __init__(self, path: Path, metadata: Metadata) -> None:

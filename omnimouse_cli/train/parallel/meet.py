@@ -30,7 +30,7 @@ def open_store(host: str, port: int, *, serves: bool) -> Store:
 
     Args:
         host: Machine that serves the store.
-        port: Its port.
+        port: TCP port of the store on that machine.
         serves: Whether this process serves it.
 
     Raises:

@@ -68,9 +68,9 @@ class Status:
     """What a rank reports about itself with every heartbeat.
 
     Args:
-        rank: Its number.
-        host: Machine.
-        process: Process number there.
+        rank: Number of the rank among all, from 0.
+        host: Name of its machine.
+        process: Process number on that machine.
         step: Last optimizer step that it has begun or finished.
         phase: What its main thread does.
         is_waiting: Whether its main thread waits for other ranks.
@@ -105,8 +105,8 @@ class RankState:
     """State of a rank as another one knows it.
 
     Args:
-        status: Its last report.
-        silent_seconds: Time since then.
+        status: What it reported with its last heartbeat.
+        silent_seconds: Time since that heartbeat.
         lost_seconds: Time since its connection broke without a reason; None if it did not.
         failed_seconds: Time since it reported a failure; None if it did not.
     """
