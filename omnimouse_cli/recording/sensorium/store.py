@@ -4,6 +4,7 @@ import contextlib
 import io
 import math
 import re
+import weakref
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -266,6 +267,17 @@ def _open_archive(path: Path) -> Store:
         raise RecordingError(
             f"{path} cannot be read as a zip archive: {error}", hint=_COPY_HINT
         ) from error
+    try:
+        store = _list_archive(path, archive)
+    except RecordingError:
+        archive.close()
+        raise
+    # The archive is closed with its store, also where the garbage collector frees both.
+    weakref.finalize(store, archive.close)
+    return store
+
+
+def _list_archive(path: Path, archive: zipfile.ZipFile) -> Store:
     members = [member for member in archive.infolist() if not member.is_dir()]
     prefixes = [m.filename.removesuffix(TIERS) for m in members if m.filename.endswith(TIERS)]
     prefixes = [prefix for prefix in prefixes if not prefix.startswith("__MACOSX/")]
