@@ -6,6 +6,7 @@ and the scores read the fields of `Strategy`. `published_strategies.py` holds th
 published model, which stay as they are. Users add strategies in TOML files (`read_strategies`).
 """
 
+from dataclasses import replace
 from typing import Literal
 
 from omnimouse_cli.batch.published_strategies import (
@@ -19,7 +20,14 @@ from omnimouse_cli.batch.published_strategies import (
     population_curve,
     predict_from_stimulus,
 )
-from omnimouse_cli.batch.strategy import REFERENCE_POPULATION, BehaviorRole, Family, Strategy
+from omnimouse_cli.batch.strategy import (
+    QUERY_SAMPLES,
+    REFERENCE_POPULATION,
+    WHOLE_WINDOW,
+    BehaviorRole,
+    Family,
+    Strategy,
+)
 from omnimouse_cli.errors import ConfigError
 
 __all__ = [
@@ -38,6 +46,12 @@ __all__ = [
 REGIMES: tuple[Family, ...] = ("predict", "decode", "forecast", "population")
 # Suffix of the name of a strategy that has the stimulus as an input beside the same one without.
 WITH_STIMULUS = "+stimulus"
+# Suffix of the name of a strategy whose inputs all lie before its targets, beside the published one
+# that conditions on later frames or behavior too.
+CAUSAL = "-causal"
+FORECAST_PREFIX = (0, 25)
+# Samples of a window that published strategies predict.
+PUBLISHED_TARGET_SAMPLES = (30, 60)
 POPULATION_SIZES: tuple[int, ...] = (16, 64, 128, 256, 1024)
 
 
@@ -71,7 +85,7 @@ def _families() -> tuple[Strategy, ...]:
         *(
             forecast(
                 name_with_inputs("forecast", stimulus=stimulus, behavior=behavior),
-                (0, 25),
+                FORECAST_PREFIX,
                 context=(0, 30) if stimulus else (0, 60),
                 video=(0, 60) if stimulus else None,
                 behavior="encoded" if behavior else "reconstructed",
@@ -99,21 +113,47 @@ def _families() -> tuple[Strategy, ...]:
 FAMILY_STRATEGIES: tuple[Strategy, ...] = _families()
 
 
+def _predict_causal(behavior: BehaviorRole) -> Strategy:
+    first = PUBLISHED_TARGET_SAMPLES[0]
+    visible = (0, first + 1)
+    return Strategy(
+        name="predict" + CAUSAL,
+        family="predict",
+        num_visible=0,
+        video=visible,
+        targets=(first, first + QUERY_SAMPLES),
+        behavior=behavior,
+        behavior_range=visible if behavior == "encoded" else WHOLE_WINDOW,
+    )
+
+
+def _forecast_causal() -> Strategy:
+    strategy = forecast("forecast" + CAUSAL, FORECAST_PREFIX)
+    return replace(strategy, behavior_range=FORECAST_PREFIX)
+
+
 def training_table(name: Literal["published", "families"]) -> tuple[Strategy, ...]:
     """Return the strategies that `masking.table` names."""
     return TRAINING_STRATEGIES if name == "published" else FAMILY_STRATEGIES
 
 
 def regime_strategies(
-    regime: str, *, population: int, stimulus: bool, behavior: bool
+    regime: str, *, population: int, stimulus: bool, behavior: bool, causal: bool = True
 ) -> tuple[Strategy, ...]:
     """Return the strategies that `eval` scores for a regime.
+
+    As published, `predict` has the frames of the whole window as inputs, those after a target
+    sample included, and all strategies with behavior have that of the whole window.
+    `predict-causal` ends its inputs with the frame of the first target sample and has targets as
+    short as a query, five samples, so that their frames are at most four samples out of date.
+    `forecast-causal` has behavior of the time of its visible responses.
 
     Args:
         regime: `predict`, `decode`, `forecast`, `population`, or `all` of them.
         population: Number of neurons of the session.
         stimulus: Whether the stimulus may be an input; strategies that need it are omitted if not.
         behavior: Whether behavior may be used: as an input, and as the target of `decode`.
+        causal: Whether to include strategies whose inputs all lie before their targets.
 
     Returns:
         Strategies in the order of the score table; empty if their modalities are missing.
@@ -133,26 +173,29 @@ def regime_strategies(
             strategy
             for part in REGIMES
             for strategy in regime_strategies(
-                part, population=population, stimulus=stimulus, behavior=behavior
+                part, population=population, stimulus=stimulus, behavior=behavior, causal=causal
             )
         )
     role: BehaviorRole = "encoded" if behavior else "absent"
     with_stimulus = (False, True) if stimulus else (False,)
     if regime == "predict":
-        return (predict_from_stimulus("predict", role),) if stimulus else ()
+        strategies = (predict_from_stimulus("predict", role), *([_predict_causal(role)] * causal))
+        return strategies if stimulus else ()
     if regime == "decode":
         return (decode("decode"),) if behavior else ()
     if regime == "forecast":
-        return tuple(
+        strategies = tuple(
             forecast(
                 "forecast" + (WITH_STIMULUS if has_stimulus else ""),
-                (0, 25),
+                FORECAST_PREFIX,
                 context=(0, 30) if has_stimulus else (0, 60),
                 video=(0, 60) if has_stimulus else None,
                 behavior=role,
             )
             for has_stimulus in with_stimulus
         )
+        # Without behavior all inputs of `forecast` lie before its targets.
+        return (strategies[0], *([_forecast_causal()] * (causal and behavior)), *strategies[1:])
     if regime == "population":
         # At most half of the neurons are context, so that the score is over enough of the others.
         sizes = [size for size in POPULATION_SIZES if size <= (population + 2) // 2]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from omnimouse_cli.config.checks import require_not_negative, require_one_of
-from omnimouse_cli.config.data import NUM_FRAMES, NUM_RESPONSE_SAMPLES
+from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_FRAMES, NUM_RESPONSE_SAMPLES
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.text import suggest_name
 
@@ -24,7 +24,9 @@ INTERPOLATION_BUFFER_SAMPLES = 5
 # Population that the neuron counts of published strategies refer to.
 REFERENCE_POPULATION = 4096
 
-_RANGES = ("prefix", "context", "targets", "video")
+WHOLE_WINDOW = (0, NUM_RESPONSE_SAMPLES)
+
+_RANGES = ("prefix", "context", "targets", "video", "behavior_range")
 _COUNTS = ("num_visible", "full_population_prefix", "num_targets")
 _HINT = (
     'a strategy reads: [[strategy]] name = "past" prefix = [0, 25] context = [0, 60] '
@@ -52,6 +54,8 @@ class Strategy:
         num_targets: Number of target neurons, the last of the population; None is all of them.
         video: Frames that are inputs; None hides the screen.
         behavior: `encoded`: input; `reconstructed`: target; `absent`: neither.
+        behavior_range: Time in which behavior is an input, in samples of 1/30 s; behavior samples
+            outside it are hidden. Only for `encoded` behavior.
         literal_counts: Whether neuron counts are taken literally in any population; otherwise
             they are scaled down with a population below 4096.
     """
@@ -66,6 +70,7 @@ class Strategy:
     num_targets: int | None = None
     video: tuple[int, int] | None = None
     behavior: BehaviorRole = "encoded"
+    behavior_range: tuple[int, int] = WHOLE_WINDOW
     literal_counts: bool = False
 
     def __post_init__(self) -> None:
@@ -81,7 +86,10 @@ class Strategy:
         _require_range("context", self.context, NUM_RESPONSE_SAMPLES)
         _require_range("targets", self.targets, NUM_RESPONSE_SAMPLES)
         _require_range("video", self.video, NUM_FRAMES)
+        _require_range("behavior_range", self.behavior_range, NUM_RESPONSE_SAMPLES)
         problem = _prefix_problem(self) or _targets_problem(self)
+        if self.behavior_range != WHOLE_WINDOW and self.behavior != "encoded":
+            problem = problem or "`behavior_range` needs behavior that is `encoded`"
         if not self.inputs:
             problem = problem or "neither responses nor stimulus nor behavior are inputs"
         if problem:
@@ -108,6 +116,18 @@ class Strategy:
         start = self.visible_range[0]
         return (start, start + self.full_population_prefix)
 
+    @property
+    def behavior_samples(self) -> tuple[int, int]:
+        """Behavior samples (of 1/20 s) whose time lies in `behavior_range`, half-open.
+
+        Example:
+            >>> strategy = Strategy(name="s", family="predict", num_visible=0, video=(0, 60))
+            >>> strategy.behavior_samples
+            (0, 40)
+        """
+        first, last = self.behavior_range
+        return _behavior_sample_from(first), _behavior_sample_from(last)
+
     def applies(self, *, stimulus: bool, behavior: bool) -> bool:
         """Return whether an input and a target are left where modalities are missing.
 
@@ -122,6 +142,11 @@ class Strategy:
             or (behavior and self.behavior == "encoded")
         )
         return has_target and has_input
+
+
+def _behavior_sample_from(sample: int) -> int:
+    """Return the first behavior sample at or after the time of a response sample."""
+    return -(-sample * NUM_BEHAVIOR_SAMPLES // NUM_RESPONSE_SAMPLES)
 
 
 def _require_range(name: str, value: tuple[int, int] | None, length: int) -> None:

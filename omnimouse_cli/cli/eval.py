@@ -1,15 +1,15 @@
 """`omnimouse eval`: score runs per masking strategy, beside baselines and the noise ceiling."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
 from omnimouse_cli.cli.eval_perturbed import EvaluatedRun, perturbation_notes, perturbed_tables
+from omnimouse_cli.cli.eval_tables import score_tables
 from omnimouse_cli.cli.folders import newest_finished_run
 from omnimouse_cli.cli.libraries import require_libraries
 from omnimouse_cli.cli.options import (
@@ -23,12 +23,11 @@ from omnimouse_cli.evaluate.records import TILING_STRIDE_SAMPLES
 
 if TYPE_CHECKING:
     from omnimouse_cli.batch.dataset import Dataset
-    from omnimouse_cli.evaluate.records import EvalOptions, EvalRecord, Unavailable
+    from omnimouse_cli.evaluate.records import EvalOptions, Unavailable
     from omnimouse_cli.reporter import Reporter
 
 # Scored without --tier: the first that the sessions have.
 DEFAULT_TIERS = ("test", "oracle", "validation")
-_Key = tuple[str, str]
 
 
 def command_eval(
@@ -62,9 +61,23 @@ def command_eval(
         int,
         typer.Option(
             min=1,
-            help="Distance between windows in samples of 1/30 s; 30 scores every sample once.",
+            help="Distance between windows in samples of 1/30 s. By default every response sample "
+            "is scored once: 30, and 5 for predict-causal. Decoding scores both seconds of a "
+            "window, so every behavior sample twice.",
         ),
     ] = TILING_STRIDE_SAMPLES,
+    draws: Annotated[
+        int,
+        typer.Option(min=1, help="Random draws of context neurons in population strategies."),
+    ] = 8,
+    metrics: Annotated[
+        bool,
+        typer.Option(
+            "--metrics",
+            help="Also print all other metrics (R2, deviance explained, bits per sample, ...) and "
+            "the scores per area, layer and depth.",
+        ),
+    ] = False,
     no_baselines: Annotated[
         bool, typer.Option("--no-baselines", help="Score only the model.")
     ] = False,
@@ -106,6 +119,7 @@ def command_eval(
         batch_windows=batch,
         seed=seed,
         perturb=families,
+        draws=draws,
     )
     with reporter(quiet=quiet) as progress:
         folders = list(dict.fromkeys(run or [newest_finished_run()]))
@@ -123,14 +137,14 @@ def command_eval(
     if json_output:
         print_document("eval", documents[0] if len(results) == 1 else {"runs": documents})
         return
-    _print(results)
+    _print(results, metrics=metrics)
 
 
-def _print(results: "Sequence[EvaluatedRun]") -> None:
+def _print(results: "Sequence[EvaluatedRun]", *, metrics: bool) -> None:
     for result in results:
         if len(results) > 1:
             print_line(f"{result.run.folder} ({result.run.config.model.feed_forward})")
-        for table in _tables(result.evaluation.records, result.options):
+        for table in score_tables(result.evaluation, result.options, metrics=metrics):
             print_table(table)
         for line in _unavailable_lines(result.evaluation.unavailable):
             print_line(line)
@@ -215,70 +229,3 @@ def _unavailable_lines(unavailable: Sequence["Unavailable"]) -> list[str]:
         f"{', '.join(dict.fromkeys(strategies))} ({reason})"
         for reason, (strategies, sessions) in reasons.items()
     ]
-
-
-def _tables(records: Sequence["EvalRecord"], options: "EvalOptions") -> list[Table]:
-    """Return one table per session, after one over all sessions where there are several."""
-    from omnimouse_cli.evaluate.records import OVERALL
-
-    sessions = list(dict.fromkeys(record.session for record in records))
-    ordered = [OVERALL, *(name for name in sessions if name != OVERALL)]
-    if len(ordered) == 2:
-        ordered = ordered[1:]
-    tables = []
-    for session in ordered:
-        in_session = [record for record in records if record.session == session]
-        tables.append(_table(session, in_session, options))
-    return tables
-
-
-def _table(session: str, records: Sequence["EvalRecord"], options: "EvalOptions") -> Table:
-    from omnimouse_cli.evaluate.baselines.table import BASELINES
-    from omnimouse_cli.evaluate.records import SINGLE_TRIAL
-
-    title = f"{session}, tier {options.tier}: single-trial correlation [95 % interval over windows]"
-    numbers = {(r.strategy, r.target, r.metric, r.predictor): r for r in records}
-    singles = [r for r in records if r.metric == SINGLE_TRIAL]
-    present = {record.predictor for record in singles}
-    columns = [(key, one.label) for key, one in BASELINES.items() if key in present]
-    table = Table(title=title, title_justify="left")
-    for heading in ("strategy", "target", "model", *(label for _, label in columns)):
-        table.add_column(heading, justify="left" if heading in ("strategy", "target") else "right")
-    for heading in ("model - ridge", "of ceiling", "to average"):
-        table.add_column(heading, justify="right")
-    for strategy, target in dict.fromkeys((r.strategy, r.target) for r in singles):
-        table.add_row(
-            strategy, target, *_cells((strategy, target), numbers, [key for key, _ in columns])
-        )
-    return table
-
-
-def _cells(
-    key: _Key,
-    numbers: Mapping[tuple[str, str, str, str], "EvalRecord"],
-    predictors: Sequence[str],
-) -> list[str]:
-    from omnimouse_cli.evaluate.records import DIFFERENCE, FRACTION, MODEL, SINGLE_TRIAL, TO_AVERAGE
-
-    cells = [_with_interval(numbers.get((*key, SINGLE_TRIAL, MODEL)))]
-    cells += [_number(numbers.get((*key, SINGLE_TRIAL, name))) for name in predictors]
-    cells.append(_with_interval(numbers.get((*key, DIFFERENCE, f"{MODEL}-ridge")), sign="+"))
-    share = numbers.get((*key, FRACTION, MODEL))
-    cells.append("" if share is None or share.value is None else f"{100 * share.value:.0f} %")
-    cells.append(_number(numbers.get((*key, TO_AVERAGE, MODEL))))
-    return cells
-
-
-def _number(record: "EvalRecord | None") -> str:
-    if record is None:
-        return ""
-    return "none" if record.value is None else f"{record.value:.3f}"
-
-
-def _with_interval(record: "EvalRecord | None", sign: str = "") -> str:
-    if record is None or record.value is None:
-        return _number(record)
-    value = f"{record.value:{sign}.3f}"
-    if record.low is None or record.high is None:
-        return value
-    return f"{value} [{record.low:{sign}.3f}, {record.high:{sign}.3f}]"

@@ -9,25 +9,32 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from omnimouse_cli.batch.dataset import Dataset, require_tiers
+from omnimouse_cli.batch.dataset import Dataset, SessionInfo, require_tiers
 from omnimouse_cli.batch.reader import warn_if_not_mapped
+from omnimouse_cli.batch.strategies import training_table
 from omnimouse_cli.batch.strategy import Strategy
+from omnimouse_cli.config.data import RESPONSE_RATE_HZ
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluate.baselines.table import BASELINES
+from omnimouse_cli.evaluate.draws import combine_numbers, combine_outputs, draw_targets
 from omnimouse_cli.evaluate.figure import Trace, make_trace
 from omnimouse_cli.evaluate.forward import predict_model
 from omnimouse_cli.evaluate.records import MODEL, EvalOptions, Evaluation, Unavailable
+from omnimouse_cli.evaluate.row import Row, make_row
 from omnimouse_cli.evaluate.scorer import PredictorScores, ScoredValue, Scorer
-from omnimouse_cli.evaluate.session_reader import SessionReader
+from omnimouse_cli.evaluate.session_reader import F64, I64, SessionReader
 from omnimouse_cli.evaluate.stimulus import RepeatCells, describe_seen
 from omnimouse_cli.evaluate.strategies import evaluated_strategies, require_regime
 from omnimouse_cli.evaluate.tabulate import compare_predictors, compare_stimulus, make_records
-from omnimouse_cli.evaluate.targets import Targets, select_targets
-from omnimouse_cli.evaluate.windows import EvalWindows, find_windows
+from omnimouse_cli.evaluate.targets import Targets
+from omnimouse_cli.evaluate.windows import EvalWindows, find_windows, windows_of_strategy
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.load import LoadedRun
 
 PROGRESS_TASK = "evaluating"
+# Slower responses are held for several samples of a window, which are scored once; at rates in
+# between, a few samples of a minute are.
+SLOW_SCAN_HZ = 0.9 * RESPONSE_RATE_HZ
 NOTHING_RECORDED = "every sample of its targets is lost in the scored windows"
 
 
@@ -53,6 +60,8 @@ def evaluate(
     require_regime(options.regime)
     require_tiers(dataset.sessions, (options.tier,))
     for line in describe_seen([session.shard for session in dataset.sessions], options.tier):
+        reporter.say(line)
+    for line in _held_rows(dataset.sessions):
         reporter.say(line)
     warn_if_not_mapped(dataset, run.config.data, reporter)
     windows = find_windows(
@@ -81,7 +90,12 @@ def evaluate(
         unavailable=tuple(evaluator.unavailable),
         neurons=evaluator.arrays,
         traces=tuple(evaluator.traces),
+        rows=_rows(run, evaluator.targets),
     )
+
+
+# What is predicted, and the scores of each predictor.
+_Scored = tuple[Targets, dict[str, PredictorScores]]
 
 
 class _Evaluator:
@@ -101,6 +115,8 @@ class _Evaluator:
         self.unavailable: list[Unavailable] = []
         self.arrays: dict[str, Any] = {}
         self.traces: list[Trace] = []
+        # The first targets of each row.
+        self.targets: dict[str, Targets] = {}
 
     def score_session(
         self, reader: SessionReader, strategies: Sequence[Strategy], windows: EvalWindows
@@ -110,43 +126,72 @@ class _Evaluator:
         is_first = not self.numbers
         numbers: list[ScoredValue] = []
         for strategy in strategies:
-            for targets, scores in self._score_strategy(select_targets(strategy, reader, windows)):
-                numbers += [number for score in scores.values() for number in score.numbers]
-                numbers += compare_predictors(scores)
-                self.arrays |= _per_output_arrays(targets, scores)
+            of_strategy = windows_of_strategy(
+                reader.session,
+                windows,
+                strategy,
+                self._options,
+                require_behavior=reader.require_behavior,
+            )
+            draws = [
+                list(self._score_strategy(targets))
+                for targets in draw_targets(strategy, reader, of_strategy, self._options)
+            ]
+            # A draw scores responses, behavior or both.
+            for of_draws in zip(*draws, strict=True):
+                numbers += self._combine_draws(of_draws)
                 if is_first:
-                    self.traces.append(make_trace(targets, scores))
+                    self.traces.append(make_trace(*of_draws[0]))
             self._reporter.advance(PROGRESS_TASK, note=f"{reader.session.key} {strategy.name}")
         self.numbers += [*numbers, *compare_stimulus(numbers)]
 
-    def _score_strategy(
-        self, targets: Sequence[Targets]
-    ) -> Iterator[tuple[Targets, dict[str, PredictorScores]]]:
+    def _combine_draws(self, draws: Sequence[_Scored]) -> Sequence[ScoredValue]:
+        """Return the numbers of a strategy over its draws, and keep those of every output."""
+        targets, first = draws[0]
+        self.targets.setdefault(targets.strategy.name, targets)
+        self.arrays |= _per_output_arrays(
+            targets,
+            {name: combine_outputs([scores[name] for _, scores in draws]) for name in first},
+        )
+        numbers = [
+            [number for score in scores.values() for number in score.numbers]
+            + list(compare_predictors(scores))
+            for _, scores in draws
+        ]
+        return numbers[0] if targets.order is None else combine_numbers(numbers)
+
+    def _score_strategy(self, targets: Sequence[Targets]) -> Iterator[_Scored]:
         """Score the model and the baselines; yield the scores of responses and of behavior."""
         scored = [one for one in targets if self._is_scorable(one)]
         if not scored:
             return
-        scorers = [self._scorer(one, MODEL) for one in scored]
+        scorers = [[self._scorer(view, MODEL) for view in one.views] for one in scored]
         for pieces in predict_model(self._run, scored, self._options):
-            for scorer, piece in zip(scorers, pieces, strict=True):
-                scorer.add(piece)
-        for one, scorer in zip(scored, scorers, strict=True):
-            if scorer.has_samples:
-                yield one, {MODEL: scorer.score(), **self._score_baselines(one)}
-            else:
+            for of_views, piece in zip(scorers, pieces, strict=True):
+                for scorer in of_views:
+                    scorer.add(piece)
+        for one, of_views in zip(scored, scorers, strict=True):
+            if not of_views[0].has_samples:
                 self._add_unavailable(one, NOTHING_RECORDED)
+                continue
+            baselines = self._score_baselines(one)
+            for number, (view, scorer) in enumerate(zip(one.views, of_views, strict=True)):
+                of_baselines = {name: scores[number] for name, scores in baselines.items()}
+                yield view, {MODEL: scorer.score(), **of_baselines}
 
-    def _score_baselines(self, targets: Targets) -> dict[str, PredictorScores]:
-        scores: dict[str, PredictorScores] = {}
+    def _score_baselines(self, targets: Targets) -> dict[str, list[PredictorScores]]:
+        """Return the scores of each baseline, one for each view of the targets."""
+        scores: dict[str, list[PredictorScores]] = {}
         for name, baseline in BASELINES.items() if self._options.baselines else ():
             pieces = baseline.predict(targets, self._run.config.data.tiers)
             if isinstance(pieces, str):
                 self._add_unavailable(targets, pieces, predictor=name)
             elif pieces is not None:
-                scorer = self._scorer(targets, name)
+                scorers = [self._scorer(view, name) for view in targets.views]
                 for piece in pieces:
-                    scorer.add(piece)
-                scores[name] = scorer.score()
+                    for scorer in scorers:
+                        scorer.add(piece)
+                scores[name] = [scorer.score() for scorer in scorers]
         return scores
 
     def _is_scorable(self, targets: Targets) -> bool:
@@ -162,14 +207,15 @@ class _Evaluator:
         )
 
     def _add_unavailable(self, targets: Targets, reason: str, predictor: str | None = None) -> None:
-        self.unavailable.append(
-            Unavailable(
-                strategy=targets.strategy.name,
-                session=targets.reader.session.key,
-                reason=reason,
-                predictor=predictor,
-            )
+        item = Unavailable(
+            strategy=targets.strategy.name,
+            session=targets.reader.session.key,
+            reason=reason,
+            predictor=predictor,
         )
+        # Every draw of context neurons has the same reason.
+        if item not in self.unavailable:
+            self.unavailable.append(item)
 
 
 def make_scorer(
@@ -201,11 +247,32 @@ def make_scorer(
     )
 
 
-def _per_output_arrays(targets: Targets, scores: Mapping[str, PredictorScores]) -> dict[str, Any]:
+def _per_output_arrays(
+    targets: Targets, correlations: Mapping[str, tuple[I64, F64]]
+) -> dict[str, Any]:
+    """Return the arrays of `neurons.npz`, from outputs and correlations of each predictor."""
     kind = "channels" if targets.is_behavior else "neurons"
     folder = f"{targets.reader.session.key}/{targets.strategy.name}/{kind}"
-    correlations = {f"{folder}/{name}": score.per_output for name, score in scores.items()}
-    return {f"{folder}/index": targets.outputs, **correlations}
+    arrays = {f"{folder}/{name}": values for name, (_, values) in correlations.items()}
+    return {f"{folder}/index": correlations[MODEL][0], **arrays}
+
+
+def _rows(run: LoadedRun, scored: Mapping[str, Targets]) -> tuple[Row, ...]:
+    masking = run.config.masking
+    # Strategy files of a training may be gone.
+    training = None if masking.files else training_table(masking.table)
+    return tuple(make_row(one.strategy, one.inputs, training) for one in scored.values())
+
+
+def _held_rows(sessions: Sequence[SessionInfo]) -> Iterator[str]:
+    """Yield a sentence for each session whose responses are slower than the samples of windows."""
+    for session in sessions:
+        rate_hz = session.shard.description.responses.clock.rate_hz
+        if rate_hz < SLOW_SCAN_HZ:
+            yield (
+                f"responses of {session.key} have {rate_hz:.4g} rows per second and are held in "
+                "between: only the first sample of each row is scored"
+            )
 
 
 def _nothing_scored(options: EvalOptions, unavailable: Sequence[Unavailable]) -> OmniMouseError:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from omnimouse_cli.batch.batch import Batch, to_device
-from omnimouse_cli.batch.selection import Selection, select
+from omnimouse_cli.batch.selection import Selection
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.evaluate.records import EvalOptions
 from omnimouse_cli.evaluate.scorer import Piece
@@ -83,12 +83,7 @@ def predict_model(
             device=device,
             session=session.key,
             strategy=strategy,
-            selection=select(
-                strategy,
-                num_neurons=session.num_neurons,
-                num_windows=batch.num_windows,
-                generator=None,
-            ),
+            selection=targets[0].selection_of(batch.num_windows),
         )
         if perturb is not None:
             batch = perturb(model, batch)

@@ -1,10 +1,11 @@
 """Options and result of an evaluation, and its flat records, one for each number."""
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from omnimouse_cli.config.checks import require_not_negative, require_positive
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
+from omnimouse_cli.evaluate.row import Row
 
 OVERALL = "overall"
 MODEL = "model"
@@ -47,6 +48,11 @@ class EvalRecord:
         windows: Windows that it is over.
         samples: Scored samples of each neuron (or channel); overall, their sum over sessions.
         undefined: Neurons with undefined correlation (constant trace or prediction), counted as 0.
+        draws: Random draws of context neurons that the value is the mean over; None where no
+            neurons are drawn.
+        draws_sd: Standard deviation of the value over draws; None with fewer than two.
+        stimulus_in_training: Whether the scored stimuli are shown in training trials too: `seen`,
+            `unseen`, `mixed`; None for behavior or where it is not known.
     """
 
     regime: str
@@ -64,6 +70,9 @@ class EvalRecord:
     windows: int
     samples: int
     undefined: int | None = None
+    draws: int | None = None
+    draws_sd: float | None = None
+    stimulus_in_training: Literal["seen", "unseen", "mixed"] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as a JSON object."""
@@ -105,8 +114,9 @@ class EvalOptions:
         baselines: Whether baselines are scored beside the model.
         device: `cpu` or `cuda`.
         batch_windows: Windows of a forward pass; None decides by the number of neurons.
-        seed: Of the bootstrap and of perturbations.
+        seed: Of the draws of context neurons, and of perturbations.
         perturb: Families of perturbations of the video under which the model is scored too.
+        draws: Random draws of context neurons of strategies in which some neurons are visible.
     """
 
     regime: str = "all"
@@ -120,10 +130,15 @@ class EvalOptions:
     batch_windows: int | None = None
     seed: int = 0
     perturb: tuple[str, ...] = ()
+    draws: int = 8
 
     def __post_init__(self) -> None:
         """Check the values."""
-        require_positive(stride_samples=self.stride_samples, batch_windows=self.batch_windows)
+        require_positive(
+            stride_samples=self.stride_samples,
+            batch_windows=self.batch_windows,
+            draws=self.draws,
+        )
         require_not_negative(seed=self.seed)
         if not self.tier:
             raise ValueError("`tier` must be named")
@@ -186,6 +201,7 @@ class Evaluation:
         neurons: Arrays of `neurons.npz`, as `<session>/<strategy>/<neurons or channels>/<what>`:
             the outputs that were scored, and every predictor's correlation of each.
         traces: What the figure shows, for each strategy.
+        rows: What each strategy conditions on.
         perturbed: Numbers under perturbed video.
         attack_checks: Of the strategies that were attacked.
     """
@@ -194,5 +210,6 @@ class Evaluation:
     unavailable: tuple[Unavailable, ...]
     neurons: dict[str, Any] = field(default_factory=dict)
     traces: tuple[Any, ...] = ()
+    rows: tuple[Row, ...] = ()
     perturbed: tuple[PerturbedRecord, ...] = ()
     attack_checks: tuple[AttackCheck, ...] = ()

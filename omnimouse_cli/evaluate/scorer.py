@@ -97,6 +97,7 @@ class ScoredValue:
             low=low,
             high=high,
             undefined=undefined,
+            draws_sd=None,
         )
         return replace(self, record=record, resamples=resamples)
 
@@ -107,6 +108,7 @@ class PredictorScores:
 
     Args:
         numbers: Correlation and loss of every target.
+        outputs: int64 `(outputs,)`: neurons or channels that were scored.
         per_output: float64 `(outputs,)`: correlation of each, NaN where there is none.
         noise_ceiling: Mean over neurons of the correlation that the true response to the stimulus
             would reach, from repeats; None where repeats do not bound the score.
@@ -114,6 +116,7 @@ class PredictorScores:
     """
 
     numbers: tuple[ScoredValue, ...]
+    outputs: I64
     per_output: F64
     noise_ceiling: float | None
     trace: F32
@@ -167,8 +170,8 @@ class Scorer:
         """Add predictions; every window and output comes once."""
         windows = self._targets.windows
         truth = self._targets.truth(windows.grid[piece.windows], piece.outputs)
-        if self._targets.scored_before is not None:
-            truth[self._targets.scored_before[piece.windows]] = np.nan
+        if self._targets.excluded is not None:
+            truth[self._targets.excluded[piece.windows]] = np.nan
         num_outputs = truth.shape[2]
         block = windows.block[piece.windows]
         losses = self._elementwise_loss(truth, piece.values)
@@ -205,6 +208,7 @@ class Scorer:
             ceiling = repeat_ceiling(self._sums)
         return PredictorScores(
             numbers=tuple(self._numbers()),
+            outputs=self._targets.outputs,
             per_output=correlation(merge_blocks(self._blocks)),
             noise_ceiling=None if ceiling is None else float(np.nan_to_num(ceiling).mean()),
             trace=self._trace,
@@ -259,6 +263,7 @@ class Scorer:
             neurons=len(positions),
             windows=len(targets.windows),
             samples=num_samples,
+            stimulus_in_training=targets.stimulus_in_training,
         )
         return ScoredValue(
             record=record,

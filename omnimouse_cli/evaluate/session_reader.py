@@ -36,6 +36,7 @@ class SessionReader:
         scale: float32 `(neurons,)`: divides responses.
         channels: Behavior channels that the session has, in the data set's order.
         require_behavior: Whether windows lie only where no behavior sample is lost.
+        training_tiers: Tiers that the run was trained on.
     """
 
     def __init__(self, dataset: Dataset, config: DataConfig, key: str) -> None:
@@ -46,6 +47,7 @@ class SessionReader:
             name for name in dataset.behavior_channels if name in self.session.channels
         )
         self.require_behavior = config.require_behavior
+        self.training_tiers = config.tiers
         self._windows = WindowReader(dataset, config)
 
     def batch(self, grid: I64) -> Batch:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ AFTERMATH_SECONDS = 1.0
 LEAST_REPEATED_SHARE = 0.8
 # Sessions that a sentence names.
 MAX_NAMED_SESSIONS = 5
+
+# Whether stimuli of scored samples are shown in training trials.
+Familiarity = Literal["seen", "unseen", "mixed"]
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -65,6 +69,39 @@ def stimulus_phases(shard: Shard, times: F64) -> Phases:
         trial=np.where(on, trial, -1),
         bin=np.where(on, elapsed, 0).astype(np.int64),
     )
+
+
+def unseen_in_training(
+    shard: Shard, times: F64, *, tier: str, training_tiers: Sequence[str]
+) -> tuple[NDArray[np.bool_], Familiarity | None]:
+    """Return which samples show a stimulus that is in no training trial.
+
+    Args:
+        shard: The session.
+        times: float64, any shape, from the recording's origin.
+        tier: Tier of the scored trials; what a blank before them has left of another is no sample.
+        training_tiers: Tiers that the run was trained on.
+
+    Returns:
+        Bool of the shape of `times`, and whether all stimuli of the tier's samples are `seen` in
+        training, all `unseen`, or some of both (`mixed`); None where that is not known.
+    """
+    phases, trials = stimulus_phases(shard, times), shard.trials
+    tiers = shard.description.tiers
+    numbers = [tiers.index(name) for name in training_tiers if name in tiers]
+    training = np.unique(trials.condition[np.isin(trials.tier, numbers)])
+    of_tier = (phases.trial >= 0) & (tier in tiers)
+    if of_tier.any():
+        of_tier &= trials.tier[phases.trial] == tiers.index(tier)
+    unseen = of_tier & ~np.isin(phases.condition, training)
+    # Parts of a movie may overlap though they are conditions of their own.
+    whole = shard.description.stimulus_seen_in_train.get(tier)
+    found = {(True, False): "seen", (False, True): "unseen", (True, True): "mixed"}.get(
+        (bool((of_tier & ~unseen).any()), bool(unseen.any()))
+    )
+    if found != "mixed" and whole is not None:
+        found = "seen" if whole else "unseen"
+    return unseen, cast("Familiarity | None", found)
 
 
 def describe_seen(shards: Sequence[Shard], tier: str) -> list[str]:

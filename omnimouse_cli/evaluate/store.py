@@ -45,6 +45,7 @@ def make_document(
         "model": run.config.model.size,
         "step": run.step,
         "options": {**asdict(options), "precision": precision},
+        "rows": [row.to_dict() for row in evaluation.rows],
         "records": [record.to_dict() for record in evaluation.records],
         "unavailable": [entry.to_dict() for entry in evaluation.unavailable],
         **(perturbed if options.perturb else {}),

@@ -6,6 +6,7 @@ from pathlib import Path
 from omnimouse_cli.batch.dataset import SessionInfo
 from omnimouse_cli.batch.selection import continues_inputs
 from omnimouse_cli.batch.strategies import (
+    CAUSAL,
     FAMILY_STRATEGIES,
     REGIMES,
     TEST_STRATEGIES,
@@ -49,7 +50,11 @@ def evaluated_strategies(
         found, missing = _named_strategies(session, options)
     if session.has_time_course:
         return found, missing
-    copies = [one for one in found if continues_inputs(one, session.num_neurons)]
+    copies = [
+        one
+        for one in found
+        if continues_inputs(one, session.num_neurons) or one.name.endswith(CAUSAL)
+    ]
     missing += tuple(_unavailable(one.name, session, NO_TIME_COURSE) for one in copies)
     return tuple(one for one in found if one not in copies), missing
 
@@ -109,7 +114,9 @@ def _unavailable(strategy: str, session: SessionInfo, reason: str) -> Unavailabl
 
 def _missing_reason(name: str, session: SessionInfo) -> str:
     is_population = name.startswith("population-")
-    if session.frame_shape is None and (name.endswith(WITH_STIMULUS) or name == "predict"):
+    if session.frame_shape is None and (
+        name.endswith(WITH_STIMULUS) or name in ("predict", "predict" + CAUSAL)
+    ):
         return NO_SCREEN
     if is_population and session.num_neurons < 2:
         return "one neuron has no others as context"

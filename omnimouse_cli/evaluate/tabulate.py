@@ -19,6 +19,7 @@ from omnimouse_cli.evaluate.records import (
     EvalRecord,
 )
 from omnimouse_cli.evaluate.scorer import PredictorScores, ScoredValue
+from omnimouse_cli.evaluate.stimulus import Familiarity
 from omnimouse_cli.metrics.bootstrap import interval
 from omnimouse_cli.metrics.scores import fraction_of_ceiling, overall_resamples, overall_value
 
@@ -125,6 +126,10 @@ def overall_record(numbers: Sequence[ScoredValue]) -> EvalRecord:
         fewest = min(number.num_blocks for number in numbers)
         low, high = interval(value, resamples, num_blocks=fewest)
     undefined = [record.undefined for record in records if record.undefined is not None]
+    seen = {record.stimulus_in_training for record in records}
+    familiarity: Familiarity | None = None if None in seen else "mixed"
+    if len(seen) == 1:
+        (familiarity,) = seen
     return replace(
         records[0],
         inputs=tuple(name for name in INPUTS if any(name in one.inputs for one in records)),
@@ -136,4 +141,6 @@ def overall_record(numbers: Sequence[ScoredValue]) -> EvalRecord:
         windows=sum(record.windows for record in records),
         samples=sum(record.samples for record in records),
         undefined=sum(undefined) if undefined else None,
+        draws_sd=None,
+        stimulus_in_training=familiarity,
     )

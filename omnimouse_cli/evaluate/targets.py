@@ -1,21 +1,31 @@
 """The targets of a masking strategy in one session: neurons or channels, at which samples."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from omnimouse_cli.batch.selection import Selection, scored_mask, select
 from omnimouse_cli.batch.strategy import Strategy
-from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES
+from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES
 from omnimouse_cli.evaluate.records import NEURONS
 from omnimouse_cli.evaluate.session_reader import F32, I64, Range, SessionReader
-from omnimouse_cli.evaluate.stimulus import RepeatCells, find_repeats
+from omnimouse_cli.evaluate.stimulus import (
+    Familiarity,
+    Phases,
+    RepeatCells,
+    find_repeats,
+    stimulus_phases,
+    unseen_in_training,
+)
 from omnimouse_cli.evaluate.windows import EvalWindows
 
 GAZE = ("pupil_x", "pupil_y")
+# Suffix of the name of a strategy that is scored on stimuli of no training trial alone.
+UNSEEN = "-unseen"
 PUPIL = ("pupil_size", "pupil_size_derivative")
 WINDOWS_AT_ONCE = 32
 
@@ -29,12 +39,19 @@ class Targets:
         reader: The session.
         windows: The windows that are scored.
         is_behavior: Whether behavior is predicted; else responses.
+        draw: Which of several random draws of context neurons this is.
+        order: int64 `(neurons,)`: a permutation of the neurons, of which the first are visible and
+            the last are targets; None takes the recording's order.
+        only_unseen: Whether only samples are scored that show a stimulus of no training trial.
     """
 
     strategy: Strategy
     reader: SessionReader
     windows: EvalWindows
     is_behavior: bool
+    draw: int = 0
+    order: I64 | None = None
+    only_unseen: bool = False
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -48,12 +65,27 @@ class Targets:
 
     @cached_property
     def selection(self) -> Selection:
-        """Visible and target neurons, in the recording's order, of one window."""
-        return select(
+        """Visible and target neurons of one window, each in the recording's order."""
+        selection = select(
             self.strategy,
             num_neurons=self.reader.session.num_neurons,
             num_windows=1,
             generator=None,
+        )
+        if self.order is None:
+            return selection
+        order = torch.from_numpy(self.order)
+        return replace(
+            selection, visible=order[selection.visible], targets=order[selection.targets]
+        )
+
+    def selection_of(self, num_windows: int) -> Selection:
+        """Return the same visible and target neurons for each of some windows."""
+        one = self.selection
+        return replace(
+            one,
+            visible=one.visible.expand(num_windows, -1),
+            targets=one.targets.expand(num_windows, -1),
         )
 
     @cached_property
@@ -102,13 +134,57 @@ class Targets:
         return before if before.any() else None
 
     @cached_property
+    def excluded(self) -> NDArray[np.bool_] | None:
+        """Bool `(windows, samples)`: what is not scored; None if all is.
+
+        That is what the window before scores, and samples that only hold the row of the sample
+        before: where responses are slower than 30 Hz, they would count each row several times.
+        """
+        parts = [self.scored_before]
+        if not self.is_behavior:
+            parts.append(self._holds_row())
+            parts.append(~self._unseen[0] if self.only_unseen else None)
+        present = [part for part in parts if part is not None and part.any()]
+        return np.logical_or.reduce(present) if present else None
+
+    def _holds_row(self) -> NDArray[np.bool_]:
+        first, last = self.samples
+        seconds = self.reader.sample_seconds(self.windows.grid, (first - 1, last))
+        rows = self.reader.shard.description.responses.clock.row_at(seconds)
+        return rows[:, 1:] == rows[:, :-1]
+
+    @cached_property
+    def _unseen(self) -> tuple[NDArray[np.bool_], Familiarity | None]:
+        return unseen_in_training(
+            self.reader.shard,
+            self.reader.sample_seconds(self.windows.grid, self.samples),
+            tier=self.windows.tier,
+            training_tiers=self.reader.training_tiers,
+        )
+
+    @property
+    def stimulus_in_training(self) -> Familiarity | None:
+        """Whether training trials show the scored stimuli; None for behavior or if not known."""
+        if self.is_behavior:
+            return None
+        return "unseen" if self.only_unseen else self._unseen[1]
+
+    @cached_property
+    def views(self) -> tuple["Targets", ...]:
+        """These targets and, where only some stimuli were seen in training, those of the others."""
+        if "stimulus" not in self.inputs or self.stimulus_in_training != "mixed":
+            return (self,)
+        strategy = replace(self.strategy, name=self.strategy.name + UNSEEN)
+        return (self, replace(self, strategy=strategy, only_unseen=True))
+
+    @cached_property
     def repeats(self) -> RepeatCells | None:
         """Scored time points that occur in several repeats of a stimulus, if there are any."""
         # Windows that overlap in what is scored would make repeats out of one trial.
         if self.is_behavior or self.windows.stride_samples < self.num_samples:
             return None
         seconds = self.reader.sample_seconds(self.windows.grid, self.samples)
-        return find_repeats(self.reader.shard, seconds, scored_before=self.scored_before)
+        return find_repeats(self.reader.shard, seconds, scored_before=self.excluded)
 
     @property
     def groups(self) -> dict[str, I64]:
@@ -119,6 +195,38 @@ class Targets:
         for position, channel in enumerate(self.reader.channels):
             groups.setdefault(channel_target(channel), []).append(position)
         return {name: np.array(positions) for name, positions in groups.items()}
+
+    def input_behavior(self, grid: I64) -> F32:
+        """Return the behavior that is an input; a lost sample is 0, the mean of its channel.
+
+        Args:
+            grid: int64 `(windows,)`: first samples of any windows.
+
+        Returns:
+            float32 `(windows, visible behavior samples, channels)`.
+        """
+        return np.nan_to_num(self.reader.behavior(grid)[:, slice(*self.strategy.behavior_samples)])
+
+    def phases(self, grid: I64, samples: Range | None = None) -> Phases:
+        """Return the stimulus at target samples, as far as visible frames tell it.
+
+        After the last visible frame the stimulus is taken to go on.
+
+        Args:
+            grid: int64 `(windows,)`: first samples of any windows.
+            samples: Samples of the windows; None takes those of the targets.
+
+        Returns:
+            Phases of shape `(windows, samples)`.
+        """
+        first, last = self.samples if samples is None else samples
+        video = self.strategy.video
+        last_frame = last - 1 if video is None else video[1] - 1
+        number = np.arange(first, last)
+        known = np.minimum(number, last_frame)
+        seconds = self.reader.sample_seconds(grid, (0, NUM_RESPONSE_SAMPLES))[:, known]
+        phases = stimulus_phases(self.reader.shard, seconds)
+        return replace(phases, bin=phases.bin + (number - known))
 
     def truth(self, grid: I64, outputs: slice = slice(None)) -> F32:
         """Return what was measured; NaN where it is lost or not scored.
@@ -156,15 +264,35 @@ def channel_target(channel: str) -> str:
 
 
 def select_targets(
-    strategy: Strategy, reader: SessionReader, windows: EvalWindows
+    strategy: Strategy,
+    reader: SessionReader,
+    windows: EvalWindows,
+    *,
+    draw: int = 0,
+    order: I64 | None = None,
 ) -> tuple[Targets, ...]:
-    """Return the targets of a strategy in a recording: responses, behavior, or both."""
+    """Return the targets of a strategy in a recording: responses, behavior, or both.
+
+    Args:
+        strategy: The masking strategy.
+        reader: The session.
+        windows: The windows that are scored.
+        draw: Number of the draw of context neurons.
+        order: The permutation of the neurons in this draw; None takes the recording's order.
+    """
     is_target = {
         False: strategy.targets is not None,
         True: strategy.behavior == "reconstructed" and bool(reader.channels),
     }
     return tuple(
-        Targets(strategy=strategy, reader=reader, windows=windows, is_behavior=is_behavior)
+        Targets(
+            strategy=strategy,
+            reader=reader,
+            windows=windows,
+            is_behavior=is_behavior,
+            draw=draw,
+            order=order,
+        )
         for is_behavior, predicted in is_target.items()
         if predicted
     )

@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.batch.dataset import SessionInfo
+from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.batch.windows import window_table
-from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
+from omnimouse_cli.config.data import RESPONSE_RATE_HZ
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.evaluate.records import EvalOptions
+from omnimouse_cli.evaluate.records import TILING_STRIDE_SAMPLES, EvalOptions
 from omnimouse_cli.metrics.bootstrap import block_numbers
 
-SCORED_FROM_SAMPLE = 30
+PUBLISHED_SCORED_SAMPLES = (30, 60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,12 +26,14 @@ class EvalWindows:
         start_seconds: float64 `(windows,)`: its time, from the recording's origin.
         block: int64 `(windows,)`: its block in the bootstrap.
         stride_samples: Steps between windows, in 1/30 s.
+        tier: Tier of the scored trials.
     """
 
     grid: NDArray[np.int64]
     start_seconds: NDArray[np.float64]
     block: NDArray[np.int64]
     stride_samples: int
+    tier: str
 
     def __len__(self) -> int:
         """Return the number of windows."""
@@ -85,6 +88,41 @@ def find_windows(
     return windows
 
 
+def windows_of_strategy(
+    session: SessionInfo,
+    windows: EvalWindows,
+    strategy: Strategy,
+    options: EvalOptions,
+    *,
+    require_behavior: bool,
+) -> EvalWindows:
+    """Return the windows in which a strategy is scored.
+
+    Targets shorter than the usual second tile the time line too: their windows are as far apart as
+    they are long, unless the user chose a stride.
+
+    Args:
+        session: The recording.
+        windows: Its windows at the stride of the options.
+        strategy: The masking strategy.
+        options: `tier`, `include_blanks` and `stride_samples` are used.
+        require_behavior: Whether windows lie only where no behavior sample is lost.
+    """
+    if strategy.targets is None or options.stride_samples != TILING_STRIDE_SAMPLES:
+        return windows
+    length = strategy.targets[1] - strategy.targets[0]
+    if length >= TILING_STRIDE_SAMPLES:
+        return windows
+    return evaluation_windows(
+        session,
+        tier=options.tier,
+        include_blanks=options.include_blanks,
+        require_behavior=require_behavior,
+        stride_samples=length,
+        scored_samples=strategy.targets,
+    )
+
+
 def evaluation_windows(
     session: SessionInfo,
     *,
@@ -92,8 +130,9 @@ def evaluation_windows(
     include_blanks: bool,
     stride_samples: int,
     require_behavior: bool = False,
+    scored_samples: tuple[int, int] = PUBLISHED_SCORED_SAMPLES,
 ) -> EvalWindows:
-    """Find the windows of a session whose second half, which is scored, touches the tier.
+    """Find the windows of a session whose scored samples touch the tier.
 
     Blank screens without a tier lie between trials of every tier; windows of nothing else would be
     training windows under the name of a test. Where windows stay within trials, a last window ends
@@ -105,6 +144,7 @@ def evaluation_windows(
         include_blanks: Whether windows may reach into blank screens without a tier.
         stride_samples: Steps between windows, in 1/30 s.
         require_behavior: Whether windows lie only where no behavior sample is lost.
+        scored_samples: Samples of a window that are scored, half-open: by default its second half.
     """
     table = window_table(
         session.shard,
@@ -117,17 +157,21 @@ def evaluation_windows(
     if session.shard.description.windows_within_trials:
         grid = np.union1d(grid, table.first + table.count - 1)
     start = table.grid_seconds(grid)
-    kept = _touches_tier(session, tier, start)
+    kept = _touches_tier(session, tier, start, scored_samples)
     return EvalWindows(
         grid=grid[kept],
         start_seconds=start[kept],
         block=block_numbers(int(kept.sum()), window_step_seconds=stride_samples / RESPONSE_RATE_HZ),
         stride_samples=stride_samples,
+        tier=tier,
     )
 
 
 def _touches_tier(
-    session: SessionInfo, tier: str, start_seconds: NDArray[np.float64]
+    session: SessionInfo,
+    tier: str,
+    start_seconds: NDArray[np.float64],
+    scored_samples: tuple[int, int],
 ) -> NDArray[np.bool_]:
     trials = session.shard.trials
     tiers = session.shard.description.tiers
@@ -135,8 +179,8 @@ def _touches_tier(
     chosen = np.flatnonzero(trials.tier == number)
     if not len(chosen):
         return np.zeros(len(start_seconds), np.bool_)
-    first = start_seconds + SCORED_FROM_SAMPLE / RESPONSE_RATE_HZ
-    last = start_seconds + NUM_RESPONSE_SAMPLES / RESPONSE_RATE_HZ
+    first = start_seconds + scored_samples[0] / RESPONSE_RATE_HZ
+    last = start_seconds + scored_samples[1] / RESPONSE_RATE_HZ
     # The last trial of the tier that begins before the window's end is the one that may reach in.
     position = np.searchsorted(trials.start_seconds[chosen], last, side="left") - 1
     ends = trials.end_seconds[chosen][np.maximum(position, 0)]

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from omnimouse_cli.batch.batch import Batch, copy_without_wait
 from omnimouse_cli.batch.dataset import require_frame_size
@@ -55,7 +55,7 @@ class ModelInputs(NamedTuple):
     """A batch under a masking strategy.
 
     Args:
-        batch: Recorded windows; lost behavior samples are 0.
+        batch: Recorded windows; lost and hidden behavior samples are 0.
         selection: Visible and target neurons, on the batch's device.
         channels: int64 numbers of the session's behavior channels.
         task: Which modalities are inputs and targets, and how many of each.
@@ -64,8 +64,8 @@ class ModelInputs(NamedTuple):
         encoder_mask: From latents to context.
         fusion_mask: Attention mask of the local fusion layers.
         decoder_mask: From queries to latents and video.
-        lost_behavior: float32 `(batch,)`: share of each window's behavior samples that are lost;
-            None where behavior is no input.
+        lost_behavior: float32 `(batch,)`: share of each window's behavior samples that are lost or
+            hidden; None where behavior is no input.
     """
 
     batch: Batch
@@ -132,7 +132,9 @@ def prepare_inputs(
     sequences = build_sequences(config, task)
     lost_behavior_B = None
     if task.num_input_channels:
-        batch, lost_behavior_B = _fill_lost_behavior(batch, task.num_channels)
+        batch, lost_behavior_B = _fill_lost_behavior(
+            batch, task.num_channels, strategy.behavior_samples
+        )
     latents, fusion = token_intervals(sequences.latents), token_intervals(sequences.fusion)
     context, queries = token_intervals(sequences.context), token_intervals(sequences.queries)
     return ModelInputs(
@@ -154,20 +156,29 @@ def prepare_inputs(
     )
 
 
-def _fill_lost_behavior(batch: Batch, num_channels: int) -> tuple[Batch, Tensor]:
-    """Set lost samples to 0, the mean of their channel, and return the share that was lost.
+def _fill_lost_behavior(
+    batch: Batch, num_channels: int, visible: tuple[int, int]
+) -> tuple[Batch, Tensor]:
+    """Set lost and hidden samples to 0, the mean of their channel, and return their share.
 
     Args:
         batch: Recorded windows with behavior.
         num_channels: Behavior channels of the session; the others are 0 and not lost.
+        visible: First behavior sample that is an input, and the one after the last.
 
     Returns:
         The batch, and float32 `(batch,)`.
     """
     assert batch.behavior is not None, "the session has behavior channels"
-    lost_BCS = batch.behavior.isnan()
-    share_B = lost_BCS.sum(dim=(1, 2)) / (num_channels * batch.behavior.shape[2])
-    return replace(batch, behavior=batch.behavior.masked_fill(lost_BCS, 0.0)), share_B
+    num_samples, (first, last) = batch.behavior.shape[2], visible
+    visible_BCS = batch.behavior[:, :, first:last]
+    lost_BCS = visible_BCS.isnan()
+    num_hidden = num_channels * (num_samples - (last - first))
+    share_B = (lost_BCS.sum(dim=(1, 2)) + num_hidden) / (num_channels * num_samples)
+    filled_BCS = nn.functional.pad(
+        visible_BCS.masked_fill(lost_BCS, 0.0), (first, num_samples - last)
+    )
+    return replace(batch, behavior=filled_BCS), share_B
 
 
 def channel_numbers(batch: Batch, device: torch.device) -> Tensor:

@@ -91,8 +91,8 @@ class VideoEncoder(nn.Module):
 
         Args:
             video_BTYX: float32 `(batch, 60, height, width)`, normalized grey.
-            frames: First visible frame, and the frame after the last one; the `aligned` layout
-                never reads others.
+            frames: First visible frame, and the frame after the last one; later frames are never
+                read, earlier ones only by the `reference` layout, as published.
             steps: First time step that is returned, and the step after the last one.
             recomputes: Whether blocks are computed again in the backward pass.
 
@@ -100,7 +100,7 @@ class VideoEncoder(nn.Module):
             `(batch, tokens, model width)`, in the order (time step, row, column).
         """
         if self.config.layout == "reference":
-            x_BTYXC = self._patches(video_BTYX)
+            x_BTYXC = self._patches(mask_frames(video_BTYX, (0, frames[1])))
             num_steps = x_BTYXC.shape[1]
             x_BNC = _order_reference(x_BTYXC, self.config.pooling)
             x_BNC = self._run(x_BNC, recomputes=recomputes)

@@ -208,6 +208,9 @@ class Neurons:
         delay_seconds: float32 `(num_neurons,)`: how long after its scan's time each neuron was
             scanned, as the raw files say; None if unknown. Rows that a reader resampled have it
             applied already, which its notes say.
+        area: Visual area of each neuron, as `V1` or `VISp`; an empty text where one is not known.
+            None without areas.
+        layer: Cortical layer of each neuron, as `L2/3`, likewise.
     """
 
     num_neurons: int
@@ -215,6 +218,8 @@ class Neurons:
     position_um: NDArray[np.float32] | None = None
     id_namespace: str | None = None
     delay_seconds: NDArray[np.float32] | None = None
+    area: NDArray[np.str_] | None = None
+    layer: NDArray[np.str_] | None = None
 
     def label(self, column: int) -> str:
         """Return how messages name a neuron: `unit 17`, or `column 3` without ids.

@@ -5,13 +5,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.dff import Baseline, to_dff
 from omnimouse_cli.recording.recording import Recording, ResponseKind
 from omnimouse_cli.recording.resize import FRAME_HEIGHT, FRAME_WIDTH
 from omnimouse_cli.shard.behavior import Device, prepare_device
-from omnimouse_cli.shard.describe import complete_description, describe_recording
+from omnimouse_cli.shard.describe import complete_description, describe_recording, text_names
 from omnimouse_cli.shard.description import to_json
 from omnimouse_cli.shard.format import reserved_header_bytes
 from omnimouse_cli.shard.intervals import (
@@ -260,3 +262,8 @@ def _write_neurons(
         writer.write_array("neurons.position_um", "F32", neurons.position_um)
     if neurons.delay_seconds is not None:
         writer.write_array("neurons.delay_seconds", "F32", neurons.delay_seconds)
+    for name, texts in (("area", neurons.area), ("layer", neurons.layer)):
+        if texts is not None:
+            names = np.array(text_names(texts))
+            number = np.where(texts == "", -1, np.searchsorted(names, texts))
+            writer.write_array(f"neurons.{name}", "I32", number.astype(np.int32))

@@ -69,6 +69,8 @@ def describe_recording(
             rounding=Rounding(rms_relative=0.0, max_relative=0.0),
             baseline=baseline,
             id_namespace=recording.neurons.id_namespace,
+            areas=text_names(recording.neurons.area),
+            layers=text_names(recording.neurons.layer),
         ),
         screen=None
         if screen is None
@@ -147,6 +149,16 @@ def complete_description(
         stimulus_seen_in_train=stimulus_seen_in_train(recording, columns),
         notes=tuple(notes),
     )
+
+
+def text_names(texts: NDArray[np.str_] | None) -> tuple[str, ...]:
+    """Return the different texts of neurons, in order; an empty text is none.
+
+    Example:
+        >>> text_names(np.array(["V1", "", "LM", "V1"]))
+        ('LM', 'V1')
+    """
+    return () if texts is None else tuple(name for name in np.unique(texts).tolist() if name)
 
 
 def _std_factor(own: NDArray[np.float64] | None, computed: NDArray[np.float64]) -> float | None:

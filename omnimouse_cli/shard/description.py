@@ -37,6 +37,8 @@ class ResponsesDescription:
         baseline: Baseline with which raw fluorescence was turned into dF/F; None if the values are
             those of the recording.
         id_namespace: What `neurons.unit_id` counts; None if ids are of this recording alone.
+        areas: Names of the visual areas, in the order of the numbers in `neurons.area`.
+        layers: Names of the cortical layers, in the order of the numbers in `neurons.layer`.
     """
 
     clock: Clock
@@ -45,6 +47,8 @@ class ResponsesDescription:
     missing_rows: int = 0
     baseline: Baseline | None = None
     id_namespace: str | None = None
+    areas: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,6 +93,8 @@ def _select_neurons(recording: Recording, kept: NDArray[np.int64], num_empty: in
             unit_id=chosen(neurons.unit_id),
             position_um=chosen(neurons.position_um),
             delay_seconds=chosen(neurons.delay_seconds),
+            area=chosen(neurons.area),
+            layer=chosen(neurons.layer),
         ),
         provenance=replace(provenance, excluded=excluded),
     )

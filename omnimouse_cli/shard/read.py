@@ -202,6 +202,21 @@ class Shard:
         return self._optional("neurons.delay_seconds")
 
     @property
+    def area(self) -> NDArray[np.str_] | None:
+        """Text `(neurons,)`: visual areas, empty where one is not known; None without areas."""
+        return self._texts("neurons.area", self.description.responses.areas)
+
+    @property
+    def layer(self) -> NDArray[np.str_] | None:
+        """Text `(neurons,)`: cortical layers, as `area`."""
+        return self._texts("neurons.layer", self.description.responses.layers)
+
+    def _texts(self, tensor: str, names: tuple[str, ...]) -> NDArray[np.str_] | None:
+        number = self._optional(tensor)
+        # The number -1 of what is not known takes the last entry, an empty text.
+        return None if number is None else np.array([*names, ""])[number]
+
+    @property
     def trials(self) -> TrialTable:
         """The trials in the order of their time."""
         return TrialTable(

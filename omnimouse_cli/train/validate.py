@@ -194,6 +194,7 @@ def validation_strategies(session: SessionInfo) -> tuple[Strategy, ...]:
         population=session.num_neurons,
         stimulus=session.frame_shape is not None,
         behavior=bool(session.channels),
+        causal=False,
     )
     return tuple(strategy for strategy in strategies if applies(strategy, session))
 

@@ -104,8 +104,10 @@ def regime_names(regime, *, population=254, stimulus=True, behavior=True):
 def test_all_is_every_regime_in_order():
     assert regime_names("all") == [
         "predict",
+        "predict-causal",
         "decode",
         "forecast",
+        "forecast-causal",
         "forecast+stimulus",
         "population-16",
         "population-16+stimulus",
@@ -120,6 +122,7 @@ def test_strategies_that_need_what_is_not_there_are_left_out():
     assert regime_names("all", stimulus=False) == [
         "decode",
         "forecast",
+        "forecast-causal",
         "population-16",
         "population-64",
         "population-128",
@@ -128,6 +131,8 @@ def test_strategies_that_need_what_is_not_there_are_left_out():
     assert regime_names("predict", stimulus=False) == []
     strategies = regime_strategies("all", population=254, stimulus=True, behavior=False)
     assert {strategy.behavior for strategy in strategies} == {"absent"}
+    # Without behavior a forecast is causal as it is.
+    assert "forecast-causal" not in {strategy.name for strategy in strategies}
 
 
 def test_population_strategies_ask_for_all_other_neurons():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,6 +35,9 @@ FIELDS = [
     "windows",
     "samples",
     "undefined",
+    "draws",
+    "draws_sd",
+    "stimulus_in_training",
 ]
 
 
@@ -56,7 +60,8 @@ def find(evaluation, **wanted):
     found = [
         record
         for record in evaluation.records
-        if all(getattr(record, name) == value for name, value in wanted.items())
+        if ("strategy" in wanted or not record.strategy.endswith("-causal"))
+        and all(getattr(record, name) == value for name, value in wanted.items())
     ]
     assert len(found) == 1, (wanted, found)
     return found[0]
@@ -162,6 +167,50 @@ def test_a_model_that_knows_the_answer_scores_one(run, data, monkeypatch):
     assert differences
     assert all(record.value == pytest.approx(0.0, abs=1e-6) for record in differences)
     assert {r.predictor for r in found.records if r not in differences} == {"model"}
+
+
+def test_population_rows_are_means_over_draws_of_context_neurons(run, data):
+    options = EvalOptions(regime="population", baselines=False, draws=3, stride_samples=90)
+    found = evaluate(run, data, options, Silent())
+    key = data.sessions[0].key
+    single = {"session": key, "metric": "single_trial_correlation", "predictor": "model"}
+    record = find(found, strategy="population-10", **single)
+    assert record.draws == 3
+    assert record.draws_sd > 0
+    # Every neuron of 20 is a target in one of three draws of 10 context neurons, or nearly so.
+    assert 15 < record.neurons <= 20
+    index = found.neurons[f"{key}/population-10/neurons/index"]
+    assert len(index) == record.neurons == len(found.neurons[f"{key}/population-10/neurons/model"])
+    one = evaluate(run, data, replace(options, draws=1), Silent())
+    single_draw = find(one, strategy="population-10", **single)
+    assert (single_draw.draws, single_draw.draws_sd, single_draw.neurons) == (1, None, 10)
+    assert single_draw.value != record.value
+    # The draws with and without the stimulus are the same: their difference is paired.
+    assert find(found, session=key, predictor="model-without_stimulus").draws == 3
+
+
+def test_every_row_says_what_it_conditions_on(forecast, run):
+    rows = {row.strategy: row for row in forecast.rows}
+    assert list(rows) == ["forecast", "forecast-causal"]
+    assert rows["forecast"].conditioning == (
+        "responses of 1-2 s from responses of all neurons of 0-0.83 s, "
+        "behavior of 0-2 s (later ones included)"
+    )
+    assert rows["forecast-causal"].conditioning.endswith("behavior of 0-0.83 s")
+    written = make_document(forecast, EvalOptions(), run)["rows"]
+    assert [row["strategy"] for row in written] == list(rows)
+
+
+def test_causal_predictions_tile_the_time_line_by_five_samples(run, data):
+    options = EvalOptions(regime="predict", baselines=False)
+    found = evaluate(run, data, options, Silent())
+    key = data.sessions[0].key
+    single = {"session": key, "metric": "single_trial_correlation", "predictor": "model"}
+    published = find(found, strategy="predict", **single)
+    causal = find(found, strategy="predict-causal", **single)
+    assert causal.windows > 5 * published.windows
+    # The last 25 samples of a stretch of windows are nobody's first five.
+    assert 0.8 * published.samples < causal.samples <= published.samples
 
 
 def test_numbers_of_every_neuron_are_kept(forecast, data):

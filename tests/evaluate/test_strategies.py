@@ -28,8 +28,9 @@ def names(session, **options):
 
 def test_all_regimes_of_a_complete_recording(mouse):
     found, missing = names(mouse, regime="all")
-    assert found[:4] == ["predict", "decode", "forecast", "forecast+stimulus"]
-    assert found[4].startswith("population-")
+    assert found[:3] == ["predict", "predict-causal", "decode"]
+    assert found[3:6] == ["forecast", "forecast-causal", "forecast+stimulus"]
+    assert found[6].startswith("population-")
     assert all(name.startswith("population-") for name in missing)
     reason = "at most half of the 20 neurons can be context; population-10 is scored instead"
     assert set(missing.values()) == {reason}
@@ -37,7 +38,7 @@ def test_all_regimes_of_a_complete_recording(mouse):
 
 def test_excluded_modalities_leave_out_strategies_silently(mouse):
     found, missing = names(mouse, regime="forecast", stimulus=False)
-    assert found == ["forecast"]
+    assert found == ["forecast", "forecast-causal"]
     assert missing == {}
     found, missing = names(mouse, regime="all", behavior=False)
     assert "decode" not in found
@@ -58,6 +59,7 @@ def test_a_recording_without_a_time_course_has_no_forecast(mouse):
     assert found[:2] == ["predict", "decode"]
     assert all(name.startswith("population-") for name in found[2:])
     assert "no time course" in missing["forecast"]
+    assert "no time course" in missing["predict-causal"]
     assert "no time course" in missing["forecast+stimulus"]
     # The past of the same neurons, under a name that no regime has.
     found, missing = names(static, regime="causal_response_25_video")

@@ -1,9 +1,12 @@
 """Targets: which samples are scored, and which target a channel counts for."""
 
 import numpy as np
+import pytest
 
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.evaluate.targets import channel_target
+
+PREDICT = Strategy(name="predict", family="predict", num_visible=0, video=(0, 60))
 
 
 def test_visible_samples_are_not_scored(simulated_data, targets_of):
@@ -22,6 +25,55 @@ def test_visible_samples_are_not_scored(simulated_data, targets_of):
     assert targets.outputs.tolist() == list(range(4, 20))
     assert np.isnan(truth[:, :, :6]).all()
     assert np.isfinite(truth[:, :, 6:]).all()
+
+
+def test_rows_that_are_held_are_scored_once(make_session, quiet_trials, moving_average, targets_of):
+    responses = moving_average(800, 3)
+    dataset = make_session(
+        responses, quiet_trials, eye_tracker=False, treadmill=False, rate_hz=800 / 110
+    )
+    targets = targets_of(dataset, "forecast")
+    rows = dataset.sessions[0].shard.description.responses.clock.row_at(
+        targets.reader.sample_seconds(targets.windows.grid, targets.samples)
+    )
+    scored = rows[~targets.excluded]
+    assert len(scored) == len(np.unique(scored))
+    # 7.3 rows a second; the first one of the stretch may have begun before it.
+    assert abs(len(scored) - len(np.unique(rows))) <= 1
+    last_seen = rows[:, 0] - 1
+    assert (rows[~targets.excluded] > np.repeat(last_seen, (~targets.excluded).sum(axis=1))).all()
+
+
+@pytest.mark.parametrize(
+    ("in_test", "expected"), [("ab", "seen"), ("ac", "mixed"), ("cc", "unseen")]
+)
+def test_stimuli_of_no_training_trial_are_a_row_of_their_own(
+    make_session, targets_of, in_test, expected
+):
+    shown = {"a": 50, "b": 100, "c": 150}
+
+    def grating(condition, tier):
+        frames = np.full((90, 9, 16), shown[condition], np.uint8)
+        names = {"modality": "video", "tier": tier, "condition": condition}
+        return {**names, "num_frames": 90, "frames": frames}
+
+    trials = [grating(name, "train") for name in "abab"]
+    trials += [grating(name, "test") for name in in_test]
+    values = np.random.default_rng(0).normal(size=(560, 3))
+    dataset = make_session(values, trials, eye_tracker=False, treadmill=False)
+    targets = targets_of(dataset, PREDICT)
+    assert targets.stimulus_in_training == expected
+    assert len(targets_of(dataset, "forecast").views) == 1
+    assert targets.views[0] is targets
+    assert [view.strategy.name for view in targets.views[1:]] == (
+        ["predict-unseen"] if expected == "mixed" else []
+    )
+    for view in targets.views[1:]:
+        assert view.stimulus_in_training == "unseen"
+        seconds = view.reader.sample_seconds(view.windows.grid, view.samples)
+        # `c` is on from second 15 to 18.
+        is_c = (seconds >= 15.0 - 1e-3) & (seconds < 18.0 - 1e-3)
+        np.testing.assert_array_equal(~view.excluded, is_c)
 
 
 def test_channels_count_for_their_targets(simulated_data, targets_of):

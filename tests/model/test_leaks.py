@@ -11,6 +11,7 @@ from omnimouse_cli.batch.strategies import (
     TEST_STRATEGIES,
     TRAINING_STRATEGIES,
     VALIDATION_STRATEGIES,
+    regime_strategies,
 )
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.model.inputs import TargetNeurons
@@ -27,12 +28,18 @@ OVERLAPPING = Strategy(
     targets=(0, 60),
     literal_counts=True,
 )
+CAUSAL = tuple(
+    strategy
+    for strategy in regime_strategies("all", population=8, stimulus=True, behavior=True)
+    if strategy.name.endswith("-causal")
+)
 STRATEGIES = (
     *ONE_OF_EACH_ROW,
     *FAMILY_STRATEGIES,
     *VALIDATION_STRATEGIES,
     *TEST_STRATEGIES[:9],
     OVERLAPPING,
+    *CAUSAL,
 )
 each_strategy = pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda s: s.name)
 
@@ -71,7 +78,10 @@ def test_hidden_responses_frames_and_behavior_change_no_prediction(parts, strate
     shown = visible_responses(strategy, batch, selection)
     frames = torch.zeros(60, dtype=torch.bool)
     frames[slice(*(strategy.video or (0, 0)))] = True
-    behavior = batch.behavior if strategy.behavior == "encoded" else batch.behavior + 9
+    behavior = batch.behavior + 9
+    if strategy.behavior == "encoded":
+        samples = slice(*strategy.behavior_samples)
+        behavior[:, :, samples] = batch.behavior[:, :, samples]
     other = replace(
         batch,
         responses=batch.responses.where(shown, batch.responses + 7),
@@ -83,6 +93,31 @@ def test_hidden_responses_frames_and_behavior_change_no_prediction(parts, strate
     assert before
     for one, two in zip(before, after, strict=True):
         assert torch.equal(one, two)
+
+
+def test_causal_strategies_see_nothing_later_than_their_first_target_sample():
+    """In samples of 1/30 s; a behavior sample of 1/20 s is later if its time is."""
+    assert [strategy.name for strategy in CAUSAL] == ["predict-causal", "forecast-causal"]
+    for strategy in CAUSAL:
+        latest = [(strategy.behavior_samples[1] - 1) * 1.5]
+        latest += [part[1] - 1 for part in (strategy.prefix, strategy.video) if part]
+        assert max(latest) <= strategy.targets[0]
+    assert [strategy.behavior_samples for strategy in CAUSAL] == [(0, 21), (0, 17)]
+
+
+def test_published_video_layout_reads_no_frame_after_the_visible_ones(
+    small_config, make_model, make_batch, choose
+):
+    video = replace(small_config.video, layout="reference")
+    model, table = make_model(replace(small_config, video=video))
+    batch, strategy = make_batch(), CAUSAL[0]
+    later = batch.video.clone()
+    later[:, strategy.video[1] :] += 3
+    before, after = (
+        outputs((model, table, None), strategy, choose(strategy, batch, seed=3), one)
+        for one in (batch, replace(batch, video=later))
+    )
+    assert torch.equal(before[0], after[0])
 
 
 @each_strategy

@@ -54,6 +54,12 @@ def test_lost_inputs_are_the_mean_and_their_share_is_known(small_config, lossy_b
     torch.testing.assert_close(inputs.lost_behavior, torch.tensor([0.0, 0.1, 1.0]))
     torch.testing.assert_close(inputs.batch.behavior, lossy_batch.behavior.nan_to_num(0.0))
     assert lossy_batch.behavior_fraction == pytest.approx(1 - 1.1 / 3)
+    # 17 of 40 samples lie before .83 s; those after it are as if lost.
+    causal = replace(FORECAST, behavior_range=(0, 25))
+    inputs = prepare_inputs(small_config, lossy_batch, causal, choose(causal, lossy_batch))
+    share = torch.tensor([23 / 40, (23 + 7 / 3) / 40, 1.0])
+    torch.testing.assert_close(inputs.lost_behavior, share)
+    assert not inputs.batch.behavior[:, :, 17:].any()
     # Hidden behavior is neither read nor scored as an input.
     hidden = prepare_inputs(small_config, lossy_batch, DECODE, choose(DECODE, lossy_batch))
     assert hidden.lost_behavior is None

@@ -36,6 +36,8 @@ def predict_ceiling(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece]
     if not has_truth(source):
         return None
     strategy = targets.strategy
+    if strategy.behavior_range != WHOLE_WINDOW or (strategy.video or WHOLE_WINDOW) != WHOLE_WINDOW:
+        return "the best prediction from the frames and the behavior of the past alone is not known"
     if targets.is_behavior:
         if strategy.prefix != WHOLE_WINDOW or strategy.num_visible is not None:
             return "the best decoder is known only where all responses of the window are seen"

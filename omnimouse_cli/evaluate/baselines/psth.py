@@ -65,10 +65,8 @@ def predict_psth(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | 
 
 
 def _look_up(psth: Psth, targets: Targets) -> Iterator[Piece]:
-    reader = targets.reader
     for windows in targets.window_slices():
-        seconds = reader.sample_seconds(targets.windows.grid[windows], targets.samples)
-        values = psth.at(stimulus_phases(reader.shard, seconds))
+        values = psth.at(targets.phases(targets.windows.grid[windows]))
         yield Piece(windows, slice(None), values[..., targets.outputs])
 
 

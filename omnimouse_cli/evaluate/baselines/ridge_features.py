@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from omnimouse_cli.config.data import BEHAVIOR_RATE_HZ, NUM_BEHAVIOR_SAMPLES, RESPONSE_RATE_HZ
+from omnimouse_cli.config.data import BEHAVIOR_RATE_HZ, RESPONSE_RATE_HZ
 from omnimouse_cli.evaluate.session_reader import F32, I64, Range, SessionReader
 from omnimouse_cli.evaluate.targets import Targets
 from omnimouse_cli.recording.recording import latest_index
@@ -100,13 +100,13 @@ class Features:
         return average_bins(shown, SCREEN_BIN_SAMPLES)
 
     def _behavior(self, grid: I64, samples: I64) -> F32:
-        # Behavior is z-scored: lost samples are taken to be at the mean.
-        behavior = np.nan_to_num(self.targets.reader.behavior(grid))
+        behavior = self.targets.input_behavior(grid)
         if not self.per_sample:
             return average_bins(behavior, BEHAVIOR_BIN_SAMPLES)
         if not self.targets.is_behavior:
             samples = (samples * BEHAVIOR_RATE_HZ / RESPONSE_RATE_HZ).astype(np.int64)
-        centers = np.minimum(samples, NUM_BEHAVIOR_SAMPLES - 1)
+        first, last = self.targets.strategy.behavior_samples
+        centers = np.clip(samples - first, 0, last - first - 1)
         return average_around(behavior, centers, BEHAVIOR_LAGS)
 
     def _response_samples(self, samples: I64) -> I64:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.evaluate.draws import draw_targets
 from omnimouse_cli.evaluate.evaluate import make_scorer
 from omnimouse_cli.evaluate.forward import Perturb, predict_model
 from omnimouse_cli.evaluate.records import (
@@ -27,8 +28,8 @@ from omnimouse_cli.evaluate.scorer import PredictorScores, ScoredValue
 from omnimouse_cli.evaluate.session_reader import SessionReader
 from omnimouse_cli.evaluate.strategies import evaluated_strategies
 from omnimouse_cli.evaluate.tabulate import compare_predictors, make_records
-from omnimouse_cli.evaluate.targets import Targets, select_targets
-from omnimouse_cli.evaluate.windows import find_windows
+from omnimouse_cli.evaluate.targets import Targets
+from omnimouse_cli.evaluate.windows import find_windows, windows_of_strategy
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.load import LoadedRun
 
@@ -93,7 +94,15 @@ def _perturbed_targets(run: LoadedRun, dataset: Dataset, options: EvalOptions) -
         for strategy in evaluated_strategies(reader.session, options)[0]:
             if strategy.video is None or strategy.targets is None:
                 continue
-            targets = select_targets(strategy, reader, of_session)[0]
+            of_strategy = windows_of_strategy(
+                reader.session,
+                of_session,
+                strategy,
+                options,
+                require_behavior=reader.require_behavior,
+            )
+            # The first draw of context neurons; every perturbation has the same.
+            targets = next(draw_targets(strategy, reader, of_strategy, options))[0]
             all_visible = targets.visible is not None and targets.visible.all()
             if targets.num_outputs and not all_visible:
                 yield targets

@@ -43,6 +43,8 @@ def read_neurons(
         if position_path is None
         else _read_positions(position_path, num_neurons, notes),
         delay_seconds=delay_seconds,
+        area=_read_texts(folder, meta, "area", num_neurons, notes),
+        layer=_read_texts(folder, meta, "layer", num_neurons, notes),
     )
     return neurons, notes
 
@@ -56,6 +58,27 @@ def _find_property(folder: Path, meta: Meta, name: str, notes: list[str]) -> Pat
     if stated:
         notes.append(f"responses: {stated} is named by neuron_properties but missing")
     return None
+
+
+def _read_texts(
+    folder: Path, meta: Meta, name: str, num_neurons: int, notes: list[str]
+) -> NDArray[np.str_] | None:
+    """Return a text per neuron; None without a file, or with a note if it does not hold that."""
+    path = _find_property(folder, meta, name, notes)
+    if path is None:
+        return None
+    try:
+        texts = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        notes.append(f"responses: {path.name} is not used: {error}")
+        return None
+    if texts.shape != (num_neurons,) or texts.dtype.kind not in "US":
+        notes.append(
+            f"responses: {path.name} is not used: {texts.dtype} of shape {texts.shape}, not a text "
+            f"for each of {num_neurons} neurons"
+        )
+        return None
+    return np.char.strip(texts.astype(np.str_))
 
 
 def _read_ids(path: Path, num_neurons: int, notes: list[str]) -> NDArray[np.int64] | None:

@@ -26,6 +26,7 @@ _MICROMETRES = {
     "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "micrometers": 1.0, "micrometre": 1.0,
     "micrometres": 1.0,
 }  # fmt: skip
+_UNKNOWN = ("", "unknown", "none", "n/a", "na")
 _DEPTH = re.compile(r"([\d.]+)\s*(microns?|um|\u00b5m|\u03bcm|micromet(?:er|re)s?)", re.IGNORECASE)
 
 
@@ -291,6 +292,14 @@ def positions(rois: list[Rois]) -> NDArray[np.float32] | None:
         parts.append(np.column_stack((x_y, np.full(len(x_y), depth))))
     merged = np.concatenate(parts)
     return merged.astype(np.float32) if np.isfinite(merged).all() else None
+
+
+def plane_areas(rois: list[Rois]) -> NDArray[np.str_] | None:
+    """Return the location of each kept ROI's plane; None if the file says no location."""
+    texts = [(one.plane.child_text("location") or "") if one.plane else "" for one in rois]
+    known = ["" if text.strip().lower() in _UNKNOWN else text.strip() for text in texts]
+    counts = [int(one.is_kept.sum()) for one in rois]
+    return np.repeat(np.array(known, np.str_), counts) if any(known) else None
 
 
 def depth_um(plane: Node) -> float | None:

@@ -11,7 +11,7 @@ from omnimouse_cli.recording.nwb.metadata import read_keys, read_origin, read_pr
 from omnimouse_cli.recording.nwb.population import Population, open_population
 from omnimouse_cli.recording.nwb.profiles import Profile, find_profile, is_version_1
 from omnimouse_cli.recording.nwb.responses import Choice, choose_responses, describe
-from omnimouse_cli.recording.nwb.rois import depth_um, positions, unit_ids
+from omnimouse_cli.recording.nwb.rois import depth_um, plane_areas, positions, unit_ids
 from omnimouse_cli.recording.nwb.roles import kind_of
 from omnimouse_cli.recording.nwb.series import is_epoch_time
 from omnimouse_cli.recording.nwb.stimulus import open_stimulus
@@ -127,5 +127,6 @@ def _neurons(
         position_um=position,
         id_namespace=namespace,
         delay_seconds=population.delay_seconds,
+        area=plane_areas(rois),
     )
     return neurons, excluded, notes

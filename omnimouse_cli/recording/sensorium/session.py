@@ -145,6 +145,8 @@ def _read_neurons(store: Store, num_neurons: int) -> tuple[Neurons, list[str]]:
         num_neurons=num_neurons,
         unit_id=None if unit_id is None else unit_id.astype(np.int64),
         position_um=None if position is None else position.astype(np.float32),
+        area=_read_texts(store, "area", num_neurons, notes),
+        layer=_read_texts(store, "layer", num_neurons, notes),
     )
     return neurons, notes
 
@@ -164,6 +166,14 @@ def _read_property(
         notes.append(f"not used: {file} is {values.dtype} of shape {values.shape}, not {shape}")
         return None
     return values
+
+
+def _read_texts(
+    store: Store, name: str, num_neurons: int, notes: list[str]
+) -> NDArray[np.str_] | None:
+    file = f"{_NEURONS}/{name}.npy"
+    texts = store.read_texts(file, num_neurons, notes) if file in store.files else None
+    return None if texts is None else np.array(texts, np.str_)
 
 
 def _provenance(store: Store, options: OpenOptions) -> tuple[Provenance, list[str]]:
@@ -202,12 +212,11 @@ def _contents(store: Store, layout: Layout, *, is_static: bool) -> tuple[Content
         file = f"{_NEURONS}/{name}.npy"
         if file in store.files:
             rows.append(Content(path=file, what=f"{store.files[file]:,} bytes", use=use))
-    for name in ("area", "layer"):
-        file = f"{_NEURONS}/{name}.npy"
-        texts = store.read_texts(file, layout.num_neurons, []) if file in store.files else None
+    for name, use in (("area", "visual areas"), ("layer", "cortical layers")):
+        texts = _read_texts(store, name, layout.num_neurons, [])
         if texts is not None:
-            use = "not taken: a shard has no place for it"
-            rows.append(Content(path=file, what=_counts(Counter(texts)), use=use))
+            what = _counts(Counter(texts.tolist()))
+            rows.append(Content(path=f"{_NEURONS}/{name}.npy", what=what, use=use))
     if any(file.startswith("meta/statistics/") for file in store.files):
         use = "not taken: they are over trials at each frame; statistics are computed from the rows"
         rows.append(Content(path="meta/statistics", what="means and others", use=use))

@@ -1,0 +1,216 @@
+"""What `omnimouse eval` prints: scores, baselines, other metrics, and what rows condition on."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from omnimouse_cli.evaluate.records import EvalOptions, EvalRecord, Evaluation
+
+_Key = tuple[str, str]
+# By strategy, target, metric and predictor.
+_Numbers = Mapping[tuple[str, str, str, str], "EvalRecord"]
+OTHER_METRICS = {
+    "correlation_to_average": "to average",
+    "r2": "R2",
+    "deviance_explained": "deviance expl.",
+    "bits_per_sample": "bits/sample",
+    "cc_norm": "CC norm",
+    "cc_max": "CC max",
+    "feve": "FEVE",
+    "oracle": "oracle",
+    "log_likelihood": "log lik.",
+    "coverage_50": "cov. 50",
+    "coverage_80": "cov. 80",
+    "coverage_95": "cov. 95",
+    "loss": "loss",
+}
+
+
+def score_tables(
+    evaluation: "Evaluation", options: "EvalOptions", *, metrics: bool
+) -> Iterator[Table]:
+    """Yield the tables of each session, after those over all sessions where there are several.
+
+    Args:
+        evaluation: The result.
+        options: What was evaluated.
+        metrics: Whether to print the other metrics and groups of neurons too.
+    """
+    from omnimouse_cli.evaluate.records import OVERALL
+
+    sessions = list(dict.fromkeys(record.session for record in evaluation.records))
+    ordered = [OVERALL, *(name for name in sessions if name != OVERALL)]
+    if len(ordered) == 2:
+        ordered = ordered[1:]
+    for session in ordered:
+        records = [record for record in evaluation.records if record.session == session]
+        title = f"{session}, tier {options.tier}"
+        yield _scores(title, records)
+        if any(_is_baseline(record.predictor) for record in records):
+            yield _baselines(title, records)
+        if metrics:
+            yield _metrics(title, records)
+    yield _rows(evaluation)
+
+
+def _scores(title: str, records: Sequence["EvalRecord"]) -> Table:
+    from omnimouse_cli.evaluate.records import DIFFERENCE, FRACTION, MODEL, SINGLE_TRIAL
+
+    numbers = _index(records)
+    has_draws = any(record.draws for record in records)
+    table = _table(f"{title}: single-trial correlation r [95 % interval over windows]")
+    for heading in ("row", "target", "model"):
+        table.add_column(heading)
+    if has_draws:
+        table.add_column("SD of draws")
+    for heading in ("best baseline", "model - best", "of ceiling"):
+        table.add_column(heading)
+    for key in _keys(records):
+        model = numbers[*key, SINGLE_TRIAL, MODEL]
+        best = next(iter(_best_first(key, numbers)), None)
+        cells = [*key, _with_interval(model)]
+        if has_draws:
+            cells.append("" if model.draws_sd is None else f"{_short(model.draws_sd)}")
+        if best is None:
+            cells += ["", ""]
+        else:
+            difference = numbers.get((*key, DIFFERENCE, f"{MODEL}-{best.predictor}"))
+            cells += [f"{_label(best.predictor)} {_number(best)}", _with_interval(difference, "+")]
+        share = numbers.get((*key, FRACTION, MODEL))
+        cells.append("" if share is None or share.value is None else f"{100 * share.value:.0f} %")
+        table.add_row(*cells)
+    return table
+
+
+def _baselines(title: str, records: Sequence["EvalRecord"]) -> Table:
+    from omnimouse_cli.evaluate.records import CEILING, SINGLE_TRIAL
+
+    numbers = _index(records)
+    table = _table(f"{title}: r of every baseline, the best first")
+    for heading in ("row", "target", "baselines"):
+        table.add_column(heading)
+    for key in _keys(records):
+        found = [f"{_label(one.predictor)} {_number(one)}" for one in _best_first(key, numbers)]
+        ceiling = numbers.get((*key, SINGLE_TRIAL, CEILING))
+        if ceiling is not None:
+            found.append(f"({_label(CEILING)} {_number(ceiling)})")
+        table.add_row(*key, ", ".join(found))
+    return table
+
+
+def _metrics(title: str, records: Sequence["EvalRecord"]) -> Table:
+    from omnimouse_cli.evaluate.records import SINGLE_TRIAL
+
+    numbers = _index(records)
+    present = [name for name in OTHER_METRICS if any(one.metric == name for one in records)]
+    table = _table(f"{title}: all metrics")
+    for heading in ("row", "target", "predictor", "r", *(OTHER_METRICS[name] for name in present)):
+        table.add_column(heading)
+    lines = [
+        (record.strategy, record.target, record.predictor)
+        for record in records
+        if record.metric in (SINGLE_TRIAL, *present)
+    ]
+    for strategy, target, predictor in dict.fromkeys(lines):
+        values = [
+            _number(numbers.get((strategy, target, metric, predictor)))
+            for metric in (SINGLE_TRIAL, *present)
+        ]
+        table.add_row(strategy, target, _label(predictor), *values)
+    return table
+
+
+def _rows(evaluation: "Evaluation") -> Table:
+    """Return the table of what each row conditions on."""
+    table = _table(
+        "What is predicted from what; predict and forecast see later frames and behavior, as "
+        "published, the causal rows do not"
+    )
+    for heading in ("row", "condition", "stimulus in training"):
+        table.add_column(heading)
+    seen: dict[str, list[str]] = {}
+    for record in evaluation.records:
+        if "stimulus" in record.inputs and record.target == "neurons":
+            word = record.stimulus_in_training or "not known"
+            if word not in seen.setdefault(record.strategy, []):
+                seen[record.strategy].append(word)
+    for row in evaluation.rows:
+        trained = " (inputs not trained on)" if row.trained_on is False else ""
+        stimulus = ", ".join(seen.get(row.strategy, []))
+        table.add_row(row.strategy, row.conditioning + trained, stimulus)
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _index(records: Sequence["EvalRecord"]) -> _Numbers:
+    return {(r.strategy, r.target, r.metric, r.predictor): r for r in records}
+
+
+def _keys(records: Sequence["EvalRecord"]) -> list[_Key]:
+    """Return strategy and target of each row, without groups of neurons."""
+    from omnimouse_cli.evaluate.records import MODEL, SINGLE_TRIAL
+
+    keys = [
+        (record.strategy, record.target)
+        for record in records
+        if (record.metric, record.predictor) == (SINGLE_TRIAL, MODEL) and ":" not in record.target
+    ]
+    return list(dict.fromkeys(keys))
+
+
+def _is_baseline(predictor: str) -> bool:
+    from omnimouse_cli.evaluate.baselines.table import BASELINES
+    from omnimouse_cli.evaluate.records import CEILING
+
+    return predictor in BASELINES and predictor != CEILING
+
+
+def _best_first(key: _Key, numbers: _Numbers) -> list["EvalRecord"]:
+    from omnimouse_cli.evaluate.baselines.table import BASELINES
+    from omnimouse_cli.evaluate.records import SINGLE_TRIAL
+
+    found = [
+        numbers[*key, SINGLE_TRIAL, name]
+        for name in BASELINES
+        if _is_baseline(name) and (*key, SINGLE_TRIAL, name) in numbers
+    ]
+    return sorted(found, key=lambda one: -2.0 if one.value is None else one.value, reverse=True)
+
+
+def _label(predictor: str) -> str:
+    from omnimouse_cli.evaluate.baselines.table import BASELINES
+
+    return BASELINES[predictor].label if predictor in BASELINES else predictor
+
+
+def _number(record: "EvalRecord | None") -> str:
+    if record is None:
+        return ""
+    return "none" if record.value is None else _short(record.value)
+
+
+def _with_interval(record: "EvalRecord | None", sign: str = "") -> str:
+    if record is None or record.value is None:
+        return _number(record)
+    value = _short(record.value, sign)
+    if record.low is None or record.high is None:
+        return value
+    return f"{value} [{_short(record.low, sign)}, {_short(record.high, sign)}]"
+
+
+def _short(value: float, sign: str = "") -> str:
+    """Format a number without the zero before the point.
+
+    Example:
+        >>> _short(0.1234), _short(-0.5, "+"), _short(1.5)
+        ('.123', '-.500', '1.500')
+    """
+    return (
+        f"{value:{sign}.3f}".replace("0.", ".", 1) if abs(value) < 0.9995 else f"{value:{sign}.3f}"
+    )
