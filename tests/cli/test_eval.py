@@ -130,7 +130,9 @@ def test_the_base_install_evaluates_without_ridge_and_figure(place, monkeypatch,
     assert (
         "no figure: Matplotlib is not installed; pip install 'omnimouse[report]'" in result.stderr
     )
-    assert "ridge of predict (scikit-learn is not installed" in result.stdout
+    assert (
+        "ridge of predict, ridge of predict-causal (scikit-learn is not installed" in result.stdout
+    )
     written = sorted(path.name for path in (tmp_path / "run" / "eval" / "base").iterdir())
     assert written == ["eval.json", "neurons.npz"]
     refused = CliRunner().invoke(app, [*arguments, "--perturb", "noise"])
