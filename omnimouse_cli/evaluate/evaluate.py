@@ -5,7 +5,6 @@ The path of a number: `evaluate` -> `score_session` -> `_score_strategy` -> a pr
 `ScoredValue`s -> comparisons and `EvalRecord`s (tabulate.py).
 """
 
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -231,19 +230,16 @@ def make_scorer(
     Args:
         run: Its loss of responses scores all predictors.
         targets: What is predicted.
-        options: `tier` and `seed` are used.
+        options: `tier` is used.
         predictor: Name in the records.
         repeats: Time points that occur in several repeats of a stimulus.
     """
-    # Sessions are resampled independently, and all predictors of a session alike.
-    key = targets.reader.session.key
     return Scorer(
         targets,
         predictor=predictor,
         tier=options.tier,
         response_loss=run.response_loss,
         repeats=repeats,
-        seed=zlib.crc32(f"{options.seed} {key}".encode()),
     )
 
 

@@ -17,6 +17,9 @@ FRACTION = "fraction_of_ceiling"
 DIFFERENCE = "difference"
 WITHOUT_STIMULUS = "model-without_stimulus"
 LOSS = "loss"
+# Metrics in [-1, 1] whose intervals are taken on Fisher's z.
+CORRELATIONS = frozenset({SINGLE_TRIAL, TO_AVERAGE})
+OVER_WINDOWS = "windows"
 NEURONS = "neurons"
 INPUTS = ("responses", "stimulus", "behavior")
 # The second halves of windows this far apart tile the time line once.
@@ -42,8 +45,13 @@ class EvalRecord:
         predictor: `model` or a baseline; `model-ridge` is the difference of the two, and
             `model-without_stimulus` that of the model with and without the stimulus.
         value: The number; None where it does not exist.
-        low: Lower end of the 95 % interval over windows, if there is one.
+        low: Lower end of the 95 % interval, if there is one.
         high: Upper end.
+        interval_over: What the interval is over: `windows`, `windows, sessions`, `windows,
+            sessions, animals`, each with `, seeds` where runs of several seeds are combined; None
+            without an interval. Sessions and animals count from three on.
+        bias_corrected: The value less its bias, which comes from the limited time that is scored;
+            the middle of the interval. None without an interval.
         neurons: Neurons (or channels) that it is over.
         windows: Windows that it is over.
         samples: Scored samples of each neuron (or channel); overall, their sum over sessions.
@@ -53,6 +61,8 @@ class EvalRecord:
         draws_sd: Standard deviation of the value over draws; None with fewer than two.
         stimulus_in_training: Whether the scored stimuli are shown in training trials too: `seen`,
             `unseen`, `mixed`; None for behavior or where it is not known.
+        scored_seconds: Time that is scored, each moment once; overall, the sum over sessions.
+        runs: Runs, which differ in their seed alone, whose mean the value is.
     """
 
     regime: str
@@ -73,6 +83,10 @@ class EvalRecord:
     draws: int | None = None
     draws_sd: float | None = None
     stimulus_in_training: Literal["seen", "unseen", "mixed"] | None = None
+    interval_over: str | None = None
+    bias_corrected: float | None = None
+    scored_seconds: float | None = None
+    runs: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as a JSON object."""

@@ -10,8 +10,10 @@ import torch
 from omnimouse_cli.config.model import ResponseLoss
 from omnimouse_cli.evaluate.records import (
     CEILING,
+    CORRELATIONS,
     LOSS,
     NEURONS,
+    OVER_WINDOWS,
     SINGLE_TRIAL,
     TO_AVERAGE,
     EvalRecord,
@@ -19,14 +21,10 @@ from omnimouse_cli.evaluate.records import (
 from omnimouse_cli.evaluate.session_reader import F32, F64, I64
 from omnimouse_cli.evaluate.stimulus import RepeatCells
 from omnimouse_cli.evaluate.targets import Targets
-from omnimouse_cli.metrics.bootstrap import (
-    draw_resamples,
-    interval,
-    resampled_correlations,
-    resampled_means,
-)
+from omnimouse_cli.metrics.intervals import Spread, interval, resample_spread
 from omnimouse_cli.metrics.moments import Moments, correlation, merge_blocks, moments_of
 from omnimouse_cli.metrics.repeats import RepeatSums, correlation_to_average, repeat_ceiling
+from omnimouse_cli.metrics.resamples import block_weights, resampled_correlations, resampled_means
 from omnimouse_cli.metrics.scores import mean_correlation
 from omnimouse_cli.model.losses import BEHAVIOR_CLAMP, elementwise_loss
 
@@ -52,14 +50,16 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ScoredValue:
-    """A record of one session plus its bootstrap resamples.
+    """A record of one session plus its resamples.
 
     Args:
         record: As in `eval.json`, its interval included.
         outputs: int64 `(outputs,)`: neurons or channels that it is over.
-        resamples: float64 `(resamples,)`: the value in every resample; None without an interval.
-        num_blocks: Blocks of windows that the bootstrap resamples.
+        resamples: float64 `(resamples,)`: the value with every row of `block_weights`; None without
+            an interval.
+        num_blocks: Blocks of windows that the resamples weigh.
         num_neurons: Neurons of the session: its weight among sessions.
+        animal: Animal of the session.
     """
 
     record: EvalRecord
@@ -67,6 +67,7 @@ class ScoredValue:
     resamples: F64 | None
     num_blocks: int
     num_neurons: int
+    animal: str
 
     def derive(
         self,
@@ -86,20 +87,43 @@ class ScoredValue:
             resamples: The value in every resample; None gives no interval.
             undefined: Outputs without a correlation.
         """
-        low, high = None, None
-        if resamples is not None:
-            low, high = interval(value, resamples, num_blocks=self.num_blocks)
         record = replace(
             self.record,
             metric=metric,
             predictor=predictor or self.record.predictor,
             value=value,
-            low=low,
-            high=high,
             undefined=undefined,
             draws_sd=None,
         )
-        return replace(self, record=record, resamples=resamples)
+        derived = replace(self, record=record, resamples=resamples)
+        return replace(derived, record=with_interval(record, derived.spread, OVER_WINDOWS))
+
+    @property
+    def spread(self) -> Spread | None:
+        """The spread of the value over the windows of its session; None without an interval."""
+        if self.record.value is None or self.resamples is None:
+            return None
+        return resample_spread(self.record.value, self.resamples, self.num_blocks)
+
+
+def with_interval(record: EvalRecord, spread: Spread | None, over: str) -> EvalRecord:
+    """Return the record with interval and bias-corrected value; with none where it has no spread.
+
+    Args:
+        record: Its value is used.
+        spread: Spread of the value; None where it is not known.
+        over: What the spread is over, for `interval_over`.
+    """
+    if record.value is None or spread is None:
+        return replace(record, low=None, high=None, interval_over=None, bias_corrected=None)
+    low, high = interval(record.value, spread, is_correlation=record.metric in CORRELATIONS)
+    return replace(
+        record,
+        low=low,
+        high=high,
+        interval_over=over,
+        bias_corrected=record.value - spread.bias,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -137,7 +161,6 @@ class Scorer:
         tier: Tier of the scored trials.
         response_loss: Loss of responses.
         repeats: Time points that occur in several repeats of a stimulus; None without repeats.
-        seed: Seed of the bootstrap; predictors with equal seeds are compared on equal resamples.
     """
 
     def __init__(
@@ -148,13 +171,11 @@ class Scorer:
         tier: str,
         response_loss: ResponseLoss,
         repeats: RepeatCells | None,
-        seed: int,
     ) -> None:
         self._targets = targets
         self._predictor = predictor
         self._tier = tier
         self._response_loss = response_loss
-        self._seed = seed
         shape = (targets.windows.num_blocks, targets.num_outputs)
         self._blocks = Moments.zeros(shape)
         self._losses = np.zeros(shape)
@@ -215,7 +236,7 @@ class Scorer:
         )
 
     def _numbers(self) -> Iterator[ScoredValue]:
-        draws = draw_resamples(self._targets.windows.num_blocks, seed=self._seed)
+        weights = block_weights(self._targets.windows.num_blocks)
         for target, positions in self._targets.groups.items():
             blocks = self._blocks[:, positions]
             total = merge_blocks(blocks)
@@ -226,7 +247,7 @@ class Scorer:
             yield number.derive(
                 metric=SINGLE_TRIAL,
                 value=value,
-                resamples=None if value is None else resampled_correlations(blocks, draws),
+                resamples=None if value is None else resampled_correlations(blocks, weights),
                 undefined=undefined,
             )
             if self._predictor != CEILING:
@@ -236,7 +257,7 @@ class Scorer:
                 yield number.derive(
                     metric=LOSS,
                     value=float(losses.sum() / counts.sum()) if has_samples else None,
-                    resamples=resampled_means(losses, counts, draws) if has_samples else None,
+                    resamples=resampled_means(losses, counts, weights) if has_samples else None,
                 )
             averages = None
             if self._sums is not None and target == NEURONS:
@@ -264,6 +285,7 @@ class Scorer:
             windows=len(targets.windows),
             samples=num_samples,
             stimulus_in_training=targets.stimulus_in_training,
+            scored_seconds=targets.scored_seconds(num_samples),
         )
         return ScoredValue(
             record=record,
@@ -271,6 +293,7 @@ class Scorer:
             resamples=None,
             num_blocks=targets.windows.num_blocks,
             num_neurons=targets.reader.session.num_neurons,
+            animal=targets.reader.session.animal,
         )
 
     def _elementwise_loss(self, truth: F32, prediction: F32) -> F64:

@@ -13,15 +13,16 @@ from omnimouse_cli.evaluate.records import (
     INPUTS,
     MODEL,
     NEURONS,
+    OVER_WINDOWS,
     OVERALL,
     SINGLE_TRIAL,
     WITHOUT_STIMULUS,
     EvalRecord,
 )
-from omnimouse_cli.evaluate.scorer import PredictorScores, ScoredValue
+from omnimouse_cli.evaluate.scorer import PredictorScores, ScoredValue, with_interval
 from omnimouse_cli.evaluate.stimulus import Familiarity
-from omnimouse_cli.metrics.bootstrap import interval
-from omnimouse_cli.metrics.scores import fraction_of_ceiling, overall_resamples, overall_value
+from omnimouse_cli.metrics.intervals import Spread, half_width, sum_spreads, unit_spread
+from omnimouse_cli.metrics.scores import fraction_of_ceiling, overall_value
 
 
 def compare_predictors(scores: Mapping[str, PredictorScores]) -> Iterator[ScoredValue]:
@@ -116,31 +117,53 @@ def overall_record(numbers: Sequence[ScoredValue]) -> EvalRecord:
     records = [number.record for number in numbers]
     weights = [number.num_neurons for number in numbers]
     value = overall_value([record.value for record in records], weights)
-    with_interval = [number for number in numbers if number.resamples is not None]
-    low, high = None, None
-    if with_interval and len(with_interval) == sum(record.value is not None for record in records):
-        resamples = overall_resamples(
-            [number.resamples for number in with_interval if number.resamples is not None],
-            [number.num_neurons for number in with_interval],
-        )
-        fewest = min(number.num_blocks for number in numbers)
-        low, high = interval(value, resamples, num_blocks=fewest)
     undefined = [record.undefined for record in records if record.undefined is not None]
+    seconds = [record.scored_seconds for record in records if record.scored_seconds is not None]
     seen = {record.stimulus_in_training for record in records}
     familiarity: Familiarity | None = None if None in seen else "mixed"
     if len(seen) == 1:
         (familiarity,) = seen
-    return replace(
+    overall = replace(
         records[0],
         inputs=tuple(name for name in INPUTS if any(name in one.inputs for one in records)),
         session=OVERALL,
         value=value,
-        low=low,
-        high=high,
         neurons=sum(record.neurons for record in records),
         windows=sum(record.windows for record in records),
         samples=sum(record.samples for record in records),
         undefined=sum(undefined) if undefined else None,
         draws_sd=None,
         stimulus_in_training=familiarity,
+        scored_seconds=sum(seconds) if seconds else None,
     )
+    return with_interval(overall, *overall_spread(numbers))
+
+
+def overall_spread(numbers: Sequence[ScoredValue]) -> tuple[Spread | None, str]:
+    """Return the spread of a mean over sessions, weighted by neurons, and what it is over.
+
+    With three sessions or animals the interval speaks of others like them too: the variance is
+    that between animals (or sessions), which contains that within. Where it is the smaller one by
+    chance, that of windows is kept.
+
+    Args:
+        numbers: One for each session that has the number.
+    """
+    scored = [number for number in numbers if number.record.value is not None]
+    spreads = [spread for number in scored if (spread := number.spread) is not None]
+    if not scored or len(spreads) < len(scored):
+        return None, OVER_WINDOWS
+    shares = np.array([number.num_neurons for number in scored], np.float64)
+    shares /= shares.sum()
+    widest, over = sum_spreads(spreads, shares), OVER_WINDOWS
+    values = [number.record.value or 0.0 for number in scored]
+    for level, units in (
+        ("sessions", [number.record.session for number in scored]),
+        ("animals", [number.animal for number in scored]),
+    ):
+        between = unit_spread(values, shares, units)
+        if between is not None:
+            over += f", {level}"
+            between = replace(between, bias=widest.bias)
+            widest = max(widest, between, key=half_width)
+    return widest, over

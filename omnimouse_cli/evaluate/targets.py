@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.batch.selection import Selection, scored_mask, select
 from omnimouse_cli.batch.strategy import Strategy
-from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES
+from omnimouse_cli.config.data import (
+    BEHAVIOR_RATE_HZ,
+    NUM_BEHAVIOR_SAMPLES,
+    NUM_RESPONSE_SAMPLES,
+    RESPONSE_RATE_HZ,
+)
 from omnimouse_cli.evaluate.records import NEURONS
 from omnimouse_cli.evaluate.session_reader import F32, I64, Range, SessionReader
 from omnimouse_cli.evaluate.stimulus import (
@@ -112,6 +117,20 @@ class Targets:
     def num_samples(self) -> int:
         """Predicted samples of a window."""
         return self.samples[1] - self.samples[0]
+
+    def scored_seconds(self, num_samples: int) -> float:
+        """Return the time of so many scored samples, with moments that several windows score once.
+
+        Args:
+            num_samples: Scored samples of one output, over all windows.
+        """
+        rate_hz = BEHAVIOR_RATE_HZ if self.is_behavior else RESPONSE_RATE_HZ
+        step = self.windows.stride_samples / RESPONSE_RATE_HZ
+        share = min(1.0, step / (self.num_samples / rate_hz))
+        if not self.is_behavior:
+            # Of slower rows, held in between, each is scored once.
+            rate_hz = min(rate_hz, self.reader.shard.description.responses.clock.rate_hz)
+        return num_samples / rate_hz * share
 
     @cached_property
     def visible(self) -> NDArray[np.bool_] | None:

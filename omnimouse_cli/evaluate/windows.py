@@ -1,4 +1,4 @@
-"""The windows of a tier that an evaluation scores, and the blocks that its bootstrap resamples."""
+"""The windows of a tier that an evaluation scores, and their blocks, which resamples weigh."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from omnimouse_cli.batch.windows import window_table
 from omnimouse_cli.config.data import RESPONSE_RATE_HZ
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluate.records import TILING_STRIDE_SAMPLES, EvalOptions
-from omnimouse_cli.metrics.bootstrap import block_numbers
+from omnimouse_cli.metrics.resamples import block_numbers
 
 PUBLISHED_SCORED_SAMPLES = (30, 60)
 
@@ -24,7 +24,7 @@ class EvalWindows:
     Args:
         grid: int64 `(windows,)`: first sample of each, on the session's grid.
         start_seconds: float64 `(windows,)`: its time, from the recording's origin.
-        block: int64 `(windows,)`: its block in the bootstrap.
+        block: int64 `(windows,)`: its block in resamples.
         stride_samples: Steps between windows, in 1/30 s.
         tier: Tier of the scored trials.
     """
@@ -41,7 +41,7 @@ class EvalWindows:
 
     @property
     def num_blocks(self) -> int:
-        """Number of blocks of the bootstrap."""
+        """Number of blocks of windows."""
         return int(self.block[-1]) + 1 if len(self.block) else 0
 
     def subset(self, positions: Sequence[int]) -> "EvalWindows":

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from omnimouse_cli.metrics.moments import Moments, correlation
 
@@ -46,20 +45,6 @@ def overall_value(values: Sequence[float | None], num_neurons: Sequence[int]) ->
     if not pairs:
         return None
     return float(sum(v * w for v, w in pairs) / sum(w for _, w in pairs))
-
-
-def overall_resamples(
-    resamples: Sequence[NDArray[np.float64]], num_neurons: Sequence[int]
-) -> NDArray[np.float64]:
-    """Return the overall value in every bootstrap resample; sessions are resampled independently.
-
-    Args:
-        resamples: One float64 `(num_resamples,)` per session.
-        num_neurons: Neurons of each session.
-    """
-    weights = np.asarray(num_neurons, dtype=np.float64)
-    result: NDArray[np.float64] = weights @ np.stack(resamples) / weights.sum()
-    return result
 
 
 def fraction_of_ceiling(value: float | None, ceiling: float | None) -> float | None:

@@ -118,7 +118,6 @@ def score_pieces():
             tier="test",
             response_loss=response_loss,
             repeats=None,
-            seed=0,
         )
         for piece in pieces:
             scorer.add(piece)

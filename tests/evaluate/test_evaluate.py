@@ -38,6 +38,10 @@ FIELDS = [
     "draws",
     "draws_sd",
     "stimulus_in_training",
+    "interval_over",
+    "bias_corrected",
+    "scored_seconds",
+    "runs",
 ]
 
 

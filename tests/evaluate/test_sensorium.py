@@ -128,7 +128,6 @@ def test_a_fixed_prediction_has_the_competitions_scores(dataset, responses, tmp_
         tier="oracle",
         response_loss="gaussian",
         repeats=targets.repeats,
-        seed=0,
     )
     for part in targets.window_slices(windows_at_once=5):
         scorer.add(Piece(part, slice(None), rows[samples[part]]))

@@ -7,7 +7,6 @@ from omnimouse_cli.metrics.moments import correlation, moments_of
 from omnimouse_cli.metrics.scores import (
     fraction_of_ceiling,
     mean_correlation,
-    overall_resamples,
     overall_value,
 )
 
@@ -53,8 +52,6 @@ def test_sessions_weigh_by_their_whole_population():
     assert overall_value([0.1, 0.5], [100, 300]) == pytest.approx(0.4)
     assert overall_value([0.1, None], [100, 300]) == pytest.approx(0.1)
     assert overall_value([None], [100]) is None
-    drawn = overall_resamples([np.array([0.0, 1.0]), np.array([1.0, 1.0])], [100, 300])
-    assert drawn.tolist() == [0.75, 1.0]
 
 
 @pytest.mark.parametrize(
