@@ -129,20 +129,20 @@ class _Child:
     process: subprocess.Popen[str]
     messages: dict[str, str] = field(default_factory=dict)
 
-    def read(self, progress: Reporter, ended: "queue.SimpleQueue[_Child]") -> None:
-        """Forward warnings until the process has ended, then append it to `ended`."""
+    def read(self, events: "queue.SimpleQueue[tuple[_Child, str | None]]") -> None:
+        """Append the warnings of the process to `events`, and None when it has ended."""
         assert self.process.stderr is not None
         with self.process.stderr as lines:
             for line in lines:
                 kind, _, text = line.rstrip().partition(": ")
                 if kind == "warning":
-                    progress.warn(f"{self.cell.name}: {text}")
+                    events.put((self, text))
                 elif kind in ("error", "hint"):
                     self.messages[kind] = text
                 elif kind.startswith("interrupted"):
                     self.messages["error"] = line.rstrip()
         self.process.wait()
-        ended.put(self)
+        events.put((self, None))
 
 
 def train_at_once(
@@ -170,18 +170,20 @@ def train_at_once(
     environments = _environments(sweep, num_jobs, progress)
     failures: dict[Cell, OmniMouseError] = {}
     running: list[_Child] = []
-    ended: queue.SimpleQueue[_Child] = queue.SimpleQueue()
+    events: queue.SimpleQueue[tuple[_Child, str | None]] = queue.SimpleQueue()
     progress.start("runs", len(waiting))
     try:
         while waiting or running:
             while waiting and len(running) < num_jobs:
                 slot = min(set(range(num_jobs)) - {child.slot for child in running})
                 running.append(_start(sweep, waiting.pop(0), slot, environments[slot]))
-                threading.Thread(
-                    target=running[-1].read, args=(progress, ended), daemon=True
-                ).start()
+                threading.Thread(target=running[-1].read, args=(events,), daemon=True).start()
                 progress.say(f"{running[-1].cell.name}: started")
-            child = ended.get()
+            # Only this thread reports: an error of stderr, such as a closed pipe, ends the sweep.
+            child, warning = events.get()
+            if warning is not None:
+                progress.warn(f"{child.cell.name}: {warning}")
+                continue
             running.remove(child)
             error = _error_of(child)
             if error is not None:

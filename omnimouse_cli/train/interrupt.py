@@ -48,7 +48,7 @@ def catch_interrupts(*, is_single: bool = True) -> Iterator[Interrupt]:
             raise KeyboardInterrupt
         interrupt.number = interrupt.number or number
 
-    with _handle(CAUGHT, handle) as previous:
+    with handle_signals(CAUGHT, handle) as previous:
         yield interrupt
         if interrupt.is_requested:
             # The process is about to end: the same signal again must not disturb that.
@@ -70,17 +70,21 @@ def raise_on_signals() -> Iterator[None]:
             signal.signal(terminating, signal.SIG_IGN)
         raise Terminated(number=number)
 
-    with _handle(TERMINATING, handle):
+    with handle_signals(TERMINATING, handle):
         yield
 
 
 @contextmanager
-def _handle(
+def handle_signals(
     numbers: Sequence[signal.Signals], handle: Callable[[int, FrameType | None], None]
 ) -> Iterator[dict[signal.Signals, Any]]:
-    """Install a handler; yield the handlers that are installed again at the end."""
+    """Handle signals for as long as the block; yield the handlers that are installed again then.
+
+    Args:
+        numbers: The signals; none outside of the main thread, to which Python delivers them.
+        handle: The handler.
+    """
     if threading.current_thread() is not threading.main_thread():
-        # Python delivers signals to the main thread, which is not this one.
         numbers = []
     previous = {number: signal.signal(number, handle) for number in numbers}
     try:

@@ -182,6 +182,29 @@ def test_no_process_is_left_where_another_one_cannot_be_started(tmp_path, monkey
     assert processes[0].returncode == -signal.SIGTERM
 
 
+class _Closed(Silent):
+    """A reporter whose reader has gone."""
+
+    def warn(self, message):
+        raise BrokenPipeError
+
+
+def test_a_warning_that_nobody_reads_ends_the_sweep_and_its_runs(tmp_path, monkeypatch):
+    program = "import sys, time; print('warning: x', file=sys.stderr, flush=True); time.sleep(60)"
+    processes = []
+
+    def start_one(sweep, cell, slot, environment):
+        command = [sys.executable, "-c", program]
+        processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+        return sweep_workers._Child(cell=cell, slot=slot, process=processes[-1])
+
+    monkeypatch.setattr(sweep_workers, "_start", start_one)
+    sweep = SimpleNamespace(root=tmp_path, options=SimpleNamespace(gpus=None, procs=1))
+    with pytest.raises(BrokenPipeError):
+        train_at_once(sweep, grid(["nano"], [1, 2], [1]), 2, _Closed())
+    assert [process.returncode for process in processes] == [-signal.SIGTERM] * 2
+
+
 def start(*arguments, **options):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(

@@ -34,10 +34,11 @@ def run(simulated_run, tmp_path):
 def test_a_whole_run_is_verified(run):
     result = _inspect(run, "--verify")
     assert result.exit_code == 0, result.stderr
-    assert "of model.safetensors and 1 checkpoint of" in " ".join(result.stdout.split())
-    verified = json.loads(_inspect(run, "--verify", "--json").stdout)["verified"]
+    assert "of 1 file of weights and of 1 checkpoint matches" in " ".join(result.stdout.split())
+    document = json.loads(_inspect(run, "--verify", "--json").stdout)
     names = ["model.safetensors", "checkpoints/step-00000005"]
-    assert verified == {"run": names, "without_checksums": []}
+    assert document["verified"] == {"run": names, "without_checksums": []}
+    assert document["runs"][0]["verified"] == document["verified"]
 
 
 def test_files_of_earlier_versions_are_named(run, simulated_run):
@@ -57,3 +58,28 @@ def test_every_damaged_file_is_named(run):
     stderr = " ".join(result.stderr.split())
     assert "model.safetensors is damaged: tensor" in stderr
     assert "step-00000005 is damaged: __0_0.distcp does not match its checksum" in stderr
+
+
+def test_a_folder_of_runs_lists_them_and_verifies_each(run, simulated_run):
+    folder = run.parent
+    for name in ("sweep/one", "sweep/two"):
+        shutil.copytree(run, folder / name)
+    records = json.loads(_inspect(folder, "--json").stdout)["runs"]
+    assert [record["run"] for record in records] == ["run", "sweep/one", "sweep/two"]
+    assert {(record["state"], record["step"], record["checkpoints"]) for record in records} == {
+        ("unfinished", 5, 1)
+    }
+    result = _inspect(folder, "--verify")
+    assert result.exit_code == 0, result.stderr
+    assert "3 files of weights and of 3 checkpoints" in result.stdout
+    # An unfinished run has no weights yet.
+    (folder / "sweep/one/model.safetensors").unlink()
+    assert _inspect(folder / "sweep/one", "--verify").exit_code == 0
+    (folder / "sweep/two/checkpoints/step-00000005/__0_0.distcp").write_bytes(b"tensorr")
+    result = _inspect(folder, "--verify")
+    assert result.exit_code == 1
+    assert "sweep/two" in result.stdout
+    assert "two/checkpoints/step-00000005 is damaged" in result.stderr
+    result = _inspect(folder, "--session", "1-1-1")
+    assert result.exit_code == 1
+    assert "holds runs: only --verify" in result.stderr

@@ -46,11 +46,15 @@ ReturnToService=2
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
+# A job in `urgent` preempts those in `cpu`, which get SIGTERM and this grace time.
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 # The nodes have more cores than the machine.
 SlurmdParameters=config_overrides
 {gres}
 NodeName=n[1-2] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{ports[1]}-{ports[2]}] CPUs=4 {gpus}
-PartitionName=cpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName=cpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=60
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=2
 """
 
 

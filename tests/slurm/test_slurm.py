@@ -62,6 +62,17 @@ def test_a_job_is_queued_again_before_its_time_is_over_and_goes_on_to_the_end(sl
     assert "Restarts=1" in slurm.state(job)
 
 
+def test_a_job_that_is_preempted_is_queued_again_and_goes_on_to_the_end(slurm):
+    job = submit_training(slurm, "--steps", "80")
+    run = slurm.home / "runs/big"
+    slurm.wait(lambda: has_trained(run), job)
+    slurm.run("srun", "--partition=urgent", "--nodes=2", "--exclusive", "true")
+    slurm.wait_for_end(job)
+    assert "interrupted by SIGTERM: step" in slurm.logs()
+    assert len(environment_of(run)["resumes"]) == 1
+    assert [line["step"] for line in read_metrics(run) if "loss" in line] == list(range(1, 81))
+
+
 def test_two_ranks_on_two_nodes_that_are_cancelled_keep_their_last_step(slurm):
     job = submit_training(slurm, "--steps", "100000", nodes=2)
     run = slurm.home / "runs/big"

@@ -319,27 +319,25 @@ def wait_for_torchrun(error: BaseException) -> None:
 
 def write_report(error: BaseException) -> None:
     """Write why this rank ends, for the launcher, if it has named a file for that."""
+    content: dict[str, Any] = dataclasses.asdict(failure_of(error))
     if isinstance(error, RankFailedError):
-        content: dict[str, Any] = {"kind": "failed", "rank": error.rank, "step": error.step}
-    elif isinstance(error, OmniMouseError):
-        content = {"kind": "error"}
-    elif isinstance(error, KeyboardInterrupt):
-        content = {"kind": "interrupted", "message": str(error), "number": signal_of(error)}
-    else:
-        text = f"{type(error).__name__}: {error}"
-        trace = "".join(traceback.format_exception(error))
-        content = {"kind": "bug", "message": text, "trace": trace}
-    if isinstance(error, OmniMouseError):
-        content |= {"message": error.message, "hint": error.hint}
+        content |= {"kind": "failed", "rank": error.rank, "step": error.step}
+    elif content["kind"] == "bug":
+        content["trace"] = "".join(traceback.format_exception(error))
     # Atomically: the heartbeat thread may write at the same time, and the process may be killed.
     write_text(Path(os.environ[REPORT_FILE]), json.dumps(content))
 
 
-def failure_of(error: BaseException, activity: Activity) -> Failure:
-    """Return the failure that an exception is."""
+def failure_of(error: BaseException, *, is_waiting: bool = False) -> Failure:
+    """Return the failure that an exception is.
+
+    Args:
+        error: The exception.
+        is_waiting: Whether it was raised while this rank waited for others: one may have died.
+    """
     if isinstance(error, OmniMouseError):
         return Failure(kind="error", message=error.message, hint=error.hint)
     if isinstance(error, KeyboardInterrupt):
         return Failure(kind="interrupted", message=str(error), number=signal_of(error))
     text = f"{type(error).__name__}: {error}".strip()
-    return Failure(kind="lost" if activity.is_waiting else "bug", message=text.splitlines()[0])
+    return Failure(kind="lost" if is_waiting else "bug", message=text.splitlines()[0])

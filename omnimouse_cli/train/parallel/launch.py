@@ -13,14 +13,19 @@ from contextlib import contextmanager
 from multiprocessing import connection, resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 import torch
 from torch._C._distributed_c10d import TCPStore
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.train.interrupt import CAUGHT, exit_code, interruption, raise_on_signals
+from omnimouse_cli.train.interrupt import (
+    CAUGHT,
+    exit_code,
+    handle_signals,
+    interruption,
+    raise_on_signals,
+)
 from omnimouse_cli.train.parallel.heartbeat import REPORT_FILE, write_report
 from omnimouse_cli.train.parallel.meet import STORE_IS_SERVED
 from omnimouse_cli.train.parallel.verdict import RankFailedError
@@ -65,7 +70,11 @@ def launch(num_ranks: int, entry: Callable[..., None], *arguments: object) -> No
         OmniMouseError: The error that a rank raised, or one sentence about a rank that failed.
         KeyboardInterrupt: Training was interrupted; the message says which step was saved.
     """
-    with tempfile.TemporaryDirectory(prefix="omnimouse-") as name, _collect_signals() as signals:
+    signals: list[int] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="omnimouse-") as name,
+        handle_signals(CAUGHT, lambda number, _frame: signals.append(number)),
+    ):
         reports = Path(name)
         exit_codes = _run_ranks(num_ranks, signals, reports, (entry, arguments))
         if any(exit_codes.values()):
@@ -96,22 +105,6 @@ def _stop_without_launcher() -> None:
     assert launcher is not None, "a rank is started by a launcher"
     launcher.join()
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-@contextmanager
-def _collect_signals() -> Iterator[list[int]]:
-    """Append the numbers of signals to a list, instead of being interrupted by them."""
-    received: list[int] = []
-
-    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
-        received.append(number)
-
-    previous = {number: signal.signal(number, handle) for number in CAUGHT}
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _run_ranks(
@@ -201,9 +194,15 @@ def _wait(processes: list[BaseProcess], signals: list[int]) -> set[int]:
         for number in signals[num_passed_on:]:
             num_passed_on += 1
             for process in alive:
-                _send_signal(process, number)
+                assert process.pid is not None
+                os.kill(process.pid, number)
         if deadline is None:
-            first = {rank for rank, process in enumerate(processes) if _has_failed(process)}
+            # Neither at work, nor ended well or because of a signal to stop.
+            first = {
+                rank
+                for rank, process in enumerate(processes)
+                if process.exitcode not in (None, 0, *(128 + number for number in CAUGHT))
+            }
             deadline = time.monotonic() + FAILURE_SECONDS if first else None
         is_late = deadline is not None and time.monotonic() > deadline
         if is_late or signals.count(signal.SIGINT) > 1:
@@ -212,60 +211,55 @@ def _wait(processes: list[BaseProcess], signals: list[int]) -> set[int]:
     return first
 
 
-def _send_signal(process: BaseProcess, number: int) -> None:
-    if process.is_alive() and process.pid is not None:
-        os.kill(process.pid, number)
+def _read_reports(folder: Path) -> list[Report]:
+    """Read the reports, in the order in which they were written.
 
-
-def _has_failed(process: BaseProcess) -> bool:
-    """Return whether a process has ended, neither well nor because of a signal to stop."""
-    return process.exitcode not in (None, 0, *(128 + number for number in CAUGHT))
-
-
-def _read_reports(folder: Path) -> dict[int, Report]:
-    """Read the reports by rank, in the order in which they were written."""
+    `rank` is the rank that wrote a report, of kind `failed` the one that it names.
+    """
     paths = sorted(folder.glob("rank-*.json"), key=lambda path: path.stat().st_mtime_ns)
-    return {int(path.stem.removeprefix("rank-")): json.loads(path.read_text()) for path in paths}
+    return [
+        {"rank": int(path.stem.removeprefix("rank-")), **json.loads(path.read_text())}
+        for path in paths
+    ]
 
 
 def _raise_failure(
-    reports: dict[int, Report], exit_codes: dict[int, int], signals: list[int]
-) -> None:
+    reports: list[Report], exit_codes: dict[int, int], signals: list[int]
+) -> NoReturn:
     """Raise why the ranks ended: the first reason, not what followed from it."""
-    by_kind: dict[str, list[tuple[int, Report]]] = {
-        kind: [] for kind in ("error", "interrupted", "bug", "failed")
+    by_kind = {
+        kind: [report for report in reports if report["kind"] == kind]
+        for kind in ("error", "interrupted", "bug", "failed")
     }
-    for rank, report in reports.items():
-        by_kind[report["kind"]].append((rank, report))
     if by_kind["error"]:
-        _, report = by_kind["error"][0]
+        report = by_kind["error"][0]
         raise OmniMouseError(report["message"], hint=report["hint"])
-    killed = {rank: -code for rank, code in exit_codes.items() if code < 0}
-    if signals or (by_kind["interrupted"] and not killed):
-        messages = [report["message"] for _, report in by_kind["interrupted"] if report["message"]]
-        numbers = [*signals, *(report["number"] for _, report in by_kind["interrupted"])]
+    interrupted = by_kind["interrupted"]
+    if signals or (interrupted and min(exit_codes.values()) >= 0):
+        messages = [report["message"] for report in interrupted if report["message"]]
+        numbers = [*signals, *(report["number"] for report in interrupted)]
         raise interruption(numbers[0], messages[0] if messages else "")
     num_ranks = len(exit_codes)
-    if killed and next(iter(exit_codes.values())) < 0:
-        rank, number = next(iter(killed.items()))
-        steps = [report["step"] for _, report in by_kind["failed"] if report["rank"] == rank]
+    rank, code = next(iter(exit_codes.items()))
+    if code < 0:
+        steps = [report["step"] for report in by_kind["failed"] if report["rank"] == rank]
         at = f" at step {steps[0]}" if steps and steps[0] else ""
         raise RankFailedError(
-            f"rank {rank} of {num_ranks} was killed by {signal.Signals(number).name}{at}",
+            f"rank {rank} of {num_ranks} was killed by {signal.Signals(-code).name}{at}",
             hint="SIGKILL usually means that the machine ran out of memory; --resume continues "
             "from the last checkpoint",
             rank=rank,
         )
     if by_kind["bug"]:
-        rank, report = by_kind["bug"][0]
+        report = by_kind["bug"][0]
         sys.stderr.write(f"{report['trace']}\n")
         raise RankFailedError(
-            f"rank {rank} of {num_ranks} failed: {report['message']}",
+            f"rank {report['rank']} of {num_ranks} failed: {report['message']}",
             hint="this is a bug in omnimouse; the traceback above helps to find it",
-            rank=rank,
+            rank=report["rank"],
         )
     if by_kind["failed"]:
-        _, report = by_kind["failed"][0]
+        report = by_kind["failed"][0]
         raise RankFailedError(report["message"], hint=report["hint"], rank=report["rank"])
     rank, code = next((rank, code) for rank, code in exit_codes.items() if code)
     raise RankFailedError(

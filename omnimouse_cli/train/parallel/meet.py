@@ -20,7 +20,7 @@ STORE_IS_SERVED = "TORCHELASTIC_USE_AGENT_STORE"
 # Ranks of a large job start minutes apart.
 MEET_SECONDS = 600.0
 _POLL_SECONDS = 0.05
-_CONNECT_SECONDS = 10.0
+_TRY_SECONDS = 10.0
 CONNECT_SECONDS = 30.0
 _ATTEMPTS = "omnimouse/attempts"
 
@@ -45,7 +45,7 @@ def open_store(host: str, port: int, *, serves: bool) -> Store:
                 is_master=serves,
                 wait_for_workers=False,
                 # Short, so that signals are noticed in between.
-                timeout=timedelta(seconds=_CONNECT_SECONDS),
+                timeout=timedelta(seconds=_TRY_SECONDS),
             )
         except dist.DistError as error:
             if serves:

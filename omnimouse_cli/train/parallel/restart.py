@@ -62,8 +62,8 @@ def launch_with_restarts(
             reached = saved
             if failures > restarts:
                 raise RankFailedError(
-                    f"{error.message}; it was the {_ordinal(failures)} failure without a new "
-                    f"checkpoint, and --restarts is {restarts}",
+                    f"{error.message}; it was failure {failures} without a new checkpoint, and "
+                    f"--restarts is {restarts}",
                     hint=error.hint,
                     rank=error.rank,
                 ) from error
@@ -74,7 +74,9 @@ def launch_with_restarts(
                 f"starting again from step {saved} on {pluralize(num_ranks, 'rank')} "
                 f"(restart {failures} of {restarts} without a new checkpoint)"
             )
-            job = _continue(job)
+            if is_run(job.run):
+                # With the configuration that it has begun with.
+                job = dataclasses.replace(job, config=read_config(job.run), resume=True)
             time.sleep(PAUSE_SECONDS)
         else:
             return
@@ -84,13 +86,6 @@ def _saved_step(job: TrainingJob) -> int:
     checkpoint = latest_checkpoint(job.run)
     # By its name: a damaged one is noticed by the ranks, which continue from the one before it.
     return 0 if checkpoint is None else int(checkpoint.name.removeprefix("step-"))
-
-
-def _continue(job: TrainingJob) -> TrainingJob:
-    """Return the job that continues a run, with the configuration that it has begun with."""
-    if not is_run(job.run):
-        return job
-    return dataclasses.replace(job, config=read_config(job.run), resume=True)
 
 
 def _leave_out_broken_gpus(num_ranks: int, reporter: Reporter) -> int:
@@ -130,7 +125,3 @@ def _has_succeeded(probe: subprocess.Popen[bytes], deadline: float) -> bool:
     except subprocess.TimeoutExpired:
         probe.kill()
         return False
-
-
-def _ordinal(number: int) -> str:
-    return {1: "first", 2: "second", 3: "third"}.get(number, f"{number}th")

@@ -157,10 +157,13 @@ def judge(
         silence_seconds: Longest time without a heartbeat.
     """
     present = {rank: item for rank, item in states.items() if not item.status.has_left}
-    if any(item.failed_seconds is not None for item in present.values()) or any(
-        item.lost_seconds is not None for item in present.values()
-    ):
-        return _judge_failures(present, num_ranks)
+    ended = {
+        rank: (item.failed_seconds or 0.0, item.lost_seconds or 0.0)
+        for rank, item in present.items()
+        if item.failed_seconds is not None or item.lost_seconds is not None
+    }
+    if ended:
+        return _judge_failures(present, ended, num_ranks)
     silent = [item for item in present.values() if item.silent_seconds > silence_seconds]
     if silent:
         longest = max(silent, key=lambda item: item.silent_seconds)
@@ -168,8 +171,7 @@ def judge(
             longest,
             num_ranks,
             "silent",
-            f"has been silent for {longest.silent_seconds:.0f} s{_at(longest.status)}"
-            f"{_others(present, longest, num_ranks)}",
+            f"has been silent for {longest.silent_seconds:.0f} s{_where(longest, present)}",
         )
     if any(item.silent_seconds > LATE_SECONDS for item in present.values()):
         # What a silent rank reported last may no longer be true.
@@ -177,12 +179,10 @@ def judge(
     return _judge_progress(present, num_ranks, silence_seconds)
 
 
-def _judge_failures(present: Mapping[int, RankState], num_ranks: int) -> Verdict | None:
-    ended = {
-        rank: (item.failed_seconds or 0.0, item.lost_seconds or 0.0)
-        for rank, item in present.items()
-        if item.failed_seconds is not None or item.lost_seconds is not None
-    }
+def _judge_failures(
+    present: Mapping[int, RankState], ended: Mapping[int, tuple[float, float]], num_ranks: int
+) -> Verdict | None:
+    """Judge ranks that have ended: the times since they failed and since they were lost."""
     is_complete = len(ended) == num_ranks == len(present)
     if not is_complete and max(max(seconds) for seconds in ended.values()) < GATHER_SECONDS:
         return None
@@ -226,8 +226,7 @@ def _judge_progress(
             present[rank],
             num_ranks,
             "stuck",
-            f"has made no progress for {stuck[rank]:.0f} s{_at(present[rank].status)}"
-            f"{_others(present, present[rank], num_ranks)}",
+            f"has made no progress for {stuck[rank]:.0f} s{_where(present[rank], present)}",
         )
     if len(present) < num_ranks or not all(item.status.is_waiting for item in present.values()):
         return None
@@ -264,13 +263,13 @@ def _at(status: Status) -> str:
     return f" in {status.phase}" if status.step == 0 else f" at step {status.step} ({status.phase})"
 
 
-def _others(present: Mapping[int, RankState], item: RankState, num_ranks: int) -> str:
-    """Return the last steps of the other ranks, to be appended to a sentence."""
+def _where(item: RankState, present: Mapping[int, RankState]) -> str:
+    """Return where a rank is, and the others, to be appended to a sentence about it."""
     steps = {
         rank: other.status.step for rank, other in sorted(present.items()) if other is not item
     }
-    if not steps or num_ranks == 1:
-        return ""
     if len(set(steps.values())) == 1:
-        return f"; the others are at step {next(iter(steps.values()))}"
-    return "; " + ", ".join(f"rank {rank} is at step {step}" for rank, step in steps.items())
+        others = f"; the others are at step {next(iter(steps.values()))}"
+    else:
+        others = "".join(f"; rank {rank} is at step {step}" for rank, step in steps.items())
+    return _at(item.status) + others

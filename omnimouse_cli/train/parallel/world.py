@@ -335,7 +335,7 @@ def join_world(device: str = "auto") -> Iterator[World]:
         dist.destroy_process_group()
     except BaseException as error:
         # The first rank knows the cause of a broken connection a moment later.
-        verdict = heartbeat.leave(failure_of(error, world.activity))
+        verdict = heartbeat.leave(failure_of(error, is_waiting=world.activity.is_waiting))
         if verdict is None or verdict.rank == world.rank or isinstance(error, KeyboardInterrupt):
             raise
         raise verdict.exception() from error

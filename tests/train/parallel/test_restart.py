@@ -77,7 +77,7 @@ def test_failures_end_it_only_without_a_new_checkpoint_in_between(job):
     attempts, _, error = run_attempts(job, [(0, DEAD)] * 3, restarts=2)
     assert len(attempts) == 3
     assert error.message == (
-        "rank 1 of 4 died; it was the third failure without a new checkpoint, and --restarts is 2"
+        "rank 1 of 4 died; it was failure 3 without a new checkpoint, and --restarts is 2"
     )
 
 
