@@ -36,6 +36,7 @@ from omnimouse_cli.cli.slurm import (
     print_submission,
     require_slurm,
     submit,
+    warn_of_failures,
 )
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
@@ -165,6 +166,7 @@ def command_preprocess(
             jobs=number_of_jobs(jobs, len(opened)),
         )
         if request is not None:
+            warn_of_failures(folder / "slurm", progress)
             _submit(opened, folder, options, request, jobs=jobs, json_output=json_output)
             raise_failures(failed, len(opened) + len(failed))
             return

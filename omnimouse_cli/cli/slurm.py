@@ -18,6 +18,7 @@ import typer
 
 from omnimouse_cli.cli.console import print_document, print_line
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import pluralize, suggest_name
 
 if TYPE_CHECKING:
@@ -292,6 +293,21 @@ def submit(commands: Sequence[Sequence[str]], request: SlurmRequest, folder: Pat
         ) from error
     tasks = tuple(str(job.job_id) for job in jobs)
     return Submission(job=tasks[0].partition("_")[0], tasks=tasks, logs=folder)
+
+
+def warn_of_failures(folder: Path, progress: Reporter) -> None:
+    """Warn of each job of the newest submission that ended with an error.
+
+    Args:
+        folder: Folder of what the jobs print.
+        progress: Shows the warnings.
+    """
+    jobs = {path: int(path.name.partition("_")[0]) for path in folder.glob("*_log.out")}
+    for path in sorted(path for path, job in jobs.items() if job == max(jobs.values())):
+        lines = path.read_text(errors="replace").splitlines()
+        errors = [line for line in lines if line.startswith("error: ")]
+        if errors:
+            progress.warn(f"a job has failed: {errors[-1].removeprefix('error: ')} ({path})")
 
 
 def print_submission(

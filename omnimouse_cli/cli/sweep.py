@@ -19,6 +19,7 @@ from omnimouse_cli.cli.slurm import (
     print_submission,
     require_slurm,
     submit,
+    warn_of_failures,
 )
 from omnimouse_cli.cli.sweep_job import SweepOptions, resolve_sweep
 from omnimouse_cli.cli.train import (
@@ -183,6 +184,7 @@ def _submit(
             progress.say(f"{cell.name} is not submitted: another process trains it")
         else:
             waiting.append(cell)
+    warn_of_failures(sweep.root / "slurm", progress)
     submission = submit(
         [sweep.options.command(cell.name) for cell in waiting], request, sweep.root / "slurm"
     )

@@ -122,7 +122,7 @@ class TrainConfig:
     log_every: int = 20
     keep_checkpoints: int = 2
     keep_checkpoint_hours: float | None = None
-    silence_seconds: float | None = 100.0
+    silence_seconds: float | None = 80.0
     precision: Literal["float32", "bfloat16"] | None = None
     compile: Literal["cuda-graphs"] | bool | None = None
     activation_checkpointing: bool = False

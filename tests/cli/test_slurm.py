@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from omnimouse_cli.cli.app import app
+from omnimouse_cli.cli.console import reporter
 from omnimouse_cli.cli.slurm import (
     CommandRunner,
     Submission,
@@ -21,6 +22,7 @@ from omnimouse_cli.cli.slurm import (
     parse_request,
     print_submission,
     submit,
+    warn_of_failures,
 )
 from omnimouse_cli.errors import OmniMouseError
 
@@ -99,6 +101,22 @@ def test_nothing_to_submit_is_said(tmp_path, capsys):
     )
     print_submission(Submission(job=None, tasks=(), logs=tmp_path), [], "run", json_output=False)
     assert capsys.readouterr().out == "nothing is submitted: no run is left to do\n"
+
+
+def test_jobs_of_the_newest_submission_that_failed_are_named(tmp_path, capsys):
+    for name, text in (
+        ("7_0_0_log.out", "error: of an earlier submission\n"),
+        ("12_0_0_log.out", "finished\n"),
+        ("12_1_0_log.out", "error: 1 of 1 runs failed; a: no\nsrun: error: Exited with 1\n"),
+    ):
+        (tmp_path / name).write_text(text)
+    with reporter() as progress:
+        warn_of_failures(tmp_path, progress)
+        warn_of_failures(tmp_path / "none", progress)
+    path = tmp_path / "12_1_0_log.out"
+    assert capsys.readouterr().err == (
+        f"warning: a job has failed: 1 of 1 runs failed; a: no ({path})\n"
+    )
 
 
 # Ends as a training does: with 138 at SIGUSR1; SIGUSR2 is not meant for it.

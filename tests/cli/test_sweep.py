@@ -185,7 +185,7 @@ def test_no_process_is_left_where_another_one_cannot_be_started(tmp_path, monkey
 class _Closed(Silent):
     """A reporter whose reader has gone."""
 
-    def warn(self, message):
+    def warn(self, *_):
         raise BrokenPipeError
 
 

@@ -275,6 +275,8 @@ class Heartbeat:
         (first,) = states.values()
         if first.lost_seconds is None and first.silent_seconds <= silence:
             return None
+        if own.failed_seconds is None:
+            states[self._rank] = own
         return judge(states, self._num_ranks, silence)
 
 

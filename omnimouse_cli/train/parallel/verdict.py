@@ -1,7 +1,7 @@
 """Finds the rank because of which training ends: dead, failed, silent or stuck."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from omnimouse_cli.errors import OmniMouseError
@@ -166,7 +166,7 @@ def judge(
         return _judge_failures(present, ended, num_ranks)
     silent = [item for item in present.values() if item.silent_seconds > silence_seconds]
     if silent:
-        longest = max(silent, key=lambda item: item.silent_seconds)
+        longest = _catch_up(max(silent, key=lambda item: item.silent_seconds), present)
         return _verdict(
             longest,
             num_ranks,
@@ -188,7 +188,7 @@ def _judge_failures(
         return None
     lost = [present[rank] for rank in ended if present[rank].status.failure is None]
     if lost:
-        item = max(lost, key=lambda item: item.lost_seconds or 0.0)
+        item = _catch_up(max(lost, key=lambda item: item.lost_seconds or 0.0), present)
         return _verdict(item, num_ranks, "lost", f"died{_at(item.status)}")
     order = ("error", "bug", "interrupted", "lost")
     failed = [(rank, present[rank].status.failure) for rank in ended]
@@ -258,6 +258,19 @@ def _verdict(
     )
 
 
+def _catch_up(item: RankState, present: Mapping[int, RankState]) -> RankState:
+    """Return the state of a rank that has ended without a report, with the step that it reached.
+
+    A step needs all ranks: this one has begun the step before that of the others, if no later one.
+    """
+    rank = item.status.rank
+    others = [other.status.step for other in present.values() if other.status.rank != rank]
+    step = min(others, default=0) - 1
+    if step <= item.status.step:
+        return item
+    return replace(item, status=replace(item.status, step=step, phase="training"))
+
+
 def _at(status: Status) -> str:
     """Return where a rank is, to be appended to a sentence about it."""
     return f" in {status.phase}" if status.step == 0 else f" at step {status.step} ({status.phase})"
@@ -265,9 +278,8 @@ def _at(status: Status) -> str:
 
 def _where(item: RankState, present: Mapping[int, RankState]) -> str:
     """Return where a rank is, and the others, to be appended to a sentence about it."""
-    steps = {
-        rank: other.status.step for rank, other in sorted(present.items()) if other is not item
-    }
+    steps = {rank: other.status.step for rank, other in sorted(present.items())}
+    del steps[item.status.rank]
     if len(set(steps.values())) == 1:
         others = f"; the others are at step {next(iter(steps.values()))}"
     else:

@@ -58,6 +58,17 @@ def test_a_silent_rank_is_named_though_the_others_stand_still_too():
     assert "--restarts" in error.hint
 
 
+def test_a_rank_has_reached_the_step_before_that_of_the_others_whatever_it_reported_last():
+    reported = status(1, step=5, phase="checkpoint")
+    for state in (
+        RankState(status=reported, silent_seconds=101.0),
+        RankState(status=reported, lost_seconds=2.5),
+    ):
+        verdict = judge(states(r1=state), 3, SILENCE)
+        assert (verdict.rank, verdict.step) == (1, 16)
+        assert "at step 16 (training)" in verdict.message
+
+
 def test_while_a_rank_is_late_nobody_is_blamed():
     stuck = RankState(status=status(0, is_waiting=False, idle_seconds=150.0))
     assert (
