@@ -7,7 +7,6 @@ published model, which stay as they are. Users add strategies in TOML files (`re
 """
 
 from dataclasses import replace
-from typing import Literal
 
 from omnimouse_cli.batch.published_strategies import (
     STIMULUS_AND_BEHAVIOR,
@@ -28,6 +27,7 @@ from omnimouse_cli.batch.strategy import (
     Family,
     Strategy,
 )
+from omnimouse_cli.config.training import TrainingTable
 from omnimouse_cli.errors import ConfigError
 
 __all__ = [
@@ -132,9 +132,14 @@ def _forecast_causal() -> Strategy:
     return replace(strategy, behavior_range=FORECAST_PREFIX)
 
 
-def training_table(name: Literal["published", "families"]) -> tuple[Strategy, ...]:
+def training_table(name: TrainingTable) -> tuple[Strategy, ...]:
     """Return the strategies that `masking.table` names."""
-    return TRAINING_STRATEGIES if name == "published" else FAMILY_STRATEGIES
+    tables: dict[TrainingTable, tuple[Strategy, ...]] = {
+        "published": TRAINING_STRATEGIES,
+        "families": FAMILY_STRATEGIES,
+        "predict": (predict_from_stimulus("predict", "encoded"),),
+    }
+    return tables[name]
 
 
 def regime_strategies(

@@ -20,7 +20,11 @@ from omnimouse_cli.cli.train_ranks import (
 
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", help="nano, tiny, 1M, 5M, 20M, 80M or 300M; by default nano."),
+    typer.Option(
+        "--model",
+        help="nano, tiny, 1M, 5M, 20M, 80M or 300M, by default nano; cnn-twin, a convolutional "
+        "digital twin that only predicts; nano-plain, a nano without shortcuts.",
+    ),
 ]
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="TOML file; a run's config.toml trains it again.")

@@ -15,13 +15,13 @@ from omnimouse_cli.config.convert import (
     to_dict,
 )
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.config.sizes import SIZES, default_run_config
+from omnimouse_cli.config.sizes import MODELS, default_run_config
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.text import suggest_name
 
 # Sections of the model that may be written without the word `model` before them.
-MODEL_SECTIONS = ("latents", "video", "decoder", "dendrite")
+MODEL_SECTIONS = ("latents", "video", "decoder", "dendrite", "twin")
 DEFAULT_SIZE = "nano"
 _SILENT = Silent()
 
@@ -55,8 +55,8 @@ def load_config(
     values = _read_values(path, sets, is_stored=is_stored, reporter=reporter)
     model = values["model"]
     name = size or model.get("size", DEFAULT_SIZE if start is None else start.model.size)
-    if not isinstance(name, str) or name not in SIZES:
-        raise ConfigError(f"there is no model size {name!r}", hint=suggest_name(str(name), SIZES))
+    if not isinstance(name, str) or name not in MODELS:
+        raise ConfigError(f"there is no model size {name!r}", hint=suggest_name(str(name), MODELS))
     model["size"] = name
     if start is None or name != start.model.size:
         start = default_run_config(name)

@@ -6,9 +6,11 @@ from typing import Literal, get_args
 from omnimouse_cli.config.checks import require_fraction, require_one_of, require_positive
 from omnimouse_cli.config.data import NUM_FRAMES
 from omnimouse_cli.config.dendrite import DendriteConfig
+from omnimouse_cli.config.twin import TwinConfig
 
 FeedForwardKind = Literal["swiglu", "geglu", "relu", "gelu", "dendritic"]
 ResponseLoss = Literal["poisson", "gaussian"]
+ModelKind = Literal["transformer", "cnn-twin"]
 FEED_FORWARDS: tuple[FeedForwardKind, ...] = get_args(FeedForwardKind)
 # Those with two arguments.
 GATED: tuple[FeedForwardKind, ...] = ("swiglu", "geglu", "dendritic")
@@ -159,6 +161,12 @@ class DecoderConfig:
     softplus_beta: float = 0.1
     start_at_mean: bool = False
 
+    @property
+    def has_shortcuts(self) -> bool:
+        """Whether the model has any shortcut."""
+        ranks = (self.population_rank, self.behavior_rank)
+        return self.own_history or bool(self.motion_wavelengths) or any(ranks)
+
     def __post_init__(self) -> None:
         """Refuse values that cannot work."""
         require_positive(
@@ -177,6 +185,10 @@ class ModelConfig:
 
     Args:
         size: Name of the size that the other values started from.
+        kind: `transformer`, or `cnn-twin`, a convolutional digital twin, which predicts responses
+            from stimulus and behavior alone. Of the other options a twin has `d_embedding`,
+            `response_loss`, `max_population`, `max_targets`, the size of frames, `softplus_beta`
+            and `start_at_mean`.
         d_model: Width of the residual stream.
         num_heads: Attention heads; `d_model / num_heads` is the head's width.
         layers: Fusion layers.
@@ -199,6 +211,7 @@ class ModelConfig:
     """
 
     size: str = "nano"
+    kind: ModelKind = "transformer"
     d_model: int = 256
     num_heads: int = 4
     layers: int = 6
@@ -218,6 +231,7 @@ class ModelConfig:
     video: VideoConfig = field(default_factory=VideoConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     dendrite: DendriteConfig = field(default_factory=DendriteConfig)
+    twin: TwinConfig = field(default_factory=TwinConfig)
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work."""
@@ -234,6 +248,7 @@ class ModelConfig:
         )
         require_fraction(dropout=self.dropout, neuron_dropout=self.neuron_dropout)
         require_one_of(FEED_FORWARDS, feed_forward=self.feed_forward)
+        require_one_of(("transformer", "cnn-twin"), kind=self.kind)
         require_one_of(("poisson", "gaussian"), response_loss=self.response_loss)
         if self.d_model % self.num_heads or (self.d_model // self.num_heads) % 2:
             raise ValueError(

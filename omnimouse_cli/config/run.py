@@ -27,5 +27,11 @@ class RunConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a seed that generators refuse."""
+        """Raise ValueError for a seed that generators refuse, or strategies that a model lacks."""
         require_not_negative(seed=self.seed)
+        masking = self.masking
+        if self.model.kind == "cnn-twin" and (masking.table != "predict" or masking.files):
+            raise ValueError(
+                "a cnn-twin is trained with `masking.table` predict and no `masking.files`: "
+                f"{masking.table}, {list(masking.files)}"
+            )

@@ -1,4 +1,6 @@
-"""The named model sizes, five published ones and two for a laptop, and the default runs of each."""
+"""The named models: five published sizes, two for a laptop, two models to compare them with."""
+
+from dataclasses import replace
 
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.config.model import DecoderConfig, LatentConfig, ModelConfig, VideoConfig
@@ -6,7 +8,7 @@ from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.training import MaskingConfig, TrainConfig
 
 # Sizes for recordings of minutes on a CPU, not for data sets of thousands of hours.
-SMALL_SIZES = ("nano", "tiny")
+SMALL_SIZES = ("nano", "tiny", "nano-plain", "cnn-twin")
 
 
 def _published(
@@ -97,10 +99,39 @@ SIZES: dict[str, ModelConfig] = {
     "300M": _published("300M", d_model=1024, layers=24, pattern="LLLLLG", stages=(2, 8)),
 }
 
+# What `--model` names: the sizes, and two models that they are compared with. A transformer without
+# shortcuts stands for masked models of populations. A convolutional digital twin only predicts.
+MODELS: dict[str, ModelConfig] = {
+    **SIZES,
+    "nano-plain": replace(
+        _NANO,
+        size="nano-plain",
+        decoder=replace(
+            _NANO.decoder,
+            own_history=False,
+            population_rank=None,
+            motion_wavelengths=(),
+            behavior_rank=None,
+        ),
+    ),
+    "cnn-twin": ModelConfig(
+        size="cnn-twin",
+        kind="cnn-twin",
+        d_embedding=64,
+        decoder=DecoderConfig(softplus_beta=1.0, start_at_mean=True),
+    ),
+}
+
 
 def default_run_config(size: str) -> RunConfig:
-    """Return the default configuration of a size; published sizes have the published recipe."""
-    model = SIZES[size]
+    """Return the default configuration of a model; published sizes have the published recipe."""
+    model = MODELS[size]
+    if model.kind == "cnn-twin":
+        return RunConfig(
+            model=model,
+            masking=MaskingConfig(table="predict"),
+            train=TrainConfig(learning_rate=2e-3, table_learning_rate=5e-3),
+        )
     if size not in SMALL_SIZES:
         return RunConfig(model=model, data=DataConfig(std_floor_absolute=1.0))
     return RunConfig(

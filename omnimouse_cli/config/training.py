@@ -5,6 +5,8 @@ from typing import Literal
 
 from omnimouse_cli.config.checks import require_fraction, require_not_negative, require_positive
 
+TrainingTable = Literal["published", "families", "predict"]
+
 # Parts of a frozen core that can be trained in an adaptation, by their names in the model.
 CorePart = Literal[
     "all",
@@ -27,11 +29,12 @@ class MaskingConfig:
 
     Args:
         table: `published` has the 120 published training strategies; `families` has 16 that
-            weigh the four regimes equally, with and without stimulus.
+            weigh the four regimes equally, with and without stimulus; `predict` has one, responses
+            from stimulus and behavior, and is the only one of a cnn-twin.
         files: TOML files with further strategies.
     """
 
-    table: Literal["published", "families"] = "published"
+    table: TrainingTable = "published"
     files: tuple[str, ...] = ()
 
 

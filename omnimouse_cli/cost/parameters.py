@@ -1,5 +1,6 @@
 """Numbers of parameters, counted without memory for them."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,12 +11,14 @@ from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES
 from omnimouse_cli.config.model import GATED, ModelConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.model.blocks import hidden_width
+from omnimouse_cli.model.build import build_core
 from omnimouse_cli.model.feed_forward import inner_network, matched_width
 from omnimouse_cli.model.freeze import learns
+from omnimouse_cli.model.gaussian_readout import FIELD_NUMBERS as TWIN_FIELD_NUMBERS
 from omnimouse_cli.model.motion_energy import num_energies
-from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.shortcuts.behavior import BEHAVIOR_LAGS
 from omnimouse_cli.model.shortcuts.stimulus import FIELD_NUMBERS, GAZE_AXES, STIMULUS_LAGS
+from omnimouse_cli.model.twin import layer_shapes
 from omnimouse_cli.model.video import block_shapes
 from omnimouse_cli.model.video_blocks import VideoBlockShape
 
@@ -59,8 +62,8 @@ def count_sessions(config: ModelConfig, neurons: Iterable[int]) -> int:
 
 
 def count_animals(config: ModelConfig, num_animals: int) -> int:
-    """Return the number of parameters of the embeddings of animals."""
-    return num_animals * config.d_embedding
+    """Return the number of parameters of the embeddings of animals; a twin has none."""
+    return 0 if config.kind == "cnn-twin" else num_animals * config.d_embedding
 
 
 def count_frozen(config: RunConfig, *, num_channels: int, num_animals: int) -> int:
@@ -74,7 +77,7 @@ def count_frozen(config: RunConfig, *, num_channels: int, num_animals: int) -> i
     if config.train.adapt_from is None:
         return 0
     with torch.device("meta"):
-        core = OmniMouse(
+        core = build_core(
             config.model,
             behavior_channels=tuple(map(str, range(num_channels))),
             animals=tuple(map(str, range(num_animals))),
@@ -98,6 +101,8 @@ def count_components(config: ModelConfig, *, num_channels: int) -> dict[str, int
         >>> sum(count_components(SIZES["1M"], num_channels=5).values())
         6409472
     """
+    if config.kind == "cnn-twin":
+        return _count_twin_components(config, num_channels=num_channels)
     width, embedding = config.d_model, config.d_embedding
     projection = embedding * width + width
     counts = {
@@ -130,6 +135,20 @@ def count_components(config: ModelConfig, *, num_channels: int) -> dict[str, int
         of_mixture = num_channels + embedding + BEHAVIOR_LAGS
         counts["behavior state"] = config.decoder.behavior_rank * of_mixture
     return counts
+
+
+def _count_twin_components(config: ModelConfig, *, num_channels: int) -> dict[str, int]:
+    """Return the number of parameters of each component of a digital twin."""
+    counts: Counter[str] = Counter()
+    shapes = layer_shapes(config, (0, 0))
+    for shape in shapes:
+        counts["spatial convolutions"] += shape.inputs * shape.outputs * shape.spatial**2
+        counts["convolutions in time"] += shape.outputs**2 * shape.temporal
+        counts["norms"] += 2 * shape.outputs
+        counts["behavior"] += num_channels * shape.outputs
+    counts["gaze"] = GAZE_AXES * num_channels
+    counts["read-out"] = config.d_embedding * (TWIN_FIELD_NUMBERS + shapes[-1].outputs)
+    return dict(counts)
 
 
 def _hidden(config: ModelConfig, multiplier: float | None = None) -> int:

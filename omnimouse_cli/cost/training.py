@@ -19,6 +19,7 @@ from omnimouse_cli.cost.memory import (
     count_activations,
 )
 from omnimouse_cli.cost.parameters import count_frozen, count_parameters, count_sessions
+from omnimouse_cli.cost.twin import count_twin_activations, count_twin_flops
 from omnimouse_cli.model.precision import resolve_precision
 from omnimouse_cli.model.sequences import Task, build_sequences
 
@@ -82,12 +83,13 @@ def window_flops(
         strategies: Masking strategies of the training.
     """
     total, whole, shortcuts = 0, 0, 0
+    count = count_twin_flops if config.model.kind == "cnn-twin" else count_flops
     for task, session_neurons in _tasks(config, sessions, strategies).items():
         # Operations grow linearly with the neurons of a session beyond those of a window.
         num_sessions, mean = len(session_neurons), statistics.fmean(session_neurons)
         sizes = {"session_neurons": round(mean), "batch_size": config.data.batch_size}
         total += num_sessions
-        whole += num_sessions * count_flops(config.model, task, **sizes).training
+        whole += num_sessions * count(config.model, task, **sizes).training
         shortcuts += num_sessions * count_shortcut_flops(config.model, task, **sizes).training
     return WindowFlops(whole / total, shortcuts / total)
 
@@ -128,9 +130,11 @@ def estimate_training(
     on_rank = parameters["total"] - parameters["tables"] + largest
     learned = on_rank - count_frozen(config, num_channels=num_channels, num_animals=num_animals)
     mode, batch_size = step_mode(config, device), config.data.batch_size
+    is_twin = config.model.kind == "cnn-twin"
+    count = count_twin_activations if is_twin else count_activations
     widest, activations = max(
         (
-            (task, count_activations(config.model, task, batch_size=batch_size, mode=mode))
+            (task, count(config.model, task, batch_size=batch_size, mode=mode))
             for task in _tasks(config, _widest_populations(sessions), strategies)
         ),
         key=lambda pair: pair[1].total,
@@ -155,7 +159,7 @@ def estimate_training(
             "activations": activations.stored,
             "workspace": activations.workspace,
         },
-        "sequence_lengths": build_sequences(config.model, widest).lengths,
+        "sequence_lengths": {} if is_twin else build_sequences(config.model, widest).lengths,
         "ranks": [
             {"rank": rank, "sessions": [sessions[index].key for index in part]}
             for rank, part in enumerate(owned)

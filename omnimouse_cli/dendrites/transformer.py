@@ -76,7 +76,8 @@ def read_transformer_functions(
     Raises:
         OmniMouseError: The run is not finished, has no dendritic layers, or its shards are missing.
     """
-    kind = read_description(run).config.model.feed_forward
+    model = read_description(run).config.model
+    kind = model.kind if model.kind == "cnn-twin" else model.feed_forward
     if kind != "dendritic":
         start = f" --init-from {run}" if kind == "swiglu" else ""
         raise OmniMouseError(
@@ -146,7 +147,7 @@ def _sample_arguments(
     chosen = [dataset.sessions[n] for n in _space_evenly(len(dataset.sessions), MAX_SESSIONS)]
     windows = find_windows(chosen, options, require_behavior=run.config.data.require_behavior)
     strategies = {
-        session.key: evaluated_strategies(session, options)[0]
+        session.key: evaluated_strategies(session, options, run.config.model)[0]
         for session in chosen
         if session.key in windows
     }

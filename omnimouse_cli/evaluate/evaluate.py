@@ -66,7 +66,8 @@ def evaluate(
     windows = find_windows(
         dataset.sessions, options, require_behavior=run.config.data.require_behavior
     )
-    found = {session.key: evaluated_strategies(session, options) for session in dataset.sessions}
+    model = run.config.model
+    found = {one.key: evaluated_strategies(one, options, model) for one in dataset.sessions}
     reporter.start(PROGRESS_TASK, sum(len(found[key][0]) for key in windows))
     evaluator = _Evaluator(run, options, reporter)
     for session in dataset.sessions:

@@ -17,8 +17,10 @@ from omnimouse_cli.batch.strategies import (
     regime_strategies,
 )
 from omnimouse_cli.batch.strategy import Strategy, read_strategies
+from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.evaluate.records import EvalOptions, Unavailable
+from omnimouse_cli.model.build import unsupported_reason
 from omnimouse_cli.text import suggest_name
 
 # A population for which every strategy of a regime exists.
@@ -29,17 +31,18 @@ NO_BEHAVIOR = "no behavior was recorded (no eye tracker, no treadmill)"
 
 
 def evaluated_strategies(
-    session: SessionInfo, options: EvalOptions
+    session: SessionInfo, options: EvalOptions, model: ModelConfig
 ) -> tuple[tuple[Strategy, ...], tuple[Unavailable, ...]]:
     """Select the masking strategies of a session.
 
     Args:
         session: The recording.
         options: `regime`, `stimulus` and `behavior` are used.
+        model: Configuration of the model, some of which cannot predict in every regime.
 
     Returns:
-        The strategies that the recording has the modalities and neurons for, and the others, each
-        with the reason.
+        The strategies that the recording has the modalities and neurons for, and that the model can
+        predict; the others, each with the reason.
 
     Raises:
         ConfigError: There is no such regime, strategy or file.
@@ -48,6 +51,9 @@ def evaluated_strategies(
         found, missing = _regime_strategies(session, options)
     else:
         found, missing = _named_strategies(session, options)
+    reasons = [(one, unsupported_reason(model, one)) for one in found]
+    missing += tuple(_unavailable(one.name, session, why) for one, why in reasons if why)
+    found = tuple(one for one, why in reasons if why is None)
     if session.has_time_course:
         return found, missing
     copies = [

@@ -13,8 +13,8 @@ from torch.fx.experimental import _config as symbolic_shapes
 from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.kernels.attention import AttentionMask, all_visible, full_mask
 from omnimouse_cli.model.blocks import CrossBlock, SelfBlock
+from omnimouse_cli.model.build import Core
 from omnimouse_cli.model.feed_forward import FeedForward
-from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.rotary import Angles
 from omnimouse_cli.model.sequences import (
     Task,
@@ -28,7 +28,7 @@ from omnimouse_cli.model.video_blocks import VideoBlock
 
 
 def compile_parts(
-    model: OmniMouse,
+    model: Core,
     device: torch.device,
     fusion_shape: tuple[int, int] | None = None,
     *,
@@ -74,7 +74,7 @@ def _begin_cuda_graphs(*_: object) -> None:
     torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
 
 
-def compiled_parts(model: OmniMouse, device: torch.device) -> list[nn.Module]:
+def compiled_parts(model: Core, device: torch.device) -> list[nn.Module]:
     """Return the modules that run the same code for every strategy and session."""
     kinds: tuple[type[nn.Module], ...] = (SelfBlock, CrossBlock, VideoBlock)
     if device.type == "cpu":

@@ -1,12 +1,12 @@
 """Parameters of the core that an adaptation freezes."""
 
 from omnimouse_cli.config.training import TrainConfig
-from omnimouse_cli.model.omnimouse import OmniMouse
+from omnimouse_cli.model.build import Core
 
 ANIMALS = "identities.animals"
 
 
-def freeze(core: OmniMouse, config: TrainConfig) -> None:
+def freeze(core: Core, config: TrainConfig) -> None:
     """Freeze the core of an adaptation, except for animal embeddings and unfrozen parts.
 
     Args:

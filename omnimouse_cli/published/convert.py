@@ -170,6 +170,11 @@ def export_weights(run: LoadedRun, out: Path, names: Names) -> dict[str, tuple[i
         raise OmniMouseError(
             f"{out} exists", hint="name another file with --out, or remove this one first"
         )
+    if names == "published" and run.config.model.kind == "cnn-twin":
+        raise OmniMouseError(
+            f"{run.folder} is a cnn-twin, and the published names are those of a transformer",
+            hint="export with our names: --names ours",
+        )
     if names == "published":
         tensors = _rename_to_published(run)
         write_tensors(out, tensors, {"format": "pt"})

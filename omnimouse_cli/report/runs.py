@@ -79,6 +79,8 @@ def _read_row(run: Path, count: Count) -> RunRow:
     summary = read_summary(run)
     if summary.get("adapted_from"):
         raise OmniMouseError("it adapts the core of another run, which learned on other data")
+    if summary.get("model_kind") == "cnn-twin":
+        raise OmniMouseError("it is a cnn-twin, whose loss is that of the regime predict alone")
     parameters = _get_section(summary, "parameters")
     return RunRow(
         run=run.name,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from omnimouse_cli.batch.dataset import Dataset, open_dataset
 from omnimouse_cli.errors import CheckpointError
-from omnimouse_cli.model.omnimouse import OmniMouse
+from omnimouse_cli.model.build import Core, build_core
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.run.weights import (
     CORE,
@@ -32,7 +32,7 @@ class LoadedRun(RunDescription):
         embeddings: Session embeddings by session key.
     """
 
-    model: OmniMouse
+    model: Core
     embeddings: Mapping[str, SessionEmbeddings]
 
     def animal_of(self, session: str) -> str:
@@ -59,7 +59,7 @@ def load_run(run: Path) -> LoadedRun:
     config = description.config.model
     with explain_mismatch(run):
         with torch.device("cpu"):
-            model = OmniMouse(
+            model = build_core(
                 config,
                 behavior_channels=description.behavior_channels,
                 animals=description.animals,

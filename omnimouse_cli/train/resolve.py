@@ -112,7 +112,8 @@ def resolve_shortcuts_first(
     """
     if config.train.shortcuts_first_fraction is not None:
         return config
-    fraction = SMALL_SHORTCUTS_FIRST_FRACTION if config.model.size in SMALL_SIZES else 0.0
+    is_small = config.model.size in SMALL_SIZES and config.model.decoder.has_shortcuts
+    fraction = SMALL_SHORTCUTS_FIRST_FRACTION if is_small else 0.0
     source = init_from or config.train.adapt_from
     if fraction and source is not None:
         reporter.say(

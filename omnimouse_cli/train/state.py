@@ -11,8 +11,8 @@ from torch import Tensor
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.model.build import build_core
 from omnimouse_cli.model.freeze import freeze
-from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.session_embeddings import initialize_biases
 from omnimouse_cli.seeds import derive_seed
 from omnimouse_cli.train.optimizer import (
@@ -68,7 +68,7 @@ class TrainState:
         self.fingerprint = dataset.fingerprint
         self.counters = Counters()
         torch.manual_seed(derive_seed(config.seed, "core"))
-        self.core = OmniMouse(
+        self.core = build_core(
             config.model, behavior_channels=dataset.behavior_channels, animals=dataset.animals
         ).to(world.device)
         freeze(self.core, config.train)

@@ -17,8 +17,8 @@ from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import WINDOW_SECONDS, DataConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.training import WindowFlops
+from omnimouse_cli.model.build import Core
 from omnimouse_cli.model.losses import Losses, compute_losses
-from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.precision import autocast
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.seeds import derive_seed
@@ -228,7 +228,7 @@ def _add_gradients(
 
 
 def compute_batch_losses(
-    core: OmniMouse,
+    core: Core,
     batch: Batch,
     *,
     embeddings: SessionEmbeddings,

@@ -9,8 +9,8 @@ from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
 from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.parameters import count_parameters
+from omnimouse_cli.model.build import Core
 from omnimouse_cli.model.feed_forward import lookup_grid, table_accuracy
-from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.train.parallel.world import device_name
 from omnimouse_cli.train.state import TrainState
@@ -37,6 +37,7 @@ def build_summary(
     return {
         "run": setup.run.resolve().name,
         "model": config.model.size,
+        "model_kind": config.model.kind,
         "parameters": count_parameters(
             config.model,
             neurons=[session.num_neurons for session in dataset.sessions],
@@ -99,7 +100,7 @@ def _validation_split(config: RunConfig, dataset: Dataset) -> str:
     return f"{tiers} of {len(sessions)} sessions{sample} ({digest})"
 
 
-def report_lookup_error(core: OmniMouse, config: DendriteConfig, reporter: Reporter) -> None:
+def report_lookup_error(core: Core, config: DendriteConfig, reporter: Reporter) -> None:
     """Report the largest interpolation error of frozen functions in lookup tables, if any."""
     accuracy, grid = table_accuracy(core), lookup_grid(config)
     if accuracy is None or grid is None:
@@ -112,7 +113,7 @@ def report_lookup_error(core: OmniMouse, config: DendriteConfig, reporter: Repor
     )
 
 
-def _lookup_table_fields(core: OmniMouse, config: DendriteConfig) -> dict[str, Any] | None:
+def _lookup_table_fields(core: Core, config: DendriteConfig) -> dict[str, Any] | None:
     accuracy, grid = table_accuracy(core), lookup_grid(config)
     if accuracy is None or grid is None:
         return None

@@ -16,10 +16,11 @@ from omnimouse_cli.batch.selection import Selection, scored_samples, select
 from omnimouse_cli.batch.strategies import regime_strategies
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES
+from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.evaluate.records import NEURONS
+from omnimouse_cli.model.build import Core, unsupported_reason
 from omnimouse_cli.model.losses import Losses
-from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.state import TrainState
@@ -136,7 +137,7 @@ def _validation_batches(config: RunConfig, dataset: Dataset) -> list[ValidationB
 
 
 def _evaluate_batch(
-    core: OmniMouse,
+    core: Core,
     embeddings: SessionEmbeddings,
     config: RunConfig,
     dataset: Dataset,
@@ -152,7 +153,7 @@ def _evaluate_batch(
     fraction = recorded.behavior_fraction
     # Copied once for all strategies.
     on_device = to_device(recorded, embeddings.neuron_biases.device, config.data)
-    for number, strategy in enumerate(validation_strategies(session)):
+    for number, strategy in enumerate(validation_strategies(session, config.model)):
         losses = compute_batch_losses(
             core,
             on_device,
@@ -187,8 +188,8 @@ def _to_numbers(losses: Sequence[tuple[int, int, Losses, float]]) -> list[BatchL
     ]
 
 
-def validation_strategies(session: SessionInfo) -> tuple[Strategy, ...]:
-    """Return the evaluation strategies that apply to a session."""
+def validation_strategies(session: SessionInfo, model: ModelConfig) -> tuple[Strategy, ...]:
+    """Return the evaluation strategies that apply to a session and that a model can predict."""
     strategies = regime_strategies(
         "all",
         population=session.num_neurons,
@@ -196,7 +197,11 @@ def validation_strategies(session: SessionInfo) -> tuple[Strategy, ...]:
         behavior=bool(session.channels),
         causal=False,
     )
-    return tuple(strategy for strategy in strategies if applies(strategy, session))
+    return tuple(
+        strategy
+        for strategy in strategies
+        if applies(strategy, session) and unsupported_reason(model, strategy) is None
+    )
 
 
 def _average(
@@ -209,7 +214,9 @@ def _average(
     grouped: dict[tuple[int, int], list[BatchLosses]] = {}
     for part in parts:
         grouped.setdefault((batches[part.batch].session, part.strategy), []).append(part)
-    strategies = {index: validation_strategies(dataset.sessions[index]) for index, _ in grouped}
+    strategies = {
+        index: validation_strategies(dataset.sessions[index], config.model) for index, _ in grouped
+    }
     return [
         _session_loss(
             dataset.sessions[index],

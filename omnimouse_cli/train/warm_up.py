@@ -59,7 +59,7 @@ def compile_core(state: TrainState, setup: TrainingSetup, reporter: Reporter) ->
     is_compiled = config.train.compile
     if is_compiled is None:
         is_compiled = device.type == "cuda"
-    if not is_compiled:
+    if not is_compiled or config.model.kind == "cnn-twin":
         return
     setup.world.activity.watch_compilation()
     start = time.perf_counter()
@@ -118,7 +118,7 @@ def _list_passes(setup: TrainingSetup) -> tuple[list[Pass], list[Pass]]:
     validation = [
         Pass(session, strategy, _task(config, session, strategy))
         for session in _one_of_each_kind(setup, validation_sessions(config, setup.dataset))
-        for strategy in validation_strategies(session)
+        for strategy in validation_strategies(session, config.model)
     ]
     return training, validation
 

@@ -9,14 +9,14 @@ import torch
 
 from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.config.model import FEED_FORWARDS, DecoderConfig
-from omnimouse_cli.config.sizes import SIZES
+from omnimouse_cli.config.sizes import MODELS, SIZES
 from omnimouse_cli.cost.parameters import (
     count_animals,
     count_components,
     count_core,
     count_sessions,
 )
-from omnimouse_cli.model.omnimouse import OmniMouse
+from omnimouse_cli.model.build import build_core
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 
 PUBLISHED = {
@@ -30,7 +30,7 @@ PUBLISHED = {
 
 def core_on_meta(config, *, channels=5, animals=("a", "b")):
     with torch.device("meta"):
-        return OmniMouse(
+        return build_core(
             replace(config, response_loss="poisson"),
             behavior_channels=tuple(map(str, range(channels))),
             animals=animals,
@@ -59,13 +59,13 @@ def test_components_are_the_published_ones():
     }
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", MODELS)
 @pytest.mark.parametrize("channels", [0, 5])
 def test_a_built_core_has_as_many_parameters_as_counted(size, channels):
-    model = core_on_meta(SIZES[size], channels=channels)
+    model = core_on_meta(MODELS[size], channels=channels)
     built = sum(parameter.numel() for parameter in model.parameters())
-    counted = count_core(SIZES[size], num_channels=channels)
-    assert built == counted + count_animals(SIZES[size], 2)
+    counted = count_core(MODELS[size], num_channels=channels)
+    assert built == counted + count_animals(MODELS[size], 2)
 
 
 @pytest.mark.parametrize("size", PUBLISHED)

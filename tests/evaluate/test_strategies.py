@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.evaluate.records import EvalOptions
 from omnimouse_cli.evaluate.strategies import evaluated_strategies, require_regime
@@ -22,7 +23,7 @@ def blind(make_session, quiet_trials, moving_average):
 
 
 def names(session, **options):
-    strategies, missing = evaluated_strategies(session, EvalOptions(**options))
+    strategies, missing = evaluated_strategies(session, EvalOptions(**options), SIZES["nano"])
     return [one.name for one in strategies], {item.strategy: item.reason for item in missing}
 
 

@@ -91,7 +91,7 @@ def _perturbed_targets(run: LoadedRun, dataset: Dataset, options: EvalOptions) -
     )
     for key, of_session in windows.items():
         reader = SessionReader(dataset, run.config.data, key)
-        for strategy in evaluated_strategies(reader.session, options)[0]:
+        for strategy in evaluated_strategies(reader.session, options, run.config.model)[0]:
             if strategy.video is None or strategy.targets is None:
                 continue
             of_strategy = windows_of_strategy(

@@ -13,8 +13,8 @@ from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.sizes import SMALL_SIZES, default_run_config
 from omnimouse_cli.errors import CheckpointError, ConfigError
+from omnimouse_cli.model.build import Core
 from omnimouse_cli.model.freeze import ANIMALS
-from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.run.weights import (
     CORE,
@@ -98,6 +98,11 @@ def read_core(config: RunConfig, dataset: Dataset) -> RunDescription | None:
         return None
     core = read_description(Path(config.train.adapt_from))
     require_same_model(core.folder, core.config.model, config.model)
+    if config.model.kind == "cnn-twin" and "all" not in config.train.unfreeze:
+        raise ConfigError(
+            f"the core of {core.folder} is a cnn-twin, which cannot be frozen",
+            hint="train all of it, from these weights: --unfreeze all",
+        )
     if dataset.behavior_channels != core.behavior_channels:
         raise ConfigError(
             f"the core of {core.folder} has the behavior channels "
@@ -190,7 +195,7 @@ def describe_adaptation(core: RunDescription, config: RunConfig, dataset: Datase
 
 def load_core(
     source: RunDescription,
-    core: OmniMouse,
+    core: Core,
     embeddings: Mapping[str, SessionEmbeddings],
     dataset: Dataset,
 ) -> None:
