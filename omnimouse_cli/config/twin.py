@@ -9,20 +9,22 @@ from omnimouse_cli.config.checks import require_positive
 class TwinConfig:
     """The core of a convolutional digital twin: layers of a spatial and a temporal convolution.
 
-    Each of the first four options has a value per layer.
+    Each of the first five options has a value per layer.
 
     Args:
         channels: Feature maps.
         pooling: Side of the squares that a layer's input is averaged over, in its positions.
         spatial_kernels: Side of the spatial kernel, in positions after pooling.
+        spatial_strides: Positions between two of its outputs, along rows and columns.
         temporal_kernels: Length of the temporal kernel, in samples of 1/30 s, to the past.
         contrast_floor: Mean square of a layer's features at a time point below which they are
             hardly normalized, so that noise on a blank screen is not amplified.
     """
 
     channels: tuple[int, ...] = (16, 32)
-    pooling: tuple[int, ...] = (2, 2)
+    pooling: tuple[int, ...] = (2, 1)
     spatial_kernels: tuple[int, ...] = (9, 5)
+    spatial_strides: tuple[int, ...] = (2, 1)
     temporal_kernels: tuple[int, ...] = (11, 7)
     contrast_floor: float = 0.1
 
@@ -33,6 +35,7 @@ class TwinConfig:
             "channels": self.channels,
             "pooling": self.pooling,
             "spatial_kernels": self.spatial_kernels,
+            "spatial_strides": self.spatial_strides,
             "temporal_kernels": self.temporal_kernels,
         }
         for name, values in per_layer.items():

@@ -58,9 +58,9 @@ def count_twin_activations(
     for shape in shapes:
         positions, samples = shape.rows * shape.columns, shape.last - shape.first
         read = positions * (samples + shape.temporal - 1)
-        # Pooled input and spatial result; result in time, centered, normalized, scaled, activated.
-        stored += size * read * (shape.inputs + shape.outputs)
-        stored += FLOAT_BYTES * 5 * positions * samples * shape.outputs
+        # Pooled input and spatial result; in time centered, normalized and scaled.
+        stored += size * read * (shape.inputs * shape.stride**2 + shape.outputs)
+        stored += FLOAT_BYTES * 3 * positions * samples * shape.outputs
         largest = max(largest, size * 2 * read * shape.outputs)
     last, samples, targets = shapes[-1], num_target_samples(task), task.num_targets
     positions = last.rows * last.columns

@@ -13,7 +13,7 @@ from omnimouse_cli.model.shortcuts.stimulus import shift_by_gaze
 # Receptive fields start scattered about the middle, by this share of the rows and columns.
 START_SPREAD = 0.15
 # Their standard deviation, in positions, and the scatter of its logarithm.
-START_WIDTH, WIDTH_SPREAD = 1.0, 0.3
+START_WIDTH, WIDTH_SPREAD = 2.5, 0.5
 # Row, column and width of a receptive field; right and down.
 FIELD_NUMBERS, GAZE_AXES = 3, 2
 

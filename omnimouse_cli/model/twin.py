@@ -33,9 +33,10 @@ class LayerShape(NamedTuple):
         outputs: Feature maps that it computes.
         pooling: Side of the squares that its input is averaged over.
         spatial: Side of the spatial kernel.
+        stride: Positions between two of its outputs.
         temporal: Length of the temporal kernel.
-        rows: Rows of positions after pooling.
-        columns: Columns of positions after pooling.
+        rows: Rows of positions that it computes.
+        columns: Columns of positions that it computes.
         first: First sample that it computes; it reads `temporal - 1` samples more before.
         last: Sample after the last one that it computes.
     """
@@ -44,6 +45,7 @@ class LayerShape(NamedTuple):
     outputs: int
     pooling: int
     spatial: int
+    stride: int
     temporal: int
     rows: int
     columns: int
@@ -61,13 +63,14 @@ def layer_shapes(config: ModelConfig, targets: tuple[int, int]) -> list[LayerSha
     Example:
         >>> from omnimouse_cli.config.sizes import MODELS
         >>> [(shape.rows, shape.columns) for shape in layer_shapes(MODELS["cnn-twin"], (30, 60))]
-        [(18, 32), (9, 16)]
+        [(9, 16), (9, 16)]
     """
     twin, size = config.twin, (config.video.frame_height, config.video.frame_width)
     shapes = []
     for layer, outputs in enumerate(twin.channels):
-        pooling = twin.pooling[layer]
-        size = (size[0] // pooling, size[1] // pooling)
+        pooling, stride = twin.pooling[layer], twin.spatial_strides[layer]
+        rows, columns = (-(-(length // pooling) // stride) for length in size)
+        size = (rows, columns)
         later = sum(length - 1 for length in twin.temporal_kernels[layer + 1 :])
         shapes.append(
             LayerShape(
@@ -75,9 +78,10 @@ def layer_shapes(config: ModelConfig, targets: tuple[int, int]) -> list[LayerSha
                 outputs=outputs,
                 pooling=pooling,
                 spatial=twin.spatial_kernels[layer],
+                stride=stride,
                 temporal=twin.temporal_kernels[layer],
-                rows=size[0],
-                columns=size[1],
+                rows=rows,
+                columns=columns,
                 first=targets[0] - later,
                 last=targets[1],
             )
@@ -105,7 +109,12 @@ class TwinLayer(nn.Module):
         inputs, outputs, side = shape.inputs, shape.outputs, shape.spatial
         self.pooling, self.contrast_floor = shape.pooling, contrast_floor
         self.spatial = nn.Conv3d(
-            inputs, outputs, (1, side, side), padding=(0, side // 2, side // 2), bias=False
+            inputs,
+            outputs,
+            (1, side, side),
+            stride=(1, shape.stride, shape.stride),
+            padding=(0, side // 2, side // 2),
+            bias=False,
         )
         self.temporal = nn.Conv3d(outputs, outputs, (shape.temporal, 1, 1), bias=False)
         for convolution in (self.spatial, self.temporal):

@@ -41,7 +41,7 @@ def small_twin():
         model=replace(
             config.model,
             d_embedding=8,
-            twin=replace(config.model.twin, channels=(2, 3), pooling=(4, 2)),
+            twin=replace(config.model.twin, channels=(2, 3), pooling=(4, 1)),
         ),
         data=replace(config.data, batch_size=2),
         train=replace(config.train, steps=6, log_every=1, checkpoint_every=3),

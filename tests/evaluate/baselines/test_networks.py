@@ -91,7 +91,7 @@ def test_hidden_columns_are_zero(simulated_data, targets_of):
 
 
 def test_without_the_package_cebra_says_how_to_install_it(simulated_data, targets_of, monkeypatch):
-    monkeypatch.setattr(cebra.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(cebra.importlib.util, "find_spec", lambda _: None)
     reason = predict_cebra(targets_of(simulated_data, "decode"), TIERS)
     assert reason == "cebra is not installed: pip install 'omnimouse[cebra]'"
 
