@@ -77,8 +77,8 @@ class GaussianReadout(nn.Module):
 
     def receptive_fields(self, vectors_NE: Tensor) -> Tensor:
         """Return a Gaussian over positions of sum 1 for every neuron: `(neurons, positions)`."""
-        field_N3 = self.field(vectors_NE) * self.scale
-        width_N1 = START_WIDTH * torch.exp(WIDTH_SPREAD * field_N3[:, 2:])
+        field_N3: Tensor = self.field(vectors_NE) * self.scale
+        width_N1: Tensor = START_WIDTH * torch.exp(WIDTH_SPREAD * field_N3[:, 2:])
         sides = []
         for axis, size in enumerate(self.grid):
             position = torch.arange(size, device=vectors_NE.device) - (size - 1) / 2

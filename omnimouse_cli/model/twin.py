@@ -210,7 +210,7 @@ class CnnTwin(nn.Module):
         assert strategy.targets is not None
         behavior_BSC = None
         if strategy.behavior == "encoded" and batch.behavior is not None:
-            behavior_BSC = sample_and_hold(batch.behavior.nan_to_num(0.0))
+            behavior_BSC = sample_and_hold(_visible_behavior(batch.behavior, strategy))
         shapes = layer_shapes(self.config, strategy.targets)
         x_BFTYX = self._visible_video(batch, strategy, shapes[0].first - shapes[0].temporal + 1)
         for layer, shape in zip(self.layers, shapes, strict=True):
@@ -246,6 +246,14 @@ class CnnTwin(nn.Module):
         shown_BTYX = mask_frames(batch.video, strategy.video)[:, max(first, 0) : last]
         before = max(-first, 0)
         return functional.pad(shown_BTYX, (0, 0, 0, 0, before, 0))[:, None]
+
+
+def _visible_behavior(behavior_BCS: Tensor, strategy: Strategy) -> Tensor:
+    """Return behavior with 0, the mean, where it is lost or hidden."""
+    number_S = torch.arange(behavior_BCS.shape[2], device=behavior_BCS.device)
+    first, last = strategy.behavior_samples
+    hidden_BCS = behavior_BCS.isnan() | (number_S < first) | (number_S >= last)
+    return behavior_BCS.masked_fill(hidden_BCS, 0.0)
 
 
 def describe_twin() -> str:

@@ -82,6 +82,10 @@ def test_hidden_behavior_reads_as_its_mean_and_so_does_a_lost_sample(twin, make_
     assert not torch.equal(predict(twin, batch, choose), absent)
     lost = replace(batch, behavior=torch.full_like(batch.behavior, torch.nan))
     torch.testing.assert_close(predict(twin, lost, choose), absent)
+    cut = replace(batch, behavior=batch.behavior.clone())
+    cut.behavior[:, :, 21:] = 0.0
+    causal = replace(PREDICT, behavior_range=(0, 31))
+    torch.testing.assert_close(predict(twin, batch, choose, causal), predict(twin, cut, choose))
 
 
 def test_a_gaze_to_the_right_reads_what_is_on_the_right():
@@ -186,15 +190,15 @@ def test_receptive_fields_are_found(make_batch, choose):
     generator = torch.Generator().manual_seed(1)
     # Rows and columns of positions, 4 x 4 pixels each.
     places = [(2, 3), (6, 12), (4, 8), (1, 13), (7, 2), (3, 10)]
-    optimizer = torch.optim.Adam([*core.parameters(), *embeddings.parameters()], lr=0.005)
-    for _ in range(150):
-        blocks = torch.randn(8, 60, 9, 16, generator=generator)
+    optimizer = torch.optim.Adam([*core.parameters(), *embeddings.parameters()], lr=0.01)
+    for _ in range(100):
+        blocks = torch.randn(4, 60, 9, 16, generator=generator)
         # Smooth in space, so that a field that is off still feels where it should be.
         blocks = torch.nn.functional.avg_pool2d(blocks, 7, 1, 3, count_include_pad=False) * 7
         video = blocks.repeat_interleave(4, 2).repeat_interleave(4, 3)
         responses = torch.stack([blocks[:, :, row, column] for row, column in places], 2)
         batch = replace(
-            make_batch(windows=8, neurons=6, behavior=False, video=False, channels=0),
+            make_batch(windows=4, neurons=6, behavior=False, video=False, channels=0),
             video=video,
             responses=responses,
         )

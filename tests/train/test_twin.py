@@ -75,7 +75,7 @@ def test_a_resumed_twin_is_the_undisturbed_one_and_predicts_only(shards, small_t
     run = load_run(whole)
     options = EvalOptions(tier="validation", baselines=())
     found = evaluate(run, open_run_data(run, None), options, Silent())
-    assert {record.strategy for record in found.records} == {"predict"}
+    assert {record.regime for record in found.records} == {"predict"}
     missing = {one.strategy: one.reason for one in found.unavailable}
     assert missing["decode"] == missing["forecast"] == missing["forecast+stimulus"]
     assert missing["decode"].startswith("a cnn-twin predicts responses from stimulus and behavior")

@@ -16,7 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from omnimouse_cli.batch.windows import window_table
-from omnimouse_cli.config.data import BEHAVIOR_RATE_HZ, NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
+from omnimouse_cli.config.data import (
+    BEHAVIOR_RATE_HZ,
+    NUM_BEHAVIOR_SAMPLES,
+    NUM_RESPONSE_SAMPLES,
+    RESPONSE_RATE_HZ,
+)
 from omnimouse_cli.evaluate.baselines.ridge import training_windows
 from omnimouse_cli.evaluate.baselines.ridge_features import screen_features
 from omnimouse_cli.evaluate.scorer import Piece
@@ -128,8 +133,11 @@ def read_columns(targets: Targets, grid: I64) -> F32:
         assert strategy.video is not None
         parts.append(_place(screen_features(reader, grid, strategy.video), strategy.video))
     if "behavior" in targets.inputs:
+        shown = targets.input_behavior(grid)
+        placed = np.full((len(grid), NUM_BEHAVIOR_SAMPLES, shown.shape[2]), np.nan, np.float32)
+        placed[:, slice(*strategy.behavior_samples)] = shown
         sample = np.arange(NUM_RESPONSE_SAMPLES) * BEHAVIOR_RATE_HZ / RESPONSE_RATE_HZ
-        parts.append(reader.behavior(grid)[:, (sample + 1e-4).astype(np.int64)])
+        parts.append(placed[:, (sample + 1e-4).astype(np.int64)])
     return np.concatenate(parts, axis=2)
 
 
