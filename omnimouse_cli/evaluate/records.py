@@ -20,6 +20,7 @@ LOSS = "loss"
 # Metrics in [-1, 1] whose intervals are taken on Fisher's z.
 CORRELATIONS = frozenset({SINGLE_TRIAL, TO_AVERAGE})
 OVER_WINDOWS = "windows"
+OVER_STIMULI = "stimuli"
 NEURONS = "neurons"
 INPUTS = ("responses", "stimulus", "behavior")
 # The second halves of windows this far apart tile the time line once.
@@ -47,9 +48,10 @@ class EvalRecord:
         value: The number; None where it does not exist.
         low: Lower end of the 95 % interval, if there is one.
         high: Upper end.
-        interval_over: What the interval is over: `windows`, `windows, sessions`, `windows,
-            sessions, animals`, each with `, seeds` where runs of several seeds are combined; None
-            without an interval. Sessions and animals count from three on.
+        interval_over: What the interval is over: `windows` (or `stimuli`, where repeats are
+            averaged), `windows, sessions` or `windows, sessions, animals`, with `, seeds` where
+            runs of several seeds are combined; None without an interval. Sessions and animals
+            count from three on.
         bias_corrected: The value less its bias, which comes from the limited time that is scored;
             the middle of the interval. None without an interval.
         neurons: Neurons (or channels) that it is over.

@@ -13,6 +13,7 @@ from omnimouse_cli.evaluate.records import (
     CORRELATIONS,
     LOSS,
     NEURONS,
+    OVER_STIMULI,
     OVER_WINDOWS,
     SINGLE_TRIAL,
     TO_AVERAGE,
@@ -23,7 +24,7 @@ from omnimouse_cli.evaluate.stimulus import RepeatCells
 from omnimouse_cli.evaluate.targets import Targets
 from omnimouse_cli.metrics.intervals import Spread, interval, resample_spread
 from omnimouse_cli.metrics.moments import Moments, correlation, merge_blocks, moments_of
-from omnimouse_cli.metrics.repeats import RepeatSums, correlation_to_average, repeat_ceiling
+from omnimouse_cli.metrics.repeats import RepeatSums, average_moments, repeat_ceiling
 from omnimouse_cli.metrics.resamples import block_weights, resampled_correlations, resampled_means
 from omnimouse_cli.metrics.scores import mean_correlation
 from omnimouse_cli.model.losses import BEHAVIOR_CLAMP, elementwise_loss
@@ -77,6 +78,7 @@ class ScoredValue:
         predictor: str | None = None,
         resamples: F64 | None = None,
         undefined: int | None = None,
+        over: str = OVER_WINDOWS,
     ) -> "ScoredValue":
         """Return another value over the same windows and outputs, with its interval.
 
@@ -86,6 +88,7 @@ class ScoredValue:
             predictor: Whose it is; None keeps the predictor.
             resamples: The value in every resample; None gives no interval.
             undefined: Outputs without a correlation.
+            over: What the resamples are over.
         """
         record = replace(
             self.record,
@@ -96,7 +99,7 @@ class ScoredValue:
             draws_sd=None,
         )
         derived = replace(self, record=record, resamples=resamples)
-        return replace(derived, record=with_interval(record, derived.spread, OVER_WINDOWS))
+        return replace(derived, record=with_interval(record, derived.spread, over))
 
     @property
     def spread(self) -> Spread | None:
@@ -261,10 +264,19 @@ class Scorer:
                 )
             averages = None
             if self._sums is not None and target == NEURONS:
-                averages = correlation_to_average(self._sums)
-            if averages is not None and np.isfinite(averages).any():
-                value = float(np.nan_to_num(averages).mean())
-                yield number.derive(metric=TO_AVERAGE, value=value, undefined=undefined)
+                averages = average_moments(self._sums)
+            if averages is None:
+                continue
+            value, undefined = mean_correlation(merge_blocks(averages))
+            num_blocks = len(averages.count)
+            if value is not None:
+                yield replace(number, num_blocks=num_blocks).derive(
+                    metric=TO_AVERAGE,
+                    value=value,
+                    resamples=resampled_correlations(averages, block_weights(num_blocks)),
+                    undefined=undefined,
+                    over=OVER_STIMULI,
+                )
 
     def _blank_record(self, target: str, positions: I64, *, num_samples: int) -> ScoredValue:
         """Return what all values of a target share; `derive` completes metric and value."""

@@ -155,7 +155,7 @@ def overall_spread(numbers: Sequence[ScoredValue]) -> tuple[Spread | None, str]:
         return None, OVER_WINDOWS
     shares = np.array([number.num_neurons for number in scored], np.float64)
     shares /= shares.sum()
-    widest, over = sum_spreads(spreads, shares), OVER_WINDOWS
+    widest, over = sum_spreads(spreads, shares), scored[0].record.interval_over or OVER_WINDOWS
     values = [number.record.value or 0.0 for number in scored]
     for level, units in (
         ("sessions", [number.record.session for number in scored]),

@@ -5,7 +5,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from omnimouse_cli.metrics.moments import correlation, moments_of
+from omnimouse_cli.config.data import RESPONSE_RATE_HZ
+from omnimouse_cli.metrics.moments import Moments, moments_of
+from omnimouse_cli.metrics.resamples import block_numbers
 
 Number = TypeVar("Number", np.float32, np.float64)
 
@@ -78,18 +80,29 @@ def sum_by_cell(
     return numbers, np.add.reduceat(values[order], first, axis=0)
 
 
-def correlation_to_average(sums: RepeatSums) -> NDArray[np.float64] | None:
-    """Correlate each neuron's mean prediction with its mean response, over repeated cells.
+def average_moments(sums: RepeatSums) -> Moments | None:
+    """Return the moments of mean response and mean prediction over repeated cells.
+
+    Their correlation is the correlation to the average (Sensorium's metric).
+
+    Args:
+        sums: Cells in the order of time within each stimulus.
 
     Returns:
-        float64 `(outputs,)`, NaN where one of the two is constant; None without repeats.
+        Moments of shape `(blocks, outputs)`: blocks of 2 s of successive cells, whose resamples
+        give an interval over stimuli; None without repeats.
     """
     repeated = sums.count >= 2
     if not (repeated.sum(axis=0) >= 2).any():
         return None
     count = np.maximum(sums.count, 1.0)
-    response = np.where(repeated, sums.truth / count, np.nan)
-    return correlation(moments_of(response, sums.prediction / count))
+    response, prediction = np.where(repeated, sums.truth / count, np.nan), sums.prediction / count
+    number = block_numbers(len(count), window_step_seconds=1 / RESPONSE_RATE_HZ)
+    blocks = Moments.zeros((int(number[-1]) + 1, count.shape[1]))
+    for block in range(len(blocks.count)):
+        chosen = number == block
+        blocks.add(block, moments_of(response[chosen], prediction[chosen]))
+    return blocks
 
 
 def repeat_ceiling(sums: RepeatSums) -> NDArray[np.float64] | None:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from omnimouse_cli.metrics.repeats import RepeatSums, correlation_to_average, repeat_ceiling
+from omnimouse_cli.metrics.moments import correlation, merge_blocks
+from omnimouse_cli.metrics.repeats import RepeatSums, average_moments, repeat_ceiling
 
 
 def repeated(cells=300, repeats=8, outputs=4, noise=1.0, seed=0):
@@ -20,6 +21,10 @@ def sums_of(cells, truth, prediction, num_cells):
     for part in np.array_split(order, 7):
         sums.add(cells[part], truth[part], prediction[part])
     return sums
+
+
+def correlation_to_average(sums):
+    return correlation(merge_blocks(average_moments(sums)))
 
 
 def test_correlation_to_average_is_that_of_the_averages():
@@ -104,5 +109,5 @@ def test_outputs_and_samples_may_come_in_parts():
 def test_without_repeats_there_is_nothing_to_say():
     cells, truth, _ = repeated(repeats=1)
     sums = sums_of(cells, truth, truth, 300)
-    assert correlation_to_average(sums) is None
+    assert average_moments(sums) is None
     assert repeat_ceiling(sums) is None
