@@ -154,7 +154,7 @@ def running_cluster(folder: Path) -> Iterator[Path]:
 
 def _idle_nodes(environment: dict[str, str]) -> int:
     done = subprocess.run(
-        ["sinfo", "--noheader", "--Node", "--format=%T"],
+        ["sinfo", "--noheader", "--Node", "--partition=cpu", "--format=%T"],
         capture_output=True,
         text=True,
         env=environment,
