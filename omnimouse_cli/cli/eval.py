@@ -78,6 +78,13 @@ def command_eval(
             "the scores per area, layer and depth.",
         ),
     ] = False,
+    baselines: Annotated[
+        str,
+        typer.Option(
+            help="Baselines beside the model: fast (minutes), all, or names separated by commas, "
+            "for example ridge,glm."
+        ),
+    ] = "fast",
     no_baselines: Annotated[
         bool, typer.Option("--no-baselines", help="Score only the model.")
     ] = False,
@@ -105,7 +112,7 @@ def command_eval(
     from omnimouse_cli.evaluate.store import evaluation_name, make_document
     from omnimouse_cli.run.folder import evaluation_folder
 
-    families = tuple(dict.fromkeys(word.strip() for word in (perturb or "").split(",") if word))
+    families = _words(perturb or "")
     require_families(families)
     if families:
         require_libraries("eval --perturb", "scipy")
@@ -115,7 +122,7 @@ def command_eval(
         behavior=not no_behavior,
         tier=tier or DEFAULT_TIERS[0],
         stride_samples=stride,
-        baselines=not no_baselines,
+        baselines=() if no_baselines else _words(baselines),
         batch_windows=batch,
         seed=seed,
         perturb=families,
@@ -138,6 +145,11 @@ def command_eval(
         print_document("eval", documents[0] if len(results) == 1 else {"runs": documents})
         return
     _print(results, metrics=metrics)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Return the words that commas separate, each once."""
+    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
 def _print(results: "Sequence[EvaluatedRun]", *, metrics: bool) -> None:
@@ -163,6 +175,7 @@ def _evaluate(
     *,
     choose_tier: bool,
 ) -> EvaluatedRun:
+    from omnimouse_cli.evaluate.baselines.table import select_baselines
     from omnimouse_cli.evaluate.evaluate import evaluate
     from omnimouse_cli.evaluate.robustness.evaluate import with_perturbations
     from omnimouse_cli.evaluate.strategies import require_regime
@@ -170,6 +183,7 @@ def _evaluate(
     from omnimouse_cli.train.parallel.world import select_device
 
     require_regime(options.regime)
+    select_baselines(options.baselines)
     options = replace(options, device=select_device(device).type)
     loaded = load_run(folder)
     dataset = open_run_data(loaded, shards)

@@ -14,7 +14,8 @@ from omnimouse_cli.batch.strategies import training_table
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import RESPONSE_RATE_HZ
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.evaluate.baselines.table import BASELINES
+from omnimouse_cli.evaluate.baselines.choose import describe_choices
+from omnimouse_cli.evaluate.baselines.table import select_baselines
 from omnimouse_cli.evaluate.draws import combine_numbers, combine_outputs, draw_targets
 from omnimouse_cli.evaluate.figure import Trace, make_trace
 from omnimouse_cli.evaluate.forward import predict_model
@@ -57,6 +58,7 @@ def evaluate(
         OmniMouseError: A tier without trials or windows, an unknown regime, or nothing to score.
     """
     require_regime(options.regime)
+    select_baselines(options.baselines)
     require_tiers(dataset.sessions, (options.tier,))
     for line in describe_seen([session.shard for session in dataset.sessions], options.tier):
         reporter.say(line)
@@ -70,6 +72,9 @@ def evaluate(
     found = {one.key: evaluated_strategies(one, options, model) for one in dataset.sessions}
     reporter.start(PROGRESS_TASK, sum(len(found[key][0]) for key in windows))
     evaluator = _Evaluator(run, options, reporter)
+    held_out = describe_choices(dataset.sessions, run.config.data.tiers)
+    if options.baselines and held_out is not None:
+        reporter.say(held_out)
     for session in dataset.sessions:
         strategies, unavailable = found[session.key]
         if session.key in windows:
@@ -182,7 +187,7 @@ class _Evaluator:
     def _score_baselines(self, targets: Targets) -> dict[str, list[PredictorScores]]:
         """Return the scores of each baseline, one for each view of the targets."""
         scores: dict[str, list[PredictorScores]] = {}
-        for name, baseline in BASELINES.items() if self._options.baselines else ():
+        for name, baseline in select_baselines(self._options.baselines).items():
             pieces = baseline.predict(targets, self._run.config.data.tiers)
             if isinstance(pieces, str):
                 self._add_unavailable(targets, pieces, predictor=name)

@@ -127,7 +127,7 @@ class EvalOptions:
         tier: Tier of the scored trials.
         include_blanks: Whether windows may reach into blank screens without a tier.
         stride_samples: Steps between windows, in 1/30 s.
-        baselines: Whether baselines are scored beside the model.
+        baselines: Baselines that are scored beside the model: `fast`, `all` or names.
         device: `cpu` or `cuda`.
         batch_windows: Windows of a forward pass; None decides by the number of neurons.
         seed: Of the draws of context neurons, and of perturbations.
@@ -141,7 +141,7 @@ class EvalOptions:
     tier: str = "test"
     include_blanks: bool = True
     stride_samples: int = TILING_STRIDE_SAMPLES
-    baselines: bool = True
+    baselines: tuple[str, ...] = ("fast",)
     device: str = "cpu"
     batch_windows: int | None = None
     seed: int = 0

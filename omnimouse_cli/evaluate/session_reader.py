@@ -1,6 +1,7 @@
 """Signals of one session in windows, as the loader reads them: what truth and baselines are."""
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.batch.memory import BatchArrays
 from omnimouse_cli.batch.reader import WindowReader
 from omnimouse_cli.config.data import RESPONSE_RATE_HZ, DataConfig
+from omnimouse_cli.recording.recording import Clock
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -19,6 +21,8 @@ Range = tuple[int, int]
 # Video comes with every signal. That of a few windows fits in memory that malloc reuses; more would
 # be new pages of zeros in every read, which take longer than reading.
 WINDOWS_AT_ONCE = 4
+# Baselines read the same windows again and again: responses of up to this size stay in memory.
+MAX_RESIDENT_BYTES = 1 << 28
 
 
 class SessionReader:
@@ -69,8 +73,26 @@ class SessionReader:
         Returns:
             float32 `(windows, samples, columns)`.
         """
+        if self._resident is not None:
+            rows = self._clock.row_at(self.sample_seconds(grid, samples))
+            if columns is None:
+                return self._resident[rows]
+            return self._resident[rows[..., None], columns]
         parts = self._read(grid, columns)
         return np.concatenate([arrays.responses[:, slice(*samples)] for arrays in parts])
+
+    @property
+    def _clock(self) -> Clock:
+        return self.shard.description.responses.clock
+
+    @cached_property
+    def _resident(self) -> F32 | None:
+        """Scaled responses of all rows, float32 `(rows, neurons)`; None where they are many."""
+        num_rows = self._clock.num_samples
+        if 4 * num_rows * self.session.num_neurons > MAX_RESIDENT_BYTES:
+            return None
+        values: F32 = (self.shard.read_responses(0, num_rows) - self.shift) / self.scale
+        return values
 
     def behavior(self, grid: I64) -> F32:
         """Read z-scored behavior: float32 `(windows, 40, channels)`, channels as in `channels`.
@@ -84,6 +106,14 @@ class SessionReader:
             parts.append(arrays.behavior[:, arrays.behavior_present].transpose(0, 2, 1))
         return np.concatenate(parts)
 
+    def video(self, grid: I64) -> F32:
+        """Read normalized frames: float32 `(windows, 60, height, width)`."""
+        parts = []
+        for arrays in self._read(grid, np.empty(0, np.int64)):
+            assert arrays.video is not None, "the session has a screen"
+            parts.append(arrays.video)
+        return np.concatenate(parts)
+
     def _read(self, grid: I64, columns: I64 | None) -> Iterator[BatchArrays]:
         for first in range(0, len(grid), WINDOWS_AT_ONCE):
             some = grid[first : first + WINDOWS_AT_ONCE]
@@ -92,4 +122,4 @@ class SessionReader:
     def sample_seconds(self, grid: I64, samples: Range) -> F64:
         """Return float64 `(windows, samples)`: times from the recording's origin."""
         index = np.asarray(grid, np.int64)[:, None] + np.arange(*samples)
-        return self.shard.description.responses.clock.start_seconds + index / RESPONSE_RATE_HZ
+        return self._clock.start_seconds + index / RESPONSE_RATE_HZ

@@ -134,7 +134,7 @@ def test_differences_are_differences(forecast):
 
 
 def test_what_the_stimulus_adds_is_paired(run, data):
-    both = evaluate(run, data, EvalOptions(regime="forecast", baselines=False), Silent())
+    both = evaluate(run, data, EvalOptions(regime="forecast", baselines=()), Silent())
     for session in (*(session.key for session in data.sessions), "overall"):
         single = {"session": session, "metric": "single_trial_correlation", "predictor": "model"}
         seen = find(both, strategy="forecast+stimulus", **single)
@@ -163,7 +163,7 @@ def test_a_model_that_knows_the_answer_scores_one(run, data, monkeypatch):
             ]
 
     monkeypatch.setattr(evaluate_module, "predict_model", oracle)
-    found = evaluate(run, data, EvalOptions(regime="all", baselines=False), Silent())
+    found = evaluate(run, data, EvalOptions(regime="all", baselines=()), Silent())
     singles = [r for r in found.records if r.metric == "single_trial_correlation"]
     assert {record.target for record in singles} == {"neurons", "gaze", "pupil", "running"}
     assert all(record.value == pytest.approx(1.0, abs=1e-6) for record in singles)
@@ -268,7 +268,7 @@ def test_a_recording_without_behavior_is_evaluated_with_the_reasons(
     )
     run = load_run(write_run(tmp_path / "run", dataset))
     assert run.response_loss == "gaussian"
-    found = evaluate(run, dataset, EvalOptions(regime="all"), Silent())
+    found = evaluate(run, dataset, EvalOptions(regime="all", baselines=("ridge", "psth")), Silent())
     reasons = {item.strategy: item.reason for item in found.unavailable if item.predictor is None}
     assert "no behavior was recorded" in reasons["decode"]
     rows = {record.strategy for record in found.records}
@@ -278,7 +278,7 @@ def test_a_recording_without_behavior_is_evaluated_with_the_reasons(
 
 
 def test_the_precision_of_the_run_is_used_and_recorded(data, write_run, tmp_path):
-    options = EvalOptions(regime="forecast", stimulus=False, baselines=False)
+    options = EvalOptions(regime="forecast", stimulus=False, baselines=())
     precise = write_run(tmp_path / "float32", data)
     coarse = write_run(tmp_path / "bfloat16", data, sets=("train.precision=bfloat16",))
     losses = {}

@@ -127,7 +127,7 @@ def test_one_neuron_and_one_channel_have_every_number(
 ):
     dataset = make_lossy(responses=moving_average(neurons=1), running=np.cos)
     run = load_run(write_run(tmp_path / "run", dataset))
-    options = EvalOptions(stride_samples=90)
+    options = EvalOptions(stride_samples=90, baselines=("ridge",))
     evaluation = evaluate(run, open_run_data(run, None), options, Silent())
     found = {(record.strategy, record.target, record.predictor) for record in evaluation.records}
     for strategy, target in (
@@ -147,7 +147,7 @@ def test_behavior_that_is_lost_in_all_scored_windows_is_named_and_not_scored(
 
     dataset = make_lossy(running=lost_in_test)
     run = load_run(write_run(tmp_path / "run", dataset))
-    options = EvalOptions(stimulus=False, baselines=False, stride_samples=90)
+    options = EvalOptions(stimulus=False, baselines=(), stride_samples=90)
     evaluation = evaluate(run, open_run_data(run, None), options, Silent())
     assert {record.target for record in evaluation.records} == {"neurons"}
     assert all(

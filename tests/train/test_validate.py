@@ -48,7 +48,7 @@ def test_records_of_validation_and_evaluation_agree_for_one_run(
         tier="validation",
         include_blanks=False,
         stride_samples=NUM_RESPONSE_SAMPLES,
-        baselines=False,
+        baselines=(),
     )
     evaluation = evaluate(loaded, open_run_data(loaded, None), options, Silent())
     evaluated = {

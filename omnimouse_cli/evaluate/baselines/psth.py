@@ -8,7 +8,7 @@ import numpy as np
 
 from omnimouse_cli.batch.windows import BLANK_KIND, INVALID_KIND
 from omnimouse_cli.evaluate.scorer import Piece
-from omnimouse_cli.evaluate.session_reader import F32, I64, Range, SessionReader
+from omnimouse_cli.evaluate.session_reader import F32, F64, I64, Range, SessionReader
 from omnimouse_cli.evaluate.stimulus import Phases, stimulus_phases
 from omnimouse_cli.evaluate.targets import Targets
 from omnimouse_cli.evaluate.windows import EvalWindows
@@ -30,6 +30,7 @@ class Psth:
         bin_samples: Samples of 1/30 s in a bin.
         num_bins: Bins of each stimulus.
         mean: float32 `(conditions * bins, neurons)`: the resting mean where training has no sample.
+        counts: float64 `(conditions * bins,)`: training samples of each cell.
         rest: float32 `(neurons,)`: mean where no stimulus was on.
     """
 
@@ -37,6 +38,7 @@ class Psth:
     bin_samples: int
     num_bins: int
     mean: F32
+    counts: F64
     rest: F32
 
     def at(self, phases: Phases) -> F32:
@@ -61,19 +63,25 @@ def predict_psth(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | 
     if "stimulus" not in targets.inputs or targets.is_behavior:
         return None
     psth = compute_psth(targets.reader, targets.windows, targets.samples, tiers)
-    return psth if isinstance(psth, str) else _look_up(psth, targets)
+    return psth if isinstance(psth, str) else look_up(psth, targets)
 
 
-def _look_up(psth: Psth, targets: Targets) -> Iterator[Piece]:
+def look_up(psth: Psth, targets: Targets) -> Iterator[Piece]:
+    """Yield the mean responses to what the scored samples show."""
     for windows in targets.window_slices():
         values = psth.at(targets.phases(targets.windows.grid[windows]))
         yield Piece(windows, slice(None), values[..., targets.outputs])
 
 
-# The strategies of a session share it: it reads all training responses.
-@lru_cache(maxsize=1)
+# The baselines of a session share it: it reads all training responses.
+@lru_cache(maxsize=2)
 def compute_psth(
-    reader: SessionReader, windows: EvalWindows, samples: Range, tiers: tuple[str, ...]
+    reader: SessionReader,
+    windows: EvalWindows,
+    samples: Range,
+    tiers: tuple[str, ...],
+    *,
+    end_seconds: float | None = None,
 ) -> Psth | str:
     """Average training responses by the stimuli that the scored samples show.
 
@@ -82,11 +90,12 @@ def compute_psth(
         windows: The scored windows.
         samples: Their scored samples.
         tiers: Training tiers.
+        end_seconds: End of the training time that is averaged; None averages all of it.
 
     Returns:
         The PSTH, or the reason why there is none.
     """
-    rows, phases = _training_rows(reader, tiers)
+    rows, phases = _training_rows(reader, tiers, end_seconds)
     scored = stimulus_phases(reader.shard, reader.sample_seconds(windows.grid, samples))
     on = scored.condition >= 0
     conditions = np.intersect1d(phases.condition[phases.condition >= 0], scored.condition[on])
@@ -106,7 +115,12 @@ def compute_psth(
     cell[phases.condition < 0] = num_cells - 1
     mean, rest = _average(reader, rows, cell, num_cells)
     return Psth(
-        conditions=conditions, bin_samples=bin_samples, num_bins=num_bins, mean=mean, rest=rest
+        conditions=conditions,
+        bin_samples=bin_samples,
+        num_bins=num_bins,
+        mean=mean,
+        counts=np.bincount(cell[cell >= 0], minlength=num_cells)[:-1].astype(np.float64),
+        rest=rest,
     )
 
 
@@ -119,7 +133,9 @@ def _cells(phases: Phases, conditions: I64, bin_samples: int, num_bins: int) -> 
     return np.where(known, position * num_bins + bins, -1)
 
 
-def _training_rows(reader: SessionReader, tiers: tuple[str, ...]) -> tuple[I64, Phases]:
+def _training_rows(
+    reader: SessionReader, tiers: tuple[str, ...], end_seconds: float | None
+) -> tuple[I64, Phases]:
     """Rows of the response clock in valid training time, and the stimulus of each."""
     shard = reader.shard
     description, trials = shard.description, shard.trials
@@ -136,6 +152,8 @@ def _training_rows(reader: SessionReader, tiers: tuple[str, ...]) -> tuple[I64, 
     blank = (trials.tier == -1) & (trials.kind == _index(description.kinds, BLANK_KIND))
     kept = (trial >= 0) & (allowed[trial] | (blank[trial] & of_training))
     kept &= contains(shard.valid("responses"), seconds)
+    if end_seconds is not None:
+        kept &= seconds < end_seconds
     return rows[kept], Phases(
         condition=phases.condition[kept], trial=phases.trial[kept], bin=phases.bin[kept]
     )

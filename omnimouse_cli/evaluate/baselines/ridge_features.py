@@ -23,12 +23,16 @@ BEHAVIOR_LAGS = ((-12, -4), (-4, -1), (-1, 2), (2, 5))
 SCREEN_BIN_SAMPLES = 5
 BEHAVIOR_BIN_SAMPLES = 4
 # Larger populations are described by this many of their principal components.
-MOST_NEURONS = 400
+MAX_NEURONS = 400
 POPULATION_COMPONENTS = 256
 BASIS_SAMPLES = 8000
 # Patches of the screen over which brightness and contrast are averaged.
 COARSE_ROWS, COARSE_COLUMNS = 6, 8
 FRAMES_AT_ONCE = 4096
+# Wide groups are described by so many components.
+GROUP_COMPONENTS, SCREEN_COMPONENTS = 1_000, 200
+# Weights of the screen's columns beside the others: they are many and explain little.
+SCREEN_WEIGHTS = (0.0, 0.2, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,6 +57,37 @@ class Features:
         prefix = self.targets.strategy.prefix
         only_past = prefix is not None and prefix[1] <= self.targets.samples[0]
         return self.targets.is_behavior or not only_past
+
+    @property
+    def _screen_group(self) -> int | None:
+        """Which group is the screen: it comes last, before behavior."""
+        inputs = self.targets.inputs
+        if "stimulus" not in inputs:
+            return None
+        return self._num_groups - (2 if "behavior" in inputs else 1)
+
+    @property
+    def _num_groups(self) -> int:
+        strategy = self.targets.strategy
+        past = strategy.full_population_prefix > 0 and strategy.num_visible is not None
+        others = {"stimulus", "behavior"}.intersection(self.targets.inputs)
+        return (strategy.prefix is not None) + past + len(others)
+
+    @property
+    def weights(self) -> list[tuple[float, ...]]:
+        """For each group the weights to choose from."""
+        weights: list[tuple[float, ...]] = [(1.0,)] * self._num_groups
+        if self._screen_group is not None:
+            weights[self._screen_group] = SCREEN_WEIGHTS
+        return weights
+
+    @property
+    def components(self) -> list[int]:
+        """For each group the components that describe it if it is more than twice as wide."""
+        components = [GROUP_COMPONENTS] * self._num_groups
+        if self._screen_group is not None:
+            components[self._screen_group] = SCREEN_COMPONENTS
+        return components
 
     def columns(self, grid: I64, samples: I64) -> list[F32]:
         """Return the columns of windows, in groups of one kind.
@@ -100,14 +135,9 @@ class Features:
         return average_bins(shown, SCREEN_BIN_SAMPLES)
 
     def _behavior(self, grid: I64, samples: I64) -> F32:
-        behavior = self.targets.input_behavior(grid)
-        if not self.per_sample:
-            return average_bins(behavior, BEHAVIOR_BIN_SAMPLES)
-        if not self.targets.is_behavior:
-            samples = (samples * BEHAVIOR_RATE_HZ / RESPONSE_RATE_HZ).astype(np.int64)
-        first, last = self.targets.strategy.behavior_samples
-        centers = np.clip(samples - first, 0, last - first - 1)
-        return average_around(behavior, centers, BEHAVIOR_LAGS)
+        if self.per_sample:
+            return behavior_columns(self.targets, grid, samples)
+        return average_bins(self.targets.input_behavior(grid), BEHAVIOR_BIN_SAMPLES)
 
     def _response_samples(self, samples: I64) -> I64:
         if self.targets.is_behavior:
@@ -118,7 +148,7 @@ class Features:
         """Return responses of a population, or its components: `(windows, samples, columns)`."""
         values = self.targets.reader.responses(grid, samples, neurons)
         basis = self._basis
-        if basis is None or len(neurons) <= MOST_NEURONS:
+        if basis is None or len(neurons) <= MAX_NEURONS:
             return values
         projected: F32 = values @ basis[neurons]
         return projected
@@ -129,13 +159,31 @@ class Features:
         from sklearn.decomposition import PCA
 
         reader = self.targets.reader
-        if reader.session.num_neurons <= MOST_NEURONS or len(self.training) == 0:
+        if reader.session.num_neurons <= MAX_NEURONS or len(self.training) == 0:
             return None
         chosen = np.linspace(0, len(self.training) - 1, BASIS_SAMPLES // 10).astype(np.int64)
         values = reader.responses(self.training[np.unique(chosen)], (0, 60))[:, ::6]
         pca = PCA(POPULATION_COMPONENTS, svd_solver="randomized", iterated_power=2, random_state=0)
         pca.fit(values.reshape(-1, values.shape[2]))
         return np.ascontiguousarray(pca.components_.T, dtype=np.float32)
+
+
+def behavior_columns(targets: Targets, grid: I64, samples: I64) -> F32:
+    """Average behavior in bins around target samples.
+
+    Args:
+        targets: What is predicted, with behavior among the inputs.
+        grid: int64 `(windows,)`.
+        samples: int64 `(samples,)`.
+
+    Returns:
+        float32 `(windows, samples, bins * channels)`.
+    """
+    if not targets.is_behavior:
+        samples = (samples * BEHAVIOR_RATE_HZ / RESPONSE_RATE_HZ).astype(np.int64)
+    first, last = targets.strategy.behavior_samples
+    centers = np.clip(samples - first, 0, last - first - 1)
+    return average_around(targets.input_behavior(grid), centers, BEHAVIOR_LAGS)
 
 
 def average_past(values: F32) -> F32:

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.batch.strategy import Strategy
+from omnimouse_cli.errors import ConfigError
+from omnimouse_cli.evaluate.baselines import regression
 from omnimouse_cli.evaluate.baselines.persistence import last_visible_sample, predict_persistence
-from omnimouse_cli.evaluate.baselines.table import BASELINES
+from omnimouse_cli.evaluate.baselines.table import BASELINES, select_baselines
 from omnimouse_cli.evaluate.baselines.train_mean import predict_train_mean
 
 SPLIT = Strategy(
@@ -89,7 +91,9 @@ def test_the_training_mean_is_a_constant_without_a_correlation(select, score_pie
 
 @pytest.mark.parametrize("strategy", ["predict", "decode", "forecast+stimulus", "split"])
 @pytest.mark.parametrize("name", BASELINES)
-def test_every_baseline_predicts_every_window_and_output_once(select, name, strategy):
+def test_every_baseline_predicts_every_window_and_output_once(select, monkeypatch, name, strategy):
+    monkeypatch.setattr(regression, "MAX_SAMPLE_ROWS", 1000)
+    monkeypatch.setattr(regression, "MAX_WINDOW_ROWS", 1000)
     targets = select(strategy)
     pieces = BASELINES[name].predict(targets, ("train",))
     if pieces is None or isinstance(pieces, str):
@@ -102,3 +106,25 @@ def test_every_baseline_predicts_every_window_and_output_once(select, name, stra
         assert piece.values.dtype == np.float32
         assert np.isfinite(piece.values).all()
     assert (counts == 1).all()
+
+
+def test_words_select_baselines_in_the_order_of_the_table():
+    assert list(select_baselines(())) == []
+    assert list(select_baselines(("all",))) == list(BASELINES)
+    assert list(select_baselines(("psth", "ridge"))) == ["ridge", "psth"]
+    fast = [name for name, baseline in BASELINES.items() if baseline.cost == "fast"]
+    assert list(select_baselines(("fast",))) == fast
+
+
+def test_an_unknown_baseline_is_refused_with_the_nearest_name():
+    with pytest.raises(ConfigError, match="there is no baseline redge") as error:
+        select_baselines(("ridge", "redge"))
+    assert error.value.hint == "did you mean `ridge`?"
+
+
+def test_a_baseline_is_defined_for_no_other_regimes_than_its_own(select):
+    for name, baseline in BASELINES.items():
+        for strategy in ("predict", "decode", "forecast", "population-10"):
+            if strategy.split("-")[0] not in baseline.regimes:
+                found = baseline.predict(select(strategy), ("train",))
+                assert found is None, (name, strategy)

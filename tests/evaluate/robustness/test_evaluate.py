@@ -135,7 +135,7 @@ def test_numbers_are_of_the_perturbed_video_beside_the_clean_ones(run, small_mou
     monkeypatch.setattr(perturbations, "SEVERITIES", (2, 5))
     monkeypatch.setattr(attack, "STEPS", 3)
     options = EvalOptions(
-        regime="predict", baselines=False, stride_samples=90, perturb=("contrast", "adversarial")
+        regime="predict", baselines=(), stride_samples=90, perturb=("contrast", "adversarial")
     )
     plain = evaluate(run, small_mouse, options, Silent())
     monkeypatch.setattr("omnimouse_cli.evaluate.robustness.evaluate.BUDGETS", (2.0, 16.0))

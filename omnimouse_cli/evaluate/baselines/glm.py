@@ -1,0 +1,178 @@
+"""GLM of conditions x lags: responses to each stimulus add up over the time since its onsets."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from omnimouse_cli.batch.windows import BLANK_KIND
+from omnimouse_cli.config.data import RESPONSE_RATE_HZ
+from omnimouse_cli.evaluate.baselines.choose import training_windows
+from omnimouse_cli.evaluate.baselines.regression import Design
+from omnimouse_cli.evaluate.baselines.ridge import find_choice, solve_ridge
+from omnimouse_cli.evaluate.baselines.ridge_features import behavior_columns
+from omnimouse_cli.evaluate.scorer import Piece
+from omnimouse_cli.evaluate.session_reader import F32, F64, I64
+from omnimouse_cli.evaluate.stimulus import AFTERMATH_SECONDS, stimulus_phases
+from omnimouse_cli.evaluate.targets import Targets
+from omnimouse_cli.recording.recording import FLIP_TOLERANCE_SECONDS
+
+# Basis functions of time lie at least this far apart, and further where columns would be too many.
+BUMP_SECONDS = 0.1
+MAX_COLUMNS = 2_000
+# Fewer basis functions of each stimulus than this are no time course.
+MIN_BUMPS = 4
+# What a stimulus adds to the mean response to all of them is less certain than that mean.
+CONDITION_WEIGHTS = (0.0, 0.1, 0.3, 1.0)
+
+
+def predict_glm(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | str | None:
+    """Predict a linear sum of responses to the stimuli so far, and of behavior where it is shown.
+
+    A Gaussian GLM with one filter per stimulus, on a basis of raised cosines of the time since an
+    onset: Pillow et al., Nature 454 (2008); the ridge penalty is chosen on the validation tier.
+
+    Args:
+        targets: What is predicted.
+        tiers: Training tiers.
+
+    Returns:
+        The predictions; a reason where stimuli have no names or training did not show them; None
+        without the stimulus among the inputs, with responses among them, or for behavior.
+    """
+    if targets.is_behavior or "stimulus" not in targets.inputs or "responses" in targets.inputs:
+        return None
+    choice = find_choice(targets, tiers)
+    if isinstance(choice, str):
+        return choice
+    onsets = Onsets.find(targets, tiers)
+    if isinstance(onsets, str):
+        return onsets
+    groups = ConditionColumns(targets=targets, onsets=onsets)
+    grid = training_windows(targets.reader, tiers)
+    design = Design.make(targets, groups, choice, grid)
+    return solve_ridge(design.problem(), targets)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Onsets:
+    """When each stimulus of a session appeared.
+
+    Args:
+        seconds: float64 `(onsets,)`, ascending.
+        condition: int64 `(onsets,)`: rows of the stimuli that training shows; -1 for others.
+        num_conditions: Stimuli that training shows.
+        response_seconds: Length of the longest stimulus, and of the response that outlasts it.
+    """
+
+    seconds: F64
+    condition: I64
+    num_conditions: int
+    response_seconds: float
+
+    @classmethod
+    def find(cls, targets: Targets, tiers: tuple[str, ...]) -> "Onsets | str":
+        """Return the onsets of a session, or the reason why a GLM has no stimuli.
+
+        Args:
+            targets: Some stimulus in its windows has to be one of the training tiers.
+            tiers: Training tiers.
+        """
+        reader = targets.reader
+        trials, description = reader.shard.trials, reader.shard.description
+        kinds, known = description.kinds, description.tiers
+        blank = kinds.index(BLANK_KIND) if BLANK_KIND in kinds else -1
+        named = np.flatnonzero((trials.condition >= 0) & (trials.kind != blank))
+        condition = trials.condition[named].astype(np.int64)
+        in_training = np.isin(trials.tier[named], [known.index(t) for t in tiers if t in known])
+        conditions = np.unique(condition[in_training])
+        seconds = reader.sample_seconds(targets.windows.grid, targets.samples)
+        scored = stimulus_phases(reader.shard, seconds).condition
+        if not np.isin(scored, conditions).any():
+            return "no stimulus of the scored trials was shown in training"
+        durations = trials.end_seconds[named] - trials.start_seconds[named]
+        onsets = cls(
+            seconds=trials.start_seconds[named] - FLIP_TOLERANCE_SECONDS,
+            condition=np.where(
+                np.isin(condition, conditions), np.searchsorted(conditions, condition), -1
+            ),
+            num_conditions=len(conditions),
+            response_seconds=float(durations.max()) + AFTERMATH_SECONDS,
+        )
+        if onsets.num_bumps < MIN_BUMPS:
+            return f"{len(conditions):,} stimuli are too many for a time course of each"
+        return onsets
+
+    @cached_property
+    def num_bumps(self) -> int:
+        """Basis functions of a response."""
+        most = MAX_COLUMNS // (self.num_conditions + 1)
+        return min(int(self.response_seconds / BUMP_SECONDS) + 1, most)
+
+    def bumps(self, elapsed: F64) -> F32:
+        """Return raised cosines at times since an onset, any shape: float32 `(*shape, bumps)`."""
+        spacing = self.response_seconds / self.num_bumps
+        distance = elapsed[..., None] / spacing - np.arange(self.num_bumps)
+        values = 0.5 + 0.5 * np.cos(np.pi * np.clip(distance, -1.0, 1.0))
+        values[elapsed < 0] = 0.0
+        return values.astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ConditionColumns:
+    """Columns of a GLM: time courses of all stimuli together, of each, and behavior.
+
+    Args:
+        targets: What is predicted.
+        onsets: Of the stimuli.
+    """
+
+    targets: Targets
+    onsets: Onsets
+
+    @property
+    def per_sample(self) -> bool:
+        """Each target sample is a row."""
+        return True
+
+    @property
+    def weights(self) -> list[tuple[float, ...]]:
+        """For each group the weights to choose from."""
+        behavior = [(1.0,)] if "behavior" in self.targets.inputs else []
+        return [(1.0,), CONDITION_WEIGHTS, *behavior]
+
+    @property
+    def components(self) -> list[int]:
+        """No group is described by components."""
+        return [MAX_COLUMNS] * len(self.weights)
+
+    def columns(self, grid: I64, samples: I64) -> list[F32]:
+        """Return the groups, each float32 `(windows, samples, columns)`."""
+        onsets, reader = self.onsets, self.targets.reader
+        video = self.targets.strategy.video
+        assert video is not None, "the strategy shows the stimulus"
+        seconds = reader.sample_seconds(grid, (0, 1)) + samples / RESPONSE_RATE_HZ
+        # An onset after the last visible frame is not known.
+        last_seen = reader.sample_seconds(grid, (video[1] - 1, video[1]))
+        last = np.searchsorted(onsets.seconds, np.minimum(seconds, last_seen), side="right") - 1
+        of_each = np.zeros((*seconds.shape, onsets.num_conditions, onsets.num_bumps), np.float32)
+        of_all = np.zeros((*seconds.shape, onsets.num_bumps), np.float32)
+        window, sample = np.indices(seconds.shape)
+        while True:
+            elapsed = seconds - onsets.seconds[np.maximum(last, 0)]
+            recent = (last >= 0) & (elapsed < onsets.response_seconds)
+            if not recent.any():
+                break
+            values = onsets.bumps(elapsed[recent])
+            condition = onsets.condition[last[recent]]
+            of_all[recent] += values
+            known = condition >= 0
+            # A sample has at most one onset in each pass.
+            where = window[recent][known], sample[recent][known], condition[known]
+            of_each[where] += values[known]
+            last = np.where(recent, last - 1, -1)
+        groups = [of_all, of_each.reshape(*seconds.shape, -1)]
+        if "behavior" in self.targets.inputs:
+            groups.append(behavior_columns(self.targets, grid, samples))
+        return groups

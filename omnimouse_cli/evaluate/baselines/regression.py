@@ -1,0 +1,229 @@
+"""From groups of columns to normal equations, and to the penalty and the weights that fit best."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from omnimouse_cli.evaluate.baselines.choose import Choice, mean_score, search
+from omnimouse_cli.evaluate.baselines.linear import Part, fit_parts, gram_matrix, make_parts
+from omnimouse_cli.evaluate.baselines.scaling import ColumnGroups, Scaling
+from omnimouse_cli.evaluate.session_reader import F32, F64, I64
+from omnimouse_cli.evaluate.targets import WINDOWS_AT_ONCE, Targets
+
+MAX_WINDOW_ROWS = 15_000
+MAX_SAMPLE_ROWS = 20_000
+SAMPLES_PER_WINDOW = 10
+# Rows and values on which penalties are compared.
+MAX_CHOICE_ROWS = 4_000
+MAX_CHOICE_VALUES = 1_600
+# Values of the truth, and of columns kept for all scored windows, that are in memory at once.
+MAX_VALUES = 40_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Problem:
+    """A regression ready to be solved: equations, and columns to predict from.
+
+    Args:
+        num_rows: Training rows.
+        candidates: For each group of columns the weights to choose from.
+        column_weights: Returns the weights of columns from those of groups.
+        choice_parts: Equations on which a choice is fitted.
+        choice_columns: float32 `(rows, columns)`: where fits are compared.
+        choice_truth: float32 `(samples, outputs)`: what was measured there.
+        parts: Returns the equations of some outputs in all training rows.
+        scored_columns: Returns the columns of a slice of the scored windows.
+    """
+
+    num_rows: int
+    candidates: Sequence[tuple[float, ...]]
+    column_weights: Callable[[Sequence[float]], F32]
+    choice_parts: Sequence[Part]
+    choice_columns: F32
+    choice_truth: F32
+    parts: Callable[[slice], Sequence[Part]]
+    scored_columns: Callable[[slice], F32]
+
+    @property
+    def values_per_output(self) -> int:
+        """Values of each output in a row: 1, or the target samples of a window."""
+        return len(self.choice_truth) // len(self.choice_columns)
+
+    def choose(self) -> tuple[float, F32]:
+        """Return the penalty, and float32 `(columns,)` the weights, that fit best."""
+        num_values = self.choice_truth.shape[1] * self.values_per_output
+
+        def score_of(penalty: float, weights: tuple[float, ...]) -> float:
+            linear = fit_parts(self.choice_parts, num_values, penalty, self.column_weights(weights))
+            return mean_score(self.choice_truth, linear(self.choice_columns))
+
+        penalty, weights = search(score_of, self.candidates)
+        return penalty, self.column_weights(weights)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Design:
+    """A regression: its columns and what they predict, in training and other windows.
+
+    Args:
+        targets: What is predicted.
+        groups: What makes its columns.
+        choice: Where penalties are chosen.
+        grid: int64 `(windows,)`: training windows that are rows, ascending.
+        samples: int64 `(samples,)`: target samples of each that are used.
+        scaling: Brings the columns to unit variance.
+        is_masked: Whether target samples that are inputs too, which are not scored, are left out.
+    """
+
+    targets: Targets
+    groups: ColumnGroups
+    choice: Choice
+    grid: I64
+    samples: I64
+    scaling: Scaling
+    is_masked: bool = True
+
+    @classmethod
+    def make(
+        cls,
+        targets: Targets,
+        groups: ColumnGroups,
+        choice: Choice,
+        grid: I64,
+        *,
+        is_masked: bool = True,
+    ) -> "Design":
+        """Choose the rows among training windows, and fit the scaling to them.
+
+        Args:
+            targets: What is predicted.
+            groups: What makes the columns.
+            choice: Where penalties are chosen.
+            grid: int64: all training windows, ascending.
+            is_masked: Whether target samples that are inputs too are left out.
+        """
+        if groups.per_sample:
+            num_windows = MAX_SAMPLE_ROWS // SAMPLES_PER_WINDOW
+            step = max(1, targets.num_samples // SAMPLES_PER_WINDOW)
+        else:
+            num_windows, step = MAX_WINDOW_ROWS, 1
+        number = min(num_windows, len(grid))
+        grid = grid[np.unique(np.linspace(0, len(grid) - 1, number).astype(np.int64))]
+        samples = np.arange(*targets.samples, step)
+        return cls(
+            targets=targets,
+            groups=groups,
+            choice=choice,
+            grid=grid,
+            samples=samples,
+            scaling=Scaling.fit(groups, grid, samples),
+            is_masked=is_masked,
+        )
+
+    @cached_property
+    def columns(self) -> F32:
+        """float32 `(rows, columns)`: of the training windows."""
+        return self.scaling.columns(self.groups, self.grid, self.samples)
+
+    @property
+    def rows_per_window(self) -> int:
+        """Rows of a training window."""
+        return len(self.samples) if self.groups.per_sample else 1
+
+    @cached_property
+    def num_choice_rows(self) -> int:
+        """Rows of training windows that do not overlap with those of the choice."""
+        kept = np.searchsorted(self.grid, self.choice.training[-1], side="right")
+        return int(kept) * self.rows_per_window
+
+    def _truth(self, grid: I64, outputs: slice, samples: I64) -> F32:
+        targets = self.targets
+        if self.is_masked:
+            values = targets.truth(grid, outputs)
+        else:
+            values = targets.reader.responses(grid, targets.samples, targets.outputs[outputs])
+        return values[:, samples - targets.samples[0]]
+
+    def truth(self, outputs: slice) -> F32:
+        """Return float32 `(rows, values)` for some outputs; NaN where it is lost or not scored."""
+        parts = []
+        for first in range(0, len(self.grid), WINDOWS_AT_ONCE):
+            grid = self.grid[first : first + WINDOWS_AT_ONCE]
+            values = self._truth(grid, outputs, self.samples)
+            parts.append(values.reshape(len(grid) * self.rows_per_window, -1))
+        return np.concatenate(parts)
+
+    @cached_property
+    def choice_outputs(self) -> slice:
+        """Outputs that are compared: not more than a solution of the equations takes quickly."""
+        per_output = 1 if self.groups.per_sample else self.targets.num_samples
+        step = -(-self.targets.num_outputs * per_output // MAX_CHOICE_VALUES)
+        return slice(0, self.targets.num_outputs, max(1, step))
+
+    @cached_property
+    def choice_parts(self) -> list[Part]:
+        """Equations of the training rows on which a choice is fitted."""
+        rows = self.num_choice_rows
+        return make_parts(self.columns[:rows], self.truth(self.choice_outputs)[:rows])
+
+    def parts(self, outputs: slice) -> list[Part]:
+        """Return the equations of some outputs in all training rows."""
+        num_outputs = self.targets.num_outputs
+        are_all = len(range(num_outputs)[outputs]) == num_outputs
+        if are_all and self.choice_outputs.step == 1 and not self.choice.is_held_out:
+            return self.choice_parts
+        return make_parts(self.columns, self.truth(outputs), self._gram)
+
+    @cached_property
+    def _gram(self) -> F64:
+        return gram_matrix(self.columns)
+
+    @cached_property
+    def choice_samples(self) -> I64:
+        """Target samples of each window that are compared."""
+        num_rows = len(self.choice.grid) * self.targets.num_samples
+        step = max(1, num_rows // MAX_CHOICE_ROWS) if self.groups.per_sample else 1
+        return np.arange(*self.targets.samples, min(step, self.targets.num_samples))
+
+    @cached_property
+    def choice_columns(self) -> F32:
+        """float32 `(rows, columns)`: of the windows of the choice."""
+        return self.scaling.columns(self.groups, self.choice.grid, self.choice_samples)
+
+    @cached_property
+    def choice_truth(self) -> F32:
+        """float32 `(samples, outputs)`: what was measured in the windows of the choice."""
+        truth = self._truth(self.choice.grid, self.choice_outputs, self.choice_samples)
+        return truth.reshape(-1, truth.shape[2])
+
+    def scored_columns(self, windows: slice) -> F32:
+        """Return float32 `(rows, columns)` of some scored windows."""
+        if windows.start not in self._scored:
+            grid = self.targets.windows.grid[windows]
+            columns = self.scaling.columns(self.groups, grid, np.arange(*self.targets.samples))
+            rows = len(self.targets.windows) * (
+                self.targets.num_samples if self.groups.per_sample else 1
+            )
+            if rows * columns.shape[1] > MAX_VALUES:
+                return columns
+            self._scored[windows.start] = columns
+        return self._scored[windows.start]
+
+    @cached_property
+    def _scored(self) -> dict[int, F32]:
+        return {}
+
+    def problem(self) -> Problem:
+        """Return the regression of all columns and outputs."""
+        return Problem(
+            num_rows=len(self.grid) * self.rows_per_window,
+            candidates=self.groups.weights,
+            column_weights=self.scaling.column_weights,
+            choice_parts=self.choice_parts,
+            choice_columns=self.choice_columns,
+            choice_truth=self.choice_truth,
+            parts=self.parts,
+            scored_columns=self.scored_columns,
+        )
