@@ -44,6 +44,12 @@ FIELDS = [
     "runs",
 ]
 
+FORECAST = EvalOptions(
+    regime="forecast",
+    stimulus=False,
+    baselines=("ridge", "persistence", "train_mean", "ceiling"),
+)
+
 
 @pytest.fixture(scope="module")
 def run(simulated_run):
@@ -57,7 +63,7 @@ def data(run):
 
 @pytest.fixture(scope="module")
 def forecast(run, data):
-    return evaluate(run, data, EvalOptions(regime="forecast", stimulus=False), Silent())
+    return evaluate(run, data, FORECAST, Silent())
 
 
 def find(evaluation, **wanted):
@@ -147,8 +153,7 @@ def test_what_the_stimulus_adds_is_paired(run, data):
 
 
 def test_the_same_evaluation_gives_the_same_numbers(run, data, forecast):
-    options = EvalOptions(regime="forecast", stimulus=False)
-    again = evaluate(run, data, options, Silent())
+    again = evaluate(run, data, FORECAST, Silent())
     assert again.records == forecast.records
     for name, values in forecast.neurons.items():
         np.testing.assert_array_equal(again.neurons[name], values)
@@ -174,7 +179,7 @@ def test_a_model_that_knows_the_answer_scores_one(run, data, monkeypatch):
 
 
 def test_population_rows_are_means_over_draws_of_context_neurons(run, data):
-    options = EvalOptions(regime="population", baselines=False, draws=3, stride_samples=90)
+    options = EvalOptions(regime="population", baselines=(), draws=3, stride_samples=90)
     found = evaluate(run, data, options, Silent())
     key = data.sessions[0].key
     single = {"session": key, "metric": "single_trial_correlation", "predictor": "model"}
@@ -206,7 +211,7 @@ def test_every_row_says_what_it_conditions_on(forecast, run):
 
 
 def test_causal_predictions_tile_the_time_line_by_five_samples(run, data):
-    options = EvalOptions(regime="predict", baselines=False)
+    options = EvalOptions(regime="predict", baselines=())
     found = evaluate(run, data, options, Silent())
     key = data.sessions[0].key
     single = {"session": key, "metric": "single_trial_correlation", "predictor": "model"}
