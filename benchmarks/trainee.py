@@ -84,11 +84,10 @@ class Case:
         return self.windows * flops.training
 
     @property
-    def fusion_shape(self) -> tuple[int, int] | None:
-        """Windows and tokens for which a training compiles fusion layers; None without any."""
+    def fusion_length(self) -> int | None:
+        """Tokens for which a training compiles fusion layers; None without any."""
         tasks = [self._task(strategy) for strategy in TRAINING_STRATEGIES]
-        length = usual_fusion_length(self.config.model, tasks)
-        return None if length is None else (self.windows, length)
+        return usual_fusion_length(self.config.model, tasks)
 
     def _task(self, strategy: Strategy) -> Task:
         return make_task(
@@ -118,7 +117,12 @@ class Trainee:
         self._core.recomputes = self._config.train.activation_checkpointing
         self._table = SessionEmbeddings(case.neurons, model.d_embedding).to(device)
         if case.is_compiled:
-            compile_parts(self._core, device, case.fusion_shape)
+            compile_parts(
+                self._core,
+                device,
+                batch_size=case.windows,
+                fusion_length=case.fusion_length,
+            )
         trained = {name: p for name, p in self._core.named_parameters() if p.requires_grad}
         self._gradient = CoreGradient(trained.values(), num_extra=0, world=World())
         self._core_optimizer = build_core_optimizer(trained, self._config.train)

@@ -26,6 +26,8 @@ from omnimouse_cli.model.sequences import Task, build_sequences
 # Assumed in an estimate without data. Source: OmniMouse (ICLR 2026, arXiv 2604.18827).
 PUBLISHED_CHANNELS = 5
 INDEX_BYTES = 8
+# PyTorch gives cuBLAS this much on GPUs of capability 9, and a quarter of it on older ones.
+CUBLAS_BYTES = 32 * 2**20
 # AdamW keeps two moments of every parameter that learns.
 NUM_MOMENTS = 2
 
@@ -158,6 +160,7 @@ def estimate_training(
             "low_precision_weights": BFLOAT16_BYTES * parameters["core"] * keeps_casts,
             "activations": activations.stored,
             "workspace": activations.workspace,
+            "cublas": CUBLAS_BYTES * (device == "cuda"),
         },
         "sequence_lengths": {} if is_twin else build_sequences(config.model, widest).lengths,
         "ranks": [

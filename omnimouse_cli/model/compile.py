@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch._dynamo
 from torch import Tensor, nn
+from torch._inductor import config as inductor
 from torch.fx.experimental import _config as symbolic_shapes
 
 from omnimouse_cli.config.model import ModelConfig
@@ -30,8 +31,9 @@ from omnimouse_cli.model.video_blocks import VideoBlock
 def compile_parts(
     model: Core,
     device: torch.device,
-    fusion_shape: tuple[int, int] | None = None,
     *,
+    batch_size: int,
+    fusion_length: int | None = None,
     uses_cuda_graphs: bool = False,
     **options: Any,  # noqa: ANN401 - of torch.compile
 ) -> None:
@@ -46,8 +48,10 @@ def compile_parts(
     Args:
         model: Changed in place.
         device: Device of the model.
-        fusion_shape: Windows and tokens of the usual input of a fusion layer, for which the layers
-            are compiled separately; None compiles them for any shape alone.
+        batch_size: Windows of a training batch. Unless it is 1, a single window is computed twice
+            as a batch of two, since code that is compiled for any size serves no size of 1.
+        fusion_length: Usual tokens of a fusion layer, for which the layers are compiled separately
+            in full batches; None compiles them for any shape alone.
         uses_cuda_graphs: Whether layers of that shape are captured as CUDA graphs, whose results
             are kept until the next forward pass of the model.
         options: Further arguments of `torch.compile`.
@@ -56,6 +60,11 @@ def compile_parts(
     symbolic_shapes.use_duck_shape = False
     # Numbers in blocks, as epsilons, are constants. Taken for inputs, each is traced a second time.
     torch._dynamo.config.specialize_float = True
+    # inductor decides by the number of tokens whether a backward pass computes two sums in one
+    # kernel, and compiles anew for batches on the other side of its threshold. Here it always does.
+    if hasattr(inductor.triton, "mix_order_reduction_non_strict_mode"):
+        inductor.triton.mix_order_reduction_non_strict_mode = True
+    fusion_shape = None if fusion_length is None else (batch_size, fusion_length)
     forwards: dict[type[nn.Module], Callable[..., Tensor]] = {
         SelfBlock: _self_forward(fusion_shape, options, uses_cuda_graphs=uses_cuda_graphs),
         CrossBlock: _cross_forward(options),
@@ -63,11 +72,28 @@ def compile_parts(
     }
     for part in compiled_parts(model, device):
         if type(part) in forwards:
-            part.forward = partial(forwards[type(part)], part)
+            forward = partial(forwards[type(part)], part)
+            part.forward = forward if batch_size == 1 else _without_single_windows(forward)
         else:
             part.compile(dynamic=True, **options)
     if uses_cuda_graphs:
         model.register_forward_pre_hook(_begin_cuda_graphs)
+
+
+def _without_single_windows(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return a block's forward pass that computes a batch of one window as one of two."""
+
+    def run(x: Tensor, *others: Any) -> Tensor:  # noqa: ANN401 - angles, masks, factors
+        if x.shape[0] > 1:
+            return forward(x, *others)
+        # Of the others only a context, `(batch, tokens, width)`, has windows.
+        pairs = (
+            each.repeat(2, 1, 1) if isinstance(each, Tensor) and each.dim() == x.dim() else each
+            for each in (x, *others)
+        )
+        return forward(*pairs)[:1]
+
+    return run
 
 
 def _begin_cuda_graphs(*_: object) -> None:
@@ -195,7 +221,7 @@ def _run(
         constants: Everything else.
     """
     # Latents that are the same in every window come expanded, with strides of their own.
-    inputs = tuple(x.contiguous() for x in inputs)
+    inputs = tuple(_WithoutBase.apply(x.contiguous()) for x in inputs)
     for x in inputs:
         torch._dynamo.mark_static(x, [*range(2, x.dim())])
     if torch.is_grad_enabled() or torch.is_inference_mode_enabled():
@@ -207,3 +233,19 @@ def _run(
         for x in leaves:
             torch._dynamo.mark_static(x, [*range(2, x.dim())])
         return compiled(block, *leaves, *constants).detach()
+
+
+class _WithoutBase(torch.autograd.Function):
+    """The same numbers in the same memory, which autograd does not know as a view.
+
+    Code that is compiled for a view depends on the sizes of the tensor that it is a view of, and
+    serves no evaluation, whose inputs are detached from theirs.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ANN401, ARG004 - of torch
+        return x.detach()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401, ARG004 - of torch
+        return gradients[0]

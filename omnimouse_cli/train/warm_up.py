@@ -66,12 +66,19 @@ def compile_core(state: TrainState, setup: TrainingSetup, reporter: Reporter) ->
     cache = _choose_cache(device, reporter)
     training, validation = _list_passes(setup)
     length = usual_fusion_length(config.model, [each.task for each in training])
+    uses_cuda_graphs = config.train.compile == "cuda-graphs" and device.type == "cuda"
     compile_parts(
         state.core,
         device,
-        None if length is None else (config.data.batch_size, length),
-        uses_cuda_graphs=config.train.compile == "cuda-graphs" and device.type == "cuda",
+        batch_size=config.data.batch_size,
+        fusion_length=length,
+        uses_cuda_graphs=uses_cuda_graphs,
     )
+    if config.train.compile == "cuda-graphs" and (length is None or not uses_cuda_graphs):
+        reporter.warn(
+            "no layer is captured as a CUDA graph (train.compile=cuda-graphs): that needs a GPU, "
+            "and a length that at least half of the fusion sequences have"
+        )
     passes = _choose_passes(training + validation, config.model, length)
     reporter.start(WARM_UP_TASK, len(passes))
     try:

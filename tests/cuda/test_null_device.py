@@ -96,6 +96,7 @@ BODIES = (
     "test_kernels.py::test_the_swiglu_that_units_are_compared_with_is_swiglu[torch.bfloat16]",
     "test_attention.py::test_a_query_that_sees_nothing_gives_zero[torch.bfloat16]",
     "test_training.py::test_a_compiled_block_is_the_block[bfloat16-dendritic]",
+    "test_training.py::test_a_block_is_compiled_once_for_batches_of_any_size",
 )
 
 

@@ -145,13 +145,31 @@ def test_a_compiled_block_is_the_block(precision, feed_forward, has_numbers):
         return [out.detach(), *torch.autograd.grad(out.float().square().sum(), parameters)]
 
     expected = run()
-    compile_parts(core, GPU)
+    compile_parts(core, GPU, batch_size=WINDOWS)
     found = run()
     most = 1e-4 if precision == "float32" else 3e-2
     for ours, theirs in zip(found, expected, strict=True):
         assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
         if has_numbers:
             assert (ours - theirs).double().norm() <= most * theirs.double().norm()
+
+
+def test_a_block_is_compiled_once_for_batches_of_any_size():
+    torch._dynamo.reset()
+    core, _ = build(configure("nano", "bfloat16"), GPU)
+    compile_parts(core, GPU, batch_size=8)
+    block = core.video.blocks[0]
+
+    def run(windows, tokens):
+        x = torch.randn(windows, tokens, block.shape.width_in, device=GPU)
+        with autocast("bfloat16", GPU):
+            return block(x.requires_grad_())
+
+    # inductor has thresholds at 4,096 rows and 5 million numbers.
+    run(8, 2**15).sum().backward()
+    with torch._dynamo.config.patch(error_on_recompile=True), torch.no_grad():
+        for windows, tokens in ((8, 64), (3, 2**15), (3, 64), (1, 64)):
+            assert run(windows, tokens).shape[0] == windows
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def train_once(make_model, make_batch, choose, small_config):
         model, table = make_model(config)
         model.train().recomputes = recomputes
         if compiles:
-            compile_parts(model, torch.device("cpu"), backend="aot_eager")
+            compile_parts(model, torch.device("cpu"), batch_size=2, backend="aot_eager")
         batch = make_batch()
         selection = choose(STRATEGY, batch, seed=0, max_targets=config.max_targets)
         stored = StoredBytes()

@@ -53,10 +53,10 @@ def _masks_of_a_gpu(monkeypatch):
     monkeypatch.setattr(flex, "_compiled", lambda: flex_attention.flex_attention)
 
 
-def compiled_as_on_a_gpu(model, fusion_shape=None):
+def compiled_as_on_a_gpu(model, **sizes):
     """Compile without breaks; count graphs."""
     counter = torch._dynamo.testing.CompileCounter()
-    compile_parts(model, GPU, fusion_shape, fullgraph=True, backend=counter)
+    compile_parts(model, GPU, batch_size=2, fullgraph=True, backend=counter, **sizes)
     return counter
 
 
@@ -96,27 +96,49 @@ def test_compiled_blocks_compute_what_others_do_in_training_and_in_evaluation(
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.usefixtures("_masks_of_a_gpu")
+def test_a_batch_of_one_window_runs_the_code_of_others(
+    make_model, make_batch, choose, small_config
+):
+    plain, table = make_model(small_config, neurons=NEURONS)
+    model, _ = make_model(small_config, neurons=NEURONS)
+    counter = compiled_as_on_a_gpu(model)
+    strategy = ONE_OF_EACH_ROW[0]
+    num_graphs = []
+    for windows in (2, 1):
+        batch = make_batch(windows=windows, neurons=NEURONS)
+        selection = choose(strategy, batch, seed=0, max_targets=30)
+        with torch.no_grad():
+            expected = run(plain, table, batch, strategy, selection)
+            found = run(model, table, batch, strategy, selection)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+        num_graphs.append(counter.frame_count)
+    assert num_graphs[0] == num_graphs[1] > 0
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.usefixtures("_masks_of_a_gpu")
 def test_ten_video_blocks_and_all_strategies_compile_to_few_graphs(
     make_model, make_batch, choose, small_config
 ):
     # A length that about a third of the strategies have, 20, is compiled for itself.
     video = replace(small_config.video, stages=(2, 8), drop_path=0.25)
     model, table = make_model(replace(small_config, video=video), neurons=NEURONS)
-    counter = compiled_as_on_a_gpu(model, (2, 20))
-    batch = make_batch(windows=2, neurons=NEURONS)
+    counter = compiled_as_on_a_gpu(model, fusion_length=20)
+    # The last batch of a session that is validated on has any number of windows.
+    batches = [make_batch(windows=windows, neurons=NEURONS) for windows in (2, 3, 1)]
     training = [(strategy, True) for strategy in TRAINING_STRATEGIES]
     everything = regime_strategies("all", population=NEURONS, stimulus=True, behavior=True)
     validation = [(strategy, False) for strategy in (*VALIDATION_STRATEGIES, *everything)]
     with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
         for number, (strategy, is_training) in enumerate(training + validation):
+            batch = batches[0 if is_training else number % 3]
             selection = choose(strategy, batch, seed=number, max_targets=30)
             model.train(is_training)
             with torch.set_grad_enabled(is_training):
                 run(model, table, batch, strategy, selection)
     # Fusion layers of the usual length with and without a mask and of others, encoder and decoder,
-    # three kinds of video blocks. Those are compiled anew for clips of a single window, which occur
-    # in this small model and in no named size.
-    assert counter.frame_count == 3 + 2 + 2 * 3
+    # three kinds of video blocks; training and validation run the same.
+    assert counter.frame_count == 3 + 2 + 3
     assert not torch._dynamo.utils.counters["graph_break"]
 
 
