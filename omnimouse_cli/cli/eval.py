@@ -1,6 +1,6 @@
 """`omnimouse eval`: score runs per masking strategy, beside baselines and the noise ceiling."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,8 +23,9 @@ from omnimouse_cli.evaluate.records import TILING_STRIDE_SAMPLES
 
 if TYPE_CHECKING:
     from omnimouse_cli.batch.dataset import Dataset
-    from omnimouse_cli.evaluate.records import EvalOptions, Unavailable
+    from omnimouse_cli.evaluate.records import EvalOptions, Evaluation, Unavailable
     from omnimouse_cli.reporter import Reporter
+    from omnimouse_cli.run.load import LoadedRun
 
 # Scored without --tier: the first that the sessions have.
 DEFAULT_TIERS = ("test", "oracle", "validation")
@@ -107,6 +108,7 @@ def command_eval(
     quiet: QuietOption = False,
 ) -> None:
     """Score runs per regime: single-trial correlation of neurons and behavior, beside baselines."""
+    from omnimouse_cli.evaluate.combine import combined_document
     from omnimouse_cli.evaluate.records import EvalOptions
     from omnimouse_cli.evaluate.robustness.perturbations import require_families
     from omnimouse_cli.evaluate.store import evaluation_name, make_document
@@ -142,7 +144,11 @@ def command_eval(
             _store(results[-1], name, progress)
     documents = [make_document(result.evaluation, result.options, result.run) for result in results]
     if json_output:
-        print_document("eval", documents[0] if len(results) == 1 else {"runs": documents})
+        combined = [
+            combined_document(runs, evaluation) for runs, evaluation, _ in _combine(results)
+        ]
+        several = {"runs": documents, "combined": combined}
+        print_document("eval", documents[0] if len(results) == 1 else several)
         return
     _print(results, metrics=metrics)
 
@@ -160,10 +166,28 @@ def _print(results: "Sequence[EvaluatedRun]", *, metrics: bool) -> None:
             print_table(table)
         for line in _unavailable_lines(result.evaluation.unavailable):
             print_line(line)
+    for runs, evaluation, options in _combine(results):
+        seeds = ", ".join(str(run.config.seed) for run in runs)
+        names = ", ".join(run.folder.name for run in runs)
+        print_line(f"mean of {len(runs)} runs of seeds {seeds}: {names}")
+        for table in score_tables(evaluation, options, metrics=metrics):
+            print_table(table)
     for table in perturbed_tables(results):
         print_table(table)
     for line in perturbation_notes(results):
         print_line(line)
+
+
+def _combine(
+    results: "Sequence[EvaluatedRun]",
+) -> "Iterator[tuple[list[LoadedRun], Evaluation, EvalOptions]]":
+    """Yield runs that differ in their seed alone, the mean of their evaluations, and options."""
+    from omnimouse_cli.evaluate.combine import combine_seeds, group_by_seed
+
+    for group in group_by_seed([result.run for result in results]):
+        same = [results[position] for position in group]
+        evaluation = combine_seeds([result.evaluation for result in same])
+        yield [result.run for result in same], evaluation, same[0].options
 
 
 def _evaluate(

@@ -61,7 +61,9 @@ def _scores(title: str, records: Sequence["EvalRecord"]) -> Table:
 
     numbers = _index(records)
     has_draws = any(record.draws for record in records)
-    table = _table(f"{title}: single-trial correlation r [95 % interval over windows]")
+    overs = [r.interval_over for r in records if r.interval_over and r.metric == SINGLE_TRIAL]
+    over = overs[0] if overs else "windows"
+    table = _table(f"{title}: single-trial correlation r [95 % interval over {over}]")
     for heading in ("row", "target", "model"):
         table.add_column(heading)
     if has_draws:

@@ -96,6 +96,7 @@ def evaluate(
         neurons=evaluator.arrays,
         traces=tuple(evaluator.traces),
         rows=_rows(run, evaluator.targets),
+        numbers=evaluator.numbers,
     )
 
 

@@ -1,5 +1,6 @@
 """Options and result of an evaluation, and its flat records, one for each number."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ LOSS = "loss"
 CORRELATIONS = frozenset({SINGLE_TRIAL, TO_AVERAGE})
 OVER_WINDOWS = "windows"
 OVER_STIMULI = "stimuli"
+OVER_SEEDS = ", seeds"
 NEURONS = "neurons"
 INPUTS = ("responses", "stimulus", "behavior")
 # The second halves of windows this far apart tile the time line once.
@@ -220,6 +222,8 @@ class Evaluation:
         rows: What each strategy conditions on.
         perturbed: Numbers under perturbed video.
         attack_checks: Of the strategies that were attacked.
+        numbers: The records of sessions with their resamples, from which runs are combined; not
+            written.
     """
 
     records: tuple[EvalRecord, ...]
@@ -229,3 +233,4 @@ class Evaluation:
     rows: tuple[Row, ...] = ()
     perturbed: tuple[PerturbedRecord, ...] = ()
     attack_checks: tuple[AttackCheck, ...] = ()
+    numbers: Sequence[Any] = ()

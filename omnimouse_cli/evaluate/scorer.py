@@ -1,6 +1,6 @@
 """The scores of one predictor: moments summed over windows, and the values that follow."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from omnimouse_cli.evaluate.records import (
     CORRELATIONS,
     LOSS,
     NEURONS,
+    OVER_SEEDS,
     OVER_STIMULI,
     OVER_WINDOWS,
     SINGLE_TRIAL,
@@ -22,7 +23,13 @@ from omnimouse_cli.evaluate.records import (
 from omnimouse_cli.evaluate.session_reader import F32, F64, I64
 from omnimouse_cli.evaluate.stimulus import RepeatCells
 from omnimouse_cli.evaluate.targets import Targets
-from omnimouse_cli.metrics.intervals import Spread, interval, resample_spread
+from omnimouse_cli.metrics.intervals import (
+    Spread,
+    interval,
+    resample_spread,
+    seed_spread,
+    sum_spreads,
+)
 from omnimouse_cli.metrics.moments import Moments, correlation, merge_blocks, moments_of
 from omnimouse_cli.metrics.repeats import RepeatSums, average_moments, repeat_ceiling
 from omnimouse_cli.metrics.resamples import block_weights, resampled_correlations, resampled_means
@@ -61,6 +68,7 @@ class ScoredValue:
         num_blocks: Blocks of windows that the resamples weigh.
         num_neurons: Neurons of the session: its weight among sessions.
         animal: Animal of the session.
+        of_runs: Values of the runs, one per seed, whose mean the value is; empty for a single run.
     """
 
     record: EvalRecord
@@ -69,6 +77,7 @@ class ScoredValue:
     num_blocks: int
     num_neurons: int
     animal: str
+    of_runs: tuple[float, ...] = ()
 
     def derive(
         self,
@@ -109,14 +118,20 @@ class ScoredValue:
         return resample_spread(self.record.value, self.resamples, self.num_blocks)
 
 
-def with_interval(record: EvalRecord, spread: Spread | None, over: str) -> EvalRecord:
+def with_interval(
+    record: EvalRecord, spread: Spread | None, over: str | None, of_runs: Sequence[float] = ()
+) -> EvalRecord:
     """Return the record with interval and bias-corrected value; with none where it has no spread.
 
     Args:
         record: Its value is used.
         spread: Spread of the value; None where it is not known.
         over: What the spread is over, for `interval_over`.
+        of_runs: Values of the runs whose mean the value is: their spread is added.
     """
+    if spread is not None and of_runs:
+        spread = sum_spreads([spread, seed_spread(of_runs)], [1.0, 1.0])
+        over = f"{over}{OVER_SEEDS}"
     if record.value is None or spread is None:
         return replace(record, low=None, high=None, interval_over=None, bias_corrected=None)
     low, high = interval(record.value, spread, is_correlation=record.metric in CORRELATIONS)

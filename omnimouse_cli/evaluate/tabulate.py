@@ -13,6 +13,7 @@ from omnimouse_cli.evaluate.records import (
     INPUTS,
     MODEL,
     NEURONS,
+    OVER_SEEDS,
     OVER_WINDOWS,
     OVERALL,
     SINGLE_TRIAL,
@@ -136,7 +137,12 @@ def overall_record(numbers: Sequence[ScoredValue]) -> EvalRecord:
         stimulus_in_training=familiarity,
         scored_seconds=sum(seconds) if seconds else None,
     )
-    return with_interval(overall, *overall_spread(numbers))
+    seeded = [number for number in numbers if number.of_runs]
+    of_runs = np.zeros(0)
+    if seeded:
+        weights = [number.num_neurons for number in seeded]
+        of_runs = np.average([number.of_runs for number in seeded], axis=0, weights=weights)
+    return with_interval(overall, *overall_spread(numbers), of_runs=of_runs.tolist())
 
 
 def overall_spread(numbers: Sequence[ScoredValue]) -> tuple[Spread | None, str]:
@@ -155,7 +161,8 @@ def overall_spread(numbers: Sequence[ScoredValue]) -> tuple[Spread | None, str]:
         return None, OVER_WINDOWS
     shares = np.array([number.num_neurons for number in scored], np.float64)
     shares /= shares.sum()
-    widest, over = sum_spreads(spreads, shares), scored[0].record.interval_over or OVER_WINDOWS
+    widest = sum_spreads(spreads, shares)
+    over = (scored[0].record.interval_over or OVER_WINDOWS).removesuffix(OVER_SEEDS)
     values = [number.record.value or 0.0 for number in scored]
     for level, units in (
         ("sessions", [number.record.session for number in scored]),

@@ -161,6 +161,16 @@ def unit_spread(
     return Spread(variance=degrees * float(left_out.var()), degrees=degrees)
 
 
+def seed_spread(values: Sequence[float]) -> Spread:
+    """Return the spread of a mean over seeds.
+
+    Args:
+        values: One per seed, at least two.
+    """
+    variance = float(np.var(values, ddof=1)) / len(values)
+    return Spread(variance=variance, degrees=len(values) - 1)
+
+
 def interval(value: float, spread: Spread, *, is_correlation: bool = False) -> tuple[float, float]:
     """Return the 95 % interval of a number.
 
@@ -221,11 +231,8 @@ def mean_interval(
         >>> mean_interval([1.0, 1.0, 1.0]).low
         1.0
     """
-    array = np.asarray(values, np.float64)
-    mean, degrees = float(array.mean()), len(array) - 1
-    low, high = interval(
-        mean, Spread(variance=float(array.var(ddof=1)) / len(array), degrees=degrees)
-    )
+    mean = float(np.mean(values))
+    low, high = interval(mean, seed_spread(values))
     return Interval(value=mean, low=max(low, within[0]), high=min(high, within[1]))
 
 

@@ -196,12 +196,35 @@ def test_runs_are_perturbed_side_by_side(place, small_mouse, write_run, tmp_path
         json.loads((run / "eval/test-predict-perturbed/eval.json").read_text()) for run in runs
     ]
     again = json.loads(invoke(*command, "--device", "cpu", "--json", "--quiet").stdout)
+    # They differ in more than their seed.
+    assert again.pop("combined") == []
     assert [{**again, "runs": None} | one for one in again["runs"]] == [
         {**one, "runs": None} for one in written
     ]
     number = written[0]["perturbed"][-1]
     assert {"perturbation", "severity", "level", "level_unit", "metric", "value"} <= set(number)
     assert written[0]["attack_checks"] == []
+
+
+def test_runs_of_several_seeds_have_a_mean_over_windows_and_seeds(small_mouse, write_run, tmp_path):
+    small = ("model.d_model=16", "model.layers=1")
+    runs = [
+        write_run(tmp_path / str(seed), small_mouse, sets=(*small, f"seed={seed}"), seed=seed)
+        for seed in (1, 2)
+    ]
+    command = [*runs, "--regime", "forecast", "--no-stimulus", "--no-baselines", "--device", "cpu"]
+    content = json.loads(invoke(*command, "--json", "--quiet").stdout)
+    (combined,) = content["combined"]
+    assert (combined["runs"], combined["seeds"]) == (["1", "2"], [1, 2])
+    first, second = ([one for one in run["records"]] for run in content["runs"])
+    for record, *each in zip(combined["records"], first, second, strict=True):
+        assert record["runs"] == 2
+        assert record["value"] == pytest.approx((each[0]["value"] + each[1]["value"]) / 2)
+        assert record["interval_over"] == "windows, seeds"
+        assert record["low"] < record["value"] < record["high"]
+    shown = invoke(*command, "--quiet").stdout
+    assert "mean of 2 runs of seeds 1, 2: 1, 2" in shown
+    assert "95 % interval over windows, seeds" in shown
 
 
 def test_an_unknown_perturbation_is_refused_before_anything_is_read(tmp_path):
