@@ -207,9 +207,18 @@ def test_runs_are_perturbed_side_by_side(place, small_mouse, write_run, tmp_path
 
 
 def test_runs_of_several_seeds_have_a_mean_over_windows_and_seeds(small_mouse, write_run, tmp_path):
+    def other_weights(tensors):
+        for tensor in tensors.values():
+            tensor.add_(0.05 * torch.randn(tensor.shape))
+
     small = ("model.d_model=16", "model.layers=1")
     runs = [
-        write_run(tmp_path / str(seed), small_mouse, sets=(*small, f"seed={seed}"), seed=seed)
+        write_run(
+            tmp_path / str(seed),
+            small_mouse,
+            sets=(*small, f"seed={seed}"),
+            weights=other_weights if seed == 2 else None,
+        )
         for seed in (1, 2)
     ]
     command = [*runs, "--regime", "forecast", "--no-stimulus", "--no-baselines", "--device", "cpu"]
