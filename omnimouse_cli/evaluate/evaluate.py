@@ -16,14 +16,16 @@ from omnimouse_cli.config.data import RESPONSE_RATE_HZ
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluate.baselines.choose import describe_choices
 from omnimouse_cli.evaluate.baselines.table import select_baselines
+from omnimouse_cli.evaluate.ceilings import no_repeats_reason
 from omnimouse_cli.evaluate.draws import combine_numbers, combine_outputs, draw_targets
 from omnimouse_cli.evaluate.figure import Trace, make_trace
 from omnimouse_cli.evaluate.forward import predict_model
-from omnimouse_cli.evaluate.records import MODEL, EvalOptions, Evaluation, Unavailable
+from omnimouse_cli.evaluate.records import CEILING, MODEL, EvalOptions, Evaluation, Unavailable
+from omnimouse_cli.evaluate.repeats import RepeatCells
 from omnimouse_cli.evaluate.row import Row, make_row
 from omnimouse_cli.evaluate.scorer import PredictorScores, ScoredValue, Scorer
 from omnimouse_cli.evaluate.session_reader import F64, I64, SessionReader
-from omnimouse_cli.evaluate.stimulus import RepeatCells, describe_seen
+from omnimouse_cli.evaluate.stimulus import describe_seen
 from omnimouse_cli.evaluate.strategies import evaluated_strategies, require_regime
 from omnimouse_cli.evaluate.tabulate import compare_predictors, compare_stimulus, make_records
 from omnimouse_cli.evaluate.targets import Targets
@@ -183,7 +185,9 @@ class _Evaluator:
             baselines = self._score_baselines(one)
             for number, (view, scorer) in enumerate(zip(one.views, of_views, strict=True)):
                 of_baselines = {name: scores[number] for name, scores in baselines.items()}
-                yield view, {MODEL: scorer.score(), **of_baselines}
+                of_predictors = {MODEL: scorer.score(), **of_baselines}
+                self._explain_ceiling(view, of_predictors)
+                yield view, of_predictors
 
     def _score_baselines(self, targets: Targets) -> dict[str, list[PredictorScores]]:
         """Return the scores of each baseline, one for each view of the targets."""
@@ -199,6 +203,14 @@ class _Evaluator:
                         scorer.add(piece)
                 scores[name] = [scorer.score() for scorer in scorers]
         return scores
+
+    def _explain_ceiling(self, targets: Targets, scores: Mapping[str, PredictorScores]) -> None:
+        """Say why there is no noise ceiling of responses, or why it bounds less than it could."""
+        if targets.is_behavior or CEILING in scores:
+            return
+        reason = no_repeats_reason(targets)
+        for text in [reason] if reason else scores[MODEL].repeats.missing:
+            self._add_unavailable(targets, text, predictor=CEILING)
 
     def _is_scorable(self, targets: Targets) -> bool:
         if targets.visible is not None and targets.visible.all():

@@ -15,11 +15,19 @@ SINGLE_TRIAL = "single_trial_correlation"
 # Correlation to the trial average (Sensorium's metric).
 TO_AVERAGE = "correlation_to_average"
 FRACTION = "fraction_of_ceiling"
+# Scores relative to repeats of the stimulus, and bounds of the correlation to the average.
+CC_NORM = "cc_norm"
+CC_MAX = "cc_max"
+FEVE = "feve"
+ORACLE = "oracle"
+# Sources of noise ceilings, and of what is relative to them.
+SIMULATION = "simulation"
+REPEATS = "repeats"
 DIFFERENCE = "difference"
 WITHOUT_STIMULUS = "model-without_stimulus"
 LOSS = "loss"
 # Metrics in [-1, 1] whose intervals are taken on Fisher's z.
-CORRELATIONS = frozenset({SINGLE_TRIAL, TO_AVERAGE})
+CORRELATIONS = frozenset({SINGLE_TRIAL, TO_AVERAGE, ORACLE})
 OVER_WINDOWS = "windows"
 OVER_STIMULI = "stimuli"
 OVER_SEEDS = ", seeds"
@@ -67,6 +75,10 @@ class EvalRecord:
             `unseen`, `mixed`; None for behavior or where it is not known.
         scored_seconds: Time that is scored, each moment once; overall, the sum over sessions.
         runs: Runs, which differ in their seed alone, whose mean the value is.
+        source: Of noise ceilings and of what is relative to them: `simulation`, where the ceiling
+            is known exactly, or `repeats` of the stimulus, from which it is estimated.
+        repeats: Mean number of repeats of a time point, where the source is `repeats`.
+        excluded: Neurons that a FEVE leaves out: less than 15 % of their variance is explainable.
     """
 
     regime: str
@@ -91,6 +103,9 @@ class EvalRecord:
     bias_corrected: float | None = None
     scored_seconds: float | None = None
     runs: int = 1
+    source: str | None = None
+    repeats: float | None = None
+    excluded: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as a JSON object."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from omnimouse_cli.config.model import ResponseLoss
+from omnimouse_cli.evaluate.ceilings import CeilingNumbers, RepeatScorer, no_repeats_reason
 from omnimouse_cli.evaluate.records import (
     CEILING,
     CORRELATIONS,
@@ -16,12 +17,13 @@ from omnimouse_cli.evaluate.records import (
     OVER_SEEDS,
     OVER_STIMULI,
     OVER_WINDOWS,
+    SIMULATION,
     SINGLE_TRIAL,
     TO_AVERAGE,
     EvalRecord,
 )
+from omnimouse_cli.evaluate.repeats import RepeatCells
 from omnimouse_cli.evaluate.session_reader import F32, F64, I64
-from omnimouse_cli.evaluate.stimulus import RepeatCells
 from omnimouse_cli.evaluate.targets import Targets
 from omnimouse_cli.metrics.intervals import (
     Spread,
@@ -31,7 +33,7 @@ from omnimouse_cli.metrics.intervals import (
     sum_spreads,
 )
 from omnimouse_cli.metrics.moments import Moments, correlation, merge_blocks, moments_of
-from omnimouse_cli.metrics.repeats import RepeatSums, average_moments, repeat_ceiling
+from omnimouse_cli.metrics.repeats import RepeatSums, average_moments
 from omnimouse_cli.metrics.resamples import block_weights, resampled_correlations, resampled_means
 from omnimouse_cli.metrics.scores import mean_correlation
 from omnimouse_cli.model.losses import BEHAVIOR_CLAMP, elementwise_loss
@@ -152,15 +154,15 @@ class PredictorScores:
         numbers: Correlation and loss of every target.
         outputs: int64 `(outputs,)`: neurons or channels that were scored.
         per_output: float64 `(outputs,)`: correlation of each, NaN where there is none.
-        noise_ceiling: Mean over neurons of the correlation that the true response to the stimulus
-            would reach, from repeats; None where repeats do not bound the score.
+        repeats: Noise ceilings from repeats and scores relative to them, those of the predictor
+            among `numbers` too.
         trace: float32 `(windows, samples, outputs)`: the first predictions, for a figure.
     """
 
     numbers: tuple[ScoredValue, ...]
     outputs: I64
     per_output: F64
-    noise_ceiling: float | None
+    repeats: CeilingNumbers
     trace: F32
 
     @property
@@ -201,6 +203,9 @@ class Scorer:
         if repeats and repeats.num_cells * targets.num_outputs <= MOST_REPEAT_VALUES:
             self._repeats = repeats
             self._sums = RepeatSums(repeats.num_cells, targets.num_outputs)
+        self._repeat_scorer = None
+        if repeats and no_repeats_reason(targets) is None:
+            self._repeat_scorer = RepeatScorer(targets, repeats)
         num_shown = min(TRACE_WINDOWS, len(targets.windows))
         trace_shape = (num_shown, targets.num_samples, targets.num_outputs)
         self._trace = np.full(trace_shape, np.nan, np.float32)
@@ -229,6 +234,8 @@ class Scorer:
                 piece.values.reshape(-1, num_outputs),
                 outputs=piece.outputs,
             )
+        if self._repeat_scorer is not None:
+            self._repeat_scorer.add(piece, truth)
         first, last, _ = piece.windows.indices(len(windows))
         num_shown = max(0, min(last, len(self._trace)) - first)
         self._trace[first : first + num_shown, :, piece.outputs] = piece.values[:num_shown]
@@ -240,18 +247,23 @@ class Scorer:
 
     def score(self) -> PredictorScores:
         """Return the scores of what was added."""
-        ceiling = None
-        # With responses or behavior as inputs, more than the response to the stimulus is known.
-        only_stimulus = self._targets.inputs == ("stimulus",)
-        if only_stimulus and self._repeats and self._sums and self._repeats.covers_most:
-            ceiling = repeat_ceiling(self._sums)
+        repeats = self._score_repeats()
         return PredictorScores(
-            numbers=tuple(self._numbers()),
+            numbers=(*self._numbers(), *repeats.scores),
             outputs=self._targets.outputs,
             per_output=correlation(merge_blocks(self._blocks)),
-            noise_ceiling=None if ceiling is None else float(np.nan_to_num(ceiling).mean()),
+            repeats=repeats,
             trace=self._trace,
         )
+
+    def _score_repeats(self) -> CeilingNumbers:
+        """Return what repeats tell; the repeated samples are released."""
+        scorer, self._repeat_scorer = self._repeat_scorer, None
+        if scorer is None:
+            return CeilingNumbers()
+        num_outputs = self._targets.num_outputs
+        number = self._blank_record(NEURONS, np.arange(num_outputs), num_samples=0)
+        return scorer.score(number)
 
     def _numbers(self) -> Iterator[ScoredValue]:
         weights = block_weights(self._targets.windows.num_blocks)
@@ -313,6 +325,7 @@ class Scorer:
             samples=num_samples,
             stimulus_in_training=targets.stimulus_in_training,
             scored_seconds=targets.scored_seconds(num_samples),
+            source=SIMULATION if self._predictor == CEILING else None,
         )
         return ScoredValue(
             record=record,

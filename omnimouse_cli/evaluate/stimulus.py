@@ -14,7 +14,6 @@ from omnimouse_cli.shard import Shard
 
 # A calcium response outlasts its stimulus: so much of the blank after a trial belongs to it.
 AFTERMATH_SECONDS = 1.0
-LEAST_REPEATED_SHARE = 0.8
 # Sessions that a sentence names.
 MAX_NAMED_SESSIONS = 5
 
@@ -124,59 +123,3 @@ def describe_seen(shards: Sequence[Shard], tier: str) -> list[str]:
             more = ", ..." if len(keys) > MAX_NAMED_SESSIONS else ""
             lines.append(f"{text}: {', '.join(keys[:MAX_NAMED_SESSIONS])}{more}")
     return lines
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RepeatCells:
-    """Samples of windows in cells: a cell is one time point of a stimulus shown more than once.
-
-    Args:
-        cells: int64 `(windows, samples)`: number of the cell, -1 for what was not repeated and for
-            what the window before scores.
-        num_cells: Number of cells.
-        num_samples: Number of samples without those that the window before scores.
-    """
-
-    cells: I64
-    num_cells: int
-    num_samples: int
-
-    @property
-    def covers_most(self) -> bool:
-        """Whether most samples are repeated, so that a noise ceiling bounds the score."""
-        num_repeated = int((self.cells >= 0).sum())
-        return num_repeated > 0 and num_repeated >= LEAST_REPEATED_SHARE * self.num_samples
-
-
-def find_repeats(
-    shard: Shard, times: F64, *, scored_before: NDArray[np.bool_] | None = None
-) -> RepeatCells | None:
-    """Find the repeats among scored samples.
-
-    Args:
-        shard: The session.
-        times: float64 `(windows, samples)`; no time twice but where `scored_before`.
-        scored_before: Bool `(windows, samples)`: what the window before scores; None if nothing.
-
-    Returns:
-        The cells; None where no stimulus was shown twice.
-    """
-    phases = stimulus_phases(shard, times)
-    on = phases.condition >= 0
-    if scored_before is not None:
-        on &= ~scored_before
-    if not on.any():
-        return None
-    pairs = np.unique(np.stack([phases.condition[on], phases.trial[on]]), axis=1)
-    conditions, shown = np.unique(pairs[0], return_counts=True)
-    repeated = conditions[shown >= 2]
-    on &= np.isin(phases.condition, repeated)
-    if not on.any():
-        return None
-    length = int(phases.bin[on].max()) + 1
-    key = np.searchsorted(repeated, phases.condition) * length + phases.bin
-    used, number = np.unique(key[on], return_inverse=True)
-    cells = np.full(times.shape, -1, np.int64)
-    cells[on] = number
-    num_samples = times.size - (0 if scored_before is None else int(scored_before.sum()))
-    return RepeatCells(cells=cells, num_cells=len(used), num_samples=num_samples)

@@ -16,6 +16,7 @@ from omnimouse_cli.evaluate.records import (
     OVER_SEEDS,
     OVER_WINDOWS,
     OVERALL,
+    SIMULATION,
     SINGLE_TRIAL,
     WITHOUT_STIMULUS,
     EvalRecord,
@@ -33,9 +34,10 @@ def compare_predictors(scores: Mapping[str, PredictorScores]) -> Iterator[Scored
         scores: By predictor, of the same targets; the model's is among them.
 
     Yields:
-        For each target the share of the ceiling that the model reaches, the ceiling itself where
-        it comes from repeats, and the model's correlation less that of every baseline.
+        Noise ceilings from repeats; for each target the share of the ceiling that the model
+        reaches, and the model's correlation less that of every baseline.
     """
+    yield from _from_repeats(scores)
     for target, model in scores[MODEL].correlations.items():
         if CEILING in scores:
             ceiling = scores[CEILING].correlations[target]
@@ -44,15 +46,22 @@ def compare_predictors(scores: Mapping[str, PredictorScores]) -> Iterator[Scored
                 bounds = ceiling.resamples
                 ratio = np.full(bounds.shape, np.nan)
                 np.divide(model.resamples, bounds, out=ratio, where=bounds > 0)
-                yield model.derive(metric=FRACTION, value=share, resamples=ratio)
-        elif (bound := scores[MODEL].noise_ceiling) is not None:
-            yield model.derive(metric=SINGLE_TRIAL, predictor=CEILING, value=bound)
-            share = fraction_of_ceiling(model.record.value, bound)
-            yield model.derive(metric=FRACTION, value=share)
+                number = model.derive(metric=FRACTION, value=share, resamples=ratio)
+                yield replace(number, record=replace(number.record, source=SIMULATION))
         for predictor, score in scores.items():
             if predictor not in (MODEL, CEILING):
                 other = score.correlations[target]
                 yield from _difference(model, other, f"{MODEL}-{predictor}")
+
+
+def _from_repeats(scores: Mapping[str, PredictorScores]) -> Iterator[ScoredValue]:
+    """Yield noise ceilings from repeats; that of single trials where no exact one is known."""
+    repeats = scores[MODEL].repeats
+    for ceiling in repeats.ceilings:
+        if ceiling.record.metric != SINGLE_TRIAL or CEILING not in scores:
+            yield ceiling
+    if repeats.fraction is not None and CEILING not in scores:
+        yield repeats.fraction
 
 
 def compare_stimulus(numbers: Sequence[ScoredValue]) -> Iterator[ScoredValue]:
@@ -119,6 +128,7 @@ def overall_record(numbers: Sequence[ScoredValue]) -> EvalRecord:
     weights = [number.num_neurons for number in numbers]
     value = overall_value([record.value for record in records], weights)
     undefined = [record.undefined for record in records if record.undefined is not None]
+    excluded = [record.excluded for record in records if record.excluded is not None]
     seconds = [record.scored_seconds for record in records if record.scored_seconds is not None]
     seen = {record.stimulus_in_training for record in records}
     familiarity: Familiarity | None = None if None in seen else "mixed"
@@ -136,6 +146,8 @@ def overall_record(numbers: Sequence[ScoredValue]) -> EvalRecord:
         draws_sd=None,
         stimulus_in_training=familiarity,
         scored_seconds=sum(seconds) if seconds else None,
+        repeats=overall_value([record.repeats for record in records], weights),
+        excluded=sum(excluded) if excluded else None,
     )
     seeded = [number for number in numbers if number.of_runs]
     of_runs = np.zeros(0)

@@ -17,12 +17,11 @@ from omnimouse_cli.config.data import (
     RESPONSE_RATE_HZ,
 )
 from omnimouse_cli.evaluate.records import NEURONS
+from omnimouse_cli.evaluate.repeats import RepeatCells, find_repeats
 from omnimouse_cli.evaluate.session_reader import F32, I64, Range, SessionReader
 from omnimouse_cli.evaluate.stimulus import (
     Familiarity,
     Phases,
-    RepeatCells,
-    find_repeats,
     stimulus_phases,
     unseen_in_training,
 )

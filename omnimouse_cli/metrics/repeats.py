@@ -1,4 +1,4 @@
-"""Repeats of a stimulus: correlation to the average response, and the noise ceiling."""
+"""Repeats of a stimulus: correlation of the mean prediction with the mean response."""
 
 from typing import TypeVar
 
@@ -24,7 +24,6 @@ class RepeatSums:
         self.count = np.zeros((num_cells, num_outputs))
         self.truth = np.zeros((num_cells, num_outputs))
         self.prediction = np.zeros((num_cells, num_outputs))
-        self.truth_squared = np.zeros((num_cells, num_outputs))
 
     def add(
         self,
@@ -52,7 +51,6 @@ class RepeatSums:
             (self.count, measured.astype(np.float64)),
             (self.truth, x),
             (self.prediction, y),
-            (self.truth_squared, x * x),
         ):
             numbers, sums = sum_by_cell(cells[kept], values)
             total[numbers, outputs] += sums
@@ -103,32 +101,3 @@ def average_moments(sums: RepeatSums) -> Moments | None:
         chosen = number == block
         blocks.add(block, moments_of(response[chosen], prediction[chosen]))
     return blocks
-
-
-def repeat_ceiling(sums: RepeatSums) -> NDArray[np.float64] | None:
-    """Return the single-trial correlation that the true mean response to the stimulus would reach.
-
-    It is the square root of the share of variance that repeats explain: the variance of all samples
-    less the variance within cells. It bounds predictors that see the stimulus alone; with responses
-    or behavior as inputs the correlation may be higher.
-
-    Returns:
-        float64 `(outputs,)`, 0 where repeats share nothing, NaN for a constant neuron; None
-        without repeats.
-    """
-    repeated = sums.count >= 2
-    if not (repeated.sum(axis=0) >= 2).any():
-        return None
-    count = np.where(repeated, sums.count, 0.0)
-    total = np.where(repeated, sums.truth, 0.0)
-    squares = np.where(repeated, sums.truth_squared, 0.0)
-    between = (total**2 / np.maximum(count, 1.0)).sum(axis=0)
-    freedom = np.maximum((count - repeated).sum(axis=0), 1.0)
-    within = (squares.sum(axis=0) - between) / freedom
-    samples = np.maximum(count.sum(axis=0), 1.0)
-    mean = total.sum(axis=0) / samples
-    variance = squares.sum(axis=0) / samples - mean**2
-    alive = variance > 1e-12 * np.maximum(mean**2, 1e-300)
-    share = np.divide(variance - within, variance, out=np.full(variance.shape, np.nan), where=alive)
-    ceiling: NDArray[np.float64] = np.sqrt(np.clip(share, 0.0, 1.0))
-    return ceiling

@@ -1,10 +1,10 @@
-"""Repeats of a stimulus: correlation to their average, and a ceiling that is recovered."""
+"""Repeats of a stimulus: correlation to their average."""
 
 import numpy as np
 import pytest
 
 from omnimouse_cli.metrics.moments import correlation, merge_blocks
-from omnimouse_cli.metrics.repeats import RepeatSums, average_moments, repeat_ceiling
+from omnimouse_cli.metrics.repeats import RepeatSums, average_moments
 
 
 def repeated(cells=300, repeats=8, outputs=4, noise=1.0, seed=0):
@@ -48,27 +48,6 @@ def test_cells_that_were_seen_once_and_negative_cells_do_not_count():
         25,
     )
     np.testing.assert_allclose(correlation_to_average(more), correlation_to_average(alone))
-    np.testing.assert_allclose(repeat_ceiling(more), repeat_ceiling(alone))
-
-
-@pytest.mark.parametrize("noise", [0.3, 1.0, 3.0])
-def test_the_ceiling_is_the_correlation_that_the_true_mean_reaches(noise):
-    cells, truth, signal = repeated(cells=2000, noise=noise)
-    found = repeat_ceiling(sums_of(cells, truth, truth, 2000))
-    mean = np.repeat(signal, 8, axis=0)
-    reached = [np.corrcoef(truth[:, n], mean[:, n])[0, 1] for n in range(4)]
-    np.testing.assert_allclose(found, reached, atol=0.02)
-    np.testing.assert_allclose(found, 1 / np.sqrt(1 + noise**2), atol=0.03)
-
-
-def test_pure_noise_has_a_ceiling_near_zero_and_a_constant_neuron_none():
-    cells, truth, _ = repeated(cells=2000)
-    rng = np.random.default_rng(3)
-    truth[:, 0] = rng.normal(size=len(truth))
-    truth[:, 1] = 4.0
-    found = repeat_ceiling(sums_of(cells, truth, truth, 2000))
-    assert found[0] < 0.1
-    assert np.isnan(found[1])
 
 
 def test_a_constant_prediction_has_no_correlation_to_the_average():
@@ -87,7 +66,6 @@ def test_samples_that_were_not_measured_are_left_out():
     expected = sums_of(cells[kept], truth[kept], prediction[kept], 50)
     assert found.count[0].tolist() == [8, 7, 8, 8]
     assert correlation_to_average(found)[1] == pytest.approx(correlation_to_average(expected)[1])
-    assert repeat_ceiling(found)[1] == pytest.approx(repeat_ceiling(expected)[1])
 
 
 def test_outputs_and_samples_may_come_in_parts():
@@ -102,7 +80,6 @@ def test_outputs_and_samples_may_come_in_parts():
     parts = RepeatSums(30, 4)
     for samples in (slice(0, half), slice(half, None)):
         parts.add(cells[samples], truth[samples], 2 * truth[samples])
-    np.testing.assert_allclose(parts.truth_squared, whole.truth_squared)
     np.testing.assert_allclose(correlation_to_average(parts), 1.0)
 
 
@@ -110,4 +87,3 @@ def test_without_repeats_there_is_nothing_to_say():
     cells, truth, _ = repeated(repeats=1)
     sums = sums_of(cells, truth, truth, 300)
     assert average_moments(sums) is None
-    assert repeat_ceiling(sums) is None

@@ -1,0 +1,373 @@
+"""Noise ceilings from repeats of a stimulus, and scores that are relative to them.
+
+All are from products of different repeats: in them, noise that is independent between repeats
+averages to zero, so nothing is subtracted that would have to be clipped, and a neuron without a
+signal counts with mean 0. What a prediction shares with the noise of its own trial (through
+behavior, for example) averages to zero too: scores are those of its part that repeats.
+"""
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.metrics.moments import CONSTANT_RELATIVE_STD
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+# Share of explainable variance from which the FEVE counts a neuron (Cadena et al. 2019).
+RELIABLE_SHARE = 0.15
+# Stretches of cells, of 2 s, that alternate between the two halves of the cells.
+HALF_CELLS = 60
+# Float64 values of one array in memory at once: 16 MB.
+CHUNK_VALUES = 2_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RepeatedSamples:
+    """Samples that occur in several repeats; a cell is one time point of one stimulus.
+
+    Args:
+        cell: int64 `(samples,)`: cell of each; every cell occurs in at least two trials, and in
+            each of them once.
+        trial: int64 `(samples,)`: trial of each.
+        block: int64 `(samples,)`: block of windows of each.
+        truth: `(samples, outputs)`: measured responses, without NaN.
+        prediction: The same shape.
+    """
+
+    cell: I64
+    trial: I64
+    block: I64
+    truth: NDArray[np.floating]
+    prediction: NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Estimate:
+    """A number and its influence function.
+
+    Args:
+        value: The number; None where it does not exist.
+        influence: float64 `(blocks,)`: what each block adds to the error of the value; sums to 0.
+    """
+
+    value: float | None
+    influence: F64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MeanRoot(Estimate):
+    """The mean over neurons of a root of their shares, as a function of the mean share.
+
+    Args:
+        factor: Ratio of the mean root and the root of the mean: below 1 where neurons differ.
+        repeats: Repeats over whose mean response the correlation is.
+    """
+
+    factor: float
+    repeats: float
+
+    def at(self, share: float) -> float:
+        """Return the mean root at another mean share, such as an end of its interval."""
+        return self.factor * float(_signed_root(np.array(share), self.repeats))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RepeatScores:
+    """Noise ceilings of a session, and scores of a prediction that are relative to them.
+
+    Args:
+        share: Mean over neurons of the share of the variance that repeats explain.
+        ceiling: Mean over neurons of the single-trial correlation that the true mean response
+            would reach.
+        cc_max: Mean over neurons of the correlation that the true mean response would reach with
+            the mean over repeats.
+        oracle: Mean over neurons of the correlation between a trial and the mean of its other
+            repeats.
+        cc_norm: Normalized correlation coefficient of the prediction.
+        feve: Fraction of explainable variance explained.
+        reliable: Signal power of the neurons that the FEVE counts, per neuron of the session.
+        excluded: Neurons with less than `RELIABLE_SHARE` of explainable variance.
+        repeats: Mean number of repeats of a cell.
+    """
+
+    share: Estimate
+    ceiling: MeanRoot
+    cc_max: MeanRoot
+    oracle: Estimate
+    cc_norm: Estimate
+    feve: Estimate
+    reliable: Estimate
+    excluded: int
+    repeats: float
+
+
+def complete_cells(samples: RepeatedSamples) -> RepeatedSamples:
+    """Return the samples that were measured in all outputs, of cells with at least two of them."""
+    measured = ~np.isnan(samples.truth).any(axis=1)
+    _, row, count = np.unique(samples.cell[measured], return_inverse=True, return_counts=True)
+    kept = np.flatnonzero(measured)[count[row] >= 2]
+    if len(kept) == len(measured):
+        return samples
+    return RepeatedSamples(
+        **{one.name: getattr(samples, one.name)[kept] for one in fields(samples)}
+    )
+
+
+class _Cells:
+    """Samples in the order of their cells, and sums over the samples of each cell.
+
+    Attributes:
+        order: int64 `(samples,)`: position of each sample in the given order.
+        half: int64 `(samples,)`: 0 or 1, in alternating stretches of cells.
+        repeats: Mean number of repeats of a cell.
+    """
+
+    def __init__(self, cell: I64, trial: I64) -> None:
+        self.order = np.argsort(cell, kind="stable")
+        _, self._first, self._row, count = np.unique(
+            cell[self.order], return_index=True, return_inverse=True, return_counts=True
+        )
+        self.repeats = float(count.mean())
+        self._count = count[:, None].astype(np.float64)
+        self._others = self._count[self._row] - 1
+        stretch = max(1, min(HALF_CELLS, len(count) // 2))
+        self.half = self._row // stretch % 2
+        trial = trial[self.order]
+        self._by_trial = np.argsort(trial, kind="stable")
+        self._trial_first = np.unique(trial[self._by_trial], return_index=True)[1]
+
+    def mean(self, values: F64) -> F64:
+        """Return the mean of each sample's cell: `(samples, outputs)`, like the values."""
+        means: F64 = (np.add.reduceat(values, self._first) / self._count)[self._row]
+        return means
+
+    def other_mean(self, values: F64) -> F64:
+        """Return the mean of the other repeats of each sample: `(samples, outputs)`."""
+        others: F64 = self.mean(values) * (1 + 1 / self._others) - values / self._others
+        return others
+
+    def products(self, first: F64, second: F64) -> F64:
+        """Return what each sample adds to the sum of products of different repeats.
+
+        The sum over all samples is that, over cells weighted by their samples, of the mean product
+        of two different repeats. The sum over the samples of a block is its derivative by the
+        weight of the block: a sample is in the products of its pairs and, as one of the samples of
+        its cell, in the weight of the cell.
+
+        Args:
+            first: `(samples, outputs)`.
+            second: The same shape.
+        """
+        both = first * self.other_mean(second)
+        both += both if first is second else second * self.other_mean(first)
+        both -= self.mean(both) / 2
+        return both
+
+    def mean_error(self, first: F64, second: F64) -> F64:
+        """Return the covariance of the means over all samples that noise causes: `(outputs,)`.
+
+        The noise may be correlated within a trial, to any degree.
+        """
+        product = self._trial_noise(first)
+        product = product * (product if first is second else self._trial_noise(second))
+        error: F64 = product.sum(axis=0) / len(first) ** 2
+        return error
+
+    def _trial_noise(self, values: F64) -> F64:
+        """Return the sum over each trial of deviations from the cells' means."""
+        noise = (values - self.mean(values)) * np.sqrt(1 + 1 / self._others)
+        sums: F64 = np.add.reduceat(noise[self._by_trial], self._trial_first)
+        return sums
+
+
+class _Sums:
+    """Shares of each neuron, and sums over neurons by block of windows."""
+
+    def __init__(self, samples: RepeatedSamples, num_blocks: int) -> None:
+        self.cells = _Cells(samples.cell, samples.trial)
+        self._samples = samples
+        self._block = samples.block[self.cells.order]
+        self.num_samples, self.num_outputs = samples.truth.shape
+        self.block_samples = np.bincount(self._block, minlength=num_blocks).astype(np.float64)
+        self.shares = np.zeros(self.num_outputs)
+        self.half_shares = np.zeros((2, self.num_outputs))
+        self.num_varied = 0
+        names = ("signal", "oracle", "correlation", "squared", "reliable", "residual")
+        self.by_block = {name: np.zeros(num_blocks) for name in names}
+        step = max(1, CHUNK_VALUES // self.num_samples)
+        for first in range(0, self.num_outputs, step):
+            self._add(slice(first, first + step))
+
+    def _add(self, outputs: slice) -> None:
+        cells = self.cells
+        truth = self._samples.truth[cells.order, outputs].astype(np.float64)
+        prediction = self._samples.prediction[cells.order, outputs].astype(np.float64)
+        y, scale = _standardized(truth)
+        signal = cells.products(y, y) + cells.mean_error(y, y)
+        self.shares[outputs] = signal.mean(axis=0)
+        self.half_shares[:, outputs] = [signal[cells.half == half].mean(axis=0) for half in (0, 1)]
+        self._sum("signal", signal)
+        other = cells.other_mean(y)
+        self._sum("oracle", signal * _inverse(np.sqrt((other**2).mean(axis=0))))
+        self._add_squared_correlation(y, _standardized(prediction)[0])
+        # Neurons are chosen by one half of the cells and scored on the other: noise that makes a
+        # neuron seem reliable would enter its signal.
+        reliable = self.half_shares[:, outputs][1 - cells.half] >= RELIABLE_SHARE
+        self._sum("reliable", signal * reliable)
+        error = (truth - prediction) * _inverse(scale)
+        self._sum("residual", cells.products(error, error) * reliable)
+
+    def _add_squared_correlation(self, y: F64, x: F64) -> None:
+        """Add the squared correlations of the mean prediction with the signal."""
+        cells = self.cells
+        mean = cells.mean(x)
+        scale = _inverse(np.sqrt((mean**2).mean(axis=0)))
+        x, mean = x * scale, mean * scale
+        products = cells.products(y, x) + cells.mean_error(y, x)
+        correlation = products.mean(axis=0)
+        # The square of an estimate exceeds that of the truth by the variance of the estimate.
+        shown, felt = mean * y, cells.mean(y) * x
+        variance = cells.mean_error(shown, shown) + cells.mean_error(felt, felt)
+        self._sum("squared", 2 * correlation * products - correlation**2 - variance)
+        self._sum("correlation", products)
+        self.num_varied += int((scale > 0).sum())
+
+    def _sum(self, name: str, values: F64) -> None:
+        per_sample = values.sum(axis=1)
+        total = self.by_block[name]
+        total += np.bincount(self._block, weights=per_sample, minlength=len(total))
+
+    def mean_estimate(self, name: str) -> Estimate:
+        """Return the mean over neurons and samples of a quantity."""
+        sums = self.by_block[name] / self.num_outputs
+        value = float(sums.sum() / self.num_samples)
+        influence = (sums - value * self.block_samples) / self.num_samples
+        return Estimate(value=value, influence=influence)
+
+
+def repeat_scores(samples: RepeatedSamples, *, num_blocks: int) -> RepeatScores:
+    """Return the noise ceilings of repeated samples and the scores of their prediction.
+
+    Definitions, with the products of different repeats averaged over cells: the signal power is the
+    covariance of two repeats (Sahani and Linden 2003), the share that of the signal power in the
+    variance of all samples. The mean over neurons of the roots of their shares needs the spread of
+    the true shares, not that of the estimates: estimates are shrunk towards their mean until their
+    variance is the covariance of the shares of two halves of the cells (Louis 1984). A share below
+    0 has a negative root.
+
+    CC_norm is the mean over neurons of the correlation between mean prediction and signal, divided
+    by the mean ceiling. FEVE is 1 less the power of (response - prediction) in products of
+    different repeats, divided by the signal power, both summed over the neurons with a share of at
+    least `RELIABLE_SHARE`, in units of each neuron's variance.
+
+    Args:
+        samples: The repeated samples.
+        num_blocks: Blocks of windows.
+
+    Example:
+        >>> cell, trial = np.tile(np.arange(100), 2), np.repeat([0, 1], 100)
+        >>> signal = np.sin(cell)[:, None]
+        >>> samples = RepeatedSamples(
+        ...     cell=cell, trial=trial, block=trial, truth=signal, prediction=signal
+        ... )
+        >>> scores = repeat_scores(samples, num_blocks=2)
+        >>> round(scores.ceiling.value, 9), round(scores.cc_norm.value, 9), scores.feve.value
+        (1.0, 1.0, 1.0)
+    """
+    sums = _Sums(samples, num_blocks)
+    share = sums.mean_estimate("signal")
+    spread = _true_spread(sums.shares, sums.half_shares)
+    residual, reliable = sums.mean_estimate("residual"), sums.mean_estimate("reliable")
+    return RepeatScores(
+        share=share,
+        ceiling=_mean_root(share, spread, repeats=1.0),
+        cc_max=_mean_root(share, spread, repeats=sums.cells.repeats),
+        oracle=sums.mean_estimate("oracle"),
+        cc_norm=_cc_norm(sums, share),
+        feve=_complement(_ratio(residual, reliable)),
+        reliable=reliable,
+        excluded=int((sums.shares < RELIABLE_SHARE).sum()),
+        repeats=sums.cells.repeats,
+    )
+
+
+def _cc_norm(sums: _Sums, share: Estimate) -> Estimate:
+    """Return the root of the ratio of squared correlations and shares."""
+    ratio = _ratio(sums.mean_estimate("squared"), share)
+    if ratio.value is None or not sums.num_varied:
+        return Estimate(value=None, influence=np.zeros_like(share.influence))
+    sign = math.copysign(1.0, ratio.value) * math.copysign(1.0, sums.by_block["correlation"].sum())
+    root = math.sqrt(abs(ratio.value))
+    influence = sign * math.copysign(1.0, ratio.value) * ratio.influence / max(2 * root, 1e-9)
+    return Estimate(value=sign * root, influence=influence)
+
+
+def _standardized(values: F64) -> tuple[F64, F64]:
+    """Return values less their means, in standard deviations; 0 for constants. And the latter."""
+    mean = values.mean(axis=0)
+    centered = values - mean
+    deviation = np.sqrt((centered**2).mean(axis=0))
+    deviation[deviation <= CONSTANT_RELATIVE_STD * np.abs(mean)] = 0.0
+    return centered * _inverse(deviation), deviation
+
+
+def _inverse(values: F64) -> F64:
+    """Return 1 / values; 0 for 0."""
+    return np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
+
+
+def _true_spread(shares: F64, half_shares: F64) -> F64:
+    """Return shares, shrunk to the variance of the true shares: `(outputs,)`.
+
+    Below two standard errors of that variance neurons are taken to be alike.
+    """
+    first, second = half_shares - half_shares.mean(axis=1, keepdims=True)
+    covariance = float((first * second).mean())
+    error = math.sqrt(float((first**2).mean() * (second**2).mean()) / len(shares))
+    mean, variance = shares.mean(), float(shares.var())
+    kept = min(covariance / variance, 1.0) if covariance > 2 * error else 0.0
+    shrunk: F64 = mean + math.sqrt(kept) * (shares - mean)
+    return shrunk
+
+
+def _mean_root(share: Estimate, shares: F64, *, repeats: float) -> MeanRoot:
+    """Return the mean correlation of the signal with the mean over some repeats."""
+    assert share.value is not None, "a mean share exists"
+    root = float(_signed_root(np.array(share.value), repeats))
+    value = float(_signed_root(shares, repeats).mean()) if share.value > 0 else root
+    size = abs(share.value)
+    slope = value / (2 * share.value * (1 + (repeats - 1) * size)) if share.value else 0.0
+    return MeanRoot(
+        value=value,
+        influence=slope * share.influence,
+        factor=value / root if root else 1.0,
+        repeats=repeats,
+    )
+
+
+def _signed_root(shares: F64, repeats: float) -> F64:
+    """Return the correlation of signals with the mean over repeats; negative for a share below 0.
+
+    Source: Schoppe et al. 2016, equation of CC_max.
+    """
+    size = np.abs(shares)
+    root: F64 = np.sign(shares) * np.sqrt(size * repeats / (1 + size * (repeats - 1)))
+    return root
+
+
+def _ratio(numerator: Estimate, denominator: Estimate) -> Estimate:
+    """Return the ratio of two estimates; no value where the denominator is not above 0."""
+    above, below = numerator.value, denominator.value
+    if above is None or below is None or below <= 0:
+        return Estimate(value=None, influence=np.zeros_like(numerator.influence))
+    value = above / below
+    influence = (numerator.influence - value * denominator.influence) / below
+    return Estimate(value=value, influence=influence)
+
+
+def _complement(estimate: Estimate) -> Estimate:
+    value = None if estimate.value is None else 1 - estimate.value
+    return Estimate(value=value, influence=-estimate.influence)
