@@ -195,7 +195,7 @@ class _Sums:
         self.shares = np.zeros(self.num_outputs)
         self.half_shares = np.zeros((2, self.num_outputs))
         self.num_varied = 0
-        names = ("signal", "oracle", "correlation", "squared", "reliable", "residual")
+        names = ("signal", "oracle", "correlation", "squared", "at_best", "reliable", "residual")
         self.by_block = {name: np.zeros(num_blocks) for name in names}
         step = max(1, CHUNK_VALUES // self.num_samples)
         for first in range(0, self.num_outputs, step):
@@ -212,7 +212,7 @@ class _Sums:
         self._sum("signal", signal)
         other = cells.other_mean(y)
         self._sum("oracle", signal * _inverse(np.sqrt((other**2).mean(axis=0))))
-        self._add_squared_correlation(y, _standardized(prediction)[0])
+        self._add_squared_correlation(y, _standardized(prediction)[0], signal)
         # Neurons are chosen by one half of the cells and scored on the other: noise that makes a
         # neuron seem reliable would enter its signal.
         reliable = self.half_shares[:, outputs][1 - cells.half] >= RELIABLE_SHARE
@@ -220,20 +220,19 @@ class _Sums:
         error = (truth - prediction) * _inverse(scale)
         self._sum("residual", cells.products(error, error) * reliable)
 
-    def _add_squared_correlation(self, y: F64, x: F64) -> None:
-        """Add the squared correlations of the mean prediction with the signal."""
+    def _add_squared_correlation(self, y: F64, x: F64, signal: F64) -> None:
+        """Add squared covariances of prediction and signal, and what they would be at best."""
         cells = self.cells
-        mean = cells.mean(x)
-        scale = _inverse(np.sqrt((mean**2).mean(axis=0)))
-        x, mean = x * scale, mean * scale
         products = cells.products(y, x) + cells.mean_error(y, x)
-        correlation = products.mean(axis=0)
+        covariance = products.mean(axis=0)
         # The square of an estimate exceeds that of the truth by the variance of the estimate.
-        shown, felt = mean * y, cells.mean(y) * x
+        shown, felt = cells.mean(x) * y, cells.mean(y) * x
         variance = cells.mean_error(shown, shown) + cells.mean_error(felt, felt)
-        self._sum("squared", 2 * correlation * products - correlation**2 - variance)
+        self._sum("squared", 2 * covariance * products - covariance**2 - variance)
         self._sum("correlation", products)
-        self.num_varied += int((scale > 0).sum())
+        repeated = (cells.products(x, x) + cells.mean_error(x, x)).mean(axis=0)
+        self._sum("at_best", signal * repeated)
+        self.num_varied += int((repeated > 0).sum())
 
     def _sum(self, name: str, values: F64) -> None:
         per_sample = values.sum(axis=1)
@@ -296,7 +295,7 @@ def repeat_scores(samples: RepeatedSamples, *, num_blocks: int) -> RepeatScores:
 
 def _cc_norm(sums: _Sums, share: Estimate) -> Estimate:
     """Return the root of the ratio of squared correlations and shares."""
-    ratio = _ratio(sums.mean_estimate("squared"), share)
+    ratio = _ratio(sums.mean_estimate("squared"), sums.mean_estimate("at_best"))
     if ratio.value is None or not sums.num_varied:
         return Estimate(value=None, influence=np.zeros_like(share.influence))
     sign = math.copysign(1.0, ratio.value) * math.copysign(1.0, sums.by_block["correlation"].sum())
