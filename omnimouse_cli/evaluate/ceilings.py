@@ -124,7 +124,10 @@ class RepeatScorer:
                 "nothing is divided by it: the interval of the signal power includes 0"
             )
             return
-        if scores.cc_norm.value is not None:
+        at_best = derive("share", scores.at_best).record
+        if at_best.low is None or at_best.low <= 0:
+            found.missing.append("no CC_norm: too little of the prediction repeats")
+        elif scores.cc_norm.value is not None:
             found.scores.append(derive(CC_NORM, scores.cc_norm))
             if reason is None:
                 found.fraction = derive(FRACTION, scores.cc_norm)

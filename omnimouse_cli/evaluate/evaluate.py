@@ -23,7 +23,7 @@ from omnimouse_cli.evaluate.forward import predict_model
 from omnimouse_cli.evaluate.records import CEILING, MODEL, EvalOptions, Evaluation, Unavailable
 from omnimouse_cli.evaluate.repeats import RepeatCells
 from omnimouse_cli.evaluate.row import Row, make_row
-from omnimouse_cli.evaluate.scorer import PredictorScores, ScoredValue, Scorer
+from omnimouse_cli.evaluate.scorer import PredictorScores, ScoredValue, Scorer, no_average_reason
 from omnimouse_cli.evaluate.session_reader import F64, I64, SessionReader
 from omnimouse_cli.evaluate.stimulus import describe_seen
 from omnimouse_cli.evaluate.strategies import evaluated_strategies, require_regime
@@ -186,7 +186,7 @@ class _Evaluator:
             for number, (view, scorer) in enumerate(zip(one.views, of_views, strict=True)):
                 of_baselines = {name: scores[number] for name, scores in baselines.items()}
                 of_predictors = {MODEL: scorer.score(), **of_baselines}
-                self._explain_ceiling(view, of_predictors)
+                self._explain_repeats(view, of_predictors)
                 yield view, of_predictors
 
     def _score_baselines(self, targets: Targets) -> dict[str, list[PredictorScores]]:
@@ -204,13 +204,17 @@ class _Evaluator:
                 scores[name] = [scorer.score() for scorer in scorers]
         return scores
 
-    def _explain_ceiling(self, targets: Targets, scores: Mapping[str, PredictorScores]) -> None:
-        """Say why there is no noise ceiling of responses, or why it bounds less than it could."""
-        if targets.is_behavior or CEILING in scores:
+    def _explain_repeats(self, targets: Targets, scores: Mapping[str, PredictorScores]) -> None:
+        """Say which numbers from repeats of the stimulus do not exist, and why."""
+        if targets.is_behavior:
             return
-        reason = no_repeats_reason(targets)
-        for text in [reason] if reason else scores[MODEL].repeats.missing:
-            self._add_unavailable(targets, text, predictor=CEILING)
+        if (no_average := no_average_reason(targets)) is not None:
+            self._add_unavailable(targets, no_average, predictor=MODEL)
+        if CEILING in scores:
+            return
+        no_repeats = no_repeats_reason(targets)
+        for reason in [no_repeats] if no_repeats else scores[MODEL].repeats.missing:
+            self._add_unavailable(targets, reason, predictor=CEILING)
 
     def _is_scorable(self, targets: Targets) -> bool:
         if targets.visible is not None and targets.visible.all():

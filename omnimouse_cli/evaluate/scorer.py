@@ -172,6 +172,17 @@ class PredictorScores:
         return {number.record.target: number for number in numbers}
 
 
+def no_average_reason(targets: Targets) -> str | None:
+    """Return why there is no correlation to the average though stimuli repeat; None if there is."""
+    repeats = targets.repeats
+    if repeats is None or repeats.num_cells * targets.num_outputs <= MOST_REPEAT_VALUES:
+        return None
+    return (
+        f"no correlation to the average: {repeats.num_cells:,} time points of repeated stimuli "
+        f"times {targets.num_outputs:,} neurons are more than {MOST_REPEAT_VALUES:,} values"
+    )
+
+
 class Scorer:
     """Gathers the predictions of one predictor, piece by piece.
 
@@ -200,7 +211,7 @@ class Scorer:
         self._blocks = Moments.zeros(shape)
         self._losses = np.zeros(shape)
         self._repeats, self._sums = None, None
-        if repeats and repeats.num_cells * targets.num_outputs <= MOST_REPEAT_VALUES:
+        if repeats and no_average_reason(targets) is None:
             self._repeats = repeats
             self._sums = RepeatSums(repeats.num_cells, targets.num_outputs)
         self._repeat_scorer = None

@@ -20,6 +20,8 @@ I64 = NDArray[np.int64]
 RELIABLE_SHARE = 0.15
 # Stretches of cells, of 2 s, that alternate between the two halves of the cells.
 HALF_CELLS = 60
+# The slope of a root is that of this one where the root is smaller: at 0 it would be infinite.
+SMALLEST_ROOT = 1e-3
 # Float64 values of one array in memory at once: 16 MB.
 CHUNK_VALUES = 2_000_000
 
@@ -87,6 +89,7 @@ class RepeatScores:
         oracle: Mean over neurons of the correlation between a trial and the mean of its other
             repeats.
         cc_norm: Normalized correlation coefficient of the prediction.
+        at_best: Denominator of its square: what repeats of the prediction, times the signal power.
         feve: Fraction of explainable variance explained.
         reliable: Signal power of the neurons that the FEVE counts, per neuron of the session.
         excluded: Neurons with less than `RELIABLE_SHARE` of explainable variance.
@@ -98,6 +101,7 @@ class RepeatScores:
     cc_max: MeanRoot
     oracle: Estimate
     cc_norm: Estimate
+    at_best: Estimate
     feve: Estimate
     reliable: Estimate
     excluded: int
@@ -251,16 +255,22 @@ def repeat_scores(samples: RepeatedSamples, *, num_blocks: int) -> RepeatScores:
     """Return the noise ceilings of repeated samples and the scores of their prediction.
 
     Definitions, with the products of different repeats averaged over cells: the signal power is the
-    covariance of two repeats (Sahani and Linden 2003), the share that of the signal power in the
-    variance of all samples. The mean over neurons of the roots of their shares needs the spread of
-    the true shares, not that of the estimates: estimates are shrunk towards their mean until their
-    variance is the covariance of the shares of two halves of the cells (Louis 1984). A share below
-    0 has a negative root.
+    covariance of two repeats (Sahani and Linden 2003), the share its ratio to the variance of all
+    samples, CC_max the correlation of the signal with the mean over repeats (Schoppe et al. 2016).
+    The mean over neurons of roots of shares needs the spread of the true shares, not that of the
+    estimates: estimates are shrunk towards their mean until their variance is the covariance of the
+    shares of two halves of the cells (Louis 1984). A share below 0 has a negative root.
 
-    CC_norm is the mean over neurons of the correlation between mean prediction and signal, divided
-    by the mean ceiling. FEVE is 1 less the power of (response - prediction) in products of
-    different repeats, divided by the signal power, both summed over the neurons with a share of at
-    least `RELIABLE_SHARE`, in units of each neuron's variance.
+    CC_norm^2 is the sum over neurons of the squared covariance of prediction and signal, less the
+    variance of its estimate (Pospisil and Bair 2021), divided by the sum of its largest possible
+    values, the power of what repeats of the prediction times the signal power. Predictions and
+    responses are in standard deviations, so that for predictions from the stimulus alone it is the
+    mean squared correlation divided by the mean share; for one neuron it is that of Schoppe et al.
+    It has the sign of the mean covariance.
+
+    FEVE is 1 less the power of (response - prediction) in products of different repeats, divided by
+    the signal power (Cadena et al. 2019), both summed over the neurons with a share of at least
+    `RELIABLE_SHARE`, in units of each neuron's variance.
 
     Args:
         samples: The repeated samples.
@@ -285,7 +295,8 @@ def repeat_scores(samples: RepeatedSamples, *, num_blocks: int) -> RepeatScores:
         ceiling=_mean_root(share, spread, repeats=1.0),
         cc_max=_mean_root(share, spread, repeats=sums.cells.repeats),
         oracle=sums.mean_estimate("oracle"),
-        cc_norm=_cc_norm(sums, share),
+        cc_norm=_cc_norm(sums),
+        at_best=sums.mean_estimate("at_best"),
         feve=_complement(_ratio(residual, reliable)),
         reliable=reliable,
         excluded=int((sums.shares < RELIABLE_SHARE).sum()),
@@ -293,15 +304,17 @@ def repeat_scores(samples: RepeatedSamples, *, num_blocks: int) -> RepeatScores:
     )
 
 
-def _cc_norm(sums: _Sums, share: Estimate) -> Estimate:
-    """Return the root of the ratio of squared correlations and shares."""
-    ratio = _ratio(sums.mean_estimate("squared"), sums.mean_estimate("at_best"))
-    if ratio.value is None or not sums.num_varied:
-        return Estimate(value=None, influence=np.zeros_like(share.influence))
-    sign = math.copysign(1.0, ratio.value) * math.copysign(1.0, sums.by_block["correlation"].sum())
-    root = math.sqrt(abs(ratio.value))
-    influence = sign * math.copysign(1.0, ratio.value) * ratio.influence / max(2 * root, 1e-9)
-    return Estimate(value=sign * root, influence=influence)
+def _cc_norm(sums: _Sums) -> Estimate:
+    """Return the root of the ratio of squared covariances and the largest possible ones."""
+    square = _ratio(sums.mean_estimate("squared"), sums.mean_estimate("at_best"))
+    if square.value is None or not sums.num_varied:
+        return Estimate(value=None, influence=np.zeros_like(square.influence))
+    root = math.sqrt(abs(square.value))
+    sign = math.copysign(1.0, sums.by_block["correlation"].sum())
+    return Estimate(
+        value=sign * math.copysign(root, square.value),
+        influence=sign * square.influence / (2 * max(root, SMALLEST_ROOT)),
+    )
 
 
 def _standardized(values: F64) -> tuple[F64, F64]:
