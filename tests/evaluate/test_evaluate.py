@@ -42,6 +42,9 @@ FIELDS = [
     "bias_corrected",
     "scored_seconds",
     "runs",
+    "source",
+    "repeats",
+    "excluded",
 ]
 
 FORECAST = EvalOptions(
