@@ -39,7 +39,7 @@ def score_tables(
         options: What was evaluated.
         metrics: Whether to print the other metrics and groups of neurons too.
     """
-    from omnimouse_cli.evaluate.records import OVERALL
+    from omnimouse_cli.evaluate.records import OVERALL, REPEATS
 
     sessions = list(dict.fromkeys(record.session for record in evaluation.records))
     ordered = [OVERALL, *(name for name in sessions if name != OVERALL)]
@@ -51,6 +51,8 @@ def score_tables(
         yield _scores(title, records)
         if any(_is_baseline(record.predictor) for record in records):
             yield _baselines(title, records)
+        if any(record.source == REPEATS for record in records):
+            yield _repeats(title, records)
         if metrics:
             yield _metrics(title, records)
     yield _rows(evaluation)
@@ -81,8 +83,7 @@ def _scores(title: str, records: Sequence["EvalRecord"]) -> Table:
         else:
             difference = numbers.get((*key, DIFFERENCE, f"{MODEL}-{best.predictor}"))
             cells += [f"{_label(best.predictor)} {_number(best)}", _with_interval(difference, "+")]
-        share = numbers.get((*key, FRACTION, MODEL))
-        cells.append("" if share is None or share.value is None else f"{100 * share.value:.0f} %")
+        cells.append(_share(numbers.get((*key, FRACTION, MODEL))))
         table.add_row(*cells)
     return table
 
@@ -98,8 +99,43 @@ def _baselines(title: str, records: Sequence["EvalRecord"]) -> Table:
         found = [f"{_label(one.predictor)} {_number(one)}" for one in _best_first(key, numbers)]
         ceiling = numbers.get((*key, SINGLE_TRIAL, CEILING))
         if ceiling is not None:
-            found.append(f"({_label(CEILING)} {_number(ceiling)})")
+            known = "exact" if ceiling.repeats is None else f"from {ceiling.repeats:.1f} repeats"
+            found.append(f"({_label(CEILING)}, {known}, {_with_interval(ceiling)})")
         table.add_row(*key, ", ".join(found))
+    return table
+
+
+def _repeats(title: str, records: Sequence["EvalRecord"]) -> Table:
+    """Return the table of noise ceilings from repeats, and of what is relative to them."""
+    from omnimouse_cli.evaluate.records import (
+        CC_MAX,
+        CC_NORM,
+        CEILING,
+        FEVE,
+        ORACLE,
+        REPEATS,
+        SINGLE_TRIAL,
+    )
+
+    numbers = _index([record for record in records if record.source == REPEATS])
+    table = _table(
+        f"{title}: relative to repeats of the stimulus [95 % interval]; FEVE leaves out neurons "
+        "with less than 15 % of explainable variance"
+    )
+    headings = ("predictor", "CC norm", "FEVE", "left out", "ceiling of r", "CC max", "oracle")
+    for heading in ("row", *headings, "repeats"):
+        table.add_column(heading)
+    for (strategy, target, _, predictor), record in numbers.items():
+        metrics = (CC_NORM, FEVE, SINGLE_TRIAL, CC_MAX, ORACLE)
+        found = [numbers.get((strategy, target, metric, predictor)) for metric in metrics]
+        # One line for each predictor: at the first of its numbers.
+        if record is not next(one for one in found if one is not None):
+            continue
+        feve = found[1]
+        cells = [_with_interval(one) for one in found]
+        cells.insert(2, "" if feve is None else f"{feve.excluded} of {feve.neurons}")
+        repeats = f"{record.repeats:.1f}" if predictor == CEILING and record.repeats else ""
+        table.add_row(strategy, _label(predictor), *cells, repeats)
     return table
 
 
@@ -204,6 +240,14 @@ def _with_interval(record: "EvalRecord | None", sign: str = "") -> str:
     if record.low is None or record.high is None:
         return value
     return f"{value} [{_short(record.low, sign)}, {_short(record.high, sign)}]"
+
+
+def _share(record: "EvalRecord | None") -> str:
+    """Format a share of a noise ceiling, with the source of the ceiling."""
+    if record is None or record.value is None:
+        return ""
+    source = {"repeats": " (repeats)", "simulation": " (exact)"}.get(record.source or "", "")
+    return f"{100 * record.value:.0f} %{source}"
 
 
 def _short(value: float, sign: str = "") -> str:
