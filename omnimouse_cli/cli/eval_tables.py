@@ -140,7 +140,7 @@ def _repeats(title: str, records: Sequence["EvalRecord"]) -> Table:
 
 
 def _metrics(title: str, records: Sequence["EvalRecord"]) -> Table:
-    from omnimouse_cli.evaluate.records import SINGLE_TRIAL
+    from omnimouse_cli.evaluate.records import OF_GROUP, SINGLE_TRIAL
 
     numbers = _index(records)
     present = [name for name in OTHER_METRICS if any(one.metric == name for one in records)]
@@ -158,6 +158,10 @@ def _metrics(title: str, records: Sequence["EvalRecord"]) -> Table:
             for metric in (SINGLE_TRIAL, *present)
         ]
         table.add_row(strategy, target, _label(predictor), *values)
+    for record in records:
+        if record.metric.startswith(SINGLE_TRIAL + OF_GROUP):
+            group = record.metric.partition(OF_GROUP)[2]
+            table.add_row(record.strategy, group, _label(record.predictor), _number(record))
     return table
 
 
@@ -197,7 +201,7 @@ def _keys(records: Sequence["EvalRecord"]) -> list[_Key]:
     keys = [
         (record.strategy, record.target)
         for record in records
-        if (record.metric, record.predictor) == (SINGLE_TRIAL, MODEL) and ":" not in record.target
+        if (record.metric, record.predictor) == (SINGLE_TRIAL, MODEL)
     ]
     return list(dict.fromkeys(keys))
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from omnimouse_cli.batch.selection import num_visible
 from omnimouse_cli.batch.strategy import Strategy
-from omnimouse_cli.evaluate.records import EvalOptions
+from omnimouse_cli.evaluate.records import OVER_WINDOWS, EvalOptions
 from omnimouse_cli.evaluate.scorer import PredictorScores, ScoredValue
 from omnimouse_cli.evaluate.session_reader import F64, I64, SessionReader
 from omnimouse_cli.evaluate.targets import Targets, select_targets
@@ -109,6 +109,7 @@ def _combine(numbers: Sequence[ScoredValue], num_draws: int) -> ScoredValue:
         value=float(np.mean(values)) if values else None,
         resamples=np.mean(resamples, axis=0) if values and len(resamples) == len(values) else None,
         undefined=max(undefined) if undefined else None,
+        over=first.record.interval_over or OVER_WINDOWS,
     )
     record = replace(
         mean.record,

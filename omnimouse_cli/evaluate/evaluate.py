@@ -151,6 +151,7 @@ class _Evaluator:
                 if is_first:
                     self.traces.append(make_trace(*of_draws[0]))
             self._reporter.advance(PROGRESS_TASK, note=f"{reader.session.key} {strategy.name}")
+        self.arrays |= _neuron_arrays(reader)
         self.numbers += [*numbers, *compare_stimulus(numbers)]
 
     def _combine_draws(self, draws: Sequence[_Scored]) -> Sequence[ScoredValue]:
@@ -274,6 +275,22 @@ def _per_output_arrays(
     folder = f"{targets.reader.session.key}/{targets.strategy.name}/{kind}"
     arrays = {f"{folder}/{name}": values for name, (_, values) in correlations.items()}
     return {f"{folder}/index": correlations[MODEL][0], **arrays}
+
+
+def _neuron_arrays(reader: SessionReader) -> dict[str, Any]:
+    """Return what is known of every neuron of a session, for `neurons.npz`."""
+    shard = reader.shard
+    known = {
+        "unit_id": shard.unit_id,
+        "position_um": shard.position_um,
+        "area": shard.area,
+        "layer": shard.layer,
+    }
+    return {
+        f"{reader.session.key}/{name}": values
+        for name, values in known.items()
+        if values is not None
+    }
 
 
 def _rows(run: LoadedRun, scored: Mapping[str, Targets]) -> tuple[Row, ...]:

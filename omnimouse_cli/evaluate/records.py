@@ -26,6 +26,10 @@ REPEATS = "repeats"
 DIFFERENCE = "difference"
 WITHOUT_STIMULUS = "model-without_stimulus"
 LOSS = "loss"
+# Metrics by their definitions: metrics/explained.py.
+R2 = "r2"
+DEVIANCE_EXPLAINED = "deviance_explained"
+BITS_PER_SAMPLE = "bits_per_sample"
 # Metrics in [-1, 1] whose intervals are taken on Fisher's z.
 CORRELATIONS = frozenset({SINGLE_TRIAL, TO_AVERAGE, ORACLE})
 OVER_WINDOWS = "windows"
@@ -35,6 +39,20 @@ NEURONS = "neurons"
 INPUTS = ("responses", "stimulus", "behavior")
 # The second halves of windows this far apart tile the time line once.
 TILING_STRIDE_SAMPLES = NUM_RESPONSE_SAMPLES // 2
+
+
+# Between a metric and the group of neurons that it is over.
+OF_GROUP = "."
+
+
+def is_correlation(metric: str) -> bool:
+    """Return whether a metric is a correlation, of all neurons or of a group.
+
+    Example:
+        >>> is_correlation("single_trial_correlation.area:VISp"), is_correlation("loss")
+        (True, False)
+    """
+    return metric.partition(OF_GROUP)[0] in CORRELATIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +70,8 @@ class EvalRecord:
         session: Session key, or `overall`.
         tier: Tier of the scored trials.
         target: `neurons`, `gaze`, `pupil`, `running` or a channel's name.
-        metric: What the value measures.
+        metric: What the value measures; `single_trial_correlation.area:VISp` is the one of the
+            neurons of an area alone, likewise of a `layer` and a `depth`.
         predictor: `model` or a baseline; `model-ridge` is the difference of the two, and
             `model-without_stimulus` that of the model with and without the stimulus.
         value: The number; None where it does not exist.
@@ -232,7 +251,8 @@ class Evaluation:
         records: One for each number.
         unavailable: Strategies and predictors that recordings do not allow, with the reason.
         neurons: Arrays of `neurons.npz`, as `<session>/<strategy>/<neurons or channels>/<what>`:
-            the outputs that were scored, and every predictor's correlation of each.
+            the outputs that were scored, and every predictor's correlation of each; and of every
+            neuron, as `<session>/<what>`, unit id, position, area and layer where they are known.
         traces: What the figure shows, for each strategy.
         rows: What each strategy conditions on.
         perturbed: Numbers under perturbed video.

@@ -10,21 +10,31 @@ import torch
 from omnimouse_cli.config.model import ResponseLoss
 from omnimouse_cli.evaluate.ceilings import CeilingNumbers, RepeatScorer, no_repeats_reason
 from omnimouse_cli.evaluate.records import (
+    BITS_PER_SAMPLE,
     CEILING,
-    CORRELATIONS,
+    DEVIANCE_EXPLAINED,
     LOSS,
     NEURONS,
+    OF_GROUP,
     OVER_SEEDS,
     OVER_STIMULI,
     OVER_WINDOWS,
+    R2,
     SIMULATION,
     SINGLE_TRIAL,
     TO_AVERAGE,
     EvalRecord,
+    is_correlation,
 )
 from omnimouse_cli.evaluate.repeats import RepeatCells
 from omnimouse_cli.evaluate.session_reader import F32, F64, I64
 from omnimouse_cli.evaluate.targets import Targets
+from omnimouse_cli.metrics.explained import (
+    PoissonDeviance,
+    mean_r2,
+    poisson_explained,
+    variance_explained,
+)
 from omnimouse_cli.metrics.intervals import (
     Spread,
     interval,
@@ -40,6 +50,9 @@ from omnimouse_cli.model.losses import BEHAVIOR_CLAMP, elementwise_loss
 
 # Above this many sums over repeats a large population has no correlation to the average.
 MOST_REPEAT_VALUES = 40_000_000
+# Predicted rates below this share of a neuron's training mean are raised to it in the deviance.
+RATE_FLOOR = 0.01
+LEAST_RATE = 1e-6
 # The first windows, of which a figure shows predictions.
 TRACE_WINDOWS = 24
 
@@ -136,7 +149,7 @@ def with_interval(
         over = f"{over}{OVER_SEEDS}"
     if record.value is None or spread is None:
         return replace(record, low=None, high=None, interval_over=None, bias_corrected=None)
-    low, high = interval(record.value, spread, is_correlation=record.metric in CORRELATIONS)
+    low, high = interval(record.value, spread, is_correlation=is_correlation(record.metric))
     return replace(
         record,
         low=low,
@@ -210,6 +223,10 @@ class Scorer:
         shape = (targets.windows.num_blocks, targets.num_outputs)
         self._blocks = Moments.zeros(shape)
         self._losses = np.zeros(shape)
+        self._deviance: PoissonDeviance | None = None
+        if not targets.is_behavior and response_loss != "gaussian":
+            floor = np.maximum(RATE_FLOOR * targets.train_mean, LEAST_RATE)
+            self._deviance = PoissonDeviance(shape, floor.astype(np.float64))
         self._repeats, self._sums = None, None
         if repeats and no_average_reason(targets) is None:
             self._repeats = repeats
@@ -232,11 +249,11 @@ class Scorer:
         losses = self._elementwise_loss(truth, piece.values)
         for number in np.unique(block):
             chosen = block == number
-            moments = moments_of(
-                truth[chosen].reshape(-1, num_outputs),
-                piece.values[chosen].reshape(-1, num_outputs),
-            )
-            self._blocks.add((int(number), piece.outputs), moments)
+            known = truth[chosen].reshape(-1, num_outputs)
+            predicted = piece.values[chosen].reshape(-1, num_outputs)
+            self._blocks.add((int(number), piece.outputs), moments_of(known, predicted))
+            if self._deviance is not None:
+                self._deviance.add(int(number), piece.outputs, known, predicted)
             self._losses[number, piece.outputs] += losses[chosen].sum(axis=(0, 1))
         if self._repeats is not None and self._sums is not None:
             self._sums.add(
@@ -291,6 +308,13 @@ class Scorer:
                 resamples=None if value is None else resampled_correlations(blocks, weights),
                 undefined=undefined,
             )
+            for metric, scores in self._explained(blocks, weights).items():
+                known = bool(np.isfinite(scores[0]))
+                yield number.derive(
+                    metric=metric,
+                    value=float(scores[0]) if known else None,
+                    resamples=scores[1:] if known else None,
+                )
             if self._predictor != CEILING:
                 losses = self._losses[:, positions].sum(axis=1)
                 counts = blocks.count.sum(axis=1)
@@ -315,6 +339,32 @@ class Scorer:
                     undefined=undefined,
                     over=OVER_STIMULI,
                 )
+        yield from self._group_numbers(weights)
+
+    def _group_numbers(self, weights: F64) -> Iterator[ScoredValue]:
+        """Yield the correlation of each group of neurons, under a metric of its own."""
+        for name, positions in self._targets.neuron_groups.items():
+            blocks = self._blocks[:, positions]
+            total = merge_blocks(blocks)
+            value, undefined = mean_correlation(total)
+            yield self._blank_record(
+                NEURONS, positions, num_samples=int(total.count.max(initial=0))
+            ).derive(
+                metric=f"{SINGLE_TRIAL}{OF_GROUP}{name}",
+                value=value,
+                resamples=None if value is None else resampled_correlations(blocks, weights),
+                undefined=undefined,
+            )
+
+    def _explained(self, blocks: Moments, weights: F64) -> dict[str, F64]:
+        """Return R2 of behavior, or explained deviance of responses: the value, then resamples."""
+        rows = np.concatenate([np.ones((1, weights.shape[1])), weights])
+        if self._targets.is_behavior:
+            return {R2: mean_r2(blocks, rows)}
+        if self._deviance is None:
+            return {DEVIANCE_EXPLAINED: variance_explained(blocks, rows)}
+        explained, bits = poisson_explained(self._deviance, blocks, rows)
+        return {DEVIANCE_EXPLAINED: explained, BITS_PER_SAMPLE: bits}
 
     def _blank_record(self, target: str, positions: I64, *, num_samples: int) -> ScoredValue:
         """Return what all values of a target share; `derive` completes metric and value."""

@@ -23,6 +23,9 @@ Range = tuple[int, int]
 WINDOWS_AT_ONCE = 4
 # Baselines read the same windows again and again: responses of up to this size stay in memory.
 MAX_RESIDENT_BYTES = 1 << 28
+DEPTH_STEP_UM = 100.0
+# Neurons of an area, a layer or a depth that has a score of its own.
+LEAST_GROUP = 10
 
 
 class SessionReader:
@@ -53,6 +56,33 @@ class SessionReader:
         self.require_behavior = config.require_behavior
         self.training_tiers = config.tiers
         self._windows = WindowReader(dataset, config)
+
+    @cached_property
+    def neuron_groups(self) -> dict[str, I64]:
+        """Neurons of each area, layer and depth, as `area:VISp`, `layer:L4`, `depth:200-300um`.
+
+        Depth is the third coordinate of the positions, in steps of 100 micrometres. Groups of fewer
+        than 10 neurons are left out, and so is what does not divide the population.
+        """
+        labels = {"area": self.shard.area, "layer": self.shard.layer}
+        position = self.shard.position_um
+        if position is not None:
+            first = np.floor(position[:, 2] / DEPTH_STEP_UM) * DEPTH_STEP_UM
+            labels["depth"] = np.array(
+                [
+                    f"{depth:g}-{depth + DEPTH_STEP_UM:g}um" if np.isfinite(depth) else ""
+                    for depth in first
+                ]
+            )
+        groups: dict[str, I64] = {}
+        for kind, texts in labels.items():
+            if texts is None:
+                continue
+            parts = {name: np.flatnonzero(texts == name) for name in np.unique(texts) if name}
+            large = {name: part for name, part in parts.items() if len(part) >= LEAST_GROUP}
+            if len(parts) > 1:
+                groups |= {f"{kind}:{name}": part for name, part in large.items()}
+        return groups
 
     def batch(self, grid: I64) -> Batch:
         """Read whole windows with all neurons, as a model takes them.

@@ -204,6 +204,13 @@ class Targets:
         seconds = self.reader.sample_seconds(self.windows.grid, self.samples)
         return find_repeats(self.reader.shard, seconds, scored_before=self.excluded)
 
+    @cached_property
+    def train_mean(self) -> F32:
+        """float32 `(outputs,)`: scaled mean response of each target neuron in training trials."""
+        mean = np.nan_to_num(np.asarray(self.reader.shard.neuron_mean, np.float32))
+        scaled: F32 = ((mean - self.reader.shift) / self.reader.scale)[self.outputs]
+        return scaled
+
     @property
     def groups(self) -> dict[str, I64]:
         """Positions among the outputs of each `target` of the records."""
@@ -213,6 +220,17 @@ class Targets:
         for position, channel in enumerate(self.reader.channels):
             groups.setdefault(channel_target(channel), []).append(position)
         return {name: np.array(positions) for name, positions in groups.items()}
+
+    @property
+    def neuron_groups(self) -> dict[str, I64]:
+        """Positions among the target neurons of each area, layer and depth; empty for behavior."""
+        if self.is_behavior:
+            return {}
+        groups = {
+            name: np.flatnonzero(np.isin(self.outputs, neurons))
+            for name, neurons in self.reader.neuron_groups.items()
+        }
+        return {name: positions for name, positions in groups.items() if len(positions)}
 
     def input_behavior(self, grid: I64) -> F32:
         """Return the behavior that is an input; a lost sample is 0, the mean of its channel.

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from omnimouse_cli.batch.dataset import Dataset
+from omnimouse_cli.batch.strategies import CAUSAL
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluate.draws import draw_targets
 from omnimouse_cli.evaluate.evaluate import make_scorer
@@ -45,6 +46,8 @@ def with_perturbations(
     reporter: Reporter,
 ) -> Evaluation:
     """Score the responses of every strategy that sees the stimulus under perturbed video.
+
+    `predict-causal`, which has a part of the frames of `predict`, is not among them.
 
     Args:
         evaluation: To which the numbers are added.
@@ -93,6 +96,9 @@ def _perturbed_targets(run: LoadedRun, dataset: Dataset, options: EvalOptions) -
         reader = SessionReader(dataset, run.config.data, key)
         for strategy in evaluated_strategies(reader.session, options, run.config.model)[0]:
             if strategy.video is None or strategy.targets is None:
+                continue
+            # Every perturbation would be scored twice for frames that are left out in one of them.
+            if strategy.name == "predict" + CAUSAL:
                 continue
             of_strategy = windows_of_strategy(
                 reader.session,
