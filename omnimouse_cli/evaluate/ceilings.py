@@ -30,7 +30,8 @@ from omnimouse_cli.metrics.ceilings import (
 from omnimouse_cli.metrics.resamples import block_weights
 
 if TYPE_CHECKING:
-    from omnimouse_cli.evaluate.scorer import Piece, ScoredValue
+    from omnimouse_cli.evaluate.scored_value import ScoredValue
+    from omnimouse_cli.evaluate.scorer import Piece
 
 # Repeated samples, times neurons, that are kept: two arrays of 0.5 GB.
 MOST_KEPT_VALUES = 128_000_000

@@ -9,7 +9,7 @@ import numpy as np
 
 from omnimouse_cli.config.convert import to_dict
 from omnimouse_cli.evaluate.records import Evaluation
-from omnimouse_cli.evaluate.scorer import ScoredValue, with_interval
+from omnimouse_cli.evaluate.scored_value import ScoredValue, with_interval
 from omnimouse_cli.evaluate.tabulate import make_records
 from omnimouse_cli.run.weights import RunDescription
 

@@ -9,7 +9,8 @@ import numpy as np
 from omnimouse_cli.batch.selection import num_visible
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.evaluate.records import OVER_WINDOWS, EvalOptions
-from omnimouse_cli.evaluate.scorer import PredictorScores, ScoredValue
+from omnimouse_cli.evaluate.scored_value import ScoredValue
+from omnimouse_cli.evaluate.scorer import PredictorScores
 from omnimouse_cli.evaluate.session_reader import F64, I64, SessionReader
 from omnimouse_cli.evaluate.targets import Targets, select_targets
 from omnimouse_cli.evaluate.windows import EvalWindows

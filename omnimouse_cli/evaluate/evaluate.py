@@ -23,7 +23,8 @@ from omnimouse_cli.evaluate.forward import predict_model
 from omnimouse_cli.evaluate.records import CEILING, MODEL, EvalOptions, Evaluation, Unavailable
 from omnimouse_cli.evaluate.repeats import RepeatCells
 from omnimouse_cli.evaluate.row import Row, make_row
-from omnimouse_cli.evaluate.scorer import PredictorScores, ScoredValue, Scorer, no_average_reason
+from omnimouse_cli.evaluate.scored_value import ScoredValue
+from omnimouse_cli.evaluate.scorer import PredictorScores, Scorer, no_average_reason
 from omnimouse_cli.evaluate.session_reader import F64, I64, SessionReader
 from omnimouse_cli.evaluate.stimulus import describe_seen
 from omnimouse_cli.evaluate.strategies import evaluated_strategies, require_regime

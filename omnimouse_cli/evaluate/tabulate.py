@@ -21,7 +21,8 @@ from omnimouse_cli.evaluate.records import (
     WITHOUT_STIMULUS,
     EvalRecord,
 )
-from omnimouse_cli.evaluate.scorer import PredictorScores, ScoredValue, with_interval
+from omnimouse_cli.evaluate.scored_value import ScoredValue, with_interval
+from omnimouse_cli.evaluate.scorer import PredictorScores
 from omnimouse_cli.evaluate.stimulus import Familiarity
 from omnimouse_cli.metrics.intervals import Spread, half_width, sum_spreads, unit_spread
 from omnimouse_cli.metrics.scores import fraction_of_ceiling, overall_value

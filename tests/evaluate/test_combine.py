@@ -9,7 +9,7 @@ import pytest
 from omnimouse_cli.config.load import load_config
 from omnimouse_cli.evaluate.combine import combine_seeds, group_by_seed
 from omnimouse_cli.evaluate.records import DIFFERENCE, OVER_WINDOWS, EvalRecord, Evaluation
-from omnimouse_cli.evaluate.scorer import ScoredValue, with_interval
+from omnimouse_cli.evaluate.scored_value import ScoredValue, with_interval
 from omnimouse_cli.evaluate.tabulate import overall_record
 from omnimouse_cli.metrics.resamples import block_weights
 

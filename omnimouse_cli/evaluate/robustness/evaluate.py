@@ -25,7 +25,8 @@ from omnimouse_cli.evaluate.robustness.perturbations import (
     Perturbation,
     make_perturbations,
 )
-from omnimouse_cli.evaluate.scorer import PredictorScores, ScoredValue
+from omnimouse_cli.evaluate.scored_value import ScoredValue
+from omnimouse_cli.evaluate.scorer import PredictorScores
 from omnimouse_cli.evaluate.session_reader import SessionReader
 from omnimouse_cli.evaluate.strategies import evaluated_strategies
 from omnimouse_cli.evaluate.tabulate import compare_predictors, make_records
