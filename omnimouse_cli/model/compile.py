@@ -19,6 +19,7 @@ from omnimouse_cli.model.feed_forward import FeedForward
 from omnimouse_cli.model.rotary import Angles
 from omnimouse_cli.model.sequences import (
     Task,
+    TokenSequence,
     build_sequences,
     num_tokens,
     token_intervals,
@@ -26,6 +27,9 @@ from omnimouse_cli.model.sequences import (
 from omnimouse_cli.model.video_blocks import VideoBlock
 
 # B batch, L tokens, Q query tokens, K key tokens, N tokens of a clip, M and C widths
+
+# FlexAttention compiles separately for fewer queries than this, where another kernel might serve.
+FEW_QUERIES = 128
 
 
 def compile_parts(
@@ -41,9 +45,9 @@ def compile_parts(
 
     A strategy changes lengths, masks and which blocks run. Compiled as one, the model would be
     compiled anew for each of 120 strategies; its blocks are compiled a few times, for sequences of
-    any length: each class once per width, with and without a mask. Blocks of a class share what
-    is compiled, and an evaluation runs what training has compiled. Names of parameters do not
-    change.
+    any length: each class once per width, with and without a mask, and where it has a mask once for
+    few and once for many tokens. Blocks of a class share what is compiled, and an evaluation runs
+    what training has compiled. Names of parameters do not change.
 
     Args:
         model: Changed in place.
@@ -139,14 +143,23 @@ def compiled_code(config: ModelConfig, task: Task, usual_length: int | None) -> 
     is_usual = num_tokens(sequences.fusion) == usual_length
     # Without a mask, sequences of any length are compiled for only if no length is usual.
     is_masked = not all_visible(intervals, intervals) and (is_usual or usual_length is None)
+    fusion = "usual length" if is_usual else _length_class(sequences.fusion)
     uses = {
         "video": task.has_video,
-        "encoder": bool(sequences.context),
-        "decoder": bool(sequences.queries),
-        f"fusion, {'usual' if is_usual else 'any'} length": True,
-        f"fusion, {'usual' if is_usual else 'any'} length, masked": is_masked,
+        f"encoder, {_length_class(sequences.latents)}": bool(sequences.context),
+        f"decoder, {_length_class(sequences.queries)}": bool(sequences.queries),
+        f"fusion, {fusion}": True,
+        f"fusion, {fusion}, masked": is_masked,
     }
     return frozenset(name for name, is_used in uses.items() if is_used)
+
+
+def _length_class(queries: TokenSequence) -> str:
+    """Return the class of lengths that share compiled code in a block that is for any length."""
+    tokens = num_tokens(queries)
+    if tokens == 1:
+        return "one token"
+    return "few tokens" if tokens < FEW_QUERIES else "many tokens"
 
 
 def _self_forward(
