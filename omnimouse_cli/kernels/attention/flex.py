@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.fx.experimental import _config as symbolic_shapes
 from torch.nn import functional
 from torch.nn.attention.flex_attention import (
     BlockMask,
@@ -63,7 +64,8 @@ def full_mask(num_queries: int, num_keys: int, device: torch.device) -> BlockMas
 @cache
 def _compiled() -> Callable[..., Any]:
     # Without compilation FlexAttention stores every score. Lengths differ between strategies, so
-    # the kernel is compiled for any length.
+    # the kernel is compiled for any length, also where two lengths are the same at first.
+    symbolic_shapes.use_duck_shape = False
     return torch.compile(flex_attention, dynamic=True)
 
 
