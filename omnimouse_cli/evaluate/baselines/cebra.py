@@ -22,7 +22,7 @@ from omnimouse_cli.config.data import (
     NUM_RESPONSE_SAMPLES,
     RESPONSE_RATE_HZ,
 )
-from omnimouse_cli.evaluate.baselines.network import WindowSplit, split_windows
+from omnimouse_cli.evaluate.baselines.network_data import WindowSplit, split_windows
 from omnimouse_cli.evaluate.scorer import Piece
 from omnimouse_cli.evaluate.session_reader import F32, I64
 from omnimouse_cli.evaluate.targets import Targets

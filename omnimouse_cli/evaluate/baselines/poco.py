@@ -16,11 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnimouse_cli.evaluate.baselines.network import (
-    NetworkInputs,
-    predict_network,
-    split_windows,
-)
+from omnimouse_cli.evaluate.baselines.network import predict_network
+from omnimouse_cli.evaluate.baselines.network_data import ColumnScaling, split_windows
 from omnimouse_cli.evaluate.scorer import Piece
 from omnimouse_cli.evaluate.targets import Targets
 
@@ -54,25 +51,25 @@ def predict_poco(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | 
     if isinstance(split, str):
         return split
     builders = [partial(Forecaster, units=units, dropout=share) for units, share in SETTINGS]
-    return predict_network(list(builders), targets, split)
+    return predict_network(builders, targets, split)
 
 
 class Forecaster(nn.Module):
     """Maps the visible columns of a window to the target samples of all neurons.
 
     Args:
-        inputs: Decides sizes and scaling.
+        scaling: Decides sizes and scaling.
         units: Hidden units of the GRU.
         dropout: Share of the inputs of the GRU and of its states that is dropped in training.
     """
 
-    def __init__(self, inputs: NetworkInputs, *, units: int, dropout: float) -> None:
+    def __init__(self, scaling: ColumnScaling, *, units: int, dropout: float) -> None:
         super().__init__()
-        targets = inputs.targets
+        targets = scaling.targets
         assert targets.strategy.prefix is not None
         self.prefix, self.samples = targets.strategy.prefix, targets.samples
         num_neurons, past = targets.num_outputs, self.prefix[1] - self.prefix[0]
-        self.read = nn.Linear(len(inputs.mean), units)
+        self.read = nn.Linear(len(scaling.mean), units)
         self.gru = nn.GRU(units, units, batch_first=True)
         self.dropout = nn.Dropout(dropout)
         self.write = nn.Linear(units, num_neurons)
@@ -83,8 +80,8 @@ class Forecaster(nn.Module):
         self.scale_and_shift = nn.Linear(NEURON_WIDTH, 2 * HISTORY_UNITS)
         self.future = nn.Linear(HISTORY_UNITS, targets.num_samples)
         # Predictions are in the units of the responses, the columns are scaled.
-        self.register_buffer("mean", torch.from_numpy(inputs.mean[:num_neurons]))
-        self.register_buffer("std", torch.from_numpy(inputs.std[:num_neurons]))
+        self.register_buffer("mean", torch.from_numpy(scaling.mean[:num_neurons]))
+        self.register_buffer("std", torch.from_numpy(scaling.std[:num_neurons]))
 
     def forward(self, columns_BSJ: Tensor) -> Tensor:
         """Return `(windows, target samples, neurons)`, in the units of the responses."""

@@ -19,11 +19,8 @@ from omnimouse_cli.config.data import (
     NUM_RESPONSE_SAMPLES,
     RESPONSE_RATE_HZ,
 )
-from omnimouse_cli.evaluate.baselines.network import (
-    NetworkInputs,
-    predict_network,
-    split_windows,
-)
+from omnimouse_cli.evaluate.baselines.network import predict_network
+from omnimouse_cli.evaluate.baselines.network_data import ColumnScaling, split_windows
 from omnimouse_cli.evaluate.scorer import Piece
 from omnimouse_cli.evaluate.targets import Targets
 
@@ -53,24 +50,24 @@ def predict_tcn(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | s
     if isinstance(split, str):
         return split
     builders = [partial(Tcn, units=units, dropout=share) for units, share in SETTINGS]
-    return predict_network(list(builders), targets, split)
+    return predict_network(builders, targets, split)
 
 
 class Tcn(nn.Module):
     """Maps the visible columns of a window to its behavior.
 
     Args:
-        inputs: Decides sizes.
+        scaling: Decides sizes.
         units: Hidden units of every block.
         dropout: Share of columns and hidden units that is dropped in training.
     """
 
-    def __init__(self, inputs: NetworkInputs, *, units: int, dropout: float) -> None:
+    def __init__(self, scaling: ColumnScaling, *, units: int, dropout: float) -> None:
         super().__init__()
         self.drop_columns = nn.Dropout1d(dropout)
-        self.read = nn.Conv1d(len(inputs.mean), units, 1)
+        self.read = nn.Conv1d(len(scaling.mean), units, 1)
         self.blocks = nn.ModuleList(_block(units, dilation, dropout) for dilation in DILATIONS)
-        self.write = nn.Conv1d(units, inputs.targets.num_outputs, 1)
+        self.write = nn.Conv1d(units, scaling.targets.num_outputs, 1)
         sample = torch.arange(NUM_BEHAVIOR_SAMPLES) * RESPONSE_RATE_HZ / BEHAVIOR_RATE_HZ
         self.register_buffer("sample", sample.long().clamp(max=NUM_RESPONSE_SAMPLES - 1))
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from omnimouse_cli.evaluate.baselines import cebra, network
+from omnimouse_cli.evaluate.baselines import cebra, network, network_data, poco, tcn
 from omnimouse_cli.evaluate.baselines.cebra import predict_cebra
-from omnimouse_cli.evaluate.baselines.network import NetworkInputs, split_windows
+from omnimouse_cli.evaluate.baselines.network_data import ColumnScaling, split_windows
 from omnimouse_cli.evaluate.baselines.poco import predict_poco
 from omnimouse_cli.evaluate.baselines.tcn import predict_tcn
 
@@ -17,7 +17,11 @@ TIERS = ("train",)
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
+def _small(monkeypatch):
+    """One setting and one thread: these networks are small."""
+    monkeypatch.setattr(poco, "SETTINGS", poco.SETTINGS[:1])
+    monkeypatch.setattr(tcn, "SETTINGS", tcn.SETTINGS[:1])
+    monkeypatch.setattr(network, "MOST_PASSES", 15)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -42,10 +46,11 @@ def rotations(make_session, quiet_trials):
 def test_a_forecaster_learns_rotations_and_repeats_itself(rotations, targets_of, score_pieces):
     targets = targets_of(rotations, "forecast", stimulus=False)
     state = torch.random.get_rng_state()
-    found = values_of(predict_poco(targets, TIERS))
+    pieces = list(predict_poco(targets, TIERS))
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert score_pieces(targets, predict_poco(targets, TIERS)).per_output.min() > 0.9
-    np.testing.assert_array_equal(values_of(predict_poco(targets, TIERS)), found)
+    assert score_pieces(targets, pieces).per_output.min() > 0.9
+    again = values_of(predict_poco(targets, TIERS))
+    np.testing.assert_array_equal(again, values_of(pieces))
 
 
 @pytest.mark.training
@@ -75,7 +80,7 @@ def test_what_is_scored_is_not_stopped_by(simulated_data, targets_of):
 
 
 def test_a_tier_that_is_too_short_is_the_reason(rotations, targets_of, monkeypatch):
-    monkeypatch.setattr(network, "LEAST_WINDOWS", 10_000)
+    monkeypatch.setattr(network_data, "LEAST_WINDOWS", 10_000)
     targets = targets_of(rotations, "forecast", stimulus=False)
     assert "have only" in predict_poco(targets, TIERS)
 
@@ -83,7 +88,7 @@ def test_a_tier_that_is_too_short_is_the_reason(rotations, targets_of, monkeypat
 def test_hidden_columns_are_zero(simulated_data, targets_of):
     targets = targets_of(simulated_data, "forecast+stimulus")
     split = split_windows(targets, TIERS)
-    columns = NetworkInputs.fit(targets, split.training).read(targets.windows.grid[:3])
+    columns = ColumnScaling.fit(targets, split.training).columns(targets.windows.grid[:3])
     assert columns.shape[:2] == (3, 60)
     assert columns[:, 25:, :20].abs().max() == 0
     assert columns[:, :25, :20].abs().min(dim=1).values.max() > 0
