@@ -1,6 +1,6 @@
 """A batch: some windows of one session, as tensors, and its transfer to a GPU."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -31,6 +31,8 @@ class Batch:
             session has no behavior.
         behavior_present: bool `(channels,)`: which of the data set's channels the session has.
         start_seconds: float64 `(batch,)`: the windows' first sample, from the recording's origin.
+        kept: Keeps what `compute_once` computed; None computes it each time. Whoever changes a
+            signal sets it to None.
     """
 
     number: int
@@ -41,6 +43,22 @@ class Batch:
     behavior: Tensor | None
     behavior_present: NDArray[np.bool_]
     start_seconds: NDArray[np.float64]
+    kept: dict[Hashable, Tensor] | None = None
+
+    def compute_once(self, key: Hashable, compute: Callable[[], Tensor]) -> Tensor:
+        """Return what depends on the windows alone, and not on what a strategy selects of them.
+
+        An evaluation runs a model on the same windows for several draws of context neurons.
+
+        Args:
+            key: Names it, with all that it depends on beside the windows.
+            compute: Computes it.
+        """
+        if self.kept is None:
+            return compute()
+        if key not in self.kept:
+            self.kept[key] = compute()
+        return self.kept[key]
 
     @property
     def num_windows(self) -> int:

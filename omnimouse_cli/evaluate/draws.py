@@ -16,6 +16,9 @@ from omnimouse_cli.evaluate.targets import Targets, select_targets
 from omnimouse_cli.evaluate.windows import EvalWindows
 from omnimouse_cli.seeds import derive_seed
 
+# Blocks x neurons x draws whose sums, ten numbers each, are in memory at once.
+MOST_BLOCK_VALUES = 8_000_000
+
 
 def draw_orders(
     strategy: Strategy, *, session: str, num_neurons: int, options: EvalOptions
@@ -44,6 +47,11 @@ def draw_orders(
         order = generator.permutation(num_neurons)
         orders.append(np.concatenate([np.sort(order[:visible]), np.sort(order[visible:])]))
     return orders
+
+
+def draws_at_once(num_neurons: int, windows: EvalWindows) -> int:
+    """Return how many draws are scored together, so that their sums per block fit in memory."""
+    return max(1, MOST_BLOCK_VALUES // max(1, windows.num_blocks * num_neurons))
 
 
 def draw_targets(

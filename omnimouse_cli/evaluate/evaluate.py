@@ -17,9 +17,14 @@ from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluate.baselines.choose import describe_choices
 from omnimouse_cli.evaluate.baselines.table import select_baselines
 from omnimouse_cli.evaluate.ceilings import no_repeats_reason
-from omnimouse_cli.evaluate.draws import combine_numbers, combine_outputs, draw_targets
+from omnimouse_cli.evaluate.draws import (
+    combine_numbers,
+    combine_outputs,
+    draw_targets,
+    draws_at_once,
+)
 from omnimouse_cli.evaluate.figure import Trace, make_trace
-from omnimouse_cli.evaluate.forward import predict_model
+from omnimouse_cli.evaluate.forward import predict_draws
 from omnimouse_cli.evaluate.records import CEILING, MODEL, EvalOptions, Evaluation, Unavailable
 from omnimouse_cli.evaluate.repeats import RepeatCells
 from omnimouse_cli.evaluate.row import Row, make_row
@@ -142,12 +147,13 @@ class _Evaluator:
                 self._options,
                 require_behavior=reader.require_behavior,
             )
-            draws = [
-                list(self._score_strategy(targets))
-                for targets in draw_targets(strategy, reader, of_strategy, self._options)
-            ]
+            draws = list(draw_targets(strategy, reader, of_strategy, self._options))
+            together = draws_at_once(reader.session.num_neurons, of_strategy)
+            scored: list[list[_Scored]] = []
+            for first in range(0, len(draws), together):
+                scored += self._score_strategy(draws[first : first + together])
             # A draw scores responses, behavior or both.
-            for of_draws in zip(*draws, strict=True):
+            for of_draws in zip(*scored, strict=True):
                 numbers += self._combine_draws(of_draws)
                 if is_first:
                     self.traces.append(make_trace(*of_draws[0]))
@@ -170,17 +176,27 @@ class _Evaluator:
         ]
         return numbers[0] if targets.order is None else combine_numbers(numbers)
 
-    def _score_strategy(self, targets: Sequence[Targets]) -> Iterator[_Scored]:
-        """Score the model and the baselines; yield the scores of responses and of behavior."""
-        scored = [one for one in targets if self._is_scorable(one)]
-        if not scored:
-            return
-        scorers = [[self._scorer(view, MODEL) for view in one.views] for one in scored]
-        for pieces in predict_model(self._run, scored, self._options):
-            for of_views, piece in zip(scorers, pieces, strict=True):
+    def _score_strategy(self, draws: Sequence[Sequence[Targets]]) -> list[list[_Scored]]:
+        """Score the model and the baselines in each draw: responses, behavior, or both."""
+        scorable = [[one for one in targets if self._is_scorable(one)] for targets in draws]
+        scorable = [targets for targets in scorable if targets]
+        if not scorable:
+            return []
+        scorers = [
+            [[self._scorer(view, MODEL) for view in one.views] for one in targets]
+            for targets in scorable
+        ]
+        for number, pieces in predict_draws(self._run, scorable, self._options):
+            for of_views, piece in zip(scorers[number], pieces, strict=True):
                 for scorer in of_views:
                     scorer.add(piece)
-        for one, of_views in zip(scored, scorers, strict=True):
+        return [list(self._scores(*pair)) for pair in zip(scorable, scorers, strict=True)]
+
+    def _scores(
+        self, targets: Sequence[Targets], scorers: Sequence[Sequence[Scorer]]
+    ) -> Iterator[_Scored]:
+        """Yield the scores of the model, from its scorers of each view, and of the baselines."""
+        for one, of_views in zip(targets, scorers, strict=True):
             if not of_views[0].has_samples:
                 self._add_unavailable(one, NOTHING_RECORDED)
                 continue

@@ -70,26 +70,62 @@ def predict_model(
     Yields:
         The predictions of some windows, one piece for each of `targets`.
     """
-    device = torch.device(options.device)
-    strategy, reader = targets[0].strategy, targets[0].reader
-    session = reader.session
+    for windows, batch in _batches(run, targets[0], options):
+        model = _masked_model(run, targets[0], options, batch.num_windows)
+        seen = batch if perturb is None else perturb(model, batch)
+        with torch.inference_mode():
+            prediction = model.predict(seen)
+        yield [_piece(run, prediction, one, windows) for one in targets]
+
+
+def predict_draws(
+    run: LoadedRun, draws: Sequence[Sequence[Targets]], options: EvalOptions
+) -> Iterator[tuple[int, list[Piece]]]:
+    """Predict the targets of one strategy in one session for several draws of context neurons.
+
+    What the model computes from the stimulus is the same in all draws and is computed once.
+
+    Args:
+        run: The model; it is moved to the device.
+        draws: For each draw its targets: responses, behavior, or both.
+        options: `device` and `batch_windows` are used.
+
+    Yields:
+        The number of a draw, and its predictions of some windows, one piece for each target.
+    """
+    targets = draws[0][0]
+    for windows, batch in _batches(run, targets, options):
+        batch.kept = {}
+        for number, of_draw in enumerate(draws):
+            model = _masked_model(run, of_draw[0], options, batch.num_windows)
+            with torch.inference_mode():
+                prediction = model.predict(batch)
+            yield number, [_piece(run, prediction, one, windows) for one in of_draw]
+
+
+def _batches(
+    run: LoadedRun, targets: Targets, options: EvalOptions
+) -> Iterator[tuple[slice, Batch]]:
+    """Yield the scored windows in batches on the device, and move the model there."""
+    device, session = torch.device(options.device), targets.reader.session
     run.model.to(device)
     run.embeddings[session.key].to(device)
     fitting = max(1, min(MOST_WINDOWS, NEURON_WINDOWS // session.num_neurons))
-    for windows in targets[0].window_slices(options.batch_windows or fitting):
-        batch = to_device(reader.batch(targets[0].windows.grid[windows]), device, run.config.data)
-        model = MaskedModel(
-            run=run,
-            device=device,
-            session=session.key,
-            strategy=strategy,
-            selection=targets[0].selection_of(batch.num_windows),
-        )
-        if perturb is not None:
-            batch = perturb(model, batch)
-        with torch.inference_mode():
-            prediction = model.predict(batch)
-        yield [_piece(run, prediction, one, windows) for one in targets]
+    for windows in targets.window_slices(options.batch_windows or fitting):
+        batch = targets.reader.batch(targets.windows.grid[windows])
+        yield windows, to_device(batch, device, run.config.data)
+
+
+def _masked_model(
+    run: LoadedRun, targets: Targets, options: EvalOptions, num_windows: int
+) -> MaskedModel:
+    return MaskedModel(
+        run=run,
+        device=torch.device(options.device),
+        session=targets.reader.session.key,
+        strategy=targets.strategy,
+        selection=targets.selection_of(num_windows),
+    )
 
 
 def _piece(run: LoadedRun, prediction: Prediction, targets: Targets, windows: slice) -> Piece:

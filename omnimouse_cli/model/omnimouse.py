@@ -175,9 +175,10 @@ class OmniMouse(nn.Module):
         task, sequences = inputs.task, inputs.sequences
         video_BLM = None
         if sequences.video_steps is not None:
-            frames = task.strategy.video
-            video_BLM = self.video(
-                inputs.batch.video, frames, sequences.video_steps, recomputes=self.recomputes
+            frames, steps = task.strategy.video, sequences.video_steps
+            video_BLM = inputs.batch.compute_once(
+                ("video", frames, steps),
+                lambda: self.video(inputs.batch.video, frames, steps, recomputes=self.recomputes),
             )
         available = (bool(sequences.segments), task.has_video, task.num_input_channels > 0)
         latents_LM = self.latents(len(sequences.latent_groups), session_animal_M, available)

@@ -163,14 +163,20 @@ def test_the_same_evaluation_gives_the_same_numbers(run, data, forecast):
 
 
 def test_a_model_that_knows_the_answer_scores_one(run, data, monkeypatch):
-    def oracle(run, targets, options):
-        for windows in targets[0].window_slices(8):
-            yield [
-                Piece(windows, slice(None), 2.0 * one.truth(one.windows.grid[windows]) + 1.0)
-                for one in targets
-            ]
+    def oracle(run, draws, options):
+        for number, targets in enumerate(draws):
+            for windows in targets[0].window_slices(8):
+                yield (
+                    number,
+                    [
+                        Piece(
+                            windows, slice(None), 2.0 * one.truth(one.windows.grid[windows]) + 1.0
+                        )
+                        for one in targets
+                    ],
+                )
 
-    monkeypatch.setattr(evaluate_module, "predict_model", oracle)
+    monkeypatch.setattr(evaluate_module, "predict_draws", oracle)
     found = evaluate(run, data, EvalOptions(regime="all", baselines=()), Silent())
     singles = [r for r in found.records if r.metric == "single_trial_correlation"]
     assert {record.target for record in singles} == {"neurons", "gaze", "pupil", "running"}

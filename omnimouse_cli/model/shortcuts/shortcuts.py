@@ -103,7 +103,13 @@ class Shortcuts(nn.Module):
         behavior_BCS = inputs.batch.behavior if task.num_input_channels else None
         if self.stimulus is not None and task.has_video:
             video_BTYX, frames = inputs.batch.video, task.strategy.video
-            state_BTFYX = self.stimulus(video_BTYX, frames, behavior_BCS, inputs.channels)
+            # The gaze, a behavior channel, shifts the energies.
+            shown = task.strategy.behavior_samples if task.num_input_channels else None
+            stimulus = self.stimulus
+            state_BTFYX = inputs.batch.compute_once(
+                ("motion energy", frames, shown),
+                lambda: stimulus(video_BTYX, frames, behavior_BCS, inputs.channels),
+            )
             result.drives.append(self.stimulus.drive(state_BTFYX, vectors_NE, targets))
         if self.behavior is not None and behavior_BCS is not None:
             state_BSR = self.behavior(behavior_BCS, inputs.channels)

@@ -1,0 +1,33 @@
+"""Draws of context neurons share what the model computes from the stimulus, and no more."""
+
+import numpy as np
+import pytest
+
+from omnimouse_cli.evaluate.draws import draw_targets
+from omnimouse_cli.evaluate.forward import predict_draws, predict_model
+from omnimouse_cli.evaluate.records import EvalOptions
+from omnimouse_cli.run.load import load_run
+
+
+@pytest.mark.parametrize("name", ["population-10", "population-10+stimulus"])
+def test_draws_together_are_predicted_as_alone(
+    simulated_run, simulated_data, targets_of, name, monkeypatch
+):
+    run, options = load_run(simulated_run), EvalOptions(draws=2, batch_windows=2)
+    one = targets_of(simulated_data, name, stride=600)
+    draws = list(draw_targets(one.strategy, one.reader, one.windows, options))
+    encoded = []
+    handle = run.model.video.register_forward_hook(lambda *_: encoded.append(1))
+    together = list(predict_draws(run, draws, options))
+    slices = -(-len(one.windows) // 2)
+    assert len(encoded) == (slices if "stimulus" in name else 0)
+    handle.remove()
+    for number, targets in enumerate(draws):
+        alone = [pieces[0] for pieces in predict_model(run, targets, options)]
+        found = [pieces[0] for draw, pieces in together if draw == number]
+        assert len(alone) == len(found) == slices
+        for first, second in zip(alone, found, strict=True):
+            assert first.windows == second.windows
+            np.testing.assert_array_equal(first.values, second.values)
+    values = [pieces[0].values for _, pieces in together[:2]]
+    assert not np.array_equal(*values)
