@@ -248,7 +248,10 @@ class _Sums:
         sums = self.by_block[name] / self.num_outputs
         value = float(sums.sum() / self.num_samples)
         influence = (sums - value * self.block_samples) / self.num_samples
-        return Estimate(value=value, influence=influence)
+        # The only product of two repeats is shared by two blocks, which are no independent ones.
+        # Without a signal their influence has (2 - 3 / repeats) times the variance of the mean.
+        widening = math.sqrt(max(1.0, 1 / (2 - 3 / self.cells.repeats)))
+        return Estimate(value=value, influence=widening * influence)
 
 
 def repeat_scores(samples: RepeatedSamples, *, num_blocks: int) -> RepeatScores:
