@@ -12,6 +12,8 @@ from omnimouse_cli.evaluate.records import (
     FEVE,
     FRACTION,
     ORACLE,
+    OVER_STIMULI,
+    OVER_TRIALS,
     REPEATS,
     SINGLE_TRIAL,
 )
@@ -19,6 +21,7 @@ from omnimouse_cli.evaluate.repeats import CONTEXT_SECONDS, LEAST_REPEATED_SHARE
 from omnimouse_cli.evaluate.session_reader import F32
 from omnimouse_cli.evaluate.targets import Targets
 from omnimouse_cli.metrics.ceilings import (
+    FEWEST_REPEATS,
     RELIABLE_SHARE,
     Estimate,
     MeanRoot,
@@ -90,12 +93,10 @@ class RepeatScorer:
         """
         found = CeilingNumbers()
         repeated = self._repeats.context_cells >= 0
-        windows = self._targets.windows
         samples = complete_cells(
             RepeatedSamples(
                 cell=self._repeats.context_cells[repeated],
                 trial=self._repeats.trial[repeated],
-                block=np.broadcast_to(windows.block[:, None], repeated.shape)[repeated],
                 truth=self._truth,
                 prediction=self._prediction,
             )
@@ -103,7 +104,7 @@ class RepeatScorer:
         if not len(samples.cell):
             found.missing.append("no repeated sample was measured in two trials")
             return found
-        scores = repeat_scores(samples, num_blocks=windows.num_blocks)
+        scores = repeat_scores(samples)
         derive = _Derive(self._targets, number, scores, len(samples.cell))
         self._add_ceilings(found, derive, scores)
         return found
@@ -121,8 +122,11 @@ class RepeatScorer:
         else:
             found.missing.append(reason)
         if share.low is None or share.low <= 0:
+            units = len(scores.share.influence)
             found.missing.append(
-                "nothing is divided by it: the interval of the signal power includes 0"
+                f"nothing is divided by it: {units} trials or stimuli are too few for an interval"
+                if share.low is None
+                else "nothing is divided by it: the interval of the signal power includes 0"
             )
             return
         at_best = derive("share", scores.at_best).record
@@ -156,8 +160,11 @@ class _Derive:
     def __init__(
         self, targets: Targets, number: "ScoredValue", scores: RepeatScores, num_samples: int
     ) -> None:
-        self._number = number
-        self._changes = block_weights(number.num_blocks) - 1
+        # Trials (or stimuli) are the blocks of the interval: noise within one may be slow.
+        num_units = len(scores.share.influence)
+        self._number = replace(number, num_blocks=num_units)
+        self._changes = block_weights(num_units) - 1
+        self._over = OVER_TRIALS if scores.repeats >= FEWEST_REPEATS else OVER_STIMULI
         self._fields: dict[str, Any] = {
             "source": REPEATS,
             "repeats": scores.repeats,
@@ -173,7 +180,11 @@ class _Derive:
         if estimate.value is not None:
             resamples = estimate.value + self._changes @ estimate.influence
         found = self._number.derive(
-            metric=metric, value=estimate.value, predictor=predictor, resamples=resamples
+            metric=metric,
+            value=estimate.value,
+            predictor=predictor,
+            resamples=resamples,
+            over=self._over,
         )
         return replace(found, record=replace(found.record, **self._fields))
 

@@ -34,6 +34,7 @@ BITS_PER_SAMPLE = "bits_per_sample"
 CORRELATIONS = frozenset({SINGLE_TRIAL, TO_AVERAGE, ORACLE})
 OVER_WINDOWS = "windows"
 OVER_STIMULI = "stimuli"
+OVER_TRIALS = "trials"
 OVER_SEEDS = ", seeds"
 NEURONS = "neurons"
 INPUTS = ("responses", "stimulus", "behavior")

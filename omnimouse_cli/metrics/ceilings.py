@@ -18,6 +18,8 @@ F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 # Share of explainable variance from which the FEVE counts a neuron (Cadena et al. 2019).
 RELIABLE_SHARE = 0.15
+# With fewer repeats on average the errors of trials of one stimulus are nearly the same error.
+FEWEST_REPEATS = 3.0
 # Stretches of cells, of 2 s, that alternate between the two halves of the cells.
 HALF_CELLS = 60
 # The slope of a root is that of this one where the root is smaller: at 0 it would be infinite.
@@ -33,15 +35,13 @@ class RepeatedSamples:
     Args:
         cell: int64 `(samples,)`: cell of each; every cell occurs in at least two trials, and in
             each of them once.
-        trial: int64 `(samples,)`: trial of each.
-        block: int64 `(samples,)`: block of windows of each.
+        trial: int64 `(samples,)`: trial of each; trials are numbered in the order of their time.
         truth: `(samples, outputs)`: measured responses, without NaN.
         prediction: The same shape.
     """
 
     cell: I64
     trial: I64
-    block: I64
     truth: NDArray[np.floating]
     prediction: NDArray[np.floating]
 
@@ -52,7 +52,8 @@ class Estimate:
 
     Args:
         value: The number; None where it does not exist.
-        influence: float64 `(blocks,)`: what each block adds to the error of the value; sums to 0.
+        influence: float64 `(units,)`: what each trial, or with fewer than three repeats each
+            stimulus, adds to the error of the value; sums to 0.
     """
 
     value: float | None
@@ -140,13 +141,25 @@ class _Cells:
         stretch = max(1, min(HALF_CELLS, len(count) // 2))
         self.half = self._row // stretch % 2
         trial = trial[self.order]
-        self._by_trial = np.argsort(trial, kind="stable")
-        self._trial_first = np.unique(trial[self._by_trial], return_index=True)[1]
+        self._by_unit = np.argsort(trial, kind="stable")
+        self._trial_first = np.unique(trial[self._by_unit], return_index=True)[1]
 
     def mean(self, values: F64) -> F64:
         """Return the mean of each sample's cell: `(samples, outputs)`, like the values."""
         means: F64 = (np.add.reduceat(values, self._first) / self._count)[self._row]
         return means
+
+    def first_trial(self, trial: I64) -> I64:
+        """Return the first trial that shows the stimulus of each sample.
+
+        Args:
+            trial: int64 `(samples,)`.
+        """
+        of_cell = np.minimum.reduceat(trial, self._first)[self._row]
+        _, row = np.unique(trial, return_inverse=True)
+        first = np.full(int(row.max()) + 1, np.iinfo(np.int64).max)
+        np.minimum.at(first, row, of_cell)
+        return first[row]
 
     def other_mean(self, values: F64) -> F64:
         """Return the mean of the other repeats of each sample: `(samples, outputs)`."""
@@ -157,8 +170,8 @@ class _Cells:
         """Return what each sample adds to the sum of products of different repeats.
 
         The sum over all samples is that, over cells weighted by their samples, of the mean product
-        of two different repeats. The sum over the samples of a block is its derivative by the
-        weight of the block: a sample is in the products of its pairs and, as one of the samples of
+        of two different repeats. The sum over the samples of a trial is its derivative by the
+        weight of the trial: a sample is in the products of its pairs and, as one of the samples of
         its cell, in the weight of the cell.
 
         Args:
@@ -183,27 +196,36 @@ class _Cells:
     def _trial_noise(self, values: F64) -> F64:
         """Return the sum over each trial of deviations from the cells' means."""
         noise = (values - self.mean(values)) * np.sqrt(1 + 1 / self._others)
-        sums: F64 = np.add.reduceat(noise[self._by_trial], self._trial_first)
+        sums: F64 = np.add.reduceat(noise[self._by_unit], self._trial_first)
         return sums
 
 
 class _Sums:
-    """Shares of each neuron, and sums over neurons by block of windows."""
+    """Shares of each neuron, and sums over neurons by unit: trials or stimuli."""
 
-    def __init__(self, samples: RepeatedSamples, num_blocks: int) -> None:
+    def __init__(self, samples: RepeatedSamples) -> None:
         self.cells = _Cells(samples.cell, samples.trial)
         self._samples = samples
-        self._block = samples.block[self.cells.order]
+        self._unit = self._units()
         self.num_samples, self.num_outputs = samples.truth.shape
-        self.block_samples = np.bincount(self._block, minlength=num_blocks).astype(np.float64)
+        self.unit_samples = np.bincount(self._unit).astype(np.float64)
         self.shares = np.zeros(self.num_outputs)
         self.half_shares = np.zeros((2, self.num_outputs))
         self.num_varied = 0
         names = ("signal", "oracle", "correlation", "squared", "at_best", "reliable", "residual")
-        self.by_block = {name: np.zeros(num_blocks) for name in names}
+        self.by_unit = {name: np.zeros(len(self.unit_samples)) for name in names}
         step = max(1, CHUNK_VALUES // self.num_samples)
         for first in range(0, self.num_outputs, step):
             self._add(slice(first, first + step))
+
+    def _units(self) -> I64:
+        """Return the unit of each sample whose error is independent of that of others."""
+        trial = self._samples.trial[self.cells.order]
+        if self.cells.repeats < FEWEST_REPEATS:
+            # The product of two repeats is one number for two trials: stimuli are the units.
+            trial = self.cells.first_trial(trial)
+        _, unit = np.unique(trial, return_inverse=True)
+        return unit
 
     def _add(self, outputs: slice) -> None:
         cells = self.cells
@@ -240,21 +262,17 @@ class _Sums:
 
     def _sum(self, name: str, values: F64) -> None:
         per_sample = values.sum(axis=1)
-        total = self.by_block[name]
-        total += np.bincount(self._block, weights=per_sample, minlength=len(total))
+        self.by_unit[name] += np.bincount(self._unit, weights=per_sample)
 
     def mean_estimate(self, name: str) -> Estimate:
         """Return the mean over neurons and samples of a quantity."""
-        sums = self.by_block[name] / self.num_outputs
+        sums = self.by_unit[name] / self.num_outputs
         value = float(sums.sum() / self.num_samples)
-        influence = (sums - value * self.block_samples) / self.num_samples
-        # The only product of two repeats is shared by two blocks, which are no independent ones.
-        # Without a signal their influence has (2 - 3 / repeats) times the variance of the mean.
-        widening = math.sqrt(max(1.0, 1 / (2 - 3 / self.cells.repeats)))
-        return Estimate(value=value, influence=widening * influence)
+        influence = (sums - value * self.unit_samples) / self.num_samples
+        return Estimate(value=value, influence=influence)
 
 
-def repeat_scores(samples: RepeatedSamples, *, num_blocks: int) -> RepeatScores:
+def repeat_scores(samples: RepeatedSamples) -> RepeatScores:
     """Return the noise ceilings of repeated samples and the scores of their prediction.
 
     Definitions, with the products of different repeats averaged over cells: the signal power is the
@@ -277,22 +295,21 @@ def repeat_scores(samples: RepeatedSamples, *, num_blocks: int) -> RepeatScores:
 
     Args:
         samples: The repeated samples.
-        num_blocks: Blocks of windows.
 
     Example:
         >>> cell, trial = np.tile(np.arange(100), 2), np.repeat([0, 1], 100)
         >>> signal = np.sin(cell)[:, None]
-        >>> samples = RepeatedSamples(
-        ...     cell=cell, trial=trial, block=trial, truth=signal, prediction=signal
-        ... )
-        >>> scores = repeat_scores(samples, num_blocks=2)
+        >>> samples = RepeatedSamples(cell=cell, trial=trial, truth=signal, prediction=signal)
+        >>> scores = repeat_scores(samples)
         >>> round(scores.ceiling.value, 9), round(scores.cc_norm.value, 9), scores.feve.value
         (1.0, 1.0, 1.0)
     """
-    sums = _Sums(samples, num_blocks)
+    sums = _Sums(samples)
     share = sums.mean_estimate("signal")
     spread = _true_spread(sums.shares, sums.half_shares)
-    residual, reliable = sums.mean_estimate("residual"), sums.mean_estimate("reliable")
+    reliable = sums.mean_estimate("reliable")
+    unexplained = _ratio(sums.mean_estimate("residual"), reliable)
+    feve = None if unexplained.value is None else 1 - unexplained.value
     return RepeatScores(
         share=share,
         ceiling=_mean_root(share, spread, repeats=1.0),
@@ -300,7 +317,7 @@ def repeat_scores(samples: RepeatedSamples, *, num_blocks: int) -> RepeatScores:
         oracle=sums.mean_estimate("oracle"),
         cc_norm=_cc_norm(sums),
         at_best=sums.mean_estimate("at_best"),
-        feve=_complement(_ratio(residual, reliable)),
+        feve=Estimate(value=feve, influence=-unexplained.influence),
         reliable=reliable,
         excluded=int((sums.shares < RELIABLE_SHARE).sum()),
         repeats=sums.cells.repeats,
@@ -313,7 +330,7 @@ def _cc_norm(sums: _Sums) -> Estimate:
     if square.value is None or not sums.num_varied:
         return Estimate(value=None, influence=np.zeros_like(square.influence))
     root = math.sqrt(abs(square.value))
-    sign = math.copysign(1.0, sums.by_block["correlation"].sum())
+    sign = math.copysign(1.0, sums.by_unit["correlation"].sum())
     return Estimate(
         value=sign * math.copysign(root, square.value),
         influence=sign * square.influence / (2 * max(root, SMALLEST_ROOT)),
@@ -381,8 +398,3 @@ def _ratio(numerator: Estimate, denominator: Estimate) -> Estimate:
     value = above / below
     influence = (numerator.influence - value * denominator.influence) / below
     return Estimate(value=value, influence=influence)
-
-
-def _complement(estimate: Estimate) -> Estimate:
-    value = None if estimate.value is None else 1 - estimate.value
-    return Estimate(value=value, influence=-estimate.influence)

@@ -15,23 +15,21 @@ from omnimouse_cli.metrics.ceilings import (
 CELLS, NEURONS = 120, 30
 
 
-def repeated(responses, prediction):
-    """Samples of responses `(repeats, cells, neurons)`, with four blocks in each trial."""
+def repeated(responses, prediction, *, clips=1):
+    """Samples of responses `(repeats, cells, neurons)`; a repeat has a trial for each clip."""
     repeats, cells, neurons = responses.shape
     cell = np.tile(np.arange(cells), repeats)
-    trial = np.repeat(np.arange(repeats), cells)
+    trial = np.repeat(np.arange(repeats), cells) * clips + cell * clips // cells
     return RepeatedSamples(
         cell=cell,
         trial=trial,
-        block=trial * 4 + cell * 4 // cells,
         truth=responses.reshape(-1, neurons),
         prediction=np.broadcast_to(prediction, responses.shape).reshape(-1, neurons),
     )
 
 
-def score(responses, prediction):
-    samples = repeated(responses, prediction)
-    return repeat_scores(samples, num_blocks=int(samples.block.max()) + 1)
+def score(responses, prediction, *, clips=1):
+    return repeat_scores(repeated(responses, prediction, clips=clips))
 
 
 def draw(rng, repeats, share, *, keep=0.0):
@@ -81,16 +79,19 @@ def test_without_a_signal_every_ceiling_is_0_on_average(keep):
     np.testing.assert_array_less(np.abs(mean), 3.5 * error)
 
 
-@pytest.mark.parametrize(("repeats", "share"), [(2, 0.0), (2, 0.1), (5, 0.0), (5, 0.1)])
-def test_the_influence_of_blocks_holds_the_error(repeats, share):
+@pytest.mark.parametrize(("repeats", "units"), [(2, 6), (3, 18), (8, 48)])
+@pytest.mark.parametrize("share", [0.0, 0.1])
+def test_the_influence_of_trials_holds_the_error(repeats, units, share):
     found = [
-        score(draw(np.random.default_rng(seed), repeats, share)[1], 0.0).share for seed in range(40)
+        score(draw(np.random.default_rng(seed), repeats, share)[1], 0.0, clips=6).share
+        for seed in range(40)
     ]
     for one in found:
+        assert one.influence.shape == (units,)
         assert one.influence.sum() == pytest.approx(0.0, abs=1e-12)
     observed = np.std([one.value for one in found])
     estimated = np.sqrt(np.mean([(one.influence**2).sum() for one in found]))
-    assert 0.75 < estimated / observed < 1.6
+    assert 0.75 < estimated / observed < 1.8
 
 
 def test_the_share_is_the_mean_covariance_of_two_repeats():
