@@ -65,8 +65,12 @@ def _scores(title: str, records: Sequence["EvalRecord"]) -> Table:
     has_draws = any(record.draws for record in records)
     overs = [r.interval_over for r in records if r.interval_over and r.metric == SINGLE_TRIAL]
     over = overs[0] if overs else "windows"
-    table = _table(f"{title}: single-trial correlation r [95 % interval over {over}]")
-    for heading in ("row", "target", "model"):
+    seconds = max((r.scored_seconds or 0.0 for r in records), default=0.0)
+    table = _table(
+        f"{title}, {seconds:.0f} s: single-trial correlation r [95 % interval over {over}]; "
+        "corrected: without the bias of the limited time"
+    )
+    for heading in ("row", "target", "model", "corrected"):
         table.add_column(heading)
     if has_draws:
         table.add_column("SD of draws")
@@ -75,7 +79,8 @@ def _scores(title: str, records: Sequence["EvalRecord"]) -> Table:
     for key in _keys(records):
         model = numbers[*key, SINGLE_TRIAL, MODEL]
         best = next(iter(_best_first(key, numbers)), None)
-        cells = [*key, _with_interval(model)]
+        corrected = "" if model.bias_corrected is None else _short(model.bias_corrected)
+        cells = [*key, _with_interval(model), corrected]
         if has_draws:
             cells.append("" if model.draws_sd is None else f"{_short(model.draws_sd)}")
         if best is None:

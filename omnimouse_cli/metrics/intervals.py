@@ -161,7 +161,7 @@ def unit_spread(
     return Spread(variance=degrees * float(left_out.var()), degrees=degrees)
 
 
-def seed_spread(values: Sequence[float]) -> Spread:
+def seed_spread(values: Sequence[float] | F64) -> Spread:
     """Return the spread of a mean over seeds.
 
     Args:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from omnimouse_cli.batch.strategy import Strategy
+from omnimouse_cli.config.data import BEHAVIOR_RATE_HZ, RESPONSE_RATE_HZ
 from omnimouse_cli.evaluate.records import LOSS, MODEL, NEURONS, OVERALL, EvalRecord
 
 BEHAVIOR = "behavior"
@@ -77,6 +78,7 @@ def summarize(losses: Sequence[SessionLoss], tier: str) -> Validation:
                 neurons=sum(record.neurons for record in of_sessions),
                 windows=sum(record.windows for record in of_sessions),
                 samples=sum(record.samples for record in of_sessions),
+                scored_seconds=sum(record.scored_seconds or 0.0 for record in of_sessions),
             )
             records += [*of_sessions, overall]
             if target == NEURONS:
@@ -108,6 +110,8 @@ def describe_infinite_records(validation: Validation) -> str | None:
 
 def _record(loss: SessionLoss, target: str, tier: str) -> EvalRecord:
     fraction = loss.behavior_fraction if target == BEHAVIOR else 1.0
+    samples = round(loss.num_windows * loss.samples_per_window[target] * fraction)
+    rate_hz = BEHAVIOR_RATE_HZ if target == BEHAVIOR else RESPONSE_RATE_HZ
     return EvalRecord(
         regime=loss.strategy.family,
         strategy=loss.strategy.name,
@@ -120,5 +124,6 @@ def _record(loss: SessionLoss, target: str, tier: str) -> EvalRecord:
         value=loss.losses[target],
         neurons=loss.num_outputs[target],
         windows=loss.num_windows,
-        samples=round(loss.num_windows * loss.samples_per_window[target] * fraction),
+        samples=samples,
+        scored_seconds=samples / rate_hz,
     )

@@ -225,7 +225,7 @@ def test_runs_of_several_seeds_have_a_mean_over_windows_and_seeds(small_mouse, w
     content = json.loads(invoke(*command, "--json", "--quiet").stdout)
     (combined,) = content["combined"]
     assert (combined["runs"], combined["seeds"]) == (["1", "2"], [1, 2])
-    first, second = ([one for one in run["records"]] for run in content["runs"])
+    first, second = (list(run["records"]) for run in content["runs"])
     for record, *each in zip(combined["records"], first, second, strict=True):
         assert record["runs"] == 2
         assert record["value"] == pytest.approx((each[0]["value"] + each[1]["value"]) / 2)

@@ -62,7 +62,7 @@ def test_records_of_validation_and_evaluation_agree_for_one_run(
     assert found == {*evaluated}
     for record in summary:
         other = evaluated[record["strategy"], record["session"], names[record["target"]]]
-        for field in ("regime", "tier", "neurons", "windows", "samples"):
+        for field in ("regime", "tier", "neurons", "windows", "samples", "scored_seconds"):
             assert record[field] == getattr(other, field), (field, record, other)
         assert record["value"] == pytest.approx(other.value, rel=1e-5)
     overall = evaluated["forecast", "overall", "neurons"]
