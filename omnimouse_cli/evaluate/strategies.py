@@ -52,7 +52,8 @@ def evaluated_strategies(
     else:
         found, missing = _named_strategies(session, options)
     reasons = [(one, unsupported_reason(model, one)) for one in found]
-    missing += tuple(_unavailable(one.name, session, why) for one, why in reasons if why)
+    unsupported = (_unavailable(one.name, session, why) for one, why in reasons if why)
+    missing = (*unsupported, *missing)
     found = tuple(one for one, why in reasons if why is None)
     if session.has_time_course:
         return found, missing

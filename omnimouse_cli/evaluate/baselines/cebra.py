@@ -22,11 +22,11 @@ from omnimouse_cli.config.data import (
     NUM_RESPONSE_SAMPLES,
     RESPONSE_RATE_HZ,
 )
-from omnimouse_cli.evaluate.baselines.network_data import WindowSplit, split_windows
+from omnimouse_cli.evaluate.baselines.choose import Choice
+from omnimouse_cli.evaluate.baselines.network_data import choose_windows
 from omnimouse_cli.evaluate.scorer import Piece
 from omnimouse_cli.evaluate.session_reader import F32, I64
 from omnimouse_cli.evaluate.targets import Targets
-from omnimouse_cli.metrics.moments import correlation, moments_of
 
 PACKAGE = "cebra"
 # The package's setting for imaging of tens of milliseconds per sample; other values are its own.
@@ -64,14 +64,14 @@ def predict_cebra(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] |
     for package in (PACKAGE, "sklearn"):
         if importlib.util.find_spec(package) is None:
             return f"{package} is not installed: pip install 'omnimouse[cebra]'"
-    split = split_windows(targets, tiers)
-    if isinstance(split, str):
-        return split
-    grid = _tile(split.training)
+    choice = choose_windows(targets, tiers)
+    if isinstance(choice, str):
+        return choice
+    grid = _tile(choice.training)
     grid = grid[~np.isnan(targets.truth(grid)).any(axis=(1, 2))]
     if len(grid) * NUM_RESPONSE_SAMPLES < 2 * max(NEIGHBORS):
         return "too few training windows have all of their behavior"
-    return _fit_and_decode(targets, grid, split)
+    return _fit_and_decode(targets, grid, choice)
 
 
 def _tile(grid: I64) -> I64:
@@ -83,7 +83,7 @@ def _tile(grid: I64) -> I64:
     return np.array(kept, np.int64)
 
 
-def _fit_and_decode(targets: Targets, grid: I64, split: WindowSplit) -> Iterator[Piece]:
+def _fit_and_decode(targets: Targets, grid: I64, choice: Choice) -> Iterator[Piece]:
     behavior = _at_responses(targets.truth(grid))
     responses = _responses(targets, grid)
     labels = behavior.reshape(-1, behavior.shape[2])
@@ -95,10 +95,9 @@ def _fit_and_decode(targets: Targets, grid: I64, split: WindowSplit) -> Iterator
         model = importlib.import_module(PACKAGE).CEBRA(**OPTIONS)
         model.fit(responses.reshape(-1, responses.shape[2]), labels)
         embedded = _embed(model, responses)
-        validation = _embed(model, _responses(targets, split.validation))
-    truth = targets.truth(split.validation)
+        validation = _embed(model, _responses(targets, choice.grid))
     decoders = [_fit_decoder(embedded, labels, neighbors) for neighbors in NEIGHBORS]
-    scores = [_score(truth, _decode(decoder, validation)) for decoder in decoders]
+    scores = [choice.score(_decode(decoder, validation)) for decoder in decoders]
     decoder = decoders[int(np.argmax(scores))]
     for windows in targets.window_slices():
         values = _embed(model, _responses(targets, targets.windows.grid[windows]))
@@ -137,7 +136,3 @@ def _decode(decoder: Any, embedded: F32) -> F32:  # noqa: ANN401 - of scikit-lea
     at_behavior = embedded[:, (sample + 1e-4).astype(np.int64)]
     values = decoder.predict(at_behavior.reshape(-1, embedded.shape[2]))
     return np.reshape(values, (*at_behavior.shape[:2], -1)).astype(np.float32)
-
-
-def _score(truth: F32, decoded: F32) -> float:
-    return float(np.nan_to_num(correlation(moments_of(truth, decoded))).mean())

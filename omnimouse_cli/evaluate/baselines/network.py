@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from omnimouse_cli.evaluate.baselines.choose import Choice
 from omnimouse_cli.evaluate.baselines.network_data import (
     WINDOWS_PER_START,
     ColumnScaling,
     NetworkData,
-    WindowSplit,
 )
 from omnimouse_cli.evaluate.scorer import Piece
 from omnimouse_cli.evaluate.targets import Targets
@@ -28,7 +28,7 @@ SEED = 0
 
 
 def predict_network(
-    builders: Sequence[Callable[[ColumnScaling], nn.Module]], targets: Targets, split: WindowSplit
+    builders: Sequence[Callable[[ColumnScaling], nn.Module]], targets: Targets, choice: Choice
 ) -> Iterator[Piece]:
     """Train a network under several settings and predict the scored windows with the best one.
 
@@ -36,11 +36,11 @@ def predict_network(
         builders: Each returns a network of one setting, which maps columns `(windows, 60, columns)`
             to predictions `(windows, samples, outputs)`.
         targets: What is predicted.
-        split: Windows to train on and to stop by.
+        choice: Windows to train on and to stop by.
     """
-    scaling = ColumnScaling.fit(targets, split.training)
-    training = scaling.load(split.training[::WINDOWS_PER_START])
-    validation = scaling.load(split.validation)
+    scaling = ColumnScaling.fit(targets, choice.training)
+    training = scaling.load(choice.training[::WINDOWS_PER_START])
+    validation = scaling.load(choice.grid)
     with torch.random.fork_rng():
         fits = []
         for build in builders:

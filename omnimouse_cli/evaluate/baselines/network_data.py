@@ -1,20 +1,18 @@
 """What networks among the baselines are given: windows to train on and to stop by, in memory."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from omnimouse_cli.batch.windows import window_table
 from omnimouse_cli.config.data import (
     BEHAVIOR_RATE_HZ,
     NUM_BEHAVIOR_SAMPLES,
     NUM_RESPONSE_SAMPLES,
     RESPONSE_RATE_HZ,
 )
-from omnimouse_cli.evaluate.baselines.ridge import training_windows
+from omnimouse_cli.evaluate.baselines.choose import Choice, make_choice
 from omnimouse_cli.evaluate.baselines.ridge_features import screen_features
 from omnimouse_cli.evaluate.session_reader import F32, I64
 from omnimouse_cli.evaluate.targets import Targets
@@ -23,60 +21,16 @@ from omnimouse_cli.evaluate.targets import Targets
 WINDOWS_PER_START = 15
 LEAST_WINDOWS = 4 * WINDOWS_PER_START
 MOST_VALUES = 150_000_000
-HELD_OUT_SHARE = 0.2
-VALIDATION_TIER, VALIDATION_STRIDE = "validation", 30
 SCALING_WINDOWS, WINDOWS_AT_ONCE = 128, 32
 
 
-class WindowSplit(NamedTuple):
-    """Windows of one session, as grid indices.
-
-    Args:
-        training: int64: windows to train on.
-        validation: int64: windows to stop by.
-    """
-
-    training: I64
-    validation: I64
-
-
-def split_windows(targets: Targets, tiers: tuple[str, ...]) -> WindowSplit | str:
-    """Return the training windows and those of the validation tier.
-
-    Where there is no validation tier, or where it is what is scored, the last part of the training
-    time takes its place.
-
-    Args:
-        targets: What is predicted, with the scored windows.
-        tiers: Training tiers.
-
-    Returns:
-        The windows; a reason where there are too few.
-    """
-    training, reader = training_windows(targets, tiers), targets.reader
-    if len(training) < LEAST_WINDOWS:
-        return f"the tiers {', '.join(tiers)} have only {len(training)} windows to train on"
-    table = window_table(
-        reader.shard,
-        tiers=(VALIDATION_TIER,),
-        include_blanks=False,
-        require_behavior=reader.require_behavior,
-        stride_samples=VALIDATION_STRIDE,
-    )
-    validation = np.sort(table.grid_index(np.arange(table.num_windows)))
-    is_usable = VALIDATION_TIER not in tiers and len(validation) > 0
-    if is_usable and not _overlap(targets.windows.grid, validation):
-        return WindowSplit(training, validation)
-    border = training[int(len(training) * (1 - HELD_OUT_SHARE))]
-    held_out = training[training >= border][:: VALIDATION_STRIDE // 2]
-    return WindowSplit(training[training < border - NUM_RESPONSE_SAMPLES], held_out)
-
-
-def _overlap(some: I64, others: I64) -> bool:
-    """Return whether any of some windows overlaps any of others; both ascending."""
-    later = np.searchsorted(others, some - NUM_RESPONSE_SAMPLES, side="right")
-    nearest = others[np.minimum(later, len(others) - 1)]
-    return bool((np.abs(nearest - some) < NUM_RESPONSE_SAMPLES).any())
+def choose_windows(targets: Targets, tiers: tuple[str, ...]) -> Choice | str:
+    """Return the windows to train on and to stop by; a reason where there are too few."""
+    choice = make_choice(targets, tiers)
+    if choice is None or len(choice.training) < LEAST_WINDOWS:
+        count = 0 if choice is None else len(choice.training)
+        return f"the tiers {', '.join(tiers)} have only {count} windows to train on"
+    return choice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from omnimouse_cli.evaluate.baselines.network import predict_network
-from omnimouse_cli.evaluate.baselines.network_data import ColumnScaling, split_windows
+from omnimouse_cli.evaluate.baselines.network_data import ColumnScaling, choose_windows
 from omnimouse_cli.evaluate.scorer import Piece
 from omnimouse_cli.evaluate.targets import Targets
 
@@ -47,11 +47,11 @@ def predict_poco(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | 
     selection = targets.selection
     if not selection.num_visible == selection.num_targets == selection.num_neurons:
         return None
-    split = split_windows(targets, tiers)
-    if isinstance(split, str):
-        return split
+    choice = choose_windows(targets, tiers)
+    if isinstance(choice, str):
+        return choice
     builders = [partial(Forecaster, units=units, dropout=share) for units, share in SETTINGS]
-    return predict_network(builders, targets, split)
+    return predict_network(builders, targets, choice)
 
 
 class Forecaster(nn.Module):

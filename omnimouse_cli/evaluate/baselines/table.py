@@ -9,15 +9,18 @@ from omnimouse_cli.evaluate.baselines.autoregressive import (
     predict_dlinear,
     predict_nlinear,
 )
+from omnimouse_cli.evaluate.baselines.cebra import predict_cebra
 from omnimouse_cli.evaluate.baselines.ceiling import predict_ceiling
 from omnimouse_cli.evaluate.baselines.energy_ridge import predict_energy_ridge
 from omnimouse_cli.evaluate.baselines.factor_model import predict_factor_model
 from omnimouse_cli.evaluate.baselines.glm import predict_glm
 from omnimouse_cli.evaluate.baselines.persistence import predict_persistence
+from omnimouse_cli.evaluate.baselines.poco import predict_poco
 from omnimouse_cli.evaluate.baselines.psth import predict_psth
 from omnimouse_cli.evaluate.baselines.reduced_rank import predict_reduced_rank
 from omnimouse_cli.evaluate.baselines.ridge import predict_ridge
 from omnimouse_cli.evaluate.baselines.smoothed_psth import predict_smoothed_psth
+from omnimouse_cli.evaluate.baselines.tcn import predict_tcn
 from omnimouse_cli.evaluate.baselines.train_mean import predict_train_mean
 from omnimouse_cli.evaluate.records import CEILING
 from omnimouse_cli.evaluate.scorer import Piece
@@ -107,6 +110,33 @@ BASELINES: dict[str, Baseline] = {
         ("forecast",),
         "linear in trend and remainder of the past",
         "Zeng et al. 2023",
+    ),
+    "poco": Baseline(
+        predict_poco,
+        "POCO-like",
+        "#56B4E9",
+        ("forecast",),
+        "network of each neuron's own past, conditioned on the population, which a GRU reads",
+        "Duan et al. 2025",
+        cost="slow",
+    ),
+    "tcn": Baseline(
+        predict_tcn,
+        "TCN",
+        "#0072B2",
+        ("decode",),
+        "dilated convolutions in time over all neurons",
+        "Bai, Kolter & Koltun 2018",
+        cost="slow",
+    ),
+    "cebra": Baseline(
+        predict_cebra,
+        "CEBRA",
+        "#009E73",
+        ("decode",),
+        "nearest neighbors in an embedding of all neurons by behavior, by its own package",
+        "Schneider, Lee & Mathis 2023",
+        cost="slow",
     ),
     "persistence": Baseline(
         predict_persistence,

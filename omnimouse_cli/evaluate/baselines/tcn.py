@@ -20,7 +20,7 @@ from omnimouse_cli.config.data import (
     RESPONSE_RATE_HZ,
 )
 from omnimouse_cli.evaluate.baselines.network import predict_network
-from omnimouse_cli.evaluate.baselines.network_data import ColumnScaling, split_windows
+from omnimouse_cli.evaluate.baselines.network_data import ColumnScaling, choose_windows
 from omnimouse_cli.evaluate.scorer import Piece
 from omnimouse_cli.evaluate.targets import Targets
 
@@ -46,11 +46,11 @@ def predict_tcn(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | s
     """
     if not targets.is_behavior or targets.strategy.prefix is None:
         return None
-    split = split_windows(targets, tiers)
-    if isinstance(split, str):
-        return split
+    choice = choose_windows(targets, tiers)
+    if isinstance(choice, str):
+        return choice
     builders = [partial(Tcn, units=units, dropout=share) for units, share in SETTINGS]
-    return predict_network(builders, targets, split)
+    return predict_network(builders, targets, choice)
 
 
 class Tcn(nn.Module):

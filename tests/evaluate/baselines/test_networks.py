@@ -9,7 +9,7 @@ import torch
 
 from omnimouse_cli.evaluate.baselines import cebra, network, network_data, poco, tcn
 from omnimouse_cli.evaluate.baselines.cebra import predict_cebra
-from omnimouse_cli.evaluate.baselines.network_data import ColumnScaling, split_windows
+from omnimouse_cli.evaluate.baselines.network_data import ColumnScaling, choose_windows
 from omnimouse_cli.evaluate.baselines.poco import predict_poco
 from omnimouse_cli.evaluate.baselines.tcn import predict_tcn
 
@@ -68,17 +68,6 @@ def test_networks_are_for_their_own_regime(simulated_data, targets_of):
         assert predict_cebra(targets_of(simulated_data, name), TIERS) is None
 
 
-def test_what_is_scored_is_not_stopped_by(simulated_data, targets_of):
-    targets = targets_of(simulated_data, "forecast")
-    split = split_windows(targets, TIERS)
-    assert len(split.validation)
-    assert not np.isin(split.validation, split.training).any()
-    scored = targets_of(simulated_data, "forecast", tier="validation")
-    held_out = split_windows(scored, TIERS)
-    assert not np.isin(held_out.validation, scored.windows.grid).any()
-    assert held_out.training.max() + 60 < held_out.validation.min()
-
-
 def test_a_tier_that_is_too_short_is_the_reason(rotations, targets_of, monkeypatch):
     monkeypatch.setattr(network_data, "LEAST_WINDOWS", 10_000)
     targets = targets_of(rotations, "forecast", stimulus=False)
@@ -87,8 +76,8 @@ def test_a_tier_that_is_too_short_is_the_reason(rotations, targets_of, monkeypat
 
 def test_hidden_columns_are_zero(simulated_data, targets_of):
     targets = targets_of(simulated_data, "forecast+stimulus")
-    split = split_windows(targets, TIERS)
-    columns = ColumnScaling.fit(targets, split.training).columns(targets.windows.grid[:3])
+    choice = choose_windows(targets, TIERS)
+    columns = ColumnScaling.fit(targets, choice.training).columns(targets.windows.grid[:3])
     assert columns.shape[:2] == (3, 60)
     assert columns[:, 25:, :20].abs().max() == 0
     assert columns[:, :25, :20].abs().min(dim=1).values.max() > 0

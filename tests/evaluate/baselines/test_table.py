@@ -5,7 +5,7 @@ import pytest
 
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.errors import ConfigError
-from omnimouse_cli.evaluate.baselines import regression
+from omnimouse_cli.evaluate.baselines import network, regression
 from omnimouse_cli.evaluate.baselines.persistence import last_visible_sample, predict_persistence
 from omnimouse_cli.evaluate.baselines.table import BASELINES, select_baselines
 from omnimouse_cli.evaluate.baselines.train_mean import predict_train_mean
@@ -94,6 +94,7 @@ def test_the_training_mean_is_a_constant_without_a_correlation(select, score_pie
 def test_every_baseline_predicts_every_window_and_output_once(select, monkeypatch, name, strategy):
     monkeypatch.setattr(regression, "MAX_SAMPLE_ROWS", 1000)
     monkeypatch.setattr(regression, "MAX_WINDOW_ROWS", 1000)
+    monkeypatch.setattr(network, "MOST_PASSES", 1)
     targets = select(strategy)
     pieces = BASELINES[name].predict(targets, ("train",))
     if pieces is None or isinstance(pieces, str):
