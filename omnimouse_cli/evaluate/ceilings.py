@@ -25,11 +25,10 @@ from omnimouse_cli.metrics.ceilings import (
     RELIABLE_SHARE,
     Estimate,
     MeanRoot,
-    RepeatedSamples,
     RepeatScores,
-    complete_cells,
     repeat_scores,
 )
+from omnimouse_cli.metrics.repeats import RepeatedSamples, complete_cells
 from omnimouse_cli.metrics.resamples import block_weights
 
 if TYPE_CHECKING:

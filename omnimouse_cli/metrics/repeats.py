@@ -1,5 +1,6 @@
-"""Repeats of a stimulus: correlation of the mean prediction with the mean response."""
+"""Samples of repeated stimuli: their sums, and products of different repeats, by time point."""
 
+from dataclasses import dataclass, fields
 from typing import TypeVar
 
 import numpy as np
@@ -10,6 +11,10 @@ from omnimouse_cli.metrics.moments import Moments, moments_of
 from omnimouse_cli.metrics.resamples import block_numbers
 
 Number = TypeVar("Number", np.float32, np.float64)
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+# Stretches of cells, of 2 s, that alternate between the two halves of the cells.
+HALF_CELLS = 60
 
 
 class RepeatSums:
@@ -101,3 +106,112 @@ def average_moments(sums: RepeatSums) -> Moments | None:
         chosen = number == block
         blocks.add(block, moments_of(response[chosen], prediction[chosen]))
     return blocks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RepeatedSamples:
+    """Samples that occur in several repeats; a cell is one time point of one stimulus.
+
+    Args:
+        cell: int64 `(samples,)`: cell of each; every cell occurs in at least two trials, and in
+            each of them once.
+        trial: int64 `(samples,)`: trial of each; trials are numbered in the order of their time.
+        truth: `(samples, outputs)`: measured responses, without NaN.
+        prediction: The same shape.
+    """
+
+    cell: I64
+    trial: I64
+    truth: NDArray[np.floating]
+    prediction: NDArray[np.floating]
+
+
+def complete_cells(samples: RepeatedSamples) -> RepeatedSamples:
+    """Return the samples that were measured in all outputs, of cells with at least two of them."""
+    measured = ~np.isnan(samples.truth).any(axis=1)
+    _, row, count = np.unique(samples.cell[measured], return_inverse=True, return_counts=True)
+    kept = np.flatnonzero(measured)[count[row] >= 2]
+    if len(kept) == len(measured):
+        return samples
+    return RepeatedSamples(
+        **{one.name: getattr(samples, one.name)[kept] for one in fields(samples)}
+    )
+
+
+class Cells:
+    """Samples in the order of their cells, and sums over the samples of each cell.
+
+    Attributes:
+        order: int64 `(samples,)`: position of each sample in the given order.
+        half: int64 `(samples,)`: 0 or 1, in alternating stretches of cells.
+        repeats: Mean number of repeats of a cell.
+    """
+
+    def __init__(self, cell: I64, trial: I64) -> None:
+        self.order = np.argsort(cell, kind="stable")
+        _, self._first, self._row, count = np.unique(
+            cell[self.order], return_index=True, return_inverse=True, return_counts=True
+        )
+        self.repeats = float(count.mean())
+        self._count = count[:, None].astype(np.float64)
+        self._others = self._count[self._row] - 1
+        stretch = max(1, min(HALF_CELLS, len(count) // 2))
+        self.half = self._row // stretch % 2
+        trial = trial[self.order]
+        self._by_unit = np.argsort(trial, kind="stable")
+        self._trial_first = np.unique(trial[self._by_unit], return_index=True)[1]
+
+    def mean(self, values: F64) -> F64:
+        """Return the mean of each sample's cell: `(samples, outputs)`, like the values."""
+        means: F64 = (np.add.reduceat(values, self._first) / self._count)[self._row]
+        return means
+
+    def first_trial(self, trial: I64) -> I64:
+        """Return the first trial that shows the stimulus of each sample.
+
+        Args:
+            trial: int64 `(samples,)`.
+        """
+        of_cell = np.minimum.reduceat(trial, self._first)[self._row]
+        _, row = np.unique(trial, return_inverse=True)
+        first = np.full(int(row.max()) + 1, np.iinfo(np.int64).max)
+        np.minimum.at(first, row, of_cell)
+        return first[row]
+
+    def other_mean(self, values: F64) -> F64:
+        """Return the mean of the other repeats of each sample: `(samples, outputs)`."""
+        others: F64 = self.mean(values) * (1 + 1 / self._others) - values / self._others
+        return others
+
+    def products(self, first: F64, second: F64) -> F64:
+        """Return what each sample adds to the sum of products of different repeats.
+
+        The sum over all samples is that, over cells weighted by their samples, of the mean product
+        of two different repeats. The sum over the samples of a trial is its derivative by the
+        weight of the trial: a sample is in the products of its pairs and, as one of the samples of
+        its cell, in the weight of the cell.
+
+        Args:
+            first: `(samples, outputs)`.
+            second: The same shape.
+        """
+        both = first * self.other_mean(second)
+        both += both if first is second else second * self.other_mean(first)
+        both -= self.mean(both) / 2
+        return both
+
+    def mean_error(self, first: F64, second: F64) -> F64:
+        """Return the covariance of the means over all samples that noise causes: `(outputs,)`.
+
+        The noise may be correlated within a trial, to any degree.
+        """
+        product = self._trial_noise(first)
+        product = product * (product if first is second else self._trial_noise(second))
+        error: F64 = product.sum(axis=0) / len(first) ** 2
+        return error
+
+    def _trial_noise(self, values: F64) -> F64:
+        """Return the sum over each trial of deviations from the cells' means."""
+        noise = (values - self.mean(values)) * np.sqrt(1 + 1 / self._others)
+        sums: F64 = np.add.reduceat(noise[self._by_unit], self._trial_first)
+        return sums

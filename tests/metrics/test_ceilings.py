@@ -5,12 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from omnimouse_cli.metrics.ceilings import (
-    RELIABLE_SHARE,
-    RepeatedSamples,
-    complete_cells,
-    repeat_scores,
-)
+from omnimouse_cli.metrics.ceilings import RELIABLE_SHARE, repeat_scores
+from omnimouse_cli.metrics.repeats import RepeatedSamples, complete_cells
 
 CELLS, NEURONS = 120, 30
 
