@@ -256,7 +256,7 @@ def _share(record: "EvalRecord | None") -> str:
     if record is None or record.value is None:
         return ""
     source = {"repeats": " (repeats)", "simulation": " (exact)"}.get(record.source or "", "")
-    return f"{100 * record.value:.0f} %{source}"
+    return f"{round(100 * record.value)} %{source}"
 
 
 def _short(value: float, sign: str = "") -> str:

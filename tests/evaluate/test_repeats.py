@@ -7,6 +7,7 @@ import pytest
 
 from omnimouse_cli.evaluate.ceilings import no_repeats_reason
 from omnimouse_cli.evaluate.repeats import CONTEXT_SECONDS, LEAST_REPEATED_SHARE, find_repeats
+from omnimouse_cli.evaluate.scorer import no_average_reason
 
 KINDS = ("video", "blank")
 
@@ -109,3 +110,10 @@ def test_the_reason_why_repeats_tell_nothing_is_named(inputs, repeats, reason):
     )
     found = no_repeats_reason(targets)
     assert (found is None) if reason is None else reason in found
+
+
+def test_too_many_values_for_the_correlation_to_the_average_are_named():
+    targets = SimpleNamespace(num_outputs=8000, repeats=SimpleNamespace(num_cells=5001))
+    assert "5,001 time points of repeated stimuli times 8,000 neurons" in no_average_reason(targets)
+    targets.repeats.num_cells = 5000
+    assert no_average_reason(targets) is None
