@@ -27,6 +27,14 @@ def _ctrl_c_is_handled() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _predictions_are_kept_in_a_folder_of_the_tests(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Commands that tests run would keep predictions of baselines in the user's cache."""
+    os.environ["OMNIMOUSE_BASELINES"] = str(tmp_path_factory.mktemp("baselines"))
+
+
 @pytest.fixture(scope="session")
 def shared_folder() -> Path:
     """The folder of real data beside the repository, or the one OMNIMOUSE_SHARED names."""

@@ -25,6 +25,7 @@ from omnimouse_cli.evaluate.draws import (
 )
 from omnimouse_cli.evaluate.figure import Trace, make_trace
 from omnimouse_cli.evaluate.forward import predict_draws
+from omnimouse_cli.evaluate.kept import KeptPredictions
 from omnimouse_cli.evaluate.records import CEILING, MODEL, EvalOptions, Evaluation, Unavailable
 from omnimouse_cli.evaluate.repeats import RepeatCells
 from omnimouse_cli.evaluate.row import Row, make_row
@@ -96,6 +97,9 @@ def evaluate(
                 for strategy in strategies
             ]
     reporter.finish(PROGRESS_TASK)
+    kept = evaluator.kept.describe()
+    if kept is not None:
+        reporter.say(kept)
     if not evaluator.numbers:
         raise _nothing_scored(options, evaluator.unavailable)
     return Evaluation(
@@ -125,6 +129,7 @@ class _Evaluator:
         self._run = run
         self._options = options
         self._reporter = reporter
+        self.kept = KeptPredictions(run.config.data.tiers, reporter)
         self.numbers: list[ScoredValue] = []
         self.unavailable: list[Unavailable] = []
         self.arrays: dict[str, Any] = {}
@@ -211,7 +216,7 @@ class _Evaluator:
         """Return the scores of each baseline, one for each view of the targets."""
         scores: dict[str, list[PredictorScores]] = {}
         for name, baseline in select_baselines(self._options.baselines).items():
-            pieces = baseline.predict(targets, self._run.config.data.tiers)
+            pieces = self.kept.predict(name, baseline.predict, targets)
             if isinstance(pieces, str):
                 self._add_unavailable(targets, pieces, predictor=name)
             elif pieces is not None:
