@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -161,17 +162,29 @@ def describe_choices(sessions: Iterable[SessionInfo], tiers: tuple[str, ...]) ->
     )
 
 
+class Best(NamedTuple):
+    """The result of a search.
+
+    Args:
+        penalty: Per row of a regression.
+        weights: Weight of each group of columns.
+        score: What they reach.
+    """
+
+    penalty: float
+    weights: tuple[float, ...]
+    score: float
+
+
 def search(
     score_of: Callable[[float, tuple[float, ...]], float], weights: Sequence[tuple[float, ...]]
-) -> tuple[float, tuple[float, ...]]:
+) -> Best:
     """Choose a penalty, then a weight for each group of columns.
 
     Args:
         score_of: Scores a penalty and the weights of groups.
         weights: For each group the weights to choose from; the first is that of the first search.
 
-    Returns:
-        The penalty and the weights with the best score.
     """
     chosen = tuple(candidates[0] for candidates in weights)
     if not any(chosen):
@@ -188,4 +201,4 @@ def search(
                 if key not in tried and any(key[1]):
                     tried[key] = score_of(*key)
         best = max(tried, key=lambda key: tried[key])
-    return best
+    return Best(*best, tried[best])

@@ -25,7 +25,7 @@ COMPONENTS = 128
 # Windows in whose energies the components are found.
 COMPONENT_WINDOWS = 150
 # Where on the screen an energy is says less than how much of it there is.
-POSITION_WEIGHTS = (0.0, 0.1, 0.3, 1.0)
+POSITION_WEIGHTS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 def predict_energy_ridge(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | str | None:

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from omnimouse_cli.batch.windows import BLANK_KIND
 from omnimouse_cli.config.data import RESPONSE_RATE_HZ
-from omnimouse_cli.evaluate.baselines.choose import training_windows
-from omnimouse_cli.evaluate.baselines.regression import Design
+from omnimouse_cli.evaluate.baselines.choose import Best, training_windows
+from omnimouse_cli.evaluate.baselines.regression import Design, Problem
 from omnimouse_cli.evaluate.baselines.ridge import find_choice, solve_ridge
 from omnimouse_cli.evaluate.baselines.ridge_features import behavior_columns
 from omnimouse_cli.evaluate.scorer import Piece
@@ -18,13 +17,13 @@ from omnimouse_cli.evaluate.stimulus import AFTERMATH_SECONDS, stimulus_phases
 from omnimouse_cli.evaluate.targets import Targets
 from omnimouse_cli.recording.recording import FLIP_TOLERANCE_SECONDS
 
-# Basis functions of time lie at least this far apart, and further where columns would be too many.
-BUMP_SECONDS = 0.1
+# Distances of basis functions to choose from; larger ones where columns would be too many.
+BUMP_SECONDS = (0.1, 0.2, 0.3, 0.45)
 MAX_COLUMNS = 2_000
 # Fewer basis functions of each stimulus than this are no time course.
 MIN_BUMPS = 4
 # What a stimulus adds to the mean response to all of them is less certain than that mean.
-CONDITION_WEIGHTS = (0.0, 0.1, 0.3, 1.0)
+CONDITION_WEIGHTS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 def predict_glm(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | str | None:
@@ -49,10 +48,18 @@ def predict_glm(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | s
     onsets = Onsets.find(targets, tiers)
     if isinstance(onsets, str):
         return onsets
-    groups = ConditionColumns(targets=targets, onsets=onsets)
     grid = training_windows(targets.reader, tiers)
-    design = Design.make(targets, groups, choice, grid)
-    return solve_ridge(design.problem(), targets)
+    tried: dict[int, tuple[Best, Problem]] = {}
+    for seconds in BUMP_SECONDS:
+        number = onsets.num_bumps(seconds)
+        if number >= MIN_BUMPS and number not in tried:
+            groups = ConditionColumns(targets=targets, onsets=onsets, num_bumps=number)
+            problem = Design.make(targets, groups, choice, grid).problem()
+            tried[number] = problem.choose(), problem
+    if not tried:
+        return f"{onsets.num_conditions:,} stimuli are too many for a time course of each"
+    best, problem = max(tried.values(), key=lambda each: each[0].score)
+    return solve_ridge(problem, targets, best)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,7 +99,7 @@ class Onsets:
         if not np.isin(scored, conditions).any():
             return "no stimulus of the scored trials was shown in training"
         durations = trials.end_seconds[named] - trials.start_seconds[named]
-        onsets = cls(
+        return cls(
             seconds=trials.start_seconds[named] - FLIP_TOLERANCE_SECONDS,
             condition=np.where(
                 np.isin(condition, conditions), np.searchsorted(conditions, condition), -1
@@ -100,20 +107,16 @@ class Onsets:
             num_conditions=len(conditions),
             response_seconds=float(durations.max()) + AFTERMATH_SECONDS,
         )
-        if onsets.num_bumps < MIN_BUMPS:
-            return f"{len(conditions):,} stimuli are too many for a time course of each"
-        return onsets
 
-    @cached_property
-    def num_bumps(self) -> int:
-        """Basis functions of a response."""
+    def num_bumps(self, seconds: float) -> int:
+        """Return the number of basis functions of a response, at most so many seconds apart."""
         most = MAX_COLUMNS // (self.num_conditions + 1)
-        return min(int(self.response_seconds / BUMP_SECONDS) + 1, most)
+        return min(int(self.response_seconds / seconds) + 1, most)
 
-    def bumps(self, elapsed: F64) -> F32:
-        """Return raised cosines at times since an onset, any shape: float32 `(*shape, bumps)`."""
-        spacing = self.response_seconds / self.num_bumps
-        distance = elapsed[..., None] / spacing - np.arange(self.num_bumps)
+    def bumps(self, elapsed: F64, number: int) -> F32:
+        """Return raised cosines at times since an onset, any shape: float32 `(*shape, number)`."""
+        spacing = self.response_seconds / number
+        distance = elapsed[..., None] / spacing - np.arange(number)
         values = 0.5 + 0.5 * np.cos(np.pi * np.clip(distance, -1.0, 1.0))
         values[elapsed < 0] = 0.0
         return values.astype(np.float32)
@@ -126,10 +129,12 @@ class ConditionColumns:
     Args:
         targets: What is predicted.
         onsets: Of the stimuli.
+        num_bumps: Basis functions of a response.
     """
 
     targets: Targets
     onsets: Onsets
+    num_bumps: int
 
     @property
     def per_sample(self) -> bool:
@@ -156,15 +161,15 @@ class ConditionColumns:
         # An onset after the last visible frame is not known.
         last_seen = reader.sample_seconds(grid, (video[1] - 1, video[1]))
         last = np.searchsorted(onsets.seconds, np.minimum(seconds, last_seen), side="right") - 1
-        of_each = np.zeros((*seconds.shape, onsets.num_conditions, onsets.num_bumps), np.float32)
-        of_all = np.zeros((*seconds.shape, onsets.num_bumps), np.float32)
+        of_each = np.zeros((*seconds.shape, onsets.num_conditions, self.num_bumps), np.float32)
+        of_all = np.zeros((*seconds.shape, self.num_bumps), np.float32)
         window, sample = np.indices(seconds.shape)
         while True:
             elapsed = seconds - onsets.seconds[np.maximum(last, 0)]
             recent = (last >= 0) & (elapsed < onsets.response_seconds)
             if not recent.any():
                 break
-            values = onsets.bumps(elapsed[recent])
+            values = onsets.bumps(elapsed[recent], self.num_bumps)
             condition = onsets.condition[last[recent]]
             of_all[recent] += values
             known = condition >= 0

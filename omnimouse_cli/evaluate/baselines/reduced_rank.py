@@ -41,7 +41,8 @@ def predict_reduced_rank(targets: Targets, tiers: tuple[str, ...]) -> Iterator[P
 
 
 def _solve(problem: Problem, targets: Targets) -> Iterator[Piece]:
-    penalty, weights = problem.choose()
+    chosen = problem.choose()
+    penalty, weights = chosen.penalty, problem.column_weights(chosen.weights)
     best = (-np.inf, penalty, 0)
     equations = problem.choice_parts[0].equations
     for factor in FACTORS:

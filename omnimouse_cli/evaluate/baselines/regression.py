@@ -6,18 +6,20 @@ from functools import cached_property
 
 import numpy as np
 
-from omnimouse_cli.evaluate.baselines.choose import Choice, mean_score, search
+from omnimouse_cli.evaluate.baselines.choose import Best, Choice, mean_score, search
 from omnimouse_cli.evaluate.baselines.linear import Part, fit_parts, gram_matrix, make_parts
 from omnimouse_cli.evaluate.baselines.scaling import ColumnGroups, Scaling
 from omnimouse_cli.evaluate.session_reader import F32, F64, I64
 from omnimouse_cli.evaluate.targets import WINDOWS_AT_ONCE, Targets
 
 MAX_WINDOW_ROWS = 15_000
-MAX_SAMPLE_ROWS = 20_000
-SAMPLES_PER_WINDOW = 10
+MAX_SAMPLE_ROWS = 30_000
+SAMPLES_PER_WINDOW = 15
 # Rows and values on which penalties are compared.
 MAX_CHOICE_ROWS = 4_000
 MAX_CHOICE_VALUES = 1_600
+# Columns that vary less, relative to the windows of the scaling, are not used.
+MIN_STD = 1e-6
 # Values of the truth, and of columns kept for all scored windows, that are in memory at once.
 MAX_VALUES = 40_000_000
 
@@ -51,16 +53,15 @@ class Problem:
         """Values of each output in a row: 1, or the target samples of a window."""
         return len(self.choice_truth) // len(self.choice_columns)
 
-    def choose(self) -> tuple[float, F32]:
-        """Return the penalty, and float32 `(columns,)` the weights, that fit best."""
+    def choose(self) -> Best:
+        """Return the penalty and the weights of groups that predict best."""
         num_values = self.choice_truth.shape[1] * self.values_per_output
 
         def score_of(penalty: float, weights: tuple[float, ...]) -> float:
             linear = fit_parts(self.choice_parts, num_values, penalty, self.column_weights(weights))
             return mean_score(self.choice_truth, linear(self.choice_columns))
 
-        penalty, weights = search(score_of, self.candidates)
-        return penalty, self.column_weights(weights)
+        return search(score_of, self.candidates)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,6 +127,17 @@ class Design:
     def columns(self) -> F32:
         """float32 `(rows, columns)`: of the training windows."""
         return self.scaling.columns(self.groups, self.grid, self.samples)
+
+    def column_weights(self, weights: Sequence[float]) -> F32:
+        """Return float32 `(columns,)`: the factors of columns for weights of groups."""
+        return self.scaling.column_weights(weights) * self._units
+
+    @cached_property
+    def _units(self) -> F32:
+        # What occurs in few windows may not have been in those that the scaling was fitted to.
+        std = self.columns.std(axis=0)
+        units = np.divide(1.0, std, out=np.zeros_like(std), where=std > MIN_STD)
+        return np.where(self.scaling.are_components, 1.0, units).astype(np.float32)
 
     @property
     def rows_per_window(self) -> int:
@@ -220,7 +232,7 @@ class Design:
         return Problem(
             num_rows=len(self.grid) * self.rows_per_window,
             candidates=self.groups.weights,
-            column_weights=self.scaling.column_weights,
+            column_weights=self.column_weights,
             choice_parts=self.choice_parts,
             choice_columns=self.choice_columns,
             choice_truth=self.choice_truth,

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from omnimouse_cli.batch.strategy import Strategy
-from omnimouse_cli.evaluate.baselines.choose import Choice, make_choice, training_windows
+from omnimouse_cli.evaluate.baselines.choose import Best, Choice, make_choice, training_windows
 from omnimouse_cli.evaluate.baselines.linear import Part, fit_parts
 from omnimouse_cli.evaluate.baselines.regression import MAX_VALUES, Design, Problem
 from omnimouse_cli.evaluate.baselines.ridge_features import MAX_NEURONS, RESPONSE_LAGS, Features
@@ -74,9 +74,16 @@ def find_choice(targets: Targets, tiers: tuple[str, ...]) -> Choice | str:
     return choice
 
 
-def solve_ridge(problem: Problem, targets: Targets) -> Iterator[Piece]:
-    """Choose the penalty, fit all outputs and predict them in the scored windows."""
-    penalty, weights = problem.choose()
+def solve_ridge(problem: Problem, targets: Targets, best: Best | None = None) -> Iterator[Piece]:
+    """Fit all outputs and predict them in the scored windows.
+
+    Args:
+        problem: The regression.
+        targets: What is predicted.
+        best: Penalty and weights; None chooses them.
+    """
+    best = best or problem.choose()
+    penalty, weights = best.penalty, problem.column_weights(best.weights)
     # All outputs at once would need their truth in memory at once.
     chunk = max(1, MAX_VALUES // (problem.num_rows * problem.values_per_output))
     for first in range(0, targets.num_outputs, chunk):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from omnimouse_cli.evaluate.session_reader import F32, I64
 from omnimouse_cli.evaluate.targets import WINDOWS_AT_ONCE
@@ -72,13 +73,21 @@ class Scaling:
         ]
         return cls(means=means, stds=stds, bases=bases)
 
-    def column_weights(self, weights: Sequence[float]) -> F32:
-        """Return float32 `(columns,)`: the weights of groups, repeated for their columns."""
-        widths = [
+    @property
+    def _widths(self) -> list[int]:
+        return [
             len(mean) if basis is None else basis.shape[1]
             for mean, basis in zip(self.means, self.bases, strict=True)
         ]
-        return np.repeat(np.array(weights, np.float32), widths)
+
+    def column_weights(self, weights: Sequence[float]) -> F32:
+        """Return float32 `(columns,)`: the weights of groups, repeated for their columns."""
+        return np.repeat(np.array(weights, np.float32), self._widths)
+
+    @property
+    def are_components(self) -> NDArray[np.bool_]:
+        """Bool `(columns,)`: which columns are components, whose variances differ."""
+        return np.repeat([basis is not None for basis in self.bases], self._widths)
 
     def columns(self, groups_of: ColumnGroups, grid: I64, samples: I64) -> F32:
         """Return the columns of a regression: float32 `(rows, columns)`."""
