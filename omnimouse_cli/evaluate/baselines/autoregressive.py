@@ -6,14 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from omnimouse_cli.evaluate.baselines.choose import (
-    FINER,
-    PENALTIES,
-    Choice,
-    make_choice,
-    training_windows,
-)
+from omnimouse_cli.evaluate.baselines.choose import Choice, make_choice, training_windows
 from omnimouse_cli.evaluate.baselines.persistence import last_visible_sample
+from omnimouse_cli.evaluate.baselines.search import FINER, PENALTIES
 from omnimouse_cli.evaluate.scorer import Piece
 from omnimouse_cli.evaluate.session_reader import F32, I64, Range
 from omnimouse_cli.evaluate.targets import Targets
@@ -42,13 +37,9 @@ class Kind(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """Weights of a forecast, of each neuron or shared (1 instead of neurons).
+    """Weights of a forecast, of each neuron or shared (1 instead of neurons)."""
 
-    Args:
-        slope: float32 `(neurons, columns, samples)`.
-        offset: float32 `(neurons, samples)`.
-    """
-
+    # float32 `(neurons, columns, samples)` and `(neurons, samples)`.
     slope: F32
     offset: F32
 
@@ -97,14 +88,11 @@ def _predict(
     last = last_visible_sample(targets)
     if last is None:
         return None
-    choice = make_choice(targets, tiers)
+    choice, training = make_choice(targets, tiers), training_windows(targets.reader, tiers)
     if choice is None or len(choice.training) < MIN_WINDOWS:
-        number = len(training_windows(targets.reader, tiers))
-        return f"the tiers {', '.join(tiers)} have only {number} windows to fit on"
-    first = targets.strategy.visible_range[0]
-    return _forecast(
-        targets, choice, training_windows(targets.reader, tiers), (first, last + 1), kind
-    )
+        return f"the tiers {', '.join(tiers)} have only {len(training)} windows to fit on"
+    past = targets.strategy.visible_range[0], last + 1
+    return _forecast(targets, choice, training, past, kind)
 
 
 predict_ar = partial(_predict, kind=KINDS["ar"])
@@ -137,9 +125,8 @@ def _forecast(
         outputs = slice(begin, min(begin + chunk, targets.num_outputs))
         neurons = targets.outputs[outputs]
         if not share:
-            weights = _Problem.read(targets, training, past, neurons, kind).solve(
-                penalty, share=False
-            )
+            problem = _Problem.read(targets, training, past, neurons, kind)
+            weights = problem.solve(penalty, share=False)
         for windows in targets.window_slices():
             grid = targets.windows.grid[windows]
             columns, base = _columns(targets, grid, past, neurons, kind)
@@ -147,7 +134,7 @@ def _forecast(
 
 
 def apply(weights: Weights, columns: F32) -> F32:
-    """Return forecasts, float32 `(windows, samples, neurons)`, of columns of the past."""
+    """Forecast from columns of the past: float32 `(windows, samples, neurons)`."""
     values = np.matmul(columns.transpose(2, 0, 1), weights.slope) + weights.offset[:, None]
     return np.ascontiguousarray(values.transpose(1, 2, 0), dtype=np.float32)
 
@@ -155,7 +142,7 @@ def apply(weights: Weights, columns: F32) -> F32:
 def _columns(
     targets: Targets, grid: I64, past: Range, neurons: I64, kind: Kind
 ) -> tuple[F32, F32 | float]:
-    """Return the columns of the past, and what the forecast is counted from."""
+    """Columns of the past, and what the forecast is counted from."""
     values = targets.reader.responses(grid, past, neurons)
     return kind.columns(values), values[:, -1:] if kind.from_last else 0.0
 
@@ -209,5 +196,5 @@ def _pooled(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return products centered about the means over all neurons, with a first axis of one."""
     x, y = (mean - mean.mean(axis=0) for mean in problem.means)
-    between = problem.num_rows * (x.T @ x), problem.num_rows * (x.T @ y)
-    return (gram.sum(axis=0) + between[0])[None], (products.sum(axis=0) + between[1])[None]
+    pooled = gram.sum(axis=0) + problem.num_rows * (x.T @ x)
+    return pooled[None], (products.sum(axis=0) + problem.num_rows * (x.T @ y))[None]

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from omnimouse_cli.config.model import VideoConfig
+from omnimouse_cli.evaluate.baselines.bins import average_around
 from omnimouse_cli.evaluate.baselines.choose import training_windows
 from omnimouse_cli.evaluate.baselines.regression import Design
 from omnimouse_cli.evaluate.baselines.ridge import find_choice, solve_ridge
-from omnimouse_cli.evaluate.baselines.ridge_features import average_around, behavior_columns
+from omnimouse_cli.evaluate.baselines.ridge_features import behavior_columns
 from omnimouse_cli.evaluate.scorer import Piece
 from omnimouse_cli.evaluate.session_reader import F32, I64
 from omnimouse_cli.evaluate.targets import WINDOWS_AT_ONCE, Targets

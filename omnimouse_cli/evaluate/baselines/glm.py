@@ -7,10 +7,12 @@ import numpy as np
 
 from omnimouse_cli.batch.windows import BLANK_KIND
 from omnimouse_cli.config.data import RESPONSE_RATE_HZ
-from omnimouse_cli.evaluate.baselines.choose import Best, training_windows
-from omnimouse_cli.evaluate.baselines.regression import Design, Problem
+from omnimouse_cli.evaluate.baselines.choose import training_windows
+from omnimouse_cli.evaluate.baselines.problem import Problem
+from omnimouse_cli.evaluate.baselines.regression import Design
 from omnimouse_cli.evaluate.baselines.ridge import find_choice, solve_ridge
 from omnimouse_cli.evaluate.baselines.ridge_features import behavior_columns
+from omnimouse_cli.evaluate.baselines.search import Best
 from omnimouse_cli.evaluate.scorer import Piece
 from omnimouse_cli.evaluate.session_reader import F32, F64, I64
 from omnimouse_cli.evaluate.stimulus import AFTERMATH_SECONDS, stimulus_phases

@@ -6,7 +6,7 @@ import numpy as np
 
 from omnimouse_cli.evaluate.baselines.choose import mean_score
 from omnimouse_cli.evaluate.baselines.linear import Equations, Linear
-from omnimouse_cli.evaluate.baselines.regression import Problem
+from omnimouse_cli.evaluate.baselines.problem import Problem
 from omnimouse_cli.evaluate.baselines.ridge import make_problem
 from omnimouse_cli.evaluate.scorer import Piece
 from omnimouse_cli.evaluate.session_reader import F32, F64

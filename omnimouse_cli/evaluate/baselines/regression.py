@@ -1,13 +1,14 @@
 """From groups of columns to normal equations, and to the penalty and the weights that fit best."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from omnimouse_cli.evaluate.baselines.choose import Best, Choice, mean_score, search
-from omnimouse_cli.evaluate.baselines.linear import Part, fit_parts, gram_matrix, make_parts
+from omnimouse_cli.evaluate.baselines.choose import Choice
+from omnimouse_cli.evaluate.baselines.linear import Part, gram_matrix, make_parts
+from omnimouse_cli.evaluate.baselines.problem import Problem
 from omnimouse_cli.evaluate.baselines.scaling import ColumnGroups, Scaling
 from omnimouse_cli.evaluate.session_reader import F32, F64, I64
 from omnimouse_cli.evaluate.targets import WINDOWS_AT_ONCE, Targets
@@ -20,48 +21,8 @@ MAX_CHOICE_ROWS = 4_000
 MAX_CHOICE_VALUES = 1_600
 # Columns that vary less, relative to the windows of the scaling, are not used.
 MIN_STD = 1e-6
-# Values of the truth, and of columns kept for all scored windows, that are in memory at once.
+# Values of the truth, or of columns of the scored windows, that are in memory at once.
 MAX_VALUES = 40_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Problem:
-    """A regression ready to be solved: equations, and columns to predict from.
-
-    Args:
-        num_rows: Training rows.
-        candidates: For each group of columns the weights to choose from.
-        column_weights: Returns the weights of columns from those of groups.
-        choice_parts: Equations on which a choice is fitted.
-        choice_columns: float32 `(rows, columns)`: where fits are compared.
-        choice_truth: float32 `(samples, outputs)`: what was measured there.
-        parts: Returns the equations of some outputs in all training rows.
-        scored_columns: Returns the columns of a slice of the scored windows.
-    """
-
-    num_rows: int
-    candidates: Sequence[tuple[float, ...]]
-    column_weights: Callable[[Sequence[float]], F32]
-    choice_parts: Sequence[Part]
-    choice_columns: F32
-    choice_truth: F32
-    parts: Callable[[slice], Sequence[Part]]
-    scored_columns: Callable[[slice], F32]
-
-    @property
-    def values_per_output(self) -> int:
-        """Values of each output in a row: 1, or the target samples of a window."""
-        return len(self.choice_truth) // len(self.choice_columns)
-
-    def choose(self) -> Best:
-        """Return the penalty and the weights of groups that predict best."""
-        num_values = self.choice_truth.shape[1] * self.values_per_output
-
-        def score_of(penalty: float, weights: tuple[float, ...]) -> float:
-            linear = fit_parts(self.choice_parts, num_values, penalty, self.column_weights(weights))
-            return mean_score(self.choice_truth, linear(self.choice_columns))
-
-        return search(score_of, self.candidates)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -182,9 +143,8 @@ class Design:
 
     def parts(self, outputs: slice) -> list[Part]:
         """Return the equations of some outputs in all training rows."""
-        num_outputs = self.targets.num_outputs
-        are_all = len(range(num_outputs)[outputs]) == num_outputs
-        if are_all and self.choice_outputs.step == 1 and not self.choice.is_held_out:
+        are_same = outputs == slice(0, self.targets.num_outputs) and self.choice_outputs.step == 1
+        if are_same and not self.choice.is_held_out:
             return self.choice_parts
         return make_parts(self.columns, self.truth(outputs), self._gram)
 
@@ -197,7 +157,7 @@ class Design:
         """Target samples of each window that are compared."""
         num_rows = len(self.choice.grid) * self.targets.num_samples
         step = max(1, num_rows // MAX_CHOICE_ROWS) if self.groups.per_sample else 1
-        return np.arange(*self.targets.samples, min(step, self.targets.num_samples))
+        return np.arange(*self.targets.samples, step)
 
     @cached_property
     def choice_columns(self) -> F32:

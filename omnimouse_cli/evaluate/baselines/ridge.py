@@ -8,10 +8,12 @@ from functools import lru_cache
 import numpy as np
 
 from omnimouse_cli.batch.strategy import Strategy
-from omnimouse_cli.evaluate.baselines.choose import Best, Choice, make_choice, training_windows
+from omnimouse_cli.evaluate.baselines.choose import Choice, make_choice, training_windows
 from omnimouse_cli.evaluate.baselines.linear import Part, fit_parts
-from omnimouse_cli.evaluate.baselines.regression import MAX_VALUES, Design, Problem
+from omnimouse_cli.evaluate.baselines.problem import Problem
+from omnimouse_cli.evaluate.baselines.regression import MAX_VALUES, Design
 from omnimouse_cli.evaluate.baselines.ridge_features import MAX_NEURONS, RESPONSE_LAGS, Features
+from omnimouse_cli.evaluate.baselines.search import Best
 from omnimouse_cli.evaluate.scorer import Piece
 from omnimouse_cli.evaluate.session_reader import F32, SessionReader
 from omnimouse_cli.evaluate.targets import Targets

@@ -10,9 +10,8 @@ from omnimouse_cli.evaluate.baselines.ridge_features import (
     average_around,
     average_bins,
     average_past,
-    coarse_frames,
-    screen_features,
 )
+from omnimouse_cli.evaluate.baselines.screen_features import coarse_frames, screen_features
 
 
 @pytest.fixture
