@@ -55,6 +55,8 @@ def test_records_of_validation_and_evaluation_agree_for_one_run(
         (record.strategy, record.session, record.target): record
         for record in evaluation.records
         if record.metric == "loss" and record.predictor == "model"
+        # Causal rows are those of an evaluation.
+        if not record.strategy.endswith("-causal")
     }
     # The one channel of behavior is a target of its own in an evaluation.
     names = {"neurons": "neurons", "behavior": "running"}
@@ -62,6 +64,9 @@ def test_records_of_validation_and_evaluation_agree_for_one_run(
     assert found == {*evaluated}
     for record in summary:
         other = evaluated[record["strategy"], record["session"], names[record["target"]]]
+        # A validation takes the first neurons as context, an evaluation random ones.
+        if other.draws is not None:
+            continue
         for field in ("regime", "tier", "neurons", "windows", "samples", "scored_seconds"):
             assert record[field] == getattr(other, field), (field, record, other)
         assert record["value"] == pytest.approx(other.value, rel=1e-5)
