@@ -169,13 +169,16 @@ def overall_spread(numbers: Sequence[ScoredValue]) -> tuple[Spread | None, str]:
         numbers: One for each session that has the number.
     """
     scored = [number for number in numbers if number.record.value is not None]
-    spreads = [spread for number in scored if (spread := number.spread) is not None]
-    if not scored or len(spreads) < len(scored):
+    spreads = [number.spread for number in scored]
+    known = [spread for spread in spreads if spread is not None]
+    if not known:
         return None, OVER_WINDOWS
     shares = np.array([number.num_neurons for number in scored], np.float64)
     shares /= shares.sum()
-    widest = sum_spreads(spreads, shares)
-    over = (scored[0].record.interval_over or OVER_WINDOWS).removesuffix(OVER_SEEDS)
+    of_known = shares[[spread is not None for spread in spreads]]
+    widest = sum_spreads(known, of_known / of_known.sum())
+    overs = [number.record.interval_over for number in scored if number.record.interval_over]
+    over = windows = (overs[0] if overs else OVER_WINDOWS).removesuffix(OVER_SEEDS)
     values = [number.record.value or 0.0 for number in scored]
     for level, units in (
         ("sessions", [number.record.session for number in scored]),
@@ -186,4 +189,6 @@ def overall_spread(numbers: Sequence[ScoredValue]) -> tuple[Spread | None, str]:
             over += f", {level}"
             between = replace(between, bias=widest.bias)
             widest = max(widest, between, key=half_width)
-    return widest, over
+    # A session without an interval counts only where it is one of three or more.
+    is_known = len(known) == len(scored) or over != windows
+    return (widest if is_known else None), over

@@ -58,6 +58,16 @@ def test_two_sessions_are_over_windows_and_three_over_sessions_or_animals():
     assert overall_record(same).interval_over == "windows, sessions"
 
 
+def test_a_session_too_short_for_an_interval_counts_among_three():
+    rng = np.random.default_rng(5)
+    numbers = [number_of(series(rng, level), session=str(level)) for level in (0, 1, 2)]
+    short = replace(numbers[0], resamples=None)
+    assert overall_record([short, numbers[1]]).low is None
+    found = overall_record([short, *numbers[1:]])
+    assert found.interval_over == "windows, sessions"
+    assert found.low < found.value < found.high
+
+
 def test_sessions_that_agree_by_chance_keep_the_interval_over_windows():
     rng = np.random.default_rng(1)
     levels = [series(rng) for _ in range(3)]
