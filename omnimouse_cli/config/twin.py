@@ -23,7 +23,7 @@ class TwinConfig:
 
     channels: tuple[int, ...] = (16, 32)
     pooling: tuple[int, ...] = (2, 1)
-    spatial_kernels: tuple[int, ...] = (9, 5)
+    spatial_kernels: tuple[int, ...] = (9, 3)
     spatial_strides: tuple[int, ...] = (2, 1)
     temporal_kernels: tuple[int, ...] = (11, 7)
     contrast_floor: float = 0.1
