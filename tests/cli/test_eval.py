@@ -107,10 +107,18 @@ def test_the_newest_finished_run_is_taken_and_its_json_is_one_document(place, mo
 
 
 def test_the_table_has_a_line_for_each_row_beside_its_baselines(place):
-    result = invoke(place / "runs/first", "--regime", "all", "--name", "whole", "--device", "cpu")
+    few = ("--baselines", "ridge,persistence,psth", "--draws", "2", "--stride", "90", "--metrics")
+    command = (place / "runs/first", "--regime", "all", "--name", "whole", "--device", "cpu")
+    result = invoke(*command, *few)
     assert result.exit_code == 0, result.stderr
-    for word in ("forecast+stimulus", "gaze", "running", "ridge", "persistence", "ceiling"):
+    words = ("forecast+stimulus", "gaze", "running", "ridge", "persistence", "ceiling")
+    for word in (*words, "forecast-causal", "SD of draws", "R2", "bits/sample"):
         assert word in result.stdout
+    assert "frames of 0-2 s (later ones included)" in result.stdout
+    assert "(inputs not trained on)" in result.stdout
+    # Readable in a terminal of 120 columns.
+    scores = result.stdout.split("r of every baseline")[0]
+    assert max(map(len, scores.splitlines())) <= 120
     assert "not available in 20001-1-1: psth of predict" in result.stdout
     assert "\x1b" not in result.stdout
     assert (place / "runs/first/eval/whole/eval.json").exists()

@@ -24,6 +24,7 @@ def test_neurons_without_a_value_are_excluded_with_all_that_is_theirs(
         unit_id=np.arange(10, 16),
         position_um=np.arange(18, dtype=np.float32).reshape(6, 3),
         delay_seconds=np.arange(6, dtype=np.float32) / 100,
+        area=np.array(["V1", "V1", "", "LM", "V1", "V1"]),
     )
     recording = replace(
         make_recording(),
@@ -37,6 +38,9 @@ def test_neurons_without_a_value_are_excluded_with_all_that_is_theirs(
     np.testing.assert_array_equal(shard.position_um, neurons.position_um[kept])
     np.testing.assert_array_equal(shard.delay_seconds, neurons.delay_seconds[kept])
     np.testing.assert_array_equal(shard.file_std, np.float32([1, 3, 4, 6]))
+    assert shard.description.responses.areas == ("LM", "V1")
+    assert shard.area.tolist() == ["V1", "", "LM", "V1"]
+    assert shard.layer is None
     assert shard.description.responses.num_neurons == 4
     assert shard.description.provenance.excluded == {"no finite value": 2}
     assert "2 neurons without a finite value excluded: unit 11, unit 14" in shard.description.notes

@@ -99,3 +99,18 @@ def test_as_many_neurons_as_axes_are_not_transposed(experanto_session):
     neurons, notes = neurons_with(experanto_session(neurons=3), "cell_motor_coordinates", stored)
     np.testing.assert_array_equal(neurons.position_um, stored)
     assert notes == ()
+
+
+def test_areas_and_layers_are_texts_of_each_neuron(experanto_session):
+    path = experanto_session(neurons=3)
+    np.save(path / "responses/meta/layer.npy", np.array([b"L4", b"L4", b"L2/3"]))
+    neurons, notes = neurons_with(path, "area", np.array(["V1 ", "", "LM"]))
+    assert neurons.area.tolist() == ["V1", "", "LM"]
+    assert neurons.layer.tolist() == ["L4", "L4", "L2/3"]
+    assert notes == ()
+    neurons, notes = neurons_with(path, "area", np.arange(3))
+    assert neurons.area is None
+    assert any("area.npy is not used: int64 of shape (3,), not a text" in note for note in notes)
+    neurons, notes = neurons_with(path, "area", np.array([None] * 3, object))
+    assert neurons.area is None
+    assert any("area.npy is not used" in note for note in notes)

@@ -108,6 +108,7 @@ def test_two_planes_as_neuroconv_writes_them(tmp_path):
 
     recording = open_session(path, OpenOptions())
     assert (recording.session, recording.animal) == ("m7-2024-03-05", "m7")
+    assert set(recording.neurons.area) == {"V1"}
     assert recording.response_kind == "rate"
     assert recording.responses.clock.rate_hz == 15.0
     np.testing.assert_array_equal(

@@ -100,7 +100,9 @@ def test_neurons_licence_and_contents(make_set):
     uses = {content.path: content.use for content in recording.contents}
     assert uses["data/videos"] == "stimulus"
     (area,) = [content for content in recording.contents if content.path.endswith("area.npy")]
-    assert area.what == "V1 3, LM 2"
+    assert (area.what, area.use) == ("V1 3, LM 2", "visual areas")
+    assert recording.neurons.area.tolist() == ["V1"] * 3 + ["LM"] * 2
+    assert recording.neurons.layer is None
 
 
 def test_a_set_of_somebody_else_has_the_licence_that_the_user_gives(make_set):
