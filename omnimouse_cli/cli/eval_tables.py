@@ -70,11 +70,11 @@ def _scores(title: str, records: Sequence["EvalRecord"]) -> Table:
         f"{title}, {seconds:.0f} s: single-trial correlation r [95 % interval over {over}]; "
         "corrected: without the bias of the limited time"
     )
-    for heading in ("row", "target", "model", "corrected"):
+    for heading in ("row", "target", "model", "cor-\nrected"):
         table.add_column(heading)
     if has_draws:
-        table.add_column("SD of draws")
-    for heading in ("best baseline", "model - best", "of ceiling"):
+        table.add_column("SD of\ndraws")
+    for heading in ("best baseline", "model - best", "of\nceiling"):
         table.add_column(heading)
     for key in _keys(records):
         model = numbers[*key, SINGLE_TRIAL, MODEL]
@@ -192,7 +192,14 @@ def _rows(evaluation: "Evaluation") -> Table:
 
 
 def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    # Two spaces between columns.
+    return Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
 
 
 def _index(records: Sequence["EvalRecord"]) -> _Numbers:
@@ -248,7 +255,7 @@ def _with_interval(record: "EvalRecord | None", sign: str = "") -> str:
     value = _short(record.value, sign)
     if record.low is None or record.high is None:
         return value
-    return f"{value} [{_short(record.low, sign)}, {_short(record.high, sign)}]"
+    return f"{value} [{_short(record.low)}, {_short(record.high)}]"
 
 
 def _share(record: "EvalRecord | None") -> str:

@@ -250,9 +250,11 @@ class Scorer:
             blocks = self._blocks[:, positions]
             total = merge_blocks(blocks)
             value, undefined = mean_correlation(total)
-            yield self._blank_record(
+            number = self._blank_record(
                 NEURONS, positions, num_samples=int(total.count.max(initial=0))
-            ).derive(
+            )
+            # A session weighs as much as it has neurons of the group.
+            yield replace(number, num_neurons=len(positions)).derive(
                 metric=f"{SINGLE_TRIAL}{OF_GROUP}{name}",
                 value=value,
                 resamples=None if value is None else resampled_correlations(blocks, weights),

@@ -144,7 +144,7 @@ def overall_record(numbers: Sequence[ScoredValue]) -> EvalRecord:
         windows=sum(record.windows for record in records),
         samples=sum(record.samples for record in records),
         undefined=sum(undefined) if undefined else None,
-        draws_sd=None,
+        draws_sd=_overall_draws_sd(records, weights),
         stimulus_in_training=familiarity,
         scored_seconds=sum(seconds) if seconds else None,
         repeats=overall_value([record.repeats for record in records], weights),
@@ -156,6 +156,14 @@ def overall_record(numbers: Sequence[ScoredValue]) -> EvalRecord:
         weights = [number.num_neurons for number in seeded]
         of_runs = np.average([number.of_runs for number in seeded], axis=0, weights=weights)
     return with_interval(overall, *overall_spread(numbers), of_runs=of_runs.tolist())
+
+
+def _overall_draws_sd(records: Sequence[EvalRecord], weights: Sequence[int]) -> float | None:
+    """Return the spread over draws of a weighted mean: sessions draw independently."""
+    spreads = [record.draws_sd for record in records if record.draws_sd is not None]
+    if not records or len(spreads) < len(records):
+        return None
+    return float(np.linalg.norm(np.multiply(spreads, weights)) / sum(weights))
 
 
 def overall_spread(numbers: Sequence[ScoredValue]) -> tuple[Spread | None, str]:

@@ -158,4 +158,5 @@ def _squares(blocks: Moments, weights: F64) -> tuple[F64, F64]:
 def _explained(own: F64, of_mean: F64) -> F64:
     floor = 1e-12 * np.maximum(np.abs(own), 1e-300)
     ratio = np.divide(own, of_mean, out=np.full(own.shape, np.nan), where=of_mean > floor)
-    return 1.0 - ratio
+    explained: F64 = 1.0 - ratio
+    return explained

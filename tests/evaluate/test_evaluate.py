@@ -196,6 +196,11 @@ def test_population_rows_are_means_over_draws_of_context_neurons(run, data):
     record = find(found, strategy="population-10", **single)
     assert record.draws == 3
     assert record.draws_sd > 0
+    overall = find(found, strategy="population-10", **{**single, "session": "overall"})
+    # Two sessions of equal size draw independently.
+    others = find(found, strategy="population-10", **{**single, "session": data.sessions[1].key})
+    both = record.draws_sd**2 + others.draws_sd**2
+    assert overall.draws_sd == pytest.approx(both**0.5 / 2)
     # Every neuron of 20 is a target in one of three draws of 10 context neurons, or nearly so.
     assert 15 < record.neurons <= 20
     index = found.neurons[f"{key}/population-10/neurons/index"]
