@@ -85,8 +85,14 @@ def find_repeats(
     context_cells = np.full(times.shape, -1, np.int64)
     repeated = cells >= 0
     leader, after = _context_leaders(shard, phases, repeated)
-    key = (leader * 2 + after) * length + phases.bin[repeated]
-    context_cells[repeated] = _number(key, key, phases.trial[repeated], np.ones(len(key), np.bool_))
+    # Rows of slow scans fall on other samples in each repeat: a time point lasts as long as a row.
+    row_samples = max(1.0, RESPONSE_RATE_HZ / shard.description.responses.clock.rate_hz)
+    moment = np.floor((phases.bin[repeated] + 1e-6) / row_samples).astype(np.int64)
+    key = (leader * 2 + after) * length + moment
+    trial = phases.trial[repeated]
+    once = np.zeros(len(key), np.bool_)
+    once[np.unique(np.stack([key, trial]), axis=1, return_index=True)[1]] = True
+    context_cells[repeated] = _number(key, key, trial, once)
     return RepeatCells(
         cells=cells,
         num_cells=int(cells.max()) + 1,

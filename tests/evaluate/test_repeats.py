@@ -12,7 +12,7 @@ from omnimouse_cli.evaluate.scorer import no_average_reason
 KINDS = ("video", "blank")
 
 
-def shard(*trials, within_trials=False):
+def shard(*trials, within_trials=False, rate_hz=30.0):
     """A session of trials (name, seconds); `grey` is a blank screen, None an unknown stimulus."""
     ends = np.cumsum([seconds for _, seconds in trials])
     names = sorted({name for name, _ in trials if name not in ("grey", None)})
@@ -24,7 +24,11 @@ def shard(*trials, within_trials=False):
             kind=np.array([int(name == "grey") for name, _ in trials]),
             condition=np.array([numbers.get(name, -1) for name, _ in trials]),
         ),
-        description=SimpleNamespace(kinds=KINDS, windows_within_trials=within_trials),
+        description=SimpleNamespace(
+            kinds=KINDS,
+            windows_within_trials=within_trials,
+            responses=SimpleNamespace(clock=SimpleNamespace(rate_hz=rate_hz)),
+        ),
     )
 
 
@@ -87,6 +91,21 @@ def test_trials_that_do_not_follow_each_other_in_time_have_no_context():
     assert share_of(shard(*trials, within_trials=True))[0] == pytest.approx(1 / 3)
     unknown = [one for trial in trials for one in (trial, (None, 3.0))]
     assert share_of(shard(*unknown))[0] == pytest.approx(1 / 3)
+
+
+def test_rows_of_a_slow_scan_repeat_though_they_fall_on_other_samples():
+    session = shard(*[("a", 10.05)] * 6, rate_hz=7.0)
+    times = np.arange(1800).reshape(-1, 30) / 30
+    # Of samples that hold one row, the first is scored.
+    rows = np.floor(times.ravel() * 7.0 + 1e-6)
+    held = np.diff(rows, prepend=-1) == 0
+    found = find_repeats(session, times, scored_before=held.reshape(times.shape))
+    assert found.context_share > 0.9
+    cells, trials = found.context_cells.ravel(), found.trial.ravel()
+    counts = np.bincount(cells[cells >= 0])
+    assert counts.mean() > 5
+    pairs = np.stack([cells, trials])[:, cells >= 0]
+    assert np.unique(pairs, axis=1).shape == pairs.shape
 
 
 @pytest.mark.parametrize(
