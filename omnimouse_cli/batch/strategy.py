@@ -88,8 +88,13 @@ class Strategy:
         _require_range("video", self.video, NUM_FRAMES)
         _require_range("behavior_range", self.behavior_range, NUM_RESPONSE_SAMPLES)
         problem = _prefix_problem(self) or _targets_problem(self)
+        first, last = self.behavior_samples
         if self.behavior_range != WHOLE_WINDOW and self.behavior != "encoded":
             problem = problem or "`behavior_range` needs behavior that is `encoded`"
+        elif first == last:
+            problem = (
+                problem or f"no behavior sample lies in `behavior_range` {self.behavior_range}"
+            )
         if not self.inputs:
             problem = problem or "neither responses nor stimulus nor behavior are inputs"
         if problem:

@@ -92,9 +92,18 @@ def _print(entries: list[dict[str, Any]]) -> None:
             _range(entry["targets"]),
             _count(entry["num_targets"]) if entry["targets"] else "-",
             _range(entry["video"]),
-            entry["behavior"],
+            _behavior(entry),
         )
     print_table(table)
+
+
+def _behavior(entry: dict[str, Any]) -> str:
+    """Return the role of behavior, with its samples of 1/30 s where some are hidden."""
+    from omnimouse_cli.batch.strategy import WHOLE_WINDOW
+
+    visible = entry["behavior_range"]
+    role = str(entry["behavior"])
+    return role if visible == WHOLE_WINDOW else f"{role} {_range(visible)}"
 
 
 def _count(value: int | None) -> str:

@@ -163,7 +163,10 @@ class Targets:
             parts.append(self._holds_row())
             parts.append(~self._unseen[0] if self.only_unseen else None)
         present = [part for part in parts if part is not None and part.any()]
-        return np.logical_or.reduce(present) if present else None
+        if not present:
+            return None
+        excluded: NDArray[np.bool_] = np.logical_or.reduce(present)
+        return excluded
 
     def _holds_row(self) -> NDArray[np.bool_]:
         first, last = self.samples

@@ -42,6 +42,9 @@ GOOD = {
         ({"behavior": "both"}, "`behavior` must be one of"),
         ({"family": "guess"}, "`family` must be one of"),
         ({"video": (0, 61)}, "`video` must be a range"),
+        ({"behavior_range": (0, 61)}, "`behavior_range` must be a range"),
+        ({"behavior_range": (2, 3)}, "no behavior sample lies in `behavior_range`"),
+        ({"behavior_range": (0, 25), "behavior": "absent"}, "needs behavior that is `encoded`"),
     ],
 )
 def test_a_broken_rule_is_named(change, rule):

@@ -41,6 +41,8 @@ def test_the_rows_of_eval_are_listed_for_a_population():
     assert "forecast+stimulus" in names
     assert "population-16" in names
     assert "population-64" not in names
+    printed = CliRunner().invoke(app, ["regimes", "--population", "40"]).stdout
+    assert "encoded 0-25" in printed
 
 
 def test_one_use_can_be_listed_and_an_unknown_one_is_wrong_usage():
