@@ -22,6 +22,7 @@ OTHER_METRICS = {
     "feve": "FEVE",
     "oracle": "oracle",
     "log_likelihood": "log lik.",
+    "log_likelihood_gain": "log lik. gain",
     "coverage_50": "cov. 50",
     "coverage_80": "cov. 80",
     "coverage_95": "cov. 95",

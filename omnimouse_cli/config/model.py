@@ -9,7 +9,7 @@ from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.config.twin import TwinConfig
 
 FeedForwardKind = Literal["swiglu", "geglu", "relu", "gelu", "dendritic"]
-ResponseLoss = Literal["poisson", "gaussian"]
+ResponseLoss = Literal["poisson", "gaussian", "gamma"]
 ModelKind = Literal["transformer", "cnn-twin"]
 FEED_FORWARDS: tuple[FeedForwardKind, ...] = get_args(FeedForwardKind)
 # Those with two arguments.
@@ -201,8 +201,9 @@ class ModelConfig:
         feed_forward_multiple: Hidden widths are rounded up to a multiple of this.
         dropout: Share of residual updates that is dropped in training (published: 0).
         neuron_dropout: Share of a neuron vector's entries dropped in training (published: 0).
-        response_loss: `poisson` (Softplus read-out) or `gaussian` (linear read-out, squared
-            error); None decides by the response kind of the data.
+        response_loss: `poisson` or `gamma` (Softplus read-out; the variance of a response is its
+            mean, or grows with the square of it) or `gaussian` (linear read-out, squared error);
+            None decides by the response kind of the data, and never for `gamma`.
         rope_shortest_seconds: Period of the fastest rotary frequency; the slowest is 2 s.
         experiment_time: Hold the projection of experiment time that the published parameter list
             has and the published model never uses; it is frozen, and counts in the totals.
@@ -249,7 +250,7 @@ class ModelConfig:
         require_fraction(dropout=self.dropout, neuron_dropout=self.neuron_dropout)
         require_one_of(FEED_FORWARDS, feed_forward=self.feed_forward)
         require_one_of(("transformer", "cnn-twin"), kind=self.kind)
-        require_one_of(("poisson", "gaussian"), response_loss=self.response_loss)
+        require_one_of(get_args(ResponseLoss), response_loss=self.response_loss)
         if self.d_model % self.num_heads or (self.d_model // self.num_heads) % 2:
             raise ValueError(
                 "`d_model` must be `num_heads` times an even head width: "

@@ -16,6 +16,12 @@ from omnimouse_cli.config.data import RESPONSE_RATE_HZ
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluate.baselines.choose import describe_choices
 from omnimouse_cli.evaluate.baselines.table import select_baselines
+from omnimouse_cli.evaluate.calibration import (
+    PREDICTIVE,
+    Calibration,
+    fit_predictive,
+    with_calibration,
+)
 from omnimouse_cli.evaluate.ceilings import no_repeats_reason
 from omnimouse_cli.evaluate.draws import (
     combine_numbers,
@@ -191,26 +197,52 @@ class _Evaluator:
             [[self._scorer(view, MODEL) for view in one.views] for one in targets]
             for targets in scorable
         ]
+        calibrations = self._calibrations(scorable)
         for number, pieces in predict_draws(self._run, scorable, self._options):
-            for of_views, piece in zip(scorers[number], pieces, strict=True):
-                for scorer in of_views:
+            gathered = zip(scorers[number], calibrations[number], pieces, strict=True)
+            for of_views, calibrated, piece in gathered:
+                for scorer in (*of_views, *calibrated):
                     scorer.add(piece)
-        return [list(self._scores(*pair)) for pair in zip(scorable, scorers, strict=True)]
+        gathered_draws = zip(scorable, scorers, calibrations, strict=True)
+        return [list(self._scores(*of_draw)) for of_draw in gathered_draws]
 
     def _scores(
-        self, targets: Sequence[Targets], scorers: Sequence[Sequence[Scorer]]
+        self,
+        targets: Sequence[Targets],
+        scorers: Sequence[Sequence[Scorer]],
+        calibrations: Sequence[Sequence[Calibration]],
     ) -> Iterator[_Scored]:
         """Yield the scores of the model, from its scorers of each view, and of the baselines."""
-        for one, of_views in zip(targets, scorers, strict=True):
+        for one, of_views, calibrated in zip(targets, scorers, calibrations, strict=True):
             if not of_views[0].has_samples:
                 self._add_unavailable(one, NOTHING_RECORDED)
                 continue
+            models = with_calibration([scorer.score() for scorer in of_views], calibrated)
             baselines = self._score_baselines(one)
-            for number, (view, scorer) in enumerate(zip(one.views, of_views, strict=True)):
+            for number, (view, model) in enumerate(zip(one.views, models, strict=True)):
                 of_baselines = {name: scores[number] for name, scores in baselines.items()}
-                of_predictors = {MODEL: scorer.score(), **of_baselines}
+                of_predictors = {MODEL: model, **of_baselines}
                 self._explain_repeats(view, of_predictors)
                 yield view, of_predictors
+
+    def _calibrations(self, draws: Sequence[Sequence[Targets]]) -> list[list[list[Calibration]]]:
+        """Return what scores the model's predictive distributions, for each draw, target and view.
+
+        There is none for behavior, or where no distributions could be fitted.
+        """
+        responses = [one for targets in draws for one in targets if not one.is_behavior]
+        fits = fit_predictive(self._run, responses, self._options) if responses else []
+        if isinstance(fits, str):
+            self._add_unavailable(responses[0], fits, predictor=PREDICTIVE)
+            fits = []
+        fit_of = dict(zip(responses, fits, strict=False))
+        return [
+            [
+                [Calibration(view, fit_of[one]) for view in one.views if one in fit_of]
+                for one in each
+            ]
+            for each in draws
+        ]
 
     def _score_baselines(self, targets: Targets) -> dict[str, list[PredictorScores]]:
         """Return the scores of each baseline, one for each view of the targets."""

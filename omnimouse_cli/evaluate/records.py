@@ -30,6 +30,11 @@ LOSS = "loss"
 R2 = "r2"
 DEVIANCE_EXPLAINED = "deviance_explained"
 BITS_PER_SAMPLE = "bits_per_sample"
+LOG_LIKELIHOOD = "log_likelihood"
+# Less the log-likelihood of the mean of the training trials.
+LOG_LIKELIHOOD_GAIN = "log_likelihood_gain"
+# Nominal coverage of central predictive intervals.
+COVERAGES = {"coverage_50": 0.5, "coverage_80": 0.8, "coverage_95": 0.95}
 # Metrics in [-1, 1] whose intervals are taken on Fisher's z.
 CORRELATIONS = frozenset({SINGLE_TRIAL, TO_AVERAGE, ORACLE})
 OVER_WINDOWS = "windows"
@@ -98,7 +103,10 @@ class EvalRecord:
         source: Of noise ceilings and of what is relative to them: `simulation`, where the ceiling
             is known exactly, or `repeats` of the stimulus, from which it is estimated.
         repeats: Mean number of repeats of a time point, where the source is `repeats`.
-        excluded: Neurons that a FEVE leaves out: less than 15 % of their variance is explainable.
+        excluded: Neurons that a number leaves out: of a FEVE, those with less than 15 % explainable
+            variance; of log-likelihoods and coverages, those without a fitted distribution.
+        distribution: Of log-likelihoods and coverages: the family of predictive distributions,
+            `normal`, `poisson` or `zero-inflated gamma` (evaluate/distributions.py).
     """
 
     regime: str
@@ -126,6 +134,7 @@ class EvalRecord:
     source: str | None = None
     repeats: float | None = None
     excluded: int | None = None
+    distribution: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as a JSON object."""
@@ -140,7 +149,8 @@ class Unavailable:
         strategy: Name of the masking strategy.
         session: Session key.
         reason: What is missing.
-        predictor: The baseline that is unavailable; None where the whole strategy is.
+        predictor: The baseline that is unavailable, or `predictive distribution` of the model; None
+            where the whole strategy is.
     """
 
     strategy: str

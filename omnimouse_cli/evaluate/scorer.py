@@ -307,7 +307,7 @@ class Scorer:
         if self._targets.is_behavior:
             loss = np.minimum((truth - prediction) ** 2, BEHAVIOR_CLAMP)
         else:
-            if self._response_loss == "poisson":
+            if self._response_loss != "gaussian":
                 # A linear predictor may fall below 0, where a rate has no likelihood.
                 prediction = np.maximum(prediction, 0.0)
             tensors = torch.from_numpy(truth), torch.from_numpy(prediction)

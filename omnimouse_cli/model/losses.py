@@ -15,7 +15,9 @@ from omnimouse_cli.model.omnimouse import Prediction
 # B batch, A target samples, G target neurons, C channels, S behavior samples
 
 POISSON_EPSILON = 1e-5
-POISSON_CLAMP = 100.0
+# In standard deviations of a neuron: one response at a predicted rate of 0 has a finite gradient.
+GAMMA_FLOOR = 0.01
+LOSS_CLAMP = 100.0
 BEHAVIOR_CLAMP = 10.0
 
 
@@ -45,7 +47,7 @@ def compute_losses(
         batch: Recorded windows.
         strategy: Masking strategy; samples of which a part was visible do not count.
         selection: Visible and target neurons.
-        response_loss: `poisson` or `gaussian`.
+        response_loss: `poisson`, `gaussian` or `gamma`.
     """
     neural = behavior = None
     if prediction.responses is not None:
@@ -110,8 +112,23 @@ def neural_loss_by_window(
 
 
 def elementwise_loss(predicted: Tensor, recorded: Tensor, response_loss: ResponseLoss) -> Tensor:
-    """Return the loss of each sample: squared error, or Poisson up to a constant."""
+    """Return the loss of each sample, in the scaled unit of a batch's responses.
+
+    `gaussian` is the squared error. The others are negative log-likelihoods in nats, up to terms
+    that do not depend on the prediction: `poisson`, a quasi-likelihood where responses are not
+    counts (Wedderburn, Biometrika 1974), and `gamma`, of a gamma distribution of shape 1. Any other
+    shape scales the gamma loss as a whole, so the loss needs none.
+
+    Args:
+        predicted: Predicted means; not negative unless the loss is `gaussian`.
+        recorded: Responses of the same shape.
+        response_loss: `poisson`, `gaussian` or `gamma`.
+    """
     if response_loss == "gaussian":
         return (predicted - recorded).square()
-    loss = predicted - recorded * torch.log(predicted + POISSON_EPSILON)
-    return loss.clamp(-POISSON_CLAMP, POISSON_CLAMP)
+    if response_loss == "gamma":
+        mean = predicted + GAMMA_FLOOR
+        loss = recorded / mean + torch.log(mean)
+    else:
+        loss = predicted - recorded * torch.log(predicted + POISSON_EPSILON)
+    return loss.clamp(-LOSS_CLAMP, LOSS_CLAMP)

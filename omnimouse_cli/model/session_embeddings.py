@@ -51,7 +51,7 @@ def initialize_biases(
     if not config.decoder.start_at_mean:
         return
     drive = mean_responses.double()
-    if response_loss == "poisson":
+    if response_loss != "gaussian":
         beta = config.decoder.softplus_beta
         # A silent neuron's bias would be minus infinity.
         scaled = (drive * beta).clamp(min=1e-3)

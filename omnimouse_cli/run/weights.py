@@ -77,7 +77,7 @@ class RunDescription:
 
     @property
     def response_loss(self) -> ResponseLoss:
-        """The loss of the responses, `poisson` or `gaussian`."""
+        """The loss of the responses: `poisson`, `gaussian` or `gamma`."""
         loss = self.config.model.response_loss
         assert loss is not None, "the configuration of a run is resolved"
         return loss

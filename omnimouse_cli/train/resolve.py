@@ -37,6 +37,7 @@ SMALL_SHORTCUTS_FIRST_FRACTION = 0.3
 # Enough of a recording to find a negative response if there are any: 16 segments of 8 s.
 NUM_SEGMENTS = 16
 SEGMENT_SAMPLES = 240
+LOSS_NAMES = {"poisson": "Poisson", "gamma": "gamma"}
 
 
 def resolve_config(
@@ -136,8 +137,8 @@ def resolve_response_loss(config: RunConfig, sessions: Sequence[SessionInfo]) ->
         sessions: Sessions that are trained on.
 
     Raises:
-        ConfigError: Sessions hold different kinds of responses, or a Poisson loss is set and
-            responses are negative.
+        ConfigError: Sessions hold different kinds of responses, or a Poisson or gamma loss is set
+            and responses are negative.
     """
     kinds = {session.key: response_kind(session) for session in sessions}
     mixed = describe_mixed_kinds(kinds)
@@ -146,16 +147,17 @@ def resolve_response_loss(config: RunConfig, sessions: Sequence[SessionInfo]) ->
     (kind,) = set(kinds.values())
     loss: ResponseLoss = config.model.response_loss or ("poisson" if kind == "rate" else "gaussian")
     normalize = config.data.normalize or ("standardize" if loss == "gaussian" else "scale")
-    if loss == "poisson" and kind != "rate":
+    if loss != "gaussian" and kind != "rate":
         needed = "responses that are never negative" if kind == "dff" else "rates"
         name = "dF/F" if kind == "dff" else "raw fluorescence"
         raise ConfigError(
-            f"a Poisson loss needs {needed}, and session {next(iter(kinds))} holds {name}",
+            f"a {LOSS_NAMES[loss]} loss needs {needed}, and session {next(iter(kinds))} "
+            f"holds {name}",
             hint="use --set model.response_loss=gaussian, or leave it out",
         )
-    if loss == "poisson" and normalize == "standardize":
+    if loss != "gaussian" and normalize == "standardize":
         raise ConfigError(
-            "a Poisson loss needs responses that are never negative, and "
+            f"a {LOSS_NAMES[loss]} loss needs responses that are never negative, and "
             "`data.normalize` is standardize, which subtracts the mean",
             hint="use --set data.normalize=scale, or leave it out",
         )

@@ -45,6 +45,7 @@ FIELDS = [
     "source",
     "repeats",
     "excluded",
+    "distribution",
 ]
 
 FORECAST = EvalOptions(

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.model import DecoderConfig
-from omnimouse_cli.model.losses import compute_losses, neural_loss_by_window
+from omnimouse_cli.model.losses import compute_losses, elementwise_loss, neural_loss_by_window
 from omnimouse_cli.model.omnimouse import Prediction
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings, activate, initialize_biases
 
@@ -37,7 +38,7 @@ def test_poisson_loss_is_the_published_formula(make_batch, choose):
     assert found.neural.item() == pytest.approx(counted.mean(), rel=1e-5)
 
 
-@pytest.mark.parametrize("loss", ["poisson", "gaussian"])
+@pytest.mark.parametrize("loss", ["poisson", "gaussian", "gamma"])
 def test_losses_of_windows_are_those_of_batches_of_one(make_batch, choose, loss):
     batch = make_batch()
     predicted = torch.rand(2, 30, 5, generator=torch.Generator().manual_seed(0)) * 3
@@ -52,6 +53,22 @@ def test_losses_of_windows_are_those_of_batches_of_one(make_batch, choose, loss)
         prediction = Prediction(predicted[number : number + 1], None)
         alone = compute_losses(prediction, own, STRATEGY, choose(STRATEGY, own), loss)
         torch.testing.assert_close(value, alone.neural)
+
+
+def test_gamma_loss_is_the_likelihood_of_a_gamma_distribution_of_shape_one():
+    generator = torch.Generator().manual_seed(0)
+    recorded = torch.rand(3, 5, generator=generator).double() * 2
+    predicted = (torch.rand(3, 5, generator=generator).double() + 0.1).requires_grad_()
+    loss = elementwise_loss(predicted, recorded, "gamma")
+    expected = -stats.gamma.logpdf(recorded, 1, scale=predicted.detach() + 0.01)
+    np.testing.assert_allclose(loss.detach(), expected)
+    assert torch.autograd.gradcheck(
+        lambda mean: elementwise_loss(mean, recorded, "gamma"), predicted
+    )
+    # Its minimum over constant predictions is the mean, as with every other loss.
+    grid = torch.linspace(0.1, 3, 291)
+    best = grid[elementwise_loss(grid[:, None], recorded.view(1, -1), "gamma").mean(1).argmin()]
+    assert best.item() == pytest.approx(recorded.mean().item() - 0.01, abs=0.011)
 
 
 def test_extreme_predictions_are_clamped(make_batch, choose):
@@ -92,7 +109,7 @@ def test_softplus_has_the_published_value_at_zero():
     assert activate(torch.tensor([-2.0]), response_loss="gaussian", beta=0.1).item() == -2
 
 
-@pytest.mark.parametrize("response_loss", ["poisson", "gaussian"])
+@pytest.mark.parametrize("response_loss", ["poisson", "gaussian", "gamma"])
 @pytest.mark.parametrize("beta", [0.1, 1.0])
 def test_biases_start_where_an_empty_model_predicts_the_mean(small_config, response_loss, beta):
     decoder = DecoderConfig(start_at_mean=True, softplus_beta=beta)

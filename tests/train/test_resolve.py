@@ -48,9 +48,11 @@ def test_a_choice_of_the_user_stays(settle, session):
     assert chosen == ("gaussian", "scale")
 
 
-def test_poisson_on_dff_is_refused_with_the_reason(settle, session):
-    with pytest.raises(ConfigError, match=r"never negative, and session 1-1-1 holds dF/F"):
-        settle(session(kind="dff", negative=True), response_loss="poisson")
+@pytest.mark.parametrize(("loss", "name"), [("poisson", "Poisson"), ("gamma", "gamma")])
+def test_losses_of_rates_are_refused_on_dff_with_the_reason(settle, session, loss, name):
+    assert settle(session(kind="rate"), response_loss=loss) == (loss, "scale")
+    with pytest.raises(ConfigError, match=rf"a {name} .*negative, and session 1-1-1 holds dF/F"):
+        settle(session(kind="dff", negative=True), response_loss=loss)
 
 
 def test_raw_fluorescence_is_never_trained_with_a_poisson_loss(settle, session):

@@ -149,7 +149,7 @@ def _require_same_inputs(core: RunDescription, session: SessionInfo) -> None:
         model=f"the core of {core.folder}",
     )
     # Weights without the kind of their responses: the loss follows from it.
-    expected = core.response_kind or ("rate" if core.response_loss == "poisson" else "dff")
+    expected = core.response_kind or ("dff" if core.response_loss == "gaussian" else "rate")
     kind = response_kind(session)
     if kind != expected:
         raise ConfigError(

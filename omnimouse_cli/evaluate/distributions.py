@@ -1,0 +1,213 @@
+"""Distributions of responses about a predicted mean, with parameters of each neuron.
+
+All take and return float64 arrays `(samples, neurons)`, in the unit that responses are recorded in.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, special
+
+F64 = NDArray[np.float64]
+Family = Literal["normal", "poisson", "zero-inflated gamma"]
+# Responses up to this share of a neuron's mean are zeros: deconvolution leaves such traces.
+ZERO_SHARE = 1e-3
+# Neurons with fewer samples, or fewer responses above 0, have no distribution.
+FEWEST_SAMPLES = 30
+FEWEST_POSITIVE = 10
+BISECTIONS = 40
+NEWTON_STEPS = 5
+
+
+class Scores(NamedTuple):
+    """What distributions say of recorded responses; NaN where a response is NaN.
+
+    Args:
+        log_likelihood: In nats. A density per unit of the responses for `normal`, a probability
+            for `poisson`, and for `zero-inflated gamma` a probability of zeros and a density above.
+        below: Probability of a smaller response.
+        up_to: Probability of a response that is not larger.
+    """
+
+    log_likelihood: F64
+    below: F64
+    up_to: F64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Distribution:
+    """A distribution for each neuron, given the mean of each sample.
+
+    - `normal`: the standard deviation is the same at every mean.
+    - `poisson`: for counts; no parameters.
+    - `zero-inflated gamma`, for rates that are not counts, such as deconvolved calcium traces
+      (Wei et al., Neurons, Behavior, Data Analysis, and Theory, 2020): with probability
+      `exp(-events * mean)` nothing happens and the response is 0; else it is gamma distributed
+      with a fixed shape and the mean that keeps the mean of the whole. Wei et al. predict the
+      probability of zeros from the covariates by itself; here one mean decides both, as if events
+      were Poisson with a fixed mean size.
+
+    Args:
+        family: The distribution.
+        parameters: float64 `(parameters, neurons)`: the standard deviation of `normal`; shape,
+            events per unit of the mean, and the largest response that is a zero of
+            `zero-inflated gamma`. NaN for neurons that have none.
+    """
+
+    family: Family
+    parameters: F64
+
+    def __getitem__(self, neurons: slice) -> "Distribution":
+        """Return the distribution of some neurons."""
+        return Distribution(family=self.family, parameters=self.parameters[:, neurons])
+
+    @property
+    def exists(self) -> NDArray[np.bool_]:
+        """Bool `(neurons,)`: which neurons have a distribution."""
+        exists: NDArray[np.bool_] = np.isfinite(self.parameters).all(axis=0)
+        return exists
+
+    def score(self, truth: F64, mean: F64) -> Scores:
+        """Compare responses with their distributions.
+
+        Args:
+            truth: Recorded responses; NaN where they are not scored.
+            mean: Predicted means; positive unless the family is `normal`.
+        """
+        score = {"normal": _normal, "poisson": _poisson, "zero-inflated gamma": _gamma}[self.family]
+        tensors = score(*map(torch.from_numpy, (truth, mean, self.parameters)))
+        return Scores(*(tensor.numpy() for tensor in tensors))
+
+
+def fit_distribution(family: Family, truth: F64, mean: F64) -> Distribution:
+    """Fit the parameters of each neuron to responses and their predicted means.
+
+    The variance of `normal` is the mean squared residual (maximum likelihood). Events of
+    `zero-inflated gamma` make the expected number of zeros that of the recorded ones; its shape is
+    that of maximum likelihood for the responses above 0 (Minka, Estimating a gamma distribution,
+    2002, here with known means).
+
+    Args:
+        family: The distribution.
+        truth: Recorded responses; NaN where they are not used.
+        mean: Predicted means; positive unless the family is `normal`.
+    """
+    known = np.isfinite(truth)
+    count = known.sum(axis=0)
+    if family == "poisson":
+        parameters = np.zeros((0, truth.shape[1]))
+    elif family == "normal":
+        squares = np.where(known, truth - mean, 0.0) ** 2
+        deviation = np.sqrt(squares.sum(axis=0) / np.maximum(count, 1))
+        exists = (count >= FEWEST_SAMPLES) & (deviation > 0)
+        parameters = np.where(exists, deviation, np.nan)[None]
+    else:
+        parameters = _fit_gamma(np.where(known, truth, 0.0), mean, known)
+    return Distribution(family=family, parameters=parameters)
+
+
+def are_counts(responses: F64) -> bool:
+    """Return whether responses, of which NaN are left out, are counts: whole and not negative."""
+    known = responses[np.isfinite(responses)]
+    whole = np.abs(known - np.rint(known)) <= 1e-5 * np.maximum(known, 1.0)
+    return bool(known.size and known.max() >= 1 and known.min() >= 0 and whole.all())
+
+
+def coverage(below: F64, up_to: F64, level: float) -> F64:
+    """Return the probability that each response lies in its central predictive interval.
+
+    The interval is that of the randomized probability integral transform, which is uniform between
+    `below` and `up_to` (Smith, Journal of Forecasting 1985), so that point masses are cut in two
+    where the interval ends, and a calibrated prediction is covered at exactly the nominal level.
+    The mean over that randomness is returned (Czado, Gneiting and Held, Biometrics 2009): it needs
+    no random numbers.
+
+    Args:
+        below: Probability of a smaller response.
+        up_to: Probability of a response that is not larger.
+        level: Nominal coverage, between 0 and 1.
+
+    Example:
+        >>> coverage(np.array([0.0, 0.5]), np.array([0.5, 0.5]), 0.5)
+        array([0.5, 1. ])
+    """
+    low, high = (1 - level) / 2, (1 + level) / 2
+    mass = up_to - below
+    inside = ((up_to >= low) & (up_to <= high)).astype(np.float64)
+    overlap = np.maximum(np.minimum(up_to, high) - np.maximum(below, low), 0.0)
+    covered: F64 = np.divide(overlap, mass, out=inside, where=mass > 0)
+    return covered
+
+
+def _normal(truth: Tensor, mean: Tensor, parameters: Tensor) -> tuple[Tensor, ...]:
+    (deviation,) = parameters
+    z = (truth - mean) / deviation
+    up_to = special.ndtr(z)
+    return -z.square() / 2 - deviation.log() - math.log(2 * math.pi) / 2, up_to, up_to
+
+
+def _poisson(truth: Tensor, mean: Tensor, parameters: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG001 - the signature of families
+    count = truth.round()
+    log_likelihood = special.xlogy(count, mean) - mean - special.gammaln(count + 1)
+    below = torch.where(count > 0, special.gammaincc(count.clamp(min=1), mean), 0.0)
+    return log_likelihood, below, special.gammaincc(count + 1, mean)
+
+
+def _gamma(truth: Tensor, mean: Tensor, parameters: Tensor) -> tuple[Tensor, ...]:
+    shape, events, zero = parameters
+    active = -torch.expm1(-events * mean)
+    rate = shape * active / mean
+    is_zero = truth <= zero
+    response = torch.where(is_zero, zero, truth)
+    up_to = 1 - active + active * special.gammainc(shape, rate * response)
+    density = shape * rate.log() + (shape - 1) * response.log() - rate * response
+    above = active.log() + density - special.gammaln(shape)
+    log_likelihood = torch.where(is_zero, up_to.clamp(min=1e-300).log(), above)
+    return log_likelihood, torch.where(is_zero, 0.0, up_to), up_to
+
+
+def _fit_gamma(truth: F64, mean: F64, known: NDArray[np.bool_]) -> F64:
+    count = known.sum(axis=0)
+    zero = ZERO_SHARE * truth.sum(axis=0) / np.maximum(count, 1)
+    positive = known & (truth > zero)
+    num_positive = positive.sum(axis=0)
+    events = _fit_events(mean, known, num_positive)
+    ratio = np.where(positive, truth * -np.expm1(-events * mean) / mean, 1.0)
+    # A sample that is not positive adds 0.
+    excess = (ratio - np.log(ratio) - 1).sum(axis=0) / np.maximum(num_positive, 1)
+    exists = (count >= FEWEST_SAMPLES) & (num_positive >= FEWEST_POSITIVE) & (excess > 0)
+    shape = _shape(torch.from_numpy(np.where(exists, excess, 1.0))).numpy()
+    return np.where(exists, np.stack([shape, events, zero]), np.nan)
+
+
+def _fit_events(mean: F64, known: NDArray[np.bool_], num_positive: NDArray[np.int64]) -> F64:
+    """Solve `sum(exp(-events * mean)) = zeros` by bisection of the logarithm."""
+    count = known.sum(axis=0)
+    # Half a zero and half another response more (Jeffreys' prior): neither is impossible.
+    share = (count - num_positive + 0.5) / (count + 1)
+    scale = np.where(known, mean, 0.0).sum(axis=0) / np.maximum(count, 1)
+    low = np.full(len(count), math.log(1e-9))
+    high = -low
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        events = np.exp(middle) / np.where(scale > 0, scale, 1.0)
+        expected = np.where(known, np.exp(-events * mean), 0.0).sum(axis=0) / np.maximum(count, 1)
+        low, high = (
+            np.where(expected > share, middle, low),
+            np.where(expected > share, high, middle),
+        )
+    return events
+
+
+def _shape(excess: Tensor) -> Tensor:
+    """Solve `log(shape) - digamma(shape) = excess` by Newton's method on 1 / shape."""
+    shape = (3 - excess + ((excess - 3).square() + 24 * excess).sqrt()) / (12 * excess)
+    for _ in range(NEWTON_STEPS):
+        error = shape.log() - special.digamma(shape) - excess
+        slope = shape.square() * (1 / shape - special.polygamma(1, shape))
+        shape = 1 / (1 / shape + error / slope)
+    return shape
