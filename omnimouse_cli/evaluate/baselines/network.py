@@ -61,14 +61,14 @@ def _train(
     best, weights, since_best = math.inf, copy.deepcopy(network.state_dict()), 0
     for _ in range(MOST_PASSES):
         network.train()
-        for some in torch.randperm(len(training.columns)).split(BATCH_WINDOWS):
+        for some in torch.split(torch.randperm(len(training.columns)), BATCH_WINDOWS):
             optimizer.zero_grad()
             _squared_error(network, training, some).backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), MOST_GRADIENT)
             optimizer.step()
         network.eval()
         with torch.inference_mode():
-            batches = torch.arange(len(validation.columns)).split(BATCH_WINDOWS)
+            batches = torch.split(torch.arange(len(validation.columns)), BATCH_WINDOWS)
             losses = [float(_squared_error(network, validation, some)) for some in batches]
         loss = sum(value * len(some) for value, some in zip(losses, batches, strict=True))
         if loss < best:
@@ -86,4 +86,5 @@ def _squared_error(network: nn.Module, data: NetworkData, windows: Tensor) -> Te
     truth = data.truth[windows]
     known = ~truth.isnan()
     error = (network(data.columns[windows]) - truth.nan_to_num(0.0)).square() * known
-    return error.sum() / known.sum().clamp(min=1)
+    loss: Tensor = error.sum() / known.sum().clamp(min=1)
+    return loss
