@@ -13,7 +13,7 @@ from omnimouse_cli.config.data import (
     RESPONSE_RATE_HZ,
 )
 from omnimouse_cli.evaluate.baselines.choose import Choice, make_choice
-from omnimouse_cli.evaluate.baselines.ridge_features import screen_features
+from omnimouse_cli.evaluate.baselines.screen_features import screen_features
 from omnimouse_cli.evaluate.session_reader import F32, I64
 from omnimouse_cli.evaluate.targets import Targets
 
