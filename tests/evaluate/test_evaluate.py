@@ -226,6 +226,39 @@ def test_every_row_says_what_it_conditions_on(forecast, run):
     assert [row["strategy"] for row in written] == list(rows)
 
 
+def test_stimuli_of_no_training_trial_are_scored_apart(make_session, write_run, tmp_path):
+    rng = np.random.default_rng(0)
+    shown = {name: rng.integers(0, 256, (120, 36, 64), dtype=np.uint8) for name in "abc"}
+    trials = [
+        {
+            "modality": "video",
+            "num_frames": 120,
+            "tier": tier,
+            "condition": name,
+            "frames": shown[name],
+        }
+        for tier, names in (("train", "abab"), ("test", "acac"))
+        for name in names
+    ]
+    dataset = make_session(
+        rng.normal(size=(970, 3)), trials, frame_size=(36, 64), eye_tracker=False, treadmill=False
+    )
+    run = load_run(write_run(tmp_path / "run", dataset))
+    options = EvalOptions(regime="predict", baselines=("train_mean",))
+    found = evaluate(run, dataset, options, Silent())
+    single = {"metric": "loss", "predictor": "train_mean", "session": dataset.sessions[0].key}
+    whole, unseen = (find(found, strategy=name, **single) for name in ("predict", "predict-unseen"))
+    assert (whole.stimulus_in_training, unseen.stimulus_in_training) == ("mixed", "unseen")
+    # Half of the time of the tier, and the second before it that no window scores.
+    assert 0.4 * whole.samples < unseen.samples < 0.7 * whole.samples
+    assert {row.strategy for row in found.rows} >= {"predict", "predict-unseen"}
+    model = find(
+        found, strategy="predict-unseen", metric="single_trial_correlation", predictor="model",
+        session=dataset.sessions[0].key,
+    )  # fmt: skip
+    assert model.value is not None
+
+
 def test_causal_predictions_tile_the_time_line_by_five_samples(run, data):
     options = EvalOptions(regime="predict", baselines=())
     found = evaluate(run, data, options, Silent())
