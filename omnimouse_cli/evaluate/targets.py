@@ -172,7 +172,8 @@ class Targets:
         first, last = self.samples
         seconds = self.reader.sample_seconds(self.windows.grid, (first - 1, last))
         rows = self.reader.shard.description.responses.clock.row_at(seconds)
-        return rows[:, 1:] == rows[:, :-1]
+        holds: NDArray[np.bool_] = rows[:, 1:] == rows[:, :-1]
+        return holds
 
     @cached_property
     def _unseen(self) -> tuple[NDArray[np.bool_], Familiarity | None]:
