@@ -165,7 +165,7 @@ class ConditionColumns:
         last = np.searchsorted(onsets.seconds, np.minimum(seconds, last_seen), side="right") - 1
         of_each = np.zeros((*seconds.shape, onsets.num_conditions, self.num_bumps), np.float32)
         of_all = np.zeros((*seconds.shape, self.num_bumps), np.float32)
-        window, sample = np.indices(seconds.shape)
+        position = np.indices(seconds.shape)
         while True:
             elapsed = seconds - onsets.seconds[np.maximum(last, 0)]
             recent = (last >= 0) & (elapsed < onsets.response_seconds)
@@ -176,8 +176,8 @@ class ConditionColumns:
             of_all[recent] += values
             known = condition >= 0
             # A sample has at most one onset in each pass.
-            where = window[recent][known], sample[recent][known], condition[known]
-            of_each[where] += values[known]
+            window, sample = position[:, recent][:, known]
+            of_each[window, sample, condition[known]] += values[known]
             last = np.where(recent, last - 1, -1)
         groups = [of_all, of_each.reshape(*seconds.shape, -1)]
         if "behavior" in self.targets.inputs:

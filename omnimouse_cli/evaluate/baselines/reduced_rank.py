@@ -107,8 +107,9 @@ def principal_directions(equations: Equations, slope: F64, penalty: float, weigh
     gram[np.diag_indices_from(gram)] += penalty * equations.num_rows * scale
     num_columns, num_values = len(used), slope.shape[1]
     if num_values <= num_columns:
-        return eigh(slope[used].T @ (gram @ slope[used]))[1][:, ::-1]
+        vectors: F64 = eigh(slope[used].T @ (gram @ slope[used]))[1]
+        return vectors[:, ::-1]
     factor = np.linalg.cholesky(gram).T @ slope[used]
     left = eigh(factor @ factor.T)[1][:, ::-1]
-    directions = factor.T @ left
+    directions: F64 = factor.T @ left
     return directions / np.maximum(np.linalg.norm(directions, axis=0), 1e-300)
