@@ -112,4 +112,5 @@ def principal_directions(equations: Equations, slope: F64, penalty: float, weigh
     factor = np.linalg.cholesky(gram).T @ slope[used]
     left = eigh(factor @ factor.T)[1][:, ::-1]
     directions: F64 = factor.T @ left
-    return directions / np.maximum(np.linalg.norm(directions, axis=0), 1e-300)
+    directions /= np.maximum(np.linalg.norm(directions, axis=0), 1e-300)
+    return directions

@@ -64,7 +64,7 @@ class Design:
             groups: What makes the columns.
             choice: Where penalties are chosen.
             grid: int64: all training windows, ascending.
-            is_masked: Whether target samples that are inputs too are left out.
+            is_masked: As of the class.
         """
         if groups.per_sample:
             num_windows = MAX_SAMPLE_ROWS // SAMPLES_PER_WINDOW
