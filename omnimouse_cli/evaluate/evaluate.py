@@ -6,6 +6,7 @@ The path of a number: `evaluate` -> `score_session` -> `_score_strategy` -> a pr
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo, require_tiers
@@ -351,6 +352,10 @@ def _rows(run: LoadedRun, scored: Mapping[str, Targets]) -> tuple[Row, ...]:
     masking = run.config.masking
     # Strategy files of a training may be gone.
     training = None if masking.files else training_table(masking.table)
+    if training is not None and not run.behavior_channels:
+        # Behavior that no session has is no input, whatever a strategy says.
+        usable = (one for one in training if one.applies(stimulus=True, behavior=False))
+        training = tuple(replace(one, behavior="absent") for one in usable)
     return tuple(make_row(one.strategy, one.inputs, training) for one in scored.values())
 
 
