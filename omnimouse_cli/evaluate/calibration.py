@@ -27,7 +27,8 @@ from omnimouse_cli.evaluate.records import (
     NEURONS,
     EvalOptions,
 )
-from omnimouse_cli.evaluate.scorer import Piece, PredictorScores, ScoredValue
+from omnimouse_cli.evaluate.scored_value import ScoredValue
+from omnimouse_cli.evaluate.scorer import Piece, PredictorScores
 from omnimouse_cli.evaluate.session_reader import F32
 from omnimouse_cli.evaluate.targets import Targets
 from omnimouse_cli.metrics.resamples import block_weights, resampled_means

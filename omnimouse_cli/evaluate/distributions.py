@@ -68,7 +68,7 @@ class Distribution:
     @property
     def exists(self) -> NDArray[np.bool_]:
         """Bool `(neurons,)`: which neurons have a distribution."""
-        exists: NDArray[np.bool_] = np.isfinite(self.parameters).all(axis=0)
+        exists: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(self.parameters), axis=0)
         return exists
 
     def score(self, truth: F64, mean: F64) -> Scores:
@@ -192,14 +192,13 @@ def _fit_events(mean: F64, known: NDArray[np.bool_], num_positive: NDArray[np.in
     scale = np.where(known, mean, 0.0).sum(axis=0) / np.maximum(count, 1)
     low = np.full(len(count), math.log(1e-9))
     high = -low
+    events: F64 = np.zeros(len(count))
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         events = np.exp(middle) / np.where(scale > 0, scale, 1.0)
         expected = np.where(known, np.exp(-events * mean), 0.0).sum(axis=0) / np.maximum(count, 1)
-        low, high = (
-            np.where(expected > share, middle, low),
-            np.where(expected > share, high, middle),
-        )
+        is_small = expected > share
+        low, high = np.where(is_small, middle, low), np.where(is_small, high, middle)
     return events
 
 

@@ -202,8 +202,10 @@ class _Evaluator:
         for number, pieces in predict_draws(self._run, scorable, self._options):
             gathered = zip(scorers[number], calibrations[number], pieces, strict=True)
             for of_views, calibrated, piece in gathered:
-                for scorer in (*of_views, *calibrated):
+                for scorer in of_views:
                     scorer.add(piece)
+                for calibration in calibrated:
+                    calibration.add(piece)
         gathered_draws = zip(scorable, scorers, calibrations, strict=True)
         return [list(self._scores(*of_draw)) for of_draw in gathered_draws]
 

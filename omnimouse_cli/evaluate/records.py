@@ -106,7 +106,8 @@ class EvalRecord:
         excluded: Neurons that a number leaves out: of a FEVE, those with less than 15 % explainable
             variance; of log-likelihoods and coverages, those without a fitted distribution.
         distribution: Of log-likelihoods and coverages: the family of predictive distributions,
-            `normal`, `poisson` or `zero-inflated gamma` (evaluate/distributions.py).
+            `normal`, `poisson` or `zero-inflated gamma` (evaluate/distributions.py); `mixed` over
+            sessions that differ.
     """
 
     regime: str

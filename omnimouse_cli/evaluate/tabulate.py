@@ -131,6 +131,7 @@ def overall_record(numbers: Sequence[ScoredValue]) -> EvalRecord:
     undefined = [record.undefined for record in records if record.undefined is not None]
     excluded = [record.excluded for record in records if record.excluded is not None]
     seconds = [record.scored_seconds for record in records if record.scored_seconds is not None]
+    families = {record.distribution for record in records}
     seen = {record.stimulus_in_training for record in records}
     familiarity: Familiarity | None = None if None in seen else "mixed"
     if len(seen) == 1:
@@ -149,6 +150,7 @@ def overall_record(numbers: Sequence[ScoredValue]) -> EvalRecord:
         scored_seconds=sum(seconds) if seconds else None,
         repeats=overall_value([record.repeats for record in records], weights),
         excluded=sum(excluded) if excluded else None,
+        distribution=records[0].distribution if len(families) == 1 else "mixed",
     )
     seeded = [number for number in numbers if number.of_runs]
     of_runs = np.zeros(0)
