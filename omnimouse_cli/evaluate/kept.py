@@ -1,7 +1,10 @@
 """Predictions of baselines, kept in the user's cache folder for later evaluations."""
 
+import contextlib
 import hashlib
+import importlib.metadata
 import os
+import tempfile
 import time
 import zipfile
 import zlib
@@ -29,8 +32,8 @@ MAX_FOLDER_BYTES = 2 << 30
 MAX_VALUES = 64_000_000
 # What takes less time is computed again.
 MIN_SECONDS = 0.5
-# Predictions of other code than that of these folders are not used.
-CODE_FOLDERS = ("batch", "evaluate", "model")
+# Libraries on whose versions predictions depend.
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "cebra")
 SUFFIX = ".npz"
 # Names another folder than that of the user's cache.
 FOLDER_VARIABLE = "OMNIMOUSE_BASELINES"
@@ -39,26 +42,30 @@ DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.erro
 
 
 class Rounded(NamedTuple):
-    """Predictions in half the memory: as float16 about the mean of each output.
+    """Predictions in half the memory: float16 deviations from the mean of each output.
 
     Args:
         mean: float32 `(outputs,)`.
-        deviation: float16 `(windows, samples, outputs)`.
+        scale: float32 `(outputs,)`: largest deviation, so that any unit fits in float16.
+        deviation: float16 `(windows, samples, outputs)`: in units of the scale.
     """
 
     mean: F32
+    scale: F32
     deviation: NDArray[np.float16]
 
     @classmethod
     def of(cls, values: F32) -> "Rounded":
         """Round float32 `(windows, samples, outputs)`."""
         mean = values.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
-        return cls(mean, (values - mean).astype(np.float16))
+        deviation = values - mean
+        scale = np.abs(deviation).max(axis=(0, 1))
+        return cls(mean, scale, (deviation / np.where(scale > 0, scale, 1.0)).astype(np.float16))
 
     def pieces(self, targets: Targets) -> Iterator[Piece]:
         """Yield the predictions as a `Scorer` takes them."""
         for windows in targets.window_slices():
-            values = self.deviation[windows].astype(np.float32) + self.mean
+            values = self.deviation[windows].astype(np.float32) * self.scale + self.mean
             yield Piece(windows, slice(None), values)
 
 
@@ -120,18 +127,21 @@ class KeptPredictions:
         return f"predictions kept from earlier evaluations in {self._folder}: {names}"
 
     def _load(self, path: Path, shape: tuple[int, ...]) -> Rounded | None:
-        if not path.is_file():
-            return None
         try:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-                rounded = Rounded(stored["mean"], stored["deviation"])
-            if rounded.deviation.shape != shape or rounded.mean.shape != shape[2:]:
+                rounded = Rounded(*(stored[name] for name in Rounded._fields))
+            if (rounded.deviation.shape, rounded.mean.shape) != (shape, shape[2:]):
                 raise ValueError("other shapes")
-            # What was used last is removed last.
-            os.utime(path)
-        except DAMAGE:
-            self._reporter.warn(f"{path} is damaged: the baseline is computed again")
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except DAMAGE as error:
+            refused = isinstance(error, OSError) and error.strerror
+            reason = f": {refused}" if refused else " is damaged"
+            self._reporter.warn(f"{path}{reason}: the baseline is computed again")
+            return None
+        # What was used last is removed last. Files of others have the time that they have.
+        with contextlib.suppress(OSError):
+            os.utime(path)
         return rounded
 
     def _keep(self, path: Path, rounded: Rounded) -> None:
@@ -139,7 +149,7 @@ class KeptPredictions:
             return
         try:
             with write_atomically(path) as stream:
-                np.savez(stream, mean=rounded.mean, deviation=rounded.deviation)
+                np.savez(stream, **rounded._asdict())
             _remove_oldest(path.parent)
         except (OSError, OmniMouseError) as error:
             self._reporter.warn(f"predictions of baselines are not kept: {error}")
@@ -147,7 +157,7 @@ class KeptPredictions:
 
     def _hash(self, name: str, targets: Targets) -> str:
         reader, windows, strategy = targets.reader, targets.windows, targets.strategy
-        session = reader.session
+        session, status = reader.session, reader.session.path.stat()
         values = (
             name,
             self._tiers,
@@ -155,7 +165,10 @@ class KeptPredictions:
             targets.is_behavior,
             targets.inputs,
             session.key,
-            session.fingerprint,
+            # The header has checksums of all values; a file may be edited without them.
+            session.shard.header,
+            (status.st_size, status.st_mtime_ns),
+            reader.video_scaling,
             reader.channels,
             reader.require_behavior,
             windows.tier,
@@ -178,18 +191,25 @@ def cache_folder() -> Path:
     """Return the folder of kept predictions: that of FOLDER_VARIABLE, or in the user's cache."""
     if os.environ.get(FOLDER_VARIABLE):
         return Path(os.environ[FOLDER_VARIABLE])
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        # A user of a container may have no home.
+        base = Path(tempfile.gettempdir())
     return base / "omnimouse" / "baselines"
 
 
 @lru_cache(maxsize=1)
 def code_fingerprint() -> bytes:
-    """Return a hash of the code on which predictions of baselines depend."""
-    package = Path(omnimouse_cli.__file__).parent
+    """Return a hash of the code on which predictions of baselines depend, and of its libraries."""
     digest = hashlib.sha256()
-    for name in CODE_FOLDERS:
-        for path in sorted((package / name).rglob("*.py")):
-            digest.update(path.read_bytes())
+    for path in sorted(Path(omnimouse_cli.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    for name in LIBRARIES:
+        try:
+            digest.update(f"{name} {importlib.metadata.version(name)}".encode())
+        except importlib.metadata.PackageNotFoundError:
+            continue
     return digest.digest()
 
 

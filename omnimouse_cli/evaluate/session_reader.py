@@ -44,6 +44,7 @@ class SessionReader:
         channels: Behavior channels that the session has, in the data set's order.
         require_behavior: Whether windows lie only where no behavior sample is lost.
         training_tiers: Tiers that the run was trained on.
+        video_scaling: Grey level that becomes 0, and difference of grey levels that becomes 1.
     """
 
     def __init__(self, dataset: Dataset, config: DataConfig, key: str) -> None:
@@ -55,6 +56,7 @@ class SessionReader:
         )
         self.require_behavior = config.require_behavior
         self.training_tiers = config.tiers
+        self.video_scaling = config.video_mean, config.video_std
         self._windows = WindowReader(dataset, config)
 
     @cached_property

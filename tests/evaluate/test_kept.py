@@ -1,5 +1,8 @@
 """Predictions of baselines are kept between evaluations, and computed again where they are not."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -74,6 +77,59 @@ def test_other_tiers_targets_names_and_code_are_other_predictions(
     monkeypatch.setattr(kept, "code_fingerprint", lambda: b"other")
     store.predict("b", predictor, targets)
     assert predictor.calls == 6
+
+
+def test_a_shard_that_is_written_again_and_another_scaling_of_the_video_are_other_predictions(
+    folder, targets, monkeypatch
+):
+    predictor, store = Counting(), KeptPredictions(("train",), Silent())
+    store.predict("b", predictor, targets)
+    path = targets.reader.session.path
+    status = path.stat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    store.predict("b", predictor, targets)
+    monkeypatch.setattr(targets.reader, "video_scaling", (0.0, 1.0))
+    store.predict("b", predictor, targets)
+    assert predictor.calls == 3
+
+
+def test_code_is_known_with_the_versions_of_its_libraries(monkeypatch):
+    kept.code_fingerprint.cache_clear()
+    before = kept.code_fingerprint()
+    kept.code_fingerprint.cache_clear()
+    monkeypatch.setattr(kept.importlib.metadata, "version", lambda name: f"later {name}")
+    assert kept.code_fingerprint() != before
+    kept.code_fingerprint.cache_clear()
+
+
+def test_files_of_others_are_read_though_their_time_cannot_be_set(folder, targets, monkeypatch):
+    predictor, reporter = Counting(), Listener()
+    store = KeptPredictions(("train",), reporter)
+    store.predict("b", predictor, targets)
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(kept.os, "utime", refuse)
+    store.predict("b", predictor, targets)
+    assert (predictor.calls, reporter.warnings) == (1, [])
+
+
+def test_a_user_without_a_home_has_a_folder(monkeypatch):
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("OMNIMOUSE_BASELINES", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert kept.cache_folder().is_absolute()
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+def test_rounding_does_not_depend_on_the_unit(targets, unit):
+    values = np.concatenate([piece.values for piece in Counting()(targets, ())]) * np.float32(unit)
+    rounded = np.concatenate([piece.values for piece in Rounded.of(values).pieces(targets)])
+    np.testing.assert_allclose(rounded / unit, values / unit, atol=2e-3)
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:100], lambda data: data[:-900], bytes])
