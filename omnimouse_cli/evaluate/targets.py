@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.batch.selection import Selection, scored_mask, select
 from omnimouse_cli.batch.strategy import Strategy
+from omnimouse_cli.batch.windows import window_table
 from omnimouse_cli.config.data import (
     BEHAVIOR_RATE_HZ,
     NUM_BEHAVIOR_SAMPLES,
@@ -155,10 +156,12 @@ class Targets:
     def excluded(self) -> NDArray[np.bool_] | None:
         """Bool `(windows, samples)`: what is not scored; None if all is.
 
-        That is what the window before scores, and samples that only hold the row of the sample
-        before: where responses are slower than 30 Hz, they would count each row several times.
+        That is what the window before scores, what training windows reach too (in blank screens
+        without a tier, next to trials of both tiers), and samples that only hold the row of the
+        sample before: where responses are slower than 30 Hz, they would count each row several
+        times.
         """
-        parts = [self.scored_before]
+        parts = [self.scored_before, self._in_training_windows()]
         if not self.is_behavior:
             parts.append(self._holds_row())
             parts.append(~self._unseen[0] if self.only_unseen else None)
@@ -167,6 +170,28 @@ class Targets:
             return None
         excluded: NDArray[np.bool_] = np.logical_or.reduce(present)
         return excluded
+
+    def _in_training_windows(self) -> NDArray[np.bool_] | None:
+        reader = self.reader
+        # Who scores a training tier knows it.
+        if self.windows.tier in reader.training_tiers:
+            return None
+        table = window_table(
+            reader.shard,
+            tiers=reader.training_tiers,
+            include_blanks=True,
+            require_behavior=reader.require_behavior,
+        )
+        rate_hz = BEHAVIOR_RATE_HZ if self.is_behavior else RESPONSE_RATE_HZ
+        offsets = np.arange(*self.samples) * RESPONSE_RATE_HZ / rate_hz
+        sample = self.windows.grid[:, None] + offsets.astype(np.int64)
+        order = np.argsort(table.first)
+        # A run of starts that ends before all samples, so that each sample has a run before it.
+        first = np.append(-NUM_RESPONSE_SAMPLES, table.first[order])
+        last_start = np.append(-NUM_RESPONSE_SAMPLES, (table.first + table.count - 1)[order])
+        run = np.searchsorted(first, sample, side="right") - 1
+        inside: NDArray[np.bool_] = sample < last_start[run] + NUM_RESPONSE_SAMPLES
+        return inside
 
     def _holds_row(self) -> NDArray[np.bool_]:
         first, last = self.samples

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.batch.strategy import Strategy
+from omnimouse_cli.evaluate.baselines.choose import training_windows
 from omnimouse_cli.evaluate.targets import channel_target
 
 PREDICT = Strategy(name="predict", family="predict", num_visible=0, video=(0, 60))
@@ -25,6 +26,28 @@ def test_visible_samples_are_not_scored(simulated_data, targets_of):
     assert targets.outputs.tolist() == list(range(4, 20))
     assert np.isnan(truth[:, :, :6]).all()
     assert np.isfinite(truth[:, :, 6:]).all()
+
+
+@pytest.mark.parametrize("strategy", ["forecast", "decode"])
+def test_no_scored_sample_lies_in_a_training_window(
+    make_session, moving_average, targets_of, strategy
+):
+    def blank(tier, seconds):
+        trial = {"modality": "blank", "interleave_value": 127, "seconds": seconds}
+        return trial | ({"tier": tier} if tier else {})
+
+    trials = [blank("train", 20), blank(None, 4.7), blank("test", 20), blank(None, 4.7)]
+    dataset = make_session(moving_average(1800), [*trials, blank("train", 5)])
+    targets = targets_of(dataset, strategy)
+    first = training_windows(targets.reader, ("train",))
+    in_training = np.unique(first[:, None] + np.arange(60))
+    rate = 1.5 if targets.is_behavior else 1.0
+    sample = targets.windows.grid[:, None] + (np.arange(*targets.samples) * rate).astype(int)
+    reached = np.isin(sample, in_training)
+    assert reached.any()
+    assert (targets.excluded >= reached).all()
+    if targets.is_behavior:
+        np.testing.assert_array_equal(targets.excluded, reached)
 
 
 def test_rows_that_are_held_are_scored_once(make_session, quiet_trials, moving_average, targets_of):
