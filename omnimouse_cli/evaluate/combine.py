@@ -18,15 +18,16 @@ def group_by_seed(runs: Sequence[RunDescription]) -> list[list[int]]:
     """Return the positions of runs of the same sessions and configuration but for the seed.
 
     Returns:
-        One list for each configuration of which there are several runs.
+        One list for each configuration of which there are several runs. Of several runs with one
+        seed, which are copies, only the first counts.
     """
-    groups: dict[str, list[int]] = {}
+    groups: dict[str, dict[int, int]] = {}
     for position, run in enumerate(runs):
         key = json.dumps(
             [to_dict(replace(run.config, seed=0)), [one.session for one in run.sessions]]
         )
-        groups.setdefault(key, []).append(position)
-    return [group for group in groups.values() if len(group) > 1]
+        groups.setdefault(key, {}).setdefault(run.config.seed, position)
+    return [list(group.values()) for group in groups.values() if len(group) > 1]
 
 
 def combine_seeds(evaluations: Sequence[Evaluation]) -> Evaluation:

@@ -88,9 +88,10 @@ def evaluate(
     found = {one.key: evaluated_strategies(one, options, model) for one in dataset.sessions}
     reporter.start(PROGRESS_TASK, sum(len(found[key][0]) for key in windows))
     evaluator = _Evaluator(run, options, reporter)
-    held_out = describe_choices(dataset.sessions, run.config.data.tiers)
-    if options.baselines and held_out is not None:
-        reporter.say(held_out)
+    if options.baselines:
+        tiers = run.config.data.tiers
+        for line in describe_choices(dataset.sessions, tiers, scored_tier=options.tier):
+            reporter.say(line)
     for session in dataset.sessions:
         strategies, unavailable = found[session.key]
         if session.key in windows:

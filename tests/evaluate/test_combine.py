@@ -145,3 +145,6 @@ def test_runs_are_grouped_by_all_but_their_seed():
     ]
     assert group_by_seed(runs) == [[0, 2, 3]]
     assert group_by_seed(runs[:2]) == []
+    # A copy of a run is no other seed.
+    assert group_by_seed([runs[0], runs[0]]) == []
+    assert group_by_seed([runs[0], runs[0], runs[2]]) == [[0, 2]]

@@ -1,6 +1,6 @@
 """Where the hyper-parameters of baselines are chosen: on windows of the validation tier."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -140,18 +140,30 @@ def _unblocked(reader: SessionReader, grid: I64) -> EvalWindows:
     )
 
 
-def describe_choices(sessions: Iterable[SessionInfo], tiers: tuple[str, ...]) -> str | None:
-    """Return a sentence on sessions whose baselines are chosen on training time, if any are."""
+def describe_choices(
+    sessions: Iterable[SessionInfo], tiers: tuple[str, ...], *, scored_tier: str
+) -> Iterator[str]:
+    """Yield sentences on choices of baselines on other time than an unscored validation tier.
+
+    Args:
+        sessions: What is evaluated.
+        tiers: Training tiers.
+        scored_tier: Tier of the evaluation.
+    """
     keys = []
     for session in sessions:
         known = session.shard.description.tiers
         number = known.index(VALIDATION_TIER) if VALIDATION_TIER in known else None
         if VALIDATION_TIER in tiers or not (session.shard.trials.tier == number).any():
             keys.append(session.key)
-    if not keys:
-        return None
-    named = ", ".join(keys[:5]) + (", ..." if len(keys) > 5 else "")
-    return (
-        f"penalties of baselines are chosen on the last {HELD_OUT_SHARE:.0%} of the training time, "
-        f"for lack of a validation tier: {named}"
-    )
+    if keys:
+        named = ", ".join(keys[:5]) + (", ..." if len(keys) > 5 else "")
+        yield (
+            f"penalties of baselines are chosen on the last {HELD_OUT_SHARE:.0%} of the training "
+            f"time, for lack of a validation tier: {named}"
+        )
+    if scored_tier == VALIDATION_TIER and VALIDATION_TIER not in tiers:
+        yield (
+            f"penalties of baselines are chosen on tier {VALIDATION_TIER}, which is scored here: "
+            "this favors the baselines"
+        )

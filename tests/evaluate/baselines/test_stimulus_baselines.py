@@ -105,10 +105,10 @@ def test_without_a_validation_tier_the_last_training_time_is_held_out(make_flash
     choice = make_choice(targets, ("train",))
     assert choice.is_held_out
     assert choice.training.max() + 60 <= choice.grid.min()
-    assert describe_choices(dataset.sessions, ("train",)) == (
+    assert list(describe_choices(dataset.sessions, ("train",), scored_tier="test")) == [
         "penalties of baselines are chosen on the last 20% of the training time, for lack of a "
         "validation tier: 100-1-1"
-    )
+    ]
     assert choose_width(choice, ("train",)) is not None
 
 
@@ -119,7 +119,9 @@ def test_a_validation_tier_is_where_choices_are_made(make_flashes, targets_of):
     assert not choice.is_held_out
     assert seconds.min() >= 160 * 0.5 - 0.01
     assert seconds.max() + 2 <= 200 * 0.5 + 0.01
-    assert describe_choices(dataset.sessions, ("train",)) is None
+    assert not list(describe_choices(dataset.sessions, ("train",), scored_tier="test"))
+    (scored,) = describe_choices(dataset.sessions, ("train",), scored_tier="validation")
+    assert "which is scored here: this favors the baselines" in scored
 
 
 def test_smoothing_is_an_average_weighted_by_samples_within_each_stimulus():
