@@ -145,6 +145,11 @@ class DecoderConfig:
         motion_wavelengths: Stimulus shortcut: motion energies at these wavelengths, in pixels, are
             added to every read-out, with weights that factorize into where and what, as in encoding
             models; visible gaze shifts the screen. An empty list is off.
+        motion_time_constants: Time constants of the motion energies' filters in time, in seconds.
+        linear_rank: Largest rank of two linear models of a session, which are computed from the
+            training data in closed form before training and stay fixed: a regression of responses
+            on motion energies and behavior, and a factor model of the population. Training learns
+            what they leave. None is off.
         behavior_rank: Behavior shortcut: this many mixtures of the behavior channels change the
             gain of every neuron. None is off.
         feed_forward_multiplier: Hidden width of the decoder's feed-forward over `d_model`.
@@ -156,6 +161,8 @@ class DecoderConfig:
     own_history: bool = False
     population_rank: int | None = None
     motion_wavelengths: tuple[float, ...] = ()
+    motion_time_constants: tuple[float, ...] = (0.045,)
+    linear_rank: int | None = None
     behavior_rank: int | None = None
     feed_forward_multiplier: float = 4.0
     softplus_beta: float = 0.1
@@ -174,7 +181,13 @@ class DecoderConfig:
             softplus_beta=self.softplus_beta,
             population_rank=self.population_rank,
             behavior_rank=self.behavior_rank,
+            linear_rank=self.linear_rank,
         )
+
+    @property
+    def num_neuron_weights(self) -> int:
+        """Weights of a neuron in the linear models: components, loadings and log noise."""
+        return 0 if self.linear_rank is None else 2 * self.linear_rank + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,7 +126,9 @@ def num_target_samples(task: Task) -> int:
 
 def num_motion_energies(config: ModelConfig) -> int:
     """Return the number of motion energies per time step."""
-    return num_energies(config.decoder.motion_wavelengths) * math.prod(energy_grid(config.video))
+    return num_energies(
+        config.decoder.motion_wavelengths, config.decoder.motion_time_constants
+    ) * math.prod(energy_grid(config.video))
 
 
 def _history(config: ModelConfig, task: Task, outputs: int, batch_size: int) -> int:
@@ -163,7 +165,10 @@ def _stimulus_shortcut(config: ModelConfig, task: Task, sequences: Sequences, ro
     wavelengths = config.decoder.motion_wavelengths
     if not wavelengths or sequences.video_steps is None or not task.num_targets:
         return Flops()
-    features, energies = num_energies(wavelengths), num_motion_energies(config)
+    features, energies = (
+        num_energies(wavelengths, config.decoder.motion_time_constants),
+        num_motion_energies(config),
+    )
     samples = num_target_samples(task)
     products = rows * config.d_embedding * (FIELD_NUMBERS + features)
     products += samples * (energies + features) * task.num_targets
@@ -176,7 +181,7 @@ def _stimulus_shortcut(config: ModelConfig, task: Task, sequences: Sequences, ro
         products += len(TIMES) * energies * width + lagged // 2
     else:
         data_products += lagged
-    fixed = energy_flops(wavelengths, config.video)
+    fixed = energy_flops(wavelengths, config.video, config.decoder.motion_time_constants)
     return Flops(products=2 * products, data_products=data_products, fixed=fixed)
 
 

@@ -327,7 +327,11 @@ def _field_sums(config: ModelConfig, task: Task, sequences: Sequences) -> int:
     wavelengths = config.decoder.motion_wavelengths
     if not wavelengths or sequences.video_steps is None:
         return 0
-    return task.num_targets * num_target_samples(task) * num_energies(wavelengths)
+    return (
+        task.num_targets
+        * num_target_samples(task)
+        * num_energies(wavelengths, config.decoder.motion_time_constants)
+    )
 
 
 def _shortcut_numbers(config: ModelConfig, task: Task, sequences: Sequences) -> int:
@@ -347,7 +351,10 @@ def _shortcut_numbers(config: ModelConfig, task: Task, sequences: Sequences) -> 
     if decoder.behavior_rank and task.num_input_channels:
         numbers += decoder.behavior_rank * targets
     if decoder.motion_wavelengths and sequences.video_steps is not None:
-        grid, features = energy_grid(config.video), num_energies(decoder.motion_wavelengths)
+        grid, features = (
+            energy_grid(config.video),
+            num_energies(decoder.motion_wavelengths, decoder.motion_time_constants),
+        )
         positions = grid[0] * grid[1]
         # Energies as they are, shifted along one axis and along both.
         numbers += (3 if task.num_input_channels else 1) * len(TIMES) * num_motion_energies(config)

@@ -58,7 +58,8 @@ def count_sessions(config: ModelConfig, neurons: Iterable[int]) -> int:
         config: Configuration of the model.
         neurons: Number of neurons of each session.
     """
-    return sum(count * (config.d_embedding + 1) + config.d_embedding for count in neurons)
+    of_neuron = config.d_embedding + 1 + config.decoder.num_neuron_weights
+    return sum(count * of_neuron + config.d_embedding for count in neurons)
 
 
 def count_animals(config: ModelConfig, num_animals: int) -> int:
@@ -128,7 +129,9 @@ def count_components(config: ModelConfig, *, num_channels: int) -> dict[str, int
     if config.decoder.population_rank:
         counts["population state"] = config.decoder.population_rank * _per_sum(config, num_channels)
     if config.decoder.motion_wavelengths:
-        features = num_energies(config.decoder.motion_wavelengths)
+        features = num_energies(
+            config.decoder.motion_wavelengths, config.decoder.motion_time_constants
+        )
         counts["stimulus state"] = features * (embedding + STIMULUS_LAGS)
         counts["stimulus state"] += FIELD_NUMBERS * embedding + GAZE_AXES * num_channels
     if config.decoder.behavior_rank and num_channels:

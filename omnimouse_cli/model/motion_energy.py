@@ -11,8 +11,9 @@ from omnimouse_cli.config.model import VideoConfig
 from omnimouse_cli.model.gabors import ORIENTATIONS, RESPONSES, SEPARABLE, Gabors, num_positions
 
 # B batch, T frames, Y rows and X columns of pixels, R rows and Q columns of positions, F features,
-# S time steps, K filters in time, G scales, O orientations, D directions, V rows of pixels x
-# filters in time x time steps x windows, J time steps x windows x columns of positions
+# S time steps, K prompt and late, G filters in time x scales, O orientations, D directions (before
+# G: filters in time), V rows of pixels x K x time steps x windows, J time steps x windows x columns
+# of positions
 
 # Frames are averaged over POOL x POOL pixels.
 POOL = 2
@@ -34,16 +35,24 @@ class MotionEnergy(nn.Module):
     Args:
         wavelengths: Wavelengths of the Gabors, in pixels of a frame.
         video: Configuration of the video encoder, with the size of frames.
+        time_constants: Time constants of the filters in time, in seconds. With several, energies
+            of a grating tell its temporal frequency, as in the pyramid of Nishimoto et al.
     """
 
-    def __init__(self, wavelengths: tuple[float, ...], video: VideoConfig) -> None:
+    def __init__(
+        self,
+        wavelengths: tuple[float, ...],
+        video: VideoConfig,
+        time_constants: tuple[float, ...] = (TIME_CONSTANT_SECONDS,),
+    ) -> None:
         super().__init__()
-        self.num_features = num_energies(wavelengths)
+        self.num_features = num_energies(wavelengths, time_constants)
         self.grid = energy_grid(video)
         self.scales = nn.ModuleList(
             Gabors(each / POOL, downsampled_size(video)) for each in wavelengths
         )
-        self.register_buffer("prompt_and_late", _temporal_filters(), persistent=False)
+        filters_DKST = torch.stack([_temporal_filters(each) for each in time_constants])
+        self.register_buffer("prompt_and_late", filters_DKST, persistent=False)
 
     def forward(self, video_BTYX: Tensor, frames: tuple[int, int]) -> Tensor:
         """Return the energies of a clip; the mean of a scale over a screen of high contrast is 1.
@@ -55,26 +64,35 @@ class MotionEnergy(nn.Module):
         Returns:
             float32 `(batch, 30, features, rows, columns)`, at TIMES.
         """
-        pixels_VX = self._in_time(downsample(mask_frames(video_BTYX, frames)))
-        parts = [energy_ODRJ for gabors in self.scales for energy_ODRJ in gabors(pixels_VX)]
+        pixels_BTYX = downsample(mask_frames(video_BTYX, frames))
+        parts = [
+            energy_ODRJ
+            for filters_KST in self.get_buffer("prompt_and_late")
+            for pixels_VX in (_in_time(filters_KST, pixels_BTYX),)
+            for gabors in self.scales
+            for energy_ODRJ in gabors(pixels_VX)
+        ]
         (rows, columns), steps, batch = self.grid, len(TIMES), video_BTYX.shape[0]
-        shape = (len(self.scales), ORIENTATIONS, 2, rows, steps, batch, columns)
+        shape = (-1, ORIENTATIONS, 2, rows, steps, batch, columns)
         energy_GODRSBQ = torch.cat(parts).reshape(shape)
-        mean_GSB = energy_GODRSBQ.flatten(1, 3).mean(dim=1).mean(dim=-1)
+        # A scale is normalized over all its filters in time.
+        mean_DGSB = energy_GODRSBQ.flatten(1, 3).mean(dim=1).mean(dim=-1)
+        mean_DGSB = mean_DGSB.unflatten(0, (-1, len(self.scales)))
+        mean_GSB = mean_DGSB.mean(0, keepdim=True).expand_as(mean_DGSB).flatten(0, 1)
         contrast_BS1G = HALF_SATURATION + mean_GSB.permute(2, 1, 0)[:, :, None]
         # Features of a row are contiguous: a gaze shifts whole rows, and then along them.
         energy_BSRGDOQ = energy_GODRSBQ.permute(5, 4, 3, 0, 2, 1, 6).contiguous()
         energy_BSRGDOQ = energy_BSRGDOQ / contrast_BS1G[..., None, None, None]
         return energy_BSRGDOQ.flatten(3, 5).transpose(2, 3)
 
-    def _in_time(self, video_BTYX: Tensor) -> Tensor:
-        """Filter in time: `(rows x prompt and late x steps x windows, columns)`."""
-        windows, frames, rows, columns = video_BTYX.shape
-        pixels_YTX = video_BTYX.permute(2, 1, 0, 3).reshape(rows, frames, windows * columns)
-        filters_KST = self.get_buffer("prompt_and_late")
-        # Rows and filters, which are summed next, have to be outermost.
-        filtered_YSX = torch.bmm(filters_KST.flatten(0, 1).expand(rows, -1, -1), pixels_YTX)
-        return filtered_YSX.view(-1, columns)
+
+def _in_time(filters_KST: Tensor, video_BTYX: Tensor) -> Tensor:
+    """Filter in time: `(rows x prompt and late x steps x windows, columns)`."""
+    windows, frames, rows, columns = video_BTYX.shape
+    pixels_YTX = video_BTYX.permute(2, 1, 0, 3).reshape(rows, frames, windows * columns)
+    # Rows and filters, which are summed next, have to be outermost.
+    filtered_YSX = torch.bmm(filters_KST.flatten(0, 1).expand(rows, -1, -1), pixels_YTX)
+    return filtered_YSX.view(-1, columns)
 
 
 def downsample(video_BTYX: Tensor) -> Tensor:
@@ -95,9 +113,12 @@ def mask_frames(video_BTYX: Tensor, frames: tuple[int, int]) -> Tensor:
     return torch.where(visible_T[None, :, None, None], video_BTYX, 0.0)
 
 
-def num_energies(wavelengths: tuple[float, ...]) -> int:
-    """Count the energies of a position: two directions of each orientation at each scale."""
-    return 2 * ORIENTATIONS * len(wavelengths)
+def num_energies(
+    wavelengths: tuple[float, ...],
+    time_constants: tuple[float, ...] = (TIME_CONSTANT_SECONDS,),
+) -> int:
+    """Count the energies of a position: two directions of each orientation, scale and filter."""
+    return 2 * ORIENTATIONS * len(wavelengths) * len(time_constants)
 
 
 def downsampled_size(video: VideoConfig) -> tuple[int, int]:
@@ -111,23 +132,27 @@ def energy_grid(video: VideoConfig) -> tuple[int, int]:
     return num_positions(rows), num_positions(columns)
 
 
-def energy_flops(wavelengths: tuple[float, ...], video: VideoConfig) -> int:
+def energy_flops(
+    wavelengths: tuple[float, ...],
+    video: VideoConfig,
+    time_constants: tuple[float, ...] = (TIME_CONSTANT_SECONDS,),
+) -> int:
     """Count the operations of a window; a multiplication with its addition is two."""
     (pixel_rows, pixel_columns), (rows, columns) = downsampled_size(video), energy_grid(video)
     filtered = 2 * len(TIMES) * pixel_rows
     in_time = filtered * NUM_FRAMES * pixel_columns
     across = SEPARABLE * filtered * pixel_columns * columns
     down = SEPARABLE * filtered * RESPONSES * rows * columns
-    return 2 * (in_time + len(wavelengths) * (across + down))
+    return 2 * len(time_constants) * (in_time + len(wavelengths) * (across + down))
 
 
-def _temporal_filters() -> Tensor:
+def _temporal_filters(time_constant: float) -> Tensor:
     """Return both filters as matrices from frames to time steps, of unit area: `(2, 30, 60)`."""
     step = torch.tensor(TIMES, dtype=torch.float64)
     lag = (step[:, None] - torch.arange(NUM_FRAMES) + 0.5) / RESPONSE_RATE_HZ
-    seconds = lag.clamp(min=0.0) / TIME_CONSTANT_SECONDS
+    seconds = lag.clamp(min=0.0) / time_constant
     filters = []
     for order in (PROMPT_ORDER, LATE_ORDER):
         of_lag = seconds**order * torch.exp(-seconds)
-        filters.append(of_lag / (math.factorial(order) * TIME_CONSTANT_SECONDS * RESPONSE_RATE_HZ))
+        filters.append(of_lag / (math.factorial(order) * time_constant * RESPONSE_RATE_HZ))
     return torch.stack(filters).float()

@@ -8,10 +8,12 @@ from omnimouse_cli.batch.strategy import QUERY_SAMPLES
 from omnimouse_cli.config.model import DecoderConfig, ResponseLoss
 from omnimouse_cli.model.initialize import linear
 from omnimouse_cli.model.inputs import TargetNeurons
-from omnimouse_cli.model.session_embeddings import activate
+from omnimouse_cli.model.session_embeddings import activate, inverse_activate
 from omnimouse_cli.model.shortcuts import Contributions, HistoryShortcut, has_history
 
 MAX_LOG_GAIN = 3.0
+# Linear models predict at least this share of the mean rate.
+LEAST_RATE = 0.1
 
 # B batch, G target neurons, A target samples, T query times, L queries, N neurons of the session,
 # M width of the model
@@ -29,6 +31,9 @@ class ResponseReadout(nn.Module):
     def __init__(self, d_model: int, config: DecoderConfig, response_loss: ResponseLoss) -> None:
         super().__init__()
         self.project = linear(d_model, QUERY_SAMPLES, bias=False)
+        if config.linear_rank:
+            # What the linear models leave is learned from 0.
+            nn.init.zeros_(self.project.weight)
         self.own_history = HistoryShortcut(d_model) if config.own_history else None
         self.beta = config.softplus_beta
         self.response_loss = response_loss
@@ -71,6 +76,8 @@ class ResponseReadout(nn.Module):
         first, last = targets.strategy.targets
         bias_BG = biases_N1[:, 0][targets.neurons]
         drive_BAG = bias_BG[:, None].expand(-1, last - first, -1)
+        if shortcuts.deviation is not None:
+            drive_BAG = self._deviate(drive_BAG, shortcuts.deviation)
         if x_BLM is not None:
             drive_BAG = drive_BAG + self._samples(x_BLM, targets.neurons.shape[1])
         if self.own_history is not None and has_history(targets.strategy, targets.num_shared):
@@ -92,6 +99,15 @@ class ResponseReadout(nn.Module):
         samples_BTGA = self.project(x_BLM).view(batch, times, num_targets, QUERY_SAMPLES)
         samples_BAG: Tensor = samples_BTGA.transpose(2, 3).flatten(1, 2)
         return samples_BAG
+
+    def _deviate(self, drive_BAG: Tensor, deviation_BAG: Tensor) -> Tensor:
+        """Return the drive whose response is larger by an expected deviation."""
+        if self.response_loss == "gaussian":
+            return drive_BAG + deviation_BAG
+        resting_BAG = self.activate(drive_BAG)
+        # A linear model also predicts rates below 0.
+        response_BAG = torch.maximum(resting_BAG + deviation_BAG, LEAST_RATE * resting_BAG)
+        return inverse_activate(response_BAG, response_loss=self.response_loss, beta=self.beta)
 
     def activate(self, drive: Tensor) -> Tensor:
         """Return the responses to a drive."""

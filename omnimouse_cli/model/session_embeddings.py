@@ -14,13 +14,17 @@ class SessionEmbeddings(nn.Module):
     Args:
         num_neurons: Neurons of the recording.
         d_embedding: Width of the embeddings.
+        num_weights: Weights of a neuron in the linear models, which are not learned; 0 is none.
     """
 
-    def __init__(self, num_neurons: int, d_embedding: int) -> None:
+    def __init__(self, num_neurons: int, d_embedding: int, num_weights: int = 0) -> None:
         super().__init__()
         self.neuron_embeddings = parameter(num_neurons, d_embedding)
         self.neuron_biases = nn.Parameter(torch.zeros(num_neurons, 1))
         self.session_embedding = parameter(d_embedding)
+        # A parameter, so that it is sent and saved with the others; its learning rate is 0.
+        if num_weights:
+            self.neuron_weights = nn.Parameter(torch.zeros(num_neurons, num_weights))
 
 
 def activate(drive: Tensor, *, response_loss: ResponseLoss, beta: float) -> Tensor:
@@ -28,6 +32,14 @@ def activate(drive: Tensor, *, response_loss: ResponseLoss, beta: float) -> Tens
     if response_loss == "gaussian":
         return drive
     return functional.softplus(drive, beta=beta)
+
+
+def inverse_activate(response: Tensor, *, response_loss: ResponseLoss, beta: float) -> Tensor:
+    """Return the drive of a positive response, the inverse of `activate`."""
+    if response_loss == "gaussian":
+        return response
+    scaled = response * beta
+    return response + torch.log(-torch.expm1(-scaled)) / beta
 
 
 @torch.no_grad()
@@ -52,8 +64,8 @@ def initialize_biases(
         return
     drive = mean_responses.double()
     if response_loss != "gaussian":
-        beta = config.decoder.softplus_beta
         # A silent neuron's bias would be minus infinity.
-        scaled = (drive * beta).clamp(min=1e-3)
-        drive = (scaled + torch.log(-torch.expm1(-scaled))) / beta
+        drive = drive.clamp(min=1e-3 / config.decoder.softplus_beta)
+    beta = config.decoder.softplus_beta
+    drive = inverse_activate(drive, response_loss=response_loss, beta=beta)
     embeddings.neuron_biases.copy_(drive[:, None])

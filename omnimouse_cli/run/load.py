@@ -65,7 +65,9 @@ def load_run(run: Path) -> LoadedRun:
                 animals=description.animals,
             )
             embeddings = {
-                entry.session: SessionEmbeddings(entry.neurons, config.d_embedding)
+                entry.session: SessionEmbeddings(
+                    entry.neurons, config.d_embedding, config.decoder.num_neuron_weights
+                )
                 for entry in description.sessions
             }
         model.load_state_dict(read_tensors(run, CORE))

@@ -15,6 +15,8 @@ from omnimouse_cli.train.schedule import Schedule
 MOMENTS = ("exp_avg", "exp_avg_sq")
 # Names of parameter groups; the warm-up of the transformer starts later than that of the others.
 SHORTCUTS, TRANSFORMER, SESSIONS = "shortcuts", "transformer", "sessions"
+# Weights of neurons that are computed in closed form.
+LINEAR_MODELS = "linear models"
 # A gradient norm of 0 must not divide by 0. The value is that of torch.nn.utils.clip_grad_norm_.
 NORM_EPSILON = 1e-6
 
@@ -41,8 +43,19 @@ def build_session_optimizer(
     """Return the optimizer of a rank's session embeddings; None for a rank that owns none."""
     if not parameters:
         return None
-    groups = {SESSIONS: list(parameters.values())}
-    return _build_adamw(groups, config, config.table_learning_rate, config.table_weight_decay)
+    fixed = [value for name, value in parameters.items() if name.endswith(".neuron_weights")]
+    learned = [value for name, value in parameters.items() if not name.endswith(".neuron_weights")]
+    optimizer = _build_adamw(
+        {SESSIONS: learned, LINEAR_MODELS: fixed},
+        config,
+        config.table_learning_rate,
+        config.table_weight_decay,
+    )
+    for group in optimizer.param_groups:
+        if group["name"] == LINEAR_MODELS:
+            # At a learning rate of 0 there is no decay either.
+            group["lr"] = group["initial_lr"] = 0.0
+    return optimizer
 
 
 def _build_adamw(

@@ -45,6 +45,7 @@ from omnimouse_cli.train.resolve import resolve_config
 from omnimouse_cli.train.schedule import build_duration, build_schedule
 from omnimouse_cli.train.start.adapt import describe_adaptation, load_core, read_core
 from omnimouse_cli.train.start.init_from import load_initial_weights
+from omnimouse_cli.train.start.linear import start_linear_models
 from omnimouse_cli.train.state import TrainState
 from omnimouse_cli.train.step import TrainingSetup
 from omnimouse_cli.train.summary import build_summary, report_lookup_error
@@ -153,6 +154,17 @@ def _initialize(
     if job.init_from is not None and state.counters.step == 0:
         load_initial_weights(
             job.init_from, state, config=config, dataset=dataset, world=world, reporter=reporter
+        )
+    if state.counters.step == 0 and job.init_from is None:
+        known = set() if core is None else {entry.session for entry in core.sessions}
+        start_linear_models(
+            state,
+            sessions=[each.key for each in dataset.sessions if each.key not in known],
+            shared=core is None,
+            config=config,
+            dataset=dataset,
+            world=world,
+            reporter=reporter,
         )
     report_lookup_error(state.core, config.model.dendrite, reporter)
 

@@ -179,7 +179,11 @@ def _run(state: TrainState, setup: TrainingSetup, each: Pass) -> None:
     """Run a strategy forward, and backward if gradients are enabled, on windows of a session."""
     config, core = setup.config, state.core
     batch = _read_batch(setup, each.session)
-    embeddings = SessionEmbeddings(each.session.num_neurons, config.model.d_embedding)
+    embeddings = SessionEmbeddings(
+        each.session.num_neurons,
+        config.model.d_embedding,
+        config.model.decoder.num_neuron_weights,
+    )
     core.shortcuts_only = False
     losses = compute_batch_losses(
         core,

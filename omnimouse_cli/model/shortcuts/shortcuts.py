@@ -2,12 +2,16 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.model.inputs import ModelInputs, TargetNeurons
+from omnimouse_cli.model.motion_energy import energy_grid
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.model.shortcuts.behavior import BehaviorShortcut
+from omnimouse_cli.model.shortcuts.encoding import EncodingShortcut
+from omnimouse_cli.model.shortcuts.factors import FactorShortcut
 from omnimouse_cli.model.shortcuts.population import PopulationShortcut
 from omnimouse_cli.model.shortcuts.stimulus import StimulusShortcut
 
@@ -39,11 +43,14 @@ class Contributions(NamedTuple):
         gains: Logarithms of factors of their responses, as `drives`: behavior and the state of the
             population change how much a neuron responds rather than to what.
         channels: Added to the session's behavior channels, each `(batch, channels, 40)`.
+        deviation: Expected deviation of the responses from their means by the linear models, as
+            `drives`, in the units of responses; None without them.
     """
 
     drives: list[Tensor]
     gains: list[Tensor]
     channels: list[Tensor]
+    deviation: Tensor | None = None
 
 
 class Shortcuts(nn.Module):
@@ -63,7 +70,13 @@ class Shortcuts(nn.Module):
             else None
         )
         self.stimulus = (
-            StimulusShortcut(width, decoder.motion_wavelengths, config.video, num_channels)
+            StimulusShortcut(
+                width,
+                decoder.motion_wavelengths,
+                config.video,
+                num_channels,
+                decoder.motion_time_constants,
+            )
             if decoder.motion_wavelengths
             else None
         )
@@ -72,6 +85,13 @@ class Shortcuts(nn.Module):
             if decoder.behavior_rank and num_channels
             else None
         )
+        self.encoding, self.factors = None, None
+        if decoder.linear_rank:
+            features = self.stimulus.energy.num_features if self.stimulus is not None else 0
+            self.encoding = EncodingShortcut(
+                features, energy_grid(config.video), num_channels, decoder.linear_rank
+            )
+            self.factors = FactorShortcut(decoder.linear_rank)
 
     def forward(
         self,
@@ -101,17 +121,62 @@ class Shortcuts(nn.Module):
         if targets is None:
             return result
         behavior_BCS = inputs.batch.behavior if task.num_input_channels else None
+        energy_BTFYX = None
         if self.stimulus is not None and task.has_video:
             video_BTYX, frames = inputs.batch.video, task.strategy.video
+            energies = self.stimulus.energy
+            energy_BTFYX = inputs.batch.compute_once(
+                ("motion energy", frames), lambda: energies(video_BTYX, frames)
+            )
             # The gaze, a behavior channel, shifts the energies.
-            shown = task.strategy.behavior_samples if task.num_input_channels else None
             stimulus = self.stimulus
+            shown = task.strategy.behavior_samples if task.num_input_channels else None
             state_BTFYX = inputs.batch.compute_once(
-                ("motion energy", frames, shown),
-                lambda: stimulus(video_BTYX, frames, behavior_BCS, inputs.channels),
+                ("motion energy on the retina", frames, shown),
+                lambda: stimulus(energy_BTFYX, behavior_BCS, inputs.channels),
             )
             result.drives.append(self.stimulus.drive(state_BTFYX, vectors_NE, targets))
         if self.behavior is not None and behavior_BCS is not None:
             state_BSR = self.behavior(behavior_BCS, inputs.channels)
             result.gains.append(self.behavior.gain(state_BSR, vectors_NE, targets))
-        return result
+        return result._replace(
+            deviation=self._linear_models(
+                inputs, embeddings, resting_rate_N, targets, energy_BTFYX, behavior_BCS
+            )
+        )
+
+    def _linear_models(
+        self,
+        inputs: ModelInputs,
+        embeddings: SessionEmbeddings,
+        resting_rate_N: Tensor,
+        targets: TargetNeurons,
+        energy_BTFYX: Tensor | None,
+        behavior_BCS: Tensor | None,
+    ) -> Tensor | None:
+        """Return the deviation that stimulus, behavior and the visible responses let expect."""
+        if self.encoding is None or self.factors is None:
+            return None
+        assert targets.strategy.targets is not None
+        weights_NR, loadings_NR, log_noise_N1 = embeddings.neuron_weights.detach().split(
+            [self.encoding.rank, self.encoding.rank, 1], dim=1
+        )
+        encoding_BSR = self.encoding(energy_BTFYX, behavior_BCS, inputs.channels)
+        terms = []
+        if encoding_BSR is not None:
+            of_targets_BAR = encoding_BSR[:, slice(*targets.strategy.targets)]
+            terms.append(of_targets_BAR @ weights_NR[targets.neurons].transpose(1, 2))
+        if inputs.sequences.segments:
+            with torch.no_grad():
+                terms.append(
+                    self.factors(
+                        inputs,
+                        targets,
+                        loadings_NR,
+                        log_noise_N1[:, 0],
+                        resting_rate_N,
+                        encoding_BSR,
+                        weights_NR,
+                    )
+                )
+        return torch.stack(terms).sum(0) if terms else None

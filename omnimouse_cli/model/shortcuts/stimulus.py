@@ -7,7 +7,7 @@ from torch.nn import functional
 from omnimouse_cli.config.model import VideoConfig
 from omnimouse_cli.model.initialize import linear
 from omnimouse_cli.model.inputs import TargetNeurons
-from omnimouse_cli.model.motion_energy import TIMES, MotionEnergy
+from omnimouse_cli.model.motion_energy import TIME_CONSTANT_SECONDS, TIMES, MotionEnergy
 from omnimouse_cli.model.shortcuts.behavior import sample_and_hold
 from omnimouse_cli.model.shortcuts.filters import LagFilter
 
@@ -39,6 +39,7 @@ class StimulusShortcut(nn.Module):
         wavelengths: Scales of the motion energies, in pixels.
         video: Configuration of the video encoder, with the size of frames.
         num_channels: Behavior channels of the data set, from which the gaze is computed.
+        time_constants: Time constants of the motion energies, in seconds.
     """
 
     def __init__(
@@ -47,9 +48,10 @@ class StimulusShortcut(nn.Module):
         wavelengths: tuple[float, ...],
         video: VideoConfig,
         num_channels: int,
+        time_constants: tuple[float, ...] = (TIME_CONSTANT_SECONDS,),
     ) -> None:
         super().__init__()
-        self.energy = MotionEnergy(wavelengths, video)
+        self.energy = MotionEnergy(wavelengths, video, time_constants)
         self.gaze = nn.Parameter(torch.zeros(num_channels, GAZE_AXES)) if num_channels else None
         self.field = linear(d_embedding, FIELD_NUMBERS, bias=False)
         self.what = linear(d_embedding, self.energy.num_features, bias=False)
@@ -80,7 +82,12 @@ class StimulusShortcut(nn.Module):
             behavior_BCS: Behavior `(batch, channels of the data set, 40)`; None if it is hidden.
             channels: Numbers of the session's channels.
         """
-        energy_BTFYX: Tensor = self.energy(video_BTYX, frames)
+        return self.on_retina(self.energy(video_BTYX, frames), behavior_BCS, channels)
+
+    def on_retina(
+        self, energy_BTFYX: Tensor, behavior_BCS: Tensor | None, channels: Tensor
+    ) -> Tensor:
+        """Shift motion energies by the gaze, if it is visible; arguments are those of `forward`."""
         if behavior_BCS is not None and self.gaze is not None:
             # A slice, as an index would be copied to the device.
             held_BTC = sample_and_hold(behavior_BCS[:, channels])[:, TIMES.start :: TIMES.step]

@@ -22,16 +22,23 @@ class DistributedEmbeddings:
         num_neurons: Number of neurons of each session, by session key, in the order of the data
             set; `owned_sessions` distributes them over the ranks.
         d_embedding: Width of the embeddings.
+        num_weights: Weights of a neuron in the linear models; 0 without them.
         seed: Initial values of a session's embeddings depend on it and the session key only.
         world: The ranks.
     """
 
     def __init__(
-        self, num_neurons: Mapping[str, int], *, d_embedding: int, seed: int, world: World
+        self,
+        num_neurons: Mapping[str, int],
+        *,
+        d_embedding: int,
+        num_weights: int = 0,
+        seed: int,
+        world: World,
     ) -> None:
         self.num_neurons = dict(num_neurons)
         self._sessions = tuple(num_neurons)
-        self._d_embedding = d_embedding
+        self._d_embedding, self._num_weights = d_embedding, num_weights
         self._world = world
         self.owned: dict[str, SessionEmbeddings] = {}
         owned = owned_sessions(list(num_neurons.values()), world.num_ranks)
@@ -39,9 +46,8 @@ class DistributedEmbeddings:
         for index in owned[world.rank]:
             session = self._sessions[index]
             torch.manual_seed(derive_seed(seed, "table", session))
-            self.owned[session] = SessionEmbeddings(num_neurons[session], d_embedding).to(
-                world.device
-            )
+            embeddings = SessionEmbeddings(num_neurons[session], d_embedding, num_weights)
+            self.owned[session] = embeddings.to(world.device)
         # Gradients of owned sessions, summed over the batches of a step, and how many those are.
         self._gradients: dict[str, Tensor] = {}
         self._num_batches: dict[str, int] = {}
@@ -155,7 +161,9 @@ class DistributedEmbeddings:
     def _build_copy(self, index: int) -> tuple[SessionEmbeddings, Tensor]:
         """Return embeddings without values, and the vector that their parameters are views of."""
         with torch.device("meta"):
-            copy = SessionEmbeddings(self.num_neurons[self._sessions[index]], self._d_embedding)
+            copy = SessionEmbeddings(
+                self.num_neurons[self._sessions[index]], self._d_embedding, self._num_weights
+            )
         copy = copy.to_empty(device=self._world.device)
         values = _flatten(copy)
         vector_to_parameters(values, copy.parameters())

@@ -1,0 +1,118 @@
+"""The encoding shortcut: reduced-rank regression of responses on motion energies and behavior."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
+from omnimouse_cli.model.motion_energy import TIMES
+from omnimouse_cli.model.shortcuts.behavior import sample_and_hold
+
+# B batch, T time steps, F energies, Y rows and X columns of positions, C channels, S samples,
+# D columns of the regression, K entries of a signal, R rank
+
+# Energies are averaged over this many parts of the screen.
+PART_ROWS, PART_COLUMNS = 2, 3
+# Half-open ranges of lags that are averaged, in time steps of 1/15 s: fine after a change, coarse
+# for its decay. Movement also follows activity, so behavior reaches ahead.
+STIMULUS_BINS = ((0, 1), (1, 2), (2, 4), (4, 6), (6, 10), (10, 15))
+BEHAVIOR_BINS = ((-2, 0), (0, 2), (2, 4), (4, 9))
+
+
+class EncodingShortcut(nn.Module):
+    """Time courses by which stimulus and behavior change responses; nothing in it is learned.
+
+    They are the leading components of a ridge regression (`train/start/linear.py`), which a
+    neuron weights by its own regression weights. The square root of an energy is a contrast.
+
+    Args:
+        num_features: Motion energies of a position; 0 without a stimulus shortcut.
+        grid: Rows and columns of positions.
+        num_channels: Behavior channels of the data set.
+        rank: Components.
+    """
+
+    def __init__(
+        self, num_features: int, grid: tuple[int, int], num_channels: int, rank: int
+    ) -> None:
+        super().__init__()
+        self.rank = rank
+        self.parts = min(grid[0], PART_ROWS), min(grid[1], PART_COLUMNS)
+        num_parts = num_features * self.parts[0] * self.parts[1]
+        columns = num_parts * len(STIMULUS_BINS), num_channels * len(BEHAVIOR_BINS)
+        self.register_buffer("means", torch.zeros(num_parts))
+        self.register_buffer("of_stimulus", torch.zeros(columns[0], rank))
+        self.register_buffer("of_behavior", torch.zeros(columns[1], rank))
+
+    def contrasts(self, energy_BTFYX: Tensor) -> Tensor:
+        """Return the contrast of each part of the screen: `(batch, 30, features x parts)`."""
+        parts = functional.adaptive_avg_pool2d(energy_BTFYX.flatten(0, 1), self.parts)
+        return parts.flatten(1).sqrt().unflatten(0, energy_BTFYX.shape[:2])
+
+    def stimulus_columns(self, contrast_BTK: Tensor) -> Tensor:
+        """Return the columns of the regression: `(batch, 30, columns)`."""
+        return average_lags(contrast_BTK - self.get_buffer("means"), STIMULUS_BINS)
+
+    def forward(
+        self, energy_BTFYX: Tensor | None, behavior_BCS: Tensor | None, channels: Tensor
+    ) -> Tensor | None:
+        """Return the components at each sample: `(batch, 60, rank)`; None without inputs.
+
+        Args:
+            energy_BTFYX: Motion energies `(batch, 30, features, rows, columns)`; None if hidden.
+            behavior_BCS: Behavior `(batch, channels of the data set, 40)`; None if hidden.
+            channels: Numbers of the session's channels.
+        """
+        terms = []
+        if energy_BTFYX is not None:
+            columns_BTD = self.stimulus_columns(self.contrasts(energy_BTFYX))
+            terms.append(columns_BTD @ self.get_buffer("of_stimulus"))
+        if behavior_BCS is not None:
+            columns_BTD = behavior_columns(behavior_BCS, channels)
+            terms.append(columns_BTD @ self.get_buffer("of_behavior"))
+        return interpolate_steps(torch.stack(terms).sum(0)) if terms else None
+
+
+def behavior_columns(behavior_BCS: Tensor, channels: Tensor) -> Tensor:
+    """Return the columns of the regression, 0 for channels that the session lacks.
+
+    Returns:
+        `(batch, 30, channels of the data set x bins)`.
+    """
+    present_BCS = torch.zeros_like(behavior_BCS)
+    present_BCS[:, channels] = behavior_BCS[:, channels]
+    held_BTC = sample_and_hold(present_BCS)[:, TIMES.start :: TIMES.step]
+    return average_lags(held_BTC, BEHAVIOR_BINS)
+
+
+def average_lags(x_BTK: Tensor, bins: Sequence[tuple[int, int]]) -> Tensor:
+    """Average over ranges of lags; outside of the window the signal is 0.
+
+    Example:
+        >>> average_lags(torch.tensor([[[1.0], [2.0], [4.0]]]), ((0, 1), (1, 3), (-1, 0)))[0].T
+        tensor([[1.0000, 2.0000, 4.0000],
+                [0.0000, 0.5000, 1.5000],
+                [2.0000, 4.0000, 0.0000]])
+    """
+    steps = x_BTK.shape[1]
+    longest, ahead = max(last for _, last in bins), max(-first for first, _ in bins)
+    padded_BTK = functional.pad(x_BTK, (0, 0, longest, max(ahead, 0)))
+    sums_BTK = functional.pad(padded_BTK.cumsum(1), (0, 0, 1, 0))
+    parts = []
+    for first, last in bins:
+        low, high = longest - last + 1, longest - first + 1
+        total_BTK = sums_BTK[:, high : high + steps] - sums_BTK[:, low : low + steps]
+        parts.append(total_BTK / (last - first))
+    return torch.cat(parts, dim=2)
+
+
+def interpolate_steps(x_BTK: Tensor) -> Tensor:
+    """Interpolate linearly between time steps: `(batch, 60, ...)`; before the first it is held."""
+    sample = torch.arange(NUM_RESPONSE_SAMPLES, device=x_BTK.device)
+    before = (sample - TIMES.start).clamp(min=0) // TIMES.step
+    after = ((sample + TIMES.step - 1 - TIMES.start).clamp(min=0) // TIMES.step).clamp(
+        max=len(TIMES) - 1
+    )
+    return (x_BTK[:, before] + x_BTK[:, after]) / 2

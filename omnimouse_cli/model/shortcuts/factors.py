@@ -1,0 +1,227 @@
+"""The factor shortcut: the expectation of responses given the visible ones, for any subset."""
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
+from omnimouse_cli.model.inputs import ModelInputs, TargetNeurons
+from omnimouse_cli.model.sequences import ResponseSegment
+
+# B batch, S visible samples, V visible neurons, A target samples, G target neurons, R factors,
+# N neurons of the session, P weights of a neuron
+
+# Conjugate gradients; with the diagonal as preconditioner the error is then below 1e-3.
+NUM_ITERATIONS = 24
+LEAST_EIGENVALUE = 1e-5
+
+
+class TimeBasis(NamedTuple):
+    """Matrices in time for one set of visible and target samples.
+
+    Args:
+        whiten: Of each segment `(S, S)`: makes the private part of responses white in time.
+        modes_RSS: Eigenvectors of the covariance of each factor, times the roots of eigenvalues.
+        readout_RAS: From these modes to target samples.
+        private: Of each segment `(A, S)`: from whitened samples of a neuron's own private part.
+    """
+
+    whiten: tuple[Tensor, ...]
+    modes_RSS: Tensor
+    readout_RAS: Tensor
+    private: tuple[Tensor, ...]
+
+
+class FactorShortcut(nn.Module):
+    """A Gaussian-process factor model; nothing in it is learned by gradient descent.
+
+    Responses are loadings times factors plus a private part. Each factor has an autocovariance, all
+    private parts share one. The expectation given any visible neurons and samples is exact, but for
+    private parts across two segments. Source: Yu et al., J. Neurophysiol. 102 (2009).
+
+    Args:
+        rank: Factors.
+    """
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self.register_buffer("shared", torch.zeros(rank, NUM_RESPONSE_SAMPLES))
+        private_S = torch.zeros(NUM_RESPONSE_SAMPLES)
+        private_S[0] = 1.0
+        self.register_buffer("private", private_S)
+        self._bases: dict[object, TimeBasis] = {}
+
+    def forward(
+        self,
+        inputs: ModelInputs,
+        targets: TargetNeurons,
+        loadings_NR: Tensor,
+        log_noise_N: Tensor,
+        mean_N: Tensor,
+        encoding_BSR: Tensor | None,
+        weights_NR: Tensor,
+    ) -> Tensor:
+        """Return the expected deviation of target neurons: `(batch, target samples, targets)`.
+
+        Args:
+            inputs: Prepared forward pass with visible responses.
+            targets: Target neurons.
+            loadings_NR: Loading of every neuron of the session on every factor.
+            log_noise_N: Logarithm of the variance of its private part.
+            mean_N: Its mean response.
+            encoding_BSR: Components of the encoding shortcut; None where they are hidden.
+            weights_NR: Weights of these components, by which responses deviate from the mean.
+        """
+
+        def deviation(responses_BSV: Tensor, index_BV: Tensor, samples: slice) -> Tensor:
+            result_BSV = responses_BSV - mean_N[index_BV][:, None]
+            if encoding_BSR is None:
+                return result_BSV
+            return result_BSV - encoding_BSR[:, samples] @ weights_NR[index_BV].transpose(1, 2)
+
+        segments = inputs.sequences.segments
+        basis = self._basis(segments, targets, loadings_NR.device)
+        sums, precisions = [], []
+        for segment, whiten_SS in zip(segments, basis.whiten, strict=True):
+            responses_BSV, index_BV = inputs.visible_responses(segment)
+            samples = slice(segment.first, segment.last)
+            white_BSV = whiten_SS @ deviation(responses_BSV, index_BV, samples)
+            loadings_BVR = loadings_NR[index_BV]
+            scaled_BVR = loadings_BVR * torch.exp(-log_noise_N[index_BV])[..., None]
+            sums.append((white_BSV @ scaled_BVR).permute(2, 1, 0))
+            precisions.append(scaled_BVR.transpose(1, 2) @ loadings_BVR)
+        lengths = [segment.last - segment.first for segment in segments]
+        weights_RSB = _solve(basis.modes_RSS, torch.cat(sums, dim=1), precisions, lengths)
+        loadings_BGR = loadings_NR[targets.neurons]
+        factors_BAR = (basis.readout_RAS @ weights_RSB).permute(2, 1, 0)
+        result_BAG = factors_BAR @ loadings_BGR.transpose(1, 2)
+        factors_BSR = (basis.modes_RSS @ weights_RSB).permute(2, 1, 0)
+        whole = inputs.task.num_visible >= inputs.task.num_neurons
+        parts = zip(
+            segments, basis.whiten, basis.private, factors_BSR.split(lengths, 1), strict=True
+        )
+        for segment, whiten_SS, private_AS, of_segment_BSR in parts:
+            everyone = whole or segment.all_neurons
+            count = targets.neurons.shape[1] if everyone else targets.num_shared
+            if count == 0:
+                continue
+            samples, own = slice(segment.first, segment.last), slice(count)
+            own_BSG = deviation(
+                targets.responses[:, samples, own], targets.neurons[:, own], samples
+            )
+            explained_BSG = of_segment_BSR @ loadings_BGR[:, own].transpose(1, 2)
+            result_BAG[..., own] += private_AS @ (whiten_SS @ own_BSG - explained_BSG)
+        return result_BAG
+
+    def _basis(
+        self, segments: tuple[ResponseSegment, ...], targets: TargetNeurons, device: torch.device
+    ) -> TimeBasis:
+        """Return the matrices of a strategy, kept until the autocovariances change."""
+        samples = targets.strategy.targets
+        assert samples is not None, "responses are predicted"
+        shared_RS, private_S = self.get_buffer("shared"), self.get_buffer("private")
+        ranges = tuple((segment.first, segment.last) for segment in segments)
+        versions = shared_RS._version, private_S._version, shared_RS.data_ptr()
+        key = (ranges, samples, device, versions)
+        if key not in self._bases:
+            self._bases = {one: kept for one, kept in self._bases.items() if one[3] == versions}
+            self._bases[key] = _time_basis(shared_RS, private_S, ranges, samples)
+        return self._bases[key]
+
+
+def _solve(
+    modes_RSS: Tensor, sums_RSB: Tensor, precisions: list[Tensor], lengths: list[int]
+) -> Tensor:
+    """Return the weights of the modes, `(factors, modes, batch)`, by conjugate gradients."""
+    transposed_RSS = modes_RSS.transpose(1, 2)
+
+    def apply(w_RSB: Tensor) -> Tensor:
+        parts = (modes_RSS @ w_RSB).split(lengths, dim=1)
+        mixed = [
+            torch.einsum("brq,qsb->rsb", precision_BRR, part)
+            for precision_BRR, part in zip(precisions, parts, strict=True)
+        ]
+        return w_RSB + transposed_RSS @ torch.cat(mixed, dim=1)
+
+    squares = modes_RSS.square().split(lengths, dim=1)
+    diagonal_RSB = 1 + sum(
+        torch.einsum("rsk,brr->rkb", square, precision_BRR)
+        for square, precision_BRR in zip(squares, precisions, strict=True)
+    )
+    w_RSB = torch.zeros_like(sums_RSB)
+    residual_RSB = transposed_RSS @ sums_RSB
+    scaled_RSB = residual_RSB / diagonal_RSB
+    direction_RSB = scaled_RSB
+    inner_B = (residual_RSB * scaled_RSB).sum((0, 1))
+    for _ in range(NUM_ITERATIONS):
+        applied_RSB = apply(direction_RSB)
+        curvature_B = (direction_RSB * applied_RSB).sum((0, 1))
+        # A window whose visible responses are all at their means has nothing to solve.
+        step_B = inner_B / curvature_B.clamp(min=1e-30)
+        w_RSB = w_RSB + step_B * direction_RSB
+        residual_RSB = residual_RSB - step_B * applied_RSB
+        scaled_RSB = residual_RSB / diagonal_RSB
+        previous_B, inner_B = inner_B, (residual_RSB * scaled_RSB).sum((0, 1))
+        direction_RSB = scaled_RSB + inner_B / previous_B.clamp(min=1e-30) * direction_RSB
+    return w_RSB
+
+
+def _time_basis(
+    shared_RS: Tensor,
+    private_S: Tensor,
+    ranges: tuple[tuple[int, int], ...],
+    targets: tuple[int, int],
+) -> TimeBasis:
+    as_tensor = partial(torch.as_tensor, dtype=shared_RS.dtype, device=shared_RS.device)
+    shared = [covariance(row, 0.0) for row in shared_RS.double().cpu().numpy()]
+    private = covariance(private_S.double().cpu().numpy(), 1e-3)
+    whiten = [inverse_root(private[first:last, first:last]) for first, last in ranges]
+    visible = np.concatenate([np.arange(*each) for each in ranges])
+    predicted = np.arange(*targets)
+    all_whiten = np.zeros((len(visible), len(visible)))
+    first = 0
+    for block in whiten:
+        all_whiten[first : first + len(block), first : first + len(block)] = block
+        first += len(block)
+    modes, readout = [], []
+    for of_factor in shared:
+        white = all_whiten @ of_factor[np.ix_(visible, visible)] @ all_whiten.T
+        values, vectors = np.linalg.eigh(white)
+        kept = values > LEAST_EIGENVALUE * max(values[-1], 1e-30)
+        roots = np.sqrt(np.where(kept, values, 1.0))
+        modes.append(vectors * np.where(kept, roots, 0.0))
+        crossed = of_factor[np.ix_(predicted, visible)] @ all_whiten.T @ vectors
+        readout.append(crossed * np.where(kept, 1 / roots, 0.0))
+    own = [
+        private[slice(*targets), slice(*each)] @ block.T
+        for each, block in zip(ranges, whiten, strict=True)
+    ]
+    return TimeBasis(
+        whiten=tuple(map(as_tensor, whiten)),
+        modes_RSS=as_tensor(np.stack(modes)),
+        readout_RAS=as_tensor(np.stack(readout)),
+        private=tuple(map(as_tensor, own)),
+    )
+
+
+def covariance(autocovariance: np.ndarray, floor: float) -> np.ndarray:
+    """Return the nearest positive semidefinite matrix to that of a stationary process.
+
+    Args:
+        autocovariance: `(lags,)`.
+        floor: Least eigenvalue.
+    """
+    index = np.arange(len(autocovariance))
+    values, vectors = np.linalg.eigh(autocovariance[np.abs(index[:, None] - index)])
+    result: np.ndarray = (vectors * np.maximum(values, floor)) @ vectors.T
+    return result
+
+
+def inverse_root(matrix: np.ndarray) -> np.ndarray:
+    """Return the symmetric inverse square root of a positive definite matrix."""
+    values, vectors = np.linalg.eigh(matrix)
+    result: np.ndarray = (vectors / np.sqrt(np.maximum(values, 1e-4))) @ vectors.T
+    return result
