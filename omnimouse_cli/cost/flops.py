@@ -21,6 +21,13 @@ from omnimouse_cli.model.sequences import (
     token_intervals,
 )
 from omnimouse_cli.model.shortcuts import has_history
+from omnimouse_cli.model.shortcuts.encoding import (
+    BEHAVIOR_BINS,
+    PART_COLUMNS,
+    PART_ROWS,
+    STIMULUS_BINS,
+)
+from omnimouse_cli.model.shortcuts.factors import NUM_ITERATIONS
 from omnimouse_cli.model.shortcuts.stimulus import FIELD_NUMBERS, GAZE_AXES
 from omnimouse_cli.model.video import block_shapes
 from omnimouse_cli.model.video_blocks import POOLED
@@ -116,6 +123,7 @@ def count_shortcut_flops(
         + _population_shortcut(config, task, sequences, rows)
         + _stimulus_shortcut(config, task, sequences, rows)
         + _behavior_shortcut(config, task, rows)
+        + _linear_models(config, task, sequences)
     )
 
 
@@ -193,6 +201,38 @@ def _behavior_shortcut(config: ModelConfig, task: Task, rows: int) -> Flops:
     products += samples * (NUM_RESPONSE_SAMPLES + task.num_targets)
     mixing = 2 * NUM_RESPONSE_SAMPLES * task.num_input_channels * rank
     return Flops(products=2 * products * rank, data_products=mixing)
+
+
+def _linear_models(config: ModelConfig, task: Task, sequences: Sequences) -> Flops:
+    """Count the encoding and the factor shortcut, which have no backward pass."""
+    rank, targets = config.decoder.linear_rank, task.num_targets
+    if not rank or not targets:
+        return Flops()
+    samples, channels = num_target_samples(task), task.num_input_channels
+    columns = 0
+    if config.decoder.motion_wavelengths and sequences.video_steps is not None:
+        height, width = energy_grid(config.video)
+        parts = min(height, PART_ROWS) * min(width, PART_COLUMNS)
+        columns = num_motion_energies(config) // (height * width) * parts * len(STIMULUS_BINS)
+    products = len(TIMES) * columns * rank
+    if channels:
+        products += len(TIMES) * task.num_channels * len(BEHAVIOR_BINS) * rank
+    is_encoded = columns > 0 or channels > 0
+    products += samples * rank * targets * is_encoded
+    lengths = [segment.last - segment.first for segment in sequences.segments]
+    visible = sum(lengths)
+    if lengths:
+        products += (2 * NUM_ITERATIONS + 2) * rank * visible**2
+        products += NUM_ITERATIONS * rank**2 * visible
+        products += samples * rank * (visible + targets)
+    for length, segment in zip(lengths, sequences.segments, strict=True):
+        everyone = segment.all_neurons or task.num_visible >= task.num_neurons
+        neurons = task.num_neurons if everyone else task.num_visible
+        shared = max(0, task.num_visible + targets - task.num_neurons)
+        own = targets if everyone else shared
+        products += length * (length + rank * is_encoded) * (neurons + own)
+        products += neurons * rank * (length + rank) + own * length * (rank + samples)
+    return Flops(fixed=2 * products)
 
 
 def _transformer(config: ModelConfig, sequences: Sequences) -> Flops:

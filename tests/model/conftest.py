@@ -47,7 +47,11 @@ def small_config():
             frame_width=16,
         ),
         decoder=DecoderConfig(
-            own_history=True, population_rank=3, motion_wavelengths=(6.0,), behavior_rank=2
+            own_history=True,
+            population_rank=3,
+            motion_wavelengths=(6.0,),
+            linear_rank=2,
+            behavior_rank=2,
         ),
     )
 
@@ -64,9 +68,22 @@ def make_model():
         for name, parameter in model.linear_paths.named_parameters():
             if name.endswith(("filter", "values", "gaze", "what.weight")):
                 torch.nn.init.normal_(parameter, std=0.1)
-        return model.eval(), SessionEmbeddings(neurons, config.d_embedding)
+        table = SessionEmbeddings(neurons, config.d_embedding, config.decoder.num_neuron_weights)
+        if config.decoder.linear_rank:
+            _fill_linear_models(model, table)
+        return model.eval(), table
 
     return build
+
+
+def _fill_linear_models(model, table):
+    # They start the transformer's read-out at 0.
+    torch.nn.init.normal_(model.readout.project.weight, std=model.config.d_model**-0.5)
+    torch.nn.init.normal_(table.neuron_weights, std=0.3)
+    paths, lag = model.linear_paths, torch.arange(60.0)
+    paths.factors.get_buffer("shared").copy_(torch.exp(-lag / 8).expand(paths.encoding.rank, -1))
+    for name in ("of_stimulus", "of_behavior"):
+        torch.nn.init.normal_(paths.encoding.get_buffer(name), std=0.1)
 
 
 @pytest.fixture(scope="session")

@@ -154,6 +154,8 @@ def tiny_model() -> ModelConfig:
         d_embedding=8,
         dropout=0.1,
         latents=LatentConfig(per_group=2, num_global=2),
+        # They are computed before each training: tests of them set a rank.
+        decoder=replace(SIZES["nano"].decoder, linear_rank=None, motion_time_constants=(0.045,)),
     )
 
 

@@ -12,7 +12,7 @@ from omnimouse_cli.model.inputs import ModelInputs, TargetNeurons
 from omnimouse_cli.model.sequences import ResponseSegment
 
 # B batch, S visible samples, V visible neurons, A target samples, G target neurons, R factors,
-# N neurons of the session, P weights of a neuron
+# N neurons of the session, P components of the encoding shortcut
 
 # Conjugate gradients; with the diagonal as preconditioner the error is then below 1e-3.
 NUM_ITERATIONS = 24
@@ -24,15 +24,37 @@ class TimeBasis(NamedTuple):
 
     Args:
         whiten: Of each segment `(S, S)`: makes the private part of responses white in time.
-        modes_RSS: Eigenvectors of the covariance of each factor, times the roots of eigenvalues.
-        readout_RAS: From these modes to target samples.
+        modes: `(R, S, S)`: eigenvectors of the covariance of each factor, times the roots of
+            eigenvalues.
+        readout: `(R, A, S)`: from these modes to target samples.
         private: Of each segment `(A, S)`: from whitened samples of a neuron's own private part.
     """
 
     whiten: tuple[Tensor, ...]
-    modes_RSS: Tensor
-    readout_RAS: Tensor
+    modes: Tensor
+    readout: Tensor
     private: tuple[Tensor, ...]
+
+
+class LinearWeights(NamedTuple):
+    """Weights of the neurons of a session in the linear models.
+
+    Args:
+        encoding: `(N, P)`: by which responses follow the components of the encoding shortcut.
+        loadings: `(N, R)`: loadings on factors.
+        log_noise: `(N,)`: logarithm of the variance of the private part.
+    """
+
+    encoding: Tensor
+    loadings: Tensor
+    log_noise: Tensor
+
+
+def split_weights(weights_NP: Tensor) -> LinearWeights:
+    """Return the parts of a session's `neuron_weights`, which no gradient reaches."""
+    rank = weights_NP.shape[1] // 2
+    encoding_NP, loadings_NR, log_noise_N1 = weights_NP.detach().split([rank, rank, 1], dim=1)
+    return LinearWeights(encoding_NP, loadings_NR, log_noise_N1[:, 0])
 
 
 class FactorShortcut(nn.Module):
@@ -58,29 +80,28 @@ class FactorShortcut(nn.Module):
         self,
         inputs: ModelInputs,
         targets: TargetNeurons,
-        loadings_NR: Tensor,
-        log_noise_N: Tensor,
+        weights: LinearWeights,
         mean_N: Tensor,
-        encoding_BSR: Tensor | None,
-        weights_NR: Tensor,
+        encoding_BSP: Tensor | None,
     ) -> Tensor:
         """Return the expected deviation of target neurons: `(batch, target samples, targets)`.
 
         Args:
             inputs: Prepared forward pass with visible responses.
             targets: Target neurons.
-            loadings_NR: Loading of every neuron of the session on every factor.
-            log_noise_N: Logarithm of the variance of its private part.
-            mean_N: Its mean response.
-            encoding_BSR: Components of the encoding shortcut; None where they are hidden.
-            weights_NR: Weights of these components, by which responses deviate from the mean.
+            weights: Of all neurons of the session.
+            mean_N: Their mean responses.
+            encoding_BSP: Components of the encoding shortcut; None where they are hidden.
         """
+        loadings_NR = weights.loadings
 
         def deviation(responses_BSV: Tensor, index_BV: Tensor, samples: slice) -> Tensor:
             result_BSV = responses_BSV - mean_N[index_BV][:, None]
-            if encoding_BSR is None:
+            if encoding_BSP is None:
                 return result_BSV
-            return result_BSV - encoding_BSR[:, samples] @ weights_NR[index_BV].transpose(1, 2)
+            return result_BSV - encoding_BSP[:, samples] @ weights.encoding[index_BV].transpose(
+                1, 2
+            )
 
         segments = inputs.sequences.segments
         basis = self._basis(segments, targets, loadings_NR.device)
@@ -90,15 +111,15 @@ class FactorShortcut(nn.Module):
             samples = slice(segment.first, segment.last)
             white_BSV = whiten_SS @ deviation(responses_BSV, index_BV, samples)
             loadings_BVR = loadings_NR[index_BV]
-            scaled_BVR = loadings_BVR * torch.exp(-log_noise_N[index_BV])[..., None]
+            scaled_BVR = loadings_BVR * torch.exp(-weights.log_noise[index_BV])[..., None]
             sums.append((white_BSV @ scaled_BVR).permute(2, 1, 0))
             precisions.append(scaled_BVR.transpose(1, 2) @ loadings_BVR)
         lengths = [segment.last - segment.first for segment in segments]
-        weights_RSB = _solve(basis.modes_RSS, torch.cat(sums, dim=1), precisions, lengths)
+        weights_RSB = _solve(basis.modes, torch.cat(sums, dim=1), precisions, lengths)
         loadings_BGR = loadings_NR[targets.neurons]
-        factors_BAR = (basis.readout_RAS @ weights_RSB).permute(2, 1, 0)
+        factors_BAR = (basis.readout @ weights_RSB).permute(2, 1, 0)
         result_BAG = factors_BAR @ loadings_BGR.transpose(1, 2)
-        factors_BSR = (basis.modes_RSS @ weights_RSB).permute(2, 1, 0)
+        factors_BSR = (basis.modes @ weights_RSB).permute(2, 1, 0)
         whole = inputs.task.num_visible >= inputs.task.num_neurons
         parts = zip(
             segments, basis.whiten, basis.private, factors_BSR.split(lengths, 1), strict=True
@@ -146,11 +167,11 @@ def _solve(
         ]
         return w_RSB + transposed_RSS @ torch.cat(mixed, dim=1)
 
+    diagonal_RSB = torch.ones_like(sums_RSB)
     squares = modes_RSS.square().split(lengths, dim=1)
-    diagonal_RSB = 1 + sum(
-        torch.einsum("rsk,brr->rkb", square, precision_BRR)
-        for square, precision_BRR in zip(squares, precisions, strict=True)
-    )
+    for square, precision_BRR in zip(squares, precisions, strict=True):
+        of_factor_RB = precision_BRR.diagonal(dim1=1, dim2=2).T
+        diagonal_RSB = diagonal_RSB + square.sum(1)[..., None] * of_factor_RB[:, None]
     w_RSB = torch.zeros_like(sums_RSB)
     residual_RSB = transposed_RSS @ sums_RSB
     scaled_RSB = residual_RSB / diagonal_RSB
@@ -201,8 +222,8 @@ def _time_basis(
     ]
     return TimeBasis(
         whiten=tuple(map(as_tensor, whiten)),
-        modes_RSS=as_tensor(np.stack(modes)),
-        readout_RAS=as_tensor(np.stack(readout)),
+        modes=as_tensor(np.stack(modes)),
+        readout=as_tensor(np.stack(readout)),
         private=tuple(map(as_tensor, own)),
     )
 

@@ -11,7 +11,7 @@ from omnimouse_cli.model.motion_energy import energy_grid
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.model.shortcuts.behavior import BehaviorShortcut
 from omnimouse_cli.model.shortcuts.encoding import EncodingShortcut
-from omnimouse_cli.model.shortcuts.factors import FactorShortcut
+from omnimouse_cli.model.shortcuts.factors import FactorShortcut, split_weights
 from omnimouse_cli.model.shortcuts.population import PopulationShortcut
 from omnimouse_cli.model.shortcuts.stimulus import StimulusShortcut
 
@@ -139,44 +139,30 @@ class Shortcuts(nn.Module):
         if self.behavior is not None and behavior_BCS is not None:
             state_BSR = self.behavior(behavior_BCS, inputs.channels)
             result.gains.append(self.behavior.gain(state_BSR, vectors_NE, targets))
-        return result._replace(
-            deviation=self._linear_models(
-                inputs, embeddings, resting_rate_N, targets, energy_BTFYX, behavior_BCS
-            )
-        )
+        if self.encoding is None:
+            return result
+        encoding_BSP = self.encoding(energy_BTFYX, behavior_BCS, inputs.channels)
+        deviation_BAG = self._deviation(inputs, embeddings, resting_rate_N, targets, encoding_BSP)
+        return result._replace(deviation=deviation_BAG)
 
-    def _linear_models(
+    def _deviation(
         self,
         inputs: ModelInputs,
         embeddings: SessionEmbeddings,
         resting_rate_N: Tensor,
         targets: TargetNeurons,
-        energy_BTFYX: Tensor | None,
-        behavior_BCS: Tensor | None,
+        encoding_BSP: Tensor | None,
     ) -> Tensor | None:
-        """Return the deviation that stimulus, behavior and the visible responses let expect."""
-        if self.encoding is None or self.factors is None:
-            return None
-        assert targets.strategy.targets is not None
-        weights_NR, loadings_NR, log_noise_N1 = embeddings.neuron_weights.detach().split(
-            [self.encoding.rank, self.encoding.rank, 1], dim=1
-        )
-        encoding_BSR = self.encoding(energy_BTFYX, behavior_BCS, inputs.channels)
+        """Return the deviation that stimulus, behavior and visible responses let expect."""
+        assert self.factors is not None, "the linear models come together"
+        assert targets.strategy.targets is not None, "responses are predicted"
+        weights = split_weights(embeddings.neuron_weights)
         terms = []
-        if encoding_BSR is not None:
-            of_targets_BAR = encoding_BSR[:, slice(*targets.strategy.targets)]
-            terms.append(of_targets_BAR @ weights_NR[targets.neurons].transpose(1, 2))
+        if encoding_BSP is not None:
+            of_targets_BAP = encoding_BSP[:, slice(*targets.strategy.targets)]
+            terms.append(of_targets_BAP @ weights.encoding[targets.neurons].transpose(1, 2))
         if inputs.sequences.segments:
+            # The iterations would store much for a gradient that only an attack could use.
             with torch.no_grad():
-                terms.append(
-                    self.factors(
-                        inputs,
-                        targets,
-                        loadings_NR,
-                        log_noise_N1[:, 0],
-                        resting_rate_N,
-                        encoding_BSR,
-                        weights_NR,
-                    )
-                )
+                terms.append(self.factors(inputs, targets, weights, resting_rate_N, encoding_BSP))
         return torch.stack(terms).sum(0) if terms else None

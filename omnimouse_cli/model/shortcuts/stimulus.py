@@ -68,31 +68,20 @@ class StimulusShortcut(nn.Module):
         )
 
     def forward(
-        self,
-        video_BTYX: Tensor,
-        frames: tuple[int, int],
-        behavior_BCS: Tensor | None,
-        channels: Tensor,
+        self, energy_BTFYX: Tensor, behavior_BCS: Tensor | None, channels: Tensor
     ) -> Tensor:
         """Return the motion energies on the retina: `(batch, 30, features, rows, columns)`.
 
         Args:
-            video_BTYX: float32 `(batch, 60, height, width)`.
-            frames: First visible frame, and the frame after the last one.
+            energy_BTFYX: Motion energies on the screen, from `energy`.
             behavior_BCS: Behavior `(batch, channels of the data set, 40)`; None if it is hidden.
             channels: Numbers of the session's channels.
         """
-        return self.on_retina(self.energy(video_BTYX, frames), behavior_BCS, channels)
-
-    def on_retina(
-        self, energy_BTFYX: Tensor, behavior_BCS: Tensor | None, channels: Tensor
-    ) -> Tensor:
-        """Shift motion energies by the gaze, if it is visible; arguments are those of `forward`."""
-        if behavior_BCS is not None and self.gaze is not None:
-            # A slice, as an index would be copied to the device.
-            held_BTC = sample_and_hold(behavior_BCS[:, channels])[:, TIMES.start :: TIMES.step]
-            energy_BTFYX = shift_by_gaze(energy_BTFYX, held_BTC @ self.gaze[channels])
-        return energy_BTFYX
+        if behavior_BCS is None or self.gaze is None:
+            return energy_BTFYX
+        # A slice, as an index would be copied to the device.
+        held_BTC = sample_and_hold(behavior_BCS[:, channels])[:, TIMES.start :: TIMES.step]
+        return shift_by_gaze(energy_BTFYX, held_BTC @ self.gaze[channels])
 
     def drive(self, state_BTFYX: Tensor, vectors_NE: Tensor, targets: TargetNeurons) -> Tensor:
         """Return the term of the drive: `(batch, target samples, targets)`."""

@@ -21,19 +21,18 @@ class FactorModel(NamedTuple):
     """A factor model of one session.
 
     Args:
-        mean_N: Mean responses.
-        loadings_NR: Loadings, from the factor that is best determined to the worst; 0 beyond the
-            rank.
-        log_noise_N: Logarithm of the variance of the private part of each neuron.
-        shared_RS: Autocovariance of each factor, by lag.
-        private_S: Autocorrelation of private parts, by lag.
+        mean: `(N,)`: mean responses.
+        loadings: `(N, R)`, from the factor that is best determined to the worst; 0 beyond the rank.
+        log_noise: `(N,)`: logarithm of the variance of the private part of each neuron.
+        shared: `(R, 60)`: autocovariance of each factor, by lag.
+        private: `(60,)`: autocorrelation of private parts, by lag.
     """
 
-    mean_N: Tensor
-    loadings_NR: Tensor
-    log_noise_N: Tensor
-    shared_RS: Tensor
-    private_S: Tensor
+    mean: Tensor
+    loadings: Tensor
+    log_noise: Tensor
+    shared: Tensor
+    private: Tensor
 
 
 def fit_factors(responses_WSN: Tensor, rank: int, num_columns: int) -> FactorModel:

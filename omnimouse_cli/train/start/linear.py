@@ -20,7 +20,7 @@ from omnimouse_cli.model.inputs import channel_numbers, prepare_inputs
 from omnimouse_cli.model.motion_energy import TIMES
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.shortcuts.encoding import EncodingShortcut, behavior_columns
-from omnimouse_cli.model.shortcuts.factors import FactorShortcut
+from omnimouse_cli.model.shortcuts.factors import FactorShortcut, LinearWeights
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.start.factor_analysis import FactorModel, fit_factors
@@ -180,7 +180,9 @@ class _Reader:
             self._part(self._windows.read(session, grid[first : first + WINDOWS_AT_ONCE]))
             for first in range(0, len(grid), WINDOWS_AT_ONCE)
         ]
-        joined = [None if values[0] is None else torch.cat(values) for values in zip(*parts)]
+        joined = [
+            None if values[0] is None else torch.cat(values) for values in zip(*parts, strict=True)
+        ]
         return SessionData(*joined)
 
     def _part(self, batch: Batch) -> SessionData:
@@ -330,8 +332,8 @@ def _choose_factors(
     for rank in ranks if held_out else ranks[-1:]:
         models = [fit_factors(data.apart, rank, most) for data in train]
         buffers = {
-            "factors.shared": torch.stack([each.shared_RS for each in models]).mean(0),
-            "factors.private": torch.stack([each.private_S for each in models]).mean(0),
+            "factors.shared": torch.stack([each.shared for each in models]).mean(0),
+            "factors.private": torch.stack([each.private for each in models]).mean(0),
         }
         scores = [
             _score_factors(data.responses, model, buffers, core)
@@ -348,7 +350,7 @@ def _score_factors(
 ) -> Tensor:
     """Return the correlation of each neuron of one half, given the other half."""
     windows, _, neurons = responses_WSN.shape
-    shortcut = FactorShortcut(len(model.shared_RS)).to(responses_WSN.device)
+    shortcut = FactorShortcut(len(model.shared)).to(responses_WSN.device)
     shortcut.get_buffer("shared").copy_(buffers["factors.shared"])
     shortcut.get_buffer("private").copy_(buffers["factors.private"])
     generator = torch.Generator().manual_seed(0)
@@ -366,9 +368,8 @@ def _score_factors(
     )
     inputs = prepare_inputs(core.config, batch, CHOICE, selection)
     targets = inputs.target_neurons()
-    predicted = shortcut(
-        inputs, targets, model.loadings_NR, model.log_noise_N, model.mean_N, None, model.loadings_NR
-    )
+    weights = LinearWeights(torch.zeros_like(model.loadings), model.loadings, model.log_noise)
+    predicted = shortcut(inputs, targets, weights, model.mean, None)
     return _correlation(predicted, targets.responses[:, 30:])
 
 
@@ -393,4 +394,4 @@ def _fit_session(reader: _Reader, core: OmniMouse, session: str) -> Tensor:
     # Unused factors have autocovariances of 0.
     rank = int((factors.get_buffer("shared")[:, 0] > 0).sum())
     model = fit_factors(data.apart, max(rank, 1), len(factors.get_buffer("shared")))
-    return torch.cat([weights_NR, model.loadings_NR, model.log_noise_N[:, None]], dim=1)
+    return torch.cat([weights_NR, model.loadings, model.log_noise[:, None]], dim=1)
