@@ -49,7 +49,8 @@ class EncodingShortcut(nn.Module):
     def contrasts(self, energy_BTFYX: Tensor) -> Tensor:
         """Return the contrast of each part of the screen: `(batch, 30, features x parts)`."""
         parts = functional.adaptive_avg_pool2d(energy_BTFYX.flatten(0, 1), self.parts)
-        return parts.flatten(1).sqrt().unflatten(0, energy_BTFYX.shape[:2])
+        contrast_BTK: Tensor = parts.sqrt().reshape(*energy_BTFYX.shape[:2], -1)
+        return contrast_BTK
 
     def stimulus_columns(self, contrast_BTK: Tensor) -> Tensor:
         """Return the columns of the regression: `(batch, 30, columns)`."""

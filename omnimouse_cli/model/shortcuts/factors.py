@@ -1,7 +1,7 @@
 """The factor shortcut: the expectation of responses given the visible ones, for any subset."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -53,7 +53,8 @@ class LinearWeights(NamedTuple):
 def split_weights(weights_NP: Tensor) -> LinearWeights:
     """Return the parts of a session's `neuron_weights`, which no gradient reaches."""
     rank = weights_NP.shape[1] // 2
-    encoding_NP, loadings_NR, log_noise_N1 = weights_NP.detach().split([rank, rank, 1], dim=1)
+    parts = torch.split(weights_NP.detach(), [rank, rank, 1], dim=1)
+    encoding_NP, loadings_NR, log_noise_N1 = parts
     return LinearWeights(encoding_NP, loadings_NR, log_noise_N1[:, 0])
 
 
@@ -74,7 +75,7 @@ class FactorShortcut(nn.Module):
         private_S = torch.zeros(NUM_RESPONSE_SAMPLES)
         private_S[0] = 1.0
         self.register_buffer("private", private_S)
-        self._bases: dict[object, TimeBasis] = {}
+        self._bases: dict[tuple[Any, ...], TimeBasis] = {}
 
     def forward(
         self,
@@ -122,7 +123,11 @@ class FactorShortcut(nn.Module):
         factors_BSR = (basis.modes @ weights_RSB).permute(2, 1, 0)
         whole = inputs.task.num_visible >= inputs.task.num_neurons
         parts = zip(
-            segments, basis.whiten, basis.private, factors_BSR.split(lengths, 1), strict=True
+            segments,
+            basis.whiten,
+            basis.private,
+            torch.split(factors_BSR, lengths, dim=1),
+            strict=True,
         )
         for segment, whiten_SS, private_AS, of_segment_BSR in parts:
             everyone = whole or segment.all_neurons
@@ -160,7 +165,7 @@ def _solve(
     transposed_RSS = modes_RSS.transpose(1, 2)
 
     def apply(w_RSB: Tensor) -> Tensor:
-        parts = (modes_RSS @ w_RSB).split(lengths, dim=1)
+        parts = torch.split(modes_RSS @ w_RSB, lengths, dim=1)
         mixed = [
             torch.einsum("brq,qsb->rsb", precision_BRR, part)
             for precision_BRR, part in zip(precisions, parts, strict=True)
@@ -168,7 +173,7 @@ def _solve(
         return w_RSB + transposed_RSS @ torch.cat(mixed, dim=1)
 
     diagonal_RSB = torch.ones_like(sums_RSB)
-    squares = modes_RSS.square().split(lengths, dim=1)
+    squares = torch.split(modes_RSS.square(), lengths, dim=1)
     for square, precision_BRR in zip(squares, precisions, strict=True):
         of_factor_RB = precision_BRR.diagonal(dim1=1, dim2=2).T
         diagonal_RSB = diagonal_RSB + square.sum(1)[..., None] * of_factor_RB[:, None]

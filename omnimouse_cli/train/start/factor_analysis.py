@@ -101,7 +101,9 @@ def _rotate(loadings_NR: Tensor, noise_N: Tensor) -> Tensor:
     _, vectors_RR = torch.linalg.eigh(loadings_NR.T @ (loadings_NR / noise_N[:, None]))
     rotated_NR = loadings_NR @ vectors_RR.flip(1)
     # Signs are arbitrary; the same data give the same signs.
-    return rotated_NR * torch.where(rotated_NR.sum(0) < 0, -1.0, 1.0)
+    signs_R = torch.where(rotated_NR.sum(0) < 0, -1.0, 1.0)
+    result_NR: Tensor = rotated_NR * signs_R
+    return result_NR
 
 
 def _autocovariances(x_WSN: Tensor, loadings_NR: Tensor, noise_N: Tensor) -> tuple[Tensor, Tensor]:

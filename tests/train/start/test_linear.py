@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run
 from omnimouse_cli.train.parallel.world import World
@@ -91,4 +90,3 @@ def test_a_run_that_starts_from_another_keeps_its_linear_models(tmp_path, shards
         one, other = load_run(first), load_run(tmp_path / name)
         for session, embeddings in one.embeddings.items():
             assert embeddings.neuron_weights.equal(other.embeddings[session].neuron_weights)
-    assert read_document(tmp_path / "adapt" / "summary.json")
