@@ -115,7 +115,9 @@ class Trainee:
         model = self._config.model
         self._core = OmniMouse(model, behavior_channels=CHANNEL_ORDER, animals=[ANIMAL]).to(device)
         self._core.recomputes = self._config.train.activation_checkpointing
-        self._table = SessionEmbeddings(case.neurons, model.d_embedding).to(device)
+        self._table = SessionEmbeddings(
+            case.neurons, model.d_embedding, model.decoder.num_neuron_weights
+        ).to(device)
         if case.is_compiled:
             compile_parts(
                 self._core,

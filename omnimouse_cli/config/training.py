@@ -64,7 +64,7 @@ class TrainConfig:
         warmup_fraction: Fraction of the run in which a learning rate rises from 0 to its peak.
         shortcuts_first_fraction: Fraction of the run, at its beginning, in which only the shortcuts
             and the session embeddings are trained: cheap steps that find most of what is linear.
-            Then the transformer is trained too, with a warm-up of its own. None takes .3 for `nano`
+            Then the transformer is trained too, with a warm-up of its own. None takes .1 for `nano`
             and `tiny`, and 0 for other sizes and where weights of another run are the start
             (`--init-from`, `adapt_from`).
         cooldown_fraction: Fraction of the run, at its end, in which learning rates fall to 0.

@@ -56,7 +56,11 @@ def place(tmp_path_factory):
         behavior_channels=dataset.behavior_channels,
         animals=dataset.animals,
     )
-    table = SessionEmbeddings(session.num_neurons, settings.model.d_embedding)
+    table = SessionEmbeddings(
+        session.num_neurons,
+        settings.model.d_embedding,
+        settings.model.decoder.num_neuron_weights,
+    )
     tensors = {f"core.{name}": value.clone() for name, value in core.state_dict().items()}
     for name, value in table.state_dict().items():
         tensors[f"tables.{session.key}.{name}"] = value.clone()

@@ -59,7 +59,9 @@ def build(config, device):
     """A model and the embeddings of a session, the same on every device."""
     torch.manual_seed(0)
     core = OmniMouse(config.model, behavior_channels=CHANNELS, animals=["mouse"])
-    return core.to(device), SessionEmbeddings(NEURONS, config.model.d_embedding).to(device)
+    return core.to(device), SessionEmbeddings(
+        NEURONS, config.model.d_embedding, config.model.decoder.num_neuron_weights
+    ).to(device)
 
 
 def make_batch(config, device):

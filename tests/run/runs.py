@@ -58,7 +58,11 @@ def write_run(
     core = OmniMouse(config.model, behavior_channels=channels, animals=animals)
     tensors = {f"core.{name}": value.clone() for name, value in core.state_dict().items()}
     for session in dataset.sessions:
-        table = SessionEmbeddings(session.num_neurons, config.model.d_embedding)
+        table = SessionEmbeddings(
+            session.num_neurons,
+            config.model.d_embedding,
+            config.model.decoder.num_neuron_weights,
+        )
         for name, value in table.state_dict().items():
             tensors[f"tables.{session.key}.{name}"] = value.clone()
     if weights is not None:

@@ -55,7 +55,9 @@ def losses_of(make_shards, session, tiny) -> Iterator:
     core = OmniMouse(
         config.model, behavior_channels=dataset.behavior_channels, animals=dataset.animals
     )
-    embeddings = SessionEmbeddings(only.num_neurons, config.model.d_embedding)
+    embeddings = SessionEmbeddings(
+        only.num_neurons, config.model.d_embedding, config.model.decoder.num_neuron_weights
+    )
     windows = dataset.windows(config.data, only.key)
     batch = WindowReader(dataset, config.data).read(only.key, windows.grid_index([0, 1]))
 
