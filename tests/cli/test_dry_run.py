@@ -35,7 +35,7 @@ def test_a_dry_run_tells_of_cheap_steps(home):
     plan = json.loads(omnimouse(*command, "--json").stdout)
     assert plan["flops_per_window"] > plan["shortcuts_first_flops_per_window"] > 0
     lines = omnimouse(*command).stdout.splitlines()
-    assert any("in the first 30.0 % of the run" in line for line in lines)
+    assert any("in the first 10.0 % of the run" in line for line in lines)
     assert any("memory of parameters" in line and "MiB" in line for line in lines)
 
 
