@@ -76,14 +76,15 @@ class MotionEnergy(nn.Module):
         shape = (-1, ORIENTATIONS, 2, rows, steps, batch, columns)
         energy_GODRSBQ = torch.cat(parts).reshape(shape)
         # A scale is normalized over all its filters in time.
-        mean_DGSB = energy_GODRSBQ.flatten(1, 3).mean(dim=1).mean(dim=-1)
-        mean_DGSB = mean_DGSB.unflatten(0, (-1, len(self.scales)))
+        each_GSB = energy_GODRSBQ.flatten(1, 3).mean(dim=1).mean(dim=-1)
+        mean_DGSB = each_GSB.view(-1, len(self.scales), steps, batch)
         mean_GSB = mean_DGSB.mean(0, keepdim=True).expand_as(mean_DGSB).flatten(0, 1)
         contrast_BS1G = HALF_SATURATION + mean_GSB.permute(2, 1, 0)[:, :, None]
         # Features of a row are contiguous: a gaze shifts whole rows, and then along them.
         energy_BSRGDOQ = energy_GODRSBQ.permute(5, 4, 3, 0, 2, 1, 6).contiguous()
         energy_BSRGDOQ = energy_BSRGDOQ / contrast_BS1G[..., None, None, None]
-        return energy_BSRGDOQ.flatten(3, 5).transpose(2, 3)
+        result_BSFRQ: Tensor = energy_BSRGDOQ.flatten(3, 5).transpose(2, 3)
+        return result_BSFRQ
 
 
 def _in_time(filters_KST: Tensor, video_BTYX: Tensor) -> Tensor:
