@@ -1,17 +1,31 @@
 """What `omnimouse eval` prints: scores, baselines, other metrics, and what rows condition on."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from omnimouse_cli.evaluate.records import EvalOptions, EvalRecord, Evaluation
+from omnimouse_cli.evaluate.records import (
+    CC_MAX,
+    CC_NORM,
+    CEILING,
+    DIFFERENCE,
+    FEVE,
+    FRACTION,
+    MODEL,
+    OF_GROUP,
+    ORACLE,
+    OVERALL,
+    REPEATS,
+    SINGLE_TRIAL,
+    EvalOptions,
+    EvalRecord,
+    Evaluation,
+)
 
 _Key = tuple[str, str]
 # By strategy, target, metric and predictor.
-_Numbers = Mapping[tuple[str, str, str, str], "EvalRecord"]
+_Numbers = Mapping[tuple[str, str, str, str], EvalRecord]
 OTHER_METRICS = {
     "correlation_to_average": "to average",
     "r2": "R2",
@@ -30,9 +44,7 @@ OTHER_METRICS = {
 }
 
 
-def score_tables(
-    evaluation: "Evaluation", options: "EvalOptions", *, metrics: bool
-) -> Iterator[Table]:
+def score_tables(evaluation: Evaluation, options: EvalOptions, *, metrics: bool) -> Iterator[Table]:
     """Yield the tables of each session, after those over all sessions where there are several.
 
     Args:
@@ -40,8 +52,6 @@ def score_tables(
         options: What was evaluated.
         metrics: Whether to print the other metrics and groups of neurons too.
     """
-    from omnimouse_cli.evaluate.records import OVERALL, REPEATS
-
     sessions = list(dict.fromkeys(record.session for record in evaluation.records))
     ordered = [OVERALL, *(name for name in sessions if name != OVERALL)]
     if len(ordered) == 2:
@@ -59,9 +69,7 @@ def score_tables(
     yield _rows(evaluation)
 
 
-def _scores(title: str, records: Sequence["EvalRecord"]) -> Table:
-    from omnimouse_cli.evaluate.records import DIFFERENCE, FRACTION, MODEL, SINGLE_TRIAL
-
+def _scores(title: str, records: Sequence[EvalRecord]) -> Table:
     numbers = _index(records)
     has_draws = any(record.draws for record in records)
     overs = [r.interval_over for r in records if r.interval_over and r.metric == SINGLE_TRIAL]
@@ -94,9 +102,7 @@ def _scores(title: str, records: Sequence["EvalRecord"]) -> Table:
     return table
 
 
-def _baselines(title: str, records: Sequence["EvalRecord"]) -> Table:
-    from omnimouse_cli.evaluate.records import CEILING, SINGLE_TRIAL
-
+def _baselines(title: str, records: Sequence[EvalRecord]) -> Table:
     numbers = _index(records)
     table = _table(f"{title}: r of every baseline, the best first")
     for heading in ("row", "target", "baselines"):
@@ -111,18 +117,8 @@ def _baselines(title: str, records: Sequence["EvalRecord"]) -> Table:
     return table
 
 
-def _repeats(title: str, records: Sequence["EvalRecord"]) -> Table:
+def _repeats(title: str, records: Sequence[EvalRecord]) -> Table:
     """Return the table of noise ceilings from repeats, and of what is relative to them."""
-    from omnimouse_cli.evaluate.records import (
-        CC_MAX,
-        CC_NORM,
-        CEILING,
-        FEVE,
-        ORACLE,
-        REPEATS,
-        SINGLE_TRIAL,
-    )
-
     numbers = _index([record for record in records if record.source == REPEATS])
     table = _table(
         f"{title}: relative to repeats of the stimulus [95 % interval]; FEVE leaves out neurons "
@@ -145,9 +141,7 @@ def _repeats(title: str, records: Sequence["EvalRecord"]) -> Table:
     return table
 
 
-def _metrics(title: str, records: Sequence["EvalRecord"]) -> Table:
-    from omnimouse_cli.evaluate.records import OF_GROUP, SINGLE_TRIAL
-
+def _metrics(title: str, records: Sequence[EvalRecord]) -> Table:
     numbers = _index(records)
     present = [name for name in OTHER_METRICS if any(one.metric == name for one in records)]
     table = _table(f"{title}: all metrics")
@@ -171,7 +165,7 @@ def _metrics(title: str, records: Sequence["EvalRecord"]) -> Table:
     return table
 
 
-def _rows(evaluation: "Evaluation") -> Table:
+def _rows(evaluation: Evaluation) -> Table:
     """Return the table of what each row conditions on."""
     table = _table(
         "What is predicted from what; predict and forecast see later frames and behavior, as "
@@ -203,14 +197,12 @@ def _table(title: str) -> Table:
     )
 
 
-def _index(records: Sequence["EvalRecord"]) -> _Numbers:
+def _index(records: Sequence[EvalRecord]) -> _Numbers:
     return {(r.strategy, r.target, r.metric, r.predictor): r for r in records}
 
 
-def _keys(records: Sequence["EvalRecord"]) -> list[_Key]:
+def _keys(records: Sequence[EvalRecord]) -> list[_Key]:
     """Return strategy and target of each row, without groups of neurons."""
-    from omnimouse_cli.evaluate.records import MODEL, SINGLE_TRIAL
-
     keys = [
         (record.strategy, record.target)
         for record in records
@@ -221,14 +213,12 @@ def _keys(records: Sequence["EvalRecord"]) -> list[_Key]:
 
 def _is_baseline(predictor: str) -> bool:
     from omnimouse_cli.evaluate.baselines.table import BASELINES
-    from omnimouse_cli.evaluate.records import CEILING
 
     return predictor in BASELINES and predictor != CEILING
 
 
-def _best_first(key: _Key, numbers: _Numbers) -> list["EvalRecord"]:
+def _best_first(key: _Key, numbers: _Numbers) -> list[EvalRecord]:
     from omnimouse_cli.evaluate.baselines.table import BASELINES
-    from omnimouse_cli.evaluate.records import SINGLE_TRIAL
 
     found = [
         numbers[*key, SINGLE_TRIAL, name]
@@ -244,13 +234,13 @@ def _label(predictor: str) -> str:
     return BASELINES[predictor].label if predictor in BASELINES else predictor
 
 
-def _number(record: "EvalRecord | None") -> str:
+def _number(record: EvalRecord | None) -> str:
     if record is None:
         return ""
     return "none" if record.value is None else _short(record.value)
 
 
-def _with_interval(record: "EvalRecord | None", sign: str = "") -> str:
+def _with_interval(record: EvalRecord | None, sign: str = "") -> str:
     if record is None or record.value is None:
         return _number(record)
     value = _short(record.value, sign)
@@ -259,7 +249,7 @@ def _with_interval(record: "EvalRecord | None", sign: str = "") -> str:
     return f"{value} [{_short(record.low)}, {_short(record.high)}]"
 
 
-def _share(record: "EvalRecord | None") -> str:
+def _share(record: EvalRecord | None) -> str:
     """Format a share of a noise ceiling, with the source of the ceiling."""
     if record is None or record.value is None:
         return ""

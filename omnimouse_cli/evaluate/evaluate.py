@@ -34,7 +34,6 @@ from omnimouse_cli.evaluate.figure import Trace, make_trace
 from omnimouse_cli.evaluate.forward import predict_draws
 from omnimouse_cli.evaluate.kept import KeptPredictions
 from omnimouse_cli.evaluate.records import CEILING, MODEL, EvalOptions, Evaluation, Unavailable
-from omnimouse_cli.evaluate.repeats import RepeatCells
 from omnimouse_cli.evaluate.row import Row, make_row
 from omnimouse_cli.evaluate.scored_value import ScoredValue
 from omnimouse_cli.evaluate.scorer import PredictorScores, Scorer, no_average_reason
@@ -283,8 +282,11 @@ class _Evaluator:
         return targets.num_outputs > 0
 
     def _scorer(self, targets: Targets, predictor: str) -> Scorer:
-        return make_scorer(
-            self._run, targets, self._options, predictor=predictor, repeats=targets.repeats
+        return Scorer(
+            targets,
+            predictor=predictor,
+            response_loss=self._run.response_loss,
+            repeats=targets.repeats,
         )
 
     def _add_unavailable(self, targets: Targets, reason: str, predictor: str | None = None) -> None:
@@ -297,32 +299,6 @@ class _Evaluator:
         # Every draw of context neurons has the same reason.
         if item not in self.unavailable:
             self.unavailable.append(item)
-
-
-def make_scorer(
-    run: LoadedRun,
-    targets: Targets,
-    options: EvalOptions,
-    *,
-    predictor: str,
-    repeats: RepeatCells | None = None,
-) -> Scorer:
-    """Return an empty scorer of a predictor.
-
-    Args:
-        run: Its loss of responses scores all predictors.
-        targets: What is predicted.
-        options: `tier` is used.
-        predictor: Name in the records.
-        repeats: Time points that occur in several repeats of a stimulus.
-    """
-    return Scorer(
-        targets,
-        predictor=predictor,
-        tier=options.tier,
-        response_loss=run.response_loss,
-        repeats=repeats,
-    )
 
 
 def _per_output_arrays(

@@ -7,7 +7,14 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.batch.windows import BLANK_KIND
 from omnimouse_cli.config.data import RESPONSE_RATE_HZ
-from omnimouse_cli.evaluate.stimulus import AFTERMATH_SECONDS, F64, I64, Phases, stimulus_phases
+from omnimouse_cli.evaluate.stimulus import (
+    AFTERMATH_SECONDS,
+    F64,
+    I64,
+    Phases,
+    is_kind,
+    stimulus_phases,
+)
 from omnimouse_cli.recording.recording import FLIP_TOLERANCE_SECONDS
 from omnimouse_cli.shard import Shard
 
@@ -159,15 +166,13 @@ def _leaders(shard: Shard, trials: I64, duration: F64) -> I64:
 
 def _shown(shard: Shard, times: F64) -> tuple[I64, F64]:
     """Return what was on the screen at times: the number of the stimulus, and for how long."""
-    trials, description = shard.trials, shard.description
-    if description.windows_within_trials or not len(trials.start_seconds):
+    trials = shard.trials
+    if shard.description.windows_within_trials or not len(trials.start_seconds):
         # Trials of such recordings do not follow each other in time.
         return np.full(times.shape, UNKNOWN, np.int64), np.zeros(times.shape)
-    kinds = description.kinds
-    blank = kinds.index(BLANK_KIND) if BLANK_KIND in kinds else -1
     held = times + FLIP_TOLERANCE_SECONDS
     trial = np.searchsorted(trials.start_seconds, held, side="right") - 1
     on = (trial >= 0) & (held < trials.end_seconds[trial] + TOLERANCE_SECONDS)
     named = np.where(trials.condition[trial] >= 0, trials.condition[trial], UNKNOWN)
-    content = np.where(trials.kind[trial] == blank, BLANK, named)
+    content = np.where(is_kind(shard, BLANK_KIND)[trial], BLANK, named)
     return np.where(on, content, UNKNOWN).astype(np.int64), held - trials.start_seconds[trial]

@@ -105,7 +105,6 @@ class Scorer:
     Args:
         targets: What is predicted.
         predictor: Name of the predictor in the records.
-        tier: Tier of the scored trials.
         response_loss: Loss of responses.
         repeats: Time points that occur in several repeats of a stimulus; None without repeats.
     """
@@ -115,13 +114,11 @@ class Scorer:
         targets: Targets,
         *,
         predictor: str,
-        tier: str,
         response_loss: ResponseLoss,
-        repeats: RepeatCells | None,
+        repeats: RepeatCells | None = None,
     ) -> None:
         self._targets = targets
         self._predictor = predictor
-        self._tier = tier
         self._response_loss = response_loss
         shape = (targets.windows.num_blocks, targets.num_outputs)
         self._blocks = Moments.zeros(shape)
@@ -281,7 +278,7 @@ class Scorer:
             strategy=targets.strategy.name,
             inputs=targets.inputs,
             session=targets.reader.session.key,
-            tier=self._tier,
+            tier=targets.windows.tier,
             target=target,
             metric="",
             predictor=self._predictor,

@@ -39,6 +39,18 @@ class Phases:
     bin: I64
 
 
+def is_kind(shard: Shard, kind: str) -> NDArray[np.bool_]:
+    """Return bool `(trials,)`: which trials are of a kind, such as `blank`."""
+    kinds = shard.description.kinds
+    return shard.trials.kind == (kinds.index(kind) if kind in kinds else -2)
+
+
+def in_tiers(shard: Shard, tiers: Sequence[str]) -> NDArray[np.bool_]:
+    """Return bool `(trials,)`: which trials are in one of some tiers."""
+    known = shard.description.tiers
+    return np.isin(shard.trials.tier, [known.index(tier) for tier in tiers if tier in known])
+
+
 def stimulus_phases(shard: Shard, times: F64) -> Phases:
     """Find the stimulus of each time; the first second of a blank belongs to the stimulus before.
 
@@ -46,11 +58,9 @@ def stimulus_phases(shard: Shard, times: F64) -> Phases:
         shard: The session.
         times: float64, any shape, from the recording's origin.
     """
-    trials = shard.trials
-    kinds = shard.description.kinds
-    blank = kinds.index(BLANK_KIND) if BLANK_KIND in kinds else -1
+    trials, blank = shard.trials, is_kind(shard, BLANK_KIND)
     # A blank screen may be a condition of its own, but it is no stimulus.
-    named = np.flatnonzero((trials.condition >= 0) & (trials.kind != blank))
+    named = np.flatnonzero((trials.condition >= 0) & ~blank)
     held = times + FLIP_TOLERANCE_SECONDS
     if not len(named):
         nothing = np.full(times.shape, -1, np.int64)
@@ -59,8 +69,7 @@ def stimulus_phases(shard: Shard, times: F64) -> Phases:
     trial = named[np.maximum(position, 0)]
     now = np.searchsorted(trials.start_seconds, held, side="right") - 1
     own = now == trial
-    after = trials.kind[now] == blank
-    after &= held < trials.end_seconds[trial] + AFTERMATH_SECONDS
+    after = blank[now] & (held < trials.end_seconds[trial] + AFTERMATH_SECONDS)
     on = (position >= 0) & (own | after)
     elapsed = np.floor((held - trials.start_seconds[trial]) * RESPONSE_RATE_HZ)
     return Phases(
@@ -86,12 +95,10 @@ def unseen_in_training(
         training, all `unseen`, or some of both (`mixed`); None where that is not known.
     """
     phases, trials = stimulus_phases(shard, times), shard.trials
-    tiers = shard.description.tiers
-    numbers = [tiers.index(name) for name in training_tiers if name in tiers]
-    training = np.unique(trials.condition[np.isin(trials.tier, numbers)])
-    of_tier = (phases.trial >= 0) & (tier in tiers)
+    training = np.unique(trials.condition[in_tiers(shard, training_tiers)])
+    of_tier = phases.trial >= 0
     if of_tier.any():
-        of_tier &= trials.tier[phases.trial] == tiers.index(tier)
+        of_tier &= in_tiers(shard, (tier,))[phases.trial]
     unseen = of_tier & ~np.isin(phases.condition, training)
     # Parts of a movie may overlap though they are conditions of their own.
     whole = shard.description.stimulus_seen_in_train.get(tier)

@@ -115,7 +115,6 @@ def score_pieces():
         scorer = Scorer(
             targets,
             predictor="baseline",
-            tier="test",
             response_loss=response_loss,
             repeats=None,
         )

@@ -51,7 +51,6 @@ def scored(make_session, targets_of, responses, prediction):
     scorer = Scorer(
         targets,
         predictor="model",
-        tier="test",
         response_loss="gaussian",
         repeats=targets.repeats,
     )

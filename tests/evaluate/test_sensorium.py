@@ -125,7 +125,6 @@ def test_a_fixed_prediction_has_the_competitions_scores(dataset, responses, tmp_
     scorer = Scorer(
         targets,
         predictor="fixed",
-        tier="oracle",
         response_loss="gaussian",
         repeats=targets.repeats,
     )

@@ -6,7 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from omnimouse_cli.evaluate.baselines.choose import Choice, make_choice, training_windows
+from omnimouse_cli.evaluate.baselines.choose import (
+    Choice,
+    evenly_spaced,
+    find_choice,
+    training_windows,
+)
 from omnimouse_cli.evaluate.baselines.persistence import last_visible_sample
 from omnimouse_cli.evaluate.baselines.search import FINER, PENALTIES
 from omnimouse_cli.evaluate.scorer import Piece
@@ -14,7 +19,6 @@ from omnimouse_cli.evaluate.session_reader import F32, I64, Range
 from omnimouse_cli.evaluate.targets import Targets
 
 MAX_WINDOWS = 8_000
-MIN_WINDOWS = 20
 # Values of past and future that are in memory at once.
 MAX_VALUES = 40_000_000
 # Zeng et al. average the trend over 25 samples.
@@ -88,9 +92,10 @@ def _predict(
     last = last_visible_sample(targets)
     if last is None:
         return None
-    choice, training = make_choice(targets, tiers), training_windows(targets.reader, tiers)
-    if choice is None or len(choice.training) < MIN_WINDOWS:
-        return f"the tiers {', '.join(tiers)} have only {len(training)} windows to fit on"
+    choice = find_choice(targets, tiers, with_sklearn=False)
+    if isinstance(choice, str):
+        return choice
+    training = training_windows(targets.reader, tiers)
     past = targets.strategy.visible_range[0], last + 1
     return _forecast(targets, choice, training, past, kind)
 
@@ -165,8 +170,7 @@ class _Problem(NamedTuple):
     @classmethod
     def read(cls, targets: Targets, grid: I64, past: Range, neurons: I64, kind: Kind) -> "_Problem":
         """Sum over training windows, at most MAX_WINDOWS of them."""
-        chosen = np.linspace(0, len(grid) - 1, min(len(grid), MAX_WINDOWS)).astype(np.int64)
-        grid = grid[chosen]
+        grid = evenly_spaced(grid, MAX_WINDOWS)
         columns, base = _columns(targets, grid, past, neurons, kind)
         future = targets.reader.responses(grid, targets.samples, neurons) - base
         x, y = columns.transpose(2, 0, 1), future.transpose(2, 0, 1)

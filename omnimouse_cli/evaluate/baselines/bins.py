@@ -6,7 +6,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from omnimouse_cli.config.data import (
+    BEHAVIOR_RATE_HZ,
+    NUM_BEHAVIOR_SAMPLES,
+    NUM_RESPONSE_SAMPLES,
+    RESPONSE_RATE_HZ,
+)
 from omnimouse_cli.evaluate.session_reader import F32, Range
+
+# The latest sample of a window at or before each sample of the other signal.
+BEHAVIOR_AT_RESPONSES = np.arange(NUM_RESPONSE_SAMPLES) * int(BEHAVIOR_RATE_HZ)
+BEHAVIOR_AT_RESPONSES //= int(RESPONSE_RATE_HZ)
+RESPONSES_AT_BEHAVIOR = np.arange(NUM_BEHAVIOR_SAMPLES) * int(RESPONSE_RATE_HZ)
+RESPONSES_AT_BEHAVIOR //= int(BEHAVIOR_RATE_HZ)
 
 # Lengths of the bins that the visible past is averaged in, from its end backwards; the rest is one.
 RECENT_BINS = (2, 4, 7)

@@ -16,12 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from omnimouse_cli.config.data import (
-    BEHAVIOR_RATE_HZ,
-    NUM_BEHAVIOR_SAMPLES,
-    NUM_RESPONSE_SAMPLES,
-    RESPONSE_RATE_HZ,
-)
+from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
+from omnimouse_cli.evaluate.baselines.bins import BEHAVIOR_AT_RESPONSES, RESPONSES_AT_BEHAVIOR
 from omnimouse_cli.evaluate.baselines.choose import Choice
 from omnimouse_cli.evaluate.baselines.network_data import choose_windows
 from omnimouse_cli.evaluate.scorer import Piece
@@ -48,10 +44,6 @@ SEED = 0
 
 def predict_cebra(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | str | None:
     """Fit on the training tiers and decode the scored windows.
-
-    Args:
-        targets: What is predicted.
-        tiers: Training tiers.
 
     Returns:
         The predictions; a reason where the package is missing or the training tiers are too short;
@@ -84,7 +76,7 @@ def _tile(grid: I64) -> I64:
 
 
 def _fit_and_decode(targets: Targets, grid: I64, choice: Choice) -> Iterator[Piece]:
-    behavior = _at_responses(targets.truth(grid))
+    behavior = targets.truth(grid)[:, BEHAVIOR_AT_RESPONSES]
     responses = _responses(targets, grid)
     labels = behavior.reshape(-1, behavior.shape[2])
     with torch.random.fork_rng(), warnings.catch_warnings():
@@ -109,12 +101,6 @@ def _responses(targets: Targets, grid: I64) -> F32:
     return targets.reader.responses(grid, (0, NUM_RESPONSE_SAMPLES), visible)
 
 
-def _at_responses(behavior: F32) -> F32:
-    """Hold behavior samples at response samples: `(windows, 60, channels)`."""
-    sample = np.arange(NUM_RESPONSE_SAMPLES) * BEHAVIOR_RATE_HZ / RESPONSE_RATE_HZ
-    return behavior[:, (sample + 1e-4).astype(np.int64)]
-
-
 def _embed(model: Any, responses: F32) -> F32:  # noqa: ANN401 - a class of the package
     """Return the embedding of every sample: float32 `(windows, 60, dimensions)`.
 
@@ -132,7 +118,6 @@ def _fit_decoder(embedded: F32, labels: F32, neighbors: int) -> Any:  # noqa: AN
 
 def _decode(decoder: Any, embedded: F32) -> F32:  # noqa: ANN401 - of scikit-learn
     """Return float32 `(windows, 40, channels)`."""
-    sample = np.arange(NUM_BEHAVIOR_SAMPLES) * RESPONSE_RATE_HZ / BEHAVIOR_RATE_HZ
-    at_behavior = embedded[:, (sample + 1e-4).astype(np.int64)]
+    at_behavior = embedded[:, RESPONSES_AT_BEHAVIOR]
     values = decoder.predict(at_behavior.reshape(-1, embedded.shape[2]))
     return np.reshape(values, (*at_behavior.shape[:2], -1)).astype(np.float32)

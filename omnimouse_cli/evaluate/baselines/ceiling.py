@@ -5,12 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from omnimouse_cli.config.data import (
-    BEHAVIOR_RATE_HZ,
-    NUM_BEHAVIOR_SAMPLES,
-    NUM_RESPONSE_SAMPLES,
-    RESPONSE_RATE_HZ,
-)
+from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
+from omnimouse_cli.evaluate.baselines.bins import RESPONSES_AT_BEHAVIOR
 from omnimouse_cli.evaluate.baselines.persistence import last_visible_sample
 from omnimouse_cli.evaluate.scorer import Piece
 from omnimouse_cli.evaluate.session_reader import F32, I64, Range
@@ -23,10 +19,6 @@ WHOLE_WINDOW = (0, NUM_RESPONSE_SAMPLES)
 
 def predict_ceiling(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | str | None:  # noqa: ARG001 - the signature of predictors
     """Predict the expectation of every sample given all that the strategy shows.
-
-    Args:
-        targets: What is predicted.
-        tiers: Not used: the simulation's own parameters are known.
 
     Returns:
         The predictions; a reason where the best prediction is not known; None where the recording
@@ -57,8 +49,7 @@ def _expected_behavior(targets: Targets, truth: Truth, grid: I64) -> F32:
     reader = targets.reader
     first_row = _response_rows(targets, grid, (0, 1))[:, 0]
     decoded = reference_decode(truth, first_row, _unscaled_responses(targets, grid, WHOLE_WINDOW))
-    held = np.arange(NUM_BEHAVIOR_SAMPLES) * RESPONSE_RATE_HZ / BEHAVIOR_RATE_HZ
-    values = decoded[:, held.astype(np.int64)]
+    values = decoded[:, RESPONSES_AT_BEHAVIOR]
     scaled = np.empty((*values.shape[:2], len(reader.channels)), np.float32)
     for device in reader.shard.description.behavior:
         for name, mean, std in zip(device.channels, device.mean, device.std, strict=True):

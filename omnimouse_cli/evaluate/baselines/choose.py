@@ -1,5 +1,6 @@
 """Where the hyper-parameters of baselines are chosen: on windows of the validation tier."""
 
+import importlib.util
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +19,8 @@ from omnimouse_cli.metrics.moments import correlation, moments_of
 VALIDATION_TIER = "validation"
 # Without a validation tier, so much of the training time is held out while something is chosen.
 HELD_OUT_SHARE = 0.2
+MIN_WINDOWS = 20
+NO_LIBRARY = "scikit-learn is not installed: pip install 'omnimouse[report]'"
 MAX_CHOICE_SAMPLES = 9_000
 MAX_CHOICE_VALUES = 4_000_000
 
@@ -77,10 +80,6 @@ def mean_score(truth: F32, predictions: F32) -> float:
 def make_choice(targets: Targets, tiers: tuple[str, ...]) -> Choice | None:
     """Return where the hyper-parameters for some targets are chosen.
 
-    Args:
-        targets: What is predicted.
-        tiers: Training tiers.
-
     Returns:
         Windows of the validation tier; where there is none, or where it is a training tier, the
         last training windows; None where these are too few.
@@ -99,12 +98,41 @@ def make_choice(targets: Targets, tiers: tuple[str, ...]) -> Choice | None:
         if not len(training) or not len(held_out):
             return None
         windows = _unblocked(targets.reader, held_out)
-    most = max(1, MAX_CHOICE_SAMPLES // targets.num_samples)
-    if len(windows) > most:
-        windows = windows.subset(np.linspace(0, len(windows) - 1, most).astype(int).tolist())
+    positions = evenly_spaced(np.arange(len(windows)), MAX_CHOICE_SAMPLES // targets.num_samples)
+    windows = windows.subset(positions.tolist())
     return Choice(
         targets=replace(targets, windows=windows), training=training, is_held_out=is_held_out
     )
+
+
+def evenly_spaced(grid: I64, most: int) -> I64:
+    """Return at most so many windows, at least one if there are any."""
+    count = min(max(1, most), len(grid))
+    return grid[np.linspace(0, len(grid) - 1, count).astype(np.int64)]
+
+
+def find_choice(
+    targets: Targets,
+    tiers: tuple[str, ...],
+    *,
+    fewest: int = MIN_WINDOWS,
+    with_sklearn: bool = True,
+) -> Choice | str:
+    """Return where hyper-parameters are chosen, or the reason why nothing can be fitted.
+
+    Args:
+        targets: What is predicted.
+        tiers: Training tiers.
+        fewest: Training windows that are needed.
+        with_sklearn: Whether scikit-learn is needed.
+    """
+    if with_sklearn and importlib.util.find_spec("sklearn") is None:
+        return NO_LIBRARY
+    choice = make_choice(targets, tiers)
+    if choice is None or len(choice.training) < fewest:
+        number = len(training_windows(targets.reader, tiers))
+        return f"the tiers {', '.join(tiers)} have only {number} windows to fit on"
+    return choice
 
 
 def training_windows(reader: SessionReader, tiers: tuple[str, ...]) -> I64:

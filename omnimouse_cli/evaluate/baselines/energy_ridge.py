@@ -9,10 +9,11 @@ import torch
 
 from omnimouse_cli.config.model import VideoConfig
 from omnimouse_cli.evaluate.baselines.bins import average_around
-from omnimouse_cli.evaluate.baselines.choose import training_windows
+from omnimouse_cli.evaluate.baselines.choose import evenly_spaced, find_choice, training_windows
 from omnimouse_cli.evaluate.baselines.regression import Design
-from omnimouse_cli.evaluate.baselines.ridge import find_choice, solve_ridge
+from omnimouse_cli.evaluate.baselines.ridge import solve_ridge
 from omnimouse_cli.evaluate.baselines.ridge_features import behavior_columns
+from omnimouse_cli.evaluate.baselines.scaling import ColumnGroups
 from omnimouse_cli.evaluate.scorer import Piece
 from omnimouse_cli.evaluate.session_reader import F32, I64
 from omnimouse_cli.evaluate.targets import WINDOWS_AT_ONCE, Targets
@@ -35,10 +36,6 @@ def predict_energy_ridge(targets: Targets, tiers: tuple[str, ...]) -> Iterator[P
     Source: Nishimoto et al., Current Biology 21 (2011), for ridge regression on a pyramid of motion
     energies (Adelson & Bergen 1985).
 
-    Args:
-        targets: What is predicted.
-        tiers: Training tiers.
-
     Returns:
         The predictions; a reason as for ridge regression; None without the stimulus among the
         inputs, with responses among them, or for behavior.
@@ -55,32 +52,20 @@ def predict_energy_ridge(targets: Targets, tiers: tuple[str, ...]) -> Iterator[P
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class EnergyColumns:
+class EnergyColumns(ColumnGroups):
     """Columns at several lags: energies of the whole screen, energies by position, behavior.
 
     Args:
-        targets: What is predicted.
         training: int64: windows in which the components of the energies by position are found.
     """
 
-    targets: Targets
     training: I64
-
-    @property
-    def per_sample(self) -> bool:
-        """Each target sample is a row."""
-        return True
 
     @property
     def weights(self) -> list[tuple[float, ...]]:
         """For each group the weights to choose from."""
         behavior = [(1.0,)] if "behavior" in self.targets.inputs else []
         return [(1.0,), POSITION_WEIGHTS, *behavior]
-
-    @property
-    def components(self) -> list[int]:
-        """Groups are not reduced any further."""
-        return [COMPONENTS * len(LAGS)] * len(self.weights)
 
     def columns(self, grid: I64, samples: I64) -> list[F32]:
         """Return the groups, each float32 `(windows, samples, columns)`."""
@@ -99,9 +84,7 @@ class EnergyColumns:
         """Principal components of training energies: `(features * positions, components)`."""
         from sklearn.decomposition import PCA
 
-        number = min(COMPONENT_WINDOWS, len(self.training))
-        chosen = np.unique(np.linspace(0, len(self.training) - 1, number).astype(np.int64))
-        energies = self._energies(self.training[chosen])[:, ::2]
+        energies = self._energies(evenly_spaced(self.training, COMPONENT_WINDOWS))[:, ::2]
         rows = energies.reshape(energies.shape[0] * energies.shape[1], -1)
         pca = PCA(min(COMPONENTS, *rows.shape), svd_solver="randomized", random_state=0).fit(rows)
         return np.ascontiguousarray(pca.components_.T, dtype=np.float32)

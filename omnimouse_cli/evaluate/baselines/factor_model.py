@@ -7,9 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from omnimouse_cli.evaluate.baselines.choose import Choice, training_windows
+from omnimouse_cli.evaluate.baselines.choose import (
+    Choice,
+    evenly_spaced,
+    find_choice,
+    training_windows,
+)
 from omnimouse_cli.evaluate.baselines.linear import Linear
-from omnimouse_cli.evaluate.baselines.ridge import find_choice
 from omnimouse_cli.evaluate.scorer import Piece
 from omnimouse_cli.evaluate.session_reader import F32, F64, I64, SessionReader
 from omnimouse_cli.evaluate.targets import Targets
@@ -61,10 +65,6 @@ def predict_factor_model(targets: Targets, tiers: tuple[str, ...]) -> Iterator[P
 
     Source: factor analysis of smoothed responses as in Yu et al., J. Neurophysiol. 102 (2009), its
     two-stage methods; number of factors and width are chosen on the validation tier.
-
-    Args:
-        targets: What is predicted.
-        tiers: Training tiers.
 
     Returns:
         The predictions; a reason where training is too short or scikit-learn is missing; None
@@ -140,7 +140,7 @@ def fit_factors(reader: SessionReader, training: bytes, factors: int, width: flo
     grid = np.frombuffer(training, np.int64)
     num_neurons = reader.session.num_neurons
     most = max(2, MAX_VALUES // (num_neurons * SAMPLES_PER_WINDOW))
-    grid = grid[np.unique(np.linspace(0, len(grid) - 1, min(most, len(grid))).astype(np.int64))]
+    grid = evenly_spaced(grid, most)
     values = reader.responses(grid, SAMPLED)
     if width:
         values = gaussian_filter1d(values, width, axis=1, mode="nearest")

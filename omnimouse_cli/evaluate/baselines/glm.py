@@ -7,15 +7,16 @@ import numpy as np
 
 from omnimouse_cli.batch.windows import BLANK_KIND
 from omnimouse_cli.config.data import RESPONSE_RATE_HZ
-from omnimouse_cli.evaluate.baselines.choose import training_windows
+from omnimouse_cli.evaluate.baselines.choose import find_choice, training_windows
 from omnimouse_cli.evaluate.baselines.problem import Problem
 from omnimouse_cli.evaluate.baselines.regression import Design
-from omnimouse_cli.evaluate.baselines.ridge import find_choice, solve_ridge
+from omnimouse_cli.evaluate.baselines.ridge import solve_ridge
 from omnimouse_cli.evaluate.baselines.ridge_features import behavior_columns
+from omnimouse_cli.evaluate.baselines.scaling import ColumnGroups
 from omnimouse_cli.evaluate.baselines.search import Best
 from omnimouse_cli.evaluate.scorer import Piece
 from omnimouse_cli.evaluate.session_reader import F32, F64, I64
-from omnimouse_cli.evaluate.stimulus import AFTERMATH_SECONDS, stimulus_phases
+from omnimouse_cli.evaluate.stimulus import AFTERMATH_SECONDS, in_tiers, is_kind, stimulus_phases
 from omnimouse_cli.evaluate.targets import Targets
 from omnimouse_cli.recording.recording import FLIP_TOLERANCE_SECONDS
 
@@ -33,10 +34,6 @@ def predict_glm(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | s
 
     A Gaussian GLM with one filter per stimulus, on a basis of raised cosines of the time since an
     onset: Pillow et al., Nature 454 (2008); the ridge penalty is chosen on the validation tier.
-
-    Args:
-        targets: What is predicted.
-        tiers: Training tiers.
 
     Returns:
         The predictions; a reason where stimuli have no names or training did not show them; None
@@ -89,13 +86,10 @@ class Onsets:
             tiers: Training tiers.
         """
         reader = targets.reader
-        trials, description = reader.shard.trials, reader.shard.description
-        kinds, known = description.kinds, description.tiers
-        blank = kinds.index(BLANK_KIND) if BLANK_KIND in kinds else -1
-        named = np.flatnonzero((trials.condition >= 0) & (trials.kind != blank))
+        trials = reader.shard.trials
+        named = np.flatnonzero((trials.condition >= 0) & ~is_kind(reader.shard, BLANK_KIND))
         condition = trials.condition[named].astype(np.int64)
-        in_training = np.isin(trials.tier[named], [known.index(t) for t in tiers if t in known])
-        conditions = np.unique(condition[in_training])
+        conditions = np.unique(condition[in_tiers(reader.shard, tiers)[named]])
         seconds = reader.sample_seconds(targets.windows.grid, targets.samples)
         scored = stimulus_phases(reader.shard, seconds).condition
         if not np.isin(scored, conditions).any():
@@ -125,34 +119,22 @@ class Onsets:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ConditionColumns:
+class ConditionColumns(ColumnGroups):
     """Columns of a GLM: time courses of all stimuli together, of each, and behavior.
 
     Args:
-        targets: What is predicted.
         onsets: Of the stimuli.
         num_bumps: Basis functions of a response.
     """
 
-    targets: Targets
     onsets: Onsets
     num_bumps: int
-
-    @property
-    def per_sample(self) -> bool:
-        """Each target sample is a row."""
-        return True
 
     @property
     def weights(self) -> list[tuple[float, ...]]:
         """For each group the weights to choose from."""
         behavior = [(1.0,)] if "behavior" in self.targets.inputs else []
         return [(1.0,), CONDITION_WEIGHTS, *behavior]
-
-    @property
-    def components(self) -> list[int]:
-        """No group is described by components."""
-        return [MAX_COLUMNS] * len(self.weights)
 
     def columns(self, grid: I64, samples: I64) -> list[F32]:
         """Return the groups, each float32 `(windows, samples, columns)`."""

@@ -6,13 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omnimouse_cli.config.data import (
-    BEHAVIOR_RATE_HZ,
-    NUM_BEHAVIOR_SAMPLES,
-    NUM_RESPONSE_SAMPLES,
-    RESPONSE_RATE_HZ,
-)
-from omnimouse_cli.evaluate.baselines.choose import Choice, make_choice
+from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES
+from omnimouse_cli.evaluate.baselines.bins import BEHAVIOR_AT_RESPONSES
+from omnimouse_cli.evaluate.baselines.choose import Choice, evenly_spaced, find_choice
 from omnimouse_cli.evaluate.baselines.screen_features import screen_features
 from omnimouse_cli.evaluate.session_reader import F32, I64
 from omnimouse_cli.evaluate.targets import Targets
@@ -26,11 +22,7 @@ SCALING_WINDOWS, WINDOWS_AT_ONCE = 128, 32
 
 def choose_windows(targets: Targets, tiers: tuple[str, ...]) -> Choice | str:
     """Return the windows to train on and to stop by; a reason where there are too few."""
-    choice = make_choice(targets, tiers)
-    if choice is None or len(choice.training) < LEAST_WINDOWS:
-        count = 0 if choice is None else len(choice.training)
-        return f"the tiers {', '.join(tiers)} have only {count} windows to train on"
-    return choice
+    return find_choice(targets, tiers, fewest=LEAST_WINDOWS, with_sklearn=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,7 +55,7 @@ class ColumnScaling:
     @classmethod
     def fit(cls, targets: Targets, training: I64) -> "ColumnScaling":
         """Compute mean and standard deviation from some of the training windows."""
-        values = read_columns(targets, _spread(training, SCALING_WINDOWS))
+        values = read_columns(targets, evenly_spaced(training, SCALING_WINDOWS))
         mean, std = np.nanmean(values, axis=(0, 1)), np.nanstd(values, axis=(0, 1))
         return cls(targets=targets, mean=mean, std=np.where(std > 1e-6, std, 1.0))
 
@@ -74,7 +66,7 @@ class ColumnScaling:
 
     def load(self, grid: I64) -> NetworkData:
         """Read columns and truth of as many of the windows as fit in memory."""
-        grid = _spread(grid, MOST_VALUES // (NUM_RESPONSE_SAMPLES * len(self.mean)))
+        grid = evenly_spaced(grid, MOST_VALUES // (NUM_RESPONSE_SAMPLES * len(self.mean)))
         parts = [
             grid[first : first + WINDOWS_AT_ONCE] for first in range(0, len(grid), WINDOWS_AT_ONCE)
         ]
@@ -82,12 +74,6 @@ class ColumnScaling:
             columns=torch.cat([self.columns(part) for part in parts]),
             truth=torch.from_numpy(np.concatenate([self.targets.truth(part) for part in parts])),
         )
-
-
-def _spread(grid: I64, most: int) -> I64:
-    """Return at most so many windows, evenly spaced."""
-    count = min(max(1, most), len(grid))
-    return grid[np.unique(np.linspace(0, len(grid) - 1, count).astype(np.int64))]
 
 
 def read_columns(targets: Targets, grid: I64) -> F32:
@@ -113,8 +99,7 @@ def read_columns(targets: Targets, grid: I64) -> F32:
         shown = targets.input_behavior(grid)
         placed = np.full((len(grid), NUM_BEHAVIOR_SAMPLES, shown.shape[2]), np.nan, np.float32)
         placed[:, slice(*strategy.behavior_samples)] = shown
-        sample = np.arange(NUM_RESPONSE_SAMPLES) * BEHAVIOR_RATE_HZ / RESPONSE_RATE_HZ
-        parts.append(placed[:, (sample + 1e-4).astype(np.int64)])
+        parts.append(placed[:, BEHAVIOR_AT_RESPONSES])
     return np.concatenate(parts, axis=2)
 
 

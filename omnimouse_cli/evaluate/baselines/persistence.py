@@ -11,10 +11,6 @@ from omnimouse_cli.evaluate.targets import Targets
 def predict_persistence(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | None:  # noqa: ARG001 - the signature of predictors
     """Hold the last visible sample of every target neuron.
 
-    Args:
-        targets: What is predicted.
-        tiers: Not used: nothing is fitted.
-
     Returns:
         The predictions; None where no target neuron is visible before the targets.
     """

@@ -33,10 +33,6 @@ SETTINGS = ((64, 0.2), (128, 0.5))
 def predict_poco(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | str | None:
     """Train on the training tiers and forecast the scored windows.
 
-    Args:
-        targets: What is predicted.
-        tiers: Training tiers.
-
     Returns:
         The predictions; a reason where the training tiers are too short; None where the target
         neurons are not all visible before the targets and only there.

@@ -9,7 +9,7 @@ import numpy as np
 from omnimouse_cli.batch.windows import BLANK_KIND, INVALID_KIND
 from omnimouse_cli.evaluate.scorer import Piece
 from omnimouse_cli.evaluate.session_reader import F32, F64, I64, Range, SessionReader
-from omnimouse_cli.evaluate.stimulus import Phases, stimulus_phases
+from omnimouse_cli.evaluate.stimulus import Phases, in_tiers, is_kind, stimulus_phases
 from omnimouse_cli.evaluate.targets import Targets
 from omnimouse_cli.evaluate.windows import EvalWindows
 from omnimouse_cli.metrics.repeats import sum_by_cell
@@ -51,10 +51,6 @@ class Psth:
 
 def predict_psth(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | str | None:
     """Predict the mean training response to what is on the screen.
-
-    Args:
-        targets: What is predicted.
-        tiers: Training tiers.
 
     Returns:
         The predictions; a reason where training did not show the scored stimuli; None without the
@@ -137,19 +133,16 @@ def _training_rows(
     reader: SessionReader, tiers: tuple[str, ...], end_seconds: float | None
 ) -> tuple[I64, Phases]:
     """Rows of the response clock in valid training time, and the stimulus of each."""
-    shard = reader.shard
-    description, trials = shard.description, shard.trials
-    clock = description.responses.clock
+    shard, trials = reader.shard, reader.shard.trials
+    clock = shard.description.responses.clock
     rows = np.arange(clock.num_samples)
     seconds = clock.start_seconds + rows / clock.rate_hz
     trial = np.searchsorted(trials.start_seconds, seconds, side="right") - 1
-    numbers = [description.tiers.index(tier) for tier in tiers if tier in description.tiers]
-    allowed = np.isin(trials.tier, numbers)
-    allowed &= trials.kind != _index(description.kinds, INVALID_KIND)
+    allowed = in_tiers(shard, tiers) & ~is_kind(shard, INVALID_KIND)
     phases = stimulus_phases(shard, seconds)
     # The response to a training trial may outlast it, into a blank without a tier of its own.
     of_training = (phases.trial >= 0) & allowed[phases.trial]
-    blank = (trials.tier == -1) & (trials.kind == _index(description.kinds, BLANK_KIND))
+    blank = (trials.tier == -1) & is_kind(shard, BLANK_KIND)
     kept = (trial >= 0) & (allowed[trial] | (blank[trial] & of_training))
     kept &= contains(shard.valid("responses"), seconds)
     if end_seconds is not None:
@@ -157,11 +150,6 @@ def _training_rows(
     return rows[kept], Phases(
         condition=phases.condition[kept], trial=phases.trial[kept], bin=phases.bin[kept]
     )
-
-
-def _index(names: tuple[str, ...], name: str) -> int:
-    """Return the number of a name; one that no trial has where it is not among the names."""
-    return names.index(name) if name in names else -2
 
 
 def _average(reader: SessionReader, rows: I64, cell: I64, num_cells: int) -> tuple[F32, F32]:

@@ -22,10 +22,6 @@ def predict_reduced_rank(targets: Targets, tiers: tuple[str, ...]) -> Iterator[P
 
     Source: Mukherjee & Zhu, Statistical Analysis and Data Mining 4 (2011).
 
-    Args:
-        targets: What is predicted.
-        tiers: Training tiers.
-
     Returns:
         The predictions; a reason as for ridge regression; None where responses are not predicted
         from responses at the same time.

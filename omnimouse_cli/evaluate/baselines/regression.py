@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from omnimouse_cli.evaluate.baselines.choose import Choice
+from omnimouse_cli.evaluate.baselines.choose import Choice, evenly_spaced
 from omnimouse_cli.evaluate.baselines.linear import Part, gram_matrix, make_parts
 from omnimouse_cli.evaluate.baselines.problem import Problem
 from omnimouse_cli.evaluate.baselines.scaling import ColumnGroups, Scaling
@@ -57,22 +57,13 @@ class Design:
         *,
         is_masked: bool = True,
     ) -> "Design":
-        """Choose the rows among training windows, and fit the scaling to them.
-
-        Args:
-            targets: What is predicted.
-            groups: What makes the columns.
-            choice: Where penalties are chosen.
-            grid: int64: all training windows, ascending.
-            is_masked: As of the class.
-        """
+        """Choose the rows among all training windows, ascending, and fit the scaling to them."""
         if groups.per_sample:
             num_windows = MAX_SAMPLE_ROWS // SAMPLES_PER_WINDOW
             step = max(1, targets.num_samples // SAMPLES_PER_WINDOW)
         else:
             num_windows, step = MAX_WINDOW_ROWS, 1
-        number = min(num_windows, len(grid))
-        grid = grid[np.unique(np.linspace(0, len(grid) - 1, number).astype(np.int64))]
+        grid = evenly_spaced(grid, num_windows)
         samples = np.arange(*targets.samples, step)
         return cls(
             targets=targets,

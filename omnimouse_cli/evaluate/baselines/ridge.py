@@ -1,6 +1,5 @@
 """Ridge regression on the inputs of a strategy: the linear model that a network has to beat."""
 
-import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -8,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from omnimouse_cli.batch.strategy import Strategy
-from omnimouse_cli.evaluate.baselines.choose import Choice, make_choice, training_windows
+from omnimouse_cli.evaluate.baselines.choose import find_choice, make_choice, training_windows
 from omnimouse_cli.evaluate.baselines.linear import Part, fit_parts
 from omnimouse_cli.evaluate.baselines.problem import Problem
 from omnimouse_cli.evaluate.baselines.regression import MAX_VALUES, Design
@@ -19,18 +18,11 @@ from omnimouse_cli.evaluate.session_reader import F32, SessionReader
 from omnimouse_cli.evaluate.targets import Targets
 from omnimouse_cli.evaluate.windows import EvalWindows
 
-MIN_WINDOWS = 20
-NO_LIBRARY = "scikit-learn is not installed: pip install 'omnimouse[report]'"
-
 
 def predict_ridge(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | str:
     """Fit on training windows and predict the scored ones.
 
     Source: Hoerl & Kennard, Technometrics 12 (1970).
-
-    Args:
-        targets: What is predicted.
-        tiers: Training tiers.
 
     Returns:
         The predictions; a reason where the training tiers are too short or scikit-learn is missing.
@@ -40,12 +32,7 @@ def predict_ridge(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] |
 
 
 def make_problem(targets: Targets, tiers: tuple[str, ...]) -> Problem | str:
-    """Return the regression on the inputs of a strategy, or the reason why there is none.
-
-    Args:
-        targets: What is predicted.
-        tiers: Training tiers.
-    """
+    """Return the regression on the inputs of a strategy, or the reason why there is none."""
     choice = find_choice(targets, tiers)
     if isinstance(choice, str):
         return choice
@@ -63,17 +50,6 @@ def make_problem(targets: Targets, tiers: tuple[str, ...]) -> Problem | str:
     grid = training_windows(targets.reader, tiers)
     features = Features(targets=targets, training=grid)
     return Design.make(targets, features, choice, grid).problem()
-
-
-def find_choice(targets: Targets, tiers: tuple[str, ...]) -> Choice | str:
-    """Return where penalties are chosen, or the reason why nothing can be fitted."""
-    if importlib.util.find_spec("sklearn") is None:
-        return NO_LIBRARY
-    choice = make_choice(targets, tiers)
-    if choice is None or len(choice.training) < MIN_WINDOWS:
-        number = len(training_windows(targets.reader, tiers))
-        return f"the tiers {', '.join(tiers)} have only {number} windows to fit on"
-    return choice
 
 
 def solve_ridge(problem: Problem, targets: Targets, best: Best | None = None) -> Iterator[Piece]:

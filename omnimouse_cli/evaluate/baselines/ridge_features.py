@@ -5,8 +5,15 @@ from functools import cached_property
 
 import numpy as np
 
-from omnimouse_cli.config.data import BEHAVIOR_RATE_HZ, RESPONSE_RATE_HZ
-from omnimouse_cli.evaluate.baselines.bins import average_around, average_bins, average_past
+from omnimouse_cli.evaluate.baselines.bins import (
+    BEHAVIOR_AT_RESPONSES,
+    RESPONSES_AT_BEHAVIOR,
+    average_around,
+    average_bins,
+    average_past,
+)
+from omnimouse_cli.evaluate.baselines.choose import evenly_spaced
+from omnimouse_cli.evaluate.baselines.scaling import ColumnGroups
 from omnimouse_cli.evaluate.baselines.screen_features import screen_features
 from omnimouse_cli.evaluate.session_reader import F32, I64, Range
 from omnimouse_cli.evaluate.targets import Targets
@@ -29,15 +36,13 @@ SCREEN_WEIGHTS = (0.0, 0.2, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Features:
+class Features(ColumnGroups):
     """Makes the columns of a regression for the targets of one strategy and session.
 
     Args:
-        targets: What is predicted.
         training: int64: windows on which a basis of the population may be fitted.
     """
 
-    targets: Targets
     training: I64
 
     @property
@@ -75,9 +80,9 @@ class Features:
         return weights
 
     @property
-    def components(self) -> list[int]:
+    def components(self) -> list[int | None]:
         """For each group the components that describe it if it is more than twice as wide."""
-        components = [GROUP_COMPONENTS] * self._num_groups
+        components: list[int | None] = [GROUP_COMPONENTS] * self._num_groups
         if self._screen_group is not None:
             components[self._screen_group] = SCREEN_COMPONENTS
         return components
@@ -134,7 +139,7 @@ class Features:
 
     def _response_samples(self, samples: I64) -> I64:
         if self.targets.is_behavior:
-            return (samples * RESPONSE_RATE_HZ / BEHAVIOR_RATE_HZ).astype(np.int64)
+            return RESPONSES_AT_BEHAVIOR[samples]
         return samples
 
     def _population(self, grid: I64, samples: Range, neurons: I64) -> F32:
@@ -154,8 +159,8 @@ class Features:
         reader = self.targets.reader
         if reader.session.num_neurons <= MAX_NEURONS or len(self.training) == 0:
             return None
-        chosen = np.linspace(0, len(self.training) - 1, BASIS_SAMPLES // 10).astype(np.int64)
-        values = reader.responses(self.training[np.unique(chosen)], (0, 60))[:, ::6]
+        chosen = evenly_spaced(self.training, BASIS_SAMPLES // 10)
+        values = reader.responses(chosen, (0, 60))[:, ::6]
         pca = PCA(POPULATION_COMPONENTS, svd_solver="randomized", iterated_power=2, random_state=0)
         pca.fit(values.reshape(-1, values.shape[2]))
         return np.ascontiguousarray(pca.components_.T, dtype=np.float32)
@@ -173,7 +178,7 @@ def behavior_columns(targets: Targets, grid: I64, samples: I64) -> F32:
         float32 `(windows, samples, bins * channels)`.
     """
     if not targets.is_behavior:
-        samples = (samples * BEHAVIOR_RATE_HZ / RESPONSE_RATE_HZ).astype(np.int64)
+        samples = BEHAVIOR_AT_RESPONSES[samples]
     first, last = targets.strategy.behavior_samples
     centers = np.clip(samples - first, 0, last - first - 1)
     return average_around(targets.input_behavior(grid), centers, BEHAVIOR_LAGS)

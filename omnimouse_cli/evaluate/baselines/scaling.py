@@ -1,34 +1,49 @@
 """Columns of a regression from groups of inputs: of unit variance, wide groups by components."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from omnimouse_cli.evaluate.baselines.choose import evenly_spaced
 from omnimouse_cli.evaluate.session_reader import F32, I64
-from omnimouse_cli.evaluate.targets import WINDOWS_AT_ONCE
+from omnimouse_cli.evaluate.targets import WINDOWS_AT_ONCE, Targets
 
 # Windows by which columns are scaled and components found have about this many rows.
 SCALING_ROWS = 3_000
 
 
-class ColumnGroups(Protocol):
-    """What makes the columns of a regression, in groups of one kind."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ColumnGroups(ABC):
+    """Makes the columns of a regression, in groups of one kind.
+
+    Args:
+        targets: What is predicted.
+    """
+
+    targets: Targets
 
     @property
     def per_sample(self) -> bool:
         """Whether each target sample is a row of the regression; else each window is one."""
+        return True
 
     @property
+    @abstractmethod
     def weights(self) -> list[tuple[float, ...]]:
         """For each group the weights to choose from."""
 
     @property
-    def components(self) -> list[int]:
-        """For each group the components that describe it if it is more than twice as wide."""
+    def components(self) -> list[int | None]:
+        """For each group the components that describe it if it is more than twice as wide.
 
+        None where no component replaces columns.
+        """
+        return [None] * len(self.weights)
+
+    @abstractmethod
     def columns(self, grid: I64, samples: I64) -> list[F32]:
         """Return the groups for windows.
 
@@ -59,8 +74,7 @@ class Scaling:
     def fit(cls, groups_of: ColumnGroups, grid: I64, samples: I64) -> "Scaling":
         """Fit to some training windows."""
         per_window = len(samples) if groups_of.per_sample else 1
-        count = min(len(grid), max(1, SCALING_ROWS // per_window))
-        some = grid[np.unique(np.linspace(0, len(grid) - 1, count).astype(np.int64))]
+        some = evenly_spaced(grid, SCALING_ROWS // per_window)
         groups = [group.reshape(-1, group.shape[-1]) for group in groups_of.columns(some, samples)]
         means = [group.mean(axis=0) for group in groups]
         stds = [group.std(axis=0) for group in groups]
@@ -106,10 +120,10 @@ class Scaling:
         return np.concatenate(parts, axis=1).astype(np.float32)
 
 
-def _basis(scaled: F32, components: int) -> F32 | None:
+def _basis(scaled: F32, components: int | None) -> F32 | None:
     from sklearn.decomposition import PCA
 
-    if scaled.shape[1] <= 2 * components:
+    if components is None or scaled.shape[1] <= 2 * components:
         return None
     components = min(components, *scaled.shape)
     pca = PCA(components, svd_solver="randomized", iterated_power=2, random_state=0).fit(scaled)

@@ -20,10 +20,6 @@ def predict_smoothed_psth(targets: Targets, tiers: tuple[str, ...]) -> Iterator[
     Source: the Gaussian kernel as in Nawrot, Aertsen & Rotter, J. Neurosci. Methods 94 (1999); the
     width is the one that predicts the validation tier best.
 
-    Args:
-        targets: What is predicted.
-        tiers: Training tiers.
-
     Returns:
         As for the PSTH; a reason too where there is nothing to choose the width on.
     """

@@ -10,15 +10,9 @@ Budget: that of network.py, for two settings.
 from collections.abc import Iterator
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 
-from omnimouse_cli.config.data import (
-    BEHAVIOR_RATE_HZ,
-    NUM_BEHAVIOR_SAMPLES,
-    NUM_RESPONSE_SAMPLES,
-    RESPONSE_RATE_HZ,
-)
+from omnimouse_cli.evaluate.baselines.bins import RESPONSES_AT_BEHAVIOR
 from omnimouse_cli.evaluate.baselines.network import predict_network
 from omnimouse_cli.evaluate.baselines.network_data import ColumnScaling, choose_windows
 from omnimouse_cli.evaluate.scorer import Piece
@@ -35,10 +29,6 @@ SETTINGS = ((32, 0.2), (64, 0.5))
 
 def predict_tcn(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece] | str | None:
     """Train on the training tiers and decode the scored windows.
-
-    Args:
-        targets: What is predicted.
-        tiers: Training tiers.
 
     Returns:
         The predictions; a reason where the training tiers are too short; None where behavior is not
@@ -68,8 +58,6 @@ class Tcn(nn.Module):
         self.read = nn.Conv1d(len(scaling.mean), units, 1)
         self.blocks = nn.ModuleList(_block(units, dilation, dropout) for dilation in DILATIONS)
         self.write = nn.Conv1d(units, scaling.targets.num_outputs, 1)
-        sample = torch.arange(NUM_BEHAVIOR_SAMPLES) * RESPONSE_RATE_HZ / BEHAVIOR_RATE_HZ
-        self.register_buffer("sample", sample.long().clamp(max=NUM_RESPONSE_SAMPLES - 1))
 
     def forward(self, columns_BSJ: Tensor) -> Tensor:
         """Return `(windows, 40, channels)`, z-scored."""
@@ -77,7 +65,7 @@ class Tcn(nn.Module):
         x_BHS = self.read(self.drop_columns(columns_BSJ.transpose(1, 2)))
         for block in self.blocks:
             x_BHS = x_BHS + block(x_BHS)
-        behavior_BTC: Tensor = self.write(x_BHS)[:, :, self.get_buffer("sample")].transpose(1, 2)
+        behavior_BTC: Tensor = self.write(x_BHS)[:, :, RESPONSES_AT_BEHAVIOR].transpose(1, 2)
         return behavior_BTC
 
 

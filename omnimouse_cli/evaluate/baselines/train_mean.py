@@ -9,18 +9,9 @@ from omnimouse_cli.evaluate.targets import Targets
 
 
 def predict_train_mean(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece]:  # noqa: ARG001 - the signature of predictors
-    """Predict the mean of every output over the training trials.
-
-    Args:
-        targets: What is predicted.
-        tiers: Not used: the shard holds the means over its training trials.
-    """
+    """Predict the mean of every output over the training trials."""
     # Behavior is z-scored over the training trials: its mean is 0.
-    mean = np.zeros(targets.num_outputs, np.float32)
-    if not targets.is_behavior:
-        reader = targets.reader
-        neuron_mean = np.nan_to_num(np.asarray(reader.shard.neuron_mean, np.float32))
-        mean = ((neuron_mean - reader.shift) / reader.scale)[targets.outputs]
+    mean = np.zeros(targets.num_outputs, np.float32) if targets.is_behavior else targets.train_mean
     for windows in targets.window_slices():
         shape = (windows.stop - windows.start, targets.num_samples, targets.num_outputs)
         yield Piece(windows, slice(None), np.broadcast_to(mean, shape).copy())

@@ -8,7 +8,6 @@ from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.batch.strategies import CAUSAL
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluate.draws import draw_targets
-from omnimouse_cli.evaluate.evaluate import make_scorer
 from omnimouse_cli.evaluate.forward import Perturb, predict_model
 from omnimouse_cli.evaluate.records import (
     LOSS,
@@ -26,7 +25,7 @@ from omnimouse_cli.evaluate.robustness.perturbations import (
     make_perturbations,
 )
 from omnimouse_cli.evaluate.scored_value import ScoredValue
-from omnimouse_cli.evaluate.scorer import PredictorScores
+from omnimouse_cli.evaluate.scorer import PredictorScores, Scorer
 from omnimouse_cli.evaluate.session_reader import SessionReader
 from omnimouse_cli.evaluate.strategies import evaluated_strategies
 from omnimouse_cli.evaluate.tabulate import compare_predictors, make_records
@@ -122,7 +121,7 @@ def _score(
     perturb: Perturb | None,
     reporter: Reporter,
 ) -> PredictorScores:
-    scorer = make_scorer(run, targets, options, predictor=MODEL)
+    scorer = Scorer(targets, predictor=MODEL, response_loss=run.response_loss)
     for (piece,) in predict_model(run, [targets], options, perturb):
         scorer.add(piece)
     reporter.advance(PROGRESS_TASK, note=f"{targets.reader.session.key} {targets.strategy.name}")
