@@ -42,7 +42,8 @@ class Phases:
 def is_kind(shard: Shard, kind: str) -> NDArray[np.bool_]:
     """Return bool `(trials,)`: which trials are of a kind, such as `blank`."""
     kinds = shard.description.kinds
-    return shard.trials.kind == (kinds.index(kind) if kind in kinds else -2)
+    of_kind: NDArray[np.bool_] = shard.trials.kind == (kinds.index(kind) if kind in kinds else -2)
+    return of_kind
 
 
 def in_tiers(shard: Shard, tiers: Sequence[str]) -> NDArray[np.bool_]:
