@@ -26,21 +26,24 @@ from omnimouse_cli.evaluate.records import (
 _Key = tuple[str, str]
 # By strategy, target, metric and predictor.
 _Numbers = Mapping[tuple[str, str, str, str], EvalRecord]
-OTHER_METRICS = {
-    "correlation_to_average": "to average",
+SCORES = {
+    "correlation_to_average": "to\naverage",
     "r2": "R2",
-    "deviance_explained": "deviance expl.",
-    "bits_per_sample": "bits/sample",
+    "deviance_explained": "deviance\nexpl.",
+    "bits_per_sample": "bits/\nsample",
     "cc_norm": "CC norm",
     "cc_max": "CC max",
     "feve": "FEVE",
     "oracle": "oracle",
+    "loss": "loss",
+}
+# Of predictive distributions.
+CALIBRATION = {
     "log_likelihood": "log lik.",
     "log_likelihood_gain": "log lik. gain",
     "coverage_50": "cov. 50",
     "coverage_80": "cov. 80",
     "coverage_95": "cov. 95",
-    "loss": "loss",
 }
 
 
@@ -65,7 +68,12 @@ def score_tables(evaluation: Evaluation, options: EvalOptions, *, metrics: bool)
         if any(record.source == REPEATS for record in records):
             yield _repeats(title, records)
         if metrics:
-            yield _metrics(title, records)
+            tables = (
+                _metrics(f"{title}: all metrics", records, {SINGLE_TRIAL: "r", **SCORES}),
+                _metrics(f"{title}: predictive distribution", records, CALIBRATION),
+                _groups(title, records),
+            )
+            yield from (table for table in tables if table.row_count)
     yield _rows(evaluation)
 
 
@@ -77,14 +85,11 @@ def _scores(title: str, records: Sequence[EvalRecord]) -> Table:
     seconds = max((r.scored_seconds or 0.0 for r in records), default=0.0)
     table = _table(
         f"{title}, {seconds:.0f} s: single-trial correlation r [95 % interval over {over}]; "
-        "corrected: without the bias of the limited time"
+        "corrected: without the bias of the limited time",
+        *("strategy", "target", "model", "cor-\nrected"),
+        *(("SD of\ndraws",) if has_draws else ()),
+        *("best baseline", "model - best", "of\nceiling"),
     )
-    for heading in ("row", "target", "model", "cor-\nrected"):
-        table.add_column(heading)
-    if has_draws:
-        table.add_column("SD of\ndraws")
-    for heading in ("best baseline", "model - best", "of\nceiling"):
-        table.add_column(heading)
     for key in _keys(records):
         model = numbers[*key, SINGLE_TRIAL, MODEL]
         best = next(iter(_best_first(key, numbers)), None)
@@ -104,9 +109,9 @@ def _scores(title: str, records: Sequence[EvalRecord]) -> Table:
 
 def _baselines(title: str, records: Sequence[EvalRecord]) -> Table:
     numbers = _index(records)
-    table = _table(f"{title}: r of every baseline, the best first")
-    for heading in ("row", "target", "baselines"):
-        table.add_column(heading)
+    table = _table(
+        f"{title}: r of every baseline, the best first", "strategy", "target", "baselines"
+    )
     for key in _keys(records):
         found = [f"{_label(one.predictor)} {_number(one)}" for one in _best_first(key, numbers)]
         ceiling = numbers.get((*key, SINGLE_TRIAL, CEILING))
@@ -122,11 +127,10 @@ def _repeats(title: str, records: Sequence[EvalRecord]) -> Table:
     numbers = _index([record for record in records if record.source == REPEATS])
     table = _table(
         f"{title}: relative to repeats of the stimulus [95 % interval]; FEVE leaves out neurons "
-        "with less than 15 % of explainable variance"
+        "with less than 15 % of explainable variance",
+        *("strategy", "predictor", "CC norm", "FEVE", "left out", "ceiling of r", "CC max"),
+        *("oracle", "repeats"),
     )
-    headings = ("predictor", "CC norm", "FEVE", "left out", "ceiling of r", "CC max", "oracle")
-    for heading in ("row", *headings, "repeats"):
-        table.add_column(heading)
     for (strategy, target, _, predictor), record in numbers.items():
         metrics = (CC_NORM, FEVE, SINGLE_TRIAL, CC_MAX, ORACLE)
         found = [numbers.get((strategy, target, metric, predictor)) for metric in metrics]
@@ -141,23 +145,23 @@ def _repeats(title: str, records: Sequence[EvalRecord]) -> Table:
     return table
 
 
-def _metrics(title: str, records: Sequence[EvalRecord]) -> Table:
+def _metrics(title: str, records: Sequence[EvalRecord], headings: Mapping[str, str]) -> Table:
     numbers = _index(records)
-    present = [name for name in OTHER_METRICS if any(one.metric == name for one in records)]
-    table = _table(f"{title}: all metrics")
-    for heading in ("row", "target", "predictor", "r", *(OTHER_METRICS[name] for name in present)):
-        table.add_column(heading)
+    present = [name for name in headings if any(one.metric == name for one in records)]
+    table = _table(title, "strategy", "target", "predictor", *(headings[name] for name in present))
     lines = [
         (record.strategy, record.target, record.predictor)
         for record in records
-        if record.metric in (SINGLE_TRIAL, *present)
+        if record.metric in present
     ]
     for strategy, target, predictor in dict.fromkeys(lines):
-        values = [
-            _number(numbers.get((strategy, target, metric, predictor)))
-            for metric in (SINGLE_TRIAL, *present)
-        ]
+        values = [_number(numbers.get((strategy, target, name, predictor))) for name in present]
         table.add_row(strategy, target, _label(predictor), *values)
+    return table
+
+
+def _groups(title: str, records: Sequence[EvalRecord]) -> Table:
+    table = _table(f"{title}: r of groups of neurons", "strategy", "neurons", "predictor", "r")
     for record in records:
         if record.metric.startswith(SINGLE_TRIAL + OF_GROUP):
             group = record.metric.partition(OF_GROUP)[2]
@@ -166,13 +170,12 @@ def _metrics(title: str, records: Sequence[EvalRecord]) -> Table:
 
 
 def _rows(evaluation: Evaluation) -> Table:
-    """Return the table of what each row conditions on."""
+    """Return the table of what each strategy conditions on."""
     table = _table(
         "What is predicted from what; predict and forecast see later frames and behavior, as "
-        "published, the causal rows do not"
+        "published, the causal strategies do not",
+        *("strategy", "condition", "stimulus in training"),
     )
-    for heading in ("row", "condition", "stimulus in training"):
-        table.add_column(heading)
     seen: dict[str, list[str]] = {}
     for record in evaluation.records:
         if "stimulus" in record.inputs and record.target == "neurons":
@@ -186,15 +189,19 @@ def _rows(evaluation: Evaluation) -> Table:
     return table
 
 
-def _table(title: str) -> Table:
+def _table(title: str, *headings: str) -> Table:
     # Two spaces between columns.
-    return Table(
+    table = Table(
         title=title,
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
+    for heading in headings:
+        # Names stay whole; narrow terminals wrap the other columns.
+        table.add_column(heading, no_wrap=heading in ("strategy", "target"), overflow="fold")
+    return table
 
 
 def _index(records: Sequence[EvalRecord]) -> _Numbers:
