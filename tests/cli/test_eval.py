@@ -116,7 +116,7 @@ def test_the_table_has_a_line_for_each_row_beside_its_baselines(place):
     result = invoke(*command, *few)
     assert result.exit_code == 0, result.stderr
     words = ("forecast+stimulus", "gaze", "running", "ridge", "persistence", "ceiling")
-    for word in (*words, "forecast-causal", "SD of", "R2", "bits/sample"):
+    for word in (*words, "forecast-causal", "SD of", "R2", "bits/", "cov. 95"):
         assert word in result.stdout
     assert "frames of 0-2 s (later ones included)" in result.stdout
     assert "(inputs not trained on)" in result.stdout
