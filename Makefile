@@ -7,9 +7,10 @@ OLDEST := .venv-oldest
 OLDEST_INSTALLED := $(OLDEST)/.installed
 SOURCES := pyproject.toml constraints.txt Cargo.toml Cargo.lock rust/Cargo.toml $(wildcard rust/src/*.rs rust/src/*/*.rs)
 
-# Processes that run tests at once; each computes on one thread.
+# Processes that run tests at once; each computes on one thread. Files run in the order in which
+# tests/conftest.py puts them: by themselves, files of few tests, which are the long ones, run last.
 WORKERS ?= auto
-PYTEST_OPTIONS := --numprocesses $(WORKERS) --dist loadscope
+PYTEST_OPTIONS := --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 PURELIB := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 MAX_FILE_LINES := 400

@@ -16,7 +16,7 @@ COMMANDS = (
     "preprocess",
     "inspect --plot session.png",
     "train --model nano {length} --out runs/demo --seed 1",
-    "eval runs/demo --regime all",
+    "eval runs/demo --regime all{scores}",
     "sweep --models {models} --sessions 1,2 --steps {sweep_steps} --out runs/sweep",
     "scaling-report runs/sweep --out scaling",
 )
@@ -26,10 +26,11 @@ FULL = {
     # With so few neurons, decoding needs more steps of the transformer and a larger weight.
     "length": "--minutes 7 --set train.table_weight_decay=0.05"
     " --set train.shortcuts_first_fraction=0.15 --set train.behavior_weight=0.4",
-    "models": "nano,tiny", "sweep_steps": "50",
+    "models": "nano,tiny", "sweep_steps": "50", "scores": "",
 }  # fmt: skip
 QUICK = {
-    "neurons": "24", "minutes": "4", "length": "--steps 4", "models": "nano", "sweep_steps": "2",
+    "neurons": "24", "minutes": "2", "length": "--steps 4", "models": "nano", "sweep_steps": "2",
+    "scores": " --draws 2 --baselines ridge",
 }  # fmt: skip
 PICTURES = ("session.png", "runs/demo/eval/*/*.png", "scaling/report.html")
 

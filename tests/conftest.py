@@ -19,6 +19,24 @@ from omnimouse_cli.recording.open import open_recording
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
 
+# Files that take most time, the longest first, so that workers end together.
+LONGEST_FILES = (
+    "test_readme.py", "test_null_device.py", "test_launch.py", "test_sweep.py", "test_compile.py",
+    "test_evaluate.py", "test_restart.py", "test_core_gradient.py", "test_train.py",
+    "test_small_recordings.py", "test_signals.py", "test_benchmark.py", "test_ridge.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest files first, then others with slow tests; the order in files stays."""
+    has_slow = {item.path for item in items if item.get_closest_marker("slow")}
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        names, name = LONGEST_FILES, item.path.name
+        return names.index(name) if name in names else len(names), item.path not in has_slow
+
+    items.sort(key=place)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _ctrl_c_is_handled() -> None:

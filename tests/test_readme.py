@@ -18,7 +18,9 @@ SHORTER = {
     "--minutes 10": "--steps 3",
     "--steps 200": "--steps 2",
     "--models nano,tiny": "--models nano",
-    "simulate recordings": "simulate recordings --neurons 24 --minutes 4",
+    "simulate recordings": "simulate recordings --neurons 12 --minutes 2",
+    # Draws are averaged in tests/evaluate; all baselines of the default run here.
+    "eval --regime all": "eval --regime all --draws 1",
 }
 
 

@@ -24,6 +24,9 @@ from omnimouse_cli.model.feed_forward import Dendrite, FeedForward
 from omnimouse_cli.model.losses import compute_losses
 
 pytestmark = pytest.mark.slow
+# Compilers warn about themselves, and FlexAttention about the model that is compared with, which is
+# not compiled; what counts here are the numbers.
+quietly = pytest.mark.filterwarnings("default", "ignore:flex_attention called without")
 
 GPU = torch.device("cuda")
 NEURONS = 40
@@ -65,8 +68,7 @@ def run(model, table, batch, strategy, selection):
     return compute_losses(prediction, batch, strategy, selection, "gaussian")
 
 
-# Compilers warn about themselves; what counts here are the numbers.
-@pytest.mark.filterwarnings("default")
+@quietly
 @pytest.mark.usefixtures("_masks_of_a_gpu")
 def test_compiled_blocks_compute_what_others_do_in_training_and_in_evaluation(
     make_model, make_batch, choose, small_config
@@ -94,7 +96,7 @@ def test_compiled_blocks_compute_what_others_do_in_training_and_in_evaluation(
     assert not torch._dynamo.utils.counters["graph_break"]
 
 
-@pytest.mark.filterwarnings("default")
+@quietly
 @pytest.mark.usefixtures("_masks_of_a_gpu")
 def test_a_batch_of_one_window_runs_the_code_of_others(
     make_model, make_batch, choose, small_config
@@ -115,7 +117,7 @@ def test_a_batch_of_one_window_runs_the_code_of_others(
     assert num_graphs[0] == num_graphs[1] > 0
 
 
-@pytest.mark.filterwarnings("default")
+@quietly
 @pytest.mark.usefixtures("_masks_of_a_gpu")
 def test_ten_video_blocks_and_all_strategies_compile_to_few_graphs(
     make_model, make_batch, choose, small_config
