@@ -306,7 +306,7 @@ def _window_attention(shape: VideoBlockShape, inputs: int, tokens: int, mode: St
 
 
 def _readout(config: ModelConfig, task: Task, sequences: Sequences, mode: StepMode) -> _Part:
-    """Count the read-outs, the shortcuts and the losses."""
+    """Count the read-outs, the shortcuts and the losses; the last two are float32 in any mode."""
     size = mode.product_bytes
     samples = task.num_targets * num_target_samples(task)
     stored = size * num_tokens(sequences.queries) * config.d_model
@@ -317,9 +317,10 @@ def _readout(config: ModelConfig, task: Task, sequences: Sequences, mode: StepMo
     if config.decoder.population_rank or config.decoder.behavior_rank:
         # The gain: its sum, hyperbolic tangent and exponential.
         stored += FLOAT_BYTES * 3 * samples
-    stored += size * _shortcut_numbers(config, task, sequences)
-    # Of all gradients here the largest are those of the sums in receptive fields, in two orders.
-    return _Part(stored, 2 * size * _field_sums(config, task, sequences))
+    stored += FLOAT_BYTES * _shortcut_numbers(config, task, sequences)
+    field_sums = _field_sums(config, task, sequences)
+    # Gradients of the sums in receptive fields, and of drive, gain and their terms.
+    return _Part(stored, FLOAT_BYTES * (field_sums + 8 * samples) if field_sums else 0)
 
 
 def _field_sums(config: ModelConfig, task: Task, sequences: Sequences) -> int:

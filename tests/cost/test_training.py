@@ -63,8 +63,8 @@ def test_bfloat16_and_compilation_lower_the_activations():
         )["memory_bytes"]["activations"]
         for precision, is_compiled in (("float32", False), (None, False), (None, None))
     ]
-    # The residual stream stays in float32.
-    assert sizes[0] / 2 < sizes[1] < 0.7 * sizes[0]
+    # The residual stream and the shortcuts stay in float32.
+    assert sizes[0] / 2 < sizes[1] < 0.75 * sizes[0]
     assert sizes[2] < 0.9 * sizes[1]
 
 

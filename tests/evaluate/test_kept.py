@@ -153,6 +153,8 @@ def test_the_files_that_were_used_last_stay(folder, targets, monkeypatch):
     size = next(folder.iterdir()).stat().st_size
     monkeypatch.setattr(kept, "MAX_FOLDER_BYTES", 2.5 * size)
     store.predict("b", predictor, targets)
+    for seconds, path in enumerate(sorted(folder.iterdir()), start=1):
+        os.utime(path, (seconds, seconds))
     store.predict("a", predictor, targets)
     store.predict("c", predictor, targets)
     assert sorted(path.name[0] for path in folder.iterdir()) == ["a", "c"]
