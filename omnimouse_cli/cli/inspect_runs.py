@@ -10,7 +10,6 @@ from omnimouse_cli.cli.console import print_document, print_line, print_table
 from omnimouse_cli.cli.inspect_raw import is_raw
 from omnimouse_cli.errors import CheckpointError, OmniMouseError, RecordingError
 from omnimouse_cli.reporter import Reporter
-from omnimouse_cli.run.checkpoints import complete_checkpoints
 from omnimouse_cli.run.folder import (
     CONFIG,
     EVALUATIONS,
@@ -94,6 +93,8 @@ def _describe(run: Path) -> dict[str, Any]:
     Raises:
         OmniMouseError: A file is damaged.
     """
+    from omnimouse_cli.run.checkpoints import complete_checkpoints
+
     config = read_config(run)
     summary = read_summary(run) if is_finished(run) else {}
     checkpoints = complete_checkpoints(run)

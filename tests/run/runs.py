@@ -46,7 +46,8 @@ def write_run(
     """
     kinds = {session.response_kind for session in dataset.sessions}
     gaussian = kinds == {"dff"}
-    config = load_config(sets=sets, size="nano")
+    # A model that starts from linear models would answer 0 without them.
+    config = load_config(sets=("model.decoder.linear_rank=none", *sets), size="nano")
     loss = "gaussian" if gaussian else "poisson"
     config = dataclasses.replace(
         config,

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
 
-# W windows, S samples, N neurons, R factors
+# W windows, S samples, N neurons, R factors, L lags
 
 NUM_ITERATIONS = 100
 # Of a population's variance, private parts have at least this share.
@@ -38,8 +38,10 @@ class FactorModel(NamedTuple):
 def fit_factors(responses_WSN: Tensor, rank: int, num_columns: int) -> FactorModel:
     """Fit by maximum likelihood in each sample, and by least squares over lags.
 
+    Products with all responses are computed on their device, equations of factors on the CPU.
+
     Args:
-        responses_WSN: `(windows, 60, neurons)`.
+        responses_WSN: `(windows, 60, neurons)`, on any device; the result is on the CPU.
         rank: Factors, at most the number of neurons.
         num_columns: Columns of the result.
     """
@@ -52,7 +54,7 @@ def fit_factors(responses_WSN: Tensor, rank: int, num_columns: int) -> FactorMod
     shared_RS, private_S = _autocovariances(x_WSN, loadings_NR, noise_N)
     missing = num_columns - rank
     return FactorModel(
-        mean_N,
+        mean_N.cpu(),
         torch.nn.functional.pad(loadings_NR, (0, missing)),
         noise_N.log(),
         torch.nn.functional.pad(shared_RS, (0, 0, 0, missing)),
@@ -63,9 +65,9 @@ def fit_factors(responses_WSN: Tensor, rank: int, num_columns: int) -> FactorMod
 def _factor_analysis(x_KN: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     """Return loadings and noise variances by expectation maximization (Rubin & Thayer 1982)."""
     rows, num_neurons = x_KN.shape
-    variance_N = x_KN.square().mean(0).clamp(min=1e-6)
+    variance_N = x_KN.square().mean(0).clamp(min=1e-6).cpu()
     if num_neurons <= MOST_NEURONS:
-        covariance_NN = x_KN.T @ x_KN / rows
+        covariance_NN = (x_KN.T @ x_KN / rows).cpu()
 
         def multiply(y_NR: Tensor) -> Tensor:
             return covariance_NN @ y_NR
@@ -74,16 +76,16 @@ def _factor_analysis(x_KN: Tensor, rank: int) -> tuple[Tensor, Tensor]:
         some_KN = x_KN[:: -(-rows // MOST_ROWS)]
 
         def multiply(y_NR: Tensor) -> Tensor:
-            return some_KN.T @ (some_KN @ y_NR) / len(some_KN)
+            return (some_KN.T @ (some_KN @ y_NR.to(x_KN.device)) / len(some_KN)).cpu()
 
     generator = torch.Generator().manual_seed(0)
-    basis_NR = torch.randn(num_neurons, rank, generator=generator).to(x_KN.device)
+    basis_NR = torch.randn(num_neurons, rank, generator=generator)
     for _ in range(20):
         basis_NR = torch.linalg.qr(multiply(basis_NR))[0]
     power_R = (basis_NR * multiply(basis_NR)).sum(0).clamp(min=1e-6)
     loadings_NR = basis_NR * power_R.sqrt()
     noise_N = torch.maximum(variance_N - loadings_NR.square().sum(1), 0.05 * variance_N)
-    eye = torch.eye(rank, device=x_KN.device)
+    eye = torch.eye(rank)
     for _ in range(NUM_ITERATIONS):
         scaled_NR = loadings_NR / noise_N[:, None]
         posterior_RR = torch.linalg.inv(eye + loadings_NR.T @ scaled_NR)
@@ -112,19 +114,19 @@ def _autocovariances(x_WSN: Tensor, loadings_NR: Tensor, noise_N: Tensor) -> tup
     At each lag the covariances of all pairs of neurons are products of loadings with those of the
     factors, in the sense of least squares; neurons with themselves are left to the private part.
     """
-    squares_NR = loadings_NR.square()
-    system_RR = (loadings_NR.T @ loadings_NR).square() - squares_NR.T @ squares_NR
-    eye = torch.eye(len(system_RR), device=x_WSN.device)
-    system_RR = system_RR + 1e-6 * system_RR.diagonal().abs().mean() * eye
-    sums_WSR = x_WSN @ loadings_NR
-    shared, private = [], []
+    sums_WSR = x_WSN @ loadings_NR.to(x_WSN.device)
+    own, of_sums = [], []
     for lag in range(NUM_RESPONSE_SAMPLES):
         count = x_WSN.shape[0] * (NUM_RESPONSE_SAMPLES - lag)
         later, earlier = slice(lag, None), slice(0, NUM_RESPONSE_SAMPLES - lag)
-        own_N = torch.einsum("wsn,wsn->n", x_WSN[:, later], x_WSN[:, earlier]) / count
-        of_sums_R = (sums_WSR[:, later] * sums_WSR[:, earlier]).sum((0, 1)) / count
-        of_factors_R = torch.linalg.solve(system_RR, of_sums_R - squares_NR.T @ own_N)
-        shared.append(of_factors_R)
-        private.append(((own_N - squares_NR @ of_factors_R) / noise_N).mean())
-    private_S = torch.stack(private)
-    return torch.stack(shared, dim=1), private_S / private_S[0]
+        own.append(torch.einsum("wsn,wsn->n", x_WSN[:, later], x_WSN[:, earlier]) / count)
+        of_sums.append((sums_WSR[:, later] * sums_WSR[:, earlier]).sum((0, 1)) / count)
+    own_LN, of_sums_LR = torch.stack(own).cpu(), torch.stack(of_sums).cpu()
+    squares_NR = loadings_NR.square()
+    system_RR = (loadings_NR.T @ loadings_NR).square() - squares_NR.T @ squares_NR
+    ridge = 1e-6 * system_RR.diagonal().abs().mean()
+    shared_RL = torch.linalg.solve(
+        system_RR + ridge * torch.eye(len(system_RR)), (of_sums_LR - own_LN @ squares_NR).T
+    )
+    private_L = ((own_LN - (squares_NR @ shared_RL).T) / noise_N).mean(1)
+    return shared_RL, private_L / private_L[0]

@@ -49,8 +49,8 @@ class Regression(NamedTuple):
     """Normal equations of a session.
 
     Args:
-        square: `(columns, columns)`: mean product of columns.
-        cross: `(columns, neurons)`: mean product of columns and deviations of responses.
+        square: `(columns, columns)`, float64, on the CPU: mean product of columns.
+        cross: `(columns, neurons)`, likewise: of columns and deviations of responses.
     """
 
     square: Tensor
@@ -133,8 +133,8 @@ def _normal_equations(data: SessionData, encoding: EncodingShortcut) -> Regressi
     x, y = data.columns(encoding).flatten(0, 1), data.predicted.flatten(0, 1)
     y = y - y.mean(0)
     return Regression(
-        (x.T @ x).double() / len(x),
-        (x.T @ y).double() / len(x),
+        (x.T @ x).double().cpu() / len(x),
+        (x.T @ y).double().cpu() / len(x),
     )
 
 
@@ -163,7 +163,7 @@ def _choose_components(
     # What does not predict held-out responses is left out.
     best = (0.0 if held_out else -1.0, 0, 0.0, torch.zeros(0))
     for penalty in PENALTIES if held_out else DEFAULT_PENALTIES:
-        eye = torch.eye(len(scaled_DD), dtype=torch.float64, device=scaled_DD.device)
+        eye = torch.eye(len(scaled_DD), dtype=torch.float64)
         weights_DN = torch.cholesky_solve(
             cross_DN, torch.linalg.cholesky(scaled_DD + penalty * eye)
         )
@@ -208,7 +208,8 @@ def _score_components(
         every = -(-recorded_WTN.shape[2] // MOST_NEURONS)
         chosen_WTN = recorded_WTN[..., ::every]
         last = first + chosen_WTN.shape[2]
-        predicted_WTN = columns_WTD @ components_DR @ weights_NR[first:last].T
+        weights_RN = weights_NR[first:last].T.to(columns_WTD.device)
+        predicted_WTN = columns_WTD @ components_DR.to(columns_WTD.device) @ weights_RN
         scores.append(_correlation(predicted_WTN, chosen_WTN))
         first = last
     return float(torch.cat(scores).mean()) if scores else 0.0
@@ -252,8 +253,9 @@ def _score_factors(
     responses_WSN: Tensor, model: FactorModel, buffers: Mapping[str, Tensor], core: OmniMouse
 ) -> Tensor:
     """Return the correlation of each neuron of one half, given the other half."""
+    device = responses_WSN.device
     windows, _, neurons = responses_WSN.shape
-    shortcut = FactorShortcut(len(model.shared)).to(responses_WSN.device)
+    shortcut = FactorShortcut(len(model.shared)).to(device)
     shortcut.get_buffer("shared").copy_(buffers["factors.shared"])
     shortcut.get_buffer("private").copy_(buffers["factors.private"])
     generator = torch.Generator().manual_seed(0)
@@ -263,7 +265,7 @@ def _score_factors(
         number=-1,
         session="",
         responses=responses_WSN[..., order],
-        neuron_index=order.to(responses_WSN.device).repeat(windows, 1),
+        neuron_index=order.to(device).repeat(windows, 1),
         video=None,
         behavior=None,
         behavior_present=np.zeros(len(core.behavior_channels), bool),
@@ -271,8 +273,12 @@ def _score_factors(
     )
     inputs = prepare_inputs(core.config, batch, CHOICE, selection)
     targets = inputs.target_neurons()
-    weights = LinearWeights(torch.zeros_like(model.loadings), model.loadings, model.log_noise)
-    predicted = shortcut(inputs, targets, weights, model.mean, None)
+    weights = LinearWeights(
+        torch.zeros_like(model.loadings, device=device),
+        model.loadings.to(device),
+        model.log_noise.to(device),
+    )
+    predicted = shortcut(inputs, targets, weights, model.mean.to(device), None)
     return _correlation(predicted, targets.responses[:, 30:])
 
 
@@ -285,14 +291,14 @@ def _fit_session(reader: TrainingReader, core: OmniMouse, session: str) -> Tenso
     num_neurons = reader.dataset.session(session).num_neurons
     if data is None:
         return torch.zeros(num_neurons, reader.config.model.decoder.num_neuron_weights)
-    weights_NR = data.responses.new_zeros(num_neurons, encoding.rank)
+    weights_NR = torch.zeros(num_neurons, encoding.rank)
     both_DR = torch.cat([encoding.get_buffer("of_stimulus"), encoding.get_buffer("of_behavior")])
     if both_DR.any():
         state = (data.columns(encoding) @ both_DR).flatten(0, 1).double()
         y = data.predicted.flatten(0, 1)
-        square_RR = state.T @ state / len(state)
-        eye = torch.eye(len(square_RR), dtype=square_RR.dtype, device=square_RR.device)
-        cross_RN = state.T @ (y - y.mean(0)).double() / len(state)
+        square_RR = (state.T @ state).cpu() / len(state)
+        eye = torch.eye(len(square_RR), dtype=torch.float64)
+        cross_RN = (state.T @ (y - y.mean(0)).double()).cpu() / len(state)
         weights_NR = torch.linalg.solve(square_RR + SHRINKAGE * eye, cross_RN).T.float()
     # Unused factors have autocovariances of 0.
     rank = int(factors.get_buffer("shared").any(dim=1).sum())
