@@ -43,6 +43,8 @@ class EncodingShortcut(nn.Module):
         num_parts = num_features * self.parts[0] * self.parts[1]
         columns = num_parts * len(STIMULUS_BINS), num_channels * len(BEHAVIOR_BINS)
         self.register_buffer("means", torch.zeros(num_parts))
+        # Larger deviations of responses, in their standard deviations, are clipped in the fit.
+        self.register_buffer("clip", torch.tensor(float("inf")))
         self.register_buffer("of_stimulus", torch.zeros(columns[0], rank))
         self.register_buffer("of_behavior", torch.zeros(columns[1], rank))
 

@@ -64,6 +64,8 @@ class FactorShortcut(nn.Module):
     Responses are loadings times factors plus a private part. Each factor has an autocovariance, all
     private parts share one. The expectation given any visible neurons and samples is exact, but for
     private parts across two segments. Source: Yu et al., J. Neurophysiol. 102 (2009).
+    Factors are inferred from clipped deviations: large transients of single neurons say little
+    about the others.
 
     Args:
         rank: Factors.
@@ -75,6 +77,8 @@ class FactorShortcut(nn.Module):
         private_S = torch.zeros(NUM_RESPONSE_SAMPLES)
         private_S[0] = 1.0
         self.register_buffer("private", private_S)
+        # In standard deviations of a neuron, which normalized responses have as their unit.
+        self.register_buffer("clip", torch.tensor(float("inf")))
         self._bases: dict[tuple[Any, ...], TimeBasis] = {}
 
     def forward(
@@ -94,7 +98,7 @@ class FactorShortcut(nn.Module):
             mean_N: Their mean responses.
             encoding_BSP: Components of the encoding shortcut; None where they are hidden.
         """
-        loadings_NR = weights.loadings
+        loadings_NR, clip = weights.loadings, self.get_buffer("clip")
 
         def deviation(responses_BSV: Tensor, index_BV: Tensor, samples: slice) -> Tensor:
             result_BSV = responses_BSV - mean_N[index_BV][:, None]
@@ -110,7 +114,8 @@ class FactorShortcut(nn.Module):
         for segment, whiten_SS in zip(segments, basis.whiten, strict=True):
             responses_BSV, index_BV = inputs.visible_responses(segment)
             samples = slice(segment.first, segment.last)
-            white_BSV = whiten_SS @ deviation(responses_BSV, index_BV, samples)
+            deviation_BSV = deviation(responses_BSV, index_BV, samples)
+            white_BSV = whiten_SS @ torch.clamp(deviation_BSV, -clip, clip)
             loadings_BVR = loadings_NR[index_BV]
             scaled_BVR = loadings_BVR * torch.exp(-weights.log_noise[index_BV])[..., None]
             sums.append((white_BSV @ scaled_BVR).permute(2, 1, 0))

@@ -1,5 +1,6 @@
 """Factor analysis of a population, and the autocovariances of its factors, from moments."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -35,7 +36,9 @@ class FactorModel(NamedTuple):
     private: Tensor
 
 
-def fit_factors(responses_WSN: Tensor, rank: int, num_columns: int) -> FactorModel:
+def fit_factors(
+    responses_WSN: Tensor, rank: int, num_columns: int, *, clip: float = math.inf
+) -> FactorModel:
     """Fit by maximum likelihood in each sample, and by least squares over lags.
 
     Products with all responses are computed on their device, equations of factors on the CPU.
@@ -44,11 +47,12 @@ def fit_factors(responses_WSN: Tensor, rank: int, num_columns: int) -> FactorMod
         responses_WSN: `(windows, 60, neurons)`, on any device; the result is on the CPU.
         rank: Factors, at most the number of neurons.
         num_columns: Columns of the result.
+        clip: Larger deviations from the mean are clipped to it.
     """
     num_neurons = responses_WSN.shape[2]
     rank = min(rank, num_columns, max(1, num_neurons // 2))
     mean_N = responses_WSN.mean((0, 1))
-    x_WSN = responses_WSN - mean_N
+    x_WSN = (responses_WSN - mean_N).clamp(-clip, clip)
     loadings_NR, noise_N = _factor_analysis(x_WSN.flatten(0, 1), rank)
     loadings_NR = _rotate(loadings_NR, noise_N)
     shared_RS, private_S = _autocovariances(x_WSN, loadings_NR, noise_N)

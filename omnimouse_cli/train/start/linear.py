@@ -1,5 +1,7 @@
 """The linear models of a training, computed in closed form from one pass over the train tier."""
 
+import itertools
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -27,12 +29,15 @@ from omnimouse_cli.train.state import TrainState
 
 # What all sessions share is estimated from so many of them, evenly spaced, and so many neurons.
 MOST_SESSIONS, MOST_NEURONS = 4, 1024
+# Least squares follow large transients of single neurons; deviations are clipped, in their
+# standard deviations, where that predicts better.
+CLIPS = (3.0, math.inf)
 # Penalties per row of the regression, for columns of unit variance.
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
 # Without a validation tier.
 DEFAULT_PENALTIES = (0.3,)
-# Of the unit variance of components.
-SHRINKAGE = 0.03
+# A neuron's weights of the components are shrunk as if so many rows had said nothing.
+PRIOR_ROWS = 600
 # Given half of the population, the other half is predicted.
 CHOICE = Strategy(
     name="half",
@@ -122,16 +127,16 @@ def _fit_shared(
         means = torch.stack([each.mean((0, 1)) for each in contrasts]).mean(0)
         encoding.get_buffer("means").copy_(means)
     components, text = _choose_components(train, held_out, core)
-    autocovariances, factors = _choose_factors(train, held_out, core)
+    of_factors, of_population = _choose_factors(train, held_out, core)
     if text:
         reporter.say(f"linear model of stimulus and behavior: {text}")
-    reporter.say(f"linear model of the population: {factors} factors (Gaussian processes)")
-    return {name: value.cpu() for name, value in (components | autocovariances).items()}
+    reporter.say(f"linear model of the population: {of_population}")
+    return {name: value.cpu() for name, value in (components | of_factors).items()}
 
 
-def _normal_equations(data: SessionData, encoding: EncodingShortcut) -> Regression:
+def _normal_equations(data: SessionData, encoding: EncodingShortcut, clip: float) -> Regression:
     x, y = data.columns(encoding).flatten(0, 1), data.predicted.flatten(0, 1)
-    y = y - y.mean(0)
+    y = (y - y.mean(0)).clamp(-clip, clip)
     return Regression(
         (x.T @ x).double().cpu() / len(x),
         (x.T @ y).double().cpu() / len(x),
@@ -141,7 +146,7 @@ def _normal_equations(data: SessionData, encoding: EncodingShortcut) -> Regressi
 def _choose_components(
     train: Sequence[SessionData], held_out: Sequence[SessionData], core: OmniMouse
 ) -> tuple[dict[str, Tensor], str]:
-    """Return the components of the regression, and rank and penalty as a text."""
+    """Return the components of the regression, and rank, penalty and clipping as a text."""
     encoding = core.linear_paths.encoding
     assert encoding is not None, "the core has linear models"
     with_columns = [
@@ -149,68 +154,75 @@ def _choose_components(
     ]
     if not with_columns:
         return {}, ""
-    equations = [_normal_equations(data, encoding) for data in train]
-    of_held_out = [data.columns(encoding) for data in held_out]
-    square_DD = torch.stack([each.square for each in equations]).mean(0)
+    # Each session gives its share of the neurons, evenly spaced.
+    steps = [-(-data.predicted.shape[2] * len(train) // MOST_NEURONS) for data in train]
+    of_held_out = [
+        (data.columns(encoding), data.predicted[..., ::step])
+        for data, step in zip(held_out, steps, strict=False)
+    ]
+    ranks = [rank for rank in (2, 4, 8, 12, 16, 24, 32, 48) if rank < encoding.rank]
+    buffers = {"encoding.means": encoding.get_buffer("means").clone()}
+    # What does not predict held-out responses is left out.
+    best, text = 0.0 if held_out else -1.0, "none, as it does not predict the validation tier"
+    for clip in CLIPS if held_out else CLIPS[:1]:
+        equations = [_normal_equations(data, encoding, clip) for data in train]
+        square_DD = torch.stack([each.square for each in equations]).mean(0)
+        crosses = [each.cross[:, ::step] for each, step in zip(equations, steps, strict=True)]
+        cross_DN = torch.cat(crosses, dim=1)
+        for penalty in PENALTIES if held_out else DEFAULT_PENALTIES:
+            components_DR, weights_NR = _regress(square_DD, cross_DN, penalty, encoding.rank)
+            for rank in [*(ranks if held_out else ()), components_DR.shape[1]]:
+                used_DR = components_DR[:, :rank]
+                score = _score_components(used_DR, weights_NR[:, :rank], of_held_out)
+                if score > best:
+                    best = score
+                    text = f"rank {rank}, penalty {penalty:g}, {_describe_clip(clip)}"
+                    buffers |= _component_buffers(used_DR, square_DD, encoding)
+                    buffers["encoding.clip"] = torch.tensor(clip)
+    return buffers, text
+
+
+def _regress(
+    square_DD: Tensor, cross_DN: Tensor, penalty: float, rank: int
+) -> tuple[Tensor, Tensor]:
+    """Return the leading components of a ridge regression, and the weights of neurons."""
     scale_D = square_DD.diagonal().clamp(min=1e-8).sqrt()
     scaled_DD = square_DD / scale_D / scale_D[:, None]
-    crosses = [
-        each.cross[:, :: -(-each.cross.shape[1] // MOST_NEURONS)] / scale_D[:, None]
-        for each in equations
-    ]
-    cross_DN = torch.cat(crosses, dim=1)
-    ranks = [rank for rank in (2, 4, 8, 12, 16, 24, 32, 48) if rank < encoding.rank]
-    # What does not predict held-out responses is left out.
-    best = (0.0 if held_out else -1.0, 0, 0.0, torch.zeros(0))
-    for penalty in PENALTIES if held_out else DEFAULT_PENALTIES:
-        eye = torch.eye(len(scaled_DD), dtype=torch.float64)
-        weights_DN = torch.cholesky_solve(
-            cross_DN, torch.linalg.cholesky(scaled_DD + penalty * eye)
-        )
-        _, vectors_NN = torch.linalg.eigh(cross_DN.T @ weights_DN)
-        leading_NR = vectors_NN.flip(1)[:, : encoding.rank]
-        components_DR = weights_DN @ leading_NR / scale_D[:, None]
-        for rank in [*(ranks if held_out else ()), leading_NR.shape[1]]:
-            score = _score_components(
-                components_DR[:, :rank].float(),
-                leading_NR[:, :rank].float(),
-                of_held_out,
-                [data.predicted for data in held_out],
-            )
-            if score > best[0]:
-                best = (score, rank, penalty, components_DR[:, :rank])
-    _, rank, penalty, components_DR = best
-    if not rank:
-        means = {"encoding.means": encoding.get_buffer("means")}
-        return means, "none, as it does not predict the validation tier"
-    result_DR = components_DR.new_zeros(len(square_DD), encoding.rank)
-    # Of unit variance, so that weights of neurons are comparable.
+    scaled_DD = scaled_DD + penalty * torch.eye(len(scaled_DD), dtype=scaled_DD.dtype)
+    cross_DN = cross_DN / scale_D[:, None]
+    slopes_DN = torch.cholesky_solve(cross_DN, torch.linalg.cholesky(scaled_DD))
+    _, vectors_NN = torch.linalg.eigh(cross_DN.T @ slopes_DN)
+    leading_NR = vectors_NN.flip(1)[:, :rank]
+    return slopes_DN @ leading_NR / scale_D[:, None], leading_NR
+
+
+def _component_buffers(
+    components_DR: Tensor, square_DD: Tensor, encoding: EncodingShortcut
+) -> dict[str, Tensor]:
+    """Return components of unit variance, so that weights of neurons are comparable."""
     deviation_R = (components_DR * (square_DD @ components_DR)).sum(0).clamp(min=1e-12).sqrt()
-    result_DR[:, :rank] = components_DR / deviation_R
+    missing = encoding.rank - components_DR.shape[1]
+    result_DR = torch.nn.functional.pad(components_DR / deviation_R, (0, missing)).float()
     num_stimulus = encoding.get_buffer("of_stimulus").shape[0]
-    buffers = {
-        "encoding.means": encoding.get_buffer("means").clone(),
-        "encoding.of_stimulus": result_DR[:num_stimulus].float(),
-        "encoding.of_behavior": result_DR[num_stimulus:].float(),
+    return {
+        "encoding.of_stimulus": result_DR[:num_stimulus],
+        "encoding.of_behavior": result_DR[num_stimulus:],
     }
-    return buffers, f"rank {rank}, penalty {penalty:g}"
+
+
+def _describe_clip(clip: float) -> str:
+    return "not clipped" if math.isinf(clip) else f"clipped at {clip:g} standard deviations"
 
 
 def _score_components(
-    components_DR: Tensor,
-    weights_NR: Tensor,
-    columns: Sequence[Tensor],
-    predicted: Sequence[Tensor],
+    components_DR: Tensor, weights_NR: Tensor, held_out: Sequence[tuple[Tensor, Tensor]]
 ) -> float:
     """Return the mean correlation over held-out neurons; 0 without held-out windows."""
     scores, first = [], 0
-    for columns_WTD, recorded_WTN in zip(columns, predicted, strict=True):
-        every = -(-recorded_WTN.shape[2] // MOST_NEURONS)
-        chosen_WTN = recorded_WTN[..., ::every]
-        last = first + chosen_WTN.shape[2]
-        weights_RN = weights_NR[first:last].T.to(columns_WTD.device)
-        predicted_WTN = columns_WTD @ components_DR.to(columns_WTD.device) @ weights_RN
-        scores.append(_correlation(predicted_WTN, chosen_WTN))
+    for columns_WTD, recorded_WTN in held_out:
+        last = first + recorded_WTN.shape[2]
+        slopes_DN = (components_DR @ weights_NR[first:last].T).to(columns_WTD)
+        scores.append(_correlation(columns_WTD @ slopes_DN, recorded_WTN))
         first = last
     return float(torch.cat(scores).mean()) if scores else 0.0
 
@@ -226,27 +238,32 @@ def _correlation(predicted_WTN: Tensor, recorded_WTN: Tensor) -> Tensor:
 
 def _choose_factors(
     train: Sequence[SessionData], held_out: Sequence[SessionData], core: OmniMouse
-) -> tuple[dict[str, Tensor], int]:
-    """Return the autocovariances of the factor model, and the number of factors."""
+) -> tuple[dict[str, Tensor], str]:
+    """Return the buffers of the factor model, and the number of factors and clipping as a text."""
     shortcut = core.linear_paths.factors
     assert shortcut is not None, "the core has linear models"
     most = shortcut.get_buffer("shared").shape[0]
     ranks = sorted({rank for rank in (4, 8, 16, 24, 32, 48) if rank < most} | {most})
-    best: tuple[float, int, dict[str, Tensor]] = (-1.0, 0, {})
-    for rank in ranks if held_out else ranks[-1:]:
-        models = [fit_factors(data.apart, rank, most) for data in train]
-        buffers = {
+    steps = [-(-data.responses.shape[2] * len(train) // MOST_NEURONS) for data in train]
+    fitted = [data.apart[..., ::step] for data, step in zip(train, steps, strict=True)]
+    scored = [data.responses[..., ::step] for data, step in zip(held_out, steps, strict=False)]
+    best, buffers, text = -1.0, {}, ""
+    for clip, rank in itertools.product(CLIPS, ranks) if held_out else [(CLIPS[0], most)]:
+        models = [fit_factors(each, rank, most, clip=clip) for each in fitted]
+        made = {
             "factors.shared": torch.stack([each.shared for each in models]).mean(0),
             "factors.private": torch.stack([each.private for each in models]).mean(0),
+            "factors.clip": torch.tensor(clip),
         }
         scores = [
-            _score_factors(data.responses, model, buffers, core)
-            for data, model in zip(held_out, models, strict=False)
+            _score_factors(responses, model, made, core)
+            for responses, model in zip(scored, models, strict=False)
         ]
         score = float(torch.cat(scores).mean()) if scores else 0.0
-        if score > best[0]:
-            best = (score, rank, buffers)
-    return best[2], best[1]
+        if score > best:
+            best, buffers = score, made
+            text = f"{rank} factors (Gaussian processes), {_describe_clip(clip)}"
+    return buffers, text
 
 
 def _score_factors(
@@ -256,8 +273,8 @@ def _score_factors(
     device = responses_WSN.device
     windows, _, neurons = responses_WSN.shape
     shortcut = FactorShortcut(len(model.shared)).to(device)
-    shortcut.get_buffer("shared").copy_(buffers["factors.shared"])
-    shortcut.get_buffer("private").copy_(buffers["factors.private"])
+    for name, value in shortcut.named_buffers():
+        value.copy_(buffers[f"factors.{name}"])
     generator = torch.Generator().manual_seed(0)
     order = torch.rand(neurons, generator=generator).argsort()
     selection = select(CHOICE, num_neurons=neurons, num_windows=windows, generator=None)
@@ -273,11 +290,8 @@ def _score_factors(
     )
     inputs = prepare_inputs(core.config, batch, CHOICE, selection)
     targets = inputs.target_neurons()
-    weights = LinearWeights(
-        torch.zeros_like(model.loadings, device=device),
-        model.loadings.to(device),
-        model.log_noise.to(device),
-    )
+    loadings = model.loadings.to(device)
+    weights = LinearWeights(torch.zeros_like(loadings), loadings, model.log_noise.to(device))
     predicted = shortcut(inputs, targets, weights, model.mean.to(device), None)
     return _correlation(predicted, targets.responses[:, 30:])
 
@@ -295,12 +309,16 @@ def _fit_session(reader: TrainingReader, core: OmniMouse, session: str) -> Tenso
     both_DR = torch.cat([encoding.get_buffer("of_stimulus"), encoding.get_buffer("of_behavior")])
     if both_DR.any():
         state = (data.columns(encoding) @ both_DR).flatten(0, 1).double()
-        y = data.predicted.flatten(0, 1)
+        y, clip = data.predicted.flatten(0, 1), float(encoding.get_buffer("clip"))
+        y = (y - y.mean(0)).clamp(-clip, clip)
         square_RR = (state.T @ state).cpu() / len(state)
         eye = torch.eye(len(square_RR), dtype=torch.float64)
-        cross_RN = (state.T @ (y - y.mean(0)).double()).cpu() / len(state)
-        weights_NR = torch.linalg.solve(square_RR + SHRINKAGE * eye, cross_RN).T.float()
+        cross_RN = (state.T @ y.double()).cpu() / len(state)
+        weights_NR = torch.linalg.solve(
+            square_RR + PRIOR_ROWS / len(state) * eye, cross_RN
+        ).T.float()
     # Unused factors have autocovariances of 0.
     rank = int(factors.get_buffer("shared").any(dim=1).sum())
-    model = fit_factors(data.apart, max(rank, 1), len(factors.get_buffer("shared")))
+    clip = float(factors.get_buffer("clip"))
+    model = fit_factors(data.apart, max(rank, 1), len(factors.get_buffer("shared")), clip=clip)
     return torch.cat([weights_NR, model.loadings, model.log_noise[:, None]], dim=1)

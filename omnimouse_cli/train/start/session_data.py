@@ -20,8 +20,8 @@ from omnimouse_cli.model.shortcuts.encoding import EncodingShortcut, behavior_co
 
 # B batch, T time steps, F energies, Y rows and X columns of positions, D columns of the regression
 
-# Of each session so many windows are read, and fewer of large populations.
-MOST_WINDOWS, MOST_VALUES = 1500, 60_000_000
+# Of each session so many windows are read, fewer of large populations and of many sessions.
+MOST_WINDOWS, MOST_VALUES, MOST_WINDOWS_IN_ALL = 1500, 60_000_000, 6000
 STRIDE_SAMPLES = 30
 # Second halves of windows are predicted: what came before is visible.
 FIRST_STEP = len(TIMES) // 2
@@ -95,8 +95,12 @@ class TrainingReader:
         )
         if not table.num_windows:
             return None
-        of_window = NUM_RESPONSE_SAMPLES * info.num_neurons
-        most = min(MOST_WINDOWS, max(WINDOWS_AT_ONCE, MOST_VALUES // of_window))
+        most = min(
+            MOST_WINDOWS,
+            MOST_VALUES // (NUM_RESPONSE_SAMPLES * info.num_neurons),
+            MOST_WINDOWS_IN_ALL // len(self.dataset.sessions),
+        )
+        most = max(most, WINDOWS_AT_ONCE)
         step = -(-table.num_windows // most)
         grid = table.grid_index(np.arange(0, table.num_windows, step))
         parts = [
