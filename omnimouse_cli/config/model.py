@@ -14,6 +14,8 @@ ModelKind = Literal["transformer", "cnn-twin"]
 FEED_FORWARDS: tuple[FeedForwardKind, ...] = get_args(FeedForwardKind)
 # Those with two arguments.
 GATED: tuple[FeedForwardKind, ...] = ("swiglu", "geglu", "dendritic")
+# The correction of the factor model has products of pairs of so many factors.
+MOST_PAIRED_FACTORS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,8 +150,8 @@ class DecoderConfig:
         motion_time_constants: Time constants of the motion energies' filters in time, in seconds.
         linear_rank: Largest rank of two linear models of a session, which are computed from the
             training data in closed form before training and stay fixed: a regression of responses
-            on motion energies and behavior, and a factor model of the population. Training learns
-            what they leave. None is off.
+            on motion energies and behavior, and a factor model of the population with a non-linear
+            correction. Training learns what they leave. None is off.
         behavior_rank: Behavior shortcut: this many mixtures of the behavior channels change the
             gain of every neuron. None is off.
         feed_forward_multiplier: Hidden width of the decoder's feed-forward over `d_model`.
@@ -186,8 +188,12 @@ class DecoderConfig:
 
     @property
     def num_neuron_weights(self) -> int:
-        """Weights of a neuron in the linear models: components, loadings and log noise."""
-        return 0 if self.linear_rank is None else 2 * self.linear_rank + 1
+        """Weights of a neuron: components, loadings, log noise, correction of the factor model."""
+        if self.linear_rank is None:
+            return 0
+        paired = min(self.linear_rank, MOST_PAIRED_FACTORS)
+        correction = 4 * self.linear_rank + paired * (paired + 1) // 2 + 1
+        return 2 * self.linear_rank + 1 + correction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,13 @@ from omnimouse_cli.model.shortcuts.encoding import (
     behavior_columns,
     interpolate_steps,
 )
-from omnimouse_cli.model.shortcuts.factors import FactorShortcut, LinearWeights, covariance
+from omnimouse_cli.model.shortcuts.factors import (
+    LAG_SAMPLES,
+    FactorShortcut,
+    LinearWeights,
+    correction_features,
+    covariance,
+)
 
 NEURONS, RANK = 7, 3
 FORECAST = Strategy(name="f", family="forecast", prefix=(0, 25), context=(0, 60), behavior="absent")
@@ -45,6 +51,7 @@ def factor_model(generator):
         torch.randn(NEURONS, 2, generator=generator),
         torch.randn(NEURONS, RANK, generator=generator),
         torch.randn(NEURONS, generator=generator) / 2,
+        torch.randn(NEURONS, 4 * RANK + 7, generator=generator),
     )
 
 
@@ -85,6 +92,45 @@ def test_expectations_are_those_of_a_gaussian_given_the_visible_responses(
         hidden = ~visible_SN[slice(*strategy.targets)][:, targets.neurons[window]]
         difference = found[window] - expected[:, targets.neurons[window]]
         assert difference[hidden].abs().max() < 0.01 * deviation_SN.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "num_corrected"),
+    [
+        (FORECAST, 0),
+        (replace(POPULATION, prefix=(0, 45), context=(0, 60)), 0),
+        (POPULATION, 3),
+        (BOTH, 3),
+    ],
+    ids=["forecast", "visible before", "hidden", "hidden and visible"],
+)
+def test_only_neurons_that_are_hidden_while_others_are_visible_are_corrected(
+    small_config, make_batch, choose, strategy, num_corrected
+):
+    generator = torch.Generator().manual_seed(0)
+    shortcut, weights = factor_model(generator)
+    batch, mean_N = make_batch(), torch.randn(NEURONS, generator=generator)
+    inputs = prepare_inputs(small_config, batch, strategy, choose(strategy, batch, seed=1))
+    targets = inputs.target_neurons()
+    without = shortcut(inputs, targets, weights, mean_N, None)
+    shortcut.get_buffer("penalty").fill_(0.1)
+    found = shortcut(inputs, targets, weights, mean_N, None)
+    first = targets.neurons.shape[1] - num_corrected
+    assert found[..., :first].equal(without[..., :first])
+    features = correction_features(
+        shortcut.infer(inputs, targets, weights, mean_N, None).at_targets
+    )
+    expected = features @ weights.correction[targets.neurons[:, first:]].transpose(1, 2)
+    torch.testing.assert_close(found[..., first:] - without[..., first:], expected)
+
+
+def test_features_of_factors_reach_back_and_ahead_to_the_edges():
+    factors = torch.randn(1, 30, 2, generator=torch.Generator().manual_seed(0))
+    _, earlier, later, _, _ = correction_features(factors).split([2, 2, 2, 2, 4], dim=2)
+    for sample in range(30):
+        before, after = max(sample - LAG_SAMPLES, 0), min(sample + LAG_SAMPLES, 29)
+        assert earlier[0, sample].equal(factors[0, before])
+        assert later[0, sample].equal(factors[0, after])
 
 
 def test_behavior_that_a_session_lacks_has_columns_of_zeros():

@@ -1,5 +1,6 @@
 """The factor shortcut: the expectation of responses given the visible ones, for any subset."""
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,15 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
+from omnimouse_cli.config.model import MOST_PAIRED_FACTORS
 from omnimouse_cli.model.inputs import ModelInputs, TargetNeurons
 from omnimouse_cli.model.sequences import ResponseSegment
 
 # B batch, S visible samples, V visible neurons, A target samples, G target neurons, R factors,
-# N neurons of the session, P components of the encoding shortcut
+# N neurons of the session, P components of the encoding shortcut, F features of the correction
 
 # Conjugate gradients; with the diagonal as preconditioner the error is then below 1e-3.
 NUM_ITERATIONS = 24
 LEAST_EIGENVALUE = 1e-5
+# Features of the correction look so many samples back and ahead.
+LAG_SAMPLES = 4
 
 
 class TimeBasis(NamedTuple):
@@ -28,12 +32,26 @@ class TimeBasis(NamedTuple):
             eigenvalues.
         readout: `(R, A, S)`: from these modes to target samples.
         private: Of each segment `(A, S)`: from whitened samples of a neuron's own private part.
+        corrected: Whether the model has a correction, known without asking the device.
     """
 
     whiten: tuple[Tensor, ...]
     modes: Tensor
     readout: Tensor
     private: tuple[Tensor, ...]
+    corrected: bool
+
+
+class Posterior(NamedTuple):
+    """Posterior means of factors.
+
+    Args:
+        at_targets: `(B, A, R)`: at target samples.
+        at_visible: Of each segment `(B, S, R)`: at its samples, whitened in time.
+    """
+
+    at_targets: Tensor
+    at_visible: tuple[Tensor, ...]
 
 
 class LinearWeights(NamedTuple):
@@ -43,19 +61,50 @@ class LinearWeights(NamedTuple):
         encoding: `(N, P)`: by which responses follow the components of the encoding shortcut.
         loadings: `(N, R)`: loadings on factors.
         log_noise: `(N,)`: logarithm of the variance of the private part.
+        correction: `(N, F)`: weights of non-linear features of the factors.
     """
 
     encoding: Tensor
     loadings: Tensor
     log_noise: Tensor
+    correction: Tensor
 
 
-def split_weights(weights_NP: Tensor) -> LinearWeights:
+def split_weights(weights_NP: Tensor, rank: int) -> LinearWeights:
     """Return the parts of a session's `neuron_weights`, which no gradient reaches."""
-    rank = weights_NP.shape[1] // 2
-    parts = torch.split(weights_NP.detach(), [rank, rank, 1], dim=1)
-    encoding_NP, loadings_NR, log_noise_N1 = parts
-    return LinearWeights(encoding_NP, loadings_NR, log_noise_N1[:, 0])
+    sizes = [rank, rank, 1, weights_NP.shape[1] - 2 * rank - 1]
+    encoding_NP, loadings_NR, log_noise_N1, correction_NF = torch.split(
+        weights_NP.detach(), sizes, dim=1
+    )
+    return LinearWeights(encoding_NP, loadings_NR, log_noise_N1[:, 0], correction_NF)
+
+
+def correction_features(factors_BAR: Tensor) -> Tensor:
+    """Return non-linear features of posterior means: `(batch, target samples, features)`.
+
+    The means themselves, earlier and later ones (those at the edges are held), absolute values,
+    products of pairs of the first factors, and a constant.
+
+    Example:
+        >>> correction_features(torch.tensor([[[2.0, -3.0]]]))
+        tensor([[[ 2., -3.,  2., -3.,  2., -3.,  2.,  3.,  4., -6.,  9.,  1.]]])
+    """
+    index = torch.arange(factors_BAR.shape[1], device=factors_BAR.device)
+    first_BAR = factors_BAR[..., :MOST_PAIRED_FACTORS]
+    return torch.cat(
+        [
+            factors_BAR,
+            factors_BAR[:, (index - LAG_SAMPLES).clamp(min=0)],
+            factors_BAR[:, (index + LAG_SAMPLES).clamp(max=len(index) - 1)],
+            factors_BAR.abs(),
+            *(
+                first_BAR[..., number : number + 1] * first_BAR[..., number:]
+                for number in range(first_BAR.shape[2])
+            ),
+            torch.ones_like(factors_BAR[..., :1]),
+        ],
+        dim=2,
+    )
 
 
 class FactorShortcut(nn.Module):
@@ -65,7 +114,8 @@ class FactorShortcut(nn.Module):
     private parts share one. The expectation given any visible neurons and samples is exact, but for
     private parts across two segments. Source: Yu et al., J. Neurophysiol. 102 (2009).
     Factors are inferred from clipped deviations: large transients of single neurons say little
-    about the others.
+    about the others. Responses are not linear in factors, so that of neurons which are hidden while
+    others are visible, a regression on features of the factors predicts what the model leaves.
 
     Args:
         rank: Factors.
@@ -73,12 +123,15 @@ class FactorShortcut(nn.Module):
 
     def __init__(self, rank: int) -> None:
         super().__init__()
+        self.rank = rank
         self.register_buffer("shared", torch.zeros(rank, NUM_RESPONSE_SAMPLES))
         private_S = torch.zeros(NUM_RESPONSE_SAMPLES)
         private_S[0] = 1.0
         self.register_buffer("private", private_S)
         # In standard deviations of a neuron, which normalized responses have as their unit.
         self.register_buffer("clip", torch.tensor(float("inf")))
+        # Of the regression that corrects the model; infinite without a correction.
+        self.register_buffer("penalty", torch.tensor(float("inf")))
         self._bases: dict[tuple[Any, ...], TimeBasis] = {}
 
     def forward(
@@ -98,54 +151,65 @@ class FactorShortcut(nn.Module):
             mean_N: Their mean responses.
             encoding_BSP: Components of the encoding shortcut; None where they are hidden.
         """
-        loadings_NR, clip = weights.loadings, self.get_buffer("clip")
-
-        def deviation(responses_BSV: Tensor, index_BV: Tensor, samples: slice) -> Tensor:
-            result_BSV = responses_BSV - mean_N[index_BV][:, None]
-            if encoding_BSP is None:
-                return result_BSV
-            return result_BSV - encoding_BSP[:, samples] @ weights.encoding[index_BV].transpose(
-                1, 2
-            )
-
         segments = inputs.sequences.segments
-        basis = self._basis(segments, targets, loadings_NR.device)
-        sums, precisions = [], []
-        for segment, whiten_SS in zip(segments, basis.whiten, strict=True):
-            responses_BSV, index_BV = inputs.visible_responses(segment)
-            samples = slice(segment.first, segment.last)
-            deviation_BSV = deviation(responses_BSV, index_BV, samples)
-            white_BSV = whiten_SS @ torch.clamp(deviation_BSV, -clip, clip)
-            loadings_BVR = loadings_NR[index_BV]
-            scaled_BVR = loadings_BVR * torch.exp(-weights.log_noise[index_BV])[..., None]
-            sums.append((white_BSV @ scaled_BVR).permute(2, 1, 0))
-            precisions.append(scaled_BVR.transpose(1, 2) @ loadings_BVR)
-        lengths = [segment.last - segment.first for segment in segments]
-        weights_RSB = _solve(basis.modes, torch.cat(sums, dim=1), precisions, lengths)
-        loadings_BGR = loadings_NR[targets.neurons]
-        factors_BAR = (basis.readout @ weights_RSB).permute(2, 1, 0)
-        result_BAG = factors_BAR @ loadings_BGR.transpose(1, 2)
-        factors_BSR = (basis.modes @ weights_RSB).permute(2, 1, 0)
+        basis = self._basis(segments, targets, mean_N.device)
+        posterior = self.infer(inputs, targets, weights, mean_N, encoding_BSP)
+        loadings_BGR = weights.loadings[targets.neurons]
+        result_BAG = posterior.at_targets @ loadings_BGR.transpose(1, 2)
         whole = inputs.task.num_visible >= inputs.task.num_neurons
-        parts = zip(
-            segments,
-            basis.whiten,
-            basis.private,
-            torch.split(factors_BSR, lengths, dim=1),
-            strict=True,
-        )
+        parts = zip(segments, basis.whiten, basis.private, posterior.at_visible, strict=True)
         for segment, whiten_SS, private_AS, of_segment_BSR in parts:
             everyone = whole or segment.all_neurons
             count = targets.neurons.shape[1] if everyone else targets.num_shared
             if count == 0:
                 continue
             samples, own = slice(segment.first, segment.last), slice(count)
-            own_BSG = deviation(
-                targets.responses[:, samples, own], targets.neurons[:, own], samples
+            own_BSG = _deviation(
+                targets.responses[:, samples, own],
+                targets.neurons[:, own],
+                weights,
+                mean_N,
+                None if encoding_BSP is None else encoding_BSP[:, samples],
             )
             explained_BSG = of_segment_BSR @ loadings_BGR[:, own].transpose(1, 2)
             result_BAG[..., own] += private_AS @ (whiten_SS @ own_BSG - explained_BSG)
+        if basis.corrected and not whole and _others_are_visible(segments, targets):
+            hidden_BG = targets.neurons[:, targets.num_shared :]
+            features_BAF = correction_features(posterior.at_targets)
+            correction_BAG = features_BAF @ weights.correction[hidden_BG].transpose(1, 2)
+            result_BAG[..., targets.num_shared :] += correction_BAG
         return result_BAG
+
+    def infer(
+        self,
+        inputs: ModelInputs,
+        targets: TargetNeurons,
+        weights: LinearWeights,
+        mean_N: Tensor,
+        encoding_BSP: Tensor | None,
+    ) -> Posterior:
+        """Return the posterior means of the factors given visible responses; see `forward`."""
+        segments, clip = inputs.sequences.segments, self.get_buffer("clip")
+        basis = self._basis(segments, targets, mean_N.device)
+        sums, precisions = [], []
+        for segment, whiten_SS in zip(segments, basis.whiten, strict=True):
+            responses_BSV, index_BV = inputs.visible_responses(segment)
+            of_segment = (
+                None if encoding_BSP is None else encoding_BSP[:, segment.first : segment.last]
+            )
+            deviation_BSV = _deviation(responses_BSV, index_BV, weights, mean_N, of_segment)
+            white_BSV = whiten_SS @ torch.clamp(deviation_BSV, -clip, clip)
+            loadings_BVR = weights.loadings[index_BV]
+            scaled_BVR = loadings_BVR * torch.exp(-weights.log_noise[index_BV])[..., None]
+            sums.append((white_BSV @ scaled_BVR).permute(2, 1, 0))
+            precisions.append(scaled_BVR.transpose(1, 2) @ loadings_BVR)
+        lengths = [segment.last - segment.first for segment in segments]
+        weights_RSB = _solve(basis.modes, torch.cat(sums, dim=1), precisions, lengths)
+        factors_BSR = (basis.modes @ weights_RSB).permute(2, 1, 0)
+        return Posterior(
+            (basis.readout @ weights_RSB).permute(2, 1, 0),
+            torch.split(factors_BSR, lengths, dim=1),
+        )
 
     def _basis(
         self, segments: tuple[ResponseSegment, ...], targets: TargetNeurons, device: torch.device
@@ -154,13 +218,41 @@ class FactorShortcut(nn.Module):
         samples = targets.strategy.targets
         assert samples is not None, "responses are predicted"
         shared_RS, private_S = self.get_buffer("shared"), self.get_buffer("private")
+        penalty = self.get_buffer("penalty")
         ranges = tuple((segment.first, segment.last) for segment in segments)
-        versions = shared_RS._version, private_S._version, shared_RS.data_ptr()
+        versions = (
+            *(buffer._version for buffer in (shared_RS, private_S, penalty)),
+            shared_RS.data_ptr(),
+        )
         key = (ranges, samples, device, versions)
         if key not in self._bases:
             self._bases = {one: kept for one, kept in self._bases.items() if one[3] == versions}
-            self._bases[key] = _time_basis(shared_RS, private_S, ranges, samples)
+            basis = _time_basis(shared_RS, private_S, ranges, samples)
+            self._bases[key] = basis._replace(corrected=math.isfinite(float(penalty)))
         return self._bases[key]
+
+
+def _deviation(
+    responses_BSV: Tensor,
+    index_BV: Tensor,
+    weights: LinearWeights,
+    mean_N: Tensor,
+    encoding_BSP: Tensor | None,
+) -> Tensor:
+    """Return what means, stimulus and behavior leave of responses."""
+    result_BSV = responses_BSV - mean_N[index_BV][:, None]
+    if encoding_BSP is None:
+        return result_BSV
+    return result_BSV - encoding_BSP @ weights.encoding[index_BV].transpose(1, 2)
+
+
+def _others_are_visible(segments: tuple[ResponseSegment, ...], targets: TargetNeurons) -> bool:
+    """Whether only a part of the neurons is visible, and is so at all target samples."""
+    first, last = targets.strategy.targets or (0, 0)
+    return any(
+        segment.first <= first and last <= segment.last and not segment.all_neurons
+        for segment in segments
+    )
 
 
 def _solve(
@@ -235,6 +327,7 @@ def _time_basis(
         modes=as_tensor(np.stack(modes)),
         readout=as_tensor(np.stack(readout)),
         private=tuple(map(as_tensor, own)),
+        corrected=False,
     )
 
 

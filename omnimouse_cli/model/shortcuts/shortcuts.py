@@ -156,7 +156,7 @@ class Shortcuts(nn.Module):
         """Return the deviation that stimulus, behavior and visible responses let expect."""
         assert self.factors is not None, "the linear models come together"
         assert targets.strategy.targets is not None, "responses are predicted"
-        weights = split_weights(embeddings.neuron_weights)
+        weights = split_weights(embeddings.neuron_weights, self.factors.rank)
         terms = []
         if encoding_BSP is not None:
             of_targets_BAP = encoding_BSP[:, slice(*targets.strategy.targets)]

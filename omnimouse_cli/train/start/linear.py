@@ -10,17 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.batch.dataset import Dataset
-from omnimouse_cli.batch.selection import select
-from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.model.inputs import prepare_inputs
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.shortcuts.encoding import EncodingShortcut
-from omnimouse_cli.model.shortcuts.factors import FactorShortcut, LinearWeights
+from omnimouse_cli.model.shortcuts.factors import FactorShortcut
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.train.parallel.world import World
+from omnimouse_cli.train.start.correction import (
+    correction_moments,
+    factor_weights,
+    population_inputs,
+)
 from omnimouse_cli.train.start.factor_analysis import FactorModel, fit_factors
 from omnimouse_cli.train.start.session_data import SessionData, TrainingReader
 from omnimouse_cli.train.state import TrainState
@@ -32,22 +33,15 @@ MOST_SESSIONS, MOST_NEURONS = 4, 1024
 # Least squares follow large transients of single neurons; deviations are clipped, in their
 # standard deviations, where that predicts better.
 CLIPS = (3.0, math.inf)
-# Penalties per row of the regression, for columns of unit variance.
+# Penalties per row of a regression, for columns of unit variance.
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
 # Without a validation tier.
 DEFAULT_PENALTIES = (0.3,)
 # A neuron's weights of the components are shrunk as if so many rows had said nothing.
 PRIOR_ROWS = 600
-# Given half of the population, the other half is predicted.
-CHOICE = Strategy(
-    name="half",
-    family="population",
-    num_visible=2048,
-    num_targets=2048,
-    prefix=(30, 60),
-    context=(30, 60),
-    behavior="absent",
-)
+# Given one of these shares of the population, the others are predicted; the first one decides on
+# rank and clipping, all decide on the correction.
+CHOICE_SHARES = (1 / 2, 1 / 16)
 
 
 class Regression(NamedTuple):
@@ -75,7 +69,7 @@ def start_linear_models(
 ) -> None:
     """Compute the linear models of a core that has them; the time counts as training.
 
-    Rank and penalty are those that predict the validation tier best.
+    Ranks, penalties and clipping are those that predict the validation tier best.
 
     Args:
         state: Buffers of the core and `neuron_weights` of sessions are set, the clock advanced.
@@ -247,53 +241,88 @@ def _choose_factors(
     steps = [-(-data.responses.shape[2] * len(train) // MOST_NEURONS) for data in train]
     fitted = [data.apart[..., ::step] for data, step in zip(train, steps, strict=True)]
     scored = [data.responses[..., ::step] for data, step in zip(held_out, steps, strict=False)]
-    best, buffers, text = -1.0, {}, ""
+    best, buffers, text, chosen = -1.0, {}, "", []
     for clip, rank in itertools.product(CLIPS, ranks) if held_out else [(CLIPS[0], most)]:
         models = [fit_factors(each, rank, most, clip=clip) for each in fitted]
         made = {
             "factors.shared": torch.stack([each.shared for each in models]).mean(0),
             "factors.private": torch.stack([each.private for each in models]).mean(0),
             "factors.clip": torch.tensor(clip),
+            # Without a correction.
+            "factors.penalty": torch.tensor(math.inf),
         }
-        scores = [
-            _score_factors(responses, model, made, core)
-            for responses, model in zip(scored, models, strict=False)
-        ]
-        score = float(torch.cat(scores).mean()) if scores else 0.0
+        score = _score_factors(scored, models, made, core, shares=CHOICE_SHARES[:1])
         if score > best:
-            best, buffers = score, made
+            best, buffers, chosen = score, made, models
             text = f"{rank} factors (Gaussian processes), {_describe_clip(clip)}"
-    return buffers, text
+    if not held_out:
+        return buffers, text
+    # Windows may overlap in this regression.
+    fitted = [data.responses[..., ::step] for data, step in zip(train, steps, strict=True)]
+    buffers["factors.penalty"] = _choose_penalty(fitted, scored, chosen, buffers, core)
+    penalty = float(buffers["factors.penalty"])
+    found = "no correction" if math.isinf(penalty) else f"a correction with penalty {penalty:g}"
+    return buffers, f"{text}, {found}"
+
+
+def _choose_penalty(
+    fitted: Sequence[Tensor],
+    scored: Sequence[Tensor],
+    models: Sequence[FactorModel],
+    buffers: Mapping[str, Tensor],
+    core: OmniMouse,
+) -> Tensor:
+    """Return the penalty of the correction; infinite where none predicts held-out responses."""
+    moments = [
+        correction_moments(responses, model, _build_shortcut(buffers, responses.device), core)
+        for responses, model in zip(fitted, models, strict=True)
+    ]
+    result = buffers["factors.penalty"]
+    best = _score_factors(scored, models, buffers, core, shares=CHOICE_SHARES)
+    for penalty in torch.tensor(PENALTIES):
+        corrections = [each.solve(float(penalty)) for each in moments]
+        corrected = {**buffers, "factors.penalty": penalty}
+        score = _score_factors(
+            scored, models, corrected, core, shares=CHOICE_SHARES, corrections=corrections
+        )
+        if score > best:
+            best, result = score, penalty
+    return result
+
+
+def _build_shortcut(buffers: Mapping[str, Tensor], device: torch.device) -> FactorShortcut:
+    shortcut = FactorShortcut(len(buffers["factors.shared"])).to(device)
+    for name, value in shortcut.named_buffers():
+        value.copy_(buffers[f"factors.{name}"])
+    return shortcut
 
 
 def _score_factors(
-    responses_WSN: Tensor, model: FactorModel, buffers: Mapping[str, Tensor], core: OmniMouse
-) -> Tensor:
-    """Return the correlation of each neuron of one half, given the other half."""
-    device = responses_WSN.device
-    windows, _, neurons = responses_WSN.shape
-    shortcut = FactorShortcut(len(model.shared)).to(device)
-    for name, value in shortcut.named_buffers():
-        value.copy_(buffers[f"factors.{name}"])
-    generator = torch.Generator().manual_seed(0)
-    order = torch.rand(neurons, generator=generator).argsort()
-    selection = select(CHOICE, num_neurons=neurons, num_windows=windows, generator=None)
-    batch = Batch(
-        number=-1,
-        session="",
-        responses=responses_WSN[..., order],
-        neuron_index=order.to(device).repeat(windows, 1),
-        video=None,
-        behavior=None,
-        behavior_present=np.zeros(len(core.behavior_channels), bool),
-        start_seconds=np.zeros(windows),
-    )
-    inputs = prepare_inputs(core.config, batch, CHOICE, selection)
-    targets = inputs.target_neurons()
-    loadings = model.loadings.to(device)
-    weights = LinearWeights(torch.zeros_like(loadings), loadings, model.log_noise.to(device))
-    predicted = shortcut(inputs, targets, weights, model.mean.to(device), None)
-    return _correlation(predicted, targets.responses[:, 30:])
+    scored: Sequence[Tensor],
+    models: Sequence[FactorModel],
+    buffers: Mapping[str, Tensor],
+    core: OmniMouse,
+    *,
+    shares: Sequence[float],
+    corrections: Sequence[Tensor | None] = (None,) * MOST_SESSIONS,
+) -> float:
+    """Return the mean correlation over neurons given each share of the population.
+
+    Without held-out responses it is 0.
+    """
+    scores = []
+    for responses_WSN, model, correction_NF in zip(scored, models, corrections, strict=False):
+        device = responses_WSN.device
+        shortcut = _build_shortcut(buffers, device)
+        weights = factor_weights(model, device, correction_NF)
+        generator = torch.Generator().manual_seed(0)
+        order_N = torch.rand(responses_WSN.shape[2], generator=generator).argsort().to(device)
+        for share in shares:
+            inputs = population_inputs(responses_WSN, order_N, share, core)
+            targets = inputs.target_neurons()
+            predicted = shortcut(inputs, targets, weights, model.mean.to(device), None)
+            scores.append(_correlation(predicted, targets.responses[:, 30:]))
+    return float(torch.cat(scores).mean()) if scores else 0.0
 
 
 def _fit_session(reader: TrainingReader, core: OmniMouse, session: str) -> Tensor:
@@ -321,4 +350,9 @@ def _fit_session(reader: TrainingReader, core: OmniMouse, session: str) -> Tenso
     rank = int(factors.get_buffer("shared").any(dim=1).sum())
     clip = float(factors.get_buffer("clip"))
     model = fit_factors(data.apart, max(rank, 1), len(factors.get_buffer("shared")), clip=clip)
-    return torch.cat([weights_NR, model.loadings, model.log_noise[:, None]], dim=1)
+    num_features = reader.config.model.decoder.num_neuron_weights - 2 * encoding.rank - 1
+    correction_NF = torch.zeros(num_neurons, num_features)
+    penalty = float(factors.get_buffer("penalty"))
+    if math.isfinite(penalty):
+        correction_NF = correction_moments(data.responses, model, factors, core).solve(penalty)
+    return torch.cat([weights_NR, model.loadings, model.log_noise[:, None], correction_NF], dim=1)

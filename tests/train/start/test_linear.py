@@ -5,11 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run
 from omnimouse_cli.train.parallel.world import World
 from omnimouse_cli.train.run import TrainingJob, train
+from omnimouse_cli.train.start import linear
 from omnimouse_cli.train.start.factor_analysis import fit_factors
+from omnimouse_cli.train.start.session_data import SessionData
 from tests.reporter import MessageReporter
 
 
@@ -39,6 +42,42 @@ def test_loadings_noise_and_autocovariances_are_recovered():
     for row, decay in zip(model.shared[:2], (0.95, 0.7), strict=True):
         torch.testing.assert_close(row / row[0], decay**lag, atol=0.12, rtol=0)
     torch.testing.assert_close(model.private, 0.5**lag, atol=0.1, rtol=0)
+
+
+@pytest.mark.parametrize("of_product", [0.0, 0.6])
+def test_a_product_of_factors_is_found_and_nothing_where_there_is_none(config, of_product):
+    generator = torch.Generator().manual_seed(0)
+    loadings = torch.randn(2, 40, generator=generator)
+    of_pair = of_product * torch.randn(40, generator=generator)
+
+    def simulate(windows):
+        factors = autoregressive(windows, 2, 0.95, generator)
+        private = 0.8 * autoregressive(windows, 40, 0.5, generator)
+        product = factors.prod(dim=2, keepdim=True) * of_pair
+        return SessionData(factors @ loadings + product + private, None, None)
+
+    decoder = replace(config.model.decoder, linear_rank=2)
+    core = OmniMouse(replace(config.model, decoder=decoder), behavior_channels=(), animals=("1",))
+    train, validation, test = simulate(300), simulate(100), simulate(100)
+    buffers, text = linear._choose_factors([train], [validation], core)
+    clip, penalty = float(buffers["factors.clip"]), float(buffers["factors.penalty"])
+    model = fit_factors(train.apart, 2, 2, clip=clip)
+    shortcut = linear._build_shortcut(buffers, torch.device("cpu"))
+    moments = linear.correction_moments(train.responses, model, shortcut, core)
+    # An infinite penalty is none: weights of 0.
+    correction = moments.solve(min(penalty, 1e9))
+    buffers["factors.penalty"] = torch.tensor(1.0)
+    without, corrected = (
+        linear._score_factors(
+            [test.responses], [model], buffers, core, shares=(0.5,), corrections=[weights]
+        )
+        for weights in (torch.zeros_like(correction), correction)
+    )
+    if of_product:
+        assert "a correction with penalty" in text
+        assert corrected > without + 0.05
+    else:
+        assert corrected > without - 0.003
 
 
 @pytest.fixture
@@ -75,7 +114,10 @@ def test_training_leaves_the_linear_models_as_they_were_computed(tmp_path, shard
     assert any("linear model of the population" in line for line in reporter.said)
 
 
-def test_a_run_that_starts_from_another_keeps_its_linear_models(tmp_path, shards, config):
+def test_a_run_that_starts_from_another_keeps_its_linear_models(
+    tmp_path, shards, config, monkeypatch
+):
+    monkeypatch.setattr(linear, "_choose_penalty", lambda *_: torch.tensor(0.3))
     first = tmp_path / "first"
     train(TrainingJob(config=config, shards=shards, run=first), World(), Silent())
     for name, job in {
@@ -88,5 +130,7 @@ def test_a_run_that_starts_from_another_keeps_its_linear_models(tmp_path, shards
     }.items():
         train(job, World(), Silent())
         one, other = load_run(first), load_run(tmp_path / name)
+        assert float(other.model.linear_paths.factors.get_buffer("penalty")) == pytest.approx(0.3)
         for session, embeddings in one.embeddings.items():
+            assert embeddings.neuron_weights[:, 7:].any()
             assert embeddings.neuron_weights.equal(other.embeddings[session].neuron_weights)
