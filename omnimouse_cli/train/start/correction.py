@@ -51,7 +51,8 @@ class CorrectionMoments(NamedTuple):
         scaled_FF = self.square / scale_F1 / scale_F1.T
         scaled_FF = scaled_FF + penalty * torch.eye(len(scaled_FF), dtype=scaled_FF.dtype)
         weights_FN = torch.linalg.solve(scaled_FF, self.cross / scale_F1) / scale_F1
-        return weights_FN.T.float()
+        result_NF: Tensor = weights_FN.T.float()
+        return result_NF
 
 
 def population_inputs(
@@ -85,7 +86,8 @@ def population_inputs(
         start_seconds=np.zeros(windows),
     )
     selection = select(strategy, num_neurons=neurons, num_windows=windows, generator=None)
-    return prepare_inputs(core.config, batch, strategy, selection)
+    inputs: ModelInputs = prepare_inputs(core.config, batch, strategy, selection)
+    return inputs
 
 
 def factor_weights(

@@ -33,8 +33,11 @@ MOST_SESSIONS, MOST_NEURONS = 4, 1024
 # Least squares follow large transients of single neurons; deviations are clipped, in their
 # standard deviations, where that predicts better.
 CLIPS = (3.0, math.inf)
-# Penalties per row of a regression, for columns of unit variance.
+# Penalties per row of the regression, for columns of unit variance.
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
+# Of the correction of the factor model; smaller ones hardly help where the stimulus is hidden, and
+# harm where it is visible too.
+CORRECTION_PENALTIES = (0.1, 0.3, 1.0, 3.0)
 # Without a validation tier.
 DEFAULT_PENALTIES = (0.3,)
 # A neuron's weights of the components are shrunk as if so many rows had said nothing.
@@ -279,7 +282,7 @@ def _choose_penalty(
     ]
     result = buffers["factors.penalty"]
     best = _score_factors(scored, models, buffers, core, shares=CHOICE_SHARES)
-    for penalty in torch.tensor(PENALTIES):
+    for penalty in torch.tensor(CORRECTION_PENALTIES):
         corrections = [each.solve(float(penalty)) for each in moments]
         corrected = {**buffers, "factors.penalty": penalty}
         score = _score_factors(
