@@ -10,7 +10,7 @@ from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
 
 # W windows, S samples, N neurons, R factors, L lags
 
-NUM_ITERATIONS = 100
+NUM_ITERATIONS = 20
 # Of a population's variance, private parts have at least this share.
 LEAST_NOISE = 0.02
 # Larger populations are not worth the covariance of every pair.
