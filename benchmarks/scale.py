@@ -30,7 +30,7 @@ from omnimouse_cli.train.run import TrainingJob, train
 
 SESSIONS = (1, 8, 64, 323)
 # Trials of 10 s: a validation and a test trial each between three training trials.
-EXTENT = Extent(neurons=2000, rows=900)
+EXTENT = Extent(neurons=500, rows=900)
 TIERS = ("train", "validation", "train", "test")
 # Weights and two moments of a session's embeddings, in float32.
 TABLE_BYTES = 12
