@@ -38,6 +38,8 @@ PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
 # Of the correction of the factor model; smaller ones hardly help where the stimulus is hidden, and
 # harm where it is visible too.
 CORRECTION_PENALTIES = (0.1, 0.3, 1.0, 3.0)
+# Overlapping windows of a session; fewer do not tell what more than a hundred features add.
+LEAST_CORRECTION_WINDOWS = 200
 # Without a validation tier.
 DEFAULT_PENALTIES = (0.3,)
 # A neuron's weights of the components are shrunk as if so many rows had said nothing.
@@ -258,8 +260,8 @@ def _choose_factors(
         if score > best:
             best, buffers, chosen = score, made, models
             text = f"{rank} factors (Gaussian processes), {_describe_clip(clip)}"
-    if not held_out:
-        return buffers, text
+    if not held_out or min(len(each.responses) for each in train) < LEAST_CORRECTION_WINDOWS:
+        return buffers, f"{text}, no correction"
     # Windows may overlap in this regression.
     fitted = [data.responses[..., ::step] for data, step in zip(train, steps, strict=True)]
     buffers["factors.penalty"] = _choose_penalty(fitted, scored, chosen, buffers, core)
@@ -356,6 +358,6 @@ def _fit_session(reader: TrainingReader, core: OmniMouse, session: str) -> Tenso
     num_features = reader.config.model.decoder.num_neuron_weights - 2 * encoding.rank - 1
     correction_NF = torch.zeros(num_neurons, num_features)
     penalty = float(factors.get_buffer("penalty"))
-    if math.isfinite(penalty):
+    if math.isfinite(penalty) and len(data.responses) >= LEAST_CORRECTION_WINDOWS:
         correction_NF = correction_moments(data.responses, model, factors, core).solve(penalty)
     return torch.cat([weights_NR, model.loadings, model.log_noise[:, None], correction_NF], dim=1)

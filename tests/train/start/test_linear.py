@@ -118,6 +118,7 @@ def test_a_run_that_starts_from_another_keeps_its_linear_models(
     tmp_path, shards, config, monkeypatch
 ):
     monkeypatch.setattr(linear, "_choose_penalty", lambda *_: torch.tensor(0.3))
+    monkeypatch.setattr(linear, "LEAST_CORRECTION_WINDOWS", 1)
     first = tmp_path / "first"
     train(TrainingJob(config=config, shards=shards, run=first), World(), Silent())
     for name, job in {
