@@ -42,7 +42,7 @@ CORRECTION_PENALTIES = (0.1, 0.3, 1.0, 3.0)
 LEAST_CORRECTION_WINDOWS = 200
 # Without a validation tier.
 DEFAULT_PENALTIES = (0.3,)
-# A neuron's weights of the components are shrunk as if so many rows had said nothing.
+# The penalty of a neuron's weights of the components, in rows of the regression.
 PRIOR_ROWS = 600
 # Given one of these shares of the population, the others are predicted; the first one decides on
 # rank and clipping, all decide on the correction.
@@ -54,11 +54,12 @@ class Regression(NamedTuple):
 
     Args:
         square: `(columns, columns)`, float64, on the CPU: mean product of columns.
-        cross: `(columns, neurons)`, likewise: of columns and deviations of responses.
+        crosses: For each way of clipping `(columns, neurons)`, likewise: of columns and deviations
+            of responses.
     """
 
     square: Tensor
-    cross: Tensor
+    crosses: tuple[Tensor, ...]
 
 
 @torch.no_grad()
@@ -133,12 +134,14 @@ def _fit_shared(
     return {name: value.cpu() for name, value in (components | of_factors).items()}
 
 
-def _normal_equations(data: SessionData, encoding: EncodingShortcut, clip: float) -> Regression:
+def _normal_equations(
+    data: SessionData, encoding: EncodingShortcut, clips: Sequence[float]
+) -> Regression:
     x, y = data.columns(encoding).flatten(0, 1), data.predicted.flatten(0, 1)
-    y = (y - y.mean(0)).clamp(-clip, clip)
+    y = y - y.mean(0)
     return Regression(
         (x.T @ x).double().cpu() / len(x),
-        (x.T @ y).double().cpu() / len(x),
+        tuple((x.T @ y.clamp(-clip, clip)).double().cpu() / len(x) for clip in clips),
     )
 
 
@@ -163,10 +166,13 @@ def _choose_components(
     buffers = {"encoding.means": encoding.get_buffer("means").clone()}
     # What does not predict held-out responses is left out.
     best, text = 0.0 if held_out else -1.0, "none, as it does not predict the validation tier"
-    for clip in CLIPS if held_out else CLIPS[:1]:
-        equations = [_normal_equations(data, encoding, clip) for data in train]
-        square_DD = torch.stack([each.square for each in equations]).mean(0)
-        crosses = [each.cross[:, ::step] for each, step in zip(equations, steps, strict=True)]
+    clips = CLIPS if held_out else CLIPS[:1]
+    equations = [_normal_equations(data, encoding, clips) for data in train]
+    square_DD = torch.stack([each.square for each in equations]).mean(0)
+    for number, clip in enumerate(clips):
+        crosses = [
+            each.crosses[number][:, ::step] for each, step in zip(equations, steps, strict=True)
+        ]
         cross_DN = torch.cat(crosses, dim=1)
         for penalty in PENALTIES if held_out else DEFAULT_PENALTIES:
             components_DR, weights_NR = _regress(square_DD, cross_DN, penalty, encoding.rank)

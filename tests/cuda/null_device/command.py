@@ -40,7 +40,11 @@ def record_steps(target: Path) -> None:
 
 
 def solve_identities(module: ModuleType, *names: str) -> None:
-    """Give linear algebra on the CPU the identity instead of what no kernel has computed."""
+    """Replace the matrices of linear algebra functions by the identity.
+
+    Matrices that kernels were to compute hold arbitrary numbers on this device, and may have
+    neither eigenvalues nor an inverse. What is solved has to be on the CPU.
+    """
     for name in names:
         compute = getattr(module.linalg, name)
 
