@@ -12,14 +12,13 @@ from torch._inductor import config as inductor
 from torch.fx.experimental import _config as symbolic_shapes
 
 from omnimouse_cli.config.model import ModelConfig
-from omnimouse_cli.kernels.attention import AttentionMask, all_visible, full_mask
+from omnimouse_cli.kernels.attention import AttentionMask, all_visible, full_mask, pad_tokens
 from omnimouse_cli.model.blocks import CrossBlock, SelfBlock
 from omnimouse_cli.model.build import Core
 from omnimouse_cli.model.feed_forward import FeedForward
 from omnimouse_cli.model.rotary import Angles
 from omnimouse_cli.model.sequences import (
     Task,
-    TokenSequence,
     build_sequences,
     num_tokens,
     token_intervals,
@@ -27,9 +26,6 @@ from omnimouse_cli.model.sequences import (
 from omnimouse_cli.model.video_blocks import VideoBlock
 
 # B batch, L tokens, Q query tokens, K key tokens, N tokens of a clip, M and C widths
-
-# FlexAttention compiles separately for fewer queries than this, where another kernel might serve.
-FEW_QUERIES = 128
 
 
 def compile_parts(
@@ -45,9 +41,8 @@ def compile_parts(
 
     A strategy changes lengths, masks and which blocks run. Compiled as one, the model would be
     compiled anew for each of 120 strategies; its blocks are compiled a few times, for sequences of
-    any length: each class once per width, with and without a mask, and where it has a mask once for
-    few and once for many tokens. Blocks of a class share what is compiled, and an evaluation runs
-    what training has compiled. Names of parameters do not change.
+    any length: each class once per width, with and without a mask. Blocks of a class share what is
+    compiled, and an evaluation runs what training has compiled. Names of parameters do not change.
 
     Args:
         model: Changed in place.
@@ -143,23 +138,15 @@ def compiled_code(config: ModelConfig, task: Task, usual_length: int | None) -> 
     is_usual = num_tokens(sequences.fusion) == usual_length
     # Without a mask, sequences of any length are compiled for only if no length is usual.
     is_masked = not all_visible(intervals, intervals) and (is_usual or usual_length is None)
-    fusion = "usual length" if is_usual else _length_class(sequences.fusion)
+    fusion = "fusion, usual length" if is_usual else "fusion"
     uses = {
         "video": task.has_video,
-        f"encoder, {_length_class(sequences.latents)}": bool(sequences.context),
-        f"decoder, {_length_class(sequences.queries)}": bool(sequences.queries),
-        f"fusion, {fusion}": True,
-        f"fusion, {fusion}, masked": is_masked,
+        "encoder": bool(sequences.context),
+        "decoder": bool(sequences.queries),
+        fusion: True,
+        f"{fusion}, masked": is_masked,
     }
     return frozenset(name for name, is_used in uses.items() if is_used)
-
-
-def _length_class(queries: TokenSequence) -> str:
-    """Return the class of lengths that share compiled code in a block that is for any length."""
-    tokens = num_tokens(queries)
-    if tokens == 1:
-        return "one token"
-    return "few tokens" if tokens < FEW_QUERIES else "many tokens"
 
 
 def _self_forward(
@@ -174,7 +161,7 @@ def _self_forward(
         if mask is None and fusion_shape is not None and compiled is any_shape:
             # Lengths are rare that are not the usual one: a mask spares a compilation of its own.
             mask = full_mask(x_BLM.shape[1], x_BLM.shape[1], x_BLM.device)
-        return _run(compiled, block, (x_BLM,), angles, mask)
+        return _run_attention(compiled, block, (x_BLM,), (angles,), mask)
 
     return forward
 
@@ -194,15 +181,32 @@ def _cross_forward(options: dict[str, Any]) -> Callable[..., Tensor]:
         block: CrossBlock,
         x_BQM: Tensor,
         context_BKM: Tensor,
-        *angles_and_mask: Angles | AttentionMask,
+        query_angles: Angles,
+        *key_angles_and_mask: Any,  # noqa: ANN401
     ) -> Tensor:
-        *angles, mask = angles_and_mask
+        key_angles, mask = key_angles_and_mask
         if mask is None:
             # One strategy in ten hides nothing: a mask spares a compilation of its own.
             mask = full_mask(x_BQM.shape[1], context_BKM.shape[1], x_BQM.device)
-        return _run(compiled, block, (x_BQM, context_BKM), *angles, mask)
+        angles = (query_angles, key_angles)
+        return _run_attention(compiled, block, (x_BQM, context_BKM), angles, mask)
 
     return forward
+
+
+def _run_attention(
+    compiled: Callable[..., Tensor],
+    block: nn.Module,
+    inputs: tuple[Tensor, ...],
+    angles: tuple[Angles, ...],
+    mask: AttentionMask,
+) -> Tensor:
+    """Run a block of attention with as many tokens as its mask is for."""
+    length = inputs[0].shape[1]
+    if mask is not None:
+        inputs = tuple(pad_tokens(x_BLM, 1) for x_BLM in inputs)
+        angles = tuple(Angles(*(pad_tokens(part_LP, 0) for part_LP in each)) for each in angles)
+    return _run(compiled, block, inputs, *angles, mask)[:, :length]
 
 
 def _video_forward(options: dict[str, Any]) -> Callable[..., Tensor]:

@@ -1,5 +1,6 @@
 """Compilation of the model before the clock of a training starts."""
 
+import gc
 import os
 import time
 from collections.abc import Sequence
@@ -81,6 +82,8 @@ def compile_core(state: TrainState, setup: TrainingSetup, reporter: Reporter) ->
         )
     passes = _choose_passes(training + validation, config.model, length)
     reporter.start(WARM_UP_TASK, len(passes))
+    # Compilers make many objects that live long: searching them for garbage takes seconds.
+    gc.disable()
     try:
         for each in passes:
             _run(state, setup, each)
@@ -88,6 +91,7 @@ def compile_core(state: TrainState, setup: TrainingSetup, reporter: Reporter) ->
                 _evaluate(state, setup, each)
             reporter.advance(WARM_UP_TASK, 1, each.strategy.name)
     finally:
+        gc.enable()
         reporter.finish(WARM_UP_TASK)
     seconds = time.perf_counter() - start
     reporter.say(f"compiled the model in {seconds:.0f} s; what was compiled is kept in {cache}")

@@ -153,6 +153,9 @@ def test_block_masks_show_the_same_pairs():
     query, key = torch.meshgrid(torch.arange(7), torch.arange(9), indexing="ij")
     zero = torch.tensor(0)
     assert torch.equal(mask.mask_mod(zero, zero, query, key), expected)
+    # Short sequences are extended by tokens that neither see nor are seen.
+    query, key = torch.meshgrid(torch.arange(128), torch.arange(128), indexing="ij")
+    assert mask.mask_mod(zero, zero, query, key).sum() == expected.sum()
 
 
 def test_dense_attention_tries_cudnn_first_on_hopper_alone_and_compiles_whole(monkeypatch):
@@ -184,4 +187,5 @@ def test_block_masks_have_two_rows_and_columns_of_blocks_at_least():
             assert getattr(mask, f"{kind}_num_blocks").shape[2] == blocks[0]
         used = mask.kv_num_blocks.sum() + mask.full_kv_num_blocks.sum()
         assert used == -(-queries // 128) * -(-keys // 128)
-        assert full_mask(queries, keys, torch.device("cpu")).shape[-2:] == (queries, keys)
+        shape = (max(128, queries), max(128, keys))
+        assert full_mask(queries, keys, torch.device("cpu")).shape[-2:] == shape

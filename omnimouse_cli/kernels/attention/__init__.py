@@ -1,7 +1,7 @@
 """Attention between tokens of time intervals: a query sees the keys that overlap with it."""
 
 from omnimouse_cli.kernels.attention.choose import AttentionMask, attention, interval_mask
-from omnimouse_cli.kernels.attention.flex import full_mask
+from omnimouse_cli.kernels.attention.flex import full_mask, pad_tokens
 from omnimouse_cli.kernels.attention.grouped import computed_pairs, copied_tokens
 from omnimouse_cli.kernels.attention.intervals import (
     Interval,
@@ -20,5 +20,6 @@ __all__ = [
     "copied_tokens",
     "full_mask",
     "interval_mask",
+    "pad_tokens",
     "visible_pairs",
 ]

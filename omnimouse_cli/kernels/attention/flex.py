@@ -21,12 +21,14 @@ from omnimouse_cli.kernels.attention.intervals import Interval, Intervals, bound
 # Compiled for any length, the forward kernel of 64-wide heads spills 352 bytes of registers with
 # the usual 4 warps, and none with 8. The kernel for short queries is compiled for them alone.
 KERNEL_OPTIONS = {"fwd_num_warps": 8, "FORCE_USE_FLEX_ATTENTION": True}
+# FlexAttention compiles separately for fewer queries than this, and for a single one.
+MIN_TOKENS = 128
 
 
 def block_mask(queries: Intervals, keys: Intervals, device: torch.device) -> BlockMask:
-    """Build the mask of two token sequences."""
-    starts_Q, ends_Q = bounds(queries, device)
-    starts_K, ends_K = bounds(keys, device)
+    """Build the mask of two token sequences, each extended to `MIN_TOKENS` by hidden tokens."""
+    starts_Q, ends_Q = _padded_bounds(queries, device)
+    starts_K, ends_K = _padded_bounds(keys, device)
 
     def overlap(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return ~((ends_K[key] <= starts_Q[query]) | (starts_K[key] >= ends_Q[query]))
@@ -37,6 +39,23 @@ def block_mask(queries: Intervals, keys: Intervals, device: torch.device) -> Blo
     for kind in ("kv", "full_kv", "q", "full_q"):
         _pad_blocks(mask, kind)
     return mask
+
+
+def pad_tokens(x: Tensor, dim: int) -> Tensor:
+    """Extend a dimension of tokens by zeros to the length of a block mask."""
+    missing = max(0, MIN_TOKENS - x.shape[dim])
+    return functional.pad(x, (0, 0) * (x.dim() - 1 - dim % x.dim()) + (0, missing))
+
+
+def _padded_bounds(intervals: Intervals, device: torch.device) -> tuple[Tensor, Tensor]:
+    starts, ends = bounds(intervals, device)
+    missing = max(0, MIN_TOKENS - len(starts))
+    # An interval that ends before every other begins overlaps with none.
+    limits = torch.iinfo(starts.dtype)
+    return (
+        functional.pad(starts, (0, missing), value=limits.max),
+        functional.pad(ends, (0, missing), value=limits.min),
+    )
 
 
 def _pad_blocks(mask: BlockMask, kind: str) -> None:
@@ -69,18 +88,23 @@ def _compiled() -> Callable[..., Any]:
     return torch.compile(flex_attention, dynamic=True)
 
 
-def flex(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: BlockMask | None) -> Tensor:
+def flex(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: BlockMask) -> Tensor:
     """Compute attention, with zeros in output and gradient for queries that see nothing.
 
     Args:
         q_BHQD: Queries `(batch, heads, queries, width)`.
         k_BHKD: Keys `(batch, heads, keys, width)`.
         v_BHKD: Values, same shape as keys.
-        mask: Which pairs are visible; None is all.
+        mask: Which pairs are visible. In code that is compiled, the tokens are as many as its own.
 
     Returns:
         `(batch, heads, queries, width)`.
     """
-    traced = torch.compiler.is_compiling()
-    run = cast(Callable[..., Any], flex_attention) if traced else _compiled()
-    return cast(Tensor, run(q_BHQD, k_BHKD, v_BHKD, block_mask=mask, kernel_options=KERNEL_OPTIONS))
+    if torch.compiler.is_compiling():
+        return _run(cast(Callable[..., Any], flex_attention), (q_BHQD, k_BHKD, v_BHKD), mask)
+    heads = tuple(pad_tokens(x, -2) for x in (q_BHQD, k_BHKD, v_BHKD))
+    return _run(_compiled(), heads, mask)[..., : q_BHQD.shape[-2], :]
+
+
+def _run(run: Callable[..., Any], heads: tuple[Tensor, ...], mask: BlockMask) -> Tensor:
+    return cast(Tensor, run(*heads, block_mask=mask, kernel_options=KERNEL_OPTIONS))
