@@ -33,7 +33,7 @@ PUBLISHED_STEPS = 1_000_000
 # is best after 150 steps. For the published sizes nobody has measured it.
 SMALL_ADAPTATION_STEPS = 250
 PUBLISHED_ADAPTATION_STEPS = 10_000
-SMALL_SHORTCUTS_FIRST_FRACTION = 0.1
+SMALL_SHORTCUTS_FIRST_FRACTION = 0.4
 # Enough of a recording to find a negative response if there are any: 16 segments of 8 s.
 NUM_SEGMENTS = 16
 SEGMENT_SAMPLES = 240

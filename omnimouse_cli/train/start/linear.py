@@ -4,7 +4,6 @@ import itertools
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +12,6 @@ from torch import Tensor
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.shortcuts.encoding import EncodingShortcut
 from omnimouse_cli.model.shortcuts.factors import FactorShortcut
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.train.parallel.world import World
@@ -22,44 +20,31 @@ from omnimouse_cli.train.start.correction import (
     factor_weights,
     population_inputs,
 )
+from omnimouse_cli.train.start.encoding import (
+    CLIPS,
+    MOST_NEURONS,
+    choose_components,
+    correlation,
+    describe_clip,
+)
 from omnimouse_cli.train.start.factor_analysis import FactorModel, fit_factors
 from omnimouse_cli.train.start.session_data import SessionData, TrainingReader
 from omnimouse_cli.train.state import TrainState
 
 # W windows, T time steps, S samples, N neurons, D columns of the regression, R rank
 
-# What all sessions share is estimated from so many of them, evenly spaced, and so many neurons.
-MOST_SESSIONS, MOST_NEURONS = 4, 1024
-# Least squares follow large transients of single neurons; deviations are clipped, in their
-# standard deviations, where that predicts better.
-CLIPS = (3.0, math.inf)
-# Penalties per row of the regression, for columns of unit variance.
-PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
+# What all sessions share is estimated from so many of them, evenly spaced.
+MOST_SESSIONS = 4
 # Of the correction of the factor model; smaller ones hardly help where the stimulus is hidden, and
 # harm where it is visible too.
 CORRECTION_PENALTIES = (0.1, 0.3, 1.0, 3.0)
 # Overlapping windows of a session; fewer do not tell what more than a hundred features add.
 LEAST_CORRECTION_WINDOWS = 200
-# Without a validation tier.
-DEFAULT_PENALTIES = (0.3,)
 # The penalty of a neuron's weights of the components, in rows of the regression.
 PRIOR_ROWS = 600
 # Given one of these shares of the population, the others are predicted; the first one decides on
 # rank and clipping, all decide on the correction.
 CHOICE_SHARES = (1 / 2, 1 / 16)
-
-
-class Regression(NamedTuple):
-    """Normal equations of a session.
-
-    Args:
-        square: `(columns, columns)`, float64, on the CPU: mean product of columns.
-        crosses: For each way of clipping `(columns, neurons)`, likewise: of columns and deviations
-            of responses.
-    """
-
-    square: Tensor
-    crosses: tuple[Tensor, ...]
 
 
 @torch.no_grad()
@@ -122,123 +107,12 @@ def _fit_shared(
         if each is not None and other is not None
     ]
     held_out = held_out if len(held_out) == len(train) else []
-    contrasts = [data.contrasts for data in train if data.contrasts is not None]
-    if contrasts:
-        means = torch.stack([each.mean((0, 1)) for each in contrasts]).mean(0)
-        encoding.get_buffer("means").copy_(means)
-    components, text = _choose_components(train, held_out, core)
+    components, text = choose_components(train, held_out, encoding)
     of_factors, of_population = _choose_factors(train, held_out, core)
     if text:
         reporter.say(f"linear model of stimulus and behavior: {text}")
     reporter.say(f"linear model of the population: {of_population}")
     return {name: value.cpu() for name, value in (components | of_factors).items()}
-
-
-def _normal_equations(
-    data: SessionData, encoding: EncodingShortcut, clips: Sequence[float]
-) -> Regression:
-    x, y = data.columns(encoding).flatten(0, 1), data.predicted.flatten(0, 1)
-    y = y - y.mean(0)
-    return Regression(
-        (x.T @ x).double().cpu() / len(x),
-        tuple((x.T @ y.clamp(-clip, clip)).double().cpu() / len(x) for clip in clips),
-    )
-
-
-def _choose_components(
-    train: Sequence[SessionData], held_out: Sequence[SessionData], core: OmniMouse
-) -> tuple[dict[str, Tensor], str]:
-    """Return the components of the regression, and rank, penalty and clipping as a text."""
-    encoding = core.linear_paths.encoding
-    assert encoding is not None, "the core has linear models"
-    with_columns = [
-        data for data in train if data.contrasts is not None or data.behavior is not None
-    ]
-    if not with_columns:
-        return {}, ""
-    # Each session gives its share of the neurons, evenly spaced.
-    steps = [-(-data.predicted.shape[2] * len(train) // MOST_NEURONS) for data in train]
-    of_held_out = [
-        (data.columns(encoding), data.predicted[..., ::step])
-        for data, step in zip(held_out, steps, strict=False)
-    ]
-    ranks = [rank for rank in (2, 4, 8, 12, 16, 24, 32, 48) if rank < encoding.rank]
-    buffers = {"encoding.means": encoding.get_buffer("means").clone()}
-    # What does not predict held-out responses is left out.
-    best, text = 0.0 if held_out else -1.0, "none, as it does not predict the validation tier"
-    clips = CLIPS if held_out else CLIPS[:1]
-    equations = [_normal_equations(data, encoding, clips) for data in train]
-    square_DD = torch.stack([each.square for each in equations]).mean(0)
-    for number, clip in enumerate(clips):
-        crosses = [
-            each.crosses[number][:, ::step] for each, step in zip(equations, steps, strict=True)
-        ]
-        cross_DN = torch.cat(crosses, dim=1)
-        for penalty in PENALTIES if held_out else DEFAULT_PENALTIES:
-            components_DR, weights_NR = _regress(square_DD, cross_DN, penalty, encoding.rank)
-            for rank in [*(ranks if held_out else ()), components_DR.shape[1]]:
-                used_DR = components_DR[:, :rank]
-                score = _score_components(used_DR, weights_NR[:, :rank], of_held_out)
-                if score > best:
-                    best = score
-                    text = f"rank {rank}, penalty {penalty:g}, {_describe_clip(clip)}"
-                    buffers |= _component_buffers(used_DR, square_DD, encoding)
-                    buffers["encoding.clip"] = torch.tensor(clip)
-    return buffers, text
-
-
-def _regress(
-    square_DD: Tensor, cross_DN: Tensor, penalty: float, rank: int
-) -> tuple[Tensor, Tensor]:
-    """Return the leading components of a ridge regression, and the weights of neurons."""
-    scale_D = square_DD.diagonal().clamp(min=1e-8).sqrt()
-    scaled_DD = square_DD / scale_D / scale_D[:, None]
-    scaled_DD = scaled_DD + penalty * torch.eye(len(scaled_DD), dtype=scaled_DD.dtype)
-    cross_DN = cross_DN / scale_D[:, None]
-    slopes_DN = torch.cholesky_solve(cross_DN, torch.linalg.cholesky(scaled_DD))
-    _, vectors_NN = torch.linalg.eigh(cross_DN.T @ slopes_DN)
-    leading_NR = vectors_NN.flip(1)[:, :rank]
-    return slopes_DN @ leading_NR / scale_D[:, None], leading_NR
-
-
-def _component_buffers(
-    components_DR: Tensor, square_DD: Tensor, encoding: EncodingShortcut
-) -> dict[str, Tensor]:
-    """Return components of unit variance, so that weights of neurons are comparable."""
-    deviation_R = (components_DR * (square_DD @ components_DR)).sum(0).clamp(min=1e-12).sqrt()
-    missing = encoding.rank - components_DR.shape[1]
-    result_DR = torch.nn.functional.pad(components_DR / deviation_R, (0, missing)).float()
-    num_stimulus = encoding.get_buffer("of_stimulus").shape[0]
-    return {
-        "encoding.of_stimulus": result_DR[:num_stimulus],
-        "encoding.of_behavior": result_DR[num_stimulus:],
-    }
-
-
-def _describe_clip(clip: float) -> str:
-    return "not clipped" if math.isinf(clip) else f"clipped at {clip:g} standard deviations"
-
-
-def _score_components(
-    components_DR: Tensor, weights_NR: Tensor, held_out: Sequence[tuple[Tensor, Tensor]]
-) -> float:
-    """Return the mean correlation over held-out neurons; 0 without held-out windows."""
-    scores, first = [], 0
-    for columns_WTD, recorded_WTN in held_out:
-        last = first + recorded_WTN.shape[2]
-        slopes_DN = (components_DR @ weights_NR[first:last].T).to(columns_WTD)
-        scores.append(_correlation(columns_WTD @ slopes_DN, recorded_WTN))
-        first = last
-    return float(torch.cat(scores).mean()) if scores else 0.0
-
-
-def _correlation(predicted_WTN: Tensor, recorded_WTN: Tensor) -> Tensor:
-    """Return the correlation of each neuron, 0 for a constant."""
-    x, y = predicted_WTN.flatten(0, 1), recorded_WTN.flatten(0, 1)
-    x, y = x - x.mean(0), y - y.mean(0)
-    norm_N = x.norm(dim=0) * y.norm(dim=0)
-    result_N: Tensor = ((x * y).sum(0) / norm_N.clamp(min=1e-12)).nan_to_num()
-    return result_N
 
 
 def _choose_factors(
@@ -265,7 +139,7 @@ def _choose_factors(
         score = _score_factors(scored, models, made, core, shares=CHOICE_SHARES[:1])
         if score > best:
             best, buffers, chosen = score, made, models
-            text = f"{rank} factors (Gaussian processes), {_describe_clip(clip)}"
+            text = f"{rank} factors (Gaussian processes), {describe_clip(clip)}"
     if not held_out or min(len(each.responses) for each in train) < LEAST_CORRECTION_WINDOWS:
         return buffers, f"{text}, no correction"
     # Windows may overlap in this regression.
@@ -332,7 +206,7 @@ def _score_factors(
             inputs = population_inputs(responses_WSN, order_N, share, core)
             targets = inputs.target_neurons()
             predicted = shortcut(inputs, targets, weights, model.mean.to(device), None)
-            scores.append(_correlation(predicted, targets.responses[:, 30:]))
+            scores.append(correlation(predicted, targets.responses[:, 30:]))
     return float(torch.cat(scores).mean()) if scores else 0.0
 
 

@@ -65,6 +65,15 @@ class SessionData(NamedTuple):
         behavior = zeros if self.behavior is None else self.behavior
         return torch.cat([torch.cat(parts), behavior], dim=2)
 
+    def screen_means(self, encoding: EncodingShortcut) -> Tensor:
+        """Return what random features are drawn for: `(windows x 15, bins x features)`."""
+        assert self.contrasts is not None, "there is a stimulus"
+        parts = [
+            encoding.screen_means(encoding.lagged_contrasts(some)[:, FIRST_STEP:])
+            for some in torch.split(self.contrasts, WINDOWS_AT_ONCE)
+        ]
+        return torch.cat(parts).flatten(0, 1)
+
 
 class TrainingReader:
     """Reads training and validation windows of sessions."""
