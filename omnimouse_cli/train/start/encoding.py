@@ -21,7 +21,7 @@ MOST_NEURONS = 1024
 # standard deviations, where that predicts better.
 CLIPS = (3.0, math.inf)
 # Penalties per row of the regression, for columns of unit variance.
-PENALTIES = (0.1, 0.3, 1.0, 3.0)
+PENALTIES = (0.3, 1.0, 3.0, 10.0)
 # Distances, in standard deviations of the stimulus, over which responses change.
 LENGTH_SCALES = (0.35, 0.7)
 RANKS = (2, 4, 8, 12, 16, 24, 32, 48)

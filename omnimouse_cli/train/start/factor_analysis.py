@@ -123,7 +123,7 @@ def _autocovariances(x_WSN: Tensor, loadings_NR: Tensor, noise_N: Tensor) -> tup
     for lag in range(NUM_RESPONSE_SAMPLES):
         count = x_WSN.shape[0] * (NUM_RESPONSE_SAMPLES - lag)
         later, earlier = slice(lag, None), slice(0, NUM_RESPONSE_SAMPLES - lag)
-        own.append(torch.einsum("wsn,wsn->n", x_WSN[:, later], x_WSN[:, earlier]) / count)
+        own.append((x_WSN[:, later] * x_WSN[:, earlier]).sum((0, 1)) / count)
         of_sums.append((sums_WSR[:, later] * sums_WSR[:, earlier]).sum((0, 1)) / count)
     own_LN, of_sums_LR = torch.stack(own).cpu(), torch.stack(of_sums).cpu()
     squares_NR = loadings_NR.square()
