@@ -122,7 +122,7 @@ def resolve() -> Callable[..., tuple[float | None, list[str]]]:
 
 
 def test_small_models_start_with_their_shortcuts(resolve):
-    assert [resolve(size)[0] for size in ("nano", "tiny", "1M", "80M")] == [0.1, 0.1, 0, 0]
+    assert [resolve(size)[0] for size in ("nano", "tiny", "1M", "80M")] == [0.4, 0.4, 0, 0]
 
 
 @pytest.mark.parametrize("source", [{"init_from": Path("old")}, {"adapt_from": "old"}])
