@@ -56,6 +56,8 @@ class EncodingShortcut(nn.Module):
         self.register_buffer("offsets", torch.ones(num_random))
         # Larger deviations of responses, in their standard deviations, are clipped in the fit.
         self.register_buffer("clip", torch.tensor(float("inf")))
+        # The penalty of a neuron's weights, in rows of the regression.
+        self.register_buffer("prior", torch.eye(rank))
         self.register_buffer("of_stimulus", torch.zeros(columns[0], rank))
         self.register_buffer("of_behavior", torch.zeros(columns[1], rank))
 

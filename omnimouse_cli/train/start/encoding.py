@@ -66,6 +66,7 @@ def choose_components(
     # What does not predict held-out responses is left out.
     best, text = 0.0 if held_out else -1.0, "none, as it does not predict the validation tier"
     buffers: dict[str, Tensor] = {}
+    num_rows = sum(len(data.responses) for data in train) * train[0].predicted.shape[1] / len(train)
     clips = CLIPS if held_out else CLIPS[:1]
     scales = LENGTH_SCALES if held_out else (DEFAULT_LENGTH_SCALE,)
     for length_scale in scales if has_stimulus else (math.inf,):
@@ -95,6 +96,8 @@ def choose_components(
                     if has_stimulus:
                         text += f", length scale {length_scale:g}"
                     found = _component_buffers(components_DR[:, :rank], square_DD, encoding)
+                    # In rows, so that sessions of fewer are held nearer to 0.
+                    found["encoding.prior"] *= penalty * num_rows
                     buffers = {**shared, **found, "encoding.clip": torch.tensor(clip)}
     return buffers, text
 
@@ -166,12 +169,16 @@ def _component_buffers(
 ) -> dict[str, Tensor]:
     """Return components of unit variance, so that weights of neurons are comparable."""
     deviation_R = (components_DR * (square_DD @ components_DR)).sum(0).clamp(min=1e-12).sqrt()
+    unit_DR = components_DR / deviation_R
+    # The penalty of `_regress`, as one of the weights of components.
+    prior_RR = unit_DR.T @ (square_DD.diagonal().clamp(min=1e-8)[:, None] * unit_DR)
     missing = encoding.rank - components_DR.shape[1]
-    result_DR = functional.pad(components_DR / deviation_R, (0, missing)).float()
+    result_DR = functional.pad(unit_DR, (0, missing)).float()
     num_stimulus = encoding.get_buffer("of_stimulus").shape[0]
     return {
         "encoding.of_stimulus": result_DR[:num_stimulus],
         "encoding.of_behavior": result_DR[num_stimulus:],
+        "encoding.prior": torch.block_diag(prior_RR, torch.eye(missing).double()).float(),
     }
 
 

@@ -40,8 +40,6 @@ MOST_SESSIONS = 4
 CORRECTION_PENALTIES = (0.1, 0.3, 1.0, 3.0)
 # Overlapping windows of a session; fewer do not tell what more than a hundred features add.
 LEAST_CORRECTION_WINDOWS = 200
-# The penalty of a neuron's weights of the components, in rows of the regression.
-PRIOR_ROWS = 600
 # Given one of these shares of the population, the others are predicted; the first one decides on
 # rank and clipping, all decide on the correction.
 CHOICE_SHARES = (1 / 2, 1 / 16)
@@ -226,11 +224,9 @@ def _fit_session(reader: TrainingReader, core: OmniMouse, session: str) -> Tenso
         y, clip = data.predicted.flatten(0, 1), float(encoding.get_buffer("clip"))
         y = (y - y.mean(0)).clamp(-clip, clip)
         square_RR = (state.T @ state).cpu() / len(state)
-        eye = torch.eye(len(square_RR), dtype=torch.float64)
+        prior_RR = encoding.get_buffer("prior").double().cpu() / len(state)
         cross_RN = (state.T @ y.double()).cpu() / len(state)
-        weights_NR = torch.linalg.solve(
-            square_RR + PRIOR_ROWS / len(state) * eye, cross_RN
-        ).T.float()
+        weights_NR = torch.linalg.solve(square_RR + prior_RR, cross_RN).T.float()
     # Unused factors have autocovariances of 0.
     rank = int(factors.get_buffer("shared").any(dim=1).sum())
     clip = float(factors.get_buffer("clip"))
