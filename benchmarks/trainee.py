@@ -116,7 +116,7 @@ class Trainee:
         self._core = OmniMouse(model, behavior_channels=CHANNEL_ORDER, animals=[ANIMAL]).to(device)
         self._core.recomputes = self._config.train.activation_checkpointing
         self._table = SessionEmbeddings(
-            case.neurons, model.d_embedding, model.decoder.num_neuron_weights
+            case.neurons, model.d_embedding, model.decoder.num_neuron_weights(len(CHANNEL_ORDER))
         ).to(device)
         if case.is_compiled:
             compile_parts(

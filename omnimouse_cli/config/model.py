@@ -16,6 +16,9 @@ FEED_FORWARDS: tuple[FeedForwardKind, ...] = get_args(FeedForwardKind)
 GATED: tuple[FeedForwardKind, ...] = ("swiglu", "geglu", "dendritic")
 # The correction of the factor model has products of pairs of so many factors.
 MOST_PAIRED_FACTORS = 8
+# The linear decoder averages responses in these half-open bins around a behavior sample, in samples
+# of 1/30 s: narrow near it, wide far from it.
+DECODING_BINS = ((-30, -15), (-15, -6), (-6, -2), (-2, 3), (3, 7), (7, 16), (16, 31))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,10 +151,11 @@ class DecoderConfig:
             added to every read-out, with weights that factorize into where and what, as in encoding
             models; visible gaze shifts the screen. An empty list is off.
         motion_time_constants: Time constants of the motion energies' filters in time, in seconds.
-        linear_rank: Largest rank of two linear models of a session, which are computed from the
+        linear_rank: Largest rank of the linear models of a session, which are computed from the
             training data in closed form before training and stay fixed: a regression of responses
-            on motion energies and behavior, and a factor model of the population with a non-linear
-            correction. Training learns what they leave. None is off.
+            on motion energies and behavior, a factor model of the population with a non-linear
+            correction, and a regression of behavior on responses, of full rank. Training learns
+            what they leave. None is off.
         behavior_rank: Behavior shortcut: this many mixtures of the behavior channels change the
             gain of every neuron. None is off.
         feed_forward_multiplier: Hidden width of the decoder's feed-forward over `d_model`.
@@ -186,14 +190,26 @@ class DecoderConfig:
             linear_rank=self.linear_rank,
         )
 
-    @property
-    def num_neuron_weights(self) -> int:
-        """Weights of a neuron: components, loadings, log noise, correction of the factor model."""
+    def num_neuron_weights(self, num_channels: int) -> int:
+        """Return the number of weights of a neuron in the linear models.
+
+        Those of components, loadings, log noise, correction of the factor model, and decoding.
+
+        Args:
+            num_channels: Behavior channels of the data set.
+        """
         if self.linear_rank is None:
             return 0
-        paired = min(self.linear_rank, MOST_PAIRED_FACTORS)
-        correction = 4 * self.linear_rank + paired * (paired + 1) // 2 + 1
-        return 2 * self.linear_rank + 1 + correction
+        correction = num_correction_features(self.linear_rank)
+        # Beside the weights of bins, a neuron has the response from which it deviates.
+        decoding = num_channels * len(DECODING_BINS) + 1 if num_channels else 0
+        return 2 * self.linear_rank + 1 + correction + decoding
+
+
+def num_correction_features(rank: int) -> int:
+    """Return the number of non-linear features that correct a factor model of this rank."""
+    paired = min(rank, MOST_PAIRED_FACTORS)
+    return 4 * rank + paired * (paired + 1) // 2 + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

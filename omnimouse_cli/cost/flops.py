@@ -5,7 +5,7 @@ from dataclasses import astuple, dataclass
 
 from omnimouse_cli.batch.strategy import QUERY_SAMPLES, TOKEN_SAMPLES
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES
-from omnimouse_cli.config.model import ModelConfig
+from omnimouse_cli.config.model import DECODING_BINS, ModelConfig
 from omnimouse_cli.cost.parameters import count_feed_forward
 from omnimouse_cli.kernels.attention import computed_pairs
 from omnimouse_cli.kernels.dendrite.lookup import BACKWARD_FLOPS, FORWARD_FLOPS
@@ -124,6 +124,7 @@ def count_shortcut_flops(
         + _stimulus_shortcut(config, task, sequences, rows)
         + _behavior_shortcut(config, task, rows)
         + _linear_models(config, task, sequences)
+        + _linear_decoder(config, task, sequences)
     )
 
 
@@ -152,7 +153,8 @@ def _history(config: ModelConfig, task: Task, outputs: int, batch_size: int) -> 
 
 def _population_shortcut(config: ModelConfig, task: Task, sequences: Sequences, rows: int) -> Flops:
     rank = config.decoder.population_rank
-    if not rank or not sequences.segments:
+    num_decoded = 0 if config.decoder.linear_rank else task.num_target_channels
+    if not rank or not sequences.segments or not (task.num_targets or num_decoded):
         return Flops()
     sums = sum(
         (segment.last - segment.first)
@@ -164,8 +166,8 @@ def _population_shortcut(config: ModelConfig, task: Task, sequences: Sequences, 
         samples = num_target_samples(task)
         products += 2 * rows * config.d_embedding
         products += 2 * samples * (NUM_RESPONSE_SAMPLES + task.num_targets)
-    if task.num_target_channels:
-        products += NUM_BEHAVIOR_SAMPLES * (NUM_RESPONSE_SAMPLES + task.num_target_channels)
+    if num_decoded:
+        products += NUM_BEHAVIOR_SAMPLES * (NUM_RESPONSE_SAMPLES + num_decoded)
     return Flops(products=2 * products * rank, data_products=2 * sums * rank)
 
 
@@ -232,6 +234,18 @@ def _linear_models(config: ModelConfig, task: Task, sequences: Sequences) -> Flo
         own = targets if everyone else shared
         products += length * (length + rank * is_encoded) * (neurons + own)
         products += neurons * rank * (length + rank) + own * length * (rank + samples)
+    return Flops(fixed=2 * products)
+
+
+def _linear_decoder(config: ModelConfig, task: Task, sequences: Sequences) -> Flops:
+    """Count the decoding shortcut, which has no backward pass."""
+    if not config.decoder.linear_rank or not sequences.segments:
+        return Flops()
+    sums = task.num_target_channels * len(DECODING_BINS)
+    products = sums * NUM_BEHAVIOR_SAMPLES * NUM_RESPONSE_SAMPLES
+    for segment in sequences.segments:
+        neurons = task.num_neurons if segment.all_neurons else task.num_visible
+        products += sums * (segment.last - segment.first) * neurons
     return Flops(fixed=2 * products)
 
 

@@ -41,7 +41,10 @@ def count_parameters(
         embeddings of animals too; `components` of the core.
     """
     components = count_components(config, num_channels=num_channels)
-    core, tables = sum(components.values()), count_sessions(config, neurons)
+    core, tables = (
+        sum(components.values()),
+        count_sessions(config, neurons, num_channels=num_channels),
+    )
     total = core + tables + count_animals(config, num_animals)
     return {"core": core, "tables": tables, "total": total, "components": components}
 
@@ -51,14 +54,15 @@ def count_core(config: ModelConfig, *, num_channels: int) -> int:
     return sum(count_components(config, num_channels=num_channels).values())
 
 
-def count_sessions(config: ModelConfig, neurons: Iterable[int]) -> int:
+def count_sessions(config: ModelConfig, neurons: Iterable[int], *, num_channels: int) -> int:
     """Return the number of parameters of session embeddings.
 
     Args:
         config: Configuration of the model.
         neurons: Number of neurons of each session.
+        num_channels: Behavior channels of the data set.
     """
-    of_neuron = config.d_embedding + 1 + config.decoder.num_neuron_weights
+    of_neuron = config.d_embedding + 1 + config.decoder.num_neuron_weights(num_channels)
     return sum(count * of_neuron + config.d_embedding for count in neurons)
 
 
@@ -127,7 +131,8 @@ def count_components(config: ModelConfig, *, num_channels: int) -> dict[str, int
     if config.decoder.own_history:
         counts["own history"] = 2 * NUM_RESPONSE_SAMPLES * (width + NUM_RESPONSE_SAMPLES)
     if config.decoder.population_rank:
-        counts["population state"] = config.decoder.population_rank * _per_sum(config, num_channels)
+        num_decoded = 0 if config.decoder.linear_rank else num_channels
+        counts["population state"] = config.decoder.population_rank * _per_sum(config, num_decoded)
     if config.decoder.motion_wavelengths:
         features = num_energies(
             config.decoder.motion_wavelengths, config.decoder.motion_time_constants

@@ -128,7 +128,10 @@ def estimate_training(
     parameters = count_parameters(
         config.model, neurons=neurons, num_channels=num_channels, num_animals=num_animals
     )
-    largest = max(count_sessions(config.model, [neurons[i] for i in part]) for part in owned)
+    largest = max(
+        count_sessions(config.model, [neurons[i] for i in part], num_channels=num_channels)
+        for part in owned
+    )
     on_rank = parameters["total"] - parameters["tables"] + largest
     learned = on_rank - count_frozen(config, num_channels=num_channels, num_animals=num_animals)
     mode, batch_size = step_mode(config, device), config.data.batch_size
@@ -142,7 +145,7 @@ def estimate_training(
         key=lambda pair: pair[1].total,
     )
     keeps_casts = mode.casts and not mode.recomputes
-    tables = count_sessions(config.model, [max(neurons, default=0)])
+    tables = count_sessions(config.model, [max(neurons, default=0)], num_channels=num_channels)
     flops = window_flops(config, sessions, strategies)
     return {
         "model": config.model.size,

@@ -87,7 +87,12 @@ class OmniMouse(nn.Module):
             neuron_dropout=config.neuron_dropout,
         )
         self.response_tokens = ResponseTokens(width)
-        self.behavior = BehaviorTokens(len(behavior_channels), width) if behavior_channels else None
+        self.behavior = None
+        if behavior_channels:
+            starts_at_zero = config.decoder.linear_rank is not None
+            self.behavior = BehaviorTokens(
+                len(behavior_channels), width, starts_at_zero=starts_at_zero
+            )
         self.latents = Latents(config.latents.per_group, config.latents.num_global, width)
         self.dendrite = shared_dendrite(config)
         make_feed_forward = feed_forward_factory(config, self.dendrite)

@@ -83,13 +83,16 @@ class BehaviorTokens(nn.Module):
     Args:
         num_channels: Channels of the data set.
         d_model: Width of the model.
+        starts_at_zero: Whether the read-out starts at 0: what a linear model leaves is learned.
     """
 
-    def __init__(self, num_channels: int, d_model: int) -> None:
+    def __init__(self, num_channels: int, d_model: int, *, starts_at_zero: bool = False) -> None:
         super().__init__()
         self.channels = parameter(num_channels, d_model)
         self.project = linear(NUM_BEHAVIOR_SAMPLES, d_model, bias=True)
         self.readout = parameter(num_channels, NUM_BEHAVIOR_SAMPLES, d_model)
+        if starts_at_zero:
+            nn.init.zeros_(self.readout)
 
     def forward(self, behavior_BCS: Tensor, channels: Tensor, session_animal_M: Tensor) -> Tensor:
         """Return the tokens of the session's channels.

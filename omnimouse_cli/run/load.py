@@ -57,6 +57,7 @@ def load_run(run: Path) -> LoadedRun:
     """
     description = read_description(run)
     config = description.config.model
+    num_weights = config.decoder.num_neuron_weights(len(description.behavior_channels))
     with explain_mismatch(run):
         with torch.device("cpu"):
             model = build_core(
@@ -65,9 +66,7 @@ def load_run(run: Path) -> LoadedRun:
                 animals=description.animals,
             )
             embeddings = {
-                entry.session: SessionEmbeddings(
-                    entry.neurons, config.d_embedding, config.decoder.num_neuron_weights
-                )
+                entry.session: SessionEmbeddings(entry.neurons, config.d_embedding, num_weights)
                 for entry in description.sessions
             }
         model.load_state_dict(read_tensors(run, CORE))

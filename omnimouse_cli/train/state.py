@@ -75,7 +75,7 @@ class TrainState:
         self.embeddings = DistributedEmbeddings(
             {session.key: session.num_neurons for session in dataset.sessions},
             d_embedding=config.model.d_embedding,
-            num_weights=config.model.decoder.num_neuron_weights,
+            num_weights=config.model.decoder.num_neuron_weights(len(dataset.behavior_channels)),
             seed=config.seed,
             world=world,
         )

@@ -186,7 +186,7 @@ def _run(state: TrainState, setup: TrainingSetup, each: Pass) -> None:
     embeddings = SessionEmbeddings(
         each.session.num_neurons,
         config.model.d_embedding,
-        config.model.decoder.num_neuron_weights,
+        config.model.decoder.num_neuron_weights(len(core.behavior_channels)),
     )
     core.shortcuts_only = False
     losses = compute_batch_losses(

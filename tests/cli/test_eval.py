@@ -59,7 +59,7 @@ def place(tmp_path_factory):
     table = SessionEmbeddings(
         session.num_neurons,
         settings.model.d_embedding,
-        settings.model.decoder.num_neuron_weights,
+        settings.model.decoder.num_neuron_weights(len(dataset.behavior_channels)),
     )
     tensors = {f"core.{name}": value.clone() for name, value in core.state_dict().items()}
     for name, value in table.state_dict().items():

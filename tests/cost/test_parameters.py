@@ -108,9 +108,11 @@ def test_options_count_too():
 
 def test_tables_are_257_numbers_a_neuron_and_256_a_session_at_published_sizes():
     config = SIZES["80M"]
-    assert count_sessions(config, [100, 50]) == 150 * 257 + 2 * 256
+    assert count_sessions(config, [100, 50], num_channels=5) == 150 * 257 + 2 * 256
     table = SessionEmbeddings(100, config.d_embedding)
-    assert sum(p.numel() for p in table.parameters()) == count_sessions(config, [100])
+    assert sum(p.numel() for p in table.parameters()) == count_sessions(
+        config, [100], num_channels=5
+    )
     assert {name: tuple(p.shape) for name, p in table.named_parameters()} == {
         "neuron_embeddings": (100, 256),
         "neuron_biases": (100, 1),

@@ -45,7 +45,7 @@ def test_the_estimate_is_that_of_the_rank_with_the_most_session_embeddings():
     one = estimate_training(CONFIG, [DARK, FULL], [FORECAST], owned=[[0, 1]], device="cpu")
     two = estimate_training(CONFIG, [DARK, FULL], [FORECAST], owned=[[0], [1]], device="cpu")
     saved = one["memory_bytes"]["parameters"] - two["memory_bytes"]["parameters"]
-    assert saved == 4 * count_sessions(CONFIG.model, [40])
+    assert saved == 4 * count_sessions(CONFIG.model, [40], num_channels=1)
     assert [part["sessions"] for part in two["ranks"]] == [["1-1-1"], ["1-1-2"]]
     assert (one["flops_per_window"], one["shortcuts_first_flops_per_window"]) == window_flops(
         CONFIG, [DARK, FULL], [FORECAST]

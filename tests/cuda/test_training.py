@@ -60,7 +60,7 @@ def build(config, device):
     torch.manual_seed(0)
     core = OmniMouse(config.model, behavior_channels=CHANNELS, animals=["mouse"])
     return core.to(device), SessionEmbeddings(
-        NEURONS, config.model.d_embedding, config.model.decoder.num_neuron_weights
+        NEURONS, config.model.d_embedding, config.model.decoder.num_neuron_weights(len(CHANNELS))
     ).to(device)
 
 

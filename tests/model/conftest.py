@@ -68,7 +68,9 @@ def make_model():
         for name, parameter in model.linear_paths.named_parameters():
             if name.endswith(("filter", "values", "gaze", "what.weight")):
                 torch.nn.init.normal_(parameter, std=0.1)
-        table = SessionEmbeddings(neurons, config.d_embedding, config.decoder.num_neuron_weights)
+        table = SessionEmbeddings(
+            neurons, config.d_embedding, config.decoder.num_neuron_weights(len(channels))
+        )
         if config.decoder.linear_rank:
             _fill_linear_models(model, table)
         return model.eval(), table
@@ -79,6 +81,8 @@ def make_model():
 def _fill_linear_models(model, table):
     # They start the transformer's read-out at 0.
     torch.nn.init.normal_(model.readout.project.weight, std=model.config.d_model**-0.5)
+    if model.behavior is not None:
+        torch.nn.init.normal_(model.behavior.readout, std=0.1)
     torch.nn.init.normal_(table.neuron_weights, std=0.3)
     paths, lag = model.linear_paths, torch.arange(60.0)
     paths.factors.get_buffer("shared").copy_(torch.exp(-lag / 8).expand(paths.encoding.rank, -1))

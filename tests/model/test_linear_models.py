@@ -52,6 +52,7 @@ def factor_model(generator):
         torch.randn(NEURONS, RANK, generator=generator),
         torch.randn(NEURONS, generator=generator) / 2,
         torch.randn(NEURONS, 4 * RANK + 7, generator=generator),
+        torch.zeros(NEURONS, 0),
     )
 
 

@@ -62,7 +62,7 @@ def write_run(
         table = SessionEmbeddings(
             session.num_neurons,
             config.model.d_embedding,
-            config.model.decoder.num_neuron_weights,
+            config.model.decoder.num_neuron_weights(len(channels)),
         )
         for name, value in table.state_dict().items():
             tensors[f"tables.{session.key}.{name}"] = value.clone()

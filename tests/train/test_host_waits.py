@@ -56,7 +56,9 @@ def losses_of(make_shards, session, tiny) -> Iterator:
         config.model, behavior_channels=dataset.behavior_channels, animals=dataset.animals
     )
     embeddings = SessionEmbeddings(
-        only.num_neurons, config.model.d_embedding, config.model.decoder.num_neuron_weights
+        only.num_neurons,
+        config.model.d_embedding,
+        config.model.decoder.num_neuron_weights(len(dataset.behavior_channels)),
     )
     windows = dataset.windows(config.data, only.key)
     batch = WindowReader(dataset, config.data).read(only.key, windows.grid_index([0, 1]))

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
-from omnimouse_cli.config.model import MOST_PAIRED_FACTORS
+from omnimouse_cli.config.model import MOST_PAIRED_FACTORS, num_correction_features
 from omnimouse_cli.model.inputs import ModelInputs, TargetNeurons
 from omnimouse_cli.model.sequences import ResponseSegment
 
 # B batch, S visible samples, V visible neurons, A target samples, G target neurons, R factors,
-# N neurons of the session, P components of the encoding shortcut, F features of the correction
+# N neurons of the session, P components of the encoding shortcut, F features of the correction,
+# C channels of the data set, L bins of lags
 
 # Conjugate gradients; with the diagonal as preconditioner the error is then below 1e-3.
 NUM_ITERATIONS = 24
@@ -62,21 +63,24 @@ class LinearWeights(NamedTuple):
         loadings: `(N, R)`: loadings on factors.
         log_noise: `(N,)`: logarithm of the variance of the private part.
         correction: `(N, F)`: weights of non-linear features of the factors.
+        decoding: `(N, C x L + 1)`: weights and center of the decoding shortcut; `(N, 0)` without
+            behavior channels.
     """
 
     encoding: Tensor
     loadings: Tensor
     log_noise: Tensor
     correction: Tensor
+    decoding: Tensor
 
 
 def split_weights(weights_NP: Tensor, rank: int) -> LinearWeights:
     """Return the parts of a session's `neuron_weights`, which no gradient reaches."""
-    sizes = [rank, rank, 1, weights_NP.shape[1] - 2 * rank - 1]
-    encoding_NP, loadings_NR, log_noise_N1, correction_NF = torch.split(
-        weights_NP.detach(), sizes, dim=1
+    sizes = [rank, rank, 1, num_correction_features(rank)]
+    encoding_NP, loadings_NR, log_noise_N1, correction_NF, decoding_ND = torch.split(
+        weights_NP.detach(), [*sizes, weights_NP.shape[1] - sum(sizes)], dim=1
     )
-    return LinearWeights(encoding_NP, loadings_NR, log_noise_N1[:, 0], correction_NF)
+    return LinearWeights(encoding_NP, loadings_NR, log_noise_N1[:, 0], correction_NF, decoding_ND)
 
 
 def correction_features(factors_BAR: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ class PopulationShortcut(nn.Module):
     Args:
         d_embedding: Width of neuron embeddings.
         rank: Sums per sample.
-        num_channels: Behavior channels of the data set.
+        num_channels: Behavior channels of the data set, if it reads them out; else 0.
     """
 
     def __init__(self, d_embedding: int, rank: int, num_channels: int) -> None:

@@ -10,6 +10,7 @@ from omnimouse_cli.model.inputs import ModelInputs, TargetNeurons
 from omnimouse_cli.model.motion_energy import energy_grid
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.model.shortcuts.behavior import BehaviorShortcut
+from omnimouse_cli.model.shortcuts.decoding import DecodingShortcut
 from omnimouse_cli.model.shortcuts.encoding import EncodingShortcut
 from omnimouse_cli.model.shortcuts.factors import FactorShortcut, split_weights
 from omnimouse_cli.model.shortcuts.population import PopulationShortcut
@@ -64,8 +65,10 @@ class Shortcuts(nn.Module):
     def __init__(self, config: ModelConfig, num_channels: int) -> None:
         super().__init__()
         decoder, width = config.decoder, config.d_embedding
+        # Beside the linear decoder, sums that are learned for behavior overfit short recordings.
+        num_decoded = 0 if decoder.linear_rank else num_channels
         self.population = (
-            PopulationShortcut(width, decoder.population_rank, num_channels)
+            PopulationShortcut(width, decoder.population_rank, num_decoded)
             if decoder.population_rank
             else None
         )
@@ -85,13 +88,14 @@ class Shortcuts(nn.Module):
             if decoder.behavior_rank and num_channels
             else None
         )
-        self.encoding, self.factors = None, None
+        self.encoding, self.factors, self.decoding = None, None, None
         if decoder.linear_rank:
             features = self.stimulus.energy.num_features if self.stimulus is not None else 0
             self.encoding = EncodingShortcut(
                 features, energy_grid(config.video), num_channels, decoder.linear_rank
             )
             self.factors = FactorShortcut(decoder.linear_rank)
+            self.decoding = DecodingShortcut(num_channels) if num_channels else None
 
     def forward(
         self,
@@ -110,14 +114,20 @@ class Shortcuts(nn.Module):
         """
         result = Contributions([], [], [])
         task, vectors_NE = inputs.task, embeddings.neuron_embeddings
-        if self.population is not None and inputs.sequences.segments:
+        decodes = task.num_target_channels > 0 and self.decoding is None
+        is_read = targets is not None or decodes
+        if self.population is not None and inputs.sequences.segments and is_read:
             state_BSR = self.population(inputs, vectors_NE, resting_rate_N)
             if targets is not None:
                 result.drives.append(self.population.drive(state_BSR, vectors_NE, targets))
                 result.gains.append(self.population.gain(state_BSR, vectors_NE, targets))
-            if task.num_target_channels:
+            if decodes:
                 traces_BCS = self.population.behavior(state_BSR, inputs.channels)
                 result.channels.append(traces_BCS)
+        if self.decoding is not None and inputs.sequences.segments and task.num_target_channels:
+            assert self.factors is not None, "the linear models come together"
+            weights = split_weights(embeddings.neuron_weights, self.factors.rank)
+            result.channels.append(self.decoding(inputs, weights.decoding))
         if targets is None:
             return result
         behavior_BCS = inputs.batch.behavior if task.num_input_channels else None

@@ -101,6 +101,7 @@ def factor_weights(
         loadings_NR,
         model.log_noise.to(device),
         none_N0 if correction_NF is None else correction_NF.to(device),
+        none_N0,
     )
 
 

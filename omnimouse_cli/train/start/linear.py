@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from omnimouse_cli.batch.dataset import Dataset
+from omnimouse_cli.config.model import num_correction_features
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.shortcuts.factors import FactorShortcut
@@ -20,6 +21,7 @@ from omnimouse_cli.train.start.correction import (
     factor_weights,
     population_inputs,
 )
+from omnimouse_cli.train.start.decoding import choose_decoding, fit_decoding
 from omnimouse_cli.train.start.encoding import (
     CLIPS,
     MOST_NEURONS,
@@ -110,7 +112,11 @@ def _fit_shared(
     if text:
         reporter.say(f"linear model of stimulus and behavior: {text}")
     reporter.say(f"linear model of the population: {of_population}")
-    return {name: value.cpu() for name, value in (components | of_factors).items()}
+    of_decoding, of_behavior = choose_decoding(train, held_out)
+    if of_behavior:
+        reporter.say(f"linear model of behavior: {of_behavior}")
+    found = components | of_factors | of_decoding
+    return {name: value.cpu() for name, value in found.items()}
 
 
 def _choose_factors(
@@ -215,8 +221,10 @@ def _fit_session(reader: TrainingReader, core: OmniMouse, session: str) -> Tenso
     assert factors is not None, "the core has linear models"
     data = reader.training(session)
     num_neurons = reader.dataset.session(session).num_neurons
+    num_channels = len(core.behavior_channels)
     if data is None:
-        return torch.zeros(num_neurons, reader.config.model.decoder.num_neuron_weights)
+        num_weights = reader.config.model.decoder.num_neuron_weights(num_channels)
+        return torch.zeros(num_neurons, num_weights)
     weights_NR = torch.zeros(num_neurons, encoding.rank)
     both_DR = torch.cat([encoding.get_buffer("of_stimulus"), encoding.get_buffer("of_behavior")])
     if both_DR.any():
@@ -231,9 +239,10 @@ def _fit_session(reader: TrainingReader, core: OmniMouse, session: str) -> Tenso
     rank = int(factors.get_buffer("shared").any(dim=1).sum())
     clip = float(factors.get_buffer("clip"))
     model = fit_factors(data.apart, max(rank, 1), len(factors.get_buffer("shared")), clip=clip)
-    num_features = reader.config.model.decoder.num_neuron_weights - 2 * encoding.rank - 1
-    correction_NF = torch.zeros(num_neurons, num_features)
+    correction_NF = torch.zeros(num_neurons, num_correction_features(factors.rank))
     penalty = float(factors.get_buffer("penalty"))
     if math.isfinite(penalty) and len(data.responses) >= LEAST_CORRECTION_WINDOWS:
         correction_NF = correction_moments(data.responses, model, factors, core).solve(penalty)
-    return torch.cat([weights_NR, model.loadings, model.log_noise[:, None], correction_NF], dim=1)
+    decoding_ND = fit_decoding(data, core.linear_paths.decoding)
+    parts = [weights_NR, model.loadings, model.log_noise[:, None], correction_NF, decoding_ND]
+    return torch.cat(parts, dim=1)

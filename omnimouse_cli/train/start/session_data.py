@@ -35,11 +35,14 @@ class SessionData(NamedTuple):
         responses: `(windows, 60, neurons)`, scaled.
         contrasts: `(windows, 30, features x parts)` of the screen; None without one.
         behavior: `(windows, 15, columns)` of the regression; None without behavior.
+        traces: `(windows, channels of the data set, 40)`: behavior itself, lost samples NaN, 0 for
+            channels that the session lacks; None without behavior.
     """
 
     responses: Tensor
     contrasts: Tensor | None
     behavior: Tensor | None
+    traces: Tensor | None = None
 
     @property
     def predicted(self) -> Tensor:
@@ -118,10 +121,12 @@ class TrainingReader:
         ]
         contrasts = [part.contrasts for part in parts if part.contrasts is not None]
         behavior = [part.behavior for part in parts if part.behavior is not None]
+        traces = [part.traces for part in parts if part.traces is not None]
         return SessionData(
             torch.cat([part.responses for part in parts]),
             torch.cat(contrasts) if contrasts else None,
             torch.cat(behavior) if behavior else None,
+            torch.cat(traces) if traces else None,
         )
 
     def _part(self, batch: Batch) -> SessionData:
@@ -137,4 +142,4 @@ class TrainingReader:
             channels = channel_numbers(batch, device)
             columns_BTD = behavior_columns(batch.behavior.nan_to_num(), channels)
             behavior = columns_BTD[:, FIRST_STEP:]
-        return SessionData(batch.responses, contrasts, behavior)
+        return SessionData(batch.responses, contrasts, behavior, batch.behavior)
