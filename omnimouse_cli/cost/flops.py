@@ -25,6 +25,7 @@ from omnimouse_cli.model.shortcuts.encoding import (
     BEHAVIOR_BINS,
     PART_COLUMNS,
     PART_ROWS,
+    RANDOM_FEATURES,
     STIMULUS_BINS,
 )
 from omnimouse_cli.model.shortcuts.factors import NUM_ITERATIONS
@@ -211,12 +212,14 @@ def _linear_models(config: ModelConfig, task: Task, sequences: Sequences) -> Flo
     if not rank or not targets:
         return Flops()
     samples, channels = num_target_samples(task), task.num_input_channels
-    columns = 0
+    columns = products = 0
     if config.decoder.motion_wavelengths and sequences.video_steps is not None:
         height, width = energy_grid(config.video)
         parts = min(height, PART_ROWS) * min(width, PART_COLUMNS)
-        columns = num_motion_energies(config) // (height * width) * parts * len(STIMULUS_BINS)
-    products = len(TIMES) * columns * rank
+        means = num_motion_energies(config) // (height * width) * len(STIMULUS_BINS)
+        products += len(TIMES) * means * RANDOM_FEATURES
+        columns = means * parts + RANDOM_FEATURES
+    products += len(TIMES) * columns * rank
     if channels:
         products += len(TIMES) * task.num_channels * len(BEHAVIOR_BINS) * rank
     is_encoded = columns > 0 or channels > 0

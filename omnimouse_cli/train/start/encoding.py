@@ -171,14 +171,16 @@ def _component_buffers(
     deviation_R = (components_DR * (square_DD @ components_DR)).sum(0).clamp(min=1e-12).sqrt()
     unit_DR = components_DR / deviation_R
     # The penalty of `_regress`, as one of the weights of components.
-    prior_RR = unit_DR.T @ (square_DD.diagonal().clamp(min=1e-8)[:, None] * unit_DR)
-    missing = encoding.rank - components_DR.shape[1]
+    used, missing = unit_DR.shape[1], encoding.rank - unit_DR.shape[1]
+    scaled_DR = square_DD.diagonal().clamp(min=1e-8)[:, None] * unit_DR
+    prior_RR = torch.eye(encoding.rank, dtype=torch.float64)
+    prior_RR[:used, :used] = unit_DR.T @ scaled_DR
     result_DR = functional.pad(unit_DR, (0, missing)).float()
     num_stimulus = encoding.get_buffer("of_stimulus").shape[0]
     return {
         "encoding.of_stimulus": result_DR[:num_stimulus],
         "encoding.of_behavior": result_DR[num_stimulus:],
-        "encoding.prior": torch.block_diag(prior_RR, torch.eye(missing).double()).float(),
+        "encoding.prior": prior_RR.float(),
     }
 
 
