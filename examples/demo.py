@@ -23,10 +23,7 @@ COMMANDS = (
 FULL = {
     "neurons": "96",
     "minutes": "12",
-    # With so few neurons, decoding needs more steps of the transformer and a larger weight.
-    "length": "--minutes 7 --set train.table_weight_decay=0.05"
-    " --set train.shortcuts_first_fraction=0.15 --set train.behavior_weight=0.4",
-    "models": "nano,tiny", "sweep_steps": "50", "scores": "",
+    "length": "--minutes 7", "models": "nano,tiny", "sweep_steps": "50", "scores": "",
 }  # fmt: skip
 QUICK = {
     "neurons": "24", "minutes": "2", "length": "--steps 4", "models": "nano", "sweep_steps": "2",
