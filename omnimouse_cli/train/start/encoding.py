@@ -3,7 +3,6 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from omnimouse_cli.train.start.session_data import SessionData
 # K columns that random features are drawn for, P their principal components
 
 # What all sessions share is estimated from so many neurons.
-MOST_NEURONS = 1024
+MOST_NEURONS = 512
 # Least squares follow large transients of single neurons; deviations are clipped, in their
 # standard deviations, where that predicts better.
 CLIPS = (3.0, math.inf)
@@ -29,19 +28,6 @@ RANKS = (2, 4, 8, 12, 16, 24, 32, 48)
 STIMULUS_COMPONENTS = 24
 # Without a validation tier.
 DEFAULT_PENALTY, DEFAULT_LENGTH_SCALE = 0.3, 0.7
-
-
-class Regression(NamedTuple):
-    """Normal equations of a session.
-
-    Args:
-        square: `(columns, columns)`, float64, on the CPU: mean product of columns.
-        crosses: For each way of clipping `(columns, neurons)`, likewise: of columns and deviations
-            of responses.
-    """
-
-    square: Tensor
-    crosses: tuple[Tensor, ...]
 
 
 def choose_components(
@@ -74,16 +60,14 @@ def choose_components(
             _draw_random_features(train, encoding, length_scale)
         shared = _shared_buffers(encoding)
         buffers = buffers or shared
-        equations = [_normal_equations(data, encoding, clips) for data in train]
-        square_DD = torch.stack([each.square for each in equations]).mean(0)
+        square_DD, crosses = _normal_equations(train, encoding, clips, steps)
         of_held_out = [
             (data.columns(encoding), data.predicted[..., ::step])
             for data, step in zip(held_out, steps, strict=False)
         ]
         penalties = PENALTIES if held_out else (DEFAULT_PENALTY,)
-        for (number, clip), penalty in itertools.product(enumerate(clips), penalties):
-            pairs = zip(equations, steps, strict=True)
-            cross_DN = torch.cat([each.crosses[number][:, ::step] for each, step in pairs], dim=1)
+        pairs = itertools.product(zip(clips, crosses, strict=True), penalties)
+        for (clip, cross_DN), penalty in pairs:
             components_DR, weights_NR = _regress(square_DD, cross_DN, penalty, encoding.rank)
             full = components_DR.shape[1]
             ranks = [*(rank for rank in RANKS if rank < full and held_out), full]
@@ -140,14 +124,34 @@ def _shared_buffers(encoding: EncodingShortcut) -> dict[str, Tensor]:
 
 
 def _normal_equations(
-    data: SessionData, encoding: EncodingShortcut, clips: Sequence[float]
-) -> Regression:
-    x, y = data.columns(encoding).flatten(0, 1), data.predicted.flatten(0, 1)
-    y = y - y.mean(0)
-    return Regression(
-        (x.T @ x).double().cpu() / len(x),
-        tuple((x.T @ y.clamp(-clip, clip)).double().cpu() / len(x) for clip in clips),
-    )
+    train: Sequence[SessionData],
+    encoding: EncodingShortcut,
+    clips: Sequence[float],
+    steps: Sequence[int],
+) -> tuple[Tensor, list[Tensor]]:
+    """Return mean products over sessions, float64, on the CPU.
+
+    Args:
+        train: Training windows of sessions.
+        encoding: Makes the columns.
+        clips: Where deviations of responses are clipped.
+        steps: Of each session every so many neurons are used.
+
+    Returns:
+        `(columns, columns)`: of columns. For each clip `(columns, neurons)`: of columns and
+        deviations of responses.
+    """
+    num_columns = sum(encoding.get_buffer(name).shape[0] for name in ("of_stimulus", "of_behavior"))
+    square_DD = torch.zeros(num_columns, num_columns, dtype=torch.float64)
+    crosses: list[list[Tensor]] = [[] for _ in clips]
+    for data, step in zip(train, steps, strict=True):
+        x = data.columns(encoding).flatten(0, 1)
+        y = data.predicted[..., ::step].flatten(0, 1)
+        y = y - y.mean(0)
+        square_DD += (x.T @ x).cpu() / (len(x) * len(train))
+        for each, clip in zip(crosses, clips, strict=True):
+            each.append((x.T @ y.clamp(-clip, clip)).double().cpu() / len(x))
+    return square_DD, [torch.cat(each, dim=1) for each in crosses]
 
 
 def _regress(
@@ -155,8 +159,9 @@ def _regress(
 ) -> tuple[Tensor, Tensor]:
     """Return the leading components of a ridge regression, and the weights of neurons."""
     scale_D = square_DD.diagonal().clamp(min=1e-8).sqrt()
-    scaled_DD = square_DD / scale_D / scale_D[:, None]
-    scaled_DD = scaled_DD + penalty * torch.eye(len(scaled_DD), dtype=scaled_DD.dtype)
+    scaled_DD = square_DD / scale_D
+    scaled_DD /= scale_D[:, None]
+    scaled_DD.diagonal().add_(penalty)
     cross_DN = cross_DN / scale_D[:, None]
     slopes_DN = torch.cholesky_solve(cross_DN, torch.linalg.cholesky(scaled_DD))
     _, vectors_NN = torch.linalg.eigh(cross_DN.T @ slopes_DN)
