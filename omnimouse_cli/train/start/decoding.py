@@ -154,14 +154,15 @@ def decoding_regression(data: SessionData, clip: float) -> DecodingRegression:
     basis_NK = _basis(x_WSK, windows * samples // len(DECODING_BINS))
     if basis_NK is not None:
         x_WSK = x_WSK @ basis_NK
-    lost_CX = traces_WTC.isnan().flatten(0, 1).T
+    # Sizes that depend on data are found on the CPU.
+    lost_CX = traces_WTC.isnan().flatten(0, 1).T.cpu()
     kinds_GX, kind_C = torch.unique(lost_CX, dim=0, return_inverse=True)
     groups = []
     for number, lost_X in enumerate(kinds_GX):
         channels = (kind_C == number).nonzero()[:, 0]
         known_WT = ~lost_X.view(windows, samples)
         square_DD, cross_DC = _products(x_WSK, traces_WTC[:, :, channels], known_WT)
-        groups.append(Group(channels.cpu(), square_DD, cross_DC))
+        groups.append(Group(channels, square_DD, cross_DC))
     basis_NK = None if basis_NK is None else basis_NK.double().cpu()
     return DecodingRegression(basis_NK, center_N, limit, groups)
 
@@ -179,7 +180,13 @@ def _center(responses_WSN: Tensor, clip: float) -> Tensor:
 
 
 def _products(x_WSK: Tensor, traces_WTC: Tensor, known_WT: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean products of columns, and of columns and behavior, of known samples."""
+    """Return the mean products of columns, and of columns and behavior, of known samples.
+
+    Args:
+        x_WSK: Deviations of neurons, or sums over them.
+        traces_WTC: Behavior.
+        known_WT: On the CPU: which samples are not lost.
+    """
     averages_TLS = bin_averages((0, NUM_RESPONSE_SAMPLES), x_WSK.device)[::SAMPLE_STEP]
     num_columns, num_channels = averages_TLS.shape[1] * x_WSK.shape[2], traces_WTC.shape[2]
     square_DD = torch.zeros(num_columns, num_columns, dtype=torch.float64)
@@ -187,13 +194,15 @@ def _products(x_WSK: Tensor, traces_WTC: Tensor, known_WT: Tensor) -> tuple[Tens
     num_rows = int(known_WT.sum())
     if num_rows == 0:
         return square_DD, cross_DC
-    mean_C = traces_WTC[known_WT].mean(0)
-    parts = (torch.split(x, WINDOWS_AT_ONCE) for x in (x_WSK, traces_WTC, known_WT))
-    for some_WSK, some_WTC, some_WT in zip(*parts, strict=True):
+    known_WT1 = known_WT.to(x_WSK)[..., None]
+    known_WTC = traces_WTC.nan_to_num() * known_WT1
+    deviations_WTC = (known_WTC - known_WTC.sum((0, 1)) / num_rows) * known_WT1
+    parts = (torch.split(x, WINDOWS_AT_ONCE) for x in (x_WSK, deviations_WTC, known_WT1))
+    for some_WSK, some_WTC, some_WT1 in zip(*parts, strict=True):
         columns_WTLK = torch.einsum("tls,wsk->wtlk", averages_TLS, some_WSK)
-        columns_XD = columns_WTLK.flatten(2)[some_WT]
+        columns_XD = (columns_WTLK.flatten(2) * some_WT1).flatten(0, 1)
         square_DD += (columns_XD.T @ columns_XD).double().cpu()
-        cross_DC += (columns_XD.T @ (some_WTC[some_WT] - mean_C)).double().cpu()
+        cross_DC += (columns_XD.T @ some_WTC.flatten(0, 1)).double().cpu()
     return square_DD / num_rows, cross_DC / num_rows
 
 
@@ -225,7 +234,7 @@ def _score(held_out: SessionData, regression: DecodingRegression, penalty: float
     predicted_WCT = average_sums(deviations_WSN @ weights_ND.to(deviations_WSN), averages_TLS)
     scores = []
     for predicted_WT, recorded_WT in zip(
-        predicted_WCT.unbind(1), held_out.traces.unbind(1), strict=True
+        predicted_WCT.cpu().unbind(1), held_out.traces.cpu().unbind(1), strict=True
     ):
         known_WT = ~recorded_WT.isnan()
         x_X, y_X = predicted_WT[known_WT], recorded_WT[known_WT]
