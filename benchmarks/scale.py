@@ -21,6 +21,7 @@ import torch
 from machine import benchmark_parser, write_result
 from synthetic import Extent, write_shards
 
+from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.config.load import load_config
 from omnimouse_cli.cost.parameters import count_sessions
 from omnimouse_cli.reporter import Silent
@@ -79,7 +80,10 @@ def measure(folder: Path, count: int, extent: Extent) -> dict[str, Any]:
         row[name] = json.loads(process.stdout.splitlines()[-1])
     shutil.rmtree(folder / "run")
     config = load_config(size="nano")
-    tables = TABLE_BYTES * count_sessions(config.model, [extent.neurons] * count)
+    num_channels = len(open_dataset(folder / "shards").behavior_channels)
+    tables = TABLE_BYTES * count_sessions(
+        config.model, [extent.neurons] * count, num_channels=num_channels
+    )
     row["table_bytes"] = tables
     row["bytes_beyond_tables"] = row[TRAIN]["first_step_bytes"] - tables
     return row

@@ -193,7 +193,8 @@ class DecoderConfig:
     def num_neuron_weights(self, num_channels: int) -> int:
         """Return the number of weights of a neuron in the linear models.
 
-        Those of components, loadings, log noise, correction of the factor model, and decoding.
+        They weight the components of the regression on stimulus and behavior, the factors with the
+        logarithm of the noise and the correction, and the bins of the regression of behavior.
 
         Args:
             num_channels: Behavior channels of the data set.

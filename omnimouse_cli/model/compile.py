@@ -181,10 +181,9 @@ def _cross_forward(options: dict[str, Any]) -> Callable[..., Tensor]:
         block: CrossBlock,
         x_BQM: Tensor,
         context_BKM: Tensor,
-        query_angles: Angles,
-        *key_angles_and_mask: Any,  # noqa: ANN401
+        *angles_and_mask: Any,  # noqa: ANN401 - angles of queries and of keys, mask
     ) -> Tensor:
-        key_angles, mask = key_angles_and_mask
+        query_angles, key_angles, mask = angles_and_mask
         if mask is None:
             # One strategy in ten hides nothing: a mask spares a compilation of its own.
             mask = full_mask(x_BQM.shape[1], context_BKM.shape[1], x_BQM.device)
@@ -201,7 +200,7 @@ def _run_attention(
     angles: tuple[Angles, ...],
     mask: AttentionMask,
 ) -> Tensor:
-    """Run a block of attention with as many tokens as its mask is for."""
+    """Run a block of attention on sequences that are padded to the length of its mask."""
     length = inputs[0].shape[1]
     if mask is not None:
         inputs = tuple(pad_tokens(x_BLM, 1) for x_BLM in inputs)

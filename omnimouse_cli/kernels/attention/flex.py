@@ -19,9 +19,9 @@ from omnimouse_cli.kernels.attention.intervals import Interval, Intervals, bound
 # B batch, H heads, Q queries, K keys, D width of a head
 
 # Compiled for any length, the forward kernel of 64-wide heads spills 352 bytes of registers with
-# the usual 4 warps, and none with 8. The kernel for short queries is compiled for them alone.
+# the usual 4 warps, and none with 8. Another kernel, for few queries, would be compiled beside it.
 KERNEL_OPTIONS = {"fwd_num_warps": 8, "FORCE_USE_FLEX_ATTENTION": True}
-# FlexAttention compiles separately for fewer queries than this, and for a single one.
+# FlexAttention is compiled once more for fewer queries than this, and again for a single one.
 MIN_TOKENS = 128
 
 
@@ -42,7 +42,7 @@ def block_mask(queries: Intervals, keys: Intervals, device: torch.device) -> Blo
 
 
 def pad_tokens(x: Tensor, dim: int) -> Tensor:
-    """Extend a dimension of tokens by zeros to the length of a block mask."""
+    """Extend a dimension of tokens by zeros to `MIN_TOKENS`, as a block mask is extended."""
     missing = max(0, MIN_TOKENS - x.shape[dim])
     return functional.pad(x, (0, 0) * (x.dim() - 1 - dim % x.dim()) + (0, missing))
 
@@ -50,7 +50,7 @@ def pad_tokens(x: Tensor, dim: int) -> Tensor:
 def _padded_bounds(intervals: Intervals, device: torch.device) -> tuple[Tensor, Tensor]:
     starts, ends = bounds(intervals, device)
     missing = max(0, MIN_TOKENS - len(starts))
-    # An interval that ends before every other begins overlaps with none.
+    # An interval that starts after and ends before all others overlaps with none.
     limits = torch.iinfo(starts.dtype)
     return (
         functional.pad(starts, (0, missing), value=limits.max),
@@ -95,7 +95,8 @@ def flex(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: BlockMask) -> Ten
         q_BHQD: Queries `(batch, heads, queries, width)`.
         k_BHKD: Keys `(batch, heads, keys, width)`.
         v_BHKD: Values, same shape as keys.
-        mask: Which pairs are visible. In code that is compiled, the tokens are as many as its own.
+        mask: Which pairs are visible. Within compiled code, queries and keys already have its
+            length (`pad_tokens`); elsewhere they are padded here.
 
     Returns:
         `(batch, heads, queries, width)`.

@@ -19,18 +19,19 @@ PART_ROWS, PART_COLUMNS = 2, 3
 # for its decay. Movement also follows activity, so behavior reaches ahead.
 STIMULUS_BINS = ((0, 1), (1, 2), (2, 4), (4, 6), (6, 10), (10, 15))
 BEHAVIOR_BINS = ((-2, 0), (0, 2), (2, 4), (4, 9))
-# Non-linear functions of the contrasts of the whole screen.
+# Random Fourier features of the contrasts.
 RANDOM_FEATURES = 1000
 
 
 class EncodingShortcut(nn.Module):
     """Time courses by which stimulus and behavior change responses; nothing in it is learned.
 
-    They are the leading components of a ridge regression (`train/start/linear.py`), which a
-    neuron weights by its own regression weights. The square root of an energy is a contrast.
-    Responses follow contrasts, and random Fourier features of their means over the screen: a kernel
-    regression, by which stimuli that differ have responses of their own. Source: Rahimi & Recht,
-    Random features for large-scale kernel machines, NeurIPS 2007.
+    They are the leading components of a ridge regression (`train/start/encoding.py`), and each
+    neuron has a weight for each of them. Regressors are behavior, contrasts (square roots of
+    energies) in parts of the screen, and random Fourier features of the contrasts' means over the
+    screen, which approximate a regression with a Gaussian kernel: responses may be any smooth
+    function of the stimulus. Source: Rahimi & Recht, Random features for large-scale kernel
+    machines, NeurIPS 2007.
 
     Args:
         num_features: Motion energies of a position; 0 without a stimulus shortcut.
@@ -49,7 +50,8 @@ class EncodingShortcut(nn.Module):
         num_random = RANDOM_FEATURES if num_features else 0
         columns = num_parts * len(STIMULUS_BINS) + num_random, num_channels * len(BEHAVIOR_BINS)
         self.register_buffer("means", torch.zeros(num_parts))
-        # Random features are cosines about their means, drawn for the data (`train/start`).
+        # A random feature is cos(frequencies * contrasts + phase) - offset. They are drawn in
+        # `train/start/encoding.py`; until then all are 0.
         num_means = num_features * len(STIMULUS_BINS)
         self.register_buffer("frequencies", torch.zeros(num_means, num_random))
         self.register_buffer("phases", torch.zeros(num_random))
@@ -69,19 +71,19 @@ class EncodingShortcut(nn.Module):
 
     def stimulus_columns(self, contrast_BTK: Tensor) -> Tensor:
         """Return the columns of the regression: `(batch, 30, columns)`."""
-        columns_BTD = self.lagged_contrasts(contrast_BTK)
-        phase_BTF = self.screen_means(columns_BTD) @ self.get_buffer("frequencies")
-        random_BTF = torch.cos(phase_BTF + self.get_buffer("phases")) - self.get_buffer("offsets")
-        return torch.cat([columns_BTD, random_BTF], dim=2)
+        lagged_BTD = self.lagged_contrasts(contrast_BTK)
+        angles_BTF = self.screen_means(lagged_BTD) @ self.get_buffer("frequencies")
+        random_BTF = torch.cos(angles_BTF + self.get_buffer("phases")) - self.get_buffer("offsets")
+        return torch.cat([lagged_BTD, random_BTF], dim=2)
 
     def lagged_contrasts(self, contrast_BTK: Tensor) -> Tensor:
-        """Return the linear columns alone."""
+        """Return the contrasts of each part at each lag: `(batch, 30, bins x features x parts)`."""
         return average_lags(contrast_BTK - self.get_buffer("means"), STIMULUS_BINS)
 
-    def screen_means(self, columns_BTD: Tensor) -> Tensor:
-        """Return the means over the screen of linear columns: `(batch, 30, bins x features)`."""
+    def screen_means(self, lagged_BTD: Tensor) -> Tensor:
+        """Return the means of lagged contrasts over the screen: `(batch, 30, bins x features)`."""
         num_parts = self.parts[0] * self.parts[1]
-        return columns_BTD.reshape(*columns_BTD.shape[:2], -1, num_parts).mean(-1)
+        return lagged_BTD.reshape(*lagged_BTD.shape[:2], -1, num_parts).mean(-1)
 
     def forward(
         self, energy_BTFYX: Tensor | None, behavior_BCS: Tensor | None, channels: Tensor

@@ -19,9 +19,9 @@ MOST_NEURONS = 512
 # Least squares follow large transients of single neurons; deviations are clipped, in their
 # standard deviations, where that predicts better.
 CLIPS = (3.0, math.inf)
-# Penalties per row of the regression, for columns of unit variance.
+# Penalties per row of the regression, for columns of unit mean square.
 PENALTIES = (0.3, 1.0, 3.0, 10.0)
-# Distances, in standard deviations of the stimulus, over which responses change.
+# Length scales of the Gaussian kernel, in units of the stimulus's root mean square.
 LENGTH_SCALES = (0.35, 0.7)
 RANKS = (2, 4, 8, 12, 16, 24, 32, 48)
 # Random features are drawn for this many principal components of the stimulus.
@@ -80,14 +80,14 @@ def choose_components(
                     if has_stimulus:
                         text += f", length scale {length_scale:g}"
                     found = _component_buffers(components_DR[:, :rank], square_DD, encoding)
-                    # In rows, so that sessions of fewer are held nearer to 0.
+                    # Counted in rows, so that it weighs more in sessions with fewer rows.
                     found["encoding.prior"] *= penalty * num_rows
                     buffers = {**shared, **found, "encoding.clip": torch.tensor(clip)}
     return buffers, text
 
 
 def _set_means(train: Sequence[SessionData], encoding: EncodingShortcut) -> bool:
-    """Set the mean contrasts; whether there is a stimulus."""
+    """Set the mean contrasts, and return whether there is a stimulus."""
     contrasts = [data.contrasts for data in train if data.contrasts is not None]
     if contrasts:
         means = torch.stack([each.mean((0, 1)) for each in contrasts]).mean(0)
@@ -101,7 +101,7 @@ def _draw_random_features(
     """Set random features whose products approximate a Gaussian kernel of a length scale."""
     frequencies_KF = encoding.get_buffer("frequencies")
     num_features = frequencies_KF.shape[1]
-    # Whatever the seed of the run: their number makes draws alike.
+    # The same in every run: with so many features another draw gives nearly the same kernel.
     generator = torch.Generator().manual_seed(0)
     means = [data.screen_means(encoding) for data in train if data.contrasts is not None]
     square_KK = torch.stack([(x.T @ x).double().cpu() / len(x) for x in means]).mean(0)
@@ -175,7 +175,7 @@ def _component_buffers(
     """Return components of unit variance, so that weights of neurons are comparable."""
     deviation_R = (components_DR * (square_DD @ components_DR)).sum(0).clamp(min=1e-12).sqrt()
     unit_DR = components_DR / deviation_R
-    # The penalty of `_regress`, as one of the weights of components.
+    # The penalty of `_regress`, expressed for the weights of components.
     used, missing = unit_DR.shape[1], encoding.rank - unit_DR.shape[1]
     scaled_DR = square_DD.diagonal().clamp(min=1e-8)[:, None] * unit_DR
     prior_RR = torch.eye(encoding.rank, dtype=torch.float64)
