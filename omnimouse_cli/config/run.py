@@ -35,3 +35,5 @@ class RunConfig:
                 "a cnn-twin is trained with `masking.table` predict and no `masking.files`: "
                 f"{masking.table}, {list(masking.files)}"
             )
+        if self.model.kind == "cnn-twin" and self.train.compile:
+            raise ValueError(f"a cnn-twin is not compiled: `train.compile` is {self.train.compile}")

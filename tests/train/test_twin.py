@@ -96,6 +96,11 @@ def test_other_masking_strategies_are_refused():
         load_config(sets=["masking.table=families"], size="cnn-twin")
 
 
+def test_a_twin_that_shall_be_compiled_is_refused():
+    with pytest.raises(ConfigError, match=r"a cnn-twin is not compiled: `train.compile` is True"):
+        load_config(sets=["train.compile=true"], size="cnn-twin")
+
+
 def test_the_cost_of_a_twin_is_counted(shards):
     config = default_run_config("cnn-twin")
     config = replace(config, model=replace(config.model, response_loss="gaussian"))
