@@ -62,6 +62,19 @@ def expected_gain(states: F64, steps: int, loading: F64) -> F64:
     return state_gain(states, loading @ ahead)
 
 
+def mean_behavior_gain(standardized: F64, coupling: F64) -> F64:
+    """Return the mean over the session of exp(coupling . behavior), `(neurons,)`.
+
+    Args:
+        standardized: Behavior in standard deviations, `(rows, channels)`.
+        coupling: `(neurons, channels)`.
+    """
+    total = np.zeros(len(coupling))
+    for first in range(0, len(standardized), 4096):
+        total += np.exp(standardized[first : first + 4096] @ coupling.T).sum(axis=0)
+    return total / len(standardized)
+
+
 def smooth(values: F64, previous: F64) -> F64:
     """Return the exponential filter y_t = DECAY y_(t-1) + (1 - DECAY) x_t along the first axis.
 

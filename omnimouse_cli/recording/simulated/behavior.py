@@ -42,9 +42,17 @@ class Behavior:
 
     def gaze_shift_at(self, seconds: F64) -> F64:
         """Return the shift of the receptive fields: `(times, 2)` screen pixels, down and right."""
-        gaze = self.at(seconds)[:, :2] - self.center[:2]
-        shift = np.clip(SCREEN_PIXELS_PER_EYE_PIXEL * gaze, -MAX_SHIFT_PIXELS, MAX_SHIFT_PIXELS)
-        return np.ascontiguousarray(shift[:, ::-1])
+        return shift_of_gaze(self.at(seconds)[:, :2] - self.center[:2])
+
+
+def shift_of_gaze(gaze: F64) -> F64:
+    """Return the shift of the receptive fields: `(..., 2)` screen pixels, down and right.
+
+    Args:
+        gaze: Deviations of `pupil_x` and `pupil_y` from their means, `(..., 2)` eye-camera pixels.
+    """
+    shift = np.clip(SCREEN_PIXELS_PER_EYE_PIXEL * gaze, -MAX_SHIFT_PIXELS, MAX_SHIFT_PIXELS)
+    return np.ascontiguousarray(shift[..., ::-1])
 
 
 def _smooth(values: F64, seconds: float) -> F64:

@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.files import write_document
-from omnimouse_cli.recording.simulated.activity import ResponseSimulator, draw_states
+from omnimouse_cli.recording.simulated.activity import (
+    ResponseSimulator,
+    draw_states,
+    mean_behavior_gain,
+)
 from omnimouse_cli.recording.simulated.behavior import Behavior, draw_behavior
 from omnimouse_cli.recording.simulated.population import Population, draw_population
 from omnimouse_cli.recording.simulated.schedule import (
@@ -98,7 +102,7 @@ def _write_responses(folder: Path, session: _Session, reporter: Reporter) -> Non
     standardized = session.behavior.standardized_at(timeline.row_seconds)
     shift = session.behavior.gaze_shift_at(timeline.row_seconds)
     missing = _find_missing_rows(session.trials, timeline)
-    scale = population.activity / _mean_gain(standardized, population.coupling)
+    scale = population.activity / mean_behavior_gain(standardized, population.coupling)
     task = session.config.session_key(session.number)
     for first, frames in _draw_blocks(session.trials, seed, screen):
         start, stop = np.searchsorted(timeline.shown_flip, [first, first + len(frames)])
@@ -113,14 +117,6 @@ def _write_responses(folder: Path, session: _Session, reporter: Reporter) -> Non
     writer.finish()
     np.save(folder / TRUTH_FOLDER / "state.npy", states.astype(np.float32))
     np.save(folder / TRUTH_FOLDER / "behavior.npy", standardized.astype(np.float32))
-
-
-def _mean_gain(standardized: F64, coupling: F64) -> F64:
-    """Return the mean over the session of exp(coupling . behavior), `(neurons,)`."""
-    total = np.zeros(len(coupling))
-    for first in range(0, len(standardized), 4096):
-        total += np.exp(standardized[first : first + 4096] @ coupling.T).sum(axis=0)
-    return total / len(standardized)
 
 
 def _write_behavior(

@@ -24,11 +24,11 @@ CALIBRATION_ROWS = 90
 MARGIN = 8
 
 
-def retinal_frames(frames: NDArray[np.uint8], shift: F64) -> F32:
+def retinal_frames(frames: NDArray[np.uint8] | F32, shift: F64) -> F32:
     """Shift each frame against the gaze by bilinear interpolation; grey beyond the screen's edge.
 
     Args:
-        frames: Grey levels, uint8 `(rows, 36, 64)`.
+        frames: Grey levels, uint8 or float32 `(rows, 36, 64)`.
         shift: Shift of the receptive fields, `(rows, 2)` pixels down and right, at most 6.
 
     Returns:
@@ -75,19 +75,30 @@ def temporal_filters() -> F32:
 
 
 class StimulusDrive:
-    """Computes the stimulus drive block by block; keeps the rows that the filters need."""
+    """Computes the stimulus drive block by block; keeps the rows that the filters need.
+
+    Args:
+        population: The neurons.
+        seed: Seed of the simulation.
+        session: Number of the session.
+
+    Attributes:
+        mean_energy: Mean energy of each neuron over calibration clips, which divides energies,
+            `(neurons,)`.
+    """
 
     def __init__(self, population: Population, seed: int, session: int) -> None:
         self._population = population
         self._gabors = gabor_pairs(population)
         self._filters = temporal_filters()
-        self._past = self._grey_past()
-        self._mean_energy = np.ones(population.num_neurons)
-        self._mean_energy = self._calibrate(seed, session)
-        self._past = self._grey_past()
+        self.forget()
+        self.mean_energy = np.ones(population.num_neurons)
+        self.mean_energy = self._calibrate(seed, session)
+        self.forget()
 
-    def _grey_past(self) -> F32:
-        return np.zeros((FILTER_ROWS - 1, self._gabors.shape[1] + 1), np.float32)
+    def forget(self) -> None:
+        """Continue as if the rows before the next ones had been grey."""
+        self._past = np.zeros((FILTER_ROWS - 1, self._gabors.shape[1] + 1), np.float32)
 
     def _calibrate(self, seed: int, session: int) -> F64:
         """Return the mean energy of each neuron on clips that are not shown."""
@@ -99,11 +110,11 @@ class StimulusDrive:
             total += self.energy(frames, no_shift).mean(axis=0)
         return total / CALIBRATION_CLIPS
 
-    def energy(self, frames: NDArray[np.uint8], shift: F64) -> F64:
+    def energy(self, frames: NDArray[np.uint8] | F32, shift: F64) -> F64:
         """Return the motion energy of the next rows, one on average: `(rows, neurons)`.
 
         Args:
-            frames: Frame shown at each response row, uint8 `(rows, 36, 64)`.
+            frames: Frame shown at each response row, uint8 or float32 `(rows, 36, 64)`.
             shift: Shift of the receptive fields by the gaze, `(rows, 2)` pixels.
         """
         retina = retinal_frames(frames, shift).reshape(len(frames), -1)
@@ -120,9 +131,9 @@ class StimulusDrive:
         forward = early[:, :neurons] + bias * late[:, neurons:-1]
         sideways = early[:, neurons:-1] - bias * late[:, :neurons]
         energy = (forward**2 + sideways**2) / (HALF_SATURATION + early[:, -1:])
-        return np.asarray(energy**EXPONENT / self._mean_energy, dtype=np.float64)
+        return np.asarray(energy**EXPONENT / self.mean_energy, dtype=np.float64)
 
-    def gain(self, frames: NDArray[np.uint8], shift: F64) -> F64:
+    def gain(self, frames: NDArray[np.uint8] | F32, shift: F64) -> F64:
         """Return (1 + strength * energy) / (1 + strength) of the next rows: `(rows, neurons)`."""
         strength = self._population.strength
         return (1 + strength * self.energy(frames, shift)) / (1 + strength)
