@@ -66,6 +66,7 @@ class SessionModel:
         unit: How predictions become responses of the recording.
         frame_shape: Height and width of a frame in pixels.
         num_neurons: Number of neurons.
+        device: Where the model computes.
 
     Raises:
         OmniMouseError: A run does not know the session, was trained without video, or differs from
@@ -83,7 +84,7 @@ class SessionModel:
     ) -> None:
         self.runs = tuple(runs)
         self.session = session
-        self._device = device or torch.device("cpu")
+        self.device = device or torch.device("cpu")
         for run in self.runs:
             choose_sessions(run, session=session)
         first = self.runs[0]
@@ -111,46 +112,58 @@ class SessionModel:
             state or ("mean" if shard is None else "median"), channels, shard
         )
         for run in self.runs:
-            run.model.to(self._device)
-            run.embeddings[session].to(self._device)
+            run.model.to(self.device)
+            run.embeddings[session].to(self.device)
 
     @property
     def channels(self) -> tuple[str, ...]:
         """Behavior channels of the model, in its order."""
         return self.runs[0].behavior_channels
 
+    @property
+    def mean_grey(self) -> float:
+        """Grey level that the model takes as 0, the mean of its training."""
+        return self.runs[0].config.data.video_mean
+
     def scale_frames(self, grey_BTYX: Tensor) -> Tensor:
         """Return grey levels 0 to 255 as the model takes them: `(grey - mean) / std`, float32."""
         data = self.runs[0].config.data
         scaled: Tensor = (
-            grey_BTYX.to(self._device, torch.float32) - data.video_mean
+            grey_BTYX.to(self.device, torch.float32) - data.video_mean
         ) / data.video_std
         return scaled
 
-    def predict_windows(self, video_BTYX: Tensor, behavior_BCS: Tensor | None = None) -> Tensor:
+    def predict_windows(
+        self,
+        video_BTYX: Tensor,
+        behavior_BCS: Tensor | None = None,
+        neurons_BN: Tensor | None = None,
+    ) -> Tensor:
         """Return the responses of every run; gradients flow to the video.
 
         Args:
             video_BTYX: float32 `(windows, 60, height, width)` from `scale_frames`, on the device.
             behavior_BCS: float32 `(windows, channels, 40)`, z-scored, NaN where it is missing; None
                 is the state.
+            neurons_BN: int64 `(windows, neurons)`: columns of the recording that are predicted in
+                each window; None takes all in every window.
 
         Returns:
             float32 `(runs, windows, 30, neurons)` in units of the training (`unit` converts): the
             samples of the second half of each window.
         """
-        batch = self._batch(video_BTYX, behavior_BCS)
+        batch = self._batch(video_BTYX, behavior_BCS, neurons_BN)
         predicted = []
         for run in self.runs:
             selection = select(
                 STRATEGY,
-                num_neurons=self.num_neurons,
+                num_neurons=batch.neuron_index.shape[1],
                 num_windows=batch.num_windows,
                 generator=None,
             )
             model = MaskedModel(
                 run=run,
-                device=self._device,
+                device=self.device,
                 session=self.session,
                 strategy=STRATEGY,
                 selection=selection,
@@ -160,12 +173,16 @@ class SessionModel:
             predicted.append(responses.float())
         return torch.stack(predicted)
 
-    def mean_responses(self, grey_BTYX: NDArray[np.generic]) -> F32:
+    def mean_responses(
+        self, grey_BTYX: NDArray[np.generic], neurons: NDArray[np.int64] | None = None
+    ) -> F32:
         """Return the responses to stimuli, each averaged over the second half of its window.
 
         Args:
             grey_BTYX: Grey levels 0 to 255, of any number type, `(stimuli, 60, height, width)`; a
                 stimulus is a window, or a part of it repeated by the caller.
+            neurons: int64 `(stimuli, neurons)`: columns of the recording that are predicted for
+                each stimulus; None takes all for every stimulus.
 
         Returns:
             float32 `(runs, stimuli, neurons)` in units of the recording (`unit`).
@@ -173,16 +190,28 @@ class SessionModel:
         parts = []
         with torch.inference_mode():
             for first in range(0, len(grey_BTYX), WINDOWS_AT_ONCE):
-                some = torch.from_numpy(np.asarray(grey_BTYX[first : first + WINDOWS_AT_ONCE]))
-                responses = self.predict_windows(self.scale_frames(some))
+                rows = slice(first, first + WINDOWS_AT_ONCE)
+                video = self.scale_frames(torch.from_numpy(np.asarray(grey_BTYX[rows])))
+                chosen = None if neurons is None else torch.from_numpy(neurons[rows])
+                responses = self.predict_windows(video, neurons_BN=chosen)
                 parts.append(responses.mean(dim=2).cpu().numpy())
-        return self.to_unit(np.concatenate(parts, axis=1))
+        return self.to_unit(np.concatenate(parts, axis=1), neurons)
 
-    def to_unit(self, responses: F32) -> F32:
-        """Return responses `(..., neurons)` in units of the recording."""
-        return np.asarray(responses * self.unit.scale + self.unit.shift, dtype=np.float32)
+    def to_unit(self, responses: F32, neurons: NDArray[np.int64] | None = None) -> F32:
+        """Return responses `(..., neurons)` in units of the recording.
 
-    def _batch(self, video_BTYX: Tensor, behavior_BCS: Tensor | None) -> Batch:
+        Args:
+            responses: In units of the training.
+            neurons: int64, of a shape that broadcasts against the responses: columns of the
+                recording that they are of; None if they are of all neurons in turn.
+        """
+        chosen = slice(None) if neurons is None else neurons
+        scale, shift = self.unit.scale[chosen], self.unit.shift[chosen]
+        return np.asarray(responses * scale + shift, dtype=np.float32)
+
+    def _batch(
+        self, video_BTYX: Tensor, behavior_BCS: Tensor | None, neurons_BN: Tensor | None
+    ) -> Batch:
         windows = len(video_BTYX)
         if video_BTYX.shape[1:] != (NUM_FRAMES, *self.frame_shape):
             raise ValueError(
@@ -191,18 +220,19 @@ class SessionModel:
             )
         behavior = behavior_BCS
         if behavior is None and self.channels:
-            values = torch.from_numpy(self.state.values).to(self._device)
+            values = torch.from_numpy(self.state.values).to(self.device)
             behavior = values[None, :, None].expand(windows, -1, NUM_BEHAVIOR_SAMPLES)
         if behavior is not None:
-            present = torch.from_numpy(self._present).to(self._device)
+            present = torch.from_numpy(self._present).to(self.device)
             behavior = torch.where(present[None, :, None], behavior, torch.zeros(()).to(behavior))
-        neurons = torch.arange(self.num_neurons, device=self._device)
-        shape = (windows, NUM_RESPONSE_SAMPLES, self.num_neurons)
+        if neurons_BN is None:
+            neurons_BN = torch.arange(self.num_neurons).expand(windows, -1)
+        shape = (windows, NUM_RESPONSE_SAMPLES, neurons_BN.shape[1])
         return Batch(
             number=-1,
             session=self.session,
-            responses=torch.zeros(shape, device=self._device),
-            neuron_index=neurons.expand(windows, -1),
+            responses=torch.zeros(shape, device=self.device),
+            neuron_index=neurons_BN.to(self.device),
             video=video_BTYX,
             behavior=behavior,
             behavior_present=self._present,

@@ -1,9 +1,6 @@
 """The figures of a scaling report, as SVG elements that take the colors of the page."""
 
-import io
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +8,7 @@ import numpy as np
 from omnimouse_cli.report.analysis import ScalingReport
 from omnimouse_cli.report.forms import AXES, SYMBOLS, Axis
 from omnimouse_cli.report.law import JointLaw
+from omnimouse_cli.report.svg import INK, Figure, draw_figure
 from omnimouse_cli.report.table import Array, find_largest_run, find_levels, get_column
 from omnimouse_cli.report.verdict import MIN_RATIO
 from omnimouse_cli.text import format_magnitude, pluralize
@@ -18,17 +16,6 @@ from omnimouse_cli.text import format_magnitude, pluralize
 LABELS: dict[Axis, str] = {"parameters": "parameters N", "tokens": "unique tokens D"}
 CURVE_COLORS = "viridis"
 MAX_CURVES = 8
-# Replaced by the page's own text color, so that dark pages can be read.
-INK = "#010203"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """One figure: a short name, the SVG element and a caption."""
-
-    name: str
-    svg: str
-    caption: str
 
 
 def draw_figures(report: ScalingReport) -> list[Figure]:
@@ -53,7 +40,7 @@ def _draw_loss(report: ScalingReport) -> Figure:
             _plot_loss_against(one, report, axis)
 
     curves = "Curves are the joint law. " if report.law is not None else ""
-    return _draw_figure(
+    return draw_figure(
         "loss",
         f"Validation loss of {pluralize(len(report.table.rows), 'run')}. {curves}Both axes are "
         "logarithmic.",
@@ -100,7 +87,7 @@ def _draw_residuals(report: ScalingReport) -> Figure:
         axes[1].hist(percent, bins=min(40, max(8, len(rows) // 3)), color="#3b7dd8")
         axes[1].set(xlabel="residual (%)", ylabel="runs")
 
-    return _draw_figure(
+    return draw_figure(
         "residuals",
         "Residuals of the joint law: measured over fitted loss, in percent. A trend or a few "
         "outliers would make its exponents doubtful.",
@@ -142,7 +129,7 @@ def _draw_map(report: ScalingReport, law: JointLaw) -> Figure:
         axes.set(xlim=(grids[0][0], grids[0][-1]), ylim=(grids[1][0], grids[1][-1]))
         axes.legend(loc="lower right")
 
-    return _draw_figure(
+    return draw_figure(
         "map",
         "Lines of equal loss by the joint law, the runs, and the compute-optimal frontier.",
         draw,
@@ -171,7 +158,7 @@ def _draw_intervals(law: JointLaw) -> Figure:
             one.axvline(law.estimates[name].value, color="#d1495b")
             one.set(xlabel=name, ylabel="resamples")
 
-    return _draw_figure(
+    return draw_figure(
         "intervals",
         f"{len(law.samples['E'])} resamples of whole runs: the exponents, the irreducible loss E, "
         "and the growth a_opt of the best size with compute. Red is the fit of all runs.",
@@ -195,7 +182,7 @@ def _draw_gains(report: ScalingReport) -> Figure:
         axes.set(xscale="log", xlabel="gain of data / gain of parameters", ylabel="resamples")
         _use_plain_labels(axes, which="x")
 
-    return _draw_figure(
+    return draw_figure(
         "gains",
         f"At the largest run (N = {format_magnitude(largest.parameters)}, "
         f"D = {format_magnitude(largest.tokens)}): how much more the loss falls per factor "
@@ -203,54 +190,6 @@ def _draw_gains(report: ScalingReport) -> Figure:
         draw,
         height=2.8,
     )
-
-
-def _draw_figure(
-    name: str, caption: str, draw: Callable[[Any], None], *, columns: int = 1, height: float = 3.6
-) -> Figure:
-    """Return a figure whose axes `draw` has filled, as an SVG element."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure as Canvas
-
-    settings: Any = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": name,
-        "font.family": "sans-serif",
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": INK,
-        "axes.labelcolor": INK,
-        "xtick.color": INK,
-        "ytick.color": INK,
-        "text.color": INK,
-        "legend.frameon": False,
-        "legend.fontsize": 8,
-    }
-    with mpl.rc_context(settings):
-        canvas = Canvas(figsize=(4.4 * columns + 0.4, height), layout="constrained")
-        canvas.patch.set_alpha(0)
-        axes = canvas.subplots(1, columns, squeeze=False)[0]
-        for one in axes:
-            one.patch.set_alpha(0)
-        draw(axes if columns > 1 else axes[0])
-        FigureCanvasSVG(canvas)
-        text = io.StringIO()
-        canvas.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-    return Figure(name=name, svg=make_embeddable(text.getvalue(), name), caption=caption)
-
-
-def make_embeddable(svg: str, name: str) -> str:
-    """Turn an SVG file into an element of a page: no prologue, no links, its own identifiers."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg)
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = svg.replace('href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
-    svg = re.sub(r'<svg ([^>]*?)width="([\d.]+)pt"', r'<svg \1style="width:\2pt"', svg, count=1)
-    svg = re.sub(r'<svg ([^>]*?)height="[\d.]+pt" ', r"<svg \1", svg, count=1)
-    return svg.replace(INK, "currentColor")
 
 
 def _set_limits(setter: Callable[[float, float], Any], values: Array) -> None:

@@ -1,50 +1,23 @@
 """The report as report.json and one HTML page, which loads nothing from elsewhere."""
 
-import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import write_document, write_text
 from omnimouse_cli.report.analysis import ScalingReport, build_document
-from omnimouse_cli.report.figures import Figure, draw_figures
+from omnimouse_cli.report.figures import draw_figures
+from omnimouse_cli.report.html import (
+    escape,
+    render_document,
+    render_figure,
+    render_section,
+    render_table,
+)
 from omnimouse_cli.report.law import NAMES, JointLaw
+from omnimouse_cli.report.svg import Figure
 from omnimouse_cli.text import format_magnitude, format_number
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #1c2126; --paper: #ffffff; --faint: #66707a;
-  --line: #d9dee3; --card: #f5f7f9; --accent: #3b7dd8; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ec; --paper: #14181c; --faint: #97a1ab;
-  --line: #333b43; --card: #1d2329; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-main { max-width: 66rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
-h1 { font-size: 1.7rem; margin: 0 0 .2rem; }
-h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; border-bottom: 1px solid var(--line); }
-h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
-header p, figcaption, footer, summary { color: var(--faint); font-size: .9rem; }
-header p { margin: 0; }
-.verdict { background: var(--card); border-left: 4px solid var(--faint); border-radius: 4px;
-  padding: .9rem 1.2rem; margin-top: 1.4rem; }
-.verdict.data-limited, .verdict.parameter-limited { border-left-color: var(--accent); }
-.verdict .word { font-size: 1.35rem; font-weight: 600; margin: 0; }
-.verdict p { margin: .2rem 0; }
-.formula { font-size: 1.1rem; }
-ul { margin: .3rem 0; padding-left: 1.3rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums;
-  margin: .5rem 0; }
-th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line);
-  white-space: nowrap; }
-th { font-weight: 600; }
-td:last-child { white-space: normal; }
-figure { margin: 1rem 0; overflow-x: auto; }
-figure svg { max-width: 100%; height: auto; display: block; }
-figcaption { max-width: 48rem; margin-top: .3rem; }
-footer { margin-top: 3rem; }
-@media print { main { max-width: none; } details { break-inside: avoid; } }
-"""
 MEANINGS = {
     "E": "loss that neither data nor parameters remove",
     "A": "factor of the parameters' term",
@@ -73,31 +46,24 @@ def render_page(report: ScalingReport, figures: Sequence[Figure]) -> str:
     """Return the HTML of the whole page."""
     drawn = {figure.name: figure for figure in figures}
     parts = [
-        f"<header><h1>Scaling report</h1><p>{_escape(report.table.title)}; "
-        f"N: {_escape(report.table.parameters_counted)}.</p></header>",
+        f"<header><h1>Scaling report</h1><p>{escape(report.table.title)}; "
+        f"N: {escape(report.table.parameters_counted)}.</p></header>",
         _render_verdict(report),
         _render_warnings(report),
-        _render_section("Runs", _render_figure(drawn.get("loss"))),
-        _render_section("The joint law", _render_law(report.law, drawn)) if report.law else "",
-        _render_section("Other laws", _render_alternatives(report)) if report.alternatives else "",
-        _render_section("Rows", _render_rows(report)),
+        render_section("Runs", render_figure(drawn.get("loss"))),
+        render_section("The joint law", _render_law(report.law, drawn)) if report.law else "",
+        render_section("Other laws", _render_alternatives(report)) if report.alternatives else "",
+        render_section("Rows", _render_rows(report)),
         f"<footer>Fit: Huber loss of ln loss, many starts, "
         f"{report.num_resamples} resamples of whole runs, seed {report.seed}. The same numbers "
         "are in report.json.</footer>",
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Scaling report: {_escape(report.verdict.limit)}</title>"
-        f"<style>{STYLE}</style></head><body><main>\n"
-        + "\n".join(parts)
-        + "\n</main></body></html>\n"
-    )
+    return render_document(f"Scaling report: {report.verdict.limit}", parts)
 
 
 def _render_verdict(report: ScalingReport) -> str:
     verdict = report.verdict
-    reasons = "".join(f"<li>{_escape(reason)}</li>" for reason in verdict.reasons)
+    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in verdict.reasons)
     intro = "because" if verdict.limit != "undetermined" else "what is missing for a verdict"
     parts = [
         f'<section class="verdict {verdict.limit}"><p class="word">{verdict.limit}</p>'
@@ -114,20 +80,20 @@ def _render_verdict(report: ScalingReport) -> str:
             for one in report.proposals
         ]
         parts.append("<h3>Runs that would decide</h3>")
-        parts.append(_render_table(("parameters", "unique tokens", "seeds", "to learn"), rows))
+        parts.append(render_table(("parameters", "unique tokens", "seeds", "to learn"), rows))
     return "".join(parts) + "</section>"
 
 
 def _render_warnings(report: ScalingReport) -> str:
     if not report.warnings:
         return ""
-    items = "".join(f"<li>{_escape(warning)}</li>" for warning in report.warnings)
-    return _render_section("Limits", f"<ul>{items}</ul>")
+    items = "".join(f"<li>{escape(warning)}</li>" for warning in report.warnings)
+    return render_section("Limits", f"<ul>{items}</ul>")
 
 
 def _render_law(law: JointLaw, drawn: dict[str, Figure]) -> str:
     formula = "L(N, D) = E + A / N<sup>alpha</sup> + B / D<sup>beta</sup>"
-    estimates = _render_table(
+    estimates = render_table(
         ("", "value", "95 % interval", "meaning"),
         [
             (
@@ -139,7 +105,7 @@ def _render_law(law: JointLaw, drawn: dict[str, Figure]) -> str:
             for name, one in law.estimates.items()
         ],
     )
-    stability = _render_table(
+    stability = render_table(
         ("fit", "rows", *NAMES),
         [
             (one.name, str(one.rows), *(format_number(one.values[name]) for name in NAMES))
@@ -151,7 +117,7 @@ def _render_law(law: JointLaw, drawn: dict[str, Figure]) -> str:
         f"<p>{law.fit.agreeing:.0%} of the starts reached this optimum. A and B are strongly "
         "correlated with the exponents; read alpha, beta, E and a_opt.</p>"
         + "".join(
-            _render_figure(drawn.get(name)) for name in ("residuals", "intervals", "map", "gains")
+            render_figure(drawn.get(name)) for name in ("residuals", "intervals", "map", "gains")
         )
         + f"<h3>Stability</h3>{stability}"
     )
@@ -187,9 +153,9 @@ def _render_alternatives(report: ScalingReport) -> str:
         for found in one.breaks
     )
     return (
-        f"<p>{_escape(conclusion)} Held-out error: root mean square of ln loss on the most "
+        f"<p>{escape(conclusion)} Held-out error: root mean square of ln loss on the most "
         "expensive quarter of the runs, predicted from the others.</p>"
-        f"{_render_table(names, rows)}{breaks}"
+        f"{render_table(names, rows)}{breaks}"
     )
 
 
@@ -214,35 +180,6 @@ def _render_rows(report: ScalingReport) -> str:
     excluded = ""
     if report.table.excluded:
         items = [(one.run, one.reason) for one in report.table.excluded]
-        excluded = "<h3>Excluded</h3>" + _render_table(("row", "why"), items)
-    used = f"<summary>{len(rows)} used</summary>{_render_table(names, rows)}"
+        excluded = "<h3>Excluded</h3>" + render_table(("row", "why"), items)
+    used = f"<summary>{len(rows)} used</summary>{render_table(names, rows)}"
     return f"<details open>{used}</details>{excluded}"
-
-
-def _render_figure(figure: Figure | None) -> str:
-    if figure is None:
-        return ""
-    caption = _escape(figure.caption)
-    return (
-        f'<figure role="img" aria-label="{caption}">{figure.svg}'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
-
-
-def _render_section(title: str, body: str) -> str:
-    return f"<section><h2>{_escape(title)}</h2>{body}</section>"
-
-
-def _render_table(names: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    head = "".join(f"<th>{_escape(name)}</th>" for name in names)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{_escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return (
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
-def _escape(value: str) -> str:
-    return html.escape(value, quote=True)

@@ -1,0 +1,82 @@
+"""Figures as SVG elements that take the colors of the page."""
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+# Replaced by the page's own text color, so that dark pages can be read.
+INK = "#010203"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One figure: a short name, the SVG element and a caption."""
+
+    name: str
+    svg: str
+    caption: str
+
+
+def draw_figure(
+    name: str,
+    caption: str,
+    draw: Callable[[Any], None],
+    *,
+    columns: int = 1,
+    width: float = 4.4,
+    height: float = 3.6,
+) -> Figure:
+    """Return a figure as an SVG element.
+
+    Args:
+        name: Unique name on the page, of characters that identifiers may have.
+        caption: What it shows, as plain text.
+        draw: Called with an array of Matplotlib axes, or with the axes if there is one column.
+        columns: Number of axes.
+        width: Width of each in inches.
+        height: Height in inches.
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure as Canvas
+
+    settings: Any = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": name,
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": INK,
+        "axes.labelcolor": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "text.color": INK,
+        "legend.frameon": False,
+        "legend.fontsize": 8,
+    }
+    with mpl.rc_context(settings):
+        canvas = Canvas(figsize=(width * columns + 0.4, height), layout="constrained")
+        canvas.patch.set_alpha(0)
+        axes = canvas.subplots(1, columns, squeeze=False)[0]
+        for one in axes:
+            one.patch.set_alpha(0)
+        draw(axes if columns > 1 else axes[0])
+        FigureCanvasSVG(canvas)
+        text = io.StringIO()
+        canvas.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    return Figure(name=name, svg=make_embeddable(text.getvalue(), name), caption=caption)
+
+
+def make_embeddable(svg: str, name: str) -> str:
+    """Turn an SVG file into an element of a page: no prologue, no links, its own identifiers."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg)
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = svg.replace('href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
+    svg = re.sub(r'<svg ([^>]*?)width="([\d.]+)pt"', r'<svg \1style="width:\2pt"', svg, count=1)
+    svg = re.sub(r'<svg ([^>]*?)height="[\d.]+pt" ', r"<svg \1", svg, count=1)
+    return svg.replace(INK, "currentColor")
