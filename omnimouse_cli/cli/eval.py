@@ -96,6 +96,13 @@ def command_eval(
             "commas: noise, blur, contrast, adversarial, ..."
         ),
     ] = None,
+    ensemble: Annotated[
+        bool,
+        typer.Option(
+            "--ensemble",
+            help="Score the mean prediction of the runs as one model; stored in the first run.",
+        ),
+    ] = False,
     name: Annotated[
         str | None, typer.Option(help="Folder in RUN/eval; by default tier and regime.")
     ] = None,
@@ -134,12 +141,22 @@ def command_eval(
         folders = list(dict.fromkeys(run or [newest_finished_run()]))
         if not run:
             progress.say(f"taking {folders[0]} (the newest finished run)")
+        # The runs of each evaluation.
+        groups = [folders] if ensemble else [[folder] for folder in folders]
         for folder in folders:
             evaluation_folder(folder, name or evaluation_name(options))
         results = []
-        for folder in folders:
+        for group in groups:
             results.append(
-                _evaluate(folder, shards, options, device, progress, choose_tier=tier is None)
+                _evaluate(
+                    group,
+                    shards,
+                    options,
+                    device,
+                    progress,
+                    choose_tier=tier is None,
+                    ensemble=ensemble,
+                )
             )
             _store(results[-1], name, progress)
     documents = [make_document(result.evaluation, result.options, result.run) for result in results]
@@ -191,25 +208,31 @@ def _combine(
 
 
 def _evaluate(
-    folder: Path,
+    folders: Sequence[Path],
     shards: Path | None,
     options: "EvalOptions",
     device: str,
     progress: "Reporter",
     *,
     choose_tier: bool,
+    ensemble: bool,
 ) -> EvaluatedRun:
     from omnimouse_cli.evaluate.baselines.table import select_baselines
     from omnimouse_cli.evaluate.evaluate import evaluate
     from omnimouse_cli.evaluate.robustness.evaluate import with_perturbations
     from omnimouse_cli.evaluate.strategies import require_regime
+    from omnimouse_cli.run.ensemble import make_ensemble
     from omnimouse_cli.run.load import load_run, open_run_data
     from omnimouse_cli.train.parallel.world import select_device
 
     require_regime(options.regime)
     select_baselines(options.baselines)
     options = replace(options, device=select_device(device).type)
-    loaded = load_run(folder)
+    runs = [load_run(folder) for folder in folders]
+    loaded = make_ensemble(runs) if ensemble else runs[0]
+    if ensemble:
+        names = ", ".join(folder.name for folder in folders)
+        progress.say(f"scoring the mean prediction of {len(runs)} runs: {names}")
     dataset = open_run_data(loaded, shards)
     missing = len(loaded.sessions) - len(dataset.sessions)
     if missing:
@@ -221,7 +244,7 @@ def _evaluate(
         if options.perturb:
             evaluation = with_perturbations(evaluation, loaded, dataset, options, progress)
     except KeyboardInterrupt as interruption:
-        text = f"nothing was written for {folder}; run the same command again"
+        text = f"nothing was written for {folders[0]}; run the same command again"
         raise KeyboardInterrupt(text) from interruption
     return EvaluatedRun(loaded, evaluation, options)
 
@@ -247,7 +270,8 @@ def _store(result: EvaluatedRun, name: str | None, progress: "Reporter") -> None
     from omnimouse_cli.evaluate.store import evaluation_name, has_matplotlib, store
     from omnimouse_cli.run.folder import evaluation_folder
 
-    folder = evaluation_folder(result.run.folder, name or evaluation_name(result.options))
+    default = evaluation_name(result.options, result.run)
+    folder = evaluation_folder(result.run.folder, name or default)
     files = store(folder, result.evaluation, result.options, result.run)
     progress.say(f"written: {', '.join(str(path) for path in files)}")
     if not has_matplotlib():

@@ -11,6 +11,7 @@ import numpy as np
 from omnimouse_cli.evaluate.records import EvalOptions, Evaluation
 from omnimouse_cli.files import write_atomically, write_document
 from omnimouse_cli.model.precision import resolve_precision
+from omnimouse_cli.run.ensemble import Ensemble
 from omnimouse_cli.run.load import LoadedRun
 
 EVAL = "eval.json"
@@ -18,8 +19,12 @@ NEURONS = "neurons.npz"
 FIGURE = "eval.png"
 
 
-def evaluation_name(options: EvalOptions) -> str:
+def evaluation_name(options: EvalOptions, run: LoadedRun | None = None) -> str:
     """Return the default name of an evaluation: tier, regime, and excluded modalities.
+
+    Args:
+        options: What is evaluated.
+        run: The run; an ensemble is named with its number of runs.
 
     Example:
         >>> evaluation_name(EvalOptions(regime="forecast", stimulus=False))
@@ -28,7 +33,8 @@ def evaluation_name(options: EvalOptions) -> str:
     regime = Path(options.regime).stem if options.regime.endswith(".toml") else options.regime
     excluded = [f"no-{what}" for what in ("stimulus", "behavior") if not getattr(options, what)]
     perturbed = ["perturbed"] if options.perturb else []
-    return "-".join([options.tier, regime, *excluded, *perturbed])
+    ensemble = [f"ensemble-of-{len(run.runs)}"] if isinstance(run, Ensemble) else []
+    return "-".join([options.tier, regime, *excluded, *perturbed, *ensemble])
 
 
 def make_document(
@@ -40,8 +46,10 @@ def make_document(
         "perturbed": [record.to_dict() for record in evaluation.perturbed],
         "attack_checks": [check.to_dict() for check in evaluation.attack_checks],
     }
+    runs = [one.folder.name for one in run.runs] if isinstance(run, Ensemble) else None
     return {
         "run": run.folder.name,
+        **({} if runs is None else {"runs": runs}),
         "model": run.config.model.size,
         "step": run.step,
         "options": {**asdict(options), "precision": precision},

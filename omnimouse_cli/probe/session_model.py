@@ -14,10 +14,12 @@ from omnimouse_cli.batch.dataset import Dataset, SessionInfo, require_frame_size
 from omnimouse_cli.batch.selection import select
 from omnimouse_cli.batch.strategies import predict_from_stimulus
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_FRAMES, NUM_RESPONSE_SAMPLES
-from omnimouse_cli.errors import CheckpointError, OmniMouseError
+from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluate.forward import MaskedModel
 from omnimouse_cli.probe.behavior_state import BehaviorState, StateName, make_state
+from omnimouse_cli.run.ensemble import num_neurons, require_alike
 from omnimouse_cli.run.load import LoadedRun, open_run_data
+from omnimouse_cli.shard import Shard
 from omnimouse_cli.text import suggest_name
 
 # R runs, B windows, T frames, Y rows, X columns, S samples, N neurons, C channels
@@ -67,6 +69,7 @@ class SessionModel:
         frame_shape: Height and width of a frame in pixels.
         num_neurons: Number of neurons.
         device: Where the model computes.
+        shard: The session's shard; None without shards.
 
     Raises:
         OmniMouseError: A run does not know the session, was trained without video, or differs from
@@ -88,12 +91,12 @@ class SessionModel:
         for run in self.runs:
             choose_sessions(run, session=session)
         first = self.runs[0]
-        self.num_neurons = _num_neurons(first, session)
+        self.num_neurons = num_neurons(first, session)
         video = first.config.model.video
         self.frame_shape = (video.frame_height, video.frame_width)
         for run in self.runs[1:]:
-            _require_alike(first, run, session)
-        shard = None
+            require_alike(first, run, session)
+        self.shard: Shard | None = None
         self._present = np.ones(len(first.behavior_channels), np.bool_)
         self.unit = ResponseUnit(
             name=SCALED_UNIT,
@@ -102,14 +105,14 @@ class SessionModel:
         )
         if dataset is not None:
             info = dataset.session(session)
-            shard = info.shard
+            self.shard = info.shard
             _require_screen(info, first)
             shift, scale = dataset.normalization(first.config.data, session)
             self.unit = ResponseUnit(name=info.response_kind, shift=shift, scale=scale)
             self._present = dataset.behavior_present(session)
         channels = first.behavior_channels
         self.state: BehaviorState = make_state(
-            state or ("mean" if shard is None else "median"), channels, shard
+            state or ("mean" if self.shard is None else "median"), channels, self.shard
         )
         for run in self.runs:
             run.model.to(self.device)
@@ -284,38 +287,3 @@ def _require_screen(info: SessionInfo, run: LoadedRun) -> None:
             hint="name a session with a screen: --session KEY",
         )
     require_frame_size(info.key, info.frame_shape, run.config.model.video, model=str(run.folder))
-
-
-def _require_alike(first: LoadedRun, other: LoadedRun, session: str) -> None:
-    """Check that two runs can be averaged.
-
-    Raises:
-        CheckpointError: They differ in what they take or what they predict.
-    """
-    for name, value in _facts(first, session).items():
-        found = _facts(other, session)[name]
-        if found != value:
-            raise CheckpointError(
-                f"{first.folder} and {other.folder} differ in their {name}: {value} and {found}",
-                hint="an ensemble has runs of the same sessions that differ in their seed",
-            )
-
-
-def _facts(run: LoadedRun, session: str) -> dict[str, object]:
-    """Return what the runs of an ensemble share."""
-    data, video = run.config.data, run.config.model.video
-    return {
-        "number of neurons": _num_neurons(run, session),
-        "frame size": (video.frame_height, video.frame_width),
-        "behavior channels": run.behavior_channels,
-        "scaling of responses": (
-            data.normalize,
-            data.std_floor_relative,
-            data.std_floor_absolute,
-        ),
-        "scaling of video": (data.video_mean, data.video_std),
-    }
-
-
-def _num_neurons(run: LoadedRun, session: str) -> int:
-    return next(one.neurons for one in run.sessions if one.session == session)

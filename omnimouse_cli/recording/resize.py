@@ -10,16 +10,25 @@ FRAME_WIDTH = 64
 _BLOCK_BYTES = 2 * 2**20
 
 
-def resize_frames(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Resize uint8 `(frames, height, width)` to 36 x 64 by area averaging.
+def resize_frames(
+    frames: NDArray[np.uint8], shape: tuple[int, int] = (FRAME_HEIGHT, FRAME_WIDTH)
+) -> NDArray[np.uint8]:
+    """Resize frames by area averaging.
 
     A new pixel is the mean of the area it covers, partly covered pixels weighted by their share.
+
+    Args:
+        frames: uint8 `(frames, height, width)`.
+        shape: Height and width of the result in pixels.
+
+    Returns:
+        uint8 `(frames, *shape)`; the same array where it has this shape already.
     """
     height, width = frames.shape[1:]
-    if (height, width) == (FRAME_HEIGHT, FRAME_WIDTH):
+    if (height, width) == shape:
         return frames
-    rows, columns = _area_weights(height, FRAME_HEIGHT), _area_weights(width, FRAME_WIDTH)
-    result = np.empty((len(frames), FRAME_HEIGHT, FRAME_WIDTH), dtype=np.uint8)
+    rows, columns = _area_weights(height, shape[0]), _area_weights(width, shape[1])
+    result = np.empty((len(frames), *shape), dtype=np.uint8)
     num_frames = max(1, _BLOCK_BYTES // (8 * height * width))
     for first in range(0, len(frames), num_frames):
         block = frames[first : first + num_frames].astype(np.float64)

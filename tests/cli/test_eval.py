@@ -161,6 +161,27 @@ def test_a_moved_run_evaluates_with_its_shards(place, tmp_path):
     assert result.stderr == ""
 
 
+def test_an_ensemble_is_scored_as_one_model(place, tmp_path):
+    runs = [shutil.copytree(place / "runs/first", tmp_path / name) for name in ("a", "b")]
+    options = ("--shards", place / "shards", "--regime", "forecast", "--draws", 1, "--json")
+    single = invoke(runs[1], *options, "--no-baselines", "--name", "single")
+    result = invoke(*runs, *options, "--baselines", "train_mean", "--ensemble")
+    assert result.exit_code == 0, result.stderr
+    assert "scoring the mean prediction of 2 runs: a, b" in result.stderr
+    document = json.loads(result.stdout)
+    assert (document["run"], document["runs"]) == ("a", ["a", "b"])
+    stored = tmp_path / "a" / "eval" / "test-forecast-ensemble-of-2" / "eval.json"
+    assert json.loads(stored.read_text()) == document
+    assert not (tmp_path / "b" / "eval" / "test-forecast-ensemble-of-2").exists()
+    # The mean of two equal models is the model.
+    models = [one for one in document["records"] if one["predictor"] == "model"]
+    assert models == json.loads(single.stdout)["records"]
+    assert {one["predictor"] for one in document["records"]} >= {"train_mean", "model"}
+    message, hint = error_of(invoke(runs[0], "--ensemble"))
+    assert "an ensemble has several runs" in message
+    assert "seed" in hint
+
+
 def test_an_unfinished_run_is_refused(place, tmp_path):
     shutil.copy(place / "runs/first/config.toml", tmp_path)
     message, hint = error_of(invoke(tmp_path))

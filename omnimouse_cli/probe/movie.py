@@ -1,0 +1,132 @@
+"""A movie of any size, length and frame rate, and the frames that a model sees of it."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnimouse_cli.config.data import FRAME_RATE_HZ
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.recording.recording import FLIP_TOLERANCE_SECONDS, latest_index
+from omnimouse_cli.recording.resize import resize_frames
+
+U8 = NDArray[np.uint8]
+F64 = NDArray[np.float64]
+# Frames of the model that are in memory at once.
+FRAMES_AT_ONCE = 512
+# Sizes whose aspect ratios differ by more than this deform what is shown.
+MAX_DEFORMATION = 0.02
+
+
+class Block(NamedTuple):
+    """Consecutive frames of a movie.
+
+    Args:
+        seconds: float64 `(frames,)`: times at which they appear, from the first frame.
+        frames: uint8 `(frames, height, width)`: grey levels.
+    """
+
+    seconds: F64
+    frames: U8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Movie:
+    """A movie, which is read in blocks.
+
+    Args:
+        source: The file or folder, or `frames` of an array.
+        frame_shape: Height and width in pixels.
+        num_frames: Number of frames; None where a video file does not state it.
+        fps: Frames per second; of a video without a constant rate the mean.
+        is_given: Whether the user named the frame rate.
+        notes: A sentence for each thing that was assumed or converted.
+        read: Yields its frames from the first one on.
+    """
+
+    source: str
+    frame_shape: tuple[int, int]
+    num_frames: int | None
+    fps: float
+    is_given: bool
+    notes: tuple[str, ...]
+    read: Callable[[], Iterator[Block]]
+
+    @property
+    def num_samples(self) -> int | None:
+        """Frames of 1/30 s that the model sees; None where it is not known before the end."""
+        return None if self.num_frames is None else _num_samples(self.num_frames / self.fps)
+
+
+def screen_frames(movie: Movie, frame_shape: tuple[int, int]) -> Iterator[U8]:
+    """Yield the frames that a model sees, by area averaging and sample-and-hold at 30 Hz.
+
+    Args:
+        movie: The movie.
+        frame_shape: Height and width of the model's frames in pixels.
+
+    Yields:
+        uint8 `(frames, *frame_shape)`, at most 512 at once. Frame k is the movie's latest at k/30
+        seconds; the last one is shown as long as the others.
+
+    Raises:
+        OmniMouseError: A frame cannot be read, or there is none.
+    """
+    shown, last = 0, None
+    for block in movie.read():
+        seconds, frames = block
+        if last is not None:
+            seconds = np.concatenate([last.seconds, seconds])
+            frames = np.concatenate([last.frames, frames])
+        # The last frame of a block is shown until the next one begins.
+        until = _num_samples(float(seconds[-1]))
+        yield from _hold(Block(seconds, frames), shown, until, frame_shape)
+        shown = max(shown, until)
+        last = Block(seconds[-1:], frames[-1:])
+    if last is None:
+        raise no_frames(movie.source)
+    until = _num_samples(float(last.seconds[0]) + 1 / movie.fps)
+    yield from _hold(last, shown, until, frame_shape)
+
+
+def describe_movie(movie: Movie, frame_shape: tuple[int, int]) -> list[str]:
+    """Return a sentence for each step from a movie to the frames that a model sees."""
+    height, width = movie.frame_shape
+    lines = list(movie.notes)
+    rate = f"{movie.fps:.6g} frames per second"
+    if movie.fps == FRAME_RATE_HZ:
+        lines.append(f"{movie.source}: {rate}, the rate of the model")
+    else:
+        lines.append(f"{movie.source}: {rate}, shown at 30 Hz by sample-and-hold")
+    if movie.frame_shape != frame_shape:
+        target = f"{frame_shape[0]} x {frame_shape[1]}"
+        lines.append(f"{movie.source}: frames of {height} x {width} are averaged to {target}")
+        ratio = width * frame_shape[0] / (height * frame_shape[1])
+        if abs(ratio - 1) > MAX_DEFORMATION:
+            lines.append(
+                f"{movie.source}: frames are deformed, as {height} x {width} and {target} differ "
+                "in their aspect ratio"
+            )
+    return lines
+
+
+def _num_samples(seconds: float) -> int:
+    """Return how many samples of 1/30 s begin before a time."""
+    return max(0, math.ceil((seconds - FLIP_TOLERANCE_SECONDS) * FRAME_RATE_HZ))
+
+
+def _hold(block: Block, first: int, last: int, frame_shape: tuple[int, int]) -> Iterator[U8]:
+    for begin in range(first, last, FRAMES_AT_ONCE):
+        sample = np.arange(begin, min(begin + FRAMES_AT_ONCE, last))
+        rows, where = np.unique(
+            latest_index(block.seconds, sample / FRAME_RATE_HZ), return_inverse=True
+        )
+        yield resize_frames(block.frames[rows], frame_shape)[where]
+
+
+def no_frames(source: str) -> OmniMouseError:
+    """Return the error of a movie without frames."""
+    return OmniMouseError(f"{source} has no frames", hint="name a movie with frames: --video")

@@ -1,0 +1,222 @@
+"""`omnimouse predict`: what it writes and says, and how it ends."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import typer
+from safetensors.numpy import load_file
+from typer.testing import CliRunner
+
+from omnimouse_cli.cli.app import _with_exit_codes
+from omnimouse_cli.cli.predict import command_predict
+from omnimouse_cli.probe import predict as predict_module
+from omnimouse_cli.probe import predict_job
+
+app = typer.Typer()
+app.command()(_with_exit_codes(command_predict))
+
+
+@pytest.fixture(scope="module")
+def runs(simulated_data, write_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    return [write_run(folder / name, simulated_data) for name in ("a", "b")]
+
+
+@pytest.fixture
+def film(tmp_path):
+    path = tmp_path / "film.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (40, 72, 128), dtype=np.uint8))
+    return path
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [*map(str, arguments), "--device", "cpu"])
+
+
+def error_of(result):
+    """Return the sentence and the hint of a command that failed."""
+    assert result.exit_code == 1, result.output
+    assert "Traceback" not in result.stderr
+    message, _, hint = result.stderr.partition("error: ")[2].partition("\n\nhint: ")
+    assert hint
+    return message, hint.strip()
+
+
+def test_a_movie_gives_a_file_and_a_document_for_each_session(runs, film, tmp_path, simulated_data):
+    out = tmp_path / "out" / "film.npz"
+    result = invoke(runs[0], "--video", film, "--fps", 60, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "shown at 30 Hz by sample-and-hold" in result.stderr
+    assert "frames of 72 x 128 are averaged to 36 x 64" in result.stderr
+    assert "windows of 2 s begin every" in result.stderr
+    assert "behavior stays at its median" in result.stderr
+    files = sorted(path.name for path in out.parent.iterdir())
+    keys = [one.key for one in simulated_data.sessions]
+    assert files == sorted(f"film.{key}{end}" for key in keys for end in (".json", ".npz"))
+    with np.load(out.with_name(f"film.{keys[0]}.npz"), allow_pickle=False) as arrays:
+        assert arrays["responses"].shape == (20, 20)
+        assert arrays["responses"].dtype == np.float32
+        np.testing.assert_array_equal(arrays["time_seconds"], np.arange(20) / 30)
+        np.testing.assert_array_equal(arrays["unit_id"], simulated_data.sessions[0].shard.unit_id)
+        assert arrays["position_um"].shape == (20, 3)
+        assert "std" not in arrays
+    document = json.loads(out.with_name(f"film.{keys[0]}.json").read_text())
+    assert document["format"] == "omnimouse-predict"
+    assert (document["run"], document["session"], document["units"]) == ("a", keys[0], "rate")
+    assert document["movie"]["fps"] == 60
+    assert document["movie"]["size"] == [72, 128]
+    assert document["movie"]["size_used"] == [36, 64]
+    assert document["context"]["before"] == "grey"
+    assert document["behavior"]["rule"] == "behavior stays at its median"
+    assert document["shards"]["fingerprint"] == simulated_data.sessions[0].fingerprint
+
+
+def test_an_ensemble_in_safetensors_has_the_same_numbers(runs, film, tmp_path, simulated_data):
+    key = simulated_data.sessions[1].key
+    common = ("--video", film, "--fps", 30, "--session", key, "--stride", 30, "--quiet")
+    assert invoke(*runs, *common, "--out", tmp_path / "a.npz").exit_code == 0
+    result = invoke(*runs, *common, "--out", tmp_path / "a.safetensors", "--force", "--json")
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    document = json.loads(result.stdout)
+    assert [run["run"] for run in document["runs"]] == ["a", "b"]
+    stored = load_file(tmp_path / "a.safetensors")
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert "std" in arrays
+        for name, values in stored.items():
+            np.testing.assert_array_equal(arrays[name], values)
+    # Two runs of the same weights.
+    assert (stored["std"] == 0).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "a.json",
+        "a.npz",
+        "a.safetensors",
+        "film.npy",
+    ]
+
+
+def test_recorded_windows_are_written_beside_what_was_measured(runs, tmp_path, simulated_data):
+    key = simulated_data.sessions[0].key
+    result = invoke(
+        runs[0], "--tier", "test", "--regime", "population", "--session", key,
+        "--out", tmp_path / "test.npz", "--draws", 2,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    document = json.loads((tmp_path / "test.json").read_text())
+    names = [one["name"] for one in document["predictions"]]
+    assert "population-10/responses/draw-1" in names
+    with np.load(tmp_path / "test.npz") as arrays:
+        for name in names:
+            shape = arrays[f"{name}/predicted"].shape
+            assert arrays[f"{name}/measured"].shape == shape
+            assert arrays[f"{name}/neuron"].shape == shape[1:]
+            assert arrays[f"{name}/scored"].dtype == np.bool_
+            assert arrays[f"{name}/time_seconds"].shape == shape[:1]
+    assert "population-10+stimulus/responses/draw-0" in result.stdout
+
+
+def test_without_out_the_file_lies_in_the_run(film, runs, tmp_path, simulated_data):
+    run = shutil.copytree(runs[0], tmp_path / "run")
+    key = simulated_data.sessions[0].key
+    result = invoke(run, "--video", film, "--session", key, "--format", "safetensors", "--quiet")
+    assert result.exit_code == 0, result.output
+    assert (run / "predict" / "film.safetensors").is_file()
+    assert (run / "predict" / "film.json").is_file()
+
+
+def test_without_shards_responses_are_in_standard_deviations(
+    film, write_run, tmp_path, simulated_data
+):
+    run = write_run(tmp_path / "run", simulated_data, shards=str(tmp_path / "gone"))
+    key = simulated_data.sessions[0].key
+    command = (run, "--video", film, "--session", key, "--out", tmp_path / "a.npz")
+    result = invoke(*command)
+    assert result.exit_code == 0, result.output
+    assert "responses are in standard deviations" in result.stderr
+    assert json.loads((tmp_path / "a.json").read_text())["units"] == "standard deviations"
+    behavior = tmp_path / "behavior.csv"
+    behavior.write_text("time_seconds,running\n0,1\n")
+    message, _ = error_of(invoke(*command, "--force", "--behavior", behavior))
+    assert "needs the shard of session" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "nothing to predict was named"),
+        (("--video", "FILM", "--tier", "test"), "exclude each other"),
+        (("--tier", "test", "--fps", "30"), "--fps belongs to a movie"),
+        (("--video", "nowhere.npy"), "nowhere.npy does not exist"),
+        (("--video", "FILM", "--fps", "0"), "`fps` must be a positive number: 0"),
+        (("--video", "FILM", "--fps", "nan"), "`fps` must be a positive number: nan"),
+        (("--video", "FILM", "--session", "1-1-1"), "has no session 1-1-1"),
+        (("--video", "FILM", "--animal", "mouse"), "has no animal mouse"),
+        (("--video", "FILM", "--state", "asleep"), "there is no state of behavior 'asleep'"),
+        (("--video", "FILM", "--before", "white"), "`before` must be grey, first or a grey level"),
+        (("--video", "FILM", "--stride", "31"), "`stride_samples` must lie between 1 and 30: 31"),
+        (("--video", "FILM", "--format", "csv"), "--format must be one of"),
+        (("--video", "FILM", "--out", "a.csv"), "the name of a prediction ends in .npz"),
+        (("--video", "FILM", "--out", "a.npz", "--format", "nwb"), "does not fit the name a.npz"),
+        (("--video", "FILM", "--behavior", "nowhere.csv"), "nowhere.csv is not a file"),
+        (("--tier", "final"), "no trial has tier final"),
+        (("--regime", "forcast"), "there is no regime or strategy forcast"),
+        (("--tier", "test", "--out", "a.nwb"), "NWB files hold responses to a movie"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_a_hint(runs, film, options, message, monkeypatch):
+    tmp_path = film.parent
+    monkeypatch.chdir(tmp_path)
+    out = () if "--out" in options else ("--out", tmp_path / "out" / "a.npz")
+    out = out if "--format" not in options else ()
+    options = [film if option == "FILM" else option for option in options]
+    found, _ = error_of(invoke(runs[0], *options, *out))
+    assert message in found
+    assert not list(tmp_path.glob("**/*.npz"))
+
+
+def test_existing_files_are_kept_unless_forced(runs, film, tmp_path, simulated_data):
+    key = simulated_data.sessions[0].key
+    command = (runs[0], "--video", film, "--session", key, "--out", tmp_path / "a.npz", "--quiet")
+    (tmp_path / "a.json").write_text("mine")
+    message, hint = error_of(invoke(*command))
+    assert message == f"{tmp_path / 'a.json'} exists and is not overwritten"
+    assert "--force" in hint
+    assert (tmp_path / "a.json").read_text() == "mine"
+    assert invoke(*command, "--force").exit_code == 0
+    assert json.loads((tmp_path / "a.json").read_text())["session"] == key
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_work_is_done(
+    runs, film, tmp_path, monkeypatch
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(predict_job, "iterate_movie", None)
+    message, _ = error_of(invoke(runs[0], "--video", film, "--out", tmp_path / "file" / "a.npz"))
+    assert str(tmp_path / "file") in message
+
+
+def test_an_interruption_leaves_nothing_half_written(runs, film, tmp_path, monkeypatch):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predict_module.SessionModel, "predict_windows", stop)
+    result = invoke(runs[0], "--video", film, "--out", tmp_path / "out" / "a.npz")
+    assert result.exit_code == 130
+    assert "nothing was written; run the same command again" in result.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_movie_in_nwb_is_valid(runs, film, tmp_path, simulated_data):
+    pynwb = pytest.importorskip("pynwb")
+    key = simulated_data.sessions[0].key
+    out = tmp_path / "a.nwb"
+    result = invoke(runs[0], "--video", film, "--session", key, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert not pynwb.validate(path=str(out))
+    with pynwb.NWBHDF5IO(out, "r") as source:
+        module = source.read().processing["predictions"]
+        assert module["responses"].data.shape == (40, 20)
+        assert module["responses"].rate == 30.0
+        assert len(module["neurons"]) == 20
