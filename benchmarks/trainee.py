@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch.nn.utils import clip_grad_norm_
 
+from omnimouse_cli.api.allocation import keep_freed_memory
 from omnimouse_cli.batch.batch import Batch, to_device
 from omnimouse_cli.batch.dataset import CHANNEL_ORDER
 from omnimouse_cli.batch.selection import select
 from omnimouse_cli.batch.strategies import TRAINING_STRATEGIES
 from omnimouse_cli.batch.strategy import Strategy
-from omnimouse_cli.cli.allocation import keep_freed_memory
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_FRAMES, NUM_RESPONSE_SAMPLES
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.sizes import default_run_config

@@ -1,1 +1,84 @@
-"""Brain models at the scale of whole data sets: the package behind the `omnimouse` command."""
+"""Brain models at the scale of whole data sets: the package behind the `omnimouse` command.
+
+The names below are its functions for Python; each is loaded when it is first used.
+
+>>> import omnimouse_cli as om
+>>> run = om.load_run("runs/demo")
+>>> rates = run.predict(frames, fps=30, session="20001-1-1")
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from omnimouse_cli.api.evaluate import evaluate
+    from omnimouse_cli.api.preprocess import preprocess
+    from omnimouse_cli.api.run import load_run
+    from omnimouse_cli.api.scaling_report import scaling_report
+    from omnimouse_cli.api.shards import open_shards
+    from omnimouse_cli.api.simulate import simulate
+    from omnimouse_cli.api.train import train
+    from omnimouse_cli.errors import OmniMouseError
+
+    __version__: str
+
+# Public names and the modules that have them.
+_MODULES = {
+    "OmniMouseError": "errors",
+    "evaluate": "api.evaluate",
+    "load_run": "api.run",
+    "open_shards": "api.shards",
+    "preprocess": "api.preprocess",
+    "scaling_report": "api.scaling_report",
+    "simulate": "api.simulate",
+    "train": "api.train",
+}
+# Sub-packages have these names too. `om.train` is the function, whatever was imported before it:
+# the binding of a sub-package, which an import of it makes here, is ignored; and the function has
+# the namespace of the sub-package, so that `omnimouse_cli.train.run` is what it always is.
+_SUB_PACKAGES = ("evaluate", "train")
+
+__all__ = [
+    "OmniMouseError",
+    "__version__",
+    "evaluate",
+    "load_run",
+    "open_shards",
+    "preprocess",
+    "scaling_report",
+    "simulate",
+    "train",
+]
+
+
+class _Package(ModuleType):
+    """The package, in which some names are functions although sub-packages have them too."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _SUB_PACKAGES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: object = version("omnimouse")
+    elif name in _MODULES:
+        value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        if name in _SUB_PACKAGES:
+            value.__dict__ = import_module(f"{__name__}.{name}").__dict__
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

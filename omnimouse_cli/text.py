@@ -26,6 +26,16 @@ def suggest_name(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> str
     return f"did you mean `{close[0]}`?" if close else f"known: {', '.join(names) or 'none'}"
 
 
+def split_words(text: str) -> list[str]:
+    """Split a comma-separated text; empty words are dropped.
+
+    Example:
+        >>> split_words("ridge, glm,")
+        ['ridge', 'glm']
+    """
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
 def format_count(count: float | None) -> str:
     """Return a count for a table: millions and more with a unit, smaller ones whole.
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from omnimouse_cli.api.folders import default_shards
 from omnimouse_cli.cli.console import print_document, print_table, reporter
-from omnimouse_cli.cli.folders import default_shards
 from omnimouse_cli.cli.options import JsonOption, QuietOption, SeedOption
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter

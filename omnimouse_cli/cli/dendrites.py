@@ -7,9 +7,9 @@ import typer
 from rich.table import Table
 from typer.core import TyperGroup
 
+from omnimouse_cli.api.folders import folder
+from omnimouse_cli.api.libraries import require_libraries
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
-from omnimouse_cli.cli.folders import folder
-from omnimouse_cli.cli.libraries import require_libraries
 from omnimouse_cli.cli.options import (
     DeviceOption,
     JsonOption,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from omnimouse_cli.api.folders import folder
+from omnimouse_cli.api.libraries import require_libraries
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
-from omnimouse_cli.cli.folders import folder
-from omnimouse_cli.cli.libraries import require_libraries
 from omnimouse_cli.cli.options import DeviceOption, JsonOption, QuietOption, SeedOption
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.text import format_percent, suggest_name

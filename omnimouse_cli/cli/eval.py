@@ -1,17 +1,18 @@
 """`omnimouse eval`: score runs per masking strategy, beside baselines and the noise ceiling."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from omnimouse_cli.api.arguments import as_words
+from omnimouse_cli.api.evaluate import DEFAULT_TIERS, EvaluatedRun, evaluate_runs, write_evaluation
+from omnimouse_cli.api.folders import newest_finished_run
+from omnimouse_cli.api.libraries import require_libraries
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
-from omnimouse_cli.cli.eval_perturbed import EvaluatedRun, perturbation_notes, perturbed_tables
+from omnimouse_cli.cli.eval_perturbed import perturbation_notes, perturbed_tables
 from omnimouse_cli.cli.eval_tables import score_tables
-from omnimouse_cli.cli.folders import newest_finished_run
-from omnimouse_cli.cli.libraries import require_libraries
 from omnimouse_cli.cli.options import (
     DeviceOption,
     JsonOption,
@@ -22,13 +23,8 @@ from omnimouse_cli.cli.options import (
 from omnimouse_cli.evaluate.records import TILING_STRIDE_SAMPLES
 
 if TYPE_CHECKING:
-    from omnimouse_cli.batch.dataset import Dataset
     from omnimouse_cli.evaluate.records import EvalOptions, Evaluation, Unavailable
-    from omnimouse_cli.reporter import Reporter
     from omnimouse_cli.run.load import LoadedRun
-
-# Scored without --tier: the first that the sessions have.
-DEFAULT_TIERS = ("test", "oracle", "validation")
 
 
 def command_eval(
@@ -121,7 +117,7 @@ def command_eval(
     from omnimouse_cli.evaluate.store import evaluation_name, make_document
     from omnimouse_cli.run.folder import evaluation_folder
 
-    families = _words(perturb or "")
+    families = as_words(perturb or "")
     require_families(families)
     if families:
         require_libraries("eval --perturb", "scipy")
@@ -131,7 +127,7 @@ def command_eval(
         behavior=not no_behavior,
         tier=tier or DEFAULT_TIERS[0],
         stride_samples=stride,
-        baselines=() if no_baselines else _words(baselines),
+        baselines=() if no_baselines else as_words(baselines),
         batch_windows=batch,
         seed=seed,
         perturb=families,
@@ -147,18 +143,16 @@ def command_eval(
             evaluation_folder(folder, name or evaluation_name(options))
         results = []
         for group in groups:
-            results.append(
-                _evaluate(
-                    group,
-                    shards,
-                    options,
-                    device,
-                    progress,
-                    choose_tier=tier is None,
-                    ensemble=ensemble,
-                )
+            found = evaluate_runs(
+                group,
+                shards,
+                options,
+                device,
+                progress,
+                choose_tier=tier is None,
+                ensemble=ensemble,
             )
-            _store(results[-1], name, progress)
+            results.append(write_evaluation(found, name, progress))
     documents = [make_document(result.evaluation, result.options, result.run) for result in results]
     if json_output:
         combined = [
@@ -168,11 +162,6 @@ def command_eval(
         print_document("eval", documents[0] if len(results) == 1 else several)
         return
     _print(results, metrics=metrics)
-
-
-def _words(text: str) -> tuple[str, ...]:
-    """Return the words that commas separate, each once."""
-    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
 def _print(results: "Sequence[EvaluatedRun]", *, metrics: bool) -> None:
@@ -205,77 +194,6 @@ def _combine(
         same = [results[position] for position in group]
         evaluation = combine_seeds([result.evaluation for result in same])
         yield [result.run for result in same], evaluation, same[0].options
-
-
-def _evaluate(
-    folders: Sequence[Path],
-    shards: Path | None,
-    options: "EvalOptions",
-    device: str,
-    progress: "Reporter",
-    *,
-    choose_tier: bool,
-    ensemble: bool,
-) -> EvaluatedRun:
-    from omnimouse_cli.evaluate.baselines.table import select_baselines
-    from omnimouse_cli.evaluate.evaluate import evaluate
-    from omnimouse_cli.evaluate.robustness.evaluate import with_perturbations
-    from omnimouse_cli.evaluate.strategies import require_regime
-    from omnimouse_cli.run.ensemble import make_ensemble
-    from omnimouse_cli.run.load import load_run, open_run_data
-    from omnimouse_cli.train.parallel.world import select_device
-
-    require_regime(options.regime)
-    select_baselines(options.baselines)
-    options = replace(options, device=select_device(device).type)
-    runs = [load_run(folder) for folder in folders]
-    loaded = make_ensemble(runs) if ensemble else runs[0]
-    if ensemble:
-        names = ", ".join(folder.name for folder in folders)
-        progress.say(f"scoring the mean prediction of {len(runs)} runs: {names}")
-    dataset = open_run_data(loaded, shards)
-    missing = len(loaded.sessions) - len(dataset.sessions)
-    if missing:
-        progress.warn(f"{missing} of {len(loaded.sessions)} sessions of the run have no shard")
-    if choose_tier:
-        options = replace(options, tier=_default_tier(dataset, progress))
-    try:
-        evaluation = evaluate(loaded, dataset, options, progress)
-        if options.perturb:
-            evaluation = with_perturbations(evaluation, loaded, dataset, options, progress)
-    except KeyboardInterrupt as interruption:
-        text = f"nothing was written for {folders[0]}; run the same command again"
-        raise KeyboardInterrupt(text) from interruption
-    return EvaluatedRun(loaded, evaluation, options)
-
-
-def _default_tier(dataset: "Dataset", progress: "Reporter") -> str:
-    """Return the first of the usual tiers of which a session has windows; `test` without any."""
-    from omnimouse_cli.batch.windows import window_table
-
-    def has_windows(tier: str) -> bool:
-        tables = (
-            window_table(session.shard, tiers=(tier,), include_blanks=False)
-            for session in dataset.sessions
-        )
-        return any(table.num_windows for table in tables)
-
-    tier = next((tier for tier in DEFAULT_TIERS if has_windows(tier)), DEFAULT_TIERS[0])
-    if tier != DEFAULT_TIERS[0]:
-        progress.say(f"scoring tier {tier}: no window lies in tier {DEFAULT_TIERS[0]} (--tier)")
-    return tier
-
-
-def _store(result: EvaluatedRun, name: str | None, progress: "Reporter") -> None:
-    from omnimouse_cli.evaluate.store import evaluation_name, has_matplotlib, store
-    from omnimouse_cli.run.folder import evaluation_folder
-
-    default = evaluation_name(result.options, result.run)
-    folder = evaluation_folder(result.run.folder, name or default)
-    files = store(folder, result.evaluation, result.options, result.run)
-    progress.say(f"written: {', '.join(str(path) for path in files)}")
-    if not has_matplotlib():
-        progress.warn("no figure: Matplotlib is not installed; pip install 'omnimouse[report]'")
 
 
 def _unavailable_lines(unavailable: Sequence["Unavailable"]) -> list[str]:

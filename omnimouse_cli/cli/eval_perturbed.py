@@ -1,24 +1,16 @@
 """What `omnimouse eval --perturb` prints: scores of runs side by side for each severity."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from omnimouse_cli.evaluate.records import EvalOptions, Evaluation, PerturbedRecord
-    from omnimouse_cli.run.load import LoadedRun
+    from omnimouse_cli.api.evaluate import EvaluatedRun
+    from omnimouse_cli.evaluate.records import PerturbedRecord
 
 
-class EvaluatedRun(NamedTuple):
-    """A run, its evaluation, and the options of the evaluation."""
-
-    run: "LoadedRun"
-    evaluation: "Evaluation"
-    options: "EvalOptions"
-
-
-def perturbed_tables(results: Sequence[EvaluatedRun]) -> Iterator[Table]:
+def perturbed_tables(results: Sequence["EvaluatedRun"]) -> Iterator[Table]:
     """Yield one table per masking strategy: scores over all sessions under each perturbation."""
     strategies = dict.fromkeys(
         one.record.strategy for result in results for one in result.evaluation.perturbed
@@ -27,7 +19,7 @@ def perturbed_tables(results: Sequence[EvaluatedRun]) -> Iterator[Table]:
         yield _table(strategy, results)
 
 
-def perturbation_notes(results: Sequence[EvaluatedRun]) -> Iterator[str]:
+def perturbation_notes(results: Sequence["EvaluatedRun"]) -> Iterator[str]:
     """Yield lines that state the severities and whether the attack raises the loss."""
     units: dict[tuple[str, str], dict[int, float]] = {}
     for result in results:
@@ -46,7 +38,7 @@ def perturbation_notes(results: Sequence[EvaluatedRun]) -> Iterator[str]:
             )
 
 
-def _table(strategy: str, results: Sequence[EvaluatedRun]) -> Table:
+def _table(strategy: str, results: Sequence["EvaluatedRun"]) -> Table:
     severities = sorted(
         {one.severity for result in results for one in result.evaluation.perturbed if one.severity}
     )
@@ -69,7 +61,7 @@ def _table(strategy: str, results: Sequence[EvaluatedRun]) -> Table:
 
 
 def _cells(
-    strategy: str, family: str, result: EvaluatedRun, severities: Sequence[int]
+    strategy: str, family: str, result: "EvaluatedRun", severities: Sequence[int]
 ) -> list[str]:
     from omnimouse_cli.evaluate.records import DIFFERENCE, OVERALL, SINGLE_TRIAL
     from omnimouse_cli.evaluate.robustness.evaluate import CLEAN

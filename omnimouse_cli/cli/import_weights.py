@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from omnimouse_cli.api.train_job import new_run
 from omnimouse_cli.cli.console import print_document, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption
-from omnimouse_cli.cli.train_job import new_run
 from omnimouse_cli.text import format_count, pluralize
 
 if TYPE_CHECKING:

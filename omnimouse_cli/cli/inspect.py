@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from omnimouse_cli.api.folders import default_shards
 from omnimouse_cli.cli.console import reporter
-from omnimouse_cli.cli.folders import default_shards
 from omnimouse_cli.cli.inspect_raw import inspect_raw, is_raw
 from omnimouse_cli.cli.inspect_runs import find_only_runs, inspect_runs
 from omnimouse_cli.cli.inspect_shards import inspect_shards

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from omnimouse_cli.api.recordings import failure_records, find_and_open, raise_failures
 from omnimouse_cli.cli.console import print_document, print_line, print_table
-from omnimouse_cli.cli.raw import failure_records, find_and_open, raise_failures
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import format_minutes, suggest_name
@@ -49,26 +49,24 @@ def inspect_raw(
     Raises:
         OmniMouseError: There is no recording, or some cannot be opened (the others are shown).
     """
-    opened, failed, skipped = find_and_open([path], options, None, progress)
-    num_recordings = len(opened) + len(failed)
-    if session is not None:
-        opened = _select(opened, session, path)
+    found = find_and_open([path], options, None, progress)
+    opened = found.opened if session is None else _select(found.opened, session, path)
     records = [_record(recording) for recording in opened]
     if json_output:
         content = {
             "recordings": records,
-            "failed": failure_records(failed),
-            "skipped": [asdict(entry) for entry in skipped],
+            "failed": failure_records(found.failed),
+            "skipped": [asdict(entry) for entry in found.skipped],
         }
         print_document("inspect", content)
     else:
         for record in records:
             _print_record(record)
-    raise_failures(failed, num_recordings)
+    raise_failures(found.failed, len(found.opened) + len(found.failed))
 
 
-def _select(opened: Sequence["Recording"], session: str, path: Path) -> list["Recording"]:
-    selected = [recording for recording in opened if recording.session == session]
+def _select(opened: Sequence["Recording"], session: str, path: Path) -> tuple["Recording", ...]:
+    selected = tuple(recording for recording in opened if recording.session == session)
     if not selected:
         known = [recording.session for recording in opened]
         raise OmniMouseError(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from omnimouse_cli.api.folders import default_shards
+from omnimouse_cli.api.libraries import require_libraries
 from omnimouse_cli.cli.console import print_document, print_line, print_table
-from omnimouse_cli.cli.folders import default_shards
 from omnimouse_cli.cli.inspect_session import describe_facts, session_facts
-from omnimouse_cli.cli.libraries import require_libraries
 from omnimouse_cli.errors import ShardError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import (

@@ -20,11 +20,6 @@ ShardsOption = Annotated[
 ]
 
 
-def split_words(text: str) -> list[str]:
-    """Split a comma-separated option; empty words are dropped."""
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
 def parse_task(text: str) -> tuple[int, int]:
     """Return I and N of an option I/N, the I-th of N shares.
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from omnimouse_cli.api.folders import newest_finished_run
 from omnimouse_cli.cli.console import print_document, print_table, reporter
-from omnimouse_cli.cli.folders import newest_finished_run
 from omnimouse_cli.cli.options import (
     DeviceOption,
     JsonOption,

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from omnimouse_cli.api.folders import default_recordings, default_shards
+from omnimouse_cli.api.preprocess import Preprocessed, convert_found
+from omnimouse_cli.api.recordings import failure_records, find_and_open, raise_failures
 from omnimouse_cli.cli.console import print_document, print_table, reporter
-from omnimouse_cli.cli.folders import default_recordings, default_shards
 from omnimouse_cli.cli.options import JsonOption, QuietOption, parse_task
 from omnimouse_cli.cli.raw import (
     CitationOption,
@@ -25,9 +27,6 @@ from omnimouse_cli.cli.raw import (
     StaticOption,
     StimulusOption,
     TrialsOption,
-    failure_records,
-    find_and_open,
-    raise_failures,
 )
 from omnimouse_cli.cli.slurm import (
     SlurmOption,
@@ -39,14 +38,11 @@ from omnimouse_cli.cli.slurm import (
     warn_of_failures,
 )
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import format_count, format_minutes, format_percent
 
 if TYPE_CHECKING:
-    from omnimouse_cli.recording.find import Skipped
     from omnimouse_cli.recording.recording import Recording
-    from omnimouse_cli.shard.catalogue import CatalogueEntry
-    from omnimouse_cli.shard.preprocess import Failure, PreprocessOptions, PreprocessResult
+    from omnimouse_cli.shard.preprocess import PreprocessOptions
 
 
 class _Dtype(StrEnum):
@@ -120,10 +116,9 @@ def command_preprocess(
 ) -> None:
     """Convert recordings to shards; shards that are up to date are kept."""
     from omnimouse_cli.recording.options import OpenOptions
-    from omnimouse_cli.shard.catalogue import warn_of_mixed_kinds
     from omnimouse_cli.shard.convert import Storage
     from omnimouse_cli.shard.jobs import number_of_jobs
-    from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
+    from omnimouse_cli.shard.preprocess import PreprocessOptions
 
     request = None
     if slurm is not None:
@@ -153,9 +148,7 @@ def command_preprocess(
             recordings = default_recordings()
             progress.say(f"taking {recordings[0]}/ (default)")
         share = (1, 1) if task is None else parse_task(task)
-        opened, failed, skipped = find_and_open(
-            recordings, open_options, jobs, progress, task=share
-        )
+        found = find_and_open(recordings, open_options, jobs, progress, task=share)
         folder = out if out is not None else default_shards()
         if out is None:
             progress.say(f"writing to {folder}/ (default)")
@@ -163,22 +156,20 @@ def command_preprocess(
             storage=storage,
             open_options=open_options,
             force=force,
-            jobs=number_of_jobs(jobs, len(opened)),
+            jobs=number_of_jobs(jobs, len(found.opened)),
         )
+        num_recordings = len(found.opened) + len(found.failed)
         if request is not None:
             warn_of_failures(folder / "slurm", progress)
-            _submit(opened, folder, options, request, jobs=jobs, json_output=json_output)
-            raise_failures(failed, len(opened) + len(failed))
+            _submit(found.opened, folder, options, request, jobs=jobs, json_output=json_output)
+            raise_failures(found.failed, num_recordings)
             return
-        result = preprocess(opened, folder, options, progress)
-        failed += result.failed
-        _report_notes(result, opened, progress)
-        warn_of_mixed_kinds(result.catalogue.entries, progress)
+        result = convert_found(found, folder, options, progress)
     if json_output:
-        print_document("preprocess", _content(result, opened, failed, skipped, folder))
-    elif result.written or result.kept:
-        print_table(_table(result, folder))
-    raise_failures(failed, len(opened) + len(failed) - len(result.failed))
+        print_document("preprocess", _content(result))
+    elif result.sessions:
+        print_table(_table(result))
+    raise_failures(result.failed, num_recordings)
 
 
 def _submit(
@@ -231,63 +222,33 @@ def _command(paths: Sequence[Path], folder: Path, options: "PreprocessOptions") 
     return (*words, *(name for name, is_set in flags.items() if is_set))
 
 
-def _entries(result: "PreprocessResult") -> list[tuple["CatalogueEntry", str]]:
-    state = dict.fromkeys(result.written, "written") | dict.fromkeys(result.kept, "kept")
-    return [(e, state[e.session]) for e in result.catalogue.entries if e.session in state]
-
-
-def _report_notes(
-    result: "PreprocessResult", opened: Sequence["Recording"], progress: Reporter
-) -> None:
-    """Report what was taken of every recording, and the notes of those that were converted."""
-    taken = {recording.session: recording for recording in opened}
-    for entry, state in _entries(result):
-        recording = taken[entry.session]
-        series = recording.provenance.series
-        if series or recording.split != "file":
-            of_series = f", responses {series}" if series else ""
-            tiers = "of the files" if recording.split == "file" else f"by {recording.split}"
-            progress.say(f"{entry.session}: {recording.format}{of_series}, tiers {tiers}")
-        if state == "written":
-            for note in entry.notes:
-                progress.say(f"{entry.session}: {note}")
-
-
-def _content(
-    result: "PreprocessResult",
-    opened: Sequence["Recording"],
-    failed: Sequence["Failure"],
-    skipped: Sequence["Skipped"],
-    folder: Path,
-) -> dict[str, Any]:
-    entries = _entries(result)
+def _content(result: Preprocessed) -> dict[str, Any]:
     taken = {
         recording.session: {
             "format": recording.format,
             "series": recording.provenance.series or None,
             "split": recording.split,
+            "state": "written" if recording.session in result.written else "kept",
         }
-        for recording in opened
+        for recording in result.recordings
     }
     return {
-        "shards": folder,
+        "shards": result.shards,
         "jobs": result.jobs,
-        "sessions": [
-            {**asdict(entry), **taken[entry.session], "state": state} for entry, state in entries
-        ],
-        "failed": failure_records(failed),
-        "skipped": [asdict(entry) for entry in skipped],
+        "sessions": [{**asdict(entry), **taken[entry.session]} for entry in result.sessions],
+        "failed": failure_records(result.failed),
+        "skipped": [asdict(entry) for entry in result.skipped],
         "totals": {
-            "sessions": len(entries),
-            "neurons": sum(entry.neurons for entry, _ in entries),
-            "tokens": sum(entry.tokens for entry, _ in entries),
-            "hours": sum(entry.hours for entry, _ in entries),
+            "sessions": len(result.sessions),
+            "neurons": sum(entry.neurons for entry in result.sessions),
+            "tokens": sum(entry.tokens for entry in result.sessions),
+            "hours": sum(entry.hours for entry in result.sessions),
         },
     }
 
 
-def _table(result: "PreprocessResult", folder: Path) -> Table:
-    title = f"{folder}: {len(result.written)} written, {len(result.kept)} up to date"
+def _table(result: Preprocessed) -> Table:
+    title = f"{result.shards}: {len(result.written)} written, {len(result.kept)} up to date"
     if result.failed:
         title += f", {len(result.failed)} failed"
     table = Table(title=title, title_justify="left")
@@ -298,7 +259,7 @@ def _table(result: "PreprocessResult", folder: Path) -> Table:
         table.add_column(name)
     table.add_column("valid", justify="right")
     table.add_column("dropped (minutes)")
-    for entry, _ in _entries(result):
+    for entry in result.sessions:
         table.add_row(
             entry.session,
             f"{entry.neurons:,}",

@@ -7,25 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from omnimouse_cli.cli.console import (
-    RichReporter,
-    print_document,
-    print_line,
-    print_table,
-    reporter,
-)
-from omnimouse_cli.cli.folders import all_runs, folder
-from omnimouse_cli.cli.libraries import require_libraries
+from omnimouse_cli.api.scaling_report import DEFAULT_FOLDER, scaling_report
+from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption, SeedOption
-from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.text import format_count, format_number, pluralize
+from omnimouse_cli.text import format_count, format_number
 
 if TYPE_CHECKING:
     from omnimouse_cli.report.analysis import ScalingReport
     from omnimouse_cli.report.law import JointLaw
-    from omnimouse_cli.report.table import RunTable
 
-DEFAULT_FOLDER = Path("scaling-report")
 MAX_SHOWN_ROWS = 60
 
 
@@ -67,21 +57,23 @@ def command_scaling_report(
     that would decide. Example: omnimouse scaling-report --table runs.csv --columns loss=c4_loss
     """
     _check_usage(runs, table, columns, count)
-    require_libraries("scaling-report", "scipy", "matplotlib")
-    from omnimouse_cli.report.analysis import analyze, build_document
-    from omnimouse_cli.report.page import write_report
-
     with reporter(quiet=quiet) as talk:
-        if table is not None:
-            rows = _read_csv(table, columns, where or [])
-        else:
-            rows = _read_runs(runs, where or [], total=count == "total", talk=talk)
-        report = analyze(rows, num_resamples=bootstrap, seed=seed, reporter=talk)
-        page, document = write_report(report, out)
+        report = scaling_report(
+            runs,
+            table=table,
+            columns=columns,
+            where=where or (),
+            out=out,
+            parameters="total" if count == "total" else "core",
+            bootstrap=bootstrap,
+            seed=seed,
+            progress=talk,
+        )
         for warning in report.warnings:
             talk.warn(warning)
-        talk.say(f"wrote {page} and {document}")
     if json_output:
+        from omnimouse_cli.report.analysis import build_document
+
         print_document("scaling-report", build_document(report))
     else:
         _print(report)
@@ -99,39 +91,6 @@ def _check_usage(
         raise typer.BadParameter("give runs or --table, not both", param_hint="--table")
     if table is None and columns:
         raise typer.BadParameter("it goes with --table", param_hint="--columns")
-
-
-def _read_csv(table: Path, columns: str | None, where: list[str]) -> "RunTable":
-    from omnimouse_cli.report.csv_table import parse_columns, read_csv_table
-    from omnimouse_cli.report.table import parse_condition
-
-    return read_csv_table(
-        table,
-        columns=parse_columns(columns or ""),
-        where=[parse_condition(text) for text in where],
-    )
-
-
-def _read_runs(
-    runs: list[Path] | None, where: list[str], *, total: bool, talk: RichReporter
-) -> "RunTable":
-    from omnimouse_cli.report.runs import read_run_table
-    from omnimouse_cli.report.table import parse_condition
-
-    folders = list(runs or [])
-    if not folders:
-        folders = all_runs()
-        if not folders:
-            raise OmniMouseError(
-                f"no run was named and there is none in {folder('runs')}/",
-                hint="train some: omnimouse sweep; or read a CSV file: --table FILE.csv",
-            )
-        talk.say(f"taking {pluralize(len(folders), 'run')} of {folder('runs')}/ (default)")
-    return read_run_table(
-        folders,
-        count="total" if total else "core",
-        where=[parse_condition(text) for text in where],
-    )
 
 
 def _print(report: "ScalingReport") -> None:

@@ -1,10 +1,12 @@
 """`omnimouse simulate`: write raw recordings of simulated mice with a known noise ceiling."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from omnimouse_cli.api.simulate import simulate
 from omnimouse_cli.cli.console import print_document, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption, SeedOption
 
@@ -29,14 +31,17 @@ def command_simulate(
     json_output: JsonOption = False,
 ) -> None:
     """Simulate a small mouse with a known answer, as raw recordings."""
-    from omnimouse_cli.recording.simulated.settings import SimulationConfig
-    from omnimouse_cli.recording.simulated.simulation import simulate
-
-    config = SimulationConfig(
-        sessions=sessions, animals=animals, neurons=neurons, minutes=minutes, seed=seed
-    )
     with reporter(quiet=quiet) as progress:
-        simulated = simulate(out, config, force=force, reporter=progress)
+        simulated = simulate(
+            out,
+            sessions=sessions,
+            animals=animals,
+            neurons=neurons,
+            minutes=minutes,
+            seed=seed,
+            force=force,
+            progress=progress,
+        )
     if json_output:
         print_document("simulation", {"sessions": [_record(session) for session in simulated]})
     else:
@@ -62,7 +67,7 @@ def _record(simulated: "SimulatedSession") -> dict[str, Any]:
     }
 
 
-def _table(simulated: "list[SimulatedSession]") -> "Table":
+def _table(simulated: "Sequence[SimulatedSession]") -> "Table":
     from rich.table import Table
 
     records = [_record(session) for session in simulated]

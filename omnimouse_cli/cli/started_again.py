@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omnimouse_cli.cli.folders import all_runs
-from omnimouse_cli.cli.train_job import TrainOptions
+from omnimouse_cli.api.folders import all_runs
+from omnimouse_cli.api.train_job import TrainOptions
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import find_run_of_job, is_run
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from omnimouse_cli.api.folders import default_shards, folder
 from omnimouse_cli.cli.console import print_document, print_table, reporter
-from omnimouse_cli.cli.folders import default_shards, folder
-from omnimouse_cli.cli.options import JsonOption, QuietOption, parse_task, split_words
+from omnimouse_cli.cli.options import JsonOption, QuietOption, parse_task
 from omnimouse_cli.cli.slurm import (
     SlurmOption,
     SlurmRequest,
@@ -35,6 +35,7 @@ from omnimouse_cli.cli.train import (
 )
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.run.folder import is_finished, read_summary
+from omnimouse_cli.text import split_words
 
 if TYPE_CHECKING:
     from omnimouse_cli.cli.sweep_job import Sweep

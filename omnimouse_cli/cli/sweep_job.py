@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omnimouse_cli.cli.train_job import length_overrides
-from omnimouse_cli.cli.train_ranks import Ranks, require_devices, resolve_ranks
+from omnimouse_cli.api.train_job import length_overrides
+from omnimouse_cli.api.train_ranks import Ranks, require_devices, resolve_ranks
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.run.folder import is_run, read_config

@@ -5,18 +5,13 @@ from typing import Annotated
 
 import typer
 
+from omnimouse_cli.api.train_job import TrainOptions, claim_run, resolve_job
+from omnimouse_cli.api.train_ranks import Ranks, require_devices, resolve_ranks
 from omnimouse_cli.cli.console import reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption
 from omnimouse_cli.cli.started_again import continue_own_run
-from omnimouse_cli.cli.train_job import TrainOptions, claim_run, resolve_job
 from omnimouse_cli.cli.train_output import print_cost, print_summary
-from omnimouse_cli.cli.train_ranks import (
-    Ranks,
-    require_devices,
-    resolve_ranks,
-    run_job,
-    train_as_launched_rank,
-)
+from omnimouse_cli.cli.train_ranks import run_job, train_as_launched_rank
 
 ModelOption = Annotated[
     str | None,

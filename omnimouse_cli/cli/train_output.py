@@ -6,9 +6,9 @@ from typing import Any
 
 from rich.table import Table
 
+from omnimouse_cli.api.train_job import TrainOptions, resolve_job
+from omnimouse_cli.api.train_ranks import Ranks
 from omnimouse_cli.cli.console import print_document, print_table, reporter
-from omnimouse_cli.cli.train_job import TrainOptions, resolve_job
-from omnimouse_cli.cli.train_ranks import Ranks
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import read_summary
 from omnimouse_cli.text import format_bytes, format_count, format_percent, pluralize

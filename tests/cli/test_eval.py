@@ -12,9 +12,9 @@ import typer
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
+from omnimouse_cli.api.evaluate import default_tier
 from omnimouse_cli.batch import windows as windows_module
 from omnimouse_cli.batch.dataset import open_dataset
-from omnimouse_cli.cli import eval as eval_command
 from omnimouse_cli.cli.app import _with_exit_codes
 from omnimouse_cli.cli.eval import command_eval
 from omnimouse_cli.config.convert import to_dict
@@ -311,7 +311,7 @@ def test_without_a_tier_the_first_usual_one_is_scored_and_said(has_windows, expe
         lambda _shard, tiers, **_: SimpleNamespace(num_windows=len(has_windows & set(tiers))),
     )
     said, sessions = _Said(), (SimpleNamespace(shard=None),)
-    assert eval_command._default_tier(SimpleNamespace(sessions=sessions), said) == expected
+    assert default_tier(SimpleNamespace(sessions=sessions), said) == expected
     assert [f"scoring tier {expected}" in line for line in said.lines] == [True] * (
         expected != "test"
     )

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
+from omnimouse_cli.api.train_job import length_overrides
 from omnimouse_cli.cli.app import app
-from omnimouse_cli.cli.train_job import length_overrides
 from omnimouse_cli.errors import OmniMouseError
 
 # A model of seconds.

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omnimouse_cli.cli.folders import default_shards, folder, make_new_folder, new_run_folder
-from omnimouse_cli.cli.options import split_words
+from omnimouse_cli.api.folders import default_shards, folder, make_new_folder, new_run_folder
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import (
@@ -22,6 +21,7 @@ from omnimouse_cli.run.folder import (
     read_config,
     read_shards_folder,
 )
+from omnimouse_cli.text import split_words
 
 if TYPE_CHECKING:
     from omnimouse_cli.config.run import RunConfig

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.training
 PROGRAM = """
 import resource
 import numpy as np
-from omnimouse_cli.cli.allocation import keep_freed_memory
+from omnimouse_cli.api.allocation import keep_freed_memory
 
 def faults_of_a_step():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from omnimouse_cli.cli.train_job import TrainOptions
+from omnimouse_cli.api.train_job import TrainOptions
 from omnimouse_cli.recording.open import open_recording
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from omnimouse_cli.cli import folders
+from omnimouse_cli.api import folders
 from omnimouse_cli.errors import OmniMouseError
 
 
@@ -59,7 +59,7 @@ def test_a_new_folder_never_takes_the_place_of_another(place):
 MAKE_FOLDER = """
 import sys
 from pathlib import Path
-from omnimouse_cli.cli.folders import make_new_folder
+from omnimouse_cli.api.folders import make_new_folder
 sys.stdin.readline()
 print(make_new_folder(Path("runs/20260101-000000-nano")))
 """

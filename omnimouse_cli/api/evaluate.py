@@ -1,0 +1,272 @@
+"""Scores of a run: `om.evaluate`, the function of `omnimouse eval`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omnimouse_cli.api.arguments import PathLike, as_path, as_paths, as_words, explain_values
+from omnimouse_cli.api.folders import newest_finished_run
+from omnimouse_cli.api.libraries import require_libraries
+from omnimouse_cli.api.progress import choose_reporter
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.evaluate.records import (
+    MODEL,
+    NEURONS,
+    OVERALL,
+    SINGLE_TRIAL,
+    TILING_STRIDE_SAMPLES,
+    EvalOptions,
+    Evaluation,
+)
+from omnimouse_cli.files import explain_file_errors
+from omnimouse_cli.reporter import Reporter
+
+if TYPE_CHECKING:
+    from omnimouse_cli.batch.dataset import Dataset
+    from omnimouse_cli.run.load import LoadedRun
+
+# Scored without a tier: the first that the sessions have.
+DEFAULT_TIERS = ("test", "oracle", "validation")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EvaluatedRun:
+    """A run, its evaluation, and the options of the evaluation.
+
+    Args:
+        run: The run.
+        evaluation: `evaluation.records` has one record for each number, `evaluation.unavailable`
+            what the recordings do not allow, with the reason.
+        options: What was evaluated, and how.
+        files: The files that were written in RUN/eval.
+    """
+
+    run: "LoadedRun"
+    evaluation: Evaluation
+    options: EvalOptions
+    files: tuple[Path, ...] = ()
+
+    def score(
+        self,
+        strategy: str = "predict",
+        *,
+        session: str | None = None,
+        target: str = NEURONS,
+        metric: str = SINGLE_TRIAL,
+        predictor: str = MODEL,
+    ) -> float | None:
+        """Return one number of the evaluation; None where it is not defined.
+
+        Args:
+            strategy: Name of the masking strategy.
+            session: Session key; None is over all sessions.
+            target: `neurons`, `gaze`, `pupil`, `running` or a channel's name.
+            metric: By default the single-trial correlation.
+            predictor: `model`, a baseline or `ceiling`.
+
+        Raises:
+            OmniMouseError: There is no such number.
+        """
+        records = self.evaluation.records
+        sessions = {one.session for one in records}
+        if session is None:
+            session = next(iter(sessions)) if len(sessions) == 1 else OVERALL
+        wanted = (strategy, session, target, metric, predictor)
+        for one in records:
+            if (one.strategy, one.session, one.target, one.metric, one.predictor) == wanted:
+                return one.value
+        strategies = dict.fromkeys(one.strategy for one in records)
+        raise OmniMouseError(
+            f"the evaluation has no {metric} of {target} by {predictor} in {strategy}, {session}",
+            hint=f"its strategies are {', '.join(strategies)}; "
+            "evaluation.unavailable has reasons for what is missing",
+        )
+
+
+def evaluate(
+    run: PathLike | Sequence[PathLike] | None = None,
+    *,
+    regime: str | None = None,
+    no_stimulus: bool = False,
+    no_behavior: bool = False,
+    tier: str | None = None,
+    shards: PathLike | None = None,
+    stride: int = TILING_STRIDE_SAMPLES,
+    draws: int = 8,
+    baselines: str | Sequence[str] = "fast",
+    no_baselines: bool = False,
+    perturb: str | Sequence[str] = (),
+    name: str | None = None,
+    batch: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: bool | Reporter = False,
+) -> EvaluatedRun:
+    """Score a run per regime, beside baselines and the noise ceiling, and write RUN/eval.
+
+    Args:
+        run: Folder of a finished run, by default the newest one; or several folders, whose mean
+            prediction is scored as that of one model (an ensemble) and stored in the first.
+        regime: `predict`, `decode`, `forecast`, `population` or `all`; or a masking strategy; or a
+            TOML file of strategies. None is `all`, and `predict` with `perturb`.
+        no_stimulus: Whether strategies that have the stimulus as input are skipped.
+        no_behavior: Whether behavior is used neither as input nor as target.
+        tier: Tier that is scored; None is `test`, or `oracle` or `validation` where there is none.
+        shards: Folder of the shards; None is that of the training.
+        stride: Distance between windows in samples of 1/30 s.
+        draws: Random draws of context neurons in population strategies.
+        baselines: `fast`, `all`, or names.
+        no_baselines: Whether only the model is scored.
+        perturb: Families of perturbations of the video under which strategies are scored too.
+        name: Folder in RUN/eval; None is tier and regime.
+        batch: Windows per forward pass.
+        seed: Seed of everything random.
+        device: `cpu`, `cuda` or `auto`.
+        progress: Whether lines about the progress are written on stderr; or a reporter.
+
+    Returns:
+        Every number, with intervals, and the files that were written.
+
+    Raises:
+        OmniMouseError: The run, its shards or an option cannot be used, or nothing can be scored.
+        KeyboardInterrupt: Ctrl-C; nothing was written.
+
+    Example:
+        >>> import omnimouse_cli as om
+        >>> scores = om.evaluate("runs/demo", regime="forecast", no_baselines=True)
+        >>> -1 <= scores.score("forecast") <= 1
+        True
+    """
+    from omnimouse_cli.evaluate.robustness.perturbations import require_families
+    from omnimouse_cli.evaluate.store import evaluation_name
+    from omnimouse_cli.run.folder import evaluation_folder
+
+    reporter = choose_reporter(progress)
+    families = as_words(perturb)
+    require_families(families)
+    if families:
+        require_libraries("eval --perturb", "scipy")
+    with explain_values():
+        options = EvalOptions(
+            regime=regime or ("predict" if families else "all"),
+            stimulus=not no_stimulus,
+            behavior=not no_behavior,
+            tier=tier or DEFAULT_TIERS[0],
+            stride_samples=stride,
+            baselines=() if no_baselines else as_words(baselines),
+            batch_windows=batch,
+            seed=seed,
+            perturb=families,
+            draws=draws,
+        )
+    folders = as_paths(run)
+    if not folders:
+        folders = [newest_finished_run()]
+        reporter.say(f"taking {folders[0]} (the newest finished run)")
+    evaluation_folder(folders[0], name or evaluation_name(options))
+    with explain_file_errors():
+        found = evaluate_runs(
+            folders,
+            as_path(shards),
+            options,
+            device,
+            reporter,
+            choose_tier=tier is None,
+            ensemble=len(folders) > 1,
+        )
+        return write_evaluation(found, name, reporter)
+
+
+def evaluate_runs(
+    folders: Sequence[Path],
+    shards: Path | None,
+    options: EvalOptions,
+    device: str,
+    reporter: Reporter,
+    *,
+    choose_tier: bool,
+    ensemble: bool,
+) -> EvaluatedRun:
+    """Evaluate a run, or the mean prediction of several; nothing is written.
+
+    Args:
+        folders: Folder of the run, or of each run of an ensemble.
+        shards: Folder of the shards; None is that of the training.
+        options: What is evaluated.
+        device: `cpu`, `cuda` or `auto`.
+        reporter: Receives progress.
+        choose_tier: Whether the first of the usual tiers that the sessions have is scored.
+        ensemble: Whether the runs are scored as one model.
+
+    Raises:
+        OmniMouseError: The run, its shards or the regime cannot be used, or nothing can be scored.
+        KeyboardInterrupt: With a message about what is kept.
+    """
+    from omnimouse_cli.evaluate.baselines.table import select_baselines
+    from omnimouse_cli.evaluate.evaluate import evaluate
+    from omnimouse_cli.evaluate.robustness.evaluate import with_perturbations
+    from omnimouse_cli.evaluate.strategies import require_regime
+    from omnimouse_cli.run.ensemble import make_ensemble
+    from omnimouse_cli.run.load import load_run, open_run_data
+    from omnimouse_cli.train.parallel.world import select_device
+
+    require_regime(options.regime)
+    select_baselines(options.baselines)
+    options = replace(options, device=select_device(device).type)
+    runs = [load_run(folder) for folder in folders]
+    loaded = make_ensemble(runs) if ensemble else runs[0]
+    if ensemble:
+        names = ", ".join(folder.name for folder in folders)
+        reporter.say(f"scoring the mean prediction of {len(runs)} runs: {names}")
+    dataset = open_run_data(loaded, shards)
+    missing = len(loaded.sessions) - len(dataset.sessions)
+    if missing:
+        reporter.warn(f"{missing} of {len(loaded.sessions)} sessions of the run have no shard")
+    if choose_tier:
+        options = replace(options, tier=default_tier(dataset, reporter))
+    try:
+        evaluation = evaluate(loaded, dataset, options, reporter)
+        if options.perturb:
+            evaluation = with_perturbations(evaluation, loaded, dataset, options, reporter)
+    except KeyboardInterrupt as interruption:
+        text = f"nothing was written for {folders[0]}; run the same command again"
+        raise KeyboardInterrupt(text) from interruption
+    return EvaluatedRun(run=loaded, evaluation=evaluation, options=options)
+
+
+def default_tier(dataset: "Dataset", reporter: Reporter) -> str:
+    """Return the first of the usual tiers of which a session has windows; `test` without any."""
+    from omnimouse_cli.batch.windows import window_table
+
+    def has_windows(tier: str) -> bool:
+        tables = (
+            window_table(session.shard, tiers=(tier,), include_blanks=False)
+            for session in dataset.sessions
+        )
+        return any(table.num_windows for table in tables)
+
+    tier = next((tier for tier in DEFAULT_TIERS if has_windows(tier)), DEFAULT_TIERS[0])
+    if tier != DEFAULT_TIERS[0]:
+        reporter.say(f"scoring tier {tier}: no window lies in tier {DEFAULT_TIERS[0]} (--tier)")
+    return tier
+
+
+def write_evaluation(found: EvaluatedRun, name: str | None, reporter: Reporter) -> EvaluatedRun:
+    """Write the files of an evaluation, and return it with them.
+
+    Args:
+        found: The evaluation.
+        name: Folder in RUN/eval; None is tier and regime.
+        reporter: Receives what was written.
+    """
+    from omnimouse_cli.evaluate.store import evaluation_name, has_matplotlib, store
+    from omnimouse_cli.run.folder import evaluation_folder
+
+    default = evaluation_name(found.options, found.run)
+    folder = evaluation_folder(found.run.folder, name or default)
+    files = store(folder, found.evaluation, found.options, found.run)
+    reporter.say(f"written: {', '.join(str(path) for path in files)}")
+    if not has_matplotlib():
+        reporter.warn("no figure: Matplotlib is not installed; pip install 'omnimouse[report]'")
+    return replace(found, files=files)
