@@ -23,6 +23,7 @@ _COMMANDS = {
     "sweep": "sweep.command_sweep",
     "eval": "eval.command_eval",
     "predict": "predict.command_predict",
+    "mei": "mei.command_mei",
     "scaling-report": "scaling_report.command_scaling_report",
     "import-weights": "import_weights.command_import_weights",
     "export-weights": "export_weights.command_export_weights",

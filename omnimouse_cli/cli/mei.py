@@ -1,0 +1,160 @@
+"""`omnimouse mei`: most and least exciting stimuli of neurons, validated by other runs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
+from omnimouse_cli.cli.folders import newest_finished_run
+from omnimouse_cli.cli.options import (
+    DeviceOption,
+    JsonOption,
+    QuietOption,
+    SeedOption,
+    ShardsOption,
+)
+
+if TYPE_CHECKING:
+    from omnimouse_cli.probe.mei import ExcitingStimuli
+
+
+def command_mei(
+    run: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Run folders, as an ensemble; of several, the last one only validates, unless "
+            "--validate names others. By default the newest finished run."
+        ),
+    ] = None,
+    *,
+    session: Annotated[
+        str | None, typer.Option(help="Session key; by default the first of the run.")
+    ] = None,
+    neurons: Annotated[
+        str,
+        typer.Option(
+            help="Columns of neurons from 0, separated by commas, or best:N: those that the first "
+            "run predicts best on its validation tier."
+        ),
+    ] = "best:10",
+    kind: Annotated[
+        str,
+        typer.Option(help="image, shown still for a second, or video; grey comes before either."),
+    ] = "image",
+    least: Annotated[
+        bool, typer.Option("--least", help="Also make least exciting stimuli.")
+    ] = False,
+    starts: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Starts of each neuron: best grating, best natural stimulus, and noise.",
+        ),
+    ] = 4,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the gradient ascent.")] = 60,
+    prior: Annotated[
+        str,
+        typer.Option(help="Filter of gradients: natural (1/f), smooth (a blur) or none."),
+    ] = "natural",
+    mean: Annotated[
+        float | None,
+        typer.Option(help="Mean grey level of every frame; by default of the training video."),
+    ] = None,
+    contrast: Annotated[
+        float | None,
+        typer.Option(
+            help="RMS contrast of every frame in grey levels; by default of the training video."
+        ),
+    ] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(help="State of behavior: median (the default with shards), mean or missing."),
+    ] = None,
+    validate: Annotated[
+        list[Path] | None,
+        typer.Option(help="Run of another seed that validates the stimuli; may be repeated."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results; by default RUN/mei/SESSION-KIND.")
+    ] = None,
+    shards: ShardsOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    json_output: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Make the stimuli that excite neurons most, and ask runs about them that did not make them."""
+    from omnimouse_cli.probe.mei import MeiOptions, most_exciting
+    from omnimouse_cli.probe.mei_neurons import choose_neurons
+    from omnimouse_cli.probe.mei_output import describe, write_files
+    from omnimouse_cli.probe.session_model import choose_sessions, find_shards
+    from omnimouse_cli.run.load import load_run
+    from omnimouse_cli.train.parallel.world import select_device
+
+    options = MeiOptions(
+        kind=kind,  # type: ignore[arg-type] # checked by MeiOptions
+        least=least,
+        starts=starts,
+        steps=steps,
+        prior=prior,  # type: ignore[arg-type] # checked by MeiOptions
+        mean=mean,
+        contrast=contrast,
+        state=state,  # type: ignore[arg-type] # checked by SessionModel
+        seed=seed,
+    )
+    with reporter(quiet=quiet) as progress:
+        folders = list(dict.fromkeys(run or [newest_finished_run()]))
+        if not run:
+            progress.say(f"taking {folders[0]} (the newest finished run)")
+        runs = [load_run(folder) for folder in folders]
+        others = [load_run(folder) for folder in dict.fromkeys(validate)] if validate else None
+        dataset = find_shards(runs[0], shards)
+        if dataset is None:
+            progress.warn(f"the shards of {folders[0]} were not found: no natural stimuli (--shards)")
+        key = choose_sessions(runs[0], session=session)[0]
+        if session is None and len(runs[0].sessions) > 1:
+            progress.say(f"taking session {key}, the first of the run (--session)")
+        chosen_device = select_device(device)
+        columns = choose_neurons(
+            runs[0], dataset, key, neurons, device=chosen_device, reporter=progress
+        )
+        result = most_exciting(
+            runs,
+            key,
+            columns,
+            dataset=dataset,
+            validate=others,
+            options=options,
+            device=chosen_device,
+            reporter=progress,
+        )
+        files = write_files(result, out or folders[0] / "mei" / f"{key}-{kind}")
+        progress.say(f"written: {', '.join(str(path) for path in files)}")
+    if json_output:
+        print_document("mei", describe(result))
+        return
+    _print(result)
+
+
+def _print(result: "ExcitingStimuli") -> None:
+    from omnimouse_cli.probe.mei_output import NAMES, list_rows
+    from omnimouse_cli.text import format_number
+
+    rows = list_rows(result)
+    table = Table(
+        title=f"Most exciting {result.options.kind}s of {result.session}: mean response over a "
+        f"second ({result.unit}); mean {result.mean:.0f} and RMS contrast {result.contrast:.0f} "
+        "grey levels"
+    )
+    names = [name for name in rows[0] if name not in ("neuron", "unit_id")]
+    table.add_column("neuron", justify="right")
+    for name in names:
+        group, _, stimulus = name.partition("_")
+        table.add_column(f"{NAMES[stimulus]}\n{group}", justify="right")
+    for row in rows:
+        table.add_row(str(row["neuron"]), *(format_number(row[name]) for name in names))
+    print_table(table)
+    for note in result.notes:
+        print_line(note)

@@ -1,0 +1,169 @@
+"""Most exciting stimuli of runs: what is written, who validates, and bad input."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.probe.mei import MeiOptions, most_exciting
+from omnimouse_cli.probe.mei_neurons import choose_neurons
+from omnimouse_cli.probe.mei_output import encode_png, write_files
+from omnimouse_cli.probe.session_model import SessionModel
+from omnimouse_cli.run.load import load_run
+
+SHORT = MeiOptions(starts=3, steps=3, least=True)
+
+
+@pytest.fixture(scope="module")
+def session(small_mouse):
+    return small_mouse.sessions[0].key
+
+
+@pytest.fixture(scope="module")
+def runs(small_mouse, write_run, tmp_path_factory):
+    """Two runs of random weights that differ."""
+
+    def rescale(tensors):
+        for name, value in tensors.items():
+            if name.startswith("tables."):
+                value.mul_(-1.3)
+
+    folder = tmp_path_factory.mktemp("mei")
+    first = write_run(folder / "first", small_mouse)
+    other = write_run(folder / "other", small_mouse, weights=rescale)
+    return load_run(first), load_run(other)
+
+
+@pytest.fixture(scope="module")
+def made(runs, session, small_mouse):
+    return most_exciting(runs, session, [3, 7], dataset=small_mouse, options=SHORT)
+
+
+def test_the_last_run_validates_what_the_others_made(made, runs, session, small_mouse):
+    assert made.made_by == (str(runs[0].folder),)
+    assert made.validated_by == (str(runs[1].folder),)
+    assert "made no stimuli" in made.notes[0]
+    named = most_exciting(
+        runs[:1], session, [3, 7], dataset=small_mouse, validate=runs[1:], options=SHORT
+    )
+    assert named.notes == ()
+    for name, values in made.validated.items():
+        assert values.shape == (1, 2)
+        np.testing.assert_array_equal(named.validated[name], values)
+    model = SessionModel(runs[1:], session, dataset=small_mouse)
+    windows = np.full((1, 60, 36, 64), made.mean, np.float32)
+    windows[0, 30:] = made.stimuli["most"][1]
+    expected = model.mean_responses(windows)[0, 0, 7]
+    assert made.validated["most"][0, 1] == pytest.approx(expected, rel=1e-4)
+
+
+def test_most_and_least_exciting_stimuli_lie_around_the_references(made):
+    most, least, natural, grating = (
+        made.responses[name][0] for name in ("most", "least", "natural", "grating")
+    )
+    assert (most >= np.maximum(natural, grating) * (1 - 1e-5)).all()
+    assert (least < made.responses["grey"][0]).all()
+    np.testing.assert_allclose(made.starts.max(axis=0), most, rtol=1e-4)
+    for stimuli in made.stimuli.values():
+        np.testing.assert_allclose(stimuli.mean((2, 3)), made.mean, atol=0.05)
+        np.testing.assert_allclose(stimuli.std((2, 3)), made.contrast, atol=0.05)
+
+
+def test_a_run_alone_is_said_to_be_unvalidated(runs, session):
+    options = replace(SHORT, least=False, starts=1, steps=1, kind="video")
+    alone = most_exciting(runs[:1], session, [0], options=options)
+    assert "no other run validated" in alone.notes[0]
+    assert alone.validated == {}
+    assert alone.unit == "standard deviations"
+    assert set(alone.stimuli) == {"most", "grating"}
+    assert alone.stimuli["most"].shape == (1, 30, 36, 64)
+    # Without shards, mean and contrast are those by which the run scales video.
+    assert (alone.mean, alone.contrast) == (113.0, 59.0)
+
+
+def test_files_hold_the_same_numbers(made, tmp_path):
+    arrays, table, document, page = write_files(made, tmp_path)
+    stored = np.load(arrays)
+    np.testing.assert_array_equal(stored["stimuli/most"], made.stimuli["most"])
+    np.testing.assert_array_equal(stored["validated/natural"], made.validated["natural"])
+    rows = list(csv.DictReader(table.open()))
+    content = json.loads(document.read_text())
+    assert [row["neuron"] for row in rows] == ["3", "7"]
+    for number, row in enumerate(content["neurons"]):
+        assert row["validated_most"] == pytest.approx(made.validated["most"][0, number])
+        assert float(rows[number]["made_grey"]) == pytest.approx(row["made_grey"])
+    html = page.read_text()
+    # Four stimuli of two neurons; nothing is loaded from elsewhere.
+    assert html.count("data:image/png;base64,") == 8
+    assert "http" not in html
+    assert "made no stimuli" in html
+
+
+def test_a_png_holds_the_grey_levels():
+    matplotlib_image = pytest.importorskip("matplotlib.image")
+    import base64
+    import io
+
+    grey = np.arange(12, dtype=np.float32).reshape(3, 4) * 20
+    data = base64.b64decode(encode_png(grey).partition(",")[2])
+    np.testing.assert_allclose(matplotlib_image.imread(io.BytesIO(data)) * 255, grey, atol=0.01)
+
+
+def test_neurons_that_do_not_depend_on_the_video_are_named(
+    small_mouse, write_run, session, tmp_path
+):
+    def blind(tensors):
+        for name, value in tensors.items():
+            if "readout.project" in name or "linear_paths" in name:
+                value.zero_()
+
+    run = load_run(write_run(tmp_path / "blind", small_mouse, weights=blind))
+    with pytest.raises(OmniMouseError, match="neurons 1, 4 is 0") as caught:
+        most_exciting([run], session, [1, 4], options=replace(SHORT, starts=1, steps=1))
+    assert "trained with video" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("best", "takes a number"), ("best:0", "takes a number"), ("1,x", "neither"), ("", "neither")],
+)
+def test_a_list_of_neurons_that_cannot_be_read_is_refused(runs, session, text, message):
+    with pytest.raises(OmniMouseError, match=message):
+        choose_neurons(runs[0], None, session, text)
+
+
+def test_the_best_neurons_are_those_of_an_evaluation_on_the_validation_tier(
+    runs, session, small_mouse
+):
+    assert choose_neurons(runs[0], small_mouse, session, "4, 0") == (4, 0)
+    best = choose_neurons(runs[0], small_mouse, session, "best:12")
+    assert sorted(best) == list(range(12))
+    assert choose_neurons(runs[0], small_mouse, session, "best:3") == best[:3]
+    with pytest.raises(OmniMouseError, match="needs the shards"):
+        choose_neurons(runs[0], None, session, "best:3")
+
+
+@pytest.mark.parametrize(
+    ("neurons", "key", "message"),
+    [([12], None, "no neuron 12"), ([-1], None, "no neuron -1"), ([], None, "no neuron was"),
+     ([0], "1-1-1", "no session 1-1-1")],
+)  # fmt: skip
+def test_an_unknown_neuron_or_session_is_named(runs, session, neurons, key, message):
+    with pytest.raises(OmniMouseError, match=message):
+        most_exciting(runs[:1], key or session, neurons, options=SHORT)
+
+
+def test_a_run_cannot_validate_its_own_stimuli(runs, session):
+    with pytest.raises(OmniMouseError, match="cannot validate"):
+        most_exciting(runs[:1], session, [0], validate=runs[:1])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("kind", "film"), ("prior", "x"), ("starts", 0), ("steps", 0)]
+)
+def test_options_that_make_no_stimuli_are_refused(field, value):
+    with pytest.raises(OmniMouseError, match=field):
+        MeiOptions(**{field: value})
