@@ -1,11 +1,10 @@
 """How near most exciting stimuli come to the optimum of the simulated neurons that they are for.
 
-    python benchmarks/mei.py RUN [RUN ...] --recording FOLDER [--kind image] [--skip 0] [--neurons 20]
+    python benchmarks/mei.py RUN [RUN ...] --recording FOLDER [--kinds image video] [--skip N]
 
-The neurons are those that the first run predicts best on its validation tier, the best first. Their
-most exciting stimuli are made by each run alone, by all of them as an ensemble, and at several
-contrasts, and judged by the exact expected response of the simulation, with behavior in the state
-in which the runs were asked. The optimum of a neuron is the best of many ascents of the exact
+The neurons are those that the first run predicts best on its validation tier. Their most exciting
+stimuli are made by each run alone and by all of them as an ensemble, and judged by the exact
+expected response of the simulation, with behavior in the state in which the runs were asked. The optimum of a neuron is the best of many ascents of the exact
 response itself under the same constraints: from its own Gabor, drifting at many speeds, from noise,
 from gratings, and from the stimuli of the runs.
 
@@ -56,7 +55,7 @@ def true_behavior(exact: ExpectedResponse, dataset: Dataset, model: SessionModel
 
 
 def judge(exact: ExpectedResponse, stimuli: F32, grey: float, behavior: F64) -> F64:
-    """Return the exact response to stimuli, mean over their second: float64 `(stimuli, neurons)`."""
+    """Return exact responses, means over the second of a stimulus: `(stimuli, neurons)`."""
     return np.concatenate(
         [
             exact(make_windows(torch.from_numpy(some), grey).numpy(), behavior)[:, 30:].mean(axis=1)
@@ -66,7 +65,7 @@ def judge(exact: ExpectedResponse, stimuli: F32, grey: float, behavior: F64) -> 
 
 
 def own_gabors(exact: ExpectedResponse, neuron: int, behavior: F64, *, moving: bool) -> F32:
-    """Return a neuron's Gabor where the gaze moves it, drifting or still: `(stimuli, frames, ...)`."""
+    """Return a neuron's Gabor where the gaze moves it, drifting or still."""
     population = exact.truth.population
     shift = exact.gaze_shift(behavior)
     row = np.arange(36)[:, None] - population.center_row[neuron] - shift[0]
@@ -119,7 +118,6 @@ def find_optima(
         np.tile(neurons, len(starts)),
         np.ones(len(starts) * len(neurons), np.int64),
         ascent,
-        lambda _: None,
     )
     best = climbed.responses.reshape(len(starts), -1).argmax(axis=0)
     stimuli = climbed.stimuli.reshape(len(starts), *shape)[best, np.arange(len(neurons))]
@@ -239,7 +237,7 @@ def main() -> None:
         "optimum_steps": OPTIMUM_STEPS,
         "conditions": conditions,
     }
-    write_result(given.out, "mei", chosen_device("cpu"), content)
+    write_result(given.out, "mei", torch.device("cpu"), content)
 
 
 def print_condition(condition: dict[str, Any]) -> None:

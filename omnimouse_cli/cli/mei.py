@@ -112,7 +112,7 @@ def command_mei(
         others = [load_run(folder) for folder in dict.fromkeys(validate)] if validate else None
         dataset = find_shards(runs[0], shards)
         if dataset is None:
-            progress.warn(f"the shards of {folders[0]} were not found: no natural stimuli (--shards)")
+            progress.warn(f"no shards of {folders[0]} were found: no natural stimuli (--shards)")
         key = choose_sessions(runs[0], session=session)[0]
         if session is None and len(runs[0].sessions) > 1:
             progress.say(f"taking session {key}, the first of the run (--session)")

@@ -167,7 +167,7 @@ def most_exciting(
     chosen = require_neurons(neurons, maker.num_neurons, session)
     references, ascent = _make_references(maker, dataset, options)
     reporter.start(PROGRESS_TASK, len(chosen) * options.starts * (1 + options.least))
-    found = _search(maker, chosen, references, ascent, options, reporter)
+    found = _search(maker, chosen, references, ascent=ascent, options=options, reporter=reporter)
     reporter.finish(PROGRESS_TASK)
     notes += _require_gradient(found.has_gradient, chosen, session)
     shown = {**found.stimuli, "grey": np.full_like(found.stimuli["most"][:, :1], ascent.mean)}
@@ -274,6 +274,7 @@ def _search(
     maker: SessionModel,
     neurons: I64,
     references: dict[str, F32],
+    *,
     ascent: AscentOptions,
     options: MeiOptions,
     reporter: Reporter,
@@ -300,7 +301,7 @@ def _search(
             np.tile(neurons, options.starts),
             np.full(options.starts * len(neurons), sign),
             ascent,
-            lambda count: reporter.advance(PROGRESS_TASK, count),
+            advance=lambda count: reporter.advance(PROGRESS_TASK, count),
         )
         after = climbed.responses.reshape(options.starts, -1)
         chosen = (sign * after).argmax(axis=0)
@@ -312,9 +313,7 @@ def _search(
     return _Found(stimuli={**stimuli, **best}, starts=kept, has_gradient=has_gradient)
 
 
-def _require_gradient(
-    has_gradient: NDArray[np.bool_], neurons: I64, session: str
-) -> list[str]:
+def _require_gradient(has_gradient: NDArray[np.bool_], neurons: I64, session: str) -> list[str]:
     """Return a note on neurons whose responses do not depend on the video.
 
     Raises:
@@ -329,4 +328,4 @@ def _require_gradient(
             f"neurons {names} is 0",
             hint="name other neurons, or a run that was trained with video",
         )
-    return [f"neurons {names} have no numbers: their predicted responses do not depend on the video"]
+    return [f"neurons {names} have no numbers: their responses do not depend on the video"]

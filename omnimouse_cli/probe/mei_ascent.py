@@ -13,6 +13,7 @@ from omnimouse_cli.probe.mei_constraints import (
     FINAL_STEPS,
     Prior,
     hold_contrast,
+    remove_contrast,
     smooth_gradient,
 )
 from omnimouse_cli.probe.session_model import SAMPLES, WINDOWS_AT_ONCE, SessionModel
@@ -25,7 +26,7 @@ I64 = NDArray[np.int64]
 GREY_FRAMES = SAMPLES[0]
 SHOWN_FRAMES = NUM_FRAMES - GREY_FRAMES
 # Root mean square of the first step in units of the contrast; steps shrink to the last of them.
-FIRST_STEP, LAST_STEP = 0.3, 0.03
+FIRST_STEP, LAST_STEP = 0.3, 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +73,7 @@ def make_windows(stimuli_BTYX: Tensor, grey: float) -> Tensor:
     return torch.cat([grey_BTYX, shown_BTYX], dim=1)
 
 
-def respond(
-    model: SessionModel, stimuli: F32, grey: float, neurons: I64 | None = None
-) -> F32:
+def respond(model: SessionModel, stimuli: F32, grey: float, neurons: I64 | None = None) -> F32:
     """Return the responses to stimuli, each averaged over the second in which it is shown.
 
     Args:
@@ -102,7 +101,8 @@ def climb(
     neurons: I64,
     signs: I64,
     options: AscentOptions,
-    advance: Callable[[int], None],
+    *,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> Climbed:
     """Raise or lower the response of one neuron to each stimulus, as a mean over its second.
 
@@ -122,7 +122,9 @@ def climb(
         some = slice(first, first + WINDOWS_AT_ONCE)
         parts.append(_climb_some(model, starts[some], neurons[some], signs[some], options))
         advance(len(starts[some]))
-    stimuli, responses, has_gradient = (np.concatenate(arrays) for arrays in zip(*parts))
+    stimuli, responses, has_gradient = (
+        np.concatenate(arrays) for arrays in zip(*parts, strict=True)
+    )
     return Climbed(stimuli=stimuli, responses=responses, has_gradient=has_gradient)
 
 
@@ -139,7 +141,10 @@ def _climb_some(
         stimuli_BTYX.requires_grad_()
         value_B = sign_B * _mean_response(model, stimuli_BTYX, targets_B1, mean)
         (gradient_BTYX,) = torch.autograd.grad(value_B.sum(), stimuli_BTYX)
-        filtered_BTYX = smooth_gradient(gradient_BTYX, options.prior)
+        # What would change only the contrast is removed first: filtered, it would change the
+        # stimulus even at an optimum.
+        tangent_BTYX = remove_contrast(gradient_BTYX, stimuli_BTYX.detach())
+        filtered_BTYX = smooth_gradient(tangent_BTYX, options.prior)
         size_B111 = filtered_BTYX.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
         has_gradient_B |= size_B111.flatten() > 0
         size_B111 = size_B111.clamp(min=torch.finfo(torch.float32).tiny)

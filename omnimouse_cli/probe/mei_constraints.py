@@ -60,6 +60,20 @@ def hold_contrast(
     return held
 
 
+def remove_contrast(gradient_BTYX: Tensor, grey_BTYX: Tensor) -> Tensor:
+    """Return a gradient without what changes only the mean or the contrast of frames.
+
+    Args:
+        gradient_BTYX: `(stimuli, frames, height, width)`.
+        grey_BTYX: The frames at which it was taken.
+    """
+    space = (2, 3)
+    pattern = grey_BTYX - grey_BTYX.mean(dim=space, keepdim=True)
+    centered = gradient_BTYX - gradient_BTYX.mean(dim=space, keepdim=True)
+    product = (centered * pattern).mean(dim=space, keepdim=True)
+    return centered - pattern * product / _std(pattern).clamp(min=LEAST_STD).square()
+
+
 def require_feasible(mean: float, contrast: float) -> None:
     """Check that frames of a mean and a contrast exist and are not only black and white.
 
@@ -106,9 +120,7 @@ def smooth_gradient(gradient_BTYX: Tensor, prior: Prior) -> Tensor:
         in_time = -2 * (math.pi * SMOOTH_FRAMES * time).square()
         in_space = -2 * (math.pi * SMOOTH_PIXELS) ** 2 * square_YX
         gain = torch.exp(in_time[:, None, None] + in_space)
-    filtered: Tensor = torch.fft.irfftn(
-        spectrum * gain, s=gradient_BTYX.shape[1:], dim=(1, 2, 3)
-    )
+    filtered: Tensor = torch.fft.irfftn(spectrum * gain, s=gradient_BTYX.shape[1:], dim=(1, 2, 3))
     return filtered
 
 

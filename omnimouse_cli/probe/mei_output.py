@@ -55,8 +55,8 @@ def list_arrays(result: ExcitingStimuli) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {"neurons": result.neurons, "starts": result.starts}
     if result.unit_ids is not None:
         arrays["unit_ids"] = result.unit_ids
-    groups = (("stimuli", result.stimuli), ("made", result.responses), ("validated", result.validated))
-    for group, values in groups:
+    groups = {"stimuli": result.stimuli, "made": result.responses, "validated": result.validated}
+    for group, values in groups.items():
         arrays |= {f"{group}/{name}": array for name, array in values.items()}
     return arrays
 
@@ -137,11 +137,8 @@ def _render_responses(result: ExcitingStimuli) -> str:
     rows = list_rows(result)
     names = [name for name in rows[0] if name not in ("neuron", "unit_id")]
     heading = (f"{NAMES[name.partition('_')[2]]}, {name.partition('_')[0]}" for name in names)
-    cells = [
-        (str(row["neuron"]), str(row["unit_id"] or "-"), *(format_number(row[name]) for name in names))
-        for row in rows
-    ]
-    return render_table(("neuron", "unit", *heading), cells)
+    cells = [(str(row["neuron"]), *(format_number(row[name]) for name in names)) for row in rows]
+    return render_table(("neuron", *heading), cells)
 
 
 def _render_stimuli(result: ExcitingStimuli) -> str:
@@ -197,4 +194,3 @@ def encode_png(grey: NDArray[np.float32]) -> str:
         for name, body in chunks
     )
     return f"data:image/png;base64,{base64.b64encode(data).decode()}"
-

@@ -58,7 +58,7 @@ def choose_gratings(frame_shape: tuple[int, int], *, moving: bool) -> F32:
     Args:
         frame_shape: Height and width in pixels.
         moving: Whether they drift, in 16 directions at four temporal frequencies; still gratings
-            have eight orientations and eight phases.
+            have eight orientations and four phases.
 
     Returns:
         Grey levels, float32 `(gratings, 30 or 1, height, width)`.
@@ -69,7 +69,7 @@ def choose_gratings(frame_shape: tuple[int, int], *, moving: bool) -> F32:
         directions_deg=np.arange(angles) * turn / angles,
         spatial_frequencies=SPATIAL_FREQUENCIES,
         temporal_frequencies=TEMPORAL_FREQUENCIES if moving else (0.0,),
-        phases_deg=(0.0,) if moving else np.arange(8) * 45.0,
+        phases_deg=(0.0,) if moving else (0.0, 90.0, 180.0, 270.0),
         contrast=1.0,
         frame_shape=frame_shape,
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.probe import mei_references
 from omnimouse_cli.probe.mei import MeiOptions, most_exciting
 from omnimouse_cli.probe.mei_neurons import choose_neurons
 from omnimouse_cli.probe.mei_output import encode_png, write_files
@@ -15,6 +16,15 @@ from omnimouse_cli.probe.session_model import SessionModel
 from omnimouse_cli.run.load import load_run
 
 SHORT = MeiOptions(starts=3, steps=3, least=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_references():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mei_references, "MOST_NATURAL", 10)
+        patch.setattr(mei_references, "DIRECTIONS", 4)
+        patch.setattr(mei_references, "SPATIAL_FREQUENCIES", (0.06,))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +96,10 @@ def test_a_run_alone_is_said_to_be_unvalidated(runs, session):
 
 def test_files_hold_the_same_numbers(made, tmp_path):
     arrays, table, document, page = write_files(made, tmp_path)
-    stored = np.load(arrays)
-    np.testing.assert_array_equal(stored["stimuli/most"], made.stimuli["most"])
-    np.testing.assert_array_equal(stored["validated/natural"], made.validated["natural"])
-    rows = list(csv.DictReader(table.open()))
+    with np.load(arrays) as stored:
+        np.testing.assert_array_equal(stored["stimuli/most"], made.stimuli["most"])
+        np.testing.assert_array_equal(stored["validated/natural"], made.validated["natural"])
+    rows = list(csv.DictReader(table.read_text().splitlines()))
     content = json.loads(document.read_text())
     assert [row["neuron"] for row in rows] == ["3", "7"]
     for number, row in enumerate(content["neurons"]):

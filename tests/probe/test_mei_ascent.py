@@ -18,7 +18,7 @@ MEAN, CONTRAST = 113.0, 10.0
 SHAPE = (24, 32)
 
 
-def gabor(row, column, angle, wavelength=8.0, width=3.0, phase=0.0):
+def gabor(row, column, angle, *, wavelength=8.0, width=3.0, phase=0.0):
     """A Gabor of mean 0 and norm 1."""
     down, right = np.arange(SHAPE[0])[:, None] - row, np.arange(SHAPE[1]) - column
     along = down * np.sin(angle) + right * np.cos(angle)
@@ -35,9 +35,9 @@ class Energies:
 
     def __init__(self):
         places = [(10.0, 12.0, 0.4), (14.0, 20.0, 2.0)]
-        pairs = [
-            [gabor(*place), gabor(*place, phase=np.pi / 2)] for place in places
-        ] + [[np.zeros(SHAPE, np.float32)] * 2]
+        pairs = [[gabor(*place), gabor(*place, phase=np.pi / 2)] for place in places] + [
+            [np.zeros(SHAPE, np.float32)] * 2
+        ]
         self.gabors = torch.from_numpy(np.array(pairs))
 
     def scale_frames(self, grey):
@@ -62,7 +62,8 @@ def ascend(model, neurons, signs, *, frames=1, prior="smooth", steps=60):
     noise = draw_noise((len(neurons), frames, *SHAPE), torch.Generator().manual_seed(0)).numpy()
     options = AscentOptions(mean=MEAN, contrast=CONTRAST, prior=prior, steps=steps)
     done = []
-    result = climb(model, noise, np.array(neurons), np.array(signs), options, done.append)
+    columns, directions = np.array(neurons), np.array(signs)
+    result = climb(model, noise, columns, directions, options, advance=done.append)
     assert sum(done) == len(neurons)
     return result
 
@@ -84,7 +85,7 @@ def test_the_optimum_of_a_gabor_energy_is_its_gabor(model, prior):
 def test_a_least_exciting_stimulus_does_not_drive_and_no_frame_leaves_the_constraints(model):
     result = ascend(model, [0, 1], [-1, -1], frames=30, steps=25)
     noise = ascend(model, [0, 1], [-1, -1], frames=30, steps=1)
-    assert (result.responses < 0.02 * noise.responses).all()
+    assert (result.responses < 0.03 * noise.responses).all()
     assert result.stimuli.shape == (2, 30, *SHAPE)
     np.testing.assert_allclose(result.stimuli.mean((2, 3)), MEAN, atol=0.02)
     np.testing.assert_allclose(result.stimuli.std((2, 3)), CONTRAST, atol=0.02)
@@ -101,7 +102,7 @@ def test_starts_do_not_depend_on_each_other(model):
     result = ascend(model, [0] * 20, [1] * 20, steps=2)
     noise = draw_noise((20, 1, *SHAPE), torch.Generator().manual_seed(0)).numpy()
     options = AscentOptions(mean=MEAN, contrast=CONTRAST, prior="smooth", steps=2)
-    alone = climb(model, noise[18:], np.zeros(2, int), np.ones(2, int), options, lambda _: None)
+    alone = climb(model, noise[18:], np.zeros(2, int), np.ones(2, int), options)
     np.testing.assert_allclose(result.stimuli[18:], alone.stimuli, rtol=1e-5, atol=1e-3)
 
 
@@ -122,7 +123,8 @@ def test_a_stimulus_is_shown_for_a_second_after_a_second_of_grey(model):
 def test_frames_have_exactly_the_mean_and_contrast_with_pixels_in_range(mean, contrast):
     frames = torch.randn(3, 4, *SHAPE, generator=torch.Generator().manual_seed(1)) ** 3
     held = hold_contrast(frames, mean, contrast, steps=FINAL_STEPS)
-    assert held.min() >= 0 and held.max() <= 255
+    assert held.min() >= 0
+    assert held.max() <= 255
     np.testing.assert_allclose(held.mean((2, 3)), mean, atol=0.02)
     np.testing.assert_allclose(held.std((2, 3), correction=0), contrast, atol=0.02)
     # A frame that keeps them is kept.
