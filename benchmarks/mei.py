@@ -4,9 +4,10 @@
 
 The neurons are those that the first run predicts best on its validation tier. Their most exciting
 stimuli are made by each run alone and by all of them as an ensemble, and judged by the exact
-expected response of the simulation, with behavior in the state in which the runs were asked. The optimum of a neuron is the best of many ascents of the exact
-response itself under the same constraints: from its own Gabor, drifting at many speeds, from noise,
-from gratings, and from the stimuli of the runs.
+expected response of the simulation, with behavior in the state in which the runs were asked. The
+optimum of a neuron is the best of many ascents of the exact response itself under the same
+constraints: from its own Gabor, drifting at many speeds, from noise, from gratings, and from the
+stimuli of the runs.
 
 Ratios are of raw expected responses, which contain the response to grey, and of what lies above it.
 A common factor, as behavior is, cancels.

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from omnimouse_cli.api.folders import newest_finished_run
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
-from omnimouse_cli.cli.folders import newest_finished_run
 from omnimouse_cli.cli.options import (
     DeviceOption,
     JsonOption,

@@ -288,7 +288,7 @@ def _search(
     }
     best = {name: references[name][values.argmax(axis=0)] for name, values in responses.items()}
     stimuli: dict[str, F32] = {}
-    kept, has_gradient = np.empty(0, np.float32), np.empty(0, np.bool_)
+    kept, has_gradient = np.empty(0, np.float32), np.zeros(len(neurons), np.bool_)
     for name, sign in (("most", 1), *((("least", -1),) if options.least else ())):
         starts = [
             references[each][(sign * values).argmax(axis=0)] for each, values in responses.items()
@@ -308,7 +308,7 @@ def _search(
         stimuli[name] = climbed.stimuli.reshape(-1, *shape)[chosen, np.arange(len(neurons))]
         if sign == 1:
             kept = maker.to_unit(after, neurons)
-            has_gradient = climbed.has_gradient.reshape(options.starts, -1).any(axis=0)
+            has_gradient |= climbed.has_gradient.reshape(options.starts, -1).any(axis=0)
     kept[:, ~has_gradient] = np.nan
     return _Found(stimuli={**stimuli, **best}, starts=kept, has_gradient=has_gradient)
 

@@ -153,7 +153,7 @@ def _climb_some(
     stimuli_BTYX = hold_contrast(stimuli_BTYX, mean, contrast, steps=FINAL_STEPS)
     with torch.inference_mode():
         responses_B = _mean_response(model, stimuli_BTYX, targets_B1, mean)
-    return tuple(each.cpu().numpy() for each in (stimuli_BTYX, responses_B, has_gradient_B))
+    return stimuli_BTYX.cpu().numpy(), responses_B.cpu().numpy(), has_gradient_B.cpu().numpy()
 
 
 def _mean_response(

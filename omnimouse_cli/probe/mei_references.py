@@ -40,7 +40,8 @@ def natural_stimuli(dataset: Dataset, config: DataConfig, session: str, *, movin
     video = SessionReader(dataset, config, session).video(windows.grid_index(numbers))
     frames = slice(GREY_FRAMES, None) if moving else slice(GREY_FRAMES, GREY_FRAMES + 1)
     clips: F32 = video[:, frames] * config.video_std + config.video_mean
-    return clips[clips.std(axis=(2, 3)).min(axis=1) >= LEAST_CONTRAST]
+    is_blank = (clips.std(axis=(2, 3)) < LEAST_CONTRAST).any(axis=1)
+    return np.asarray(clips[~is_blank])
 
 
 def measure_contrast(stimuli: F32) -> tuple[float, float]:
@@ -66,7 +67,7 @@ def choose_gratings(frame_shape: tuple[int, int], *, moving: bool) -> F32:
     turn = 360.0 if moving else 180.0
     angles = DIRECTIONS if moving else DIRECTIONS // 2
     gratings = full_screen_gratings(
-        directions_deg=np.arange(angles) * turn / angles,
+        directions_deg=[number * turn / angles for number in range(angles)],
         spatial_frequencies=SPATIAL_FREQUENCIES,
         temporal_frequencies=TEMPORAL_FREQUENCIES if moving else (0.0,),
         phases_deg=(0.0,) if moving else (0.0, 90.0, 180.0, 270.0),
