@@ -24,6 +24,7 @@ _COMMANDS = {
     "eval": "eval.command_eval",
     "predict": "predict.command_predict",
     "mei": "mei.command_mei",
+    "probe": "probe.command_probe",
     "scaling-report": "scaling_report.command_scaling_report",
     "import-weights": "import_weights.command_import_weights",
     "export-weights": "export_weights.command_export_weights",

@@ -194,7 +194,7 @@ def sparse_noise(
     *,
     mean: float,
     square_px: int = 4,
-    density: float = 0.25,
+    density: float = 0.1,
     seed: int = 0,
 ) -> SparseNoise:
     """Draw windows of sparse noise.

@@ -1,0 +1,334 @@
+"""How well `probe` recovers what is known of neurons: a simulated mouse, and measured gratings.
+
+Of the simulated mouse the truth is known: centers, orientations, and the exact expected response to
+any grating. In a recording with drifting gratings the tuning of the model is compared with the one
+of the raw responses to the same gratings, trials of all tiers.
+"""
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from machine import benchmark_parser, chosen_device, print_rows, write_result
+from numpy.typing import NDArray
+
+from omnimouse_cli.batch.dataset import Dataset
+from omnimouse_cli.probe.probe import GratingTuning, measure_gratings, probe
+from omnimouse_cli.probe.scores import find_scores
+from omnimouse_cli.probe.session_model import SessionModel, find_shards
+from omnimouse_cli.probe.session_probe import SessionProbe
+from omnimouse_cli.probe.settings import ProbeOptions
+from omnimouse_cli.probe.tuning import angle_difference_deg, tune_direction
+from omnimouse_cli.recording.simulated.expected import load_expected_response
+from omnimouse_cli.reporter import Silent
+from omnimouse_cli.run.load import LoadedRun, load_run
+from omnimouse_cli.shard import Shard
+
+F64 = NDArray[np.float64]
+# A neuron is direction-selective from this index of its exact response on.
+SELECTIVE = 0.2
+LEAST_SCORE, LEAST_SPLIT_HALF = 0.2, 0.5
+SPLITS = 50
+# The part of a trial over which raw responses are averaged, from its onset.
+TRIAL_SECONDS = (0.5, 2.0)
+GRATING = re.compile(r"drifting_gratings ori=([\d.]+) tf=([\d.]+)")
+
+
+class ExactModel(SessionModel):
+    """The simulator's own neurons, in the place of a model."""
+
+    def __init__(self, model: SessionModel, recording: Path) -> None:
+        self.runs, self.session, self.unit = model.runs[:1], model.session, model.unit
+        self.frame_shape, self.num_neurons = model.frame_shape, model.num_neurons
+        self.exact = load_expected_response(recording)
+
+    def mean_responses(
+        self, grey_BTYX: NDArray[Any], neurons: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the exact expected responses, averaged as those of a model."""
+        assert neurons is None, "gratings are shown to all neurons"
+        mean = self.exact(grey_BTYX)[..., 30:, :].mean(axis=-2)
+        return mean[None].astype(np.float32)
+
+
+def ceilings(runs: list[LoadedRun], session: str) -> F64:
+    """Return the exact ceiling of each neuron's score, from the evaluation of the first run."""
+    for file in sorted((runs[0].folder / "eval").glob("*/neurons.npz")):
+        with np.load(file) as arrays:
+            name = f"{session}/predict/neurons"
+            if f"{name}/ceiling" in arrays:
+                return np.asarray(arrays[f"{name}/ceiling"][np.argsort(arrays[f"{name}/index"])])
+    raise SystemExit(f"error: no evaluation of {runs[0].folder} has ceilings of {session}")
+
+
+def probe_session(
+    runs: list[LoadedRun], session: str, options: ProbeOptions, device: torch.device
+) -> tuple[SessionModel, Dataset, SessionProbe, float]:
+    """Probe a session; return how long it took, too."""
+    dataset = find_shards(runs[0], None)
+    assert dataset is not None, "benchmarks have their shards"
+    model = SessionModel(runs, session, dataset=dataset, device=device)
+    scores = find_scores([run.folder for run in runs], session, model.num_neurons)
+    began = time.perf_counter()
+    found = probe(model, dataset=dataset, scores=scores, options=options)
+    return model, dataset, found, time.perf_counter() - began
+
+
+def study_simulated(
+    runs: list[LoadedRun], recordings: Path, options: ProbeOptions, device: torch.device
+) -> list[dict[str, Any]]:
+    """Compare probes of all sessions with the truth."""
+    results = []
+    for session in (one.session for one in runs[0].sessions):
+        model, _, found, seconds = probe_session(runs, session, options, device)
+        exact = ExactModel(model, recordings / session)
+        columns, silent = np.arange(model.num_neurons), Silent()
+        blank = exact.mean_responses(np.full((1, 60, *model.frame_shape), model.mean_grey))[:, 0]
+        truth = measure_gratings(exact, columns, blank.astype(np.float64), options, silent)
+        chosen = found.score > ceilings(runs, session) / 2
+        result = compare_with_truth(found, truth, exact.exact.truth.population, chosen)
+        results.append({"session": session, "seconds": seconds, **result})
+    return results
+
+
+def compare_with_truth(
+    found: SessionProbe, truth: GratingTuning, population: Any, chosen: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Return the bars of the simulated mouse."""
+    center = np.stack([population.center_row, population.center_column], axis=1)
+    # Columns grow rightward and rows downward; bars are perpendicular to the wave vector.
+    bars = (90 - np.rad2deg(population.orientation)) % 180
+    fields = {}
+    for method, fit in found.receptive_field.fits.items():
+        here = chosen & np.isfinite(fit.center_px).all(axis=1)
+        fields[method] = {
+            "neurons": int(here.sum()),
+            "correlation_row": _correlation(fit.center_px[here, 0], center[here, 0]),
+            "correlation_column": _correlation(fit.center_px[here, 1], center[here, 1]),
+            "median_distance_px": float(
+                np.median(np.linalg.norm(fit.center_px[here] - center[here], axis=1))
+            ),
+            "median_size_px": float(np.median(fit.size_px[here])),
+            "median_width_px": float(np.median(population.width[here])),
+            "correlation_size": _correlation(
+                fit.size_px[here].mean(axis=1), population.width[here]
+            ),
+        }
+    tuning = found.orientation
+    here = chosen & np.isfinite(tuning.orientation_deg)
+    error = angle_difference_deg(tuning.orientation_deg, bars, 180)[here]
+    exact_error = angle_difference_deg(truth.orientation.orientation_deg, bars, 180)[chosen]
+    selective = here & (truth.orientation.dsi > SELECTIVE)
+    side = angle_difference_deg(tuning.direction_deg, truth.orientation.direction_deg, 360)
+    by_sign = angle_difference_deg(
+        truth.orientation.direction_deg, (180 - np.rad2deg(population.orientation)) % 360, 360
+    )
+    octaves = np.abs(np.log2(found.spatial_frequency.preferred / truth.spatial.preferred))
+    by_wavelength = np.abs(np.log2(found.spatial_frequency.preferred * population.wavelength))
+    steps = np.diff(np.log2(found.spatial_frequency.axis)).max()
+    known = chosen & np.isfinite(octaves)
+    temporal = np.abs(np.log2(found.temporal_frequency.preferred / truth.temporal.preferred))
+    return {
+        "neurons": len(chosen),
+        "above_half_of_ceiling": int(chosen.sum()),
+        "receptive_field_by": found.receptive_field.reported,
+        "receptive_fields": fields,
+        "orientation_neurons": int(here.sum()),
+        "orientation_median_error_deg": float(np.median(error)),
+        "orientation_mean_error_deg": float(error.mean()),
+        "orientation_median_error_of_exact_responses_deg": float(np.median(exact_error)),
+        "direction_selective": int(selective.sum()),
+        "direction_right_share": float((side[selective] < 90).mean()),
+        "direction_by_sign_rule_right_share": float((by_sign[selective] < 90).mean()),
+        "correlation_osi": _correlation(tuning.osi[here], truth.orientation.osi[here]),
+        "correlation_dsi": _correlation(tuning.dsi[here], truth.orientation.dsi[here]),
+        "spatial_frequency_neurons": int(known.sum()),
+        "spatial_frequency_within_a_step": float((octaves[known] <= steps + 1e-9).mean()),
+        "spatial_frequency_within_a_step_of_the_wavelength": float(
+            (by_wavelength[known] <= steps + 1e-9).mean()
+        ),
+        "spatial_frequency_median_octaves": float(np.median(octaves[known])),
+        "temporal_frequency_median_octaves": float(np.nanmedian(temporal[chosen])),
+    }
+
+
+def _correlation(first: F64, second: F64) -> float:
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def measured_gratings(shard: Shard) -> tuple[F64, F64, F64, NDArray[np.int64]]:
+    """Return the mean raw response of every trial of a grating.
+
+    Returns:
+        Responses above those to the screen before, float64 `(trials, neurons)`; direction of motion
+        in degrees, counter-clockwise from rightward, and temporal frequency of each trial; and the
+        number of the trial's condition.
+    """
+    trials, clock = shard.trials, shard.description.responses.clock
+    responses = shard.read_responses(0, clock.num_samples).astype(np.float64)
+    rows, directions, frequencies, conditions = [], [], [], []
+    for number, condition in enumerate(trials.condition):
+        found = GRATING.match(shard.description.conditions[condition]) if condition >= 0 else None
+        if found is None:
+            continue
+        onset = (trials.start_seconds[number] - clock.start_seconds) * clock.rate_hz
+        first, last = (round(onset + each * clock.rate_hz) for each in TRIAL_SECONDS)
+        before = responses[round(onset - 0.5 * clock.rate_hz) : round(onset)]
+        during = responses[first:last]
+        if len(during) < last - first or not np.isfinite(during).all():
+            continue
+        rows.append(during.mean(axis=0) - np.nanmean(before, axis=0))
+        directions.append(float(found[1]))
+        frequencies.append(float(found[2]))
+        conditions.append(condition)
+    return np.array(rows), np.array(directions), np.array(frequencies), np.array(conditions)
+
+
+def tuning_curves(responses: F64, condition: NDArray[np.int64]) -> F64:
+    """Return the mean over the trials of each condition: `(conditions, neurons)`."""
+    return np.stack([responses[condition == one].mean(axis=0) for one in np.unique(condition)])
+
+
+def split_half(responses: F64, condition: NDArray[np.int64], rng: np.random.Generator) -> F64:
+    """Return the mean correlation of curves from random halves of trials: `(neurons,)`."""
+    found = []
+    for _ in range(SPLITS):
+        half = np.zeros(len(condition), np.bool_)
+        for one in np.unique(condition):
+            rows = rng.permutation(np.flatnonzero(condition == one))
+            half[rows[: len(rows) // 2]] = True
+        first, second = (tuning_curves(responses[part], condition[part]) for part in (half, ~half))
+        first, second = first - first.mean(axis=0), second - second.mean(axis=0)
+        norm = np.sqrt((first**2).sum(axis=0) * (second**2).sum(axis=0))
+        found.append((first * second).sum(axis=0) / norm)
+    return np.asarray(np.mean(found, axis=0))
+
+
+def study_recording(runs: list[LoadedRun], device: torch.device) -> dict[str, Any]:
+    """Compare the tuning of a model with that of the raw responses to the same gratings."""
+    session = runs[0].sessions[0].session
+    dataset = find_shards(runs[0], None)
+    assert dataset is not None, "benchmarks have their shards"
+    shard = dataset.session(session).shard
+    responses, direction, hz, condition = measured_gratings(shard)
+    spatial, contrast, turn = shown_grating(shard)
+    direction = (direction + turn) % 360
+    directions, frequencies = np.unique(direction), np.unique(hz)
+    options = ProbeOptions(
+        directions=len(directions),
+        spatial_frequencies=(spatial,),
+        temporal_frequencies=tuple(frequencies.tolist()),
+        contrast=contrast,
+    )
+    _, _, found, seconds = probe_session(runs, session, options, device)
+    curves = np.stack(
+        [[responses[(direction == d) & (hz == f)].mean(axis=0) for f in frequencies]
+         for d in directions]
+    )  # fmt: skip
+    row = np.arange(curves.shape[2])
+    best = curves.max(axis=0).argmax(axis=0)
+    pooled = np.maximum(curves, 0).sum(axis=1).T
+    measured = tune_direction(curves[:, best, row].T, pooled)
+    rng = np.random.default_rng(0)
+    reliability = split_half(responses, condition, rng)
+    score = found.score
+    chosen = (reliability > LEAST_SPLIT_HALF) & (score > LEAST_SCORE)
+    chosen &= np.isfinite(found.orientation.orientation_deg)
+    result = {
+        "session": session,
+        "seconds": seconds,
+        "trials": len(condition),
+        "spatial_frequency_cycles_per_px": spatial,
+        "contrast": contrast,
+        "degrees_added_to_named_angles": turn,
+        "neurons": len(score),
+        "split_half_above": LEAST_SPLIT_HALF,
+        "score_above": LEAST_SCORE,
+        **_agreement(found, measured, chosen, chosen),
+    }
+    order = np.flatnonzero(chosen)
+    permuted = [_agreement(found, measured, chosen, rng.permutation(order)) for _ in range(200)]
+    result["labels_permuted"] = {
+        name: float(np.mean([one[name] for one in permuted])) for name in permuted[0]
+    }
+    return result
+
+
+def _agreement(
+    found: SessionProbe, measured: Any, first: NDArray[Any], second: NDArray[Any]
+) -> dict[str, float]:
+    """Return how tuning of the model agrees with measured tuning, of two lists of neurons."""
+    model = found.orientation
+    error = angle_difference_deg(
+        model.orientation_deg[first], measured.orientation_deg[second], 180
+    )
+    sharp = measured.osi[second] > 0.3
+    side = angle_difference_deg(model.direction_deg[first], measured.direction_deg[second], 360)
+    selective = measured.dsi[second] > SELECTIVE
+    return {
+        "compared": len(error),
+        "orientation_median_difference_deg": float(np.median(error)),
+        "orientation_median_difference_where_osi_above_0.3_deg": float(np.median(error[sharp])),
+        "direction_same_side_share": float((side[selective] < 90).mean()),
+        "correlation_osi": _correlation(model.osi[first], measured.osi[second]),
+        "correlation_osi_ratio": _correlation(model.osi_ratio[first], measured.osi_ratio[second]),
+        "correlation_dsi": _correlation(model.dsi[first], measured.dsi[second]),
+    }
+
+
+def shown_grating(shard: Shard) -> tuple[float, float, float]:
+    """Return what the first slow grating of a recording shows.
+
+    Returns:
+        Spatial frequency in cycles per pixel, Michelson contrast, and what has to be added to the
+        angle that its condition names to have its direction of motion in degrees,
+        counter-clockwise from rightward.
+    """
+    names = shard.description.conditions
+    slow = [number for number, name in enumerate(names) if re.search(r"ori=45 tf=[12]$", name)]
+    trial = int(np.flatnonzero(np.isin(shard.trials.condition, slow))[0])
+    span = shard.trials.start_seconds[trial] + [0.01, 1.0]
+    first, last = np.searchsorted(shard.flip_seconds, span)
+    frames = shard.frames[shard.frame_index[first:last]].astype(np.float64)
+    contrast = (frames.max() - frames.min()) / (frames.max() + frames.min())
+    padded = np.fft.fft2(frames - frames.mean(), s=(512, 512))
+    power = np.abs(padded).mean(axis=0)
+    down, right = np.unravel_index(power[:, 1:256].argmax(), (512, 255))
+    right += 1
+    waves_down, waves_right = np.fft.fftfreq(512)[down], np.fft.fftfreq(512)[right]
+    turns = np.angle(padded[1:, down, right] / padded[:-1, down, right])
+    # The phase of a wave that moves along its vector falls.
+    sign = -np.sign(turns[np.abs(turns) > 1e-3].mean())
+    angle = np.rad2deg(np.arctan2(-waves_down * sign, waves_right * sign))
+    return float(np.hypot(waves_down, waves_right)), float(contrast), float(round(angle - 45) % 360)
+
+
+def main() -> None:
+    """Run the studies and write their result."""
+    parser = benchmark_parser(__doc__ or "")
+    parser.add_argument("--simulated", type=Path, nargs="*", default=[], help="runs, an ensemble")
+    parser.add_argument("--recordings", type=Path, help="simulated recordings with their truth")
+    parser.add_argument("--recorded", type=Path, nargs="*", default=[], help="runs, an ensemble")
+    options = parser.parse_args()
+    device = chosen_device(options.device)
+    quick = {"noise_windows": 64, "gradient_windows": 1} if options.quick else {}
+    content: dict[str, Any] = {}
+    if options.simulated:
+        runs = [load_run(run) for run in options.simulated]
+        content["simulated"] = study_simulated(
+            runs, options.recordings, ProbeOptions(**quick), device
+        )
+    if options.recorded:
+        content["recorded"] = study_recording([load_run(run) for run in options.recorded], device)
+    for name, found in content.items():
+        for one in found if isinstance(found, list) else [found]:
+            print(name)
+            print_rows(("", "value"), [(key, str(value)) for key, value in one.items()])
+    write_result(options.out, "probe", device, content)
+
+
+if __name__ == "__main__":
+    main()

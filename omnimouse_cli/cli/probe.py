@@ -1,0 +1,280 @@
+"""`omnimouse probe`: receptive fields and tuning of neurons, as a trained model has them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
+from omnimouse_cli.cli.folders import newest_finished_run
+from omnimouse_cli.cli.libraries import require_libraries
+from omnimouse_cli.cli.options import (
+    DeviceOption,
+    JsonOption,
+    QuietOption,
+    SeedOption,
+    ShardsOption,
+    split_words,
+)
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.text import format_number
+
+if TYPE_CHECKING:
+    from omnimouse_cli.probe.session_probe import SessionProbe
+    from omnimouse_cli.probe.settings import ProbeOptions
+    from omnimouse_cli.reporter import Reporter
+
+# Folder of probes in a run.
+PROBES = "probe"
+
+
+def command_probe(
+    run: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Run folders, several as an ensemble whose predictions are averaged; by default "
+            "the newest finished run."
+        ),
+    ] = None,
+    *,
+    session: Annotated[
+        str | None, typer.Option(help="Session key; by default all sessions of the run.")
+    ] = None,
+    animal: Annotated[str | None, typer.Option(help="All sessions of an animal.")] = None,
+    shards: ShardsOption = None,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            help="Behavior during the stimuli: median, mean or missing; by default median, and "
+            "mean without shards."
+        ),
+    ] = None,
+    neurons: Annotated[
+        str | None,
+        typer.Option(help="Columns of the recording: 0,5,17 or 0-49; by default all neurons."),
+    ] = None,
+    directions: Annotated[int, typer.Option(help="Directions of gratings, an even number.")] = 16,
+    spatial: Annotated[
+        str | None,
+        typer.Option(help="Spatial frequencies in cycles per pixel, separated by commas."),
+    ] = None,
+    temporal: Annotated[
+        str | None, typer.Option(help="Temporal frequencies in Hz, separated by commas.")
+    ] = None,
+    contrast: Annotated[float, typer.Option(help="Michelson contrast of gratings.")] = 0.8,
+    noise_windows: Annotated[
+        int, typer.Option(help="Windows of sparse noise for receptive fields.")
+    ] = 640,
+    gradient_windows: Annotated[
+        int,
+        typer.Option(help="Windows for gradients, which take most of the time; 0 for none."),
+    ] = 4,
+    min_score: Annotated[
+        float,
+        typer.Option(
+            help="Least prediction score (of `eval`, strategy predict) of neurons that are given "
+            "numbers."
+        ),
+    ] = 0.1,
+    min_modulation: Annotated[
+        float,
+        typer.Option(
+            help="Without an evaluation: least standard deviation of a neuron's response over "
+            "gratings, in standard deviations of the recorded response."
+        ),
+    ] = 0.1,
+    min_reliability: Annotated[
+        float,
+        typer.Option(
+            help="Least correlation between halves (phases, windows or runs) of a property that is "
+            "given a number."
+        ),
+    ] = 0.5,
+    min_snr: Annotated[
+        float, typer.Option(help="Least signal to noise of a receptive field with numbers.")
+    ] = 3.0,
+    pictures: Annotated[
+        int, typer.Option(min=0, help="Neurons of each session that the page shows.")
+    ] = 24,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder; by default RUN/probe of the first run.")
+    ] = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    json_output: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Measure receptive fields and tuning on gratings and noise that were never shown.
+
+    Per session probe.csv, probe.json and probe.npz, and one page with pictures. Definitions of all
+    numbers are on the page.
+    """
+    require_libraries("probe", "matplotlib")
+    from omnimouse_cli.probe.page import write_page
+    from omnimouse_cli.probe.settings import SPATIAL_FREQUENCIES, TEMPORAL_FREQUENCIES, ProbeOptions
+    from omnimouse_cli.probe.table import probe_document, write_tables
+
+    options = ProbeOptions(
+        directions=directions,
+        spatial_frequencies=_numbers(spatial, "--spatial") or SPATIAL_FREQUENCIES,
+        temporal_frequencies=_numbers(temporal, "--temporal") or TEMPORAL_FREQUENCIES,
+        contrast=contrast,
+        noise_windows=noise_windows,
+        gradient_windows=gradient_windows,
+        min_score=min_score,
+        min_modulation=min_modulation,
+        min_reliability=min_reliability,
+        min_snr=min_snr,
+        seed=seed,
+    )
+    columns = None if neurons is None else _columns(neurons)
+    with reporter(quiet=quiet) as progress:
+        folders = list(dict.fromkeys(run or [newest_finished_run()]))
+        if not run:
+            progress.say(f"taking {folders[0]} (the newest finished run)")
+        target = out or folders[0] / PROBES
+        if target.exists() and not target.is_dir():
+            raise OmniMouseError(f"--out must be a folder, and {target} is a file")
+        probes = _probe(
+            folders,
+            chosen=(session, animal),
+            shards=shards,
+            state=state,
+            columns=columns,
+            options=options,
+            device=device,
+            progress=progress,
+        )
+        for found in probes:
+            files = write_tables(found, target / found.session)
+            progress.say(f"wrote {', '.join(str(file) for file in files)}")
+        progress.say(f"wrote {write_page(probes, target, pictures=pictures)}")
+    if json_output:
+        documents = [probe_document(found) for found in probes]
+        print_document("probe", documents[0] if len(documents) == 1 else {"sessions": documents})
+    else:
+        _print(probes)
+
+
+def _probe(
+    folders: Sequence[Path],
+    *,
+    chosen: tuple[str | None, str | None],
+    shards: Path | None,
+    state: str | None,
+    columns: list[int] | None,
+    options: "ProbeOptions",
+    device: str,
+    progress: "Reporter",
+) -> "list[SessionProbe]":
+    from omnimouse_cli.probe.probe import probe
+    from omnimouse_cli.probe.scores import find_scores
+    from omnimouse_cli.probe.session_model import SessionModel, choose_sessions, find_shards
+    from omnimouse_cli.run.load import load_run
+    from omnimouse_cli.train.parallel.world import select_device
+
+    runs = [load_run(folder) for folder in folders]
+    session, animal = chosen
+    keys = choose_sessions(runs[0], session=session, animal=animal)
+    dataset = find_shards(runs[0], shards)
+    if dataset is None:
+        progress.warn(
+            "no shards were found: responses are in standard deviations, units have no ids, and "
+            "gradients are taken at noise (--shards)"
+        )
+    probes = []
+    for key in keys:
+        present = dataset is not None and key in {one.key for one in dataset.sessions}
+        of_session = dataset if present else None
+        model = SessionModel(
+            runs,
+            key,
+            dataset=of_session,
+            device=select_device(device),
+            state=_state(state),
+        )
+        scores = find_scores(folders, key, model.num_neurons)
+        if scores is None:
+            progress.warn(
+                f"session {key}: no evaluation has scores of `predict`; neurons are judged by the "
+                "model's own modulation (omnimouse eval --regime predict)"
+            )
+        probes.append(
+            probe(
+                model,
+                dataset=of_session,
+                neurons=columns,
+                scores=scores,
+                options=options,
+                reporter=progress,
+            )
+        )
+    return probes
+
+
+def _state(name: str | None) -> Any:  # noqa: ANN401 - checked where the state is made
+    return name
+
+
+def _numbers(text: str | None, option: str) -> tuple[float, ...]:
+    if text is None:
+        return ()
+    try:
+        return tuple(float(word) for word in split_words(text))
+    except ValueError as error:
+        raise OmniMouseError(
+            f"{option} must be numbers separated by commas: {text!r}",
+            hint=f"for example {option} 0.04,0.08",
+        ) from error
+
+
+def _columns(text: str) -> list[int]:
+    columns: list[int] = []
+    for word in split_words(text):
+        first, dash, last = word.partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise OmniMouseError(
+                f"--neurons must be whole numbers or ranges separated by commas: {text!r}",
+                hint="for example --neurons 0-49,80",
+            )
+        columns += range(int(first), int(last if dash else first) + 1)
+    return columns
+
+
+def _print(probes: "Sequence[SessionProbe]") -> None:
+    import numpy as np
+
+    from omnimouse_cli.probe.session_probe import PROPERTIES
+
+    table = Table(title="Medians of the neurons that are given numbers", title_justify="left")
+    names = ("session", "neurons", "reliable", "size (px)", "OSI", "DSI", "cycles/px", "Hz",
+             "diameter (px)", "suppression", "half contrast")  # fmt: skip
+    for name in names:
+        table.add_column(name, justify="left" if name == "session" else "right")
+    for found in probes:
+        columns = (
+            found.receptive_field.fit.size_px[:, 0],
+            found.orientation.osi,
+            found.orientation.dsi,
+            found.spatial_frequency.preferred,
+            found.temporal_frequency.preferred,
+            found.size.preferred_px,
+            found.size.suppression,
+            found.contrast.half,
+        )
+        known = [values[np.isfinite(values)] for values in columns]
+        table.add_row(
+            found.session,
+            str(len(found.neuron)),
+            str(int(found.reliable.sum())),
+            *(format_number(float(np.median(one)) if one.size else None) for one in known),
+        )
+    print_table(table)
+    for found in probes:
+        counts = ", ".join(
+            f"{name.replace('_', ' ')} {int(found.known[name].sum())}" for name in PROPERTIES
+        )
+        print_line(f"{found.session}: neurons with numbers: {counts}")
+        print_line(f"{found.session}: state of behavior: {found.state.name}; {found.score_source}")
