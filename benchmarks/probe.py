@@ -21,8 +21,10 @@ from omnimouse_cli.probe.scores import find_scores
 from omnimouse_cli.probe.session_model import SessionModel, find_shards
 from omnimouse_cli.probe.session_probe import SessionProbe
 from omnimouse_cli.probe.settings import ProbeOptions
-from omnimouse_cli.probe.tuning import angle_difference_deg, tune_direction
+from omnimouse_cli.probe.stimuli import make_blank
+from omnimouse_cli.probe.tuning import DirectionTuning, angle_difference_deg, tune_direction
 from omnimouse_cli.recording.simulated.expected import load_expected_response
+from omnimouse_cli.recording.simulated.population import Population
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import LoadedRun, load_run
 from omnimouse_cli.shard import Shard
@@ -95,7 +97,7 @@ def study_simulated(
 
 
 def compare_with_truth(
-    found: SessionProbe, truth: GratingTuning, population: Any, chosen: NDArray[np.bool_]
+    found: SessionProbe, truth: GratingTuning, population: Population, chosen: NDArray[np.bool_]
 ) -> dict[str, Any]:
     """Return the bars of the simulated mouse."""
     center = np.stack([population.center_row, population.center_column], axis=1)
@@ -223,45 +225,52 @@ def study_recording(runs: list[LoadedRun], device: torch.device) -> dict[str, An
         temporal_frequencies=tuple(frequencies.tolist()),
         contrast=contrast,
     )
-    _, _, found, seconds = probe_session(runs, session, options, device)
+    model = SessionModel(runs, session, dataset=dataset, device=device)
+    columns = np.arange(model.num_neurons)
+    grey = model.mean_responses(make_blank(model.frame_shape, model.mean_grey))[:, 0]
+    began = time.perf_counter()
+    found = measure_gratings(model, columns, grey.astype(np.float64), options, Silent()).orientation
+    seconds = time.perf_counter() - began
     curves = np.stack(
         [[responses[(direction == d) & (hz == f)].mean(axis=0) for f in frequencies]
          for d in directions]
     )  # fmt: skip
-    row = np.arange(curves.shape[2])
     best = curves.max(axis=0).argmax(axis=0)
-    pooled = np.maximum(curves, 0).sum(axis=1).T
-    measured = tune_direction(curves[:, best, row].T, pooled)
+    measured = tune_direction(curves[:, best, columns].T)
     rng = np.random.default_rng(0)
     reliability = split_half(responses, condition, rng)
-    score = found.score
-    chosen = (reliability > LEAST_SPLIT_HALF) & (score > LEAST_SCORE)
-    chosen &= np.isfinite(found.orientation.orientation_deg)
-    result = {
+    scores = find_scores([run.folder for run in runs], session, model.num_neurons)
+    assert scores is not None, "the runs were evaluated"
+    reliable = reliability > LEAST_SPLIT_HALF
+    chosen = reliable & (scores.values > LEAST_SCORE) & np.isfinite(found.orientation_deg)
+    order = np.flatnonzero(chosen)
+    permuted = [agreement(found, measured, order, rng.permutation(order)) for _ in range(200)]
+    return {
         "session": session,
         "seconds": seconds,
         "trials": len(condition),
+        "tiers": "all",
+        "scores": scores.source,
         "spatial_frequency_cycles_per_px": spatial,
         "contrast": contrast,
         "degrees_added_to_named_angles": turn,
-        "neurons": len(score),
-        "split_half_above": LEAST_SPLIT_HALF,
-        "score_above": LEAST_SCORE,
-        **_agreement(found, measured, chosen, chosen),
+        "neurons": model.num_neurons,
+        "split_half_above": {str(LEAST_SPLIT_HALF): int(reliable.sum())},
+        "score_above": {str(LEAST_SCORE): int((scores.values > LEAST_SCORE).sum())},
+        **agreement(found, measured, order, order),
+        "labels_permuted": {
+            name: float(np.mean([one[name] for one in permuted])) for name in permuted[0]
+        },
     }
-    order = np.flatnonzero(chosen)
-    permuted = [_agreement(found, measured, chosen, rng.permutation(order)) for _ in range(200)]
-    result["labels_permuted"] = {
-        name: float(np.mean([one[name] for one in permuted])) for name in permuted[0]
-    }
-    return result
 
 
-def _agreement(
-    found: SessionProbe, measured: Any, first: NDArray[Any], second: NDArray[Any]
+def agreement(
+    model: DirectionTuning,
+    measured: DirectionTuning,
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
 ) -> dict[str, float]:
     """Return how tuning of the model agrees with measured tuning, of two lists of neurons."""
-    model = found.orientation
     error = angle_difference_deg(
         model.orientation_deg[first], measured.orientation_deg[second], 180
     )

@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from omnimouse_cli.api.folders import newest_finished_run
+from omnimouse_cli.api.libraries import require_libraries
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
-from omnimouse_cli.cli.folders import newest_finished_run
-from omnimouse_cli.cli.libraries import require_libraries
 from omnimouse_cli.cli.options import (
     DeviceOption,
     JsonOption,
     QuietOption,
     SeedOption,
     ShardsOption,
-    split_words,
 )
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.text import format_number
+from omnimouse_cli.text import format_number, split_words
 
 if TYPE_CHECKING:
     from omnimouse_cli.probe.session_probe import SessionProbe

@@ -96,8 +96,8 @@ def probe(
     """
     options, reporter = options or ProbeOptions(), reporter or Silent()
     columns = _columns(model, neurons)
-    grey_RN = model.mean_responses(make_blank(model.frame_shape, model.mean_grey))[:, 0, columns]
-    grey_RN = grey_RN.astype(np.float64)
+    blank = make_blank(model.frame_shape, model.mean_grey)
+    grey_RN = model.mean_responses(blank)[:, 0, columns].astype(np.float64)
     gratings = measure_gratings(model, columns, grey_RN, options, reporter)
     if scores is None:
         score, least = gratings.modulation, options.min_modulation
@@ -227,8 +227,8 @@ def measure_gratings(
 ) -> GratingTuning:
     """Measure the tuning for direction, spatial and temporal frequency on all combinations.
 
-    The preferred frequencies are those of the grating with the largest response. The preferred
-    orientation is that of responses summed over all frequencies.
+    The preferred frequencies are those of the grating with the largest response, and the tuning
+    for direction is that of gratings with these frequencies.
 
     Args:
         model: The neurons.
@@ -268,10 +268,9 @@ def measure_gratings(
     best_direction_N = curve_ND.argmax(axis=1)
     spatial_GNF = np.moveaxis(parts_GDFHN[:, best_direction_N, :, temporal_N, row_N], 0, 1)
     temporal_GNH = np.moveaxis(parts_GDFHN[:, best_direction_N, spatial_N, :, row_N], 0, 1)
-    pooled_ND = np.maximum(mean_DFHN, 0.0).sum(axis=(1, 2)).T
     scale_N = np.abs(model.unit.scale[columns])
     return GratingTuning(
-        orientation=tune_direction(curve_ND, pooled_ND),
+        orientation=tune_direction(curve_ND),
         spatial=tune_peak(np.array(options.spatial_frequencies), spatial_GNF.mean(axis=0)),
         temporal=tune_peak(np.array(options.temporal_frequencies), temporal_GNH.mean(axis=0)),
         reliability={

@@ -165,11 +165,9 @@ class SparseNoise:
 
     def square_centers(self) -> tuple[F64, F64]:
         """Return the rows and the columns of the centers of squares, in pixels."""
-        rows, columns = (
-            np.arange(count) * self.square_px + (self.square_px - 1) / 2
-            for count in self.shown.shape[1:]
-        )
-        return rows, columns
+        rows, columns = (np.arange(count, dtype=np.float64) for count in self.shown.shape[1:])
+        offset = (self.square_px - 1) / 2
+        return rows * self.square_px + offset, columns * self.square_px + offset
 
     def frames(self, first: int, last: int) -> F32:
         """Return the frames of windows `first` to `last` (exclusive).
@@ -185,7 +183,7 @@ class SparseNoise:
              for window in range(first, min(last, len(self.shown)))]
         )  # fmt: skip
         frames = self.mean * (1 + NOISE_CONTRAST * noise * masks)
-        return np.clip(frames, 0, 255).astype(np.float32)
+        return np.asarray(np.clip(frames, 0, 255), dtype=np.float32)
 
 
 def sparse_noise(

@@ -20,8 +20,9 @@ def write_tables(found: SessionProbe, folder: Path) -> tuple[Path, ...]:
     """Write the tables of a session and return their paths; what is there is replaced."""
     table, document, arrays = (folder / name for name in (TABLE, DOCUMENT, ARRAYS))
     write_text(table, _format_csv(found))
+    stored: dict[str, Any] = dict(probe_arrays(found))
     with write_atomically(arrays) as stream:
-        np.savez_compressed(stream, **probe_arrays(found))
+        np.savez_compressed(stream, **stored)
     write_document(document, "probe", probe_document(found))
     return table, document, arrays
 
@@ -134,7 +135,9 @@ def _frequency_columns(found: SessionProbe) -> dict[str, NDArray[Any]]:
 
 def _known_flags(flags: NDArray[np.bool_], numbers: F64) -> NDArray[Any]:
     """Return flags as objects, None where the number that they are about cannot be said."""
-    return np.where(np.isfinite(numbers), flags.astype(object), None)
+    known = flags.astype(object)
+    known[~np.isfinite(numbers)] = None
+    return known
 
 
 def probe_arrays(found: SessionProbe) -> Mapping[str, NDArray[Any]]:

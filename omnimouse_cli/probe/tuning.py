@@ -49,14 +49,12 @@ class DirectionTuning:
     curve: F64
 
 
-def tune_direction(curve_ND: F64, pooled_ND: F64 | None = None) -> DirectionTuning:
+def tune_direction(curve_ND: F64) -> DirectionTuning:
     """Measure the tuning for direction.
 
     Args:
         curve_ND: float64 `(neurons, directions)`: responses above those to grey, to directions in
             equal steps from 0 to 360 degrees; their number is even.
-        pooled_ND: The same shape: responses from which the preferred orientation is computed, such
-            as sums over spatial frequencies; None takes the curve.
 
     Example:
         >>> direction = np.deg2rad(np.arange(0, 360, 45))
@@ -69,8 +67,7 @@ def tune_direction(curve_ND: F64, pooled_ND: F64 | None = None) -> DirectionTuni
         raise ValueError(f"`curve` must have an even number of directions: {num_directions}")
     angle_D = 2 * np.pi * np.arange(num_directions) / num_directions
     positive_ND = np.maximum(curve_ND, 0.0)
-    pooled_ND = positive_ND if pooled_ND is None else np.maximum(pooled_ND, 0.0)
-    axis_N = np.angle(pooled_ND @ np.exp(2j * angle_D)) / 2 % np.pi
+    axis_N = np.angle(positive_ND @ np.exp(2j * angle_D)) / 2 % np.pi
     total_N = positive_ND.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         osi_N = np.abs(positive_ND @ np.exp(2j * angle_D)) / total_N
