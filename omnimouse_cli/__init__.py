@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from omnimouse_cli.api.evaluate import evaluate
+    from omnimouse_cli.api.load import load_run
     from omnimouse_cli.api.preprocess import preprocess
-    from omnimouse_cli.api.run import load_run
     from omnimouse_cli.api.scaling_report import scaling_report
     from omnimouse_cli.api.shards import open_shards
     from omnimouse_cli.api.simulate import simulate
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "OmniMouseError": "errors",
     "evaluate": "api.evaluate",
-    "load_run": "api.run",
+    "load_run": "api.load",
     "open_shards": "api.shards",
     "preprocess": "api.preprocess",
     "scaling_report": "api.scaling_report",

@@ -80,9 +80,8 @@ def write_embeddings(path: Path, embeddings: Sequence[Embeddings]) -> tuple[str,
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(names)
-        cells = [[_cell(value) for value in column.tolist()] for column in columns.values()]
-        # The shortest text that reads back as the same float32.
-        cells += [[str(value) for value in column] for column in vectors.T]
+        # NumPy's text is the shortest that reads back as the same number.
+        cells = [[_cell(value) for value in values] for values in (*columns.values(), *vectors.T)]
         writer.writerows(zip(*cells, strict=True))
         write_text(path, text.getvalue())
         return tuple(names)
@@ -114,7 +113,7 @@ def _columns(embeddings: Sequence[Embeddings]) -> dict[str, NDArray[Any]]:
             **dict(zip(COORDINATES, position.T, strict=True)),
             "area": np.full(size, "") if known.area is None else known.area,
             "layer": np.full(size, "") if known.layer is None else known.layer,
-            "score": known.scores.get("predict", np.full(size, np.nan)),
+            "predict_score": known.scores.get("predict", np.full(size, np.nan)),
             "bias": one.biases,
         }
         for name, values in of_session.items():
@@ -125,7 +124,7 @@ def _columns(embeddings: Sequence[Embeddings]) -> dict[str, NDArray[Any]]:
         **dict.fromkeys(COORDINATES, any(one.position_um is not None for one in facts)),
         "area": any(one.area is not None for one in facts),
         "layer": any(one.layer is not None for one in facts),
-        "score": any("predict" in one.scores for one in facts),
+        "predict_score": any("predict" in one.scores for one in facts),
     }
     return {
         name: np.concatenate(parts) for name, parts in columns.items() if is_known.get(name, True)

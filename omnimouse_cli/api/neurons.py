@@ -1,6 +1,6 @@
 """The neurons of a session: ids, positions, areas, and scores where a run was evaluated."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from omnimouse_cli.files import read_document
 from omnimouse_cli.run.folder import EVALUATIONS
 from omnimouse_cli.shard import Shard
 
 F64 = NDArray[np.float64]
 # The correlations of an evaluation by neuron; `evaluate.store` writes it.
 SCORES = "neurons.npz"
+DOCUMENT = "eval.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,7 +56,7 @@ class Neurons:
 
 
 def describe_neurons(
-    session: str, num_neurons: int, *, shard: Shard | None = None, run: Path | None = None
+    session: str, num_neurons: int, *, shard: Shard | None = None, runs: Sequence[Path] = ()
 ) -> Neurons:
     """Return the neurons of a session.
 
@@ -63,9 +65,9 @@ def describe_neurons(
         num_neurons: Number of neurons.
         shard: The shard of the session; without it ids, positions and areas are those that an
             evaluation of the run has, if any.
-        run: Folder of a run, whose newest evaluation gives scores; None gives none.
+        runs: Folder of a run, or of each run of an ensemble, whose newest evaluation gives scores.
     """
-    path, arrays = (None, {}) if run is None else _newest_scores(run, session)
+    path, arrays = _newest_scores(runs, session)
     if shard is None:
         known = {name: arrays.get(name) for name in ("unit_id", "position_um", "area", "layer")}
     else:
@@ -84,10 +86,16 @@ def describe_neurons(
     )
 
 
-def _newest_scores(run: Path, session: str) -> tuple[Path | None, dict[str, NDArray[Any]]]:
+def _newest_scores(
+    runs: Sequence[Path], session: str
+) -> tuple[Path | None, dict[str, NDArray[Any]]]:
     """Return the newest file of scores that has a session, and its arrays of the session."""
-    found = (run / EVALUATIONS).glob(f"*/{SCORES}")
+    found = [path for run in runs[:1] for path in (run / EVALUATIONS).glob(f"*/{SCORES}")]
+    names = [run.name for run in runs] if len(runs) > 1 else None
     for path in sorted(found, key=lambda path: (path.stat().st_mtime, path), reverse=True):
+        # An evaluation of an ensemble lies in the folder of its first run.
+        if read_document(path.with_name(DOCUMENT), "eval").get("runs") != names:
+            continue
         with np.load(path, allow_pickle=False) as file:
             names = [name for name in file.files if name.startswith(f"{session}/")]
             arrays = {name.removeprefix(f"{session}/"): file[name] for name in names}

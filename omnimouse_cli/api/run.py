@@ -1,21 +1,28 @@
 """A trained run, or several as an ensemble: `om.load_run`."""
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast
 
-from omnimouse_cli.api.arguments import PathLike, as_path, as_paths
+from numpy.typing import ArrayLike
+
+from omnimouse_cli.api.arguments import PathLike, as_path, explain_values
 from omnimouse_cli.api.embeddings import Embeddings
 from omnimouse_cli.api.neurons import Neurons, describe_neurons
+from omnimouse_cli.api.prediction import Behavior, Prediction, make_trace, open_frames
+from omnimouse_cli.api.progress import choose_reporter
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import explain_file_errors
+from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import pluralize, suggest_name
 
 if TYPE_CHECKING:
     import torch
 
     from omnimouse_cli.batch.dataset import Dataset
+    from omnimouse_cli.probe.behavior_state import StateName
+    from omnimouse_cli.probe.predict_recorded import RecordedPrediction
+    from omnimouse_cli.probe.session_model import SessionModel
     from omnimouse_cli.run.load import LoadedRun
     from omnimouse_cli.shard import Shard
 
@@ -32,7 +39,11 @@ class Run:
     def __init__(
         self, runs: "Sequence[LoadedRun]", dataset: "Dataset | None", device: "torch.device"
     ) -> None:
+        from omnimouse_cli.run.ensemble import make_ensemble
+
         self._runs = tuple(runs)
+        # What all runs of an ensemble have in common.
+        self._common = make_ensemble(self._runs) if len(self._runs) > 1 else self._runs[0]
         self._dataset = dataset
         self.device = device
 
@@ -49,39 +60,224 @@ class Run:
     @property
     def model(self) -> str:
         """Name of the model size."""
-        return self._runs[0].config.model.size
+        return self._common.config.model.size
 
-    @cached_property
+    @property
     def sessions(self) -> tuple[str, ...]:
         """Keys of the sessions that all runs know, in the order of training."""
-        known = [{one.session for one in run.sessions} for run in self._runs]
-        return tuple(
-            one.session
-            for one in self._runs[0].sessions
-            if all(one.session in keys for keys in known)
-        )
+        return tuple(one.session for one in self._common.sessions)
 
     @property
     def animals(self) -> tuple[str, ...]:
         """Keys of the animals."""
-        return self._runs[0].animals
+        return tuple(dict.fromkeys(one.animal for one in self._common.sessions))
 
     @property
     def behavior_channels(self) -> tuple[str, ...]:
         """Behavior channels in the order of the model."""
-        return self._runs[0].behavior_channels
+        return self._common.behavior_channels
 
     @property
     def frame_shape(self) -> tuple[int, int]:
         """Height and width of the frames that the model takes, in pixels."""
-        video = self._runs[0].config.model.video
+        video = self._common.config.model.video
         return video.frame_height, video.frame_width
+
+    def predict(
+        self,
+        frames: ArrayLike | PathLike,
+        fps: float | None = None,
+        *,
+        session: str | None = None,
+        behavior: Behavior | None = None,
+        before: Literal["grey", "first"] | float = "grey",
+        stride: int | None = None,
+        scaled: bool = False,
+        progress: bool | Reporter = False,
+    ) -> Prediction:
+        """Return the responses of the neurons of a session to a movie.
+
+        Frames are averaged to the size of the model's, in grey, and shown at 30 Hz by
+        sample-and-hold; after the last sample they stay.
+
+        Args:
+            frames: `(frames, height, width)` or `(frames, height, width, colors)` of any size and
+                number type, grey levels from 0 to 255 (or 0 to 1); or the path of a movie: `.npy`,
+                `.npz`, a folder of images, a video.
+            fps: Frames per second; None takes those of a video file, and otherwise 30.
+            session: Session key; None is the only session.
+            behavior: Behavior during the movie. A state in which it stays: `median` of the session
+                (the default with shards), `mean` (the default without), or `missing`. Or as it was,
+                in the units of the recording, NaN where missing: an array `(frames, channels)` in
+                the order of `behavior_channels`; a mapping from channels to `(frames,)`, or with
+                other times as `time_seconds`; the `Path` of a CSV file with these columns.
+            before: The screen before the movie: `grey`, the mean of the training; `first`, the
+                first frame; or a grey level.
+            stride: Distance of windows in samples of 1/30 s, from 1 to 30; None is 5, so that each
+                sample is the mean of six windows.
+            scaled: Whether responses stay in standard deviations, as in training.
+            progress: Whether lines about the progress are written on stderr; or a reporter.
+
+        Returns:
+            float32 `(time, neurons)` with times at 30 Hz, unit, and of an ensemble the standard
+            deviation over runs.
+
+        Raises:
+            OmniMouseError: There is no such session, it has no screen, the run was trained without
+                video, frames are none, of two colors or not finite, or behavior does not fit.
+
+        Example:
+            >>> import numpy as np
+            >>> import omnimouse_cli as om
+            >>> run = om.load_run("runs/demo", device="cpu")
+            >>> frames = np.zeros((60, 72, 128), np.uint8)
+            >>> run.predict(frames, fps=60, session="20001-1-1")
+            Prediction: float32 (30, 6), unit rate, 0.000 to 0.967 s
+        """
+        from omnimouse_cli.probe.movie import describe_movie
+        from omnimouse_cli.probe.predict import STRIDE_SAMPLES, describe_context, predict_movie
+        from omnimouse_cli.probe.predict_job import describe_behavior
+
+        state = behavior if isinstance(behavior, str) else None
+        model = self.session_model(session, state=state)
+        stride_samples = STRIDE_SAMPLES if stride is None else stride
+        with explain_file_errors():
+            movie = open_frames(frames, fps)
+            trace = None
+            if behavior is not None and not isinstance(behavior, str):
+                trace = make_trace(behavior, movie, model)
+            predicted = predict_movie(
+                model,
+                movie,
+                behavior=trace,
+                before=before,
+                stride_samples=stride_samples,
+                scaled=scaled,
+                reporter=choose_reporter(progress),
+            )
+        return Prediction(
+            values=predicted.responses,
+            time_seconds=predicted.time_seconds,
+            unit=predicted.unit,
+            std=predicted.std,
+            session=model.session,
+            neurons=self.neurons(model.session),
+            notes=(
+                *describe_movie(movie, model.frame_shape),
+                describe_context(before, stride_samples),
+                describe_behavior(model, trace),
+            ),
+        )
+
+    def predict_recording(
+        self,
+        shards: PathLike | None = None,
+        session: str | None = None,
+        *,
+        regime: str = "predict",
+        tier: str = "test",
+        no_stimulus: bool = False,
+        no_behavior: bool = False,
+        draws: int = 1,
+        stride: int = 30,
+        batch: int | None = None,
+        seed: int = 0,
+        scaled: bool = False,
+        progress: bool | Reporter = False,
+    ) -> "tuple[RecordedPrediction, ...]":
+        """Return predictions for the recorded windows of a tier, beside what was measured.
+
+        They are the numbers that `om.evaluate` scores, bit for bit.
+
+        Args:
+            shards: Folder of the shards; None is that of this run.
+            session: Session key; None is the only session.
+            regime: `predict`, `decode`, `forecast`, `population`, or a masking strategy.
+            tier: Tier of the trials.
+            no_stimulus: Whether strategies that have the stimulus as input are skipped.
+            no_behavior: Whether behavior is used neither as input nor as target.
+            draws: Random draws of context neurons in population strategies.
+            stride: Distance between windows in samples of 1/30 s.
+            batch: Windows per forward pass.
+            seed: Seed of the draws.
+            scaled: Whether predicted and measured values stay in the units of the training.
+            progress: Whether lines about the progress are written on stderr; or a reporter.
+
+        Returns:
+            One for each strategy of the regime, draw, and target (responses or behavior), with
+            `predicted` and `measured`, float32 `(time, outputs)`, `time_seconds`, and `scored`.
+
+        Raises:
+            OmniMouseError: Shards, session, regime or tier do not exist, or no window can be
+                predicted.
+
+        Example:
+            >>> import numpy as np
+            >>> import omnimouse_cli as om
+            >>> run = om.load_run("runs/demo", device="cpu")
+            >>> one, *others = run.predict_recording("shards", "20001-1-1", tier="validation")
+            >>> one.strategy, one.predicted.shape == one.measured.shape, one.units[0]
+            ('predict', True, 'rate')
+        """
+        from omnimouse_cli.evaluate.records import EvalOptions
+        from omnimouse_cli.probe.predict_recorded import predict_recording
+        from omnimouse_cli.run.load import open_run_data
+
+        key = self._choose(session)
+        with explain_values():
+            options = EvalOptions(
+                regime=regime,
+                stimulus=not no_stimulus,
+                behavior=not no_behavior,
+                tier=tier,
+                stride_samples=stride,
+                baselines=(),
+                device=self.device.type,
+                batch_windows=batch,
+                seed=seed,
+                draws=draws,
+            )
+        with explain_file_errors():
+            dataset = self._dataset
+            if shards is not None or dataset is None:
+                dataset = open_run_data(self._common, as_path(shards))
+            reporter = choose_reporter(progress)
+            return tuple(
+                predict_recording(
+                    self._runs, dataset, key, options=options, scaled=scaled, reporter=reporter
+                )
+            )
+
+    def session_model(
+        self, session: str | None = None, *, state: str | None = None
+    ) -> "SessionModel":
+        """Return the neurons of a session as functions of videos, with gradients (PyTorch).
+
+        Args:
+            session: Session key; None is the only session.
+            state: State of behavior: `median`, `mean` or `missing`; None is `median` with shards
+                and `mean` without.
+
+        Raises:
+            OmniMouseError: There is no such session or state, it has no screen, or the run was
+                trained without video.
+        """
+        from omnimouse_cli.probe.session_model import SessionModel
+
+        key = self._choose(session)
+        return SessionModel(
+            self._runs,
+            key,
+            dataset=None if self._shard(key) is None else self._dataset,
+            device=self.device,
+            state=cast("StateName | None", state),
+        )
 
     def neurons(self, session: str | None = None) -> Neurons:
         """Return ids, positions, areas and layers of the neurons, and scores if evaluated.
 
         Without the shards, they are those that an evaluation has. Scores of an ensemble are those
-        of its first run.
+        of an evaluation of the same ensemble.
 
         Args:
             session: Session key; None is the only session.
@@ -96,7 +292,7 @@ class Run:
         """
         key = self._choose(session)
         return describe_neurons(
-            key, self._num_neurons(key), shard=self._shard(key), run=self.folders[0]
+            key, self._num_neurons(key), shard=self._shard(key), runs=self.folders
         )
 
     def embeddings(self, session: str | None = None) -> Embeddings:
@@ -152,7 +348,7 @@ class Run:
         return session
 
     def _num_neurons(self, session: str) -> int:
-        return next(one.neurons for one in self._runs[0].sessions if one.session == session)
+        return next(one.neurons for one in self._common.sessions if one.session == session)
 
     def _shard(self, session: str) -> "Shard | None":
         """Return the shard of a session; None where it was not found."""
@@ -169,44 +365,3 @@ class Run:
             f"{self.frame_shape[1]}, behavior {', '.join(self.behavior_channels) or 'none'}, "
             f"shards {self.shards or 'not found'}, on {self.device}"
         )
-
-
-@explain_file_errors()
-def load_run(
-    run: PathLike | Sequence[PathLike], *, shards: PathLike | None = None, device: str = "auto"
-) -> Run:
-    """Load a finished run, or several runs of other seeds as an ensemble.
-
-    Args:
-        run: Folder of the run; or several, whose predictions are averaged.
-        shards: Folder of the shards; None takes that of the training if it is still there. Without
-            shards, responses are in standard deviations and neurons have no ids.
-        device: `cpu`, `cuda` or `auto` (cuda where there is one).
-
-    Raises:
-        CheckpointError: A folder is no run, has not finished or is damaged; or the shards have
-            none of its sessions.
-        OmniMouseError: No run was named, there is no such device, or the runs share no session.
-
-    Example:
-        >>> import omnimouse_cli as om
-        >>> run = om.load_run("runs/demo", device="cpu")
-        >>> run.sessions, run.frame_shape
-        (('20001-1-1',), (36, 64))
-    """
-    from omnimouse_cli.probe.session_model import find_shards
-    from omnimouse_cli.run.load import load_run
-    from omnimouse_cli.train.parallel.world import select_device
-
-    folders = as_paths(run)
-    if not folders:
-        raise OmniMouseError("no run was named", hint="name the folder of a run, or several")
-    target = select_device(device)
-    loaded = tuple(load_run(folder) for folder in folders)
-    result = Run(loaded, find_shards(loaded[0], as_path(shards)), target)
-    if not result.sessions:
-        raise OmniMouseError(
-            f"the runs share no session: {', '.join(map(str, folders))}",
-            hint="an ensemble has runs of the same sessions that differ in their seed",
-        )
-    return result

@@ -28,6 +28,7 @@ _COMMANDS = {
     "scaling-report": "scaling_report.command_scaling_report",
     "import-weights": "import_weights.command_import_weights",
     "export-weights": "export_weights.command_export_weights",
+    "export-embeddings": "export_embeddings.command_export_embeddings",
     "regimes": "regimes.command_regimes",
     "doctor": "doctor.command_doctor",
 }

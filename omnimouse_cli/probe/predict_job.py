@@ -124,7 +124,7 @@ def write_movie_predictions(
     traces = [_read_behavior(model, movie, options.behavior) for model in models]
     documents: list[dict[str, Any]] = []
     for model, behavior in zip(models, traces, strict=True):
-        reporter.say(f"{model.session}: {_behavior_sentence(model, behavior)}")
+        reporter.say(f"{model.session}: {describe_behavior(model, behavior)}")
         with _explain_interruption(documents):
             documents.append(
                 _write_movie(
@@ -291,7 +291,7 @@ def _write_movie(
                 "stride_samples": options.stride_samples,
             },
             "behavior": {
-                "rule": _behavior_sentence(model, behavior),
+                "rule": describe_behavior(model, behavior),
                 "channels": model.channels,
                 "z_scores": model.state.values if behavior is None else None,
             },
@@ -306,7 +306,8 @@ def _write_movie(
     return document
 
 
-def _behavior_sentence(model: SessionModel, behavior: BehaviorTrace | None) -> str:
+def describe_behavior(model: SessionModel, behavior: BehaviorTrace | None) -> str:
+    """Return in which behavior a session is asked, as a sentence."""
     if not model.channels:
         return "the model takes no behavior"
     if behavior is not None:

@@ -1,0 +1,93 @@
+"""`import omnimouse_cli`: quick, without torch, and its functions win over sub-packages."""
+
+import importlib.metadata
+import inspect
+import subprocess
+import sys
+
+import pytest
+import typer.main
+
+import omnimouse_cli as om
+from omnimouse_cli.cli.app import program
+
+FUNCTIONS = sorted(set(om.__all__) - {"OmniMouseError", "__version__"})
+
+
+def run(program: str) -> str:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_package_imports_neither_torch_nor_numpy():
+    heavy = "[name for name in ('torch', 'numpy', 'typer', 'rich') if name in sys.modules]"
+    assert run(f"import sys, omnimouse_cli; print({heavy})") == "[]"
+
+
+def test_shards_are_read_without_torch():
+    text = "import sys, omnimouse_cli as om; om.open_shards; print('torch' in sys.modules)"
+    assert run(text) == "False"
+
+
+# One line of a program is the import of a module, the other the use of the function.
+USES = ("import omnimouse_cli.train.memory", "from omnimouse_cli.train import memory", "om.train")
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_functions_win_over_sub_packages_in_any_order(order):
+    lines = ["import omnimouse_cli as om", *(USES[number] for number in order)]
+    lines += [
+        "import importlib, inspect, omnimouse_cli.train.memory as same",
+        "from omnimouse_cli import train",
+        "assert inspect.isfunction(om.train) and train is om.train",
+        "assert om.train.__module__ == 'omnimouse_cli.api.train' and 'steps' in om.train.__doc__",
+        "assert 'minutes' in inspect.signature(om.train).parameters",
+        "assert same is om.train.memory is importlib.import_module('omnimouse_cli.train').memory",
+        "print('right')",
+    ]
+    assert run("\n".join(lines)) == "right"
+
+
+def test_names_are_public_and_others_do_not_exist():
+    assert dir(om) == sorted(om.__all__)
+    assert om.__version__ == importlib.metadata.version("omnimouse")
+    with pytest.raises(AttributeError, match="module 'omnimouse_cli' has no attribute 'tarin'"):
+        _ = om.tarin
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_are_documented_with_an_example(name):
+    text = inspect.getdoc(getattr(om, name))
+    for heading in ("Args:", "Raises:", "Example:"):
+        assert heading in text
+
+
+# Options that only a command has: what it prints, other processes.
+OF_COMMANDS = {
+    "preprocess": {"task", "slurm"},
+    "train": {"dry_run"},
+    "eval": {"metrics", "ensemble"},
+    "simulate": set(),
+    "scaling-report": set(),
+}
+
+
+@pytest.mark.parametrize("name", OF_COMMANDS)
+def test_keywords_are_the_options_of_the_command_with_their_defaults(name):
+    function = getattr(om, {"eval": "evaluate"}.get(name, name.replace("-", "_")))
+    keywords = inspect.signature(function).parameters
+    options = {
+        parameter.opts[0].removeprefix("--").replace("-", "_"): parameter.default
+        for parameter in typer.main.get_command(program()).commands[name].params
+        if parameter.param_type_name == "option"
+    }
+    for shown in ("help", "json", "quiet", *OF_COMMANDS[name]):
+        options.pop(shown, None)
+    named = {
+        key: one for key, one in keywords.items() if one.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    assert set(named) - {"progress"} == set(options)
+    for key, default in options.items():
+        # No option is an empty sequence here, and a path a text there.
+        assert (named[key].default or None) == (default or None), key
