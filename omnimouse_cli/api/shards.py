@@ -222,7 +222,7 @@ class Session:
         return (
             f"Session {self.key} of animal {self.animal}: "
             f"{pluralize(self.num_neurons, 'neuron')} ({self.unit}) at {self.rate_hz:.4g} Hz, "
-            f"{minutes} minutes, {screen}, behavior {', '.join(self.channels) or 'none'}, "
+            f"{minutes} min, {screen}, behavior {', '.join(self.channels) or 'none'}, "
             f"minutes per tier: {tiers or 'none'}"
         )
 

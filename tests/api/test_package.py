@@ -15,8 +15,8 @@ FUNCTIONS = sorted(set(om.__all__) - {"OmniMouseError", "__version__"})
 
 
 def run(program: str) -> str:
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
@@ -31,19 +31,24 @@ def test_shards_are_read_without_torch():
 
 
 # One line of a program is the import of a module, the other the use of the function.
-USES = ("import omnimouse_cli.train.memory", "from omnimouse_cli.train import memory", "om.train")
+USES = (
+    "import omnimouse_cli.train.interrupt",
+    "from omnimouse_cli.train import interrupt",
+    "om.train",
+)
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
 def test_functions_win_over_sub_packages_in_any_order(order):
     lines = ["import omnimouse_cli as om", *(USES[number] for number in order)]
     lines += [
-        "import importlib, inspect, omnimouse_cli.train.memory as same",
+        "import inspect, omnimouse_cli.train.interrupt as same",
         "from omnimouse_cli import train",
+        "from omnimouse_cli.train import interrupt",
         "assert inspect.isfunction(om.train) and train is om.train",
         "assert om.train.__module__ == 'omnimouse_cli.api.train' and 'steps' in om.train.__doc__",
         "assert 'minutes' in inspect.signature(om.train).parameters",
-        "assert same is om.train.memory is importlib.import_module('omnimouse_cli.train').memory",
+        "assert interrupt is same is om.train.interrupt",
         "print('right')",
     ]
     assert run("\n".join(lines)) == "right"

@@ -82,8 +82,8 @@ def test_trials_have_names(session, shard):
     assert len(trials) == len(shard.trials.tier)
     tiers = shard.description.tiers
     assert trials.tier.tolist() == [tiers[i] if i >= 0 else "" for i in shard.trials.tier]
-    test = trials.condition[trials.tier == "test"]
-    assert len(set(test.tolist())) < len(test), "test stimuli repeat"
+    oracle = trials.condition[trials.tier == "oracle"].tolist()
+    assert len(set(oracle)) < len(oracle), "these stimuli repeat"
 
 
 def test_times_that_go_back_are_refused(session):
