@@ -21,7 +21,7 @@ from omnimouse_cli.run.load import load_run, open_run_data
 from omnimouse_cli.shard import Shard
 
 F32 = NDArray[np.float32]
-STRIDES = (1, 2, 3, 5, 6, 10, 15, 30)
+STRIDES = (*range(1, 14), 15, 30)
 WINDOWS_AT_ONCE = 16
 
 
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+", help="trained runs")
     parser.add_argument("--shards", type=Path, help="folder of shards, by default those of the run")
     options = parser.parse_args()
-    seconds = 6.0 if options.quick else 30.0
+    seconds = 6.0 if options.quick else 16.0
     studies = [study(run, options.shards, seconds) for run in options.runs]
     heads = ("run", "stride", "change", "of a neuron", "from stride 1")
     print_rows(

@@ -67,8 +67,8 @@ def command_predict(
     stride: Annotated[
         int | None,
         typer.Option(
-            help="Distance of windows in samples of 1/30 s: by default 5 for a movie, each sample "
-            "the mean of six windows, and that of eval for --tier."
+            help="Distance of windows in samples of 1/30 s: by default 3 for a movie, so that "
+            "each sample is the mean of ten windows, and that of eval for --tier."
         ),
     ] = None,
     tier: Annotated[

@@ -19,9 +19,11 @@ from omnimouse_cli.text import format_number
 F32 = NDArray[np.float32]
 # The screen before a movie: mean grey of the model's video, the first frame, or a grey level.
 Before = Literal["grey", "first"] | float
-# Windows begin this many samples of 1/30 s apart, so that each sample is the mean of six windows.
-# Chosen by benchmarks/predict_stride.py.
-STRIDE_SAMPLES = 5
+# Windows begin this many samples of 1/30 s apart, so that each sample is the mean of ten windows.
+# A movie that starts k frames later changes responses by less than 2 % of their standard deviation
+# then, for any k; every second sample would change them by 8 %, as the video encoder has steps of
+# an even number of frames. Measured on validation tiers by benchmarks/predict_stride.py.
+STRIDE_SAMPLES = 3
 PROGRESS_TASK = "predicting"
 _SILENT = Silent()
 
@@ -188,8 +190,7 @@ def _windows(
         if num_frames == 0:
             lead = frames[:1].astype(np.float32)
             if before != "first":
-                mean = model.runs[0].config.data.video_mean
-                lead[:] = mean if before == "grey" else before
+                lead[:] = model.mean_grey if before == "grey" else before
             held = np.repeat(lead, -start, axis=0)
         num_frames += len(frames)
         held = np.concatenate([held, frames.astype(np.float32)])
