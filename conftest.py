@@ -44,3 +44,10 @@ def _examples_run_in_a_folder_of_data(
         folder = request.getfixturevalue("tmp_path") / "work"
         shutil.copytree(request.getfixturevalue("api_folder"), folder)
         monkeypatch.chdir(folder)
+        if request.node.path.name == "mei.py":
+            # Hundreds of natural stimuli and gratings take half a minute.
+            from omnimouse_cli.probe import mei_references
+
+            monkeypatch.setattr(mei_references, "MOST_NATURAL", 10)
+            monkeypatch.setattr(mei_references, "DIRECTIONS", 4)
+            monkeypatch.setattr(mei_references, "SPATIAL_FREQUENCIES", (0.06,))

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from omnimouse_cli.api.evaluate import evaluate
     from omnimouse_cli.api.load import load_run
+    from omnimouse_cli.api.mei import most_exciting
     from omnimouse_cli.api.preprocess import preprocess
+    from omnimouse_cli.api.probe import probe
     from omnimouse_cli.api.scaling_report import scaling_report
     from omnimouse_cli.api.shards import open_shards
     from omnimouse_cli.api.simulate import simulate
@@ -29,8 +31,10 @@ _MODULES = {
     "OmniMouseError": "errors",
     "evaluate": "api.evaluate",
     "load_run": "api.load",
+    "most_exciting": "api.mei",
     "open_shards": "api.shards",
     "preprocess": "api.preprocess",
+    "probe": "api.probe",
     "scaling_report": "api.scaling_report",
     "simulate": "api.simulate",
     "train": "api.train",
@@ -38,15 +42,17 @@ _MODULES = {
 # Sub-packages have these names too. `om.train` is the function, whatever was imported before it:
 # the binding of a sub-package, which an import of it makes here, is ignored; and the function has
 # the namespace of the sub-package, so that `omnimouse_cli.train.run` is what it always is.
-_SUB_PACKAGES = ("evaluate", "train")
+_SUB_PACKAGES = ("evaluate", "probe", "train")
 
 __all__ = [
     "OmniMouseError",
     "__version__",
     "evaluate",
     "load_run",
+    "most_exciting",
     "open_shards",
     "preprocess",
+    "probe",
     "scaling_report",
     "simulate",
     "train",

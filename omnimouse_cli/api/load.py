@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 from omnimouse_cli.api.arguments import PathLike, as_path, as_paths
+from omnimouse_cli.api.folders import newest_finished_run
 from omnimouse_cli.api.run import Run
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import explain_file_errors
+from omnimouse_cli.reporter import Reporter
 
 
 @explain_file_errors()
@@ -42,3 +44,35 @@ def load_run(
     target = select_device(device)
     loaded = tuple(load_run(folder) for folder in folders)
     return Run(loaded, find_shards(loaded[0], as_path(shards)), target)
+
+
+def as_run(
+    run: Run | PathLike | Sequence[PathLike] | None,
+    *,
+    shards: PathLike | None,
+    device: str,
+    reporter: Reporter,
+) -> Run:
+    """Return a run that is loaded already, or load it; None loads the newest finished one.
+
+    Args:
+        run: The run, its folder, or several folders.
+        shards: Folder of the shards.
+        device: `cpu`, `cuda` or `auto`.
+        reporter: Receives which run was taken.
+
+    Raises:
+        OmniMouseError: Shards or a device are named for a run that is loaded, or as `load_run`.
+    """
+    if isinstance(run, Run):
+        if shards is not None or device != "auto":
+            raise OmniMouseError(
+                "the run is loaded already, with its shards and on its device",
+                hint="name them there: om.load_run(RUN, shards=FOLDER, device=DEVICE)",
+            )
+        return run
+    folders = list(dict.fromkeys(as_paths(run)))
+    if not folders:
+        folders = [newest_finished_run()]
+        reporter.say(f"taking {folders[0]} (the newest finished run)")
+    return load_run(folders, shards=shards, device=device)

@@ -34,6 +34,11 @@ class Run:
         runs: The runs; the first one describes the ensemble.
         dataset: Shards of sessions of the runs; None where they are not there.
         device: Where models compute.
+
+    Attributes:
+        runs: The runs.
+        dataset: The shards.
+        device: Where models compute.
     """
 
     def __init__(
@@ -41,21 +46,21 @@ class Run:
     ) -> None:
         from omnimouse_cli.run.ensemble import make_ensemble
 
-        self._runs = tuple(runs)
+        self.runs = tuple(runs)
         # What all runs of an ensemble have in common.
-        self._common = make_ensemble(self._runs) if len(self._runs) > 1 else self._runs[0]
-        self._dataset = dataset
+        self._common = make_ensemble(self.runs) if len(self.runs) > 1 else self.runs[0]
+        self.dataset = dataset
         self.device = device
 
     @property
     def folders(self) -> tuple[Path, ...]:
         """Folder of each run."""
-        return tuple(run.folder for run in self._runs)
+        return tuple(run.folder for run in self.runs)
 
     @property
     def shards(self) -> Path | None:
         """Folder of the shards; None where they were not found."""
-        return None if self._dataset is None else self._dataset.folder
+        return None if self.dataset is None else self.dataset.folder
 
     @property
     def model(self) -> str:
@@ -238,13 +243,13 @@ class Run:
                 draws=draws,
             )
         with explain_file_errors():
-            dataset = self._dataset
+            dataset = self.dataset
             if shards is not None or dataset is None:
                 dataset = open_run_data(self._common, as_path(shards))
             reporter = choose_reporter(progress)
             return tuple(
                 predict_recording(
-                    self._runs, dataset, key, options=options, scaled=scaled, reporter=reporter
+                    self.runs, dataset, key, options=options, scaled=scaled, reporter=reporter
                 )
             )
 
@@ -266,9 +271,9 @@ class Run:
 
         key = self._choose(session)
         return SessionModel(
-            self._runs,
+            self.runs,
             key,
-            dataset=None if self._shard(key) is None else self._dataset,
+            dataset=None if self._shard(key) is None else self.dataset,
             device=self.device,
             state=cast("StateName | None", state),
         )
@@ -309,17 +314,17 @@ class Run:
             >>> om.load_run("runs/demo", device="cpu").embeddings().vectors.shape
             (6, 64)
         """
-        if len(self._runs) > 1:
+        if len(self.runs) > 1:
             raise OmniMouseError(
-                f"{pluralize(len(self._runs), 'run')} have no common embeddings: each run learns a "
+                f"{pluralize(len(self.runs), 'run')} have no common embeddings: each run learns a "
                 "space of its own",
                 hint=f"load one of them: om.load_run({str(self.folders[0])!r})",
             )
         key = self._choose(session)
-        learned = self._runs[0].embeddings[key]
+        learned = self.runs[0].embeddings[key]
         return Embeddings(
             session=key,
-            animal=self._runs[0].animal_of(key),
+            animal=self.runs[0].animal_of(key),
             vectors=learned.neuron_embeddings.detach().float().cpu().numpy().copy(),
             biases=learned.neuron_biases.detach().float().cpu().numpy()[:, 0].copy(),
             session_vector=learned.session_embedding.detach().float().cpu().numpy().copy(),
@@ -352,9 +357,9 @@ class Run:
 
     def _shard(self, session: str) -> "Shard | None":
         """Return the shard of a session; None where it was not found."""
-        if self._dataset is None:
+        if self.dataset is None:
             return None
-        found = {one.key: one.shard for one in self._dataset.sessions}
+        found = {one.key: one.shard for one in self.dataset.sessions}
         return found.get(session)
 
     def __repr__(self) -> str:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from omnimouse_cli.api.folders import newest_finished_run
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
 from omnimouse_cli.cli.options import (
     DeviceOption,
@@ -86,52 +85,29 @@ def command_mei(
     quiet: QuietOption = False,
 ) -> None:
     """Make the stimuli that excite neurons most, and ask runs about them that did not make them."""
-    from omnimouse_cli.probe.mei import MeiOptions, most_exciting
-    from omnimouse_cli.probe.mei_neurons import choose_neurons
-    from omnimouse_cli.probe.mei_output import describe, write_files
-    from omnimouse_cli.probe.session_model import choose_sessions, find_shards
-    from omnimouse_cli.run.load import load_run
-    from omnimouse_cli.train.parallel.world import select_device
+    from omnimouse_cli.api.mei import most_exciting
+    from omnimouse_cli.probe.mei_output import describe
 
-    options = MeiOptions(
-        kind=kind,  # type: ignore[arg-type] # checked by MeiOptions
-        least=least,
-        starts=starts,
-        steps=steps,
-        prior=prior,  # type: ignore[arg-type] # checked by MeiOptions
-        mean=mean,
-        contrast=contrast,
-        state=state,  # type: ignore[arg-type] # checked by SessionModel
-        seed=seed,
-    )
     with reporter(quiet=quiet) as progress:
-        folders = list(dict.fromkeys(run or [newest_finished_run()]))
-        if not run:
-            progress.say(f"taking {folders[0]} (the newest finished run)")
-        runs = [load_run(folder) for folder in folders]
-        others = [load_run(folder) for folder in dict.fromkeys(validate)] if validate else None
-        dataset = find_shards(runs[0], shards)
-        if dataset is None:
-            progress.warn(f"no shards of {folders[0]} were found: no natural stimuli (--shards)")
-        key = choose_sessions(runs[0], session=session)[0]
-        if session is None and len(runs[0].sessions) > 1:
-            progress.say(f"taking session {key}, the first of the run (--session)")
-        chosen_device = select_device(device)
-        columns = choose_neurons(
-            runs[0], dataset, key, neurons, device=chosen_device, reporter=progress
-        )
         result = most_exciting(
-            runs,
-            key,
-            columns,
-            dataset=dataset,
-            validate=others,
-            options=options,
-            device=chosen_device,
-            reporter=progress,
+            run,
+            session=session,
+            neurons=neurons,
+            kind=kind,  # type: ignore[arg-type] # checked by MeiOptions
+            least=least,
+            starts=starts,
+            steps=steps,
+            prior=prior,  # type: ignore[arg-type] # checked by MeiOptions
+            mean=mean,
+            contrast=contrast,
+            state=state,  # type: ignore[arg-type] # checked by SessionModel
+            validate=validate,
+            out=out,
+            shards=shards,
+            seed=seed,
+            device=device,
+            progress=progress,
         )
-        files = write_files(result, out or folders[0] / "mei" / f"{key}-{kind}")
-        progress.say(f"written: {', '.join(str(path) for path in files)}")
     if json_output:
         print_document("mei", describe(result))
         return

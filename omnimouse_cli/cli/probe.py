@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from omnimouse_cli.api.folders import newest_finished_run
-from omnimouse_cli.api.libraries import require_libraries
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
 from omnimouse_cli.cli.options import (
     DeviceOption,
@@ -22,11 +20,6 @@ from omnimouse_cli.text import format_number, split_words
 
 if TYPE_CHECKING:
     from omnimouse_cli.probe.session_probe import SessionProbe
-    from omnimouse_cli.probe.settings import ProbeOptions
-    from omnimouse_cli.reporter import Reporter
-
-# Folder of probes in a run.
-PROBES = "probe"
 
 
 def command_probe(
@@ -110,46 +103,34 @@ def command_probe(
     Per session probe.csv, probe.json and probe.npz, and one page with pictures. Definitions of all
     numbers are on the page.
     """
-    require_libraries("probe", "matplotlib")
-    from omnimouse_cli.probe.page import write_page
-    from omnimouse_cli.probe.settings import SPATIAL_FREQUENCIES, TEMPORAL_FREQUENCIES, ProbeOptions
-    from omnimouse_cli.probe.table import probe_document, write_tables
+    from omnimouse_cli.api.probe import probe
+    from omnimouse_cli.probe.table import probe_document
 
-    options = ProbeOptions(
-        directions=directions,
-        spatial_frequencies=_numbers(spatial, "--spatial") or SPATIAL_FREQUENCIES,
-        temporal_frequencies=_numbers(temporal, "--temporal") or TEMPORAL_FREQUENCIES,
-        contrast=contrast,
-        noise_windows=noise_windows,
-        gradient_windows=gradient_windows,
-        min_score=min_score,
-        min_modulation=min_modulation,
-        min_reliability=min_reliability,
-        min_snr=min_snr,
-        seed=seed,
-    )
-    columns = None if neurons is None else _columns(neurons)
     with reporter(quiet=quiet) as progress:
-        folders = list(dict.fromkeys(run or [newest_finished_run()]))
-        if not run:
-            progress.say(f"taking {folders[0]} (the newest finished run)")
-        target = out or folders[0] / PROBES
-        if target.exists() and not target.is_dir():
-            raise OmniMouseError(f"--out must be a folder, and {target} is a file")
-        probes = _probe(
-            folders,
-            chosen=(session, animal),
+        by_session = probe(
+            run,
+            session=session,
+            animal=animal,
             shards=shards,
             state=state,
-            columns=columns,
-            options=options,
+            neurons=None if neurons is None else _columns(neurons),
+            directions=directions,
+            spatial=_numbers(spatial, "--spatial"),
+            temporal=_numbers(temporal, "--temporal"),
+            contrast=contrast,
+            noise_windows=noise_windows,
+            gradient_windows=gradient_windows,
+            min_score=min_score,
+            min_modulation=min_modulation,
+            min_reliability=min_reliability,
+            min_snr=min_snr,
+            pictures=pictures,
+            out=out,
+            seed=seed,
             device=device,
             progress=progress,
         )
-        for found in probes:
-            files = write_tables(found, target / found.session)
-            progress.say(f"wrote {', '.join(str(file) for file in files)}")
-        progress.say(f"wrote {write_page(probes, target, pictures=pictures)}")
+    probes = list(by_session.values())
     if json_output:
         documents = [probe_document(found) for found in probes]
         print_document("probe", documents[0] if len(documents) == 1 else {"sessions": documents})
@@ -157,69 +138,9 @@ def command_probe(
         _print(probes)
 
 
-def _probe(
-    folders: Sequence[Path],
-    *,
-    chosen: tuple[str | None, str | None],
-    shards: Path | None,
-    state: str | None,
-    columns: list[int] | None,
-    options: "ProbeOptions",
-    device: str,
-    progress: "Reporter",
-) -> "list[SessionProbe]":
-    from omnimouse_cli.probe.probe import probe
-    from omnimouse_cli.probe.scores import find_scores
-    from omnimouse_cli.probe.session_model import SessionModel, choose_sessions, find_shards
-    from omnimouse_cli.run.load import load_run
-    from omnimouse_cli.train.parallel.world import select_device
-
-    runs = [load_run(folder) for folder in folders]
-    session, animal = chosen
-    keys = choose_sessions(runs[0], session=session, animal=animal)
-    dataset = find_shards(runs[0], shards)
-    if dataset is None:
-        progress.warn(
-            "no shards were found: responses are in standard deviations, units have no ids, and "
-            "gradients are taken at noise (--shards)"
-        )
-    probes = []
-    for key in keys:
-        present = dataset is not None and key in {one.key for one in dataset.sessions}
-        of_session = dataset if present else None
-        model = SessionModel(
-            runs,
-            key,
-            dataset=of_session,
-            device=select_device(device),
-            state=_state(state),
-        )
-        scores = find_scores(folders, key, model.num_neurons)
-        if scores is None:
-            progress.warn(
-                f"session {key}: no evaluation has scores of `predict`; neurons are judged by the "
-                "model's own modulation (omnimouse eval --regime predict)"
-            )
-        probes.append(
-            probe(
-                model,
-                dataset=of_session,
-                neurons=columns,
-                scores=scores,
-                options=options,
-                reporter=progress,
-            )
-        )
-    return probes
-
-
-def _state(name: str | None) -> Any:  # noqa: ANN401 - checked where the state is made
-    return name
-
-
-def _numbers(text: str | None, option: str) -> tuple[float, ...]:
+def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
     if text is None:
-        return ()
+        return None
     try:
         return tuple(float(word) for word in split_words(text))
     except ValueError as error:

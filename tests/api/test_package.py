@@ -73,6 +73,8 @@ OF_COMMANDS = {
     "preprocess": {"task", "slurm"},
     "train": {"dry_run"},
     "eval": {"metrics", "ensemble"},
+    "probe": set(),
+    "mei": set(),
     "simulate": set(),
     "scaling-report": set(),
 }
@@ -80,7 +82,9 @@ OF_COMMANDS = {
 
 @pytest.mark.parametrize("name", OF_COMMANDS)
 def test_keywords_are_the_options_of_the_command_with_their_defaults(name):
-    function = getattr(om, {"eval": "evaluate"}.get(name, name.replace("-", "_")))
+    function = getattr(
+        om, {"eval": "evaluate", "mei": "most_exciting"}.get(name, name.replace("-", "_"))
+    )
     keywords = inspect.signature(function).parameters
     options = {
         parameter.opts[0].removeprefix("--").replace("-", "_"): parameter.default

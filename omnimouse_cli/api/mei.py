@@ -1,0 +1,134 @@
+"""Most exciting stimuli: `om.most_exciting`, the function of `omnimouse mei`."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from omnimouse_cli.api.arguments import PathLike, as_path, as_paths
+from omnimouse_cli.api.load import as_run
+from omnimouse_cli.api.progress import choose_reporter
+from omnimouse_cli.api.run import Run
+from omnimouse_cli.files import explain_file_errors
+from omnimouse_cli.reporter import Reporter
+
+if TYPE_CHECKING:
+    from omnimouse_cli.probe.behavior_state import StateName
+    from omnimouse_cli.probe.mei import ExcitingStimuli, Kind
+    from omnimouse_cli.probe.mei_constraints import Prior
+
+
+def most_exciting(
+    run: Run | PathLike | Sequence[PathLike] | None = None,
+    *,
+    session: str | None = None,
+    neurons: str | Sequence[int] = "best:10",
+    kind: "Kind" = "image",
+    least: bool = False,
+    starts: int = 4,
+    steps: int = 60,
+    prior: "Prior" = "natural",
+    mean: float | None = None,
+    contrast: float | None = None,
+    state: "StateName | None" = None,
+    validate: PathLike | Sequence[PathLike] | None = None,
+    out: PathLike | None = None,
+    shards: PathLike | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: bool | Reporter = False,
+) -> "ExcitingStimuli":
+    """Make the stimuli that excite neurons most, and ask runs about them that did not make them.
+
+    Args:
+        run: A run of `om.load_run`, or the folder of one, by default the newest finished one; or
+            several folders, as an ensemble, of which the last one only validates unless `validate`
+            names others.
+        session: Session key; None takes the first of the run.
+        neurons: Columns of the recording from 0; or `best:N`, those that the first run predicts
+            best on its validation tier.
+        kind: `image`, shown still for a second, or `video`; a second of grey comes before either.
+        least: Whether least exciting stimuli are made too.
+        starts: Starts of each neuron: best grating, best natural stimulus, and noise.
+        steps: Steps of the gradient ascent.
+        prior: Filter of gradients: `natural` (1/f), `smooth` (a blur) or `none`.
+        mean: Mean grey level of every frame; None is that of the training video.
+        contrast: RMS contrast of every frame in grey levels; None is that of the training video.
+        state: State of behavior: `median`, `mean` or `missing`; None is `median`, and `mean`
+            without shards.
+        validate: Runs of other seeds that validate the stimuli.
+        out: Folder of arrays, tables and the page; None is RUN/mei/SESSION-KIND.
+        shards: Folder of the shards; None takes the run's own.
+        seed: Seed of the noise.
+        device: `cpu`, `cuda` or `auto`.
+        progress: Whether lines about the progress are written on stderr; or a reporter.
+
+    Returns:
+        Stimuli, float32 `(neurons, frames, height, width)` in grey levels, and the responses of the
+        runs that made them and of those that validate, in the unit of the recording.
+
+    Raises:
+        OmniMouseError: There is no such run, session or neuron, the run was trained without video,
+            an option cannot be used, or no stimulus has this mean and contrast.
+
+    Example:
+        >>> import omnimouse_cli as om
+        >>> run = om.load_run("runs/demo", device="cpu")
+        >>> found = om.most_exciting(run, neurons=[0, 3], starts=1, steps=2)
+        >>> found.stimuli["most"].shape, found.responses["most"].shape
+        ((2, 1, 36, 64), (1, 2))
+    """
+    from omnimouse_cli.probe.mei import MeiOptions, most_exciting
+    from omnimouse_cli.probe.mei_neurons import choose_neurons
+    from omnimouse_cli.probe.mei_output import write_files
+    from omnimouse_cli.probe.session_model import choose_sessions
+    from omnimouse_cli.run.load import load_run
+
+    options = MeiOptions(
+        kind=kind,
+        least=least,
+        starts=starts,
+        steps=steps,
+        prior=prior,
+        mean=mean,
+        contrast=contrast,
+        state=state,
+        seed=seed,
+    )
+    reporter = choose_reporter(progress)
+    with explain_file_errors():
+        # Runs that only validate may differ from the others in more than their seed.
+        folders = [] if isinstance(run, Run) else list(dict.fromkeys(as_paths(run)))
+        first = run if isinstance(run, Run) else folders[:1]
+        asked = as_run(first, shards=shards, device=device, reporter=reporter)
+        runs = (*asked.runs, *map(load_run, folders[1:]))
+        others = [load_run(folder) for folder in dict.fromkeys(as_paths(validate))] or None
+        if asked.dataset is None:
+            reporter.warn(
+                f"no shards of {asked.folders[0]} were found: no natural stimuli (--shards)"
+            )
+        key = choose_sessions(runs[0], session=session)[0]
+        if session is None and len(runs[0].sessions) > 1:
+            reporter.say(f"taking session {key}, the first of the run (--session)")
+        if isinstance(neurons, str):
+            columns = choose_neurons(
+                runs[0],
+                asked.dataset,
+                key,
+                neurons,
+                device=asked.device,
+                reporter=reporter,
+            )
+        else:
+            columns = tuple(neurons)
+        result = most_exciting(
+            runs,
+            key,
+            columns,
+            dataset=asked.dataset,
+            validate=others,
+            options=options,
+            device=asked.device,
+            reporter=reporter,
+        )
+        files = write_files(result, as_path(out) or asked.folders[0] / "mei" / f"{key}-{kind}")
+        reporter.say(f"written: {', '.join(str(path) for path in files)}")
+    return result
