@@ -40,7 +40,7 @@ class Movie:
     Args:
         source: The file or folder, or `frames` of an array.
         frame_shape: Height and width in pixels.
-        num_frames: Number of frames; None where a video file does not state it.
+        num_frames: Number of frames.
         fps: Frames per second; of a video without a constant rate the mean.
         is_given: Whether the user named the frame rate.
         notes: A sentence for each thing that was assumed or converted.
@@ -49,16 +49,16 @@ class Movie:
 
     source: str
     frame_shape: tuple[int, int]
-    num_frames: int | None
+    num_frames: int
     fps: float
     is_given: bool
     notes: tuple[str, ...]
     read: Callable[[], Iterator[Block]]
 
     @property
-    def num_samples(self) -> int | None:
-        """Frames of 1/30 s that the model sees; None where it is not known before the end."""
-        return None if self.num_frames is None else _num_samples(self.num_frames / self.fps)
+    def num_samples(self) -> int:
+        """Frames of 1/30 s that the model sees; without a constant rate about so many."""
+        return _num_samples(self.num_frames / self.fps)
 
 
 def screen_frames(movie: Movie, frame_shape: tuple[int, int]) -> Iterator[U8]:

@@ -30,6 +30,8 @@ EXTRA = "video"
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp")
 # Bytes of frames that are in memory at once.
 BLOCK_BYTES = 8 * 2**20
+# So many frames fewer than a file states are no damage: containers count some that are not shown.
+MISSING_PACKETS = 2
 _NUMBERS = re.compile(r"(\d+)")
 _GREY_LEVELS = GreyScale()
 
@@ -234,16 +236,25 @@ def _open_video(path: Path, fps: float | None) -> Movie:
         if not container.streams.video:
             raise OmniMouseError(f"{path} has no video stream", hint="name a video file")
         stream = container.streams.video[0]
-        rate, num_frames = stream.average_rate, stream.frames or None
+        rate, stated = stream.average_rate, stream.frames
         first = next(container.decode(stream), None)
         if first is None:
             raise no_frames(str(path))
         shape = (first.height, first.width)
+    # Packets are counted without decoding them: what is cut short is found before it is predicted.
+    with _explain_video(av, path), av.open(str(path)) as container:
+        num_frames = sum(1 for packet in container.demux(container.streams.video[0]) if packet.size)
+    if num_frames < stated - MISSING_PACKETS:
+        raise OmniMouseError(
+            f"{path} is cut short: it states {stated} frames and has {num_frames}",
+            hint="copy it again, or convert it with ffmpeg",
+        )
     if fps is None and not rate:
         raise OmniMouseError(
             f"{path} does not state its frame rate", hint="name it: --fps FRAMES_PER_SECOND"
         )
-    notes = [f"{path}: decoded to 8-bit colors, whose luma is shown"]
+    times = "at the times of the file" if fps is None else "at the given rate"
+    notes = [f"{path}: decoded to 8-bit colors, whose luma is shown {times}"]
     if fps is not None and rate and abs(fps / float(rate) - 1) > 1e-3:
         notes.append(f"{path}: {fps:g} frames per second as given; the file says {float(rate):g}")
 

@@ -168,10 +168,13 @@ def describe_context(before: Before, stride_samples: int) -> str:
         str(before), f"grey level {before}"
     )
     windows = max(1, (SAMPLES[1] - SAMPLES[0]) // stride_samples)
+    mean = (
+        f"the mean of the {windows} windows that have" if windows > 1 else "of the window that has"
+    )
     return (
-        f"windows of 2 s begin every {stride_samples} samples of 1/30 s, and each sample is the "
-        f"mean of the {windows} windows that have it in their second half; before the movie the "
-        f"screen is {screen}, and after it the last frame stays"
+        f"windows of 2 s begin every {stride_samples} samples of 1/30 s, and each sample is {mean} "
+        f"it in the second half; before the movie the screen is {screen}, and after it the last "
+        "frame stays"
     )
 
 

@@ -236,8 +236,7 @@ def _read_behavior(model: SessionModel, movie: Movie, path: Path | None) -> Beha
             hint="name the folder of the shards: --shards FOLDER",
         )
     trace = read_behavior(path, model.channels, model.shard)
-    if movie.num_frames is not None:
-        trace.require_span(movie.num_frames / movie.fps)
+    trace.require_span(movie.num_frames / movie.fps)
     return trace
 
 
@@ -266,9 +265,6 @@ def _write_movie(
             if len(block) > 1:
                 grown.append("std", block.std(axis=0, ddof=1))
             num_samples += block.shape[1]
-        if behavior is not None:
-            # Some video files do not state their length.
-            behavior.require_span(num_samples / RESPONSE_RATE_HZ)
         document = {
             **_describe_runs(path, model.runs, model.session, model.shard, job),
             "units": SCALED_UNIT if job.scaled else model.unit.name,

@@ -1,5 +1,6 @@
 """Files of predictions: `.npz`, `.safetensors` or `.nwb`, with a JSON document beside each."""
 
+import importlib
 import importlib.util
 import json
 import struct
@@ -129,9 +130,9 @@ def document_path(path: Path) -> Path:
 
 def neuron_arrays(num_neurons: int, shard: Shard | None) -> dict[str, NDArray[Any]]:
     """Return what is known of the neurons of a session: columns, unit ids, positions, areas."""
-    known = {"neuron": np.arange(num_neurons)}
+    known: dict[str, NDArray[Any]] = {"neuron": np.arange(num_neurons)}
     if shard is not None:
-        of_shard = {
+        of_shard: dict[str, NDArray[Any] | None] = {
             "unit_id": shard.unit_id,
             "position_um": shard.position_um,
             "area": shard.area,
@@ -157,7 +158,7 @@ def write_arrays(path: Path, arrays: Arrays, document: Mapping[str, Any]) -> Non
         return
     with write_atomically(path) as stream:
         if path.suffix == ".npz":
-            np.savez(stream, **arrays)
+            np.savez(stream, **dict[str, Any](arrays))
         else:
             _write_safetensors(stream, arrays)
 
@@ -204,8 +205,8 @@ def require_writer(path: Path) -> None:
 
 def _write_nwb(path: Path, arrays: Arrays, document: Mapping[str, Any]) -> None:
     """Write the responses to a movie as time series in the module `predictions`."""
-    import pynwb
-    from hdmf.common import DynamicTable, VectorData
+    pynwb = importlib.import_module("pynwb")
+    common = importlib.import_module("hdmf.common")
 
     file = pynwb.NWBFile(
         session_description=f"predicted responses of session {document['session']} to "
@@ -231,12 +232,12 @@ def _write_nwb(path: Path, arrays: Arrays, document: Mapping[str, Any]) -> None:
                 )
             )
     columns = [
-        VectorData(name=name, description=name.replace("_", " "), data=arrays[name])
+        common.VectorData(name=name, description=name.replace("_", " "), data=arrays[name])
         for name in ("unit_id", "position_um", "area", "layer")
         if name in arrays
     ]
     module.add(
-        DynamicTable(
+        common.DynamicTable(
             name="neurons",
             description="the neurons, in the order of the columns of the responses",
             id=arrays["neuron"],

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,10 +19,32 @@ app = typer.Typer()
 app.command()(_with_exit_codes(command_predict))
 
 
+# A session of the runs that has no shard.
+OTHER = "20009-1-1"
+
+
 @pytest.fixture(scope="module")
-def runs(simulated_data, write_run, tmp_path_factory):
+def key(small_mouse):
+    """The session that has a shard."""
+    return small_mouse.sessions[0].key
+
+
+@pytest.fixture(scope="module")
+def runs(small_mouse, key, write_run, tmp_path_factory):
+    """Two runs of equal weights that know two sessions."""
     folder = tmp_path_factory.mktemp("runs")
-    return [write_run(folder / name, simulated_data) for name in ("a", "b")]
+
+    def add_session(tensors):
+        for name, value in list(tensors.items()):
+            if name.startswith("tables."):
+                tensors[name.replace(key, OTHER)] = value.clone()
+
+    animal = small_mouse.sessions[0].animal
+    facts = [{"session": one, "animal": animal, "neurons": 12} for one in (key, OTHER)]
+    return [
+        write_run(folder / name, small_mouse, weights=add_session, sessions=facts)
+        for name in ("a", "b")
+    ]
 
 
 @pytest.fixture
@@ -44,7 +67,7 @@ def error_of(result):
     return message, hint.strip()
 
 
-def test_a_movie_gives_a_file_and_a_document_for_each_session(runs, film, tmp_path, simulated_data):
+def test_a_movie_gives_a_file_and_a_document_for_each_session(runs, film, tmp_path, small_mouse):
     out = tmp_path / "out" / "film.npz"
     result = invoke(runs[0], "--video", film, "--fps", 60, "--out", out)
     assert result.exit_code == 0, result.output
@@ -53,14 +76,15 @@ def test_a_movie_gives_a_file_and_a_document_for_each_session(runs, film, tmp_pa
     assert "windows of 2 s begin every" in result.stderr
     assert "behavior stays at its median" in result.stderr
     files = sorted(path.name for path in out.parent.iterdir())
-    keys = [one.key for one in simulated_data.sessions]
+    keys = [small_mouse.sessions[0].key, OTHER]
+    assert f"no shard of {OTHER} was found: responses are in standard deviations" in result.stderr
     assert files == sorted(f"film.{key}{end}" for key in keys for end in (".json", ".npz"))
     with np.load(out.with_name(f"film.{keys[0]}.npz"), allow_pickle=False) as arrays:
-        assert arrays["responses"].shape == (20, 20)
+        assert arrays["responses"].shape == (20, 12)
         assert arrays["responses"].dtype == np.float32
         np.testing.assert_array_equal(arrays["time_seconds"], np.arange(20) / 30)
-        np.testing.assert_array_equal(arrays["unit_id"], simulated_data.sessions[0].shard.unit_id)
-        assert arrays["position_um"].shape == (20, 3)
+        np.testing.assert_array_equal(arrays["unit_id"], small_mouse.sessions[0].shard.unit_id)
+        assert arrays["position_um"].shape == (12, 3)
         assert "std" not in arrays
     document = json.loads(out.with_name(f"film.{keys[0]}.json").read_text())
     assert document["format"] == "omnimouse-predict"
@@ -70,11 +94,13 @@ def test_a_movie_gives_a_file_and_a_document_for_each_session(runs, film, tmp_pa
     assert document["movie"]["size_used"] == [36, 64]
     assert document["context"]["before"] == "grey"
     assert document["behavior"]["rule"] == "behavior stays at its median"
-    assert document["shards"]["fingerprint"] == simulated_data.sessions[0].fingerprint
+    other = json.loads(out.with_name(f"film.{OTHER}.json").read_text())
+    assert (other["units"], other["shards"]) == ("standard deviations", None)
+    assert other["behavior"]["rule"] == "behavior stays at its mean"
+    assert document["shards"]["fingerprint"] == small_mouse.sessions[0].fingerprint
 
 
-def test_an_ensemble_in_safetensors_has_the_same_numbers(runs, film, tmp_path, simulated_data):
-    key = simulated_data.sessions[1].key
+def test_an_ensemble_in_safetensors_has_the_same_numbers(runs, film, tmp_path, key):
     common = ("--video", film, "--fps", 30, "--session", key, "--stride", 30, "--quiet")
     assert invoke(*runs, *common, "--out", tmp_path / "a.npz").exit_code == 0
     result = invoke(*runs, *common, "--out", tmp_path / "a.safetensors", "--force", "--json")
@@ -97,8 +123,7 @@ def test_an_ensemble_in_safetensors_has_the_same_numbers(runs, film, tmp_path, s
     ]
 
 
-def test_recorded_windows_are_written_beside_what_was_measured(runs, tmp_path, simulated_data):
-    key = simulated_data.sessions[0].key
+def test_recorded_windows_are_written_beside_what_was_measured(runs, tmp_path, key):
     result = invoke(
         runs[0], "--tier", "test", "--regime", "population", "--session", key,
         "--out", tmp_path / "test.npz", "--draws", 2,
@@ -106,7 +131,7 @@ def test_recorded_windows_are_written_beside_what_was_measured(runs, tmp_path, s
     assert result.exit_code == 0, result.output
     document = json.loads((tmp_path / "test.json").read_text())
     names = [one["name"] for one in document["predictions"]]
-    assert "population-10/responses/draw-1" in names
+    assert "population-6/responses/draw-1" in names
     with np.load(tmp_path / "test.npz") as arrays:
         for name in names:
             shape = arrays[f"{name}/predicted"].shape
@@ -114,31 +139,22 @@ def test_recorded_windows_are_written_beside_what_was_measured(runs, tmp_path, s
             assert arrays[f"{name}/neuron"].shape == shape[1:]
             assert arrays[f"{name}/scored"].dtype == np.bool_
             assert arrays[f"{name}/time_seconds"].shape == shape[:1]
-    assert "population-10+stimulus/responses/draw-0" in result.stdout
+    assert "population-6+stimulus/responses/draw-0" in result.stdout
 
 
-def test_without_out_the_file_lies_in_the_run(film, runs, tmp_path, simulated_data):
+def test_without_out_the_file_lies_in_the_run(film, runs, tmp_path, key):
     run = shutil.copytree(runs[0], tmp_path / "run")
-    key = simulated_data.sessions[0].key
     result = invoke(run, "--video", film, "--session", key, "--format", "safetensors", "--quiet")
     assert result.exit_code == 0, result.output
     assert (run / "predict" / "film.safetensors").is_file()
     assert (run / "predict" / "film.json").is_file()
 
 
-def test_without_shards_responses_are_in_standard_deviations(
-    film, write_run, tmp_path, simulated_data
-):
-    run = write_run(tmp_path / "run", simulated_data, shards=str(tmp_path / "gone"))
-    key = simulated_data.sessions[0].key
-    command = (run, "--video", film, "--session", key, "--out", tmp_path / "a.npz")
-    result = invoke(*command)
-    assert result.exit_code == 0, result.output
-    assert "responses are in standard deviations" in result.stderr
-    assert json.loads((tmp_path / "a.json").read_text())["units"] == "standard deviations"
+def test_behavior_needs_the_shard_that_scales_it(runs, film, tmp_path):
     behavior = tmp_path / "behavior.csv"
     behavior.write_text("time_seconds,running\n0,1\n")
-    message, _ = error_of(invoke(*command, "--force", "--behavior", behavior))
+    command = (runs[0], "--video", film, "--session", OTHER, "--out", tmp_path / "a.npz")
+    message, _ = error_of(invoke(*command, "--behavior", behavior))
     assert "needs the shard of session" in message
 
 
@@ -176,8 +192,20 @@ def test_bad_input_is_one_sentence_and_a_hint(runs, film, options, message, monk
     assert not list(tmp_path.glob("**/*.npz"))
 
 
-def test_existing_files_are_kept_unless_forced(runs, film, tmp_path, simulated_data):
-    key = simulated_data.sessions[0].key
+def test_sessions_without_a_screen_are_left_out(runs, film, tmp_path, small_mouse, monkeypatch):
+    (info,) = small_mouse.sessions
+    blind = replace(small_mouse, sessions=(replace(info, frame_shape=None),))
+    monkeypatch.setattr(predict_job, "find_shards", lambda *_: blind)
+    command = (runs[0], "--video", film, "--stride", 30, "--out", tmp_path / "a.npz")
+    result = invoke(*command)
+    assert result.exit_code == 0, result.output
+    assert f"sessions without a screen are left out: {info.key}" in result.stderr
+    assert json.loads((tmp_path / "a.json").read_text())["session"] == OTHER
+    message, _ = error_of(invoke(*command, "--force", "--session", info.key))
+    assert message.startswith(f"session {info.key} has no screen")
+
+
+def test_existing_files_are_kept_unless_forced(runs, film, tmp_path, key):
     command = (runs[0], "--video", film, "--session", key, "--out", tmp_path / "a.npz", "--quiet")
     (tmp_path / "a.json").write_text("mine")
     message, hint = error_of(invoke(*command))
@@ -208,15 +236,14 @@ def test_an_interruption_leaves_nothing_half_written(runs, film, tmp_path, monke
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_movie_in_nwb_is_valid(runs, film, tmp_path, simulated_data):
+def test_a_movie_in_nwb_is_valid(runs, film, tmp_path, key):
     pynwb = pytest.importorskip("pynwb")
-    key = simulated_data.sessions[0].key
     out = tmp_path / "a.nwb"
     result = invoke(runs[0], "--video", film, "--session", key, "--out", out)
     assert result.exit_code == 0, result.output
     assert not pynwb.validate(path=str(out))
     with pynwb.NWBHDF5IO(out, "r") as source:
         module = source.read().processing["predictions"]
-        assert module["responses"].data.shape == (40, 20)
+        assert module["responses"].data.shape == (40, 12)
         assert module["responses"].rate == 30.0
-        assert len(module["neurons"]) == 20
+        assert len(module["neurons"]) == 12

@@ -215,9 +215,14 @@ def test_videos_are_shown_at_their_own_rate(tmp_path, suffix):
 def test_damaged_videos_are_refused_in_one_sentence(tmp_path):
     pytest.importorskip("av")
     (tmp_path / "text.mp4").write_text("no video")
-    with pytest.raises(OmniMouseError, match="cannot be decoded as a video") as error:
-        open_movie(tmp_path / "text.mp4")
-    assert error.value.hint
+    write_video(tmp_path / "cut.avi", np.arange(0, 240, 4))
+    content = (tmp_path / "cut.avi").read_bytes()
+    (tmp_path / "cut.avi").write_bytes(content[: len(content) * 2 // 3])
+    messages = {"text.mp4": "cannot be decoded as a video", "cut.avi": "states 60 frames and has"}
+    for name, message in messages.items():
+        with pytest.raises(OmniMouseError, match=message) as error:
+            open_movie(tmp_path / name)
+        assert error.value.hint
 
 
 def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch):

@@ -6,39 +6,49 @@ from omnimouse_cli.errors import CheckpointError
 from omnimouse_cli.run.ensemble import make_ensemble
 from omnimouse_cli.run.load import load_run
 
-
-def test_runs_that_cannot_be_averaged_are_refused(small_mouse, simulated_data, write_run, tmp_path):
-    first = load_run(write_run(tmp_path / "first", small_mouse))
-    other = load_run(write_run(tmp_path / "other", simulated_data))
-    with pytest.raises(CheckpointError, match="an ensemble has several runs"):
-        make_ensemble([first])
-    facts = {"session": small_mouse.sessions[0].key, "animal": "20001", "neurons": 12}
-    fewer = load_run(
-        write_run(tmp_path / "fewer", small_mouse, behavior_channels=list(first.behavior_channels))
-    )
-    make_ensemble([first, fewer])
-    if {one.key for one in simulated_data.sessions} & {facts["session"]}:
-        with pytest.raises(CheckpointError, match="differ in their number of neurons: 12 and 20"):
-            make_ensemble([first, other])
-    else:
-        with pytest.raises(CheckpointError, match="no session is in all of"):
-            make_ensemble([first, other])
+OTHER = "20009-1-1"
 
 
-def test_an_ensemble_has_the_sessions_that_all_runs_know(simulated_data, write_run, tmp_path):
-    both = load_run(write_run(tmp_path / "both", simulated_data))
-    one = simulated_data.sessions[0]
-    facts = [{"session": one.key, "animal": one.animal, "neurons": one.num_neurons}]
+@pytest.fixture
+def write(small_mouse, write_run, tmp_path):
+    """Return a function that writes and loads a run of the mouse's session under other names."""
+    (info,) = small_mouse.sessions
 
-    def only_first(tensors):
-        for name in list(tensors):
-            if name.startswith(f"tables.{simulated_data.sessions[1].key}."):
-                del tensors[name]
+    def make(name, keys, *, sets=(), neurons=info.num_neurons):
+        def rename(tensors):
+            for tensor, value in list(tensors.items()):
+                if tensor.startswith(f"tables.{info.key}."):
+                    del tensors[tensor]
+                    for key in keys:
+                        new = tensor.replace(info.key, key)
+                        per_neuron = len(value) == info.num_neurons
+                        tensors[new] = value[:neurons].clone() if per_neuron else value.clone()
 
-    single = load_run(
-        write_run(tmp_path / "single", simulated_data, weights=only_first, sessions=facts)
-    )
-    ensemble = make_ensemble([both, single])
-    assert [entry.session for entry in ensemble.sessions] == [one.key]
-    assert ensemble.folder == both.folder
-    assert [run.folder.name for run in ensemble.runs] == ["both", "single"]
+        sessions = [{"session": key, "animal": info.animal, "neurons": neurons} for key in keys]
+        return load_run(
+            write_run(tmp_path / name, small_mouse, sets=sets, weights=rename, sessions=sessions)
+        )
+
+    return make
+
+
+def test_an_ensemble_has_the_sessions_that_all_runs_know(write):
+    first, second = write("a", ["1-1-1", OTHER]), write("b", [OTHER])
+    ensemble = make_ensemble([first, second])
+    assert [entry.session for entry in ensemble.sessions] == [OTHER]
+    assert ensemble.folder == first.folder
+    assert [run.folder.name for run in ensemble.runs] == ["a", "b"]
+
+
+def test_runs_that_cannot_be_averaged_are_refused(write):
+    first = write("a", [OTHER])
+    others = {
+        "an ensemble has several runs, and .*a is one": [],
+        "no session is in all of .*a, .*b": [write("b", ["1-1-1"])],
+        "differ in their number of neurons: 12 and 9": [write("c", [OTHER], neurons=9)],
+        "differ in their scaling of video": [write("d", [OTHER], sets=("data.video_mean=100",))],
+    }
+    for message, more in others.items():
+        with pytest.raises(CheckpointError, match=message) as error:
+            make_ensemble([first, *more])
+        assert error.value.hint
