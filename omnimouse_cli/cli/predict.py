@@ -58,17 +58,18 @@ def command_predict(
         ),
     ] = None,
     before: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Screen before the movie: grey (mean of the model's video), first (frame), or a "
-            "grey level from 0 to 255."
+            help="Screen before the movie: grey (mean of the model's video, the default), first "
+            "(frame), or a grey level from 0 to 255."
         ),
-    ] = "grey",
+    ] = None,
     stride: Annotated[
         int | None,
         typer.Option(
+            min=1,
             help="Distance of windows in samples of 1/30 s: by default 3 for a movie, so that "
-            "each sample is the mean of ten windows, and that of eval for --tier."
+            "each sample is the mean of ten windows, and that of eval for --tier.",
         ),
     ] = None,
     tier: Annotated[
@@ -83,9 +84,11 @@ def command_predict(
         ),
     ] = None,
     draws: Annotated[
-        int,
-        typer.Option(min=1, help="Random draws of context neurons; eval has 8, this is the first."),
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1, help="Random draws of context neurons, the first of eval's 8; by default one."
+        ),
+    ] = None,
     session: Annotated[
         str | None, typer.Option(help="Session key; by default all sessions of the run.")
     ] = None,
@@ -131,7 +134,9 @@ def command_predict(
     )
     from omnimouse_cli.train.parallel.world import select_device
 
-    _require_one_input(video, tier, regime, behavior=behavior, fps=fps, state=state)
+    of_movie = {"behavior": behavior, "fps": fps, "state": state, "before": before}
+    of_recording = {"tier": tier, "regime": regime, "draws": draws, "batch": batch}
+    _require_one_input(video, of_movie, of_recording)
     with reporter(quiet=quiet) as progress:
         folders = list(dict.fromkeys(run or [newest_finished_run()]))
         if not run:
@@ -155,7 +160,7 @@ def command_predict(
                 MovieOptions(
                     behavior=behavior,
                     state=state,
-                    before=_parse_before(before),
+                    before=_parse_before(before or "grey"),
                     stride_samples=stride or STRIDE_SAMPLES,
                 ),
                 progress,
@@ -165,7 +170,7 @@ def command_predict(
                 regime=regime or "predict",
                 tier=tier or "test",
                 stride_samples=stride or TILING_STRIDE_SAMPLES,
-                draws=draws,
+                draws=draws or 1,
                 seed=seed,
                 baselines=(),
                 batch_windows=batch,
@@ -180,26 +185,22 @@ def command_predict(
 
 
 def _require_one_input(
-    video: Path | None, tier: str | None, regime: str | None, **of_movie: object
+    video: Path | None, of_movie: Mapping[str, object], of_recording: Mapping[str, object]
 ) -> None:
-    """Check that either a movie is named or recorded windows are."""
-    if video is not None:
-        if tier or regime:
-            raise OmniMouseError(
-                "--video and --tier or --regime exclude each other",
-                hint="name a movie with --video, or recorded windows with --tier and --regime",
-            )
-        return
-    if not (tier or regime):
+    """Check that a movie is named or recorded windows are, and no option of the other."""
+    if video is None and not (of_recording["tier"] or of_recording["regime"]):
         raise OmniMouseError(
             "nothing to predict was named",
             hint="name a movie: --video FILE, or recorded windows: --tier test --regime forecast",
         )
-    for name, value in of_movie.items():
+    others = of_movie if video is None else of_recording
+    for name, value in others.items():
         if value is not None:
+            text = "a movie" if video is None else "recorded windows, and not to a movie"
             raise OmniMouseError(
-                f"--{name} belongs to a movie, and --tier predicts recorded windows",
-                hint="name a movie: --video FILE",
+                f"--{name} belongs to {text}",
+                hint="name either a movie with --video, or recorded windows with --tier and "
+                "--regime",
             )
 
 

@@ -35,7 +35,7 @@ from omnimouse_cli.probe.predict_output import (
     require_writer,
     write_arrays,
 )
-from omnimouse_cli.probe.predict_recorded import predict_recording
+from omnimouse_cli.probe.predict_recorded import predict_recording, predictable_sessions
 from omnimouse_cli.probe.session_model import (
     SCALED_UNIT,
     SessionModel,
@@ -163,14 +163,8 @@ def write_recorded_predictions(
         )
     require_regime(options.regime)
     runs = [load_run(folder) for folder in job.runs]
-    keys = _choose(runs, job)
     dataset = open_run_data(runs[0], job.shards)
-    stored = [one.key for one in dataset.sessions]
-    if job.session is not None:
-        dataset.session(job.session)
-    elif missing := [key for key in keys if key not in stored]:
-        reporter.warn(f"sessions without a shard are left out: {', '.join(missing)}")
-    keys = [key for key in keys if key in stored]
+    keys = predictable_sessions(runs, dataset, _choose(runs, job), options, reporter)
     paths = output_paths(job.path, keys, force=job.force)
     documents: list[dict[str, Any]] = []
     for key in keys:

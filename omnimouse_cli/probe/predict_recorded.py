@@ -1,5 +1,6 @@
 """Predictions for recorded windows beside what was measured: those that an evaluation scores."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -94,6 +95,56 @@ class RecordedPrediction:
         }
 
 
+def predictable_sessions(
+    runs: Sequence[LoadedRun],
+    dataset: Dataset,
+    sessions: Sequence[str],
+    options: EvalOptions,
+    reporter: Reporter,
+) -> list[str]:
+    """Return the sessions for which `predict_recording` has something to predict.
+
+    Args:
+        runs: One run, or several as an ensemble.
+        dataset: Shards of the sessions.
+        sessions: Session keys.
+        options: As `predict_recording` takes them.
+        reporter: Is warned of each session that is left out.
+
+    Raises:
+        OmniMouseError: Runs differ, or no session is left; of a single one it says why.
+    """
+    for session, run in itertools.product(sessions, runs[1:]):
+        require_alike(runs[0], run, session)
+    if len(sessions) == 1:
+        dataset.session(sessions[0])
+    stored = [one for one in dataset.sessions if one.key in sessions]
+    require_tiers(stored, (options.tier,))
+    config = runs[0].config
+    windows = find_windows(stored, options, require_behavior=config.data.require_behavior)
+    found = {one.key: evaluated_strategies(one, options, config.model)[0] for one in stored}
+    reasons = {
+        "without a shard": [key for key in sessions if key not in found],
+        f"without windows of tier {options.tier}": [key for key in found if key not in windows],
+        f"without a strategy of {options.regime}": [key for key in windows if not found[key]],
+    }
+    left_out = list(itertools.chain.from_iterable(reasons.values()))
+    kept = [key for key in sessions if key not in left_out]
+    if not kept:
+        raise _no_strategy(options, ", ".join(sessions))
+    for reason, keys in reasons.items():
+        if keys:
+            reporter.warn(f"sessions {reason} are left out: {', '.join(keys)}")
+    return kept
+
+
+def _no_strategy(options: EvalOptions, sessions: str) -> OmniMouseError:
+    return OmniMouseError(
+        f"no strategy of {options.regime} is available in session {sessions}",
+        hint="choose another regime with --regime; `omnimouse regimes` lists them",
+    )
+
+
 def predict_recording(
     runs: Sequence[LoadedRun],
     dataset: Dataset,
@@ -134,10 +185,7 @@ def predict_recording(
     for item in unavailable:
         reporter.say(f"{session}: {item.strategy} is not available: {item.reason}")
     if not strategies:
-        raise OmniMouseError(
-            f"no strategy of {options.regime} is available in session {session}",
-            hint="choose another regime with --regime; `omnimouse regimes` lists them",
-        )
+        raise _no_strategy(options, session)
     reader = SessionReader(dataset, config.data, session)
     task = f"{PROGRESS_TASK} {session}"
     reporter.start(task, len(strategies))

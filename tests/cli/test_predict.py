@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import typer
+from safetensors import safe_open
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
@@ -142,6 +143,21 @@ def test_recorded_windows_are_written_beside_what_was_measured(runs, tmp_path, k
     assert "population-6+stimulus/responses/draw-0" in result.stdout
 
 
+def test_decoded_behavior_is_written_with_its_channels(runs, tmp_path, key):
+    options = ("--tier", "test", "--regime", "decode", "--stride", 90, "--quiet", "--scaled")
+    result = invoke(*runs, *options, "--out", tmp_path / "a.safetensors", "--json")
+    assert result.exit_code == 0, result.output
+    assert f"sessions without a shard are left out: {OTHER}" in result.stderr
+    (one,) = json.loads(result.stdout)["predictions"]
+    assert (one["name"], one["target"]) == ("decode/behavior", "behavior")
+    assert one["units"] == ["z-score"] * len(one["channels"])
+    arrays = load_file(tmp_path / "a.safetensors")
+    assert arrays["decode/behavior/predicted"].shape == (one["samples"], len(one["channels"]))
+    assert (arrays["decode/behavior/std"] == 0).all()
+    with safe_open(tmp_path / "a.safetensors", "np") as stored:
+        assert json.loads(stored.metadata()["decode/behavior/channel"]) == one["channels"]
+
+
 def test_without_out_the_file_lies_in_the_run(film, runs, tmp_path, key):
     run = shutil.copytree(runs[0], tmp_path / "run")
     result = invoke(run, "--video", film, "--session", key, "--format", "safetensors", "--quiet")
@@ -162,7 +178,8 @@ def test_behavior_needs_the_shard_that_scales_it(runs, film, tmp_path):
     ("options", "message"),
     [
         ((), "nothing to predict was named"),
-        (("--video", "FILM", "--tier", "test"), "exclude each other"),
+        (("--video", "FILM", "--tier", "test"), "--tier belongs to recorded windows"),
+        (("--video", "FILM", "--draws", "2"), "--draws belongs to recorded windows"),
         (("--tier", "test", "--fps", "30"), "--fps belongs to a movie"),
         (("--video", "nowhere.npy"), "nowhere.npy does not exist"),
         (("--video", "FILM", "--fps", "0"), "`fps` must be a positive number: 0"),
