@@ -1,4 +1,4 @@
-"""The folder in which the examples of `omnimouse_cli/api` run: a recording, shards and a run."""
+"""The folder in which examples of the public functions run: a recording, shards and a run."""
 
 import importlib.util
 import json
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent / "tests"
-EXAMPLES = Path(__file__).parent / "omnimouse_cli/api"
+PACKAGE = Path(__file__).parent / "omnimouse_cli"
+EXAMPLES = (PACKAGE, PACKAGE / "api")
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +41,7 @@ def _examples_run_in_a_folder_of_data(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Examples of the public functions name folders of the working directory."""
-    if isinstance(request.node, pytest.DoctestItem) and request.node.path.parent == EXAMPLES:
+    if isinstance(request.node, pytest.DoctestItem) and request.node.path.parent in EXAMPLES:
         folder = request.getfixturevalue("tmp_path") / "work"
         shutil.copytree(request.getfixturevalue("api_folder"), folder)
         monkeypatch.chdir(folder)

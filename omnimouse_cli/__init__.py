@@ -2,9 +2,12 @@
 
 The names below are its functions for Python; each is loaded when it is first used.
 
+>>> import numpy as np
 >>> import omnimouse_cli as om
 >>> run = om.load_run("runs/demo")
->>> rates = run.predict(frames, fps=30, session="20001-1-1")
+>>> rates = run.predict(np.zeros((90, 36, 64)), fps=30, session="20001-1-1")
+>>> rates
+Prediction: float32 (90, 6), unit rate, 0.000 to 2.967 s
 """
 
 import sys
@@ -70,20 +73,22 @@ class _Package(ModuleType):
 sys.modules[__name__].__class__ = _Package
 
 
-def __getattr__(name: str) -> object:
-    """Load a public name (PEP 562)."""
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:
+    # Type checkers know the names from above, and that there are no others.
+    def __getattr__(name: str) -> object:
+        """Load a public name (PEP 562)."""
+        if name == "__version__":
+            from importlib.metadata import version
 
-        value: object = version("omnimouse")
-    elif name in _MODULES:
-        value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-        if name in _SUB_PACKAGES:
-            value.__dict__ = import_module(f"{__name__}.{name}").__dict__
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
-    return value
+            value: object = version("omnimouse")
+        elif name in _MODULES:
+            value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+            if name in _SUB_PACKAGES:
+                value.__dict__ = import_module(f"{__name__}.{name}").__dict__
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -88,7 +88,7 @@ def write_embeddings(path: Path, embeddings: Sequence[Embeddings]) -> tuple[str,
     arrays = {**columns, "vectors": vectors}
     with write_atomically(path) as stream:
         if suffix == ".npz":
-            np.savez_compressed(stream, **arrays)
+            np.savez_compressed(stream, allow_pickle=False, **arrays)
         else:
             stream.write(_safetensors(arrays))
     return tuple(arrays)

@@ -139,16 +139,21 @@ def preprocess(
             licence=licence,
             citation=citation,
         )
-    found = find_and_open(
-        as_paths(recordings) or default_recordings(), open_options, jobs, reporter
-    )
+    paths, shards = as_paths(recordings), as_path(out)
+    if not paths:
+        paths = default_recordings()
+        reporter.say(f"taking {paths[0]}/ (default)")
+    found = find_and_open(paths, open_options, jobs, reporter)
+    if shards is None:
+        shards = default_shards()
+        reporter.say(f"writing to {shards}/ (default)")
     options = PreprocessOptions(
         storage=Storage(dtype=dtype, response_kind=response_kind, allow_gaps=allow_gaps),
         open_options=open_options,
         force=force,
         jobs=number_of_jobs(jobs, len(found.opened)),
     )
-    result = convert_found(found, as_path(out) or default_shards(), options, reporter)
+    result = convert_found(found, shards, options, reporter)
     raise_failures(result.failed, len(found.opened) + len(found.failed))
     return result
 
