@@ -42,7 +42,7 @@ class Movie:
         frame_shape: Height and width in pixels.
         num_frames: Number of frames.
         fps: Frames per second; of a video without a constant rate the mean.
-        is_given: Whether the user named the frame rate.
+        fps_is_given: Whether the user named the frame rate.
         notes: A sentence for each thing that was assumed or converted.
         read: Yields its frames from the first one on.
     """
@@ -51,7 +51,7 @@ class Movie:
     frame_shape: tuple[int, int]
     num_frames: int
     fps: float
-    is_given: bool
+    fps_is_given: bool
     notes: tuple[str, ...]
     read: Callable[[], Iterator[Block]]
 

@@ -119,7 +119,7 @@ def _open_array(stored: StoredArray, fps: float | None) -> Movie:
         frame_shape=(opened.height, opened.width),
         num_frames=opened.num_frames,
         fps=rate,
-        is_given=fps is not None,
+        fps_is_given=fps is not None,
         notes=(*opened.notes, *notes),
         read=read,
     )
@@ -191,7 +191,7 @@ def _open_images(folder: Path, fps: float | None) -> Movie:
         frame_shape=shapes[0],
         num_frames=len(images),
         fps=rate,
-        is_given=fps is not None,
+        fps_is_given=fps is not None,
         notes=(*notes, *ignored, f"{folder}: images are read as 8-bit grey levels, color as luma"),
         read=read,
     )
@@ -267,7 +267,7 @@ def _open_video(path: Path, fps: float | None) -> Movie:
         frame_shape=shape,
         num_frames=num_frames,
         fps=fps or float(rate),
-        is_given=fps is not None,
+        fps_is_given=fps is not None,
         notes=tuple(notes),
         read=read,
     )

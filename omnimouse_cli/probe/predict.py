@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.config.data import NUM_FRAMES, RESPONSE_RATE_HZ
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.evaluate.forward import NEURON_WINDOWS
 from omnimouse_cli.probe.movie import F64, Movie, screen_frames
 from omnimouse_cli.probe.predict_behavior import BehaviorTrace
 from omnimouse_cli.probe.session_model import SAMPLES, SCALED_UNIT, WINDOWS_AT_ONCE, SessionModel
@@ -80,13 +81,6 @@ def predict_movie(
 
     Raises:
         OmniMouseError: An option is out of range, or a frame cannot be read.
-
-    Example:
-        >>> from omnimouse_cli.probe.movie_open import open_movie
-        >>> movie = open_movie(np.zeros((90, 36, 64), np.uint8), fps=30)
-        >>> prediction = predict_movie(model, movie)  # doctest: +SKIP
-        >>> prediction.responses.shape  # doctest: +SKIP
-        (90, 254)
     """
     blocks = list(
         iterate_movie(
@@ -136,14 +130,14 @@ def iterate_movie(
     # Sums over windows, and their numbers, of samples that later windows predict too.
     neurons = model.num_neurons
     total = np.zeros((len(model.runs), 0, neurons), np.float32)
-    count = np.zeros(0, np.int64)
+    count = np.zeros(0, np.float32)
     for windows, num_samples in _windows(model, movie, start, stride_samples, before):
         starts = start + stride_samples * np.arange(len(windows))
         predicted = _predict(model, windows, starts, behavior)
         length = stride_samples * (len(windows) - 1) + last - first
         new = length - len(count)
         total = np.concatenate([total, np.zeros_like(total, shape=(len(total), new, neurons))], 1)
-        count = np.concatenate([count, np.zeros(new, np.int64)])
+        count = np.concatenate([count, np.zeros(new, np.float32)])
         for number in range(len(windows)):
             at = slice(number * stride_samples, number * stride_samples + last - first)
             total[:, at] += predicted[:, number]
@@ -181,14 +175,15 @@ def describe_context(before: Before, stride_samples: int) -> str:
 def _windows(
     model: SessionModel, movie: Movie, start: int, stride_samples: int, before: Before
 ) -> Iterator[tuple[F32, int | None]]:
-    """Yield frames of consecutive windows, `(windows, 60, height, width)`, 16 at most.
+    """Yield frames of consecutive windows, `(windows, 60, height, width)`, as many as fit.
 
     With the last ones comes the number of samples of the movie, before that None.
     """
+    at_once = max(1, min(WINDOWS_AT_ONCE, NEURON_WINDOWS // model.num_neurons))
     # Frames from the first one of the next window on.
     held = np.zeros((0, *model.frame_shape), np.float32)
     num_frames = 0
-    needed = stride_samples * (WINDOWS_AT_ONCE - 1) + NUM_FRAMES
+    needed = stride_samples * (at_once - 1) + NUM_FRAMES
     for frames in screen_frames(movie, model.frame_shape):
         if num_frames == 0:
             lead = frames[:1].astype(np.float32)
@@ -199,17 +194,17 @@ def _windows(
         held = np.concatenate([held, frames.astype(np.float32)])
         while len(held) > needed + NUM_FRAMES:
             yield _cut(held[:needed], stride_samples), None
-            held = held[stride_samples * WINDOWS_AT_ONCE :]
-            start += stride_samples * WINDOWS_AT_ONCE
+            held = held[stride_samples * at_once :]
+            start += stride_samples * at_once
     # Windows whose predicted samples begin before the end of the movie.
     num_windows = -(-(num_frames - SAMPLES[0] - start) // stride_samples)
     length = stride_samples * (num_windows - 1) + NUM_FRAMES
     if length > len(held):
         held = np.concatenate([held, np.repeat(held[-1:], length - len(held), axis=0)])
     windows = _cut(held[:length], stride_samples)
-    for at in range(0, num_windows, WINDOWS_AT_ONCE):
-        is_last = at + WINDOWS_AT_ONCE >= num_windows
-        yield windows[at : at + WINDOWS_AT_ONCE], num_frames if is_last else None
+    for at in range(0, num_windows, at_once):
+        is_last = at + at_once >= num_windows
+        yield windows[at : at + at_once], num_frames if is_last else None
 
 
 def _cut(frames: F32, stride_samples: int) -> F32:

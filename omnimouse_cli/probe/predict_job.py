@@ -269,7 +269,7 @@ def _write_movie(
                 "source": movie.source,
                 "frames": movie.num_frames,
                 "fps": movie.fps,
-                "fps_is_given": movie.is_given,
+                "fps_is_given": movie.fps_is_given,
                 "fps_used": FRAME_RATE_HZ,
                 "size": movie.frame_shape,
                 "size_used": model.frame_shape,

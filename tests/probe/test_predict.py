@@ -114,6 +114,7 @@ def test_an_ensemble_has_the_mean_and_the_spread_of_its_runs(runs, small_mouse):
 def test_scaled_responses_are_those_of_the_recording_over_their_deviation(model):
     movie = film(30)
     scaled = predict_movie(model, open_movie(movie, fps=30), stride_samples=30, scaled=True)
+    assert scaled.responses.dtype == np.float32
     assert scaled.unit == "standard deviations"
     np.testing.assert_array_equal(model.to_unit(scaled.responses), predicted(model, movie))
 
