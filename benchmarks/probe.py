@@ -5,19 +5,21 @@ any grating. In a recording with drifting gratings the tuning of the model is co
 of the raw responses to the same gratings, trials of all tiers.
 """
 
+import json
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from machine import benchmark_parser, chosen_device, print_rows, write_result
+from machine import benchmark_parser, chosen_device, write_result
 from numpy.typing import NDArray
 
 from omnimouse_cli.batch.dataset import Dataset
-from omnimouse_cli.probe.probe import GratingTuning, measure_gratings, probe
-from omnimouse_cli.probe.scores import find_scores
+from omnimouse_cli.probe.probe import measure_gratings, probe
+from omnimouse_cli.probe.scores import NeuronScores, find_scores
 from omnimouse_cli.probe.session_model import SessionModel, find_shards
 from omnimouse_cli.probe.session_probe import SessionProbe
 from omnimouse_cli.probe.settings import ProbeOptions
@@ -44,6 +46,7 @@ class ExactModel(SessionModel):
 
     def __init__(self, model: SessionModel, recording: Path) -> None:
         self.runs, self.session, self.unit = model.runs[:1], model.session, model.unit
+        self.state = model.state
         self.frame_shape, self.num_neurons = model.frame_shape, model.num_neurons
         self.exact = load_expected_response(recording)
 
@@ -51,8 +54,9 @@ class ExactModel(SessionModel):
         self, grey_BTYX: NDArray[Any], neurons: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
         """Return the exact expected responses, averaged as those of a model."""
-        assert neurons is None, "gratings are shown to all neurons"
         mean = self.exact(grey_BTYX)[..., 30:, :].mean(axis=-2)
+        if neurons is not None:
+            mean = np.take_along_axis(mean, neurons, axis=1)
         return mean[None].astype(np.float32)
 
 
@@ -87,74 +91,97 @@ def study_simulated(
     for session in (one.session for one in runs[0].sessions):
         model, _, found, seconds = probe_session(runs, session, options, device)
         exact = ExactModel(model, recordings / session)
-        columns, silent = np.arange(model.num_neurons), Silent()
-        blank = exact.mean_responses(np.full((1, 60, *model.frame_shape), model.mean_grey))[:, 0]
-        truth = measure_gratings(exact, columns, blank.astype(np.float64), options, silent)
+        everyone = NeuronScores(values=np.ones(model.num_neurons), source="exact")
+        truth = probe(exact, scores=everyone, options=replace(options, gradient_windows=0))
         chosen = found.score > ceilings(runs, session) / 2
-        result = compare_with_truth(found, truth, exact.exact.truth.population, chosen)
-        results.append({"session": session, "seconds": seconds, **result})
+        population = exact.exact.truth.population
+        results.append(
+            {
+                "session": session,
+                "seconds": seconds,
+                "neurons": len(chosen),
+                "above_half_of_ceiling": int(chosen.sum()),
+                "receptive_field_by": found.receptive_field.reported,
+                **compare_fields(found, population, chosen),
+                **compare_tuning(found, truth, population, chosen),
+                "exact_responses": compare_fields(truth, population, chosen),
+            }
+        )
     return results
 
 
-def compare_with_truth(
-    found: SessionProbe, truth: GratingTuning, population: Population, chosen: NDArray[np.bool_]
+def compare_fields(
+    found: SessionProbe, population: Population, chosen: NDArray[np.bool_]
 ) -> dict[str, Any]:
-    """Return the bars of the simulated mouse."""
+    """Return how receptive fields and orientations agree with those that were simulated."""
     center = np.stack([population.center_row, population.center_column], axis=1)
-    # Columns grow rightward and rows downward; bars are perpendicular to the wave vector.
-    bars = (90 - np.rad2deg(population.orientation)) % 180
     fields = {}
     for method, fit in found.receptive_field.fits.items():
         here = chosen & np.isfinite(fit.center_px).all(axis=1)
+        distance = np.linalg.norm(fit.center_px - center, axis=1)[here]
         fields[method] = {
             "neurons": int(here.sum()),
             "correlation_row": _correlation(fit.center_px[here, 0], center[here, 0]),
             "correlation_column": _correlation(fit.center_px[here, 1], center[here, 1]),
-            "median_distance_px": float(
-                np.median(np.linalg.norm(fit.center_px[here] - center[here], axis=1))
-            ),
+            "median_distance_px": float(np.median(distance)),
+            "largest_distance_px": float(distance.max()),
             "median_size_px": float(np.median(fit.size_px[here])),
-            "median_width_px": float(np.median(population.width[here])),
-            "correlation_size": _correlation(
-                fit.size_px[here].mean(axis=1), population.width[here]
-            ),
+            "median_simulated_width_px": float(np.median(population.width[here])),
         }
-    tuning = found.orientation
-    here = chosen & np.isfinite(tuning.orientation_deg)
-    error = angle_difference_deg(tuning.orientation_deg, bars, 180)[here]
-    exact_error = angle_difference_deg(truth.orientation.orientation_deg, bars, 180)[chosen]
-    selective = here & (truth.orientation.dsi > SELECTIVE)
-    side = angle_difference_deg(tuning.direction_deg, truth.orientation.direction_deg, 360)
-    by_sign = angle_difference_deg(
-        truth.orientation.direction_deg, (180 - np.rad2deg(population.orientation)) % 360, 360
-    )
-    octaves = np.abs(np.log2(found.spatial_frequency.preferred / truth.spatial.preferred))
-    by_wavelength = np.abs(np.log2(found.spatial_frequency.preferred * population.wavelength))
-    steps = np.diff(np.log2(found.spatial_frequency.axis)).max()
-    known = chosen & np.isfinite(octaves)
-    temporal = np.abs(np.log2(found.temporal_frequency.preferred / truth.temporal.preferred))
+    # Columns grow rightward and rows downward; bars are perpendicular to the wave vector.
+    bars = (90 - np.rad2deg(population.orientation)) % 180
+    here = chosen & np.isfinite(found.orientation.orientation_deg)
+    error = angle_difference_deg(found.orientation.orientation_deg, bars, 180)[here]
     return {
-        "neurons": len(chosen),
-        "above_half_of_ceiling": int(chosen.sum()),
-        "receptive_field_by": found.receptive_field.reported,
         "receptive_fields": fields,
         "orientation_neurons": int(here.sum()),
         "orientation_median_error_deg": float(np.median(error)),
         "orientation_mean_error_deg": float(error.mean()),
-        "orientation_median_error_of_exact_responses_deg": float(np.median(exact_error)),
+    }
+
+
+def compare_tuning(
+    found: SessionProbe, truth: SessionProbe, population: Population, chosen: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Return how tuning agrees with that of the exact responses to the same stimuli."""
+    model, exact = found.orientation, truth.orientation
+    here = chosen & np.isfinite(model.orientation_deg)
+    selective = here & (exact.dsi > SELECTIVE)
+    side = angle_difference_deg(model.direction_deg, exact.direction_deg, 360)
+    # With a positive direction selectivity, neurons prefer motion against the wave vector.
+    opposite = (180 - np.rad2deg(population.orientation)) % 360
+    by_rule = angle_difference_deg(exact.direction_deg, opposite, 360)
+    pairs = {
+        "spatial_frequency": (found.spatial_frequency.preferred, truth.spatial_frequency.preferred),
+        "temporal_frequency": (
+            found.temporal_frequency.preferred,
+            truth.temporal_frequency.preferred,
+        ),
+        "preferred_diameter": (found.size.preferred_px, truth.size.preferred_px),
+        "half_contrast": (found.contrast.half, truth.contrast.half),
+        "spatial_frequency_and_wavelength": (
+            found.spatial_frequency.preferred,
+            1 / population.wavelength,
+        ),
+    }
+    step = float(np.diff(np.log2(found.spatial_frequency.axis)).max()) + 1e-9
+    result: dict[str, Any] = {
         "direction_selective": int(selective.sum()),
         "direction_right_share": float((side[selective] < 90).mean()),
-        "direction_by_sign_rule_right_share": float((by_sign[selective] < 90).mean()),
-        "correlation_osi": _correlation(tuning.osi[here], truth.orientation.osi[here]),
-        "correlation_dsi": _correlation(tuning.dsi[here], truth.orientation.dsi[here]),
-        "spatial_frequency_neurons": int(known.sum()),
-        "spatial_frequency_within_a_step": float((octaves[known] <= steps + 1e-9).mean()),
-        "spatial_frequency_within_a_step_of_the_wavelength": float(
-            (by_wavelength[known] <= steps + 1e-9).mean()
-        ),
-        "spatial_frequency_median_octaves": float(np.median(octaves[known])),
-        "temporal_frequency_median_octaves": float(np.nanmedian(temporal[chosen])),
+        "direction_rule_right_share": float((by_rule[selective] < 90).mean()),
+        "correlation_osi": _correlation(model.osi[here], exact.osi[here]),
+        "correlation_dsi": _correlation(model.dsi[here], exact.dsi[here]),
+        "median_suppression": float(np.nanmedian(found.size.suppression[chosen])),
+        "median_exact_suppression": float(np.nanmedian(truth.size.suppression[chosen])),
     }
+    for name, (first, second) in pairs.items():
+        octaves = np.abs(np.log2(first / second))[chosen]
+        known = octaves[np.isfinite(octaves)]
+        result[f"{name}_median_octaves"] = float(np.median(known))
+        if name.startswith("spatial"):
+            result[f"{name}_neurons"] = len(known)
+            result[f"{name}_within_a_step"] = float((known <= step).mean())
+    return result
 
 
 def _correlation(first: F64, second: F64) -> float:
@@ -165,9 +192,8 @@ def measured_gratings(shard: Shard) -> tuple[F64, F64, F64, NDArray[np.int64]]:
     """Return the mean raw response of every trial of a grating.
 
     Returns:
-        Responses above those to the screen before, float64 `(trials, neurons)`; direction of motion
-        in degrees, counter-clockwise from rightward, and temporal frequency of each trial; and the
-        number of the trial's condition.
+        Responses above those to the screen before, float64 `(trials, neurons)`; the angle that its
+        condition names and the temporal frequency of each trial; and the number of the condition.
     """
     trials, clock = shard.trials, shard.description.responses.clock
     responses = shard.read_responses(0, clock.num_samples).astype(np.float64)
@@ -180,9 +206,10 @@ def measured_gratings(shard: Shard) -> tuple[F64, F64, F64, NDArray[np.int64]]:
         first, last = (round(onset + each * clock.rate_hz) for each in TRIAL_SECONDS)
         before = responses[round(onset - 0.5 * clock.rate_hz) : round(onset)]
         during = responses[first:last]
-        if len(during) < last - first or not np.isfinite(during).all():
+        whole = len(during) == last - first and len(before) > 0
+        if not whole or not np.isfinite([*before, *during]).all():
             continue
-        rows.append(during.mean(axis=0) - np.nanmean(before, axis=0))
+        rows.append(during.mean(axis=0) - before.mean(axis=0))
         directions.append(float(found[1]))
         frequencies.append(float(found[2]))
         conditions.append(condition)
@@ -216,16 +243,16 @@ def study_recording(runs: list[LoadedRun], device: torch.device) -> dict[str, An
     assert dataset is not None, "benchmarks have their shards"
     shard = dataset.session(session).shard
     responses, direction, hz, condition = measured_gratings(shard)
-    spatial, contrast, turn = shown_grating(shard)
-    direction = (direction + turn) % 360
+    spatial, amplitude, turn = shown_grating(shard)
+    direction = direction * turn % 360
     directions, frequencies = np.unique(direction), np.unique(hz)
+    model = SessionModel(runs, session, dataset=dataset, device=device)
     options = ProbeOptions(
         directions=len(directions),
         spatial_frequencies=(spatial,),
         temporal_frequencies=tuple(frequencies.tolist()),
-        contrast=contrast,
+        contrast=amplitude / model.mean_grey,
     )
-    model = SessionModel(runs, session, dataset=dataset, device=device)
     columns = np.arange(model.num_neurons)
     grey = model.mean_responses(make_blank(model.frame_shape, model.mean_grey))[:, 0]
     began = time.perf_counter()
@@ -252,8 +279,8 @@ def study_recording(runs: list[LoadedRun], device: torch.device) -> dict[str, An
         "tiers": "all",
         "scores": scores.source,
         "spatial_frequency_cycles_per_px": spatial,
-        "contrast": contrast,
-        "degrees_added_to_named_angles": turn,
+        "amplitude_grey_levels": amplitude,
+        "named_angles_are": "counter-clockwise" if turn == 1 else "clockwise",
         "neurons": model.num_neurons,
         "split_half_above": {str(LEAST_SPLIT_HALF): int(reliable.sum())},
         "score_above": {str(LEAST_SCORE): int((scores.values > LEAST_SCORE).sum())},
@@ -288,13 +315,12 @@ def agreement(
     }
 
 
-def shown_grating(shard: Shard) -> tuple[float, float, float]:
+def shown_grating(shard: Shard) -> tuple[float, float, int]:
     """Return what the first slow grating of a recording shows.
 
     Returns:
-        Spatial frequency in cycles per pixel, Michelson contrast, and what has to be added to the
-        angle that its condition names to have its direction of motion in degrees,
-        counter-clockwise from rightward.
+        Spatial frequency in cycles per pixel, amplitude in grey levels, and 1 or -1: whether the
+        angles that conditions name are directions of motion counter-clockwise or clockwise.
     """
     names = shard.description.conditions
     slow = [number for number, name in enumerate(names) if re.search(r"ori=45 tf=[12]$", name)]
@@ -302,7 +328,6 @@ def shown_grating(shard: Shard) -> tuple[float, float, float]:
     span = shard.trials.start_seconds[trial] + [0.01, 1.0]
     first, last = np.searchsorted(shard.flip_seconds, span)
     frames = shard.frames[shard.frame_index[first:last]].astype(np.float64)
-    contrast = (frames.max() - frames.min()) / (frames.max() + frames.min())
     padded = np.fft.fft2(frames - frames.mean(), s=(512, 512))
     power = np.abs(padded).mean(axis=0)
     down, right = np.unravel_index(power[:, 1:256].argmax(), (512, 255))
@@ -312,7 +337,9 @@ def shown_grating(shard: Shard) -> tuple[float, float, float]:
     # The phase of a wave that moves along its vector falls.
     sign = -np.sign(turns[np.abs(turns) > 1e-3].mean())
     angle = np.rad2deg(np.arctan2(-waves_down * sign, waves_right * sign))
-    return float(np.hypot(waves_down, waves_right)), float(contrast), float(round(angle - 45) % 360)
+    turn = 1 if 0 < angle % 360 < 90 else -1
+    assert abs(angle - 45 * turn) < 5, "the angle is the direction of motion, or against it"
+    return float(np.hypot(waves_down, waves_right)), float(np.ptp(frames) / 2), turn
 
 
 def main() -> None:
@@ -334,8 +361,7 @@ def main() -> None:
         content["recorded"] = study_recording([load_run(run) for run in options.recorded], device)
     for name, found in content.items():
         for one in found if isinstance(found, list) else [found]:
-            print(name)
-            print_rows(("", "value"), [(key, str(value)) for key, value in one.items()])
+            print(name, json.dumps(one, indent=1))
     write_result(options.out, "probe", device, content)
 
 

@@ -239,6 +239,7 @@ def _draw_field(axes: Any, found: SessionProbe, row: int) -> None:  # noqa: ANN4
     axes.imshow(one.values[row], cmap="Greys", extent=extent, aspect="equal")
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=(), yticks=())
     axes.set(xlabel=f"receptive field ({field.reported})")
+    axes.spines[["left", "bottom"]].set_visible(False)
     if np.isfinite(fit.center_px[row]).all():
         turn = np.linspace(0, 2 * np.pi, 100)
         long, short = fit.size_px[row] * ELLIPSE_DEVIATIONS

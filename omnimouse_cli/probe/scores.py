@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.files import read_document
 from omnimouse_cli.run.folder import EVALUATIONS
 
 F64 = NDArray[np.float64]
-FILE = "neurons.npz"
+FILE, DOCUMENT = "neurons.npz", "eval.json"
 STRATEGY = "predict"
 
 
@@ -30,7 +31,10 @@ class NeuronScores:
 
 
 def find_scores(runs: Sequence[Path], session: str, num_neurons: int) -> NeuronScores | None:
-    """Read the newest evaluation of each run that scored `predict` in a session.
+    """Read the newest evaluations that scored `predict` in a session.
+
+    Of an ensemble it is the evaluation of the ensemble, where there is one, or else the mean of
+    those of its runs.
 
     Args:
         runs: Folders of the runs.
@@ -38,24 +42,39 @@ def find_scores(runs: Sequence[Path], session: str, num_neurons: int) -> NeuronS
         num_neurons: Number of neurons of the session.
 
     Returns:
-        None if a run has no such evaluation.
+        None if there is no such evaluation, or not of every run.
 
     Raises:
         OmniMouseError: A file is damaged.
     """
-    values, sources = [], []
-    for run in runs:
-        files = sorted(
-            (run / EVALUATIONS).glob(f"*/{FILE}"), key=lambda one: one.stat().st_mtime, reverse=True
-        )
-        found = ((file, _read(file, session, num_neurons)) for file in files)
-        source, scores = next((one for one in found if one[1] is not None), (None, None))
-        if scores is None:
-            return None
-        sources.append(str(source))
-        values.append(scores)
-    text = f"single-trial correlation of {STRATEGY}, {', '.join(sources)}"
-    return NeuronScores(values=np.mean(values, axis=0), source=text)
+    names = [run.resolve().name for run in runs]
+    together = _newest(runs[0], names, session, num_neurons) if len(runs) > 1 else None
+    found = [together] if together else [_newest(run, None, session, num_neurons) for run in runs]
+    known = [one for one in found if one is not None]
+    if len(known) < len(found):
+        return None
+    files = ", ".join(str(file) for file, _ in known)
+    text = f"single-trial correlation of {STRATEGY}, {files}"
+    return NeuronScores(values=np.mean([scores for _, scores in known], axis=0), source=text)
+
+
+def _newest(
+    run: Path, ensemble: list[str] | None, session: str, num_neurons: int
+) -> tuple[Path, F64] | None:
+    """Return the newest file with scores of a run, or of the ensemble of named runs; None if none.
+
+    Evaluations of an ensemble are in the folder of its first run and name all of them.
+    """
+    files = sorted((run / EVALUATIONS).glob(f"*/{FILE}"), key=lambda one: -one.stat().st_mtime)
+    for file in files:
+        document = file.with_name(DOCUMENT)
+        content = read_document(document, "eval") if document.is_file() else {}
+        if content.get("runs") != ensemble:
+            continue
+        scores = _read(file, session, num_neurons)
+        if scores is not None:
+            return file, scores
+    return None
 
 
 def _read(file: Path, session: str, num_neurons: int) -> F64 | None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.errors import ConfigError, OmniMouseError
+from omnimouse_cli.files import write_document
 from omnimouse_cli.probe.page import write_page
 from omnimouse_cli.probe.probe import pairwise_correlation, probe
 from omnimouse_cli.probe.scores import NeuronScores, find_scores
@@ -225,6 +226,12 @@ def test_scores_are_those_of_the_newest_evaluation_with_the_strategy(tmp_path):
     assert "eval/a/neurons.npz" in scores.source
     assert find_scores([tmp_path / "run"], "2-1-1", 3) is None
     assert find_scores([tmp_path / "run", tmp_path / "other"], "1-1-1", 3) is None
+    # An evaluation of an ensemble is that of no single run.
+    write_document(folder / "a" / "eval.json", "eval", {"runs": ["run", "other"]})
+    assert find_scores([tmp_path / "run"], "1-1-1", 3) is None
+    both = find_scores([tmp_path / "run", tmp_path / "other"], "1-1-1", 3)
+    np.testing.assert_array_equal(both.values, scores.values)
+    (folder / "a" / "eval.json").unlink()
     with pytest.raises(OmniMouseError, match="which has 2"):
         find_scores([tmp_path / "run"], "1-1-1", 2)
     (folder / "a" / "neurons.npz").write_bytes(b"PK broken")
