@@ -6,7 +6,6 @@ of the raw responses to the same gratings, trials of all tiers.
 """
 
 import json
-import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,30 +14,26 @@ from typing import Any
 import numpy as np
 import torch
 from machine import benchmark_parser, chosen_device, write_result
+from measured_gratings import measured_trials, shown_grating, split_half
 from numpy.typing import NDArray
 
 from omnimouse_cli.batch.dataset import Dataset
-from omnimouse_cli.probe.probe import measure_gratings, probe
+from omnimouse_cli.probe.probe import measure_gratings, probe, respond
 from omnimouse_cli.probe.scores import NeuronScores, find_scores
 from omnimouse_cli.probe.session_model import SessionModel, find_shards
 from omnimouse_cli.probe.session_probe import SessionProbe
 from omnimouse_cli.probe.settings import ProbeOptions
-from omnimouse_cli.probe.stimuli import make_blank
-from omnimouse_cli.probe.tuning import DirectionTuning, angle_difference_deg, tune_direction
+from omnimouse_cli.probe.stimuli import full_screen_gratings, make_blank
+from omnimouse_cli.probe.tuning import DirectionTuning, angle_difference_deg
 from omnimouse_cli.recording.simulated.expected import load_expected_response
 from omnimouse_cli.recording.simulated.population import Population
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import LoadedRun, load_run
-from omnimouse_cli.shard import Shard
 
 F64 = NDArray[np.float64]
 # A neuron is direction-selective from this index of its exact response on.
 SELECTIVE = 0.2
 LEAST_SCORE, LEAST_SPLIT_HALF = 0.2, 0.5
-SPLITS = 50
-# The part of a trial over which raw responses are averaged, from its onset.
-TRIAL_SECONDS = (0.5, 2.0)
-GRATING = re.compile(r"drifting_gratings ori=([\d.]+) tf=([\d.]+)")
 
 
 class ExactModel(SessionModel):
@@ -188,107 +183,72 @@ def _correlation(first: F64, second: F64) -> float:
     return float(np.corrcoef(first, second)[0, 1])
 
 
-def measured_gratings(shard: Shard) -> tuple[F64, F64, F64, NDArray[np.int64]]:
-    """Return the mean raw response of every trial of a grating.
-
-    Returns:
-        Responses above those to the screen before, float64 `(trials, neurons)`; the angle that its
-        condition names and the temporal frequency of each trial; and the number of the condition.
-    """
-    trials, clock = shard.trials, shard.description.responses.clock
-    responses = shard.read_responses(0, clock.num_samples).astype(np.float64)
-    rows, directions, frequencies, conditions = [], [], [], []
-    for number, condition in enumerate(trials.condition):
-        found = GRATING.match(shard.description.conditions[condition]) if condition >= 0 else None
-        if found is None:
-            continue
-        onset = (trials.start_seconds[number] - clock.start_seconds) * clock.rate_hz
-        first, last = (round(onset + each * clock.rate_hz) for each in TRIAL_SECONDS)
-        before = responses[round(onset - 0.5 * clock.rate_hz) : round(onset)]
-        during = responses[first:last]
-        whole = len(during) == last - first and len(before) > 0
-        if not whole or not np.isfinite([*before, *during]).all():
-            continue
-        rows.append(during.mean(axis=0) - before.mean(axis=0))
-        directions.append(float(found[1]))
-        frequencies.append(float(found[2]))
-        conditions.append(condition)
-    return np.array(rows), np.array(directions), np.array(frequencies), np.array(conditions)
-
-
-def tuning_curves(responses: F64, condition: NDArray[np.int64]) -> F64:
-    """Return the mean over the trials of each condition: `(conditions, neurons)`."""
-    return np.stack([responses[condition == one].mean(axis=0) for one in np.unique(condition)])
-
-
-def split_half(responses: F64, condition: NDArray[np.int64], rng: np.random.Generator) -> F64:
-    """Return the mean correlation of curves from random halves of trials: `(neurons,)`."""
-    found = []
-    for _ in range(SPLITS):
-        half = np.zeros(len(condition), np.bool_)
-        for one in np.unique(condition):
-            rows = rng.permutation(np.flatnonzero(condition == one))
-            half[rows[: len(rows) // 2]] = True
-        first, second = (tuning_curves(responses[part], condition[part]) for part in (half, ~half))
-        first, second = first - first.mean(axis=0), second - second.mean(axis=0)
-        norm = np.sqrt((first**2).sum(axis=0) * (second**2).sum(axis=0))
-        found.append((first * second).sum(axis=0) / norm)
-    return np.asarray(np.mean(found, axis=0))
-
-
 def study_recording(runs: list[LoadedRun], device: torch.device) -> dict[str, Any]:
     """Compare the tuning of a model with that of the raw responses to the same gratings."""
     session = runs[0].sessions[0].session
     dataset = find_shards(runs[0], None)
     assert dataset is not None, "benchmarks have their shards"
     shard = dataset.session(session).shard
-    responses, direction, hz, condition = measured_gratings(shard)
     spatial, amplitude, turn = shown_grating(shard)
-    direction = direction * turn % 360
-    directions, frequencies = np.unique(direction), np.unique(hz)
+    trials = measured_trials(shard, turn)
     model = SessionModel(runs, session, dataset=dataset, device=device)
     options = ProbeOptions(
-        directions=len(directions),
+        directions=len(np.unique(trials.direction_deg)),
         spatial_frequencies=(spatial,),
-        temporal_frequencies=tuple(frequencies.tolist()),
+        temporal_frequencies=tuple(np.unique(trials.hz).tolist()),
         contrast=amplitude / model.mean_grey,
     )
     columns = np.arange(model.num_neurons)
-    grey = model.mean_responses(make_blank(model.frame_shape, model.mean_grey))[:, 0]
-    began = time.perf_counter()
-    found = measure_gratings(model, columns, grey.astype(np.float64), options, Silent()).orientation
-    seconds = time.perf_counter() - began
-    curves = np.stack(
-        [[responses[(direction == d) & (hz == f)].mean(axis=0) for f in frequencies]
-         for d in directions]
-    )  # fmt: skip
-    best = curves.max(axis=0).argmax(axis=0)
-    measured = tune_direction(curves[:, best, columns].T)
+    blank = make_blank(model.frame_shape, model.mean_grey)
+    grey = model.mean_responses(blank)[:, 0].astype(np.float64)
+    found = measure_gratings(model, columns, grey, options, Silent()).orientation
     rng = np.random.default_rng(0)
-    reliability = split_half(responses, condition, rng)
+    reliable = split_half(trials, rng) > LEAST_SPLIT_HALF
     scores = find_scores([run.folder for run in runs], session, model.num_neurons)
     assert scores is not None, "the runs were evaluated"
-    reliable = reliability > LEAST_SPLIT_HALF
-    chosen = reliable & (scores.values > LEAST_SCORE) & np.isfinite(found.orientation_deg)
-    order = np.flatnonzero(chosen)
+    good = scores.values > LEAST_SCORE
+    order = np.flatnonzero(reliable & good & np.isfinite(found.orientation_deg))
+    measured = trials.tuning()
     permuted = [agreement(found, measured, order, rng.permutation(order)) for _ in range(200)]
+    held_out = trials.take(~trials.in_train)
     return {
         "session": session,
-        "seconds": seconds,
-        "trials": len(condition),
-        "tiers": "all",
+        "trials": len(trials.hz),
         "scores": scores.source,
         "spatial_frequency_cycles_per_px": spatial,
         "amplitude_grey_levels": amplitude,
         "named_angles_are": "counter-clockwise" if turn == 1 else "clockwise",
         "neurons": model.num_neurons,
-        "split_half_above": {str(LEAST_SPLIT_HALF): int(reliable.sum())},
-        "score_above": {str(LEAST_SCORE): int((scores.values > LEAST_SCORE).sum())},
-        **agreement(found, measured, order, order),
+        f"split_half_above_{LEAST_SPLIT_HALF}": int(reliable.sum()),
+        f"score_above_{LEAST_SCORE}": int(good.sum()),
+        "measured_on_all_tiers": agreement(found, measured, order, order),
+        "measured_on_other_tiers_than_train": {
+            "trials": len(held_out.hz),
+            **agreement(found, held_out.tuning(), order, order),
+        },
         "labels_permuted": {
             name: float(np.mean([one[name] for one in permuted])) for name in permuted[0]
         },
+        "seconds_of_1000_gratings": time_gratings(model),
     }
+
+
+def time_gratings(model: SessionModel, count: int = 1000) -> float:
+    """Return the seconds that a model takes for gratings, on the threads of this process."""
+    options = ProbeOptions()
+    gratings = full_screen_gratings(
+        directions_deg=options.directions_deg,
+        spatial_frequencies=options.spatial_frequencies,
+        temporal_frequencies=options.temporal_frequencies,
+        phases_deg=options.phases_deg,
+        contrast=options.contrast,
+        frame_shape=model.frame_shape,
+    )
+    rows = np.arange(count) % len(gratings)
+    respond(model, gratings.take(rows[:16]))
+    began = time.perf_counter()
+    respond(model, gratings.take(rows))
+    return time.perf_counter() - began
 
 
 def agreement(
@@ -313,33 +273,6 @@ def agreement(
         "correlation_osi_ratio": _correlation(model.osi_ratio[first], measured.osi_ratio[second]),
         "correlation_dsi": _correlation(model.dsi[first], measured.dsi[second]),
     }
-
-
-def shown_grating(shard: Shard) -> tuple[float, float, int]:
-    """Return what the first slow grating of a recording shows.
-
-    Returns:
-        Spatial frequency in cycles per pixel, amplitude in grey levels, and 1 or -1: whether the
-        angles that conditions name are directions of motion counter-clockwise or clockwise.
-    """
-    names = shard.description.conditions
-    slow = [number for number, name in enumerate(names) if re.search(r"ori=45 tf=[12]$", name)]
-    trial = int(np.flatnonzero(np.isin(shard.trials.condition, slow))[0])
-    span = shard.trials.start_seconds[trial] + [0.01, 1.0]
-    first, last = np.searchsorted(shard.flip_seconds, span)
-    frames = shard.frames[shard.frame_index[first:last]].astype(np.float64)
-    padded = np.fft.fft2(frames - frames.mean(), s=(512, 512))
-    power = np.abs(padded).mean(axis=0)
-    down, right = np.unravel_index(power[:, 1:256].argmax(), (512, 255))
-    right += 1
-    waves_down, waves_right = np.fft.fftfreq(512)[down], np.fft.fftfreq(512)[right]
-    turns = np.angle(padded[1:, down, right] / padded[:-1, down, right])
-    # The phase of a wave that moves along its vector falls.
-    sign = -np.sign(turns[np.abs(turns) > 1e-3].mean())
-    angle = np.rad2deg(np.arctan2(-waves_down * sign, waves_right * sign))
-    turn = 1 if 0 < angle % 360 < 90 else -1
-    assert abs(angle - 45 * turn) < 5, "the angle is the direction of motion, or against it"
-    return float(np.hypot(waves_down, waves_right)), float(np.ptp(frames) / 2), turn
 
 
 def main() -> None:

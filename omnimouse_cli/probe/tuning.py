@@ -133,7 +133,7 @@ def half_width_deg(curve_ND: F64, axis_N: F64) -> F64:
     low, high = fine.min(axis=1), fine[:, steps]
     half = ((low + high) / 2)[:, None]
     sides = [_first_crossing(side, half) for side in (fine[:, steps:], fine[:, steps::-1])]
-    return np.where(high > low, sum(sides) / (2 * STEPS_PER_DEGREE), np.nan)
+    return np.where(high > low, (sides[0] + sides[1]) / (2 * STEPS_PER_DEGREE), np.nan)
 
 
 def _first_crossing(values_NC: F64, level_N1: F64) -> F64:
