@@ -19,6 +19,8 @@ I64 = NDArray[np.int64]
 # Ridge penalty of the regression on squares, as a share of the windows' variance.
 PENALTY = 0.02
 FIT_ITERATIONS = 60
+# Standard deviation in pixels of the smoothing, and of the Gaussians from which fits start.
+START_PX = 3.0
 NEURONS_AT_ONCE = 512
 # The residual of a fit is noise outside of so many standard deviations.
 NOISE_DISTANCE = 2.5
@@ -37,6 +39,9 @@ class ReceptiveMap:
         reliability: float64 `(neurons,)`: correlation of the maps from both halves of the windows;
             NaN where it is not known.
         sample_variance_px2: Variance of a square of the map, which is part of its width.
+        is_energy: Whether values are of energy, or else of amplitude: a linear filter with a
+            Gaussian envelope of standard deviation s has a map of energy of standard deviation
+            s / sqrt(2), and one of amplitude of s.
     """
 
     values: F64
@@ -44,14 +49,14 @@ class ReceptiveMap:
     column_px: F64
     reliability: F64
     sample_variance_px2: float
+    is_energy: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GaussianFit:
     """Two-dimensional Gaussians fitted to maps; arrays are float64.
 
-    Maps are of energy: a linear filter with a Gaussian envelope of standard deviation s has a map
-    of standard deviation s / sqrt(2). Sizes here are those of the filter, s.
+    Sizes are those of a linear filter that has the map.
 
     Args:
         center_px: `(neurons, 2)`: row and column; the center of the top left pixel is (0, 0).
@@ -105,6 +110,7 @@ def map_by_noise(
         column_px=columns,
         reliability=row_correlation(*halves),
         sample_variance_px2=noise.square_px**2 / 12,
+        is_energy=True,
     )
 
 
@@ -125,11 +131,12 @@ def map_by_gradient(
     neurons: I64,
     reporter: Reporter | None = None,
 ) -> ReceptiveMap:
-    """Average the squared gradient of the response by each pixel over windows and frames.
+    """Average the size of the gradient of the response by each pixel over windows.
 
-    The gradient is that of the response averaged over the second half of a window and over runs.
-    Its square is averaged since the gradient itself averages to nothing in neurons that ignore the
-    sign of contrast.
+    The gradient is that of the response averaged over the second half of a window and over runs;
+    its size at a pixel is the root mean square over frames. The gradient itself averages to nothing
+    in neurons that ignore the sign of contrast. Each window is divided by its norm, so that no
+    single one decides; windows without a finite gradient, as of a grey screen, are left out.
 
     Args:
         model: The neurons.
@@ -140,7 +147,8 @@ def map_by_gradient(
     reporter = reporter or Silent()
     num_windows, num_neurons = len(video_WTYX), len(neurons)
     height, width = model.frame_shape
-    squares = np.zeros((2, num_neurons, height, width))
+    sums_HNYX = np.zeros((2, num_neurons, height, width))
+    counts_HN = np.zeros((2, num_neurons, 1, 1))
     # One window for one neuron: windows do not depend on each other, so that one pass backwards
     # gives the gradients of as many neurons as it has windows.
     pairs = [(window, place) for window in range(num_windows) for place in range(num_neurons)]
@@ -152,36 +160,43 @@ def map_by_gradient(
         asked = torch.from_numpy(neurons[place_B, None])
         response = model.predict_windows(video, neurons_BN=asked).mean(dim=(0, 2)).sum()
         (gradient_BTYX,) = torch.autograd.grad(response, video)
-        square_BYX = gradient_BTYX.double().square().mean(dim=1).cpu().numpy()
-        np.add.at(squares, (window_B % 2, place_B), square_BYX)
+        size_BYX = gradient_BTYX.double().square().mean(dim=1).sqrt().cpu().numpy()
+        norm_B = np.sqrt((size_BYX**2).sum(axis=(1, 2)))
+        kept = np.isfinite(norm_B) & (norm_B > 0)
+        into = (window_B[kept] % 2, place_B[kept])
+        np.add.at(sums_HNYX, into, size_BYX[kept] / norm_B[kept, None, None])
+        np.add.at(counts_HN, into, 1)
         reporter.advance(task, len(window_B))
     reporter.finish(task)
-    halves = squares.reshape(2, num_neurons, -1)
+    halves = [one.reshape(num_neurons, -1) for one in sums_HNYX]
     return ReceptiveMap(
-        values=squares.sum(axis=0) / max(num_windows, 1),
+        values=sums_HNYX.sum(axis=0) / np.maximum(counts_HN.sum(axis=0), 1),
         row_px=np.arange(height, dtype=np.float64),
         column_px=np.arange(width, dtype=np.float64),
-        reliability=(
-            row_correlation(halves[0], halves[1])
-            if num_windows > 1
-            else np.full(num_neurons, np.nan)
-        ),
+        reliability=row_correlation(halves[0], halves[1]),
         sample_variance_px2=1 / 12,
+        is_energy=False,
     )
 
 
 def fit_gaussians(found: ReceptiveMap) -> GaussianFit:
     """Fit a two-dimensional Gaussian on a constant to every map, by least squares.
 
-    Levenberg-Marquardt steps of all neurons at once, from the largest value of each map.
+    Levenberg-Marquardt steps of all neurons at once, from the largest value of each smoothed map.
     """
     row_P, column_P = (
         grid.ravel() for grid in np.meshgrid(found.row_px, found.column_px, indexing="ij")
     )
     maps_NP = found.values.reshape(len(found.values), -1)
-    spacing = float(found.row_px[1] - found.row_px[0]) if len(found.row_px) > 1 else 1.0
+    # Single pixels are no receptive field.
+    smoothed_NYX = _smoothing(found.row_px) @ found.values @ _smoothing(found.column_px).T
+    smoothed_NP = smoothed_NYX.reshape(maps_NP.shape)
     parts = [
-        _fit(maps_NP[first : first + NEURONS_AT_ONCE], row_P, column_P, spacing)
+        _fit(
+            *(one[first : first + NEURONS_AT_ONCE] for one in (maps_NP, smoothed_NP)),
+            row_P,
+            column_P,
+        )
         for first in range(0, len(maps_NP), NEURONS_AT_ONCE)
     ]
     parameters_NK = np.concatenate([part[0] for part in parts])
@@ -189,16 +204,22 @@ def fit_gaussians(found: ReceptiveMap) -> GaussianFit:
     return _describe(parameters_NK, residual_NP, maps_NP, (row_P, column_P), found)
 
 
-def _fit(maps_NP: F64, row_P: F64, column_P: F64, spacing: float) -> tuple[F64, F64]:
+def _smoothing(position_px: F64) -> F64:
+    """Return weights of a Gaussian average about each position: `(positions, positions)`."""
+    weights = np.exp(-(((position_px[:, None] - position_px) / START_PX) ** 2) / 2)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+def _fit(maps_NP: F64, smoothed_NP: F64, row_P: F64, column_P: F64) -> tuple[F64, F64]:
     """Return the parameters height, offset, row, column and the precision's three numbers."""
     scale_N = np.maximum(np.abs(maps_NP).max(axis=1), np.finfo(np.float64).tiny)
-    maps_NP = maps_NP / scale_N[:, None]
-    offset_N = np.median(maps_NP, axis=1)
-    peak_N = np.abs(maps_NP - offset_N[:, None]).argmax(axis=1)
-    start = 1 / (2 * spacing) ** 2
+    maps_NP, smoothed_NP = maps_NP / scale_N[:, None], smoothed_NP / scale_N[:, None]
+    offset_N = np.median(smoothed_NP, axis=1)
+    peak_N = np.abs(smoothed_NP - offset_N[:, None]).argmax(axis=1)
+    start = 1 / (2 * START_PX**2)
     parameters_NK = np.stack(
         [
-            maps_NP[np.arange(len(maps_NP)), peak_N] - offset_N,
+            smoothed_NP[np.arange(len(maps_NP)), peak_N] - offset_N,
             offset_N,
             row_P[peak_N],
             column_P[peak_N],
@@ -279,8 +300,8 @@ def _describe(
     height, _, row, column, a, b, c = parameters_NK.T
     precision = np.stack([np.stack([a, b], axis=-1), np.stack([b, c], axis=-1)], axis=-1)
     variance_NK, axes_NKK = np.linalg.eigh(np.linalg.inv(precision))
-    # What is left of the map's width without that of its squares, and without the square of energy.
-    variance_NK = np.maximum(variance_NK - found.sample_variance_px2, 0.0) * 2
+    variance_NK = np.maximum(variance_NK - found.sample_variance_px2, 0.0)
+    variance_NK *= 2 if found.is_energy else 1
     down, right = axes_NKK[:, 0, 1], axes_NKK[:, 1, 1]
     distance_NP = np.hypot(position[0] - row[:, None], position[1] - column[:, None])
     wide_N = np.sqrt(np.linalg.eigvalsh(np.linalg.inv(precision))[:, 1])

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -229,7 +229,7 @@ def make_noise(rng: np.random.Generator, frame_shape: tuple[int, int]) -> F32:
 def natural_windows(
     dataset: Dataset, config: DataConfig, session: str, *, count: int, seed: int
 ) -> F32:
-    """Draw windows of what was shown in the trials that a run was trained on.
+    """Draw windows of what was shown in the trials that a run was trained on, without blanks.
 
     Args:
         dataset: Shards with the session.
@@ -242,6 +242,7 @@ def natural_windows(
         float32 `(windows, 60, height, width)`: `(grey - mean) / std`, as a model takes it; no
         windows where no trial is long enough.
     """
+    config = replace(config, include_blanks=False)
     table = dataset.windows(config, session)
     number = min(count, table.num_windows)
     chosen = np.random.default_rng(seed).choice(table.num_windows, number, replace=False)

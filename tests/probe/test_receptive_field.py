@@ -42,6 +42,7 @@ def as_map(values, row, column, variance=0.0):
         column_px=column,
         reliability=np.ones(len(values)),
         sample_variance_px2=variance,
+        is_energy=True,
     )
 
 
