@@ -24,16 +24,22 @@ from omnimouse_cli.probe.session_model import SessionModel, find_shards
 from omnimouse_cli.probe.session_probe import SessionProbe
 from omnimouse_cli.probe.settings import ProbeOptions
 from omnimouse_cli.probe.stimuli import full_screen_gratings, make_blank
-from omnimouse_cli.probe.tuning import DirectionTuning, angle_difference_deg
+from omnimouse_cli.probe.tuning import DirectionTuning, angle_difference_deg, row_correlation
 from omnimouse_cli.recording.simulated.expected import load_expected_response
 from omnimouse_cli.recording.simulated.population import Population
+from omnimouse_cli.recording.simulated.truth import Truth
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import LoadedRun, load_run
+from omnimouse_cli.shard import Shard
+from omnimouse_cli.shard.intervals import contains
+from omnimouse_cli.shard.valid import trial_time
 
 F64 = NDArray[np.float64]
 # A neuron is direction-selective from this index of its exact response on.
 SELECTIVE = 0.2
 LEAST_SCORE, LEAST_SPLIT_HALF = 0.2, 0.5
+# No choice is made on the test tier.
+CEILING_TIER = "validation"
 
 
 class ExactModel(SessionModel):
@@ -55,14 +61,13 @@ class ExactModel(SessionModel):
         return mean[None].astype(np.float32)
 
 
-def ceilings(runs: list[LoadedRun], session: str) -> F64:
-    """Return the exact ceiling of each neuron's score, from the evaluation of the first run."""
-    for file in sorted((runs[0].folder / "eval").glob("*/neurons.npz")):
-        with np.load(file) as arrays:
-            name = f"{session}/predict/neurons"
-            if f"{name}/ceiling" in arrays:
-                return np.asarray(arrays[f"{name}/ceiling"][np.argsort(arrays[f"{name}/index"])])
-    raise SystemExit(f"error: no evaluation of {runs[0].folder} has ceilings of {session}")
+def ceilings(truth: Truth, shard: Shard) -> F64:
+    """Return the correlation of expected and simulated responses in the scored tier, by neuron."""
+    clock = shard.description.responses.clock
+    seconds = clock.start_seconds + np.arange(clock.num_samples) / clock.rate_hz
+    rows = np.flatnonzero(contains(trial_time(shard, tier=CEILING_TIER), seconds))
+    responses = shard.read_responses(0, clock.num_samples)[rows].astype(np.float64)
+    return row_correlation(truth.expected_predict(rows).astype(np.float64).T, responses.T)
 
 
 def probe_session(
@@ -84,16 +89,20 @@ def study_simulated(
     """Compare probes of all sessions with the truth."""
     results = []
     for session in (one.session for one in runs[0].sessions):
-        model, _, found, seconds = probe_session(runs, session, options, device)
+        model, dataset, found, seconds = probe_session(runs, session, options, device)
         exact = ExactModel(model, recordings / session)
         everyone = NeuronScores(values=np.ones(model.num_neurons), source="exact")
         truth = probe(exact, scores=everyone, options=replace(options, gradient_windows=0))
-        chosen = found.score > ceilings(runs, session) / 2
+        ceiling = ceilings(exact.exact.truth, dataset.session(session).shard)
+        chosen = found.score > ceiling / 2
         population = exact.exact.truth.population
         results.append(
             {
                 "session": session,
                 "seconds": seconds,
+                "scores": found.score_source,
+                "mean_score": float(np.nanmean(found.score)),
+                "mean_ceiling": float(ceiling.mean()),
                 "neurons": len(chosen),
                 "above_half_of_ceiling": int(chosen.sum()),
                 "receptive_field_by": found.receptive_field.reported,
