@@ -9,6 +9,7 @@ from omnimouse_cli.api.arguments import PathLike, as_path, as_paths, as_words, e
 from omnimouse_cli.api.folders import newest_finished_run
 from omnimouse_cli.api.libraries import require_libraries
 from omnimouse_cli.api.progress import choose_reporter
+from omnimouse_cli.api.run import Run
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluate.records import (
     MODEL,
@@ -85,7 +86,7 @@ class EvaluatedRun:
 
 
 def evaluate(
-    run: PathLike | Sequence[PathLike] | None = None,
+    run: Run | PathLike | Sequence[PathLike] | None = None,
     *,
     regime: str | None = None,
     no_stimulus: bool = False,
@@ -106,8 +107,9 @@ def evaluate(
     """Score a run per regime, beside baselines and the noise ceiling, and write RUN/eval.
 
     Args:
-        run: Folder of a finished run, by default the newest one; or several folders, whose mean
-            prediction is scored as that of one model (an ensemble) and stored in the first.
+        run: A run of `om.load_run`, or the folder of one, by default the newest finished one; or
+            several folders, whose mean prediction is scored as that of one model (an ensemble) and
+            stored in the first.
         regime: `predict`, `decode`, `forecast`, `population` or `all`; or a masking strategy; or a
             TOML file of strategies. None is `all`, and `predict` with `perturb`.
         no_stimulus: Whether strategies that have the stimulus as input are skipped.
@@ -160,7 +162,10 @@ def evaluate(
             perturb=families,
             draws=draws,
         )
-    folders = as_paths(run)
+    folders = list(run.folders) if isinstance(run, Run) else as_paths(run)
+    if isinstance(run, Run):
+        shards = run.shards if shards is None else shards
+        device = run.device.type if device == "auto" else device
     if not folders:
         folders = [newest_finished_run()]
         reporter.say(f"taking {folders[0]} (the newest finished run)")

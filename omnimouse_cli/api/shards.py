@@ -257,6 +257,10 @@ class Shards(Mapping[str, Session]):
     def __len__(self) -> int:
         return len(self._found)
 
+    def __fspath__(self) -> str:
+        """Return the path of the folder, so that functions take this in its place."""
+        return str(self.folder)
+
     def __repr__(self) -> str:
         return f"Shards {self.folder}: {pluralize(len(self), 'session')}: {', '.join(self)}"
 

@@ -117,11 +117,9 @@ def test_several_runs_predict_their_mean_with_its_spread(runs, movie):
 
 
 def test_recorded_windows_have_the_numbers_of_an_evaluation(runs):
-    scores = om.evaluate(
-        runs[0], regime="predict", tier="validation", no_baselines=True, device="cpu"
-    )
     run = om.load_run(runs[0], device="cpu")
-    predictions = run.predict_recording(tier="validation")
+    scores = om.evaluate(run, regime="predict", tier="validation", no_baselines=True, device="cpu")
+    predictions = run.predict_recording(om.open_shards(run.shards), tier="validation")
     assert [one.strategy for one in predictions] == ["predict", "predict-causal"]
     for one in predictions:
         measured = np.where(one.scored[:, None], one.measured, np.nan)
