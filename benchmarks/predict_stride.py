@@ -105,7 +105,12 @@ def main() -> None:
             for row in one["strides"]
         ],
     )
-    write_result(options.out, "predict_stride", chosen_device("cpu"), {"studies": studies})
+    write_result(
+        options.out,
+        "predict_stride",
+        chosen_device("cpu"),
+        {"is_quick": options.quick, "studies": studies},
+    )
 
 
 if __name__ == "__main__":

@@ -67,9 +67,9 @@ def open_movie(source: Path | NDArray[Any], *, fps: float | None = None) -> Movi
         raise OmniMouseError(f"{source} does not exist", hint="name a movie: --video FILE|FOLDER")
     if source.is_dir():
         return _open_images(source, fps)
-    if source.suffix == ".npy":
+    if source.suffix.lower() == ".npy":
         return _open_array(open_npy(source), fps)
-    if source.suffix == ".npz":
+    if source.suffix.lower() == ".npz":
         return _open_array(_open_member(source), fps)
     return _open_video(source, fps)
 

@@ -144,7 +144,7 @@ def test_recorded_windows_are_written_beside_what_was_measured(runs, tmp_path, k
 
 
 def test_decoded_behavior_is_written_with_its_channels(runs, tmp_path, key):
-    options = ("--tier", "test", "--regime", "decode", "--stride", 90, "--quiet", "--scaled")
+    options = ("--tier", "test", "--regime", "decode", "--stride", 300, "--quiet", "--scaled")
     result = invoke(*runs, *options, "--out", tmp_path / "a.safetensors", "--json")
     assert result.exit_code == 0, result.output
     assert f"sessions without a shard are left out: {OTHER}" in result.stderr

@@ -8,7 +8,12 @@ from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluate import evaluate as evaluate_module
 from omnimouse_cli.evaluate.evaluate import evaluate
 from omnimouse_cli.evaluate.records import EvalOptions
+from omnimouse_cli.probe.movie_open import open_movie
+from omnimouse_cli.probe.predict import predict_movie
+from omnimouse_cli.probe.predict_behavior import make_behavior
 from omnimouse_cli.probe.predict_recorded import predict_recording
+from omnimouse_cli.probe.session_model import SessionModel
+from omnimouse_cli.recording.recording import latest_index
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.ensemble import make_ensemble
 from omnimouse_cli.run.load import load_run
@@ -50,7 +55,7 @@ def evaluated(run, dataset, options, monkeypatch):
 @pytest.mark.parametrize("regime", ["predict", "decode", "forecast", "population"])
 def test_predictions_are_those_of_an_evaluation_bit_for_bit(runs, small_mouse, monkeypatch, regime):
     # Windows of `forecast` tile the time, as by default; others are few.
-    stride = 30 if regime == "forecast" else 90
+    stride = 30 if regime == "forecast" else 300
     options = EvalOptions(regime=regime, baselines=(), draws=2, stride_samples=stride)
     key = small_mouse.sessions[0].key
     expected, evaluation = evaluated(runs[0], small_mouse, options, monkeypatch)
@@ -84,7 +89,7 @@ def _correlation(predicted, measured):
 
 def test_measurements_are_those_of_the_recording_at_their_times(runs, small_mouse):
     info = small_mouse.sessions[0]
-    options = EvalOptions(regime="predict-decode", stride_samples=90)
+    options = EvalOptions(regime="predict-decode", stride_samples=300)
     responses, behavior = predict_recording(runs[:1], small_mouse, info.key, options=options)
     clock = info.shard.description.responses.clock
     rows = clock.row_at(responses.time_seconds)
@@ -105,7 +110,7 @@ def test_measurements_are_those_of_the_recording_at_their_times(runs, small_mous
 def test_an_ensemble_predicts_the_mean_that_its_evaluation_scores(
     runs, small_mouse, monkeypatch, strategy
 ):
-    options = EvalOptions(regime=strategy, baselines=(), draws=2, stride_samples=90)
+    options = EvalOptions(regime=strategy, baselines=(), draws=2, stride_samples=300)
     key = small_mouse.sessions[0].key
     expected, _ = evaluated(make_ensemble(runs), small_mouse, options, monkeypatch)
     found = list(predict_recording(runs, small_mouse, key, options=options, scaled=True))
@@ -135,3 +140,28 @@ def test_what_cannot_be_predicted_is_refused(runs, small_mouse, options, message
     with pytest.raises(OmniMouseError, match=message) as error:
         list(predict_recording(runs[:1], small_mouse, key, options=options))
     assert error.value.hint
+
+
+def test_a_recorded_window_given_as_a_movie_with_behavior_is_predicted_alike(runs, small_mouse):
+    info = small_mouse.sessions[0]
+    shard, options = info.shard, EvalOptions(regime="predict", stride_samples=150)
+    recorded = next(predict_recording(runs[:1], small_mouse, info.key, options=options))
+    model = SessionModel(runs[:1], info.key, dataset=small_mouse)
+    for window in np.unique(recorded.window)[:3]:
+        samples = recorded.window == window
+        start = recorded.time_seconds[samples][0] - 1.0
+        flips = latest_index(shard.flip_seconds, start + np.arange(60) / 30)
+        seconds = np.arange(40) / 20
+        values = {
+            channel: shard.behavior(device.name)[device.clock.row_at(start + seconds), column]
+            for device in shard.description.behavior
+            for column, channel in enumerate(device.channels)
+        }
+        found = predict_movie(
+            model,
+            open_movie(shard.frames[shard.frame_index[flips]], fps=30),
+            behavior=make_behavior(seconds, values, model.channels, shard),
+            stride_samples=30,
+        )
+        expected = recorded.predicted[samples]
+        np.testing.assert_allclose(found.responses[30:], expected, rtol=1e-4, atol=1e-5)
