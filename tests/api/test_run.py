@@ -58,9 +58,9 @@ def test_predictions_are_an_array_with_times_unit_and_neurons(run, movie):
 
 def test_a_movie_may_be_a_file(run, movie, tmp_path):
     np.save(tmp_path / "movie.npy", movie)
-    of_file = run.predict(tmp_path / "movie.npy", 30)
-    np.testing.assert_array_equal(of_file, run.predict(movie, 30))
-    np.testing.assert_array_equal(run.predict(str(tmp_path / "movie.npy"), 30), of_file)
+    of_file = run.predict(tmp_path / "movie.npy", 30, stride=30)
+    np.testing.assert_array_equal(of_file, run.predict(movie, 30, stride=30))
+    np.testing.assert_array_equal(run.predict(str(tmp_path / "movie.npy"), stride=30), of_file)
 
 
 def test_behavior_is_a_state_or_given_for_each_frame(run, movie, api_folder, tmp_path):
@@ -71,17 +71,21 @@ def test_behavior_is_a_state_or_given_for_each_frame(run, movie, api_folder, tmp
         for device in shard.description.behavior
         for column, name in enumerate(device.channels)
     }
-    expected = run.predict(movie, behavior="mean")
+
+    def ask(behavior):
+        return run.predict(movie, stride=30, behavior=behavior)
+
+    expected = ask("mean")
     by_name = {name: np.full(45, value) for name, value in mean.items()}
-    np.testing.assert_allclose(run.predict(movie, behavior=by_name), expected, atol=1e-5)
+    np.testing.assert_allclose(ask(by_name), expected, atol=1e-5)
     array = np.stack([by_name[name] for name in run.behavior_channels], axis=1)
-    np.testing.assert_allclose(run.predict(movie, behavior=array), expected, atol=1e-5)
+    np.testing.assert_allclose(ask(array), expected, atol=1e-5)
     table = tmp_path / "behavior.csv"
     lines = [f"{second},{','.join(str(one) for one in mean.values())}" for second in (0, 1, 1.4)]
     table.write_text(f"time_seconds,{','.join(mean)}\n" + "\n".join(lines))
-    np.testing.assert_allclose(run.predict(movie, behavior=table), expected, atol=1e-5)
-    nothing = run.predict(movie, behavior=np.full_like(array, np.nan))
-    np.testing.assert_allclose(run.predict(movie, behavior="missing"), nothing, atol=1e-5)
+    np.testing.assert_allclose(ask(table), expected, atol=1e-5)
+    nothing = ask(np.full_like(array, np.nan))
+    np.testing.assert_allclose(ask("missing"), nothing, atol=1e-5)
     assert not np.allclose(nothing, expected, atol=1e-5)
 
 
@@ -90,7 +94,7 @@ def test_behavior_is_a_state_or_given_for_each_frame(run, movie, api_folder, tmp
     [
         ({"frames": GREY[:0]}, "frames has no frames"),
         ({"frames": GREY.astype(float) * np.nan}, "grey levels must be finite"),
-        ({"frames": np.stack([GREY] * 2, axis=-1)}, "2"),
+        ({"frames": np.stack([GREY] * 2, axis=-1)}, r"its shape is .30, 36, 64, 2."),
         ({"fps": 0}, "`fps` must be a positive number: 0"),
         ({"session": "20001-1-9"}, "runs/demo has no session 20001-1-9"),
         ({"behavior": "asleep"}, "there is no state of behavior 'asleep'"),
@@ -107,8 +111,8 @@ def test_what_cannot_be_predicted_is_one_sentence_with_a_hint(run, changes, mess
 
 
 def test_several_runs_predict_their_mean_with_its_spread(runs, movie):
-    one, other = (om.load_run(folder, device="cpu").predict(movie) for folder in runs)
-    mean = om.load_run(runs, device="cpu").predict(movie)
+    one, other = (om.load_run(folder, device="cpu").predict(movie, stride=30) for folder in runs)
+    mean = om.load_run(runs, device="cpu").predict(movie, stride=30)
     each = np.stack([one, other])
     np.testing.assert_allclose(mean, each.mean(axis=0), rtol=1e-6)
     np.testing.assert_allclose(mean.std, each.std(axis=0, ddof=1), rtol=1e-4, atol=1e-6)
@@ -118,8 +122,10 @@ def test_several_runs_predict_their_mean_with_its_spread(runs, movie):
 
 def test_recorded_windows_have_the_numbers_of_an_evaluation(runs):
     run = om.load_run(runs[0], device="cpu")
-    scores = om.evaluate(run, regime="predict", tier="validation", no_baselines=True, device="cpu")
-    predictions = run.predict_recording(om.open_shards(run.shards), tier="validation")
+    scores = om.evaluate(
+        run, regime="predict", tier="validation", stride=60, no_baselines=True, device="cpu"
+    )
+    predictions = run.predict_recording(om.open_shards(run.shards), tier="validation", stride=60)
     assert [one.strategy for one in predictions] == ["predict", "predict-causal"]
     for one in predictions:
         measured = np.where(one.scored[:, None], one.measured, np.nan)
@@ -128,7 +134,6 @@ def test_recorded_windows_have_the_numbers_of_an_evaluation(runs):
         np.testing.assert_allclose(found, known, atol=1e-5)
         # The evaluation that was written gives the scores of the neurons.
         np.testing.assert_array_equal(run.neurons().scores[one.strategy], known)
-    assert scores.score() == pytest.approx(float(np.nanmean(known)), abs=1) is not None
     assert run.neurons().evaluation == runs[0] / "eval/validation-predict"
     assert om.load_run(runs, device="cpu").neurons().scores == {}
 
@@ -139,14 +144,16 @@ def test_without_shards_responses_are_in_standard_deviations(runs, movie, write_
     )
     run = om.load_run(gone, device="cpu")
     assert (run.shards, run.neurons().unit_id) == (None, None)
-    scaled = run.predict(movie)
+    scaled = run.predict(movie, stride=30)
     assert scaled.unit == "standard deviations"
     same = om.load_run(gone, shards=api_folder / "shards", device="cpu")
-    np.testing.assert_allclose(same.predict(movie, behavior="mean", scaled=True), scaled, atol=1e-6)
+    np.testing.assert_allclose(
+        same.predict(movie, stride=30, behavior="mean", scaled=True), scaled, atol=1e-6
+    )
     with pytest.raises(om.OmniMouseError, match="are not at /nowhere/shards"):
         run.predict_recording()
     with pytest.raises(om.OmniMouseError, match="behavior needs the shard of session"):
-        run.predict(movie, behavior=np.zeros((45, 5)))
+        run.predict(movie, stride=30, behavior=np.zeros((45, 5)))
 
 
 def test_what_is_no_run_is_refused(tmp_path):
