@@ -11,8 +11,8 @@ from torch import Tensor
 
 from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo, require_frame_size
+from omnimouse_cli.batch.published_strategies import predict_from_stimulus
 from omnimouse_cli.batch.selection import select
-from omnimouse_cli.batch.strategies import predict_from_stimulus
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_FRAMES, NUM_RESPONSE_SAMPLES
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluate.forward import MaskedModel
