@@ -25,6 +25,8 @@ I64 = NDArray[np.int64]
 # A window is grey for a second; then a stimulus is shown for the second that is scored.
 GREY_FRAMES = SAMPLES[0]
 SHOWN_FRAMES = NUM_FRAMES - GREY_FRAMES
+# In grey levels: a uniform screen has an energy of 0, whose root has no gradient.
+GREY_NOISE = 0.01
 # Root mean square of the first step in units of the contrast; steps shrink to the last of them.
 FIRST_STEP, LAST_STEP = 0.3, 0.01
 
@@ -160,5 +162,9 @@ def _mean_response(
     model: SessionModel, stimuli_BTYX: Tensor, targets_B1: Tensor, grey: float
 ) -> Tensor:
     """Return the mean response over runs and samples of each stimulus's neuron: `(stimuli,)`."""
-    windows_BTYX = model.scale_frames(make_windows(stimuli_BTYX, grey))
-    return model.predict_windows(windows_BTYX, neurons_BN=targets_B1).mean(dim=(0, 2, 3))
+    windows_BTYX = make_windows(stimuli_BTYX, grey)
+    generator = torch.Generator().manual_seed(0)
+    noise_YX = torch.randn(windows_BTYX.shape[2:], generator=generator)
+    windows_BTYX[:, :GREY_FRAMES] += GREY_NOISE * noise_YX.to(windows_BTYX)
+    responses_RBS1 = model.predict_windows(model.scale_frames(windows_BTYX), neurons_BN=targets_B1)
+    return responses_RBS1.mean(dim=(0, 2, 3))
