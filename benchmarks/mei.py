@@ -3,11 +3,11 @@
     python benchmarks/mei.py RUN [RUN ...] --recording FOLDER [--kinds image video] [--skip N]
 
 The neurons are those that the first run predicts best on its validation tier. Their most exciting
-stimuli are made by each run alone and by all of them as an ensemble, and judged by the exact
+stimuli are made by the first run alone and by all of them as an ensemble, and judged by the exact
 expected response of the simulation, with behavior in the state in which the runs were asked. The
-optimum of a neuron is the best of many ascents of the exact response itself under the same
-constraints: from its own Gabor, drifting at many speeds, from noise, from gratings, and from the
-stimuli of the runs.
+optimum of a neuron is the best of several ascents of the exact response itself under the same
+constraints, without a prior: from its own Gabor at the best two of several speeds or phases, from
+noise, from the best grating, and from the stimuli of the runs.
 
 Ratios are of raw expected responses, which contain the response to grey, and of what lies above it.
 A common factor, as behavior is, cancels.
@@ -25,9 +25,9 @@ from machine import benchmark_parser, print_rows, write_result
 from numpy.typing import NDArray
 
 from omnimouse_cli.batch.dataset import Dataset
-from omnimouse_cli.probe.mei import ExcitingStimuli, MeiOptions, most_exciting
+from omnimouse_cli.probe.mei import CONTRAST, ExcitingStimuli, MeiOptions, most_exciting
 from omnimouse_cli.probe.mei_ascent import SHOWN_FRAMES, AscentOptions, climb, make_windows
-from omnimouse_cli.probe.mei_constraints import draw_noise
+from omnimouse_cli.probe.mei_constraints import draw_noise, hold_contrast
 from omnimouse_cli.probe.mei_neurons import choose_neurons
 from omnimouse_cli.probe.mei_references import choose_gratings
 from omnimouse_cli.probe.session_model import SessionModel, find_shards
@@ -37,9 +37,9 @@ from omnimouse_cli.run.load import LoadedRun, load_run
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 # Drifts of a neuron's own Gabor, in Hz, and phases of a still one.
-SPEEDS_HZ = (1.0, 2.0, 3.0, 4.0, 6.0)
+SPEEDS_HZ = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 PHASES = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
-OPTIMUM_STEPS, NOISE_STARTS = 150, 6
+OPTIMUM_STEPS, NOISE_STARTS, GABOR_STARTS = 60, 2, 2
 
 
 def true_behavior(exact: ExpectedResponse, dataset: Dataset, model: SessionModel) -> F64:
@@ -106,7 +106,12 @@ def find_optima(
     gratings = choose_gratings(shape[2:], moving=moving)
     answers = judge(exact, gratings, made.mean, behavior)[:, neurons]
     generator = torch.Generator().manual_seed(seed)
-    gabors = [own_gabors(exact, neuron, behavior, moving=moving) for neuron in neurons]
+    gabors = []
+    for neuron in neurons:
+        own = own_gabors(exact, neuron, behavior, moving=moving)
+        own = hold_contrast(torch.from_numpy(own), made.mean, made.contrast, steps=200).numpy()
+        order = judge(exact, own, made.mean, behavior)[:, neuron].argsort()
+        gabors.append(own[order[-GABOR_STARTS:]])
     starts = [
         *np.stack(gabors, axis=1),
         gratings[answers.argmax(axis=0)],
@@ -178,8 +183,8 @@ def make_all(
     neurons: Sequence[int],
     options: MeiOptions,
 ) -> dict[str, ExcitingStimuli]:
-    """Make stimuli by each run alone and by all of them together; the simulation judges them."""
-    makers = {run.folder.name: [run] for run in runs}
+    """Make stimuli by the first run and by all of them together; the simulation judges them."""
+    makers = {runs[0].folder.name: [runs[0]]}
     if len(runs) > 1:
         makers["ensemble"] = list(runs)
     return {
@@ -196,10 +201,8 @@ def main() -> None:
     parser.add_argument("--neurons", type=int, default=20)
     parser.add_argument("--skip", type=int, default=0, help="best neurons that are left out")
     parser.add_argument("--kinds", nargs="+", default=["image", "video"])
-    parser.add_argument(
-        "--contrasts", nargs="+", type=float, default=[0.0], help="grey levels; 0: of the video"
-    )
-    parser.add_argument("--prior", default="natural")
+    parser.add_argument("--contrasts", nargs="+", type=float, default=[CONTRAST])
+    parser.add_argument("--prior", default="smooth")
     parser.add_argument("--starts", type=int, default=4)
     parser.add_argument("--steps", type=int, default=60)
     given = parser.parse_args()
@@ -216,7 +219,7 @@ def main() -> None:
         for contrast in given.contrasts:
             options = MeiOptions(
                 kind=kind,
-                contrast=contrast or None,
+                contrast=contrast,
                 prior=given.prior,
                 starts=given.starts,
                 steps=steps,

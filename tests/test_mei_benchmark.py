@@ -65,7 +65,7 @@ def test_a_benchmark_judges_runs_by_the_optimum_of_the_simulation(
     monkeypatch.setattr(benchmark, "NOISE_STARTS", 1)
     benchmark.main()
     (condition,) = json.loads((tmp_path / "mei-cpu.json").read_text())["conditions"]
-    assert set(condition["rows"]) == {"a", "b", "ensemble", "natural", "grating"}
+    assert set(condition["rows"]) == {"a", "ensemble", "natural", "grating"}
     for row in condition["rows"].values():
-        assert 0 < row["mean"] <= 1.001
+        assert row["mean"] > 0
         assert row["mean_above_grey"] < row["mean"]

@@ -25,9 +25,9 @@ def most_exciting(
     least: bool = False,
     starts: int = 4,
     steps: int = 60,
-    prior: "Prior" = "natural",
+    prior: "Prior" = "smooth",
     mean: float | None = None,
-    contrast: float | None = None,
+    contrast: float = 12.0,
     state: "StateName | None" = None,
     validate: PathLike | Sequence[PathLike] | None = None,
     out: PathLike | None = None,
@@ -49,9 +49,9 @@ def most_exciting(
         least: Whether least exciting stimuli are made too.
         starts: Starts of each neuron: best grating, best natural stimulus, and noise.
         steps: Steps of the gradient ascent.
-        prior: Filter of gradients: `natural` (1/f), `smooth` (a blur) or `none`.
+        prior: Filter of gradients: `smooth` (a blur), `natural` (1/f) or `none`.
         mean: Mean grey level of every frame; None is that of the training video.
-        contrast: RMS contrast of every frame in grey levels; None is that of the training video.
+        contrast: RMS contrast of the screen in every frame, in grey levels.
         state: State of behavior: `median`, `mean` or `missing`; None is `median`, and `mean`
             without shards.
         validate: Runs of other seeds that validate the stimuli.

@@ -55,18 +55,15 @@ def command_mei(
     steps: Annotated[int, typer.Option(min=1, help="Steps of the gradient ascent.")] = 60,
     prior: Annotated[
         str,
-        typer.Option(help="Filter of gradients: natural (1/f), smooth (a blur) or none."),
-    ] = "natural",
+        typer.Option(help="Filter of gradients: smooth (a blur), natural (1/f) or none."),
+    ] = "smooth",
     mean: Annotated[
         float | None,
         typer.Option(help="Mean grey level of every frame; by default of the training video."),
     ] = None,
     contrast: Annotated[
-        float | None,
-        typer.Option(
-            help="RMS contrast of every frame in grey levels; by default of the training video."
-        ),
-    ] = None,
+        float, typer.Option(help="RMS contrast of the screen in every frame, in grey levels.")
+    ] = 12.0,
     state: Annotated[
         str | None,
         typer.Option(help="State of behavior: median (the default with shards), mean or missing."),
@@ -121,8 +118,8 @@ def _print(result: "ExcitingStimuli") -> None:
     rows = list_rows(result)
     table = Table(
         title=f"Most exciting {result.options.kind}s of {result.session}: mean response over a "
-        f"second ({result.unit}); mean {result.mean:.0f} and RMS contrast {result.contrast:.0f} "
-        "grey levels"
+        f"second ({result.unit}) at an RMS contrast of {result.contrast:.0f} grey levels; natural "
+        f"stimuli and gratings have {result.video_contrast:.0f}"
     )
     names = [name for name in rows[0] if name not in ("neuron", "unit_id")]
     table.add_column("neuron", justify="right")

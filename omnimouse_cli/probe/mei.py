@@ -33,6 +33,7 @@ from omnimouse_cli.run.load import LoadedRun
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
 Kind = Literal["image", "video"]
+CONTRAST = 12.0
 KINDS: tuple[Kind, ...] = ("image", "video")
 PROGRESS_TASK = "gradient ascent"
 NOT_VALIDATED = (
@@ -52,10 +53,12 @@ class MeiOptions:
         starts: Starts of each neuron: the best grating, the best natural stimulus, and noise with
             the spectrum of natural images.
         steps: Steps of the ascent.
-        prior: Filter of gradients: `natural`, `smooth` or `none`.
+        prior: Filter of gradients: `smooth`, `natural` or `none`.
         mean: Mean of every frame in grey levels; None is that of the training video, or without
             shards the grey level that the runs scale to 0.
-        contrast: RMS contrast of every frame in grey levels; None as for the mean.
+        contrast: RMS contrast of the screen in every frame, in grey levels. At the default, a
+            pattern of the size of a receptive field may have full contrast on a grey screen; at
+            that of natural video, most of the contrast lies where the neuron does not look.
         state: State of behavior; None is `median` with shards and `mean` without.
         seed: Seed of the noise.
     """
@@ -64,9 +67,9 @@ class MeiOptions:
     least: bool = False
     starts: int = 4
     steps: int = 60
-    prior: Prior = "natural"
+    prior: Prior = "smooth"
     mean: float | None = None
-    contrast: float | None = None
+    contrast: float = CONTRAST
     state: StateName | None = None
     seed: int = 0
 
@@ -86,8 +89,7 @@ class MeiOptions:
 class ExcitingStimuli:
     """Most exciting stimuli of some neurons of a session, with the responses to them.
 
-    All stimuli have the same mean and contrast in every frame. Responses are means over the second
-    in which a stimulus is shown.
+    Responses are means over the second in which a stimulus is shown.
 
     Args:
         session: Session key.
@@ -96,8 +98,9 @@ class ExcitingStimuli:
         unit: Unit of responses.
         state: The state of behavior.
         options: As they were asked for.
-        mean: Mean of every frame, in grey levels.
-        contrast: RMS contrast of every frame, in grey levels.
+        mean: Mean of every frame of a made stimulus, and of the grey before, in grey levels.
+        contrast: RMS contrast of every frame of a made stimulus, in grey levels.
+        video_contrast: RMS contrast of the natural stimuli, as they were shown, and of gratings.
         made_by: Runs that made the stimuli.
         validated_by: Runs that did not; possibly none.
         stimuli: Grey levels by name, float32 `(neurons, frames, height, width)`; images have one
@@ -118,6 +121,7 @@ class ExcitingStimuli:
     options: MeiOptions
     mean: float
     contrast: float
+    video_contrast: float
     made_by: tuple[str, ...]
     validated_by: tuple[str, ...]
     stimuli: dict[str, F32]
@@ -165,7 +169,7 @@ def most_exciting(
     ]
     maker = models[0]
     chosen = require_neurons(neurons, maker.num_neurons, session)
-    references, ascent = _make_references(maker, dataset, options)
+    references, ascent, video_contrast = _make_references(maker, dataset, options)
     reporter.start(PROGRESS_TASK, len(chosen) * options.starts * (1 + options.least))
     found = _search(maker, chosen, references, ascent=ascent, options=options, reporter=reporter)
     reporter.finish(PROGRESS_TASK)
@@ -190,6 +194,7 @@ def most_exciting(
         options=options,
         mean=ascent.mean,
         contrast=ascent.contrast,
+        video_contrast=video_contrast,
         made_by=tuple(str(run.folder) for run in makers),
         validated_by=tuple(str(run.folder) for run in others),
         stimuli=found.stimuli,
@@ -240,25 +245,25 @@ def _divide_runs(
 
 def _make_references(
     maker: SessionModel, dataset: Dataset | None, options: MeiOptions
-) -> tuple[dict[str, F32], AscentOptions]:
-    """Return natural stimuli and gratings, and the mean and contrast that all stimuli have."""
+) -> tuple[dict[str, F32], AscentOptions, float]:
+    """Return natural stimuli and gratings, the options of ascents, and the contrast of gratings."""
     data, moving = maker.runs[0].config.data, options.kind == "video"
-    references = {"grating": choose_gratings(maker.frame_shape, moving=moving)}
-    mean, contrast = data.video_mean, data.video_std
+    mean, video_contrast = data.video_mean, data.video_std
+    references: dict[str, F32] = {}
     if dataset is not None:
         natural = natural_stimuli(dataset, data, maker.session, moving=moving)
         if len(natural):
             references["natural"] = natural
-            mean, contrast = measure_contrast(natural)
+            mean, video_contrast = measure_contrast(natural)
     mean = mean if options.mean is None else options.mean
-    contrast = contrast if options.contrast is None else options.contrast
-    require_feasible(mean, contrast)
-    held = {
-        name: hold_contrast(torch.from_numpy(each), mean, contrast, steps=FINAL_STEPS).numpy()
-        for name, each in references.items()
-    }
-    ascent = AscentOptions(mean=mean, contrast=contrast, prior=options.prior, steps=options.steps)
-    return held, ascent
+    require_feasible(mean, options.contrast)
+    gratings = torch.from_numpy(choose_gratings(maker.frame_shape, moving=moving))
+    held = hold_contrast(gratings, mean, video_contrast, steps=FINAL_STEPS)
+    references["grating"] = held.numpy()
+    ascent = AscentOptions(
+        mean=mean, contrast=options.contrast, prior=options.prior, steps=options.steps
+    )
+    return references, ascent, video_contrast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

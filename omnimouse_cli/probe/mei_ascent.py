@@ -13,7 +13,6 @@ from omnimouse_cli.probe.mei_constraints import (
     FINAL_STEPS,
     Prior,
     hold_contrast,
-    remove_contrast,
     smooth_gradient,
 )
 from omnimouse_cli.probe.session_model import SAMPLES, WINDOWS_AT_ONCE, SessionModel
@@ -38,7 +37,7 @@ class AscentOptions:
     Args:
         mean: Mean of every frame, in grey levels.
         contrast: RMS contrast of every frame, in grey levels.
-        prior: Filter of gradients: `natural`, `smooth` or `none`.
+        prior: Filter of gradients: `smooth`, `natural` or `none`.
         steps: Number of steps.
     """
 
@@ -143,10 +142,7 @@ def _climb_some(
         stimuli_BTYX.requires_grad_()
         value_B = sign_B * _mean_response(model, stimuli_BTYX, targets_B1, mean)
         (gradient_BTYX,) = torch.autograd.grad(value_B.sum(), stimuli_BTYX)
-        # What would change only the contrast is removed first: filtered, it would change the
-        # stimulus even at an optimum.
-        tangent_BTYX = remove_contrast(gradient_BTYX, stimuli_BTYX.detach())
-        filtered_BTYX = smooth_gradient(tangent_BTYX, options.prior)
+        filtered_BTYX = smooth_gradient(gradient_BTYX, options.prior)
         size_B111 = filtered_BTYX.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
         has_gradient_B |= size_B111.flatten() > 0
         size_B111 = size_B111.clamp(min=torch.finfo(torch.float32).tiny)

@@ -18,9 +18,10 @@ FINAL_STEPS = 200
 TOLERANCE = 0.01
 # Frames that are nearly uniform have no pattern that could be scaled to a contrast.
 LEAST_STD = 1e-3
-Prior = Literal["natural", "smooth", "none"]
-PRIORS: tuple[Prior, ...] = ("natural", "smooth", "none")
-SMOOTH_PIXELS, SMOOTH_FRAMES = 1.0, 1.0
+Prior = Literal["smooth", "natural", "none"]
+PRIORS: tuple[Prior, ...] = ("smooth", "natural", "none")
+# Standard deviations of the blur, chosen on simulated neurons (benchmarks/mei.py --skip 20).
+SMOOTH_PIXELS, SMOOTH_FRAMES = 1.5, 2.0
 
 
 def hold_contrast(
@@ -60,20 +61,6 @@ def hold_contrast(
     return held
 
 
-def remove_contrast(gradient_BTYX: Tensor, grey_BTYX: Tensor) -> Tensor:
-    """Return a gradient without what changes only the mean or the contrast of frames.
-
-    Args:
-        gradient_BTYX: `(stimuli, frames, height, width)`.
-        grey_BTYX: The frames at which it was taken.
-    """
-    space = (2, 3)
-    pattern = grey_BTYX - grey_BTYX.mean(dim=space, keepdim=True)
-    centered = gradient_BTYX - gradient_BTYX.mean(dim=space, keepdim=True)
-    product = (centered * pattern).mean(dim=space, keepdim=True)
-    return centered - pattern * product / _std(pattern).clamp(min=LEAST_STD).square()
-
-
 def require_feasible(mean: float, contrast: float) -> None:
     """Check that frames of a mean and a contrast exist and are not only black and white.
 
@@ -91,14 +78,15 @@ def require_feasible(mean: float, contrast: float) -> None:
 
 
 def smooth_gradient(gradient_BTYX: Tensor, prior: Prior) -> Tensor:
-    """Filter a gradient, so that an ascent changes coarse structure first.
+    """Filter a gradient.
+
+    An ascent along filtered gradients at a fixed contrast ends where the stimulus is proportional
+    to its filtered gradient: at the optimum under a Gaussian prior with that spectrum.
 
     Args:
         gradient_BTYX: `(stimuli, frames, height, width)`.
-        prior: `natural` multiplies amplitudes by 1/f in space, the amplitude spectrum of natural
-            images (Olah et al., Feature Visualization, Distill 2017, ascend in such a basis);
-            `smooth` blurs by a Gaussian with a standard deviation of a pixel, and of a frame in
-            time; `none` changes nothing.
+        prior: `smooth` blurs by a Gaussian; `natural` multiplies amplitudes by 1/f in space, as
+            the amplitude spectrum of natural images falls; `none` changes nothing.
     """
     if prior == "none":
         return gradient_BTYX

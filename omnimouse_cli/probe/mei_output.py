@@ -89,6 +89,7 @@ def describe(result: ExcitingStimuli) -> dict[str, Any]:
         "unit": result.unit,
         "mean_grey": result.mean,
         "contrast_grey": result.contrast,
+        "video_contrast_grey": result.video_contrast,
         "options": asdict(result.options),
         "notes": result.notes,
         "neurons": [
@@ -113,9 +114,11 @@ def render_page(result: ExcitingStimuli) -> str:
     validated = ", ".join(result.validated_by) or "no run"
     about = (
         f"{result.session}: made by {', '.join(result.made_by)}, validated by {validated}. Every "
-        f"stimulus is shown {shown} after a second of grey; every frame has a mean of "
-        f"{result.mean:.0f} and an RMS contrast of {result.contrast:.0f} grey levels. Responses "
-        f"are means over that second ({result.unit}), with behavior at its {result.state}."
+        f"stimulus is shown {shown} after a second of grey ({result.mean:.0f}). Made stimuli have "
+        f"an RMS contrast of {result.contrast:.0f} grey levels over the screen in every frame, "
+        f"gratings {result.video_contrast:.0f}, as natural stimuli on average, which are shown "
+        f"unchanged. Responses are means over that second ({result.unit}), with behavior at its "
+        f"{result.state}."
     )
     if result.state == "missing":
         about = about.replace("with behavior at its missing", "with behavior missing")

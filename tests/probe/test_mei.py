@@ -15,7 +15,7 @@ from omnimouse_cli.probe.mei_output import encode_png, write_files
 from omnimouse_cli.probe.session_model import SessionModel
 from omnimouse_cli.run.load import load_run
 
-SHORT = MeiOptions(starts=3, steps=3, least=True)
+SHORT = MeiOptions(starts=2, steps=3, least=True, contrast=50.0, prior="none")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -74,12 +74,20 @@ def test_most_and_least_exciting_stimuli_lie_around_the_references(made):
     most, least, natural, grating = (
         made.responses[name][0] for name in ("most", "least", "natural", "grating")
     )
-    assert (most >= np.maximum(natural, grating) * (1 - 1e-5)).all()
+    assert (most > np.maximum(natural, grating)).all()
     assert (least < made.responses["grey"][0]).all()
     np.testing.assert_allclose(made.starts.max(axis=0), most, rtol=1e-4)
-    for stimuli in made.stimuli.values():
-        np.testing.assert_allclose(stimuli.mean((2, 3)), made.mean, atol=0.05)
-        np.testing.assert_allclose(stimuli.std((2, 3)), made.contrast, atol=0.05)
+    contrasts = {"most": made.contrast, "least": made.contrast, "grating": made.video_contrast}
+    for name, contrast in contrasts.items():
+        np.testing.assert_allclose(made.stimuli[name].mean((2, 3)), made.mean, atol=0.05)
+        np.testing.assert_allclose(made.stimuli[name].std((2, 3)), contrast, atol=0.05)
+
+
+def test_the_best_natural_stimulus_is_one_that_was_shown(made, small_mouse, session):
+    frames = small_mouse.session(session).shard.frames
+    for stimulus in made.stimuli["natural"]:
+        distance = np.abs(frames - stimulus).max(axis=(1, 2))
+        assert distance.min() < 0.01
 
 
 def test_a_run_alone_is_said_to_be_unvalidated(runs, session):
@@ -90,8 +98,8 @@ def test_a_run_alone_is_said_to_be_unvalidated(runs, session):
     assert alone.unit == "standard deviations"
     assert set(alone.stimuli) == {"most", "grating"}
     assert alone.stimuli["most"].shape == (1, 30, 36, 64)
-    # Without shards, mean and contrast are those by which the run scales video.
-    assert (alone.mean, alone.contrast) == (113.0, 59.0)
+    # Without shards, mean and contrast of gratings are those by which the run scales video.
+    assert (alone.mean, alone.video_contrast) == (113.0, 59.0)
 
 
 def test_files_hold_the_same_numbers(made, tmp_path):

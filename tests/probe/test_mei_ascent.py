@@ -8,6 +8,8 @@ from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.probe.mei_ascent import AscentOptions, climb, make_windows, respond
 from omnimouse_cli.probe.mei_constraints import (
     FINAL_STEPS,
+    SMOOTH_FRAMES,
+    SMOOTH_PIXELS,
     draw_noise,
     hold_contrast,
     require_feasible,
@@ -58,7 +60,7 @@ def model():
     return Energies()
 
 
-def ascend(model, neurons, signs, *, frames=1, prior="smooth", steps=60):
+def ascend(model, neurons, signs, *, frames=1, prior="none", steps=60):
     noise = draw_noise((len(neurons), frames, *SHAPE), torch.Generator().manual_seed(0)).numpy()
     options = AscentOptions(mean=MEAN, contrast=CONTRAST, prior=prior, steps=steps)
     done = []
@@ -68,18 +70,19 @@ def ascend(model, neurons, signs, *, frames=1, prior="smooth", steps=60):
     return result
 
 
-@pytest.mark.parametrize("prior", ["natural", "smooth", "none"])
-def test_the_optimum_of_a_gabor_energy_is_its_gabor(model, prior):
+@pytest.mark.parametrize(("prior", "overlap"), [("none", 0.99), ("smooth", 0.9), ("natural", 0.9)])
+def test_the_optimum_of_a_gabor_energy_is_its_gabor(model, prior, overlap):
     result = ascend(model, [0, 0, 1, 1], [1, 1, 1, 1], prior=prior)
     patterns = (result.stimuli[:, 0] - MEAN).reshape(4, -1)
     patterns /= np.linalg.norm(patterns, axis=1, keepdims=True)
     for pattern, neuron in zip(patterns, [0, 0, 1, 1], strict=True):
         # In the plane of the pair: any phase is as good.
         inside = model.gabors[neuron].numpy().reshape(2, -1) @ pattern
-        assert np.linalg.norm(inside) > 0.97
+        assert np.linalg.norm(inside) > overlap
     # Nearly all of the contrast drives the neuron.
     norm = CONTRAST * np.sqrt(np.prod(SHAPE))
-    np.testing.assert_allclose(result.responses, 1 + norm**2, rtol=0.06)
+    assert (result.responses > overlap**2 * norm**2).all()
+    assert (result.responses < 1.01 * norm**2).all()
 
 
 def test_a_least_exciting_stimulus_does_not_drive_and_no_frame_leaves_the_constraints(model):
@@ -101,7 +104,7 @@ def test_starts_do_not_depend_on_each_other(model):
     # More than one batch of stimuli.
     result = ascend(model, [0] * 20, [1] * 20, steps=2)
     noise = draw_noise((20, 1, *SHAPE), torch.Generator().manual_seed(0)).numpy()
-    options = AscentOptions(mean=MEAN, contrast=CONTRAST, prior="smooth", steps=2)
+    options = AscentOptions(mean=MEAN, contrast=CONTRAST, prior="none", steps=2)
     alone = climb(model, noise[18:], np.zeros(2, int), np.ones(2, int), options)
     np.testing.assert_allclose(result.stimuli[18:], alone.stimuli, rtol=1e-5, atol=1e-3)
 
@@ -146,10 +149,9 @@ def test_priors_filter_gradients_in_space_and_time():
     gradient[0, 15, 16, 16] = 1.0
     smooth = smooth_gradient(gradient, "smooth")[0]
     assert smooth.sum().item() == pytest.approx(1.0, abs=1e-4)
-    # A Gaussian with a standard deviation of one pixel and one frame.
-    for neighbor in ((16, 16, 16), (15, 17, 16), (15, 16, 15)):
+    for neighbor, width in (((16, 16, 16), SMOOTH_FRAMES), ((15, 17, 16), SMOOTH_PIXELS)):
         ratio = smooth[neighbor] / smooth[15, 16, 16]
-        assert ratio.item() == pytest.approx(np.exp(-0.5), abs=0.01)
+        assert ratio.item() == pytest.approx(np.exp(-0.5 / width**2), abs=0.01)
     natural = torch.fft.fft2(smooth_gradient(gradient, "natural")[0, 15]).abs()
     assert (natural[0, 4] / natural[0, 8]).item() == pytest.approx(2.0, rel=1e-3)
     assert (natural[2, 0] / natural[8, 0]).item() == pytest.approx(4.0, rel=1e-3)
