@@ -118,8 +118,7 @@ def _print(result: "ExcitingStimuli") -> None:
     rows = list_rows(result)
     table = Table(
         title=f"Most exciting {result.options.kind}s of {result.session}: mean response over a "
-        f"second ({result.unit}) at an RMS contrast of {result.contrast:.0f} grey levels; natural "
-        f"stimuli and gratings have {result.video_contrast:.0f}"
+        f"second ({result.unit})"
     )
     names = [name for name in rows[0] if name not in ("neuron", "unit_id")]
     table.add_column("neuron", justify="right")
@@ -129,5 +128,9 @@ def _print(result: "ExcitingStimuli") -> None:
     for row in rows:
         table.add_row(str(row["neuron"]), *(format_number(row[name]) for name in names))
     print_table(table)
+    print_line(
+        f"RMS contrast of the screen: {result.contrast:.0f} grey levels; of natural stimuli as they "
+        f"were shown and of gratings: {result.video_contrast:.0f}"
+    )
     for note in result.notes:
         print_line(note)

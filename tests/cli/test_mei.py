@@ -46,7 +46,7 @@ def test_the_document_and_the_table_have_a_row_for_each_neuron(runs, tmp_path):
 
     alone = invoke(runs[0], *QUICK, "--kind", "video", "--contrast", "12", *out)
     assert alone.exit_code == 0, alone.stderr
-    assert "RMS contrast 12" in alone.stdout
+    assert "RMS contrast of the screen: 12 grey levels" in alone.stdout
     assert "no other run validated" in alone.stdout
 
 
