@@ -24,6 +24,7 @@ from omnimouse_cli.recording.arrays.npy import (
 from omnimouse_cli.recording.extras import require_extra
 from omnimouse_cli.recording.grey import GreyScale
 from omnimouse_cli.recording.npy_header import require_numbers
+from omnimouse_cli.text import pluralize
 
 # Extra of omnimouse that installs the libraries which decode videos and images.
 EXTRA = "video"
@@ -177,7 +178,7 @@ def _open_images(folder: Path, fps: float | None) -> Movie:
             )
     rate, notes = _rate(str(folder), fps)
     others = len(files) - len(images)
-    ignored = (f"{folder}: {others} files that are no images are ignored",) if others else ()
+    ignored = (f"{folder}: {pluralize(others, 'other file')} ignored",) if others else ()
 
     def read() -> Iterator[Block]:
         for number, path in enumerate(images):

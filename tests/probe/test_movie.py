@@ -161,7 +161,7 @@ def test_images_of_a_folder_are_shown_in_natural_order(tmp_path):
     pillow.fromarray(red).save(tmp_path / "frame11.png")
     (tmp_path / "notes.txt").write_text("")
     assert shown(tmp_path)[:, 0, 0].tolist() == [10, 20, 100, 60]
-    assert any("1 files that are no images" in note for note in open_movie(tmp_path).notes)
+    assert any("1 other file ignored" in note for note in open_movie(tmp_path).notes)
 
 
 def test_bad_images_are_refused_in_one_sentence(tmp_path):
