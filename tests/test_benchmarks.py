@@ -374,3 +374,13 @@ def test_a_check_that_does_not_exist_is_refused(script, capsys):
         script("gpu").main(["--only", "facts;speed"])
     assert stop.value.code == 2
     assert "there is no check speed" in capsys.readouterr().err
+
+
+def test_windows_at_every_sample_make_predictions_independent_of_the_start(
+    script, small_mouse, write_run, tmp_path
+):
+    run = write_run(tmp_path / "run", small_mouse)
+    study = script("predict_stride").study(run, None, 3.0)
+    changes = {row["stride_samples"]: row["largest_change"] for row in study["strides"]}
+    assert changes[1] == 0
+    assert 0 < changes[3] < changes[30]
