@@ -1,8 +1,9 @@
 """A movie of any size, length and frame rate, and the frames that a model sees of it."""
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -59,6 +60,18 @@ class Movie:
     def num_samples(self) -> int:
         """Frames of 1/30 s that the model sees; without a constant rate about so many."""
         return _num_samples(self.num_frames / self.fps)
+
+
+def with_checksum(movie: Movie) -> tuple[Movie, Callable[[], str]]:
+    """Return a movie, and a function that returns the SHA-256 of the grey levels read from it."""
+    digest = hashlib.sha256()
+
+    def read() -> Iterator[Block]:
+        for block in movie.read():
+            digest.update(np.ascontiguousarray(block.frames))
+            yield block
+
+    return replace(movie, read=read), digest.hexdigest
 
 
 def screen_frames(movie: Movie, frame_shape: tuple[int, int]) -> Iterator[U8]:

@@ -18,7 +18,7 @@ from omnimouse_cli.evaluate.strategies import require_regime
 from omnimouse_cli.files import write_document
 from omnimouse_cli.model.precision import resolve_precision
 from omnimouse_cli.probe.behavior_state import StateName
-from omnimouse_cli.probe.movie import Movie, describe_movie
+from omnimouse_cli.probe.movie import Movie, describe_movie, with_checksum
 from omnimouse_cli.probe.predict import (
     STRIDE_SAMPLES,
     Before,
@@ -244,6 +244,7 @@ def _write_movie(
     job: PredictionJob,
     reporter: Reporter,
 ) -> dict[str, Any]:
+    movie, checksum = with_checksum(movie)
     with grow_arrays(path) as grown:
         num_samples = 0
         for block in iterate_movie(
@@ -268,6 +269,7 @@ def _write_movie(
             "movie": {
                 "source": movie.source,
                 "frames": movie.num_frames,
+                "sha256": checksum(),
                 "fps": movie.fps,
                 "fps_is_given": movie.fps_is_given,
                 "fps_used": FRAME_RATE_HZ,

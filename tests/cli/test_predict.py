@@ -1,5 +1,6 @@
 """`omnimouse predict`: what it writes and says, and how it ends."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -93,6 +94,8 @@ def test_a_movie_gives_a_file_and_a_document_for_each_session(runs, film, tmp_pa
     assert document["movie"]["fps"] == 60
     assert document["movie"]["size"] == [72, 128]
     assert document["movie"]["size_used"] == [36, 64]
+    content = np.load(film).tobytes()
+    assert document["movie"]["sha256"] == hashlib.sha256(content).hexdigest()
     assert document["context"]["before"] == "grey"
     assert document["behavior"]["rule"] == "behavior stays at its median"
     other = json.loads(out.with_name(f"film.{OTHER}.json").read_text())
