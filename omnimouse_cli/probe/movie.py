@@ -68,7 +68,7 @@ def with_checksum(movie: Movie) -> tuple[Movie, Callable[[], str]]:
 
     def read() -> Iterator[Block]:
         for block in movie.read():
-            digest.update(np.ascontiguousarray(block.frames))
+            digest.update(block.frames.tobytes())
             yield block
 
     return replace(movie, read=read), digest.hexdigest
