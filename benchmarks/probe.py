@@ -18,18 +18,18 @@ from measured_gratings import measured_trials, shown_grating, split_half
 from numpy.typing import NDArray
 
 from omnimouse_cli.batch.dataset import Dataset
-from omnimouse_cli.probe.probe import measure_gratings, probe, respond
+from omnimouse_cli.probe.gratings import measure_gratings, respond, start_experiment
+from omnimouse_cli.probe.probe import probe
 from omnimouse_cli.probe.scores import NeuronScores, find_scores
-from omnimouse_cli.probe.session_model import SessionModel, find_shards
+from omnimouse_cli.probe.session_model import SessionModel
 from omnimouse_cli.probe.session_probe import SessionProbe
 from omnimouse_cli.probe.settings import ProbeOptions
-from omnimouse_cli.probe.stimuli import full_screen_gratings, make_blank
+from omnimouse_cli.probe.stimuli import full_screen_gratings
 from omnimouse_cli.probe.tuning import DirectionTuning, angle_difference_deg, row_correlation
 from omnimouse_cli.recording.simulated.expected import load_expected_response
 from omnimouse_cli.recording.simulated.population import Population
 from omnimouse_cli.recording.simulated.truth import Truth
-from omnimouse_cli.reporter import Silent
-from omnimouse_cli.run.load import LoadedRun, load_run
+from omnimouse_cli.run.load import LoadedRun, load_run, open_run_data
 from omnimouse_cli.shard import Shard
 from omnimouse_cli.shard.intervals import contains
 from omnimouse_cli.shard.valid import trial_time
@@ -71,25 +71,31 @@ def ceilings(truth: Truth, shard: Shard) -> F64:
 
 
 def probe_session(
-    runs: list[LoadedRun], session: str, options: ProbeOptions, device: torch.device
-) -> tuple[SessionModel, Dataset, SessionProbe, float]:
+    runs: list[LoadedRun],
+    session: str,
+    dataset: Dataset,
+    options: ProbeOptions,
+    device: torch.device,
+) -> tuple[SessionModel, SessionProbe, float]:
     """Probe a session; return how long it took, too."""
-    dataset = find_shards(runs[0], None)
-    assert dataset is not None, "benchmarks have their shards"
     model = SessionModel(runs, session, dataset=dataset, device=device)
     scores = find_scores([run.folder for run in runs], session, model.num_neurons)
     began = time.perf_counter()
     found = probe(model, dataset=dataset, scores=scores, options=options)
-    return model, dataset, found, time.perf_counter() - began
+    return model, found, time.perf_counter() - began
 
 
 def study_simulated(
-    runs: list[LoadedRun], recordings: Path, options: ProbeOptions, device: torch.device
+    runs: list[LoadedRun],
+    dataset: Dataset,
+    recordings: Path,
+    options: ProbeOptions,
+    device: torch.device,
 ) -> list[dict[str, Any]]:
     """Compare probes of all sessions with the truth."""
     results = []
     for session in (one.session for one in runs[0].sessions):
-        model, dataset, found, seconds = probe_session(runs, session, options, device)
+        model, found, seconds = probe_session(runs, session, dataset, options, device)
         exact = ExactModel(model, recordings / session)
         everyone = NeuronScores(values=np.ones(model.num_neurons), source="exact")
         truth = probe(exact, scores=everyone, options=replace(options, gradient_windows=0))
@@ -111,6 +117,7 @@ def study_simulated(
                 "exact_responses": compare_fields(truth, population, chosen),
             }
         )
+        print(json.dumps(results[-1], indent=1), flush=True)
     return results
 
 
@@ -195,8 +202,7 @@ def _correlation(first: F64, second: F64) -> float:
 def study_recording(runs: list[LoadedRun], device: torch.device) -> dict[str, Any]:
     """Compare the tuning of a model with that of the raw responses to the same gratings."""
     session = runs[0].sessions[0].session
-    dataset = find_shards(runs[0], None)
-    assert dataset is not None, "benchmarks have their shards"
+    dataset = open_run_data(runs[0], None)
     shard = dataset.session(session).shard
     spatial, amplitude, turn = shown_grating(shard)
     trials = measured_trials(shard, turn)
@@ -207,10 +213,8 @@ def study_recording(runs: list[LoadedRun], device: torch.device) -> dict[str, An
         temporal_frequencies=tuple(np.unique(trials.hz).tolist()),
         contrast=amplitude / model.mean_grey,
     )
-    columns = np.arange(model.num_neurons)
-    blank = make_blank(model.frame_shape, model.mean_grey)
-    grey = model.mean_responses(blank)[:, 0].astype(np.float64)
-    found = measure_gratings(model, columns, grey, options, Silent()).orientation
+    experiment = start_experiment(model, np.arange(model.num_neurons), options)
+    found = measure_gratings(experiment).orientation
     rng = np.random.default_rng(0)
     reliable = split_half(trials, rng) > LEAST_SPLIT_HALF
     scores = find_scores([run.folder for run in runs], session, model.num_neurons)
@@ -289,6 +293,7 @@ def main() -> None:
     parser = benchmark_parser(__doc__ or "")
     parser.add_argument("--simulated", type=Path, nargs="*", default=[], help="runs, an ensemble")
     parser.add_argument("--recordings", type=Path, help="simulated recordings with their truth")
+    parser.add_argument("--shards", type=Path, help="those of simulated runs, if they were moved")
     parser.add_argument("--recorded", type=Path, nargs="*", default=[], help="runs, an ensemble")
     options = parser.parse_args()
     device = chosen_device(options.device)
@@ -297,13 +302,15 @@ def main() -> None:
     if options.simulated:
         runs = [load_run(run) for run in options.simulated]
         content["simulated"] = study_simulated(
-            runs, options.recordings, ProbeOptions(**quick), device
+            runs,
+            open_run_data(runs[0], options.shards),
+            options.recordings,
+            ProbeOptions(**quick),
+            device,
         )
     if options.recorded:
         content["recorded"] = study_recording([load_run(run) for run in options.recorded], device)
-    for name, found in content.items():
-        for one in found if isinstance(found, list) else [found]:
-            print(name, json.dumps(one, indent=1))
+    print(json.dumps(content.get("recorded"), indent=1))
     write_result(options.out, "probe", device, content)
 
 

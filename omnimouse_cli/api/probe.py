@@ -32,6 +32,7 @@ def probe(
     spatial: Sequence[float] | None = None,
     temporal: Sequence[float] | None = None,
     contrast: float = 0.8,
+    full_screen: bool = False,
     noise_windows: int = 640,
     gradient_windows: int = 4,
     min_score: float = 0.1,
@@ -59,6 +60,8 @@ def probe(
         spatial: Spatial frequencies in cycles per pixel; None takes seven from 0.0208 to 0.1667.
         temporal: Temporal frequencies in Hz; None takes 1, 2, 4 and 8.
         contrast: Michelson contrast of gratings.
+        full_screen: Whether the tuning for direction is measured with gratings that fill the
+            screen, and not in discs about receptive fields.
         noise_windows: Windows of sparse noise for receptive fields.
         gradient_windows: Windows for gradients, which take most of the time; 0 for none.
         min_score: Least prediction score of neurons that are given numbers.
@@ -94,7 +97,12 @@ def probe(
     require_at_least(0, pictures=pictures)
     from omnimouse_cli.probe.page import write_page
     from omnimouse_cli.probe.session_model import choose_sessions
-    from omnimouse_cli.probe.settings import SPATIAL_FREQUENCIES, TEMPORAL_FREQUENCIES, ProbeOptions
+    from omnimouse_cli.probe.settings import (
+        APERTURE_PX,
+        SPATIAL_FREQUENCIES,
+        TEMPORAL_FREQUENCIES,
+        ProbeOptions,
+    )
     from omnimouse_cli.probe.table import write_tables
 
     options = ProbeOptions(
@@ -102,6 +110,7 @@ def probe(
         spatial_frequencies=SPATIAL_FREQUENCIES if spatial is None else tuple(spatial),
         temporal_frequencies=TEMPORAL_FREQUENCIES if temporal is None else tuple(temporal),
         contrast=contrast,
+        aperture_px=None if full_screen else APERTURE_PX,
         noise_windows=noise_windows,
         gradient_windows=gradient_windows,
         min_score=min_score,

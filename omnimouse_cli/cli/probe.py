@@ -56,6 +56,14 @@ def command_probe(
         str | None, typer.Option(help="Temporal frequencies in Hz, separated by commas.")
     ] = None,
     contrast: Annotated[float, typer.Option(help="Michelson contrast of gratings.")] = 0.8,
+    full_screen: Annotated[
+        bool,
+        typer.Option(
+            "--full-screen",
+            help="Measure the tuning for direction with gratings that fill the screen, as for a "
+            "model that was trained on such; by default in discs about receptive fields.",
+        ),
+    ] = False,
     noise_windows: Annotated[
         int, typer.Option(help="Windows of sparse noise for receptive fields.")
     ] = 640,
@@ -118,6 +126,7 @@ def command_probe(
             spatial=_numbers(spatial, "--spatial"),
             temporal=_numbers(temporal, "--temporal"),
             contrast=contrast,
+            full_screen=full_screen,
             noise_windows=noise_windows,
             gradient_windows=gradient_windows,
             min_score=min_score,

@@ -91,6 +91,9 @@ def _render_session(found: SessionProbe, name: str, pictures: int) -> str:
         _describe_state(found),
         f"Responses in {found.unit}. Stimuli have a mean grey level of {found.mean_grey:g}, "
         f"gratings a contrast of {found.options.contrast:g}.",
+        f"Tuning for direction of {found.in_disc.sum()} neurons was measured in discs of "
+        f"{found.options.aperture_px or 0:g} pixels about their receptive fields, that of the "
+        "others with gratings that fill the screen.",
         "Visual angle of a pixel at the center of the screen: "
         + (
             "not known, as the shard does not know the monitor."

@@ -79,6 +79,8 @@ class SessionProbe:
         reliability_source: By property, what the halves are.
         receptive_field: Receptive fields.
         orientation: Tuning for direction and orientation.
+        in_disc: Bool `(neurons,)`: whether it was measured with gratings in a disc about the
+            receptive field; False where they filled the screen.
         spatial_frequency: Tuning for spatial frequency, in cycles per pixel, at the preferred
             direction and temporal frequency.
         temporal_frequency: Tuning for temporal frequency in Hz.
@@ -106,6 +108,7 @@ class SessionProbe:
     reliability_source: Mapping[str, str]
     receptive_field: ReceptiveFields
     orientation: DirectionTuning
+    in_disc: Bools
     spatial_frequency: PeakTuning
     temporal_frequency: PeakTuning
     size: SizeTuning

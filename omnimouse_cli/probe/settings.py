@@ -11,6 +11,7 @@ SPATIAL_FREQUENCIES = (0.0208, 0.0295, 0.0417, 0.0589, 0.0833, 0.1179, 0.1667)
 TEMPORAL_FREQUENCIES = (1.0, 2.0, 4.0, 8.0)
 DIAMETERS = (4.0, 6.0, 9.0, 13.0, 18.0, 26.0, 36.0, 52.0)
 INNER_DIAMETERS = (4.0, 9.0, 13.0, 18.0, 26.0)
+APERTURE_PX = 20.0
 CONTRASTS = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
@@ -25,6 +26,8 @@ class ProbeOptions:
             whole numbers average over whole cycles.
         phases: Number of phases of every grating, in equal steps.
         contrast: Michelson contrast of gratings, except where contrast is varied.
+        aperture_px: Diameter of the discs about receptive fields in which the tuning for direction
+            is measured; None measures it with gratings that fill the screen.
         diameters: Diameters of discs in pixels, ascending.
         inner_diameters: Inner diameters of annuli in pixels, ascending; their outer one is that of
             the largest disc.
@@ -38,6 +41,8 @@ class ProbeOptions:
         min_reliability: Correlation between halves (phases, windows or runs of an ensemble) from
             which on a property is given a number.
         min_snr: Signal to noise from which on a receptive field is.
+        min_explained: Share of a map by gradient that its Gaussian explains from which on a
+            receptive field is; maps by noise have noise that none can explain.
         seed: Seed of the noise and of the choice of windows.
     """
 
@@ -46,6 +51,7 @@ class ProbeOptions:
     temporal_frequencies: tuple[float, ...] = TEMPORAL_FREQUENCIES
     phases: int = 2
     contrast: float = 0.8
+    aperture_px: float | None = APERTURE_PX
     diameters: tuple[float, ...] = DIAMETERS
     inner_diameters: tuple[float, ...] = INNER_DIAMETERS
     contrasts: tuple[float, ...] = CONTRASTS
@@ -56,6 +62,7 @@ class ProbeOptions:
     min_modulation: float = 0.1
     min_reliability: float = 0.5
     min_snr: float = 3.0
+    min_explained: float = 0.75
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -73,6 +80,8 @@ class ProbeOptions:
                 raise ConfigError(
                     f"`{name}` must lie between {low:g} and {high:g}: {getattr(self, name)}"
                 )
+        if self.aperture_px is not None and not self.aperture_px > 0:
+            raise ConfigError(f"`aperture_px` must be positive: {self.aperture_px}")
         if self.directions < 4 or self.directions % 2:
             raise ConfigError(f"`directions` must be even and at least 4: {self.directions}")
         for entry in fields(self):

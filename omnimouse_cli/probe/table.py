@@ -100,6 +100,7 @@ def property_columns(found: SessionProbe) -> dict[str, NDArray[Any]]:
         "orientation.dsi": tuning.dsi,
         "orientation.dsi_vector": tuning.dsi_vector,
         "orientation.width_deg": tuning.width_deg,
+        "orientation.in_disc": _known_flags(found.in_disc, tuning.orientation_deg),
     }
     columns |= _frequency_columns(found)
     columns |= {

@@ -10,8 +10,9 @@ import pytest
 
 from omnimouse_cli.errors import ConfigError, OmniMouseError
 from omnimouse_cli.files import write_document
+from omnimouse_cli.probe.gratings import pairwise_correlation
 from omnimouse_cli.probe.page import write_page
-from omnimouse_cli.probe.probe import pairwise_correlation, probe
+from omnimouse_cli.probe.probe import probe
 from omnimouse_cli.probe.scores import NeuronScores, find_scores
 from omnimouse_cli.probe.settings import ProbeOptions
 from omnimouse_cli.probe.table import write_tables
