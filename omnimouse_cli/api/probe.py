@@ -34,7 +34,7 @@ def probe(
     contrast: float = 0.8,
     full_screen: bool = False,
     noise_windows: int = 640,
-    gradient_windows: int = 4,
+    gradient_windows: int = 8,
     min_score: float = 0.1,
     min_modulation: float = 0.1,
     min_reliability: float = 0.5,

@@ -70,7 +70,7 @@ def command_probe(
     gradient_windows: Annotated[
         int,
         typer.Option(help="Windows for gradients, which take most of the time; 0 for none."),
-    ] = 4,
+    ] = 8,
     min_score: Annotated[
         float,
         typer.Option(

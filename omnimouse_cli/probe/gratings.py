@@ -208,7 +208,7 @@ def pairwise_correlation(curves_GNC: F64) -> F64:
 
 
 def measure_in_discs(
-    experiment: Experiment, tuning: GratingTuning, center_px: F64, located: Bools
+    experiment: Experiment, tuning: GratingTuning, center_px: F64, chosen: Bools
 ) -> GratingTuning:
     """Measure the tuning for direction with gratings in discs about receptive fields.
 
@@ -219,14 +219,14 @@ def measure_in_discs(
         experiment: Neurons and stimuli.
         tuning: Tuning with gratings that filled the screen.
         center_px: float64 `(neurons, 2)`: centers of receptive fields.
-        located: Bool `(neurons,)`: neurons whose receptive field is known; others keep the tuning
-            that they have.
+        chosen: Bool `(neurons,)`: neurons that are measured; others keep the tuning that they
+            have.
 
     Returns:
         The tuning with `orientation`, `in_disc` and the reliability of the orientation replaced.
         With one run it is the correlation of the curves in discs and on the screen.
     """
-    options, rows_K = experiment.options, np.flatnonzero(located)
+    options, rows_K = experiment.options, np.flatnonzero(chosen)
     if options.aperture_px is None or not len(rows_K):
         return tuning
     kinds_K3 = np.column_stack(
@@ -264,7 +264,7 @@ def measure_in_discs(
     return replace(
         tuning,
         orientation=tune_direction(curve_ND),
-        in_disc=located,
+        in_disc=chosen,
         reliability={**tuning.reliability, "orientation": reliability_N},
     )
 

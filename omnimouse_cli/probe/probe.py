@@ -79,7 +79,9 @@ def probe(
     located &= ~(one_map.reliability < options.min_reliability)
     if not one_map.is_energy:
         located &= fit.explained >= options.min_explained
-    gratings = measure_in_discs(experiment, gratings, fit.center_px, located)
+    # Discs are larger than errors of a center, so that any will do.
+    centered = reliable & np.isfinite(fit.center_px).all(axis=1)
+    gratings = measure_in_discs(experiment, gratings, fit.center_px, centered)
     size, size_reliability = measure_sizes(experiment, gratings, fit.center_px, located)
     contrast, contrast_reliability = measure_contrasts(experiment, gratings, reliable)
     reliability = {

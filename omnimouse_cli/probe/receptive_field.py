@@ -191,14 +191,10 @@ def fit_gaussians(found: ReceptiveMap) -> GaussianFit:
     # Single pixels are no receptive field.
     smoothed_NYX = _smoothing(found.row_px) @ found.values @ _smoothing(found.column_px).T
     smoothed_NP = smoothed_NYX.reshape(maps_NP.shape)
-    parts = [
-        _fit(
-            *(one[first : first + NEURONS_AT_ONCE] for one in (maps_NP, smoothed_NP)),
-            row_P,
-            column_P,
-        )
-        for first in range(0, len(maps_NP), NEURONS_AT_ONCE)
-    ]
+    parts = []
+    for first in range(0, len(maps_NP), NEURONS_AT_ONCE):
+        rows = slice(first, first + NEURONS_AT_ONCE)
+        parts.append(_fit(maps_NP[rows], smoothed_NP[rows], row_P, column_P))
     parameters_NK = np.concatenate([part[0] for part in parts])
     residual_NP = np.concatenate([part[1] for part in parts])
     return _describe(parameters_NK, residual_NP, maps_NP, (row_P, column_P), found)

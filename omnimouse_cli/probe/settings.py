@@ -57,12 +57,12 @@ class ProbeOptions:
     contrasts: tuple[float, ...] = CONTRASTS
     noise_windows: int = 640
     square_px: int = 4
-    gradient_windows: int = 4
+    gradient_windows: int = 8
     min_score: float = 0.1
     min_modulation: float = 0.1
     min_reliability: float = 0.5
     min_snr: float = 3.0
-    min_explained: float = 0.75
+    min_explained: float = 0.8
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -133,7 +133,8 @@ def half_width_deg(curve_ND: F64, axis_N: F64) -> F64:
     low, high = fine.min(axis=1), fine[:, steps]
     half = ((low + high) / 2)[:, None]
     sides = [_first_crossing(side, half) for side in (fine[:, steps:], fine[:, steps::-1])]
-    return np.where(high > low, (sides[0] + sides[1]) / (2 * STEPS_PER_DEGREE), np.nan)
+    width_N = (sides[0] + sides[1]) / (2 * STEPS_PER_DEGREE)
+    return np.asarray(np.where(high > low, width_N, np.nan))
 
 
 def _first_crossing(values_NC: F64, level_N1: F64) -> F64:
@@ -145,7 +146,7 @@ def _first_crossing(values_NC: F64, level_N1: F64) -> F64:
     before_N, after_N = values_NC[row_N, step_N - 1], values_NC[row_N, step_N]
     fall_N = before_N - after_N
     part_N = (before_N - level_N1[:, 0]) / np.where(fall_N > 0, fall_N, 1.0)
-    return np.where(below_NC.any(axis=1) & (fall_N > 0), step_N - 1 + part_N, step_N)
+    return np.asarray(np.where(below_NC.any(axis=1) & (fall_N > 0), step_N - 1 + part_N, step_N))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -62,7 +62,7 @@ def test_receptive_fields_are_recovered(found):
     np.testing.assert_allclose(found.receptive_field.fit.center_px[:3], CENTERS[:3], atol=1.0)
     by_noise = found.receptive_field.fits["noise"].center_px
     np.testing.assert_allclose(by_noise[:3], CENTERS[:3], atol=1.5)
-    assert found.notes == ("gradients are averaged over 4 windows of sparse noise",)
+    assert found.notes == ("gradients are averaged over 8 windows of sparse noise",)
 
 
 def test_direction_tuning_is_recovered(found):
