@@ -13,6 +13,16 @@ from omnimouse_cli.files import write_atomically, write_document, write_text
 from omnimouse_cli.probe.session_probe import PROPERTIES, SessionProbe
 
 F64 = NDArray[np.float64]
+UNITS = {
+    "receptive_field.center_px": "row and column of the screen in pixels, from the top left pixel",
+    "receptive_field.center_deg": "degrees of visual angle right of and above the screen's center",
+    "receptive_field.size": "standard deviations along the long and the short axis in pixels",
+    "receptive_field.orientation": "long axis in degrees, counter-clockwise from horizontal",
+    "orientation.preferred_deg": "bars, counter-clockwise from horizontal",
+    "orientation.direction_deg": "motion, counter-clockwise from rightward",
+    "size.preferred": "diameter in pixels",
+    "contrast.half": "Michelson contrast",
+}
 TABLE, DOCUMENT, ARRAYS = "probe.csv", "probe.json", "probe.npz"
 
 
@@ -55,6 +65,7 @@ def probe_document(found: SessionProbe) -> dict[str, Any]:
             "z_scores": found.state.values,
         },
         "unit": found.unit,
+        "units": UNITS,
         "frame": {"height": found.frame_shape[0], "width": found.frame_shape[1]},
         "mean_grey": found.mean_grey,
         "degrees_per_pixel": found.degrees_per_pixel,
@@ -81,8 +92,8 @@ def property_columns(found: SessionProbe) -> dict[str, NDArray[Any]]:
         )
         columns |= {
             f"{prefix}.center_px": fit.center_px,
-            f"{prefix}.size_px": fit.size_px,
-            f"{prefix}.orientation_deg": fit.orientation_deg,
+            f"{prefix}.size": fit.size_px,
+            f"{prefix}.orientation": fit.orientation_deg,
             f"{prefix}.snr": fit.snr,
             f"{prefix}.explained": fit.explained,
         }
@@ -104,7 +115,7 @@ def property_columns(found: SessionProbe) -> dict[str, NDArray[Any]]:
     }
     columns |= _frequency_columns(found)
     columns |= {
-        "size.preferred_px": found.size.preferred_px,
+        "size.preferred": found.size.preferred_px,
         "size.suppression": found.size.suppression,
     }
     if found.degrees_per_pixel is not None:
@@ -187,7 +198,7 @@ def _format_csv(found: SessionProbe) -> str:
         if values.ndim == 1:
             columns[name] = values
         else:
-            parts = ("long", "short") if ".size_" in name else ("row", "column")
+            parts = ("long", "short") if ".size" in name else ("row", "column")
             if name.endswith("center_deg"):
                 parts = ("right", "up")
             columns |= {f"{name}.{part}": values[:, i] for i, part in enumerate(parts)}

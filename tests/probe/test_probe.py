@@ -128,7 +128,14 @@ def test_neurons_with_low_scores_get_no_numbers(found, tmp_path):
     assert content["score_source"] == "given"
     assert last["score"] is None
     assert last["receptive_field"]["center_px"] == [None, None]
-    assert last["size"]["preferred_px"] is None
+    assert last["size"]["preferred"] is None
+    contract = {
+        "receptive_field": {"center_px", "size", "orientation", "snr"},
+        "orientation": {"preferred_deg", "osi", "dsi", "direction_deg", "width_deg"},
+        "size": {"preferred", "suppression"},
+        "contrast": {"half", "exponent"},
+    }
+    assert all(names <= set(first[group]) for group, names in contract.items())
     with np.load(arrays) as stored:
         assert stored["orientation.curve"].shape == (5, 16)
         assert stored["gradient_map"].shape == (5, 36, 64)
