@@ -175,7 +175,7 @@ def _columns(text: str) -> list[int]:
 def _print(probes: "Sequence[SessionProbe]") -> None:
     import numpy as np
 
-    from omnimouse_cli.probe.session_probe import PROPERTIES
+    from omnimouse_cli.probe.session_probe import PROPERTIES, describe_state
 
     table = Table(title="Medians of the neurons that are given numbers", title_justify="left")
     names = ("session", "neurons", "reliable", "size (px)", "OSI", "DSI", "cycles/px", "Hz",
@@ -206,4 +206,5 @@ def _print(probes: "Sequence[SessionProbe]") -> None:
             f"{name.replace('_', ' ')} {int(found.known[name].sum())}" for name in PROPERTIES
         )
         print_line(f"{found.session}: neurons with numbers: {counts}")
-        print_line(f"{found.session}: state of behavior: {found.state.name}; {found.score_source}")
+        print_line(f"{found.session}: {describe_state(found.state)}")
+        print_line(f"{found.session}: score: {found.score_source}")

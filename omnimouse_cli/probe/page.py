@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.files import write_text
-from omnimouse_cli.probe.session_probe import PROPERTIES, SessionProbe
+from omnimouse_cli.probe.session_probe import PROPERTIES, SessionProbe, describe_state
 from omnimouse_cli.report.html import (
     escape,
     render_document,
@@ -88,7 +88,7 @@ def _render_session(found: SessionProbe, name: str, pictures: int) -> str:
     told = [
         f"{found.reliable.sum()} of {len(found.neuron)} neurons are given numbers. Score: "
         f"{found.score_source}.",
-        _describe_state(found),
+        describe_state(found.state),
         f"Responses in {found.unit}. Stimuli have a mean grey level of {found.mean_grey:g}, "
         f"gratings a contrast of {found.options.contrast:g}.",
         f"Tuning for direction of {found.in_disc.sum()} neurons was measured in discs of "
@@ -109,17 +109,6 @@ def _render_session(found: SessionProbe, name: str, pictures: int) -> str:
         body += f"<h3>The {len(chosen)} best predicted neurons</h3>"
         body += "".join(render_figure(figure) for figure in figures[1:])
     return render_section(f"Session {found.session}", body)
-
-
-def _describe_state(found: SessionProbe) -> str:
-    texts = {
-        "missing": "The model was asked with behavior missing.",
-        "median": "The model was asked at the median of behavior, which does not change.",
-        "mean": "The model was asked at the mean of behavior, which does not change.",
-    }
-    if not found.state.values.size:
-        return "The model has no behavior."
-    return texts[found.state.name]
 
 
 def _render_known(found: SessionProbe) -> str:

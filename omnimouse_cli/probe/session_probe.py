@@ -130,3 +130,17 @@ def keep_known(group: Group, known: Bools) -> Group:
         if name not in CURVES and isinstance(value, np.ndarray):
             values[name] = np.where(known if value.ndim == 1 else known[:, None], value, np.nan)
     return replace(group, **values)
+
+
+def describe_state(state: BehaviorState) -> str:
+    """Return a sentence about the state of behavior in which a model was asked.
+
+    Example:
+        >>> describe_state(BehaviorState(name="mean", values=np.zeros(2, np.float32)))
+        'The model was asked at the mean of behavior, which does not change.'
+    """
+    if not state.values.size:
+        return "The model has no behavior."
+    if state.name == "missing":
+        return "The model was asked with behavior missing."
+    return f"The model was asked at the {state.name} of behavior, which does not change."

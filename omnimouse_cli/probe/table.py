@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.files import write_atomically, write_document, write_text
-from omnimouse_cli.probe.session_probe import PROPERTIES, SessionProbe
+from omnimouse_cli.probe.session_probe import PROPERTIES, SessionProbe, describe_state
 
 F64 = NDArray[np.float64]
 UNITS = {
@@ -63,6 +63,7 @@ def probe_document(found: SessionProbe) -> dict[str, Any]:
         "state": {
             "name": found.state.name,
             "z_scores": found.state.values,
+            "text": describe_state(found.state),
         },
         "unit": found.unit,
         "units": UNITS,

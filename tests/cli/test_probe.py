@@ -42,7 +42,7 @@ def test_the_table_says_the_state_and_the_source_of_scores(run, tmp_path):
     out = ("--out", tmp_path / "out", "--state", "missing", "--gradient-windows", "0")
     result = invoke(run, *QUICK, *out, "--neurons", "3", "--pictures", "0")
     assert result.exit_code == 0, result.stderr
-    assert "state of behavior: missing" in result.stdout
+    assert "asked with behavior missing" in result.stdout
     assert "standard deviation of the model's response" in result.stdout.replace("\n", " ")
 
 
