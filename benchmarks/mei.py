@@ -198,6 +198,7 @@ def main() -> None:
     parser = benchmark_parser(__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--recording", type=Path, required=True, help="simulated session folder")
+    parser.add_argument("--shards", type=Path, help="folder of shards; by default the run's own")
     parser.add_argument("--neurons", type=int, default=20)
     parser.add_argument("--skip", type=int, default=0, help="best neurons that are left out")
     parser.add_argument("--kinds", nargs="+", default=["image", "video"])
@@ -210,7 +211,7 @@ def main() -> None:
     exact = load_expected_response(given.recording)
     session = exact.truth.session
     runs = [load_run(folder) for folder in given.runs]
-    dataset = find_shards(runs[0], None)
+    dataset = find_shards(runs[0], given.shards)
     if dataset is None:
         raise SystemExit("error: the shards of the first run were not found")
     ranked = choose_neurons(runs[0], dataset, session, f"best:{given.skip + neurons}")

@@ -129,8 +129,8 @@ def _print(result: "ExcitingStimuli") -> None:
         table.add_row(str(row["neuron"]), *(format_number(row[name]) for name in names))
     print_table(table)
     print_line(
-        f"RMS contrast of the screen: {result.contrast:.0f} grey levels; of gratings, and of natural "
-        f"stimuli as they were shown: {result.video_contrast:.0f}"
+        f"RMS contrast of the screen: {result.contrast:.0f} grey levels; of gratings and of "
+        f"natural stimuli, as they were shown: {result.video_contrast:.0f}"
     )
     for note in result.notes:
         print_line(note)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.probe import mei_references
@@ -185,3 +186,18 @@ def test_a_run_cannot_validate_its_own_stimuli(runs, session):
 def test_options_that_make_no_stimuli_are_refused(field, value):
     with pytest.raises(OmniMouseError, match=field):
         MeiOptions(**{field: value})
+
+
+def test_grey_that_the_run_scales_to_0_has_a_gradient(small_mouse, write_run, session, tmp_path):
+    # The linear model takes square roots of motion energies, which are 0 before the stimulus.
+    def answer(tensors):
+        for name, value in tensors.items():
+            if "of_stimulus" in name or "neuron_weights" in name:
+                value.normal_(generator=torch.Generator().manual_seed(0))
+
+    sets = ("model.decoder.linear_rank=4",)
+    run = load_run(write_run(tmp_path / "linear", small_mouse, sets=sets, weights=answer))
+    options = replace(SHORT, mean=113.0, least=False, starts=1)
+    found = most_exciting([run], session, [0, 1], options=options)
+    assert np.isfinite(found.stimuli["most"]).all()
+    assert (found.responses["most"] > found.responses["grating"]).all()
