@@ -167,6 +167,9 @@ def compare(
         }
     return {
         "kind": first.options.kind,
+        "starts": first.options.starts,
+        "steps": first.options.steps,
+        "prior": first.options.prior,
         "mean_grey": first.mean,
         "contrast_grey": first.contrast,
         "neurons": neurons.tolist(),
@@ -236,9 +239,6 @@ def main() -> None:
         "recording": str(given.recording),
         "rule": f"ranks {given.skip + 1} to {given.skip + neurons} of the single-trial correlation "
         "of predict on the validation tier of the first run",
-        "starts": given.starts,
-        "steps": steps,
-        "prior": given.prior,
         "optimum_steps": OPTIMUM_STEPS,
         "conditions": conditions,
     }

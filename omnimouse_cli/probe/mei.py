@@ -34,6 +34,8 @@ F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
 Kind = Literal["image", "video"]
 CONTRAST = 12.0
+# Times the largest response to natural stimuli, beyond which sizes of responses are extrapolated.
+EXTRAPOLATED = 2.0
 KINDS: tuple[Kind, ...] = ("image", "video")
 PROGRESS_TASK = "gradient ascent"
 NOT_VALIDATED = (
@@ -184,6 +186,7 @@ def most_exciting(
         for values in responses.values():
             values[:, ~found.has_gradient] = np.nan
         answers.append(responses)
+    notes += _extrapolation(answers[0], found.has_gradient)
     unit_ids = None if dataset is None else dataset.session(session).shard.unit_id
     return ExcitingStimuli(
         session=session,
@@ -316,6 +319,21 @@ def _search(
             has_gradient |= climbed.has_gradient.reshape(options.starts, -1).any(axis=0)
     kept[:, ~has_gradient] = np.nan
     return _Found(stimuli={**stimuli, **best}, starts=kept, has_gradient=has_gradient)
+
+
+def _extrapolation(responses: dict[str, F32], has_gradient: NDArray[np.bool_]) -> list[str]:
+    """Return a note on responses that are larger than any in training can have been."""
+    if "natural" not in responses:
+        return []
+    most, natural = (responses[name].mean(axis=0)[has_gradient] for name in ("most", "natural"))
+    beyond = int((most > EXTRAPOLATED * natural).sum())
+    if not beyond:
+        return []
+    return [
+        f"of {beyond} of {len(most)} neurons the most exciting stimulus is predicted to drive more "
+        f"than {EXTRAPOLATED:g} times the response to any natural one: what it looks like is "
+        "supported by training, how large the response is is extrapolated, by all runs alike"
+    ]
 
 
 def _require_gradient(has_gradient: NDArray[np.bool_], neurons: I64, session: str) -> list[str]:

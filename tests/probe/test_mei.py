@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.probe import mei_references
+from omnimouse_cli.probe import mei, mei_references
 from omnimouse_cli.probe.mei import MeiOptions, most_exciting
 from omnimouse_cli.probe.mei_neurons import choose_neurons
 from omnimouse_cli.probe.mei_output import encode_png, write_files
@@ -60,7 +60,7 @@ def test_the_last_run_validates_what_the_others_made(made, runs, session, small_
     named = most_exciting(
         runs[:1], session, [3, 7], dataset=small_mouse, validate=runs[1:], options=SHORT
     )
-    assert named.notes == ()
+    assert not any("made no stimuli" in note for note in named.notes)
     for name, values in made.validated.items():
         assert values.shape == (1, 2)
         np.testing.assert_array_equal(named.validated[name], values)
@@ -201,3 +201,10 @@ def test_grey_that_the_run_scales_to_0_has_a_gradient(small_mouse, write_run, se
     found = most_exciting([run], session, [0, 1], options=options)
     assert np.isfinite(found.stimuli["most"]).all()
     assert (found.responses["most"] > found.responses["grating"]).all()
+
+
+def test_responses_far_beyond_those_to_natural_stimuli_are_said_to_be_extrapolated():
+    responses = {"natural": np.array([[1.0, 1, 1]]), "most": np.array([[1.9, 2.1, np.nan]])}
+    (note,) = mei._extrapolation(responses, np.array([True, True, False]))
+    assert note.startswith("of 1 of 2 neurons")
+    assert mei._extrapolation({"most": responses["most"]}, np.ones(3, bool)) == []
