@@ -49,10 +49,10 @@ def command_mei(
         int,
         typer.Option(
             min=1,
-            help="Starts of each neuron: best grating, best natural stimulus, and noise.",
+            help="Starts of each neuron: the best grating, and noise.",
         ),
-    ] = 4,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the gradient ascent.")] = 60,
+    ] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the gradient ascent.")] = 40,
     prior: Annotated[
         str,
         typer.Option(help="Filter of gradients: smooth (a blur), natural (1/f) or none."),
