@@ -62,7 +62,7 @@ class ProbeOptions:
     min_modulation: float = 0.1
     min_reliability: float = 0.5
     min_snr: float = 3.0
-    min_explained: float = 0.8
+    min_explained: float = 0.85
     seed: int = 0
 
     def __post_init__(self) -> None:
