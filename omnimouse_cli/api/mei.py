@@ -47,7 +47,7 @@ def most_exciting(
             best on its validation tier.
         kind: `image`, shown still for a second, or `video`; a second of grey comes before either.
         least: Whether least exciting stimuli are made too.
-        starts: Starts of each neuron: the best grating, and noise.
+        starts: Starts of each neuron: best natural stimulus, best grating, and noise.
         steps: Steps of the gradient ascent.
         prior: Filter of gradients: `smooth` (a blur), `natural` (1/f) or `none`.
         mean: Mean grey level of every frame; None is that of the training video.

@@ -49,7 +49,7 @@ def command_mei(
         int,
         typer.Option(
             min=1,
-            help="Starts of each neuron: the best grating, and noise.",
+            help="Starts of each neuron: best natural stimulus, best grating, and noise.",
         ),
     ] = 3,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the gradient ascent.")] = 40,

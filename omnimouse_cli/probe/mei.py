@@ -52,8 +52,8 @@ class MeiOptions:
         kind: `image`, shown still for a second, or `video`, 30 frames in a second; a second of grey
             comes before either.
         least: Whether least exciting stimuli are made too.
-        starts: Starts of each neuron: the best grating, and noise with the spectrum of natural
-            images.
+        starts: Starts of each neuron: the best natural stimulus, the best grating, and noise with
+            the spectrum of natural images.
         steps: Steps of the ascent.
         prior: Filter of gradients: `smooth`, `natural` or `none`.
         mean: Mean of every frame in grey levels; None is that of the training video, or without
@@ -298,8 +298,11 @@ def _search(
     stimuli: dict[str, F32] = {}
     kept, has_gradient = np.empty(0, np.float32), np.zeros(len(neurons), np.bool_)
     for name, sign in (("most", 1), *((("least", -1),) if options.least else ())):
-        starts = [references["grating"][(sign * responses["grating"]).argmax(axis=0)]]
-        starts += [draw_noise(shape, generator).numpy() for _ in range(options.starts - 1)]
+        starts = [
+            references[each][(sign * values).argmax(axis=0)] for each, values in responses.items()
+        ][: options.starts]
+        while len(starts) < options.starts:
+            starts.append(draw_noise(shape, generator).numpy())
         climbed = climb(
             maker,
             np.concatenate(starts),
