@@ -47,7 +47,7 @@ def _examples_run_in_a_folder_of_data(
         monkeypatch.chdir(folder)
         if request.node.path.name == "mei.py":
             # Hundreds of natural stimuli and gratings take half a minute.
-            from omnimouse_cli.probe import mei_references
+            from omnimouse_cli.probing import mei_references
 
             monkeypatch.setattr(mei_references, "MOST_NATURAL", 10)
             monkeypatch.setattr(mei_references, "DIRECTIONS", 4)

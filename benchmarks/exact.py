@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from omnimouse_cli.config.data import NUM_FRAMES
-from omnimouse_cli.probe.session_model import SAMPLES
+from omnimouse_cli.probing.session_model import SAMPLES
 from omnimouse_cli.recording.simulated.expected import ExpectedResponse
 from omnimouse_cli.recording.simulated.settings import DECAY, GREY, GREY_STD
 from omnimouse_cli.recording.simulated.stimulus import (

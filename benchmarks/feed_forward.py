@@ -23,7 +23,7 @@ from typing import Any
 
 from machine import benchmark_parser, chosen_device, print_rows, write_result
 
-from omnimouse_cli.evaluate.store import EVAL
+from omnimouse_cli.evaluation.store import EVAL
 from omnimouse_cli.metrics.intervals import mean_interval
 from omnimouse_cli.run.folder import evaluation_folder, is_finished, read_summary
 

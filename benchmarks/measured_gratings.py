@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omnimouse_cli.probe.tuning import DirectionTuning, row_correlation, tune_direction
+from omnimouse_cli.probing.tuning import DirectionTuning, row_correlation, tune_direction
 from omnimouse_cli.shard import Shard
 
 F64 = NDArray[np.float64]

@@ -25,12 +25,12 @@ from machine import benchmark_parser, print_rows, write_result
 from numpy.typing import NDArray
 
 from omnimouse_cli.batch.dataset import Dataset
-from omnimouse_cli.probe.mei import CONTRAST, ExcitingStimuli, MeiOptions, most_exciting
-from omnimouse_cli.probe.mei_ascent import SHOWN_FRAMES, AscentOptions, climb, make_windows
-from omnimouse_cli.probe.mei_constraints import draw_noise, hold_contrast
-from omnimouse_cli.probe.mei_neurons import choose_neurons
-from omnimouse_cli.probe.mei_references import choose_gratings
-from omnimouse_cli.probe.session_model import SessionModel, find_shards
+from omnimouse_cli.probing.mei import CONTRAST, ExcitingStimuli, MeiOptions, most_exciting
+from omnimouse_cli.probing.mei_ascent import SHOWN_FRAMES, AscentOptions, climb, make_windows
+from omnimouse_cli.probing.mei_constraints import draw_noise, hold_contrast
+from omnimouse_cli.probing.mei_neurons import choose_neurons
+from omnimouse_cli.probing.mei_references import choose_gratings
+from omnimouse_cli.probing.session_model import SessionModel, find_shards
 from omnimouse_cli.recording.simulated.expected import ExpectedResponse, load_expected_response
 from omnimouse_cli.run.load import LoadedRun, load_run
 

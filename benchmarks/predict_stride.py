@@ -15,7 +15,7 @@ from machine import benchmark_parser, chosen_device, print_rows, write_result
 from numpy.typing import NDArray
 
 from omnimouse_cli.config.data import FRAME_RATE_HZ, NUM_FRAMES
-from omnimouse_cli.probe.session_model import SessionModel
+from omnimouse_cli.probing.session_model import SessionModel
 from omnimouse_cli.recording.recording import latest_index
 from omnimouse_cli.run.load import load_run, open_run_data
 from omnimouse_cli.shard import Shard

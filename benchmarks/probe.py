@@ -18,14 +18,14 @@ from measured_gratings import measured_trials, shown_grating, split_half
 from numpy.typing import NDArray
 
 from omnimouse_cli.batch.dataset import Dataset
-from omnimouse_cli.probe.gratings import measure_gratings, respond, start_experiment
-from omnimouse_cli.probe.probe import probe
-from omnimouse_cli.probe.scores import NeuronScores, find_scores
-from omnimouse_cli.probe.session_model import SessionModel
-from omnimouse_cli.probe.session_probe import SessionProbe
-from omnimouse_cli.probe.settings import ProbeOptions
-from omnimouse_cli.probe.stimuli import full_screen_gratings
-from omnimouse_cli.probe.tuning import DirectionTuning, angle_difference_deg, row_correlation
+from omnimouse_cli.probing.gratings import measure_gratings, respond, start_experiment
+from omnimouse_cli.probing.probe import probe
+from omnimouse_cli.probing.scores import NeuronScores, find_scores
+from omnimouse_cli.probing.session_model import SessionModel
+from omnimouse_cli.probing.session_probe import SessionProbe
+from omnimouse_cli.probing.settings import ProbeOptions
+from omnimouse_cli.probing.stimuli import full_screen_gratings
+from omnimouse_cli.probing.tuning import DirectionTuning, angle_difference_deg, row_correlation
 from omnimouse_cli.recording.simulated.expected import load_expected_response
 from omnimouse_cli.recording.simulated.population import Population
 from omnimouse_cli.recording.simulated.truth import Truth

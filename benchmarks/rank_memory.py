@@ -32,14 +32,14 @@ from omnimouse_cli.config.load import load_config
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.training import estimate_training
 from omnimouse_cli.reporter import Silent
-from omnimouse_cli.train.data_checks import ShardFiles
-from omnimouse_cli.train.parallel.session_embeddings import owned_sessions
-from omnimouse_cli.train.parallel.world import World
-from omnimouse_cli.train.resolve import resolve_config
-from omnimouse_cli.train.run import _build_setup, _open_loader
-from omnimouse_cli.train.state import TrainState
-from omnimouse_cli.train.step import train_step
-from omnimouse_cli.train.warm_up import compile_core
+from omnimouse_cli.training.data_checks import ShardFiles
+from omnimouse_cli.training.parallel.session_embeddings import owned_sessions
+from omnimouse_cli.training.parallel.world import World
+from omnimouse_cli.training.resolve import resolve_config
+from omnimouse_cli.training.run import _build_setup, _open_loader
+from omnimouse_cli.training.state import TrainState
+from omnimouse_cli.training.step import train_step
+from omnimouse_cli.training.warm_up import compile_core
 
 NULL_DEVICE = Path(__file__).resolve().parents[1] / "tests/cuda/null_device"
 NUM_SESSIONS, NUM_STEPS = 16, 4

@@ -25,9 +25,9 @@ from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.config.load import load_config
 from omnimouse_cli.cost.parameters import count_sessions
 from omnimouse_cli.reporter import Silent
-from omnimouse_cli.train import loop
-from omnimouse_cli.train.parallel.world import World
-from omnimouse_cli.train.run import TrainingJob, train
+from omnimouse_cli.training import loop
+from omnimouse_cli.training.parallel.world import World
+from omnimouse_cli.training.run import TrainingJob, train
 
 SESSIONS = (1, 8, 64, 323)
 # Trials of 10 s: a validation and a test trial each between three training trials.

@@ -23,10 +23,10 @@ from omnimouse_cli.model.compile import compile_parts, usual_fusion_length
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.sequences import Task
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
-from omnimouse_cli.train.optimizer import build_core_optimizer, build_session_optimizer
-from omnimouse_cli.train.parallel.core_gradient import CoreGradient
-from omnimouse_cli.train.parallel.world import World
-from omnimouse_cli.train.step import compute_batch_losses
+from omnimouse_cli.training.optimizer import build_core_optimizer, build_session_optimizer
+from omnimouse_cli.training.parallel.core_gradient import CoreGradient
+from omnimouse_cli.training.parallel.world import World
+from omnimouse_cli.training.step import compute_batch_losses
 
 ANIMAL = "1"
 Precision = Literal["float32", "bfloat16"]

@@ -10,9 +10,7 @@ The names below are its functions for Python; each is loaded when it is first us
 Prediction: float32 (90, 6), unit rate, 0.000 to 2.967 s
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,10 +40,6 @@ _MODULES = {
     "simulate": "api.simulate",
     "train": "api.train",
 }
-# Sub-packages have these names too. `om.train` is the function, whatever was imported before it:
-# the binding of a sub-package, which an import of it makes here, is ignored; and the function has
-# the namespace of the sub-package, so that `omnimouse_cli.train.run` is what it always is.
-_SUB_PACKAGES = ("evaluate", "probe", "train")
 
 __all__ = [
     "OmniMouseError",
@@ -62,33 +56,18 @@ __all__ = [
 ]
 
 
-class _Package(ModuleType):
-    """The package, in which some names are functions although sub-packages have them too."""
+def __getattr__(name: str) -> object:
+    """Load a public name (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version
 
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _SUB_PACKAGES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
-
-
-if not TYPE_CHECKING:
-    # Type checkers know the names from above, and that there are no others.
-    def __getattr__(name: str) -> object:
-        """Load a public name (PEP 562)."""
-        if name == "__version__":
-            from importlib.metadata import version
-
-            value: object = version("omnimouse")
-        elif name in _MODULES:
-            value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-            if name in _SUB_PACKAGES:
-                value.__dict__ = import_module(f"{__name__}.{name}").__dict__
-        else:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = value
-        return value
+        value: object = version("omnimouse")
+    elif name in _MODULES:
+        value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from omnimouse_cli.probe import mei_references
+from omnimouse_cli.probing import mei_references
 from omnimouse_cli.recording.simulated.expected import load_expected_response
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"

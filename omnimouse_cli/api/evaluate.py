@@ -11,7 +11,7 @@ from omnimouse_cli.api.libraries import require_libraries
 from omnimouse_cli.api.progress import choose_reporter
 from omnimouse_cli.api.run import Run
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.evaluate.records import (
+from omnimouse_cli.evaluation.records import (
     MODEL,
     NEURONS,
     OVERALL,
@@ -140,8 +140,8 @@ def evaluate(
         >>> -1 <= scores.score("forecast") <= 1
         True
     """
-    from omnimouse_cli.evaluate.robustness.perturbations import require_families
-    from omnimouse_cli.evaluate.store import evaluation_name
+    from omnimouse_cli.evaluation.robustness.perturbations import require_families
+    from omnimouse_cli.evaluation.store import evaluation_name
     from omnimouse_cli.run.folder import evaluation_folder
 
     reporter = choose_reporter(progress)
@@ -208,13 +208,13 @@ def evaluate_runs(
         OmniMouseError: The run, its shards or the regime cannot be used, or nothing can be scored.
         KeyboardInterrupt: With a message about what is kept.
     """
-    from omnimouse_cli.evaluate.baselines.table import select_baselines
-    from omnimouse_cli.evaluate.evaluate import evaluate
-    from omnimouse_cli.evaluate.robustness.evaluate import with_perturbations
-    from omnimouse_cli.evaluate.strategies import require_regime
+    from omnimouse_cli.evaluation.baselines.table import select_baselines
+    from omnimouse_cli.evaluation.evaluate import evaluate
+    from omnimouse_cli.evaluation.robustness.evaluate import with_perturbations
+    from omnimouse_cli.evaluation.strategies import require_regime
     from omnimouse_cli.run.ensemble import make_ensemble
     from omnimouse_cli.run.load import load_run, open_run_data
-    from omnimouse_cli.train.parallel.world import select_device
+    from omnimouse_cli.training.parallel.world import select_device
 
     require_regime(options.regime)
     select_baselines(options.baselines)
@@ -265,7 +265,7 @@ def write_evaluation(found: EvaluatedRun, name: str | None, reporter: Reporter) 
         name: Folder in RUN/eval; None is tier and regime.
         reporter: Receives what was written.
     """
-    from omnimouse_cli.evaluate.store import evaluation_name, has_matplotlib, store
+    from omnimouse_cli.evaluation.store import evaluation_name, has_matplotlib, store
     from omnimouse_cli.run.folder import evaluation_folder
 
     default = evaluation_name(found.options, found.run)

@@ -34,9 +34,9 @@ def load_run(
         >>> run.sessions, run.frame_shape
         (('20001-1-1',), (36, 64))
     """
-    from omnimouse_cli.probe.session_model import find_shards
+    from omnimouse_cli.probing.session_model import find_shards
     from omnimouse_cli.run.load import load_run
-    from omnimouse_cli.train.parallel.world import select_device
+    from omnimouse_cli.training.parallel.world import select_device
 
     folders = as_paths(run)
     if not folders:

@@ -11,9 +11,9 @@ from omnimouse_cli.files import explain_file_errors
 from omnimouse_cli.reporter import Reporter
 
 if TYPE_CHECKING:
-    from omnimouse_cli.probe.behavior_state import StateName
-    from omnimouse_cli.probe.mei import ExcitingStimuli, Kind
-    from omnimouse_cli.probe.mei_constraints import Prior
+    from omnimouse_cli.probing.behavior_state import StateName
+    from omnimouse_cli.probing.mei import ExcitingStimuli, Kind
+    from omnimouse_cli.probing.mei_constraints import Prior
 
 
 def most_exciting(
@@ -76,10 +76,10 @@ def most_exciting(
         >>> found.stimuli["most"].shape, found.responses["most"].shape
         ((2, 1, 36, 64), (1, 2))
     """
-    from omnimouse_cli.probe.mei import MeiOptions, most_exciting
-    from omnimouse_cli.probe.mei_neurons import choose_neurons
-    from omnimouse_cli.probe.mei_output import write_files
-    from omnimouse_cli.probe.session_model import choose_sessions
+    from omnimouse_cli.probing.mei import MeiOptions, most_exciting
+    from omnimouse_cli.probing.mei_neurons import choose_neurons
+    from omnimouse_cli.probing.mei_output import write_files
+    from omnimouse_cli.probing.session_model import choose_sessions
     from omnimouse_cli.run.load import load_run
 
     options = MeiOptions(

@@ -14,9 +14,9 @@ from omnimouse_cli.api.series import F64, TimeSeries
 from omnimouse_cli.errors import OmniMouseError
 
 if TYPE_CHECKING:
-    from omnimouse_cli.probe.movie import Movie
-    from omnimouse_cli.probe.predict_behavior import BehaviorTrace
-    from omnimouse_cli.probe.session_model import SessionModel
+    from omnimouse_cli.probing.movie import Movie
+    from omnimouse_cli.probing.predict_behavior import BehaviorTrace
+    from omnimouse_cli.probing.session_model import SessionModel
 
 # A state, a CSV file, one array of all channels, or an array of each channel.
 Behavior = str | Path | ArrayLike | Mapping[str, ArrayLike]
@@ -55,7 +55,7 @@ def open_frames(frames: ArrayLike | PathLike, fps: float | None) -> "Movie":
     Raises:
         OmniMouseError: Frames or `fps` cannot be used.
     """
-    from omnimouse_cli.probe.movie_open import open_movie
+    from omnimouse_cli.probing.movie_open import open_movie
 
     is_path = isinstance(frames, str | Path)
     return open_movie(Path(cast("str", frames)) if is_path else np.asarray(frames), fps=fps)
@@ -77,7 +77,7 @@ def make_trace(
         OmniMouseError: The session has no shard, or behavior does not fit the movie or the channels
             of the session.
     """
-    from omnimouse_cli.probe.predict_behavior import make_behavior, read_behavior
+    from omnimouse_cli.probing.predict_behavior import make_behavior, read_behavior
 
     if model.shard is None:
         raise OmniMouseError(

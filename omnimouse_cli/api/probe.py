@@ -13,8 +13,8 @@ from omnimouse_cli.files import explain_file_errors
 from omnimouse_cli.reporter import Reporter
 
 if TYPE_CHECKING:
-    from omnimouse_cli.probe.session_probe import SessionProbe
-    from omnimouse_cli.probe.settings import ProbeOptions
+    from omnimouse_cli.probing.session_probe import SessionProbe
+    from omnimouse_cli.probing.settings import ProbeOptions
 
 # Folder of probes in a run.
 PROBES = "probe"
@@ -95,15 +95,15 @@ def probe(
     """
     require_libraries("probe", "matplotlib")
     require_at_least(0, pictures=pictures)
-    from omnimouse_cli.probe.page import write_page
-    from omnimouse_cli.probe.session_model import choose_sessions
-    from omnimouse_cli.probe.settings import (
+    from omnimouse_cli.probing.page import write_page
+    from omnimouse_cli.probing.session_model import choose_sessions
+    from omnimouse_cli.probing.settings import (
         APERTURE_PX,
         SPATIAL_FREQUENCIES,
         TEMPORAL_FREQUENCIES,
         ProbeOptions,
     )
-    from omnimouse_cli.probe.table import write_tables
+    from omnimouse_cli.probing.table import write_tables
 
     options = ProbeOptions(
         directions=directions,
@@ -154,8 +154,8 @@ def _probe(
     options: "ProbeOptions",
     reporter: Reporter,
 ) -> "SessionProbe":
-    from omnimouse_cli.probe.probe import probe
-    from omnimouse_cli.probe.scores import find_scores
+    from omnimouse_cli.probing.probe import probe
+    from omnimouse_cli.probing.scores import find_scores
 
     model = run.session_model(session, state=state)
     scores = find_scores(run.folders, session, model.num_neurons)

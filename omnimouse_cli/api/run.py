@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import torch
 
     from omnimouse_cli.batch.dataset import Dataset
-    from omnimouse_cli.probe.behavior_state import StateName
-    from omnimouse_cli.probe.predict_recorded import RecordedPrediction
-    from omnimouse_cli.probe.session_model import SessionModel
+    from omnimouse_cli.probing.behavior_state import StateName
+    from omnimouse_cli.probing.predict_recorded import RecordedPrediction
+    from omnimouse_cli.probing.session_model import SessionModel
     from omnimouse_cli.run.load import LoadedRun
     from omnimouse_cli.shard import Shard
 
@@ -139,9 +139,9 @@ class Run:
             >>> run.predict(frames, fps=60, session="20001-1-1")
             Prediction: float32 (30, 6), unit rate, 0.000 to 0.967 s
         """
-        from omnimouse_cli.probe.movie import describe_movie
-        from omnimouse_cli.probe.predict import STRIDE_SAMPLES, describe_context, predict_movie
-        from omnimouse_cli.probe.predict_job import describe_behavior
+        from omnimouse_cli.probing.movie import describe_movie
+        from omnimouse_cli.probing.predict import STRIDE_SAMPLES, describe_context, predict_movie
+        from omnimouse_cli.probing.predict_job import describe_behavior
 
         state = behavior if isinstance(behavior, str) else None
         model = self.session_model(session, state=state)
@@ -224,8 +224,8 @@ class Run:
             >>> one.strategy, one.predicted.shape == one.measured.shape, one.units[0]
             ('predict', True, 'rate')
         """
-        from omnimouse_cli.evaluate.records import EvalOptions
-        from omnimouse_cli.probe.predict_recorded import predict_recording
+        from omnimouse_cli.evaluation.records import EvalOptions
+        from omnimouse_cli.probing.predict_recorded import predict_recording
         from omnimouse_cli.run.load import open_run_data
 
         key = self._choose(session)
@@ -267,7 +267,7 @@ class Run:
             OmniMouseError: There is no such session or state, it has no screen, or the run was
                 trained without video.
         """
-        from omnimouse_cli.probe.session_model import SessionModel
+        from omnimouse_cli.probing.session_model import SessionModel
 
         key = self._choose(session)
         return SessionModel(

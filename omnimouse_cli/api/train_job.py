@@ -25,7 +25,7 @@ from omnimouse_cli.text import split_words
 
 if TYPE_CHECKING:
     from omnimouse_cli.config.run import RunConfig
-    from omnimouse_cli.train.run import TrainingJob
+    from omnimouse_cli.training.run import TrainingJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +139,7 @@ def resolve_job(options: TrainOptions, progress: Reporter) -> "TrainingJob":
         OmniMouseError: The options contradict each other, the configuration is invalid, or there
             is no run to resume.
     """
-    from omnimouse_cli.train.run import TrainingJob
+    from omnimouse_cli.training.run import TrainingJob
 
     runs = [path for path in options.paths if is_run(path)]
     shards = next((path for path in options.paths if path not in runs), None)
@@ -198,7 +198,7 @@ def _resolve_config(options: TrainOptions, shards: Path, progress: Reporter) -> 
     overrides = options.config_overrides(shards, progress)
     source, start = read_adapted_run(options.config, overrides), None
     if source is not None:
-        from omnimouse_cli.train.start.adapt import default_adaptation, require_same_model
+        from omnimouse_cli.training.start.adapt import default_adaptation, require_same_model
 
         start = default_adaptation(source)
     if options.init_from is not None and options.config is None:

@@ -13,8 +13,8 @@ from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import pluralize
 
 if TYPE_CHECKING:
-    from omnimouse_cli.train.parallel.world import World
-    from omnimouse_cli.train.run import TrainingJob
+    from omnimouse_cli.training.parallel.world import World
+    from omnimouse_cli.training.run import TrainingJob
 
 # Trains as one of several ranks, in a process of its own: job, device, whether to be quiet.
 TrainRank = Callable[["TrainingJob", str, bool], None]
@@ -47,8 +47,8 @@ def resolve_ranks(*, gpus: int | None, procs: int | None, device: str, restarts:
     Raises:
         OmniMouseError: They contradict each other.
     """
-    from omnimouse_cli.train.parallel.meet import STORE_IS_SERVED
-    from omnimouse_cli.train.parallel.world import read_launcher
+    from omnimouse_cli.training.parallel.meet import STORE_IS_SERVED
+    from omnimouse_cli.training.parallel.world import read_launcher
 
     if gpus is not None and procs is not None:
         raise OmniMouseError("--gpus and --procs cannot be given together", hint="choose one")
@@ -88,7 +88,7 @@ def require_devices(ranks: Ranks) -> None:
         OmniMouseError: It has fewer.
     """
     if ranks.device == "cuda":
-        from omnimouse_cli.train.parallel.launch import require_gpus
+        from omnimouse_cli.training.parallel.launch import require_gpus
 
         require_gpus(ranks.num_ranks)
 
@@ -116,8 +116,8 @@ def run_job(
         OmniMouseError: Data or configuration cannot be used, or a rank failed.
         KeyboardInterrupt: Interrupted; the message says what was kept.
     """
-    from omnimouse_cli.train.parallel.launch import launch
-    from omnimouse_cli.train.parallel.world import join_world
+    from omnimouse_cli.training.parallel.launch import launch
+    from omnimouse_cli.training.parallel.world import join_world
 
     progress.say(f"training in {job.run}")
     if ranks.num_ranks == 1 and not restarts:
@@ -131,7 +131,7 @@ def run_job(
     if not restarts:
         launch_ranks(ranks.num_ranks, job)
         return
-    from omnimouse_cli.train.parallel.restart import launch_with_restarts
+    from omnimouse_cli.training.parallel.restart import launch_with_restarts
 
     launch_with_restarts(
         launch_ranks,
@@ -145,7 +145,7 @@ def run_job(
 
 def train_plain_rank(job: "TrainingJob", device: str, quiet: bool) -> None:  # noqa: FBT001
     """Train as one of several ranks; the first one writes lines on stderr unless it is quiet."""
-    from omnimouse_cli.train.parallel.world import join_world
+    from omnimouse_cli.training.parallel.world import join_world
 
     with join_world(device) as world:
         train_here(job, world, choose_reporter(world.is_first and not quiet))
@@ -157,7 +157,7 @@ def train_here(job: "TrainingJob", world: "World", progress: Reporter) -> None:
     Raises:
         OmniMouseError: As `train`, or a file or folder could not be read or written.
     """
-    from omnimouse_cli.train.run import train
+    from omnimouse_cli.training.run import train
 
     if world.device.type == "cpu":
         keep_freed_memory()

@@ -11,7 +11,7 @@ import typer
 from omnimouse_cli.cli.console import print_error, print_line, report_interruption
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import explain_file_errors
-from omnimouse_cli.train.interrupt import raise_on_signals
+from omnimouse_cli.training.interrupt import raise_on_signals
 
 # Name of each command and its function, as "module.function" in this package. Only the module of
 # the command that runs is imported, so that a short command starts fast; `--help` imports all.

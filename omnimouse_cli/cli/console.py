@@ -12,7 +12,7 @@ from rich.text import Text
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import format_document
-from omnimouse_cli.train.interrupt import exit_code, signal_of
+from omnimouse_cli.training.interrupt import exit_code, signal_of
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -64,7 +64,7 @@ def command_surfaces(
     from omnimouse_cli.dendrites.soft_xor import analyze_run, draw
     from omnimouse_cli.dendrites.transformer import ArgumentSampling
     from omnimouse_cli.files import write_atomically, write_document
-    from omnimouse_cli.train.parallel.world import select_device
+    from omnimouse_cli.training.parallel.world import select_device
 
     sampling = ArgumentSampling(
         tier=tier, shards=shards, seed=seed, device=select_device(device).type

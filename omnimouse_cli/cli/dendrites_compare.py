@@ -79,7 +79,7 @@ def command_compare(
     from omnimouse_cli.dendrites.images.compare import compare
     from omnimouse_cli.dendrites.images.read import load_images
     from omnimouse_cli.dendrites.images.settings import ComparisonSettings, shorten
-    from omnimouse_cli.train.parallel.world import select_device
+    from omnimouse_cli.training.parallel.world import select_device
 
     try:
         settings = ComparisonSettings(

@@ -20,10 +20,10 @@ from omnimouse_cli.cli.options import (
     SeedOption,
     ShardsOption,
 )
-from omnimouse_cli.evaluate.records import TILING_STRIDE_SAMPLES
+from omnimouse_cli.evaluation.records import TILING_STRIDE_SAMPLES
 
 if TYPE_CHECKING:
-    from omnimouse_cli.evaluate.records import EvalOptions, Evaluation, Unavailable
+    from omnimouse_cli.evaluation.records import EvalOptions, Evaluation, Unavailable
     from omnimouse_cli.run.load import LoadedRun
 
 
@@ -111,10 +111,10 @@ def command_eval(
     quiet: QuietOption = False,
 ) -> None:
     """Score runs per regime: single-trial correlation of neurons and behavior, beside baselines."""
-    from omnimouse_cli.evaluate.combine import combined_document
-    from omnimouse_cli.evaluate.records import EvalOptions
-    from omnimouse_cli.evaluate.robustness.perturbations import require_families
-    from omnimouse_cli.evaluate.store import evaluation_name, make_document
+    from omnimouse_cli.evaluation.combine import combined_document
+    from omnimouse_cli.evaluation.records import EvalOptions
+    from omnimouse_cli.evaluation.robustness.perturbations import require_families
+    from omnimouse_cli.evaluation.store import evaluation_name, make_document
     from omnimouse_cli.run.folder import evaluation_folder
 
     families = as_words(perturb or "")
@@ -188,7 +188,7 @@ def _combine(
     results: "Sequence[EvaluatedRun]",
 ) -> "Iterator[tuple[list[LoadedRun], Evaluation, EvalOptions]]":
     """Yield runs that differ in their seed alone, the mean of their evaluations, and options."""
-    from omnimouse_cli.evaluate.combine import combine_seeds, group_by_seed
+    from omnimouse_cli.evaluation.combine import combine_seeds, group_by_seed
 
     for group in group_by_seed([result.run for result in results]):
         same = [results[position] for position in group]

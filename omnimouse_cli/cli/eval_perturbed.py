@@ -7,7 +7,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from omnimouse_cli.api.evaluate import EvaluatedRun
-    from omnimouse_cli.evaluate.records import PerturbedRecord
+    from omnimouse_cli.evaluation.records import PerturbedRecord
 
 
 def perturbed_tables(results: Sequence["EvaluatedRun"]) -> Iterator[Table]:
@@ -63,8 +63,8 @@ def _table(strategy: str, results: Sequence["EvaluatedRun"]) -> Table:
 def _cells(
     strategy: str, family: str, result: "EvaluatedRun", severities: Sequence[int]
 ) -> list[str]:
-    from omnimouse_cli.evaluate.records import DIFFERENCE, OVERALL, SINGLE_TRIAL
-    from omnimouse_cli.evaluate.robustness.evaluate import CLEAN
+    from omnimouse_cli.evaluation.records import DIFFERENCE, OVERALL, SINGLE_TRIAL
+    from omnimouse_cli.evaluation.robustness.evaluate import CLEAN
 
     numbers = {
         (one.perturbation, one.severity, one.record.metric): one

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich import box
 from rich.table import Table
 
-from omnimouse_cli.evaluate.records import (
+from omnimouse_cli.evaluation.records import (
     CC_MAX,
     CC_NORM,
     CEILING,
@@ -219,13 +219,13 @@ def _keys(records: Sequence[EvalRecord]) -> list[_Key]:
 
 
 def _is_baseline(predictor: str) -> bool:
-    from omnimouse_cli.evaluate.baselines.table import BASELINES
+    from omnimouse_cli.evaluation.baselines.table import BASELINES
 
     return predictor in BASELINES and predictor != CEILING
 
 
 def _best_first(key: _Key, numbers: _Numbers) -> list[EvalRecord]:
-    from omnimouse_cli.evaluate.baselines.table import BASELINES
+    from omnimouse_cli.evaluation.baselines.table import BASELINES
 
     found = [
         numbers[*key, SINGLE_TRIAL, name]
@@ -236,7 +236,7 @@ def _best_first(key: _Key, numbers: _Numbers) -> list[EvalRecord]:
 
 
 def _label(predictor: str) -> str:
-    from omnimouse_cli.evaluate.baselines.table import BASELINES
+    from omnimouse_cli.evaluation.baselines.table import BASELINES
 
     return BASELINES[predictor].label if predictor in BASELINES else predictor
 

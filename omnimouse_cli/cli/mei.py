@@ -16,7 +16,7 @@ from omnimouse_cli.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from omnimouse_cli.probe.mei import ExcitingStimuli
+    from omnimouse_cli.probing.mei import ExcitingStimuli
 
 
 def command_mei(
@@ -83,7 +83,7 @@ def command_mei(
 ) -> None:
     """Make the stimuli that excite neurons most, and ask runs about them that did not make them."""
     from omnimouse_cli.api.mei import most_exciting
-    from omnimouse_cli.probe.mei_output import describe
+    from omnimouse_cli.probing.mei_output import describe
 
     with reporter(quiet=quiet) as progress:
         result = most_exciting(
@@ -112,7 +112,7 @@ def command_mei(
 
 
 def _print(result: "ExcitingStimuli") -> None:
-    from omnimouse_cli.probe.mei_output import NAMES, list_rows
+    from omnimouse_cli.probing.mei_output import NAMES, list_rows
     from omnimouse_cli.text import format_number
 
     rows = list_rows(result)

@@ -17,7 +17,7 @@ from omnimouse_cli.cli.options import (
     ShardsOption,
 )
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.evaluate.records import TILING_STRIDE_SAMPLES
+from omnimouse_cli.evaluation.records import TILING_STRIDE_SAMPLES
 
 FORMATS = ("npz", "safetensors", "nwb")
 # Folder of predictions in a run.
@@ -123,16 +123,16 @@ def command_predict(
     quiet: QuietOption = False,
 ) -> None:
     """Write predicted responses: to any movie, or beside the measured ones of a tier."""
-    from omnimouse_cli.evaluate.records import EvalOptions
-    from omnimouse_cli.probe.movie_open import open_movie
-    from omnimouse_cli.probe.predict import STRIDE_SAMPLES
-    from omnimouse_cli.probe.predict_job import (
+    from omnimouse_cli.evaluation.records import EvalOptions
+    from omnimouse_cli.probing.movie_open import open_movie
+    from omnimouse_cli.probing.predict import STRIDE_SAMPLES
+    from omnimouse_cli.probing.predict_job import (
         MovieOptions,
         PredictionJob,
         write_movie_predictions,
         write_recorded_predictions,
     )
-    from omnimouse_cli.train.parallel.world import select_device
+    from omnimouse_cli.training.parallel.world import select_device
 
     of_movie = {"behavior": behavior, "fps": fps, "state": state, "before": before}
     of_recording = {"tier": tier, "regime": regime, "draws": draws, "batch": batch}

@@ -19,7 +19,7 @@ from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.text import format_number, split_words
 
 if TYPE_CHECKING:
-    from omnimouse_cli.probe.session_probe import SessionProbe
+    from omnimouse_cli.probing.session_probe import SessionProbe
 
 
 def command_probe(
@@ -112,7 +112,7 @@ def command_probe(
     numbers are on the page.
     """
     from omnimouse_cli.api.probe import probe
-    from omnimouse_cli.probe.table import probe_document
+    from omnimouse_cli.probing.table import probe_document
 
     with reporter(quiet=quiet) as progress:
         by_session = probe(
@@ -175,7 +175,7 @@ def _columns(text: str) -> list[int]:
 def _print(probes: "Sequence[SessionProbe]") -> None:
     import numpy as np
 
-    from omnimouse_cli.probe.session_probe import PROPERTIES, describe_state
+    from omnimouse_cli.probing.session_probe import PROPERTIES, describe_state
 
     table = Table(title="Medians of the neurons that are given numbers", title_justify="left")
     names = ("session", "neurons", "reliable", "size (px)", "OSI", "DSI", "cycles/px", "Hz",

@@ -40,7 +40,7 @@ from omnimouse_cli.text import split_words
 if TYPE_CHECKING:
     from omnimouse_cli.cli.sweep_job import Sweep
     from omnimouse_cli.reporter import Reporter
-    from omnimouse_cli.train.sweep import Cell
+    from omnimouse_cli.training.sweep import Cell
 
 
 def command_sweep(
@@ -95,7 +95,7 @@ def command_sweep(
     omnimouse sweep, or the same command in several shells or jobs.
     """
     from omnimouse_cli.cli.sweep_workers import join_step, train_at_once, train_in_turn
-    from omnimouse_cli.train.sweep import warn_without_locks
+    from omnimouse_cli.training.sweep import warn_without_locks
 
     worker = join_step(gpus=gpus, device=device, jobs=jobs)
     request = None
@@ -177,7 +177,7 @@ def _submit(
     json_output: bool,
 ) -> None:
     """Submit a job for each run that has not finished and that no process trains."""
-    from omnimouse_cli.train.sweep import is_claimed, unfinished
+    from omnimouse_cli.training.sweep import is_claimed, unfinished
 
     waiting = []
     for cell in unfinished(cells, sweep.root):
@@ -222,7 +222,7 @@ def _print(
 
 
 def _row(sweep: "Sweep", cell: "Cell", failure: OmniMouseError | None) -> dict[str, Any]:
-    from omnimouse_cli.train.sweep import is_claimed
+    from omnimouse_cli.training.sweep import is_claimed
 
     row: dict[str, Any] = {"run": cell.name, **dataclasses.asdict(cell)}
     if failure is not None:

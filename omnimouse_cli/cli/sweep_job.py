@@ -15,8 +15,8 @@ from omnimouse_cli.text import suggest_name
 
 if TYPE_CHECKING:
     from omnimouse_cli.config.run import RunConfig
-    from omnimouse_cli.train.run import TrainingJob
-    from omnimouse_cli.train.sweep import Cell
+    from omnimouse_cli.training.run import TrainingJob
+    from omnimouse_cli.training.sweep import Cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ class Sweep:
         Raises:
             OmniMouseError: There is no such run or share, or both are given.
         """
-        from omnimouse_cli.train.sweep import share
+        from omnimouse_cli.training.sweep import share
 
         if task is not None and only is not None:
             raise OmniMouseError("--only and --task cannot be given together", hint="choose one")
@@ -134,7 +134,7 @@ class Sweep:
 
     def job_of(self, cell: "Cell") -> "TrainingJob":
         """Return the job that starts a run, or continues it with the configuration that it has."""
-        from omnimouse_cli.train.run import TrainingJob
+        from omnimouse_cli.training.run import TrainingJob
 
         run = self.run_of(cell)
         has_started = is_run(run)
@@ -160,7 +160,7 @@ def resolve_sweep(options: SweepOptions, progress: Reporter, *, trains_here: boo
     """
     from omnimouse_cli.batch.dataset import open_dataset
     from omnimouse_cli.config.load import load_config
-    from omnimouse_cli.train.sweep import build_cell_config, grid
+    from omnimouse_cli.training.sweep import build_cell_config, grid
 
     ranks = resolve_ranks(gpus=options.gpus, procs=options.procs, device=options.device)
     if trains_here:

@@ -14,10 +14,10 @@ from omnimouse_cli.cli.train_ranks import run_job
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import is_finished
-from omnimouse_cli.train.interrupt import signal_of
+from omnimouse_cli.training.interrupt import signal_of
 
 if TYPE_CHECKING:
-    from omnimouse_cli.train.sweep import Cell
+    from omnimouse_cli.training.sweep import Cell
 
 VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 THREADS = "OMP_NUM_THREADS"
@@ -37,7 +37,7 @@ def join_step(*, gpus: int | None, device: str, jobs: int | None) -> int:
     Raises:
         OmniMouseError: The process was started by torchrun, or there are too few GPUs.
     """
-    from omnimouse_cli.train.parallel.world import leave_step, read_launcher
+    from omnimouse_cli.training.parallel.world import leave_step, read_launcher
 
     launcher = read_launcher(os.environ)
     if launcher.num_ranks == 1:
@@ -105,7 +105,7 @@ def train_in_turn(
     sweep: Sweep, cells: Sequence["Cell"], progress: Reporter, *, quiet: bool
 ) -> dict["Cell", OmniMouseError]:
     """Train one run after the other in this process; return the errors of those that failed."""
-    from omnimouse_cli.train.sweep import train_all
+    from omnimouse_cli.training.sweep import train_all
 
     def train_cell(cell: "Cell") -> None:
         run_job(sweep.job_of(cell), sweep.ranks, progress, quiet=quiet)
@@ -163,7 +163,7 @@ def train_at_once(
         OmniMouseError: There are too few GPUs.
         KeyboardInterrupt: Interrupted; every run has kept its last step.
     """
-    from omnimouse_cli.train.sweep import interruption_message, unfinished
+    from omnimouse_cli.training.sweep import interruption_message, unfinished
 
     waiting = unfinished(cells, sweep.root)
     num_jobs = min(num_jobs, max(1, len(waiting)))

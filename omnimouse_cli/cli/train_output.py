@@ -38,9 +38,9 @@ def _compute_cost(options: TrainOptions, ranks: Ranks, progress: Reporter) -> di
     from omnimouse_cli.batch.masking import training_strategies
     from omnimouse_cli.batch.strategies import training_table
     from omnimouse_cli.cost.training import estimate_training
-    from omnimouse_cli.train.parallel.session_embeddings import owned_sessions
-    from omnimouse_cli.train.parallel.world import select_device
-    from omnimouse_cli.train.resolve import resolve_shortcuts_first
+    from omnimouse_cli.training.parallel.session_embeddings import owned_sessions
+    from omnimouse_cli.training.parallel.world import select_device
+    from omnimouse_cli.training.resolve import resolve_shortcuts_first
 
     job = resolve_job(options, progress)
     data, masking = job.config.data, job.config.masking

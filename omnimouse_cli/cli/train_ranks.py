@@ -14,11 +14,11 @@ from omnimouse_cli.cli.console import print_error, report_interruption, reporter
 from omnimouse_cli.cli.started_again import continue_own_run, remember_run
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
-from omnimouse_cli.train.interrupt import exit_code
+from omnimouse_cli.training.interrupt import exit_code
 
 if TYPE_CHECKING:
-    from omnimouse_cli.train.parallel.world import World
-    from omnimouse_cli.train.run import TrainingJob
+    from omnimouse_cli.training.parallel.world import World
+    from omnimouse_cli.training.run import TrainingJob
 
 
 def run_job(
@@ -30,7 +30,7 @@ def run_job(
 
 def train_rank(job: "TrainingJob", device: str, quiet: bool) -> None:  # noqa: FBT001 - by position
     """Train as one of the ranks that `run_job` starts."""
-    from omnimouse_cli.train.parallel.world import join_world
+    from omnimouse_cli.training.parallel.world import join_world
 
     with join_world(device) as world, reporter(quiet=quiet or not world.is_first) as progress:
         train_here(job, world, progress)
@@ -42,7 +42,7 @@ def train_as_launched_rank(options: TrainOptions, ranks: Ranks, *, quiet: bool) 
     Returns:
         The run folder on the first rank, which prints the result; None on the others.
     """
-    from omnimouse_cli.train.parallel.world import join_world
+    from omnimouse_cli.training.parallel.world import join_world
 
     rank = None
     try:
@@ -75,8 +75,8 @@ def _start_run(
 
 def _end_launched_rank(error: BaseException, rank: int) -> NoReturn:
     """Report why a rank ends, once for all ranks, and end this process."""
-    from omnimouse_cli.train.parallel.heartbeat import wait_for_torchrun
-    from omnimouse_cli.train.parallel.verdict import is_reporter
+    from omnimouse_cli.training.parallel.heartbeat import wait_for_torchrun
+    from omnimouse_cli.training.parallel.verdict import is_reporter
 
     code = 1
     if isinstance(error, KeyboardInterrupt):

@@ -18,12 +18,12 @@ from omnimouse_cli.dendrites.surface import (
     fit_frame,
 )
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.evaluate.forward import predict_model
-from omnimouse_cli.evaluate.records import EvalOptions
-from omnimouse_cli.evaluate.session_reader import SessionReader
-from omnimouse_cli.evaluate.strategies import evaluated_strategies
-from omnimouse_cli.evaluate.targets import select_targets
-from omnimouse_cli.evaluate.windows import find_windows
+from omnimouse_cli.evaluation.forward import predict_model
+from omnimouse_cli.evaluation.records import EvalOptions
+from omnimouse_cli.evaluation.session_reader import SessionReader
+from omnimouse_cli.evaluation.strategies import evaluated_strategies
+from omnimouse_cli.evaluation.targets import select_targets
+from omnimouse_cli.evaluation.windows import find_windows
 from omnimouse_cli.kernels.dendrite import DendriticFunction
 from omnimouse_cli.kernels.dendrite.reference import reference_dendrite
 from omnimouse_cli.model.feed_forward import FeedForward

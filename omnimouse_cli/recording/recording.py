@@ -97,7 +97,7 @@ class Signal:
         channels: Names of the columns; empty for responses, whose columns are `Neurons`. The gaze
             is `pupil_x` (horizontal, azimuth) and `pupil_y` (vertical, altitude), the pupil
             `pupil_size` (a diameter, or a radius, never an area) and `pupil_size_derivative`, the
-            treadmill `running` (cm/s): evaluate/targets.py groups them by these names.
+            treadmill `running` (cm/s): evaluation/targets.py groups them by these names.
         num_channels: Number of columns.
         read_rows: `read_rows(first, last)` returns float32 `(last - first, num_channels)`; missing
             values are NaN.

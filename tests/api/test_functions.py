@@ -95,7 +95,7 @@ def test_an_interruption_says_what_was_kept(work, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("omnimouse_cli.evaluate.evaluate.evaluate", interrupt)
+    monkeypatch.setattr("omnimouse_cli.evaluation.evaluate.evaluate", interrupt)
     with pytest.raises(KeyboardInterrupt, match="nothing was written for runs/demo"):
         om.evaluate("runs/demo")
 

@@ -1,4 +1,4 @@
-"""`import omnimouse_cli`: quick, without torch, and its functions win over sub-packages."""
+"""`import omnimouse_cli`: quick, without torch, and with the options of the commands."""
 
 import importlib.metadata
 import inspect
@@ -28,30 +28,6 @@ def test_the_package_imports_neither_torch_nor_numpy():
 def test_shards_are_read_without_torch():
     text = "import sys, omnimouse_cli as om; om.open_shards; print('torch' in sys.modules)"
     assert run(text) == "False"
-
-
-# One line of a program is the import of a module, the other the use of the function.
-USES = (
-    "import omnimouse_cli.train.interrupt",
-    "from omnimouse_cli.train import interrupt",
-    "om.train",
-)
-
-
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
-def test_functions_win_over_sub_packages_in_any_order(order):
-    lines = ["import omnimouse_cli as om", *(USES[number] for number in order)]
-    lines += [
-        "import inspect, omnimouse_cli.train.interrupt as same",
-        "from omnimouse_cli import train",
-        "from omnimouse_cli.train import interrupt",
-        "assert inspect.isfunction(om.train) and train is om.train",
-        "assert om.train.__module__ == 'omnimouse_cli.api.train' and 'steps' in om.train.__doc__",
-        "assert 'minutes' in inspect.signature(om.train).parameters",
-        "assert interrupt is same is om.train.interrupt",
-        "print('right')",
-    ]
-    assert run("\n".join(lines)) == "right"
 
 
 def test_names_are_public_and_others_do_not_exist():

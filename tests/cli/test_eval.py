@@ -279,7 +279,7 @@ def test_an_interruption_leaves_nothing_behind(place, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("omnimouse_cli.evaluate.evaluate.evaluate", interrupted)
+    monkeypatch.setattr("omnimouse_cli.evaluation.evaluate.evaluate", interrupted)
     result = invoke(place / "runs/first", "--regime", "predict", "--name", "cut")
     assert result.exit_code == 130
     assert "nothing was written for" in result.stderr

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from omnimouse_cli.cli.app import app
-from omnimouse_cli.probe import mei_references
+from omnimouse_cli.probing import mei_references
 
 QUICK = ("--neurons", "1,5", "--starts", "1", "--steps", "2", "--device", "cpu")
 

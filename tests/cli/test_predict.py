@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from omnimouse_cli.cli.app import _with_exit_codes
 from omnimouse_cli.cli.predict import command_predict
-from omnimouse_cli.probe import predict as predict_module
-from omnimouse_cli.probe import predict_job
+from omnimouse_cli.probing import predict as predict_module
+from omnimouse_cli.probing import predict_job
 
 app = typer.Typer()
 app.command()(_with_exit_codes(command_predict))

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from omnimouse_cli.cli.app import _with_exit_codes
-from omnimouse_cli.train.interrupt import catch_interrupts, raise_on_signals
+from omnimouse_cli.training.interrupt import catch_interrupts, raise_on_signals
 
 SMALL = ["model.d_model=16", "model.layers=1", "model.d_embedding=8", "data.batch_size=2"]
 SMALL += ["train.log_every=1"]

@@ -20,7 +20,7 @@ from omnimouse_cli.cli.sweep_workers import gpus_of_worker, join_step, train_at_
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.folder import write_summary
-from omnimouse_cli.train.sweep import grid
+from omnimouse_cli.training.sweep import grid
 
 SMALL = ["--set", "model.d_model=16", "--set", "model.layers=1", "--set", "model.d_embedding=8"]
 SMALL += ["--set", "data.batch_size=2", "--set", "train.log_every=1"]

@@ -19,7 +19,7 @@ from omnimouse_cli.model.compile import compile_parts
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.precision import autocast
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
-from omnimouse_cli.train.step import compute_batch_losses
+from omnimouse_cli.training.step import compute_batch_losses
 
 pytestmark = [
     pytest.mark.gpu,

@@ -9,8 +9,8 @@ import torch
 from omnimouse_cli.batch.strategies import FAMILY_STRATEGIES
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.model import DECODING_BINS
-from omnimouse_cli.evaluate.baselines.bins import RESPONSES_AT_BEHAVIOR, average_around
-from omnimouse_cli.evaluate.baselines.ridge_features import DECODE_LAGS
+from omnimouse_cli.evaluation.baselines.bins import RESPONSES_AT_BEHAVIOR, average_around
+from omnimouse_cli.evaluation.baselines.ridge_features import DECODE_LAGS
 from omnimouse_cli.model.inputs import prepare_inputs
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.shortcuts.decoding import DecodingShortcut

@@ -19,8 +19,8 @@ from omnimouse_cli.model.blocks import CrossBlock, SelfBlock
 from omnimouse_cli.model.losses import compute_losses
 from omnimouse_cli.model.rotary import rotary_angles
 from omnimouse_cli.model.video_blocks import VideoBlock, VideoBlockShape
-from omnimouse_cli.train.parallel.launch import launch
-from omnimouse_cli.train.parallel.world import join_world
+from omnimouse_cli.training.parallel.launch import launch
+from omnimouse_cli.training.parallel.world import join_world
 
 CPU = torch.device("cpu")
 # The queries of the first interval see few of the keys.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from omnimouse_cli.run.metrics_log import read_metrics
-from omnimouse_cli.train.parallel.world import read_launcher
+from omnimouse_cli.training.parallel.world import read_launcher
 
 pytestmark = [pytest.mark.slow, pytest.mark.training, pytest.mark.cluster]
 

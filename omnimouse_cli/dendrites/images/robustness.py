@@ -21,7 +21,7 @@ from omnimouse_cli.dendrites.images.network import PIXEL_MEAN, PIXEL_STD, Weight
 from omnimouse_cli.dendrites.images.results import WEIGHTS, CandidateResult
 from omnimouse_cli.dendrites.images.settings import ComparisonSettings, get_attack_epsilon
 from omnimouse_cli.dendrites.images.training import Replicate, make_dropout, make_generators
-from omnimouse_cli.evaluate.robustness.corruption import CORRUPTIONS, SEVERITIES, corrupt
+from omnimouse_cli.evaluation.robustness.corruption import CORRUPTIONS, SEVERITIES, corrupt
 from omnimouse_cli.seeds import derive_seed
 
 MAX_CORRUPTED = 1000

@@ -15,7 +15,7 @@ from omnimouse_cli.dendrites.images.results import (
     Comparison,
 )
 from omnimouse_cli.dendrites.images.robustness import PROTOCOLS
-from omnimouse_cli.evaluate.robustness.corruption import CORRUPTIONS
+from omnimouse_cli.evaluation.robustness.corruption import CORRUPTIONS
 from omnimouse_cli.metrics.intervals import Interval, jackknife_interval, mean_interval
 
 F64 = NDArray[np.float64]

@@ -23,10 +23,10 @@ from omnimouse_cli.model.inputs import ModelInputs
 class DecodingShortcut(nn.Module):
     """Weighted sums over visible responses around a behavior sample; nothing in it is learned.
 
-    The weights of neurons are those of a ridge regression (`train/start/decoding.py`). Deviations
-    of responses from a center are clipped: a large transient says little more than a small one.
-    Where only part of the population is visible, weights are kept: the prediction is nearer to the
-    mean then.
+    The weights of neurons are those of a ridge regression (`training/start/decoding.py`).
+    Deviations of responses from a center are clipped: a large transient says little more than a
+    small one. Where only part of the population is visible, weights are kept: the prediction is
+    nearer to the mean then.
 
     Args:
         num_channels: Behavior channels of the data set.

@@ -26,7 +26,7 @@ RANDOM_FEATURES = 1000
 class EncodingShortcut(nn.Module):
     """Time courses by which stimulus and behavior change responses; nothing in it is learned.
 
-    They are the leading components of a ridge regression (`train/start/encoding.py`), and each
+    They are the leading components of a ridge regression (`training/start/encoding.py`), and each
     neuron has a weight for each of them. Regressors are behavior, contrasts (square roots of
     energies) in parts of the screen, and random Fourier features of the contrasts' means over the
     screen, which approximate a regression with a Gaussian kernel: responses may be any smooth
@@ -51,7 +51,7 @@ class EncodingShortcut(nn.Module):
         columns = num_parts * len(STIMULUS_BINS) + num_random, num_channels * len(BEHAVIOR_BINS)
         self.register_buffer("means", torch.zeros(num_parts))
         # A random feature is cos(frequencies * contrasts + phase) - offset. They are drawn in
-        # `train/start/encoding.py`; until then all are 0.
+        # `training/start/encoding.py`; until then all are 0.
         num_means = num_features * len(STIMULUS_BINS)
         self.register_buffer("frequencies", torch.zeros(num_means, num_random))
         self.register_buffer("phases", torch.zeros(num_random))

@@ -18,7 +18,7 @@ import torch
 from counts import read_counts
 
 from omnimouse_cli.cli.app import main
-from omnimouse_cli.train import loop
+from omnimouse_cli.training import loop
 
 
 def record_steps(target: Path) -> None:

@@ -9,7 +9,7 @@ from omnimouse_cli.dendrites.images.robustness import (
     has_square_attack,
     square_attack,
 )
-from omnimouse_cli.evaluate.robustness.corruption import CORRUPTIONS, corrupt
+from omnimouse_cli.evaluation.robustness.corruption import CORRUPTIONS, corrupt
 
 
 @pytest.mark.parametrize("family", CORRUPTIONS)

@@ -6,7 +6,7 @@ import pytest
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.batch.windows import window_table
 from omnimouse_cli.config.data import DataConfig
-from omnimouse_cli.evaluate.session_reader import SessionReader
+from omnimouse_cli.evaluation.session_reader import SessionReader
 from omnimouse_cli.recording.open import open_recording
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.reporter import Silent

@@ -1,0 +1,91 @@
+"""The files of an evaluation: eval.json, neurons.npz and the figure."""
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from omnimouse_cli.evaluation.records import EvalOptions, Evaluation
+from omnimouse_cli.files import write_atomically, write_document
+from omnimouse_cli.model.precision import resolve_precision
+from omnimouse_cli.run.ensemble import Ensemble
+from omnimouse_cli.run.load import LoadedRun
+
+EVAL = "eval.json"
+NEURONS = "neurons.npz"
+FIGURE = "eval.png"
+
+
+def evaluation_name(options: EvalOptions, run: LoadedRun | None = None) -> str:
+    """Return the default name of an evaluation: tier, regime, and excluded modalities.
+
+    Args:
+        options: What is evaluated.
+        run: The run; an ensemble is named with its number of runs.
+
+    Example:
+        >>> evaluation_name(EvalOptions(regime="forecast", stimulus=False))
+        'test-forecast-no-stimulus'
+    """
+    regime = Path(options.regime).stem if options.regime.endswith(".toml") else options.regime
+    excluded = [f"no-{what}" for what in ("stimulus", "behavior") if not getattr(options, what)]
+    perturbed = ["perturbed"] if options.perturb else []
+    ensemble = [f"ensemble-of-{len(run.runs)}"] if isinstance(run, Ensemble) else []
+    return "-".join([options.tier, regime, *excluded, *perturbed, *ensemble])
+
+
+def make_document(
+    evaluation: Evaluation, options: EvalOptions, run: LoadedRun
+) -> Mapping[str, Any]:
+    """Return the content of eval.json; a field of the document is added here."""
+    precision = resolve_precision(run.config.train.precision, options.device)
+    perturbed = {
+        "perturbed": [record.to_dict() for record in evaluation.perturbed],
+        "attack_checks": [check.to_dict() for check in evaluation.attack_checks],
+    }
+    runs = [one.folder.name for one in run.runs] if isinstance(run, Ensemble) else None
+    return {
+        "run": run.folder.name,
+        **({} if runs is None else {"runs": runs}),
+        "model": run.config.model.size,
+        "step": run.step,
+        "options": {**asdict(options), "precision": precision},
+        "rows": [row.to_dict() for row in evaluation.rows],
+        "records": [record.to_dict() for record in evaluation.records],
+        "unavailable": [entry.to_dict() for entry in evaluation.unavailable],
+        **(perturbed if options.perturb else {}),
+    }
+
+
+def store(
+    folder: Path, evaluation: Evaluation, options: EvalOptions, run: LoadedRun
+) -> tuple[Path, ...]:
+    """Write the files of an evaluation, eval.json last: where it is, the others are complete.
+
+    Args:
+        folder: From `run.folder.evaluation_folder`; what is there is replaced.
+        evaluation: The result.
+        options: What was evaluated.
+        run: Of which run.
+
+    Returns:
+        The files; without Matplotlib there is no figure.
+    """
+    neurons, figure, document = folder / NEURONS, folder / FIGURE, folder / EVAL
+    with write_atomically(neurons) as stream:
+        np.savez_compressed(stream, **evaluation.neurons)
+    if has_matplotlib():
+        from omnimouse_cli.evaluation.figure import draw
+
+        with write_atomically(figure) as stream:
+            draw(evaluation, title=f"{run.folder.name}, tier {options.tier}", stream=stream)
+    write_document(document, "eval", make_document(evaluation, options, run))
+    return (document, neurons, figure) if has_matplotlib() else (document, neurons)
+
+
+def has_matplotlib() -> bool:
+    """Return whether figures can be drawn."""
+    return importlib.util.find_spec("matplotlib") is not None

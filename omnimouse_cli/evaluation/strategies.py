@@ -1,0 +1,172 @@
+"""The masking strategies that are evaluated in a session, and why others are unavailable."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from omnimouse_cli.batch.dataset import SessionInfo
+from omnimouse_cli.batch.selection import continues_inputs
+from omnimouse_cli.batch.strategies import (
+    CAUSAL,
+    FAMILY_STRATEGIES,
+    REGIMES,
+    TEST_STRATEGIES,
+    TRAINING_STRATEGIES,
+    VALIDATION_STRATEGIES,
+    WITH_STIMULUS,
+    population_curve,
+    regime_strategies,
+)
+from omnimouse_cli.batch.strategy import Strategy, read_strategies
+from omnimouse_cli.config.model import ModelConfig
+from omnimouse_cli.errors import ConfigError
+from omnimouse_cli.evaluation.records import EvalOptions, Unavailable
+from omnimouse_cli.model.build import unsupported_reason
+from omnimouse_cli.text import suggest_name
+
+# A population for which every strategy of a regime exists.
+LARGE_POPULATION = 1 << 20
+NO_SCREEN = "the recording has no screen"
+NO_TIME_COURSE = "a static recording has no time course: the input is what is to be predicted"
+NO_BEHAVIOR = "no behavior was recorded (no eye tracker, no treadmill)"
+
+
+def evaluated_strategies(
+    session: SessionInfo, options: EvalOptions, model: ModelConfig
+) -> tuple[tuple[Strategy, ...], tuple[Unavailable, ...]]:
+    """Select the masking strategies of a session.
+
+    Args:
+        session: The recording.
+        options: `regime`, `stimulus` and `behavior` are used.
+        model: Configuration of the model, some of which cannot predict in every regime.
+
+    Returns:
+        The strategies that the recording has the modalities and neurons for, and that the model can
+        predict; the others, each with the reason.
+
+    Raises:
+        ConfigError: There is no such regime, strategy or file.
+    """
+    if options.regime in (*REGIMES, "all"):
+        found, missing = _regime_strategies(session, options)
+    else:
+        found, missing = _named_strategies(session, options)
+    reasons = [(one, unsupported_reason(model, one)) for one in found]
+    unsupported = (_unavailable(one.name, session, why) for one, why in reasons if why)
+    missing = (*unsupported, *missing)
+    found = tuple(one for one, why in reasons if why is None)
+    if session.has_time_course:
+        return found, missing
+    copies = [
+        one
+        for one in found
+        if continues_inputs(one, session.num_neurons) or one.name.endswith(CAUSAL)
+    ]
+    missing += tuple(_unavailable(one.name, session, NO_TIME_COURSE) for one in copies)
+    return tuple(one for one in found if one not in copies), missing
+
+
+def _named_strategies(
+    session: SessionInfo, options: EvalOptions
+) -> tuple[tuple[Strategy, ...], tuple[Unavailable, ...]]:
+    strategies, unavailable = [], []
+    for strategy in _find_strategies(options.regime):
+        reason = _missing_modality(strategy, session)
+        excluded_stimulus = strategy.video is not None and not options.stimulus
+        excluded_behavior = strategy.behavior != "absent" and not options.behavior
+        if reason is not None:
+            unavailable.append(_unavailable(strategy.name, session, reason))
+        elif not (excluded_stimulus or excluded_behavior):
+            strategies.append(strategy)
+    return tuple(strategies), tuple(unavailable)
+
+
+def require_regime(regime: str) -> None:
+    """Refuse a regime, strategy or file that does not exist, before anything is loaded.
+
+    Raises:
+        ConfigError: The hint names the nearest known one.
+    """
+    if regime not in (*REGIMES, "all"):
+        _find_strategies(regime)
+
+
+def _regime_strategies(
+    session: SessionInfo, options: EvalOptions
+) -> tuple[tuple[Strategy, ...], tuple[Unavailable, ...]]:
+    available = regime_strategies(
+        options.regime,
+        population=session.num_neurons,
+        stimulus=options.stimulus and session.frame_shape is not None,
+        behavior=options.behavior and bool(session.channels),
+    )
+    requested = regime_strategies(
+        options.regime,
+        population=LARGE_POPULATION,
+        stimulus=options.stimulus,
+        behavior=options.behavior,
+    )
+    names = {strategy.name for strategy in available}
+    unavailable = tuple(
+        _unavailable(strategy.name, session, _missing_reason(strategy.name, session))
+        for strategy in requested
+        if strategy.name not in names
+    )
+    return available, unavailable
+
+
+def _unavailable(strategy: str, session: SessionInfo, reason: str) -> Unavailable:
+    return Unavailable(strategy=strategy, session=session.key, reason=reason)
+
+
+def _missing_reason(name: str, session: SessionInfo) -> str:
+    is_population = name.startswith("population-")
+    if session.frame_shape is None and (
+        name.endswith(WITH_STIMULUS) or name in ("predict", "predict" + CAUSAL)
+    ):
+        return NO_SCREEN
+    if is_population and session.num_neurons < 2:
+        return "one neuron has no others as context"
+    if is_population:
+        possible = regime_strategies(
+            "population", population=session.num_neurons, stimulus=False, behavior=False
+        )
+        scored = ", ".join(one.name for one in possible) + (" is" if len(possible) == 1 else " are")
+        return (
+            f"at most half of the {session.num_neurons} neurons can be context; "
+            f"{scored} scored instead"
+        )
+    return NO_BEHAVIOR
+
+
+def _missing_modality(strategy: Strategy, session: SessionInfo) -> str | None:
+    if strategy.video is not None and session.frame_shape is None:
+        return NO_SCREEN
+    only_behavior = strategy.behavior == "reconstructed" and strategy.targets is None
+    if (only_behavior or strategy.inputs == ("behavior",)) and not session.channels:
+        return NO_BEHAVIOR
+    return None
+
+
+def _find_strategies(name: str) -> tuple[Strategy, ...]:
+    if name.endswith(".toml") or Path(name).is_file():
+        return read_strategies(Path(name))
+    known: dict[str, Strategy] = {}
+    tables: Iterable[Iterable[Strategy]] = (
+        regime_strategies("all", population=LARGE_POPULATION, stimulus=True, behavior=True),
+        TEST_STRATEGIES,
+        VALIDATION_STRATEGIES,
+        population_curve(),
+        FAMILY_STRATEGIES,
+        TRAINING_STRATEGIES,
+    )
+    for table in tables:
+        for strategy in table:
+            known.setdefault(strategy.name, strategy)
+    if name not in known:
+        raise ConfigError(
+            f"there is no regime or strategy {name}",
+            hint=f"{suggest_name(name, {*REGIMES, 'all', *known})} "
+            "`omnimouse regimes` lists them; a file with strategies ends in .toml",
+        )
+    return (known[name],)

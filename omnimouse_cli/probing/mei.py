@@ -1,0 +1,354 @@
+"""Most and least exciting stimuli of neurons: made by some runs, validated by others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from omnimouse_cli.batch.dataset import Dataset
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.probing.behavior_state import StateName
+from omnimouse_cli.probing.mei_ascent import (
+    SHOWN_FRAMES,
+    AscentOptions,
+    climb,
+    respond,
+)
+from omnimouse_cli.probing.mei_constraints import (
+    FINAL_STEPS,
+    PRIORS,
+    Prior,
+    draw_noise,
+    hold_contrast,
+    require_feasible,
+)
+from omnimouse_cli.probing.mei_references import choose_gratings, measure_contrast, natural_stimuli
+from omnimouse_cli.probing.session_model import SessionModel
+from omnimouse_cli.reporter import Reporter, Silent
+from omnimouse_cli.run.load import LoadedRun
+
+F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
+Kind = Literal["image", "video"]
+CONTRAST = 12.0
+# Times the largest response to natural stimuli, beyond which sizes of responses are extrapolated.
+EXTRAPOLATED = 2.0
+KINDS: tuple[Kind, ...] = ("image", "video")
+PROGRESS_TASK = "gradient ascent"
+NOT_VALIDATED = (
+    "no other run validated these stimuli: the responses are those of the runs that made them, and "
+    "an ascent also raises a model's errors; train another seed and name it with --validate"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeiOptions:
+    """How most exciting stimuli are made.
+
+    Args:
+        kind: `image`, shown still for a second, or `video`, 30 frames in a second; a second of grey
+            comes before either.
+        least: Whether least exciting stimuli are made too.
+        starts: Starts of each neuron: the best natural stimulus, the best grating, and noise with
+            the spectrum of natural images.
+        steps: Steps of the ascent.
+        prior: Filter of gradients: `smooth`, `natural` or `none`.
+        mean: Mean of every frame in grey levels; None is that of the training video, or without
+            shards the grey level that the runs scale to 0.
+        contrast: RMS contrast of the screen in every frame, in grey levels. At the default, a
+            pattern of the size of a receptive field may have full contrast on a grey screen; at
+            that of natural video, most of the contrast lies where the neuron does not look.
+        state: State of behavior; None is `median` with shards and `mean` without.
+        seed: Seed of the noise.
+    """
+
+    kind: Kind = "image"
+    least: bool = False
+    starts: int = 3
+    steps: int = 40
+    prior: Prior = "smooth"
+    mean: float | None = None
+    contrast: float = CONTRAST
+    state: StateName | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise OmniMouseError for values that make no stimuli."""
+        for name, value, known in (("kind", self.kind, KINDS), ("prior", self.prior, PRIORS)):
+            if value not in known:
+                raise OmniMouseError(
+                    f"there is no {name} {value!r}", hint=f"it is one of {', '.join(known)}"
+                )
+        for name in ("starts", "steps"):
+            if getattr(self, name) < 1:
+                raise OmniMouseError(f"{name} must be at least 1: {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ExcitingStimuli:
+    """Most exciting stimuli of some neurons of a session, with the responses to them.
+
+    Responses are means over the second in which a stimulus is shown.
+
+    Args:
+        session: Session key.
+        neurons: int64 `(neurons,)`: their columns in the recording.
+        unit_ids: int64 `(neurons,)`: their numbers in the recording; None if it has none.
+        unit: Unit of responses.
+        state: The state of behavior.
+        options: As they were asked for.
+        mean: Mean of every frame of a made stimulus, and of the grey before, in grey levels.
+        contrast: RMS contrast of every frame of a made stimulus, in grey levels.
+        video_contrast: RMS contrast of the natural stimuli, as they were shown, and of gratings.
+        made_by: Runs that made the stimuli.
+        validated_by: Runs that did not; possibly none.
+        stimuli: Grey levels by name, float32 `(neurons, frames, height, width)`; images have one
+            frame. `most`, `least` if it was asked for, `natural` (the best of the training tiers,
+            with shards) and `grating` (the best).
+        responses: By the same names and `grey`, float32 `(runs that made, neurons)`.
+        validated: The same of the other runs, float32 `(other runs, neurons)`.
+        starts: Responses after each ascent, mean over the runs that made, float32
+            `(starts, neurons)`.
+        notes: What has to be said beside the numbers.
+    """
+
+    session: str
+    neurons: I64
+    unit_ids: I64 | None
+    unit: str
+    state: str
+    options: MeiOptions
+    mean: float
+    contrast: float
+    video_contrast: float
+    made_by: tuple[str, ...]
+    validated_by: tuple[str, ...]
+    stimuli: dict[str, F32]
+    responses: dict[str, F32]
+    validated: dict[str, F32]
+    starts: F32
+    notes: tuple[str, ...]
+
+
+def most_exciting(
+    runs: Sequence[LoadedRun],
+    session: str,
+    neurons: Sequence[int],
+    *,
+    dataset: Dataset | None = None,
+    validate: Sequence[LoadedRun] | None = None,
+    options: MeiOptions | None = None,
+    device: torch.device | None = None,
+    reporter: Reporter | None = None,
+) -> ExcitingStimuli:
+    """Make the stimuli that excite neurons most, and ask other runs about them.
+
+    Args:
+        runs: Runs that make the stimuli, as an ensemble.
+        session: Session key.
+        neurons: Columns of neurons in the recording, from 0.
+        dataset: Shards of the session; without them responses are in standard deviations, and there
+            are no natural stimuli.
+        validate: Runs that validate the stimuli; None takes the last of several `runs` out of those
+            that make them.
+        options: How stimuli are made; None takes the defaults.
+        device: Where to compute; None is the CPU.
+        reporter: Receives progress in ascents.
+
+    Raises:
+        OmniMouseError: An unknown session or neuron, a run that makes and validates, a mean and
+            contrast that no stimulus has, or neurons that do not depend on the video.
+    """
+    options, reporter = options or MeiOptions(), reporter or Silent()
+    makers, others, notes = _divide_runs(runs, validate)
+    models = [
+        SessionModel(each, session, dataset=dataset, device=device, state=options.state)
+        for each in (makers, others)
+        if each
+    ]
+    maker = models[0]
+    chosen = require_neurons(neurons, maker.num_neurons, session)
+    references, ascent, video_contrast = _make_references(maker, dataset, options)
+    reporter.start(PROGRESS_TASK, len(chosen) * options.starts * (1 + options.least))
+    found = _search(maker, chosen, references, ascent=ascent, options=options, reporter=reporter)
+    reporter.finish(PROGRESS_TASK)
+    notes += _require_gradient(found.has_gradient, chosen, session)
+    shown = {**found.stimuli, "grey": np.full_like(found.stimuli["most"][:, :1], ascent.mean)}
+    answers = []
+    for model in models:
+        responses = {
+            name: respond(model, stimuli, ascent.mean, chosen[:, None])[..., 0]
+            for name, stimuli in shown.items()
+        }
+        for values in responses.values():
+            values[:, ~found.has_gradient] = np.nan
+        answers.append(responses)
+    notes += _extrapolation(answers[0], found.has_gradient)
+    unit_ids = None if dataset is None else dataset.session(session).shard.unit_id
+    return ExcitingStimuli(
+        session=session,
+        neurons=chosen,
+        unit_ids=None if unit_ids is None else unit_ids[chosen],
+        unit=maker.unit.name,
+        state=maker.state.name,
+        options=options,
+        mean=ascent.mean,
+        contrast=ascent.contrast,
+        video_contrast=video_contrast,
+        made_by=tuple(str(run.folder) for run in makers),
+        validated_by=tuple(str(run.folder) for run in others),
+        stimuli=found.stimuli,
+        responses=answers[0],
+        validated=answers[1] if others else {},
+        starts=found.starts,
+        notes=tuple(notes),
+    )
+
+
+def require_neurons(neurons: Sequence[int], num_neurons: int, session: str) -> I64:
+    """Return columns of neurons, each once, in their order.
+
+    Raises:
+        OmniMouseError: There is none, or the session has fewer neurons.
+    """
+    columns = list(dict.fromkeys(neurons))
+    if not columns:
+        raise OmniMouseError("no neuron was named", hint="name some: --neurons 0,5 or best:10")
+    for column in columns:
+        if not 0 <= column < num_neurons:
+            raise OmniMouseError(
+                f"session {session} has no neuron {column}",
+                hint=f"neurons are columns of the recording, 0 to {num_neurons - 1}",
+            )
+    return np.array(columns, np.int64)
+
+
+def _divide_runs(
+    runs: Sequence[LoadedRun], validate: Sequence[LoadedRun] | None
+) -> tuple[list[LoadedRun], list[LoadedRun], list[str]]:
+    """Return the runs that make stimuli, those that validate them, and what is to be said of it."""
+    makers, others = list(runs), list(validate or ())
+    if validate is None and len(makers) > 1:
+        others = [makers.pop()]
+        return makers, others, [f"{others[0].folder} made no stimuli: it validates the others'"]
+    if not others:
+        return makers, [], [NOT_VALIDATED]
+    folders = {run.folder.resolve() for run in makers}
+    for run in others:
+        if run.folder.resolve() in folders:
+            raise OmniMouseError(
+                f"{run.folder} makes the stimuli and cannot validate them",
+                hint="validate with a run of another seed",
+            )
+    return makers, others, []
+
+
+def _make_references(
+    maker: SessionModel, dataset: Dataset | None, options: MeiOptions
+) -> tuple[dict[str, F32], AscentOptions, float]:
+    """Return natural stimuli and gratings, the options of ascents, and the contrast of gratings."""
+    data, moving = maker.runs[0].config.data, options.kind == "video"
+    mean, video_contrast = data.video_mean, data.video_std
+    references: dict[str, F32] = {}
+    if dataset is not None:
+        natural = natural_stimuli(dataset, data, maker.session, moving=moving)
+        if len(natural):
+            references["natural"] = natural
+            mean, video_contrast = measure_contrast(natural)
+    mean = mean if options.mean is None else options.mean
+    require_feasible(mean, options.contrast)
+    gratings = torch.from_numpy(choose_gratings(maker.frame_shape, moving=moving))
+    held = hold_contrast(gratings, mean, video_contrast, steps=FINAL_STEPS)
+    references["grating"] = held.numpy()
+    ascent = AscentOptions(
+        mean=mean, contrast=options.contrast, prior=options.prior, steps=options.steps
+    )
+    return references, ascent, video_contrast
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Found:
+    """The best stimuli of the search, the responses after each start, and which neurons moved."""
+
+    stimuli: dict[str, F32]
+    starts: F32
+    has_gradient: NDArray[np.bool_]
+
+
+def _search(
+    maker: SessionModel,
+    neurons: I64,
+    references: dict[str, F32],
+    *,
+    ascent: AscentOptions,
+    options: MeiOptions,
+    reporter: Reporter,
+) -> _Found:
+    num_frames = SHOWN_FRAMES if options.kind == "video" else 1
+    shape = (len(neurons), num_frames, *maker.frame_shape)
+    generator = torch.Generator().manual_seed(options.seed)
+    responses = {
+        name: respond(maker, each, ascent.mean)[:, :, neurons].mean(axis=0)
+        for name, each in references.items()
+    }
+    best = {name: references[name][values.argmax(axis=0)] for name, values in responses.items()}
+    stimuli: dict[str, F32] = {}
+    kept, has_gradient = np.empty(0, np.float32), np.zeros(len(neurons), np.bool_)
+    for name, sign in (("most", 1), *((("least", -1),) if options.least else ())):
+        starts = [
+            references[each][(sign * values).argmax(axis=0)] for each, values in responses.items()
+        ][: options.starts]
+        while len(starts) < options.starts:
+            starts.append(draw_noise(shape, generator).numpy())
+        climbed = climb(
+            maker,
+            np.concatenate(starts),
+            np.tile(neurons, options.starts),
+            np.full(options.starts * len(neurons), sign),
+            ascent,
+            advance=lambda count: reporter.advance(PROGRESS_TASK, count),
+        )
+        after = climbed.responses.reshape(options.starts, -1)
+        chosen = (sign * after).argmax(axis=0)
+        stimuli[name] = climbed.stimuli.reshape(-1, *shape)[chosen, np.arange(len(neurons))]
+        if sign == 1:
+            kept = maker.to_unit(after, neurons)
+            has_gradient |= climbed.has_gradient.reshape(options.starts, -1).any(axis=0)
+    kept[:, ~has_gradient] = np.nan
+    return _Found(stimuli={**stimuli, **best}, starts=kept, has_gradient=has_gradient)
+
+
+def _extrapolation(responses: dict[str, F32], has_gradient: NDArray[np.bool_]) -> list[str]:
+    """Return a note on responses that are larger than any in training can have been."""
+    if "natural" not in responses:
+        return []
+    most, natural = (responses[name].mean(axis=0)[has_gradient] for name in ("most", "natural"))
+    beyond = int((most > EXTRAPOLATED * natural).sum())
+    if not beyond:
+        return []
+    return [
+        f"of {beyond} of {len(most)} neurons the most exciting stimulus is predicted to drive more "
+        f"than {EXTRAPOLATED:g} times the response to any natural one: what it looks like is "
+        "supported by training, how large the response is is extrapolated, by all runs alike"
+    ]
+
+
+def _require_gradient(has_gradient: NDArray[np.bool_], neurons: I64, session: str) -> list[str]:
+    """Return a note on neurons whose responses do not depend on the video.
+
+    Raises:
+        OmniMouseError: There are no others.
+    """
+    if has_gradient.all():
+        return []
+    names = ", ".join(str(neuron) for neuron in neurons[~has_gradient])
+    if not has_gradient.any():
+        raise OmniMouseError(
+            f"the predicted responses of {session} do not depend on the video: the gradient of "
+            f"neurons {names} is 0",
+            hint="name other neurons, or a run that was trained with video",
+        )
+    return [f"neurons {names} have no numbers: their responses do not depend on the video"]

@@ -1,0 +1,271 @@
+"""Validation: losses on windows that are not trained on, for every strategy of every regime."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from omnimouse_cli.batch.batch import to_device
+from omnimouse_cli.batch.dataset import Dataset, SessionInfo
+from omnimouse_cli.batch.masking import applies
+from omnimouse_cli.batch.reader import WindowReader
+from omnimouse_cli.batch.selection import Selection, scored_samples, select
+from omnimouse_cli.batch.strategies import regime_strategies
+from omnimouse_cli.batch.strategy import Strategy
+from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES
+from omnimouse_cli.config.model import ModelConfig
+from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.evaluation.records import NEURONS
+from omnimouse_cli.model.build import Core, unsupported_reason
+from omnimouse_cli.model.losses import Losses
+from omnimouse_cli.model.session_embeddings import SessionEmbeddings
+from omnimouse_cli.training.parallel.world import World
+from omnimouse_cli.training.state import TrainState
+from omnimouse_cli.training.step import compute_batch_losses
+from omnimouse_cli.training.validation_records import BEHAVIOR, SessionLoss, Validation, summarize
+from omnimouse_cli.training.validation_windows import (
+    sample_windows,
+    validation_data,
+    validation_neurons,
+    validation_sessions,
+    windows_per_session,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationBatch:
+    """Windows of one session that one rank evaluates together, under every strategy.
+
+    Args:
+        session: Index of the session in the data set.
+        windows: int64 `(batch,)`: numbers of the windows.
+    """
+
+    session: int
+    windows: NDArray[np.int64]
+
+
+class BatchLosses(NamedTuple):
+    """The losses of a batch under one strategy.
+
+    Args:
+        batch: Number of the batch in the validation.
+        strategy: Number of the strategy among those of the session.
+        neural: Mean neural loss; None without a target.
+        behavior: Mean behavior loss; None without a target.
+        behavior_fraction: Share of the behavior samples that are not lost.
+    """
+
+    batch: int
+    strategy: int
+    neural: float | None
+    behavior: float | None
+    behavior_fraction: float
+
+
+def validate(
+    state: TrainState, config: RunConfig, dataset: Dataset, world: World
+) -> Validation | None:
+    """Compute the losses of all strategies; rank r of R evaluates the batches r, r + R, ...
+
+    The whole model is evaluated, also while only its shortcuts are trained.
+
+    Args:
+        state: Core and session embeddings; no parameter changes.
+        config: Resolved configuration.
+        dataset: Its windows of `train.validation_tiers` are read.
+        world: The ranks.
+
+    Returns:
+        The same validation on every rank, whatever the number of ranks; None if any rank got a
+        signal to stop, which is noticed between two batches.
+    """
+    batches = _validation_batches(config, dataset)
+    reader = WindowReader(dataset, validation_data(config))
+    state.core.shortcuts_only = False
+    training = state.core.training
+    state.core.eval()
+    losses: list[tuple[int, int, Losses, float]] = []
+    is_stopped = False
+    with torch.no_grad():
+        for first in range(0, len(batches), world.num_ranks):
+            is_stopped = world.is_stopping()
+            if is_stopped:
+                break
+            # Batches of one session follow each other, so ranks have equal work in a round.
+            of_ranks = [*batches[first : first + world.num_ranks]]
+            indices: list[int | None] = [batch.session for batch in of_ranks]
+            indices += [None] * (world.num_ranks - len(of_ranks))
+            embeddings = state.embeddings.receive(indices, trained=False)
+            if embeddings is not None:
+                number = first + world.rank
+                losses += [
+                    (number, *of_strategy)
+                    for of_strategy in _evaluate_batch(
+                        state.core,
+                        embeddings,
+                        config,
+                        dataset,
+                        reader=reader,
+                        batch=batches[number],
+                    )
+                ]
+    state.core.train(training)
+    if is_stopped:
+        return None
+    parts = [part for of_rank in world.all_gather(_to_numbers(losses)) for part in of_rank]
+    session_losses = _average(sorted(parts), batches, config, dataset)
+    return summarize(session_losses, "+".join(config.train.validation_tiers))
+
+
+def _validation_batches(config: RunConfig, dataset: Dataset) -> list[ValidationBatch]:
+    """Return the batches of a validation, session by session, the same on every rank."""
+    data, limit, size = validation_data(config), windows_per_session(config), config.data.batch_size
+    indices = {session.key: index for index, session in enumerate(dataset.sessions)}
+    batches = []
+    for index in sorted(indices[session.key] for session in validation_sessions(config, dataset)):
+        table = dataset.windows(data, dataset.sessions[index].key)
+        windows = sample_windows(table.num_windows, limit)
+        batches += [
+            ValidationBatch(session=index, windows=windows[first : first + size])
+            for first in range(0, len(windows), size)
+        ]
+    return batches
+
+
+def _evaluate_batch(
+    core: Core,
+    embeddings: SessionEmbeddings,
+    config: RunConfig,
+    dataset: Dataset,
+    *,
+    reader: WindowReader,
+    batch: ValidationBatch,
+) -> Iterator[tuple[int, Losses, float]]:
+    """Yield number, losses and share of behavior that is not lost, for every strategy."""
+    session = dataset.sessions[batch.session]
+    neurons = validation_neurons(session, config.data.max_neurons)
+    grid = dataset.windows(validation_data(config), session.key).grid_index(batch.windows)
+    recorded = reader.read(session.key, grid, np.tile(neurons, (len(grid), 1)))
+    fraction = recorded.behavior_fraction
+    # Copied once for all strategies.
+    on_device = to_device(recorded, embeddings.neuron_biases.device, config.data)
+    for number, strategy in enumerate(validation_strategies(session, config.model)):
+        losses = compute_batch_losses(
+            core,
+            on_device,
+            embeddings=embeddings,
+            animal=session.animal,
+            strategy=strategy,
+            selection=select(
+                strategy,
+                num_neurons=len(neurons),
+                num_windows=len(grid),
+                generator=None,
+                device=embeddings.neuron_biases.device,
+            ),
+            config=config,
+        )
+        yield number, losses, fraction
+
+
+def _to_numbers(losses: Sequence[tuple[int, int, Losses, float]]) -> list[BatchLosses]:
+    """Return losses as numbers; the host waits for the device only here."""
+    present = [value for *_, pair, _ in losses for value in pair if value is not None]
+    values = iter(torch.stack(present).tolist() if present else [])
+    return [
+        BatchLosses(
+            batch=batch,
+            strategy=strategy,
+            neural=None if pair.neural is None else next(values),
+            behavior=None if pair.behavior is None else next(values),
+            behavior_fraction=fraction,
+        )
+        for batch, strategy, pair, fraction in losses
+    ]
+
+
+def validation_strategies(session: SessionInfo, model: ModelConfig) -> tuple[Strategy, ...]:
+    """Return the evaluation strategies that apply to a session and that a model can predict."""
+    strategies = regime_strategies(
+        "all",
+        population=session.num_neurons,
+        stimulus=session.frame_shape is not None,
+        behavior=bool(session.channels),
+        causal=False,
+    )
+    return tuple(
+        strategy
+        for strategy in strategies
+        if applies(strategy, session) and unsupported_reason(model, strategy) is None
+    )
+
+
+def _average(
+    parts: Sequence[BatchLosses],
+    batches: Sequence[ValidationBatch],
+    config: RunConfig,
+    dataset: Dataset,
+) -> list[SessionLoss]:
+    """Average over the batches of each session and strategy, in the order of the batches."""
+    grouped: dict[tuple[int, int], list[BatchLosses]] = {}
+    for part in parts:
+        grouped.setdefault((batches[part.batch].session, part.strategy), []).append(part)
+    strategies = {
+        index: validation_strategies(dataset.sessions[index], config.model) for index, _ in grouped
+    }
+    return [
+        _session_loss(
+            dataset.sessions[index],
+            strategies[index][number],
+            [(part, len(batches[part.batch].windows)) for part in of_session],
+            config,
+        )
+        for (index, number), of_session in sorted(grouped.items())
+    ]
+
+
+def _session_loss(
+    session: SessionInfo,
+    strategy: Strategy,
+    parts: Sequence[tuple[BatchLosses, int]],
+    config: RunConfig,
+) -> SessionLoss:
+    """Return the losses of a session under a strategy, from those of batches of some windows."""
+    sums: dict[str, float] = {}
+    # Windows that each loss is a mean over: of behavior, by the share that is not lost.
+    weights = {NEURONS: 0.0, BEHAVIOR: 0.0}
+    for part, num_windows in parts:
+        losses = (part.neural, part.behavior)
+        fractions = (1.0, part.behavior_fraction)
+        for target, loss, fraction in zip(weights, losses, fractions, strict=True):
+            weight = num_windows * fraction
+            weights[target] += weight
+            if loss is not None and weight:
+                sums[target] = sums.get(target, 0.0) + loss * weight
+    num_windows = sum(number for _, number in parts)
+    num_neurons = min(session.num_neurons, config.data.max_neurons)
+    selection = select(strategy, num_neurons=num_neurons, num_windows=1, generator=None)
+    return SessionLoss(
+        strategy=strategy,
+        session=session.key,
+        num_neurons=session.num_neurons,
+        num_windows=num_windows,
+        num_outputs={NEURONS: selection.num_targets, BEHAVIOR: len(session.channels)},
+        samples_per_window={
+            NEURONS: _samples_per_window(strategy, selection),
+            BEHAVIOR: NUM_BEHAVIOR_SAMPLES,
+        },
+        losses={target: total / weights[target] for target, total in sums.items()},
+        behavior_fraction=weights[BEHAVIOR] / max(num_windows, 1),
+    )
+
+
+def _samples_per_window(strategy: Strategy, selection: Selection) -> int:
+    """Return the scored samples of a target neuron: the most that any of them has."""
+    of_visible, of_hidden = map(sum, scored_samples(strategy))
+    shared, hidden = selection.num_shared, selection.num_targets - selection.num_shared
+    return max(of_visible if shared else 0, of_hidden if hidden else 0)

@@ -1,0 +1,129 @@
+"""The result of a validation: losses of sessions as records, and their mean."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from omnimouse_cli.batch.strategy import Strategy
+from omnimouse_cli.config.data import BEHAVIOR_RATE_HZ, RESPONSE_RATE_HZ
+from omnimouse_cli.evaluation.records import LOSS, MODEL, NEURONS, OVERALL, EvalRecord
+
+BEHAVIOR = "behavior"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionLoss:
+    """The losses of one session under one strategy.
+
+    Args:
+        strategy: Inputs and targets.
+        session: Session key.
+        num_neurons: Neurons of the session, its weight among sessions.
+        num_windows: Windows that the losses are means over.
+        num_outputs: Number of predicted neurons and channels, by target.
+        samples_per_window: Scored samples of each of them in a window, by target.
+        losses: Mean loss by target; a target without a scored sample is missing.
+        behavior_fraction: Share of the behavior samples that are not lost.
+    """
+
+    strategy: Strategy
+    session: str
+    num_neurons: int
+    num_windows: int
+    num_outputs: dict[str, int]
+    samples_per_window: dict[str, int]
+    losses: dict[str, float]
+    behavior_fraction: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """The result of a validation.
+
+    Args:
+        records: Records as in `eval.json`, with metric `loss`.
+        neural_loss: Mean over the strategies whose targets are responses, of the mean over sessions
+            weighted by their neurons; None without a window.
+    """
+
+    records: tuple[EvalRecord, ...]
+    neural_loss: float | None
+
+
+def summarize(losses: Sequence[SessionLoss], tier: str) -> Validation:
+    """Return the records of all sessions, and one over them for each strategy and target.
+
+    Args:
+        losses: One per session and strategy.
+        tier: Tier of the windows, for the records.
+    """
+    records: list[EvalRecord] = []
+    neural_losses: list[float] = []
+    for name in dict.fromkeys(loss.strategy.name for loss in losses):
+        of_strategy = [loss for loss in losses if loss.strategy.name == name]
+        for target in (NEURONS, BEHAVIOR):
+            scored = [loss for loss in of_strategy if target in loss.losses]
+            if not scored:
+                continue
+            of_sessions = [_record(loss, target, tier) for loss in scored]
+            weights = [loss.num_neurons for loss in scored]
+            mean = float(np.average([loss.losses[target] for loss in scored], weights=weights))
+            overall = dataclasses.replace(
+                of_sessions[0],
+                session=OVERALL,
+                value=mean,
+                neurons=sum(record.neurons for record in of_sessions),
+                windows=sum(record.windows for record in of_sessions),
+                samples=sum(record.samples for record in of_sessions),
+                scored_seconds=sum(record.scored_seconds or 0.0 for record in of_sessions),
+            )
+            records += [*of_sessions, overall]
+            if target == NEURONS:
+                neural_losses.append(mean)
+    return Validation(
+        records=tuple(records),
+        neural_loss=float(np.mean(neural_losses)) if neural_losses else None,
+    )
+
+
+def describe_infinite_records(validation: Validation) -> str | None:
+    """Return a sentence about losses that are not finite; None without one."""
+    infinite = [
+        record
+        for record in validation.records
+        if record.session != OVERALL
+        and record.value is not None
+        and not math.isfinite(record.value)
+    ]
+    if not infinite:
+        return None
+    first = infinite[0]
+    others = f", and {len(infinite) - 1} other losses" if len(infinite) > 1 else ""
+    return (
+        f"the validation loss is not a finite number: {first.strategy} of session {first.session} "
+        f"({first.target}) is {first.value}{others}"
+    )
+
+
+def _record(loss: SessionLoss, target: str, tier: str) -> EvalRecord:
+    fraction = loss.behavior_fraction if target == BEHAVIOR else 1.0
+    samples = round(loss.num_windows * loss.samples_per_window[target] * fraction)
+    rate_hz = BEHAVIOR_RATE_HZ if target == BEHAVIOR else RESPONSE_RATE_HZ
+    return EvalRecord(
+        regime=loss.strategy.family,
+        strategy=loss.strategy.name,
+        inputs=loss.strategy.inputs,
+        session=loss.session,
+        tier=tier,
+        target=target,
+        metric=LOSS,
+        predictor=MODEL,
+        value=loss.losses[target],
+        neurons=loss.num_outputs[target],
+        windows=loss.num_windows,
+        samples=samples,
+        scored_seconds=samples / rate_hz,
+    )

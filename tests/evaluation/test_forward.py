@@ -1,0 +1,36 @@
+"""Draws of context neurons share what the model computes from the stimulus, and no more."""
+
+import numpy as np
+import pytest
+
+from omnimouse_cli.evaluation.draws import draw_targets
+from omnimouse_cli.evaluation.forward import predict_draws, predict_model
+from omnimouse_cli.evaluation.records import EvalOptions
+from omnimouse_cli.run.load import load_run
+
+
+@pytest.mark.parametrize("name", ["population-10", "population-10+stimulus"])
+def test_draws_together_are_predicted_as_alone(
+    simulated_data, targets_of, name, write_run, tmp_path
+):
+    # A model that starts from linear models predicts constants until it is trained.
+    sets = ("model.decoder.linear_rank=none",)
+    run = load_run(write_run(tmp_path / "run", simulated_data, sets=sets))
+    options = EvalOptions(draws=2, batch_windows=2)
+    one = targets_of(simulated_data, name, stride=600)
+    draws = list(draw_targets(one.strategy, one.reader, one.windows, options))
+    encoded = []
+    handle = run.model.video.register_forward_hook(lambda *_: encoded.append(1))
+    together = list(predict_draws(run, draws, options))
+    slices = -(-len(one.windows) // 2)
+    assert len(encoded) == (slices if "stimulus" in name else 0)
+    handle.remove()
+    for number, targets in enumerate(draws):
+        alone = [pieces[0] for pieces in predict_model(run, targets, options)]
+        found = [pieces[0] for draw, pieces in together if draw == number]
+        assert len(alone) == len(found) == slices
+        for first, second in zip(alone, found, strict=True):
+            assert first.windows == second.windows
+            np.testing.assert_array_equal(first.values, second.values)
+    values = [pieces[0].values for _, pieces in together[:2]]
+    assert not np.array_equal(*values)

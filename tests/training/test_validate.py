@@ -1,0 +1,173 @@
+"""Validation records mean what the records of an evaluation mean."""
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+import pytest
+
+from omnimouse_cli.batch.dataset import open_dataset
+from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
+from omnimouse_cli.evaluation.evaluate import evaluate
+from omnimouse_cli.evaluation.records import EvalOptions
+from omnimouse_cli.files import read_document
+from omnimouse_cli.reporter import Silent
+from omnimouse_cli.run.load import load_run, open_run_data
+from omnimouse_cli.training.parallel.world import World
+from omnimouse_cli.training.resolve import resolve_config
+from omnimouse_cli.training.run import TrainingJob, train
+from omnimouse_cli.training.state import TrainState
+from omnimouse_cli.training.validate import validate
+from omnimouse_cli.training.validation_windows import resolve_validation_windows, sample_windows
+from tests.reporter import MessageReporter
+
+pytestmark = pytest.mark.training
+
+
+def test_records_of_validation_and_evaluation_agree_for_one_run(
+    make_shards, session, tiny, tmp_path
+):
+    shards = make_shards(
+        [
+            session(key="1-1-1", screen=True, behavior=True),
+            # Every two seconds a sample of the treadmill is lost.
+            session(key="1-1-2", num_neurons=40, screen=True, behavior=True, lost_every=40),
+        ]
+    )
+    config = replace(
+        tiny,
+        data=replace(tiny.data, max_neurons=64),
+        train=replace(tiny.train, steps=2, checkpoint_every=999),
+    )
+    run = tmp_path / "run"
+    train(TrainingJob(config=config, shards=shards, run=run), World(), Silent())
+    summary = read_document(run / "summary.json", "summary")["validation"]["records"]
+    loaded = load_run(run)
+    # Validation reads windows that do not overlap, and no blanks.
+    options = EvalOptions(
+        tier="validation",
+        include_blanks=False,
+        stride_samples=NUM_RESPONSE_SAMPLES,
+        baselines=(),
+    )
+    evaluation = evaluate(loaded, open_run_data(loaded, None), options, Silent())
+    evaluated = {
+        (record.strategy, record.session, record.target): record
+        for record in evaluation.records
+        if record.metric == "loss" and record.predictor == "model"
+        # Causal rows are those of an evaluation.
+        if not record.strategy.endswith("-causal")
+    }
+    # The one channel of behavior is a target of its own in an evaluation.
+    names = {"neurons": "neurons", "behavior": "running"}
+    found = {(record["strategy"], record["session"], names[record["target"]]) for record in summary}
+    assert found == {*evaluated}
+    for record in summary:
+        other = evaluated[record["strategy"], record["session"], names[record["target"]]]
+        # A validation takes the first neurons as context, an evaluation random ones.
+        if other.draws is not None:
+            continue
+        for field in ("regime", "tier", "neurons", "windows", "samples", "scored_seconds"):
+            assert record[field] == getattr(other, field), (field, record, other)
+        assert record["value"] == pytest.approx(other.value, rel=1e-5)
+    overall = evaluated["forecast", "overall", "neurons"]
+    assert (overall.neurons, overall.samples) == (46, 30 * overall.windows)
+
+
+@pytest.fixture
+def trained(make_shards, session, tiny):
+    """Return a function that returns configuration, data set and untrained state."""
+
+    def start(**settings):
+        shards = make_shards(
+            [
+                session(key="1-1-1", screen=True, behavior=True, lost_every=40),
+                session(key="1-1-2", num_neurons=9, seconds=90.0),
+            ]
+        )
+        dataset, reporter = open_dataset(shards), MessageReporter()
+        config = replace(tiny, train=replace(tiny.train, **settings))
+        config = resolve_config(config, dataset, World(), reporter)
+        return config, dataset, TrainState(config, dataset, World()), reporter.said
+
+    return start
+
+
+class StopRankError(Exception):
+    """A rank has sent its losses, and the others have not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneAfterAnother(World):
+    """A rank whose `all_gather` has all values when the last rank has called it."""
+
+    sent: list
+
+    def all_gather(self, value):
+        self.sent.append(value)
+        if len(self.sent) < self.num_ranks:
+            raise StopRankError
+        return self.sent
+
+    def all_reduce_max(self, values):
+        """All ranks have the same values here."""
+        return list(values)
+
+
+@pytest.mark.parametrize("num_ranks", [2, 3, 7])
+def test_a_validation_does_not_depend_on_the_number_of_ranks(trained, num_ranks, monkeypatch):
+    config, dataset, state, _ = trained()
+    alone = validate(state, config, dataset, World())
+    sent, computed = [], []
+    for rank in range(num_ranks):
+        world = OneAfterAnother(rank=rank, num_ranks=num_ranks, sent=sent)
+
+        def receive(indices, *, trained, rank=rank):
+            assert len(indices) == num_ranks
+            assert not trained
+            if indices[rank] is None:
+                return None
+            computed.append(rank)
+            return state.embeddings.owned[dataset.sessions[indices[rank]].key]
+
+        monkeypatch.setattr(state.embeddings, "receive", receive)
+        with suppress(StopRankError):
+            together = validate(state, config, dataset, world)
+    assert together == alone
+    # No rank has computed more than one batch more than another.
+    counts = [computed.count(rank) for rank in range(num_ranks)]
+    assert max(counts) - min(counts) <= 1
+    assert sum(counts) > 3
+
+
+def test_a_sample_of_windows_is_evenly_spaced_and_reported(trained):
+    config, dataset, state, said = trained(validation_windows=2)
+    assert config.train.validation_windows == 2
+    assert any("validating on 4 of 19 windows: at most 2 of each session" in line for line in said)
+    records = validate(state, config, dataset, World()).records
+    assert {record.windows for record in records if record.session != "overall"} == {2}
+    assert sample_windows(9, 2).tolist() == [2, 6]
+    for num_windows, limit in ((1000, 64), (65, 64), (64, 64), (3, 64)):
+        sample = sample_windows(num_windows, limit)
+        assert len(set(sample.tolist())) == min(num_windows, limit)
+        assert 0 <= sample.min() <= sample.max() < num_windows
+        # The same distance from both ends, but for rounding.
+        assert abs(sample[0] - (num_windows - 1 - sample[-1])) <= 1
+
+
+def test_few_sessions_are_validated_on_all_windows_without_a_word(trained):
+    config, _, _, said = trained()
+    assert config.train.validation_windows == "all"
+    assert not any("validating" in line for line in said)
+
+
+def test_hundreds_of_sessions_are_validated_on_64_windows_each(trained, monkeypatch):
+    config, dataset, _, _ = trained()
+    config = replace(config, train=replace(config.train, validation_windows=None))
+    many = SimpleNamespace(
+        sessions=dataset.sessions * 150,
+        windows=lambda *_: SimpleNamespace(num_windows=300),
+    )
+    reporter = MessageReporter()
+    assert resolve_validation_windows(config, many, reporter).validation_windows == 64
+    assert "19,200 of 90,000 windows" in reporter.said[0]
