@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,6 +22,8 @@ SHORTER = {
     "simulate recordings": "simulate recordings --neurons 12 --minutes 2",
     # Draws are averaged in tests/evaluate; all baselines of the default run here.
     "eval --regime all": "eval --regime all --draws 1",
+    "probe": "probe --neurons 0,1 --directions 4 --spatial 0.05 --temporal 2 --noise-windows 16",
+    "mei --neurons best:5": "mei --neurons 0 --starts 1 --steps 2",
 }
 
 
@@ -62,6 +65,8 @@ def run(arguments, **options):
 def test_the_session_of_the_readme_runs_from_recordings_to_a_report(tmp_path):
     session = session_commands()
     assert len(session) >= 6
+    # A movie of someone.
+    np.save(tmp_path / "movie.npy", np.zeros((90, 72, 128), np.uint8))
     for command in session:
         line = command
         for long, short in SHORTER.items():

@@ -24,8 +24,6 @@ I64 = NDArray[np.int64]
 # A window is grey for a second; then a stimulus is shown for the second that is scored.
 GREY_FRAMES = SAMPLES[0]
 SHOWN_FRAMES = NUM_FRAMES - GREY_FRAMES
-# In grey levels: a uniform screen has an energy of 0, whose root has no gradient.
-GREY_NOISE = 0.01
 # Root mean square of the first step in units of the contrast; steps shrink to the last of them.
 FIRST_STEP, LAST_STEP = 0.3, 0.01
 
@@ -159,8 +157,5 @@ def _mean_response(
 ) -> Tensor:
     """Return the mean response over runs and samples of each stimulus's neuron: `(stimuli,)`."""
     windows_BTYX = make_windows(stimuli_BTYX, grey)
-    generator = torch.Generator().manual_seed(0)
-    noise_YX = torch.randn(windows_BTYX.shape[2:], generator=generator)
-    windows_BTYX[:, :GREY_FRAMES] += GREY_NOISE * noise_YX.to(windows_BTYX)
     responses_RBS1 = model.predict_windows(model.scale_frames(windows_BTYX), neurons_BN=targets_B1)
     return responses_RBS1.mean(dim=(0, 2, 3))

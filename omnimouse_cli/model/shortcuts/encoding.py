@@ -21,6 +21,7 @@ STIMULUS_BINS = ((0, 1), (1, 2), (2, 4), (4, 6), (6, 10), (10, 15))
 BEHAVIOR_BINS = ((-2, 0), (0, 2), (2, 4), (4, 9))
 # Random Fourier features of the contrasts.
 RANDOM_FEATURES = 1000
+LEAST_ENERGY = 1e-12
 
 
 class EncodingShortcut(nn.Module):
@@ -66,7 +67,9 @@ class EncodingShortcut(nn.Module):
     def contrasts(self, energy_BTFYX: Tensor) -> Tensor:
         """Return the contrast of each part of the screen: `(batch, 30, features x parts)`."""
         parts = functional.adaptive_avg_pool2d(energy_BTFYX.flatten(0, 1), self.parts)
-        contrast_BTK: Tensor = parts.sqrt().reshape(*energy_BTFYX.shape[:2], -1)
+        # The root of 0, the energy of a uniform screen, has no gradient.
+        contrast_BTK: Tensor = parts.clamp_min(LEAST_ENERGY).sqrt()
+        contrast_BTK = contrast_BTK.reshape(*energy_BTFYX.shape[:2], -1)
         return contrast_BTK
 
     def stimulus_columns(self, contrast_BTK: Tensor) -> Tensor:
