@@ -1,6 +1,5 @@
 """The notebooks of examples/ run from beginning to end, shorter than as they are shown."""
 
-import os
 from pathlib import Path
 
 import nbformat
@@ -31,7 +30,7 @@ def test_outputs_are_shown_and_none_is_an_error(name):
     nbformat.validate(notebook)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in outputs)
-    assert {output.output_type for output in outputs} <= {"stream", "execute_result", "display_data"}
+    assert not any(output.output_type == "error" for output in outputs)
     assert not any(output.get("name") == "stderr" for output in outputs)
 
 
@@ -51,4 +50,4 @@ def test_the_notebook_runs(name, tmp_path, monkeypatch):
     folder.mkdir()
     resources = {"metadata": {"path": str(folder)}}
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
-    assert os.listdir(folder)
+    assert list(folder.iterdir())

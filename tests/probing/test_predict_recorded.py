@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluation import evaluate as evaluate_module
@@ -16,22 +15,6 @@ from omnimouse_cli.probing.session_model import SessionModel
 from omnimouse_cli.recording.recording import latest_index
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.ensemble import make_ensemble
-from omnimouse_cli.run.load import load_run
-
-
-@pytest.fixture(scope="module")
-def runs(small_mouse, write_run, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs")
-
-    def change(tensors):
-        generator = torch.Generator().manual_seed(1)
-        for value in tensors.values():
-            value.add_(0.02 * torch.randn(value.shape, generator=generator))
-
-    return (
-        load_run(write_run(folder / "a", small_mouse)),
-        load_run(write_run(folder / "b", small_mouse, weights=change)),
-    )
 
 
 def evaluated(run, dataset, options, monkeypatch):
