@@ -9,7 +9,11 @@ from nbclient import NotebookClient
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 # What a notebook trains and asks for minutes, and what is enough to show that it runs.
 SHORTER = {
-    "own_recording": {"minutes=5": "minutes=2", "minutes=0.5": "minutes=0.1"},
+    "own_recording": {
+        "minutes=12": "minutes=2",
+        "neurons=80": "neurons=24",
+        "minutes=4": "minutes=0.1",
+    },
     "trained_twin": {
         "TRAINING_MINUTES = 12, 9": "TRAINING_MINUTES = 2, 0.1",
         "neurons=128": "neurons=24",
