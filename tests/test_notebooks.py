@@ -18,7 +18,8 @@ SHORTER = {
         "TRAINING_MINUTES = 12, 9": "TRAINING_MINUTES = 2, 0.1",
         "neurons=128": "neurons=24",
         "[:48]": "[:6]",
-        '"best:5"': '"best:2"',
+        "chosen.tolist())": "chosen.tolist()), noise_windows=32, gradient_windows=1",
+        '"best:5"': '"best:2", starts=1, steps=5',
     },
     "scaling_verdict": {"bootstrap=200": "bootstrap=20"},
 }
