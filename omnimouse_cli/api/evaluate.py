@@ -9,7 +9,6 @@ from omnimouse_cli.api.arguments import PathLike, as_path, as_paths, as_words, e
 from omnimouse_cli.api.folders import newest_finished_run
 from omnimouse_cli.api.libraries import require_libraries
 from omnimouse_cli.api.progress import choose_reporter
-from omnimouse_cli.api.run import Run
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluation.records import (
     MODEL,
@@ -24,6 +23,7 @@ from omnimouse_cli.files import explain_file_errors
 from omnimouse_cli.reporter import Reporter
 
 if TYPE_CHECKING:
+    from omnimouse_cli.api.run import Run
     from omnimouse_cli.batch.dataset import Dataset
     from omnimouse_cli.run.load import LoadedRun
 
@@ -86,7 +86,7 @@ class EvaluatedRun:
 
 
 def evaluate(
-    run: Run | PathLike | Sequence[PathLike] | None = None,
+    run: "Run | PathLike | Sequence[PathLike] | None" = None,
     *,
     regime: str | None = None,
     no_stimulus: bool = False,
@@ -140,6 +140,7 @@ def evaluate(
         >>> -1 <= scores.score("forecast") <= 1
         True
     """
+    from omnimouse_cli.api.run import Run
     from omnimouse_cli.evaluation.robustness.perturbations import require_families
     from omnimouse_cli.evaluation.store import evaluation_name
     from omnimouse_cli.run.folder import evaluation_folder

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from omnimouse_cli.api.embeddings import write_embeddings
 from omnimouse_cli.api.folders import newest_finished_run
 from omnimouse_cli.cli.console import print_document, print_line, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption, ShardsOption
@@ -35,6 +34,7 @@ def command_export_embeddings(
     quiet: QuietOption = False,
 ) -> None:
     """Write the embedding of every neuron of a run, with ids, positions and areas, as one table."""
+    from omnimouse_cli.api.embeddings import write_embeddings
     from omnimouse_cli.api.load import load_run
 
     with reporter(quiet=quiet) as progress:
