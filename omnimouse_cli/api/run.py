@@ -103,7 +103,7 @@ class Run:
         """Return the responses of the neurons of a session to a movie.
 
         Frames are averaged to the size of the model's, in grey, and shown at 30 Hz by
-        sample-and-hold; after the last sample they stay.
+        sample-and-hold. Windows that reach beyond the end show the last frame.
 
         Args:
             frames: `(frames, height, width)` or `(frames, height, width, colors)` of any size and
@@ -116,10 +116,10 @@ class Run:
                 in the units of the recording, NaN where missing: an array `(frames, channels)` in
                 the order of `behavior_channels`; a mapping from channels to `(frames,)`, or with
                 other times as `time_seconds`; the `Path` of a CSV file with these columns.
-            before: The screen before the movie: `grey`, the mean of the training; `first`, the
-                first frame; or a grey level.
-            stride: Distance of windows in samples of 1/30 s, from 1 to 30; None is 5, so that each
-                sample is the mean of six windows.
+            before: The screen before the movie: `grey`, the mean of the training video; `first`,
+                the first frame; or a grey level from 0 to 255.
+            stride: Distance of windows in samples of 1/30 s, from 1 to 30; None is 3, so that each
+                sample is the mean of ten windows.
             scaled: Whether responses stay in standard deviations, as in training.
             progress: Whether lines about the progress are written on stderr; or a reporter.
 
@@ -197,7 +197,8 @@ class Run:
         Args:
             shards: Folder of the shards; None is that of this run.
             session: Session key; None is the only session.
-            regime: `predict`, `decode`, `forecast`, `population`, or a masking strategy.
+            regime: `predict`, `decode`, `forecast`, `population` or `all`; a masking strategy; or a
+                TOML file of strategies.
             tier: Tier of the trials.
             no_stimulus: Whether strategies that have the stimulus as input are skipped.
             no_behavior: Whether behavior is used neither as input nor as target.
@@ -205,7 +206,7 @@ class Run:
             stride: Distance between windows in samples of 1/30 s.
             batch: Windows per forward pass.
             seed: Seed of the draws.
-            scaled: Whether predicted and measured values stay in the units of the training.
+            scaled: Whether responses stay in standard deviations and behavior in z-scores.
             progress: Whether lines about the progress are written on stderr; or a reporter.
 
         Returns:

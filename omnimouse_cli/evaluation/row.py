@@ -16,7 +16,7 @@ class Row:
 
     Args:
         strategy: Name of the masking strategy, as in the records.
-        regime: Its regime.
+        regime: `predict`, `decode`, `forecast` or `population`.
         inputs: Which of `responses`, `stimulus` and `behavior` are inputs.
         conditioning: What is predicted from what, with times in the window.
         trained_on: Whether a training strategy of the run has inputs and targets of the same times;

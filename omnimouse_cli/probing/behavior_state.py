@@ -1,4 +1,4 @@
-"""The state of behavior in which a model is asked about a video."""
+"""Constant behavior during a video: its median, its mean, or missing."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -31,11 +31,11 @@ class BehaviorState:
 
 
 def make_state(name: StateName, channels: tuple[str, ...], shard: Shard | None) -> BehaviorState:
-    """Return a state of behavior.
+    """Return constant behavior.
 
     Args:
-        name: `median` of the tier that behavior is z-scored on, `mean` of it (a z-score of 0), or
-            `missing`, as if no behavior had been recorded.
+        name: `median` of behavior over the tier whose mean and standard deviation z-score it,
+            `mean` (a z-score of 0), or `missing`, as if no behavior had been recorded.
         channels: Behavior channels of the model, in its order.
         shard: The session; only `median` needs it.
 
@@ -51,7 +51,7 @@ def make_state(name: StateName, channels: tuple[str, ...], shard: Shard | None) 
         if shard is None:
             raise OmniMouseError(
                 "the median of behavior needs the shard of the session, which was not found",
-                hint="name the folder of the shards, or ask at the mean or with behavior missing",
+                hint="name the folder of the shards, or choose the state mean or missing",
             )
         medians = _medians(shard)
         for number, channel in enumerate(channels):
@@ -60,7 +60,7 @@ def make_state(name: StateName, channels: tuple[str, ...], shard: Shard | None) 
 
 
 def _medians(shard: Shard) -> dict[str, float]:
-    """Return the z-score of each channel's median over the tier that it is z-scored on."""
+    """Return the z-score of each channel's median over the tier that gave its mean."""
     tier = shard.description.statistics_tier
     medians: dict[str, float] = {}
     for device in shard.description.behavior:

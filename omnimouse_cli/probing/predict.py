@@ -21,9 +21,10 @@ F32 = NDArray[np.float32]
 # The screen before a movie: mean grey of the model's video, the first frame, or a grey level.
 Before = Literal["grey", "first"] | float
 # Windows begin this many samples of 1/30 s apart, so that each sample is the mean of ten windows.
-# A movie that starts k frames later changes responses by less than 2 % of their standard deviation
-# then, for any k; every second sample would change them by 8 %, as the video encoder has steps of
-# an even number of frames. Measured on validation tiers by benchmarks/predict_stride.py.
+# Responses should not depend on where windows begin. With this stride, a movie that starts k frames
+# later changes them by less than 2 % of their standard deviation, for any k; with a stride of 2 by
+# 8 %, as the video encoder has steps of an even number of frames. Measured on validation tiers by
+# benchmarks/predict_stride.py.
 STRIDE_SAMPLES = 3
 PROGRESS_TASK = "predicting"
 _SILENT = Silent()
@@ -68,16 +69,16 @@ def predict_movie(
     Args:
         model: The session, in one run or an ensemble.
         movie: The movie; it is read in blocks.
-        behavior: Behavior during the movie; None is the state of `model`.
+        behavior: Behavior during the movie; None takes the state of `model`.
         before: The screen before the movie: `grey`, the mean of the model's video; `first`, the
             first frame; or a grey level from 0 to 255.
         stride_samples: Distance of windows in samples of 1/30 s, from 1 to 30.
-        scaled: Whether responses are those of the training, divided by each neuron's standard
-            deviation, instead of those of the recording.
+        scaled: Whether responses stay in standard deviations of each neuron, as in training,
+            instead of the unit of the recording.
         reporter: Receives progress.
 
     Returns:
-        As many samples as the movie has thirtieths of a second.
+        One sample for each 1/30 s of the movie.
 
     Raises:
         OmniMouseError: An option is out of range, or a frame cannot be read.
@@ -157,18 +158,18 @@ def iterate_movie(
 
 
 def describe_context(before: Before, stride_samples: int) -> str:
-    """Return the rule by which windows are laid and filled, as a sentence."""
+    """Return a sentence on where windows begin and what they show before and after the movie."""
     screen = {"grey": "the mean grey of the model's video", "first": "the first frame"}.get(
         str(before), f"grey level {before}"
     )
-    windows = max(1, (SAMPLES[1] - SAMPLES[0]) // stride_samples)
-    mean = (
-        f"the mean of the {windows} windows that have" if windows > 1 else "of the window that has"
-    )
+    windows, rest = divmod(SAMPLES[1] - SAMPLES[0], stride_samples)
+    # Where the stride does not divide the second half, some samples lie in one window more.
+    number = f"{windows} or {windows + 1}" if rest else f"{windows}"
+    mean = "predicted by the one window" if number == "1" else f"the mean of the {number} windows"
     return (
         f"windows of 2 s begin every {stride_samples} samples of 1/30 s, and each sample is {mean} "
-        f"it in the second half; before the movie the screen is {screen}, and after it the last "
-        "frame stays"
+        f"with it in the second half; before the movie the screen is {screen}, and after it the "
+        "last frame stays"
     )
 
 
@@ -177,7 +178,7 @@ def _windows(
 ) -> Iterator[tuple[F32, int | None]]:
     """Yield frames of consecutive windows, `(windows, 60, height, width)`, as many as fit.
 
-    With the last ones comes the number of samples of the movie, before that None.
+    The second value is the number of samples of the movie with the last windows, else None.
     """
     at_once = max(1, min(WINDOWS_AT_ONCE, NEURON_WINDOWS // model.num_neurons))
     # Frames from the first one of the next window on.

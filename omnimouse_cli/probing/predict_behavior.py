@@ -77,8 +77,8 @@ def read_behavior(path: Path, channels: Sequence[str], shard: Shard) -> Behavior
     Args:
         path: The file; an empty cell is missing.
         channels: Behavior channels of the model, in its order.
-        shard: The session, whose channels are needed and whose mean and standard deviation scale
-            them.
+        shard: The session: the file must have its channels, which are z-scored by its means and
+            standard deviations.
 
     Raises:
         OmniMouseError: The file cannot be read, or `make_behavior` refuses it.
@@ -111,14 +111,14 @@ def make_behavior(
     *,
     source: str = "behavior",
 ) -> BehaviorTrace:
-    """Return behavior as a model takes it.
+    """Return behavior z-scored and in the channel order of a model.
 
     Args:
         time_seconds: `(rows,)`: ascending times from the first frame of the movie.
         values: `(rows,)` of each channel of the session, by name in any case, in the unit of the
             recording; NaN is missing.
         channels: Behavior channels of the model, in its order.
-        shard: The session, whose mean and standard deviation scale its channels.
+        shard: The session, whose means and standard deviations z-score the channels.
         source: Where the behavior is from, for messages.
 
     Raises:
@@ -128,7 +128,7 @@ def make_behavior(
     seconds = np.asarray(time_seconds, np.float64)
     if not len(seconds) or not np.isfinite(seconds).all() or (np.diff(seconds) <= 0).any():
         raise OmniMouseError(
-            f"{source}: `{TIME}` must ascend from row to row, without gaps",
+            f"{source}: `{TIME}` must ascend from row to row and have no empty cell",
             hint="one row for each time, in seconds from the first frame",
         )
     scales = {
@@ -159,7 +159,7 @@ def make_behavior(
     if missing:
         raise OmniMouseError(
             f"{source} lacks the channels {', '.join(missing)} of {shard.description.session}",
-            hint="add a column for each; one without values says that it is missing",
+            hint="add a column for each; an empty column is missing behavior",
         )
     scored = np.zeros((len(seconds), len(channels)), np.float32)
     for key, name in names.items():

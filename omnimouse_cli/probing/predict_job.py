@@ -55,10 +55,10 @@ class PredictionJob:
         runs: Folders of runs, several as an ensemble.
         path: File of the predictions; of several sessions each has `NAME.SESSION.npz`.
         device: Where the model computes.
-        session: Session key; None takes all of the runs.
-        animal: Takes the sessions of an animal.
+        session: Session key; None takes all sessions that the runs have in common.
+        animal: Animal key, to predict all sessions of one animal.
         shards: Folder of shards; None takes that of the first run.
-        scaled: Whether values stay in the units of the training.
+        scaled: Whether responses stay in standard deviations and behavior in z-scores.
         force: Whether existing files are overwritten.
     """
 
@@ -77,8 +77,9 @@ class MovieOptions:
     """How responses to a movie are predicted.
 
     Args:
-        behavior: CSV file of behavior; None is the state.
-        state: State of behavior, `median`, `mean` or `missing`; None is the model's default.
+        behavior: CSV file of behavior during the movie; None takes `state`.
+        state: Constant behavior: `median`, `mean` or `missing`; None takes `median` of sessions
+            with a shard and `mean` of others.
         before: The screen before the movie: `grey`, `first` or a grey level.
         stride_samples: Distance of windows in samples of 1/30 s.
     """
@@ -94,21 +95,21 @@ def write_movie_predictions(
 ) -> list[dict[str, Any]]:
     """Predict the responses of sessions to a movie and write them, a file for each session.
 
-    The memory that this takes does not depend on the length of the movie; the folder of the file
-    holds the responses of a session twice for a moment.
+    Memory does not depend on the length of the movie; while a file is written, its folder holds the
+    responses of the session twice.
 
     Args:
         movie: The movie.
         job: Runs, sessions and files.
-        options: How it is predicted.
+        options: Behavior, the screen before the movie, and the stride of windows.
         reporter: Receives progress, and a line for each thing that was assumed or converted.
 
     Returns:
         The JSON document of each session.
 
     Raises:
-        OmniMouseError: Anything that can be known before does not fit; a frame cannot be read; the
-            disk is full.
+        OmniMouseError: Runs, sessions, options, behavior or files cannot be used, which is checked
+            before the first prediction; a frame cannot be read; or the disk is full.
     """
     require_writer(job.path)
     require_options(options.before, options.stride_samples)
@@ -178,7 +179,7 @@ def write_recorded_predictions(
 
 
 def _choose(runs: Sequence[LoadedRun], job: PredictionJob) -> list[str]:
-    """Return the chosen sessions, which every run knows."""
+    """Return the keys of the chosen sessions that every run has."""
     chosen = [choose_sessions(run, session=job.session, animal=job.animal) for run in runs]
     keys = [key for key in chosen[0] if all(key in others for others in chosen)]
     if not keys:
@@ -198,12 +199,12 @@ def _session_models(
     options: MovieOptions,
     reporter: Reporter,
 ) -> list[SessionModel]:
-    """Return the models of sessions; of several, those without a screen are left out."""
+    """Return one model per session; sessions without a screen are left out if others have one."""
     stored = {} if dataset is None else {one.key: one for one in dataset.sessions}
-    blind = [key for key in keys if key in stored and stored[key].frame_shape is None]
-    if len(blind) < len(keys) and blind:
-        reporter.warn(f"sessions without a screen are left out: {', '.join(blind)}")
-        keys = [key for key in keys if key not in blind]
+    screenless = [key for key in keys if key in stored and stored[key].frame_shape is None]
+    if 0 < len(screenless) < len(keys):
+        reporter.warn(f"sessions without a screen are left out: {', '.join(screenless)}")
+        keys = [key for key in keys if key not in screenless]
     if missing := [key for key in keys if key not in stored]:
         reporter.warn(
             f"no shard of {', '.join(missing)} was found: responses are in {SCALED_UNIT} (--shards)"
@@ -299,7 +300,7 @@ def _write_movie(
 
 
 def describe_behavior(model: SessionModel, behavior: BehaviorTrace | None) -> str:
-    """Return in which behavior a session is asked, as a sentence."""
+    """Return a sentence about the behavior during a movie."""
     if not model.channels:
         return "the model takes no behavior"
     if behavior is not None:
@@ -383,7 +384,7 @@ def _describe_runs(
 
 @contextmanager
 def _explain_interruption(documents: Sequence[Mapping[str, Any]]) -> Iterator[None]:
-    """Say what is left after Ctrl-C."""
+    """Add to a KeyboardInterrupt which of the files are complete."""
     try:
         yield
     except KeyboardInterrupt as interruption:

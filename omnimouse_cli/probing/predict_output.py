@@ -26,15 +26,16 @@ from omnimouse_cli.files import (
 from omnimouse_cli.shard import Shard
 
 SUFFIXES = (".npz", ".safetensors", ".nwb")
-# Extra of omnimouse that installs what writes NWB files.
+# Extra of omnimouse that installs the library that writes NWB files.
 NWB_EXTRA = "nwb-write"
+# Names of data types in safetensors files.
 _SAFETENSORS = {"float32": "F32", "float64": "F64", "int64": "I64", "bool": "BOOL"}
 _COPY_BYTES = 16 * 2**20
 Arrays = Mapping[str, NDArray[Any]]
 
 
 class GrowingArrays:
-    """Arrays that grow along their first axis, in files of a folder.
+    """Arrays that grow along their first axis, each in a file of its own.
 
     Args:
         folder: An empty folder.
@@ -43,7 +44,7 @@ class GrowingArrays:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._streams: dict[str, BinaryIO] = {}
-        self._facts: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
+        self._layouts: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
 
     def append(self, name: str, rows: NDArray[Any]) -> None:
         """Append `(rows, ...)` to the array `name`.
@@ -54,7 +55,7 @@ class GrowingArrays:
         if name not in self._streams:
             path = self._folder / str(len(self._streams))
             self._streams[name] = path.open("wb")
-            self._facts[name] = rows.dtype, rows.shape[1:]
+            self._layouts[name] = rows.dtype, rows.shape[1:]
         with translate_full_disk(self._folder):
             self._streams[name].write(np.ascontiguousarray(rows).tobytes())
 
@@ -64,7 +65,7 @@ class GrowingArrays:
         for number, (name, stream) in enumerate(self._streams.items()):
             with translate_full_disk(self._folder):
                 stream.close()
-            dtype, shape = self._facts[name]
+            dtype, shape = self._layouts[name]
             flat = np.memmap(self._folder / str(number), dtype, "r")
             found[name] = flat.reshape(-1, *shape)
         return found
@@ -99,7 +100,7 @@ def output_paths(out: Path, sessions: Sequence[str], *, force: bool) -> dict[str
     The folder is made.
 
     Raises:
-        OmniMouseError: The suffix is none of predictions, or a file exists and `force` is False.
+        OmniMouseError: The suffix is not one of `SUFFIXES`, or a file exists and `force` is False.
         OSError: The folder cannot be made or written.
     """
     if out.suffix not in SUFFIXES:
@@ -148,7 +149,7 @@ def write_arrays(path: Path, arrays: Arrays, document: Mapping[str, Any]) -> Non
     Args:
         path: The file.
         arrays: Numbers and texts by name.
-        document: What was done; an NWB file holds it as text.
+        document: The JSON document of the prediction; an NWB file holds it as text.
 
     Raises:
         OmniMouseError: The disk is full, or a library is not installed.
@@ -167,7 +168,7 @@ def _write_safetensors(stream: BinaryIO, arrays: Arrays) -> None:
     """Write arrays of numbers in parts; texts become JSON lists in the metadata."""
     header: dict[str, Any] = {"__metadata__": {"format": "np"}}
     numbers = {}
-    at = 0
+    offset = 0
     for name, values in arrays.items():
         if values.dtype.kind == "U":
             header["__metadata__"][name] = json.dumps(values.tolist())
@@ -176,9 +177,9 @@ def _write_safetensors(stream: BinaryIO, arrays: Arrays) -> None:
         header[name] = {
             "dtype": _SAFETENSORS[values.dtype.name],
             "shape": list(values.shape),
-            "data_offsets": [at, at + values.nbytes],
+            "data_offsets": [offset, offset + values.nbytes],
         }
-        at += values.nbytes
+        offset += values.nbytes
     text = json.dumps(header, separators=(",", ":")).encode()
     # Data begin at a multiple of eight bytes.
     text = text.ljust(-(-len(text) // 8) * 8)
@@ -191,7 +192,7 @@ def _write_safetensors(stream: BinaryIO, arrays: Arrays) -> None:
 
 
 def require_writer(path: Path) -> None:
-    """Check that what writes a format is installed.
+    """Check that the library that writes the format of a file is installed.
 
     Raises:
         OmniMouseError: A library is missing.

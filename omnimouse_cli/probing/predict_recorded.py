@@ -1,4 +1,4 @@
-"""Predictions for recorded windows beside what was measured: those that an evaluation scores."""
+"""Predictions for recorded windows, the same that an evaluation scores, with the measurements."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -35,26 +35,26 @@ _SILENT = Silent()
 class RecordedPrediction:
     """What a strategy predicts in the scored windows of a session, and what was measured.
 
-    Samples of windows follow each other; those of windows that overlap come twice, of which
-    `scored` marks the one that an evaluation counts.
+    Time is the samples of one window after the other, so that a time in several windows comes
+    several times; `scored` marks the samples that an evaluation counts.
 
     Args:
         session: Session key.
         tier: Tier of the scored trials.
         strategy: Name of the masking strategy.
-        regime: Its regime.
+        regime: `predict`, `decode`, `forecast` or `population`.
         draw: Number of the draw of context neurons; None where all neurons or none are context.
         target: `responses` or `behavior`.
         predicted: float32 `(time, outputs)`: the mean over runs.
-        measured: float32 `(time, outputs)`, NaN where it is lost or visible to the model.
+        measured: float32 `(time, outputs)`: NaN where the sample is lost or an input of the model.
         std: float32 `(time, outputs)`: standard deviation of the prediction over runs (divisor
             n - 1); None for one run.
         time_seconds: float64 `(time,)`: times of the samples, from the recording's origin.
         window: int64 `(time,)`: number of the window of each sample.
-        scored: bool `(time,)`: whether an evaluation scores the sample, where it was measured.
+        scored: bool `(time,)`: whether an evaluation scores the sample if `measured` is not NaN.
         neurons: int64 `(outputs,)`: columns of the recording; None for behavior.
         channels: Behavior channels; empty for responses.
-        units: Unit of each output; empty text where it is not known.
+        units: Unit of each output; empty where it is not known.
     """
 
     session: str
@@ -109,10 +109,10 @@ def predictable_sessions(
         dataset: Shards of the sessions.
         sessions: Session keys.
         options: As `predict_recording` takes them.
-        reporter: Is warned of each session that is left out.
+        reporter: Receives a warning with each session that is left out and the reason.
 
     Raises:
-        OmniMouseError: Runs differ, or no session is left; of a single one it says why.
+        OmniMouseError: Runs differ, or nothing can be predicted in any session.
     """
     for session, run in itertools.product(sessions, runs[1:]):
         require_alike(runs[0], run, session)
@@ -161,10 +161,10 @@ def predict_recording(
         dataset: Shards of the session.
         session: Session key.
         options: `regime` (also the name of a strategy), `tier`, `stride_samples`, `draws`, `seed`,
-            `stimulus`, `behavior`, `device` and `batch_windows` are used. With fewer `draws` than
-            an evaluation has, they are its first.
-        scaled: Whether predictions and measurements are those of the training (responses divided by
-            their standard deviation, z-scored behavior) instead of those of the recording.
+            `stimulus`, `behavior`, `device` and `batch_windows` are used. Fewer `draws` than in an
+            evaluation are its first ones.
+        scaled: Whether responses stay in standard deviations and behavior in z-scores, as in
+            training, instead of the units of the recording.
         reporter: Receives progress and why strategies are not available.
 
     Yields:
@@ -223,7 +223,7 @@ def _is_input(targets: Targets) -> bool:
 
 
 def _recorded(targets: Targets, predicted: F32, *, scaled: bool) -> RecordedPrediction:
-    """Describe predictions of each run, float32 `(runs, windows, samples, outputs)`."""
+    """Return the record of predictions, float32 `(runs, windows, samples, outputs)`."""
     session, strategy, windows = targets.reader.session, targets.strategy, targets.windows
     shift, scale, units = _units(targets, scaled=scaled)
     measured = targets.truth(windows.grid) * scale + shift
@@ -266,7 +266,7 @@ def _seconds(targets: Targets) -> F64:
 
 
 def _units(targets: Targets, *, scaled: bool) -> tuple[F32, F32, tuple[str, ...]]:
-    """Return shift, scale and unit of each output."""
+    """Return shift, scale and unit of each output, by which predictions are converted."""
     reader, outputs = targets.reader, targets.outputs
     zeros, ones = np.zeros(len(outputs), np.float32), np.ones(len(outputs), np.float32)
     if scaled:
@@ -275,11 +275,11 @@ def _units(targets: Targets, *, scaled: bool) -> tuple[F32, F32, tuple[str, ...]
     if not targets.is_behavior:
         units = (reader.session.response_kind,) * len(outputs)
         return reader.shift[outputs], reader.scale[outputs], units
-    texts = [""] * len(outputs)
+    names = [""] * len(outputs)
     for device in reader.shard.description.behavior:
         for column, channel in enumerate(device.channels):
             if channel in reader.channels:
                 at = reader.channels.index(channel)
                 zeros[at], ones[at] = device.mean[column], device.std[column]
-                texts[at] = device.units[column] if device.units else ""
-    return zeros, ones, tuple(texts)
+                names[at] = device.units[column] if device.units else ""
+    return zeros, ones, tuple(names)

@@ -1,7 +1,7 @@
-"""The neurons of a session as functions of a video: one trained run, or several as an ensemble."""
+"""Responses of the neurons of a session to any video, predicted by one trained run or several."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +25,10 @@ from omnimouse_cli.text import suggest_name
 # R runs, B windows, T frames, Y rows, X columns, S samples, N neurons, C channels
 
 F32 = NDArray[np.float32]
-# Samples of a window that are predicted: the second second, from the video of both.
+# Predicted samples of a window: those of its second half, from the video of the whole window.
 SAMPLES = (30, 60)
 STRATEGY = predict_from_stimulus("predict", "encoded")
-# Unit of responses without a shard, which knows the recording's.
+# Unit of scaled responses, and of all responses of a session without a shard.
 SCALED_UNIT = "standard deviations"
 WINDOWS_AT_ONCE = 16
 
@@ -51,7 +51,8 @@ class ResponseUnit:
 class SessionModel:
     """Predicts the responses of all neurons of a session to windows of video.
 
-    The masking strategy is `predict`: samples 30 to 60 of a window from all its 60 frames.
+    The masking strategy is `predict`: samples 30 to 60 of a window from all its 60 frames. The
+    model predicts scaled responses, as it was trained on them: `(response - shift) / scale`.
 
     Args:
         runs: One run, or several that know the session as an ensemble; they are moved to `device`.
@@ -59,13 +60,13 @@ class SessionModel:
         dataset: Shards of the session; without them responses stay in standard deviations and the
             state cannot be `median`.
         device: Where to compute.
-        state: The state of behavior in which neurons are asked; None takes `median` with shards
-            and `mean` without.
+        state: Behavior during the video: `median`, `mean` or `missing`; None takes `median` with
+            shards and `mean` without.
 
     Attributes:
         session: Session key.
-        state: The state of behavior.
-        unit: How predictions become responses of the recording.
+        state: Behavior during the video.
+        unit: How scaled responses become those of the recording.
         frame_shape: Height and width of a frame in pixels.
         num_neurons: Number of neurons.
         device: Where the model computes.
@@ -125,11 +126,11 @@ class SessionModel:
 
     @property
     def mean_grey(self) -> float:
-        """Grey level that the model takes as 0, the mean of its training."""
+        """Mean grey level of the training video, which scaled frames have as 0."""
         return self.runs[0].config.data.video_mean
 
     def scale_frames(self, grey_BTYX: Tensor) -> Tensor:
-        """Return grey levels 0 to 255 as the model takes them: `(grey - mean) / std`, float32."""
+        """Return frames of grey levels 0 to 255 scaled as in training: `(grey - mean) / std`."""
         data = self.runs[0].config.data
         scaled: Tensor = (
             grey_BTYX.to(self.device, torch.float32) - data.video_mean
@@ -147,23 +148,23 @@ class SessionModel:
         Args:
             video_BTYX: float32 `(windows, 60, height, width)` from `scale_frames`, on the device.
             behavior_BCS: float32 `(windows, channels, 40)`, z-scored, NaN where it is missing; None
-                is the state.
+                takes `state`.
             neurons_BN: int64 `(windows, neurons)`: columns of the recording that are predicted in
                 each window; None takes all in every window.
 
         Returns:
-            float32 `(runs, windows, 30, neurons)` in units of the training (`unit` converts): the
-            samples of the second half of each window.
+            float32 `(runs, windows, 30, neurons)`: scaled responses (`to_unit` converts them) in
+            the second half of each window.
         """
         batch = self._batch(video_BTYX, behavior_BCS, neurons_BN)
+        selection = select(
+            STRATEGY,
+            num_neurons=batch.neuron_index.shape[1],
+            num_windows=batch.num_windows,
+            generator=None,
+        )
         predicted = []
         for run in self.runs:
-            selection = select(
-                STRATEGY,
-                num_neurons=batch.neuron_index.shape[1],
-                num_windows=batch.num_windows,
-                generator=None,
-            )
             model = MaskedModel(
                 run=run,
                 device=self.device,
@@ -171,7 +172,7 @@ class SessionModel:
                 strategy=STRATEGY,
                 selection=selection,
             )
-            responses = model.predict(replace(batch, kept=None)).responses
+            responses = model.predict(batch).responses
             assert responses is not None, "the strategy has response targets"
             predicted.append(responses.float())
         return torch.stack(predicted)
@@ -182,8 +183,7 @@ class SessionModel:
         """Return the responses to stimuli, each averaged over the second half of its window.
 
         Args:
-            grey_BTYX: Grey levels 0 to 255, of any number type, `(stimuli, 60, height, width)`; a
-                stimulus is a window, or a part of it repeated by the caller.
+            grey_BTYX: Grey levels 0 to 255, of any number type, `(stimuli, 60, height, width)`.
             neurons: int64 `(stimuli, neurons)`: columns of the recording that are predicted for
                 each stimulus; None takes all for every stimulus.
 
@@ -204,9 +204,9 @@ class SessionModel:
         """Return responses `(..., neurons)` in units of the recording.
 
         Args:
-            responses: In units of the training.
-            neurons: int64, of a shape that broadcasts against the responses: columns of the
-                recording that they are of; None if they are of all neurons in turn.
+            responses: Scaled responses, as `predict_windows` returns them.
+            neurons: int64, of a shape that broadcasts against the responses: their columns in the
+                recording; None if the last axis has all neurons.
         """
         chosen = slice(None) if neurons is None else neurons
         scale, shift = self.unit.scale[chosen], self.unit.shift[chosen]
@@ -244,7 +244,7 @@ class SessionModel:
 
 
 def find_shards(run: LoadedRun, shards: Path | None) -> Dataset | None:
-    """Open the shards of a run where they are; None if none are named and the run's are gone.
+    """Open the shards of a run; None if no folder is named and that of the training is gone.
 
     Raises:
         CheckpointError: `shards` is named and has none of the run's sessions.
@@ -257,7 +257,7 @@ def find_shards(run: LoadedRun, shards: Path | None) -> Dataset | None:
 def choose_sessions(
     run: LoadedRun, *, session: str | None = None, animal: str | None = None
 ) -> tuple[str, ...]:
-    """Return the sessions of a run that are asked for; all of them by default.
+    """Return session keys of a run: the named one, those of an animal, or by default all.
 
     Raises:
         OmniMouseError: The run has no such session or animal.
@@ -283,7 +283,7 @@ def choose_sessions(
 def _require_screen(info: SessionInfo, run: LoadedRun) -> None:
     if info.frame_shape is None:
         raise OmniMouseError(
-            f"session {info.key} has no screen, so that {run.folder} predicts nothing for a video",
+            f"session {info.key} has no screen: {run.folder} predicts no responses to a video",
             hint="name a session with a screen: --session KEY",
         )
     require_frame_size(info.key, info.frame_shape, run.config.model.video, model=str(run.folder))
