@@ -175,7 +175,8 @@ def _columns(text: str) -> list[int]:
 def _print(probes: "Sequence[SessionProbe]") -> None:
     import numpy as np
 
-    from omnimouse_cli.probing.session_probe import PROPERTIES, describe_state
+    from omnimouse_cli.probing.behavior_state import describe_state
+    from omnimouse_cli.probing.session_probe import PROPERTIES
 
     table = Table(title="Medians of the neurons that are given numbers", title_justify="left")
     names = ("session", "neurons", "reliable", "size (px)", "OSI", "DSI", "cycles/px", "Hz",

@@ -59,6 +59,20 @@ def make_state(name: StateName, channels: tuple[str, ...], shard: Shard | None) 
     return BehaviorState(name=name, values=values)
 
 
+def describe_state(state: BehaviorState) -> str:
+    """Return a sentence about constant behavior, without capital and full stop.
+
+    Example:
+        >>> describe_state(BehaviorState(name="mean", values=np.zeros(2, np.float32)))
+        'behavior stays at its mean'
+    """
+    if not state.values.size:
+        return "the model takes no behavior"
+    if state.name == "missing":
+        return "behavior is missing"
+    return f"behavior stays at its {state.name}"
+
+
 def _medians(shard: Shard) -> dict[str, float]:
     """Return the z-score of each channel's median over the tier that gave its mean."""
     tier = shard.description.statistics_tier

@@ -1,4 +1,4 @@
-"""Shows gratings to neurons of a model: on the screen, in discs and annuli, at all contrasts."""
+"""Responses of a model's neurons to gratings: full-screen, in discs and annuli, by contrast."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -61,8 +61,10 @@ class Experiment:
             name: What is shown, for the progress.
             gratings: The stimuli.
             neurons: int64 `(stimuli, neurons)`: columns that are predicted for each stimulus; None
-                takes all of the session.
+                takes `columns` for every stimulus.
         """
+        if neurons is None:
+            neurons = np.tile(self.columns, (len(gratings), 1))
         task = f"{name}, session {self.model.session}"
         self.reporter.start(task, len(gratings))
         responses = respond(
@@ -87,7 +89,7 @@ def start_experiment(
     return Experiment(
         model=model,
         columns=columns,
-        grey=model.mean_responses(blank)[:, 0, columns].astype(np.float64),
+        grey=model.mean_responses(blank, columns[None])[:, 0].astype(np.float64),
         options=options,
         reporter=reporter or Silent(),
     )
@@ -167,7 +169,7 @@ def measure_gratings(experiment: Experiment) -> GratingTuning:
         options.phases,
         len(columns),
     )
-    evoked = (responses[:, :, columns] - experiment.grey[:, None]).reshape(-1, *shape)
+    evoked = (responses - experiment.grey[:, None]).reshape(-1, *shape)
     parts_GDFHN = evoked.mean(axis=4) if len(evoked) > 1 else np.moveaxis(evoked[0], 3, 0)
     mean_DFHN = parts_GDFHN.mean(axis=0)
     num_temporal, num_neurons = mean_DFHN.shape[2:]
@@ -252,7 +254,7 @@ def measure_in_discs(
     responses = experiment.show("gratings in discs", gratings)
     by_kind = responses.reshape(len(responses), len(kinds), options.directions, -1)
     # Of every neuron, the stimuli of its kind: (neurons, runs, directions).
-    own_KRD = by_kind[:, kind_K.ravel(), :, experiment.columns[rows_K]]
+    own_KRD = by_kind[:, kind_K.ravel(), :, rows_K]
     own_RKD = np.moveaxis(own_KRD, 1, 0) - experiment.grey[:, rows_K, None]
     curve_ND = tuning.orientation.curve.copy()
     between_K = pairwise_correlation(own_RKD)

@@ -26,7 +26,7 @@ from omnimouse_cli.probing.mei_constraints import (
     require_feasible,
 )
 from omnimouse_cli.probing.mei_references import choose_gratings, measure_contrast, natural_stimuli
-from omnimouse_cli.probing.session_model import SessionModel
+from omnimouse_cli.probing.session_model import SessionModel, require_neurons
 from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.run.load import LoadedRun
 
@@ -206,24 +206,6 @@ def most_exciting(
         starts=found.starts,
         notes=tuple(notes),
     )
-
-
-def require_neurons(neurons: Sequence[int], num_neurons: int, session: str) -> I64:
-    """Return columns of neurons, each once, in their order.
-
-    Raises:
-        OmniMouseError: There is none, or the session has fewer neurons.
-    """
-    columns = list(dict.fromkeys(neurons))
-    if not columns:
-        raise OmniMouseError("no neuron was named", hint="name some: --neurons 0,5 or best:10")
-    for column in columns:
-        if not 0 <= column < num_neurons:
-            raise OmniMouseError(
-                f"session {session} has no neuron {column}",
-                hint=f"neurons are columns of the recording, 0 to {num_neurons - 1}",
-            )
-    return np.array(columns, np.int64)
 
 
 def _divide_runs(

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.files import write_text
-from omnimouse_cli.probing.session_probe import PROPERTIES, SessionProbe, describe_state
+from omnimouse_cli.probing.behavior_state import describe_state
+from omnimouse_cli.probing.session_probe import PROPERTIES, SessionProbe
 from omnimouse_cli.report.html import (
     escape,
     render_document,
@@ -22,7 +23,7 @@ from omnimouse_cli.report.svg import INK, Figure, draw_figure
 I64 = NDArray[np.int64]
 PAGE = "probe.html"
 COLOR, MARK = "#3b7dd8", "#d1495b"
-# Heights in standard deviations at which the ellipse of a receptive field is drawn.
+# Half axes of the ellipse of a receptive field, in standard deviations.
 ELLIPSE_DEVIATIONS = 2.0
 TITLES = {
     "receptive_field": "receptive field",
@@ -42,7 +43,7 @@ DEFINITIONS = (
     ("width", "half width at half height, counted from the minimum of the curve"),
     (
         "size of a receptive field",
-        "standard deviations of a linear filter whose energy has the fitted Gaussian",
+        "standard deviations of the Gaussian envelope of a linear filter with this map",
     ),
     ("suppression", "1 - R(largest disc) / R(best disc)"),
     ("half saturation", "h of R(c) = R_max c^n / (c^n + h^n)"),
@@ -83,12 +84,10 @@ def best_neurons(found: SessionProbe, count: int) -> I64:
 
 def _render_session(found: SessionProbe, name: str, pictures: int) -> str:
     chosen = best_neurons(found, pictures)
-    figures = [_draw_distributions(found, f"{name}-all")]
-    figures += [_draw_neuron(found, int(row), f"{name}-{row}") for row in chosen]
-    told = [
+    sentences = [
         f"{found.reliable.sum()} of {len(found.neuron)} neurons are given numbers. Score: "
         f"{found.score_source}.",
-        describe_state(found.state),
+        _as_sentence(describe_state(found.state)),
         f"Responses in {found.unit}. Stimuli have a mean grey level of {found.mean_grey:g}, "
         f"gratings a contrast of {found.options.contrast:g}.",
         f"Tuning for direction of {found.in_disc.sum()} neurons was measured in discs of "
@@ -96,19 +95,25 @@ def _render_session(found: SessionProbe, name: str, pictures: int) -> str:
         "others with gratings that fill the screen.",
         "Visual angle of a pixel at the center of the screen: "
         + (
-            "not known, as the shard does not know the monitor."
+            "not known, as the shard does not describe the monitor."
             if found.degrees_per_pixel is None
             else f"{found.degrees_per_pixel:.3g} degrees."
         ),
-        *(f"{note[0].upper()}{note[1:]}." for note in found.notes),
+        *(_as_sentence(note) for note in found.notes),
     ]
-    body = "".join(f"<p>{escape(line)}</p>" for line in told)
+    body = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
     body += _render_known(found)
-    body += render_figure(figures[0])
+    body += render_figure(_draw_distributions(found, f"{name}-all"))
     if len(chosen):
         body += f"<h3>The {len(chosen)} best predicted neurons</h3>"
-        body += "".join(render_figure(figure) for figure in figures[1:])
+        body += "".join(
+            render_figure(_draw_neuron(found, int(row), f"{name}-{row}")) for row in chosen
+        )
     return render_section(f"Session {found.session}", body)
+
+
+def _as_sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _render_known(found: SessionProbe) -> str:
@@ -196,7 +201,7 @@ def _draw_neuron(found: SessionProbe, row: int, name: str) -> Figure:
 
 
 def _caption(found: SessionProbe, row: int) -> str:
-    """Return the neuron's name and its numbers; those that cannot be said are a dash."""
+    """Return the neuron's name and its numbers; unknown ones are a dash."""
 
     def number(value: float, unit: str = "") -> str:
         return f"{value:.3g}{unit}" if np.isfinite(value) else "-"

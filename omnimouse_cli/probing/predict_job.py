@@ -17,7 +17,7 @@ from omnimouse_cli.evaluation.records import EvalOptions
 from omnimouse_cli.evaluation.strategies import require_regime
 from omnimouse_cli.files import write_document
 from omnimouse_cli.model.precision import resolve_precision
-from omnimouse_cli.probing.behavior_state import StateName
+from omnimouse_cli.probing.behavior_state import StateName, describe_state
 from omnimouse_cli.probing.movie import Movie, describe_movie, with_checksum
 from omnimouse_cli.probing.predict import (
     STRIDE_SAMPLES,
@@ -301,13 +301,9 @@ def _write_movie(
 
 def describe_behavior(model: SessionModel, behavior: BehaviorTrace | None) -> str:
     """Return a sentence about the behavior during a movie."""
-    if not model.channels:
-        return "the model takes no behavior"
-    if behavior is not None:
-        return f"behavior is that of {behavior.source}, by sample-and-hold at 20 Hz"
-    if model.state.name == "missing":
-        return "behavior is missing"
-    return f"behavior stays at its {model.state.name}"
+    if behavior is None:
+        return describe_state(model.state)
+    return f"behavior is that of {behavior.source}, by sample-and-hold at 20 Hz"
 
 
 def _write_recorded(

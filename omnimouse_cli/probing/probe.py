@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 
 from omnimouse_cli.batch.dataset import Dataset
-from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.probing.gratings import (
     measure_contrasts,
     measure_gratings,
@@ -23,13 +22,14 @@ from omnimouse_cli.probing.receptive_field import (
     map_by_noise,
 )
 from omnimouse_cli.probing.scores import NeuronScores
-from omnimouse_cli.probing.session_model import SessionModel
+from omnimouse_cli.probing.session_model import SessionModel, require_neurons
 from omnimouse_cli.probing.session_probe import MapName, ReceptiveFields, SessionProbe, keep_known
 from omnimouse_cli.probing.settings import ProbeOptions
-from omnimouse_cli.probing.stimuli import natural_windows, sparse_noise
+from omnimouse_cli.probing.stimuli import SparseNoise, natural_windows, sparse_noise
 from omnimouse_cli.recording.recording import Monitor
 from omnimouse_cli.reporter import Reporter, Silent
 
+F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
@@ -50,8 +50,8 @@ def probe(
         dataset: Shards with the session: their trials give natural windows for gradients, and the
             monitor. Without them gradients are taken at noise.
         neurons: Columns of the recording; None takes all.
-        scores: Prediction scores, which say which neurons are given numbers; None decides by the
-            model's own modulation.
+        scores: Prediction scores, by which neurons are given numbers; None takes the modulation of
+            the predicted responses instead.
         options: Stimuli and thresholds; None takes the defaults.
         reporter: Shows progress.
 
@@ -59,7 +59,9 @@ def probe(
         OmniMouseError: A neuron does not exist.
     """
     options, reporter = options or ProbeOptions(), reporter or Silent()
-    columns = _columns(model, neurons)
+    if neurons is None:
+        neurons = range(model.num_neurons)
+    columns = require_neurons(neurons, model.num_neurons, model.session)
     experiment = start_experiment(model, columns, options, reporter)
     gratings = measure_gratings(experiment)
     if scores is None:
@@ -79,7 +81,7 @@ def probe(
     located &= ~(one_map.reliability < options.min_reliability)
     if not one_map.is_energy:
         located &= fit.explained >= options.min_explained
-    # Discs are larger than errors of a center, so that any will do.
+    # Discs are larger than the error of a center, so that a less certain receptive field suffices.
     centered = reliable & np.isfinite(fit.center_px).all(axis=1)
     gratings = measure_in_discs(experiment, gratings, fit.center_px, centered)
     size, size_reliability = measure_sizes(experiment, gratings, fit.center_px, located)
@@ -135,21 +137,6 @@ def probe(
     )
 
 
-def _columns(model: SessionModel, neurons: Sequence[int] | None) -> I64:
-    if neurons is None:
-        return np.arange(model.num_neurons)
-    columns = np.array(list(dict.fromkeys(neurons)), np.int64)
-    wrong = columns[(columns < 0) | (columns >= model.num_neurons)]
-    if len(wrong) or not len(columns):
-        raise OmniMouseError(
-            f"session {model.session} has no neuron {wrong[0]}"
-            if len(wrong)
-            else "no neuron was named",
-            hint=f"its neurons are 0 to {model.num_neurons - 1}",
-        )
-    return columns
-
-
 def degrees_per_pixel(monitor: Monitor | None, frame_shape: tuple[int, int]) -> float | None:
     """Return the visual angle of a pixel at the center of the screen; None where it is not known.
 
@@ -164,7 +151,7 @@ def degrees_per_pixel(monitor: Monitor | None, frame_shape: tuple[int, int]) -> 
 
 
 def _sources(model: SessionModel, reported: MapName) -> dict[str, str]:
-    """Return what the halves are of which reliabilities are correlations."""
+    """Return, by property, the halves that its reliability correlates."""
     several = len(model.runs) > 1
     grid = "runs of the ensemble" if several else "phases of the gratings"
     disc = grid if several else "gratings in a disc and on the screen, or phases on the screen"
@@ -197,29 +184,32 @@ def _receptive_fields(
         seed=options.seed,
     )
     maps: dict[MapName, ReceptiveMap] = {"noise": map_by_noise(model, noise, columns, reporter)}
-    notes = []
+    notes: tuple[str, ...] = ()
     if options.gradient_windows and reliable.any():
-        config, count = model.runs[0].config.data, options.gradient_windows
-        video = np.empty((0, 0, 0, 0), np.float32)
-        if dataset is not None:
-            video = natural_windows(dataset, config, model.session, count=count, seed=options.seed)
-            notes.append(
-                f"gradients are averaged over {len(video)} windows of the tiers "
-                f"{', '.join(config.tiers)}"
-            )
-        if not len(video):
-            grey = noise.frames(0, count)
-            video = model.scale_frames(torch.from_numpy(grey)).cpu().numpy()
-            notes[-1:] = [f"gradients are averaged over {len(video)} windows of sparse noise"]
+        video, source = _gradient_windows(model, dataset, noise, options)
+        notes = (f"gradients are averaged over {len(video)} windows of {source}",)
         found = map_by_gradient(model, video, columns[reliable], reporter)
         maps["gradient"] = _spread(found, reliable)
     reported: MapName = "gradient" if "gradient" in maps else "noise"
     fits = {name: fit_gaussians(one) for name, one in maps.items()}
-    return ReceptiveFields(reported=reported, fits=fits, maps=maps), tuple(notes)
+    return ReceptiveFields(reported=reported, fits=fits, maps=maps), notes
+
+
+def _gradient_windows(
+    model: SessionModel, dataset: Dataset | None, noise: SparseNoise, options: ProbeOptions
+) -> tuple[F32, str]:
+    """Return scaled windows of natural video, or else of noise, and what they are."""
+    config, count = model.runs[0].config.data, options.gradient_windows
+    if dataset is not None:
+        video = natural_windows(dataset, config, model.session, count=count, seed=options.seed)
+        if len(video):
+            return video, f"the tiers {', '.join(config.tiers)}"
+    frames = torch.from_numpy(noise.frames(0, count))
+    return model.scale_frames(frames).cpu().numpy(), "sparse noise"
 
 
 def _spread(found: ReceptiveMap, chosen: Bools) -> ReceptiveMap:
-    """Return the map of chosen neurons as one of all; the others have maps of 0."""
+    """Return maps of all neurons from those of the chosen ones; the others are 0."""
     values = np.zeros((len(chosen), *found.values.shape[1:]))
     values[chosen] = found.values
     reliability = np.full(len(chosen), np.nan)

@@ -1,5 +1,6 @@
 """Receptive fields: maps by reverse correlation with noise and by gradients, fitted Gaussians."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,7 @@ LEAST_PRECISION = 1e-4
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReceptiveMap:
-    """A map of where on the screen a neuron is driven.
+    """Maps of where on the screen stimuli drive neurons.
 
     Args:
         values: float64 `(neurons, rows, columns)`.
@@ -38,10 +39,10 @@ class ReceptiveMap:
         column_px: float64 `(columns,)`.
         reliability: float64 `(neurons,)`: correlation of the maps from both halves of the windows;
             NaN where it is not known.
-        sample_variance_px2: Variance of a square of the map, which is part of its width.
-        is_energy: Whether values are of energy, or else of amplitude: a linear filter with a
-            Gaussian envelope of standard deviation s has a map of energy of standard deviation
-            s / sqrt(2), and one of amplitude of s.
+        sample_variance_px2: Variance of positions within a square of the map, which widens it.
+        is_energy: Whether values are energies, or else amplitudes: a linear filter with a Gaussian
+            envelope of standard deviation s has a map of energies of standard deviation
+            s / sqrt(2), and one of amplitudes of s.
     """
 
     values: F64
@@ -56,7 +57,7 @@ class ReceptiveMap:
 class GaussianFit:
     """Two-dimensional Gaussians fitted to maps; arrays are float64.
 
-    Sizes are those of a linear filter that has the map.
+    Sizes are those of the Gaussian envelope of a linear filter with this map.
 
     Args:
         center_px: `(neurons, 2)`: row and column; the center of the top left pixel is (0, 0).
@@ -96,7 +97,8 @@ def map_by_noise(
     parts = []
     for first in range(0, num_windows, WINDOWS_AT_ONCE):
         frames = noise.frames(first, first + WINDOWS_AT_ONCE)
-        parts.append(model.mean_responses(frames).mean(axis=0)[:, neurons])
+        responses = model.mean_responses(frames, np.tile(neurons, (len(frames), 1)))
+        parts.append(responses.mean(axis=0))
         reporter.advance(task, len(frames))
     reporter.finish(task)
     responses_WN = np.concatenate(parts).astype(np.float64)
@@ -151,19 +153,19 @@ def map_by_gradient(
     counts_HN = np.zeros((2, num_neurons, 1, 1))
     # One window for one neuron: windows do not depend on each other, so that one pass backwards
     # gives the gradients of as many neurons as it has windows.
-    pairs = [(window, place) for window in range(num_windows) for place in range(num_neurons)]
+    pairs = list(itertools.product(range(num_windows), range(num_neurons)))
     task = "receptive fields by gradient"
     reporter.start(task, len(pairs))
     for first in range(0, len(pairs), WINDOWS_AT_ONCE):
-        window_B, place_B = np.array(pairs[first : first + WINDOWS_AT_ONCE]).T
+        window_B, index_B = np.array(pairs[first : first + WINDOWS_AT_ONCE]).T
         video = torch.from_numpy(video_WTYX[window_B]).to(model.device).requires_grad_()
-        asked = torch.from_numpy(neurons[place_B, None])
-        response = model.predict_windows(video, neurons_BN=asked).mean(dim=(0, 2)).sum()
+        neurons_B1 = torch.from_numpy(neurons[index_B, None])
+        response = model.predict_windows(video, neurons_BN=neurons_B1).mean(dim=(0, 2)).sum()
         (gradient_BTYX,) = torch.autograd.grad(response, video)
         size_BYX = gradient_BTYX.double().square().mean(dim=1).sqrt().cpu().numpy()
         norm_B = np.sqrt((size_BYX**2).sum(axis=(1, 2)))
         kept = np.isfinite(norm_B) & (norm_B > 0)
-        into = (window_B[kept] % 2, place_B[kept])
+        into = (window_B[kept] % 2, index_B[kept])
         np.add.at(sums_HNYX, into, size_BYX[kept] / norm_B[kept, None, None])
         np.add.at(counts_HN, into, 1)
         reporter.advance(task, len(window_B))
@@ -296,11 +298,11 @@ def _describe(
     height, _, row, column, a, b, c = parameters_NK.T
     precision = np.stack([np.stack([a, b], axis=-1), np.stack([b, c], axis=-1)], axis=-1)
     variance_NK, axes_NKK = np.linalg.eigh(np.linalg.inv(precision))
+    wide_N = np.sqrt(variance_NK[:, 1])
     variance_NK = np.maximum(variance_NK - found.sample_variance_px2, 0.0)
     variance_NK *= 2 if found.is_energy else 1
     down, right = axes_NKK[:, 0, 1], axes_NKK[:, 1, 1]
     distance_NP = np.hypot(position[0] - row[:, None], position[1] - column[:, None])
-    wide_N = np.sqrt(np.linalg.eigvalsh(np.linalg.inv(precision))[:, 1])
     outside_NP = distance_NP > NOISE_DISTANCE * wide_N[:, None]
     count_N = np.maximum(outside_NP.sum(axis=1), 1)
     noise_N = np.sqrt((residual_NP**2 * outside_NP).sum(axis=1) / count_N)

@@ -280,6 +280,24 @@ def choose_sessions(
     return tuple(keys)
 
 
+def require_neurons(neurons: Sequence[int], num_neurons: int, session: str) -> NDArray[np.int64]:
+    """Return columns of neurons, each once, in their order.
+
+    Raises:
+        OmniMouseError: There is none, or the session has fewer neurons.
+    """
+    columns = list(dict.fromkeys(neurons))
+    if not columns:
+        raise OmniMouseError("no neuron was named", hint="name columns of the recording: 0,5")
+    for column in columns:
+        if not 0 <= column < num_neurons:
+            raise OmniMouseError(
+                f"session {session} has no neuron {column}",
+                hint=f"neurons are columns of the recording, 0 to {num_neurons - 1}",
+            )
+    return np.array(columns, np.int64)
+
+
 def _require_screen(info: SessionInfo, run: LoadedRun) -> None:
     if info.frame_shape is None:
         raise OmniMouseError(

@@ -1,4 +1,4 @@
-"""The result of probing the neurons of a session, and which of its numbers can be said."""
+"""Receptive fields and tuning of the neurons of a session, NaN where they are not reliable."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ PROPERTIES = (
     "contrast",
 )
 Group = TypeVar("Group", GaussianFit, ContrastTuning, DirectionTuning, PeakTuning, SizeTuning)
-# What is not a number of a neuron but what it is read from, and is kept for all neurons.
+# Fields that `keep_known` leaves as they are: curves, their axes, and flags.
 CURVES = frozenset(
     {"curve", "annulus_curve", "axis", "diameter_px", "inner_px", "contrast", "at_end"}
 )
@@ -53,15 +53,15 @@ class ReceptiveFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SessionProbe:
-    """Receptive fields and tuning of the neurons of a session, asked of a model.
+    """Receptive fields and tuning of the neurons of a session, predicted by a model.
 
-    Numbers are NaN where they cannot be said; `known` has the reason of none. Curves and maps are
-    there for every neuron that was shown the stimuli.
+    Numbers are NaN where `known` is False. Curves and maps are given for every neuron that was
+    shown the stimuli.
 
     Args:
         session: Session key.
         runs: Folders of the runs; several are an ensemble, whose predictions are averaged.
-        state: State of behavior in which the model was asked.
+        state: Behavior during the stimuli.
         unit: Unit of responses.
         options: Stimuli and thresholds.
         frame_shape: Height and width of a frame in pixels.
@@ -73,14 +73,14 @@ class SessionProbe:
         score: float64 `(neurons,)`: prediction score, or modulation where there is none.
         score_source: What the score is and where it comes from.
         reliable: Bool `(neurons,)`: whether the score is high enough.
-        known: By property, bool `(neurons,)`: whether its numbers can be said.
+        known: By property, bool `(neurons,)`: whether its numbers are reliable.
         reliability: By property, float64 `(neurons,)`: correlation of curves or maps between
             halves; NaN where there are none.
-        reliability_source: By property, what the halves are.
+        reliability_source: By property, the halves that are correlated.
         receptive_field: Receptive fields.
         orientation: Tuning for direction and orientation.
-        in_disc: Bool `(neurons,)`: whether it was measured with gratings in a disc about the
-            receptive field; False where they filled the screen.
+        in_disc: Bool `(neurons,)`: whether `orientation` was measured with gratings in a disc about
+            the receptive field; False where they filled the screen.
         spatial_frequency: Tuning for spatial frequency, in cycles per pixel, at the preferred
             direction and temporal frequency.
         temporal_frequency: Tuning for temporal frequency in Hz.
@@ -130,17 +130,3 @@ def keep_known(group: Group, known: Bools) -> Group:
         if name not in CURVES and isinstance(value, np.ndarray):
             values[name] = np.where(known if value.ndim == 1 else known[:, None], value, np.nan)
     return replace(group, **values)
-
-
-def describe_state(state: BehaviorState) -> str:
-    """Return a sentence about the state of behavior in which a model was asked.
-
-    Example:
-        >>> describe_state(BehaviorState(name="mean", values=np.zeros(2, np.float32)))
-        'The model was asked at the mean of behavior, which does not change.'
-    """
-    if not state.values.size:
-        return "The model has no behavior."
-    if state.name == "missing":
-        return "The model was asked with behavior missing."
-    return f"The model was asked at the {state.name} of behavior, which does not change."

@@ -1,4 +1,4 @@
-"""Options of a probe: the stimuli that are shown, and from when on a number is given."""
+"""Options of a probe: its stimuli, and the thresholds below which a number is unknown."""
 
 from dataclasses import dataclass, fields
 
@@ -35,14 +35,14 @@ class ProbeOptions:
         noise_windows: Windows of sparse noise.
         square_px: Side of the squares of sparse noise.
         gradient_windows: Windows over which squared gradients are averaged; 0 computes none.
-        min_score: Prediction score from which on a neuron is given numbers.
-        min_modulation: Where there are no scores: standard deviation of the response over gratings,
-            in standard deviations of the recorded response, from which on it is.
-        min_reliability: Correlation between halves (phases, windows or runs of an ensemble) from
-            which on a property is given a number.
-        min_snr: Signal to noise from which on a receptive field is.
-        min_explained: Share of a map by gradient that its Gaussian explains from which on a
-            receptive field is; maps by noise have noise that none can explain.
+        min_score: Least prediction score of neurons that are given numbers.
+        min_modulation: Without scores: least standard deviation of such a neuron's response over
+            gratings, in standard deviations of the recorded response.
+        min_reliability: Least correlation between halves (phases, windows or runs of an ensemble)
+            of a property that is given a number.
+        min_snr: Least signal-to-noise ratio of a receptive field with numbers.
+        min_explained: Least share of the variance of a map by gradient that the Gaussian of such a
+            receptive field explains. Maps by noise are exempt: no Gaussian explains their noise.
         seed: Seed of the noise and of the choice of windows.
     """
 
@@ -66,7 +66,7 @@ class ProbeOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for stimuli that do not exist."""
+        """Raise ConfigError for values out of range."""
         for name, low, high in (
             ("phases", 1, 360),
             ("contrast", 1e-6, 1.0),
@@ -109,7 +109,7 @@ class ProbeOptions:
 
     @property
     def phases_deg(self) -> tuple[float, ...]:
-        """Phases, from 0 on, within half a cycle: the other half shows the same movie inverted."""
+        """Phases, from 0 on, within half a cycle: the other half only inverts the contrast."""
         return tuple(180 * number / self.phases for number in range(self.phases))
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.files import write_atomically, write_document, write_text
-from omnimouse_cli.probing.session_probe import PROPERTIES, SessionProbe, describe_state
+from omnimouse_cli.probing.behavior_state import describe_state
+from omnimouse_cli.probing.session_probe import PROPERTIES, SessionProbe
 
 F64 = NDArray[np.float64]
 UNITS = {
@@ -27,7 +29,7 @@ TABLE, DOCUMENT, ARRAYS = "probe.csv", "probe.json", "probe.npz"
 
 
 def write_tables(found: SessionProbe, folder: Path) -> tuple[Path, ...]:
-    """Write the tables of a session and return their paths; what is there is replaced."""
+    """Write the tables of a session and return their paths; existing files are replaced."""
     table, document, arrays = (folder / name for name in (TABLE, DOCUMENT, ARRAYS))
     write_text(table, _format_csv(found))
     stored: dict[str, Any] = dict(probe_arrays(found))
@@ -38,9 +40,9 @@ def write_tables(found: SessionProbe, folder: Path) -> tuple[Path, ...]:
 
 
 def probe_document(found: SessionProbe) -> dict[str, Any]:
-    """Return the content of probe.json: what was asked, and one object per neuron.
+    """Return the content of probe.json: settings, and one object per neuron.
 
-    A number that cannot be said is None.
+    Unknown numbers are NaN, which JSON files have as null.
     """
     columns = property_columns(found)
     neurons = []
@@ -73,16 +75,14 @@ def probe_document(found: SessionProbe) -> dict[str, Any]:
         "score_source": found.score_source,
         "receptive_field_by": found.receptive_field.reported,
         "reliability_between": found.reliability_source,
-        "options": {
-            name: getattr(found.options, name) for name in found.options.__dataclass_fields__
-        },
+        "options": asdict(found.options),
         "notes": list(found.notes),
         "neurons": neurons,
     }
 
 
 def property_columns(found: SessionProbe) -> dict[str, NDArray[Any]]:
-    """Return the numbers of all neurons by `property.number`; NaN where one cannot be said.
+    """Return the numbers of all neurons by `property.number`; NaN where one is unknown.
 
     Lengths are in pixels, and in degrees of visual angle as well where the monitor is known.
     """
@@ -147,7 +147,7 @@ def _frequency_columns(found: SessionProbe) -> dict[str, NDArray[Any]]:
 
 
 def _known_flags(flags: NDArray[np.bool_], numbers: F64) -> NDArray[Any]:
-    """Return flags as objects, None where the number that they are about cannot be said."""
+    """Return flags as objects, None where the number that they are about is unknown."""
     known = flags.astype(object)
     known[~np.isfinite(numbers)] = None
     return known
@@ -186,7 +186,7 @@ def probe_arrays(found: SessionProbe) -> Mapping[str, NDArray[Any]]:
 
 
 def _format_csv(found: SessionProbe) -> str:
-    """Return the CSV: an empty cell is a number that cannot be said."""
+    """Return the CSV: an empty cell is an unknown number."""
     columns: dict[str, NDArray[Any]] = {
         "session": np.full(len(found.neuron), found.session),
         "neuron": found.neuron,

@@ -42,7 +42,7 @@ def test_the_table_says_the_state_and_the_source_of_scores(run, tmp_path):
     out = ("--out", tmp_path / "out", "--state", "missing", "--gradient-windows", "0")
     result = invoke(run, *QUICK, *out, "--neurons", "3", "--pictures", "0")
     assert result.exit_code == 0, result.stderr
-    assert "asked with behavior missing" in result.stdout
+    assert "20001-1-1: behavior is missing" in result.stdout
     assert "standard deviation of the model's response" in result.stdout.replace("\n", " ")
 
 
@@ -65,4 +65,5 @@ def test_bad_input_is_one_sentence_and_a_hint(run, options, message, hint):
     error = " ".join(result.stderr.split())
     assert message in error
     assert hint in error
+    assert ("hint:" in error) == bool(hint)
     assert "Traceback" not in result.stderr

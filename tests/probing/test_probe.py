@@ -147,7 +147,7 @@ def test_the_page_shows_the_best_neurons_and_loads_nothing(found, tmp_path):
     text = write_page([replace(found, session="<b>1")], tmp_path, pictures=1).read_text()
     assert "3 of 5 neurons are given numbers" in text
     assert "The 1 best predicted neurons" in text
-    assert "The model has no behavior" in text
+    assert "The model takes no behavior." in text
     assert "<b>1" not in text
     require_self_contained(text)
 

@@ -92,7 +92,7 @@ def test_noise_is_in_its_squares_alone_and_the_same_in_any_part():
     np.testing.assert_array_equal(varies, expected)
     assert 0.2 < noise.shown.mean() < 0.4
     np.testing.assert_array_equal(noise.frames(2, 4), frames[2:4])
-    assert frames[:, :, :, :][varies[:, None].repeat(60, 1)].mean() == pytest.approx(100, abs=2)
+    assert frames[varies[:, None].repeat(60, 1)].mean() == pytest.approx(100, abs=2)
     rows, columns = noise.square_centers()
     assert (rows[0], columns[-1]) == (1.5, 61.5)
 
