@@ -8,14 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omnimouse_cli.files import read_document
-from omnimouse_cli.run.folder import EVALUATIONS
+from omnimouse_cli.probing.scores import newest_scores
 from omnimouse_cli.shard import Shard
 
 F64 = NDArray[np.float64]
-# The correlations of an evaluation by neuron; `evaluate.store` writes it.
-SCORES = "neurons.npz"
-DOCUMENT = "eval.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,7 +63,8 @@ def describe_neurons(
             evaluation of the run has, if any.
         runs: Folder of a run, or of each run of an ensemble, whose newest evaluation gives scores.
     """
-    path, arrays = _newest_scores(runs, session)
+    found = newest_scores(runs, f"{session}/") if runs else None
+    path, arrays = (None, {}) if found is None else found
     if shard is None:
         known = {name: arrays.get(name) for name in ("unit_id", "position_um", "area", "layer")}
     else:
@@ -84,24 +81,6 @@ def describe_neurons(
         evaluation=None if path is None else path.parent,
         **known,
     )
-
-
-def _newest_scores(
-    runs: Sequence[Path], session: str
-) -> tuple[Path | None, dict[str, NDArray[Any]]]:
-    """Return the newest file of scores that has a session, and its arrays of the session."""
-    found = [path for run in runs[:1] for path in (run / EVALUATIONS).glob(f"*/{SCORES}")]
-    names = [run.name for run in runs] if len(runs) > 1 else None
-    for path in sorted(found, key=lambda path: (path.stat().st_mtime, path), reverse=True):
-        # An evaluation of an ensemble lies in the folder of its first run.
-        if read_document(path.with_name(DOCUMENT), "eval").get("runs") != names:
-            continue
-        with np.load(path, allow_pickle=False) as file:
-            names = [name for name in file.files if name.startswith(f"{session}/")]
-            arrays = {name.removeprefix(f"{session}/"): file[name] for name in names}
-        if arrays:
-            return path, arrays
-    return None, {}
 
 
 def _scores(arrays: Mapping[str, NDArray[Any]], num_neurons: int) -> dict[str, F64]:

@@ -1,6 +1,6 @@
 """How well a run predicts each neuron, from the evaluations in its folder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import read_document
+from omnimouse_cli.recording.arrays.npy import ZIP_ERRORS
 from omnimouse_cli.run.folder import EVALUATIONS
 
 F64 = NDArray[np.float64]
 FILE, DOCUMENT = "neurons.npz", "eval.json"
 STRATEGY = "predict"
+EVALUATE_AGAIN = "evaluate the run again: omnimouse eval RUN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -23,7 +25,7 @@ class NeuronScores:
     Args:
         values: float64 `(neurons,)`: single-trial correlation of the strategy `predict`; NaN where
             a neuron was not scored. Of an ensemble, the mean over its runs.
-        source: Where they were read, in words.
+        source: What the scores are, and their files.
     """
 
     values: F64
@@ -33,8 +35,7 @@ class NeuronScores:
 def find_scores(runs: Sequence[Path], session: str, num_neurons: int) -> NeuronScores | None:
     """Read the newest evaluations that scored `predict` in a session.
 
-    Of an ensemble it is the evaluation of the ensemble, where there is one, or else the mean of
-    those of its runs.
+    Scores of an ensemble are those of its own evaluation, or else the mean over its runs.
 
     Args:
         runs: Folders of the runs.
@@ -47,52 +48,62 @@ def find_scores(runs: Sequence[Path], session: str, num_neurons: int) -> NeuronS
     Raises:
         OmniMouseError: A file is damaged.
     """
-    names = [run.resolve().name for run in runs]
-    together = _newest(runs[0], names, session, num_neurons) if len(runs) > 1 else None
-    found = [together] if together else [_newest(run, None, session, num_neurons) for run in runs]
+    prefix = f"{session}/{STRATEGY}/neurons/"
+    together = newest_scores(runs, prefix) if len(runs) > 1 else None
+    found = [together] if together else [newest_scores([run], prefix) for run in runs]
     known = [one for one in found if one is not None]
     if len(known) < len(found):
         return None
+    scores = [_scatter(file, arrays, session, num_neurons) for file, arrays in known]
     files = ", ".join(str(file) for file, _ in known)
     text = f"single-trial correlation of {STRATEGY}, {files}"
-    return NeuronScores(values=np.mean([scores for _, scores in known], axis=0), source=text)
+    return NeuronScores(values=np.mean(scores, axis=0), source=text)
 
 
-def _newest(
-    run: Path, ensemble: list[str] | None, session: str, num_neurons: int
-) -> tuple[Path, F64] | None:
-    """Return the newest file with scores of a run, or of the ensemble of named runs; None if none.
+def newest_scores(
+    runs: Sequence[Path], prefix: str
+) -> tuple[Path, dict[str, NDArray[np.generic]]] | None:
+    """Return the newest `neurons.npz` that has arrays with a prefix, and these arrays.
 
-    Evaluations of an ensemble are in the folder of its first run and name all of them.
+    Args:
+        runs: Folder of a run, or of each run of an ensemble. Evaluations of an ensemble are in the
+            folder of its first run and name all of them.
+        prefix: Start of names: `<session>/`, or with a strategy.
+
+    Returns:
+        The file, and the arrays by the rest of their names; None if there is no such file.
+
+    Raises:
+        OmniMouseError: A file is damaged.
     """
-    files = sorted((run / EVALUATIONS).glob(f"*/{FILE}"), key=lambda one: -one.stat().st_mtime)
-    for file in files:
+    names = [run.resolve().name for run in runs] if len(runs) > 1 else None
+    files = (runs[0] / EVALUATIONS).glob(f"*/{FILE}")
+    for file in sorted(files, key=lambda file: (file.stat().st_mtime, file), reverse=True):
         document = file.with_name(DOCUMENT)
         content = read_document(document, "eval") if document.is_file() else {}
-        if content.get("runs") != ensemble:
+        if content.get("runs") != names:
             continue
-        scores = _read(file, session, num_neurons)
-        if scores is not None:
-            return file, scores
+        try:
+            with np.load(file) as stored:
+                chosen = [name for name in stored.files if name.startswith(prefix)]
+                arrays = {name.removeprefix(prefix): stored[name] for name in chosen}
+        except (OSError, ValueError, EOFError, *ZIP_ERRORS) as error:
+            raise OmniMouseError(f"{file} is damaged: {error}", hint=EVALUATE_AGAIN) from error
+        if arrays:
+            return file, arrays
     return None
 
 
-def _read(file: Path, session: str, num_neurons: int) -> F64 | None:
-    folder = f"{session}/{STRATEGY}/neurons"
-    try:
-        with np.load(file) as arrays:
-            if f"{folder}/model" not in arrays:
-                return None
-            index, model = arrays[f"{folder}/index"], arrays[f"{folder}/model"]
-    except (OSError, ValueError, EOFError) as error:
-        raise OmniMouseError(
-            f"{file} is damaged: {error}", hint="evaluate the run again: omnimouse eval RUN"
-        ) from error
+def _scatter(
+    file: Path, arrays: Mapping[str, NDArray[np.generic]], session: str, num_neurons: int
+) -> F64:
+    """Return the scores of all neurons; NaN where one was not scored."""
+    index = arrays["index"].astype(np.int64)
     if len(index) and index.max() >= num_neurons:
         raise OmniMouseError(
             f"{file} scores neuron {index.max()} of session {session}, which has {num_neurons}",
-            hint="evaluate the run again: omnimouse eval RUN",
+            hint=EVALUATE_AGAIN,
         )
     scores = np.full(num_neurons, np.nan)
-    scores[index] = model
+    scores[index] = arrays["model"]
     return scores

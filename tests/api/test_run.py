@@ -1,10 +1,14 @@
 """`om.load_run`: predictions, neurons and embeddings are those of the layers below."""
 
+import os
+
 import numpy as np
 import pytest
 
 import omnimouse_cli as om
+from omnimouse_cli.api.neurons import describe_neurons
 from omnimouse_cli.batch.dataset import open_dataset
+from omnimouse_cli.files import write_document
 from omnimouse_cli.metrics.moments import correlation, moments_of
 
 KEY = "20001-1-1"
@@ -136,6 +140,20 @@ def test_recorded_windows_have_the_numbers_of_an_evaluation(runs):
         np.testing.assert_array_equal(run.neurons().scores[one.strategy], known)
     assert run.neurons().evaluation == runs[0] / "eval/validation-predict"
     assert om.load_run(runs, device="cpu").neurons().scores == {}
+
+
+def test_scores_are_those_of_the_newest_evaluation_that_has_the_session(tmp_path):
+    for age, (name, session) in enumerate((("old", KEY), ("new", "2-1-1"), ("newest", "3-1-1"))):
+        folder = tmp_path / "run" / "eval" / name
+        folder.mkdir(parents=True)
+        key = f"{session}/predict/neurons"
+        values = {f"{key}/index": np.array([2, 0]), f"{key}/model": np.array([0.3, 0.1])}
+        np.savez(folder / "neurons.npz", **values)
+        os.utime(folder / "neurons.npz", (age, age))
+        write_document(folder / "eval.json", "eval", {})
+    found = describe_neurons(KEY, 3, runs=[tmp_path / "run"])
+    assert found.evaluation == tmp_path / "run" / "eval" / "old"
+    np.testing.assert_array_equal(found.scores["predict"], [0.1, np.nan, 0.3])
 
 
 def test_without_shards_responses_are_in_standard_deviations(runs, movie, write_run, api_folder):
