@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.probing.mei import CONTRAST, ExcitingStimuli, MeiOptions, most_exciting
-from omnimouse_cli.probing.mei_ascent import SHOWN_FRAMES, AscentOptions, climb, make_windows
+from omnimouse_cli.probing.mei_ascent import SHOWN_FRAMES, AscentOptions, ascend, make_windows
 from omnimouse_cli.probing.mei_constraints import draw_noise, hold_contrast
 from omnimouse_cli.probing.mei_neurons import choose_neurons
 from omnimouse_cli.probing.mei_references import choose_gratings
@@ -118,15 +118,15 @@ def find_optima(
         *(draw_noise(shape, generator).numpy() for _ in range(NOISE_STARTS)),
         *others,
     ]
-    climbed = climb(
+    result = ascend(
         truth,  # type: ignore[arg-type] # has what an ascent needs
         np.concatenate(starts),
         np.tile(neurons, len(starts)),
         np.ones(len(starts) * len(neurons), np.int64),
         ascent,
     )
-    best = climbed.responses.reshape(len(starts), -1).argmax(axis=0)
-    stimuli = climbed.stimuli.reshape(len(starts), *shape)[best, np.arange(len(neurons))]
+    best = result.responses.reshape(len(starts), -1).argmax(axis=0)
+    stimuli = result.stimuli.reshape(len(starts), *shape)[best, np.arange(len(neurons))]
     return stimuli, own_responses(judge(exact, stimuli, made.mean, behavior), neurons)
 
 

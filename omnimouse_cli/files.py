@@ -156,6 +156,16 @@ def default_file_mode() -> int:
     return 0o666 & ~mask
 
 
+def require_folder(path: Path) -> None:
+    """Check that a path is a folder or can become one.
+
+    Raises:
+        OmniMouseError: It is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise OmniMouseError(f"--out must be a folder, and {path} is a file")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with write_atomically(path) as stream:

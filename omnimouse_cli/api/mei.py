@@ -7,7 +7,7 @@ from omnimouse_cli.api.arguments import PathLike, as_path, as_paths
 from omnimouse_cli.api.load import as_run
 from omnimouse_cli.api.progress import choose_reporter
 from omnimouse_cli.api.run import Run
-from omnimouse_cli.files import explain_file_errors
+from omnimouse_cli.files import explain_file_errors, require_folder
 from omnimouse_cli.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def most_exciting(
     device: str = "auto",
     progress: bool | Reporter = False,
 ) -> "ExcitingStimuli":
-    """Make the stimuli that excite neurons most, and ask runs about them that did not make them.
+    """Make the stimuli that excite neurons most, validated by runs that did not make them.
 
     Args:
         run: A run of `om.load_run`, or the folder of one, by default the newest finished one; or
@@ -47,10 +47,10 @@ def most_exciting(
             best on its validation tier.
         kind: `image`, shown still for a second, or `video`; a second of grey comes before either.
         least: Whether least exciting stimuli are made too.
-        starts: Starts of each neuron: best natural stimulus, best grating, and noise.
+        starts: Number of starts of each neuron: best natural stimulus, best grating, then noise.
         steps: Steps of the gradient ascent.
         prior: Filter of gradients: `smooth` (a blur), `natural` (1/f) or `none`.
-        mean: Mean grey level of every frame; None is that of the training video.
+        mean: Mean grey level of every frame; None is that of natural stimuli of the training tiers.
         contrast: RMS contrast of the screen in every frame, in grey levels.
         state: State of behavior: `median`, `mean` or `missing`; None is `median`, and `mean`
             without shards.
@@ -98,23 +98,25 @@ def most_exciting(
         # Runs that only validate may differ from the others in more than their seed.
         folders = [] if isinstance(run, Run) else list(dict.fromkeys(as_paths(run)))
         first = run if isinstance(run, Run) else folders[:1]
-        asked = as_run(first, shards=shards, device=device, reporter=reporter)
-        runs = (*asked.runs, *map(load_run, folders[1:]))
+        loaded = as_run(first, shards=shards, device=device, reporter=reporter)
+        runs = (*loaded.runs, *map(load_run, folders[1:]))
         others = [load_run(folder) for folder in dict.fromkeys(as_paths(validate))] or None
-        if asked.dataset is None:
+        if loaded.dataset is None:
             reporter.warn(
-                f"no shards of {asked.folders[0]} were found: no natural stimuli (--shards)"
+                f"no shards of {loaded.folders[0]} were found: no natural stimuli (--shards)"
             )
         key = choose_sessions(runs[0], session=session)[0]
         if session is None and len(runs[0].sessions) > 1:
             reporter.say(f"taking session {key}, the first of the run (--session)")
+        target = as_path(out) or loaded.folders[0] / "mei" / f"{key}-{kind}"
+        require_folder(target)
         if isinstance(neurons, str):
             columns = choose_neurons(
                 runs[0],
-                asked.dataset,
+                loaded.dataset,
                 key,
                 neurons,
-                device=asked.device,
+                device=loaded.device,
                 reporter=reporter,
             )
         else:
@@ -123,12 +125,12 @@ def most_exciting(
             runs,
             key,
             columns,
-            dataset=asked.dataset,
+            dataset=loaded.dataset,
             validate=others,
             options=options,
-            device=asked.device,
+            device=loaded.device,
             reporter=reporter,
         )
-        files = write_files(result, as_path(out) or asked.folders[0] / "mei" / f"{key}-{kind}")
+        files = write_files(result, target)
         reporter.say(f"written: {', '.join(str(path) for path in files)}")
     return result

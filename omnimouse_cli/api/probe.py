@@ -8,8 +8,7 @@ from omnimouse_cli.api.libraries import require_libraries
 from omnimouse_cli.api.load import as_run
 from omnimouse_cli.api.progress import choose_reporter
 from omnimouse_cli.api.run import Run
-from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.files import explain_file_errors
+from omnimouse_cli.files import explain_file_errors, require_folder
 from omnimouse_cli.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def probe(
         run: A run of `om.load_run`, or the folder of one, by default the newest finished one; or
             several folders, as an ensemble.
         session: Session key; None takes all sessions of the run.
-        animal: Takes all sessions of an animal.
+        animal: Animal key, to probe all sessions of one animal.
         shards: Folder of the shards; None takes the run's own.
         state: Behavior during the stimuli: `median`, `mean` or `missing`; None is `median`, and
             `mean` without shards.
@@ -68,7 +67,7 @@ def probe(
         min_modulation: Without an evaluation: least standard deviation of a neuron's response over
             gratings, in standard deviations of the recorded response.
         min_reliability: Least correlation between halves of a property that is given a number.
-        min_snr: Least signal to noise of a receptive field with numbers.
+        min_snr: Least signal-to-noise ratio of a receptive field with numbers.
         pictures: Neurons of each session that the page shows.
         out: Folder of the tables and the page; None is RUN/probe of the first run.
         seed: Seed of everything random.
@@ -76,8 +75,8 @@ def probe(
         progress: Whether lines about the progress are written on stderr; or a reporter.
 
     Returns:
-        By session key: receptive fields and tuning, arrays `(neurons,)` with NaN where a number
-        cannot be said.
+        By session key: receptive fields and tuning, arrays `(neurons,)` with NaN where a number is
+        not reliable.
 
     Raises:
         OmniMouseError: There is no such run, session, animal or neuron, the run was trained without
@@ -121,19 +120,18 @@ def probe(
     )
     reporter = choose_reporter(progress)
     with explain_file_errors():
-        asked = as_run(run, shards=shards, device=device, reporter=reporter)
-        target = as_path(out) or asked.folders[0] / PROBES
-        if target.exists() and not target.is_dir():
-            raise OmniMouseError(f"--out must be a folder, and {target} is a file")
-        if asked.dataset is None:
+        loaded = as_run(run, shards=shards, device=device, reporter=reporter)
+        target = as_path(out) or loaded.folders[0] / PROBES
+        require_folder(target)
+        if loaded.dataset is None:
             reporter.warn(
                 "no shards were found: responses are in standard deviations, units have no ids, "
                 "and gradients are taken at noise (--shards)"
             )
-        keys = choose_sessions(asked.runs[0], session=session, animal=animal)
+        keys = choose_sessions(loaded.runs[0], session=session, animal=animal)
         probes = {
             key: _probe(
-                asked, key, state=state, neurons=neurons, options=options, reporter=reporter
+                loaded, key, state=state, neurons=neurons, options=options, reporter=reporter
             )
             for key in keys
         }

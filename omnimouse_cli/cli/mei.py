@@ -49,7 +49,7 @@ def command_mei(
         int,
         typer.Option(
             min=1,
-            help="Starts of each neuron: best natural stimulus, best grating, and noise.",
+            help="Starts of each neuron: best natural stimulus, best grating, then noise.",
         ),
     ] = 3,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the gradient ascent.")] = 40,
@@ -59,7 +59,7 @@ def command_mei(
     ] = "smooth",
     mean: Annotated[
         float | None,
-        typer.Option(help="Mean grey level of every frame; by default of the training video."),
+        typer.Option(help="Mean grey level of every frame; by default of natural stimuli."),
     ] = None,
     contrast: Annotated[
         float, typer.Option(help="RMS contrast of the screen in every frame, in grey levels.")
@@ -81,7 +81,7 @@ def command_mei(
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Make the stimuli that excite neurons most, and ask runs about them that did not make them."""
+    """Make the stimuli that excite neurons most, validated by runs that did not make them."""
     from omnimouse_cli.api.mei import most_exciting
     from omnimouse_cli.probing.mei_output import describe
 

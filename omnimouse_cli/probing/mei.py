@@ -14,7 +14,7 @@ from omnimouse_cli.probing.behavior_state import StateName
 from omnimouse_cli.probing.mei_ascent import (
     SHOWN_FRAMES,
     AscentOptions,
-    climb,
+    ascend,
     respond,
 )
 from omnimouse_cli.probing.mei_constraints import (
@@ -34,7 +34,7 @@ F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
 Kind = Literal["image", "video"]
 CONTRAST = 12.0
-# Times the largest response to natural stimuli, beyond which sizes of responses are extrapolated.
+# Responses above this multiple of the largest one to natural stimuli are called extrapolated.
 EXTRAPOLATED = 2.0
 KINDS: tuple[Kind, ...] = ("image", "video")
 PROGRESS_TASK = "gradient ascent"
@@ -52,16 +52,17 @@ class MeiOptions:
         kind: `image`, shown still for a second, or `video`, 30 frames in a second; a second of grey
             comes before either.
         least: Whether least exciting stimuli are made too.
-        starts: Starts of each neuron: the best natural stimulus, the best grating, and noise with
-            the spectrum of natural images.
+        starts: Number of starts of each neuron: the best natural stimulus (with shards), then the
+            best grating, then noise with the spectrum of natural images.
         steps: Steps of the ascent.
         prior: Filter of gradients: `smooth`, `natural` or `none`.
-        mean: Mean of every frame in grey levels; None is that of the training video, or without
-            shards the grey level that the runs scale to 0.
+        mean: Mean of every frame in grey levels; None is that of natural stimuli of the training
+            tiers, or without shards the grey level that the runs scale to 0.
         contrast: RMS contrast of the screen in every frame, in grey levels. At the default, a
             pattern of the size of a receptive field may have full contrast on a grey screen; at
-            that of natural video, most of the contrast lies where the neuron does not look.
-        state: State of behavior; None is `median` with shards and `mean` without.
+            that of natural video, most of the contrast lies outside of the receptive field.
+        state: Behavior during the stimuli: `median`, `mean` or `missing`; None is `median` with
+            shards and `mean` without.
         seed: Seed of the noise.
     """
 
@@ -76,7 +77,7 @@ class MeiOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raise OmniMouseError for values that make no stimuli."""
+        """Raise OmniMouseError for values out of range."""
         for name, value, known in (("kind", self.kind, KINDS), ("prior", self.prior, PRIORS)):
             if value not in known:
                 raise OmniMouseError(
@@ -96,23 +97,23 @@ class ExcitingStimuli:
     Args:
         session: Session key.
         neurons: int64 `(neurons,)`: their columns in the recording.
-        unit_ids: int64 `(neurons,)`: their numbers in the recording; None if it has none.
+        unit_ids: int64 `(neurons,)`: their ids in the recording; None if it has none.
         unit: Unit of responses.
-        state: The state of behavior.
-        options: As they were asked for.
+        state: Behavior during the stimuli: `median`, `mean` or `missing`.
+        options: How the stimuli were made.
         mean: Mean of every frame of a made stimulus, and of the grey before, in grey levels.
         contrast: RMS contrast of every frame of a made stimulus, in grey levels.
         video_contrast: RMS contrast of the natural stimuli, as they were shown, and of gratings.
         made_by: Runs that made the stimuli.
         validated_by: Runs that did not; possibly none.
         stimuli: Grey levels by name, float32 `(neurons, frames, height, width)`; images have one
-            frame. `most`, `least` if it was asked for, `natural` (the best of the training tiers,
-            with shards) and `grating` (the best).
-        responses: By the same names and `grey`, float32 `(runs that made, neurons)`.
-        validated: The same of the other runs, float32 `(other runs, neurons)`.
-        starts: Responses after each ascent, mean over the runs that made, float32
-            `(starts, neurons)`.
-        notes: What has to be said beside the numbers.
+            frame. `most`; `least` with that option; `natural`, the best of the training tiers, with
+            shards; and `grating`, the best one.
+        responses: By the same names and `grey`, float32 `(runs in made_by, neurons)`.
+        validated: The same, float32 `(runs in validated_by, neurons)`; empty without such runs.
+        starts: Responses after the ascent from each start, as means over the runs in `made_by`,
+            float32 `(starts, neurons)`.
+        notes: Sentences on the limits of the numbers.
     """
 
     session: str
@@ -144,7 +145,7 @@ def most_exciting(
     device: torch.device | None = None,
     reporter: Reporter | None = None,
 ) -> ExcitingStimuli:
-    """Make the stimuli that excite neurons most, and ask other runs about them.
+    """Make the stimuli that excite neurons most, and validate them with other runs.
 
     Args:
         runs: Runs that make the stimuli, as an ensemble.
@@ -152,8 +153,8 @@ def most_exciting(
         neurons: Columns of neurons in the recording, from 0.
         dataset: Shards of the session; without them responses are in standard deviations, and there
             are no natural stimuli.
-        validate: Runs that validate the stimuli; None takes the last of several `runs` out of those
-            that make them.
+        validate: Runs that validate the stimuli; None takes the last of several `runs`, which then
+            makes none.
         options: How stimuli are made; None takes the defaults.
         device: Where to compute; None is the CPU.
         reporter: Receives progress in ascents.
@@ -177,7 +178,7 @@ def most_exciting(
     reporter.finish(PROGRESS_TASK)
     notes += _require_gradient(found.has_gradient, chosen, session)
     shown = {**found.stimuli, "grey": np.full_like(found.stimuli["most"][:, :1], ascent.mean)}
-    answers = []
+    by_model = []
     for model in models:
         responses = {
             name: respond(model, stimuli, ascent.mean, chosen[:, None])[..., 0]
@@ -185,9 +186,9 @@ def most_exciting(
         }
         for values in responses.values():
             values[:, ~found.has_gradient] = np.nan
-        answers.append(responses)
-    notes += _extrapolation(answers[0], found.has_gradient)
-    unit_ids = None if dataset is None else dataset.session(session).shard.unit_id
+        by_model.append(responses)
+    notes += _extrapolation(by_model[0], found.has_gradient)
+    unit_ids = None if maker.shard is None else maker.shard.unit_id
     return ExcitingStimuli(
         session=session,
         neurons=chosen,
@@ -201,8 +202,8 @@ def most_exciting(
         made_by=tuple(str(run.folder) for run in makers),
         validated_by=tuple(str(run.folder) for run in others),
         stimuli=found.stimuli,
-        responses=answers[0],
-        validated=answers[1] if others else {},
+        responses=by_model[0],
+        validated=by_model[1] if others else {},
         starts=found.starts,
         notes=tuple(notes),
     )
@@ -211,7 +212,7 @@ def most_exciting(
 def _divide_runs(
     runs: Sequence[LoadedRun], validate: Sequence[LoadedRun] | None
 ) -> tuple[list[LoadedRun], list[LoadedRun], list[str]]:
-    """Return the runs that make stimuli, those that validate them, and what is to be said of it."""
+    """Return the runs that make stimuli, those that validate them, and notes."""
     makers, others = list(runs), list(validate or ())
     if validate is None and len(makers) > 1:
         others = [makers.pop()]
@@ -252,8 +253,8 @@ def _make_references(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Found:
-    """The best stimuli of the search, the responses after each start, and which neurons moved."""
+class _SearchResult:
+    """The best stimuli by name, responses after each start, and which neurons have a gradient."""
 
     stimuli: dict[str, F32]
     starts: F32
@@ -268,24 +269,24 @@ def _search(
     ascent: AscentOptions,
     options: MeiOptions,
     reporter: Reporter,
-) -> _Found:
+) -> _SearchResult:
     num_frames = SHOWN_FRAMES if options.kind == "video" else 1
     shape = (len(neurons), num_frames, *maker.frame_shape)
     generator = torch.Generator().manual_seed(options.seed)
     responses = {
-        name: respond(maker, each, ascent.mean)[:, :, neurons].mean(axis=0)
+        name: respond(maker, each, ascent.mean, np.tile(neurons, (len(each), 1))).mean(axis=0)
         for name, each in references.items()
     }
     best = {name: references[name][values.argmax(axis=0)] for name, values in responses.items()}
     stimuli: dict[str, F32] = {}
-    kept, has_gradient = np.empty(0, np.float32), np.zeros(len(neurons), np.bool_)
+    responses_after, has_gradient = np.empty(0, np.float32), np.zeros(len(neurons), np.bool_)
     for name, sign in (("most", 1), *((("least", -1),) if options.least else ())):
         starts = [
             references[each][(sign * values).argmax(axis=0)] for each, values in responses.items()
         ][: options.starts]
         while len(starts) < options.starts:
             starts.append(draw_noise(shape, generator).numpy())
-        climbed = climb(
+        result = ascend(
             maker,
             np.concatenate(starts),
             np.tile(neurons, options.starts),
@@ -293,18 +294,20 @@ def _search(
             ascent,
             advance=lambda count: reporter.advance(PROGRESS_TASK, count),
         )
-        after = climbed.responses.reshape(options.starts, -1)
+        after = result.responses.reshape(options.starts, -1)
         chosen = (sign * after).argmax(axis=0)
-        stimuli[name] = climbed.stimuli.reshape(-1, *shape)[chosen, np.arange(len(neurons))]
+        stimuli[name] = result.stimuli.reshape(-1, *shape)[chosen, np.arange(len(neurons))]
         if sign == 1:
-            kept = maker.to_unit(after, neurons)
-            has_gradient |= climbed.has_gradient.reshape(options.starts, -1).any(axis=0)
-    kept[:, ~has_gradient] = np.nan
-    return _Found(stimuli={**stimuli, **best}, starts=kept, has_gradient=has_gradient)
+            responses_after = maker.to_unit(after, neurons)
+            has_gradient |= result.has_gradient.reshape(options.starts, -1).any(axis=0)
+    responses_after[:, ~has_gradient] = np.nan
+    return _SearchResult(
+        stimuli={**stimuli, **best}, starts=responses_after, has_gradient=has_gradient
+    )
 
 
 def _extrapolation(responses: dict[str, F32], has_gradient: NDArray[np.bool_]) -> list[str]:
-    """Return a note on responses that are larger than any in training can have been."""
+    """Return a note on responses that are much larger than those to natural stimuli."""
     if "natural" not in responses:
         return []
     most, natural = (responses[name].mean(axis=0)[has_gradient] for name in ("most", "natural"))
@@ -312,9 +315,9 @@ def _extrapolation(responses: dict[str, F32], has_gradient: NDArray[np.bool_]) -
     if not beyond:
         return []
     return [
-        f"of {beyond} of {len(most)} neurons the most exciting stimulus is predicted to drive more "
-        f"than {EXTRAPOLATED:g} times the response to any natural one: what it looks like is "
-        "supported by training, how large the response is is extrapolated, by all runs alike"
+        f"of {beyond} of {len(most)} neurons the predicted response to the most exciting stimulus "
+        f"is more than {EXTRAPOLATED:g} times that to any natural one: training supports the "
+        "pattern of the stimulus, but the size of the response is extrapolated, by all runs alike"
     ]
 
 

@@ -24,13 +24,13 @@ I64 = NDArray[np.int64]
 # A window is grey for a second; then a stimulus is shown for the second that is scored.
 GREY_FRAMES = SAMPLES[0]
 SHOWN_FRAMES = NUM_FRAMES - GREY_FRAMES
-# Root mean square of the first step in units of the contrast; steps shrink to the last of them.
+# Root mean squares of the first and last step as shares of the contrast; steps shrink in between.
 FIRST_STEP, LAST_STEP = 0.3, 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AscentOptions:
-    """How a response is raised.
+    """How a response is raised or lowered.
 
     Args:
         mean: Mean of every frame, in grey levels.
@@ -46,12 +46,12 @@ class AscentOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Climbed:
+class AscentResult:
     """Stimuli after an ascent.
 
     Args:
         stimuli: Grey levels, float32 `(stimuli, frames, height, width)`.
-        responses: Mean over runs of the response in units of the training, float32 `(stimuli,)`.
+        responses: Mean over runs of the scaled response, float32 `(stimuli,)`.
         has_gradient: Whether the response depended on the stimulus at all, bool `(stimuli,)`.
     """
 
@@ -79,8 +79,8 @@ def respond(model: SessionModel, stimuli: F32, grey: float, neurons: I64 | None 
         model: The runs.
         stimuli: Grey levels, float32 `(stimuli, 30 or 1, height, width)`.
         grey: Grey level of the second before.
-        neurons: int64 `(stimuli, neurons)`: the neurons that are asked about each stimulus; None
-            asks all about every stimulus.
+        neurons: int64 `(stimuli, neurons)`: columns that are predicted for each stimulus; None
+            takes all for every stimulus.
 
     Returns:
         float32 `(runs, stimuli, neurons)` in units of the recording.
@@ -89,12 +89,11 @@ def respond(model: SessionModel, stimuli: F32, grey: float, neurons: I64 | None 
     for first in range(0, len(stimuli), WINDOWS_AT_ONCE):
         some = slice(first, first + WINDOWS_AT_ONCE)
         windows = make_windows(torch.from_numpy(stimuli[some]), grey).numpy()
-        asked = None if neurons is None else neurons[some]
-        parts.append(model.mean_responses(windows, asked))
+        parts.append(model.mean_responses(windows, None if neurons is None else neurons[some]))
     return np.concatenate(parts, axis=1)
 
 
-def climb(
+def ascend(
     model: SessionModel,
     starts: F32,
     neurons: I64,
@@ -102,7 +101,7 @@ def climb(
     options: AscentOptions,
     *,
     advance: Callable[[int], None] = lambda _: None,
-) -> Climbed:
+) -> AscentResult:
     """Raise or lower the response of one neuron to each stimulus, as a mean over its second.
 
     Every step follows the filtered gradient, scaled to a root mean square that shrinks from step to
@@ -119,15 +118,15 @@ def climb(
     parts = []
     for first in range(0, len(starts), WINDOWS_AT_ONCE):
         some = slice(first, first + WINDOWS_AT_ONCE)
-        parts.append(_climb_some(model, starts[some], neurons[some], signs[some], options))
+        parts.append(_ascend_batch(model, starts[some], neurons[some], signs[some], options))
         advance(len(starts[some]))
     stimuli, responses, has_gradient = (
         np.concatenate(arrays) for arrays in zip(*parts, strict=True)
     )
-    return Climbed(stimuli=stimuli, responses=responses, has_gradient=has_gradient)
+    return AscentResult(stimuli=stimuli, responses=responses, has_gradient=has_gradient)
 
 
-def _climb_some(
+def _ascend_batch(
     model: SessionModel, starts: F32, neurons: I64, signs: I64, options: AscentOptions
 ) -> tuple[F32, F32, NDArray[np.bool_]]:
     targets_B1 = torch.from_numpy(neurons)[:, None].to(model.device)

@@ -1,4 +1,4 @@
-"""What stimuli of a gradient ascent must keep: the mean and contrast of frames, and smoothness."""
+"""Constraints on stimuli of a gradient ascent: mean and contrast of frames, and smoothness."""
 
 import math
 from typing import Literal
@@ -11,10 +11,10 @@ from omnimouse_cli.errors import OmniMouseError
 # B stimuli, T frames, Y rows, X columns
 
 BLACK, WHITE = 0.0, 255.0
-# Clipped pixels change mean and contrast a little, which the next of these steps corrects.
+# Iterations of `hold_contrast` in an ascent, and for final stimuli.
 PROJECTION_STEPS = 12
 FINAL_STEPS = 200
-# Grey levels by which mean and contrast may miss after the last step.
+# Grey levels by which mean and contrast may differ from the given ones when iterations end.
 TOLERANCE = 0.01
 # Frames that are nearly uniform have no pattern that could be scaled to a contrast.
 LEAST_STD = 1e-3
@@ -36,7 +36,7 @@ def hold_contrast(
         grey_BTYX: Grey levels, float32 `(stimuli, frames, height, width)`, no frame uniform.
         mean: Mean of every frame, in grey levels.
         contrast: RMS contrast of every frame: the standard deviation of its pixels, in grey levels.
-        steps: Most iterations.
+        steps: Maximum number of iterations.
 
     Returns:
         Frames of this mean and contrast, to 0.01 grey levels after enough steps.

@@ -1,4 +1,4 @@
-"""Which neurons stimuli are made for: named ones, or those that a run predicts best."""
+"""Choice of the neurons for which stimuli are made: named, or best predicted by a run."""
 
 from dataclasses import replace
 
@@ -37,7 +37,7 @@ def choose_neurons(
         reporter: Receives the progress of the evaluation.
 
     Raises:
-        OmniMouseError: The text is something else, or there are no shards or validation windows.
+        OmniMouseError: The text is neither, or there are no shards or validation windows.
     """
     kind, _, count = text.partition(":")
     if kind.strip() == BEST:

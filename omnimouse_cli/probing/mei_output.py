@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.files import write_atomically, write_document, write_text
+from omnimouse_cli.files import require_folder, write_atomically, write_document, write_text
 from omnimouse_cli.probing.mei import ExcitingStimuli
 from omnimouse_cli.report.html import escape, render_document, render_section, render_table
 from omnimouse_cli.text import format_number
@@ -37,8 +36,7 @@ def write_files(result: ExcitingStimuli, folder: Path) -> tuple[Path, ...]:
     Raises:
         OmniMouseError: The folder is a file.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OmniMouseError(f"--out must be a folder, and {folder} is a file")
+    require_folder(folder)
     arrays, table, document, page = (
         folder / f"mei.{end}" for end in ("npz", "csv", "json", "html")
     )
@@ -64,7 +62,7 @@ def list_arrays(result: ExcitingStimuli) -> dict[str, NDArray[Any]]:
 def list_rows(result: ExcitingStimuli) -> list[dict[str, float | int | None]]:
     """Return one row per neuron: responses to each stimulus, as means over runs.
 
-    Columns are `made_NAME` of the runs that made the stimuli and `validated_NAME` of the others.
+    `made_NAME` is that of the runs that made the stimuli, `validated_NAME` of those that validate.
     """
     rows: list[dict[str, float | int | None]] = []
     for number, neuron in enumerate(result.neurons):
@@ -112,16 +110,15 @@ def render_page(result: ExcitingStimuli) -> str:
     """Return the HTML of the page."""
     shown = "still for a second" if result.options.kind == "image" else "for a second"
     validated = ", ".join(result.validated_by) or "no run"
+    is_missing = result.state == "missing"
+    behavior = "behavior missing" if is_missing else f"behavior at its {result.state}"
     about = (
         f"{result.session}: made by {', '.join(result.made_by)}, validated by {validated}. Every "
         f"stimulus is shown {shown} after a second of grey ({result.mean:.0f}). Made stimuli have "
         f"an RMS contrast of {result.contrast:.0f} grey levels over the screen in every frame, "
         f"gratings {result.video_contrast:.0f}, as natural stimuli on average, which are shown "
-        f"unchanged. Responses are means over that second ({result.unit}), with behavior at its "
-        f"{result.state}."
+        f"unchanged. Responses are means over that second ({result.unit}), with {behavior}."
     )
-    if result.state == "missing":
-        about = about.replace("with behavior at its missing", "with behavior missing")
     notes = "".join(f"<li>{escape(note)}</li>" for note in result.notes)
     return render_document(
         f"Most exciting stimuli: {result.session}",

@@ -1,4 +1,4 @@
-"""Stimuli beside a most exciting one: natural frames of the shards, and gratings."""
+"""Stimuli that most exciting ones are compared with: natural ones of the shards, and gratings."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from omnimouse_cli.probing.mei_ascent import GREY_FRAMES, SHOWN_FRAMES
 from omnimouse_cli.probing.stimuli import full_screen_gratings, make_gratings
 
 F32 = NDArray[np.float32]
-# Windows of the training tiers from which natural stimuli are taken.
+# Maximum number of windows of the training tiers from which natural stimuli are taken.
 MOST_NATURAL = 300
 # A frame with less contrast, in grey levels, is a blank screen.
 LEAST_CONTRAST = 5.0
@@ -21,11 +21,11 @@ TEMPORAL_FREQUENCIES = (1.0, 2.0, 4.0, 8.0)
 
 
 def natural_stimuli(dataset: Dataset, config: DataConfig, session: str, *, moving: bool) -> F32:
-    """Return what was shown in the training tiers, spread evenly over them.
+    """Return stimuli of the training tiers, at evenly spaced times.
 
     Args:
         dataset: Shards of the session.
-        config: Of the run: training tiers and scaling of the video.
+        config: Training tiers of the run, and mean and standard deviation of its video.
         session: Session key.
         moving: Whether clips of a second are returned, or single frames.
 

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.files import write_document, write_text
+from omnimouse_cli.files import require_folder, write_document, write_text
 from omnimouse_cli.report.analysis import ScalingReport, build_document
 from omnimouse_cli.report.figures import draw_figures
 from omnimouse_cli.report.html import (
@@ -34,8 +33,7 @@ def write_report(report: ScalingReport, folder: Path) -> tuple[Path, Path]:
     Raises:
         OmniMouseError: The folder is a file.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OmniMouseError(f"--out must be a folder, and {folder} is a file")
+    require_folder(folder)
     document_path, page_path = folder / "report.json", folder / "report.html"
     write_document(document_path, "scaling-report", build_document(report))
     write_text(page_path, render_page(report, draw_figures(report)))

@@ -44,9 +44,9 @@ def test_the_document_and_the_table_have_a_row_for_each_neuron(runs, tmp_path):
     names = {path.name for path in (tmp_path / "made").iterdir()}
     assert names == {"mei.npz", "mei.csv", "mei.json", "mei.html"}
 
-    alone = invoke(runs[0], *QUICK, "--kind", "video", "--contrast", "12", *out)
+    alone = invoke(runs[0], *QUICK, "--kind", "video", "--contrast", "14", *out)
     assert alone.exit_code == 0, alone.stderr
-    assert "RMS contrast of the screen: 12 grey levels" in alone.stdout
+    assert "RMS contrast of the screen: 14 grey levels" in alone.stdout
     assert "no other run validated" in alone.stdout
 
 
@@ -59,6 +59,7 @@ def test_the_document_and_the_table_have_a_row_for_each_neuron(runs, tmp_path):
         (("--contrast", "200"), "contrast must lie", ""),
         (("--state", "asleep"), "no state of behavior", "median"),
         (("--kind", "film"), "no kind 'film'", "image, video"),
+        (("--out", __file__), "--out must be a folder", ""),
     ],
 )
 def test_bad_input_is_one_sentence_and_a_hint(runs, options, message, hint):
@@ -66,6 +67,7 @@ def test_bad_input_is_one_sentence_and_a_hint(runs, options, message, hint):
     assert result.exit_code == 1
     assert message in result.stderr
     assert hint in result.stderr
+    assert ("hint:" in result.stderr) == bool(hint)
     assert "Traceback" not in result.stderr
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.probing.mei_ascent import AscentOptions, climb, make_windows, respond
+from omnimouse_cli.probing.mei_ascent import AscentOptions, ascend, make_windows, respond
 from omnimouse_cli.probing.mei_constraints import (
     FINAL_STEPS,
     SMOOTH_FRAMES,
@@ -60,19 +60,19 @@ def model():
     return Energies()
 
 
-def ascend(model, neurons, signs, *, frames=1, prior="none", steps=60):
+def ascend_noise(model, neurons, signs, *, frames=1, prior="none", steps=60):
     noise = draw_noise((len(neurons), frames, *SHAPE), torch.Generator().manual_seed(0)).numpy()
     options = AscentOptions(mean=MEAN, contrast=CONTRAST, prior=prior, steps=steps)
     done = []
     columns, directions = np.array(neurons), np.array(signs)
-    result = climb(model, noise, columns, directions, options, advance=done.append)
+    result = ascend(model, noise, columns, directions, options, advance=done.append)
     assert sum(done) == len(neurons)
     return result
 
 
 @pytest.mark.parametrize(("prior", "overlap"), [("none", 0.99), ("smooth", 0.9), ("natural", 0.9)])
 def test_the_optimum_of_a_gabor_energy_is_its_gabor(model, prior, overlap):
-    result = ascend(model, [0, 0, 1, 1], [1, 1, 1, 1], prior=prior)
+    result = ascend_noise(model, [0, 0, 1, 1], [1, 1, 1, 1], prior=prior)
     patterns = (result.stimuli[:, 0] - MEAN).reshape(4, -1)
     patterns /= np.linalg.norm(patterns, axis=1, keepdims=True)
     for pattern, neuron in zip(patterns, [0, 0, 1, 1], strict=True):
@@ -86,8 +86,8 @@ def test_the_optimum_of_a_gabor_energy_is_its_gabor(model, prior, overlap):
 
 
 def test_a_least_exciting_stimulus_does_not_drive_and_no_frame_leaves_the_constraints(model):
-    result = ascend(model, [0, 1], [-1, -1], frames=30, steps=25)
-    noise = ascend(model, [0, 1], [-1, -1], frames=30, steps=1)
+    result = ascend_noise(model, [0, 1], [-1, -1], frames=30, steps=25)
+    noise = ascend_noise(model, [0, 1], [-1, -1], frames=30, steps=1)
     assert (result.responses < 0.03 * noise.responses).all()
     assert result.stimuli.shape == (2, 30, *SHAPE)
     np.testing.assert_allclose(result.stimuli.mean((2, 3)), MEAN, atol=0.02)
@@ -95,17 +95,17 @@ def test_a_least_exciting_stimulus_does_not_drive_and_no_frame_leaves_the_constr
 
 
 def test_a_neuron_that_does_not_depend_on_the_video_has_no_gradient(model):
-    result = ascend(model, [0, 2], [1, 1], steps=2)
+    result = ascend_noise(model, [0, 2], [1, 1], steps=2)
     assert result.has_gradient.tolist() == [True, False]
     assert np.isfinite(result.stimuli).all()
 
 
 def test_starts_do_not_depend_on_each_other(model):
     # More than one batch of stimuli.
-    result = ascend(model, [0] * 20, [1] * 20, steps=2)
+    result = ascend_noise(model, [0] * 20, [1] * 20, steps=2)
     noise = draw_noise((20, 1, *SHAPE), torch.Generator().manual_seed(0)).numpy()
     options = AscentOptions(mean=MEAN, contrast=CONTRAST, prior="none", steps=2)
-    alone = climb(model, noise[18:], np.zeros(2, int), np.ones(2, int), options)
+    alone = ascend(model, noise[18:], np.zeros(2, int), np.ones(2, int), options)
     np.testing.assert_allclose(result.stimuli[18:], alone.stimuli, rtol=1e-5, atol=1e-3)
 
 
