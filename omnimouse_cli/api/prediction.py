@@ -36,7 +36,7 @@ class Prediction(TimeSeries):
             n - 1); None for one run.
         session: Session key.
         neurons: The neurons, in the order of the columns.
-        notes: A sentence for each step from the frames and the behavior to what the model saw.
+        notes: A sentence for each step from the given frames and behavior to those of the model.
     """
 
     std: NDArray[np.float32] | None
@@ -94,8 +94,7 @@ def make_trace(
         if seconds is None:
             seconds = _frame_seconds(movie, values)
         trace = make_behavior(seconds, values, model.channels, model.shard)
-    if movie.num_frames is not None:
-        trace.require_span(movie.num_frames / movie.fps)
+    trace.require_span(movie.num_frames / movie.fps)
     return trace
 
 
@@ -113,12 +112,12 @@ def _columns(behavior: ArrayLike, model: "SessionModel") -> dict[str, NDArray[An
 
 
 def _frame_seconds(movie: "Movie", values: Mapping[str, F64]) -> F64:
-    """Return the times of the frames, of which each has a row of behavior."""
+    """Return the times of the frames, each of which must have a row of behavior."""
     for name, column in values.items():
-        if movie.num_frames is None or column.shape != (movie.num_frames,):
+        if column.shape != (movie.num_frames,):
             raise OmniMouseError(
-                f"behavior {name} must have one value for each of "
-                f"{movie.num_frames or 'the'} frames: {column.shape}",
+                f"behavior {name} must have one value for each of {movie.num_frames} frames: "
+                f"{column.shape}",
                 hint=f"with other times, give them as {TIME!r}",
             )
-    return np.arange(movie.num_frames or 0) / movie.fps
+    return np.arange(movie.num_frames) / movie.fps

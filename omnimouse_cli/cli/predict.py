@@ -122,7 +122,7 @@ def command_predict(
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write predicted responses: to any movie, or beside the measured ones of a tier."""
+    """Write predicted responses to any movie, or predictions with the measurements of a tier."""
     from omnimouse_cli.evaluation.records import EvalOptions
     from omnimouse_cli.probing.movie_open import open_movie
     from omnimouse_cli.probing.predict import STRIDE_SAMPLES
@@ -142,7 +142,7 @@ def command_predict(
         if not run:
             progress.say(f"taking {folders[0]} (the newest finished run)")
         name = video.stem if video is not None else f"{tier or 'test'}-{_stem(regime or 'predict')}"
-        path = _out(out, file_format, folders, name)
+        path = _output_path(out, file_format, folders, name)
         job = PredictionJob(
             runs=folders,
             path=path,
@@ -174,7 +174,7 @@ def command_predict(
                 seed=seed,
                 baselines=(),
                 batch_windows=batch,
-                device=select_device(device).type,
+                device=job.device.type,
             )
             documents = write_recorded_predictions(job, options, progress)
     if json_output:
@@ -187,7 +187,7 @@ def command_predict(
 def _require_one_input(
     video: Path | None, of_movie: Mapping[str, object], of_recording: Mapping[str, object]
 ) -> None:
-    """Check that a movie is named or recorded windows are, and no option of the other."""
+    """Check that either a movie or recorded windows are named, without options of the other."""
     if video is None and not (of_recording["tier"] or of_recording["regime"]):
         raise OmniMouseError(
             "nothing to predict was named",
@@ -205,10 +205,13 @@ def _require_one_input(
 
 
 def _stem(regime: str) -> str:
+    """Return the name of a regime in a file name; of a TOML file its stem."""
     return Path(regime).stem if regime.endswith(".toml") else regime
 
 
-def _out(out: Path | None, file_format: str | None, folders: Sequence[Path], name: str) -> Path:
+def _output_path(
+    out: Path | None, file_format: str | None, folders: Sequence[Path], name: str
+) -> Path:
     if file_format is not None and file_format not in FORMATS:
         raise OmniMouseError(
             f"--format must be one of {', '.join(FORMATS)}: {file_format}",

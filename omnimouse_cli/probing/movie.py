@@ -1,4 +1,4 @@
-"""A movie of any size, length and frame rate, and the frames that a model sees of it."""
+"""A movie of any size, length and frame rate, and its frames at the size and rate of a model."""
 
 import hashlib
 import math
@@ -16,9 +16,9 @@ from omnimouse_cli.recording.resize import resize_frames
 
 U8 = NDArray[np.uint8]
 F64 = NDArray[np.float64]
-# Frames of the model that are in memory at once.
+# Resized frames that are in memory at once.
 FRAMES_AT_ONCE = 512
-# Sizes whose aspect ratios differ by more than this deform what is shown.
+# Relative difference of aspect ratios from which on a note says that frames are deformed.
 MAX_DEFORMATION = 0.02
 
 
@@ -42,10 +42,10 @@ class Movie:
         source: The file or folder, or `frames` of an array.
         frame_shape: Height and width in pixels.
         num_frames: Number of frames.
-        fps: Frames per second; of a video without a constant rate the mean.
-        fps_is_given: Whether the user named the frame rate.
+        fps: Frames per second; the mean of a video without a constant rate.
+        fps_is_given: Whether the frame rate is the user's.
         notes: A sentence for each thing that was assumed or converted.
-        read: Yields its frames from the first one on.
+        read: Returns an iterator over all frames in blocks.
     """
 
     source: str
@@ -58,12 +58,12 @@ class Movie:
 
     @property
     def num_samples(self) -> int:
-        """Frames of 1/30 s that the model sees; without a constant rate about so many."""
+        """Number of samples of 1/30 s; approximate for a video without a constant rate."""
         return _num_samples(self.num_frames / self.fps)
 
 
 def with_checksum(movie: Movie) -> tuple[Movie, Callable[[], str]]:
-    """Return a movie, and a function that returns the SHA-256 of the grey levels read from it."""
+    """Return a movie, and a function that returns the SHA-256 of the frames read so far."""
     digest = hashlib.sha256()
 
     def read() -> Iterator[Block]:

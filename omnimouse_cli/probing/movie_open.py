@@ -31,7 +31,7 @@ EXTRA = "video"
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp")
 # Bytes of frames that are in memory at once.
 BLOCK_BYTES = 8 * 2**20
-# So many frames fewer than a file states are no damage: containers count some that are not shown.
+# A file may state this many frames more than it has: containers count some that are not shown.
 MISSING_PACKETS = 2
 _NUMBERS = re.compile(r"(\d+)")
 _GREY_LEVELS = GreyScale()
@@ -92,7 +92,8 @@ def _open_member(path: Path) -> StoredArray:
         ) from error
     if "frames" not in names and len(names) != 1:
         raise OmniMouseError(
-            f"{path} must hold one array, or one named `frames`: it has {', '.join(names) or None}",
+            f"{path} must hold one array, or one named `frames`: it has "
+            f"{', '.join(names) or 'none'}",
             hint="write it by np.savez(path, frames=frames)",
         )
     return open_npz_member(path, "frames" if "frames" in names else names[0])
@@ -105,7 +106,7 @@ def _open_array(stored: StoredArray, fps: float | None) -> Movie:
     _require_finite(stored)
     opened = open_frames(stored)
     if stored.dtype != np.uint8:
-        # No prediction shall be lost to a frame in the middle that is out of range.
+        # A frame out of range is found now, and not in the middle of a long prediction.
         for _, values in _array_blocks(stored):
             opened.scale.apply(_without_channel(values), stored.source)
     rate, notes = _rate(stored.source, fps)
@@ -127,7 +128,7 @@ def _open_array(stored: StoredArray, fps: float | None) -> Movie:
 
 
 def _array_blocks(stored: StoredArray) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Yield the number of a first frame, and some frames as they are stored."""
+    """Yield consecutive stored frames in blocks, each with the number of its first frame."""
     # Frames become float32 on their way to grey levels.
     num_at_once = max(1, BLOCK_BYTES // max(1, 4 * math.prod(stored.shape[1:])))
     for first in range(0, stored.shape[0], num_at_once):
@@ -242,7 +243,7 @@ def _open_video(path: Path, fps: float | None) -> Movie:
         if first is None:
             raise no_frames(str(path))
         shape = (first.height, first.width)
-    # Packets are counted without decoding them: what is cut short is found before it is predicted.
+    # Packets are counted without decoding, so that a file cut short is found before a prediction.
     with _explain_video(av, path), av.open(str(path)) as container:
         num_frames = sum(1 for packet in container.demux(container.streams.video[0]) if packet.size)
     if num_frames < stated - MISSING_PACKETS:

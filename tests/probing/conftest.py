@@ -1,4 +1,4 @@
-"""Runs that are asked about stimuli."""
+"""Two runs with random weights, for all tests of a file."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from omnimouse_cli.run.load import load_run
 
 @pytest.fixture(scope="module")
 def runs(small_mouse, write_run, tmp_path_factory):
-    """Two runs of other random weights."""
+    """Two runs of different random weights."""
     folder = tmp_path_factory.mktemp("runs")
 
     def change(tensors):

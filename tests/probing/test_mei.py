@@ -9,10 +9,13 @@ import pytest
 import torch
 
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.evaluation.records import EvalOptions
+from omnimouse_cli.metrics.moments import correlation, moments_of
 from omnimouse_cli.probing import mei, mei_references
 from omnimouse_cli.probing.mei import MeiOptions, most_exciting
 from omnimouse_cli.probing.mei_neurons import choose_neurons
 from omnimouse_cli.probing.mei_output import encode_png, write_files
+from omnimouse_cli.probing.predict_recorded import predict_recording
 from omnimouse_cli.probing.session_model import SessionModel
 from omnimouse_cli.run.load import load_run
 
@@ -31,21 +34,6 @@ def _few_references():
 @pytest.fixture(scope="module")
 def session(small_mouse):
     return small_mouse.sessions[0].key
-
-
-@pytest.fixture(scope="module")
-def runs(small_mouse, write_run, tmp_path_factory):
-    """Two runs of random weights that differ."""
-
-    def rescale(tensors):
-        for name, value in tensors.items():
-            if name.startswith("tables."):
-                value.mul_(-1.3)
-
-    folder = tmp_path_factory.mktemp("mei")
-    first = write_run(folder / "first", small_mouse)
-    other = write_run(folder / "other", small_mouse, weights=rescale)
-    return load_run(first), load_run(other)
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +148,13 @@ def test_the_best_neurons_are_those_of_an_evaluation_on_the_validation_tier(
     assert choose_neurons(runs[0], small_mouse, session, "4, 0") == (4, 0)
     best = choose_neurons(runs[0], small_mouse, session, "best:12")
     assert sorted(best) == list(range(12))
+    (tier,) = runs[0].config.train.validation_tiers
+    options = EvalOptions(regime="predict", tier=tier, baselines=())
+    found = next(predict_recording(runs[:1], small_mouse, session, options=options))
+    measured = np.where(found.scored[:, None], found.measured, np.nan)
+    # A neuron without a score is the last one.
+    scores = np.nan_to_num(correlation(moments_of(measured, found.predicted)), nan=-1.0)
+    assert (np.diff(scores[list(best)]) <= 1e-6).all()
     assert choose_neurons(runs[0], small_mouse, session, "best:3") == best[:3]
     with pytest.raises(OmniMouseError, match="needs the shards"):
         choose_neurons(runs[0], None, session, "best:3")

@@ -191,6 +191,8 @@ def test_options_out_of_range_are_refused(model, options, message):
 
 def test_the_rule_of_context_is_a_sentence():
     assert "the mean of the 3 windows" in describe_context("grey", 10)
+    assert "the mean of the 4 or 5 windows" in describe_context("grey", 7)
+    assert "predicted by the one window" in describe_context("grey", 30)
     assert "grey level 20" in describe_context(20.0, 10)
 
 
