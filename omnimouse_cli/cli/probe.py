@@ -1,4 +1,4 @@
-"""`omnimouse probe`: receptive fields and tuning of neurons, as a trained model has them."""
+"""`omnimouse probe`: receptive fields and tuning of neurons, predicted by trained runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -93,7 +93,7 @@ def command_probe(
         ),
     ] = 0.5,
     min_snr: Annotated[
-        float, typer.Option(help="Least signal to noise of a receptive field with numbers.")
+        float, typer.Option(help="Least signal-to-noise ratio of a receptive field with numbers.")
     ] = 3.0,
     pictures: Annotated[
         int, typer.Option(min=0, help="Neurons of each session that the page shows.")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,9 +61,7 @@ def find_scores(runs: Sequence[Path], session: str, num_neurons: int) -> NeuronS
     return NeuronScores(values=np.mean(scores, axis=0), source=text)
 
 
-def newest_scores(
-    runs: Sequence[Path], prefix: str
-) -> tuple[Path, dict[str, NDArray[np.generic]]] | None:
+def newest_scores(runs: Sequence[Path], prefix: str) -> tuple[Path, dict[str, NDArray[Any]]] | None:
     """Return the newest `neurons.npz` that has arrays with a prefix, and these arrays.
 
     Args:
@@ -94,9 +93,7 @@ def newest_scores(
     return None
 
 
-def _scatter(
-    file: Path, arrays: Mapping[str, NDArray[np.generic]], session: str, num_neurons: int
-) -> F64:
+def _scatter(file: Path, arrays: Mapping[str, NDArray[Any]], session: str, num_neurons: int) -> F64:
     """Return the scores of all neurons; NaN where one was not scored."""
     index = arrays["index"].astype(np.int64)
     if len(index) and index.max() >= num_neurons:
