@@ -23,7 +23,7 @@ def api_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sys.modules.setdefault("runs", runs)
     specification.loader.exec_module(runs)
     folder = tmp_path_factory.mktemp("api")
-    dataset = runs.simulated(folder, neurons=6, minutes=1.0, seed=2)
+    dataset = runs.simulated(folder, neurons=6, minutes=1.0)
     run = runs.write_run(folder / "runs/demo", dataset)
     summary = {
         "format": "omnimouse-summary",

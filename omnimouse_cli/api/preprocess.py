@@ -74,6 +74,7 @@ def preprocess(
     static: bool = False,
     licence: str | None = None,
     citation: str | None = None,
+    key: str | None = None,
     progress: bool | Reporter = False,
 ) -> Preprocessed:
     """Convert recordings to shards; shards that are up to date are kept.
@@ -99,6 +100,7 @@ def preprocess(
         static: Whether recordings of single images without a time course are opened.
         licence: Licence of the data.
         citation: How to cite the data.
+        key: Session key of a single recording; None takes that of its files.
         progress: Whether lines about the progress are written on stderr; or a reporter.
 
     Returns:
@@ -138,6 +140,7 @@ def preprocess(
             static=static,
             licence=licence,
             citation=citation,
+            key=key,
         )
     paths, shards = as_paths(recordings), as_path(out)
     if not paths:
@@ -185,8 +188,26 @@ def convert_found(
         jobs=result.jobs,
     )
     _report_notes(converted, reporter)
+    if options.open_options.key is not None:
+        _warn_of_other_keys(converted, reporter)
     warn_of_mixed_kinds(result.catalogue.entries, reporter)
     return converted
+
+
+def _warn_of_other_keys(converted: Preprocessed, reporter: Reporter) -> None:
+    """Warn if the folder has a shard of the same recording under another key."""
+    from omnimouse_cli.shard.catalogue import CatalogueEntry, open_shards
+
+    new = {str(recording.path.resolve()): recording.session for recording in converted.recordings}
+    for session, shard in open_shards(converted.shards).shards.items():
+        if isinstance(shard, CatalogueEntry):
+            continue
+        key = new.get(shard.description.source.path, session)
+        if key != session:
+            reporter.warn(
+                f"{shard.path} holds the recording of session {key} as session {session}: remove "
+                "it, or the recording is trained on and scored twice"
+            )
 
 
 def _report_notes(converted: Preprocessed, reporter: Reporter) -> None:

@@ -57,13 +57,20 @@ def find_and_open(
             recordings of the share are opened, and paths without recordings fail in the first.
 
     Raises:
-        OmniMouseError: There is no recording, or none can be opened.
+        OmniMouseError: There is no recording, none can be opened, or there are several and
+            `options.key` names one session.
     """
     from omnimouse_cli.recording.find import find_recordings
     from omnimouse_cli.shard.jobs import map_as_completed, number_of_jobs
     from omnimouse_cli.shard.preprocess import Failure
 
     found = find_recordings(paths)
+    if options.key is not None and len(found.recordings) > 1:
+        raise OmniMouseError(
+            f"--key is the key of one session, and {', '.join(map(str, paths))} holds "
+            f"{pluralize(len(found.recordings), 'recording')}",
+            hint="name one recording: omnimouse preprocess RECORDING --key KEY",
+        )
     report_skipped(found.skipped, progress)
     opened: dict[Path, Recording | Failure] = {}
     number, num_tasks = task

@@ -282,7 +282,7 @@ def open_shards(shards: PathLike | None = None) -> Shards:
         >>> import omnimouse_cli as om
         >>> session = om.open_shards("shards")["20001-1-1"]
         >>> session.responses(10, 12)
-        TimeSeries: float32 (60, 6), unit rate, 10.024 to 11.990 s
+        TimeSeries: float32 (60, 6), unit rate, 10.027 to 11.994 s
         >>> session.frames(20, 21).shape, session.behavior(20, 21)["running"].shape
         ((31, 36, 64), (100,))
         >>> session.neurons.position_um.shape, sorted(session.tiers)

@@ -46,7 +46,7 @@ def simulate(
         >>> import omnimouse_cli as om
         >>> mouse = om.simulate("recordings", sessions=1, neurons=6, minutes=1, seed=2)
         >>> mouse[0].session, 0 < mouse[0].ceilings.predict < 1
-        ('20001-1-1', True)
+        ('22001-1-1', True)
     """
     from omnimouse_cli.recording.simulated.settings import SimulationConfig
     from omnimouse_cli.recording.simulated.simulation import simulate

@@ -17,6 +17,7 @@ from omnimouse_cli.cli.console import print_document, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption, parse_task
 from omnimouse_cli.cli.raw import (
     CitationOption,
+    KeyOption,
     LicenceOption,
     PupilOption,
     RateOption,
@@ -111,6 +112,7 @@ def command_preprocess(
     static: StaticOption = False,
     licence: LicenceOption = None,
     citation: CitationOption = None,
+    key: KeyOption = None,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -142,6 +144,7 @@ def command_preprocess(
         static=static,
         licence=licence,
         citation=citation,
+        key=key,
     )
     with reporter(quiet=quiet) as progress:
         if not recordings:
@@ -210,6 +213,7 @@ def _command(paths: Sequence[Path], folder: Path, options: "PreprocessOptions") 
         "--split": stated.split,
         "--licence": stated.licence,
         "--citation": stated.citation,
+        "--key": stated.key,
     }
     flags = {
         "--allow-gaps": storage.allow_gaps,

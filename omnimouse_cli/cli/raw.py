@@ -32,6 +32,15 @@ def _require_rate(rate: float | None) -> float | None:
     return rate
 
 
+def _require_key(key: str | None) -> str | None:
+    # Imported here because the package recording loads NumPy, which --help does without.
+    from omnimouse_cli.recording.session_key import is_usable_key
+
+    if key is not None and not is_usable_key(key):
+        raise typer.BadParameter(f"a session key must be usable as a file name: {key!r}")
+    return key
+
+
 def _parse_split(text: str) -> SplitChoice:
     if text not in tuple(SplitChoice):
         raise typer.BadParameter(f"no split {text!r}; give one of {', '.join(SplitChoice)}")
@@ -83,4 +92,12 @@ StaticOption = Annotated[
     bool, _option("--static", "Open recordings of single images without a time course.")
 ]
 LicenceOption = Annotated[str | None, _option("--licence", "Licence of the data, as CC-BY-4.0.")]
+KeyOption = Annotated[
+    str | None,
+    _option(
+        "--key",
+        "Session key of a single recording, in place of that of its files.",
+        callback=_require_key,
+    ),
+]
 CitationOption = Annotated[str | None, _option("--citation", "How to cite the data.")]

@@ -127,9 +127,15 @@ def _open(path: Path, raw_format: RawFormat, options: OpenOptions) -> Recording:
         recording,
         format=raw_format.name,
         provenance=provenance,
-        notes=(*recording.notes, *unused),
+        notes=(*recording.notes, *unused, *_key_notes(recording, options)),
     )
     return assign_tiers(recording, options.split)
+
+
+def _key_notes(recording: Recording, options: OpenOptions) -> list[str]:
+    if options.key is None:
+        return []
+    return [f"session: the key {options.key} was given with --key; animal {recording.animal}"]
 
 
 def is_recording(path: Path) -> bool:

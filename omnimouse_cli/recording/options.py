@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from omnimouse_cli.recording.session_key import is_usable_key
+
 Split = Literal["auto", "conditions", "movie-time", "time"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 # The options about what is inside of a file.
@@ -25,6 +27,7 @@ class OpenOptions:
         static: Whether recordings of single images without a time course are opened.
         licence: Licence of the data.
         citation: How to cite the data.
+        key: Session key; None takes that of the files.
     """
 
     series: str | None = None
@@ -37,10 +40,13 @@ class OpenOptions:
     static: bool = False
     licence: str | None = None
     citation: str | None = None
+    key: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a rate that is not positive or a split that does not exist."""
+        """Raise ValueError for a value that cannot be used."""
         if self.rate_hz is not None and not 0 < self.rate_hz < math.inf:
             raise ValueError(f"`rate_hz` must be positive: {self.rate_hz}")
         if self.split not in SPLITS:
             raise ValueError(f"`split` must be one of {', '.join(SPLITS)}: {self.split}")
+        if self.key is not None and not is_usable_key(self.key):
+            raise ValueError(f"`key` must be usable as a file name: {self.key!r}")

@@ -116,6 +116,8 @@ def preprocess(
             return
         with progress:
             try:
+                if not options.force:
+                    _require_same_source(path, recording)
                 convert(
                     recording,
                     path,
@@ -275,9 +277,24 @@ def _shard_paths(recordings: Sequence[Recording], out: Path) -> dict[str, Path]:
         if other is not recording:
             raise RecordingError(
                 f"{other.path} and {recording.path} have the same session key: {recording.session}",
-                hint="omit one of them, or give it another session key in its raw files",
+                hint="convert them one by one, one of them with another key: --key KEY",
             )
     return {recording.session: out / shard_name(recording.session) for recording in recordings}
+
+
+def _require_same_source(path: Path, recording: Recording) -> None:
+    """Raise RecordingError if a shard is of another recording, which is still there."""
+    try:
+        source = Path(open_shard(path).description.source.path)
+        is_other = source != recording.path.resolve() and source.exists()
+    except (ShardError, OSError):
+        return
+    if is_other:
+        raise RecordingError(
+            f"{path} is of {source}, and {recording.path} has the same session key: "
+            f"{recording.session}",
+            hint="give this one another key with --key KEY, or replace the shard with --force",
+        )
 
 
 def _make_folder(out: Path) -> None:

@@ -123,7 +123,7 @@ def test_the_table_has_a_line_for_each_row_beside_its_baselines(place):
     # Readable in a terminal of 120 columns.
     scores = result.stdout.split("r of every baseline")[0]
     assert max(map(len, scores.splitlines())) <= 120
-    assert "not available in 20001-1-1: psth of predict" in result.stdout
+    assert "not available in 21001-1-1: psth of predict" in result.stdout
     assert "\x1b" not in result.stdout
     assert (place / "runs/first/eval/whole/eval.json").exists()
 

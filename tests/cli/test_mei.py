@@ -55,7 +55,7 @@ def test_the_document_and_the_table_have_a_row_for_each_neuron(runs, tmp_path):
     [
         (("--neurons", "99"), "has no neuron 99", "0 to 11"),
         (("--neurons", "some"), "neither a list", "best:10"),
-        (("--session", "9-9-9"), "has no session 9-9-9", "20001-1-1"),
+        (("--session", "9-9-9"), "has no session 9-9-9", "21001-1-1"),
         (("--contrast", "200"), "contrast must lie", ""),
         (("--state", "asleep"), "no state of behavior", "median"),
         (("--kind", "film"), "no kind 'film'", "image, video"),

@@ -169,6 +169,44 @@ def test_two_sessions_with_one_key_are_refused(recordings):
     assert not (recordings.parent / "shards").exists()
 
 
+def test_a_key_names_a_single_recording_and_is_recorded(recordings):
+    run("recordings/7-1-1")
+    result = run("recordings/7-1-1", "--key", "17-1-1", "--json")
+    assert result.exit_code == 0, result.stderr
+    (session,) = json.loads(result.stdout)["sessions"]
+    assert (session["session"], session["animal"]) == ("17-1-1", "17")
+    assert "session: the key 17-1-1 was given with --key; animal 17" in session["notes"]
+    assert "7-1-1.safetensors holds the recording of session 17-1-1" in result.stderr
+    assert run("recordings/7-1-1", "--key", "17-1-1", "--json").stdout.count('"kept"') == 1
+    several = run("recordings", "--key", "17-1-1")
+    assert several.exit_code == 1
+    assert "error: --key is the key of one session, and recordings holds 2" in several.stderr
+    wrong = run("recordings/7-1-1", "--key", "../7")
+    assert wrong.exit_code == 2
+    assert "must be usable as a file name" in " ".join(wrong.stderr.replace("│", " ").split())
+
+
+def test_another_recording_does_not_replace_a_shard_of_the_same_key(recordings):
+    run("recordings/7-1-1")
+    shard = recordings.parent / "shards" / "7-1-1.safetensors"
+    before = shard.read_bytes()
+    write_session(recordings.parent / "other" / "7-1-1", seed=5)
+    result = run("other")
+    assert result.exit_code == 1
+    assert "and other/7-1-1 has the same session key: 7-1-1" in result.stderr
+    assert "another key with --key KEY" in result.stderr
+    assert shard.read_bytes() == before
+    assert run("other", "--key", "7-1-2").exit_code == 0
+    assert run("other", "--force").exit_code == 0
+    assert shard.read_bytes() != before
+    # The same recording at another place, as after a move.
+    shutil.move(recordings / "7-1-1", recordings.parent / "moved")
+    assert run("moved", "--key", "9-1-1").exit_code == 0
+    shutil.move(recordings.parent / "moved", recordings / "new")
+    (recordings / "new" / "extra").write_text("")
+    assert run("recordings/new", "--key", "9-1-1").exit_code == 0
+
+
 def test_nothing_to_preprocess_is_an_error(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run().exit_code == 1

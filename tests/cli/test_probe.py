@@ -30,10 +30,10 @@ def test_a_session_has_its_tables_and_the_run_a_page(run):
     assert [row["neuron"] for row in document["neurons"]] == [0, 1, 5]
     assert document["state"]["name"] == "median"
     folder = run / "probe"
-    assert {path.name for path in folder.iterdir()} == {"20001-1-1", "probe.html"}
-    names = {path.name for path in (folder / "20001-1-1").iterdir()}
+    assert {path.name for path in folder.iterdir()} == {"21001-1-1", "probe.html"}
+    names = {path.name for path in (folder / "21001-1-1").iterdir()}
     assert names == {"probe.csv", "probe.json", "probe.npz"}
-    assert json.loads((folder / "20001-1-1" / "probe.json").read_text()) == document
+    assert json.loads((folder / "21001-1-1" / "probe.json").read_text()) == document
     assert "no evaluation has scores" in result.stderr
     assert "tiers train" in document["notes"][0]
 
@@ -42,7 +42,7 @@ def test_the_table_says_the_state_and_the_source_of_scores(run, tmp_path):
     out = ("--out", tmp_path / "out", "--state", "missing", "--gradient-windows", "0")
     result = invoke(run, *QUICK, *out, "--neurons", "3", "--pictures", "0")
     assert result.exit_code == 0, result.stderr
-    assert "20001-1-1: behavior is missing" in result.stdout
+    assert "21001-1-1: behavior is missing" in result.stdout
     assert "standard deviation of the model's response" in result.stdout.replace("\n", " ")
 
 
@@ -51,8 +51,8 @@ def test_the_table_says_the_state_and_the_source_of_scores(run, tmp_path):
     [
         (("--neurons", "99"), "has no neuron 99", "0 to 11"),
         (("--neurons", "some"), "--neurons must be whole numbers", "0-49"),
-        (("--session", "9-9-9"), "has no session 9-9-9", "20001-1-1"),
-        (("--animal", "7"), "has no animal 7", "20001"),
+        (("--session", "9-9-9"), "has no session 9-9-9", "21001-1-1"),
+        (("--animal", "7"), "has no animal 7", "21001"),
         (("--state", "asleep"), "no state of behavior", "median"),
         (("--spatial", "fast"), "--spatial must be numbers", "0.04"),
         (("--directions", "5"), "must be even", ""),

@@ -28,10 +28,10 @@ def test_json_is_one_document_with_the_ceiling_of_every_regime(out):
     content = json.loads(result.stdout)
     assert (content["format"], content["version"]) == ("omnimouse-simulation", 1)
     (session,) = content["sessions"]
-    assert session["session"] == "20001-1-1"
-    assert session["animal"] == "20001"
+    assert session["session"] == "23001-1-1"
+    assert session["animal"] == "23001"
     assert session["neurons"] == 4
-    assert session["path"] == str(out / "20001-1-1")
+    assert session["path"] == str(out / "23001-1-1")
     names = {"predict", "population", "forecast", "gaze", "pupil", "running"}
     assert set(session["ceilings"]) == names
     assert all(-1 <= value <= 1 for value in session["ceilings"].values())
@@ -42,6 +42,6 @@ def test_a_second_run_skips_says_so_on_stderr_and_prints_the_same_table(out):
     result = invoke(out, *SMALL)
     assert result.exit_code == 0
     assert "complete: skipped" in result.stderr
-    assert "20001-1-1" in result.stdout
+    assert "23001-1-1" in result.stdout
     assert "skipped" not in result.stdout
     assert invoke(out, *SMALL, "--quiet").stderr == ""

@@ -56,6 +56,13 @@ def test_licence_and_citation_can_be_stated(experanto_session):
     assert (provenance.licence, provenance.citation) == ("CC-BY-4.0", "Mouse et al.")
 
 
+def test_a_stated_key_names_session_and_animal_and_is_noted(experanto_session):
+    path = experanto_session(data_key="../../etc", seconds=6)
+    recording = open_recording(path, OpenOptions(key="17-2-1"))
+    assert (recording.session, recording.animal) == ("17-2-1", "17")
+    assert "session: the key 17-2-1 was given with --key; animal 17" in recording.notes
+
+
 def test_an_option_without_effect_is_noted(experanto_session):
     recording = open_recording(experanto_session(seconds=6), OpenOptions(series="F", rate_hz=10.0))
     assert [note for note in recording.notes if "no effect" in note] == [
@@ -64,7 +71,10 @@ def test_an_option_without_effect_is_noted(experanto_session):
     ]
 
 
-@pytest.mark.parametrize("values", [{"rate_hz": 0.0}, {"rate_hz": float("nan")}, {"split": "x"}])
+@pytest.mark.parametrize(
+    "values",
+    [{"rate_hz": 0.0}, {"rate_hz": float("nan")}, {"split": "x"}, {"key": "../x"}, {"key": " "}],
+)
 def test_options_that_cannot_work_are_refused(values):
     with pytest.raises(ValueError, match=f"`{next(iter(values))}` must be"):
         OpenOptions(**values)

@@ -23,6 +23,7 @@ from omnimouse_cli.recording.recording import (
     ResponseKind,
     Signal,
 )
+from omnimouse_cli.recording.session_key import choose_session_key
 from omnimouse_cli.recording.times import RegularTimes, regular_times, require_scan_rate
 
 # Times above this are seconds of the Unix epoch (after 1973), not of a session.
@@ -193,7 +194,7 @@ def assemble(
     Raises:
         RecordingError: A file is damaged or contradicts another one.
     """
-    session, animal, key_notes = _read_keys(fields, default_session)
+    session, animal, key_notes = _read_keys(fields, default_session, options.key)
     zero = responses.times.zero_seconds
     origin_seconds, origin_notes = (zero, []) if zero else _read_start(fields)
     stimulus = open_stimulus(source, options, zero_seconds=zero, monitor=_read_monitor(fields))
@@ -252,14 +253,12 @@ def _without_folder(note: str, source: Source) -> str:
     return note.replace(f"{source.path}/", "").replace(f"{source.path}: ", "")
 
 
-def _read_keys(fields: Meta, default_session: str) -> tuple[str, str, list[str]]:
+def _read_keys(
+    fields: Meta, default_session: str, stated: str | None
+) -> tuple[str, str, list[str]]:
     """Return the keys of session and animal, and notes for the user."""
-    session = fields.optional_text("session") or default_session
-    if "/" in session or "\\" in session or session.startswith("."):
-        raise RecordingError(
-            f"{fields.source}: the session key must be usable as a file name: {session!r}",
-            hint="correct `session`",
-        )
+    own = fields.optional_text("session") or default_session
+    session = choose_session_key(own, stated, source=fields.source, hint="correct `session`")
     notes = []
     unknown = [name for name in fields.values if name not in _FIELDS]
     if unknown:

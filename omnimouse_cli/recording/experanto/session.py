@@ -13,6 +13,7 @@ from omnimouse_cli.recording.experanto.sequence import RESPONSES, SequenceDevice
 from omnimouse_cli.recording.meta import Meta, read_json, read_yaml
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Content, Provenance, Recording, Signal
+from omnimouse_cli.recording.session_key import choose_session_key
 
 MARKERS = "responses/meta.yml or screen/meta.yml (an experanto session)"
 
@@ -102,7 +103,7 @@ def _assemble(
     native_rate_hz = responses_meta.optional_number("original_sampling_rate")
     if native_rate_hz is None and responses.is_resampled:
         native_rate_hz = responses.stored_rate_hz
-    session = _read_session_key(path)
+    session = _read_session_key(path, options.key)
     notes: dict[str, tuple[str, ...]] = {
         name: (f"{name}: {why} and is excluded",) for name, why in excluded.items()
     }
@@ -175,10 +176,10 @@ def _read_metas(path: Path) -> tuple[dict[str, Meta], dict[str, str]]:
     return metas, excluded
 
 
-def _read_session_key(folder: Path) -> str:
-    """Return the session key by the rules of the experanto library.
+def _read_session_key(folder: Path, stated: str | None) -> str:
+    """Return the key that the user states, else the one by the rules of the experanto library.
 
-    The key is `data_key` of meta.json; else its `scan_key`; else the scan in a folder name with
+    Its key is `data_key` of meta.json; else its `scan_key`; else the scan in a folder name with
     "dynamic"; else the folder name.
 
     Raises:
@@ -191,12 +192,7 @@ def _read_session_key(folder: Path) -> str:
         name = folder.resolve().name
         match = _SCAN_IN_NAME.search(name) or _REST_OF_NAME.fullmatch(name)
         key = match[1] if match else name
-    if "/" in key or "\\" in key or key.startswith("."):
-        raise RecordingError(
-            f"{meta.source}: the session key must be usable as a file name: {key!r}",
-            hint="correct `data_key`",
-        )
-    return key
+    return choose_session_key(key, stated, source=meta.source, hint="correct `data_key`")
 
 
 def _scan_key(scan: Any) -> str | None:  # noqa: ANN401 - any JSON value

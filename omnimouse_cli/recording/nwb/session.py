@@ -64,12 +64,13 @@ def _open(root: Node, path: Path, options: OpenOptions) -> Recording:
     profile = find_profile(root)
     choice = choose_responses(root, options.series, options.rate_hz)
     population = open_population(choice.planes, options.rate_hz)
-    session, animal = read_keys(root, profile)
+    own_session, animal = read_keys(root, profile)
+    session = options.key or own_session
     origin, origin_notes = read_origin(root)
     if is_epoch_time(population.times):
         origin = 0.0
         origin_notes = ["times of the file count from 1970, not from the start of the session"]
-    neurons, excluded, neuron_notes = _neurons(choice, population, profile, session)
+    neurons, excluded, neuron_notes = _neurons(choice, population, profile, own_session)
     behavior = open_behavior(root, options, profile)
     stimulus = open_stimulus(root, options, response_seconds=population.times)
     series = ", ".join(plane.node.path for plane in choice.planes)

@@ -25,6 +25,7 @@ from omnimouse_cli.recording.sensorium.rows import (
 )
 from omnimouse_cli.recording.sensorium.screen import open_screen
 from omnimouse_cli.recording.sensorium.store import TIERS, Store, is_set, open_store
+from omnimouse_cli.recording.session_key import choose_session_key
 
 __all__ = ["MARKERS", "is_set", "open_set"]
 
@@ -85,7 +86,7 @@ def open_set(path: Path, options: OpenOptions) -> Recording:
     behavior, behavior_notes = open_behavior(store, layout)
     neurons, neuron_notes = _read_neurons(store, layout.num_neurons)
     provenance, licence_notes = _provenance(store, options)
-    session = _session_key(store)
+    session = _session_key(store, options.key)
     return Recording(
         path=path,
         session=session,
@@ -121,20 +122,15 @@ def _time_notes(*, is_static: bool) -> list[str]:
     return notes
 
 
-def _session_key(store: Store) -> str:
-    """Return animal, session and scan from the set's name, else the name.
+def _session_key(store: Store, stated: str | None) -> str:
+    """Return the key that the user states, else animal, session and scan in the set's name.
 
     Raises:
         RecordingError: The name cannot be used as a file name.
     """
     match = _SCAN_IN_NAME.match(store.name)
     key = match[1] if match else store.name
-    if not key or key.startswith("."):
-        raise RecordingError(
-            f"{store.path}: the name of the set must be usable as a session key: {key!r}",
-            hint="rename the folder",
-        )
-    return key
+    return choose_session_key(key, stated, source=str(store.path), hint="rename the folder")
 
 
 def _read_neurons(store: Store, num_neurons: int) -> tuple[Neurons, list[str]]:

@@ -15,7 +15,8 @@ FRAME_WIDTH = 64
 GREY = 113
 GREY_STD = 59.0
 ORIGIN_SECONDS = 1.6e9
-FIRST_ANIMAL = 20001
+# Animals of seed s are FIRST_ANIMAL + s MAX_ANIMALS and those after it: no two seeds share one.
+FIRST_ANIMAL, MAX_ANIMALS = 20001, 1000
 BEHAVIOR_CHANNELS = ("pupil_x", "pupil_y", "pupil_size", "pupil_size_derivative", "running")
 # Dimensions of the shared state.
 NUM_STATES = 4
@@ -31,10 +32,10 @@ class SimulationConfig:
 
     Args:
         sessions: Number of recordings, distributed over the animals in turn.
-        animals: Number of mice.
+        animals: Number of mice, at most 1000.
         neurons: Number of neurons of each recording.
         minutes: Duration of each recording.
-        seed: Seed of all random numbers.
+        seed: Seed of all random numbers; other seeds are other animals.
     """
 
     sessions: int = 2
@@ -53,6 +54,11 @@ class SimulationConfig:
                 f"`animals` must not exceed `sessions` ({self.sessions}): {self.animals}",
                 hint="each animal needs a session of its own: raise --sessions",
             )
+        if self.animals > MAX_ANIMALS:
+            raise ConfigError(
+                f"`animals` must not exceed {MAX_ANIMALS}: {self.animals}",
+                hint="simulate others with another --seed",
+            )
         if not 1.0 <= self.minutes <= 600.0:
             raise ConfigError(
                 f"`minutes` must lie between 1 and 600: {self.minutes:g}",
@@ -63,7 +69,7 @@ class SimulationConfig:
 
     def animal(self, number: int) -> int:
         """Return the animal of session `number`."""
-        return FIRST_ANIMAL + number % self.animals
+        return FIRST_ANIMAL + self.seed * MAX_ANIMALS + number % self.animals
 
     def session_key(self, number: int) -> str:
         """Return the key `animal-session-scan` of session `number`."""

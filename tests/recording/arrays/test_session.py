@@ -22,6 +22,15 @@ def listing(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
+def test_a_stated_key_replaces_that_of_session_json(folder):
+    keys = []
+    for animal in ("m1", None):
+        edit_session(folder, animal=animal)
+        recording = open_recording(folder, OpenOptions(key="m2-7"))
+        keys.append((recording.session, recording.animal))
+    assert keys == [("m2-7", "m1"), ("m2-7", "m2")]
+
+
 def test_everything_in_a_folder(folder, truth):
     before = listing(folder)
     recording = open_recording(folder)

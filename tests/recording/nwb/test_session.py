@@ -49,6 +49,15 @@ def test_the_session_key_names_the_animal(new_nwb, activity, session_id, animal,
     assert recording.animal == animal.replace("/", "_")
 
 
+def test_a_stated_key_leaves_the_animal_of_the_file(new_nwb, activity):
+    file = new_nwb("session.nwb")
+    file.table(TABLE, 5)
+    file.responses("processing/ophys/DfOverF/a", activity, container="DfOverF")
+    replace_text(file, "general/subject/subject_id", "m12")
+    recording = opened(file, key="other-1")
+    assert (recording.session, recording.animal) == ("other-1", "m12")
+
+
 def test_keys_come_from_a_dandi_name_where_the_file_has_none(new_nwb, activity):
     file = new_nwb("sub-A4_ses-day2_behavior+ophys.nwb")
     file.table(TABLE, 5)

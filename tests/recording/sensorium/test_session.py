@@ -53,6 +53,11 @@ def test_videos_lie_one_after_the_other_with_their_own_lengths(make_set, zipped)
     assert sorted(path for path in made.path.parent.rglob("*")) == before
 
 
+def test_a_stated_key_names_session_and_animal(make_set):
+    recording = open_recording(make_set().path, OpenOptions(key="78-1-1"))
+    assert (recording.session, recording.animal) == ("78-1-1", "78")
+
+
 def test_an_archive_that_is_unpacked_beside_it_is_not_taken_twice(make_set):
     folder, archive = make_set(), make_set(zipped=True)
     found = find_recordings([folder.path.parent])

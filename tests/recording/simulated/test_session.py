@@ -20,8 +20,8 @@ def recording(small_mice):
 def test_readers_find_the_sessions_and_their_animals(small_mice):
     found = find_recordings([small_mice[0].path.parent])
     opened = [open_recording(path) for path in found.recordings]
-    assert [each.session for each in opened] == ["20001-1-1", "20002-1-1"]
-    assert [each.animal for each in opened] == ["20001", "20002"]
+    assert [each.session for each in opened] == ["25001-1-1", "25002-1-1"]
+    assert [each.animal for each in opened] == ["25001", "25002"]
     assert [each.neurons.num_neurons for each in opened] == [12, 12]
 
 

@@ -40,7 +40,7 @@ def test_more_sessions_do_not_change_the_first_ones_and_see_the_same_test_clips(
     first = simulate(tmp_path, tiny, reporter=Silent())[0].path
     before = digest(first)
     both = simulate(tmp_path, replace(tiny, sessions=2), reporter=Silent())
-    assert [each.session for each in both] == ["20001-1-1", "20001-2-1"]
+    assert [each.session for each in both] == ["28001-1-1", "28001-2-1"]
     assert digest(first) == before
     after = digest(both[1].path)
     assert after["responses/data.mem"] != before["responses/data.mem"]
@@ -61,7 +61,16 @@ def test_what_is_complete_is_kept_and_force_makes_it_again(tmp_path, tiny):
     simulate(tmp_path, tiny, force=True, reporter=Silent())
     assert path.stat().st_ino != inode
     assert digest(path) == content
-    assert [child.name for child in tmp_path.iterdir()] == ["20001-1-1"]
+    assert [child.name for child in tmp_path.iterdir()] == ["28001-1-1"]
+
+
+def test_mice_of_two_seeds_stand_side_by_side(tmp_path, tiny):
+    made = [simulate(tmp_path, replace(tiny, seed=seed), reporter=Silent())[0] for seed in (8, 9)]
+    assert [(one.session, one.animal) for one in made] == [
+        ("28001-1-1", "28001"),
+        ("29001-1-1", "29001"),
+    ]
+    assert len(find_recordings([tmp_path]).recordings) == 2
 
 
 def test_another_simulation_in_the_same_place_is_refused_without_force(tmp_path, tiny):
@@ -76,7 +85,7 @@ def test_another_simulation_in_the_same_place_is_refused_without_force(tmp_path,
 
 
 def test_what_is_no_simulation_is_never_replaced(tmp_path, tiny):
-    precious = tmp_path / "20001-1-1" / "responses"
+    precious = tmp_path / "28001-1-1" / "responses"
     precious.mkdir(parents=True)
     (precious / "data.mem").write_text("years of work")
     for force in (False, True):
@@ -102,10 +111,10 @@ def test_an_interrupted_session_is_never_found_and_is_made_by_the_next_run(
     with pytest.raises(KeyboardInterrupt):
         simulate(tmp_path, tiny, reporter=Silent())
     assert list(tmp_path.iterdir()) == []
-    (tmp_path / ".partial" / "20001-1-1" / "responses").mkdir(parents=True)
+    (tmp_path / ".partial" / "28001-1-1" / "responses").mkdir(parents=True)
     monkeypatch.setattr(simulation, "write_session", write_session)
     simulate(tmp_path, tiny, reporter=Silent())
-    assert [child.name for child in tmp_path.iterdir()] == ["20001-1-1"]
+    assert [child.name for child in tmp_path.iterdir()] == ["28001-1-1"]
 
 
 def test_a_file_in_place_of_the_folder_is_named(tmp_path, tiny):
@@ -114,12 +123,29 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path, tiny):
         simulate(tmp_path / "out", tiny, reporter=Silent())
 
 
+def test_no_two_seeds_share_an_animal_and_the_default_seed_begins_at_20001():
+    settings = [
+        SimulationConfig(sessions=count, animals=animals, seed=seed)
+        for seed in (0, 1, 2, 7, 10**12)
+        for count, animals in ((1, 1), (2, 2), (5, 3), (1000, 1000))
+    ]
+    owners = {}
+    for config in settings:
+        keys = [config.session_key(number) for number in range(config.sessions)]
+        assert len(set(keys)) == len(keys)
+        for number, key in enumerate(keys):
+            assert key.split("-")[0] == str(config.animal(number))
+            assert owners.setdefault(config.animal(number), config.seed) == config.seed
+    assert settings[0].session_key(0) == "20001-1-1"
+
+
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
         ({"neurons": 0}, "`neurons`"),
         ({"sessions": 0}, "`sessions`"),
         ({"animals": 3}, "`animals`"),
+        ({"animals": 1001, "sessions": 1001}, "`animals` must not exceed 1000"),
         ({"minutes": 0.5}, "`minutes`"),
         ({"minutes": float("nan")}, "`minutes`"),
         ({"seed": -1}, "`seed`"),

@@ -59,6 +59,11 @@ def suite(tmp_path):
     return Run(tmp_path)
 
 
+def test_a_stated_key_names_session_and_animal(suite):
+    recording = open_recording(suite.folder, OpenOptions(key="m9-1"))
+    assert (recording.session, recording.animal) == ("m9-1", "m9")
+
+
 def read_all(recording):
     return recording.responses.read_rows(0, recording.responses.clock.num_samples)
 
