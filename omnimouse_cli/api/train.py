@@ -28,7 +28,7 @@ class Trained:
         folder: Folder of the run, which `om.load_run` and `om.evaluate` take.
         model: Name of the model size.
         steps: Optimizer steps.
-        epochs: Passes over the training windows.
+        epochs: Passes over the data: tokens seen over unique tokens.
         seconds: Time that the training took.
         device: Name of the device.
         parameters: Number of parameters of the core, which all sessions share.
@@ -84,7 +84,7 @@ def train(
         config: TOML file; the config.toml of a run trains it again.
         set: Configuration values by key, as `{"model.layers": 4}`, or texts `"model.layers=4"`.
         steps: Length in optimizer steps; at most one of `steps`, `epochs` and `minutes`.
-        epochs: Length in passes over the data.
+        epochs: Length in epochs, passes over the data: tokens seen over unique tokens.
         minutes: Length in minutes.
         sessions: Number of sessions (the first ones), or session keys.
         gpus: Number of GPUs; a new process trains on each. A script that starts processes needs

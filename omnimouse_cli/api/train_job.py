@@ -39,7 +39,7 @@ class TrainOptions:
         config: TOML file.
         overrides: Values of `--set`, as `section.key=value`.
         steps: Length in optimizer steps; at most one of `steps`, `epochs` and `minutes` is set.
-        epochs: Length in passes over the data.
+        epochs: Length in epochs (batch/epochs.py).
         minutes: Length in minutes.
         sessions: Number of sessions, or their keys separated by commas.
         seed: Seed of everything random.

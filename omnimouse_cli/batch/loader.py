@@ -43,8 +43,8 @@ class Loader(Iterator["Batch"]):
         num_ranks: World size.
         first_batch: Number of the first batch of the global order that has not been used.
         pin_memory: Whether batches are in page-locked memory, for copies to a GPU.
-        verify_first_epoch: Whether shards are verified in the background if the first epoch has not
-            ended, where `config.verify` is None; each rank verifies a part of them.
+        verify_at_start: Whether shards are verified in the background until every window was
+            drawn once, where `config.verify` is None; each rank verifies a part of them.
 
     Raises:
         ShardError: A tier that no trial has, a session without a window, a damaged shard.
@@ -60,7 +60,7 @@ class Loader(Iterator["Batch"]):
         num_ranks: int = 1,
         first_batch: int = 0,
         pin_memory: bool = False,
-        verify_first_epoch: bool = False,
+        verify_at_start: bool = False,
     ) -> None:
         if not 0 <= rank < num_ranks:
             raise ValueError(f"`rank` must be at least 0 and below {num_ranks}: {rank}")
@@ -85,7 +85,7 @@ class Loader(Iterator["Batch"]):
         )
         verify = config.verify
         if verify is None:
-            verify = verify_first_epoch and first_batch < self.batches_per_epoch
+            verify = verify_at_start and first_batch < self.batches_of_all_windows
         paths = [session.path for session in dataset.sessions[rank::num_ranks]]
         self._verification = BackgroundVerification(paths) if verify else None
         self._memories: dict[_native.Slot, BatchMemory] = {}
@@ -97,8 +97,11 @@ class Loader(Iterator["Batch"]):
         self._prefetch()
 
     @property
-    def batches_per_epoch(self) -> int:
-        """Batches in which the longest session (balanced) or all (proportional) are drawn once."""
+    def batches_of_all_windows(self) -> int:
+        """Batches until every window of the longest session (balanced), or of all, is drawn once.
+
+        Windows overlap: these are more epochs than one (batch/epochs.py).
+        """
         return self._schedule.batches_per_epoch
 
     def session_index(self, number: int) -> int:

@@ -32,7 +32,7 @@ class SweepOptions:
         config: TOML file.
         overrides: Values of `--set`, as `section.key=value`.
         steps: Length in optimizer steps; at most one of `steps`, `epochs` and `minutes` is set.
-        epochs: Length in passes over the data.
+        epochs: Length in epochs (batch/epochs.py).
         minutes: Length in minutes.
         gpus: GPUs of each run.
         procs: Processes of each run on the CPU.

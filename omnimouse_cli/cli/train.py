@@ -32,7 +32,10 @@ StepsOption = Annotated[
     int | None, typer.Option("--steps", min=1, help="Length in optimizer steps.")
 ]
 EpochsOption = Annotated[
-    float | None, typer.Option("--epochs", help="Length in passes over the data.")
+    float | None,
+    typer.Option(
+        "--epochs", help="Length in epochs, passes over the data: tokens seen over unique tokens."
+    ),
 ]
 MinutesOption = Annotated[
     float | None, typer.Option("--minutes", help="Length in minutes; the cool-down ends in time.")

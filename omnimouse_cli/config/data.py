@@ -50,7 +50,7 @@ class DataConfig:
         read_ahead_megabytes: Megabytes of coming batches that the system is told to read ahead from
             disk; None reads a batch when it is assembled.
         verify: Whether a thread compares every shard with its checksums while batches are drawn;
-            None does so in the first epoch of a training.
+            None does so in a training until every window was drawn once.
     """
 
     sessions: tuple[str, ...] | None = None

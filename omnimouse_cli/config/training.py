@@ -50,7 +50,8 @@ class TrainConfig:
             sessions are trained. None trains the whole model.
         unfreeze: Parts of that core that are trained too; `all` trains all of it.
         steps: Optimizer steps; at most one of `steps`, `epochs` and `minutes` is set.
-        epochs: Passes over the longest session (balanced) or over all windows (proportional).
+        epochs: Passes over the data of the training windows: tokens seen over unique tokens
+            (batch/epochs.py). A run stores the steps that follow from it.
         minutes: Wall-clock minutes; the cool-down ends with them.
         batches_per_step: Batches whose gradients are averaged in a step, over all ranks; None
             takes one per rank.

@@ -28,10 +28,10 @@ from omnimouse_cli.report.verdict import Proposal, Verdict, judge, propose_runs
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import pluralize
 
-# Up to about four passes, repeated data is nearly as good as fresh data.
-FRESH_PASSES = 4.0
-# Below this number of passes, some of the counted data was not seen.
-MIN_PASSES = 0.9
+# Up to about four epochs, repeated data is nearly as good as fresh data.
+FRESH_EPOCHS = 4.0
+# Below this number of epochs, some of the counted data was not seen.
+MIN_EPOCHS = 0.9
 MIN_AGREEING = 0.1
 MAX_BOUND_SHARE = 0.05
 # Above this spread of compute per parameter and token, their median is a poor summary.
@@ -116,7 +116,7 @@ def analyze(
         warnings.append(
             f"{pluralize(len(table.excluded), 'row')} excluded; the table of rows has the reasons"
         )
-    warnings += _check_passes(rows)
+    warnings += _check_epochs(rows)
     if law is not None:
         warnings += _check_law(law, num_resamples)
     if frontier is not None:
@@ -142,31 +142,27 @@ def analyze(
     )
 
 
-def _check_passes(rows: Sequence[RunRow]) -> list[str]:
-    """Warn of data that was not seen, or was seen often.
-
-    Passes are seen over unique tokens; epochs, which count windows that overlap, only replace them.
-    """
-    passes = get_column(rows, "tokens_seen") / get_column(rows, "tokens")
-    passes = np.where(np.isfinite(passes), passes, get_column(rows, "epochs"))
-    passes = passes[np.isfinite(passes)]
-    if not len(passes):
+def _check_epochs(rows: Sequence[RunRow]) -> list[str]:
+    """Warn of data that was not seen, or was seen often."""
+    epochs = get_column(rows, "epochs")
+    epochs = epochs[np.isfinite(epochs)]
+    if not len(epochs):
         return []
-    low, high = float(passes.min()), float(passes.max())
+    low, high = float(epochs.min()), float(epochs.max())
     warnings = []
-    if low < MIN_PASSES:
+    if low < MIN_EPOCHS:
         warnings.append(
-            f"{pluralize(int((passes < MIN_PASSES).sum()), 'run')} ended before all of the data "
-            f"were seen (down to {low:.2g} passes): unique tokens count more than was used"
+            f"{pluralize(int((epochs < MIN_EPOCHS).sum()), 'run')} ended before all of the data "
+            f"were seen (down to {low:.2g} epochs): unique tokens count more than was used"
         )
-    if high > FRESH_PASSES:
+    if high > FRESH_EPOCHS:
         warnings.append(
-            f"runs saw their data up to {high:.3g} times; beyond about {FRESH_PASSES:g} passes "
-            "repeated data are worth clearly less than fresh data"
+            f"runs saw their data for up to {high:.3g} epochs; beyond about {FRESH_EPOCHS:g} "
+            "epochs repeated data are worth clearly less than fresh data"
         )
     if high > 2 * low:
         warnings.append(
-            f"passes over the data differ between runs ({low:.2g} to {high:.3g}): part of the "
+            f"the number of epochs differs between runs ({low:.2g} to {high:.3g}): part of the "
             "difference in loss may come from the length of training"
         )
     return warnings

@@ -164,6 +164,8 @@ def _parse_row(
         if not -1 <= correlation < 1:
             raise ValueError(f"`correlation` must lie between -1 and 1: {correlation:g}")
         numbers["loss"] = 1 - correlation
+    if numbers["tokens_seen"] is not None and numbers["tokens"] is not None:
+        numbers["epochs"] = numbers["tokens_seen"] / numbers["tokens"]
     seed = texts.get("seed")
     return RunRow(
         run=texts.get("run") or line,

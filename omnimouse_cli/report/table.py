@@ -33,7 +33,7 @@ class RunRow:
         metric: Kind of the loss.
         compute: Floating-point operations of the training.
         tokens_seen: Tokens with repetitions.
-        epochs: Passes over the unique tokens.
+        epochs: Passes over the data: `tokens_seen` over `tokens`, where both are known.
         parameters_core: Parameters that all animals share.
         parameters_tables: Parameters of session embeddings.
     """
@@ -190,17 +190,24 @@ def compute_seed_noise(rows: Sequence[RunRow]) -> float | None:
 
     None with fewer than two degrees of freedom: a single pair is hardly informative.
     """
+    epochs = get_column(rows, "epochs")
+    # Seeds draw sessions in another order, so that runs of equal steps see slightly other tokens.
+    levels = find_levels(epochs[np.isfinite(epochs)])
     groups: dict[tuple[float, float, float | None], dict[object, float]] = defaultdict(dict)
     for row in rows:
         if row.seed is not None:
-            key = (row.parameters, row.tokens, row.epochs)
-            groups[key][row.seed] = math.log(row.loss)
+            level = None if row.epochs is None else _nearest(row.epochs, levels)
+            groups[row.parameters, row.tokens, level][row.seed] = math.log(row.loss)
     repeated = [np.array(list(group.values())) for group in groups.values() if len(group) > 1]
     freedom = sum(len(group) - 1 for group in repeated)
     if freedom < MIN_NOISE_FREEDOM:
         return None
     squares = sum(float(((group - group.mean()) ** 2).sum()) for group in repeated)
     return math.sqrt(squares / freedom)
+
+
+def _nearest(value: float, levels: Sequence[float]) -> float:
+    return min(levels, key=lambda level: abs(math.log(level / value)))
 
 
 def list_names(values: Iterable[str | None]) -> list[str]:

@@ -167,7 +167,12 @@ def read_summary(run: Path) -> dict[str, Any]:
     Raises:
         OmniMouseError: The run has not finished, or the file is damaged.
     """
-    return read_document(run / SUMMARY, "summary")
+    summary = read_document(run / SUMMARY, "summary")
+    seen, unique = summary.get("tokens_seen"), summary.get("unique_tokens")
+    if type(seen) is int and type(unique) is int and unique > 0:
+        # In runs of earlier versions an epoch was every window once.
+        summary["epochs"] = seen / unique
+    return summary
 
 
 def remove_summary(run: Path) -> None:

@@ -16,7 +16,7 @@ class Progress:
 
     Args:
         step: Optimizer steps.
-        epoch: Passes over the data, with fractions.
+        epoch: Epochs: `tokens` over the unique tokens of the training windows.
         windows: Windows trained on.
         tokens: Neurons times stored samples trained on.
     """

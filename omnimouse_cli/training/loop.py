@@ -47,11 +47,12 @@ def train_until_over(
             sessions = setup.sessions_of_step(counters.step)
             strategy = draw(setup.strategies, sessions, seed=config.seed, step=counters.step)
             world.activity.begin("training", step=counters.step + 1)
+            epoch = int(setup.epochs(counters.tokens))
             log.log_step(train_step(state, setup, strategy))
             # After the last step there is a validation anyway.
             is_last = duration.is_over(counters.step, counters.elapsed_seconds)
             is_validated = _is_due(config.train.validate_every, counters.step) and not is_last
-            if is_validated or setup.is_new_epoch(counters.step):
+            if is_validated or int(setup.epochs(counters.tokens)) > epoch:
                 change = setup.shard_files.find_change(world)
             if is_validated and change is None:
                 world.activity.begin("validation")

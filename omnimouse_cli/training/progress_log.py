@@ -131,7 +131,7 @@ class ProgressLogger:
         counters = self._counters
         return Progress(
             step=counters.step,
-            epoch=self._setup.epochs(counters.step),
+            epoch=self._setup.epochs(counters.tokens),
             windows=counters.windows,
             tokens=counters.tokens,
         )

@@ -13,6 +13,7 @@ from omnimouse_cli.batch.dataset import (
     stored_channels,
     used_tiers,
 )
+from omnimouse_cli.batch.epochs import steps_of_epochs
 from omnimouse_cli.config.model import ResponseLoss
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.sizes import SMALL_SIZES
@@ -23,6 +24,7 @@ from omnimouse_cli.model.feed_forward import inner_network, lookup_grid
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.shard import Shard
 from omnimouse_cli.shard.kind import MIXED_KINDS_HINT, describe_mixed_kinds
+from omnimouse_cli.text import pluralize
 from omnimouse_cli.training.parallel.world import World
 from omnimouse_cli.training.validation_windows import resolve_validation_windows
 
@@ -70,7 +72,14 @@ def resolve_config(
     if train.batches_per_step is None:
         # Stored with the run: resumed on other ranks, its steps keep their size.
         train = dataclasses.replace(train, batches_per_step=world.num_ranks)
-    if train.steps is None and train.epochs is None and train.minutes is None:
+    if train.epochs is not None:
+        steps = steps_of_epochs(train.epochs, dataset, config.data, train.batches_per_step)
+        reporter.say(
+            f"training for {pluralize(steps, 'step')}: {train.epochs:g} epochs, passes over the "
+            "data of the training windows"
+        )
+        train = dataclasses.replace(train, steps=steps, epochs=None)
+    if train.steps is None and train.minutes is None:
         steps = _default_steps(config)
         reporter.say(f"training for {steps} steps (default; --steps, --epochs or --minutes)")
         train = dataclasses.replace(train, steps=steps)

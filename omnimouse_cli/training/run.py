@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo, open_dataset
+from omnimouse_cli.batch.epochs import unique_tokens
 from omnimouse_cli.batch.loader import Loader
 from omnimouse_cli.batch.masking import training_strategies
 from omnimouse_cli.batch.reader import warn_if_not_mapped
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.training import WindowFlops, window_flops
-from omnimouse_cli.errors import CheckpointError, DamagedCheckpointError
+from omnimouse_cli.errors import CheckpointError, ConfigError, DamagedCheckpointError
 from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.run.checkpoints import (
     damaged_checkpoint,
@@ -25,6 +26,7 @@ from omnimouse_cli.run.checkpoints import (
 from omnimouse_cli.run.folder import (
     is_finished,
     lock_run,
+    read_config,
     remove_summary,
     write_config,
     write_environment,
@@ -98,6 +100,8 @@ def train(job: TrainingJob, world: World, reporter: Reporter) -> None:
     shard_files = ShardFiles(dataset, reporter)
     strategies = training_strategies(job.config.masking, dataset.sessions)
     core = _find_core_to_adapt(job, dataset)
+    if job.resume:
+        _require_present_epochs(job)
     config = resolve_config(job.config, dataset, world, reporter, init_from=job.init_from)
     if not world.is_single:
         world.activity.silence_seconds = config.train.silence_seconds
@@ -116,6 +120,21 @@ def train(job: TrainingJob, world: World, reporter: Reporter) -> None:
         with _open_loader(config, dataset, state, world) as loader:
             setup = _build_setup(job.run, config, shard_files, loader, strategies, world=world)
             _train_and_finish(state, setup, reporter)
+
+
+def _require_present_epochs(job: TrainingJob) -> None:
+    """Refuse to go on with a run whose length is stored in epochs: every window once, before.
+
+    Raises:
+        ConfigError: The length is not stated anew.
+    """
+    stored = read_config(job.run).train.epochs
+    if stored is not None and stored == job.config.train.epochs:
+        raise ConfigError(
+            f"{job.run} was begun by an earlier version, in which an epoch was every training "
+            f"window once, for {stored:g} of these",
+            hint="state its length in steps: --steps N",
+        )
 
 
 @contextmanager
@@ -241,7 +260,7 @@ def _open_loader(config: RunConfig, dataset: Dataset, state: TrainState, world: 
         num_ranks=world.num_ranks,
         first_batch=state.counters.step * config.train.batches_per_step,
         pin_memory=world.device.type == "cuda",
-        verify_first_epoch=True,
+        verify_at_start=True,
     )
 
 
@@ -254,8 +273,6 @@ def _build_setup(
     *,
     world: World,
 ) -> TrainingSetup:
-    assert config.train.batches_per_step is not None, "resolved before training"
-
     @cache
     def flops(session: SessionInfo, strategy: Strategy) -> WindowFlops:
         return window_flops(config, [session], [strategy])
@@ -268,12 +285,9 @@ def _build_setup(
         world=world,
         shard_files=shard_files,
         loader=loader,
-        duration=build_duration(
-            config.train,
-            batches_per_epoch=loader.batches_per_epoch,
-            batches_per_step=config.train.batches_per_step,
-        ),
+        duration=build_duration(config.train),
         schedule=build_schedule(config.train),
+        unique_tokens=unique_tokens(shard_files.dataset, config.data),
         window_flops=flops,
     )
 

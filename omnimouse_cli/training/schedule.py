@@ -109,20 +109,9 @@ def build_schedule(config: TrainConfig) -> Schedule:
     )
 
 
-def build_duration(
-    config: TrainConfig, *, batches_per_epoch: int, batches_per_step: int
-) -> Duration:
-    """Return the duration of a resolved configuration, in which one of three keys is set.
-
-    Args:
-        config: `minutes`, `epochs` or `steps` is used.
-        batches_per_epoch: Batches of one pass over the data.
-        batches_per_step: Batches of a step, over all ranks.
-    """
+def build_duration(config: TrainConfig) -> Duration:
+    """Return the duration of a resolved configuration, in which `minutes` or `steps` is set."""
     if config.minutes is not None:
         return Duration(seconds=60 * config.minutes)
-    if config.epochs is not None:
-        steps = math.ceil(config.epochs * batches_per_epoch / batches_per_step)
-        return Duration(steps=max(1, steps))
     assert config.steps is not None, "resolved before training"
     return Duration(steps=config.steps)

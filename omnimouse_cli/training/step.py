@@ -10,11 +10,11 @@ from torch import Tensor
 
 from omnimouse_cli.batch.batch import Batch, to_device
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo
+from omnimouse_cli.batch.epochs import tokens_per_batch
 from omnimouse_cli.batch.loader import Loader
 from omnimouse_cli.batch.masking import applies
 from omnimouse_cli.batch.selection import Selection, select
 from omnimouse_cli.batch.strategy import Strategy
-from omnimouse_cli.config.data import WINDOW_SECONDS, DataConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.training import WindowFlops
 from omnimouse_cli.model.build import Core
@@ -42,6 +42,7 @@ class TrainingSetup:
         loader: Batches of this rank, from the first that is not used yet.
         duration: When training ends.
         schedule: Learning rates.
+        unique_tokens: Tokens of the training windows.
         window_flops: Floating-point operations of training on one window of a session under a
             strategy, through the whole model and through the shortcuts alone.
     """
@@ -55,6 +56,7 @@ class TrainingSetup:
     loader: Loader
     duration: Duration
     schedule: Schedule
+    unique_tokens: int
     window_flops: Callable[[SessionInfo, Strategy], WindowFlops]
 
     @property
@@ -63,13 +65,9 @@ class TrainingSetup:
         assert self.config.train.batches_per_step is not None, "resolved before training"
         return self.config.train.batches_per_step
 
-    def epochs(self, step: int) -> float:
-        """Return the passes over the data after a number of steps."""
-        return step * self.batches_per_step / self.loader.batches_per_epoch
-
-    def is_new_epoch(self, step: int) -> bool:
-        """Return whether an epoch ended with the last of a number of steps."""
-        return int(self.epochs(step)) > int(self.epochs(step - 1))
+    def epochs(self, tokens: int) -> float:
+        """Return the epochs after a number of tokens (batch/epochs.py)."""
+        return tokens / self.unique_tokens
 
     def sessions_of_step(self, step: int) -> list[SessionInfo]:
         """Return the sessions of a step's batches, over all ranks, each once."""
@@ -273,10 +271,3 @@ def _count(
         flops = [setup.window_flops(session, strategy) for session in trained]
         trained_flops = [one.shortcuts if shortcuts_only else one.whole_model for one in flops]
         counters.flops += config.data.batch_size * sum(trained_flops)
-
-
-def tokens_per_batch(session: SessionInfo, config: DataConfig) -> int:
-    """Return the tokens of a batch: its neurons times the stored samples of its windows."""
-    rate = session.shard.description.responses.clock.rate_hz
-    num_neurons = min(session.num_neurons, config.max_neurons)
-    return config.batch_size * num_neurons * round(WINDOW_SECONDS * rate)

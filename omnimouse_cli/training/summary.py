@@ -3,9 +3,7 @@
 import hashlib
 from typing import Any
 
-from omnimouse_cli.batch.dataset import Dataset, SessionInfo
-from omnimouse_cli.batch.windows import WindowTable
-from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
+from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.parameters import count_parameters
@@ -46,9 +44,9 @@ def build_summary(
         ),
         "windows_seen": counters.windows,
         "shortcut_windows_seen": counters.shortcut_windows,
-        "unique_tokens": unique_tokens(dataset, config),
+        "unique_tokens": setup.unique_tokens,
         "tokens_seen": counters.tokens,
-        "epochs": setup.epochs(counters.step),
+        "epochs": setup.epochs(counters.tokens),
         "steps": counters.step,
         "sessions": len(dataset.sessions),
         "animals": len(dataset.animals),
@@ -71,22 +69,6 @@ def build_summary(
         "mfu": flops / seconds / peak if flops is not None and peak is not None else None,
         "peak_memory_bytes": peak_memory_bytes(setup.world.device),
     }
-
-
-def unique_tokens(dataset: Dataset, config: RunConfig) -> int:
-    """Return the number of tokens in training windows: one neuron at one stored sample each."""
-    return sum(
-        _covered_tokens(dataset.session(key), table)
-        for key, table in dataset.require_windows(config.data).items()
-    )
-
-
-def _covered_tokens(session: SessionInfo, table: WindowTable) -> int:
-    """Return the tokens of a session's windows; no sample is in two runs of windows."""
-    step = min(table.stride_samples, NUM_RESPONSE_SAMPLES)
-    samples = int(((table.run_windows - 1) * step + NUM_RESPONSE_SAMPLES).sum())
-    rate = session.shard.description.responses.clock.rate_hz
-    return session.num_neurons * round(samples / RESPONSE_RATE_HZ * rate)
 
 
 def _validation_split(config: RunConfig, dataset: Dataset) -> str:

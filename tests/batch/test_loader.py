@@ -66,7 +66,7 @@ def test_windows_are_allowed_ones_and_none_repeats_in_an_epoch(tiny_dataset):
     config = config_with(sampling="proportional", stride_samples=30, batch_size=4)
     with Loader(tiny_dataset, config, seed=1) as loader:
         drawn = {session.key: [] for session in tiny_dataset.sessions}
-        for _ in range(loader.batches_per_epoch):
+        for _ in range(loader.batches_of_all_windows):
             batch = next(loader)
             drawn[batch.session].extend(batch.start_seconds)
     for key, found in drawn.items():

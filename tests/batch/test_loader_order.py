@@ -49,7 +49,7 @@ def drawn(loader, count):
 @pytest.fixture(scope="module")
 def two_epochs(seven):
     with Loader(seven, config_with(), seed=5) as loader:
-        return drawn(loader, 2 * loader.batches_per_epoch)
+        return drawn(loader, 2 * loader.batches_of_all_windows)
 
 
 def test_two_epochs_have_every_window_twice(seven, two_epochs):

@@ -164,12 +164,12 @@ def test_damage_that_no_header_shows_is_found_in_the_background(tmp_path, monkey
 
 def test_a_training_verifies_shards_until_its_first_epoch_has_ended(wide_dataset):
     def is_verified(config=CONFIG, first_batch=0, by_default=True):
-        options = {"first_batch": first_batch, "verify_first_epoch": by_default}
+        options = {"first_batch": first_batch, "verify_at_start": by_default}
         with Loader(wide_dataset, config, seed=0, **options) as loader:
             return loader._verification is not None
 
     with Loader(wide_dataset, CONFIG, seed=0) as loader:
-        epoch = loader.batches_per_epoch
+        epoch = loader.batches_of_all_windows
     assert is_verified()
     assert is_verified(first_batch=epoch - 1)
     assert not is_verified(first_batch=epoch)
@@ -181,7 +181,7 @@ def test_a_training_verifies_shards_until_its_first_epoch_has_ended(wide_dataset
 def test_ranks_verify_a_part_of_the_shards_each(tiny_dataset):
     paths = []
     for rank in range(2):
-        options = {"rank": rank, "num_ranks": 2, "verify_first_epoch": True}
+        options = {"rank": rank, "num_ranks": 2, "verify_at_start": True}
         with Loader(tiny_dataset, CONFIG, seed=0, **options) as loader:
             paths += loader._verification._paths
     assert sorted(paths) == sorted(session.path for session in tiny_dataset.sessions)

@@ -24,6 +24,11 @@ def test_columns_are_found_by_their_own_names(csv_file):
     assert (row.seed, row.run, row.split, row.source) == (3, "a", "test", f"{path}:2")
 
 
+def test_epochs_are_tokens_seen_over_tokens(csv_file):
+    path = csv_file("loss,tokens,parameters,tokens_seen,epochs\n.5,100,7,250,.2\n.5,100,7,,3\n")
+    assert [row.epochs for row in read_csv_table(path).rows] == [2.5, 3.0]
+
+
 def test_other_names_are_mapped_and_rows_selected(openlm):
     table = read_csv_table(
         openlm,

@@ -43,6 +43,13 @@ def test_seed_noise_is_unknown_from_one_pair_or_from_rows_without_seeds():
     )
 
 
+def test_seeds_of_one_length_see_slightly_other_tokens():
+    losses = {1: 0.5, 2: 0.51, 3: 0.52, 4: 0.49}
+    equal = [row(seed=seed, loss=loss, epochs=2.0) for seed, loss in losses.items()]
+    varied = [dataclasses.replace(one, epochs=2.0 + 0.01 * one.seed) for one in equal]
+    assert compute_seed_noise(varied) == compute_seed_noise(equal) is not None
+
+
 def test_compute_is_measured_only_when_every_row_has_it():
     values, measured = get_compute([row(compute=6.0), row(compute=7.0)])
     assert (values.tolist(), measured) == ([6.0, 7.0], True)

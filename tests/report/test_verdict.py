@@ -165,14 +165,14 @@ def test_parabolas_at_equal_compute_agree_with_the_law(grid):
 @pytest.mark.parametrize(
     ("seen", "warning"),
     [
-        (0.25, "16 runs ended before all of the data were seen (down to 0.25 passes)"),
-        (8.0, "runs saw their data up to 8 times; beyond about 4 passes"),
+        (0.25, "16 runs ended before all of the data were seen (down to 0.25 epochs)"),
+        (8.0, "runs saw their data for up to 8 epochs; beyond about 4 epochs"),
     ],
 )
 def test_tokens_that_were_seen_too_seldom_or_too_often_are_warned_of(grid, seen, warning):
     table, _ = grid(seeds=1)
     rows = tuple(
-        dataclasses.replace(row, tokens_seen=row.tokens * seen, epochs=1.0) for row in table.rows
+        dataclasses.replace(row, tokens_seen=row.tokens * seen, epochs=seen) for row in table.rows
     )
     report = analyze_table(RunTable(title="", rows=rows), num_resamples=20)
     assert any(said.startswith(warning) for said in report.warnings)

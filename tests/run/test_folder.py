@@ -45,6 +45,16 @@ def make_run(tmp_path):
     return make
 
 
+def test_epochs_are_tokens_seen_over_unique_tokens_in_runs_of_earlier_versions_too(make_run):
+    run = make_run("run")
+    for summary, expected in (
+        ({"epochs": 0.16, "tokens_seen": 880, "unique_tokens": 100}, 8.8),
+        ({"epochs": 3, "tokens_seen": None, "unique_tokens": None}, 3),
+    ):
+        write_summary(run, summary)
+        assert read_summary(run)["epochs"] == expected
+
+
 def test_runs_are_found_at_any_depth_but_not_in_runs_or_hidden_folders(make_run, tmp_path):
     runs = [make_run(name) for name in ("a", "sweeps/c", "sweeps/large/b")]
     make_run(".hidden/d")

@@ -11,12 +11,14 @@ import torch
 from safetensors.torch import load_file
 
 from omnimouse_cli.batch.dataset import open_dataset
+from omnimouse_cli.batch.epochs import unique_tokens
 from omnimouse_cli.batch.masking import training_strategies
 from omnimouse_cli.config.load import load_config
 from omnimouse_cli.cost.training import estimate_training
 from omnimouse_cli.errors import OmniMouseError, ShardError
 from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
+from omnimouse_cli.run.folder import write_config
 from omnimouse_cli.run.load import load_run
 from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.training.memory import (
@@ -26,7 +28,7 @@ from omnimouse_cli.training.memory import (
 )
 from omnimouse_cli.training.parallel.world import World
 from omnimouse_cli.training.run import TrainingJob, train
-from omnimouse_cli.training.summary import unique_tokens
+from tests.reporter import MessageReporter
 
 FIELDS = ("run", "model", "parameters", "windows_seen", "unique_tokens", "tokens_seen", "epochs")
 FIELDS += ("sessions", "animals", "seed", "split", "validation", "wall_seconds", "device", "flops")
@@ -76,14 +78,17 @@ def test_the_summary_has_every_field_of_the_contract(run, shards, tiny):
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
     assert summary["windows_seen"] == lines[-1]["windows"]
     assert summary["tokens_seen"] == lines[-1]["tokens"]
+    for line in lines:
+        assert line["epoch"] == line["tokens"] / summary["unique_tokens"]
+    assert summary["epochs"] == lines[-1]["epoch"]
 
 
 def test_a_token_is_one_neuron_at_one_stored_sample_under_a_training_window(shards, tiny):
     dataset = open_dataset(shards)
-    config = replace(tiny, data=replace(tiny.data, sessions=None))
+    config = replace(tiny.data, sessions=None)
     covered = 0
     for session in dataset.sessions:
-        table = dataset.windows(config.data, session.key)
+        table = dataset.windows(config, session.key)
         starts = table.grid_index(np.arange(table.num_windows))
         samples = {int(start) + offset for start in starts for offset in range(60)}
         covered += len(samples) * session.num_neurons
@@ -93,11 +98,37 @@ def test_a_token_is_one_neuron_at_one_stored_sample_under_a_training_window(shar
 @pytest.mark.parametrize("stride", [7, 60, 100])
 def test_tokens_between_windows_that_are_far_apart_are_not_counted(shards, tiny, stride):
     dataset = open_dataset(shards, max_sessions=1)
-    config = replace(tiny, data=replace(tiny.data, stride_samples=stride))
-    table = dataset.windows(config.data, dataset.sessions[0].key)
+    config = replace(tiny.data, stride_samples=stride)
+    table = dataset.windows(config, dataset.sessions[0].key)
     starts = table.grid_index(np.arange(table.num_windows))
     samples = {int(start) + offset for start in starts for offset in range(60)}
     assert unique_tokens(dataset, config) == len(samples) * 6
+
+
+@pytest.mark.training
+def test_a_length_in_epochs_is_that_of_the_summary_and_is_stored_in_steps(shards, tiny, tmp_path):
+    config = replace(tiny, train=replace(tiny.train, steps=None, epochs=2.0))
+    job = TrainingJob(config=config, shards=shards, run=tmp_path / "run")
+    reporter = MessageReporter()
+    train(job, World(), reporter)
+    summary = read_document(job.run / "summary.json", "summary")
+    assert summary["epochs"] == summary["tokens_seen"] / summary["unique_tokens"]
+    a_step = summary["epochs"] / summary["steps"]
+    assert 2.0 - a_step < summary["epochs"] < 2.0 + 2 * a_step
+    stored = load_config(job.run / "config.toml").train
+    assert (stored.steps, stored.epochs) == (summary["steps"], None)
+    assert f"training for {summary['steps']} steps: 2 epochs" in " ".join(reporter.said)
+    train(replace(job, resume=True), World(), reporter)
+    assert any("has finished already" in text for text in reporter.said)
+
+
+@pytest.mark.training
+def test_a_run_of_an_earlier_version_in_epochs_is_not_resumed_for_another_length(run, shards, tiny):
+    config = replace(tiny, train=replace(tiny.train, steps=None, epochs=3.0))
+    write_config(run, config)
+    job = TrainingJob(config=config, shards=shards, run=run, resume=True)
+    with pytest.raises(OmniMouseError, match="in which an epoch was every training window once"):
+        train(job, World(), Silent())
 
 
 @pytest.mark.training

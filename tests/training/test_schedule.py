@@ -76,13 +76,11 @@ def test_steps_end_when_they_are_done_whatever_the_time():
     ("config", "expected"),
     [
         (TrainConfig(steps=7), Duration(steps=7)),
-        (TrainConfig(epochs=1.5), Duration(steps=15)),
-        (TrainConfig(epochs=0.01), Duration(steps=1)),
         (TrainConfig(minutes=2), Duration(seconds=120)),
     ],
 )
 def test_the_configuration_says_the_duration(config, expected):
-    assert build_duration(config, batches_per_epoch=20, batches_per_step=2) == expected
+    assert build_duration(config) == expected
 
 
 def test_a_duration_is_exactly_one_of_two():
