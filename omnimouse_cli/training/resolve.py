@@ -69,11 +69,11 @@ def resolve_config(
     config = resolve_response_loss(config, dataset.sessions)
     config = resolve_shortcuts_first(config, init_from, reporter)
     train = _resolve_validation_tiers(config.train, dataset, reporter)
-    if train.batches_per_step is None:
-        # Stored with the run: resumed on other ranks, its steps keep their size.
-        train = dataclasses.replace(train, batches_per_step=world.num_ranks)
+    # Stored with the run: resumed on other ranks, its steps keep their size.
+    batches_per_step = train.batches_per_step or world.num_ranks
+    train = dataclasses.replace(train, batches_per_step=batches_per_step)
     if train.epochs is not None:
-        steps = steps_of_epochs(train.epochs, dataset, config.data, train.batches_per_step)
+        steps = steps_of_epochs(train.epochs, dataset, config.data, batches_per_step)
         reporter.say(
             f"training for {pluralize(steps, 'step')}: {train.epochs:g} epochs, passes over the "
             "data of the training windows"
