@@ -5,6 +5,8 @@ import math
 from collections.abc import Iterable
 
 _UNITS = (("T", 1e12), ("G", 1e9), ("M", 1e6))
+# Control characters, as names inside of raw files may hold: a terminal would obey them.
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
 def suggest_name(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> str:
@@ -87,6 +89,26 @@ def format_minutes(minutes: float) -> str:
     return f"{minutes:.1f}" if minutes >= 1 else f"{minutes:.2g}"
 
 
+def format_duration(seconds: float) -> str:
+    """Return a duration in its two largest units, rounded to the smaller one.
+
+    Example:
+        >>> format_duration(42.3), format_duration(250), format_duration(7500)
+        ('42 s', '4 min', '2 h 5 min')
+        >>> format_duration(90), format_duration(200_000)
+        ('2 min', '2 d 8 h')
+    """
+    if round(seconds) < 60:
+        return f"{round(seconds)} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    hours = round(minutes / 60)
+    return f"{hours // 24} d {hours % 24} h"
+
+
 def pluralize(count: int, noun: str) -> str:
     """Return a count and its noun, which takes an s in the plural.
 
@@ -95,6 +117,16 @@ def pluralize(count: int, noun: str) -> str:
         ('1 session', '2,500 sessions')
     """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def escape_control(text: str, *, keep: str = "") -> str:
+    r"""Return a text with control characters, but those in `keep`, replaced by their codes.
+
+    Example:
+        >>> print(escape_control("mouse\x1b[2J"))
+        mouse\x1b[2J
+    """
+    return text.translate({code: name for code, name in _CONTROL.items() if chr(code) not in keep})
 
 
 def escape_math(text: str) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from omnimouse_cli.api.folders import default_shards
 from omnimouse_cli.cli.console import print_document, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption, SeedOption
+from omnimouse_cli.cli.tables import ResultTable, pair_table
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import format_percent
@@ -96,7 +96,7 @@ def _corpus(shards: Path | None, simulated: int | None, progress: Reporter) -> I
         yield folder
 
 
-def _table(speed: "LoaderSpeed") -> Table:
+def _table(speed: "LoaderSpeed") -> ResultTable:
     memcpy = speed.memcpy_bytes_per_second
     rows = {
         "sessions": f"{speed.sessions:,}",
@@ -116,10 +116,7 @@ def _table(speed: "LoaderSpeed") -> Table:
         f"growth over {speed.batches:,} batches": _megabytes(speed.growth_bytes),
         "mapped pages of files": _megabytes(speed.mapped_bytes),
     }
-    table = Table("", "", show_header=False)
-    for name, value in rows.items():
-        table.add_row(name, value)
-    return table
+    return pair_table("", rows.items())
 
 
 def _megabytes(num_bytes: int | None) -> str:

@@ -10,19 +10,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from omnimouse_cli.api.progress import ProgressLines
+from omnimouse_cli.cli.tables import ResultTable
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import format_document
+from omnimouse_cli.text import escape_control
 from omnimouse_cli.training.interrupt import exit_code, signal_of
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
-# Control characters but the line feed and the tab, as names inside of raw files may hold: a
-# terminal would obey them.
-_CONTROL = {
-    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
-}
+# Narrower terminals have percentage and time left without a bar.
+WIDTH_OF_BARS = 60
 
 
 class _PlainConsole(Console):
@@ -39,7 +39,7 @@ class _PlainConsole(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - as in the base class
         """Return a text with control characters replaced by their codes."""
-        return super().render_str(text.translate(_CONTROL), **options)
+        return super().render_str(_escape(text), **options)
 
 
 def print_document(kind: str, content: Mapping[str, Any]) -> None:
@@ -47,9 +47,13 @@ def print_document(kind: str, content: Mapping[str, Any]) -> None:
     sys.stdout.write(format_document(kind, content))
 
 
-def print_table(table: Table) -> None:
-    """Print a table on stdout; without a terminal it is 200 columns wide."""
+def print_table(table: ResultTable | Table) -> None:
+    """Print a table on stdout: as wide as the terminal, or without one with every column."""
     console = _PlainConsole(sys.stdout)
+    if isinstance(table, ResultTable):
+        width = console.width if sys.stdout.isatty() else None
+        sys.stdout.write(table.render(width, color=console.color_system is not None))
+        return
     if not console.is_terminal:
         console = _PlainConsole(sys.stdout, width=200)
     console.print(table)
@@ -57,14 +61,14 @@ def print_table(table: Table) -> None:
 
 def print_line(text: str) -> None:
     """Print one line of the result on stdout."""
-    sys.stdout.write(text.translate(_CONTROL) + "\n")
+    sys.stdout.write(_escape(text) + "\n")
 
 
 def print_error(error: OmniMouseError) -> None:
     """Print `error: ...`, a blank line and `hint: ...` on stderr."""
-    sys.stderr.write(f"error: {error.message}\n".translate(_CONTROL))
+    sys.stderr.write(_escape(f"error: {error.message}\n"))
     if error.hint:
-        sys.stderr.write(f"\nhint: {error.hint}\n".translate(_CONTROL))
+        sys.stderr.write(_escape(f"\nhint: {error.hint}\n"))
 
 
 def report_interruption(stop: KeyboardInterrupt) -> int:
@@ -72,31 +76,44 @@ def report_interruption(stop: KeyboardInterrupt) -> int:
     message = str(stop) or "run the same command again to continue"
     number = signal_of(stop)
     by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
-    sys.stderr.write(f"interrupted{by}: {message}\n".translate(_CONTROL))
+    sys.stderr.write(_escape(f"interrupted{by}: {message}\n"))
     return exit_code(stop)
 
 
+def _escape(text: str) -> str:
+    return escape_control(text, keep="\n\t")
+
+
 class RichReporter:
-    """Shows progress and messages on stderr; without a terminal there are no progress bars."""
+    """Shows progress and messages on stderr: as bars, or without a terminal as lines."""
 
     def __init__(self, progress: "Progress | None", *, quiet: bool) -> None:
         self._progress = progress
         self._quiet = quiet
         self._tasks: dict[str, TaskID] = {}
+        self._lines = ProgressLines()
 
     def start(self, task: str, total: float | None = None) -> None:
         """Add a progress bar."""
         if self._progress is not None:
             self._tasks[task] = self._progress.add_task(task, total=total, note="")
+        else:
+            self._lines.start(task, total)
 
     def advance(self, task: str, amount: float = 1.0, note: str = "") -> None:
         """Advance a progress bar."""
-        if self._progress is not None and task in self._tasks:
+        if self._progress is None:
+            line = self._lines.advance(task, amount, note)
+            if line is not None:
+                self.say(line)
+        elif task in self._tasks:
             self._progress.update(self._tasks[task], advance=amount, note=note)
 
     def finish(self, task: str) -> None:
         """Remove a progress bar."""
-        if self._progress is not None and task in self._tasks:
+        if self._progress is None:
+            self._lines.finish(task)
+        elif task in self._tasks:
             self._progress.remove_task(self._tasks.pop(task))
 
     def say(self, message: str) -> None:
@@ -109,7 +126,7 @@ class RichReporter:
         self._write(f"warning: {message}")
 
     def _write(self, line: str) -> None:
-        line = line.translate(_CONTROL)
+        line = _escape(line)
         if self._progress is not None:
             self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -123,14 +140,24 @@ def reporter(*, quiet: bool = False) -> Iterator[RichReporter]:
     if quiet or not console.is_terminal:
         yield RichReporter(None, quiet=quiet)
         return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with _progress_bars(console) as progress:
         yield RichReporter(progress, quiet=quiet)
+
+
+def _progress_bars(console: Console) -> "Progress":
+    """Return progress bars that keep percentage and time left on a narrow terminal."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
+
+    # What does not fit is cut in the last column alone.
+    rest = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    bar = [BarColumn(bar_width=20)] if console.width >= WIDTH_OF_BARS else []
+    return Progress(
+        TextColumn("{task.percentage:>3.0f}%", table_column=Column(width=4)),
+        TimeRemainingColumn(table_column=Column(width=8)),
+        *bar,
+        TextColumn("{task.description} {task.fields[note]}", markup=False, table_column=rest),
+        console=console,
+        expand=True,
+        transient=True,
+    )

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 from typer.core import TyperGroup
 
 from omnimouse_cli.api.folders import folder
@@ -17,6 +16,7 @@ from omnimouse_cli.cli.options import (
     SeedOption,
     ShardsOption,
 )
+from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns
 from omnimouse_cli.errors import OmniMouseError
 
 if TYPE_CHECKING:
@@ -132,13 +132,14 @@ def _build_content(analyzed: "list[AnalyzedFunction]", runs: list[str]) -> dict[
 def _print(analyzed: "list[AnalyzedFunction]") -> None:
     from omnimouse_cli.dendrites.soft_xor import count_by_layer, count_soft_xors, list_networks
 
-    table = Table(title="Learned functions where 90 % of their arguments lie")
     has_types = any(one.function.cell_type for one in analyzed)
-    for name in ("network", "layer", *(["type"] if has_types else []), "seed", "curvature"):
-        table.add_column(name)
-    names = ("R2 product", "R2 silu(a) b", "R2 quadratic", "power l = 1", "power l = 2")
-    for name in names:
-        table.add_column(name, justify="right")
+    fits = ("R2 product", "R2 silu(a) b", "R2 quadratic", "power l = 1", "power l = 2")
+    table = ResultTable(
+        "learned functions where 90 % of their arguments lie",
+        *name_columns("network", "layer", *(["type"] if has_types else []), "seed", "curvature"),
+        *number_columns(*fits),
+        omit=("power l = 1", "R2 quadratic", "R2 silu(a) b"),
+    )
     for one in analyzed:
         surface, function = one.surface, one.function
         numbers = [*surface.r2.values(), *surface.angular_power.values()]
@@ -149,15 +150,16 @@ def _print(analyzed: "list[AnalyzedFunction]") -> None:
     layers = count_by_layer(analyzed)
     if any(count.total > 1 for count in layers.values()):
         print_table(_build_layer_table(layers, has_types=has_types))
-    for name in list_networks(analyzed):
-        count = count_soft_xors(analyzed, name)
-        print_line(f"{name}: {_format_count(count, 'functions are soft XORs (hyperbolic)')}")
+    for network in list_networks(analyzed):
+        count = count_soft_xors(analyzed, network)
+        print_line(f"{network}: {_format_count(count, 'functions are soft XORs (hyperbolic)')}")
 
 
-def _build_layer_table(layers: "dict[FunctionKey, SoftXorCount]", *, has_types: bool) -> Table:
-    table = Table(title="Soft XORs over seeds")
-    for name in ("network", "layer", *(["type"] if has_types else []), "hyperbolic"):
-        table.add_column(name)
+def _build_layer_table(
+    layers: "dict[FunctionKey, SoftXorCount]", *, has_types: bool
+) -> ResultTable:
+    headings = ("network", "layer", *(["type"] if has_types else []), "hyperbolic")
+    table = ResultTable("soft XORs over seeds", *name_columns(*headings))
     for (network, layer, cell_type), count in layers.items():
         heading = (network, layer, *([str(cell_type)] if has_types else []))
         table.add_row(*heading, _format_count(count, "seeds"))

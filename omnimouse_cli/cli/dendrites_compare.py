@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from omnimouse_cli.api.folders import folder
 from omnimouse_cli.api.libraries import require_libraries
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
 from omnimouse_cli.cli.options import DeviceOption, JsonOption, QuietOption, SeedOption
+from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.text import format_percent, suggest_name
 
@@ -154,20 +154,18 @@ def _print(report: "ComparisonReport") -> None:
         print_line(claim.sentence)
 
 
-def _build_score_table(report: "ComparisonReport", network: str) -> Table:
+def _build_score_table(report: "ComparisonReport", network: str) -> ResultTable:
     settings = report.settings
-    table = Table(
-        title=f"{network} on {settings.data}: {settings.seeds} seeds, test accuracy in % "
-        "[95 % interval]"
+    summaries = [one for one in report.summaries if one["network"] == network]
+    epochs = f"epochs to {format_percent(summaries[0]['threshold'])}" if summaries else "epochs"
+    table = ResultTable(
+        f"{network} on {settings.data}: {settings.seeds} seeds, test accuracy in % [95 % interval]",
+        *name_columns("activation"),
+        *number_columns("parameters", "accuracy", "dendritic - it", epochs, "mCE"),
+        *number_columns("relative mCE", "under attack"),
+        omit=("parameters", "relative mCE", "under attack", "mCE", epochs),
     )
-    table.add_column("activation")
-    for name in ("parameters", "accuracy", "dendritic - it", "epochs to", "mCE", "relative mCE"):
-        table.add_column(name, justify="right")
-    table.add_column("under attack", justify="right")
-    for one in report.summaries:
-        if one["network"] != network:
-            continue
-        table.columns[4].header = f"epochs to {format_percent(one['threshold'])}"
+    for one in summaries:
         never = f" ({one['never_reached']} never)" if one["never_reached"] else ""
         table.add_row(
             one["activation"],
@@ -186,10 +184,10 @@ def _format_interval(value: dict[str, float] | None, factor: float, spec: str) -
     if value is None:
         return "-"
     middle, low, high = (factor * value[name] for name in ("value", "low", "high"))
-    return f"{middle:{spec}} \\[{low:{spec}}, {high:{spec}}]"
+    return f"{middle:{spec}} [{low:{spec}}, {high:{spec}}]"
 
 
-def _build_protocol_table(report: "ComparisonReport") -> Table | None:
+def _build_protocol_table(report: "ComparisonReport") -> ResultTable | None:
     """Return accuracy under the valid attack protocol beside that under the published mistakes."""
     from omnimouse_cli.dendrites.images.robustness import PROTOCOLS
     from omnimouse_cli.dendrites.images.scores import summarize_protocols
@@ -197,20 +195,20 @@ def _build_protocol_table(report: "ComparisonReport") -> Table | None:
     records = summarize_protocols(report.scores)
     if not records:
         return None
-    table = Table(
-        title="Accuracy before > after one gradient attack, in %: the valid protocol beside the "
-        "published mistakes"
+    table = ResultTable(
+        "accuracy before > after one gradient attack, in %: the valid protocol beside the "
+        "published mistakes",
+        *name_columns("network", "activation"),
+        *number_columns(*PROTOCOLS),
     )
-    for name in ("network", "activation", *PROTOCOLS):
-        table.add_column(name)
     for network, by_name in report.scores.items():
-        for name in by_name:
+        for activation in by_name:
             cells = [
                 f"{100 * one['clean']['value']:.1f} > {100 * one['attacked']['value']:.1f}"
                 for one in records
-                if (one["network"], one["activation"]) == (network, name)
+                if (one["network"], one["activation"]) == (network, activation)
             ]
-            table.add_row(network, name, *cells)
+            table.add_row(network, activation, *cells)
     return table
 
 

@@ -7,10 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from omnimouse_cli.cli.console import print_document, print_table
 from omnimouse_cli.cli.options import JsonOption
+from omnimouse_cli.cli.tables import pair_table
 
 _LIBRARIES = {
     "torch": "training and evaluation",
@@ -29,14 +28,12 @@ def command_doctor(*, json_output: JsonOption = False) -> None:
     if json_output:
         print_document("doctor", facts)
         return
-    table = Table("what", "found", title="omnimouse doctor", title_justify="left")
-    for name, value in facts["versions"].items():
-        table.add_row(name, value or f"missing: needed for {_LIBRARIES[name]}")
-    for name, value in facts["machine"].items():
-        table.add_row(name.replace("_", " "), str(value))
-    table.add_row("GPUs", ", ".join(facts["gpus"]) or "none: training runs on the CPU")
-    table.add_row("missing", ", ".join(facts["missing"]) or "nothing")
-    print_table(table)
+    versions = facts["versions"].items()
+    pairs = {name: value or f"missing: needed for {_LIBRARIES[name]}" for name, value in versions}
+    pairs |= {name.replace("_", " "): str(value) for name, value in facts["machine"].items()}
+    pairs["GPUs"] = ", ".join(facts["gpus"]) or "none: training runs on the CPU"
+    pairs["missing"] = ", ".join(facts["missing"]) or "nothing"
+    print_table(pair_table("omnimouse doctor", pairs.items()))
 
 
 def _facts() -> dict[str, Any]:

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rich.table import Table
+from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns
 
 if TYPE_CHECKING:
     from omnimouse_cli.api.evaluate import EvaluatedRun
     from omnimouse_cli.evaluation.records import PerturbedRecord
 
 
-def perturbed_tables(results: Sequence["EvaluatedRun"]) -> Iterator[Table]:
+def perturbed_tables(results: Sequence["EvaluatedRun"]) -> Iterator[ResultTable]:
     """Yield one table per masking strategy: scores over all sessions under each perturbation."""
     strategies = dict.fromkeys(
         one.record.strategy for result in results for one in result.evaluation.perturbed
@@ -38,20 +38,18 @@ def perturbation_notes(results: Sequence["EvaluatedRun"]) -> Iterator[str]:
             )
 
 
-def _table(strategy: str, results: Sequence["EvaluatedRun"]) -> Table:
+def _table(strategy: str, results: Sequence["EvaluatedRun"]) -> ResultTable:
     severities = sorted(
         {one.severity for result in results for one in result.evaluation.perturbed if one.severity}
     )
     options = results[0].options
-    table = Table(
-        title=f"{strategy}, tier {options.tier}: single-trial correlation over all sessions by "
+    table = ResultTable(
+        f"{strategy}, tier {options.tier}: single-trial correlation over all sessions by "
         "severity of the perturbed video",
-        title_justify="left",
+        *name_columns("perturbation", "run", "feed-forward"),
+        *number_columns("clean", *map(str, severities), "5 - clean"),
+        omit=("feed-forward", *map(str, severities[1:-1])),
     )
-    for name in ("perturbation", "run", "feed-forward"):
-        table.add_column(name)
-    for name in ("clean", *map(str, severities), "5 - clean"):
-        table.add_column(name, justify="right")
     for family in options.perturb:
         for result in results:
             table.add_row(

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rich import box
-from rich.table import Table
-
+from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns, text_columns
 from omnimouse_cli.evaluation.records import (
     CC_MAX,
     CC_NORM,
@@ -27,10 +25,10 @@ _Key = tuple[str, str]
 # By strategy, target, metric and predictor.
 _Numbers = Mapping[tuple[str, str, str, str], EvalRecord]
 SCORES = {
-    "correlation_to_average": "to\naverage",
+    "correlation_to_average": "to average",
     "r2": "R2",
-    "deviance_explained": "deviance\nexpl.",
-    "bits_per_sample": "bits/\nsample",
+    "deviance_explained": "deviance explained",
+    "bits_per_sample": "bits/sample",
     "cc_norm": "CC norm",
     "cc_max": "CC max",
     "feve": "FEVE",
@@ -47,7 +45,9 @@ CALIBRATION = {
 }
 
 
-def score_tables(evaluation: Evaluation, options: EvalOptions, *, metrics: bool) -> Iterator[Table]:
+def score_tables(
+    evaluation: Evaluation, options: EvalOptions, *, metrics: bool
+) -> Iterator[ResultTable]:
     """Yield the tables of each session, after those over all sessions where there are several.
 
     Args:
@@ -73,22 +73,26 @@ def score_tables(evaluation: Evaluation, options: EvalOptions, *, metrics: bool)
                 _metrics(f"{title}: predictive distribution", records, CALIBRATION),
                 _groups(title, records),
             )
-            yield from (table for table in tables if table.row_count)
+            yield from (table for table in tables if table.rows)
     yield _rows(evaluation)
 
 
-def _scores(title: str, records: Sequence[EvalRecord]) -> Table:
+def _scores(title: str, records: Sequence[EvalRecord]) -> ResultTable:
     numbers = _index(records)
     has_draws = any(record.draws for record in records)
     overs = [r.interval_over for r in records if r.interval_over and r.metric == SINGLE_TRIAL]
     over = overs[0] if overs else "windows"
     seconds = max((r.scored_seconds or 0.0 for r in records), default=0.0)
-    table = _table(
+    draws = ["SD of draws"] * has_draws
+    table = ResultTable(
         f"{title}, {seconds:.0f} s: single-trial correlation r [95 % interval over {over}]; "
         "corrected: without the bias of the limited time",
-        *("strategy", "target", "model", "cor-\nrected"),
-        *(("SD of\ndraws",) if has_draws else ()),
-        *("best baseline", "model - best", "of\nceiling"),
+        *name_columns("strategy", "target"),
+        *number_columns("model", "corrected", *draws),
+        *text_columns("best baseline"),
+        *number_columns("model - best"),
+        *text_columns("of noise ceiling"),
+        omit=(*draws, "corrected", "of noise ceiling", "best baseline"),
     )
     for key in _keys(records):
         model = numbers[*key, SINGLE_TRIAL, MODEL]
@@ -96,7 +100,7 @@ def _scores(title: str, records: Sequence[EvalRecord]) -> Table:
         corrected = "" if model.bias_corrected is None else _short(model.bias_corrected)
         cells = [*key, _with_interval(model), corrected]
         if has_draws:
-            cells.append("" if model.draws_sd is None else f"{_short(model.draws_sd)}")
+            cells.append("" if model.draws_sd is None else _short(model.draws_sd))
         if best is None:
             cells += ["", ""]
         else:
@@ -107,10 +111,12 @@ def _scores(title: str, records: Sequence[EvalRecord]) -> Table:
     return table
 
 
-def _baselines(title: str, records: Sequence[EvalRecord]) -> Table:
+def _baselines(title: str, records: Sequence[EvalRecord]) -> ResultTable:
     numbers = _index(records)
-    table = _table(
-        f"{title}: r of every baseline, the best first", "strategy", "target", "baselines"
+    table = ResultTable(
+        f"{title}: r of every baseline, the best first",
+        *name_columns("strategy", "target"),
+        *text_columns("baselines"),
     )
     for key in _keys(records):
         found = [f"{_label(one.predictor)} {_number(one)}" for one in _best_first(key, numbers)]
@@ -122,14 +128,16 @@ def _baselines(title: str, records: Sequence[EvalRecord]) -> Table:
     return table
 
 
-def _repeats(title: str, records: Sequence[EvalRecord]) -> Table:
+def _repeats(title: str, records: Sequence[EvalRecord]) -> ResultTable:
     """Return the table of noise ceilings from repeats, and of what is relative to them."""
     numbers = _index([record for record in records if record.source == REPEATS])
-    table = _table(
-        f"{title}: relative to repeats of the stimulus [95 % interval]; FEVE leaves out neurons "
+    table = ResultTable(
+        f"{title}: relative to repeats of the stimulus [95 % interval]; FEVE excludes neurons "
         "with less than 15 % of explainable variance",
-        *("strategy", "predictor", "CC norm", "FEVE", "left out", "ceiling of r", "CC max"),
-        *("oracle", "repeats"),
+        *name_columns("strategy", "predictor"),
+        *number_columns("CC norm", "FEVE", "excluded", "noise ceiling of r", "CC max", "oracle"),
+        *number_columns("repeats"),
+        omit=("repeats", "oracle", "excluded", "CC max", "FEVE"),
     )
     for (strategy, target, _, predictor), record in numbers.items():
         metrics = (CC_NORM, FEVE, SINGLE_TRIAL, CC_MAX, ORACLE)
@@ -145,10 +153,16 @@ def _repeats(title: str, records: Sequence[EvalRecord]) -> Table:
     return table
 
 
-def _metrics(title: str, records: Sequence[EvalRecord], headings: Mapping[str, str]) -> Table:
+def _metrics(title: str, records: Sequence[EvalRecord], headings: Mapping[str, str]) -> ResultTable:
     numbers = _index(records)
     present = [name for name in headings if any(one.metric == name for one in records)]
-    table = _table(title, "strategy", "target", "predictor", *(headings[name] for name in present))
+    shown = [headings[name] for name in present]
+    table = ResultTable(
+        title,
+        *name_columns("strategy", "target", "predictor"),
+        *number_columns(*shown),
+        omit=shown[:0:-1],
+    )
     lines = [
         (record.strategy, record.target, record.predictor)
         for record in records
@@ -160,8 +174,12 @@ def _metrics(title: str, records: Sequence[EvalRecord], headings: Mapping[str, s
     return table
 
 
-def _groups(title: str, records: Sequence[EvalRecord]) -> Table:
-    table = _table(f"{title}: r of groups of neurons", "strategy", "neurons", "predictor", "r")
+def _groups(title: str, records: Sequence[EvalRecord]) -> ResultTable:
+    table = ResultTable(
+        f"{title}: r of groups of neurons",
+        *name_columns("strategy", "neurons", "predictor"),
+        *number_columns("r"),
+    )
     for record in records:
         if record.metric.startswith(SINGLE_TRIAL + OF_GROUP):
             group = record.metric.partition(OF_GROUP)[2]
@@ -169,12 +187,13 @@ def _groups(title: str, records: Sequence[EvalRecord]) -> Table:
     return table
 
 
-def _rows(evaluation: Evaluation) -> Table:
+def _rows(evaluation: Evaluation) -> ResultTable:
     """Return the table of what each strategy conditions on."""
-    table = _table(
-        "What is predicted from what; predict and forecast see later frames and behavior, as "
+    table = ResultTable(
+        "what is predicted from what; predict and forecast see later frames and behavior, as "
         "published, the causal strategies do not",
-        *("strategy", "condition", "stimulus in training"),
+        *name_columns("strategy"),
+        *text_columns("condition", "stimulus in training"),
     )
     seen: dict[str, list[str]] = {}
     for record in evaluation.records:
@@ -186,21 +205,6 @@ def _rows(evaluation: Evaluation) -> Table:
         trained = " (inputs not trained on)" if row.trained_on is False else ""
         stimulus = ", ".join(seen.get(row.strategy, []))
         table.add_row(row.strategy, row.conditioning + trained, stimulus)
-    return table
-
-
-def _table(title: str, *headings: str) -> Table:
-    # Two spaces between columns.
-    table = Table(
-        title=title,
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    for heading in headings:
-        # Names stay whole; narrow terminals wrap the other columns.
-        table.add_column(heading, no_wrap=heading in ("strategy", "target"), overflow="fold")
     return table
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from omnimouse_cli.api.train_job import new_run
 from omnimouse_cli.cli.console import print_document, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption
+from omnimouse_cli.cli.tables import ResultTable, pair_table
 from omnimouse_cli.text import format_count, pluralize
 
 if TYPE_CHECKING:
@@ -84,17 +84,15 @@ def _report_differences(
         progress.warn(f"{found} of {len(published.sessions)} sessions are in {shards}")
 
 
-def _table(run: Path, published: "PublishedCheckpoint", parameters: dict[str, int]) -> Table:
-    table = Table(title=str(run), title_justify="left", show_header=False)
-    for column in ("what", "value"):
-        table.add_column(column)
+def _table(run: Path, published: "PublishedCheckpoint", parameters: dict[str, int]) -> ResultTable:
     neurons = sum(session.neurons for session in published.sessions)
     core, tables = format_count(parameters["core"]), format_count(parameters["tables"])
-    table.add_row("model", published.model.size)
-    table.add_row("parameters", f"{core} core, {tables} tables")
-    table.add_row(
-        "sessions", f"{len(published.sessions)} of {pluralize(len(published.animals), 'animal')}"
-    )
-    table.add_row("neurons", f"{neurons:,}")
-    table.add_row("step", "unknown" if published.step is None else f"{published.step:,}")
-    return table
+    animals = pluralize(len(published.animals), "animal")
+    pairs = {
+        "model": published.model.size,
+        "parameters": f"{core} core, {tables} session embeddings",
+        "sessions": f"{len(published.sessions)} of {animals}",
+        "neurons": f"{neurons:,}",
+        "step": "unknown" if published.step is None else f"{published.step:,}",
+    }
+    return pair_table(str(run), pairs.items())

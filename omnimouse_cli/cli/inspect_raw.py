@@ -6,13 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from omnimouse_cli.api.recordings import failure_records, find_and_open, raise_failures
 from omnimouse_cli.cli.console import print_document, print_line, print_table
+from omnimouse_cli.cli.tables import ResultTable, pair_table, text_columns
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
-from omnimouse_cli.text import format_minutes, suggest_name
+from omnimouse_cli.text import format_minutes, pluralize, suggest_name
 
 if TYPE_CHECKING:
     from omnimouse_cli.recording.options import OpenOptions
@@ -147,26 +146,14 @@ def _tier_records(recording: "Recording") -> dict[str, dict[str, float]]:
 
 def _print_record(record: dict[str, Any]) -> None:
     print_line(f"{record['path']}: {record['format']}")
-    print_table(_facts_table(record))
+    print_table(pair_table("", ((fact, value) for fact, value in _facts(record).items() if value)))
     if record["contents"]:
-        table = Table(title="contents", title_justify="left")
-        for name in ("path", "what", "use"):
-            table.add_column(name, overflow="fold")
+        table = ResultTable("contents", *text_columns("path", "what", "use"))
         for content in record["contents"]:
             table.add_row(content["path"], content["what"], content["use"])
         print_table(table)
     for note in record["notes"]:
         print_line(f"note: {note}")
-
-
-def _facts_table(record: dict[str, Any]) -> Table:
-    table = Table(show_header=False)
-    table.add_column("fact")
-    table.add_column("value", overflow="fold")
-    for name, value in _facts(record).items():
-        if value:
-            table.add_row(name, value)
-    return table
 
 
 def _facts(record: dict[str, Any]) -> dict[str, str]:
@@ -177,7 +164,7 @@ def _facts(record: dict[str, Any]) -> dict[str, str]:
         minutes += f", of which {format_minutes(record['missing_minutes'])} are missing"
     kind = record["response_kind"] or "decided by the values"
     tiers = ", ".join(
-        f"{name} {format_minutes(tier['minutes'])} ({tier['trials']:,})"
+        f"{name} {format_minutes(tier['minutes'])} min ({pluralize(tier['trials'], 'trial')})"
         for name, tier in record["tiers"].items()
     )
     policy = "the file" if record["split"] == "file" else record["split"]
@@ -193,7 +180,7 @@ def _facts(record: dict[str, Any]) -> dict[str, str]:
         "behavior": "; ".join(_signal_text(signal) for signal in record["behavior"]) or "none",
         "trials": ", ".join(f"{kind} {count:,}" for kind, count in record["trials"].items()),
         "stimuli": f"{record['stimuli']:,}" if record["stimuli"] else "",
-        "tiers: minutes (trials)": tiers or "none",
+        "tiers": tiers or "none",
         "tiers made by": policy if tiers else "",
         "licence": record["licence"] or "not stated",
         "citation": record["citation"] or "",

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from omnimouse_cli.cli.console import print_document, print_line, print_table
 from omnimouse_cli.cli.inspect_raw import is_raw
+from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns, text_columns
 from omnimouse_cli.errors import CheckpointError, OmniMouseError, RecordingError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import (
@@ -78,9 +77,9 @@ def inspect_runs(
             "; ".join(error.message for error in errors), hint=next(iter(hints), None)
         )
     if verify and not json_output:
-        names = [name for record in records for name in record["verified"]["run"]]
-        num_checkpoints = sum(name.startswith("checkpoints") for name in names)
-        weights = pluralize(len(names) - num_checkpoints, "file")
+        files = [file for record in records for file in record["verified"]["run"]]
+        num_checkpoints = sum(file.startswith("checkpoints") for file in files)
+        weights = pluralize(len(files) - num_checkpoints, "file")
         print_line(
             f"every byte of {weights} of weights and of {pluralize(num_checkpoints, 'checkpoint')} "
             "matches its checksum"
@@ -125,11 +124,14 @@ def _verify(run: Path, errors: list[OmniMouseError], progress: Reporter) -> dict
     }
 
 
-def _table(folder: Path, records: Sequence[dict[str, Any]]) -> Table:
-    table = Table(title=f"{folder}: {pluralize(len(records), 'run')}", title_justify="left")
-    for name in ("run", "model", "state", "step", "checkpoints", "validation loss", "evaluations"):
-        left = name in ("run", "model", "state", "evaluations")
-        table.add_column(name, justify="left" if left else "right")
+def _table(folder: Path, records: Sequence[dict[str, Any]]) -> ResultTable:
+    table = ResultTable(
+        f"{folder}: {pluralize(len(records), 'run')}",
+        *name_columns("run", "model", "state"),
+        *number_columns("step", "checkpoints", "validation loss"),
+        *text_columns("evaluations"),
+        omit=("checkpoints", "evaluations"),
+    )
     for record in records:
         if record["state"] == "damaged":
             table.add_row(record["run"], "-", record["state"])

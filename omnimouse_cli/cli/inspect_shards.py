@@ -5,12 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from omnimouse_cli.api.folders import default_shards
 from omnimouse_cli.api.libraries import require_libraries
 from omnimouse_cli.cli.console import print_document, print_line, print_table
 from omnimouse_cli.cli.inspect_session import describe_facts, session_facts
+from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns, text_columns
 from omnimouse_cli.errors import ShardError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import (
@@ -183,25 +182,22 @@ def _draw(path: Path, plot: Path, progress: Reporter) -> None:
     progress.say(f"figure of session {shard.description.session} written to {plot}")
 
 
-def _add_columns(table: Table, names: Sequence[str], *, left: Sequence[str] = ()) -> Table:
-    for name in names:
-        table.add_column(name, justify="left" if name in left else "right")
-    return table
-
-
 def _sessions_table(
     records: Sequence[dict[str, Any]], totals: dict[str, Any], folder: Path
-) -> Table:
+) -> ResultTable:
     title = (
         f"{folder}: {pluralize(totals['sessions'], 'session')} of "
         f"{pluralize(totals['animals'], 'animal')}, "
         f"{format_bytes(totals['bytes'])}"
     )
-    numbers = ("neurons", "hours", "tokens", "native", "Hz")
-    left = ("session", "animal", "responses", "modalities", "tiers: minutes (windows)")
-    names = (*left[:2], *numbers, *left[2:], "valid")
-    table = _add_columns(
-        Table(title=title, title_justify="left", show_footer=len(records) > 1), names, left=left
+    table = ResultTable(
+        title,
+        *name_columns("session"),
+        *text_columns("animal"),
+        *number_columns("neurons", "hours", "tokens", "native", "Hz"),
+        *text_columns("responses", "modalities", "tiers: minutes (windows)"),
+        *number_columns("valid"),
+        omit=("native", "Hz", "valid", "modalities", "responses", "tokens", "animal"),
     )
     for record in records:
         table.add_row(
@@ -217,8 +213,8 @@ def _sessions_table(
             _tiers(record),
             format_percent(record["valid_fraction"]),
         )
-    for column, footer in enumerate(_footer(totals)):
-        table.columns[column].footer = footer
+    if len(records) > 1:
+        table.set_footer(*_footer(totals))
     return table
 
 
@@ -261,19 +257,18 @@ def _print_session(
         print_line(f"note: {note}")
 
 
-def _tier_table(record: dict[str, Any], summary: "SessionSummary") -> Table:
-    names = (
-        "tier",
-        "trials",
-        "kinds",
-        "minutes",
-        "usable",
-        "windows",
-        "stimuli",
-        "repeated",
-        "in train",
+def _tier_table(record: dict[str, Any], summary: "SessionSummary") -> ResultTable:
+    table = ResultTable(
+        "tiers",
+        *name_columns("tier"),
+        *number_columns("trials"),
+        *text_columns("kinds"),
+        *number_columns("minutes", "usable"),
+        *text_columns("windows"),
+        *number_columns("stimuli", "repeated"),
+        *text_columns("in train"),
+        omit=("kinds", "usable"),
     )
-    table = _add_columns(Table(), names, left=("tier", "kinds"))
     for tier in summary.tiers:
         table.add_row(
             tier.tier,
@@ -289,9 +284,15 @@ def _tier_table(record: dict[str, Any], summary: "SessionSummary") -> Table:
     return table
 
 
-def _modality_table(summary: "SessionSummary") -> Table:
-    names = ("modality", "start (s)", "rate (Hz)", "samples", "size", "channels", "valid")
-    table = _add_columns(Table(), names, left=("modality", "channels"))
+def _modality_table(summary: "SessionSummary") -> ResultTable:
+    table = ResultTable(
+        "modalities",
+        *name_columns("modality"),
+        *number_columns("start (s)", "rate (Hz)", "samples"),
+        *text_columns("size", "channels"),
+        *number_columns("valid"),
+        omit=("start (s)", "size"),
+    )
     for part in summary.modalities:
         table.add_row(
             part.modality,
@@ -308,15 +309,16 @@ def _modality_table(summary: "SessionSummary") -> Table:
     return table
 
 
-def _response_table(detail: dict[str, Any], summary: "SessionSummary") -> Table:
+def _response_table(detail: dict[str, Any], summary: "SessionSummary") -> ResultTable:
     responses, rounding = summary.responses, detail["rounding"]
+    constant = pluralize(responses.constant_neurons, "constant neuron")
     title = (
-        f"responses on tier {detail['statistics_tier']}, quantiles over neurons; "
-        f"{responses.constant_neurons} constant neurons; rounding {rounding['rms_relative']:.2g} "
+        f"responses on tier {detail['statistics_tier']}, quantiles over neurons; {constant}; "
+        f"rounding {rounding['rms_relative']:.2g} "
         f"(at most {rounding['max_relative']:.2g}) standard deviations"
     )
-    names = ("", *(f"{100 * q:g} %" for q in responses.quantiles))
-    table = _add_columns(Table(title=title, title_justify="left"), names, left=("",))
+    quantiles = (f"{100 * q:g} %" for q in responses.quantiles)
+    table = ResultTable(title, *name_columns(""), *number_columns(*quantiles))
     table.add_row("mean", *(f"{value:.4g}" for value in responses.mean))
     table.add_row("std", *(f"{value:.4g}" for value in responses.std))
     return table

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
 from omnimouse_cli.cli.options import (
@@ -14,6 +13,7 @@ from omnimouse_cli.cli.options import (
     SeedOption,
     ShardsOption,
 )
+from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns
 
 if TYPE_CHECKING:
     from omnimouse_cli.probing.mei import ExcitingStimuli
@@ -116,17 +116,19 @@ def _print(result: "ExcitingStimuli") -> None:
     from omnimouse_cli.text import format_number
 
     rows = list_rows(result)
-    table = Table(
-        title=f"Most exciting {result.options.kind}s of {result.session}: mean response over a "
-        f"second ({result.unit})"
+    headings = {}
+    for column in rows[0]:
+        group, _, stimulus = column.partition("_")
+        if column not in ("neuron", "unit_id"):
+            headings[column] = f"{NAMES[stimulus]}, {group}"
+    table = ResultTable(
+        f"most exciting {result.options.kind}s of {result.session}: mean response over a "
+        f"second ({result.unit})",
+        *name_columns("neuron"),
+        *number_columns(*headings.values()),
     )
-    names = [name for name in rows[0] if name not in ("neuron", "unit_id")]
-    table.add_column("neuron", justify="right")
-    for name in names:
-        group, _, stimulus = name.partition("_")
-        table.add_column(f"{NAMES[stimulus]}\n{group}", justify="right")
     for row in rows:
-        table.add_row(str(row["neuron"]), *(format_number(row[name]) for name in names))
+        table.add_row(str(row["neuron"]), *(format_number(row[column]) for column in headings))
     print_table(table)
     print_line(
         f"RMS contrast of the screen: {result.contrast:.0f} grey levels; of gratings and of "

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from omnimouse_cli.api.folders import newest_finished_run
 from omnimouse_cli.cli.console import print_document, print_table, reporter
@@ -16,6 +15,7 @@ from omnimouse_cli.cli.options import (
     SeedOption,
     ShardsOption,
 )
+from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns, text_columns
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluation.records import TILING_STRIDE_SAMPLES
 
@@ -236,7 +236,13 @@ def _parse_before(text: str) -> Any:  # noqa: ANN401 - a name or a number
 
 
 def _print(path: Path, documents: Sequence[Mapping[str, Any]]) -> None:
-    table = Table("session", "neurons", "predicted", "samples", "unit", "file", box=None)
+    table = ResultTable(
+        "predictions",
+        *name_columns("session", "predicted"),
+        *number_columns("neurons", "samples"),
+        *text_columns("unit", "file"),
+        omit=("unit", "samples"),
+    )
     for document in documents:
         file = str(path.parent / document["file"])
         if "movie" in document:
@@ -246,8 +252,7 @@ def _print(path: Path, documents: Sequence[Mapping[str, Any]]) -> None:
                 (one["name"], one["samples"], one["units"] if one["target"] == "responses" else "")
                 for one in document["predictions"]
             ]
-        for name, samples, unit in rows:
-            table.add_row(
-                document["session"], f"{document['neurons']:,}", name, f"{samples:,}", unit, file
-            )
+        for predicted, samples, unit in rows:
+            counts = (f"{document['neurons']:,}", f"{samples:,}")
+            table.add_row(document["session"], predicted, *counts, unit, file)
     print_table(table)

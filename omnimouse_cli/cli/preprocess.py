@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from omnimouse_cli.api.folders import default_recordings, default_shards
 from omnimouse_cli.api.preprocess import Preprocessed, convert_found
@@ -38,6 +37,7 @@ from omnimouse_cli.cli.slurm import (
     submit,
     warn_of_failures,
 )
+from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns, text_columns
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.text import format_count, format_minutes, format_percent
 
@@ -251,18 +251,19 @@ def _content(result: Preprocessed) -> dict[str, Any]:
     }
 
 
-def _table(result: Preprocessed) -> Table:
+def _table(result: Preprocessed) -> ResultTable:
     title = f"{result.shards}: {len(result.written)} written, {len(result.kept)} up to date"
     if result.failed:
         title += f", {len(result.failed)} failed"
-    table = Table(title=title, title_justify="left")
-    table.add_column("session")
-    for name in ("neurons", "minutes", "tokens"):
-        table.add_column(name, justify="right")
-    for name in ("responses", "tiers (minutes)"):
-        table.add_column(name)
-    table.add_column("valid", justify="right")
-    table.add_column("dropped (minutes)")
+    table = ResultTable(
+        title,
+        *name_columns("session"),
+        *number_columns("neurons", "minutes", "tokens"),
+        *text_columns("responses", "tiers (minutes)"),
+        *number_columns("valid"),
+        *text_columns("dropped (minutes)"),
+        omit=("valid", "tokens", "responses", "dropped (minutes)"),
+    )
     for entry in result.sessions:
         table.add_row(
             entry.session,

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
 from omnimouse_cli.cli.options import (
@@ -15,6 +14,7 @@ from omnimouse_cli.cli.options import (
     SeedOption,
     ShardsOption,
 )
+from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.text import format_number, split_words
 
@@ -178,11 +178,14 @@ def _print(probes: "Sequence[SessionProbe]") -> None:
     from omnimouse_cli.probing.behavior_state import describe_state
     from omnimouse_cli.probing.session_probe import PROPERTIES
 
-    table = Table(title="Medians of the neurons that are given numbers", title_justify="left")
-    names = ("session", "neurons", "reliable", "size (px)", "OSI", "DSI", "cycles/px", "Hz",
-             "diameter (px)", "suppression", "half contrast")  # fmt: skip
-    for name in names:
-        table.add_column(name, justify="left" if name == "session" else "right")
+    tuning = ("size (px)", "OSI", "DSI", "cycles/px", "Hz", "diameter (px)", "suppression",
+              "half contrast")  # fmt: skip
+    table = ResultTable(
+        "medians of the neurons that are given numbers",
+        *name_columns("session"),
+        *number_columns("neurons", "reliable", *tuning),
+        omit=("half contrast", "suppression", "diameter (px)", "Hz", "cycles/px"),
+    )
     for found in probes:
         columns = (
             found.receptive_field.fit.size_px[:, 0],
@@ -204,7 +207,7 @@ def _print(probes: "Sequence[SessionProbe]") -> None:
     print_table(table)
     for found in probes:
         counts = ", ".join(
-            f"{name.replace('_', ' ')} {int(found.known[name].sum())}" for name in PROPERTIES
+            f"{each.replace('_', ' ')} {int(found.known[each].sum())}" for each in PROPERTIES
         )
         print_line(f"{found.session}: neurons with numbers: {counts}")
         print_line(f"{found.session}: {describe_state(found.state)}")

@@ -6,6 +6,7 @@ import typer
 
 from omnimouse_cli.cli.console import print_document, print_table
 from omnimouse_cli.cli.options import JsonOption
+from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns
 
 
 def command_regimes(
@@ -45,7 +46,7 @@ def command_regimes(
         content = {"strategies": listed, "families": families, "rows": scored}
         print_document("regimes", content)
         return
-    _print(listed + families + scored)
+    print_table(_table(listed + families + scored))
 
 
 def _entries(use: str) -> list[dict[str, Any]]:
@@ -74,17 +75,20 @@ def _entry(use: str, strategy: Any) -> dict[str, Any]:  # noqa: ANN401 - a Strat
     }
 
 
-def _print(entries: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-
-    table = Table("use", "name", "family", "input neurons", "input samples", "of all neurons")
-    for column in ("target samples", "target neurons", "input frames", "behavior"):
-        table.add_column(column)
+def _table(entries: list[dict[str, Any]]) -> ResultTable:
+    headings = ("input neurons", "input samples", "of all neurons", "target samples",
+                "target neurons", "input frames", "behavior")  # fmt: skip
+    table = ResultTable(
+        "masking strategies; samples of 1/30 s of a window",
+        *name_columns("name", "use", "family"),
+        *number_columns(*headings),
+        omit=("family", "of all neurons", "target neurons", "behavior", "input frames"),
+    )
     for entry in entries:
         all_neurons = entry["full_population_prefix"]
         table.add_row(
-            entry["use"],
             entry["name"],
+            entry["use"],
             entry["family"],
             _count(entry["num_visible"]),
             _range(entry["prefix"]),
@@ -94,7 +98,7 @@ def _print(entries: list[dict[str, Any]]) -> None:
             _range(entry["video"]),
             _behavior(entry),
         )
-    print_table(table)
+    return table
 
 
 def _behavior(entry: dict[str, Any]) -> str:

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from omnimouse_cli.api.scaling_report import DEFAULT_FOLDER, scaling_report
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption, SeedOption
-from omnimouse_cli.text import format_count, format_number
+from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns, text_columns
+from omnimouse_cli.text import format_count, format_number, pluralize
 
 if TYPE_CHECKING:
     from omnimouse_cli.report.analysis import ScalingReport
@@ -109,11 +109,11 @@ def _print(report: "ScalingReport") -> None:
         for runs in report.proposals:
             sizes = ", ".join(format_count(value) for value in runs.parameters)
             tokens = ", ".join(format_count(value) for value in runs.tokens)
-            seeds = "one seed" if runs.seeds == 1 else f"{runs.seeds} seeds"
+            seeds = pluralize(runs.seeds, "seed")
             print_line(f"  - N = {sizes}; D = {tokens}; {seeds} each: {runs.why}")
 
 
-def _build_run_table(report: "ScalingReport") -> Table:
+def _build_run_table(report: "ScalingReport") -> ResultTable:
     rows = report.table.rows
     columns = {
         "N": [format_count(row.parameters) for row in rows],
@@ -127,27 +127,42 @@ def _build_run_table(report: "ScalingReport") -> Table:
         "fitted": [format_number(value) for value in report.list_fitted()],
     }
     shown = {name: cells for name, cells in columns.items() if set(cells) != {"-"}}
-    table = Table("run", *shown, title=report.table.title)
+    table = ResultTable(
+        report.table.title,
+        *name_columns("run"),
+        *number_columns(*shown),
+        omit=[one for one in ("split", "seed", "tables", "epochs", "seen") if one in shown],
+    )
     for row, *cells in itertools.islice(zip(rows, *shown.values(), strict=True), MAX_SHOWN_ROWS):
         table.add_row(row.run, *cells)
     if len(rows) > MAX_SHOWN_ROWS:
-        table.caption = f"and {len(rows) - MAX_SHOWN_ROWS} more: report.json has all"
+        table.add_row(f"and {len(rows) - MAX_SHOWN_ROWS} more: report.json has all")
     return table
 
 
-def _build_law_table(law: "JointLaw") -> Table:
+def _build_law_table(law: "JointLaw") -> ResultTable:
     from omnimouse_cli.report.page import MEANINGS
 
-    table = Table("", "value", "95 % interval", "meaning", title="E + A / N^alpha + B / D^beta")
-    for name, one in law.estimates.items():
+    table = ResultTable(
+        f"E + A / N^alpha + B / D^beta; {law.fit.agreeing:.0%} of the starts reached this optimum",
+        *name_columns(""),
+        *number_columns("value", "95 % interval"),
+        *text_columns("meaning"),
+    )
+    for parameter, one in law.estimates.items():
         interval = f"{format_number(one.low)} to {format_number(one.high)}"
-        table.add_row(name, format_number(one.value), interval, MEANINGS[name])
-    table.caption = f"{law.fit.agreeing:.0%} of the starts reached this optimum"
+        table.add_row(parameter, format_number(one.value), interval, MEANINGS[parameter])
     return table
 
 
-def _build_alternative_table(report: "ScalingReport") -> Table:
-    table = Table("form", "k", "AICc", "BIC", "held-out error", "")
+def _build_alternative_table(report: "ScalingReport") -> ResultTable:
+    table = ResultTable(
+        "forms of the law",
+        *name_columns("form"),
+        *number_columns("k", "AICc", "BIC", "held-out error"),
+        *text_columns("note"),
+        omit=("k", "BIC"),
+    )
     for one in report.alternatives:
         error = "-" if one.heldout_error is None else f"{one.heldout_error:.2%}"
         mark = "clearly the best" if one.form.name == report.winner else one.reason or ""

@@ -9,10 +9,9 @@ import typer
 from omnimouse_cli.api.simulate import simulate
 from omnimouse_cli.cli.console import print_document, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption, SeedOption
+from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from omnimouse_cli.recording.simulated.simulation import SimulatedSession
 
 
@@ -67,17 +66,16 @@ def _record(simulated: "SimulatedSession") -> dict[str, Any]:
     }
 
 
-def _table(simulated: "Sequence[SimulatedSession]") -> "Table":
-    from rich.table import Table
-
+def _table(simulated: "Sequence[SimulatedSession]") -> ResultTable:
     records = [_record(session) for session in simulated]
-    names = list(records[0]["ceilings"])
-    table = Table(
-        title="Simulated recordings; the best possible single-trial correlation on the test tier"
+    ceilings = list(records[0]["ceilings"])
+    table = ResultTable(
+        "simulated recordings; noise ceiling of the single-trial correlation on the test tier",
+        *name_columns("session"),
+        *number_columns("neurons", "minutes", *ceilings),
+        omit=("minutes", "neurons"),
     )
-    for heading in ("session", "neurons", "minutes", *names):
-        table.add_column(heading, justify="left" if heading == "session" else "right")
     for record in records:
-        scores = [f"{record['ceilings'][name]:.3f}" for name in names]
+        scores = [f"{record['ceilings'][name]:.3f}" for name in ceilings]
         table.add_row(record["session"], str(record["neurons"]), f"{record['minutes']:g}", *scores)
     return table

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from omnimouse_cli.api.folders import default_shards, folder
 from omnimouse_cli.cli.console import print_document, print_table, reporter
@@ -22,6 +21,7 @@ from omnimouse_cli.cli.slurm import (
     warn_of_failures,
 )
 from omnimouse_cli.cli.sweep_job import SweepOptions, resolve_sweep
+from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns
 from omnimouse_cli.cli.train import (
     ConfigOption,
     EpochsOption,
@@ -35,7 +35,7 @@ from omnimouse_cli.cli.train import (
 )
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.run.folder import is_finished, read_summary
-from omnimouse_cli.text import split_words
+from omnimouse_cli.text import pluralize, split_words
 
 if TYPE_CHECKING:
     from omnimouse_cli.cli.sweep_job import Sweep
@@ -130,7 +130,8 @@ def command_sweep(
         sweep = resolve_sweep(options, progress, trains_here=request is None)
         cells = sweep.choose(only=only, task=None if task is None else parse_task(task))
         finished = sum(is_finished(sweep.run_of(cell)) for cell in cells)
-        progress.say(f"{len(cells)} runs in {sweep.root}, {finished} already finished")
+        runs = pluralize(len(cells), "run")
+        progress.say(f"{runs} in {sweep.root}, {finished} already finished")
         warn_without_locks(sweep.root, progress)
         if request is not None:
             _submit(sweep, cells, request, progress, json_output=json_output)
@@ -145,7 +146,8 @@ def command_sweep(
     if failures:
         cell, error = next(iter(failures.items()))
         raise OmniMouseError(
-            f"{len(failures)} of {len(cells)} runs failed; {cell.name}: {error.message}",
+            f"{len(failures)} of {pluralize(len(cells), 'run')} failed; {cell.name}: "
+            f"{error.message}",
             hint=error.hint,
         )
 
@@ -203,9 +205,12 @@ def _print(
     if json_output:
         print_document("sweep", {"folder": sweep.root, "runs": rows})
         return
-    table = Table(title=f"{sweep.root}: {len(cells)} runs", title_justify="left")
-    for name in ("run", "core parameters", "unique tokens", "epochs", "validation loss"):
-        table.add_column(name, justify="left" if name == "run" else "right")
+    table = ResultTable(
+        f"{sweep.root}: {pluralize(len(cells), 'run')}",
+        *name_columns("run"),
+        *number_columns("core parameters", "unique tokens", "epochs", "validation loss"),
+        omit=("unique tokens", "core parameters", "epochs"),
+    )
     for row in rows:
         if row["state"] != "finished":
             table.add_row(row["run"], row["state"])

@@ -1,14 +1,12 @@
 """What `omnimouse train` prints: the summary of a run, or the cost of a training (--dry-run)."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-from rich.table import Table
 
 from omnimouse_cli.api.train_job import TrainOptions, resolve_job
 from omnimouse_cli.api.train_ranks import Ranks
 from omnimouse_cli.cli.console import print_document, print_table, reporter
+from omnimouse_cli.cli.tables import pair_table
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import read_summary
 from omnimouse_cli.text import format_bytes, format_count, format_percent, pluralize
@@ -20,7 +18,7 @@ def print_summary(run: Path, *, json_output: bool) -> None:
     if json_output:
         print_document("summary", {**summary, "folder": run})
         return
-    _print_pairs(str(run), _summary_lines(summary))
+    print_table(pair_table(str(run), _summary_lines(summary)))
 
 
 def print_cost(options: TrainOptions, ranks: Ranks, *, json_output: bool, quiet: bool) -> None:
@@ -30,7 +28,8 @@ def print_cost(options: TrainOptions, ranks: Ranks, *, json_output: bool, quiet:
     if json_output:
         print_document("plan", cost)
         return
-    _print_pairs(f"{cost['model']}, {len(cost['ranks'])} ranks", _cost_lines(cost))
+    title = f"{cost['model']}, {pluralize(len(cost['ranks']), 'rank')}"
+    print_table(pair_table(title, _cost_lines(cost)))
 
 
 def _compute_cost(options: TrainOptions, ranks: Ranks, progress: Reporter) -> dict[str, Any]:
@@ -64,15 +63,6 @@ def _compute_cost(options: TrainOptions, ranks: Ranks, progress: Reporter) -> di
         owned=owned_sessions([session.num_neurons for session in sessions], ranks.num_ranks),
         device=select_device("auto").type if ranks.device == "auto" else ranks.device,
     )
-
-
-def _print_pairs(title: str, pairs: Iterable[tuple[str, str]]) -> None:
-    table = Table(title=title, title_justify="left", show_header=False)
-    table.add_column("what")
-    table.add_column("value")
-    for what, value in pairs:
-        table.add_row(what, value)
-    print_table(table)
 
 
 def _summary_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:

@@ -116,7 +116,28 @@ def test_progress_writes_a_line_every_ten_seconds(capsys, monkeypatch):
         reporter.advance("training", 0.04, note="loss 0.5")
     reporter.say("done")
     lines = capsys.readouterr().err.splitlines()
-    assert lines == ["training: 44% loss 0.5", "training: 84% loss 0.5", "done"]
+    assert lines == [
+        "training: 44 %, 14 s left · loss 0.5",
+        "training: 84 %, 4 s left · loss 0.5",
+        "done",
+    ]
+
+
+def test_without_a_terminal_a_line_appears_every_minute_and_later_every_five(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    lines = progress.ProgressLines()
+    lines.start("training", 1.0)
+    # A training that is continued at half of its length.
+    lines.advance("training", 0.5, "")
+    minutes = []
+    for now[0] in range(1, 1801):
+        line = lines.advance("training", 0.25 / 1800, "step 3")
+        if line is not None:
+            minutes.append(now[0] / 60)
+            last = line
+    assert minutes == [*range(1, 11), 15, 20, 25, 30]
+    assert last == "training: 75 %, 30 min left · step 3"
 
 
 @pytest.mark.parametrize("shows", [True, False])

@@ -1,4 +1,4 @@
-"""PSTH: the mean training response to each stimulus at each time since its onset."""
+"""Training PSTH: the mean training response to each stimulus at each time since its onset."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

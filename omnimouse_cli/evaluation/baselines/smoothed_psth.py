@@ -1,4 +1,4 @@
-"""Smoothed PSTH: the mean training response to each stimulus, averaged over nearby times."""
+"""Smoothed training PSTH: the mean response to each stimulus, averaged over nearby times."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -147,17 +147,17 @@ BASELINES: dict[str, Baseline] = {
     ),
     "psth": Baseline(
         predict_psth,
-        "PSTH",
+        "training PSTH",
         "#CC79A7",
         ("predict", "forecast", "population"),
         "mean training response to the stimulus at the time since its onset",
     ),
     "psth_smoothed": Baseline(
         predict_smoothed_psth,
-        "smoothed PSTH",
+        "smoothed training PSTH",
         "#CC79A7",
         ("predict", "forecast", "population"),
-        "PSTH averaged over nearby times with a Gaussian",
+        "training PSTH averaged over nearby times with a Gaussian",
         "Nawrot, Aertsen & Rotter 1999",
     ),
     "glm": Baseline(
@@ -178,7 +178,7 @@ BASELINES: dict[str, Baseline] = {
     ),
     "train_mean": Baseline(
         predict_train_mean,
-        "train mean",
+        "training mean",
         "#999999",
         EVERY_REGIME,
         "mean over the training trials",
@@ -188,7 +188,7 @@ BASELINES: dict[str, Baseline] = {
         "noise ceiling",
         "#E69F00",
         EVERY_REGIME,
-        "best prediction that the inputs of a simulated recording allow",
+        "score of the best prediction that the inputs of a simulated recording allow",
     ),
 }
 
