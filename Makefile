@@ -15,11 +15,14 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 PURELIB := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 MAX_FILE_LINES := 400
 
+# Options of maturin for `make wheel`: the release workflow builds for old releases of Linux.
+WHEEL_OPTIONS ?=
+
 # Seconds that `bench-gpu` may take, and a folder of wheels of the package where it is not installed.
 BUDGET ?= 1800
 WHEELS ?=
 
-.PHONY: help demo test test-fast test-oldest test-gpu test-cluster check sizes format bench bench-gpu clean
+.PHONY: help demo test test-fast test-oldest test-gpu test-cluster test-wheel check sizes docs wheel format bench bench-gpu clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,7 +46,7 @@ demo: $(INSTALLED) ## Simulate a small mouse, train on it, score every regime, p
 
 test: $(INSTALLED) ## Run the Rust and the Python tests, docstring examples among them
 	cargo test --quiet --locked
-	$(PYTEST) -m 'not cluster'
+	$(PYTEST) -m 'not cluster and not wheel'
 
 test-fast: $(INSTALLED) ## Run the unit tests: nothing that trains a model or starts processes
 	cargo test --quiet --locked
@@ -59,7 +62,10 @@ test-gpu: $(INSTALLED) ## Run the tests that need a CUDA device: every kernel, a
 test-cluster: $(INSTALLED) ## Run the tests on clusters that they start here: a real Slurm, two simulated nodes of torchrun
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m cluster
 
-check: $(INSTALLED) sizes ## Format, lint, types, stubs, the import contract and file sizes
+test-wheel: wheel ## Install the wheel where no Rust is and run it from simulate to eval; build the source distribution
+	$(BIN)/python -m pytest -m wheel tests/test_wheel.py
+
+check: $(INSTALLED) sizes docs ## Format, lint, types, stubs, the import contract, file sizes and the documentation
 	cargo fmt --check
 	cargo clippy --quiet --locked --all-targets --all-features -- -D warnings
 	$(BIN)/ruff format --check
@@ -71,6 +77,13 @@ check: $(INSTALLED) sizes ## Format, lint, types, stubs, the import contract and
 sizes: ## Refuse files over 400 lines
 	@find omnimouse_cli rust/src tests examples benchmarks \( -name '*.py' -o -name '*.rs' \) -exec wc -l {} + | awk \
 	  '$$2 != "total" && $$1 > $(MAX_FILE_LINES) { print "error: " $$2 " has " $$1 " lines; a file has at most $(MAX_FILE_LINES)"; bad = 1 } END { exit bad }'
+
+docs: $(INSTALLED) ## Build the documentation site in site/; any warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict
+
+wheel: $(INSTALLED) ## Build a wheel and the source distribution into dist/
+	rm -rf dist
+	$(BIN)/maturin build --quiet --release --strip --sdist --out dist $(WHEEL_OPTIONS)
 
 format: $(INSTALLED) ## Format everything
 	cargo fmt
@@ -88,4 +101,4 @@ bench-gpu: ## Check and measure a GPU, by any PYTHON with torch and Triton (BUDG
 	$(PYTHON) benchmarks/gpu.py --budget $(BUDGET) $(if $(WHEELS),--wheels $(WHEELS))
 
 clean: ## Remove what was built
-	rm -rf $(VENV) $(OLDEST) target demo
+	rm -rf $(VENV) $(OLDEST) target demo dist site
