@@ -2,22 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from omnimouse_cli.cli.console import print_document, print_line, print_table
 from omnimouse_cli.cli.inspect_raw import is_raw
-from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns, text_columns
-from omnimouse_cli.errors import CheckpointError, OmniMouseError, RecordingError
+from omnimouse_cli.cli.runs import describe_runs, raise_damage, runs_table
+from omnimouse_cli.errors import OmniMouseError, RecordingError
 from omnimouse_cli.reporter import Reporter
-from omnimouse_cli.run.folder import (
-    CONFIG,
-    EVALUATIONS,
-    find_runs,
-    is_finished,
-    is_run,
-    read_config,
-    read_summary,
-)
+from omnimouse_cli.run.folder import CONFIG, find_runs, is_run
 from omnimouse_cli.text import pluralize
 
 
@@ -52,30 +43,17 @@ def inspect_runs(
         CheckpointError: Files of a run are damaged (the others are shown).
     """
     errors: list[OmniMouseError] = []
-    records = []
-    for run in runs:
-        record: dict[str, Any] = {
-            "run": run.name if run == folder else str(run.relative_to(folder))
-        }
-        try:
-            record |= _describe(run)
-        except OmniMouseError as error:
-            record |= {"state": "damaged"}
-            errors.append(error)
-        if verify:
+    records = describe_runs(folder, runs, errors, progress)
+    if verify:
+        for run, record in zip(runs, records, strict=True):
             record["verified"] = _verify(run, errors, progress)
-        records.append(record)
     if json_output:
         # A run alone has what was verified at the top, too.
         own = {"verified": records[0]["verified"]} if verify and runs[0] == folder else {}
         print_document("inspect", {"runs": records, **own})
     else:
-        print_table(_table(folder, records))
-    if errors:
-        hints = dict.fromkeys(error.hint for error in errors if error.hint)
-        raise CheckpointError(
-            "; ".join(error.message for error in errors), hint=next(iter(hints), None)
-        )
+        print_table(runs_table(str(folder), records))
+    raise_damage(errors)
     if verify and not json_output:
         files = [file for record in records for file in record["verified"]["run"]]
         num_checkpoints = sum(file.startswith("checkpoints") for file in files)
@@ -84,30 +62,6 @@ def inspect_runs(
             f"every byte of {weights} of weights and of {pluralize(num_checkpoints, 'checkpoint')} "
             "matches its checksum"
         )
-
-
-def _describe(run: Path) -> dict[str, Any]:
-    """Return what the files of a run say of it.
-
-    Raises:
-        OmniMouseError: A file is damaged.
-    """
-    from omnimouse_cli.run.checkpoints import complete_checkpoints
-
-    config = read_config(run)
-    summary = read_summary(run) if is_finished(run) else {}
-    checkpoints = complete_checkpoints(run)
-    step = int(checkpoints[-1].name.removeprefix("step-")) if checkpoints else None
-    return {
-        "state": "finished" if summary else "unfinished",
-        "model": config.model.size,
-        "seed": config.seed,
-        "sessions": summary.get("sessions"),
-        "step": summary.get("steps", step),
-        "neural_loss": summary.get("validation", {}).get("neural_loss"),
-        "checkpoints": len(checkpoints),
-        "evaluations": sorted(path.parent.name for path in run.glob(f"{EVALUATIONS}/*/eval.json")),
-    }
 
 
 def _verify(run: Path, errors: list[OmniMouseError], progress: Reporter) -> dict[str, list[str]]:
@@ -122,28 +76,3 @@ def _verify(run: Path, errors: list[OmniMouseError], progress: Reporter) -> dict
         "run": [str(path.relative_to(run)) for path in result.verified],
         "without_checksums": [str(path.relative_to(run)) for path in result.without_checksums],
     }
-
-
-def _table(folder: Path, records: Sequence[dict[str, Any]]) -> ResultTable:
-    table = ResultTable(
-        f"{folder}: {pluralize(len(records), 'run')}",
-        *name_columns("run", "model", "state"),
-        *number_columns("step", "checkpoints", "validation loss"),
-        *text_columns("evaluations"),
-        omit=("checkpoints", "evaluations"),
-    )
-    for record in records:
-        if record["state"] == "damaged":
-            table.add_row(record["run"], "-", record["state"])
-            continue
-        loss = record["neural_loss"]
-        table.add_row(
-            record["run"],
-            record["model"],
-            record["state"],
-            "-" if record["step"] is None else f"{record['step']:,}",
-            str(record["checkpoints"]),
-            "-" if loss is None else f"{loss:.4f}",
-            ", ".join(record["evaluations"]) or "-",
-        )
-    return table

@@ -1,5 +1,6 @@
 """Random draws of context neurons: their permutations, and one score over all of them."""
 
+import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -113,7 +114,9 @@ def _combine(numbers: Sequence[ScoredValue], num_draws: int) -> ScoredValue:
     values = [number.record.value for number in numbers if number.record.value is not None]
     resamples = [number.resamples for number in numbers if number.resamples is not None]
     undefined = [n.record.undefined for n in numbers if n.record.undefined is not None]
-    mean = replace(first, outputs=outputs).derive(
+    # Means over draws are paired where every draw is.
+    scored = hashlib.sha256("".join(number.scored for number in numbers).encode()).hexdigest()[:16]
+    mean = replace(first, outputs=outputs, scored=scored).derive(
         metric=first.record.metric,
         value=float(np.mean(values)) if values else None,
         resamples=np.mean(resamples, axis=0) if values and len(resamples) == len(values) else None,

@@ -26,6 +26,7 @@ class ScoredValue:
         num_blocks: Blocks of windows that the resamples weigh.
         num_neurons: Neurons of the session: its weight among sessions.
         animal: Animal of the session.
+        scored: Hash of what was scored (`Targets.scored_hash`): values with one hash are paired.
         of_runs: Values of the runs, one per seed, whose mean the value is; empty for a single run.
     """
 
@@ -35,6 +36,7 @@ class ScoredValue:
     num_blocks: int
     num_neurons: int
     animal: str
+    scored: str = ""
     of_runs: tuple[float, ...] = ()
 
     def derive(

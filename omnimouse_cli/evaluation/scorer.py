@@ -297,6 +297,7 @@ class Scorer:
             num_blocks=targets.windows.num_blocks,
             num_neurons=targets.reader.session.num_neurons,
             animal=targets.reader.session.animal,
+            scored=targets.scored_hash,
         )
 
     def _elementwise_loss(self, truth: F32, prediction: F32) -> F64:

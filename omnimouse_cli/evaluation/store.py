@@ -1,14 +1,16 @@
-"""The files of an evaluation: eval.json, neurons.npz and the figure."""
+"""The files of an evaluation: eval.json, neurons.npz, resamples.npz and the figure."""
 
 import importlib.util
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from omnimouse_cli.evaluation.records import EvalOptions, Evaluation
+from omnimouse_cli.evaluation.records import MODEL, EvalOptions, Evaluation
+from omnimouse_cli.evaluation.scored_value import ScoredValue
 from omnimouse_cli.files import write_atomically, write_document
 from omnimouse_cli.model.precision import resolve_precision
 from omnimouse_cli.run.ensemble import Ensemble
@@ -16,7 +18,10 @@ from omnimouse_cli.run.load import LoadedRun
 
 EVAL = "eval.json"
 NEURONS = "neurons.npz"
+RESAMPLES = "resamples.npz"
 FIGURE = "eval.png"
+# Fields of a record by which its resamples are found.
+RESAMPLE_KEY = ("session", "strategy", "target", "metric")
 
 
 def evaluation_name(options: EvalOptions, run: LoadedRun | None = None) -> str:
@@ -60,6 +65,34 @@ def make_document(
     }
 
 
+def resample_arrays(numbers: Sequence[ScoredValue]) -> dict[str, Any]:
+    """Return the arrays of `resamples.npz`, by which runs are compared on equal windows.
+
+    Returns:
+        `index`, a JSON text: for each number of the model what it is, how many resamples it has and
+        the hash of what was scored; `values`, float32, the resamples of all numbers in a row.
+    """
+    kept = [
+        (number, number.resamples)
+        for number in numbers
+        if number.record.predictor == MODEL and number.resamples is not None
+    ]
+    index = [
+        {
+            **{name: getattr(number.record, name) for name in RESAMPLE_KEY},
+            "resamples": len(values),
+            "blocks": number.num_blocks,
+            "scored": number.scored,
+            "animal": number.animal,
+            "neurons": number.num_neurons,
+        }
+        for number, values in kept
+    ]
+    values = [values for _, values in kept]
+    joined = np.concatenate(values) if values else np.zeros(0)
+    return {"index": json.dumps(index), "values": joined.astype(np.float32)}
+
+
 def store(
     folder: Path, evaluation: Evaluation, options: EvalOptions, run: LoadedRun
 ) -> tuple[Path, ...]:
@@ -77,6 +110,8 @@ def store(
     neurons, figure, document = folder / NEURONS, folder / FIGURE, folder / EVAL
     with write_atomically(neurons) as stream:
         np.savez_compressed(stream, **evaluation.neurons)
+    with write_atomically(folder / RESAMPLES) as stream:
+        np.savez_compressed(stream, **resample_arrays(evaluation.numbers))
     if has_matplotlib():
         from omnimouse_cli.evaluation.figure import draw
 

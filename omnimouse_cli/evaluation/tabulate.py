@@ -24,7 +24,7 @@ from omnimouse_cli.evaluation.records import (
 from omnimouse_cli.evaluation.scored_value import ScoredValue, with_interval
 from omnimouse_cli.evaluation.scorer import PredictorScores
 from omnimouse_cli.evaluation.stimulus import Familiarity
-from omnimouse_cli.metrics.intervals import Spread, half_width, sum_spreads, unit_spread
+from omnimouse_cli.metrics.intervals import Spread, mean_spread
 from omnimouse_cli.metrics.scores import fraction_of_ceiling, overall_value
 
 
@@ -172,33 +172,21 @@ def overall_spread(numbers: Sequence[ScoredValue]) -> tuple[Spread | None, str]:
     """Return the spread of a mean over sessions, weighted by neurons, and what it is over.
 
     With three sessions or animals the interval speaks of others like them too: the variance is
-    that between animals (or sessions), which contains that within. Where it is the smaller one by
-    chance, that of windows is kept.
+    that between animals (or sessions), which contains that within.
 
     Args:
         numbers: One for each session that has the number.
     """
     scored = [number for number in numbers if number.record.value is not None]
-    spreads = [number.spread for number in scored]
-    known = [spread for spread in spreads if spread is not None]
-    if not known:
-        return None, OVER_WINDOWS
-    shares = np.array([number.num_neurons for number in scored], np.float64)
-    shares /= shares.sum()
-    of_known = shares[[spread is not None for spread in spreads]]
-    widest = sum_spreads(known, of_known / of_known.sum())
+    spread, levels = mean_spread(
+        [number.record.value or 0.0 for number in scored],
+        [number.num_neurons for number in scored],
+        [number.spread for number in scored],
+        {
+            "sessions": [number.record.session for number in scored],
+            "animals": [number.animal for number in scored],
+        },
+    )
     overs = [number.record.interval_over for number in scored if number.record.interval_over]
-    over = windows = (overs[0] if overs else OVER_WINDOWS).removesuffix(OVER_SEEDS)
-    values = [number.record.value or 0.0 for number in scored]
-    for level, units in (
-        ("sessions", [number.record.session for number in scored]),
-        ("animals", [number.animal for number in scored]),
-    ):
-        between = unit_spread(values, shares, units)
-        if between is not None:
-            over += f", {level}"
-            between = replace(between, bias=widest.bias)
-            widest = max(widest, between, key=half_width)
-    # A session without an interval counts only where it is one of three or more.
-    is_known = len(known) == len(scored) or over != windows
-    return (widest if is_known else None), over
+    windows = (overs[0] if overs else OVER_WINDOWS).removesuffix(OVER_SEEDS)
+    return spread, ", ".join([windows, *levels])

@@ -1,5 +1,6 @@
 """The targets of a masking strategy in one session: neurons or channels, at which samples."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -232,6 +233,24 @@ class Targets:
             return None
         seconds = self.reader.sample_seconds(self.windows.grid, self.samples)
         return find_repeats(self.reader.shard, seconds, scored_before=self.excluded)
+
+    @cached_property
+    def scored_hash(self) -> str:
+        """Hash of the recorded values that are scored: data, windows, samples and outputs."""
+        recorded = "behavior" if self.is_behavior else "responses"
+        checksums = self.reader.shard.description.checksums
+        digest = hashlib.sha256(
+            repr(
+                (
+                    self.reader.session.key,
+                    self.samples,
+                    sorted(item for item in checksums.items() if item[0].startswith(recorded)),
+                )
+            ).encode()
+        )
+        for array in (self.windows.grid, self.outputs, self.excluded, self.visible):
+            digest.update(b"none" if array is None else array.tobytes())
+        return digest.hexdigest()[:16]
 
     @cached_property
     def train_mean(self) -> F32:

@@ -4,8 +4,8 @@ All follow from a variance, a bias and degrees of freedom (`Spread`) by Student'
 """
 
 import math
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -159,6 +159,42 @@ def unit_spread(
     left_out = (kept @ (numbers * shares)) / (kept @ shares)
     degrees = len(names) - 1
     return Spread(variance=degrees * float(left_out.var()), degrees=degrees)
+
+
+def mean_spread(
+    values: Sequence[float],
+    weights: Sequence[float],
+    spreads: Sequence[Spread | None],
+    levels: Mapping[str, Sequence[Hashable]],
+) -> tuple[Spread | None, tuple[str, ...]]:
+    """Return the spread of a weighted mean over sessions, and what it is over beyond windows.
+
+    Where the spread between units is by chance smaller than that over windows, the latter is kept.
+
+    Args:
+        values: One per session.
+        weights: Of the sessions in the mean.
+        spreads: Of each value over the windows of its session; None where it is not known.
+        levels: The unit of each session by the name of the level, as `sessions` and `animals`.
+
+    Returns:
+        The spread, None where it is not known, and the levels that have at least 3 units.
+    """
+    known = [spread for spread in spreads if spread is not None]
+    if not known:
+        return None, ()
+    shares = np.asarray(weights, np.float64) / np.sum(weights)
+    of_known = shares[[spread is not None for spread in spreads]]
+    widest, found = sum_spreads(known, of_known / of_known.sum()), []
+    for level, units in levels.items():
+        between = unit_spread(values, shares, units)
+        if between is not None:
+            found.append(level)
+            between = replace(between, bias=widest.bias)
+            widest = max(widest, between, key=half_width)
+    # A session without a spread counts only where it is one of three or more.
+    is_known = len(known) == len(values) or bool(found)
+    return (widest if is_known else None), tuple(found)
 
 
 def seed_spread(values: Sequence[float] | F64) -> Spread:

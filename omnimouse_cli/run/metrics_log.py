@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from omnimouse_cli.files import to_json_value, translate_full_disk, write_text
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.files import parse_json, to_json_value, translate_full_disk, write_text
 from omnimouse_cli.run.folder import METRICS
 
 
@@ -124,16 +125,36 @@ class MetricsLog:
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """Return the lines of metrics.jsonl; a last line without its end is ignored.
+    """Return the lines of metrics.jsonl; a last line that was cut short or damaged is ignored.
 
     Args:
         run: Folder of the run; without metrics.jsonl the result is empty.
+
+    Raises:
+        OmniMouseError: A line before the last one is damaged.
     """
     path = run / METRICS
     if not path.exists():
         return []
-    return [
-        json.loads(line)
-        for line in path.read_text().splitlines(keepends=True)
-        if line.endswith("\n")
-    ]
+    *texts, _cut_short = path.read_bytes().split(b"\n")
+    lines = []
+    for number, text in enumerate(texts, start=1):
+        line = _parse_line(text)
+        if line is not None:
+            lines.append(line)
+        elif number < len(texts):
+            # A power failure leaves a damaged end, and nothing else.
+            raise OmniMouseError(
+                f"line {number} of {path} is damaged: it is no JSON object with a `step`",
+                hint="copy the file again, or remove the line",
+            )
+    return lines
+
+
+def _parse_line(text: bytes) -> dict[str, Any] | None:
+    """Return the object of a line; None if it is damaged."""
+    try:
+        line = parse_json(text)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) and isinstance(line.get("step"), int) else None

@@ -4,6 +4,9 @@ import json
 import math
 from pathlib import Path
 
+import pytest
+
+from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.run.metrics_log import MetricsLog, Progress, Rates, StepMetrics, read_metrics
 
 
@@ -92,3 +95,21 @@ def test_a_loss_that_nothing_asked_for_is_null(tmp_path: Path):
     log = MetricsLog(tmp_path, step=0)
     log.log_step(_line(1, loss=None))
     assert read_metrics(tmp_path)[0]["loss"] is None
+
+
+@pytest.mark.parametrize("end", [b"\x00" * 64, b'{"step": 2, "lo', b"[1]", b'{"loss": 1.0}'])
+def test_a_damaged_last_line_is_dropped(tmp_path: Path, end: bytes):
+    log = MetricsLog(tmp_path, step=0)
+    log.log_step(_line(1))
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(path.read_bytes() + end + b"\n")
+    assert [line["step"] for line in read_metrics(tmp_path)] == [1]
+
+
+def test_a_damaged_line_before_the_last_is_named(tmp_path: Path):
+    log = MetricsLog(tmp_path, step=0)
+    log.log_step(_line(1))
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b"{\n" + path.read_bytes())
+    with pytest.raises(OmniMouseError, match=r"line 1 of .*metrics\.jsonl is damaged"):
+        read_metrics(tmp_path)

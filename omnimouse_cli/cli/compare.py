@@ -1,0 +1,154 @@
+"""`omnimouse compare`: paired differences of scores between runs, and their configurations."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
+from omnimouse_cli.cli.options import JsonOption, QuietOption
+from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns, text_columns
+from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.text import pluralize, suggest_name
+
+if TYPE_CHECKING:
+    from omnimouse_cli.report.comparison import Comparison, Difference
+
+DEFAULT_METRIC = "single_trial_correlation"
+OVERALL, NEURONS = "overall", "neurons"
+
+
+def command_compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN RUN...", help="Runs; each is compared with the first."),
+    ],
+    *,
+    metric: Annotated[
+        str, typer.Option("--metric", help="Metric of the table; --json has all of them.")
+    ] = DEFAULT_METRIC,
+    by_session: Annotated[
+        bool, typer.Option("--by-session", help="Also list the differences of each session.")
+    ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="Image file to write: the learning curves of the runs."),
+    ] = None,
+    json_output: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Compare runs: differences of scores on equal windows, configuration, learning curves.
+
+    The scores are those of kept evaluations: evaluate both runs first, by the same command.
+    Intervals are over the windows that the runs share, and over sessions and animals from three on.
+    """
+    from omnimouse_cli.cli.curves import draw
+    from omnimouse_cli.report.comparison import compare_runs
+
+    with reporter(quiet=quiet) as progress:
+        comparison = compare_runs(runs)
+        for one in comparison.unpaired:
+            name, other = (runs[number].resolve().name for number in (one.run, one.minus))
+            progress.warn(
+                f"{one.strategy} ({one.tier}) of {name} is not compared with that of {other} in "
+                f"{', '.join(one.sessions)}: {one.reason}; evaluate it: {one.command}"
+            )
+        if plot is not None:
+            draw(runs, plot, "step")
+            progress.say(f"written: {plot}")
+    if json_output:
+        print_document("compare", _document(comparison))
+        return
+    _require_metric(comparison, metric)
+    for number in range(1, len(runs)):
+        print_table(_difference_table(comparison, number, metric, by_session=by_session))
+    print_table(_configuration_table(comparison))
+    if any(one.low is not None for one in comparison.differences):
+        print_line(
+            "intervals hold for these trained runs: other seeds of a configuration differ too"
+        )
+
+
+def _document(comparison: "Comparison") -> dict[str, Any]:
+    return {
+        "runs": [{"run": run.resolve().name, "path": run} for run in comparison.runs],
+        "differences": [one.to_dict() for one in comparison.differences],
+        "configuration": [
+            {"key": key, "values": values} for key, values in comparison.configuration.items()
+        ],
+        "unpaired": [one.to_dict() for one in comparison.unpaired],
+    }
+
+
+def _require_metric(comparison: "Comparison", metric: str) -> None:
+    metrics = {one.metric for one in comparison.differences}
+    if metrics and metric not in metrics:
+        raise OmniMouseError(
+            f"the runs have no {metric} on equal windows", hint=suggest_name(metric, metrics)
+        )
+
+
+def _difference_table(
+    comparison: "Comparison", number: int, metric: str, *, by_session: bool
+) -> ResultTable:
+    first, other = (comparison.runs[position].resolve().name for position in (0, number))
+    shown = [
+        one
+        for one in comparison.differences
+        if one.run == number and one.metric == metric and (by_session or one.session == OVERALL)
+    ]
+    tiers = dict.fromkeys(one.tier for one in shown)
+    title = f"A: {first}\nB: {other}\n{metric}, tier {', '.join(tiers)}"
+    if not shown:
+        title = f"A: {first}\nB: {other}\nnothing is scored on equal windows"
+    columns = name_columns("session") if by_session else number_columns("sessions")
+    table = ResultTable(
+        title,
+        *name_columns("strategy"),
+        *columns,
+        *number_columns("A", "B", "B - A [95 % interval]"),
+        omit=("sessions",) if not by_session else (),
+    )
+    for one in shown:
+        of_target = "" if one.target == NEURONS else f" ({one.target})"
+        of_tier = f", {one.tier}" if len(tiers) > 1 else ""
+        table.add_row(
+            f"{one.strategy}{of_target}{of_tier}",
+            one.session if by_session else str(one.sessions),
+            f"{one.values[1]:.4f}",
+            f"{one.values[0]:.4f}",
+            _interval(one),
+        )
+    return table
+
+
+def _interval(one: "Difference") -> str:
+    if one.low is None or one.high is None:
+        return f"{one.value:+.4f} [no interval]"
+    return f"{one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"
+
+
+def _configuration_table(comparison: "Comparison") -> ResultTable:
+    keys = comparison.configuration
+    what = pluralize(len(keys), "key") if keys else "no key"
+    differs = "differs" if len(keys) <= 1 else "differ"
+    columns = _columns(comparison.runs)
+    table = ResultTable(
+        f"configuration: {what} {differs}", *name_columns("key"), *text_columns(*columns)
+    )
+    for key, values in keys.items():
+        table.add_row(key, *("none" if value is None else _short(value) for value in values))
+    return table
+
+
+def _columns(runs: Sequence[Path]) -> list[str]:
+    """Return A and B for two runs, the names of the runs for several."""
+    if len(runs) == 2:
+        return ["A", "B"]
+    return [run.resolve().name for run in runs]
+
+
+def _short(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
