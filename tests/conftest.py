@@ -309,6 +309,12 @@ def simulated_run(simulated_data, write_run, tmp_path_factory) -> Path:
     return write_run(tmp_path_factory.mktemp("run") / "run", simulated_data)
 
 
+@pytest.fixture(scope="session")
+def kept_evaluations():
+    """The writer of evaluations without a model."""
+    return load_helper("report/kept_evaluations.py")
+
+
 def load_helper(name: str) -> ModuleType:
     """Import a file of tests/ that is no test."""
     path = Path(__file__).parent / name

@@ -1,55 +1,33 @@
 """Paired differences: known answers, what cannot be paired and why, and damaged files."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from omnimouse_cli.config.load import load_config
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.evaluation.records import DIFFERENCE, OVER_WINDOWS, EvalRecord
-from omnimouse_cli.evaluation.scored_value import ScoredValue, with_interval
-from omnimouse_cli.evaluation.store import resample_arrays
 from omnimouse_cli.files import write_document
-from omnimouse_cli.metrics.resamples import block_weights
 from omnimouse_cli.report.comparison import compare_runs
-from omnimouse_cli.run.folder import write_config
 
 NUM_BLOCKS = 60
-WEIGHTS = block_weights(NUM_BLOCKS)
-OPTIONS = {"regime": "forecast", "tier": "test", "stride_samples": 30, "draws": 8, "seed": 0}
-
-
-def number_of(series, *, session="1", metric="score", scored="a", animal="m", neurons=10):
-    """A score of the model that is the mean of a series over blocks of windows."""
-    record = EvalRecord(
-        regime="forecast", strategy="forecast", inputs=("responses",), session=session,
-        tier="test", target="neurons", metric=metric, predictor="model",
-        value=float(series.mean()), neurons=neurons, windows=NUM_BLOCKS, samples=1800,
-    )  # fmt: skip
-    number = ScoredValue(
-        record=record, outputs=np.arange(neurons), resamples=WEIGHTS @ series / WEIGHTS.sum(axis=1),
-        num_blocks=NUM_BLOCKS, num_neurons=neurons, animal=animal, scored=scored,
-    )  # fmt: skip
-    return replace(number, record=with_interval(number.record, number.spread, OVER_WINDOWS))
 
 
 @pytest.fixture
-def write_evaluation(tmp_path):
-    def write(run, numbers, name="test-forecast", sets=(), **options):
-        folder = tmp_path / run
-        write_config(folder, load_config(sets=sets))
-        records = [number.record.to_dict() for number in numbers]
-        content = {"options": {**OPTIONS, **options}, "records": records}
-        write_document(folder / "eval" / name / "eval.json", "eval", content)
-        np.savez(folder / "eval" / name / "resamples.npz", **resample_arrays(numbers))
-        return folder
+def number_of(kept_evaluations):
+    return kept_evaluations.number_of
+
+
+@pytest.fixture
+def write_evaluation(kept_evaluations, tmp_path):
+    def write(run, *arguments, **options):
+        return kept_evaluations.write_evaluation(tmp_path / run, *arguments, **options)
 
     return write
 
 
-def test_the_difference_is_paired_so_that_what_both_runs_share_has_no_part(write_evaluation):
+def test_the_difference_is_paired_so_that_what_both_runs_share_has_no_part(
+    write_evaluation, number_of
+):
     rng = np.random.default_rng(0)
     shared, own = rng.normal(size=NUM_BLOCKS) * 10, rng.normal(size=NUM_BLOCKS) * 0.1
     runs = [
@@ -70,7 +48,7 @@ def test_the_difference_is_paired_so_that_what_both_runs_share_has_no_part(write
     )
 
 
-def test_a_run_and_its_copy_do_not_differ(write_evaluation):
+def test_a_run_and_its_copy_do_not_differ(write_evaluation, number_of):
     series = np.random.default_rng(0).normal(size=NUM_BLOCKS)
     runs = [write_evaluation(name, [number_of(series)]) for name in ("first", "second")]
     comparison = compare_runs(runs)
@@ -79,7 +57,9 @@ def test_a_run_and_its_copy_do_not_differ(write_evaluation):
     assert comparison.unpaired == ()
 
 
-def test_three_animals_have_an_interval_over_animals_and_weigh_by_their_neurons(write_evaluation):
+def test_three_animals_have_an_interval_over_animals_and_weigh_by_their_neurons(
+    write_evaluation, number_of
+):
     rng = np.random.default_rng(0)
     gains = {"1": 0.0, "2": 10.0, "3": 20.0}
     base = {session: rng.normal(size=NUM_BLOCKS) for session in gains}
@@ -102,7 +82,9 @@ def test_three_animals_have_an_interval_over_animals_and_weigh_by_their_neurons(
     assert overall.sessions == 3
 
 
-def test_scores_on_other_windows_are_not_compared_and_the_command_is_named(write_evaluation):
+def test_scores_on_other_windows_are_not_compared_and_the_command_is_named(
+    write_evaluation, number_of
+):
     series = np.zeros(NUM_BLOCKS)
     first = write_evaluation("first", [number_of(series)], stride_samples=10)
     second = write_evaluation("second", [number_of(series, scored="b")])
@@ -115,7 +97,9 @@ def test_scores_on_other_windows_are_not_compared_and_the_command_is_named(write
     assert one.command == expected
 
 
-def test_an_older_evaluation_on_equal_windows_is_found_behind_a_newer_one(write_evaluation):
+def test_an_older_evaluation_on_equal_windows_is_found_behind_a_newer_one(
+    write_evaluation, number_of
+):
     series = np.ones(NUM_BLOCKS)
     first = write_evaluation("first", [number_of(series)])
     second = write_evaluation("second", [number_of(2 * series)], name="older")
@@ -123,7 +107,9 @@ def test_an_older_evaluation_on_equal_windows_is_found_behind_a_newer_one(write_
     assert compare_runs([first, second]).differences[-1].value == pytest.approx(1.0)
 
 
-def test_a_run_without_an_evaluation_and_one_without_resamples_are_named(write_evaluation):
+def test_a_run_without_an_evaluation_and_one_without_resamples_are_named(
+    write_evaluation, number_of
+):
     series = np.ones(NUM_BLOCKS)
     first = write_evaluation("first", [number_of(series)])
     second = write_evaluation("second", [])
@@ -137,17 +123,17 @@ def test_a_run_without_an_evaluation_and_one_without_resamples_are_named(write_e
     assert "earlier version" in old.reason
 
 
-def test_losses_of_different_kinds_are_not_compared(write_evaluation):
+def test_losses_of_different_kinds_are_not_compared(write_evaluation, number_of):
     series = np.ones(NUM_BLOCKS)
-    numbers = [number_of(series, metric="loss"), number_of(series, metric=DIFFERENCE)]
+    numbers = [number_of(series, metric="loss"), number_of(series, metric="feve")]
     sets = ("model.response_loss=gaussian",)
     runs = [write_evaluation("first", numbers), write_evaluation("second", numbers, sets=sets)]
     comparison = compare_runs(runs)
-    assert {one.metric for one in comparison.differences} == {DIFFERENCE}
+    assert {one.metric for one in comparison.differences} == {"feve"}
     assert comparison.configuration == {"model.response_loss": (None, "gaussian")}
 
 
-def test_damaged_files_are_named(write_evaluation):
+def test_damaged_files_are_named(write_evaluation, number_of):
     runs = [write_evaluation(name, [number_of(np.ones(NUM_BLOCKS))]) for name in ("a", "b")]
     resamples = runs[1] / "eval" / "test-forecast" / "resamples.npz"
     whole = resamples.read_bytes()
