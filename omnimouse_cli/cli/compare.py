@@ -1,6 +1,5 @@
 """`omnimouse compare`: paired differences of scores between runs, and their configurations."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,6 +60,8 @@ def command_compare(
         print_document("compare", _document(comparison))
         return
     _require_metric(comparison, metric)
+    for number, run in enumerate(runs):
+        print_line(f"{_label(number)}: {run.resolve().name}")
     for number in range(1, len(runs)):
         print_table(_difference_table(comparison, number, metric, by_session=by_session))
     print_table(_configuration_table(comparison))
@@ -92,22 +93,22 @@ def _require_metric(comparison: "Comparison", metric: str) -> None:
 def _difference_table(
     comparison: "Comparison", number: int, metric: str, *, by_session: bool
 ) -> ResultTable:
-    first, other = (comparison.runs[position].resolve().name for position in (0, number))
     shown = [
         one
         for one in comparison.differences
         if one.run == number and one.metric == metric and (by_session or one.session == OVERALL)
     ]
     tiers = dict.fromkeys(one.tier for one in shown)
-    title = f"A: {first}\nB: {other}\n{metric}, tier {', '.join(tiers)}"
+    first, second = _label(0), _label(number)
+    title = f"{metric}, tier {', '.join(tiers)}"
     if not shown:
-        title = f"A: {first}\nB: {other}\nnothing is scored on equal windows"
+        title = f"{first} and {second} have no scores on equal windows"
     columns = name_columns("session") if by_session else number_columns("sessions")
     table = ResultTable(
         title,
         *name_columns("strategy"),
         *columns,
-        *number_columns("A", "B", "B - A [95 % interval]"),
+        *number_columns(first, second, f"{second} - {first} [95 % interval]"),
         omit=("sessions",) if not by_session else (),
     )
     for one in shown:
@@ -133,7 +134,7 @@ def _configuration_table(comparison: "Comparison") -> ResultTable:
     keys = comparison.configuration
     what = pluralize(len(keys), "key") if keys else "no key"
     differs = "differs" if len(keys) <= 1 else "differ"
-    columns = _columns(comparison.runs)
+    columns = [_label(number) for number in range(len(comparison.runs))]
     table = ResultTable(
         f"configuration: {what} {differs}", *name_columns("key"), *text_columns(*columns)
     )
@@ -142,11 +143,9 @@ def _configuration_table(comparison: "Comparison") -> ResultTable:
     return table
 
 
-def _columns(runs: Sequence[Path]) -> list[str]:
-    """Return A and B for two runs, the names of the runs for several."""
-    if len(runs) == 2:
-        return ["A", "B"]
-    return [run.resolve().name for run in runs]
+def _label(number: int) -> str:
+    """Return A, B, C, ... by which tables name the runs."""
+    return chr(ord("A") + number) if number < 26 else f"run {number + 1}"
 
 
 def _short(value: object) -> str:
