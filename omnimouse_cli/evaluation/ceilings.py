@@ -18,7 +18,7 @@ from omnimouse_cli.evaluation.records import (
     SINGLE_TRIAL,
 )
 from omnimouse_cli.evaluation.repeats import CONTEXT_SECONDS, LEAST_REPEATED_SHARE, RepeatCells
-from omnimouse_cli.evaluation.session_reader import F32
+from omnimouse_cli.evaluation.session_reader import F32, F64
 from omnimouse_cli.evaluation.targets import Targets
 from omnimouse_cli.metrics.ceilings import (
     FEWEST_REPEATS,
@@ -48,12 +48,14 @@ class CeilingNumbers:
         ceilings: Noise ceilings of the targets: single-trial correlation, CC_max and oracle score.
         fraction: Share of the ceiling of single trials that the predictor reaches.
         missing: Reasons why others do not exist.
+        oracle: float64 `(outputs,)`: oracle score of each neuron; None without repeats.
     """
 
     scores: "list[ScoredValue]" = field(default_factory=list)
     ceilings: "list[ScoredValue]" = field(default_factory=list)
     fraction: "ScoredValue | None" = None
     missing: list[str] = field(default_factory=list)
+    oracle: F64 | None = None
 
 
 class RepeatScorer:
@@ -104,6 +106,7 @@ class RepeatScorer:
             found.missing.append("no repeated sample was measured in two trials")
             return found
         scores = repeat_scores(samples)
+        found.oracle = scores.oracle_per_output
         derive = _Derive(self._targets, number, scores, len(samples.cell))
         self._add_ceilings(found, derive, scores)
         return found

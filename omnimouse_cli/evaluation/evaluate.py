@@ -30,10 +30,16 @@ from omnimouse_cli.evaluation.draws import (
     draw_targets,
     draws_at_once,
 )
-from omnimouse_cli.evaluation.figure import Trace, make_trace
 from omnimouse_cli.evaluation.forward import predict_draws
 from omnimouse_cli.evaluation.kept import KeptPredictions
-from omnimouse_cli.evaluation.records import CEILING, MODEL, EvalOptions, Evaluation, Unavailable
+from omnimouse_cli.evaluation.records import (
+    CEILING,
+    MODEL,
+    ORACLE,
+    EvalOptions,
+    Evaluation,
+    Unavailable,
+)
 from omnimouse_cli.evaluation.row import Row, make_row
 from omnimouse_cli.evaluation.scored_value import ScoredValue
 from omnimouse_cli.evaluation.scorer import PredictorScores, Scorer, no_average_reason
@@ -42,6 +48,7 @@ from omnimouse_cli.evaluation.stimulus import describe_seen
 from omnimouse_cli.evaluation.strategies import evaluated_strategies, require_regime
 from omnimouse_cli.evaluation.tabulate import compare_predictors, compare_stimulus, make_records
 from omnimouse_cli.evaluation.targets import Targets
+from omnimouse_cli.evaluation.traces import Trace, make_trace
 from omnimouse_cli.evaluation.windows import EvalWindows, find_windows, windows_of_strategy
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.load import LoadedRun
@@ -148,8 +155,6 @@ class _Evaluator:
         self, reader: SessionReader, strategies: Sequence[Strategy], windows: EvalWindows
     ) -> None:
         """Score the strategies of one session."""
-        # The figure shows the first session that is scored.
-        is_first = not self.numbers
         numbers: list[ScoredValue] = []
         for strategy in strategies:
             of_strategy = windows_of_strategy(
@@ -167,8 +172,7 @@ class _Evaluator:
             # A draw scores responses, behavior or both.
             for of_draws in zip(*scored, strict=True):
                 numbers += self._combine_draws(of_draws)
-                if is_first:
-                    self.traces.append(make_trace(*of_draws[0]))
+                self.traces.append(make_trace(*of_draws[0]))
             self._reporter.advance(PROGRESS_TASK, note=f"{reader.session.key} {strategy.name}")
         self.arrays |= _neuron_arrays(reader)
         self.numbers += [*numbers, *compare_stimulus(numbers)]
@@ -180,6 +184,7 @@ class _Evaluator:
         self.arrays |= _per_output_arrays(
             targets,
             {name: combine_outputs([scores[name] for _, scores in draws]) for name in first},
+            first[MODEL].repeats.oracle,
         )
         numbers = [
             [number for score in scores.values() for number in score.numbers]
@@ -302,12 +307,17 @@ class _Evaluator:
 
 
 def _per_output_arrays(
-    targets: Targets, correlations: Mapping[str, tuple[I64, F64]]
+    targets: Targets, correlations: Mapping[str, tuple[I64, F64]], oracle: F64 | None
 ) -> dict[str, Any]:
-    """Return the arrays of `neurons.npz`, from outputs and correlations of each predictor."""
+    """Return the arrays of `neurons.npz`, from outputs and correlations of each predictor.
+
+    With the oracle scores of the outputs, where the stimulus was repeated.
+    """
     kind = "channels" if targets.is_behavior else "neurons"
     folder = f"{targets.reader.session.key}/{targets.strategy.name}/{kind}"
     arrays = {f"{folder}/{name}": values for name, (_, values) in correlations.items()}
+    if oracle is not None:
+        arrays[f"{folder}/{ORACLE}"] = oracle
     return {f"{folder}/index": correlations[MODEL][0], **arrays}
 
 

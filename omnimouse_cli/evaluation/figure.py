@@ -1,22 +1,15 @@
 """The figure of an evaluation: for each strategy, traces of some neurons and the scores of all."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from omnimouse_cli.config.data import BEHAVIOR_RATE_HZ, NUM_RESPONSE_SAMPLES, RESPONSE_RATE_HZ
 from omnimouse_cli.evaluation.baselines.table import BASELINES
 from omnimouse_cli.evaluation.records import CEILING, MODEL, Evaluation
-from omnimouse_cli.evaluation.scorer import PredictorScores
-from omnimouse_cli.evaluation.session_reader import F32, F64, I64
-from omnimouse_cli.evaluation.targets import Targets
+from omnimouse_cli.evaluation.traces import Trace, list_baselines
 from omnimouse_cli.text import escape_math
 
-TRACE_SECONDS = 20.0
-# Neurons are shown whose correlation lies at these quantiles.
-SHOWN_QUANTILES = (0.95, 0.75, 0.5)
 TRUTH = "truth"
 SHOWN_PREDICTORS = (MODEL, "ridge")
 COLORS = {
@@ -30,94 +23,18 @@ ROW_INCHES = 2.4
 MAX_DRAWN_BASELINES = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Trace:
-    """What the figure shows of one strategy.
-
-    Args:
-        strategy: Name of the masking strategy.
-        session: Session key.
-        is_behavior: Whether behavior was predicted.
-        seconds: float64 `(samples,)`: time from the recording's origin.
-        labels: Names of the shown outputs.
-        truth: float32 `(samples, shown)`.
-        predictions: By predictor, the same shape.
-        correlations: By predictor, float64 `(outputs,)`: of all outputs.
-    """
-
-    strategy: str
-    session: str
-    is_behavior: bool
-    seconds: F64
-    labels: tuple[str, ...]
-    truth: F32
-    predictions: dict[str, F32]
-    correlations: dict[str, F64]
-
-
-def make_trace(targets: Targets, scores: Mapping[str, PredictorScores]) -> Trace:
-    """Take the first seconds of some outputs, and the correlations of all.
-
-    Args:
-        targets: What was predicted.
-        scores: By predictor; the model's is among them.
-    """
-    rate_hz = BEHAVIOR_RATE_HZ if targets.is_behavior else RESPONSE_RATE_HZ
-    num_kept = scores[MODEL].trace.shape[0]
-    windows = _without_overlap(targets.windows.grid[:num_kept], targets.num_samples / rate_hz)
-    windows = windows[: max(1, round(TRACE_SECONDS * rate_hz / targets.num_samples))]
-    outputs = _shown_outputs(targets, scores[MODEL].per_output)
-    seconds = targets.windows.start_seconds[windows, None] + np.arange(*targets.samples) / rate_hz
-    if targets.is_behavior:
-        labels = tuple(targets.reader.channels[output] for output in outputs)
-    else:
-        labels = tuple(f"neuron {targets.outputs[output]}" for output in outputs)
-    truth = targets.truth(targets.windows.grid[windows])[:, :, outputs]
-    return Trace(
-        strategy=targets.strategy.name,
-        session=targets.reader.session.key,
-        is_behavior=targets.is_behavior,
-        seconds=seconds.reshape(-1),
-        labels=labels,
-        truth=truth.reshape(-1, len(outputs)),
-        predictions={
-            name: score.trace[windows][:, :, outputs].reshape(-1, len(outputs))
-            for name, score in scores.items()
-        },
-        correlations={name: score.per_output for name, score in scores.items()},
-    )
-
-
-def _without_overlap(grid: I64, seconds: float) -> I64:
-    """Return the positions of windows whose target samples do not overlap, from the first on."""
-    step = min(round(seconds * RESPONSE_RATE_HZ), NUM_RESPONSE_SAMPLES)
-    kept: list[int] = []
-    for position, index in enumerate(grid):
-        if not kept or index - grid[kept[-1]] >= step:
-            kept.append(position)
-    return np.array(kept, np.int64)
-
-
-def _shown_outputs(targets: Targets, correlations: F64) -> I64:
-    """Return all channels; of the neurons a good, a fair and a median one."""
-    if targets.is_behavior:
-        return np.arange(len(correlations))
-    order = np.argsort(np.nan_to_num(correlations, nan=-2.0), kind="stable")
-    ranks = {round(quantile * (len(correlations) - 1)) for quantile in SHOWN_QUANTILES}
-    return order[sorted(ranks, reverse=True)]
-
-
 def draw(evaluation: Evaluation, *, title: str, stream: BinaryIO) -> None:
     """Draw one line per strategy: traces on the left, distribution of correlations on the right.
 
     Args:
-        evaluation: Its `traces` are drawn.
+        evaluation: Its `traces` of the first session are drawn.
         title: Title of the figure.
         stream: The PNG is written to it.
     """
     from matplotlib.figure import Figure
 
-    traces: Sequence[Trace] = evaluation.traces
+    first = evaluation.traces[0].session
+    traces = [_of_figure(trace) for trace in evaluation.traces if trace.session == first]
     figure = Figure(figsize=(12, 0.9 + ROW_INCHES * len(traces)), layout="constrained")
     figure.suptitle(escape_math(title), fontsize=12)
     grid = figure.add_gridspec(len(traces), 2, width_ratios=(2.0, 1))
@@ -130,6 +47,17 @@ def draw(evaluation: Evaluation, *, title: str, stream: BinaryIO) -> None:
             _draw_distributions(scores, trace)
     # No creation date: the same evaluation gives the same bytes.
     figure.savefig(stream, dpi=130, format="png", metadata={"Software": None})
+
+
+def _of_figure(trace: Trace) -> Trace:
+    """Return the trace with the outputs that the figure shows."""
+    shown = list(trace.in_figure)
+    return replace(
+        trace,
+        labels=tuple(trace.labels[number] for number in shown),
+        truth=trace.truth[:, shown],
+        predictions={name: values[:, shown] for name, values in trace.predictions.items()},
+    )
 
 
 def _draw_traces(axes: Any, trace: Trace) -> None:  # noqa: ANN401 - matplotlib has no types
@@ -172,10 +100,9 @@ def _draw_traces(axes: Any, trace: Trace) -> None:  # noqa: ANN401 - matplotlib 
 
 
 def _draw_distributions(axes: Any, trace: Trace) -> None:  # noqa: ANN401 - matplotlib has no types
-    means = {name: float(np.nan_to_num(v).mean()) for name, v in trace.correlations.items()}
-    baselines = sorted(means.keys() - {MODEL, CEILING}, key=lambda name: (-means[name], name))
+    hidden = list_baselines(trace)[MAX_DRAWN_BASELINES:]
     for name, values in trace.correlations.items():
-        if name in baselines[MAX_DRAWN_BASELINES:]:
+        if name in hidden:
             continue
         finite = values[np.isfinite(values)]
         if not len(finite):
@@ -186,7 +113,7 @@ def _draw_distributions(axes: Any, trace: Trace) -> None:  # noqa: ANN401 - matp
             color=COLORS[name],
             linewidth=2.0 if name == MODEL else 1.2,
             linestyle="--" if name == CEILING else "-",
-            label=f"{LABELS.get(name, name)}: mean {means[name]:.3f}",
+            label=f"{LABELS.get(name, name)}: mean {np.nan_to_num(values).mean():.3f}",
         )
     axes.set_xlabel("single-trial correlation", fontsize=8)
     axes.set_ylabel("share of neurons", fontsize=8)

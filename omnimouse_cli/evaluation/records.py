@@ -263,9 +263,10 @@ class Evaluation:
         records: One for each number.
         unavailable: Strategies and predictors that recordings do not allow, with the reason.
         neurons: Arrays of `neurons.npz`, as `<session>/<strategy>/<neurons or channels>/<what>`:
-            the outputs that were scored, and every predictor's correlation of each; and of every
-            neuron, as `<session>/<what>`, unit id, position, area and layer where they are known.
-        traces: What the figure shows, for each strategy.
+            the outputs that were scored, every predictor's correlation of each and, where the
+            stimulus was repeated, its oracle score; and of every neuron, as `<session>/<what>`,
+            unit id, position, area and layer where they are known.
+        traces: Examples of what was predicted, for each strategy of each session.
         rows: What each strategy conditions on.
         perturbed: Numbers under perturbed video.
         attack_checks: Of the strategies that were attacked.

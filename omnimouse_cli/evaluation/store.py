@@ -1,4 +1,4 @@
-"""The files of an evaluation: eval.json, neurons.npz, resamples.npz and the figure."""
+"""The files of an evaluation: eval.json, arrays and a table of neurons, and the figure."""
 
 import importlib.util
 import json
@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from omnimouse_cli.evaluation.neuron_table import format_neurons
 from omnimouse_cli.evaluation.records import MODEL, EvalOptions, Evaluation
 from omnimouse_cli.evaluation.scored_value import ScoredValue
-from omnimouse_cli.files import write_atomically, write_document
+from omnimouse_cli.evaluation.traces import trace_arrays
+from omnimouse_cli.files import write_atomically, write_document, write_text
 from omnimouse_cli.model.precision import resolve_precision
 from omnimouse_cli.run.ensemble import Ensemble
+from omnimouse_cli.run.folder import EVAL, NEURONS, TRACES
 from omnimouse_cli.run.load import LoadedRun
 
-EVAL = "eval.json"
-NEURONS = "neurons.npz"
 RESAMPLES = "resamples.npz"
 FIGURE = "eval.png"
+NEURON_TABLE = "neurons.csv"
 # Fields of a record by which its resamples are found.
 RESAMPLE_KEY = ("session", "strategy", "target", "metric")
 
@@ -107,18 +109,25 @@ def store(
     Returns:
         The files; without Matplotlib there is no figure.
     """
-    neurons, figure, document = folder / NEURONS, folder / FIGURE, folder / EVAL
-    with write_atomically(neurons) as stream:
-        np.savez_compressed(stream, **evaluation.neurons)
-    with write_atomically(folder / RESAMPLES) as stream:
-        np.savez_compressed(stream, **resample_arrays(evaluation.numbers))
+    neurons, traces, figure = folder / NEURONS, folder / TRACES, folder / FIGURE
+    document, table, resamples = folder / EVAL, folder / NEURON_TABLE, folder / RESAMPLES
+    arrays = {
+        neurons: evaluation.neurons,
+        traces: trace_arrays(evaluation.traces),
+        resamples: resample_arrays(evaluation.numbers),
+    }
+    for path, content in arrays.items():
+        with write_atomically(path) as stream:
+            np.savez_compressed(stream, **content)
+    write_text(table, format_neurons(evaluation.neurons))
     if has_matplotlib():
         from omnimouse_cli.evaluation.figure import draw
 
         with write_atomically(figure) as stream:
             draw(evaluation, title=f"{run.folder.name}, tier {options.tier}", stream=stream)
     write_document(document, "eval", make_document(evaluation, options, run))
-    return (document, neurons, figure) if has_matplotlib() else (document, neurons)
+    files = (document, neurons, table, traces, resamples)
+    return (*files, figure) if has_matplotlib() else files
 
 
 def has_matplotlib() -> bool:

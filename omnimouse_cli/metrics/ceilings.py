@@ -76,6 +76,7 @@ class RepeatScores:
         reliable: Signal power of the neurons that the FEVE counts, per neuron of the session.
         excluded: Neurons with less than `RELIABLE_SHARE` of explainable variance.
         repeats: Mean number of repeats of a cell.
+        oracle_per_output: float64 `(outputs,)`: the oracle score of each neuron.
     """
 
     share: Estimate
@@ -88,6 +89,7 @@ class RepeatScores:
     reliable: Estimate
     excluded: int
     repeats: float
+    oracle_per_output: F64
 
 
 class _Sums:
@@ -101,6 +103,7 @@ class _Sums:
         self.unit_samples = np.bincount(self._unit).astype(np.float64)
         self.shares = np.zeros(self.num_outputs)
         self.half_shares = np.zeros((2, self.num_outputs))
+        self.oracle = np.zeros(self.num_outputs)
         self.num_varied = 0
         names = ("signal", "oracle", "correlation", "squared", "at_best", "reliable", "residual")
         self.by_unit = {name: np.zeros(len(self.unit_samples)) for name in names}
@@ -127,7 +130,9 @@ class _Sums:
         self.half_shares[:, outputs] = [signal[cells.half == half].mean(axis=0) for half in (0, 1)]
         self._sum("signal", signal)
         other = cells.other_mean(y)
-        self._sum("oracle", signal * _inverse(np.sqrt((other**2).mean(axis=0))))
+        oracle = signal * _inverse(np.sqrt((other**2).mean(axis=0)))
+        self.oracle[outputs] = oracle.mean(axis=0)
+        self._sum("oracle", oracle)
         self._add_squared_correlation(y, _standardized(prediction)[0], signal)
         # Neurons are chosen by one half of the cells and scored on the other: noise that makes a
         # neuron seem reliable would enter its signal.
@@ -211,6 +216,7 @@ def repeat_scores(samples: RepeatedSamples) -> RepeatScores:
         reliable=reliable,
         excluded=int((sums.shares < RELIABLE_SHARE).sum()),
         repeats=sums.cells.repeats,
+        oracle_per_output=sums.oracle,
     )
 
 

@@ -69,7 +69,9 @@ def render_page(probes: Sequence[SessionProbe], *, pictures: int) -> str:
     parts = [
         f"<header><h1>Receptive fields and tuning</h1><p>{escape(runs)}</p></header>",
         *(_render_session(found, f"s{number}", pictures) for number, found in enumerate(probes)),
-        render_section("Definitions", render_table(("", ""), DEFINITIONS)),
+        render_section(
+            "Definitions", render_table(("term", "definition"), DEFINITIONS, text=("definition",))
+        ),
         "<footer>Numbers of all neurons are in probe.csv and probe.json, curves and maps in "
         "probe.npz.</footer>",
     ]
@@ -129,7 +131,8 @@ def _render_known(found: SessionProbe) -> str:
                 found.reliability_source[name],
             )
         )
-    return render_table(("", "neurons with numbers", "median reliability", "between"), rows)
+    names = ("property", "neurons with numbers", "median reliability", "between")
+    return render_table(names, rows, text=("between",))
 
 
 def _draw_distributions(found: SessionProbe, name: str) -> Figure:

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import read_document
 from omnimouse_cli.recording.arrays.npy import ZIP_ERRORS
-from omnimouse_cli.run.folder import EVALUATIONS
+from omnimouse_cli.run.folder import EVAL, EVALUATIONS, NEURONS
 
 F64 = NDArray[np.float64]
-FILE, DOCUMENT = "neurons.npz", "eval.json"
 STRATEGY = "predict"
 EVALUATE_AGAIN = "evaluate the run again: omnimouse eval RUN"
 
@@ -76,9 +75,9 @@ def newest_scores(runs: Sequence[Path], prefix: str) -> tuple[Path, dict[str, ND
         OmniMouseError: A file is damaged.
     """
     names = [run.resolve().name for run in runs] if len(runs) > 1 else None
-    files = (runs[0] / EVALUATIONS).glob(f"*/{FILE}")
+    files = (runs[0] / EVALUATIONS).glob(f"*/{NEURONS}")
     for file in sorted(files, key=lambda file: (file.stat().st_mtime, file), reverse=True):
-        document = file.with_name(DOCUMENT)
+        document = file.with_name(EVAL)
         content = read_document(document, "eval") if document.is_file() else {}
         if content.get("runs") != names:
             continue

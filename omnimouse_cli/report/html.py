@@ -1,60 +1,42 @@
-"""Parts of self-contained HTML pages: style, document, sections, tables and figures."""
+"""Parts of self-contained HTML pages: document, sections, tables, figures, choices."""
 
+import base64
+import hashlib
 import html
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Collection, Iterable, Sequence
+from importlib.resources import files
 
 from omnimouse_cli.report.svg import Figure
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #1c2126; --paper: #ffffff; --faint: #66707a;
-  --line: #d9dee3; --card: #f5f7f9; --accent: #3b7dd8; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ec; --paper: #14181c; --faint: #97a1ab;
-  --line: #333b43; --card: #1d2329; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-main { max-width: 66rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
-h1 { font-size: 1.7rem; margin: 0 0 .2rem; }
-h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; border-bottom: 1px solid var(--line); }
-h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
-header p, figcaption, footer, summary { color: var(--faint); font-size: .9rem; }
-header p { margin: 0; }
-.verdict { background: var(--card); border-left: 4px solid var(--faint); border-radius: 4px;
-  padding: .9rem 1.2rem; margin-top: 1.4rem; }
-.verdict.data-limited, .verdict.parameter-limited { border-left-color: var(--accent); }
-.verdict .word { font-size: 1.35rem; font-weight: 600; margin: 0; }
-.verdict p { margin: .2rem 0; }
-.formula { font-size: 1.1rem; }
-ul { margin: .3rem 0; padding-left: 1.3rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums;
-  margin: .5rem 0; }
-th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line);
-  white-space: nowrap; }
-th { font-weight: 600; }
-td:last-child { white-space: normal; }
-figure { margin: 1rem 0; overflow-x: auto; }
-figure svg { max-width: 100%; height: auto; display: block; }
-figcaption { max-width: 48rem; margin-top: .3rem; }
-footer { margin-top: 3rem; }
-@media print { main { max-width: none; } details { break-inside: avoid; } }
-"""
+STYLE = files(__package__).joinpath("page.css").read_text()
+SCRIPT = files(__package__).joinpath("page.js").read_text()
 
 
-def render_document(title: str, parts: Iterable[str]) -> str:
+def render_document(title: str, parts: Iterable[str], *, has_script: bool = False) -> str:
     """Return the HTML of a page.
+
+    Its content security policy forbids the browser to load anything from elsewhere and to run
+    any script but ours.
 
     Args:
         title: Title of the window, as plain text.
         parts: HTML of its parts, from top to bottom.
+        has_script: Whether the page has sortable tables or choices.
     """
+    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    scripts = f"script-src 'sha256-{digest}'; " if has_script else ""
+    policy = f"default-src 'none'; {scripts}style-src 'unsafe-inline'; img-src data:"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title>"
         f"<style>{STYLE}</style></head><body><main>\n"
         + "\n".join(parts)
-        + "\n</main></body></html>\n"
+        + "\n</main>"
+        + (f"<script>{SCRIPT}</script>" if has_script else "")
+        + "</body></html>\n"
     )
 
 
@@ -64,31 +46,67 @@ def render_figure(figure: Figure | None) -> str:
         return ""
     caption = escape(figure.caption)
     return (
-        f'<figure role="img" aria-label="{caption}">{figure.svg}'
+        f'<figure role="img" aria-label="{caption}"><div class="panels">{figure.svg}</div>'
         f"<figcaption>{caption}</figcaption></figure>"
     )
 
 
-def render_section(title: str, body: str) -> str:
+def render_section(title: str, body: str, *, name: str | None = None) -> str:
     """Return the HTML of a section.
 
     Args:
         title: Its heading, as plain text.
         body: Its HTML.
+        name: Identifier that links of the page lead to.
     """
-    return f"<section><h2>{escape(title)}</h2>{body}</section>"
+    identifier = "" if name is None else f' id="{escape(name)}"'
+    return f"<section{identifier}><h2>{escape(title)}</h2>{body}</section>"
 
 
-def render_table(names: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return the HTML of a table whose cells are plain text."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+def render_table(
+    names: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    text: Collection[str] = (),
+    is_sortable: bool = False,
+    is_long: bool = False,
+) -> str:
+    """Return the HTML of a table whose cells are plain text.
+
+    Args:
+        names: Headings.
+        rows: Cells.
+        text: Headings of columns that hold sentences or long names, which break into lines.
+        is_sortable: Whether a click on a heading sorts the rows; the page needs its script.
+        is_long: Whether the table scrolls in a box of its own; only its first rows are printed.
+    """
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    starts = ['<td class="text">' if name in text else "<td>" for name in names]
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+        "<tr>"
+        + "".join(f"{start}{escape(cell)}</td>" for start, cell in zip(starts, row, strict=True))
+        + "</tr>"
+        for row in rows
     )
+    box = "wide scroll many" if is_long else "wide"
+    kind = ' class="sortable"' if is_sortable else ""
     return (
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f'<div class="{box}"><table{kind}>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def render_choices(names: Sequence[str], items: Iterable[tuple[Sequence[str], str]]) -> str:
+    """Return the HTML of elements of which the reader chooses one; the page needs its script.
+
+    Args:
+        names: What is chosen, first to last, as `("session", "neuron")`.
+        items: The keys of each element, one for each name, and its HTML.
+    """
+    parts = (
+        f'<div data-choice="{escape(json.dumps(list(keys)))}">{body}</div>' for keys, body in items
+    )
+    return f'<div class="choose" data-names="{escape(json.dumps(names))}">{"".join(parts)}</div>'
 
 
 def escape(value: str) -> str:

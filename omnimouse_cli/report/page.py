@@ -25,6 +25,16 @@ MEANINGS = {
     "beta": "exponent of data",
     "a_opt": "beta / (alpha + beta): the best size grows as compute to this power",
 }
+PROPOSED = ("parameters", "unique tokens", "seeds", "to learn")
+QUESTION = (
+    "What would lower the loss of the largest run more: a factor of more unique tokens, or the "
+    "same factor of more parameters?"
+)
+ANSWERS = {
+    "data-limited": "data-limited: more unique tokens",
+    "parameter-limited": "parameter-limited: more parameters",
+    "undetermined": "undetermined: these runs do not tell",
+}
 
 
 def write_report(report: ScalingReport, folder: Path) -> tuple[Path, Path]:
@@ -62,10 +72,10 @@ def render_page(report: ScalingReport, figures: Sequence[Figure]) -> str:
 def _render_verdict(report: ScalingReport) -> str:
     verdict = report.verdict
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in verdict.reasons)
-    intro = "because" if verdict.limit != "undetermined" else "what is missing for a verdict"
+    intro = "Because" if verdict.limit != "undetermined" else "What is missing for a verdict"
     parts = [
-        f'<section class="verdict {verdict.limit}"><p class="word">{verdict.limit}</p>'
-        f"<p>{intro}:</p><ul>{reasons}</ul>"
+        f'<section class="verdict {verdict.limit}"><p class="question">{QUESTION}</p>'
+        f'<p class="word">{ANSWERS[verdict.limit]}</p><p>{intro}:</p><ul>{reasons}</ul>'
     ]
     if report.proposals:
         rows = [
@@ -78,7 +88,7 @@ def _render_verdict(report: ScalingReport) -> str:
             for one in report.proposals
         ]
         parts.append("<h3>Runs that would decide</h3>")
-        parts.append(render_table(("parameters", "unique tokens", "seeds", "to learn"), rows))
+        parts.append(render_table(PROPOSED, rows, text=("to learn",)))
     return "".join(parts) + "</section>"
 
 
@@ -102,6 +112,7 @@ def _render_law(law: JointLaw, drawn: dict[str, Figure]) -> str:
             )
             for name, one in law.estimates.items()
         ],
+        text=("meaning",),
     )
     stability = render_table(
         ("fit", "rows", *NAMES),
@@ -136,7 +147,7 @@ def _render_alternatives(report: ScalingReport) -> str:
         )
         for one in report.alternatives
     ]
-    names = ("form", "law", "k", "AICc over the best", "AICc", "BIC", "held-out error", "")
+    names = ("form", "law", "k", "AICc over the best", "AICc", "BIC", "held-out error", "why not")
     conclusion = (
         f"{report.winner} is clearly the best: AICc lower by more than 4, smallest held-out error."
         if report.winner
@@ -153,7 +164,7 @@ def _render_alternatives(report: ScalingReport) -> str:
     return (
         f"<p>{escape(conclusion)} Held-out error: root mean square of ln loss on the most "
         "expensive quarter of the runs, predicted from the others.</p>"
-        f"{render_table(names, rows)}{breaks}"
+        f"{render_table(names, rows, text=('law', 'why not'))}{breaks}"
     )
 
 
@@ -178,6 +189,6 @@ def _render_rows(report: ScalingReport) -> str:
     excluded = ""
     if report.table.excluded:
         items = [(one.run, one.reason) for one in report.table.excluded]
-        excluded = "<h3>Excluded</h3>" + render_table(("row", "why"), items)
-    used = f"<summary>{len(rows)} used</summary>{render_table(names, rows)}"
+        excluded = "<h3>Excluded</h3>" + render_table(("row", "why"), items, text=("row", "why"))
+    used = f"<summary>{len(rows)} used</summary>{render_table(names, rows, text=('run',))}"
     return f"<details open>{used}</details>{excluded}"

@@ -12,7 +12,7 @@ INK = "#010203"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One figure: a short name, the SVG element and a caption."""
+    """One figure: a short name, an SVG element for each panel, and a caption."""
 
     name: str
     svg: str
@@ -28,18 +28,17 @@ def draw_figure(
     width: float = 4.4,
     height: float = 3.6,
 ) -> Figure:
-    """Return a figure as an SVG element.
+    """Return a figure as SVG elements, one for each panel, which a narrow page lays in a column.
 
     Args:
         name: Unique name on the page, of characters that identifiers may have.
         caption: What it shows, as plain text.
-        draw: Called with an array of Matplotlib axes, or with the axes if there is one column.
+        draw: Called with a list of Matplotlib axes, or with the axes if there is one column.
         columns: Number of axes.
         width: Width of each in inches.
         height: Height in inches.
     """
     import matplotlib as mpl
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Canvas
 
     settings: Any = {
@@ -58,16 +57,16 @@ def draw_figure(
         "legend.fontsize": 8,
     }
     with mpl.rc_context(settings):
-        canvas = Canvas(figsize=(width * columns + 0.4, height), layout="constrained")
-        canvas.patch.set_alpha(0)
-        axes = canvas.subplots(1, columns, squeeze=False)[0]
-        for one in axes:
-            one.patch.set_alpha(0)
+        canvases = [Canvas(figsize=(width, height), layout="constrained") for _ in range(columns)]
+        axes = [canvas.subplots() for canvas in canvases]
         draw(axes if columns > 1 else axes[0])
-        FigureCanvasSVG(canvas)
-        text = io.StringIO()
-        canvas.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-    return Figure(name=name, svg=make_embeddable(text.getvalue(), name), caption=caption)
+        panels = []
+        for number, canvas in enumerate(canvases):
+            text = io.StringIO()
+            canvas.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+            own = f"{name}-{number}" if columns > 1 else name
+            panels.append(make_embeddable(text.getvalue(), own))
+    return Figure(name=name, svg="".join(panels), caption=caption)
 
 
 def make_embeddable(svg: str, name: str) -> str:

@@ -22,6 +22,10 @@ SUMMARY = "summary.json"
 WEIGHTS = "model.safetensors"
 CHECKPOINTS = "checkpoints"
 EVALUATIONS = "eval"
+# In the folder of an evaluation; the document is written last.
+EVAL = "eval.json"
+NEURONS = "neurons.npz"
+TRACES = "traces.npz"
 LOCK = ".lock"
 
 # Packages whose versions environment.json lists.

@@ -49,6 +49,7 @@ def build_summary(
         "epochs": setup.epochs(counters.tokens),
         "steps": counters.step,
         "sessions": len(dataset.sessions),
+        "data": [_session_fields(session) for session in dataset.sessions],
         "animals": len(dataset.animals),
         "seed": config.seed,
         "response_loss": config.model.response_loss,
@@ -68,6 +69,21 @@ def build_summary(
         "tokens_per_second": counters.tokens / seconds,
         "mfu": flops / seconds / peak if flops is not None and peak is not None else None,
         "peak_memory_bytes": peak_memory_bytes(setup.world.device),
+    }
+
+
+def _session_fields(session: SessionInfo) -> dict[str, Any]:
+    """Return what identifies the data of a session, and under which terms they may be used."""
+    provenance = session.shard.description.provenance
+    return {
+        "session": session.key,
+        "animal": session.animal,
+        "neurons": session.num_neurons,
+        "response_kind": session.response_kind,
+        "fingerprint": session.fingerprint,
+        "licence": provenance.licence,
+        "citation": provenance.citation,
+        "doi": provenance.doi,
     }
 
 

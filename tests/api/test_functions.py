@@ -41,7 +41,8 @@ def test_a_recording_that_cannot_be_used_raises_after_the_others(work):
 
 def test_an_evaluation_has_scores_by_name(work):
     found = om.evaluate(regime="forecast", tier="validation", baselines=["persistence"])
-    assert [path.name for path in found.files] == ["eval.json", "neurons.npz", "eval.png"]
+    names = ["eval.json", "neurons.npz", "neurons.csv", "traces.npz", "resamples.npz", "eval.png"]
+    assert [path.name for path in found.files] == names
     records = {
         (one.strategy, one.predictor): one.value
         for one in found.evaluation.records

@@ -146,7 +146,7 @@ def test_the_base_install_evaluates_without_ridge_and_figure(place, monkeypatch,
     assert "ridge of predict, " in line
     assert "ridge of predict-causal" in line
     written = sorted(path.name for path in (tmp_path / "run" / "eval" / "base").iterdir())
-    assert written == ["eval.json", "neurons.npz"]
+    assert written == ["eval.json", "neurons.csv", "neurons.npz", "resamples.npz", "traces.npz"]
     refused = CliRunner().invoke(app, [*arguments, "--perturb", "noise"])
     assert refused.exit_code == 1
     assert "eval --perturb needs scipy, which is not installed" in refused.stderr

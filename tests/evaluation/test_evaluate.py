@@ -1,5 +1,6 @@
 """A whole evaluation: the records' fields, what they say of known predictors, and what is kept."""
 
+import csv
 import dataclasses
 import json
 from dataclasses import replace
@@ -48,6 +49,7 @@ FIELDS = [
     "distribution",
 ]
 
+FILES = ["eval.json", "neurons.npz", "neurons.csv", "traces.npz", "resamples.npz"]
 FORECAST = EvalOptions(
     regime="forecast",
     stimulus=False,
@@ -286,7 +288,7 @@ def test_files_are_written_whole_and_read_back(run, forecast, tmp_path):
     assert name == "test-forecast-no-stimulus"
     folder = evaluation_folder(tmp_path, name)
     files = store(folder, forecast, options, run)
-    assert [path.name for path in files] == ["eval.json", "neurons.npz", "eval.png"]
+    assert [path.name for path in files] == [*FILES, "eval.png"]
     assert sorted(path.name for path in folder.iterdir()) == sorted(p.name for p in files)
     content = json.loads((folder / "eval.json").read_text())
     assert (content["format"], content["version"]) == ("omnimouse-eval", 1)
@@ -295,8 +297,32 @@ def test_files_are_written_whole_and_read_back(run, forecast, tmp_path):
     assert content["unavailable"] == [item.to_dict() for item in forecast.unavailable]
     with np.load(folder / "neurons.npz") as arrays:
         assert set(arrays) == set(forecast.neurons)
+    with (folder / "neurons.csv").open() as table:
+        rows = list(csv.DictReader(table))
+    assert len(rows) == 40
+    assert {"x_um", "unit_id", "forecast/model", "forecast/ridge", "forecast/ceiling"} <= set(
+        rows[0]
+    )
+    _require_traces(folder / "traces.npz", forecast)
     assert (folder / "eval.png").read_bytes().startswith(b"\x89PNG")
     assert make_document(forecast, options, run)["step"] == 7
+
+
+def _require_traces(path, evaluation):
+    """Traces are those of every session: measured, model, ceiling and the best baseline."""
+    with np.load(path) as arrays:
+        folders = {name.rpartition("/")[0] for name in arrays}
+        assert folders == {
+            name.rpartition("/")[0] for name in evaluation.neurons if "/fore" in name
+        }
+        for folder in folders:
+            shown = arrays[f"{folder}/index"]
+            names = {name.rpartition("/")[2] for name in arrays if name.startswith(folder)}
+            assert len(names - {"index", "label", "seconds", "measured", "model", "ceiling"}) == 1
+            shape = (len(arrays[f"{folder}/seconds"]), len(shown))
+            assert arrays[f"{folder}/measured"].shape == arrays[f"{folder}/model"].shape == shape
+            scores = evaluation.neurons[f"{folder}/model"][shown]
+            assert sorted(scores, reverse=True) == scores.tolist()
 
 
 def test_an_unknown_tier_lists_those_that_there_are(run, data):

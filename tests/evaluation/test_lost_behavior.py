@@ -5,9 +5,10 @@ import pytest
 
 from omnimouse_cli.evaluation.baselines.ridge import predict_ridge
 from omnimouse_cli.evaluation.evaluate import NOTHING_RECORDED, evaluate
-from omnimouse_cli.evaluation.figure import draw, make_trace
+from omnimouse_cli.evaluation.figure import draw
 from omnimouse_cli.evaluation.records import EvalOptions
 from omnimouse_cli.evaluation.scorer import Piece
+from omnimouse_cli.evaluation.traces import make_trace
 from omnimouse_cli.evaluation.windows import evaluation_windows
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run, open_run_data
