@@ -43,6 +43,21 @@ def means_and_errors(draws):
     return values.mean(axis=0), values.std(axis=0) / np.sqrt(len(values))
 
 
+def test_the_oracle_score_is_the_mean_of_those_of_neurons_which_are_correlations():
+    signal, responses = draw(np.random.default_rng(0), 4, 0.3)
+    responses[:, :, 0] = np.random.default_rng(1).normal(size=responses.shape[:2])
+    found = score(responses, signal)
+    assert found.oracle_per_output.mean() == pytest.approx(found.oracle.value)
+    # A trial against the mean of the others; both are in deviations over all trials and cells.
+    others = (responses.sum(axis=0) - responses) / 3
+    expected = [
+        np.corrcoef(responses[..., neuron].ravel(), others[..., neuron].ravel())[0, 1]
+        for neuron in range(NEURONS)
+    ]
+    np.testing.assert_allclose(found.oracle_per_output, expected, atol=0.03)
+    assert abs(found.oracle_per_output[0]) < 0.2 < found.oracle_per_output[1:].min()
+
+
 @pytest.mark.parametrize("repeats", [3, 5, 10])
 @pytest.mark.parametrize("share", [0.04, 0.3])
 def test_estimates_are_those_of_known_powers(repeats, share):
