@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -79,6 +80,7 @@ def _score_groups(own: Columns) -> Iterator[tuple[str, NDArray[Any], Columns]]:
 
 def _cells(values: NDArray[Any]) -> list[Any]:
     """Return values as cells: floats with six digits, nothing for NaN."""
+    cells: list[Any] = values.tolist()
     if values.dtype.kind != "f":
-        return values.tolist()
-    return ["" if value != value else f"{value:.6g}" for value in values.tolist()]  # noqa: PLR0124
+        return cells
+    return ["" if math.isnan(value) else f"{value:.6g}" for value in cells]

@@ -143,7 +143,7 @@ def _read_score(document: Path, record: Mapping[str, Any]) -> Score:
     Raises:
         OmniMouseError: A field is missing or has the wrong type.
     """
-    values = {}
+    values: dict[str, Any] = {}
     for field in fields(Score):
         value = record.get(field.name)
         if value is None and field.default is not MISSING:
@@ -178,9 +178,9 @@ def _group(arrays: Arrays) -> Iterable[OutputArrays]:
         strategy, _, kind = folder.rpartition("/")
         if strategy and kind in OUTPUT_KINDS:
             groups.setdefault((session, strategy, kind), {})[what] = values
-    for (session, strategy, kind), values in groups.items():
-        if INDEX in values:
-            yield OutputArrays(session=session, strategy=strategy, kind=kind, values=values)
+    for (session, strategy, kind), own in groups.items():
+        if INDEX in own:
+            yield OutputArrays(session=session, strategy=strategy, kind=kind, values=own)
 
 
 def best_baseline(scores: Iterable[Score], strategy: str, target: str) -> str | None:

@@ -87,9 +87,9 @@ def _render_correlations(scores: Sequence[Score]) -> str:
     return render_table(shown, cells, is_sortable=True, is_long=len(rows) > 20)
 
 
-def _counts(row: Mapping[str, Score]) -> tuple[str, str]:
+def _counts(row: Mapping[str, Score]) -> list[str]:
     one = next(iter(row.values()))
-    return tuple("-" if count is None else f"{count:,}" for count in (one.neurons, one.windows))
+    return ["-" if count is None else f"{count:,}" for count in (one.neurons, one.windows)]
 
 
 def _render_other_metrics(scores: Sequence[Score]) -> str:
@@ -179,8 +179,8 @@ def _render_severities(scores: Iterable[Score], strategy: str) -> str:
             change = format_value(difference, sign="+"), format_interval(difference, sign="+")
             values = level, format_value(one), format_interval(one), *change
             cells.append((family, str(severity), *values))
-    names = ("perturbation", "severity", "strength", "correlation", "95 % interval")
-    names = (*names, "less clean", "95 % interval of the difference")
+    names = ["perturbation", "severity", "strength", "correlation", "95 % interval"]
+    names += ["less clean", "95 % interval of the difference"]
     return render_table(names, cells, is_sortable=True, is_long=len(cells) > 20)
 
 

@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-from omnimouse_cli.batch.dataset import Dataset
+from omnimouse_cli.batch.dataset import Dataset, SessionInfo
 from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.parameters import count_parameters
