@@ -1,7 +1,7 @@
 """What a trained model predicts in the scored windows."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -72,7 +72,8 @@ def predict_model(
     """
     for windows, batch in _batches(run, targets[0], options):
         model = _masked_model(run, targets[0], options, batch.num_windows)
-        seen = batch if perturb is None else perturb(model, batch)
+        # Another video has other features than those that are kept.
+        seen = batch if perturb is None else perturb(model, replace(batch, kept=None))
         with torch.inference_mode():
             prediction = model.predict(seen)
         yield [_piece(run, prediction, one, windows) for one in targets]
@@ -83,7 +84,8 @@ def predict_draws(
 ) -> Iterator[tuple[int, list[Piece]]]:
     """Predict the targets of one strategy in one session for several draws of context neurons.
 
-    What the model computes from the stimulus is the same in all draws and is computed once.
+    What the model computes from the stimulus is the same in all draws, and in all strategies with
+    the same windows, and is computed once.
 
     Args:
         run: The model; it is moved to the device.
@@ -95,7 +97,6 @@ def predict_draws(
     """
     targets = draws[0][0]
     for windows, batch in _batches(run, targets, options):
-        batch.kept = {}
         for number, of_draw in enumerate(draws):
             model = _masked_model(run, of_draw[0], options, batch.num_windows)
             with torch.inference_mode():
@@ -111,9 +112,16 @@ def _batches(
     run.model.to(device)
     run.embeddings[session.key].to(device)
     fitting = max(1, min(MOST_WINDOWS, NEURON_WINDOWS // session.num_neurons))
+    reader = targets.reader
     for windows in targets.window_slices(options.batch_windows or fitting):
-        batch = targets.reader.batch(targets.windows.grid[windows])
-        yield windows, to_device(batch, device, run.config.data)
+        grid = targets.windows.grid[windows]
+        batch = reader.kept_batch(run.model, grid)
+        if batch is None:
+            batch = to_device(reader.batch(grid), device, run.config.data)
+            batch.kept = {}
+        yield windows, batch
+        if device.type == "cpu":
+            reader.keep_batch(run.model, grid, batch)
 
 
 def _masked_model(

@@ -23,6 +23,8 @@ Range = tuple[int, int]
 WINDOWS_AT_ONCE = 4
 # Baselines read the same windows again and again: responses of up to this size stay in memory.
 MAX_RESIDENT_BYTES = 1 << 28
+# Batches, with what a model computed from their stimulus, stay in memory for the next strategy.
+MAX_KEPT_BYTES = 1 << 30
 DEPTH_STEP_UM = 100.0
 # Neurons of an area, a layer or a depth that has a score of its own.
 LEAST_GROUP = 10
@@ -58,6 +60,8 @@ class SessionReader:
         self.training_tiers = config.tiers
         self.video_scaling = config.video_mean, config.video_std
         self._windows = WindowReader(dataset, config)
+        self._kept_batches: dict[tuple[object, bytes], Batch] = {}
+        self._room = MAX_KEPT_BYTES
 
     @cached_property
     def neuron_groups(self) -> dict[str, I64]:
@@ -93,6 +97,25 @@ class SessionReader:
             grid: int64 `(windows,)`.
         """
         return self._windows.read(self.session.key, grid)
+
+    def kept_batch(self, model: object, grid: I64) -> Batch | None:
+        """Return the batch that `keep_batch` kept of these windows; None if it did not."""
+        return self._kept_batches.get((model, grid.tobytes()))
+
+    def keep_batch(self, model: object, grid: I64, batch: Batch) -> None:
+        """Keep a batch for other strategies of the same windows, while there is room.
+
+        Args:
+            model: What computed `batch.kept`.
+            grid: int64 `(windows,)`: its windows.
+            batch: As `batch` read it, on the CPU.
+        """
+        key = model, grid.tobytes()
+        signals = (batch.responses, batch.video, batch.behavior, *(batch.kept or {}).values())
+        size = sum(tensor.nbytes for tensor in signals if tensor is not None)
+        if key not in self._kept_batches and self._room >= size:
+            self._kept_batches[key] = batch
+            self._room -= size
 
     def responses(self, grid: I64, samples: Range, columns: I64 | None = None) -> F32:
         """Read scaled responses.

@@ -37,3 +37,19 @@ def test_products_depend_on_time_differences_alone(shortest_seconds):
 
     torch.testing.assert_close(products(0.0), products(123.4567), atol=1e-4, rtol=1e-4)
     assert not torch.allclose(products(0.0), q[0, :, 0] @ k[0, :, 0].T, atol=1e-2)
+
+
+def test_both_ways_to_rotate_are_the_same_with_their_gradients():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 6, 3, 16, generator=generator, requires_grad=True)
+    weight = torch.randn(2, 6, 3, 16, generator=generator)
+    times = torch.rand(6, dtype=torch.float64, generator=generator)
+    angles = rotary_angles(times, head_width=16, shortest_seconds=0.1)
+    # Float64 is rotated by the formula, float32 as complex numbers.
+    for dtype, bound in ((torch.float32, 0.0), (torch.float64, 1e-6)):
+        turned = rotate(x.to(dtype), angles)
+        (gradient,) = torch.autograd.grad((turned * weight).sum(), x)
+        if dtype == torch.float32:
+            expected, expected_gradient = turned, gradient
+        torch.testing.assert_close(turned.float(), expected, atol=bound, rtol=0)
+        torch.testing.assert_close(gradient, expected_gradient, atol=bound, rtol=0)

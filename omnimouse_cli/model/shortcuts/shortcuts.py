@@ -1,5 +1,6 @@
 """The population, stimulus and behavior shortcuts of a model, each there if its option is set."""
 
+from functools import cache, partial
 from typing import NamedTuple
 
 import torch
@@ -131,19 +132,15 @@ class Shortcuts(nn.Module):
         if targets is None:
             return result
         behavior_BCS = inputs.batch.behavior if task.num_input_channels else None
-        energy_BTFYX = None
-        if self.stimulus is not None and task.has_video:
-            video_BTYX, frames = inputs.batch.video, task.strategy.video
-            energies = self.stimulus.energy
-            energy_BTFYX = inputs.batch.compute_once(
-                ("motion energy", frames), lambda: energies(video_BTYX, frames)
-            )
-            # The gaze, a behavior channel, shifts the energies.
+        frames = task.strategy.video if self.stimulus is not None and task.has_video else None
+        shown = task.strategy.behavior_samples if task.num_input_channels else None
+        energy = cache(partial(self._energy, inputs.batch.video, frames))
+        if self.stimulus is not None and frames is not None:
             stimulus = self.stimulus
-            shown = task.strategy.behavior_samples if task.num_input_channels else None
+            # The gaze, a behavior channel, shifts the energies.
             state_BTFYX = inputs.batch.compute_once(
                 ("motion energy on the retina", frames, shown),
-                lambda: stimulus(energy_BTFYX, behavior_BCS, inputs.channels),
+                lambda: stimulus(energy(), behavior_BCS, inputs.channels),
             )
             result.drives.append(self.stimulus.drive(state_BTFYX, vectors_NE, targets))
         if self.behavior is not None and behavior_BCS is not None:
@@ -151,9 +148,22 @@ class Shortcuts(nn.Module):
             result.gains.append(self.behavior.gain(state_BSR, vectors_NE, targets))
         if self.encoding is None:
             return result
-        encoding_BSP = self.encoding(energy_BTFYX, behavior_BCS, inputs.channels)
+        encoding_BSP = None
+        if frames is not None or behavior_BCS is not None:
+            encoding = self.encoding
+            encoding_BSP = inputs.batch.compute_once(
+                ("encoding", frames, shown),
+                lambda: encoding(energy(), behavior_BCS, inputs.channels),
+            )
         deviation_BAG = self._deviation(inputs, embeddings, resting_rate_N, targets, encoding_BSP)
         return result._replace(deviation=deviation_BAG)
+
+    def _energy(self, video_BTYX: Tensor | None, frames: tuple[int, int] | None) -> Tensor | None:
+        """Return motion energies on the screen; None where the video is hidden."""
+        if self.stimulus is None or frames is None:
+            return None
+        energy_BTFYX: Tensor = self.stimulus.energy(video_BTYX, frames)
+        return energy_BTFYX
 
     def _deviation(
         self,
