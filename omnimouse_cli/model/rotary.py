@@ -68,7 +68,7 @@ def rotate(x_BLHD: Tensor, angles: Angles) -> Tensor:
     cos_L1P, sin_L1P = angles.cos[:, None], angles.sin[:, None]
     if x_BLHD.dtype == torch.float32 and not torch.compiler.is_compiling():
         # One pass over memory, with the same arithmetic: on a CPU 7 times faster.
-        pairs_BLHP = torch.view_as_complex(x_BLHD.unflatten(-1, (-1, 2)))
+        pairs_BLHP = torch.view_as_complex(x_BLHD.reshape(*x_BLHD.shape[:-1], -1, 2))
         return torch.view_as_real(pairs_BLHP * torch.complex(cos_L1P, sin_L1P)).flatten(-2)
     first_BLHP, second_BLHP = x_BLHD[..., 0::2], x_BLHD[..., 1::2]
     rotated = (

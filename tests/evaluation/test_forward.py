@@ -15,7 +15,7 @@ from omnimouse_cli.run.load import load_run
 
 @pytest.mark.parametrize("name", ["population-10", "population-10+stimulus"])
 def test_draws_together_are_predicted_as_alone(
-    simulated_data, targets_of, name, write_run, tmp_path, monkeypatch
+    simulated_data, targets_of, write_run, tmp_path, monkeypatch, *, name
 ):
     # A model that starts from linear models predicts constants until it is trained.
     sets = ("model.decoder.linear_rank=none",)
@@ -43,7 +43,7 @@ def test_draws_together_are_predicted_as_alone(
 
 @pytest.mark.parametrize("room", [0, 1 << 30])
 def test_strategies_of_the_same_windows_share_what_the_stimulus_gives(
-    simulated_data, targets_of, write_run, tmp_path, monkeypatch, room
+    simulated_data, targets_of, write_run, tmp_path, monkeypatch, *, room
 ):
     monkeypatch.setattr(session_reader, "MAX_KEPT_BYTES", room)
     run = load_run(write_run(tmp_path / "run", simulated_data))
