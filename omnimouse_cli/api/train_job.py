@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omnimouse_cli.api.folders import default_shards, folder, make_new_folder, new_run_folder
+from omnimouse_cli.api.sessions_option import parse_sessions
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import (
@@ -74,10 +75,10 @@ class TrainOptions:
             progress: Says which of the two a number is taken for, where it could be either.
         """
         overrides = [*self.overrides, *length_overrides(self.steps, self.epochs, self.minutes)]
-        if self.sessions is not None and _is_count(self.sessions, shards, progress):
-            overrides.append(f"data.max_sessions={self.sessions}")
-        elif self.sessions is not None:
-            overrides.append(f"data.sessions={json.dumps(split_words(self.sessions))}")
+        if self.sessions is not None:
+            chosen = parse_sessions(self.sessions, shards, progress)
+            name = "max_sessions" if isinstance(chosen, int) else "sessions"
+            overrides.append(f"data.{name}={json.dumps(chosen)}")
         if self.seed is not None:
             overrides.append(f"seed={self.seed}")
         if self.no_compile:
@@ -87,29 +88,6 @@ class TrainOptions:
         if self.unfreeze is not None:
             overrides.append(f"train.unfreeze={json.dumps(split_words(self.unfreeze))}")
         return overrides
-
-
-def _is_count(text: str, shards: Path, progress: Reporter) -> bool:
-    """Return whether `--sessions` is a number of sessions, and not the key of one."""
-    if not text.isdigit():
-        return False
-    from omnimouse_cli.shard.catalogue import open_shards
-
-    try:
-        keys = set(open_shards(shards).shards)
-    except OmniMouseError:
-        # What is wrong with the shards is said where they are opened.
-        return True
-    if text not in keys:
-        if int(text) > len(keys):
-            progress.say(f"{shards} has {len(keys)} sessions; --sessions {text} takes all of them")
-        return True
-    if int(text) <= len(keys):
-        progress.say(
-            f"--sessions {text} is taken for the session of that name; for a number of sessions: "
-            f"--set data.max_sessions={text}"
-        )
-    return False
 
 
 def length_overrides(steps: int | None, epochs: float | None, minutes: float | None) -> list[str]:

@@ -16,7 +16,7 @@ from omnimouse_cli.config.model import VideoConfig
 from omnimouse_cli.errors import ConfigError, ShardError
 from omnimouse_cli.shard import CatalogueEntry, Shard, open_shard
 from omnimouse_cli.shard.catalogue import open_shards
-from omnimouse_cli.text import suggest_name
+from omnimouse_cli.text import pluralize, suggest_name
 
 CHANNEL_ORDER = ("pupil_x", "pupil_y", "pupil_size", "pupil_size_derivative", "running")
 # Largest mean of a neuron's scaled responses.
@@ -257,7 +257,7 @@ def open_dataset(
     Args:
         shards: Folder with `catalogue.json`.
         sessions: Keys of the sessions to open; None opens all.
-        max_sessions: Open only the first so many.
+        max_sessions: Open only the first so many; there must not be fewer.
         behavior_channels: Channels of the data set in this order, also those that no session has;
             others are dropped. None uses those of the sessions.
 
@@ -265,7 +265,8 @@ def open_dataset(
         The data set, its sessions in the order of `sessions` or of the catalogue.
 
     Raises:
-        ShardError: No folder, no catalogue, no session, an unknown session, a damaged shard.
+        ShardError: No folder, no catalogue, no session, too few sessions, an unknown session, a
+            damaged shard.
     """
     found = open_shards(shards).shards
     keys = tuple(found) if sessions is None else tuple(dict.fromkeys(sessions))
@@ -277,6 +278,13 @@ def open_dataset(
     for key in keys:
         if key not in found:
             raise _unknown_session(key, found, shards)
+    if max_sessions is not None and max_sessions > len(keys):
+        chosen = "" if sessions is None else " of those named"
+        raise ShardError(
+            f"{shards} has {pluralize(len(keys), 'session')}{chosen}, and the first "
+            f"{max_sessions} are to be used (`data.max_sessions`)",
+            hint=f"use a number up to {len(keys)}, or leave it out to use all",
+        )
     return Dataset(
         folder=shards,
         sessions=tuple(

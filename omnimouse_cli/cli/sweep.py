@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from omnimouse_cli.api.folders import default_shards, folder
+from omnimouse_cli.api.sessions_option import is_number
 from omnimouse_cli.cli.console import print_document, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption, parse_task
 from omnimouse_cli.cli.slurm import (
@@ -55,7 +56,8 @@ def command_sweep(
         str | None,
         typer.Option(
             "--sessions",
-            help="Numbers of sessions, separated by commas; by default 1, 2, 4, ... and all.",
+            help="Numbers of sessions, separated by commas, by default 1, 2, 4, ... and all; or "
+            "the keys of the sessions of which 1, 2, 4, ... and all are taken.",
         ),
     ] = None,
     seeds: Annotated[str, typer.Option("--seeds", help="Seeds, separated by commas.")] = "42",
@@ -115,8 +117,8 @@ def command_sweep(
             shards=shards,
             root=out if out is not None else folder("runs") / "sweep",
             models=split_words(models),
-            sessions=_numbers("--sessions", sessions) if sessions else _powers_of_two(shards),
-            seeds=_numbers("--seeds", seeds),
+            sessions=sessions,
+            seeds=_parse_seeds(seeds),
             config=config,
             overrides=tuple(overrides or ()),
             steps=steps,
@@ -152,22 +154,14 @@ def command_sweep(
         )
 
 
-def _numbers(option: str, text: str) -> tuple[int, ...]:
+def _parse_seeds(text: str) -> tuple[int, ...]:
     words = split_words(text)
-    if not words or not all(word.isdigit() for word in words):
+    if not words or not all(is_number(word) for word in words):
         raise OmniMouseError(
-            f"{option} must be whole numbers separated by commas: {text!r}",
-            hint=f"for example {option} 1,2,4",
+            f"--seeds must be whole numbers separated by commas: {text!r}",
+            hint="for example --seeds 1,2,4",
         )
     return tuple(int(word) for word in words)
-
-
-def _powers_of_two(shards: Path) -> tuple[int, ...]:
-    """Return 1, 2, 4, ... and the number of all sessions."""
-    from omnimouse_cli.batch.dataset import open_dataset
-
-    count = len(open_dataset(shards).sessions)
-    return tuple(sorted({min(2**power, count) for power in range(count.bit_length() + 1)}))
 
 
 def _submit(

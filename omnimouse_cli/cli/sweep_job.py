@@ -1,19 +1,23 @@
 """From the options of `omnimouse sweep` to a sweep: its runs and the training job of each."""
 
+import dataclasses
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from omnimouse_cli.api.sessions_option import as_count, refuse_sessions
 from omnimouse_cli.api.train_job import length_overrides
 from omnimouse_cli.api.train_ranks import Ranks, require_devices, resolve_ranks
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.run.folder import is_run, read_config
-from omnimouse_cli.text import suggest_name
+from omnimouse_cli.text import split_words, suggest_name
 
 if TYPE_CHECKING:
+    from omnimouse_cli.batch.dataset import Dataset
     from omnimouse_cli.config.run import RunConfig
     from omnimouse_cli.training.run import TrainingJob
     from omnimouse_cli.training.sweep import Cell
@@ -27,7 +31,8 @@ class SweepOptions:
         shards: Folder of shards.
         root: Folder of the runs.
         models: Names of model sizes.
-        sessions: Numbers of sessions.
+        sessions: Numbers of sessions, or keys of the sessions that subsets are taken from,
+            separated by commas; None is 1, 2, 4, ... and all.
         seeds: Seeds.
         config: TOML file.
         overrides: Values of `--set`, as `section.key=value`.
@@ -43,7 +48,7 @@ class SweepOptions:
     shards: Path
     root: Path
     models: list[str]
-    sessions: tuple[int, ...]
+    sessions: str | None
     seeds: tuple[int, ...]
     config: Path | None
     overrides: tuple[str, ...]
@@ -63,7 +68,7 @@ class SweepOptions:
         """
         values = {
             "--models": ",".join(self.models),
-            "--sessions": ",".join(map(str, self.sessions)),
+            "--sessions": self.sessions,
             "--seeds": ",".join(map(str, self.seeds)),
             "--out": self.root,
             "--config": self.config,
@@ -165,14 +170,13 @@ def resolve_sweep(options: SweepOptions, progress: Reporter, *, trains_here: boo
     ranks = resolve_ranks(gpus=options.gpus, procs=options.procs, device=options.device)
     if trains_here:
         require_devices(ranks)
-    cells = grid(options.models, options.sessions, options.seeds)
     overrides = [
         *options.overrides,
         *length_overrides(options.steps, options.epochs, options.minutes),
         *(["train.compile=false"] if options.no_compile else []),
     ]
     base: dict[str, RunConfig] = {}
-    for model in dict.fromkeys(cell.model for cell in cells):
+    for model in dict.fromkeys(options.models):
         # A renamed key is reported once, not for every model.
         base[model] = load_config(
             options.config, overrides, model, reporter=Silent() if base else progress
@@ -181,6 +185,41 @@ def resolve_sweep(options: SweepOptions, progress: Reporter, *, trains_here: boo
         raise OmniMouseError("the sessions of a sweep must be the same for all sizes")
     data = next(iter(base.values())).data
     dataset = open_dataset(options.shards, sessions=data.sessions, max_sessions=data.max_sessions)
-    smallest = min(options.sessions)
-    configs = {cell: build_cell_config(cell, base[cell.model], dataset, smallest) for cell in cells}
+    dataset, sizes = _choose_subsets(options.sessions, dataset, progress)
+    cells = grid(options.models, sizes, options.seeds)
+    configs = {
+        cell: build_cell_config(cell, base[cell.model], dataset, min(sizes)) for cell in cells
+    }
     return Sweep(options=options, cells=cells, configs=configs, ranks=ranks)
+
+
+def _choose_subsets(
+    text: str | None, dataset: "Dataset", progress: Reporter
+) -> tuple["Dataset", tuple[int, ...]]:
+    """Return the sessions that subsets are taken from, and the sizes of the subsets.
+
+    Args:
+        text: `--sessions`.
+        dataset: All sessions.
+        progress: Says what a number is taken for that is the key of a session too.
+
+    Raises:
+        OmniMouseError: There are fewer sessions, or no session has a key.
+    """
+    keys = [session.key for session in dataset.sessions]
+    words = split_words(text or "")
+    counts = [as_count(word, keys) for word in words]
+    if words and None not in counts:
+        named = [word for word in words if word in keys]
+        if named:
+            progress.say(
+                f"--sessions {text} is taken for numbers of sessions; for sessions of these names: "
+                f"--set 'data.sessions={json.dumps(named)}'"
+            )
+        return dataset, tuple(count for count in counts if count is not None)
+    for word in words:
+        if word not in keys:
+            raise refuse_sessions(word, dataset.folder, keys)
+    chosen = tuple(dataset.session(key) for key in dict.fromkeys(words or keys))
+    powers = {min(2**power, len(chosen)) for power in range(len(chosen).bit_length() + 1)}
+    return dataclasses.replace(dataset, sessions=chosen), tuple(sorted(powers))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from omnimouse_cli.api.train_job import TrainOptions
+from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.recording.open import open_recording
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
@@ -61,7 +62,6 @@ def overrides(shards, sessions):
         ("1", 1, ""),
         ("3", 3, ""),
         ("2", ["2"], "--sessions 2 is taken for the session of that name"),
-        ("951980473", 951980473, "shards has 3 sessions; --sessions 951980473 takes all"),
         ("2-1-1", ["2-1-1"], ""),
     ],
 )
@@ -75,5 +75,14 @@ def test_a_number_that_is_a_key_names_the_session(shards, text, expected, said):
     assert bool(sayings) == bool(said)
 
 
-def test_without_shards_a_number_is_a_count(tmp_path):
+@pytest.mark.parametrize("text", ["951980473", "4", "0", "9" * 5000])
+def test_more_sessions_than_there_are_is_an_error_that_names_a_key(shards, text):
+    with pytest.raises(OmniMouseError, match=f"--sessions {text}: .* has 3 sessions") as caught:
+        overrides(shards, text)
+    assert "from 1 to 3, or keys" in caught.value.hint
+    if text == "951980473":
+        assert "did you mean `951980472`?" in caught.value.hint
+
+
+def test_without_shards_a_number_is_no_error_here(tmp_path):
     assert overrides(tmp_path / "nowhere", "5") == (["data.max_sessions=5"], [])

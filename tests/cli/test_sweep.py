@@ -85,7 +85,7 @@ def test_the_command_for_another_process_has_all_options():
         shards=Path("shards"),
         root=Path("runs/x"),
         models=["nano", "tiny"],
-        sessions=(1, 2),
+        sessions="1,2",
         seeds=(7,),
         config=Path("a.toml"),
         overrides=("train.log_every=1", "data.batch_size=2"),
@@ -103,6 +103,21 @@ def test_the_command_for_another_process_has_all_options():
     assert options.command("r")[3:] == ("sweep", *text.split())
     on_cpu = dataclasses.replace(options, gpus=None, device="cpu").command("r")
     assert on_cpu[on_cpu.index("--device") + 1] == "cpu"
+
+
+def test_keys_choose_the_sessions_of_which_subsets_are_taken(home, trained):
+    command = ["sweep", "shards", "--models", "nano", "--json"]
+    omnimouse(*command, "--sessions", "200-1-1", "--seeds", "3")
+    assert trained == ["nano-sessions1-seed3"]
+    omnimouse(*command, "--seeds", "4")
+    assert trained[1:] == ["nano-sessions1-seed4", "nano-sessions2-seed4"]
+    omnimouse(*command, "--sessions", "2,1", "--seeds", "5", "--set", "data.max_sessions=2")
+    assert trained[3:] == ["nano-sessions1-seed5", "nano-sessions2-seed5"]
+
+
+def test_a_grid_has_as_many_sessions_as_the_configuration_leaves(home, trained):
+    omnimouse("sweep", "shards", "--models", "nano", "--set", "data.max_sessions=1")
+    assert trained == ["nano-sessions1-seed42"]
 
 
 def test_a_task_of_srun_is_a_worker_of_its_own_and_the_first_prints(home, trained, monkeypatch):

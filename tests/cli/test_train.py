@@ -124,6 +124,8 @@ def test_the_same_command_begins_and_goes_on_for_job_queues(home):
         (["shards", "--model", "nana"], "no model size 'nana'", "nano"),
         (["shards", "--set", "train.lerning_rate=1"], "train.lerning_rate", "train.learning_rate"),
         (["shards", "--sessions", "100-1-2"], "no session 100-1-2", "100-1-1"),
+        (["shards", "--sessions", "99"], "--sessions 99: shards has 2 sessions", "from 1 to 2"),
+        (["shards", "--set", "data.max_sessions=3"], "has 2 sessions, and the first 3", "up to 2"),
         (["shards", "--steps", "1", "--minutes", "2"], "only one of --steps", ""),
         (["shards", "--gpus", "2", "--procs", "2"], "cannot be given together", ""),
         (["shards", "--device", "tpu"], "no device 'tpu'", "cpu, cuda or auto"),
@@ -283,8 +285,9 @@ def test_a_sweep_trains_the_grid_and_goes_on_where_it_stopped(home):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--sessions", "3"], "a run of the sweep needs 3 sessions and shards has 2"),
-        (["--sessions", "a"], "--sessions must be whole numbers"),
+        (["--sessions", "3"], "--sessions 3: shards has 2 sessions, and none has this key"),
+        (["--sessions", "a"], "--sessions a: shards has 2 sessions, and none has this key"),
+        (["--sessions", "0"], "--sessions 0: shards has 2 sessions"),
         (["--models", "nana"], "no model size 'nana'"),
     ],
 )
