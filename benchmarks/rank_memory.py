@@ -36,7 +36,7 @@ from omnimouse_cli.training.data_checks import ShardFiles
 from omnimouse_cli.training.parallel.session_embeddings import owned_sessions
 from omnimouse_cli.training.parallel.world import World
 from omnimouse_cli.training.resolve import resolve_config
-from omnimouse_cli.training.run import _build_setup, _open_loader
+from omnimouse_cli.training.run import build_setup, open_loader
 from omnimouse_cli.training.state import TrainState
 from omnimouse_cli.training.step import train_step
 from omnimouse_cli.training.warm_up import compile_core
@@ -136,9 +136,9 @@ def measure(case: Case, shards: Path) -> dict[str, Any]:
     widest = max(strategies, key=lambda strategy: sum(plans[strategy].values()))
     state = TrainState(config, dataset, world)
     peaks = []
-    with _open_loader(config, dataset, state, world) as loader:
+    with open_loader(config, dataset, state, world, verify_at_start=False) as loader:
         files = ShardFiles(dataset, Silent())
-        setup = _build_setup(shards, config, files, loader, strategies, world=world)
+        setup = build_setup(shards, config, files, loader, strategies, world=world)
         compile_core(state, setup, Silent())
         for _ in range(NUM_STEPS):
             torch.cuda.reset_peak_memory_stats()

@@ -10,7 +10,7 @@ from omnimouse_cli.api.train_ranks import Ranks, require_devices, resolve_ranks
 from omnimouse_cli.cli.console import reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption
 from omnimouse_cli.cli.started_again import continue_own_run
-from omnimouse_cli.cli.train_output import print_cost, print_summary
+from omnimouse_cli.cli.train_output import print_plan, print_summary
 from omnimouse_cli.cli.train_ranks import run_job, train_as_launched_rank
 
 ModelOption = Annotated[
@@ -128,7 +128,11 @@ def command_train(
     init_from: InitFromOption = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Only print parameters, FLOPs and memory of the training."),
+        typer.Option(
+            "--dry-run",
+            help="Only check that training can begin, and print its length, time, parameters, "
+            "FLOPs and memory.",
+        ),
     ] = False,
     no_compile: NoCompileOption = False,
     adapt_from: AdaptFromOption = None,
@@ -156,7 +160,7 @@ def command_train(
     )
     ranks = resolve_ranks(gpus=gpus, procs=procs, device=device, restarts=restarts)
     if dry_run:
-        print_cost(options, ranks, json_output=json_output, quiet=quiet)
+        print_plan(options, ranks, json_output=json_output, quiet=quiet)
         return
     run = _train(options, ranks, quiet=quiet, restarts=restarts)
     if run is not None:

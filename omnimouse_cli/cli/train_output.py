@@ -1,7 +1,7 @@
 """What `omnimouse train` prints: the summary of a run, or the cost of a training (--dry-run)."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omnimouse_cli.api.train_job import TrainOptions, resolve_job
 from omnimouse_cli.api.train_ranks import Ranks
@@ -9,7 +9,16 @@ from omnimouse_cli.cli.console import print_document, print_table, reporter
 from omnimouse_cli.cli.tables import pair_table
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import read_summary
-from omnimouse_cli.text import format_bytes, format_count, format_percent, pluralize
+from omnimouse_cli.text import (
+    format_bytes,
+    format_count,
+    format_duration,
+    format_percent,
+    pluralize,
+)
+
+if TYPE_CHECKING:
+    from omnimouse_cli.training.plan import Plan
 
 
 def print_summary(run: Path, *, json_output: bool) -> None:
@@ -21,48 +30,35 @@ def print_summary(run: Path, *, json_output: bool) -> None:
     print_table(pair_table(str(run), _summary_lines(summary)))
 
 
-def print_cost(options: TrainOptions, ranks: Ranks, *, json_output: bool, quiet: bool) -> None:
-    """Print parameters, FLOPs and memory of a training; nothing is written, no GPU is needed."""
+def print_plan(options: TrainOptions, ranks: Ranks, *, json_output: bool, quiet: bool) -> None:
+    """Print length, time, parameters, FLOPs and memory of a training, and write nothing.
+
+    Raises:
+        OmniMouseError: The training would be refused, or does not fit in memory.
+    """
     with reporter(quiet=quiet) as progress:
-        cost = _compute_cost(options, ranks, progress)
+        plan = _plan(options, ranks, progress)
+    fields = plan.fields
     if json_output:
-        print_document("plan", cost)
-        return
-    title = f"{cost['model']}, {pluralize(len(cost['ranks']), 'rank')}"
-    print_table(pair_table(title, _cost_lines(cost)))
+        print_document("plan", fields)
+    else:
+        title = f"{fields['model']}, {pluralize(len(fields['ranks']), 'rank')}"
+        print_table(pair_table(title, [*_length_lines(fields), *_cost_lines(fields)]))
+    if plan.problem is not None:
+        raise plan.problem
 
 
-def _compute_cost(options: TrainOptions, ranks: Ranks, progress: Reporter) -> dict[str, Any]:
-    from omnimouse_cli.batch.dataset import SessionInfo, open_dataset, require_tiers
-    from omnimouse_cli.batch.masking import training_strategies
-    from omnimouse_cli.batch.strategies import training_table
-    from omnimouse_cli.cost.training import estimate_training
-    from omnimouse_cli.training.parallel.session_embeddings import owned_sessions
-    from omnimouse_cli.training.parallel.world import select_device
-    from omnimouse_cli.training.resolve import resolve_shortcuts_first
+def _plan(options: TrainOptions, ranks: Ranks, progress: Reporter) -> "Plan":
+    from omnimouse_cli.api.allocation import keep_freed_memory
+    from omnimouse_cli.training.plan import plan_published, plan_training
 
     job = resolve_job(options, progress)
-    data, masking = job.config.data, job.config.masking
-    sessions: tuple[SessionInfo, ...] = ()
     if not options.paths and not job.shards.exists():
         progress.say(f"{job.shards}/ does not exist: using the size of the published data set")
-        strategies = training_table(masking.table)
-    else:
-        sessions = open_dataset(
-            job.shards,
-            sessions=data.sessions,
-            max_sessions=data.max_sessions,
-            behavior_channels=data.behavior_channels,
-        ).sessions
-        require_tiers(sessions, data.tiers)
-        strategies = training_strategies(masking, sessions)
-    return estimate_training(
-        resolve_shortcuts_first(job.config, job.init_from, progress),
-        sessions,
-        strategies,
-        owned=owned_sessions([session.num_neurons for session in sessions], ranks.num_ranks),
-        device=select_device("auto").type if ranks.device == "auto" else ranks.device,
-    )
+        return plan_published(job, num_ranks=ranks.num_ranks, device=ranks.device)
+    # As in a training, so that steps take as long.
+    keep_freed_memory()
+    return plan_training(job, num_ranks=ranks.num_ranks, device=ranks.device, reporter=progress)
 
 
 def _summary_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
@@ -95,6 +91,25 @@ def _shortcut_lines(cost: dict[str, Any]) -> list[tuple[str, str]]:
     return [(f"  in the first {format_percent(share)} of the run", f"{flops / 1e9:.2f} G")]
 
 
+def _length_lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
+    if "steps" not in plan:
+        return []
+    lines, done = [], plan["steps_done"]
+    if plan["steps"] is not None:
+        about = "" if plan["seconds_per_step"] is None else "about "
+        lines.append(("length", f"{about}{pluralize(plan['steps'], 'step')}"))
+        lines.append(("epochs", f"{plan['epochs']:.2f}"))
+    if done:
+        lines.append(("  of which are done", pluralize(done, "step")))
+    seconds = plan["seconds"]
+    why = f"not measured: {plan['not_measured']}"
+    lines.append(("time of the steps", why if seconds is None else format_duration(seconds)))
+    if plan["seconds_per_step"] is not None:
+        a_step = plan["seconds_per_step"]["whole_model"]
+        lines.append(("  a step, as measured here", f"{a_step:.3g} s"))
+    return lines
+
+
 def _cost_lines(cost: dict[str, Any]) -> list[tuple[str, str]]:
     parameters = cost["parameters"]
     lines = [
@@ -108,6 +123,7 @@ def _cost_lines(cost: dict[str, Any]) -> list[tuple[str, str]]:
             for name, size in cost["memory_bytes"].items()
         ),
         ("memory at the peak of a step", format_bytes(sum(cost["memory_bytes"].values()))),
+        *_available_lines(cost),
         *((f"tokens of {name}", f"{count:,}") for name, count in cost["sequence_lengths"].items()),
     ]
     lines += [
@@ -115,3 +131,8 @@ def _cost_lines(cost: dict[str, Any]) -> list[tuple[str, str]]:
         for part in cost["ranks"]
     ]
     return lines
+
+
+def _available_lines(cost: dict[str, Any]) -> list[tuple[str, str]]:
+    available = cost.get("available_memory_bytes")
+    return [] if available is None else [("memory that is here", format_bytes(available))]

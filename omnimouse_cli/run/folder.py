@@ -101,10 +101,7 @@ def lock_run(run: Path, reporter: Reporter = _SILENT) -> Iterator[None]:
         try:
             is_locked = lock(stream.fileno(), wait=False)
         except BlockingIOError as error:
-            raise OmniMouseError(
-                f"{run} is being trained by another process",
-                hint="wait until it has ended, or train in another folder with --out",
-            ) from error
+            raise _locked(run) from error
         if not is_locked:
             reporter.warn(
                 f"the file system of {run} has no locks: do not train in this folder twice at once"
@@ -115,6 +112,19 @@ def lock_run(run: Path, reporter: Reporter = _SILENT) -> Iterator[None]:
             if [path.name for path in run.iterdir()] == [LOCK]:
                 (run / LOCK).unlink()
                 run.rmdir()
+
+
+def require_unlocked(run: Path) -> None:
+    """Raise OmniMouseError if another process trains in the folder of a run; writes nothing."""
+    if (run / LOCK).exists() and is_locked(run):
+        raise _locked(run)
+
+
+def _locked(run: Path) -> OmniMouseError:
+    return OmniMouseError(
+        f"{run} is being trained by another process",
+        hint="wait until it has ended, or train in another folder with --out",
+    )
 
 
 def is_locked(run: Path) -> bool:

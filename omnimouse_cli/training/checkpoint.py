@@ -70,17 +70,35 @@ def _read_index(
     path: Path, state: TrainState, config: RunConfig, world: World
 ) -> tuple[dict[str, Any], Metadata]:
     """Return state.json and .metadata of a checkpoint; verify this rank's part of its files."""
+    description = read_matching_state(path, state.embeddings.num_neurons, config)
+    damage = find_damage(path, description, part=world.rank, num_parts=world.num_ranks)
+    if damage is not None:
+        raise _damage(path, damage)
+    return description, read_metadata(path)
+
+
+def read_matching_state(
+    path: Path, num_neurons: Mapping[str, int], config: RunConfig
+) -> dict[str, Any]:
+    """Return state.json of a checkpoint of this model and these sessions.
+
+    Args:
+        path: Folder of the checkpoint.
+        num_neurons: Neurons of each session that is trained on.
+        config: Resolved configuration.
+
+    Raises:
+        DamagedCheckpointError: state.json is not as it was written.
+        CheckpointError: The checkpoint belongs to another model or other sessions.
+    """
     description = read_checkpoint_state(path)
     for name, kind in _REQUIRED.items():
         if not isinstance(description.get(name), kind):
             raise _damage(path, f"state.json lacks or misstates `{name}`")
     _check_model(path, description["model"], to_dict(config.model))
-    _check_sessions(path, description["sessions"], state.embeddings.num_neurons)
+    _check_sessions(path, description["sessions"], num_neurons)
     _check_adaptation(path, description.get("adapted"), _adaptation(config))
-    damage = find_damage(path, description, part=world.rank, num_parts=world.num_ranks)
-    if damage is not None:
-        raise _damage(path, damage)
-    return description, read_metadata(path)
+    return description
 
 
 def _damage(path: Path, reason: str) -> DamagedCheckpointError:

@@ -45,10 +45,15 @@ def check_disk_space(
     )
 
 
+def existing_parent(run: Path) -> Path:
+    """Return a path, or the nearest one above it that exists."""
+    return next(path for path in (run, *run.absolute().parents) if path.exists())
+
+
 def _compare_with_disk(
     run: Path, checkpoint_bytes: int, weight_bytes: int, num_kept: int, reporter: Reporter
 ) -> None:
-    free_bytes = shutil.disk_usage(run).free
+    free_bytes = shutil.disk_usage(existing_parent(run)).free
     if free_bytes < checkpoint_bytes:
         raise OmniMouseError(
             f"the disk of {run} has {format_bytes(free_bytes)} free, and a checkpoint takes "

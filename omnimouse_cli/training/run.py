@@ -76,6 +76,25 @@ class TrainingJob:
     command_line: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Preparation:
+    """A training whose data and configuration fit together.
+
+    Args:
+        config: Resolved configuration.
+        dataset: Sessions that are trained on.
+        shard_files: Finds out whether a shard was replaced since.
+        strategies: Masking strategies of which each step draws one.
+        core: Run whose core is adapted; None without one.
+    """
+
+    config: RunConfig
+    dataset: Dataset
+    shard_files: ShardFiles
+    strategies: tuple[Strategy, ...]
+    core: RunDescription | None
+
+
 def train(job: TrainingJob, world: World, reporter: Reporter) -> None:
     """Train until the duration is over, then write the run's weights and summary.
 
@@ -90,6 +109,36 @@ def train(job: TrainingJob, world: World, reporter: Reporter) -> None:
     """
     reporter = reporter if world.is_first else Silent()
     # Data and configuration are checked before the run's folder is created.
+    prepared = prepare(job, world, reporter)
+    config, dataset, strategies = prepared.config, prepared.dataset, prepared.strategies
+    if not world.is_single:
+        world.activity.silence_seconds = config.train.silence_seconds
+    with (
+        _lock_on_first_rank(job.run, world, reporter),
+        explain_out_of_memory(config, dataset.sessions, strategies, world),
+    ):
+        state = TrainState(config, dataset, world)
+        _initialize(state, job, prepared, world=world, reporter=reporter)
+        if world.is_first:
+            _describe_run(job, config, world)
+        with open_loader(config, dataset, state, world, verify_at_start=True) as loader:
+            setup = build_setup(
+                job.run, config, prepared.shard_files, loader, strategies, world=world
+            )
+            _train_and_finish(state, setup, reporter)
+
+
+def prepare(job: TrainingJob, world: World, reporter: Reporter) -> Preparation:
+    """Open the data, resolve the configuration, and check them, before anything is written.
+
+    Args:
+        job: What is trained.
+        world: The ranks; nothing is exchanged between them.
+        reporter: Receives defaults that were taken.
+
+    Raises:
+        OmniMouseError: The training cannot begin.
+    """
     data = job.config.data
     dataset = open_dataset(
         job.shards,
@@ -103,23 +152,11 @@ def train(job: TrainingJob, world: World, reporter: Reporter) -> None:
     if job.resume:
         _require_present_epochs(job)
     config = resolve_config(job.config, dataset, world, reporter, init_from=job.init_from)
-    if not world.is_single:
-        world.activity.silence_seconds = config.train.silence_seconds
     dataset.require_windows(config.data)
     warn_if_not_mapped(dataset, config.data, reporter)
-    with (
-        _lock_on_first_rank(job.run, world, reporter),
-        explain_out_of_memory(config, dataset.sessions, strategies, world),
-    ):
-        state = TrainState(config, dataset, world)
-        _initialize(
-            state, job, core, config=config, dataset=dataset, world=world, reporter=reporter
-        )
-        if world.is_first:
-            _describe_run(job, config, world)
-        with _open_loader(config, dataset, state, world) as loader:
-            setup = _build_setup(job.run, config, shard_files, loader, strategies, world=world)
-            _train_and_finish(state, setup, reporter)
+    return Preparation(
+        config=config, dataset=dataset, shard_files=shard_files, strategies=strategies, core=core
+    )
 
 
 def _require_present_epochs(job: TrainingJob) -> None:
@@ -156,14 +193,13 @@ def _find_core_to_adapt(job: TrainingJob, dataset: Dataset) -> RunDescription | 
 def _initialize(
     state: TrainState,
     job: TrainingJob,
-    core: RunDescription | None,
+    prepared: Preparation,
     *,
-    config: RunConfig,
-    dataset: Dataset,
     world: World,
     reporter: Reporter,
 ) -> None:
     """Load the weights from which training starts: another run's, or those of a checkpoint."""
+    config, dataset, core = prepared.config, prepared.dataset, prepared.core
     if core is not None:
         load_core(core, state.core, state.embeddings.owned, dataset)
         for line in describe_adaptation(core, config, dataset):
@@ -250,7 +286,15 @@ def _describe_run(job: TrainingJob, config: RunConfig, world: World) -> None:
     write_config(job.run, config)
 
 
-def _open_loader(config: RunConfig, dataset: Dataset, state: TrainState, world: World) -> Loader:
+def open_loader(
+    config: RunConfig,
+    dataset: Dataset,
+    state: TrainState,
+    world: World,
+    *,
+    verify_at_start: bool,
+) -> Loader:
+    """Return the loader of a rank, which goes on where the state is; arguments as of `Loader`."""
     assert config.train.batches_per_step is not None, "resolved before training"
     return Loader(
         dataset,
@@ -260,11 +304,11 @@ def _open_loader(config: RunConfig, dataset: Dataset, state: TrainState, world: 
         num_ranks=world.num_ranks,
         first_batch=state.counters.step * config.train.batches_per_step,
         pin_memory=world.device.type == "cuda",
-        verify_at_start=True,
+        verify_at_start=verify_at_start,
     )
 
 
-def _build_setup(
+def build_setup(
     run: Path,
     config: RunConfig,
     shard_files: ShardFiles,
@@ -273,6 +317,8 @@ def _build_setup(
     *,
     world: World,
 ) -> TrainingSetup:
+    """Return everything that is constant over a training; arguments as of `TrainingSetup`."""
+
     @cache
     def flops(session: SessionInfo, strategy: Strategy) -> WindowFlops:
         return window_flops(config, [session], [strategy])

@@ -55,6 +55,26 @@ def load_initial_weights(
         CheckpointError: Data or model are not those of the run.
     """
     run = load_run(source)
+    becomes_dendritic = check_initial_run(run, config, dataset)
+    weights = dict(run.model.state_dict())
+    initial = state.core.state_dict()
+    if becomes_dendritic:
+        weights |= world.on_first_rank(
+            lambda: _distill_functions(run, initial, config, dataset, reporter)
+        )
+    _require_same_shapes(source, weights, initial)
+    state.core.load_state_dict(weights)
+    for session, embeddings in state.embeddings.owned.items():
+        embeddings.load_state_dict(run.embeddings[session].state_dict())
+    reporter.say(f"starting from the weights of {source}")
+
+
+def check_initial_run(run: LoadedRun, config: RunConfig, dataset: Dataset) -> bool:
+    """Check that a training can start from the weights of a run; return if it becomes dendritic.
+
+    Raises:
+        CheckpointError: Data or model are not those of the run.
+    """
     _require_same_data(run, dataset)
     theirs, ours = run.config.model.feed_forward, config.model.feed_forward
     becomes_dendritic = (theirs, ours) == ("swiglu", "dendritic")
@@ -68,17 +88,7 @@ def load_initial_weights(
             "`dendrite.normalize` changes the arguments of the functions of a trained run",
             hint="leave it off: --set model.dendrite.normalize=false",
         )
-    weights = dict(run.model.state_dict())
-    initial = state.core.state_dict()
-    if becomes_dendritic:
-        weights |= world.on_first_rank(
-            lambda: _distill_functions(run, initial, config, dataset, reporter)
-        )
-    _require_same_shapes(source, weights, initial)
-    state.core.load_state_dict(weights)
-    for session, embeddings in state.embeddings.owned.items():
-        embeddings.load_state_dict(run.embeddings[session].state_dict())
-    reporter.say(f"starting from the weights of {source}")
+    return becomes_dendritic
 
 
 def _distill_functions(
