@@ -17,7 +17,7 @@ COMMANDS = (
     "inspect --plot session.png",
     "train --model nano {length} --out runs/demo --seed 1",
     "eval runs/demo --regime all{scores}",
-    "sweep --models {models} --sessions 1,2 --steps {sweep_steps} --out runs/sweep",
+    "sweep --models {models} --sessions 1,2 --seeds 42 --steps {sweep_steps} --out runs/sweep",
     "scaling-report runs/sweep --out scaling",
 )
 FULL = {

@@ -60,7 +60,15 @@ def command_sweep(
             "the keys of the sessions of which 1, 2, 4, ... and all are taken.",
         ),
     ] = None,
-    seeds: Annotated[str, typer.Option("--seeds", help="Seeds, separated by commas.")] = "42",
+    seeds: Annotated[str, typer.Option("--seeds", help="Seeds, separated by commas.")] = "42,43,44",
+    subsets: Annotated[
+        int,
+        typer.Option(
+            "--subsets",
+            min=1,
+            help="Random subsets of each number of sessions; 1 takes the first sessions.",
+        ),
+    ] = 3,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the runs; by default runs/sweep.")
     ] = None,
@@ -119,6 +127,7 @@ def command_sweep(
             models=split_words(models),
             sessions=sessions,
             seeds=_parse_seeds(seeds),
+            subsets=subsets,
             config=config,
             overrides=tuple(overrides or ()),
             steps=steps,

@@ -14,7 +14,7 @@ from omnimouse_cli.api.train_ranks import Ranks, require_devices, resolve_ranks
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.run.folder import is_run, read_config
-from omnimouse_cli.text import split_words, suggest_name
+from omnimouse_cli.text import pluralize, split_words, suggest_name
 
 if TYPE_CHECKING:
     from omnimouse_cli.batch.dataset import Dataset
@@ -34,6 +34,7 @@ class SweepOptions:
         sessions: Numbers of sessions, or keys of the sessions that subsets are taken from,
             separated by commas; None is 1, 2, 4, ... and all.
         seeds: Seeds.
+        subsets: Largest number of subsets of each number of sessions.
         config: TOML file.
         overrides: Values of `--set`, as `section.key=value`.
         steps: Length in optimizer steps; at most one of `steps`, `epochs` and `minutes` is set.
@@ -50,6 +51,7 @@ class SweepOptions:
     models: list[str]
     sessions: str | None
     seeds: tuple[int, ...]
+    subsets: int
     config: Path | None
     overrides: tuple[str, ...]
     steps: int | None
@@ -70,6 +72,7 @@ class SweepOptions:
             "--models": ",".join(self.models),
             "--sessions": self.sessions,
             "--seeds": ",".join(map(str, self.seeds)),
+            "--subsets": self.subsets,
             "--out": self.root,
             "--config": self.config,
             "--steps": self.steps,
@@ -165,7 +168,12 @@ def resolve_sweep(options: SweepOptions, progress: Reporter, *, trains_here: boo
     """
     from omnimouse_cli.batch.dataset import open_dataset
     from omnimouse_cli.config.load import load_config
-    from omnimouse_cli.training.sweep import build_cell_config, grid
+    from omnimouse_cli.training.sweep import (
+        build_cell_config,
+        draw_subsets,
+        grid,
+        require_sessions,
+    )
 
     ranks = resolve_ranks(gpus=options.gpus, procs=options.procs, device=options.device)
     if trains_here:
@@ -186,10 +194,13 @@ def resolve_sweep(options: SweepOptions, progress: Reporter, *, trains_here: boo
     data = next(iter(base.values())).data
     dataset = open_dataset(options.shards, sessions=data.sessions, max_sessions=data.max_sessions)
     dataset, sizes = _choose_subsets(options.sessions, dataset, progress)
-    cells = grid(options.models, sizes, options.seeds)
-    configs = {
-        cell: build_cell_config(cell, base[cell.model], dataset, min(sizes)) for cell in cells
-    }
+    require_sessions(dataset, sizes)
+    keys = [session.key for session in dataset.sessions]
+    subsets = draw_subsets(keys, sizes, options.subsets)
+    num_subsets = {count: len(chosen) for count, chosen in subsets.items()}
+    cells = grid(options.models, sizes, options.seeds, num_subsets)
+    progress.say(_describe_subsets(num_subsets))
+    configs = {cell: build_cell_config(cell, base[cell.model], subsets) for cell in cells}
     return Sweep(options=options, cells=cells, configs=configs, ranks=ranks)
 
 
@@ -223,3 +234,11 @@ def _choose_subsets(
     chosen = tuple(dataset.session(key) for key in dict.fromkeys(words or keys))
     powers = {min(2**power, len(chosen)) for power in range(len(chosen).bit_length() + 1)}
     return dataclasses.replace(dataset, sessions=chosen), tuple(sorted(powers))
+
+
+def _describe_subsets(num_subsets: Mapping[int, int]) -> str:
+    parts = [f"{number} of {count}" for count, number in num_subsets.items()]
+    return (
+        f"subsets of sessions: {', '.join(parts)}; all contain the first "
+        f"{pluralize(min(num_subsets), 'session')}, on which all runs validate"
+    )

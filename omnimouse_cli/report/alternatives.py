@@ -1,20 +1,13 @@
 """Alternatives to the joint law, compared by information criteria and by extrapolation."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omnimouse_cli.metrics.intervals import percentile_interval
-from omnimouse_cli.report.fitting import (
-    Fit,
-    compute_negative_log_likelihood,
-    fit,
-    make_problem,
-    minimize_batch,
-)
+from omnimouse_cli.report.breaks import CLEAR, Break, assess_break, fit_width
+from omnimouse_cli.report.fitting import Fit, compute_criteria, fit, make_problem
 from omnimouse_cli.report.forms import (
     AXES,
     BROKEN_JOINT,
@@ -26,7 +19,6 @@ from omnimouse_cli.report.forms import (
     TIED,
     Axis,
     Form,
-    to_natural_parameters,
 )
 from omnimouse_cli.report.table import (
     Array,
@@ -35,38 +27,15 @@ from omnimouse_cli.report.table import (
     get_column,
     get_compute,
     get_log_sizes,
-    resample_runs,
 )
 from omnimouse_cli.text import pluralize
 
 Indices = NDArray[np.intp]
 
 NUM_STARTS = 128
-NUM_BREAK_RESAMPLES = 300
 MIN_ROWS_FOR_BREAK = 12
 MIN_LEVELS_FOR_BREAK = 4
-# A difference in AICc that counts.
-CLEAR = 4.0
 HELD_OUT_SHARE = 0.25
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Break:
-    """A value of an axis where a power law changes its exponent.
-
-    Args:
-        axis: Parameters or tokens.
-        at: Value of the axis.
-        low: Lower end of its 95 % percentile interval over resampled runs.
-        high: Upper end.
-        delta_aicc: AICc of the same law without a break minus AICc with it; positive favors it.
-    """
-
-    axis: Axis
-    at: float
-    low: float
-    high: float
-    delta_aicc: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +81,10 @@ def compare_forms(rows: Sequence[RunRow], *, seed: int) -> tuple[Alternative, ..
 
 
 def find_winner(alternatives: Sequence[Alternative]) -> str | None:
-    """Return the form with clearly the lowest AICc if it also extrapolates best, else None."""
+    """Return the form with clearly the lowest AICc if it also extrapolates best, else None.
+
+    A form with a break that the table does not support cannot win.
+    """
     by_aicc = sorted((one.aicc, one.form.name) for one in alternatives if one.aicc is not None)
     errors = [
         (one.heldout_error, one.form.name) for one in alternatives if one.heldout_error is not None
@@ -120,12 +92,15 @@ def find_winner(alternatives: Sequence[Alternative]) -> str | None:
     if len(by_aicc) < 2 or not errors:
         return None
     (lowest, winner), (second, _) = by_aicc[:2]
+    broken = next(one for one in alternatives if one.form.name == winner)
+    if any(found.reasons for found in broken.breaks):
+        return None
     return winner if second - lowest > CLEAR and min(errors)[1] == winner else None
 
 
 def find_supported_breaks(alternatives: Sequence[Alternative]) -> tuple[Break, ...]:
-    """Return the breaks whose AICc is better by more than 4."""
-    return tuple(found for one in alternatives for found in one.breaks if found.delta_aicc > CLEAR)
+    """Return the breaks that the table supports."""
+    return tuple(found for one in alternatives for found in one.breaks if not found.reasons)
 
 
 def split_by_compute(rows: Sequence[RunRow]) -> tuple[Indices, Indices]:
@@ -140,14 +115,6 @@ def split_by_compute(rows: Sequence[RunRow]) -> tuple[Indices, Indices]:
     while first > 0 and compute[order[first - 1]] >= compute[order[first]] * (1 - 1e-9):
         first -= 1
     return order[:first], order[first:]
-
-
-def compute_criteria(result: Fit) -> tuple[float, float]:
-    """Return AICc and BIC of a fit, from the likelihood that the Huber loss maximizes."""
-    problem = result.problem
-    rows, k = len(problem.y), problem.form.num_fitted
-    deviance = 2 * compute_negative_log_likelihood(result.objective * rows, rows, problem.delta)
-    return deviance + 2 * k + 2 * k * (k + 1) / (rows - k - 1), deviance + k * math.log(rows)
 
 
 def _evaluate_form(form: Form, rows: Sequence[RunRow], seed: int) -> Alternative:
@@ -192,33 +159,10 @@ def _evaluate_break(
             f"a break needs {min_rows} rows and {MIN_LEVELS_FOR_BREAK} levels"
         )
         return Alternative(form=form, reason=reason)
-    result = _evaluate_form(form, rows, seed)
-    before = by_form[plain].aicc
-    if result.fit is None or result.aicc is None or before is None:
+    result = _evaluate_form(fit_width(form, axis, rows), rows, seed)
+    before = by_form[plain].fit
+    if result.fit is None or before is None:
         return result
-    low, high = _bootstrap_break(result.fit, rows, seed)
-    found = Break(
-        axis=axis,
-        at=result.fit.values["break"],
-        low=low,
-        high=high,
-        delta_aicc=before - result.aicc,
-    )
+    errors = (by_form[plain].heldout_error, result.heldout_error)
+    found = assess_break(axis, rows, before, result.fit, errors, seed=seed)
     return replace(result, breaks=(found,))
-
-
-def _bootstrap_break(result: Fit, rows: Sequence[RunRow], seed: int) -> tuple[float, float]:
-    """Return the percentile interval of the break over resamples of whole runs."""
-    generator = np.random.default_rng([seed, 2])
-    weights = resample_runs(rows, NUM_BREAK_RESAMPLES, generator)
-    problem = result.problem
-    index = problem.form.names.index("break")
-    start = np.repeat(result.theta[None], NUM_BREAK_RESAMPLES, axis=0)
-    moved = start.copy()
-    # The objective has a valley between any two adjacent levels; this start lies elsewhere.
-    moved[:, index] = generator.uniform(problem.low[index], problem.high[index], len(moved))
-    (first, first_values), (second, second_values) = (
-        minimize_batch(problem, one, weights) for one in (start, moved)
-    )
-    theta = np.where((second_values < first_values)[:, None], second, first)
-    return percentile_interval(to_natural_parameters(problem.form, theta, problem.center)["break"])

@@ -49,6 +49,7 @@ ROW_FIELDS = (
     "loss",
     "metric",
     "seed",
+    "subset",
     "split",
 )
 
@@ -280,6 +281,8 @@ def _build_law(law: JointLaw) -> dict[str, Any]:
         "objective": law.fit.objective,
         "starts_agreeing": law.fit.agreeing,
         "resamples_at_bound": law.bound_share,
+        "subset_effect": None if law.effects is None else asdict(law.effects.estimate()),
+        "subsets": None if law.effects is None else len(law.effects.group_means),
         "sensitivity": [
             {"fit": one.name, "rows": one.rows, **{name: one.values[name] for name in NAMES}}
             for one in law.variants

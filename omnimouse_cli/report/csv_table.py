@@ -15,7 +15,7 @@ from omnimouse_cli.report.table import Condition, ExcludedRow, RunRow, RunTable,
 from omnimouse_cli.text import pluralize, suggest_name
 
 NUMBERS = ("parameters", "tokens", "loss", "correlation", "compute", "tokens_seen", "epochs")
-WORDS = ("run", "seed", "split", "metric")
+WORDS = ("run", "seed", "subset", "split", "metric")
 REQUIRED = ("parameters", "tokens", "loss")
 
 
@@ -171,6 +171,7 @@ def _parse_row(
         run=texts.get("run") or line,
         source=source,
         seed=None if seed is None else _parse_seed(seed),
+        subset=texts.get("subset"),
         split=texts.get("split"),
         metric=texts.get("metric"),
         **numbers,  # type: ignore[arg-type] # the required ones were found not to be None

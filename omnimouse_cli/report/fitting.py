@@ -1,6 +1,7 @@
 """Fitting a form to rows: Huber loss of ln loss, many starts at once, polished by L-BFGS-B."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -142,7 +143,12 @@ def draw_starts(problem: FitProblem, number: int, generator: np.random.Generator
 
 
 def minimize_batch(
-    problem: FitProblem, starts: Array, weights: Array, *, max_steps: int = MAX_STEPS
+    problem: FitProblem,
+    starts: Array,
+    weights: Array,
+    *,
+    y: Array | None = None,
+    max_steps: int = MAX_STEPS,
 ) -> tuple[Array, Array]:
     """Minimize from many starts at once, by damped and reweighted least squares.
 
@@ -150,21 +156,23 @@ def minimize_batch(
         problem: Form and rows.
         starts: Parameter vectors `(starts, parameters)`.
         weights: Weight of each row for each start, `(starts, rows)`.
+        y: ln loss for each start, `(starts, rows)`; by default that of the problem.
         max_steps: Largest number of steps.
 
     Returns:
         End points `(starts, parameters)` and weighted means of the Huber loss `(starts,)`.
     """
     theta = starts.copy()
+    y = np.broadcast_to(problem.y, weights.shape) if y is None else y
     totals = weights.sum(axis=1)
     damping = np.full(len(theta), 1e-2)
     stalled = np.zeros(len(theta), dtype=int)
     predicted, jacobian = compute_log_loss(problem.form, theta, problem.x)
-    losses = huber_loss(problem.y - predicted, problem.delta) * weights
+    losses = huber_loss(y - predicted, problem.delta) * weights
     values = losses.sum(axis=1) / totals
     active = np.arange(len(theta))
     for _ in range(max_steps):
-        residuals = problem.y - predicted
+        residuals = y[active] - predicted
         influence = weights[active] * (problem.delta / np.maximum(np.abs(residuals), problem.delta))
         gradient = np.matmul((influence * residuals)[:, None, :], jacobian)[:, 0]
         curvature = np.matmul((jacobian * influence[:, :, None]).transpose(0, 2, 1), jacobian)
@@ -172,7 +180,7 @@ def minimize_batch(
         step = _solve_damped(gradient, curvature, damping[active])
         tried = np.clip(theta[active] + step, problem.low, problem.high)
         new_predicted, new_jacobian = compute_log_loss(problem.form, tried, problem.x)
-        losses = huber_loss(problem.y - new_predicted, problem.delta) * weights[active]
+        losses = huber_loss(y[active] - new_predicted, problem.delta) * weights[active]
         new_values = losses.sum(axis=1) / totals[active]
         gain = values[active] - new_values
         better = gain > 0
@@ -238,26 +246,41 @@ def polish(problem: FitProblem, theta: Array) -> tuple[Array, float]:
     return (found.x, after) if after < before else (theta, before)
 
 
-def describe_bounds(result: Fit) -> tuple[str, ...]:
-    """Return in words which parameters ended at a bound; a term that vanishes counts as one."""
-    problem, form = result.problem, result.problem.form
+def find_exponents_at_bounds(result: Fit) -> tuple[str, ...]:
+    """Return in words which exponents ended at a bound."""
+    problem = result.problem
     sentences = []
-    for name, value, high in zip(form.names, result.theta, problem.high, strict=True):
+    for name, value, high in zip(problem.form.names, result.theta, problem.high, strict=True):
         if name in ("e", "a", "b", "break"):
             continue
         if value < 1e-3:
             sentences.append(f"{name} runs to 0")
         if value > NEAR_BOUND * high:
             sentences.append(f"{name} runs to {high:g}")
+    return tuple(sentences)
+
+
+def describe_bounds(result: Fit) -> tuple[str, ...]:
+    """Return in words which parameters ended at a bound; a term that vanishes counts as one."""
+    problem, form = result.problem, result.problem.form
+    sentences = list(find_exponents_at_bounds(result))
     predicted = compute_log_loss(form, result.theta[None], problem.x)[0][0]
     for term in form.terms:
         index = form.names.index(term.coefficient)
-        alone = Form(name="", formula="", terms=(term,))
+        alone = replace(form, terms=(term,))
         theta = np.array([[result.theta[form.names.index(name)] for name in alone.names]])
         share = np.exp(compute_log_loss(alone, theta, problem.x)[0][0] - predicted).max()
         if share < MIN_SHARE or result.theta[index] <= problem.low[index]:
             sentences.append(f"{term.coefficient.upper()} runs to 0")
     return tuple(sentences)
+
+
+def compute_criteria(result: Fit) -> tuple[float, float]:
+    """Return AICc and BIC of a fit, from the likelihood that the Huber loss maximizes."""
+    problem = result.problem
+    rows, k = len(problem.y), problem.form.num_fitted
+    deviance = 2 * compute_negative_log_likelihood(result.objective * rows, rows, problem.delta)
+    return deviance + 2 * k + 2 * k * (k + 1) / (rows - k - 1), deviance + k * math.log(rows)
 
 
 def compute_negative_log_likelihood(objective_sum: float, num_rows: int, delta: float) -> float:

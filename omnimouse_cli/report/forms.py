@@ -12,11 +12,13 @@ Axis = Literal["parameters", "tokens"]
 AXES: tuple[Axis, Axis] = ("parameters", "tokens")
 SYMBOLS: dict[Axis, str] = {"parameters": "N", "tokens": "D"}
 
-# Width of a break in ln N or ln D. It is narrower than the steps of usual grids, which therefore
-# could not determine a free width.
+# Largest width of a break in ln N or ln D. It is narrower than the steps of usual grids, which
+# therefore could not determine a free width; in finer grids a break is as wide as their steps.
 BREAK_WIDTH = 0.25
 
 MAX_EXPONENT = 4.0
+# Beyond a break the loss can fall steeply, until it reaches the next floor.
+MAX_LATER_EXPONENT = 20.0
 MIN_LOG_SHARE = 14.0
 
 
@@ -41,11 +43,19 @@ class Term:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """A form of the law: its name, formula and terms."""
+    """A form of the law.
+
+    Args:
+        name: Name of the form.
+        formula: Formula of the loss.
+        terms: Summands.
+        width: Width of a break in ln N or ln D.
+    """
 
     name: str
     formula: str
     terms: tuple[Term, ...]
+    width: float = BREAK_WIDTH
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -141,7 +151,7 @@ def compute_log_loss(form: Form, theta: Array, x: Array) -> tuple[Array, Array]:
     exponents = []
     slopes: list[dict[str, Array]] = []
     for term in form.terms:
-        value, slope = _compute_log_term(term, theta, x, index)
+        value, slope = _compute_log_term(term, theta, x, index, form.width)
         exponents.append(value)
         slopes.append(slope)
     stacked = np.stack(exponents)
@@ -157,7 +167,7 @@ def compute_log_loss(form: Form, theta: Array, x: Array) -> tuple[Array, Array]:
 
 
 def _compute_log_term(
-    term: Term, theta: Array, x: Array, index: Mapping[str, int]
+    term: Term, theta: Array, x: Array, index: Mapping[str, int], width: float
 ) -> tuple[Array, dict[str, Array]]:
     """Return ln of one term, `(vectors, rows)`, and its derivatives by parameter name."""
     value = np.repeat(theta[:, index[term.coefficient], None], len(x), axis=1)
@@ -171,8 +181,8 @@ def _compute_log_term(
             term.exponent: np.broadcast_to(-axis, value.shape)
         }
     later = theta[:, index[term.later_exponent], None]
-    distance = (axis - theta[:, index[term.break_point], None]) / BREAK_WIDTH
-    beyond = BREAK_WIDTH * np.logaddexp(0, distance)
+    distance = (axis - theta[:, index[term.break_point], None]) / width
+    beyond = width * np.logaddexp(0, distance)
     slopes |= {
         term.exponent: beyond - axis,
         term.later_exponent: -beyond,
@@ -198,6 +208,7 @@ def get_bounds(form: Form, x: Array, y: Array) -> tuple[Array, Array]:
     if broken is not None:
         inner = np.unique(x[:, AXES.index(broken)])[1:-1]
         limits["break"] = (inner.min(), inner.max())
+    limits |= dict.fromkeys(("alpha2", "beta2"), (0.0, MAX_LATER_EXPONENT))
     pairs = [limits.get(name, (0.0, MAX_EXPONENT)) for name in form.names]
     return np.array([low for low, _ in pairs]), np.array([high for _, high in pairs])
 

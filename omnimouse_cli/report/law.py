@@ -7,15 +7,15 @@ from typing import TypeVar
 import numpy as np
 
 from omnimouse_cli.metrics.intervals import Interval, percentile_interval
+from omnimouse_cli.report.bootstrap import bootstrap_fit, start_near
+from omnimouse_cli.report.effects import SharedEffects, estimate_effects, find_shared_groups
 from omnimouse_cli.report.fitting import (
     HUBER_DELTA,
     MIN_SHARE,
     Fit,
     describe_bounds,
-    draw_starts,
     fit,
     make_problem,
-    minimize_batch,
 )
 from omnimouse_cli.report.forms import JOINT, to_natural_parameters
 from omnimouse_cli.report.table import (
@@ -27,7 +27,6 @@ from omnimouse_cli.report.table import (
     get_compute,
     get_log_sizes,
     list_names,
-    resample_runs,
 )
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import format_magnitude, pluralize
@@ -36,8 +35,6 @@ Number = TypeVar("Number", float, Array)
 
 NUM_RESAMPLES = 1000
 NAMES = ("E", "A", "B", "alpha", "beta", "a_opt")
-# Resamples times rows that are fitted at once; more would not fit the caches.
-CHUNK = 60_000
 WORST_SHARE = 0.05
 DELTAS = (1e-4, 1e-2)
 # Both ends of the table must differ by so many standard deviations of seed noise.
@@ -64,6 +61,7 @@ class JointLaw:
         estimates: E, A, B, alpha, beta and a_opt with 95 % percentile intervals.
         samples: The same in every resample, `(resamples,)` each.
         bound_share: Fraction of resamples with a parameter at a bound.
+        effects: Effects of subsets of the data; None where the table cannot tell them.
         variants: Fits in other ways, to show how stable the parameters are.
     """
 
@@ -71,6 +69,7 @@ class JointLaw:
     estimates: dict[str, Interval]
     samples: dict[str, Array]
     bound_share: float
+    effects: SharedEffects | None
     variants: tuple[Variant, ...]
 
 
@@ -81,7 +80,8 @@ def fit_joint_law(
 
     Args:
         rows: The runs.
-        num_resamples: Resamples of whole runs.
+        num_resamples: Number of resamples: whole runs are resampled, or, where several subsets of
+            data were drawn, effects of subsets and of runs are drawn.
         seed: Seed of starts and resamples.
         reporter: Receives the progress of the bootstrap.
     """
@@ -94,8 +94,9 @@ def fit_joint_law(
     if bounds:
         sentence = f"the optimum of the joint law lies at a bound: {', '.join(bounds)}"
         return None, [f"{sentence}, so its terms cannot be distinguished in this table"]
-    samples, bound_share = bootstrap(
-        result, rows, num_resamples=num_resamples, seed=seed, reporter=reporter
+    effects = estimate_subset_effects(result, rows)
+    samples, bound_share = _bootstrap(
+        result, rows, effects, num_resamples=num_resamples, seed=seed, reporter=reporter
     )
     point = _add_optimum(result.values)
     estimates = {}
@@ -107,9 +108,19 @@ def fit_joint_law(
         estimates=estimates,
         samples=samples,
         bound_share=bound_share,
+        effects=effects,
         variants=fit_variants(result, x, y, seed=seed),
     )
     return law, []
+
+
+def estimate_subset_effects(result: Fit, rows: Sequence[RunRow]) -> SharedEffects | None:
+    """Return the effects of subsets of the data on ln loss, from the residuals of a joint law."""
+    groups = find_shared_groups(rows)
+    if groups is None:
+        return None
+    # E, B and beta depend on differences between amounts of data, A and alpha on those of sizes.
+    return estimate_effects(result.residuals, groups, fitted_between=3, fitted_within=2)
 
 
 def find_refusals(rows: Sequence[RunRow]) -> list[str]:
@@ -161,54 +172,30 @@ def _check_fall(rows: Sequence[RunRow]) -> list[str]:
     return []
 
 
-def bootstrap(
-    result: Fit, rows: Sequence[RunRow], *, num_resamples: int, seed: int, reporter: Reporter
+def _bootstrap(
+    result: Fit,
+    rows: Sequence[RunRow],
+    effects: SharedEffects | None,
+    *,
+    num_resamples: int,
+    seed: int,
+    reporter: Reporter,
 ) -> tuple[dict[str, Array], float]:
-    """Fit resamples of whole runs, each from the optimum, from near it and from a random start.
-
-    Args:
-        result: Fit of all rows.
-        rows: Its rows.
-        num_resamples: Number of resamples.
-        seed: Seed of the resamples.
-        reporter: Receives progress.
-
-    Returns:
-        Parameters of every resample by name, `(resamples,)` each, and the fraction of resamples
-        with a parameter at a bound.
-    """
-    generator = np.random.default_rng([seed, 1])
-    weights = resample_runs(rows, num_resamples, generator)
+    """Return parameters of every resample by name, and the fraction with one at a bound."""
     task = "bootstrap"
     reporter.start(task, total=num_resamples)
-    chunks = []
-    size = max(1, CHUNK // len(rows))
-    for first in range(0, num_resamples, size):
-        chunk = weights[first : first + size]
-        chunks.append(_fit_resamples(result, chunk, generator))
-        reporter.advance(task, len(chunk))
+    theta = bootstrap_fit(
+        result,
+        rows,
+        effects,
+        start_near,
+        num_resamples=num_resamples,
+        generator=np.random.default_rng([seed, 1]),
+        advance=lambda number: reporter.advance(task, number),
+    )
     reporter.finish(task)
-    theta = np.concatenate(chunks)
     values = to_natural_parameters(result.problem.form, theta, result.problem.center)
     return _add_optimum(values), _compute_bound_share(result, theta)
-
-
-def _fit_resamples(result: Fit, weights: Array, generator: np.random.Generator) -> Array:
-    """Return the best parameters of each resample, `(resamples, parameters)`."""
-    problem = result.problem
-    best = np.repeat(result.theta[None], len(weights), axis=0)
-    lowest = np.full(len(weights), np.inf)
-    jitter = generator.normal(0, 0.3, (len(weights), len(result.theta)))
-    starts = [
-        best.copy(),
-        np.clip(best + jitter, problem.low, problem.high),
-        draw_starts(problem, len(weights), generator),
-    ]
-    for start in starts:
-        ends, values = minimize_batch(problem, start, weights)
-        better = values < lowest
-        best[better], lowest[better] = ends[better], values[better]
-    return best
 
 
 def _compute_bound_share(result: Fit, theta: Array) -> float:

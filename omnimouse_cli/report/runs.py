@@ -89,6 +89,7 @@ def _read_row(run: Path, count: Count) -> RunRow:
         tokens=_get_number(summary, "unique_tokens"),
         loss=_get_number(_get_section(summary, "validation"), "validation.neural_loss"),
         seed=_get_optional(summary, "seed", int),
+        subset=_get_optional(summary, "subset", str),
         split=_get_optional(summary, "split", str),
         metric=f"{_get_response_loss(run, summary)} loss",
         compute=_get_optional(summary, "flops", float) or None,

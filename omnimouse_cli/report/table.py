@@ -29,6 +29,8 @@ class RunRow:
         tokens: Unique tokens (neuron-samples) that the run was trained on.
         loss: Validation loss, above zero.
         seed: Seed of the training.
+        subset: Name of the sample of the data that the run was trained on; runs of other sizes and
+            seeds share it.
         split: Data that the loss was measured on.
         metric: Kind of the loss.
         compute: Floating-point operations of the training.
@@ -44,6 +46,7 @@ class RunRow:
     tokens: float
     loss: float
     seed: int | None = None
+    subset: str | None = None
     split: str | None = None
     metric: str | None = None
     compute: float | None = None
@@ -152,8 +155,12 @@ def get_log_sizes(rows: Sequence[RunRow]) -> Array:
     return np.log(np.stack([get_column(rows, "parameters"), get_column(rows, "tokens")], axis=1))
 
 
-def find_levels(values: Array) -> list[float]:
+def find_levels(values: Array, same: float = SAME_LEVEL) -> list[float]:
     """Return the different values, ascending; values within 10 % are one level.
+
+    Args:
+        values: The values, above zero.
+        same: Largest ratio of two values of one level.
 
     Example:
         >>> find_levels(np.array([10.0, 1.0, 1.05, 1.0]))
@@ -161,7 +168,7 @@ def find_levels(values: Array) -> list[float]:
     """
     found: list[list[float]] = []
     for value in sorted(values.tolist()):
-        if found and value <= found[-1][0] * SAME_LEVEL:
+        if found and value <= found[-1][0] * same:
             found[-1].append(value)
         else:
             found.append([value])
@@ -179,6 +186,26 @@ def get_compute(rows: Sequence[RunRow]) -> tuple[Array, bool]:
     return get_column(rows, "parameters") * get_column(rows, "tokens"), False
 
 
+def number_levels(values: Array, same: float = SAME_LEVEL) -> NDArray[np.intp]:
+    """Return the number of the level that each value belongs to, from the lowest, `(rows,)`."""
+    levels = np.log(find_levels(values, same))
+    numbers: NDArray[np.intp] = np.abs(np.log(values)[:, None] - levels).argmin(axis=1)
+    return numbers
+
+
+def number_subsets(rows: Sequence[RunRow]) -> NDArray[np.intp] | None:
+    """Return the number of the subset of data of each row, `(rows,)`; None if any is unknown.
+
+    Equal names at different amounts of data are different subsets.
+    """
+    if not rows or any(row.subset is None for row in rows):
+        return None
+    levels = number_levels(get_column(rows, "tokens"))
+    keys = [(level, row.subset) for level, row in zip(levels.tolist(), rows, strict=True)]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.array([numbers[key] for key in keys], dtype=np.intp)
+
+
 def find_largest_run(rows: Sequence[RunRow]) -> RunRow:
     """Return the run with the most compute; with equal compute the one with more parameters."""
     compute, _ = get_compute(rows)
@@ -193,11 +220,12 @@ def compute_seed_noise(rows: Sequence[RunRow]) -> float | None:
     epochs = get_column(rows, "epochs")
     # Seeds draw sessions in another order, so that runs of equal steps see slightly other tokens.
     levels = find_levels(epochs[np.isfinite(epochs)])
-    groups: dict[tuple[float, float, float | None], dict[object, float]] = defaultdict(dict)
+    groups: dict[tuple[object, ...], dict[object, float]] = defaultdict(dict)
     for row in rows:
         if row.seed is not None:
             level = None if row.epochs is None else _nearest(row.epochs, levels)
-            groups[row.parameters, row.tokens, level][row.seed] = math.log(row.loss)
+            key = (row.parameters, row.tokens, level, row.subset)
+            groups[key][row.seed] = math.log(row.loss)
     repeated = [np.array(list(group.values())) for group in groups.values() if len(group) > 1]
     freedom = sum(len(group) - 1 for group in repeated)
     if freedom < MIN_NOISE_FREEDOM:

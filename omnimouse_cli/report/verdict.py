@@ -1,12 +1,14 @@
 """The verdict on the largest run: limited by data, by parameters or undetermined; runs to add."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from omnimouse_cli.report.alternatives import CLEAR, Alternative
+from omnimouse_cli.report.alternatives import Alternative
+from omnimouse_cli.report.breaks import CLEAR
 from omnimouse_cli.report.forms import JOINT, POWER, SATURATING
 from omnimouse_cli.report.law import JointLaw, find_refusals
 from omnimouse_cli.report.table import (
@@ -85,7 +87,7 @@ def judge(
         _check_ratio(ratio),
         *(_check_levels(rows, name) for name in ("parameters", "tokens")),
         _check_alternatives(alternatives),
-        _check_heldout_error(rows, alternatives),
+        _check_heldout_error(rows, alternatives, law),
     )
     is_met = all(check.passed for check in checks)
     limit: Limit = "undetermined"
@@ -180,8 +182,13 @@ def _check_alternatives(alternatives: Sequence[Alternative]) -> Check:
     )
 
 
-def _check_heldout_error(rows: Sequence[RunRow], alternatives: Sequence[Alternative]) -> Check:
-    noise = compute_seed_noise(rows)
+def _check_heldout_error(
+    rows: Sequence[RunRow], alternatives: Sequence[Alternative], law: JointLaw
+) -> Check:
+    noise, source = compute_seed_noise(rows), "seed noise"
+    if noise is not None and law.effects is not None:
+        noise = math.hypot(noise, law.effects.estimate().value)
+        source = "the noise of seeds and subsets of data"
     error = next((one.heldout_error for one in alternatives if one.form == JOINT), None)
     passed = False
     if noise is None:
@@ -192,7 +199,7 @@ def _check_heldout_error(rows: Sequence[RunRow], alternatives: Sequence[Alternat
         passed = error < MAX_HELD_OUT * noise
         sentence = (
             f"the joint law's error on held-out runs is {error:.2%}, {error / noise:.2g} standard "
-            f"deviations of seed noise ({noise:.2%})"
+            f"deviations of {source} ({noise:.2%})"
         ) + ("" if passed else f"; fewer than {MAX_HELD_OUT:g} are needed")
     return Check(name="seed noise", passed=passed, sentence=sentence)
 

@@ -1,6 +1,7 @@
 """summary.json: the result of a finished training, as scaling reports read it."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo
@@ -51,6 +52,7 @@ def build_summary(
         "sessions": len(dataset.sessions),
         "data": [_session_fields(session) for session in dataset.sessions],
         "animals": len(dataset.animals),
+        "subset": _name_sessions(dataset.sessions),
         "seed": config.seed,
         "response_loss": config.model.response_loss,
         "adapted_from": config.train.adapt_from,
@@ -90,12 +92,17 @@ def _session_fields(session: SessionInfo) -> dict[str, Any]:
 def _validation_split(config: RunConfig, dataset: Dataset) -> str:
     """Return a name of the validation data: losses with equal names are comparable."""
     sessions = validation_sessions(config, dataset)
-    content = "\n".join(f"{session.key} {session.fingerprint}" for session in sessions)
-    digest = hashlib.sha256(content.encode()).hexdigest()[:8]
     limit = windows_per_session(config)
     sample = "" if limit is None else f", at most {limit} windows of each"
     tiers = "+".join(config.train.validation_tiers)
-    return f"{tiers} of {len(sessions)} sessions{sample} ({digest})"
+    return f"{tiers} of {_name_sessions(sessions, sample)}"
+
+
+def _name_sessions(sessions: Sequence[SessionInfo], sample: str = "") -> str:
+    """Return a name of a set of sessions: equal names are the same sessions, unchanged."""
+    content = "\n".join(f"{session.key} {session.fingerprint}" for session in sessions)
+    digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+    return f"{len(sessions)} sessions{sample} ({digest})"
 
 
 def report_lookup_error(core: Core, config: DendriteConfig, reporter: Reporter) -> None:

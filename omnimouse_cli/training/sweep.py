@@ -1,8 +1,10 @@
-"""A sweep: the grid of runs for a scaling law, sizes x nested subsets of sessions x seeds."""
+"""A sweep: the grid of runs for a scaling law, sizes x subsets of sessions x seeds."""
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from omnimouse_cli.errors import ConfigError, OmniMouseError
 from omnimouse_cli.files import explain_file_errors, lock
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import is_finished, is_locked
+from omnimouse_cli.seeds import derive_seed
 
 # Folder inside a sweep's folder with one lock per run.
 CLAIMS = ".claims"
@@ -24,68 +27,124 @@ class Cell:
 
     Args:
         model: Name of the model size.
-        num_sessions: Number of sessions, taken from the start of the data set.
+        num_sessions: Number of sessions.
         seed: Seed of the run.
+        subset: Number of the subset among those of so many sessions, from 1; None if there is one.
     """
 
     model: str
     num_sessions: int
     seed: int
+    subset: int | None = None
 
     @property
     def name(self) -> str:
         """Name of the run's folder inside the sweep's folder."""
-        return f"{self.model}-sessions{self.num_sessions}-seed{self.seed}"
+        subset = "" if self.subset is None else f"-subset{self.subset}"
+        return f"{self.model}-sessions{self.num_sessions}{subset}-seed{self.seed}"
 
 
-def grid(models: Sequence[str], sessions: Sequence[int], seeds: Sequence[int]) -> tuple[Cell, ...]:
+def draw_subsets(
+    keys: Sequence[str], sessions: Sequence[int], num_subsets: int
+) -> dict[int, tuple[tuple[str, ...], ...]]:
+    """Return the subsets of each number of sessions, every one in the order of the data set.
+
+    All contain the first sessions, as many as the smallest number, on which all runs validate; the
+    others are drawn, the same ones on every machine. One subset alone is not drawn: it has the
+    first sessions, so that smaller ones are parts of larger ones.
+
+    Args:
+        keys: All sessions.
+        sessions: Numbers of sessions.
+        num_subsets: Largest number of different subsets of each; there may be fewer.
+
+    Example:
+        >>> draw_subsets(["a", "b", "c"], [1, 2], 2)
+        {1: (('a',),), 2: (('a', 'b'), ('a', 'c'))}
+    """
+    smallest = min(sessions)
+    fixed, others = tuple(keys[:smallest]), keys[smallest:]
+    subsets: dict[int, tuple[tuple[str, ...], ...]] = {}
+    for count in sorted(set(sessions)):
+        if num_subsets == 1:
+            subsets[count] = (tuple(keys[:count]),)
+            continue
+        added = count - smallest
+        if math.comb(len(others), added) <= num_subsets:
+            chosen = list(itertools.combinations(others, added))
+        else:
+            generator = random.Random(derive_seed("subset", count))
+            drawn: dict[tuple[str, ...], None] = {}
+            while len(drawn) < num_subsets:
+                kept = set(generator.sample(list(others), added))
+                drawn[tuple(key for key in others if key in kept)] = None
+            chosen = list(drawn)
+        subsets[count] = tuple((*fixed, *one) for one in chosen)
+    return subsets
+
+
+def grid(
+    models: Sequence[str],
+    sessions: Sequence[int],
+    seeds: Sequence[int],
+    num_subsets: Mapping[int, int] | None = None,
+) -> tuple[Cell, ...]:
     """Return every combination, the cheapest first: few sessions before many, seed by seed.
 
     Args:
         models: Names of model sizes, in the order in which they are trained.
         sessions: Number of sessions of each subset, in any order.
         seeds: Seeds of the runs.
+        num_subsets: Number of subsets of each number of sessions; by default one.
 
     Example:
         >>> [cell.name for cell in grid(["nano"], [2, 1], [7])]
         ['nano-sessions1-seed7', 'nano-sessions2-seed7']
     """
+    amounts: list[tuple[int, int | None]] = []
+    for count in sorted(set(sessions)):
+        number = 1 if num_subsets is None else num_subsets[count]
+        amounts += [(count, None)] if number == 1 else [(count, one + 1) for one in range(number)]
     return tuple(
-        Cell(model=model, num_sessions=count, seed=seed)
-        for seed, count, model in itertools.product(
-            dict.fromkeys(seeds), sorted(set(sessions)), dict.fromkeys(models)
+        Cell(model=model, num_sessions=count, seed=seed, subset=subset)
+        for seed, (count, subset), model in itertools.product(
+            dict.fromkeys(seeds), amounts, dict.fromkeys(models)
         )
     )
 
 
-def build_cell_config(cell: Cell, config: RunConfig, dataset: Dataset, smallest: int) -> RunConfig:
+def require_sessions(dataset: Dataset, sessions: Sequence[int]) -> None:
+    """Raise ConfigError if the data set has fewer sessions than the largest of these numbers."""
+    num_sessions = len(dataset.sessions)
+    if max(sessions) > num_sessions:
+        raise ConfigError(
+            f"a run of the sweep needs {max(sessions)} sessions and {dataset.folder} has "
+            f"{num_sessions}",
+            hint=f"use --sessions with numbers up to {num_sessions}",
+        )
+
+
+def build_cell_config(
+    cell: Cell, config: RunConfig, subsets: Mapping[int, Sequence[tuple[str, ...]]]
+) -> RunConfig:
     """Return the configuration of one run of a sweep.
 
     Args:
         cell: The run.
         config: Configuration for the cell's model size; sessions and seed are replaced.
-        dataset: All sessions; the run takes the first ones.
-        smallest: Number of sessions of the smallest subset. All runs validate on these, so that
-            their losses are comparable.
-
-    Raises:
-        ConfigError: The data set has fewer sessions than the run needs.
+        subsets: Subsets of each number of sessions. All runs validate on the smallest one, which
+            the others contain, so that their losses are comparable.
     """
-    keys = [session.key for session in dataset.sessions]
-    if cell.num_sessions > len(keys):
-        raise ConfigError(
-            f"a run of the sweep needs {cell.num_sessions} sessions and {dataset.folder} has "
-            f"{len(keys)}",
-            hint=f"use --sessions with numbers up to {len(keys)}",
-        )
     train = config.train
     if train.validation_sessions is None:
-        train = dataclasses.replace(train, validation_sessions=tuple(keys[:smallest]))
+        train = dataclasses.replace(train, validation_sessions=subsets[min(subsets)][0])
     return dataclasses.replace(
         config,
         seed=cell.seed,
         data=dataclasses.replace(
-            config.data, sessions=tuple(keys[: cell.num_sessions]), max_sessions=None
+            config.data,
+            sessions=subsets[cell.num_sessions][(cell.subset or 1) - 1],
+            max_sessions=None,
         ),
         train=train,
     )

@@ -87,6 +87,7 @@ def test_the_command_for_another_process_has_all_options():
         models=["nano", "tiny"],
         sessions="1,2",
         seeds=(7,),
+        subsets=2,
         config=Path("a.toml"),
         overrides=("train.log_every=1", "data.batch_size=2"),
         steps=None,
@@ -97,8 +98,9 @@ def test_the_command_for_another_process_has_all_options():
         device="auto",
         no_compile=True,
     )
-    text = "shards --models nano,tiny --sessions 1,2 --seeds 7 --out runs/x --config a.toml "
-    text += "--epochs 2.5 --gpus 2 --only r --set train.log_every=1 --set data.batch_size=2 "
+    text = "shards --models nano,tiny --sessions 1,2 --seeds 7 --subsets 2 --out runs/x "
+    text += "--config a.toml --epochs 2.5 --gpus 2 --only r --set train.log_every=1 "
+    text += "--set data.batch_size=2 "
     text += "--no-compile"
     assert options.command("r")[3:] == ("sweep", *text.split())
     on_cpu = dataclasses.replace(options, gpus=None, device="cpu").command("r")

@@ -1,5 +1,6 @@
 """Tables with a known law, run folders with a known summary, published tables."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -28,28 +29,42 @@ def known_law(sizes, amounts, *, ratio):
 def grid():
     """Make a table of runs with a known law; returns the table and the law."""
 
-    def make(*, sizes=SIZES, amounts=AMOUNTS, seeds=3, noise=0.002, ratio=8.0, draw=0, law=None):
+    def make(
+        *,
+        sizes=SIZES,
+        amounts=AMOUNTS,
+        seeds=3,
+        noise=0.002,
+        ratio=8.0,
+        draw=0,
+        law=None,
+        subsets=None,
+        effect=0.0,
+    ):
         generator = np.random.default_rng(draw)
         law = law or known_law(sizes, amounts, ratio=ratio)
+        effects = generator.normal(0, effect, (len(amounts), subsets or 1))
         rows = []
-        for size in sizes:
-            for amount in amounts:
-                for seed in range(seeds):
-                    tokens = law["B"] * amount ** -law["beta"]
-                    if "break" in law and amount > law["break"]:
-                        tokens *= (amount / law["break"]) ** (law["beta"] - law["beta2"])
-                    loss = law["E"] + law["A"] * size ** -law["alpha"] + tokens
-                    rows.append(
-                        RunRow(
-                            run=f"{size:.3g}-{amount:.3g}-{seed}",
-                            source="simulated",
-                            parameters=float(size),
-                            tokens=float(amount),
-                            loss=float(loss * np.exp(generator.normal(0, noise))),
-                            seed=seed,
-                            compute=float(6 * size * amount),
-                        )
-                    )
+        for size, (number, amount), subset, seed in itertools.product(
+            sizes, enumerate(amounts), range(subsets or 1), range(seeds)
+        ):
+            tokens = law["B"] * amount ** -law["beta"]
+            if "break" in law and amount > law["break"]:
+                tokens *= (amount / law["break"]) ** (law["beta"] - law["beta2"])
+            loss = law["E"] + law["A"] * size ** -law["alpha"] + tokens
+            loss *= np.exp(effects[number, subset] + generator.normal(0, noise))
+            rows.append(
+                RunRow(
+                    run=f"{size:.3g}-{amount:.3g}-{subset}-{seed}",
+                    source="simulated",
+                    parameters=float(size),
+                    tokens=float(amount),
+                    loss=float(loss),
+                    seed=seed,
+                    subset=None if subsets is None else str(subset),
+                    compute=float(6 * size * amount),
+                )
+            )
         return RunTable(title="simulated", rows=tuple(rows)), law
 
     return make

@@ -7,6 +7,7 @@ from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.folder import is_finished, lock_run, write_summary
 from omnimouse_cli.training.sweep import (
     claim,
+    draw_subsets,
     grid,
     is_claimed,
     share,
@@ -41,6 +42,31 @@ def train(root, cells=CELLS, *, during=None, reporter=None):
 
     failures = train_all(cells, root, train_cell, reporter or Silent())
     return trained, failures
+
+
+def test_subsets_differ_contain_the_smallest_and_are_the_same_everywhere():
+    keys = [f"s{number}" for number in range(8)]
+    subsets = draw_subsets(keys, [2, 4, 8], 3)
+    assert subsets == draw_subsets(keys, [8, 2, 4], 3)
+    assert [len(subsets[count]) for count in (2, 4, 8)] == [1, 3, 1]
+    assert subsets[2] == (("s0", "s1"),)
+    assert len(set(subsets[4])) == 3
+    for one in subsets[4]:
+        assert one[:2] == ("s0", "s1")
+        assert list(one) == sorted(set(one))
+        assert len(one) == 4
+    # Where there are no more, all are taken; one alone has the first sessions.
+    assert len(draw_subsets(keys, [2, 7], 10)[7]) == 6
+    assert draw_subsets(keys, [2, 4], 1) == {2: (("s0", "s1"),), 4: (tuple(keys[:4]),)}
+
+
+def test_runs_are_named_by_their_subset_where_there_are_several():
+    cells = grid(["nano"], [1, 2], [7], {1: 1, 2: 2})
+    assert [cell.name for cell in cells] == [
+        "nano-sessions1-seed7",
+        "nano-sessions2-subset1-seed7",
+        "nano-sessions2-subset2-seed7",
+    ]
 
 
 def test_every_run_is_trained_once_and_finished_ones_are_kept(root):
