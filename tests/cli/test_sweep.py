@@ -60,7 +60,7 @@ def test_one_run_is_trained_by_its_name_and_a_share_by_its_number(home, trained)
     omnimouse(*GRID, "--task", "1/3")
     assert trained == [NAMES[2], NAMES[0], NAMES[3]]
     result = omnimouse(*GRID, "--task", "3/3")
-    assert "1 runs in runs/sweep, 1 already finished" in result.stderr
+    assert "1 run in runs/sweep, 1 already finished" in result.stderr
     assert len(trained) == 3
 
 
