@@ -69,6 +69,7 @@ def train(
     no_compile: bool = False,
     adapt_from: PathLike | None = None,
     unfreeze: str | Sequence[str] | None = None,
+    track: str | Sequence[str] = (),
     progress: bool = False,
 ) -> Trained:
     """Train a model on shards, in this process unless `gpus` or `procs` start several.
@@ -100,6 +101,8 @@ def train(
         no_compile: Whether the model is not compiled on a GPU.
         adapt_from: Finished run whose core is used frozen.
         unfreeze: Parts of that core that are trained too.
+        track: Experiment trackers that the training feeds too, offline: `tensorboard`, `wandb`,
+            `trackio`; a resumed run goes on with its own, and `none` ends that.
         progress: Whether lines about the progress are written on stderr.
 
     Returns:
@@ -142,6 +145,7 @@ def train(
         adapt_from=as_path(adapt_from),
         unfreeze=None if unfreeze is None else ",".join(as_words(unfreeze)),
         init_from=as_path(init_from),
+        track=as_words(track),
     )
     ranks = resolve_ranks(gpus=gpus, procs=procs, device=device, restarts=restarts)
     if ranks.is_launched:

@@ -49,6 +49,7 @@ class TrainOptions:
         adapt_from: Run whose core is adapted.
         unfreeze: Parts of that core that learn too, separated by commas.
         init_from: Run whose configuration and weights training starts with.
+        track: Experiment trackers that the training feeds.
     """
 
     paths: tuple[Path, ...]
@@ -66,6 +67,7 @@ class TrainOptions:
     adapt_from: Path | None
     unfreeze: str | None
     init_from: Path | None = None
+    track: tuple[str, ...] = ()
 
     def config_overrides(self, shards: Path, progress: Reporter) -> list[str]:
         """Return everything that the options change in the configuration, as `--set` texts.
@@ -118,7 +120,9 @@ def resolve_job(options: TrainOptions, progress: Reporter) -> "TrainingJob":
             is no run to resume.
     """
     from omnimouse_cli.training.run import TrainingJob
+    from omnimouse_cli.training.trackers import require_trackers
 
+    require_trackers(options.track)
     runs = [path for path in options.paths if is_run(path)]
     shards = next((path for path in options.paths if path not in runs), None)
     if len(options.paths) > len(runs) + (shards is not None):
@@ -151,6 +155,7 @@ def resolve_job(options: TrainOptions, progress: Reporter) -> "TrainingJob":
             resume=True,
             init_from=options.init_from,
             command_line=tuple(sys.argv),
+            track=options.track,
         )
     if options.init_from is not None:
         _require_initial_run(options.init_from, options.model)
@@ -166,6 +171,7 @@ def resolve_job(options: TrainOptions, progress: Reporter) -> "TrainingJob":
         resume=False,
         init_from=options.init_from,
         command_line=tuple(sys.argv),
+        track=options.track,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from omnimouse_cli.api.arguments import as_words
 from omnimouse_cli.api.train_job import TrainOptions, claim_run, resolve_job
 from omnimouse_cli.api.train_ranks import Ranks, require_devices, resolve_ranks
 from omnimouse_cli.cli.console import reporter
@@ -79,6 +80,15 @@ UnfreezeOption = Annotated[
     ),
 ]
 
+TrackOption = Annotated[
+    str | None,
+    typer.Option(
+        "--track",
+        help="Also write the metrics for tensorboard, wandb or trackio (extras of these names), "
+        "separated by commas; offline. A resumed run goes on with its own; none ends that.",
+    ),
+]
+
 
 def command_train(
     paths: Annotated[
@@ -137,6 +147,7 @@ def command_train(
     no_compile: NoCompileOption = False,
     adapt_from: AdaptFromOption = None,
     unfreeze: UnfreezeOption = None,
+    track: TrackOption = None,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -157,6 +168,7 @@ def command_train(
         no_compile=no_compile,
         adapt_from=adapt_from,
         unfreeze=unfreeze,
+        track=as_words(track or ""),
     )
     ranks = resolve_ranks(gpus=gpus, procs=procs, device=device, restarts=restarts)
     if dry_run:

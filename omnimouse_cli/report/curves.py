@@ -143,7 +143,10 @@ def _by_strategy(lines: Sequence[Mapping[str, Any]], target: Target) -> dict[str
     chosen: dict[str, list[Mapping[str, Any]]] = {}
     for line in lines:
         record = line["validation"]
-        if (record.get("session"), record.get("target")) == (OVERALL, RECORD_TARGETS[target]):
+        is_model = record.get("predictor", "model") == "model"
+        is_loss = record.get("metric", "loss") == "loss"
+        found = (record.get("session"), record.get("target"))
+        if is_model and is_loss and found == (OVERALL, RECORD_TARGETS[target]):
             chosen.setdefault(str(record.get("strategy")), []).append(line)
     curves = {
         name: _curve(of_strategy, lambda line: line["validation"].get("value"))

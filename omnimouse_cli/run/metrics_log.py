@@ -1,7 +1,7 @@
 """metrics.jsonl: one line per logged training step and per validation record."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,8 @@ class MetricsLog:
     def __init__(self, run: Path, *, step: int) -> None:
         self._run = run
         self._path = run / METRICS
+        # Called with the lines that were appended.
+        self.listeners: list[Callable[[Sequence[Mapping[str, Any]]], None]] = []
         self._replace(line for line in read_metrics(run) if line["step"] <= step)
 
     def log_step(self, metrics: StepMetrics) -> None:
@@ -116,9 +118,12 @@ class MetricsLog:
         self._append([{**asdict(progress), "validation": record} for record in records])
 
     def _append(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        text = "".join(json.dumps(to_json_value(line), allow_nan=False) + "\n" for line in lines)
+        stored = [to_json_value(line) for line in lines]
+        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in stored)
         with translate_full_disk(self._path), self._path.open("a") as stream:
             stream.write(text)
+        for listener in self.listeners:
+            listener(stored)
 
     def _replace(self, lines: Iterable[Mapping[str, Any]]) -> None:
         write_text(self._path, "".join(json.dumps(line) + "\n" for line in lines))

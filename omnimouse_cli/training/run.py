@@ -1,6 +1,6 @@
 """Training of a model, from shards to a finished run folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -51,6 +51,7 @@ from omnimouse_cli.training.start.linear import start_linear_models
 from omnimouse_cli.training.state import TrainState
 from omnimouse_cli.training.step import TrainingSetup
 from omnimouse_cli.training.summary import build_summary, report_lookup_error
+from omnimouse_cli.training.tracking import track_run
 from omnimouse_cli.training.validate import validate
 from omnimouse_cli.training.warm_up import compile_core
 
@@ -66,6 +67,7 @@ class TrainingJob:
         resume: Whether to continue from the newest checkpoint in the folder.
         init_from: Finished run whose weights are the start; None starts from random weights.
         command_line: Arguments of the process, for `environment.json`.
+        track: Experiment trackers that the training feeds.
     """
 
     config: RunConfig
@@ -74,6 +76,7 @@ class TrainingJob:
     resume: bool = False
     init_from: Path | None = None
     command_line: tuple[str, ...] = ()
+    track: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -125,7 +128,7 @@ def train(job: TrainingJob, world: World, reporter: Reporter) -> None:
             setup = build_setup(
                 job.run, config, prepared.shard_files, loader, strategies, world=world
             )
-            _train_and_finish(state, setup, reporter)
+            _train_and_finish(state, setup, reporter, job.track)
 
 
 def prepare(job: TrainingJob, world: World, reporter: Reporter) -> Preparation:
@@ -338,7 +341,9 @@ def build_setup(
     )
 
 
-def _train_and_finish(state: TrainState, setup: TrainingSetup, reporter: Reporter) -> None:
+def _train_and_finish(
+    state: TrainState, setup: TrainingSetup, reporter: Reporter, track: Sequence[str]
+) -> None:
     """Run the training loop, then validate and write weights and summary."""
     run, config, dataset, world = setup.run, setup.config, setup.dataset, setup.world
     counters = state.counters
@@ -352,7 +357,10 @@ def _train_and_finish(state: TrainState, setup: TrainingSetup, reporter: Reporte
     compile_core(state, setup, reporter)
     metrics_log = MetricsLog(run, step=counters.step) if world.is_first else None
     log = ProgressLogger(metrics_log, reporter, setup, counters)
-    with catch_interrupts(is_single=world.is_single) as interrupt:
+    with (
+        catch_interrupts(is_single=world.is_single) as interrupt,
+        track_run(metrics_log, run, config, track, reporter),
+    ):
         world.activity.interrupt = interrupt
         with log.progress_bar():
             is_over = train_until_over(state, setup, log, interrupt)
