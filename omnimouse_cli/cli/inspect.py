@@ -43,6 +43,15 @@ def command_inspect(
             "--plot", help="Image file to write: frames, raster and behavior of a session."
         ),
     ] = None,
+    at: Annotated[
+        float | None,
+        typer.Option(
+            "--at",
+            metavar="SECONDS",
+            help="Start of the 20 s that --plot shows, from the recording's origin; by default "
+            "the first stretch with responses and stimulus.",
+        ),
+    ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read every byte and compare checksums.")
     ] = False,
@@ -70,6 +79,8 @@ def command_inspect(
         split=split.value,
         static=static,
     )
+    if at is not None and plot is None:
+        raise OmniMouseError("--at is the time of a figure", hint="name its file with --plot")
     with reporter(quiet=quiet) as progress:
         runs = [] if path is None else find_only_runs(path)
         if path is not None and runs:
@@ -98,6 +109,7 @@ def command_inspect(
                 path,
                 session=session,
                 plot=plot,
+                at=at,
                 verify=verify,
                 json_output=json_output,
                 progress=progress,

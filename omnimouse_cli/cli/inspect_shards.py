@@ -31,6 +31,7 @@ def inspect_shards(
     *,
     session: str | None,
     plot: Path | None,
+    at: float | None,
     verify: bool,
     json_output: bool,
     progress: Reporter,
@@ -41,6 +42,7 @@ def inspect_shards(
         shards: The folder; None for the default one.
         session: Shows only the session with this key, in detail.
         plot: Image file to write.
+        at: Start of the time that it shows, in seconds; None takes the first valid stretch.
         verify: Whether every byte is compared with its checksum.
         json_output: Whether one JSON document is printed instead of tables.
         progress: Receives messages.
@@ -74,7 +76,7 @@ def inspect_shards(
         content["detail"] = _session_detail(shard, summary)
         facts = describe_facts(shard)
     if plot is not None:
-        _draw(catalogue.path_of(entries[0]), plot, progress)
+        _draw(catalogue.path_of(entries[0]), plot, at, progress, num_sessions=len(entries))
     if json_output:
         print_document("inspect", content)
     elif summary is not None:
@@ -173,13 +175,16 @@ def _session_detail(shard: "Shard", summary: "SessionSummary") -> dict[str, Any]
     }
 
 
-def _draw(path: Path, plot: Path, progress: Reporter) -> None:
+def _draw(
+    path: Path, plot: Path, at: float | None, progress: Reporter, *, num_sessions: int
+) -> None:
     from omnimouse_cli.shard import open_shard
     from omnimouse_cli.shard.figure import draw_session
 
     shard = open_shard(path)
-    draw_session(shard, plot)
-    progress.say(f"figure of session {shard.description.session} written to {plot}")
+    draw_session(shard, plot, at=at)
+    which = f", the first of {num_sessions} (--session KEY)" if num_sessions > 1 else ""
+    progress.say(f"figure of session {shard.description.session}{which} written to {plot}")
 
 
 def _sessions_table(

@@ -19,20 +19,26 @@ if TYPE_CHECKING:
     from matplotlib.gridspec import SubplotSpec
 
 FIGURE_SECONDS = 20.0
+LEAST_SECONDS = 1.0
 NUM_FRAMES_SHOWN = 8
 MAX_NEURONS_SHOWN = 1000
 
 
-def draw_session(shard: Shard, path: Path, *, seconds: float = FIGURE_SECONDS) -> None:
+def draw_session(
+    shard: Shard, path: Path, *, seconds: float = FIGURE_SECONDS, at: float | None = None
+) -> None:
     """Write a figure of a session to `path`: frames, trials, raster, population mean, behavior.
 
     Args:
         shard: The open shard of the session.
         path: Image file; its suffix selects the format (png, pdf, svg).
-        seconds: Length of the time shown, from the first valid stretch on.
+        seconds: Length of the time shown.
+        at: Start of the time shown, in seconds from the recording's origin; None takes the first
+            valid stretch.
 
     Raises:
-        OmniMouseError: matplotlib is not installed, or has no such image format.
+        OmniMouseError: matplotlib is not installed, or has no such image format; or nothing was
+            recorded at that time.
     """
     try:
         from matplotlib.figure import Figure
@@ -41,7 +47,7 @@ def draw_session(shard: Shard, path: Path, *, seconds: float = FIGURE_SECONDS) -
             "a figure needs matplotlib, which is not installed",
             hint="pip install 'omnimouse[report]'",
         ) from error
-    span = select_span(shard, seconds)
+    span = select_span(shard, seconds) if at is None else _span_at(shard, seconds, at)
     channels = [(d.name, i) for d in shard.description.behavior for i in range(len(d.channels))]
     heights = [1.4, 0.25, 4.0, 0.9] + [0.7] * len(channels)
     figure = Figure(figsize=(11, sum(heights) + 1.0), layout="constrained")
@@ -57,9 +63,10 @@ def draw_session(shard: Shard, path: Path, *, seconds: float = FIGURE_SECONDS) -
     for row, (device, column) in enumerate(channels):
         axes = figure.add_subplot(rows[4 + row], sharex=trials)
         _draw_channel(axes, shard, device, column, span)
-    for axes in figure.axes:
-        axes.tick_params(labelsize=7, labelbottom=axes is figure.axes[-1])
-    figure.axes[-1].set_xlabel("seconds from the recording's origin", fontsize=8)
+    panels = [axes for axes in figure.axes if axes.get_shared_x_axes().joined(axes, trials)]
+    for axes in panels:
+        axes.tick_params(labelsize=7, labelbottom=axes is panels[-1])
+    panels[-1].set_xlabel("time from the recording's origin (s)", fontsize=8)
     _save(figure, path)
 
 
@@ -76,6 +83,23 @@ def select_span(shard: Shard, seconds: float) -> tuple[float, float]:
     chosen = int(long_enough[0]) if len(long_enough) else int(np.argmax(lengths))
     first = float(stretches[chosen, 0])
     return first, min(first + seconds, float(stretches[chosen, 1]))
+
+
+def _span_at(shard: Shard, seconds: float, at: float) -> tuple[float, float]:
+    """Return start and end of the time shown, which begins where the user wants it.
+
+    Raises:
+        OmniMouseError: The responses have no samples then.
+    """
+    clock = shard.description.responses.clock
+    last = clock.start_seconds + clock.num_samples / clock.rate_hz
+    if not clock.start_seconds <= at <= last - LEAST_SECONDS:
+        raise OmniMouseError(
+            f"--at {at:g} must lie in the responses of {shard.description.session}, which last "
+            f"from {clock.start_seconds:.1f} to {last:.1f} s from the recording's origin",
+            hint=f"for example --at {clock.start_seconds + (last - clock.start_seconds) / 2:.0f}",
+        )
+    return at, min(at + seconds, last)
 
 
 def _rows(clock: Clock, span: tuple[float, float]) -> slice:
@@ -103,7 +127,9 @@ def _draw_frames(
     flips = latest_index(shard.flip_seconds, times)
     for column, (time, flip) in enumerate(zip(times, flips, strict=True)):
         axes = figure.add_subplot(cells[0, column])
-        axes.imshow(shard.frames[shard.frame_index[flip]], cmap="gray", vmin=0, vmax=255)
+        # Before the first flip nothing is known of the screen.
+        if flip >= 0:
+            axes.imshow(shard.frames[shard.frame_index[flip]], cmap="gray", vmin=0, vmax=255)
         axes.set_title(f"{time:.1f} s", fontsize=7)
         axes.set_axis_off()
 
@@ -142,7 +168,7 @@ def _draw_raster(axes: "Axes", shard: Shard, span: tuple[float, float]) -> None:
     shown = values[:, ::step].T
     order = np.argsort(_first_component(shown), kind="stable")
     times = _times(clock, rows)
-    axes.imshow(
+    image = axes.imshow(
         shown[order],
         aspect="auto",
         cmap="gray_r",
@@ -152,7 +178,10 @@ def _draw_raster(axes: "Axes", shard: Shard, span: tuple[float, float]) -> None:
         extent=(times[0], times[-1] + 1 / clock.rate_hz, len(shown), 0),
     )
     count = f"{len(shown)} of {values.shape[1]} neurons" if step > 1 else f"{len(shown)} neurons"
-    axes.set_ylabel(f"{count}\n(z-score 0 to 3, by 1st component)", fontsize=8)
+    axes.set_ylabel(f"{count}\n(by 1st component)", fontsize=8)
+    bar = axes.figure.colorbar(image, ax=axes, pad=0.01, aspect=30, extend="both")
+    bar.set_label("response (z-score)", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
 
 
 def _first_component(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -169,7 +198,7 @@ def _draw_mean(axes: "Axes", shard: Shard, span: tuple[float, float]) -> None:
     rows = _rows(shard.description.responses.clock, span)
     times = _times(shard.description.responses.clock, rows)
     axes.plot(times, _standardized(shard, rows).mean(axis=1), color="k", lw=0.8)
-    axes.set_ylabel("population\nmean z", fontsize=8)
+    axes.set_ylabel("population\nmean (z)", fontsize=8)
 
 
 def _draw_channel(

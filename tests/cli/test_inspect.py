@@ -160,6 +160,27 @@ def test_a_figure_is_drawn_of_the_session_that_was_named(shards):
     assert (shards.parent / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_figure_shows_the_time_that_is_wanted(shards, monkeypatch):
+    from matplotlib.figure import Figure
+
+    drawn = []
+    save = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda figure, *a, **k: (drawn.append(figure), save(figure, *a, **k))
+    )
+    result = run("--session", "7-1-1", "--plot", "figure.png", "--at", "6")
+    assert result.exit_code == 0, result.output
+    (figure,) = drawn
+    assert "7-1-1, 6.0 to " in figure.get_suptitle()
+    labels = {axes.get_xlabel() for axes in figure.axes} | {a.get_ylabel() for a in figure.axes}
+    assert {"time from the recording's origin (s)", "response (z-score)"} <= labels
+    for wrong in ("-5", "1e9", "nan"):
+        refused = run("--plot", "figure.png", "--at", wrong)
+        assert refused.exit_code == 1
+        assert "must lie in the responses of 7-1-1, which last from" in refused.stderr
+    assert "--at is the time of a figure" in run("--at", "6").stderr
+
+
 def test_verification_reads_every_byte(shards):
     result = run("--verify", "--json")
     verified = json.loads(result.stdout)["verified"]
