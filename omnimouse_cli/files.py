@@ -49,19 +49,30 @@ def translate_full_disk(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def explain_file_errors() -> Iterator[None]:
-    """Raise an OmniMouseError that names the file or folder for which a call of the system failed.
+    """Raise an OmniMouseError where the system refuses a file, a folder or memory.
 
     Raises:
-        OmniMouseError: Permissions, a disk that fails, a file in place of a folder.
+        OmniMouseError: Permissions, a disk that fails, a file in place of a folder, a file that is
+            not text, too little memory.
     """
     try:
         yield
     except OSError as error:
-        if error.filename is None:
-            raise
+        reason = error.strerror or str(error)
+        name = error.filename
         raise OmniMouseError(
-            f"{os.fspath(error.filename)}: {error.strerror}",
+            reason if name is None else f"{name}: {reason}",
             hint="check that it exists, its permissions and its disk",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise OmniMouseError(
+            f"a file is not text in UTF-8: {error.reason} in {bytes(error.object[:20])!r}",
+            hint="save it as UTF-8",
+        ) from error
+    except MemoryError as error:
+        raise OmniMouseError(
+            f"there is not enough memory: {error}" if str(error) else "there is not enough memory",
+            hint="use smaller numbers, or a machine with more memory",
         ) from error
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from omnimouse_cli.cli.console import print_error, print_line, report_interruption
+from omnimouse_cli.cli.streams import prepare_streams, write_results
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import explain_file_errors
 from omnimouse_cli.training.interrupt import raise_on_signals
@@ -35,6 +36,8 @@ _COMMANDS = {
     "regimes": "regimes.command_regimes",
     "doctor": "doctor.command_doctor",
 }
+# The largest number of an option: seeds have 63 bits.
+LARGEST = 2**63 - 1
 _DENDRITES = {
     "surfaces": "dendrites.command_surfaces",
     "compare": "dendrites_compare.command_compare",
@@ -63,6 +66,8 @@ def _with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(*arguments: Any, **options: Any) -> None:  # noqa: ANN401 - whatever Typer parsed
+        for name, value in options.items():
+            _require_number(name, value)
         try:
             with raise_on_signals(), explain_file_errors():
                 command(*arguments, **options)
@@ -71,12 +76,19 @@ def _with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
             sys.exit(1)
         except KeyboardInterrupt as stop:
             sys.exit(report_interruption(stop))
-        except BrokenPipeError:
-            # The program that reads our output (head, less) has closed it.
-            sys.stderr.close()
-            sys.exit(0)
 
     return run
+
+
+def _require_number(name: str, value: object) -> None:
+    """Refuse numbers that no option means and that libraries fail on: NaN, 10**30.
+
+    Raises:
+        BadParameter: The value of the option is such a number.
+    """
+    if isinstance(value, int | float) and not abs(value) <= LARGEST:
+        option = f"--{name.replace('_', '-')}"
+        raise typer.BadParameter(f"it must be a number below 2**63: {value}", param_hint=option)
 
 
 def program(only: str | None = None) -> typer.Typer:
@@ -140,4 +152,12 @@ def main() -> None:
 
     Exit codes: 0 done, 1 unusable input, 2 usage, 130 Ctrl-C, 143 SIGTERM, 138 SIGUSR1.
     """
-    program(sys.argv[1] if len(sys.argv) > 1 else None)()
+    prepare_streams()
+    application = program(sys.argv[1] if len(sys.argv) > 1 else None)
+    try:
+        # Typer itself prints help.
+        with write_results():
+            application()
+    except OmniMouseError as error:
+        print_error(error)
+        sys.exit(1)

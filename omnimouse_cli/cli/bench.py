@@ -13,6 +13,7 @@ from omnimouse_cli.api.folders import default_shards
 from omnimouse_cli.cli.console import print_document, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption, SeedOption
 from omnimouse_cli.cli.tables import ResultTable, pair_table
+from omnimouse_cli.config.data import MAX_BATCH, MAX_THREADS
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import format_percent
@@ -35,12 +36,15 @@ def command_bench_loader(
         ),
     ] = None,
     threads: Annotated[
-        int, typer.Option("--threads", min=1, help="Threads that assemble batches.")
+        int,
+        typer.Option("--threads", min=1, max=MAX_THREADS, help="Threads that assemble batches."),
     ] = 1,
     batches: Annotated[
         int, typer.Option("--batches", min=1, help="Number of batches that are timed.")
     ] = 500,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Windows per batch.")] = 8,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, max=MAX_BATCH, help="Windows per batch.")
+    ] = 8,
     bfloat16: Annotated[
         bool, typer.Option("--bfloat16", help="Batches in bfloat16 instead of float32.")
     ] = False,

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from omnimouse_cli.api.progress import ProgressLines
+from omnimouse_cli.cli.streams import TolerantStream, write_results
 from omnimouse_cli.cli.tables import ResultTable
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import format_document
@@ -41,34 +42,40 @@ class _PlainConsole(Console):
         """Return a text with control characters replaced by their codes."""
         return super().render_str(_escape(text), **options)
 
+    def on_broken_pipe(self) -> None:
+        """Leave it to `write_results`; the base class ends the program."""
+        raise BrokenPipeError
+
 
 def print_document(kind: str, content: Mapping[str, Any]) -> None:
     """Print the JSON document `omnimouse-<kind>` on stdout."""
-    sys.stdout.write(format_document(kind, content))
+    with write_results():
+        sys.stdout.write(format_document(kind, content))
 
 
 def print_table(table: ResultTable | Table) -> None:
     """Print a table on stdout: as wide as the terminal, or without one with every column."""
     console = _PlainConsole(sys.stdout)
-    if isinstance(table, ResultTable):
-        width = console.width if sys.stdout.isatty() else None
-        sys.stdout.write(table.render(width, color=console.color_system is not None))
-        return
-    if not console.is_terminal:
-        console = _PlainConsole(sys.stdout, width=200)
-    console.print(table)
+    with write_results():
+        if isinstance(table, ResultTable):
+            width = console.width if sys.stdout.isatty() else None
+            sys.stdout.write(table.render(width, color=console.color_system is not None))
+            return
+        if not console.is_terminal:
+            console = _PlainConsole(sys.stdout, width=200)
+        console.print(table)
 
 
 def print_line(text: str) -> None:
     """Print one line of the result on stdout."""
-    sys.stdout.write(_escape(text) + "\n")
+    with write_results():
+        sys.stdout.write(_escape(text) + "\n")
 
 
 def print_error(error: OmniMouseError) -> None:
     """Print `error: ...`, a blank line and `hint: ...` on stderr."""
-    sys.stderr.write(_escape(f"error: {error.message}\n"))
-    if error.hint:
-        sys.stderr.write(_escape(f"\nhint: {error.hint}\n"))
+    hint = f"\nhint: {error.hint}\n" if error.hint else ""
+    _write_message(f"error: {error.message}\n{hint}")
 
 
 def report_interruption(stop: KeyboardInterrupt) -> int:
@@ -76,8 +83,13 @@ def report_interruption(stop: KeyboardInterrupt) -> int:
     message = str(stop) or "run the same command again to continue"
     number = signal_of(stop)
     by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
-    sys.stderr.write(_escape(f"interrupted{by}: {message}\n"))
+    _write_message(f"interrupted{by}: {message}\n")
     return exit_code(stop)
+
+
+def _write_message(text: str) -> None:
+    # Ranks have a stderr of their own, which `main` has not made tolerant.
+    TolerantStream(sys.stderr).write(_escape(text))
 
 
 def _escape(text: str) -> str:
@@ -126,17 +138,17 @@ class RichReporter:
         self._write(f"warning: {message}")
 
     def _write(self, line: str) -> None:
-        line = _escape(line)
         if self._progress is not None:
+            line = _escape(line)
             self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
-            sys.stderr.write(line + "\n")
+            _write_message(line + "\n")
 
 
 @contextmanager
 def reporter(*, quiet: bool = False) -> Iterator[RichReporter]:
     """Yield the reporter of a command; its progress bars are removed when the block ends."""
-    console = Console(file=sys.stderr)
+    console = Console(file=TolerantStream(sys.stderr))  # type: ignore[arg-type]
     if quiet or not console.is_terminal:
         yield RichReporter(None, quiet=quiet)
         return

@@ -21,7 +21,7 @@ from omnimouse_cli.errors import OmniMouseError
 
 if TYPE_CHECKING:
     from omnimouse_cli.dendrites.soft_xor import AnalyzedFunction, SoftXorCount
-    from omnimouse_cli.dendrites.surface import FunctionKey
+    from omnimouse_cli.dendrites.surface import FunctionKey, Surface
 
 DEFAULT_COMMAND = "surfaces"
 FIGURE, DOCUMENT = "surfaces.png", "surfaces.json"
@@ -59,9 +59,9 @@ def command_surfaces(
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show the functions that units have learned, and how many of them are soft XORs."""
+    """Show the functions that units have learned, and test whether they have become soft XORs."""
     require_libraries("dendrites", "scipy", "matplotlib", "sklearn")
-    from omnimouse_cli.dendrites.soft_xor import analyze_run, draw
+    from omnimouse_cli.dendrites.learned_surfaces import analyze_run, draw
     from omnimouse_cli.dendrites.transformer import ArgumentSampling
     from omnimouse_cli.files import write_atomically, write_document
     from omnimouse_cli.training.parallel.world import select_device
@@ -106,7 +106,12 @@ def find_newest_comparison() -> Path:
 def _build_content(analyzed: "list[AnalyzedFunction]", runs: list[str]) -> dict[str, Any]:
     import dataclasses
 
-    from omnimouse_cli.dendrites.soft_xor import count_by_layer, count_soft_xors, list_networks
+    from omnimouse_cli.dendrites.soft_xor import (
+        RULE,
+        count_by_layer,
+        count_soft_xors,
+        list_networks,
+    )
 
     return {
         "run": runs[0] if len(runs) == 1 else None,
@@ -126,6 +131,7 @@ def _build_content(analyzed: "list[AnalyzedFunction]", runs: list[str]) -> dict[
             }
             for (network, layer, cell_type), count in count_by_layer(analyzed).items()
         ],
+        "rule": RULE,
     }
 
 
@@ -133,41 +139,65 @@ def _print(analyzed: "list[AnalyzedFunction]") -> None:
     from omnimouse_cli.dendrites.soft_xor import count_by_layer, count_soft_xors, list_networks
 
     has_types = any(one.function.cell_type for one in analyzed)
-    fits = ("R2 product", "R2 silu(a) b", "R2 quadratic", "power l = 1", "power l = 2")
     table = ResultTable(
-        "learned functions where 90 % of their arguments lie",
-        *name_columns("network", "layer", *(["type"] if has_types else []), "seed", "curvature"),
-        *number_columns(*fits),
-        omit=("power l = 1", "R2 quadratic", "R2 silu(a) b"),
+        "learned functions where 90 % of their arguments lie, before > after training",
+        *name_columns("network", "layer", *(["type"] if has_types else []), "seed", "soft XOR"),
+        *number_columns("power l = 2", "R2 product", "power l = 1", "R2 silu(a) b", "R2 quadratic"),
+        *name_columns("curvature"),
+        omit=("R2 quadratic", "power l = 1", "curvature", "R2 silu(a) b"),
     )
     for one in analyzed:
-        surface, function = one.surface, one.function
-        numbers = [*surface.r2.values(), *surface.angular_power.values()]
+        function = one.function
         cell_type = [str(function.cell_type)] if has_types else []
         heading = (function.network, function.layer, *cell_type, str(function.seed))
-        table.add_row(*heading, surface.curvature, *(f"{number:.3f}" for number in numbers))
+        pairs = zip(_describe(one.start), _describe(one.surface), strict=True)
+        table.add_row(*heading, *(f"{before} > {after}" for before, after in pairs))
     print_table(table)
     layers = count_by_layer(analyzed)
-    if any(count.total > 1 for count in layers.values()):
+    if any(count.changes for count in layers.values()):
         print_table(_build_layer_table(layers, has_types=has_types))
     for network in list_networks(analyzed):
         count = count_soft_xors(analyzed, network)
-        print_line(f"{network}: {_format_count(count, 'functions are soft XORs (hyperbolic)')}")
+        claim = f"most networks learn a soft XOR: {count.verdict}: " if count.verdict else ""
+        print_line(f"{network}: {claim}{count.sentence}")
+
+
+def _describe(surface: "Surface | None") -> list[str]:
+    """Return the cells of one surface; "-" for one that is not known."""
+    if surface is None:
+        return ["-"] * 7
+    numbers = (
+        surface.angular_power[2],
+        surface.r2["turned_product"],
+        surface.angular_power[1],
+        surface.r2["silu_product"],
+        surface.r2["quadratic"],
+    )
+    word = "yes" if surface.is_soft_xor else "no"
+    return [word, *(f"{number:.2f}" for number in numbers), surface.curvature]
 
 
 def _build_layer_table(
     layers: "dict[FunctionKey, SoftXorCount]", *, has_types: bool
 ) -> ResultTable:
-    headings = ("network", "layer", *(["type"] if has_types else []), "hyperbolic")
-    table = ResultTable("soft XORs over seeds", *name_columns(*headings))
-    for (network, layer, cell_type), count in layers.items():
-        heading = (network, layer, *([str(cell_type)] if has_types else []))
-        table.add_row(*heading, _format_count(count, "seeds"))
-    return table
-
-
-def _format_count(count: "SoftXorCount", noun: str) -> str:
-    return (
-        f"{count.hyperbolic} of {count.total} {noun}, 95 % interval "
-        f"{100 * count.low:.0f} to {100 * count.high:.0f} %"
+    headings = ("network", "layer", *(["type"] if has_types else []))
+    table = ResultTable(
+        "soft XORs over seeds, and changes with training [95 % interval]",
+        *name_columns(*headings, "soft XORs"),
+        *number_columns("power l = 2", "R2 product"),
+        *name_columns("learned"),
     )
+    for (network, layer, cell_type), count in layers.items():
+        changes = [
+            f"{one.change.value:+.2f} [{one.change.low:+.2f}, {one.change.high:+.2f}]"
+            for one in count.changes.values()
+        ]
+        table.add_row(
+            network,
+            layer,
+            *([str(cell_type)] if has_types else []),
+            f"{count.soft_xors_at_start} > {count.soft_xors} of {count.total}",
+            *(changes or ("-", "-")),
+            count.verdict or "no test",
+        )
+    return table

@@ -126,7 +126,9 @@ def command_train(
             "that still work, until it has failed this often without a new checkpoint.",
         ),
     ] = 0,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of everything random.")
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(

@@ -25,6 +25,13 @@ def _require_finite(name: str, value: float | None) -> None:
         raise ValueError(f"`{name}` must be finite: {value}")
 
 
+def require_at_most(limit: int, **values: int) -> None:
+    """Raise ValueError for a value above a limit."""
+    for name, value in values.items():
+        if value > limit:
+            raise ValueError(f"`{name}` must be at most {limit:,}: {value:,}")
+
+
 def require_fraction(**values: float | None) -> None:
     """Raise ValueError for a value outside [0, 1); None passes."""
     for name, value in values.items():

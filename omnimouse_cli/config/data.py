@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from omnimouse_cli.config.checks import require_one_of, require_positive
+from omnimouse_cli.config.checks import require_at_most, require_one_of, require_positive
 
 WINDOW_SECONDS = 2.0
 RESPONSE_RATE_HZ = 30.0
@@ -12,6 +12,8 @@ BEHAVIOR_RATE_HZ = 20.0
 NUM_RESPONSE_SAMPLES = 60
 NUM_FRAMES = 60
 NUM_BEHAVIOR_SAMPLES = 40
+# More than any machine has use for; the extension reserves memory for each.
+MAX_THREADS, MAX_BATCH = 1024, 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,8 @@ class DataConfig:
             max_sessions=self.max_sessions,
             read_ahead_megabytes=self.read_ahead_megabytes,
         )
+        require_at_most(MAX_THREADS, threads=self.threads)
+        require_at_most(MAX_BATCH, batch_size=self.batch_size)
         require_one_of(("balanced", "proportional"), sampling=self.sampling)
         require_one_of(("scale", "standardize"), normalize=self.normalize)
         channels = self.behavior_channels or ()

@@ -1,53 +1,64 @@
-"""Learned functions of runs: their surfaces, and how many of them are soft XORs."""
+"""Whether training makes functions soft XORs: the change from start to end, over seeds."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Literal
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from omnimouse_cli.dendrites.images.architecture import DENDRITIC
-from omnimouse_cli.dendrites.images.network import apply_inner_reference, get_inner_weights
-from omnimouse_cli.dendrites.images.results import (
-    ARGUMENTS,
-    WEIGHTS,
-    Candidate,
-    is_comparison,
-    open_comparison,
-)
 from omnimouse_cli.dendrites.surface import (
-    ALL_LAYERS,
-    F64,
-    Function,
+    SOFT_XOR_POWER,
     FunctionKey,
     LearnedFunction,
     Surface,
-    analyze,
-    get_bin_centers,
+    fit_r2,
 )
-from omnimouse_cli.dendrites.transformer import (
-    ArgumentSampling,
-    read_transformer_functions,
-)
-from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.metrics.intervals import share_interval
-from omnimouse_cli.reporter import Reporter, Silent
-from omnimouse_cli.run.folder import is_run
-from omnimouse_cli.text import escape_math
+from omnimouse_cli.metrics.intervals import Interval, mean_interval, share_interval
 
-MAX_COLUMNS = 10
-DRAWN_EXTENT = 3.0
+Verdict = Literal["confirmed", "refuted", "undetermined"]
+# A function has hardly moved when its start explains more than this share of its variance.
+MAX_R2_TO_START = 0.9
+RULE = (
+    "a function is a soft XOR when its quadratic is a saddle and at least "
+    f"{SOFT_XOR_POWER:g} of its angular power is at l = 2; it has become one when it was none at "
+    f"the start, and the start explains at most {MAX_R2_TO_START:g} of its variance; confirmed "
+    "when the whole 95 % intervals over seeds of the change from start to end, of the power at "
+    "l = 2 and of R2 to a product, lie above 0, and that of the share of networks whose functions "
+    "became soft XORs lies above one half"
+)
+# Statistics whose change is tested.
+STATISTICS: Mapping[str, Callable[[Surface], float]] = {
+    "angular_power_2": lambda surface: surface.angular_power[2],
+    "r2_turned_product": lambda surface: surface.r2["turned_product"],
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AnalyzedFunction:
-    """A learned function and its surface."""
+    """A learned function and its surfaces, both where the arguments lie at the end.
+
+    Args:
+        function: The learned function.
+        surface: Its surface at the end of training.
+        start: Its surface before training; None where that is not known.
+    """
 
     function: LearnedFunction
     surface: Surface
+    start: Surface | None = None
+
+    @property
+    def r2_to_start(self) -> float | None:
+        """Fraction of variance that the function before training explains; None if not known."""
+        if self.start is None:
+            return None
+        region = self.surface.region
+        return fit_r2(self.start.values[region], self.surface.values[region])
+
+    @property
+    def has_become_soft_xor(self) -> bool:
+        """Whether it is a soft XOR, was none at the start, and has moved from there."""
+        if self.start is None or self.start.is_soft_xor or not self.surface.is_soft_xor:
+            return False
+        return self.r2_to_start is not None and self.r2_to_start <= MAX_R2_TO_START
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields for JSON."""
@@ -55,119 +66,107 @@ class AnalyzedFunction:
         return {
             **{name: getattr(self.function, name) for name in names},
             **self.surface.to_dict(),
+            "learned": None if self.start is None else self.has_become_soft_xor,
+            "r2_to_start": self.r2_to_start,
+            "start": None if self.start is None else self.start.to_dict(),
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A statistic before and after training: means over seeds, and the interval of the change."""
+
+    start: float
+    end: float
+    change: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SoftXorCount:
-    """Number of hyperbolic functions among all, and the 95 % interval of their probability."""
+    """Soft XORs among functions, and the test of their change; the sample are the seeds.
+
+    Args:
+        hyperbolic: Number of functions that are saddles.
+        total: Number of functions.
+        low: Lower end of the 95 % interval of the probability that most functions of a training
+            are saddles; None for one training.
+        high: Its upper end.
+        seeds: Number of trainings.
+        soft_xors: Number of soft XORs at the end.
+        soft_xors_at_start: Number of soft XORs at the start; None where it is not known.
+        learned: Number of soft XORs that were none at the start.
+        learned_share: Share of trainings in which most functions became soft XORs.
+        changes: Change of each of `STATISTICS`.
+        verdict: Whether most trainings learn soft XORs, by `RULE`; None where it cannot be tested.
+    """
 
     hyperbolic: int
     total: int
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    seeds: int
+    soft_xors: int
+    soft_xors_at_start: int | None
+    learned: int | None
+    learned_share: Interval | None
+    changes: Mapping[str, Change]
+    verdict: Verdict | None
+
+    @property
+    def sentence(self) -> str:
+        """The numbers in words."""
+        counts = f"{self.soft_xors} of {self.total} functions are soft XORs"
+        if self.soft_xors_at_start is None:
+            return f"{counts}; their start is not known: no test"
+        counts += f", {self.soft_xors_at_start} at the start"
+        if not self.changes:
+            return f"{counts}; one seed: no test"
+        words = {"angular_power_2": "power at l = 2", "r2_turned_product": "R2 to a product"}
+        changes = [
+            f"{words[name]} {one.start:.2f} > {one.end:.2f}, {one.change.value:+.2f} "
+            f"[{one.change.low:+.2f}, {one.change.high:+.2f}]"
+            for name, one in self.changes.items()
+        ]
+        return "; ".join([counts, *changes])
 
 
-def analyze_run(
-    run: Path, reporter: Reporter | None = None, sampling: ArgumentSampling | None = None
-) -> list[AnalyzedFunction]:
-    """Analyze every learned function of a run, in each layer and over all layers that share it.
+def judge_interval(interval: Interval, *, border: float = 0.0, above: bool = True) -> Verdict:
+    """Return the verdict on the claim that a value lies above (or below) a border.
 
     Args:
-        run: Folder of a comparison, or of a finished training run.
-        reporter: Receives progress.
-        sampling: Data on which a training run's arguments are sampled.
-
-    Raises:
-        OmniMouseError: The folder is neither, or has no dendritic layers.
+        interval: Interval of the value.
+        border: Value between the claimed side and the other.
+        above: Whether the claimed side is above the border.
     """
-    reporter = reporter or Silent()
-    if is_run(run):
-        functions = read_transformer_functions(run, sampling or ArgumentSampling(), reporter)
-    elif is_comparison(run):
-        functions = list(_read_comparison_functions(run))
-    else:
-        raise OmniMouseError(
-            f"{run} is neither a comparison of activations nor a training run",
-            hint="make one with: omnimouse dendrites compare --data digits",
-        )
-    if not functions:
-        raise OmniMouseError(
-            f"{run} has no dendritic layers, so it has no surfaces to show",
-            hint="compare activations with: omnimouse dendrites compare --data digits",
-        )
-    reporter.start("surfaces", len(functions))
-    analyzed = []
-    for one in functions:
-        surface = analyze(one.function, one.arguments, one.frame)
-        analyzed.append(AnalyzedFunction(function=one, surface=surface))
-        reporter.advance("surfaces")
-    reporter.finish("surfaces")
-    return analyzed
-
-
-def _read_comparison_functions(run: Path) -> Iterator[LearnedFunction]:
-    comparison = open_comparison(run)
-    for network in comparison.settings.networks:
-        candidate = Candidate(network=network, activation=DENDRITIC)
-        if not comparison.has_result(candidate):
-            continue
-        result = comparison.read_result(candidate)
-        weights = get_inner_weights(result.get_arrays(WEIGHTS))
-        arguments = {
-            name: rows.double().numpy()
-            for name, rows in sorted(result.get_arrays(ARGUMENTS).items())
-        }
-        for seed in range(len(weights[0])):
-            layers = {f"layer{name}": rows[seed] for name, rows in arguments.items()}
-            layers[ALL_LAYERS] = np.concatenate(list(layers.values()))
-            function = _make_function([weight[seed : seed + 1].double() for weight in weights])
-            for layer, rows in layers.items():
-                yield LearnedFunction(
-                    run=run.resolve().name,
-                    network=network,
-                    layer=layer,
-                    seed=seed,
-                    is_whole=layer == ALL_LAYERS,
-                    function=function,
-                    arguments=rows,
-                )
-
-
-def _make_function(weights: list[Tensor]) -> Function:
-    def compute(points: F64) -> F64:
-        with torch.no_grad():
-            values = apply_inner_reference(torch.from_numpy(points).unsqueeze(0), weights)
-        return np.asarray(values[0].numpy(), np.float64)
-
-    return compute
+    if interval.low > border:
+        return "confirmed" if above else "refuted"
+    if interval.high < border:
+        return "refuted" if above else "confirmed"
+    return "undetermined"
 
 
 def count_soft_xors(
     analyzed: Sequence[AnalyzedFunction], network: str | None = None
 ) -> SoftXorCount:
-    """Count hyperbolic functions; a function that several layers share counts once.
+    """Count soft XORs and test their change; a function that several layers share counts once.
 
     Args:
         analyzed: Functions of one or several runs.
         network: Count only those of this network.
     """
     return _count(
-        one for one in analyzed if one.function.is_whole and network in (None, one.function.network)
+        [
+            one
+            for one in analyzed
+            if one.function.is_whole and network in (None, one.function.network)
+        ]
     )
 
 
 def count_by_layer(analyzed: Sequence[AnalyzedFunction]) -> dict[FunctionKey, SoftXorCount]:
-    """Count hyperbolic functions over the seeds of each network, layer and cell type."""
+    """Count and test over the seeds of each network, layer and cell type."""
     keys = dict.fromkeys(one.function.key for one in analyzed)
-    return {key: _count(one for one in analyzed if one.function.key == key) for key in keys}
-
-
-def _count(analyzed: Iterable[AnalyzedFunction]) -> SoftXorCount:
-    curvatures = [one.surface.curvature for one in analyzed]
-    hyperbolic = curvatures.count("hyperbolic")
-    low, high = share_interval(hyperbolic, len(curvatures))
-    return SoftXorCount(hyperbolic=hyperbolic, total=len(curvatures), low=low, high=high)
+    return {key: _count([one for one in analyzed if one.function.key == key]) for key in keys}
 
 
 def list_networks(analyzed: Sequence[AnalyzedFunction]) -> list[str]:
@@ -175,45 +174,65 @@ def list_networks(analyzed: Sequence[AnalyzedFunction]) -> list[str]:
     return list(dict.fromkeys(one.function.network for one in analyzed))
 
 
-def draw(analyzed: Sequence[AnalyzedFunction], *, title: str, stream: BinaryIO) -> None:
-    """Draw each function, seeds side by side, with the region that holds 90 % of its arguments.
-
-    Args:
-        analyzed: Functions of one or several runs.
-        title: Title of the figure.
-        stream: File that the PNG is written to.
-    """
-    from matplotlib.figure import Figure
-
-    by_key: dict[FunctionKey, list[AnalyzedFunction]] = {}
+def _count(analyzed: Sequence[AnalyzedFunction]) -> SoftXorCount:
+    trainings: dict[tuple[str, str, int], list[AnalyzedFunction]] = {}
     for one in analyzed:
-        if one.function.is_whole:
-            by_key.setdefault(one.function.key, []).append(one)
-    columns = min(MAX_COLUMNS, max(len(row) for row in by_key.values()))
-    figure = Figure(figsize=(1.7 * columns + 0.6, 2.1 * len(by_key) + 0.6), layout="constrained")
-    figure.suptitle(escape_math(title), fontsize=10)
-    axes = figure.subplots(len(by_key), columns, squeeze=False)
-    for number, ((network, layer, cell_type), row) in enumerate(by_key.items()):
-        for column in range(columns):
-            if column < len(row):
-                _draw_surface(axes[number, column], row[column])
-            else:
-                axes[number, column].set_axis_off()
-        name = network if layer == ALL_LAYERS else f"{network} {layer}"
-        axes[number, 0].set_ylabel(f"{name} {cell_type}" if cell_type else name, fontsize=8)
-    figure.savefig(stream, dpi=130, format="png", metadata={"Software": None})
+        key = (one.function.run, one.function.network, one.function.seed)
+        trainings.setdefault(key, []).append(one)
+    seeds = list(trainings.values())
+    starts = [one.start for one in analyzed if one.start is not None]
+    is_known, is_sample = len(starts) == len(analyzed), len(seeds) > 1
+    learned = _share(seeds, lambda one: one.has_become_soft_xor)
+    hyperbolic = _share(seeds, lambda one: one.surface.curvature == "hyperbolic")
+    changes = _measure_changes(seeds) if is_known and is_sample else {}
+    return SoftXorCount(
+        hyperbolic=sum(one.surface.curvature == "hyperbolic" for one in analyzed),
+        total=len(analyzed),
+        low=hyperbolic.low if is_sample else None,
+        high=hyperbolic.high if is_sample else None,
+        seeds=len(seeds),
+        soft_xors=sum(one.surface.is_soft_xor for one in analyzed),
+        soft_xors_at_start=sum(start.is_soft_xor for start in starts) if is_known else None,
+        learned=sum(one.has_become_soft_xor for one in analyzed) if is_known else None,
+        learned_share=learned if changes else None,
+        changes=changes,
+        verdict=_judge(learned, changes) if changes else None,
+    )
 
 
-def _draw_surface(axes: Any, one: AnalyzedFunction) -> None:  # noqa: ANN401 - matplotlib has no types
-    surface = one.surface
-    line = get_bin_centers()
-    a, b = surface.frame.to_arguments(np.stack([line, line], axis=1)).T
-    centered = surface.values - surface.values[surface.region].mean()
-    largest = abs(centered[surface.region]).max()
-    axes.pcolormesh(a, b, centered.T, cmap="RdBu_r", vmin=-largest, vmax=largest, rasterized=True)
-    axes.contour(a, b, surface.region.T, levels=[0.5], colors="black", linewidths=0.8)
-    (left, bottom), (right, top) = surface.frame.to_arguments(DRAWN_EXTENT * np.array([[-1], [1]]))
-    axes.set(xlim=(left, right), ylim=(bottom, top))
-    axes.set_box_aspect(1)
-    axes.set_title(f"{surface.curvature}\nseed {one.function.seed}", fontsize=7)
-    axes.tick_params(labelsize=6)
+def _share(
+    seeds: Sequence[Sequence[AnalyzedFunction]], holds: Callable[[AnalyzedFunction], bool]
+) -> Interval:
+    """Return the share of trainings for most functions of which something holds."""
+    count = sum(2 * sum(map(holds, functions)) > len(functions) for functions in seeds)
+    low, high = share_interval(count, len(seeds))
+    return Interval(value=count / max(1, len(seeds)), low=low, high=high)
+
+
+def _measure_changes(seeds: Sequence[Sequence[AnalyzedFunction]]) -> dict[str, Change]:
+    """Return the change of each statistic, averaged over the functions of a training."""
+
+    def average(values: Sequence[float]) -> float:
+        return sum(values) / len(values)
+
+    changes = {}
+    for name, measure in STATISTICS.items():
+        ends = [average([measure(one.surface) for one in functions]) for functions in seeds]
+        starts = [
+            average([measure(one.start) for one in functions if one.start is not None])
+            for functions in seeds
+        ]
+        changes[name] = Change(
+            start=average(starts),
+            end=average(ends),
+            change=mean_interval([end - start for start, end in zip(starts, ends, strict=True)]),
+        )
+    return changes
+
+
+def _judge(learned: Interval, changes: Mapping[str, Change]) -> Verdict:
+    verdicts = {judge_interval(learned, border=0.5)}
+    verdicts |= {judge_interval(one.change) for one in changes.values()}
+    if verdicts == {"confirmed"}:
+        return "confirmed"
+    return "refuted" if "refuted" in verdicts else "undetermined"

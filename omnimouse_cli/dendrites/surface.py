@@ -24,6 +24,9 @@ MIN_QUADRATIC_SHARE, MIN_DETERMINANT = 1e-6, 1e-6
 ROUNDING = 1e-20
 NUM_RADII, NUM_ANGLES = 16, 64
 ORDERS = (1, 2)
+# A saddle is a soft XOR when at least this share of its angular power has two periods per turn:
+# silu(a) b of normal arguments has .75, and 0 to 4 % of untrained functions have as much.
+SOFT_XOR_POWER = 0.7
 
 
 class Frame(NamedTuple):
@@ -77,6 +80,7 @@ class LearnedFunction:
         function: Maps float64 `(rows, 2)` to `(rows,)`.
         arguments: float64 `(rows, 2)`, arguments of its units on data.
         frame: Frame of the arguments; None for arguments that were normalized.
+        start: The function before training; None where it is not known.
     """
 
     run: str
@@ -88,6 +92,7 @@ class LearnedFunction:
     function: Function
     arguments: F64
     frame: Frame | None = None
+    start: Function | None = None
 
     @property
     def key(self) -> FunctionKey:
@@ -100,9 +105,10 @@ class Surface:
     """Values of a function on a grid, and descriptions of its shape.
 
     Args:
-        curvature: Kind of the fitted quadratic; a hyperbolic one (a saddle) is a soft XOR.
+        curvature: Kind of the fitted quadratic; a hyperbolic one is a saddle.
         quadratic: c0 to c5 of c0 a^2 + c1 b^2 + c2 ab + c3 a + c4 b + c5.
-        r2: Fraction of variance that a product, silu(a) b and the quadratic explain.
+        r2: Fraction of variance that a product of the arguments, a product of two perpendicular
+            directions, silu(a) b and the quadratic explain.
         angular_power: Fraction of the power on rings about the center with 1 and 2 periods.
         density_fraction: Probability of the fitted region.
         frame: Frame of grid, region and rings.
@@ -119,10 +125,16 @@ class Surface:
     region: NDArray[np.bool_]
     values: F64
 
+    @property
+    def is_soft_xor(self) -> bool:
+        """Whether it is a saddle whose angular variation has mostly two periods per turn."""
+        return self.curvature == "hyperbolic" and self.angular_power[2] >= SOFT_XOR_POWER
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields for JSON."""
         return {
             "curvature": self.curvature,
+            "soft_xor": self.is_soft_xor,
             "quadratic": list(self.quadratic),
             "r2": self.r2,
             "angular_power": self.angular_power,
@@ -150,6 +162,7 @@ def analyze(function: Function, arguments: F64, frame: Frame | None = None) -> S
     a, b = points.T
     terms = np.stack([a**2, b**2, a * b, a, b, np.ones_like(a)], axis=1)
     quadratic, fitted = _fit(terms, target)
+    turned = np.stack([a * b, a**2 - b**2, np.ones_like(a)], axis=1)
     a, b = frame.to_arguments(points).T
     # silu(a) b with either argument as the gate and either sign of it.
     gated = [
@@ -159,8 +172,9 @@ def analyze(function: Function, arguments: F64, frame: Frame | None = None) -> S
         curvature=classify_curvature(quadratic, terms, target),
         quadratic=_to_argument_coefficients(quadratic, frame),
         r2={
-            "product": _fit_r2(a * b, target),
-            "silu_product": max(_fit_r2(column, target) for column in gated),
+            "product": fit_r2(a * b, target),
+            "turned_product": _compute_r2(target, _fit(turned, target)[1]),
+            "silu_product": max(fit_r2(column, target) for column in gated),
             "quadratic": _compute_r2(target, fitted),
         },
         angular_power=compute_angular_power(
@@ -235,7 +249,7 @@ def _fit(columns: F64, target: F64) -> tuple[F64, F64]:
     return coefficients, columns @ coefficients
 
 
-def _fit_r2(column: F64, target: F64) -> float:
+def fit_r2(column: F64, target: F64) -> float:
     """Return R2 of the best multiple of a column plus a constant."""
     return _compute_r2(target, _fit(np.stack([column, np.ones_like(column)], axis=1), target)[1])
 

@@ -1,6 +1,6 @@
 """The learned functions of a training run, and their arguments on windows of its data."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from omnimouse_cli.kernels.dendrite.reference import reference_dendrite
 from omnimouse_cli.model.feed_forward import FeedForward
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.load import LoadedRun, load_run, open_run_data
+from omnimouse_cli.run.start import WHOLE_MODEL, read_start_functions
 from omnimouse_cli.run.weights import read_description
 
 # N sampled tokens, M width of a token, U units, K cell types, P weights of a function
@@ -89,10 +90,11 @@ def read_transformer_functions(
     arguments = _sample_arguments(
         loaded, open_run_data(loaded, sampling.shards), sampling, reporter
     )
+    starts = read_start_functions(run)
     functions = [
         function
         for name, parts in arguments.items()
-        for function in _read_layer(loaded, name, torch.cat(parts))
+        for function in _read_layer(loaded, name, torch.cat(parts), starts)
     ]
     config = loaded.config.model.dendrite
     if config.sharing == "model":
@@ -100,14 +102,20 @@ def read_transformer_functions(
     return functions
 
 
-def _read_layer(run: LoadedRun, name: str, values_N2U: Tensor) -> Iterator[LearnedFunction]:
+def _read_layer(
+    run: LoadedRun, name: str, values_N2U: Tensor, starts: Mapping[str, Tensor]
+) -> Iterator[LearnedFunction]:
     config = run.config.model
     module = run.model.get_submodule(name)
     assert isinstance(module, FeedForward), "arguments are those of feed-forwards"
     dendrite = module.function
     weights_KP = dendrite.weights.detach().cpu().double()
+    start_KP = starts.get(name if config.dendrite.sharing == "layer" else WHOLE_MODEL)
     for number, share_N2U in enumerate(values_N2U.double().chunk(len(weights_KP), dim=-1)):
         rows = np.asarray(share_N2U.transpose(1, 2).reshape(-1, 2).numpy(), np.float64)
+        start = None
+        if start_KP is not None:
+            start = _make_function(start_KP[number : number + 1].double(), dendrite.function)
         yield LearnedFunction(
             run=run.folder.resolve().name,
             network=config.size,
@@ -118,6 +126,7 @@ def _read_layer(run: LoadedRun, name: str, values_N2U: Tensor) -> Iterator[Learn
             function=_make_function(weights_KP[number : number + 1], dendrite.function),
             arguments=rows,
             frame=fit_frame(rows),
+            start=start,
         )
 
 

@@ -222,7 +222,7 @@ def _save(figure: "Figure", path: Path) -> None:
     if path.suffix.lstrip(".").lower() not in figure.canvas.get_supported_filetypes():
         raise OmniMouseError(
             f"{path} is no image file: its name must end in .png, .pdf or .svg",
-            hint=f"--plot {path.with_suffix('.png').name}",
+            hint=f"--plot {Path(path.name or 'session').with_suffix('.png')}",
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)

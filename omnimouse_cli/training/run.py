@@ -33,6 +33,7 @@ from omnimouse_cli.run.folder import (
     write_summary,
 )
 from omnimouse_cli.run.metrics_log import MetricsLog
+from omnimouse_cli.run.start import write_start_functions
 from omnimouse_cli.run.weights import RunDescription
 from omnimouse_cli.training.checkpoint import load_checkpoint
 from omnimouse_cli.training.data_checks import ShardFiles
@@ -123,6 +124,8 @@ def train(job: TrainingJob, world: World, reporter: Reporter) -> None:
         state = TrainState(config, dataset, world)
         _initialize(state, job, prepared, world=world, reporter=reporter)
         if world.is_first:
+            if state.counters.step == 0:
+                write_start_functions(job.run, state.core.state_dict())
             _describe_run(job, config, world)
         with open_loader(config, dataset, state, world, verify_at_start=True) as loader:
             setup = build_setup(

@@ -48,8 +48,13 @@ def test_a_comparison_is_one_document_and_its_surfaces_another(run, tmp_path):
     fields = {"layer", "seed", "curvature", "quadratic", "r2", "angular_power", "density_fraction"}
     assert all(fields <= set(one) for one in shown["activations"])
     first = shown["activations"][0]
-    assert set(first["r2"]) == {"product", "silu_product", "quadratic"}
+    assert set(first["r2"]) == {"product", "turned_product", "silu_product", "quadratic"}
     assert set(first["angular_power"]) == {"1", "2"}
+    assert set(first["start"]["r2"]) == set(first["r2"])
+    assert first["start"]["angular_power"] != first["angular_power"]
+    assert shown["seeds"] == 2
+    assert set(shown["changes"]) == {"angular_power_2", "r2_turned_product"}
+    assert shown["verdict"] in ("undetermined", "refuted")
     assert (tmp_path / "runs" / "compare-blobs" / "surfaces.png").stat().st_size > 1000
 
 
@@ -75,7 +80,8 @@ def test_training_runs_are_seeds_of_each_other(run, small_mouse, write_run, tmp_
     whole = [one for one in shown["activations"] if one["layer"] == "all"]
     assert all(0 < one["scale"][0] < 2 and one["density_fraction"] >= 0.9 for one in whole)
     told = run("run-1", "--out", str(place), "--quiet")
-    assert "nano: 1 of 1 functions are soft XORs (hyperbolic), 95 % interval" in told.stdout
+    assert "nano: 1 of 1 functions are soft XORs; their start is not known: no test" in told.stdout
+    assert "run-1 was trained by an earlier omnimouse" in told.stderr
 
 
 def test_a_run_without_dendritic_layers_has_no_surfaces(run, small_mouse, write_run, tmp_path):

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from omnimouse_cli.dendrites import transformer
-from omnimouse_cli.dendrites.soft_xor import analyze_run, count_by_layer, count_soft_xors
+from omnimouse_cli.dendrites.learned_surfaces import analyze_run
+from omnimouse_cli.dendrites.soft_xor import count_by_layer, count_soft_xors
 from omnimouse_cli.dendrites.transformer import ArgumentSampling
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.kernels.dendrite import dendrite
@@ -129,7 +130,10 @@ def test_saddles_are_counted_over_runs_layer_by_layer(write_run, small_mouse, tm
         # Clopper and Pearson: the probability of at most one of two is .975 at 1 - sqrt(.975).
         assert count.low == pytest.approx(1 - 0.975**0.5)
         assert count.high == pytest.approx(0.975**0.5)
+        # These runs were not trained: what they began with is not known.
+        assert (count.soft_xors_at_start, count.verdict) == (None, None)
     whole = count_soft_xors(analyzed, "nano")
+    assert (whole.low, whole.high, whole.seeds) == (count.low, count.high, 2)
     assert (whole.hyperbolic, whole.total) == (len(layers), 2 * len(layers))
     by_kind = {one.surface.curvature for one in analyzed if one.function.seed == 0}
     assert by_kind == {"hyperbolic"}

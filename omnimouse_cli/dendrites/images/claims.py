@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +18,10 @@ from omnimouse_cli.dendrites.images.scores import (
     ScoreTable,
     compute_corruption_ratio,
 )
-from omnimouse_cli.dendrites.soft_xor import SoftXorCount
+from omnimouse_cli.dendrites.soft_xor import SoftXorCount, Verdict, judge_interval
 from omnimouse_cli.metrics.intervals import Interval, mean_interval
 from omnimouse_cli.text import format_percent
 
-Verdict = Literal["confirmed", "refuted", "undetermined"]
 RULE = (
     "confirmed when the whole 95 % interval over paired seeds lies on the claimed side, refuted "
     "when it lies on the other, else undetermined"
@@ -61,21 +60,6 @@ class Claim:
             "numbers": dict(self.numbers),
             "told": self.evidence,
         }
-
-
-def judge_interval(interval: Interval, *, border: float = 0.0, above: bool = True) -> Verdict:
-    """Return the verdict on the claim that a value lies above (or below) a border.
-
-    Args:
-        interval: Interval of the value.
-        border: Value between the claimed side and the other.
-        above: Whether the claimed side is above the border.
-    """
-    if interval.low > border:
-        return "confirmed" if above else "refuted"
-    if interval.high < border:
-        return "refuted" if above else "confirmed"
-    return "undetermined"
 
 
 def judge_claims(scores: ScoreTable, soft_xors: Mapping[NetworkKind, SoftXorCount]) -> list[Claim]:
@@ -209,13 +193,11 @@ def find_masking(attacks: Mapping[str, Any]) -> list[str]:
 
 
 def _judge_soft_xor(network: NetworkKind, count: SoftXorCount) -> Claim:
-    share = Interval(value=count.hyperbolic / max(count.total, 1), low=count.low, high=count.high)
     return Claim(
         network=network,
         claim="most networks learn a soft XOR",
-        verdict=judge_interval(share, border=0.5),
-        evidence=f"{count.hyperbolic} of {count.total} are hyperbolic, 95 % interval "
-        f"{100 * count.low:.0f} to {100 * count.high:.0f} %",
+        verdict=count.verdict or "undetermined",
+        evidence=count.sentence,
         numbers=asdict(count),
     )
 

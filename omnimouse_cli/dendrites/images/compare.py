@@ -32,6 +32,7 @@ from omnimouse_cli.dendrites.images.results import (
     CURVES,
     REPORT,
     ROBUSTNESS_FORMAT,
+    START,
     WEIGHTS,
     Candidate,
     CandidateResult,
@@ -57,7 +58,8 @@ from omnimouse_cli.dendrites.images.settings import (
     get_reference_units,
 )
 from omnimouse_cli.dendrites.images.training import Replicate, evaluate, make_generators
-from omnimouse_cli.dendrites.soft_xor import analyze_run, count_soft_xors
+from omnimouse_cli.dendrites.learned_surfaces import analyze_run
+from omnimouse_cli.dendrites.soft_xor import count_soft_xors
 from omnimouse_cli.files import write_document
 from omnimouse_cli.reporter import Reporter
 
@@ -222,6 +224,7 @@ def train_candidate(
     data = split_for_seeds(images, seeds, max_images=settings.most_images, device=device)
     trained = train_networks(architecture, replicates, data, settings, on_epoch=on_epoch)
     arrays = {f"{WEIGHTS}{name}": weight.cpu() for name, weight in trained.final.weights.items()}
+    arrays |= {f"{START}{name}": weight.cpu() for name, weight in trained.pretrained.items()}
     arrays |= {
         f"{CURVES}accuracy": trained.final.accuracies,
         f"{CURVES}loss": trained.final.losses,

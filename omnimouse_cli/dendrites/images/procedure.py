@@ -11,7 +11,6 @@ from torch import Tensor
 from omnimouse_cli.dendrites.images.architecture import Architecture
 from omnimouse_cli.dendrites.images.data import Images, SplitData, split_for_seeds
 from omnimouse_cli.dendrites.images.network import (
-    INNER,
     Weights,
     apply_inner_reference,
     init_inner_weights,
@@ -49,11 +48,13 @@ class TrainingResult:
         final: The session whose networks are compared.
         joint: Session II, in which inner and outer network learn together; None for a fixed
             activation.
+        pretrained: Weights of the inner networks before session II; empty for a fixed activation.
         pretraining_r2: float32 `(seeds,)`, R2 of session I; None for a fixed activation.
     """
 
     final: SessionResult
     joint: SessionResult | None
+    pretrained: Weights
     pretraining_r2: Tensor | None
 
 
@@ -96,13 +97,15 @@ def train_networks(
         )
 
     if not architecture.activation.learned:
-        return TrainingResult(final=train(3, {}), joint=None, pretraining_r2=None)
-    pretrained, r2 = pretrain_inner(
+        return TrainingResult(final=train(3, {}), joint=None, pretrained={}, pretraining_r2=None)
+    weights, r2 = pretrain_inner(
         architecture.inner_sizes, replicates, steps=settings.pretrain_steps, device=device
     )
-    joint = train(2, name_inner_weights(pretrained))
-    inner = {name: weight for name, weight in joint.weights.items() if name.startswith(INNER)}
-    return TrainingResult(final=train(3, inner, freeze_inner=True), joint=joint, pretraining_r2=r2)
+    pretrained = name_inner_weights(weights)
+    joint = train(2, pretrained)
+    inner = {name: joint.weights[name] for name in pretrained}
+    final = train(3, inner, freeze_inner=True)
+    return TrainingResult(final=final, joint=joint, pretrained=pretrained, pretraining_r2=r2)
 
 
 def pretrain_inner(

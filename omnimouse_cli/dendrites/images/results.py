@@ -32,6 +32,8 @@ RESULT_FORMAT = "dendrites-competitor"
 ROBUSTNESS_FORMAT = "dendrites-robustness"
 # Prefixes of the names of stored arrays.
 WEIGHTS, CURVES, ARGUMENTS = "weights.", "curves.", "arguments."
+# The inner network before it was trained on images.
+START = "start."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

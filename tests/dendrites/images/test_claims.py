@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from omnimouse_cli.dendrites.images.claims import find_masking, judge_interval
+from omnimouse_cli.dendrites.images.claims import find_masking
 from omnimouse_cli.dendrites.images.scores import count_epochs
+from omnimouse_cli.dendrites.soft_xor import judge_interval
 from omnimouse_cli.metrics.intervals import Interval
 
 
