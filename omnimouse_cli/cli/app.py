@@ -36,12 +36,12 @@ _COMMANDS = {
     "regimes": "regimes.command_regimes",
     "doctor": "doctor.command_doctor",
 }
-# The largest number of an option: seeds have 63 bits.
-LARGEST = 2**63 - 1
 _DENDRITES = {
     "surfaces": "dendrites.command_surfaces",
     "compare": "dendrites_compare.command_compare",
 }
+# The largest number of an option: seeds have 63 bits.
+LARGEST = 2**63 - 1
 
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - Typer calls it so

@@ -86,4 +86,4 @@ def prepare_streams() -> None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     # Names in files may have letters that the terminal's encoding lacks.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    sys.stderr = TolerantStream(sys.stderr)  # type: ignore[assignment]
+    sys.stderr = TolerantStream(sys.stderr)
