@@ -40,12 +40,29 @@ def unique_tokens(dataset: Dataset, config: DataConfig) -> int:
     return sum(_covered_tokens(dataset.session(key), table) for key, table in tables.items())
 
 
+def unique_neuron_hours(dataset: Dataset, config: DataConfig) -> float:
+    """Return the hours that training windows cover, times the neurons recorded in them.
+
+    Raises:
+        ShardError: A session has no window, or no trial has a tier.
+    """
+    tables = dataset.require_windows(config)
+    return sum(
+        dataset.session(key).num_neurons * _covered_seconds(table) / 3600
+        for key, table in tables.items()
+    )
+
+
 def _covered_tokens(session: SessionInfo, table: WindowTable) -> int:
-    """Return the tokens of a session's windows; no sample is in two runs of windows."""
+    rate = session.shard.description.responses.clock.rate_hz
+    return session.num_neurons * round(_covered_seconds(table) * rate)
+
+
+def _covered_seconds(table: WindowTable) -> float:
+    """Return the time in a session's windows; no sample is in two runs of windows."""
     step = min(table.stride_samples, NUM_RESPONSE_SAMPLES)
     samples = int(((table.run_windows - 1) * step + NUM_RESPONSE_SAMPLES).sum())
-    rate = session.shard.description.responses.clock.rate_hz
-    return session.num_neurons * round(samples / RESPONSE_RATE_HZ * rate)
+    return samples / RESPONSE_RATE_HZ
 
 
 def tokens_per_step(dataset: Dataset, config: DataConfig, batches_per_step: int) -> float:

@@ -99,6 +99,10 @@ def _print(report: "ScalingReport") -> None:
         print_line(f"excluded: {one.run}: {one.reason}")
     if report.law is not None:
         print_table(_build_law_table(report.law))
+    if report.tasks:
+        print_table(_build_task_table(report))
+    for fact in report.facts:
+        print_line(fact)
     if any(one.aicc is not None for one in report.alternatives):
         print_table(_build_alternative_table(report))
     print_line(f"verdict: {report.verdict.limit}")
@@ -155,19 +159,39 @@ def _build_law_table(law: "JointLaw") -> ResultTable:
     return table
 
 
+def _build_task_table(report: "ScalingReport") -> ResultTable:
+    table = ResultTable(
+        "a law per task",
+        *name_columns("task"),
+        *number_columns("alpha", "beta", "variance explained"),
+        *text_columns("note"),
+    )
+    for one in report.tasks:
+        cells = ["-"] * 3
+        if one.law is not None:
+            found = [one.law.estimates[name] for name in ("alpha", "beta")]
+            cells = [
+                f"{format_number(each.value)} ({format_number(each.low)} to "
+                f"{format_number(each.high)})"
+                for each in found
+            ]
+            cells.append(f"{one.law.goodness.r2:.1%}")
+        table.add_row(one.task, *cells, "; ".join(one.reasons))
+    return table
+
+
 def _build_alternative_table(report: "ScalingReport") -> ResultTable:
     table = ResultTable(
         "forms of the law",
         *name_columns("form"),
-        *number_columns("k", "AICc", "BIC", "held-out error"),
+        *number_columns("k", "AICc", "BIC", "variance explained", "held-out error"),
         *text_columns("note"),
         omit=("k", "BIC"),
     )
     for one in report.alternatives:
         error = "-" if one.heldout_error is None else f"{one.heldout_error:.2%}"
-        mark = "clearly the best" if one.form.name == report.winner else one.reason or ""
+        mark = "clearly the best" if one.form.name == report.winner else one.explain() or ""
         k = str(one.form.num_fitted)
-        table.add_row(
-            one.form.name, k, format_number(one.aicc), format_number(one.bic), error, mark
-        )
+        criteria = (format_number(one.aicc), format_number(one.bic))
+        table.add_row(one.form.name, k, *criteria, one.r2, error, mark)
     return table

@@ -237,8 +237,10 @@ def _choose_subsets(
 
 
 def _describe_subsets(num_subsets: Mapping[int, int]) -> str:
-    parts = [f"{number} of {count}" for count, number in num_subsets.items()]
-    return (
-        f"subsets of sessions: {', '.join(parts)}; all contain the first "
-        f"{pluralize(min(num_subsets), 'session')}, on which all runs validate"
-    )
+    parts = [
+        f"{pluralize(number, 'subset')} of {pluralize(count, 'session')}"
+        for count, number in num_subsets.items()
+    ]
+    smallest = min(num_subsets)
+    first = "the first session" if smallest == 1 else f"the first {smallest} sessions"
+    return f"{', '.join(parts)}; all contain {first}, on which all runs validate"

@@ -20,6 +20,7 @@ from omnimouse_cli.report.forms import (
     Axis,
     Form,
 )
+from omnimouse_cli.report.goodness import Goodness, assess_fit
 from omnimouse_cli.report.table import (
     Array,
     RunRow,
@@ -49,6 +50,7 @@ class Alternative:
         heldout_error: Root mean square error of ln loss on the most expensive quarter of the runs,
             predicted from the others; None when too few runs are left to fit.
         fit: Fit of all rows; None with fewer than k + 2 rows.
+        goodness: Its goodness.
         reason: Why numbers are missing.
         breaks: Breaks of this form.
     """
@@ -58,8 +60,25 @@ class Alternative:
     bic: float | None = None
     heldout_error: float | None = None
     fit: Fit | None = None
+    goodness: Goodness | None = None
     reason: str | None = None
     breaks: tuple[Break, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Return whether the form fits the runs."""
+        return self.goodness is not None and self.goodness.fits
+
+    @property
+    def r2(self) -> str:
+        """Return the share of the variance of ln loss that the form explains, in words."""
+        return "-" if self.goodness is None else f"{self.goodness.r2:.1%}"
+
+    def explain(self) -> str | None:
+        """Return why numbers are missing or mean nothing; None if they do not."""
+        if self.goodness is None or self.fits:
+            return self.reason
+        return f"does not fit: {self.goodness.misfit:.0%} of the variance is unexplained"
 
 
 def compare_forms(rows: Sequence[RunRow], *, seed: int) -> tuple[Alternative, ...]:
@@ -126,7 +145,8 @@ def _evaluate_form(form: Form, rows: Sequence[RunRow], seed: int) -> Alternative
     x, y = get_log_sizes(rows), np.log(get_column(rows, "loss"))
     whole = fit(make_problem(form, x, y), seed=seed, num_starts=NUM_STARTS)
     aicc, bic = compute_criteria(whole)
-    result = Alternative(form=form, aicc=aicc, bic=bic, fit=whole)
+    goodness = assess_fit(whole, rows)
+    result = Alternative(form=form, aicc=aicc, bic=bic, fit=whole, goodness=goodness)
     lower, upper = split_by_compute(rows)
     if not _can_extrapolate(form, x[lower]):
         reason = f"{pluralize(len(lower), 'cheaper row')} cannot predict the others"

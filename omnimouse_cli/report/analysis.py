@@ -12,6 +12,7 @@ from omnimouse_cli.report.alternatives import (
     find_supported_breaks,
     find_winner,
 )
+from omnimouse_cli.report.facts import check_subsets, state_facts
 from omnimouse_cli.report.forms import JOINT
 from omnimouse_cli.report.frontier import Frontier, compute_frontier
 from omnimouse_cli.report.law import NAMES, NUM_RESAMPLES, JointLaw, fit_joint_law
@@ -24,6 +25,7 @@ from omnimouse_cli.report.table import (
     get_log_sizes,
     list_names,
 )
+from omnimouse_cli.report.tasks import TaskLaw, fit_tasks
 from omnimouse_cli.report.verdict import Proposal, Verdict, judge, propose_runs
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import pluralize
@@ -43,8 +45,11 @@ ROW_FIELDS = (
     "parameters_core",
     "parameters_tables",
     "tokens",
+    "neuron_hours",
     "tokens_seen",
     "epochs",
+    "steps",
+    "learning_rate",
     "compute",
     "loss",
     "metric",
@@ -68,6 +73,8 @@ class ScalingReport:
         proposals: Runs that would decide.
         frontier: Compute-optimal sizes; None without a law.
         noise: Standard deviation of ln loss between seeds.
+        tasks: The joint law of each task.
+        facts: What the numbers rest on.
         warnings: Limits of the data and of the fit.
         num_resamples: Number of bootstrap resamples.
         seed: Seed of starts and resamples.
@@ -82,6 +89,8 @@ class ScalingReport:
     proposals: tuple[Proposal, ...]
     frontier: Frontier | None
     noise: float | None
+    tasks: tuple[TaskLaw, ...]
+    facts: tuple[str, ...]
     warnings: tuple[str, ...]
     num_resamples: int
     seed: int
@@ -117,7 +126,7 @@ def analyze(
         warnings.append(
             f"{pluralize(len(table.excluded), 'row')} excluded; the table of rows has the reasons"
         )
-    warnings += _check_epochs(rows)
+    warnings += _check_epochs(rows) + check_subsets(rows)
     if law is not None:
         warnings += _check_law(law, num_resamples)
     if frontier is not None:
@@ -137,6 +146,8 @@ def analyze(
         proposals=propose_runs(rows, verdict),
         frontier=frontier,
         noise=compute_seed_noise(rows),
+        tasks=fit_tasks(rows, num_resamples=num_resamples, seed=seed, reporter=reporter),
+        facts=tuple(state_facts(rows, law)),
         warnings=tuple(warnings),
         num_resamples=num_resamples,
         seed=seed,
@@ -223,12 +234,13 @@ def build_document(report: ScalingReport) -> dict[str, Any]:
                 "aicc": one.aicc,
                 "bic": one.bic,
                 "heldout_error": one.heldout_error,
+                "goodness": None if one.goodness is None else asdict(one.goodness),
                 # A handful of rows determines neither exponents nor asymptotes.
                 "values": one.fit.values
-                if one.fit is not None and len(report.table.rows) >= JOINT.min_rows
+                if one.fit is not None and one.fits and len(report.table.rows) >= JOINT.min_rows
                 else None,
                 "breaks": [asdict(found) for found in one.breaks],
-                "reason": one.reason,
+                "reason": one.explain(),
             }
             for one in report.alternatives
         ],
@@ -242,6 +254,15 @@ def build_document(report: ScalingReport) -> dict[str, Any]:
         "runs_that_would_decide": [asdict(proposal) for proposal in report.proposals],
         "frontier": None if report.frontier is None else _build_frontier(report.frontier),
         "seed_noise": report.noise,
+        "tasks": [
+            {
+                "task": one.task,
+                "law": None if one.law is None else _build_law(one.law),
+                "reasons": list(one.reasons),
+            }
+            for one in report.tasks
+        ],
+        "facts": list(report.facts),
         "warnings": list(report.warnings),
         "resamples": report.num_resamples,
         "seed": report.seed,
@@ -280,7 +301,9 @@ def _build_law(law: JointLaw) -> dict[str, Any]:
         "huber_delta": law.fit.problem.delta,
         "objective": law.fit.objective,
         "starts_agreeing": law.fit.agreeing,
+        "resamples": len(law.samples["alpha"]),
         "resamples_at_bound": law.bound_share,
+        "goodness": asdict(law.goodness),
         "subset_effect": None if law.effects is None else asdict(law.effects.estimate()),
         "subsets": None if law.effects is None else len(law.effects.group_means),
         "sensitivity": [
@@ -299,4 +322,5 @@ def _build_frontier(frontier: Frontier) -> dict[str, Any]:
         "tokens": frontier.tokens,
         "isoflop_a_opt": frontier.isoflop_exponent,
         "isoflop_levels": frontier.isoflop_levels,
+        "isoflop_r2": frontier.isoflop_r2,
     }

@@ -15,7 +15,14 @@ from omnimouse_cli.report.effects import (
 )
 from omnimouse_cli.report.fitting import Fit, compute_criteria, find_exponents_at_bounds
 from omnimouse_cli.report.forms import AXES, BREAK_WIDTH, Axis, Form, to_natural_parameters
-from omnimouse_cli.report.table import Array, RunRow, find_levels, get_column, number_levels
+from omnimouse_cli.report.table import (
+    ROUNDING,
+    Array,
+    RunRow,
+    find_levels,
+    get_column,
+    number_levels,
+)
 from omnimouse_cli.text import format_magnitude
 
 NUM_RESAMPLES = 300
@@ -28,8 +35,6 @@ MAX_SPAN = 0.5
 AT_END = 1e-2
 # Smallest share of the rows on each side of a break; fewer may be outliers.
 MIN_SHARE = 0.1
-# Values within 1 % are one value that was rounded.
-ROUNDING = 1.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

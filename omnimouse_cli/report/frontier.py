@@ -9,6 +9,9 @@ import numpy as np
 from omnimouse_cli.report.table import Array, RunRow, find_levels, get_column, get_compute
 
 MIN_SIZES = 5
+# A parabola holds near its minimum: it takes sizes up to this factor from the best one.
+NEAR_BEST = 4.0
+MIN_LEVELS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +26,8 @@ class Frontier:
         operations: Median compute per parameter and token (1 when not measured).
         spread: 90th over 10th percentile of compute per parameter and token.
         isoflop_exponent: Growth of the best size with compute by parabolas; None without levels.
-        isoflop_levels: Number of levels of equal compute with at least five sizes.
+        isoflop_levels: Number of levels of equal compute with a minimum inside.
+        isoflop_r2: Share of the variance of ln N of the minima that a power of compute explains.
     """
 
     compute: Array
@@ -34,6 +38,7 @@ class Frontier:
     spread: float
     isoflop_exponent: float | None
     isoflop_levels: int
+    isoflop_r2: float | None
 
 
 def compute_frontier(rows: Sequence[RunRow], values: dict[str, float]) -> Frontier:
@@ -53,7 +58,7 @@ def compute_frontier(rows: Sequence[RunRow], values: dict[str, float]) -> Fronti
     # The minimum of A N^-alpha + B D^-beta on N D = product.
     offset = math.log(alpha * values["A"] / (beta * values["B"]))
     log_size = (offset + beta * product) / (alpha + beta)
-    exponent, num_levels = fit_isoflop_exponent(rows, compute)
+    exponent, num_levels, r2 = fit_isoflop_exponent(rows, compute)
     return Frontier(
         compute=budgets,
         parameters=np.exp(log_size),
@@ -63,10 +68,13 @@ def compute_frontier(rows: Sequence[RunRow], values: dict[str, float]) -> Fronti
         spread=float(high / low),
         isoflop_exponent=exponent,
         isoflop_levels=num_levels,
+        isoflop_r2=r2,
     )
 
 
-def fit_isoflop_exponent(rows: Sequence[RunRow], compute: Array) -> tuple[float | None, int]:
+def fit_isoflop_exponent(
+    rows: Sequence[RunRow], compute: Array
+) -> tuple[float | None, int, float | None]:
     """Fit a parabola of ln loss over ln N per level of compute, and the growth of its minimum.
 
     Args:
@@ -74,19 +82,41 @@ def fit_isoflop_exponent(rows: Sequence[RunRow], compute: Array) -> tuple[float 
         compute: Compute of each run, `(rows,)`.
 
     Returns:
-        The exponent, None with fewer than two levels with a minimum inside, and their number.
+        The exponent, None with fewer than two levels with a minimum inside, their number, and the
+        share of the variance of the minima that it explains.
     """
     sizes, loss = np.log(get_column(rows, "parameters")), np.log(get_column(rows, "loss"))
     minima = []
     for level in find_levels(compute):
         here = np.abs(np.log(compute / level)) < math.log(1.1)
-        if len(find_levels(np.exp(sizes[here]))) < MIN_SIZES:
-            continue
-        curvature, slope, _ = np.polyfit(sizes[here], loss[here], 2)
-        minimum = -slope / (2 * curvature)
-        if curvature > 0 and sizes[here].min() <= minimum <= sizes[here].max():
-            minima.append((math.log(level), minimum))
-    if len(minima) < 2:
-        return None, len(minima)
-    budgets, best = np.array(minima).T
-    return float(np.polyfit(budgets, best, 1)[0]), len(minima)
+        best = _find_minimum(sizes[here], loss[here])
+        if best is not None:
+            minima.append((math.log(level), best))
+    if len(minima) < MIN_LEVELS:
+        return None, len(minima), None
+    budgets, best_sizes = np.array(minima).T
+    exponent = float(np.polyfit(budgets, best_sizes, 1)[0])
+    r2 = float(np.corrcoef(budgets, best_sizes)[0, 1] ** 2) if len(minima) > MIN_LEVELS else None
+    return exponent, len(minima), r2
+
+
+def _find_minimum(sizes: Array, loss: Array) -> float | None:
+    """Return ln N of the minimum of a parabola through the sizes around the best one.
+
+    None with fewer than five sizes, and where the best one is the smallest or the largest.
+    """
+    different = np.unique(sizes)
+    if len(find_levels(np.exp(different))) < MIN_SIZES:
+        return None
+    mean_loss = np.array([loss[sizes == size].mean() for size in different])
+    center = different[int(mean_loss.argmin())]
+    if center in (different[0], different[-1]):
+        return None
+    distance = np.abs(different - center)
+    reach = max(math.log(NEAR_BEST), float(np.sort(distance)[MIN_SIZES - 1]))
+    near = np.abs(sizes - center) <= reach + 1e-9
+    curvature, slope, _ = np.polyfit(sizes[near], loss[near], 2)
+    minimum = -slope / (2 * curvature)
+    if curvature <= 0 or not different[0] <= minimum <= different[-1]:
+        return None
+    return float(minimum)

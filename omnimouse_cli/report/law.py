@@ -18,6 +18,7 @@ from omnimouse_cli.report.fitting import (
     make_problem,
 )
 from omnimouse_cli.report.forms import JOINT, to_natural_parameters
+from omnimouse_cli.report.goodness import Goodness, assess_fit
 from omnimouse_cli.report.table import (
     Array,
     RunRow,
@@ -61,6 +62,7 @@ class JointLaw:
         estimates: E, A, B, alpha, beta and a_opt with 95 % percentile intervals.
         samples: The same in every resample, `(resamples,)` each.
         bound_share: Fraction of resamples with a parameter at a bound.
+        goodness: Goodness of fit.
         effects: Effects of subsets of the data; None where the table cannot tell them.
         variants: Fits in other ways, to show how stable the parameters are.
     """
@@ -69,6 +71,7 @@ class JointLaw:
     estimates: dict[str, Interval]
     samples: dict[str, Array]
     bound_share: float
+    goodness: Goodness
     effects: SharedEffects | None
     variants: tuple[Variant, ...]
 
@@ -94,6 +97,9 @@ def fit_joint_law(
     if bounds:
         sentence = f"the optimum of the joint law lies at a bound: {', '.join(bounds)}"
         return None, [f"{sentence}, so its terms cannot be distinguished in this table"]
+    goodness = assess_fit(result, rows)
+    if not goodness.fits:
+        return None, [f"the joint law does not fit these rows: {goodness.describe()}"]
     effects = estimate_subset_effects(result, rows)
     samples, bound_share = _bootstrap(
         result, rows, effects, num_resamples=num_resamples, seed=seed, reporter=reporter
@@ -108,6 +114,7 @@ def fit_joint_law(
         estimates=estimates,
         samples=samples,
         bound_share=bound_share,
+        goodness=goodness,
         effects=effects,
         variants=fit_variants(result, x, y, seed=seed),
     )

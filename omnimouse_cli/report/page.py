@@ -60,11 +60,12 @@ def render_page(report: ScalingReport, figures: Sequence[Figure]) -> str:
         _render_warnings(report),
         render_section("Runs", render_figure(drawn.get("loss"))),
         render_section("The joint law", _render_law(report.law, drawn)) if report.law else "",
+        render_section("A law per task", _render_tasks(report)) if report.tasks else "",
         render_section("Other laws", _render_alternatives(report)) if report.alternatives else "",
         render_section("Rows", _render_rows(report)),
         f"<footer>Fit: Huber loss of ln loss, many starts, "
-        f"{report.num_resamples} resamples of whole runs, seed {report.seed}. The same numbers "
-        "are in report.json.</footer>",
+        f"{report.num_resamples} {_name_resamples(report.law)}, seed {report.seed}. "
+        "The same numbers are in report.json.</footer>",
     ]
     return render_document(f"Scaling report: {report.verdict.limit}", parts)
 
@@ -93,10 +94,39 @@ def _render_verdict(report: ScalingReport) -> str:
 
 
 def _render_warnings(report: ScalingReport) -> str:
-    if not report.warnings:
-        return ""
-    items = "".join(f"<li>{escape(warning)}</li>" for warning in report.warnings)
-    return render_section("Limits", f"<ul>{items}</ul>")
+    sections = []
+    named = {"What the numbers rest on": report.facts, "Limits": report.warnings}
+    for name, sentences in named.items():
+        items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+        sections.append(render_section(name, f"<ul>{items}</ul>") if items else "")
+    return "".join(sections)
+
+
+def _name_resamples(law: JointLaw | None) -> str:
+    if law is None or law.effects is None:
+        return "resamples of whole runs"
+    return "draws of the effects of subsets and runs"
+
+
+def _render_tasks(report: ScalingReport) -> str:
+    rows = []
+    for one in report.tasks:
+        cells = ["-"] * 4
+        if one.law is not None:
+            cells = [
+                f"{format_number(found.value)} ({format_number(found.low)} to "
+                f"{format_number(found.high)})"
+                for found in (one.law.estimates[name] for name in ("alpha", "beta", "E"))
+            ]
+            cells.append(f"{one.law.goodness.r2:.1%}")
+        rows.append((one.task, *cells, "; ".join(one.reasons)))
+    return (
+        "<p>The joint law of the validation loss of each task; the law above is that of their "
+        "mean over masking strategies of neurons.</p>"
+        + render_table(
+            ("task", "alpha", "beta", "E", "variance explained", "why not"), rows, text=("why not",)
+        )
+    )
 
 
 def _render_law(law: JointLaw, drawn: dict[str, Figure]) -> str:
@@ -142,12 +172,16 @@ def _render_alternatives(report: ScalingReport) -> str:
             "-" if one.aicc is None or best is None else f"{one.aicc - best:+.1f}",
             format_number(one.aicc),
             format_number(one.bic),
+            one.r2,
             "-" if one.heldout_error is None else f"{one.heldout_error:.2%}",
-            one.reason or "",
+            one.explain() or "",
         )
         for one in report.alternatives
     ]
-    names = ("form", "law", "k", "AICc over the best", "AICc", "BIC", "held-out error", "why not")
+    names = (
+        *("form", "law", "k", "AICc over the best", "AICc", "BIC"),
+        *("variance explained", "held-out error", "why not"),
+    )
     conclusion = (
         f"{report.winner} is clearly the best: AICc lower by more than 4, smallest held-out error."
         if report.winner
@@ -157,7 +191,8 @@ def _render_alternatives(report: ScalingReport) -> str:
     breaks = "".join(
         f"<p>A break along {found.axis} at {format_magnitude(found.at)} "
         f"({format_magnitude(found.low)} to {format_magnitude(found.high)}): "
-        f"AICc {found.delta_aicc:+.1f} in its favor.</p>"
+        f"AICc {found.delta_aicc:+.1f} in its favor; "
+        f"{'not supported: ' + '; '.join(found.reasons) if found.reasons else 'supported'}.</p>"
         for one in report.alternatives
         for found in one.breaks
     )

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.report.table import Condition, ExcludedRow, RunRow, RunTable, require_column
+from omnimouse_cli.report.tasks import read_tasks
 from omnimouse_cli.run.folder import CONFIG, SUMMARY, find_runs, is_finished, read_summary
 from omnimouse_cli.text import pluralize
 
@@ -95,6 +96,10 @@ def _read_row(run: Path, count: Count) -> RunRow:
         compute=_get_optional(summary, "flops", float) or None,
         tokens_seen=_get_optional(summary, "tokens_seen", float) or None,
         epochs=_get_optional(summary, "epochs", float) or None,
+        steps=_get_optional(summary, "steps", float),
+        neuron_hours=_get_optional(summary, "unique_neuron_hours", float),
+        learning_rate=_get_optional(summary, "learning_rate", float),
+        tasks=read_tasks(_get_section(summary, "validation").get("records") or ()),
         parameters_core=_get_optional(parameters, "core", float),
         parameters_tables=_get_optional(parameters, "tables", float),
     )

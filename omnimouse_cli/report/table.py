@@ -15,6 +15,8 @@ Array = NDArray[np.float64]
 
 # Values of one design level differ a little (neurons per session, rounding to whole batches).
 SAME_LEVEL = 1.1
+# Values within 1 % are one value that was rounded.
+ROUNDING = 1.01
 MIN_NOISE_FREEDOM = 2
 
 
@@ -36,6 +38,10 @@ class RunRow:
         compute: Floating-point operations of the training.
         tokens_seen: Tokens with repetitions.
         epochs: Passes over the data: `tokens_seen` over `tokens`, where both are known.
+        steps: Optimizer steps.
+        neuron_hours: Unique hours of recording, times neurons.
+        learning_rate: Peak learning rate of the core.
+        tasks: Validation loss of each task.
         parameters_core: Parameters that all animals share.
         parameters_tables: Parameters of session embeddings.
     """
@@ -52,6 +58,10 @@ class RunRow:
     compute: float | None = None
     tokens_seen: float | None = None
     epochs: float | None = None
+    steps: float | None = None
+    neuron_hours: float | None = None
+    learning_rate: float | None = None
+    tasks: Mapping[str, float] | None = None
     parameters_core: float | None = None
     parameters_tables: float | None = None
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo
+from omnimouse_cli.batch.epochs import unique_neuron_hours
 from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.cost.parameters import count_parameters
@@ -46,6 +47,7 @@ def build_summary(
         "windows_seen": counters.windows,
         "shortcut_windows_seen": counters.shortcut_windows,
         "unique_tokens": setup.unique_tokens,
+        "unique_neuron_hours": unique_neuron_hours(dataset, config.data),
         "tokens_seen": counters.tokens,
         "epochs": setup.epochs(counters.tokens),
         "steps": counters.step,
@@ -54,6 +56,7 @@ def build_summary(
         "animals": len(dataset.animals),
         "subset": _name_sessions(dataset.sessions),
         "seed": config.seed,
+        "learning_rate": config.train.learning_rate,
         "response_loss": config.model.response_loss,
         "adapted_from": config.train.adapt_from,
         "unfrozen": list(config.train.unfreeze),

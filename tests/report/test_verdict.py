@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.report.analysis import analyze
-from omnimouse_cli.report.frontier import compute_frontier
-from omnimouse_cli.report.table import RunRow, RunTable, find_largest_run
+from omnimouse_cli.report.frontier import compute_frontier, fit_isoflop_exponent
+from omnimouse_cli.report.table import RunRow, RunTable, find_largest_run, get_compute
 from omnimouse_cli.report.verdict import compute_gains, list_missing_levels
 from omnimouse_cli.reporter import Silent
 
@@ -160,6 +160,30 @@ def test_parabolas_at_equal_compute_agree_with_the_law(grid):
     frontier = compute_frontier(rows, law)
     assert frontier.isoflop_levels == 4
     assert frontier.isoflop_exponent == pytest.approx(0.3 / 0.65, abs=0.02)
+
+
+def test_parabolas_take_the_sizes_around_the_minimum():
+    rows = []
+    for budget in np.geomspace(1e16, 1e19, 5):
+        best = 1e7 * (budget / 1e16) ** 0.6
+        # Far below the best size loss rises far more steeply than a parabola does.
+        for size in best * np.geomspace(1 / 60, 6, 12):
+            distance = np.log(size / best)
+            loss = 2 + 0.02 * distance**2 + 0.06 * max(0, -distance - 1.4) ** 3 * best / 1e7
+            rows.append(
+                RunRow(
+                    run=f"{budget}{size}",
+                    source="",
+                    parameters=float(size),
+                    tokens=float(budget / 6 / size),
+                    loss=float(loss),
+                    compute=float(budget),
+                )
+            )
+    exponent, num_levels, r2 = fit_isoflop_exponent(rows, get_compute(rows)[0])
+    assert num_levels == 5
+    assert exponent == pytest.approx(0.6, abs=0.02)
+    assert r2 > 0.99
 
 
 @pytest.mark.parametrize(
