@@ -24,6 +24,7 @@ from omnimouse_cli.run.checkpoints import (
     set_damaged_aside,
 )
 from omnimouse_cli.run.folder import (
+    CONFIG,
     is_finished,
     lock_run,
     read_config,
@@ -171,7 +172,8 @@ def _require_present_epochs(job: TrainingJob) -> None:
     Raises:
         ConfigError: The length is not stated anew.
     """
-    stored = read_config(job.run).train.epochs
+    # A training that was started again may have been killed before it wrote one.
+    stored = read_config(job.run).train.epochs if (job.run / CONFIG).exists() else None
     if stored is not None and stored == job.config.train.epochs:
         raise ConfigError(
             f"{job.run} was begun by an earlier version, in which an epoch was every training "
