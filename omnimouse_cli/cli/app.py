@@ -2,12 +2,14 @@
 
 import functools
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
+from omnimouse_cli.cli.completion import add_completions
 from omnimouse_cli.cli.console import print_error, print_line, report_interruption
 from omnimouse_cli.cli.streams import prepare_streams, write_results
 from omnimouse_cli.errors import OmniMouseError
@@ -106,6 +108,7 @@ def program(only: str | None = None) -> typer.Typer:
         "scores.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
     application.callback()(_program_options)
     for name, target in _COMMANDS.items():
@@ -119,7 +122,9 @@ def program(only: str | None = None) -> typer.Typer:
 
 def _load_command(target: str) -> Callable[..., None]:
     module, _, name = target.partition(".")
-    return _with_exit_codes(getattr(importlib.import_module(f"omnimouse_cli.cli.{module}"), name))
+    command = getattr(importlib.import_module(f"omnimouse_cli.cli.{module}"), name)
+    add_completions(command)
+    return _with_exit_codes(command)
 
 
 def _dendrites() -> typer.Typer:
@@ -153,7 +158,10 @@ def main() -> None:
     Exit codes: 0 done, 1 unusable input, 2 usage, 130 Ctrl-C, 143 SIGTERM, 138 SIGUSR1.
     """
     prepare_streams()
-    application = program(sys.argv[1] if len(sys.argv) > 1 else None)
+    # Of a shell that completes a line, the words of the line.
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS")
+    words = sys.argv if line is None else line.split()
+    application = program(words[1] if len(words) > 1 else None)
     try:
         # Typer itself prints help.
         with write_results():

@@ -32,7 +32,7 @@ class RunOrCommand(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - Typer's own
         """Insert the default command where the first argument names no command."""
-        if args[:1] != ["--help"] and (not args or args[0] not in self.commands):
+        if args[:1] not in (["-h"], ["--help"]) and (not args or args[0] not in self.commands):
             args = [DEFAULT_COMMAND, *args]
         return super().parse_args(ctx, args)
 

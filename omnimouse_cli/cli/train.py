@@ -8,6 +8,7 @@ import typer
 from omnimouse_cli.api.arguments import as_words
 from omnimouse_cli.api.train_job import TrainOptions, claim_run, resolve_job
 from omnimouse_cli.api.train_ranks import Ranks, require_devices, resolve_ranks
+from omnimouse_cli.cli.completion import complete_sessions, in_list
 from omnimouse_cli.cli.console import reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption
 from omnimouse_cli.cli.started_again import continue_own_run
@@ -111,6 +112,7 @@ def command_train(
         str | None,
         typer.Option(
             "--sessions",
+            autocompletion=in_list(complete_sessions),
             help="Number of sessions (the first ones), or their keys separated by commas.",
         ),
     ] = None,
