@@ -1,5 +1,10 @@
 """Errors that the user can correct: one sentence that names thing, rule and value, and a hint."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+NOTHING_WRITTEN = "nothing was written; run the same command again"
+
 
 class OmniMouseError(Exception):
     """Input that cannot be used; the command line prints it without a traceback and exits with 1.
@@ -50,3 +55,20 @@ class CheckpointError(OmniMouseError):
 
 class DamagedCheckpointError(CheckpointError):
     """A checkpoint whose files are not those that were written; one before it may be whole."""
+
+
+@contextmanager
+def explain_interruption(message: str | Callable[[], str] = NOTHING_WRITTEN) -> Iterator[None]:
+    """Add to a KeyboardInterrupt in the block what was kept and how to continue.
+
+    Args:
+        message: The sentence, or a function that returns it when the interruption comes.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C or a signal.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        sentence = message if isinstance(message, str) else message()
+        raise KeyboardInterrupt(sentence) from interruption

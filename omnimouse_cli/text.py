@@ -109,14 +109,21 @@ def format_duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
-def pluralize(count: int, noun: str) -> str:
-    """Return a count and its noun, which takes an s in the plural.
+def pluralize(count: int, noun: str, plural: str | None = None) -> str:
+    """Return a count and its noun.
+
+    Args:
+        count: The count.
+        noun: The noun in the singular, maybe with its verb.
+        plural: The same in the plural; None adds an s.
 
     Example:
         >>> pluralize(1, "session"), pluralize(2500, "session")
         ('1 session', '2,500 sessions')
+        >>> pluralize(1, "row is dropped", "rows are dropped")
+        '1 row is dropped'
     """
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def escape_control(text: str, *, keep: str = "") -> str:

@@ -7,6 +7,7 @@ from omnimouse_cli.api.arguments import PathLike, as_path, as_paths
 from omnimouse_cli.api.load import as_run
 from omnimouse_cli.api.progress import choose_reporter
 from omnimouse_cli.api.run import Run
+from omnimouse_cli.errors import explain_interruption
 from omnimouse_cli.files import explain_file_errors, require_folder
 from omnimouse_cli.reporter import Reporter
 
@@ -110,27 +111,29 @@ def most_exciting(
             reporter.say(f"taking session {key}, the first of the run (--session)")
         target = as_path(out) or loaded.folders[0] / "mei" / f"{key}-{kind}"
         require_folder(target)
-        if isinstance(neurons, str):
-            columns = choose_neurons(
-                runs[0],
-                loaded.dataset,
+        with explain_interruption():
+            if isinstance(neurons, str):
+                columns = choose_neurons(
+                    runs[0],
+                    loaded.dataset,
+                    key,
+                    neurons,
+                    device=loaded.device,
+                    reporter=reporter,
+                )
+            else:
+                columns = tuple(neurons)
+            result = most_exciting(
+                runs,
                 key,
-                neurons,
+                columns,
+                dataset=loaded.dataset,
+                validate=others,
+                options=options,
                 device=loaded.device,
                 reporter=reporter,
             )
-        else:
-            columns = tuple(neurons)
-        result = most_exciting(
-            runs,
-            key,
-            columns,
-            dataset=loaded.dataset,
-            validate=others,
-            options=options,
-            device=loaded.device,
-            reporter=reporter,
-        )
-        files = write_files(result, target)
+        with explain_interruption(f"{target} is incomplete; run the same command again"):
+            files = write_files(result, target)
         reporter.say(f"written: {', '.join(str(path) for path in files)}")
     return result

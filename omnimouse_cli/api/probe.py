@@ -8,6 +8,7 @@ from omnimouse_cli.api.libraries import require_libraries
 from omnimouse_cli.api.load import as_run
 from omnimouse_cli.api.progress import choose_reporter
 from omnimouse_cli.api.run import Run
+from omnimouse_cli.errors import explain_interruption
 from omnimouse_cli.files import explain_file_errors, require_folder
 from omnimouse_cli.reporter import Reporter
 
@@ -129,17 +130,19 @@ def probe(
                 "and gradients are taken at noise (--shards)"
             )
         keys = choose_sessions(loaded.runs[0], session=session, animal=animal)
-        probes = {
-            key: _probe(
-                loaded, key, state=state, neurons=neurons, options=options, reporter=reporter
-            )
-            for key in keys
-        }
-        for found in probes.values():
-            files = write_tables(found, target / found.session)
-            reporter.say(f"wrote {', '.join(str(file) for file in files)}")
-        page = write_page(list(probes.values()), target, pictures=pictures)
-        reporter.say(f"wrote {page}")
+        with explain_interruption():
+            probes = {
+                key: _probe(
+                    loaded, key, state=state, neurons=neurons, options=options, reporter=reporter
+                )
+                for key in keys
+            }
+        with explain_interruption(f"{target} is incomplete; run the same command again"):
+            for found in probes.values():
+                files = write_tables(found, target / found.session)
+                reporter.say(f"wrote {', '.join(str(file) for file in files)}")
+            page = write_page(list(probes.values()), target, pictures=pictures)
+            reporter.say(f"wrote {page}")
     return probes
 
 

@@ -80,7 +80,7 @@ def print_error(error: OmniMouseError) -> None:
 
 def report_interruption(stop: KeyboardInterrupt) -> int:
     """Print on stderr what was kept after Ctrl-C or another signal; return the exit code."""
-    message = str(stop) or "run the same command again to continue"
+    message = str(stop) or "run the same command again"
     number = signal_of(stop)
     by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
     _write_message(f"interrupted{by}: {message}\n")

@@ -10,6 +10,7 @@ from omnimouse_cli.api.train_job import new_run
 from omnimouse_cli.cli.console import print_document, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption
 from omnimouse_cli.cli.tables import ResultTable, pair_table
+from omnimouse_cli.errors import explain_interruption
 from omnimouse_cli.text import format_count, pluralize
 
 if TYPE_CHECKING:
@@ -40,17 +41,13 @@ def command_import_weights(
     from omnimouse_cli.published.checkpoint import read_checkpoint
     from omnimouse_cli.published.convert import import_weights
 
-    with reporter(quiet=quiet) as progress:
-        try:
-            published = read_checkpoint(checkpoint, progress)
-            _report_differences(published, shards, progress)
-            run = new_run(out, published.model.size)
-            summary = import_weights(
-                published, run, shards=shards, command_line=tuple(sys.argv), reporter=progress
-            )
-        except KeyboardInterrupt as interruption:
-            text = "nothing was written; run the same command again"
-            raise KeyboardInterrupt(text) from interruption
+    with reporter(quiet=quiet) as progress, explain_interruption():
+        published = read_checkpoint(checkpoint, progress)
+        _report_differences(published, shards, progress)
+        run = new_run(out, published.model.size)
+        summary = import_weights(
+            published, run, shards=shards, command_line=tuple(sys.argv), reporter=progress
+        )
     sessions = [
         {"session": item.session, "animal": item.animal, "neurons": item.neurons}
         for item in published.sessions

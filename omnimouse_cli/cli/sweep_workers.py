@@ -14,6 +14,7 @@ from omnimouse_cli.cli.train_ranks import run_job
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import is_finished
+from omnimouse_cli.text import pluralize
 from omnimouse_cli.training.interrupt import signal_of
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def _environments(sweep: Sweep, num_jobs: int, progress: Reporter) -> list[dict[
     names = () if procs is not None else visible_gpus(sweep.options.device)
     if names:
         if gpus is None and num_jobs > len(names):
-            progress.say(f"{num_jobs} runs at once share {len(names)} GPUs")
+            progress.say(f"{num_jobs} runs at once share {pluralize(len(names), 'GPU')}")
         # The last one first: its error names the GPUs that all of them need.
         shares = [gpus_of_worker(names, slot, gpus) for slot in reversed(range(num_jobs))]
         return [{VISIBLE_GPUS: ",".join(chosen)} for chosen in reversed(shares)]

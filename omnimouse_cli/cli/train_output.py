@@ -72,7 +72,7 @@ def _summary_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
             f"{format_count(parameters['tables'])} session embeddings",
         ),
         ("sessions", f"{summary['sessions']} of {pluralize(summary['animals'], 'animal')}"),
-        ("trained", f"{summary['steps']:,} steps, {summary['epochs']:.2f} epochs"),
+        ("trained", f"{pluralize(summary['steps'], 'step')}, {summary['epochs']:.2f} epochs"),
         ("tokens seen", format_count(summary["tokens_seen"])),
         ("minutes", f"{summary['wall_seconds'] / 60:.1f} on {summary['device']}"),
     ]

@@ -29,6 +29,7 @@ from omnimouse_cli.probing.mei_references import choose_gratings, measure_contra
 from omnimouse_cli.probing.session_model import SessionModel, require_neurons
 from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.run.load import LoadedRun
+from omnimouse_cli.text import pluralize
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -315,9 +316,9 @@ def _extrapolation(responses: dict[str, F32], has_gradient: NDArray[np.bool_]) -
     if not beyond:
         return []
     return [
-        f"of {beyond} of {len(most)} neurons the predicted response to the most exciting stimulus "
-        f"is more than {EXTRAPOLATED:g} times that to any natural one: training supports the "
-        "pattern of the stimulus, but the size of the response is extrapolated, by all runs alike"
+        f"of {beyond} of {pluralize(len(most), 'neuron')} the predicted response to the most "
+        f"exciting stimulus is more than {EXTRAPOLATED:g} times that to any natural one: training "
+        "supports the pattern of the stimulus, but the size of the response is extrapolated, by all runs alike"
     ]
 
 
@@ -330,10 +331,11 @@ def _require_gradient(has_gradient: NDArray[np.bool_], neurons: I64, session: st
     if has_gradient.all():
         return []
     names = ", ".join(str(neuron) for neuron in neurons[~has_gradient])
+    noun = "neuron" if (~has_gradient).sum() == 1 else "neurons"
     if not has_gradient.any():
         raise OmniMouseError(
             f"the predicted responses of {session} do not depend on the video: the gradient of "
-            f"neurons {names} is 0",
+            f"{noun} {names} is 0",
             hint="name other neurons, or a run that was trained with video",
         )
-    return [f"neurons {names} have no numbers: their responses do not depend on the video"]
+    return [f"no numbers of {noun} {names}: the responses do not depend on the video"]

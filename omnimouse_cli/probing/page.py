@@ -19,6 +19,7 @@ from omnimouse_cli.report.html import (
     render_table,
 )
 from omnimouse_cli.report.svg import INK, Figure, draw_figure
+from omnimouse_cli.text import pluralize
 
 I64 = NDArray[np.int64]
 PAGE = "probe.html"
@@ -84,17 +85,34 @@ def best_neurons(found: SessionProbe, count: int) -> I64:
     return order[found.reliable[order]][:count]
 
 
+def _name_best(count: int) -> str:
+    return "The best predicted neuron" if count == 1 else f"The {count} best predicted neurons"
+
+
+def _describe_apertures(found: SessionProbe) -> str:
+    """Return a sentence on the gratings by which the tuning for direction was measured."""
+    aperture_px, in_disc = found.options.aperture_px, int(found.in_disc.sum())
+    if aperture_px is None or not in_disc:
+        return "Tuning for direction was measured with gratings that fill the screen."
+    sentence = (
+        f"Tuning for direction of {pluralize(in_disc, 'neuron')} was measured in discs of "
+        f"{aperture_px:g} pixels about the receptive fields"
+    )
+    others = len(found.neuron) - in_disc
+    if others:
+        sentence += f", that of {pluralize(others, 'other')} with gratings that fill the screen"
+    return f"{sentence}."
+
+
 def _render_session(found: SessionProbe, name: str, pictures: int) -> str:
     chosen = best_neurons(found, pictures)
     sentences = [
-        f"{found.reliable.sum()} of {len(found.neuron)} neurons are given numbers. Score: "
+        f"Neurons that are given numbers: {found.reliable.sum()} of {len(found.neuron)}. Score: "
         f"{found.score_source}.",
         _as_sentence(describe_state(found.state)),
         f"Responses in {found.unit}. Stimuli have a mean grey level of {found.mean_grey:g}, "
         f"gratings a contrast of {found.options.contrast:g}.",
-        f"Tuning for direction of {found.in_disc.sum()} neurons was measured in discs of "
-        f"{found.options.aperture_px or 0:g} pixels about their receptive fields, that of the "
-        "others with gratings that fill the screen.",
+        _describe_apertures(found),
         "Visual angle of a pixel at the center of the screen: "
         + (
             "not known, as the shard does not describe the monitor."
@@ -107,7 +125,7 @@ def _render_session(found: SessionProbe, name: str, pictures: int) -> str:
     body += _render_known(found)
     body += render_figure(_draw_distributions(found, f"{name}-all"))
     if len(chosen):
-        body += f"<h3>The {len(chosen)} best predicted neurons</h3>"
+        body += f"<h3>{_name_best(len(chosen))}</h3>"
         body += "".join(
             render_figure(_draw_neuron(found, int(row), f"{name}-{row}")) for row in chosen
         )

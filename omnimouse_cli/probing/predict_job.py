@@ -1,8 +1,7 @@
 """Predictions written to files: of a movie, or of recorded windows, one file for each session."""
 
 import importlib.metadata
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +11,7 @@ import torch
 
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.config.data import FRAME_RATE_HZ, RESPONSE_RATE_HZ
-from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.errors import NOTHING_WRITTEN, OmniMouseError, explain_interruption
 from omnimouse_cli.evaluation.records import EvalOptions
 from omnimouse_cli.evaluation.strategies import require_regime
 from omnimouse_cli.files import write_document
@@ -126,7 +125,7 @@ def write_movie_predictions(
     documents: list[dict[str, Any]] = []
     for model, behavior in zip(models, traces, strict=True):
         reporter.say(f"{model.session}: {describe_behavior(model, behavior)}")
-        with _explain_interruption(documents):
+        with explain_interruption(lambda: _describe_kept(documents)):
             documents.append(
                 _write_movie(
                     paths[model.session],
@@ -169,7 +168,7 @@ def write_recorded_predictions(
     paths = output_paths(job.path, keys, force=job.force)
     documents: list[dict[str, Any]] = []
     for key in keys:
-        with _explain_interruption(documents):
+        with explain_interruption(lambda: _describe_kept(documents)):
             documents.append(
                 _write_recorded(
                     paths[key], runs, dataset, key, options=options, job=job, reporter=reporter
@@ -378,12 +377,7 @@ def _describe_runs(
     }
 
 
-@contextmanager
-def _explain_interruption(documents: Sequence[Mapping[str, Any]]) -> Iterator[None]:
-    """Add to a KeyboardInterrupt which of the files are complete."""
-    try:
-        yield
-    except KeyboardInterrupt as interruption:
-        written = ", ".join(document["file"] for document in documents)
-        text = f"complete: {written}" if documents else "nothing was written"
-        raise KeyboardInterrupt(f"{text}; run the same command again") from interruption
+def _describe_kept(documents: Sequence[Mapping[str, Any]]) -> str:
+    """Return which of the files are complete after an interruption."""
+    written = ", ".join(document["file"] for document in documents)
+    return f"complete: {written}; run the same command again" if written else NOTHING_WRITTEN

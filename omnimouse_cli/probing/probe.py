@@ -28,6 +28,7 @@ from omnimouse_cli.probing.settings import ProbeOptions
 from omnimouse_cli.probing.stimuli import SparseNoise, natural_windows, sparse_noise
 from omnimouse_cli.recording.recording import Monitor
 from omnimouse_cli.reporter import Reporter, Silent
+from omnimouse_cli.text import pluralize
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
@@ -187,7 +188,7 @@ def _receptive_fields(
     notes: tuple[str, ...] = ()
     if options.gradient_windows and reliable.any():
         video, source = _gradient_windows(model, dataset, noise, options)
-        notes = (f"gradients are averaged over {len(video)} windows of {source}",)
+        notes = (f"gradients are averaged over {pluralize(len(video), 'window')} of {source}",)
         found = map_by_gradient(model, video, columns[reliable], reporter)
         maps["gradient"] = _spread(found, reliable)
     reported: MapName = "gradient" if "gradient" in maps else "noise"

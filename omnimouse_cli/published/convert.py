@@ -21,6 +21,7 @@ from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import WEIGHTS, write_config, write_environment, write_summary
 from omnimouse_cli.run.load import LoadedRun
 from omnimouse_cli.run.weights import CORE, TABLES, RunDescription, write_tensors, write_weights
+from omnimouse_cli.text import pluralize
 
 Names = Literal["ours", "published"]
 
@@ -191,7 +192,7 @@ def _rename_to_published(run: LoadedRun) -> dict[str, Tensor]:
     if unknown:
         raise OmniMouseError(
             f"the published model has no name for {unknown[0]} of {run.folder}"
-            + (f" and {len(unknown) - 1} others" if len(unknown) > 1 else ""),
+            + (f" and {pluralize(len(unknown) - 1, 'other')}" if len(unknown) > 1 else ""),
             hint="export with our names: --names ours",
         )
     tensors = {names[ours]: value for ours, value in core.items()}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.text import pluralize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,9 @@ def read_npy_header(path: Path) -> NpyHeader:
     missing = end - path.stat().st_size
     # NumPy pickles objects, whose size the header does not give.
     if missing > 0 and not header.dtype.hasobject:
-        raise ValueError(f"it is truncated, the last {missing:,} bytes are missing")
+        raise ValueError(
+            f"it is truncated: {pluralize(missing, 'byte is', 'bytes are')} missing at its end"
+        )
     return header
 
 

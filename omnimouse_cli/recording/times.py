@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.recording import Clock, latest_index
+from omnimouse_cli.text import pluralize
 
 # Times may lie this share of a period off their place on a regular clock: half a period where a
 # gap is no whole number of rows, and some jitter.
@@ -259,7 +260,8 @@ def regular_times(times: NDArray[np.float64], where: str) -> RegularTimes:
     if is_gap.any():
         num_missing = len(source_row) - times.size
         notes = (
-            f"{where}: {int(is_gap.sum())} gaps in the times ({num_missing} rows missing); the "
+            f"{where}: {pluralize(int(is_gap.sum()), 'gap')} in the times "
+            f"({pluralize(num_missing, 'row')} missing); the "
             f"longest is {steps.max():.3f} s at {times[int(np.argmax(steps))]:.3f} s",
         )
     return RegularTimes(clock=clock, source_row=source_row, gaps=gaps, notes=notes)

@@ -11,7 +11,7 @@ from omnimouse_cli.recording.recording import Clock, latest_index
 from omnimouse_cli.shard.intervals import intersect_all, subtract
 from omnimouse_cli.shard.read import Shard
 from omnimouse_cli.shard.valid import trial_time
-from omnimouse_cli.text import escape_math
+from omnimouse_cli.text import escape_math, pluralize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -177,7 +177,7 @@ def _draw_raster(axes: "Axes", shard: Shard, span: tuple[float, float]) -> None:
         interpolation="nearest",
         extent=(times[0], times[-1] + 1 / clock.rate_hz, len(shown), 0),
     )
-    count = f"{len(shown)} of {values.shape[1]} neurons" if step > 1 else f"{len(shown)} neurons"
+    count = f"{len(shown)} of " * (step > 1) + pluralize(values.shape[1], "neuron")
     axes.set_ylabel(f"{count}\n(by 1st component)", fontsize=8)
     bar = axes.figure.colorbar(image, ax=axes, pad=0.01, aspect=30, extend="both")
     bar.set_label("response (z-score)", fontsize=8)

@@ -138,7 +138,7 @@ def preprocess(
         refresh_catalogue(out, Silent())
         num_kept = sum(not isinstance(result, Failure) for result in results.values())
         text = (
-            f"{num_kept} of {len(recordings)} sessions are in {out} and kept; "
+            f"sessions in {out}, which are kept: {num_kept} of {len(recordings)}; "
             "run the same command to go on"
         )
         raise KeyboardInterrupt(text) from interruption

@@ -81,7 +81,9 @@ def resolve_config(
         train = dataclasses.replace(train, steps=steps, epochs=None)
     if train.steps is None and train.minutes is None:
         steps = _default_steps(config)
-        reporter.say(f"training for {steps} steps (default; --steps, --epochs or --minutes)")
+        reporter.say(
+            f"training for {pluralize(steps, 'step')} (default; --steps, --epochs or --minutes)"
+        )
         train = dataclasses.replace(train, steps=steps)
     if train.adapt_from is not None:
         # The stored configuration must be valid in any working directory.

@@ -10,6 +10,7 @@ import numpy as np
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import BEHAVIOR_RATE_HZ, RESPONSE_RATE_HZ
 from omnimouse_cli.evaluation.records import LOSS, MODEL, NEURONS, OVERALL, EvalRecord
+from omnimouse_cli.text import pluralize
 
 BEHAVIOR = "behavior"
 
@@ -101,7 +102,11 @@ def describe_infinite_records(validation: Validation) -> str | None:
     if not infinite:
         return None
     first = infinite[0]
-    others = f", and {len(infinite) - 1} other losses" if len(infinite) > 1 else ""
+    others = (
+        f", and {pluralize(len(infinite) - 1, 'other loss', 'other losses')}"
+        if infinite[1:]
+        else ""
+    )
     return (
         f"the validation loss is not a finite number: {first.strategy} of session {first.session} "
         f"({first.target}) is {first.value}{others}"

@@ -145,8 +145,8 @@ def test_neurons_with_low_scores_get_no_numbers(found, tmp_path):
 @pytest.mark.slow
 def test_the_page_shows_the_best_neurons_and_loads_nothing(found, tmp_path):
     text = write_page([replace(found, session="<b>1")], tmp_path, pictures=1).read_text()
-    assert "3 of 5 neurons are given numbers" in text
-    assert "The 1 best predicted neurons" in text
+    assert "Neurons that are given numbers: 3 of 5." in text
+    assert "<h3>The best predicted neuron</h3>" in text
     assert "The model takes no behavior." in text
     assert "<b>1" not in text
     require_self_contained(text)

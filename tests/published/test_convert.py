@@ -254,7 +254,7 @@ def test_published_names_are_refused_where_there_are_none(tmp_path, made, bring)
     other = OmniMouse(config, behavior_channels=CHANNEL_ORDER, animals=run.animals)
     with pytest.raises(OmniMouseError) as caught:
         export_weights(replace(run, model=other), tmp_path / "x.safetensors", "published")
-    assert re.search(r"no name for readout\.own_history\.\w+.* and 1 others", caught.value.message)
+    assert re.search(r"no name for readout\.own_history\.\w+.* and 1 other", caught.value.message)
     assert not (tmp_path / "x.safetensors").exists()
 
 

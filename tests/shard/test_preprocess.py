@@ -162,7 +162,7 @@ class Interrupting(Silent):
 
 def test_an_interruption_says_what_is_kept_and_leaves_nothing_half_written(make_recording, out):
     recordings = [make_recording(session=f"7-1-{number}") for number in range(3)]
-    with pytest.raises(KeyboardInterrupt, match=r"1 of 3 sessions are in .* kept"):
+    with pytest.raises(KeyboardInterrupt, match=r"sessions in .* kept: 1 of 3"):
         run(recordings, out, reporter=Interrupting("7-1-1"))
     assert sorted(path.name for path in out.iterdir()) == ["7-1-0.safetensors", "catalogue.json"]
     assert run(recordings, out).kept == ("7-1-0",)

@@ -15,6 +15,7 @@ from omnimouse_cli.evaluation.session_reader import F32, I64, SessionReader
 from omnimouse_cli.evaluation.targets import Targets
 from omnimouse_cli.evaluation.windows import EvalWindows, evaluation_windows
 from omnimouse_cli.metrics.moments import correlation, moments_of
+from omnimouse_cli.text import pluralize
 
 VALIDATION_TIER = "validation"
 # Without a validation tier, so much of the training time is held out while something is chosen.
@@ -131,7 +132,7 @@ def find_choice(
     choice = make_choice(targets, tiers)
     if choice is None or len(choice.training) < fewest:
         number = len(training_windows(targets.reader, tiers))
-        return f"the tiers {', '.join(tiers)} have only {number} windows to fit on"
+        return f"the tiers {', '.join(tiers)} have only {pluralize(number, 'window')} to fit on"
     return choice
 
 

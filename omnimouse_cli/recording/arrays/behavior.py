@@ -12,6 +12,7 @@ from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Signal
 from omnimouse_cli.recording.times import hold_on_grid
 from omnimouse_cli.recording.units import CM_PER_SECOND, implausible_speed
+from omnimouse_cli.text import pluralize
 
 _SPEED_NAMES = ("running", "speed", "running_speed", "velocity", "treadmill")
 _X_NAMES = ("x", "pupil_x", "gaze_x", "center_x", "azimuth", "horizontal")
@@ -86,7 +87,7 @@ def _make_signal(
     is_timed = np.isfinite(times)
     if not is_timed.all():
         notes.append(
-            f"{device}: {int((~is_timed).sum())} of {times.size} rows have no time and are left out"
+            f"{device}: rows without a time are excluded: {int((~is_timed).sum())} of {times.size}"
         )
     regular = hold_on_grid(times[is_timed] - zero_seconds, table.source)
     values = np.stack([channel.values[is_timed] for channel in channels], axis=1)
@@ -105,7 +106,8 @@ def _make_signal(
 def _note_content(source: Source, table: Table, signal: Signal) -> None:
     source.note_content(
         table.source,
-        f"{table.num_rows} rows, {signal.clock.rate_hz:.2f} Hz, columns {', '.join(table.columns)}",
+        f"{pluralize(table.num_rows, 'row')}, {signal.clock.rate_hz:.2f} Hz, columns "
+        f"{', '.join(table.columns)}",
         f"{signal.name}: {', '.join(signal.channels)}",
     )
 

@@ -44,6 +44,7 @@ from omnimouse_cli.recording.arrays.tables import Table
 from omnimouse_cli.recording.meta import Meta
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Neurons, Recording, ResponseKind
+from omnimouse_cli.text import pluralize
 
 MARKERS = (
     "responses.npy or responses.csv, or an .npz with `responses` and `times` or `rate_hz` (arrays)"
@@ -113,7 +114,9 @@ def open_session(path: Path, options: OpenOptions) -> Recording:
         f"responses{f' ({kind})' if kind else ''}",
     )
     if stored_times is not None:
-        source.note_content(stored_times.source, f"{num_times} times", "times of the responses")
+        source.note_content(
+            stored_times.source, pluralize(num_times, "time"), "times of the responses"
+        )
     neurons, neuron_notes = _read_neurons(source, fields, neuron_table, num_columns)
     lines = np.arange(num_columns)
     is_by_neuron = is_transposed != stored.column_major
@@ -273,7 +276,7 @@ def _read_neurons(
         used.append("delays")
     source.note_content(
         table.source,
-        f"{num_neurons} neurons, columns {', '.join(table.columns)}",
+        f"{pluralize(num_neurons, 'neuron')}, columns {', '.join(table.columns)}",
         " and ".join(used) or "not taken: no id, x_um and y_um, or delay_s",
     )
     return (

@@ -25,6 +25,7 @@ from omnimouse_cli.recording.recording import (
 )
 from omnimouse_cli.recording.session_key import choose_session_key
 from omnimouse_cli.recording.times import RegularTimes, regular_times, require_scan_rate
+from omnimouse_cli.text import pluralize
 
 # Times above this are seconds of the Unix epoch (after 1973), not of a session.
 _EPOCH_SECONDS = 1e8
@@ -343,7 +344,8 @@ def _check_common_time(
     ]
     if outside:
         raise RecordingError(
-            f"{source.path}: {len(outside)} trials lie outside the recording (from "
+            f"{source.path}: {pluralize(len(outside), 'trial lies', 'trials lie')} outside the "
+            f"recording (from "
             f"{first:.3f} to {last:.3f} s), the first from "
             f"{outside[0].start_seconds:.3f} to {outside[0].end_seconds:.3f} s",
             hint=f"correct or remove them in the table of trials; {hint}",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
+from omnimouse_cli.text import pluralize
 
 Column = NDArray[np.float64] | tuple[str, ...]
 # Number of each line and its cells.
@@ -202,7 +203,7 @@ def _read_rows(path: Path, rows: _Lines, text_columns: Sequence[str]) -> Table:
             continue
         if len(cells) != len(names):
             raise RecordingError(
-                f"{path}, line {line}: {len(cells)} cells for {len(names)} columns",
+                f"{path}, line {line}: {pluralize(len(cells), 'cell')} for {pluralize(len(names), 'column')}",
                 hint="every row needs a cell for each name of the first line; a text with commas "
                 "stands in quotes",
             )

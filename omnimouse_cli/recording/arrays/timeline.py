@@ -98,8 +98,8 @@ class Timeline:
                 done = max(done, row.end_seconds)
         if unshown:
             self.notes.append(
-                f"trials: {unshown} of {len(rows)} trials end before the first flip or start after "
-                "the last; what was shown in them is not known"
+                f"trials that end before the first flip or start after the last, in which it is "
+                f"not known what was shown: {unshown} of {len(rows)}"
             )
         if unused > self.flips.step_seconds:
             self.notes.append(

@@ -10,6 +10,7 @@ from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.arrays.source import Source
 from omnimouse_cli.recording.arrays.tables import Table
 from omnimouse_cli.recording.recording import TrialKind
+from omnimouse_cli.text import pluralize
 
 _CONDITION = ("stimulus", "condition", "stimulus_name", "trial_type")
 _TEXT_COLUMNS = (*_CONDITION, "kind", "tier")
@@ -90,7 +91,7 @@ def read_trial_rows(
                 where=where,
             )
         )
-    source.note_content(table.source, f"{len(rows)} trials", "trials")
+    source.note_content(table.source, pluralize(len(rows), "trial"), "trials")
     ordered, notes = _in_order(rows)
     return ordered, [*_describe_unused(table), *notes]
 
@@ -145,6 +146,6 @@ def _in_order(rows: list[TrialRow]) -> tuple[list[TrialRow], list[str]]:
         num_cut += 1
     if num_cut:
         notes.append(
-            f"trials: {num_cut} trials end up to 0.1 s late, after the next starts, and are cut"
+            f"trials that end up to 0.1 s after the start of the next one are cut: {num_cut}"
         )
     return ordered, notes

@@ -23,6 +23,7 @@ from omnimouse_cli.recording.experanto.trials import TrialEntry, TrialList, read
 from omnimouse_cli.recording.meta import Meta
 from omnimouse_cli.recording.recording import Content, Screen, Trial
 from omnimouse_cli.recording.resize import FRAME_HEIGHT, FRAME_WIDTH
+from omnimouse_cli.text import pluralize
 
 _DEFAULT_GREY = 128
 # The width of a frame may differ by this share from that of the stored aspect ratio.
@@ -197,7 +198,8 @@ def _read_headers(
         files[entry.name] = file
     if not num_named:
         return files, []
-    note = f"{folder.name}: the frames of {num_named} trials were found by the name of the stimulus"
+    trials = pluralize(num_named, "trial")
+    note = f"{folder.name}: the frames of {trials} were found by the name of the stimulus"
     return files, [note]
 
 
@@ -219,7 +221,7 @@ def _find_units(files: Mapping[str, FrameFile]) -> tuple[dict[str, FrameFile], l
         if highest in (0.0, float("inf")):
             continue
         dtypes = ", ".join(sorted({str(files[name].dtype) for name in names}))
-        what = f"screen: the frames of {len(names)} trials ({dtypes})"
+        what = f"screen: the frames of {pluralize(len(names), 'trial')} ({dtypes})"
         if highest > 1 + UNIT_TOLERANCE:
             notes.append(f"{what} reach {highest:g} of 255 only: they are as good as black")
             continue
@@ -239,8 +241,8 @@ def _find_frame_size(
         notes = []
         if num_usual < len(files):
             notes.append(
-                f"{folder.name}: {len(files) - num_usual} of {len(files)} trials have frames of a "
-                f"size other than {height} x {width}"
+                f"{folder.name}: trials with frames of a size other than {height} x {width}: "
+                f"{len(files) - num_usual} of {len(files)}"
             )
         notes += [_describe_deformation(*size) for size in counts if _is_deformed(*size)]
         return height, width, notes
@@ -284,20 +286,21 @@ def _describe_content(
     notes = []
     num_color = sum(file.color for file in files)
     if num_color:
-        notes.append(f"screen: {num_color} trials in color were made grey (luma)")
+        notes.append(f"screen: {pluralize(num_color, 'trial')} in color made grey (luma)")
     grey = [entry for entry in entries if entry.kind in ("blank", "invalid")]
     num_unknown = sum(entry.meta.values.get("interleave_value") is None for entry in grey)
     if num_unknown:
         notes.append(
-            f"screen: {num_unknown} blank trials have no interleave_value; grey {_DEFAULT_GREY} is "
-            "taken"
+            f"screen: {pluralize(num_unknown, 'blank trial has', 'blank trials have')} no "
+            f"interleave_value; grey {_DEFAULT_GREY} is taken"
         )
     num_doubtful = sum(entry.meta.flag("valid_trial") is False for entry in entries)
     if num_doubtful:
         notes.append(
-            f"screen: {num_doubtful} trials are marked valid_trial: false; they are kept, by tier"
+            f"screen: trials that are marked valid_trial: false are kept, by tier: {num_doubtful}"
         )
     num_equal = int((np.diff(flips) == 0).sum())
     if num_equal:
-        notes.append(f"screen: {num_equal} flips have the same time as the one before")
+        flips_have = pluralize(num_equal, "flip has", "flips have")
+        notes.append(f"screen: {flips_have} the same time as the one before")
     return notes

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.recording.experanto.trials import TrialList
+from omnimouse_cli.text import pluralize
 
 _DEFAULT_FRAME_SECONDS = 1 / 30
 # A video whose next flip comes this much later than its frames do is followed by a pause; frames
@@ -52,9 +53,9 @@ def find_ends(
     if not pauses:
         return ends, []
     note = (
-        f"screen: {len(pauses)} trials are followed by a pause without a flip (the longest of "
-        f"{max(pauses):.1f} s, {sum(pauses):.1f} s in all), which is not used; the experanto "
-        "library counts it to the trial before"
+        f"screen: {pluralize(len(pauses), 'trial is', 'trials are')} followed by a pause without a "
+        f"flip (the longest of {max(pauses):.1f} s, {sum(pauses):.1f} s in all), which is not "
+        "used; the experanto library counts it to the trial before"
     )
     return ends, [note]
 

@@ -18,6 +18,7 @@ from omnimouse_cli.recording.times import (
     require_times,
     true_runs,
 )
+from omnimouse_cli.text import pluralize
 
 # Times beyond this are counted from 1970, not from the start of the session.
 _MAX_SESSION_SECONDS = 1e8
@@ -242,8 +243,8 @@ def _drifting_clock(times: NDArray[np.float64], where: str) -> RegularTimes | No
     clock = Clock(start_seconds=float(times[0]), rate_hz=1.0 / period, num_samples=len(grid))
     note = (
         f"{where}: the rate changes in the course of the recording; at {clock.rate_hz:.4f} Hz, "
-        f"{num_repeated} samples are repeated and {num_omitted} omitted, so that none is farther "
-        "than half a row from its time"
+        f"{pluralize(num_repeated, 'sample is', 'samples are')} repeated and {num_omitted} "
+        "omitted, so that none is farther than half a row from its time"
     )
     source_row = np.where(is_near, nearest, -1).astype(np.int64)
     return RegularTimes(clock=clock, source_row=source_row, gaps=gaps, notes=(note,))
@@ -271,7 +272,8 @@ def behavior_clock(node: Node, times: NDArray[np.float64]) -> RegularTimes:
     has_source = held.source_row >= 0
     source_row = np.where(has_source, kept[np.maximum(held.source_row, 0)], -1)
     num_dropped = len(times) - len(kept)
-    note = f"{timestamps.path}: {num_dropped} samples without a time are dropped"
+    dropped = pluralize(num_dropped, "sample without a time is", "samples without a time are")
+    note = f"{timestamps.path}: {dropped} dropped"
     return replace(held, source_row=source_row, notes=(note, *held.notes))
 
 

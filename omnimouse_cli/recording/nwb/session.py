@@ -18,6 +18,7 @@ from omnimouse_cli.recording.nwb.stimulus import open_stimulus
 from omnimouse_cli.recording.nwb.tree import Node, open_tree
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Neurons, Recording
+from omnimouse_cli.text import pluralize
 
 MARKERS = "a file NAME.nwb or a folder NAME.nwb.zarr (NWB)"
 
@@ -116,7 +117,9 @@ def _neurons(
     num_neurons = population.signal.num_channels
     if excluded:
         reasons = ", ".join(f"{number} ({reason})" for reason, number in excluded.items())
-        notes.append(f"{num_neurons} ROIs are neurons; excluded: {reasons}")
+        notes.append(
+            f"{pluralize(num_neurons, 'ROI is a neuron', 'ROIs are neurons')}; excluded: {reasons}"
+        )
     depths = {depth for plane in rois if plane.plane and (depth := depth_um(plane.plane))}
     position = positions(rois)
     if position is None and depths:

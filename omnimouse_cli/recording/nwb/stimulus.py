@@ -28,6 +28,7 @@ from omnimouse_cli.recording.nwb.timeline import (
 from omnimouse_cli.recording.nwb.tree import Node
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Content, Screen, Trial
+from omnimouse_cli.text import pluralize
 
 # Time of an epoch that no stimulus covers is unknown from this length on.
 _UNKNOWN_SECONDS = 0.1
@@ -155,7 +156,7 @@ def _until_end(
     late = f"{num_late} are behind it and are dropped" if num_late else ""
     across = f"{num_cut} reach beyond it and are cut there" if num_cut else ""
     return kept, [
-        f"stimulus: the recording ends at {end:.3f} s; of {len(segments)} trials "
+        f"stimulus: the recording ends at {end:.3f} s; of {pluralize(len(segments), 'trial')} "
         f"{', '.join(filter(None, (late, across)))}"
     ]
 
@@ -174,7 +175,9 @@ def _with_grey(segments: Sequence[Segment]) -> tuple[list[Segment], list[str]]:
             result.append(replace(grey, condition=segment.condition, tier=segment.tier))
         else:
             result.append(segment)
-    note = f"screen: {num_stated} trials are grey by their name; grey 127 is taken"
+    note = (
+        f"screen: {pluralize(num_stated, 'trial is', 'trials are')} grey by name; grey 127 is taken"
+    )
     return result, [note] if num_stated else []
 
 

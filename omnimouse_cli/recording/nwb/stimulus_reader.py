@@ -151,7 +151,7 @@ class StimulusReader:
         if segment is not None:
             self.groups["film"].append([segment])
             self.film_monitor = self.film_monitor or read_geometry(node)
-            self._use(node, f"stimulus: a film of {len(segment.flips)} frames")
+            self._use(node, f"stimulus: a film of {pluralize(len(segment.flips), 'frame')}")
             return
         if self._options.stimulus is not None:
             raise RecordingError(
@@ -210,7 +210,7 @@ class StimulusReader:
             self.rows.insert(0, rows)
         else:
             self.rows.append(rows)
-        return f"trials: {len(rows)} rows"
+        return f"trials: {pluralize(len(rows), 'row')}"
 
     def _make_rows(
         self, table: Table, kind: Literal["video", "invalid"] = "video"
@@ -253,7 +253,7 @@ class StimulusReader:
         num_blank = int(gratings.is_blank.sum())
         if num_blank and not has_names(table.columns) and self.profile.display is None:
             self.notes.append(
-                f"{table.path}: {num_blank} rows without an orientation are taken as grey"
+                f"{table.path}: rows without an orientation are taken as grey: {num_blank}"
             )
         if has_names(table.columns):
             # A row without an orientation is then another stimulus, not a blank sweep.
@@ -333,7 +333,7 @@ class StimulusReader:
             self.rows = [show_by_name(rows, list_templates(self._root), self._open_templates)]
             self.notes += table.notes
         if node is not None:
-            self._use(node, f"trials, named by --trials: {len(table.starts)} rows")
+            self._use(node, f"trials, named by --trials: {pluralize(len(table.starts), 'row')}")
 
     def _make_table(self, node: Node, columns: Mapping[str, NDArray[Any]]) -> Table | None:
         return make_table(node.path, node.name, columns, self._response_seconds, node.where)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.nwb.tree import Node
+from omnimouse_cli.text import pluralize
 
 _START_COLUMNS = ("start_time", "start_seconds", "start", "onset", "onset_time")
 _STOP_COLUMNS = ("stop_time", "stop_seconds", "stop", "end_time", "end_seconds", "end", "offset")
@@ -69,7 +70,7 @@ def read_columns(node: Node) -> dict[str, NDArray[Any]]:
         if child.shape[0] == num_rows:
             columns[name] = child.read()
             continue
-        lengths = f"has {child.shape[0]} values for {num_rows} rows"
+        lengths = f"has {pluralize(child.shape[0], 'value')} for {pluralize(num_rows, 'row')}"
         if name in _STOP_COLUMNS:
             raise RecordingError(
                 f"{child.where} {lengths}", hint="correct the table, or name another: --trials"
@@ -156,13 +157,13 @@ def make_table(
     notes += unit_notes
     if not is_inside.all():
         notes.append(
-            f"{path}: {int((~is_inside).sum())} of {len(starts)} rows start behind the end of the "
-            f"recording ({end_of_recording:.3f} s) and are dropped"
+            f"{path}: rows that start behind the end of the recording "
+            f"({end_of_recording:.3f} s) are dropped: {int((~is_inside).sum())} of {len(starts)}"
         )
     num_overlapping = int((ends[:-1] - starts[1:] > _OVERLAP_SECONDS).sum())
     if num_overlapping:
         notes.append(
-            f"{path}: {num_overlapping} rows overlap with the next one, where they are cut"
+            f"{path}: rows that overlap with the next one are cut at its start: {num_overlapping}"
         )
     ends = np.minimum(ends, np.append(starts[1:], np.inf))
     kept = is_inside & (ends > starts)
@@ -195,7 +196,7 @@ def _sorted_times(
     order = np.argsort(starts, kind="stable")
     order = order[np.isfinite(starts[order])]
     if len(order) < len(starts):
-        notes.append(f"{path}: {len(starts) - len(order)} rows without a start are dropped")
+        notes.append(f"{path}: rows without a start are dropped: {len(starts) - len(order)}")
     starts = starts[order]
     following = np.append(starts[1:], np.inf)[: len(starts)]
     ends = np.full(len(starts), np.nan) if stated_ends is None else stated_ends[order]
@@ -205,8 +206,8 @@ def _sorted_times(
         notes.append(f"{path}: rows have no ends; each lasts until the next one starts")
     elif not np.isfinite(ends).all():
         notes.append(
-            f"{path}: {int((~np.isfinite(ends)).sum())} of {len(ends)} rows have no end; each "
-            "lasts until the next one starts"
+            f"{path}: rows without an end last until the next one starts: "
+            f"{int((~np.isfinite(ends)).sum())} of {len(ends)}"
         )
     ends = np.where(np.isfinite(ends) & has_ends, ends, following)
     if (ends < starts).any():

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.recording import Clock
 from omnimouse_cli.recording.sensorium.store import TIERS, Store
+from omnimouse_cli.text import pluralize
 
 RESPONSES = "responses"
 VIDEOS = "videos"
@@ -97,14 +98,14 @@ def place_trials(store: Store, *, is_static: bool) -> Layout:
     kept = [number for number in order if tiers[number].lower() not in _EXCLUDED_TIERS]
     if len(kept) < len(tiers):
         notes.append(
-            f"{len(tiers) - len(kept)} of {len(tiers)} trials are excluded: their tier is none"
+            f"trials are excluded whose tier is none: {len(tiers) - len(kept)} of {len(tiers)}"
         )
     stimuli = store.variable(IMAGES if is_static else VIDEOS)
     responses = store.variable(RESPONSES)
     with_stimulus = [number for number in kept if number in stimuli]
     if len(with_stimulus) < len(kept):
         missing = len(kept) - len(with_stimulus)
-        notes.append(f"{missing} of {len(kept)} trials are excluded: their stimulus has no file")
+        notes.append(f"trials are excluded whose stimulus has no file: {missing} of {len(kept)}")
     if not with_stimulus:
         raise _no_trial(store, notes)
     trials: list[PlacedTrial] = []
@@ -253,13 +254,14 @@ def _withheld_notes(trials: Sequence[PlacedTrial]) -> list[str]:
     if withheld:
         tiers = ", ".join(f"{tier} {count}" for tier, count in withheld.items())
         notes.append(
-            f"responses of {withheld.total()} trials are withheld (all zero, or no file) and count "
-            f"as missing: {tiers}"
+            f"responses of {pluralize(withheld.total(), 'trial')} are withheld (all zero, or no "
+            f"file) and count as missing: {tiers}"
         )
     shorter = [trial for trial in trials if 0 < trial.num_recorded < trial.num_rows]
     if shorter:
         rows = sum(trial.num_rows - trial.num_recorded for trial in shorter)
         notes.append(
-            f"responses of {len(shorter)} trials end before their video: {rows} rows are missing"
+            f"responses of {pluralize(len(shorter), 'trial')} end before the video: "
+            f"{pluralize(rows, 'row is', 'rows are')} missing"
         )
     return notes

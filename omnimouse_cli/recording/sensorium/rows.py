@@ -10,6 +10,7 @@ from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.recording.recording import Signal
 from omnimouse_cli.recording.sensorium.layout import RESPONSES, Layout, PlacedTrial
 from omnimouse_cli.recording.sensorium.store import Store
+from omnimouse_cli.text import pluralize
 
 F32 = NDArray[np.float32]
 
@@ -138,7 +139,7 @@ def open_behavior(store: Store, layout: Layout) -> tuple[tuple[Signal, ...], lis
     }
     if others:
         notes.append(
-            f"the {len(others)} rows of data/behavior are not named in the set and keep numbers: "
+            f"rows of data/behavior that are not named in the set keep numbers: {len(others)}; "
             "names are known for two rows (pupil size, running) and three"
         )
     notes += [note for variable in variables for note in _missing_notes(store, layout, variable)]
@@ -186,7 +187,7 @@ def _missing_notes(store: Store, layout: Layout, variable: Variable) -> list[str
     ]
     reasons = ((absent, "no file"), (withheld, "only zeros"))
     return [
-        f"{folder} of {len(trials)} trials has {reason} and counts as missing"
+        f"{folder} of {pluralize(len(trials), 'trial')} has {reason} and counts as missing"
         for trials, reason in reasons
         if trials
     ]

@@ -26,6 +26,7 @@ from omnimouse_cli.recording.sensorium.rows import (
 from omnimouse_cli.recording.sensorium.screen import open_screen
 from omnimouse_cli.recording.sensorium.store import TIERS, Store, is_set, open_store
 from omnimouse_cli.recording.session_key import choose_session_key
+from omnimouse_cli.text import pluralize
 
 __all__ = ["MARKERS", "is_set", "open_set"]
 
@@ -194,11 +195,15 @@ def _contents(store: Store, layout: Layout, *, is_static: bool) -> tuple[Content
         if files:
             file = next(iter(files.values()))
             header = store.read_header(file)
-            what = f"{len(files)} trials, {header.dtype} of shape {header.shape}"
+            what = f"{pluralize(len(files), 'trial')}, {header.dtype} of shape {header.shape}"
             rows.append(Content(path=file.rsplit("/", 1)[0], what=what, use=use))
     taken = {row.path for row in rows}
     rows += [
-        Content(path=f"data/{name}", what=f"{len(files)} trials", use="not taken: unknown variable")
+        Content(
+            path=f"data/{name}",
+            what=pluralize(len(files), "trial"),
+            use="not taken: unknown variable",
+        )
         for name, files in store.trial_files.items()
         if f"data/{name}" not in taken
     ]

@@ -27,6 +27,7 @@ from omnimouse_cli.recording.suite2p.planes import (
 )
 from omnimouse_cli.recording.suite2p.traces import Neuropil, Traces
 from omnimouse_cli.recording.times import true_runs
+from omnimouse_cli.text import pluralize
 
 MARKERS = "suite2p/plane0 with spks.npy or F.npy (suite2p)"
 
@@ -202,7 +203,7 @@ def _read_times(
                 f"{' and '.join(str(length) for length in sorted(set(lengths)))} time points",
                 hint="frame_times.npy needs one time for each time point of a plane",
             )
-        source.note_content(where, f"{stored.shape[0]} times", "times of the responses")
+        source.note_content(where, pluralize(stored.shape[0], "time"), "times of the responses")
         times = times[:num_rows]
     return read_times(times, rate_hz, num_rows=num_rows, where=where, rate_source=rate_source)
 
@@ -290,7 +291,7 @@ def _note_contents(source: Folder, planes: list[Plane], file: str, kind: Respons
             shape = f"{stored.shape[0]} ROIs x {stored.shape[1]}, {stored.dtype}"
             use = "not taken: another series was chosen"
             if name == file:
-                use = f"responses ({kind}) of {len(plane.cells)} cells"
+                use = f"responses ({kind}) of {pluralize(len(plane.cells), 'cell')}"
             elif name == "Fneu.npy" and file == "F.npy":
                 use = "neuropil, subtracted"
             source.note_content(stored.source, shape, use)

@@ -24,6 +24,7 @@ from omnimouse_cli.run.weights import (
     read_session_tensors,
     read_tensors,
 )
+from omnimouse_cli.text import pluralize
 from omnimouse_cli.training.resolve import response_kind
 
 # Options of a model that change neither the shape nor the meaning of a weight: an adaptation may
@@ -184,7 +185,8 @@ def describe_adaptation(core: RunDescription, config: RunConfig, dataset: Datase
     learning = ", ".join(("animal embeddings", "session embeddings", *unfrozen))
     state = "not frozen" if "all" in unfrozen else f"frozen except for: {learning}"
     lines = [
-        f"the core of {core.folder} (step {core.step}, {len(core.animals)} animals) is {state}"
+        f"the core of {core.folder} (step {core.step}, "
+        f"{pluralize(len(core.animals), 'animal')}) is {state}"
     ]
     known = {entry.session for entry in core.sessions}
     common = [session.key for session in dataset.sessions if session.key in known]

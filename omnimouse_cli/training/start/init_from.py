@@ -16,6 +16,7 @@ from omnimouse_cli.model.distill import distill
 from omnimouse_cli.model.feed_forward import FeedForward, inner_network
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.load import LoadedRun, load_run
+from omnimouse_cli.text import pluralize
 from omnimouse_cli.training.parallel.world import World
 from omnimouse_cli.training.state import TrainState
 from omnimouse_cli.training.step import compute_batch_losses
@@ -211,6 +212,6 @@ def _require_same_shapes(
     if wrong:
         raise CheckpointError(
             f"the weights of {source} do not fit the model: {wrong[0]}"
-            + (f" and {len(wrong) - 1} others" if len(wrong) > 1 else ""),
+            + (f" and {pluralize(len(wrong) - 1, 'other')}" if len(wrong) > 1 else ""),
             hint="keep the size of the run's model",
         )

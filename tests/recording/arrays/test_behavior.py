@@ -105,7 +105,7 @@ def test_rows_without_a_time_are_left_out_and_uneven_times_are_held(tmp_path):
     cells[10] = ""
     write(tmp_path, "running", "seconds,speed_cm_s", cells, VALUES)
     (treadmill,), notes = open_folder(tmp_path)
-    assert "1 of 100 rows have no time" in notes[0]
+    assert "rows without a time are excluded: 1 of 100" in notes[0]
     assert "times are uneven" in notes[1]
     clock = treadmill.clock
     at = clock.start_seconds + np.arange(clock.num_samples) / clock.rate_hz

@@ -274,7 +274,7 @@ def test_wrong_fields_are_said(folder, fields, message):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("trials.csv", "start_s,end_s\n2,4\n900,902\n", "1 trials lie outside the recording"),
+        ("trials.csv", "start_s,end_s\n2,4\n900,902\n", "1 trial lies outside the recording"),
         ("running.csv", "seconds,speed_cm_s\n500,1\n501,2\n502,3\n", "treadmill .* share no time"),
         ("stimulus/flips.csv", "seconds,frame\n1000,1\n1001,2\n", "screen .* share no time"),
         ("neurons.csv", "id\n1\n2\n", r"shape \(220, 7\), which does not fit to 220 times and 2"),

@@ -206,7 +206,7 @@ def test_small_overlaps_are_cut_with_a_note(side):
     (folder / "trials.csv").write_text("start_s,end_s\n5,8.05\n8,10\n")
     stimulus = open_folder(folder)
     assert [t.end_seconds for t in stimulus.trials if t.kind == "video"] == [8.0, 10.0]
-    assert any("1 trials end up to 0.1 s late" in note for note in stimulus.notes)
+    assert any("start of the next one are cut: 1" in note for note in stimulus.notes)
 
 
 def test_what_is_shown_long_after_the_last_flip_is_not_known(side):
@@ -216,4 +216,6 @@ def test_what_is_shown_long_after_the_last_flip_is_not_known(side):
     stimulus = open_folder(folder)
     assert (stimulus.trials[-1].kind, stimulus.trials[-1].num_flips) == ("unknown", 0)
     assert stimulus.trials[-2].end_seconds < 30
-    assert any("1 of 10 trials end before the first flip or start" in n for n in stimulus.notes)
+    assert any(
+        "trials that end before the first flip" in n and ": 1 of 10" in n for n in stimulus.notes
+    )

@@ -50,7 +50,7 @@ def test_times_may_be_milliseconds(read):
         ("", "is empty"),
         ("0,1\n2,3\n", "first line must name the columns, but it holds numbers: 0, 1"),
         ("seconds,x\n0,1\n1,2,3\n", r"t\.csv, line 3: 3 cells for 2 columns"),
-        ("seconds,x\n0,1\n1\n", r"line 3: 1 cells for 2 columns"),
+        ("seconds,x\n0,1\n1\n", r"line 3: 1 cell for 2 columns"),
         ("seconds,x\n0,1\n1,two\n", "line 3: `x` must be a finite number: 'two'"),
         ("seconds;x\n0;1\n1;2,5\n", "line 3: `x` must be a finite number: '2,5'"),
         ("seconds,x\n0,inf\n", "line 2: `x` must be a finite number: 'inf'"),

@@ -130,7 +130,7 @@ def test_rows_after_a_gap_stand_at_their_times(experanto_session, device, rate_h
     at = signal.clock.start_seconds + np.flatnonzero(found) / signal.clock.rate_hz
     np.testing.assert_allclose(at + recording.origin_seconds, times, atol=0.6 / rate_hz)
     assert signal.clock.rate_hz == pytest.approx(rate_hz, rel=1e-6)
-    assert any("1 gaps in the times" in note for note in recording.notes)
+    assert any("1 gap in the times" in note for note in recording.notes)
     # Only trials of kind `invalid` declare gaps in experanto; the user agrees with --allow-gaps.
     assert not recording.gaps.size
 

@@ -28,7 +28,7 @@ def test_a_file_is_complete_to_the_byte(tmp_path):
     path = written(tmp_path / "0.npy", (1, 0))
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
-    with pytest.raises(RecordingError, match="the last 1 bytes are missing"):
+    with pytest.raises(RecordingError, match="1 byte is missing at its end"):
         read_frame_header(path, video=True)
     # Bytes after the frames are ignored, as NumPy does.
     path.write_bytes(whole + b"x")

@@ -205,7 +205,7 @@ def test_an_empty_device_is_refused(experanto_session, edit_meta):
     path = experanto_session()
     (path / "treadmill/data.mem").write_bytes(b"")
     edit_meta(path, "treadmill", n_timestamps=0)
-    with pytest.raises(RecordingError, match="is empty: 0 rows of 1 signals"):
+    with pytest.raises(RecordingError, match="is empty: 0 rows of 1 signal"):
         open_recording(path)
 
 

@@ -63,7 +63,7 @@ def test_color_becomes_luma_with_a_note(experanto_session):
         red, green, blue = np.moveaxis(colored.astype(float), -1, 0)
         expected = np.rint(0.299 * red + 0.587 * green + 0.114 * blue)
         np.testing.assert_array_equal(recording.read_trial(number), expected)
-    assert any("2 trials in color were made grey" in note for note in recording.notes)
+    assert any("2 trials in color made grey" in note for note in recording.notes)
 
 
 def test_grey_stored_as_three_equal_channels_stays_the_same_grey(experanto_session):
@@ -158,7 +158,7 @@ def test_frames_that_are_as_good_as_black_are_noted(experanto_session, dtype):
     recording = open_recording(experanto_session(trials=[clip(dark, tier="train")]))
     np.testing.assert_array_equal(recording.read_trial(0), dark)
     (note,) = recording.notes
-    assert f"frames of 1 trials ({dtype}) reach 7 of 255 only" in note
+    assert f"frames of 1 trial ({dtype}) reach 7 of 255 only" in note
 
 
 @pytest.mark.parametrize("size", [(16, 16), (16, 9), (60, 80), (120, 190)])
@@ -215,7 +215,7 @@ def test_trials_of_different_sizes_keep_them_and_are_noted(experanto_session):
     assert (screen.frame_height, screen.frame_width) == (9, 16)
     np.testing.assert_array_equal(recording.read_trial(0), large)
     assert any(
-        "1 of 3 trials have frames of a size other than 9 x 16" in note for note in recording.notes
+        "trials with frames of a size other than 9 x 16: 1 of 3" in note for note in recording.notes
     )
 
 
@@ -288,7 +288,7 @@ def test_a_blank_without_a_grey_level_is_middle_grey_with_a_note(experanto_sessi
     path = experanto_session(trials=[{"modality": "blank"}, clip(frames_of(40, 9, 16))])
     recording = open_recording(path)
     assert (recording.read_trial(0) == 128).all()
-    assert any("1 blank trials have no interleave_value" in note for note in recording.notes)
+    assert any("1 blank trial has no interleave_value" in note for note in recording.notes)
 
 
 @pytest.mark.parametrize("level", [-1, 255.5, 300])
@@ -317,7 +317,7 @@ def test_flips_at_the_same_time_are_noted(experanto_session):
     times = np.load(file)
     times[11] = times[10]
     np.save(file, times)
-    assert any("1 flips have the same time" in note for note in open_recording(path).notes)
+    assert any("1 flip has the same time" in note for note in open_recording(path).notes)
 
 
 def test_a_screen_without_flip_times_is_refused(experanto_session):

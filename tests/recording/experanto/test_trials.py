@@ -94,7 +94,7 @@ def test_a_pause_after_a_video_is_not_used(experanto_session, seconds):
     first, second = recording.trials[:2]
     assert first.end_seconds == pytest.approx(expected[0].end_seconds, abs=1e-5)
     assert second.start_seconds == pytest.approx(expected[1].start_seconds + seconds)
-    assert any("1 trials are followed by a pause" in note for note in recording.notes)
+    assert any("1 trial is followed by a pause" in note for note in recording.notes)
     assert any(f"longest of {seconds:.1f} s" in note for note in recording.notes)
 
 
@@ -132,7 +132,7 @@ def test_a_pause_after_an_image_is_not_used(experanto_session):
 def test_trials_marked_not_valid_are_kept_with_a_note(experanto_session):
     recording = open_recording(experanto_session(trials=[CLIP, {**CLIP, "valid_trial": False}]))
     assert [trial.tier for trial in recording.trials] == ["train", "train"]
-    assert any("1 trials are marked valid_trial: false" in note for note in recording.notes)
+    assert any("marked valid_trial: false are kept, by tier: 1" in note for note in recording.notes)
 
 
 def test_an_unknown_kind_is_refused_with_the_known_ones(experanto_session):

@@ -169,7 +169,7 @@ def test_a_gap_in_the_times_becomes_rows_of_nan(new_nwb, activity):
     np.testing.assert_array_equal(found.values[25:], activity[15:].astype(np.float32))
     np.testing.assert_array_equal(found.signal.read_rows(20, 27), found.values[20:27])
     np.testing.assert_allclose(found.population.gaps, [[3.5, 4.5]])
-    assert found.notes[1].startswith("/processing/ophys/Fluorescence/plane0/timestamps: 1 gaps")
+    assert found.notes[1].startswith("/processing/ophys/Fluorescence/plane0/timestamps: 1 gap in")
 
 
 def test_a_clock_that_drifts_is_obeyed_within_half_a_row(new_nwb):

@@ -121,8 +121,8 @@ def test_a_set_of_somebody_else_has_the_licence_that_the_user_gives(make_set):
 def test_what_is_assumed_and_missing_is_noted(make_set):
     notes = "\n".join(open_folder_or_zip(make_set()).notes)
     assert "in the order of presentation" in notes
-    assert "1 of 6 trials are excluded: their tier is none" in notes
-    assert "responses of 1 trials are withheld (all zero, or no file)" in notes
+    assert "trials are excluded whose tier is none: 1 of 6" in notes
+    assert "responses of 1 trial are withheld (all zero, or no file)" in notes
     assert "live_test_main 1" in notes
 
 
@@ -146,7 +146,7 @@ def test_responses_that_end_before_the_video_are_missing_there(make_set):
     np.testing.assert_array_equal(rows[:50], short[:, :50].T)
     assert np.isnan(rows[50:]).all()
     assert recording.gaps[0].tolist() == [50 / 30, 70 / 30]
-    assert any("end before their video: 20 rows" in note for note in recording.notes)
+    assert any("end before the video: 20 rows" in note for note in recording.notes)
 
 
 def test_a_trial_without_responses_or_video_is_missing_or_excluded(make_set):
@@ -155,7 +155,7 @@ def test_a_trial_without_responses_or_video_is_missing_or_excluded(make_set):
     assert [trial.num_flips for trial in recording.trials] == [70, 66, 62, 61]
     assert np.isnan(recording.responses.read_rows(0, 70)).all()
     assert any(
-        "1 of 5 trials are excluded: their stimulus has no file" in note for note in recording.notes
+        "trials are excluded whose stimulus has no file: 1 of 5" in note for note in recording.notes
     )
 
 
@@ -175,8 +175,8 @@ def test_missing_behavior_is_noted(make_set):
     }
     recording = open_recording(make_set(changes).path)
     notes = "\n".join(recording.notes)
-    assert "data/behavior of 1 trials has no file and counts as missing" in notes
-    assert "data/pupil_center of 1 trials has only zeros and counts as missing" in notes
+    assert "data/behavior of 1 trial has no file and counts as missing" in notes
+    assert "data/pupil_center of 1 trial has only zeros and counts as missing" in notes
     uses = {content.path: content.use for content in recording.contents}
     assert uses["meta/statistics"].startswith("not taken")
 
