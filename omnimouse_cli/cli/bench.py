@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from omnimouse_cli.api.folders import default_shards
-from omnimouse_cli.cli.console import print_document, print_table, reporter
+from omnimouse_cli.cli.console import print_document, print_next, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption, SeedOption
 from omnimouse_cli.cli.tables import ResultTable, pair_table
 from omnimouse_cli.config.data import MAX_BATCH, MAX_THREADS
@@ -79,6 +79,8 @@ def command_bench_loader(
         print_document("bench-loader", asdict(speed))
     else:
         print_table(_table(speed))
+    if simulate_corpus is None:
+        print_next("train", folder, quiet=quiet, json_output=json_output)
 
 
 @contextmanager

@@ -1,9 +1,11 @@
 """Results on stdout (tables, JSON documents); progress, warnings and errors on stderr."""
 
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
@@ -70,6 +72,18 @@ def print_line(text: str) -> None:
     """Print one line of the result on stdout."""
     with write_results():
         sys.stdout.write(_escape(text) + "\n")
+
+
+def print_next(*command: str | Path, quiet: bool = False, json_output: bool = False) -> None:
+    """Print on stderr the command that usually comes next.
+
+    Args:
+        command: Its words after `omnimouse`.
+        quiet: Whether nothing is printed, as with `--json`.
+        json_output: Whether the result is a document.
+    """
+    if not quiet and not json_output:
+        sys.stderr.write(_escape(f"next: {shlex.join(('omnimouse', *map(str, command)))}\n"))
 
 
 def print_error(error: OmniMouseError) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from omnimouse_cli.api.folders import folder
 from omnimouse_cli.api.libraries import require_libraries
-from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
+from omnimouse_cli.cli.console import print_document, print_line, print_next, print_table, reporter
 from omnimouse_cli.cli.options import DeviceOption, JsonOption, QuietOption, SeedOption
 from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns
 from omnimouse_cli.errors import ConfigError
@@ -104,11 +104,12 @@ def command_compare(
         images = load_images(data)
         path = out or _choose_folder(settings, images.name)
         report = compare(settings, images, path, device=select_device(device), reporter=talk)
-        talk.say(f"wrote {path / 'compare.json'}; surfaces: omnimouse dendrites {path}")
+        talk.say(f"wrote {path / 'compare.json'}")
     if json_output:
         print_document("dendrites-compare", report.to_dict())
     else:
         _print(report)
+    print_next("dendrites", path, quiet=quiet, json_output=json_output)
 
 
 def _parse_names(option: str, text: str | None, known: tuple[Any, ...]) -> tuple[Any, ...]:

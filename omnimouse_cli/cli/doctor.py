@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from omnimouse_cli.cli.console import print_document, print_table
+from omnimouse_cli.api.folders import folder
+from omnimouse_cli.cli.console import print_document, print_next, print_table
 from omnimouse_cli.cli.options import JsonOption
 from omnimouse_cli.cli.tables import pair_table
 
@@ -34,6 +35,7 @@ def command_doctor(*, json_output: JsonOption = False) -> None:
     pairs["GPUs"] = ", ".join(facts["gpus"]) or "none: training runs on the CPU"
     pairs["missing"] = ", ".join(facts["missing"]) or "nothing"
     print_table(pair_table("omnimouse doctor", pairs.items()))
+    print_next(*(["preprocess"] if folder("recordings").is_dir() else ["simulate", "recordings"]))
 
 
 def _facts() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from omnimouse_cli.api.train_job import new_run
-from omnimouse_cli.cli.console import print_document, print_table, reporter
+from omnimouse_cli.cli.console import print_document, print_next, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption
 from omnimouse_cli.cli.tables import ResultTable, pair_table
 from omnimouse_cli.errors import explain_interruption
@@ -59,6 +59,7 @@ def command_import_weights(
         print_document("import", {**content, **model})
         return
     print_table(_table(run, published, summary["parameters"]))
+    print_next("eval", run, quiet=quiet)
 
 
 def _report_differences(

@@ -1,12 +1,13 @@
 """`omnimouse inspect`: what shards, raw recordings or runs hold, and if checksums are right."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from omnimouse_cli.api.folders import default_shards
-from omnimouse_cli.cli.console import reporter
+from omnimouse_cli.cli.console import print_next, reporter
 from omnimouse_cli.cli.inspect_raw import inspect_raw, is_raw
 from omnimouse_cli.cli.inspect_runs import find_only_runs, inspect_runs
 from omnimouse_cli.cli.inspect_shards import inspect_shards
@@ -23,6 +24,7 @@ from omnimouse_cli.cli.raw import (
     TrialsOption,
 )
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.run.folder import is_finished
 
 
 def command_inspect(
@@ -90,6 +92,7 @@ def command_inspect(
                     hint="name the folder of shards, or the raw recordings",
                 )
             inspect_runs(path, runs, verify=verify, json_output=json_output, progress=progress)
+            following: tuple[str | Path, ...] = _after_runs(runs)
         elif path is not None and is_raw(path):
             if plot is not None or verify:
                 raise OmniMouseError(
@@ -97,6 +100,7 @@ def command_inspect(
                     hint="convert them first: omnimouse preprocess",
                 )
             inspect_raw(path, options, session=session, json_output=json_output, progress=progress)
+            following = ("preprocess", path)
         else:
             # A path that does not exist is most likely misspelled.
             if options != OpenOptions() and (path or default_shards()).exists():
@@ -114,3 +118,11 @@ def command_inspect(
                 json_output=json_output,
                 progress=progress,
             )
+            following = ("train", path or default_shards())
+    print_next(*following, quiet=quiet, json_output=json_output)
+
+
+def _after_runs(runs: Sequence[Path]) -> tuple[str | Path, ...]:
+    """Return the words of the command that usually follows: evaluate a run, or finish it."""
+    finished = [run for run in runs if is_finished(run)]
+    return ("eval", finished[-1]) if finished else ("train", "--resume", runs[-1])

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from omnimouse_cli.api.folders import newest_finished_run
-from omnimouse_cli.cli.console import print_document, print_table, reporter
+from omnimouse_cli.cli.console import print_document, print_next, print_table, reporter
 from omnimouse_cli.cli.options import (
     DeviceOption,
     JsonOption,
@@ -182,6 +182,7 @@ def command_predict(
         print_document("predict", documents[0] if len(documents) == 1 else several)
     else:
         _print(path, documents)
+    print_next("probe", *folders, quiet=quiet, json_output=json_output)
 
 
 def _require_one_input(

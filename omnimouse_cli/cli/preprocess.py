@@ -12,7 +12,7 @@ import typer
 from omnimouse_cli.api.folders import default_recordings, default_shards
 from omnimouse_cli.api.preprocess import Preprocessed, convert_found
 from omnimouse_cli.api.recordings import failure_records, find_and_open, raise_failures
-from omnimouse_cli.cli.console import print_document, print_table, reporter
+from omnimouse_cli.cli.console import print_document, print_next, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption, parse_task
 from omnimouse_cli.cli.raw import (
     CitationOption,
@@ -173,6 +173,7 @@ def command_preprocess(
     elif result.sessions:
         print_table(_table(result))
     raise_failures(result.failed, num_recordings)
+    print_next("train", folder, quiet=quiet, json_output=json_output)
 
 
 def _submit(

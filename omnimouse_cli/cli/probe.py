@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
+from omnimouse_cli.cli.console import print_document, print_line, print_next, print_table, reporter
 from omnimouse_cli.cli.options import (
     DeviceOption,
     JsonOption,
@@ -145,6 +145,7 @@ def command_probe(
         print_document("probe", documents[0] if len(documents) == 1 else {"sessions": documents})
     else:
         _print(probes)
+    print_next("mei", *(run or ()), quiet=quiet, json_output=json_output)
 
 
 def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:

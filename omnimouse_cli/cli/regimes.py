@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from omnimouse_cli.cli.console import print_document, print_table
+from omnimouse_cli.cli.console import print_document, print_next, print_table
 from omnimouse_cli.cli.options import JsonOption
 from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns
 
@@ -47,6 +47,7 @@ def command_regimes(
         print_document("regimes", content)
         return
     print_table(_table(listed + families + scored))
+    print_next("eval", "--regime", "forecast")
 
 
 def _entries(use: str) -> list[dict[str, Any]]:

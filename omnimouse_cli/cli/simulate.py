@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from omnimouse_cli.api.simulate import simulate
-from omnimouse_cli.cli.console import print_document, print_table, reporter
+from omnimouse_cli.cli.console import print_document, print_next, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption, SeedOption
 from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns
 
@@ -45,6 +45,7 @@ def command_simulate(
         print_document("simulation", {"sessions": [_record(session) for session in simulated]})
     else:
         print_table(_table(simulated))
+    print_next("preprocess", out, quiet=quiet, json_output=json_output)
 
 
 def _record(simulated: "SimulatedSession") -> dict[str, Any]:

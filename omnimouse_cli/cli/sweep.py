@@ -9,7 +9,7 @@ import typer
 
 from omnimouse_cli.api.folders import default_shards, folder
 from omnimouse_cli.api.sessions_option import is_number
-from omnimouse_cli.cli.console import print_document, print_table, reporter
+from omnimouse_cli.cli.console import print_document, print_next, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption, parse_task
 from omnimouse_cli.cli.slurm import (
     SlurmOption,
@@ -161,6 +161,8 @@ def command_sweep(
             f"{error.message}",
             hint=error.hint,
         )
+    if worker == 0:
+        print_next("scaling-report", sweep.root, quiet=quiet, json_output=json_output)
 
 
 def _parse_seeds(text: str) -> tuple[int, ...]:

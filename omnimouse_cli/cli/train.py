@@ -1,5 +1,6 @@
 """`omnimouse train`: train a model on a data set, in one process or several."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from omnimouse_cli.api.arguments import as_words
 from omnimouse_cli.api.train_job import TrainOptions, claim_run, resolve_job
 from omnimouse_cli.api.train_ranks import Ranks, require_devices, resolve_ranks
 from omnimouse_cli.cli.completion import complete_sessions, in_list
-from omnimouse_cli.cli.console import reporter
+from omnimouse_cli.cli.console import print_next, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption
 from omnimouse_cli.cli.started_again import continue_own_run
 from omnimouse_cli.cli.train_output import print_plan, print_summary
@@ -177,10 +178,13 @@ def command_train(
     ranks = resolve_ranks(gpus=gpus, procs=procs, device=device, restarts=restarts)
     if dry_run:
         print_plan(options, ranks, json_output=json_output, quiet=quiet)
+        words = [word for word in sys.argv[2:] if word != "--dry-run"]
+        print_next("train", *words, quiet=quiet, json_output=json_output)
         return
     run = _train(options, ranks, quiet=quiet, restarts=restarts)
     if run is not None:
         print_summary(run, json_output=json_output)
+        print_next("eval", run, quiet=quiet, json_output=json_output)
 
 
 def _train(options: TrainOptions, ranks: Ranks, *, quiet: bool, restarts: int) -> Path | None:

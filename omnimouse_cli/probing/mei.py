@@ -318,7 +318,8 @@ def _extrapolation(responses: dict[str, F32], has_gradient: NDArray[np.bool_]) -
     return [
         f"of {beyond} of {pluralize(len(most), 'neuron')} the predicted response to the most "
         f"exciting stimulus is more than {EXTRAPOLATED:g} times that to any natural one: training "
-        "supports the pattern of the stimulus, but the size of the response is extrapolated, by all runs alike"
+        "supports the pattern of the stimulus, but the size of the response is extrapolated, by "
+        "all runs alike"
     ]
 
 

@@ -8,6 +8,7 @@ import pytest
 import omnimouse_cli as om
 from omnimouse_cli.api import progress
 from omnimouse_cli.api.progress import choose_reporter
+from omnimouse_cli.reporter import Silent
 
 
 @pytest.fixture
@@ -99,6 +100,20 @@ def test_an_interruption_says_what_was_kept(work, monkeypatch):
     monkeypatch.setattr("omnimouse_cli.evaluation.evaluate.evaluate", interrupt)
     with pytest.raises(KeyboardInterrupt, match="nothing was written for runs/demo"):
         om.evaluate("runs/demo")
+
+
+@pytest.mark.parametrize(
+    ("function", "work_of_it"), [("most_exciting", "mei.most_exciting"), ("probe", "probe.probe")]
+)
+def test_an_interruption_before_any_file_says_so(work, monkeypatch, function, work_of_it):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"omnimouse_cli.probing.{work_of_it}", interrupt)
+    before = sorted(work.rglob("*"))
+    with pytest.raises(KeyboardInterrupt, match="nothing was written; run the same"):
+        getattr(om, function)("runs/demo", neurons=[0], progress=Silent())
+    assert sorted(work.rglob("*")) == before
 
 
 def test_a_loaded_run_keeps_its_shards_and_device(work):

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import omnimouse_cli.cli.app
 from omnimouse_cli.cli.app import _COMMANDS, _with_exit_codes, program
+from omnimouse_cli.cli.console import print_next
 from omnimouse_cli.errors import OmniMouseError
 
 
@@ -92,6 +93,13 @@ def test_an_interruption_exits_with_130_and_says_what_was_kept():
     result = CliRunner().invoke(app_of(command))
     assert result.exit_code == 130
     assert result.stderr == "interrupted: checkpoint at step 5; go on with --resume\n"
+
+
+def test_the_next_command_is_ready_to_paste_and_is_named_to_people_only(capsys):
+    print_next("eval", "runs/my run")
+    print_next("eval", "runs/other", quiet=True)
+    print_next("eval", "runs/other", json_output=True)
+    assert capsys.readouterr() == ("", "next: omnimouse eval 'runs/my run'\n")
 
 
 @pytest.mark.training

@@ -73,6 +73,7 @@ def test_windows_per_tier_are_those_that_fit(shards):
 def test_the_table_names_every_session_and_the_totals(shards):
     result = run()
     assert "taking shards/ (default)" in result.stderr
+    assert result.stderr.endswith("next: omnimouse train shards\n")
     for text in (
         "3 sessions of 2 animals, 3.0 MiB",
         "7-1-2",

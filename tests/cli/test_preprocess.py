@@ -87,6 +87,7 @@ def test_without_arguments_recordings_become_shards(recordings):
     assert result.exit_code == 0, result.stderr
     assert "taking recordings/ (default)" in result.stderr
     assert "writing to shards/ (default)" in result.stderr
+    assert result.stderr.endswith("next: omnimouse train shards\n")
     for text in ("7-1-1", "8-1-1", "3,600", "train 0.23, test 0.13", "margins", "2 written"):
         assert text in result.stdout
     assert sorted(path.name for path in (recordings.parent / "shards").iterdir()) == [

@@ -44,4 +44,5 @@ def test_a_second_run_skips_says_so_on_stderr_and_prints_the_same_table(out):
     assert "complete: skipped" in result.stderr
     assert "23001-1-1" in result.stdout
     assert "skipped" not in result.stdout
+    assert result.stderr.endswith(f"next: omnimouse preprocess {out}\n")
     assert invoke(out, *SMALL, "--quiet").stderr == ""

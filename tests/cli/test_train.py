@@ -57,6 +57,7 @@ def test_without_paths_shards_are_taken_and_a_new_run_is_made(home):
 def test_a_run_is_never_overwritten(home):
     first = omnimouse("train", "shards", *SMALL, "--steps", "1", "--out", "run")
     assert "nano" in first.stdout
+    assert first.stderr.endswith("next: omnimouse eval run\n")
     before = (home / "run" / "model.safetensors").read_bytes()
     command = ["train", "shards", *SMALL, "--steps", "1", "--seed", "9"]
     second = omnimouse(*command, "--out", "run", code=1)

@@ -152,6 +152,14 @@ def test_the_page_shows_the_best_neurons_and_loads_nothing(found, tmp_path):
     require_self_contained(text)
 
 
+def test_the_page_of_gratings_that_fill_the_screen_has_no_discs(found, tmp_path):
+    options = replace(found.options, aperture_px=None)
+    full = replace(found, options=options, in_disc=np.zeros(len(found.neuron), bool))
+    text = write_page([full], tmp_path, pictures=0).read_text()
+    assert "Tuning for direction was measured with gratings that fill the screen." in text
+    assert "0 pixels" not in text
+
+
 def require_self_contained(text):
     """Check that a page loads nothing and has no script."""
 

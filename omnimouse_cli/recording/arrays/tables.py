@@ -203,7 +203,8 @@ def _read_rows(path: Path, rows: _Lines, text_columns: Sequence[str]) -> Table:
             continue
         if len(cells) != len(names):
             raise RecordingError(
-                f"{path}, line {line}: {pluralize(len(cells), 'cell')} for {pluralize(len(names), 'column')}",
+                f"{path}, line {line}: {pluralize(len(cells), 'cell')} for "
+                f"{pluralize(len(names), 'column')}",
                 hint="every row needs a cell for each name of the first line; a text with commas "
                 "stands in quotes",
             )

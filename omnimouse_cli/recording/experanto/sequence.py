@@ -76,7 +76,8 @@ def open_sequence(folder: Path, meta: Meta, *, grid_start: float | None = None) 
     stored, notes = open_rows(folder, meta)
     if stored.num_rows == 0 or stored.num_columns == 0:
         raise RecordingError(
-            f"{stored.path} is empty: {stored.num_rows} rows of {pluralize(stored.num_columns, 'signal')}"
+            f"{stored.path} is empty: {stored.num_rows} rows of "
+            f"{pluralize(stored.num_columns, 'signal')}"
         )
     device = read_clock(folder, meta, num_rows=stored.num_rows, num_columns=stored.num_columns)
     mean, std, statistics_notes = _read_statistics(folder, stored)
