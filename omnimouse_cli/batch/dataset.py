@@ -140,6 +140,21 @@ class Dataset:
         shift = np.zeros_like(scale) if mode == "scale" else np.nan_to_num(mean).astype(np.float32)
         return shift, scale
 
+    def scaled_mean(self, config: DataConfig, key: str) -> NDArray[np.float32]:
+        """Return the scaled mean response of each neuron in training trials.
+
+        Args:
+            config: As of `normalization`.
+            key: Session key.
+
+        Returns:
+            Float32 `(num_neurons,)`; 0 where no mean is known.
+        """
+        shift, scale = self.normalization(config, key)
+        mean = np.nan_to_num(np.asarray(self.session(key).shard.neuron_mean, np.float32))
+        scaled: NDArray[np.float32] = (mean - shift) / scale
+        return scaled
+
     def windows(self, config: DataConfig, key: str) -> WindowTable:
         """Return the windows of a session, possibly none; computed once per session and selection.
 

@@ -7,6 +7,7 @@ from omnimouse_cli.api.train_job import TrainOptions, resolve_job
 from omnimouse_cli.api.train_ranks import Ranks
 from omnimouse_cli.cli.console import print_document, print_table, reporter
 from omnimouse_cli.cli.tables import pair_table
+from omnimouse_cli.evaluation.records import MODEL
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import read_summary
 from omnimouse_cli.text import (
@@ -78,9 +79,26 @@ def _summary_lines(summary: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     overall = [item for item in validation["records"] if item["session"] == "overall"]
     absent = "not finite" if overall else "no windows"
-    values = [(f"validation, {kind} loss", loss)]
-    values += [(f"  {item['strategy']}, {item['target']}", item["value"]) for item in overall]
-    return lines + [(what, absent if value is None else f"{value:.4f}") for what, value in values]
+    lines.append((f"validation, {kind} loss", absent if loss is None else f"{loss:.4f}"))
+    for item in overall:
+        if item["predictor"] == MODEL:
+            text = absent if item["value"] is None else f"{item['value']:.4f}"
+            lines.append((f"  {item['strategy']}, {item['target']}", text + _beside(item, overall)))
+    return lines
+
+
+def _beside(model: dict[str, Any], overall: list[dict[str, Any]]) -> str:
+    """Return the losses of baselines for the strategy and target of a record of the model."""
+    from omnimouse_cli.training.validation_records import LABELS
+
+    parts = [
+        f"{LABELS[item['predictor']]} {item['value']:.4f}"
+        for item in overall
+        if item["predictor"] in LABELS
+        and all(item[key] == model[key] for key in ("strategy", "target"))
+        and item["value"] is not None
+    ]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _shortcut_lines(cost: dict[str, Any]) -> list[tuple[str, str]]:

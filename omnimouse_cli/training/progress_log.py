@@ -10,16 +10,33 @@ from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.metrics_log import MetricsLog, Progress, StepMetrics
 from omnimouse_cli.text import format_magnitude, format_percent
 from omnimouse_cli.training.data_checks import explain_infinite_loss
+from omnimouse_cli.training.schedule import Phase
 from omnimouse_cli.training.state import Counters
 from omnimouse_cli.training.step import StepResult, TrainingSetup
 from omnimouse_cli.training.throughput import Throughput, report_unknown_peak
-from omnimouse_cli.training.validation_records import Validation, describe_infinite_records
+from omnimouse_cli.training.validation_records import (
+    Validation,
+    describe_infinite_records,
+    describe_validation,
+)
 
 PROGRESS_TASK = "training"
 # Reading a loss waits for the GPU, so the note beside the progress bar is not renewed every step.
 NOTE_SECONDS = 0.5
-# Without a progress bar, as in the log of a job queue, a line appears every few minutes.
-LINE_SECONDS = 300.0
+_JOINS = (
+    "the transformer joins the shortcuts (train.shortcuts_first_fraction): the loss may step up "
+    "before it falls"
+)
+_FALLS = "the learning rate begins to fall (train.cooldown_fraction): the loss may step down"
+# What is said between two parts of the schedule; nothing about the end of a warm-up.
+PHASE_CHANGES: dict[tuple[Phase | None, Phase], str] = {
+    (None, "shortcuts"): "only the shortcuts are trained at first (train.shortcuts_first_fraction)",
+    ("shortcuts", "warm-up"): _JOINS,
+    ("shortcuts", "constant"): _JOINS,
+    ("shortcuts", "cool-down"): f"{_JOINS}; {_FALLS}",
+    ("warm-up", "cool-down"): _FALLS,
+    ("constant", "cool-down"): _FALLS,
+}
 # Weight of the newest loss in the running mean that the note shows.
 SMOOTHING = 0.05
 
@@ -38,13 +55,13 @@ class ProgressLogger:
         self, log: MetricsLog | None, reporter: Reporter, setup: TrainingSetup, counters: Counters
     ) -> None:
         self._log, self._reporter, self._setup, self._counters = log, reporter, setup, counters
-        now = time.perf_counter()
         config, world = setup.config.train, setup.world
         # Since this process began for the note, since the line before for metrics.jsonl.
         self._throughput = Throughput(counters, config, world)
         self._since_line = Throughput(counters, config, world)
         report_unknown_peak(config, world, reporter)
-        self._note, self._note_time, self._line_time = "", 0.0, now
+        self._note, self._note_time = "", 0.0
+        self._phase: Phase | None = None
         self._running_means: dict[str, float] = {}
         self._fraction_shown = 0.0
 
@@ -73,6 +90,7 @@ class ProgressLogger:
             OmniMouseError: The loss is not finite.
         """
         step = self._counters.step
+        self._report_phase()
         self._since_line.add_wait(result.wait_seconds)
         is_logged = step == 1 or step % self._setup.config.train.log_every == 0
         is_noted = time.perf_counter() - self._note_time > NOTE_SECONDS
@@ -104,7 +122,7 @@ class ProgressLogger:
             self._reporter.warn(f"step {self._counters.step}: {problem}")
         elif validation.neural_loss is not None:
             self._reporter.say(
-                f"step {self._counters.step}: validation loss {validation.neural_loss:.4f}"
+                f"step {self._counters.step}: validation loss {describe_validation(validation)}"
             )
 
     def _metrics(
@@ -136,6 +154,15 @@ class ProgressLogger:
             tokens=counters.tokens,
         )
 
+    def _report_phase(self) -> None:
+        """Say what changes in the schedule, which may be seen in the loss."""
+        before, counters = self._phase, self._counters
+        progress = self._setup.duration.progress(counters.step - 1, counters.elapsed_seconds)
+        self._phase = self._setup.schedule.phase(progress)
+        if self._phase != before and (before, self._phase) in PHASE_CHANGES:
+            change = PHASE_CHANGES[before, self._phase]
+            self._reporter.say(f"step {counters.step}: {change}")
+
     def _smooth(self, **losses: float | None) -> None:
         for name, loss in losses.items():
             if loss is not None:
@@ -144,7 +171,7 @@ class ProgressLogger:
 
     def _renew_note(self) -> None:
         """Describe losses and rates, the rates since this process began."""
-        now, means, rates = time.perf_counter(), self._running_means, self._throughput.rates()
+        means, rates = self._running_means, self._throughput.rates()
         losses = [f"{name} {means[name]:.3f}" for name in ("neural", "behavior") if name in means]
         parts = [
             f"step {self._counters.step}",
@@ -155,10 +182,7 @@ class ProgressLogger:
         if rates.mfu is not None:
             parts.append(f"MFU {format_percent(rates.mfu)}")
         self._note = " · ".join(parts)
-        self._note_time = now
-        if now - self._line_time > LINE_SECONDS:
-            self._line_time = now
-            self._reporter.say(self._note)
+        self._note_time = time.perf_counter()
 
     def _advance(self) -> None:
         counters = self._counters

@@ -6,6 +6,8 @@ from typing import Literal
 
 from omnimouse_cli.config.training import TrainConfig
 
+Phase = Literal["shortcuts", "warm-up", "constant", "cool-down"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duration:
@@ -67,6 +69,23 @@ class Schedule:
     def is_shortcuts_only(self, progress: float) -> bool:
         """Whether the transformer's learning rate has not begun to rise."""
         return progress < self.shortcuts_first_fraction
+
+    def phase(self, progress: float) -> Phase:
+        """Return the part of the schedule at a fraction of the run.
+
+        Example:
+            >>> schedule = Schedule(
+            ...     warmup_fraction=0.1, cooldown_fraction=0.2, shortcuts_first_fraction=0.3
+            ... )
+            >>> [schedule.phase(progress) for progress in (0.2, 0.35, 0.5, 0.9)]
+            ['shortcuts', 'warm-up', 'constant', 'cool-down']
+        """
+        if self.is_shortcuts_only(progress):
+            return "shortcuts"
+        if progress >= 1 - self.cooldown_fraction:
+            return "cool-down"
+        is_rising = progress < self.shortcuts_first_fraction + self.warmup_fraction
+        return "warm-up" if is_rising else "constant"
 
     def transformer_factor(self, progress: float) -> float:
         """Return the factor of the transformer's learning rate."""

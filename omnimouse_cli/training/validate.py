@@ -18,13 +18,14 @@ from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES
 from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.config.run import RunConfig
-from omnimouse_cli.evaluation.records import NEURONS
+from omnimouse_cli.evaluation.records import MODEL, NEURONS
 from omnimouse_cli.model.build import Core, unsupported_reason
 from omnimouse_cli.model.losses import Losses
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.training.parallel.world import World
 from omnimouse_cli.training.state import TrainState
 from omnimouse_cli.training.step import compute_batch_losses
+from omnimouse_cli.training.validation_baselines import baseline_losses
 from omnimouse_cli.training.validation_records import BEHAVIOR, SessionLoss, Validation, summarize
 from omnimouse_cli.training.validation_windows import (
     sample_windows,
@@ -33,6 +34,9 @@ from omnimouse_cli.training.validation_windows import (
     validation_sessions,
     windows_per_session,
 )
+
+# Numbers of batch and strategy, predictor, losses, share of behavior that is not lost.
+_OfBatch = tuple[int, int, str, Losses, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,7 @@ class BatchLosses(NamedTuple):
     Args:
         batch: Number of the batch in the validation.
         strategy: Number of the strategy among those of the session.
+        predictor: `model`, or a baseline.
         neural: Mean neural loss; None without a target.
         behavior: Mean behavior loss; None without a target.
         behavior_fraction: Share of the behavior samples that are not lost.
@@ -61,6 +66,7 @@ class BatchLosses(NamedTuple):
 
     batch: int
     strategy: int
+    predictor: str
     neural: float | None
     behavior: float | None
     behavior_fraction: float
@@ -88,7 +94,7 @@ def validate(
     state.core.shortcuts_only = False
     training = state.core.training
     state.core.eval()
-    losses: list[tuple[int, int, Losses, float]] = []
+    losses: list[_OfBatch] = []
     is_stopped = False
     with torch.no_grad():
         for first in range(0, len(batches), world.num_ranks):
@@ -103,8 +109,8 @@ def validate(
             if embeddings is not None:
                 number = first + world.rank
                 losses += [
-                    (number, *of_strategy)
-                    for of_strategy in _evaluate_batch(
+                    (number, *of_predictor)
+                    for of_predictor in _evaluate_batch(
                         state.core,
                         embeddings,
                         config,
@@ -144,35 +150,43 @@ def _evaluate_batch(
     *,
     reader: WindowReader,
     batch: ValidationBatch,
-) -> Iterator[tuple[int, Losses, float]]:
-    """Yield number, losses and share of behavior that is not lost, for every strategy."""
+) -> Iterator[tuple[int, str, Losses, float]]:
+    """Yield number, predictor, losses and share of behavior that is not lost, by strategy."""
     session = dataset.sessions[batch.session]
     neurons = validation_neurons(session, config.data.max_neurons)
     grid = dataset.windows(validation_data(config), session.key).grid_index(batch.windows)
     recorded = reader.read(session.key, grid, np.tile(neurons, (len(grid), 1)))
     fraction = recorded.behavior_fraction
+    device = embeddings.neuron_biases.device
     # Copied once for all strategies.
-    on_device = to_device(recorded, embeddings.neuron_biases.device, config.data)
+    on_device = to_device(recorded, device, config.data)
+    mean = torch.from_numpy(dataset.scaled_mean(config.data, session.key)[neurons]).to(device)
+    assert config.model.response_loss is not None, "resolved before training"
     for number, strategy in enumerate(validation_strategies(session, config.model)):
+        selection = select(
+            strategy,
+            num_neurons=len(neurons),
+            num_windows=len(grid),
+            generator=None,
+            device=device,
+        )
         losses = compute_batch_losses(
             core,
             on_device,
             embeddings=embeddings,
             animal=session.animal,
             strategy=strategy,
-            selection=select(
-                strategy,
-                num_neurons=len(neurons),
-                num_windows=len(grid),
-                generator=None,
-                device=embeddings.neuron_biases.device,
-            ),
+            selection=selection,
             config=config,
         )
-        yield number, losses, fraction
+        yield number, MODEL, losses, fraction
+        for baseline, of_baseline in baseline_losses(
+            on_device, strategy, selection, mean, config.model.response_loss
+        ):
+            yield number, baseline, of_baseline, fraction
 
 
-def _to_numbers(losses: Sequence[tuple[int, int, Losses, float]]) -> list[BatchLosses]:
+def _to_numbers(losses: Sequence[_OfBatch]) -> list[BatchLosses]:
     """Return losses as numbers; the host waits for the device only here."""
     present = [value for *_, pair, _ in losses for value in pair if value is not None]
     values = iter(torch.stack(present).tolist() if present else [])
@@ -180,11 +194,12 @@ def _to_numbers(losses: Sequence[tuple[int, int, Losses, float]]) -> list[BatchL
         BatchLosses(
             batch=batch,
             strategy=strategy,
+            predictor=predictor,
             neural=None if pair.neural is None else next(values),
             behavior=None if pair.behavior is None else next(values),
             behavior_fraction=fraction,
         )
-        for batch, strategy, pair, fraction in losses
+        for batch, strategy, predictor, pair, fraction in losses
     ]
 
 
@@ -211,26 +226,29 @@ def _average(
     dataset: Dataset,
 ) -> list[SessionLoss]:
     """Average over the batches of each session and strategy, in the order of the batches."""
-    grouped: dict[tuple[int, int], list[BatchLosses]] = {}
+    grouped: dict[tuple[int, int, str], list[BatchLosses]] = {}
     for part in parts:
-        grouped.setdefault((batches[part.batch].session, part.strategy), []).append(part)
+        key = (batches[part.batch].session, part.strategy, part.predictor)
+        grouped.setdefault(key, []).append(part)
     strategies = {
-        index: validation_strategies(dataset.sessions[index], config.model) for index, _ in grouped
+        index: validation_strategies(dataset.sessions[index], config.model) for index, *_ in grouped
     }
     return [
         _session_loss(
             dataset.sessions[index],
             strategies[index][number],
+            predictor,
             [(part, len(batches[part.batch].windows)) for part in of_session],
             config,
         )
-        for (index, number), of_session in sorted(grouped.items())
+        for (index, number, predictor), of_session in sorted(grouped.items())
     ]
 
 
 def _session_loss(
     session: SessionInfo,
     strategy: Strategy,
+    predictor: str,
     parts: Sequence[tuple[BatchLosses, int]],
     config: RunConfig,
 ) -> SessionLoss:
@@ -251,6 +269,7 @@ def _session_loss(
     selection = select(strategy, num_neurons=num_neurons, num_windows=1, generator=None)
     return SessionLoss(
         strategy=strategy,
+        predictor=predictor,
         session=session.key,
         num_neurons=session.num_neurons,
         num_windows=num_windows,

@@ -11,8 +11,11 @@ from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import BEHAVIOR_RATE_HZ, RESPONSE_RATE_HZ
 from omnimouse_cli.evaluation.records import LOSS, MODEL, NEURONS, OVERALL, EvalRecord
 from omnimouse_cli.text import pluralize
+from omnimouse_cli.training.validation_baselines import PERSISTENCE, TRAIN_MEAN
 
 BEHAVIOR = "behavior"
+# Baselines of a validation, by their names in tables of `eval`.
+LABELS = {TRAIN_MEAN: "training mean", PERSISTENCE: "persistence"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +24,7 @@ class SessionLoss:
 
     Args:
         strategy: Inputs and targets.
+        predictor: `model`, or a baseline.
         session: Session key.
         num_neurons: Neurons of the session, its weight among sessions.
         num_windows: Windows that the losses are means over.
@@ -31,6 +35,7 @@ class SessionLoss:
     """
 
     strategy: Strategy
+    predictor: str
     session: str
     num_neurons: int
     num_windows: int
@@ -45,9 +50,9 @@ class Validation:
     """The result of a validation.
 
     Args:
-        records: Records as in `eval.json`, with metric `loss`.
-        neural_loss: Mean over the strategies whose targets are responses, of the mean over sessions
-            weighted by their neurons; None without a window.
+        records: Records as in `eval.json`, with metric `loss`, of the model and of baselines.
+        neural_loss: Of the model: mean over the strategies whose targets are responses, of the
+            mean over sessions weighted by their neurons; None without a window.
     """
 
     records: tuple[EvalRecord, ...]
@@ -55,7 +60,7 @@ class Validation:
 
 
 def summarize(losses: Sequence[SessionLoss], tier: str) -> Validation:
-    """Return the records of all sessions, and one over them for each strategy and target.
+    """Return the records of all sessions, and one over them for each strategy and predictor.
 
     Args:
         losses: One per session and strategy.
@@ -63,8 +68,12 @@ def summarize(losses: Sequence[SessionLoss], tier: str) -> Validation:
     """
     records: list[EvalRecord] = []
     neural_losses: list[float] = []
-    for name in dict.fromkeys(loss.strategy.name for loss in losses):
-        of_strategy = [loss for loss in losses if loss.strategy.name == name]
+    # The model's come first.
+    ordered = sorted(losses, key=lambda loss: loss.predictor != MODEL)
+    for name, predictor in dict.fromkeys((one.strategy.name, one.predictor) for one in ordered):
+        of_strategy = [
+            loss for loss in losses if (loss.strategy.name, loss.predictor) == (name, predictor)
+        ]
         for target in (NEURONS, BEHAVIOR):
             scored = [loss for loss in of_strategy if target in loss.losses]
             if not scored:
@@ -82,12 +91,36 @@ def summarize(losses: Sequence[SessionLoss], tier: str) -> Validation:
                 scored_seconds=sum(record.scored_seconds or 0.0 for record in of_sessions),
             )
             records += [*of_sessions, overall]
-            if target == NEURONS:
+            if target == NEURONS and predictor == MODEL:
                 neural_losses.append(mean)
     return Validation(
         records=tuple(records),
         neural_loss=float(np.mean(neural_losses)) if neural_losses else None,
     )
+
+
+def describe_validation(validation: Validation) -> str:
+    """Return the model's neural loss, and those of the baselines where these are defined.
+
+    Means over strategies differ by their strategies, so that persistence, which only forecasts
+    have, stands beside the model's loss of forecasts.
+    """
+    overall = {
+        (record.strategy, record.predictor): record.value
+        for record in validation.records
+        if (record.session, record.target) == (OVERALL, NEURONS) and record.value is not None
+    }
+    parts = []
+    for baseline, label in LABELS.items():
+        strategies = [name for name, predictor in overall if predictor == baseline]
+        if strategies:
+            model, other = (
+                float(np.mean([overall[name, predictor] for name in strategies]))
+                for predictor in (MODEL, baseline)
+            )
+            of = "of forecasts " if baseline == PERSISTENCE else ""
+            parts.append(f"{of}{model:.4f} ({label} {other:.4f})")
+    return ", ".join(parts)
 
 
 def describe_infinite_records(validation: Validation) -> str | None:
@@ -96,6 +129,7 @@ def describe_infinite_records(validation: Validation) -> str | None:
         record
         for record in validation.records
         if record.session != OVERALL
+        and record.predictor == MODEL
         and record.value is not None
         and not math.isfinite(record.value)
     ]
@@ -125,7 +159,7 @@ def _record(loss: SessionLoss, target: str, tier: str) -> EvalRecord:
         tier=tier,
         target=target,
         metric=LOSS,
-        predictor=MODEL,
+        predictor=loss.predictor,
         value=loss.losses[target],
         neurons=loss.num_outputs[target],
         windows=loss.num_windows,

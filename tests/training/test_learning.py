@@ -39,7 +39,8 @@ def test_forecasts_become_much_better_than_the_mean(make_shards, session, tiny, 
     (loss,) = [
         item["value"]
         for item in records
-        if item["strategy"] == "forecast" and item["session"] == "overall"
+        if (item["strategy"], item["session"]) == ("forecast", "overall")
+        and item["predictor"] == "model"
     ]
     recorded = _validation_samples(shards, config)
     mean, best = _losses_of_mean_and_truth(recorded, negative)

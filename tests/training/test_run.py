@@ -156,7 +156,8 @@ def test_the_exported_model_is_read_by_evaluation(run):
 @pytest.mark.training
 def test_validation_is_deterministic_and_weighs_sessions_by_neurons(run):
     records = read_document(run / "summary.json", "summary")["validation"]["records"]
-    rows = [item for item in records if item["strategy"] == "forecast"]
+    models = [item for item in records if item["predictor"] == "model"]
+    rows = [item for item in models if item["strategy"] == "forecast"]
     values = {item["session"]: item["value"] for item in rows if item["target"] == "neurons"}
     expected = (6 * values["1-1-1"] + 4 * values["2-1-1"]) / 10
     assert values["overall"] == pytest.approx(expected)

@@ -1,5 +1,6 @@
 """At first only the shortcuts and the session embeddings are trained."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -62,8 +63,13 @@ def config(tiny):
 
 
 @pytest.fixture
-def run(shards, config, tmp_path) -> Path:
-    train(TrainingJob(config=config, shards=shards, run=tmp_path / "run"), World(), Silent())
+def reporter() -> MessageReporter:
+    return MessageReporter()
+
+
+@pytest.fixture
+def run(shards, config, reporter, tmp_path) -> Path:
+    train(TrainingJob(config=config, shards=shards, run=tmp_path / "run"), World(), reporter)
     return tmp_path / "run"
 
 
@@ -87,7 +93,17 @@ def test_the_transformer_starts_to_move_when_its_warm_up_starts(run, shards, con
 
 
 @pytest.mark.training
-def test_cheap_steps_are_logged_and_flops_are_those_of_what_was_computed(run, shards, config):
+def test_cheap_steps_are_logged_and_flops_are_those_of_what_was_computed(
+    run, shards, config, reporter
+):
+    said = [line.split(" (")[0] for line in reporter.said if line.startswith("step ")]
+    assert said[:2] == [
+        "step 1: only the shortcuts are trained at first",
+        "step 3: the transformer joins the shortcuts",
+    ]
+    assert "step 4: the learning rate begins to fall" in said
+    (validation,) = (line for line in reporter.said if "validation loss" in line)
+    assert re.search(r"[\d.]+ \(training mean [\d.]+\), of forecasts .* \(persistence ", validation)
     lines = [line for line in read_metrics(run) if "loss" in line]
     assert [line["shortcuts_only"] for line in lines] == [True, True, False, False]
     summary = read_document(run / "summary.json", "summary")

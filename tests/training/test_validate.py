@@ -1,12 +1,18 @@
 """Validation records mean what the records of an evaluation mean."""
 
+import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 
+from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.batch.dataset import open_dataset
+from omnimouse_cli.batch.selection import select
+from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
 from omnimouse_cli.evaluation.evaluate import evaluate
 from omnimouse_cli.evaluation.records import EvalOptions
@@ -18,6 +24,8 @@ from omnimouse_cli.training.resolve import resolve_config
 from omnimouse_cli.training.run import TrainingJob, train
 from omnimouse_cli.training.state import TrainState
 from omnimouse_cli.training.validate import validate
+from omnimouse_cli.training.validation_baselines import baseline_losses
+from omnimouse_cli.training.validation_records import Validation, describe_validation
 from omnimouse_cli.training.validation_windows import resolve_validation_windows, sample_windows
 from tests.reporter import MessageReporter
 
@@ -60,6 +68,7 @@ def test_records_of_validation_and_evaluation_agree_for_one_run(
     }
     # The one channel of behavior is a target of its own in an evaluation.
     names = {"neurons": "neurons", "behavior": "running"}
+    summary = [record for record in summary if record["predictor"] == "model"]
     found = {(record["strategy"], record["session"], names[record["target"]]) for record in summary}
     assert found == {*evaluated}
     for record in summary:
@@ -72,6 +81,85 @@ def test_records_of_validation_and_evaluation_agree_for_one_run(
         assert record["value"] == pytest.approx(other.value, rel=1e-5)
     overall = evaluated["forecast", "overall", "neurons"]
     assert (overall.neurons, overall.samples) == (46, 30 * overall.windows)
+
+
+@pytest.mark.parametrize("full_population", [True, False])
+def test_losses_of_the_training_mean_and_of_persistence_are_known(full_population):
+    """Responses that rise by one with every sample, in two windows of three neurons."""
+    samples = torch.arange(60.0)
+    batch = Batch(
+        number=0,
+        session="1-1-1",
+        responses=samples[None, :, None].expand(2, -1, 3).clone(),
+        neuron_index=torch.arange(3).expand(2, -1),
+        video=None,
+        behavior=None,
+        behavior_present=np.zeros(0, bool),
+        start_seconds=np.zeros(2),
+    )
+    counts = {} if full_population else {"num_visible": 1, "num_targets": 2, "literal_counts": True}
+    strategy = Strategy(
+        name="s",
+        family="forecast",
+        prefix=(0, 25),
+        context=(0, 60),
+        targets=(30, 60),
+        behavior="absent",
+        **counts,
+    )
+    chosen = select(strategy, num_neurons=3, num_windows=2, generator=None)
+    mean = torch.tensor([1.0, 2.0, 4.0])
+    found = dict(baseline_losses(batch, strategy, chosen, mean, "gaussian"))
+    scored = samples[30:, None]
+    means = mean if full_population else mean[1:]
+    assert found["train_mean"].neural == pytest.approx(float((scored - means).square().mean()))
+    if full_population:
+        assert found["persistence"].neural == pytest.approx(float((scored - 24).square().mean()))
+    else:
+        # The targets are hidden all the time.
+        assert "persistence" not in found
+
+
+def test_a_silent_last_sample_is_no_infinite_loss():
+    batch = Batch(
+        number=0,
+        session="1-1-1",
+        responses=torch.cat([torch.zeros(1, 30, 1), torch.ones(1, 30, 1)], dim=1),
+        neuron_index=torch.zeros(1, 1, dtype=torch.long),
+        video=None,
+        behavior=None,
+        behavior_present=np.zeros(0, bool),
+        start_seconds=np.zeros(1),
+    )
+    strategy = Strategy(
+        name="s",
+        family="forecast",
+        prefix=(0, 25),
+        context=(0, 60),
+        targets=(30, 60),
+        behavior="absent",
+    )
+    chosen = select(strategy, num_neurons=1, num_windows=1, generator=None)
+    found = dict(baseline_losses(batch, strategy, chosen, torch.tensor([0.5]), "poisson"))
+    # A hundredth of the training mean.
+    assert found["persistence"].neural == pytest.approx(0.005 - math.log(0.005), rel=0.01)
+
+
+def test_a_validation_is_described_beside_its_baselines():
+    def record(strategy, predictor, value):
+        return SimpleNamespace(
+            session="overall", target="neurons", strategy=strategy, predictor=predictor, value=value
+        )
+
+    records = (
+        record("predict", "model", 0.5),
+        record("forecast", "model", 0.3),
+        record("predict", "train_mean", 0.9),
+        record("forecast", "train_mean", 0.7),
+        record("forecast", "persistence", 0.6),
+    )
+    text = describe_validation(Validation(records=records, neural_loss=0.4))
+    assert text == "0.4000 (training mean 0.8000), of forecasts 0.3000 (persistence 0.6000)"
 
 
 @pytest.fixture
