@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from omnimouse_cli.api.progress import ProgressLines
 from omnimouse_cli.cli.streams import TolerantStream, write_results
@@ -28,44 +26,18 @@ if TYPE_CHECKING:
 WIDTH_OF_BARS = 60
 
 
-class _PlainConsole(Console):
-    """A console that prints texts as they are: no markup, control characters by their code."""
-
-    def __init__(self, file: TextIO, width: int | None = None) -> None:
-        super().__init__(
-            file=file,
-            width=width,
-            markup=False,
-            emoji=False,
-            color_system="auto" if width is None else None,
-        )
-
-    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - as in the base class
-        """Return a text with control characters replaced by their codes."""
-        return super().render_str(_escape(text), **options)
-
-    def on_broken_pipe(self) -> None:
-        """Leave it to `write_results`; the base class ends the program."""
-        raise BrokenPipeError
-
-
 def print_document(kind: str, content: Mapping[str, Any]) -> None:
     """Print the JSON document `omnimouse-<kind>` on stdout."""
     with write_results():
         sys.stdout.write(format_document(kind, content))
 
 
-def print_table(table: ResultTable | Table) -> None:
+def print_table(table: ResultTable) -> None:
     """Print a table on stdout: as wide as the terminal, or without one with every column."""
-    console = _PlainConsole(sys.stdout)
+    console = Console(file=sys.stdout)
+    width = console.width if sys.stdout.isatty() else None
     with write_results():
-        if isinstance(table, ResultTable):
-            width = console.width if sys.stdout.isatty() else None
-            sys.stdout.write(table.render(width, color=console.color_system is not None))
-            return
-        if not console.is_terminal:
-            console = _PlainConsole(sys.stdout, width=200)
-        console.print(table)
+        sys.stdout.write(table.render(width, color=console.color_system is not None))
 
 
 def print_line(text: str) -> None:

@@ -68,8 +68,8 @@ def summarize(losses: Sequence[SessionLoss], tier: str) -> Validation:
     """
     records: list[EvalRecord] = []
     neural_losses: list[float] = []
-    # The model's come first.
-    ordered = sorted(losses, key=lambda loss: loss.predictor != MODEL)
+    predictors = (MODEL, *LABELS)
+    ordered = sorted(losses, key=lambda loss: predictors.index(loss.predictor))
     for name, predictor in dict.fromkeys((one.strategy.name, one.predictor) for one in ordered):
         of_strategy = [
             loss for loss in losses if (loss.strategy.name, loss.predictor) == (name, predictor)
