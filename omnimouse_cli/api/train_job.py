@@ -22,7 +22,7 @@ from omnimouse_cli.run.folder import (
     read_config,
     read_shards_folder,
 )
-from omnimouse_cli.text import pluralize, split_words
+from omnimouse_cli.text import split_words
 
 if TYPE_CHECKING:
     from omnimouse_cli.config.run import RunConfig
