@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from omnimouse_cli.api.preprocess import Preprocessed
-from omnimouse_cli.cli import inspect_raw, inspect_runs, inspect_shards, preprocess, regimes
+from omnimouse_cli.cli import inspect_raw, inspect_shards, preprocess, regimes, runs
 from omnimouse_cli.cli import train_output as train
 from omnimouse_cli.cli.eval_tables import score_tables
 from omnimouse_cli.cli.tables import pair_table
@@ -196,15 +196,30 @@ def inspect_raw_tables():
     yield pair_table("", inspect_raw._facts(record).items())
 
 
-def inspect_runs_tables():
-    runs = [
-        {"run": "sweep/nano-s1-seed42", "model": "nano", "state": "finished", "step": 12_000,
-         "checkpoints": 3, "neural_loss": 0.8123, "evaluations": ["test-all", "test-forecast"]},
-        {"run": "20261129-174500-tiny", "model": "tiny", "state": "unfinished", "step": None,
-         "checkpoints": 0, "neural_loss": None, "evaluations": []},
-        {"run": "broken", "state": "damaged"},
-    ]  # fmt: skip
-    yield inspect_runs._table(Path("runs"), runs)
+def runs_tables():
+    trained = {
+        "run": "sweep/nano-s1-seed42",
+        "model": "nano",
+        "state": "finished",
+        "step": 12_000,
+        "sessions": 1,
+        "validation": 0.8123,
+        "evaluations": ["test-all", "test-forecast"],
+        "scores": {"forecast": 0.351},
+        "bytes": 12_345_678,
+        "tags": ["baseline", "figure 2"],
+    }
+    begun = {
+        **trained,
+        "run": "20261129-174500-tiny",
+        "model": "tiny",
+        "state": "unfinished",
+        "step": None,
+        "validation": None,
+        "evaluations": [],
+        "tags": [],
+    }
+    yield runs.runs_table("runs", [trained, begun, {"run": "broken", "state": "damaged"}])
 
 
 def preprocess_tables():
@@ -269,22 +284,45 @@ def train_tables():
         "validation": {
             "neural_loss": 0.8123,
             "records": [
-                {"session": "overall", "strategy": strategy, "target": target, "value": 0.8123,
-                 "predictor": predictor, "tier": "validation"}
-                for strategy, target in (("predict", "neurons"), ("forecast", "neurons"),
-                                         ("decode", "behavior"))
-                for predictor in ("model", "train_mean", "persistence")
+                {"session": "overall", "strategy": strategy, "target": target, "value": value,
+                 "predictor": predictor}
+                for strategy, target, predictor, value in (
+                    ("predict", "neurons", "model", 0.8123),
+                    ("predict", "neurons", "train_mean", 0.9012),
+                    ("forecast", "neurons", "model", 0.7901),
+                    ("forecast", "neurons", "train_mean", 0.9012),
+                    ("forecast", "neurons", "persistence", 1.2345),
+                    ("decode", "behavior", "model", 0.4321),
+                    ("decode", "behavior", "train_mean", 1.0021),
+                )
             ],
         },
     }  # fmt: skip
     yield pair_table("runs/20261129-174500-nano", train._summary_lines(summary))
+    plan = {
+        "steps": 12_000,
+        "steps_done": 400,
+        "epochs": 8.8,
+        "seconds": 7_500.0,
+        "not_measured": None,
+        "seconds_per_step": {"whole_model": 0.63},
+        "parameters": {"core": 1_234_567, "tables": 654_321, "components": {"encoder": 999_999}},
+        "flops_per_window": 1.23e9,
+        "shortcuts_first_fraction": 0.3,
+        "shortcuts_first_flops_per_window": 1.1e8,
+        "memory_bytes": {"parameters": 2**24, "optimizer": 2**25, "activations": 2**31},
+        "available_memory_bytes": 2**34,
+        "sequence_lengths": {"video": 240, "responses": 4096},
+        "ranks": [{"rank": 0, "sessions": [SHORT, LONG]}],
+    }
+    yield pair_table("nano, 1 rank", [*train._length_lines(plan), *train._cost_lines(plan)])
 
 
 TABLES = {
     "eval": eval_tables,
     "inspect": inspect_shards_tables,
     "inspect-raw": inspect_raw_tables,
-    "inspect-runs": inspect_runs_tables,
+    "runs": runs_tables,
     "preprocess": preprocess_tables,
     "regimes": regimes_tables,
     "train": train_tables,
