@@ -313,7 +313,7 @@ def train_tables():
         "memory_bytes": {"parameters": 2**24, "optimizer": 2**25, "activations": 2**31},
         "available_memory_bytes": 2**34,
         "sequence_lengths": {"video": 240, "responses": 4096},
-        "ranks": [{"rank": 0, "sessions": [SHORT, LONG]}],
+        "ranks": [{"rank": 0, "sessions": [SHORT, "200-1-1"]}],
     }
     yield pair_table("nano, 1 rank", [*train._length_lines(plan), *train._cost_lines(plan)])
 
