@@ -35,8 +35,8 @@ def print_document(kind: str, content: Mapping[str, Any]) -> None:
 def print_table(table: ResultTable) -> None:
     """Print a table on stdout: as wide as the terminal, or without one with every column."""
     console = Console(file=sys.stdout)
-    width = console.width if sys.stdout.isatty() else None
     with write_results():
+        width = console.width if sys.stdout.isatty() else None
         sys.stdout.write(table.render(width, color=console.color_system is not None))
 
 
@@ -55,7 +55,7 @@ def print_next(*command: str | Path, quiet: bool = False, json_output: bool = Fa
         json_output: Whether the result is a document.
     """
     if not quiet and not json_output:
-        sys.stderr.write(_escape(f"next: {shlex.join(('omnimouse', *map(str, command)))}\n"))
+        _write_message(f"next: {shlex.join(('omnimouse', *map(str, command)))}\n")
 
 
 def print_error(error: OmniMouseError) -> None:
