@@ -113,7 +113,7 @@ def open_session(path: Path, options: OpenOptions) -> Recording:
         f"{num_rows} x {num_columns}, {stored.dtype}, {times.regular.clock.rate_hz:.4f} Hz",
         f"responses{f' ({kind})' if kind else ''}",
     )
-    if stored_times is not None:
+    if stored_times is not None and num_times is not None:
         source.note_content(
             stored_times.source, pluralize(num_times, "time"), "times of the responses"
         )
