@@ -114,7 +114,7 @@ def _length_lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
         return []
     lines, done = [], plan["steps_done"]
     if plan["steps"] is not None:
-        about = "" if plan["seconds_per_step"] is None else "about "
+        about = "" if plan["minutes"] is None else "about "
         lines.append(("length", f"{about}{pluralize(plan['steps'], 'step')}"))
         lines.append(("epochs", f"{plan['epochs']:.2f}"))
     if done:

@@ -281,6 +281,7 @@ def _describe_length(
     return {
         "steps": None if steps is None else round(steps),
         "steps_done": counters.step,
+        "minutes": train.minutes,
         "epochs": None if steps is None else steps * of_step / unique,
         "unique_tokens": unique,
         "seconds": left_seconds,
