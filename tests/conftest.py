@@ -290,6 +290,12 @@ def write_run():
 
 
 @pytest.fixture(scope="session")
+def write_nwb():
+    """The writer of a small NWB file into a group of h5py or zarr."""
+    return load_helper("test_readme_formats.py").write_nwb
+
+
+@pytest.fixture(scope="session")
 def small_mouse(tmp_path_factory):
     """A data set of one session of a simulated mouse, 12 neurons, two minutes."""
     folder = tmp_path_factory.mktemp("small_mouse")
