@@ -384,3 +384,17 @@ def test_windows_at_every_sample_make_predictions_independent_of_the_start(
     changes = {row["stride_samples"]: row["largest_change"] for row in study["strides"]}
     assert changes[1] == 0
     assert 0 < changes[3] < changes[30]
+
+
+def test_intervals_of_exponents_hold_the_truth_and_only_true_breaks_are_found(script):
+    # The short form of the study; the full one: benchmarks/results/scaling-coverage-cpu.json.
+    study = script("scaling_coverage")
+    for design in study.COVERAGE:
+        found = study.measure_coverage(design, num_draws=4, num_resamples=100)
+        assert found["refused"] == 0
+        # 95 % in the long run; 3 of 4 leaves room for chance.
+        assert min(found["coverage"][name] for name in ("alpha", "beta")) >= 0.75
+    true = study.count_breaks(study.simulate_addition, 3)
+    assert true["places"] == pytest.approx([study.ADDITION["break"]] * 3, rel=0.1)
+    false = study.count_breaks(lambda generator: study.simulate(study.SMOOTH[0], generator), 2)
+    assert false["supported"] == 0

@@ -69,6 +69,14 @@ def command_sweep(
             help="Random subsets of each number of sessions; 1 takes the first sessions.",
         ),
     ] = 3,
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune",
+            help="Choose learning rates first: half, once and twice those of each size, on the "
+            "fewest sessions; the grid then takes the best.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the runs; by default runs/sweep.")
     ] = None,
@@ -128,6 +136,7 @@ def command_sweep(
             sessions=sessions,
             seeds=_parse_seeds(seeds),
             subsets=subsets,
+            tune=tune,
             config=config,
             overrides=tuple(overrides or ()),
             steps=steps,
@@ -151,6 +160,8 @@ def command_sweep(
             failures = train_in_turn(sweep, cells, progress, quiet=quiet)
         else:
             failures = train_at_once(sweep, cells, jobs, progress)
+        if tune:
+            _keep_rates(sweep, progress)
     # Tasks of srun write to one stdout: the first one prints the result.
     if worker == 0:
         _print(sweep, cells, failures, json_output=json_output)
@@ -173,6 +184,17 @@ def _parse_seeds(text: str) -> tuple[int, ...]:
             hint="for example --seeds 1,2,4",
         )
     return tuple(int(word) for word in words)
+
+
+def _keep_rates(sweep: "Sweep", progress: "Reporter") -> None:
+    """Write the best learning rates of sizes whose tuning runs have all finished."""
+    from omnimouse_cli.training.tuning import choose_factors, write_factors
+
+    factors = choose_factors(sweep.cells, sweep.root)
+    if factors:
+        path = write_factors(sweep.options.root, factors)
+        chosen = ", ".join(f"{factor:g} times for {model}" for model, factor in factors.items())
+        progress.say(f"learning rates: {chosen}; {path} is read when the grid is trained")
 
 
 def _submit(

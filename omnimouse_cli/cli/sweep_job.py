@@ -16,6 +16,9 @@ from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.run.folder import is_run, read_config
 from omnimouse_cli.text import pluralize, split_words, suggest_name
 
+# Hidden, so that reports of the sweep do not read the runs that choose learning rates.
+TUNING = ".tuning"
+
 if TYPE_CHECKING:
     from omnimouse_cli.batch.dataset import Dataset
     from omnimouse_cli.config.run import RunConfig
@@ -35,6 +38,7 @@ class SweepOptions:
             separated by commas; None is 1, 2, 4, ... and all.
         seeds: Seeds.
         subsets: Largest number of subsets of each number of sessions.
+        tune: Whether to train the runs that choose learning rates, instead of the grid.
         config: TOML file.
         overrides: Values of `--set`, as `section.key=value`.
         steps: Length in optimizer steps; at most one of `steps`, `epochs` and `minutes` is set.
@@ -52,6 +56,7 @@ class SweepOptions:
     sessions: str | None
     seeds: tuple[int, ...]
     subsets: int
+    tune: bool
     config: Path | None
     overrides: tuple[str, ...]
     steps: int | None
@@ -89,6 +94,7 @@ class SweepOptions:
             words += [] if value is None else [name, str(value)]
         for text in self.overrides:
             words += ["--set", text]
+        words += ["--tune"] if self.tune else []
         return (*words, *(["--no-compile"] if self.no_compile else []))
 
 
@@ -111,7 +117,7 @@ class Sweep:
     @property
     def root(self) -> Path:
         """Folder of the runs."""
-        return self.options.root
+        return self.options.root / TUNING if self.options.tune else self.options.root
 
     def run_of(self, cell: "Cell") -> Path:
         """Return the folder of a run."""
@@ -174,6 +180,7 @@ def resolve_sweep(options: SweepOptions, progress: Reporter, *, trains_here: boo
         grid,
         require_sessions,
     )
+    from omnimouse_cli.training.tuning import scale_rates, tuning_grid
 
     ranks = resolve_ranks(gpus=options.gpus, procs=options.procs, device=options.device)
     if trains_here:
@@ -198,9 +205,14 @@ def resolve_sweep(options: SweepOptions, progress: Reporter, *, trains_here: boo
     keys = [session.key for session in dataset.sessions]
     subsets = draw_subsets(keys, sizes, options.subsets)
     num_subsets = {count: len(chosen) for count, chosen in subsets.items()}
-    cells = grid(options.models, sizes, options.seeds, num_subsets)
-    progress.say(_describe_subsets(num_subsets))
+    if options.tune:
+        cells = tuning_grid(options.models, min(sizes), options.seeds[0])
+    else:
+        cells = grid(options.models, sizes, options.seeds, num_subsets)
+        progress.say(_describe_subsets(num_subsets))
+        base = _apply_tuned_rates(base, options, progress)
     configs = {cell: build_cell_config(cell, base[cell.model], subsets) for cell in cells}
+    configs = {cell: scale_rates(one, cell.rate_factor or 1.0) for cell, one in configs.items()}
     return Sweep(options=options, cells=cells, configs=configs, ranks=ranks)
 
 
@@ -234,6 +246,27 @@ def _choose_subsets(
     chosen = tuple(dataset.session(key) for key in dict.fromkeys(words or keys))
     powers = {min(2**power, len(chosen)) for power in range(len(chosen).bit_length() + 1)}
     return dataclasses.replace(dataset, sessions=chosen), tuple(sorted(powers))
+
+
+def _apply_tuned_rates(
+    base: Mapping[str, "RunConfig"], options: SweepOptions, progress: Reporter
+) -> dict[str, "RunConfig"]:
+    """Return the configurations with the learning rates that `--tune` chose, if it ran."""
+    from omnimouse_cli.training.tuning import RATES, read_factors, scale_rates
+
+    factors = read_factors(options.root)
+    if not factors:
+        return dict(base)
+    missing = [model for model in base if model not in factors]
+    if missing:
+        raise OmniMouseError(
+            f"{options.root / RATES} has no learning rate for {', '.join(missing)}",
+            hint="run the same command with --tune first, or delete the file",
+        )
+    configs = {model: scale_rates(config, factors[model]) for model, config in base.items()}
+    rates = [f"{one.train.learning_rate:g} for {model}" for model, one in configs.items()]
+    progress.say(f"tuned learning rates: {', '.join(rates)} ({options.root / RATES})")
+    return configs
 
 
 def _describe_subsets(num_subsets: Mapping[int, int]) -> str:

@@ -12,6 +12,7 @@ from omnimouse_cli.text import pluralize
 
 OVERALL = "overall"
 LOSS = "loss"
+MODEL = "model"
 NEURONS = "neurons"
 STIMULUS = "stimulus"
 # Regimes that are validated with and without the stimulus.
@@ -45,8 +46,9 @@ def read_tasks(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     found: dict[str, list[float]] = defaultdict(list)
     for record in records:
         value = record.get("value")
-        is_loss = record.get("session") == OVERALL and record.get("metric") == LOSS
-        if is_loss and isinstance(value, int | float):
+        # Losses of baselines stand beside those of the model.
+        kind = (record.get("session"), record.get("metric"), record.get("predictor", MODEL))
+        if kind == (OVERALL, LOSS, MODEL) and isinstance(value, int | float):
             found[_name_task(record)].append(float(value))
     return {name: sum(values) / len(values) for name, values in found.items()}
 

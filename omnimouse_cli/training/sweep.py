@@ -30,18 +30,21 @@ class Cell:
         num_sessions: Number of sessions.
         seed: Seed of the run.
         subset: Number of the subset among those of so many sessions, from 1; None if there is one.
+        rate_factor: Factor of the learning rates, in runs that choose them.
     """
 
     model: str
     num_sessions: int
     seed: int
     subset: int | None = None
+    rate_factor: float | None = None
 
     @property
     def name(self) -> str:
         """Name of the run's folder inside the sweep's folder."""
         subset = "" if self.subset is None else f"-subset{self.subset}"
-        return f"{self.model}-sessions{self.num_sessions}{subset}-seed{self.seed}"
+        rate = "" if self.rate_factor is None else f"-rate{self.rate_factor:g}"
+        return f"{self.model}-sessions{self.num_sessions}{subset}-seed{self.seed}{rate}"
 
 
 def draw_subsets(

@@ -88,6 +88,7 @@ def test_the_command_for_another_process_has_all_options():
         sessions="1,2",
         seeds=(7,),
         subsets=2,
+        tune=False,
         config=Path("a.toml"),
         overrides=("train.log_every=1", "data.batch_size=2"),
         steps=None,
@@ -299,3 +300,35 @@ def test_ctrl_c_ends_all_runs_with_a_checkpoint_and_they_go_on(home):
 def _has_metrics(run: Path) -> bool:
     path = run / "metrics.jsonl"
     return path.exists() and path.stat().st_size > 0
+
+
+def test_learning_rates_are_chosen_for_each_size_and_taken_by_the_grid(home, monkeypatch):
+    configs = {}
+
+    def run_job(job, ranks, progress, *, quiet):
+        configs[job.run.name] = job.config
+        rate = job.config.train.learning_rate
+        # The smaller size learns best at twice its learning rate, the larger one at half.
+        best = 4e-3 if job.config.model.size == "nano" else 1e-3
+        loss = 1 + abs(rate / best - 1)
+        write_summary(job.run, {**SUMMARY, "validation": {"neural_loss": loss}})
+
+    monkeypatch.setattr("omnimouse_cli.cli.sweep_workers.run_job", run_job)
+    command = ["sweep", "shards", "--models", "nano,tiny", "--seeds", "1", "--device", "cpu"]
+    command += ["--set", "train.learning_rate=2e-3", "--set", "train.table_learning_rate=5e-3"]
+    result = omnimouse(*command, "--tune")
+    assert "learning rates: 2 times for nano, 0.5 times for tiny" in result.stderr
+    assert sorted(configs) == sorted(
+        f"{model}-sessions1-seed1-rate{factor}"
+        for model in ("nano", "tiny")
+        for factor in ("0.5", "1", "2")
+    )
+    assert not list((home / "runs" / "sweep").glob("*-rate*"))
+    result = omnimouse(*command)
+    assert "tuned learning rates: 0.004 for nano, 0.001 for tiny" in result.stderr
+    assert configs["nano-sessions2-seed1"].train.learning_rate == pytest.approx(4e-3)
+    assert configs["tiny-sessions2-seed1"].train.table_learning_rate == pytest.approx(2.5e-3)
+    other = omnimouse(*command[:2], "--models", "1M", *command[4:], code=1)
+    assert "has no learning rate for 1M" in other.stderr
+    (home / "runs" / "sweep" / "learning_rates.json").write_text('{"nano": "fast"}')
+    assert "learning_rates.json does not hold a factor" in omnimouse(*command, code=1).stderr

@@ -13,7 +13,7 @@ from omnimouse_cli.report.alternatives import (
     split_by_compute,
 )
 from omnimouse_cli.report.csv_table import read_csv_table
-from omnimouse_cli.report.table import RunRow, get_compute, parse_condition
+from omnimouse_cli.report.table import get_compute, parse_condition
 
 pytestmark = pytest.mark.slow
 
@@ -82,45 +82,10 @@ def test_a_break_along_the_data_is_found_where_it_is(grid, noise):
     assert values["beta"] < values["beta2"]
 
 
-def simulate_addition(draw):
-    """Simulate a learning curve like that of four-digit addition by amount of data.
-
-    The law is the fit of the public table: ethancaballero/broken_neural_scaling_laws.
-    """
-    amounts = [160, 192, 256, 320, 384, 448, 480, 512, 544, 576, 608, 640, 672, 736, 800, 864, 928]
-    noise = np.random.default_rng(draw).normal(0, 0.005, len(amounts))
-    rows = []
-    for amount, residual in zip(amounts, noise, strict=True):
-        beyond = 0.0645 * np.logaddexp(0, np.log(amount / 617) / 0.0645)
-        loss = 0.416 + 2.205 * amount**-0.0494 * np.exp(-5.85 * beyond)
-        rows.append(
-            RunRow(
-                run=str(amount),
-                source="",
-                parameters=1e6,
-                tokens=float(amount),
-                loss=float(loss * np.exp(residual)),
-            )
-        )
-    return rows
-
-
-def test_a_break_of_the_size_of_a_published_one_is_found():
-    found = [find_supported_breaks(compare_forms(simulate_addition(n), seed=0)) for n in range(3)]
-    places = [one.at for breaks in found for one in breaks]
-    assert places == pytest.approx([617] * 3, rel=0.1)
-
-
-def test_subsets_of_data_do_not_look_like_a_break(grid):
-    for draw in range(3):
-        table, _ = grid(draw=draw, subsets=3, effect=0.005, seeds=1)
-        assert find_supported_breaks(compare_forms(table.rows, seed=0)) == ()
-
-
 def test_one_subset_of_each_amount_does_not_look_like_a_break(grid):
     looks_better = 0
-    for draw in range(3):
-        table, _ = grid(draw=draw, effect=0.005)
+    for draw in range(2):
+        table, _ = grid(draw=draw, effect=0.005, seeds=2)
         alternatives = compare_forms(table.rows, seed=0)
         broken = by_name(alternatives)["broken (tokens)"].breaks[0]
         looks_better += broken.delta_aicc > 4

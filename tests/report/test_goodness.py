@@ -74,6 +74,7 @@ def test_the_loss_of_a_task_is_the_mean_over_its_strategies():
         record(1.0, "predict", inputs=("stimulus",)),
         record(9.0, "predict", inputs=("stimulus",), session="a"),
         record(2.0, "forecast"),
+        record(8.0, "forecast") | {"predictor": "persistence"},
         record(3.0, "forecast", inputs=("responses", "stimulus")),
         record(4.0, "population"),
         record(6.0, "population"),
