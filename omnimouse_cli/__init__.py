@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from omnimouse_cli.api.mei import most_exciting
     from omnimouse_cli.api.preprocess import preprocess
     from omnimouse_cli.api.probe import probe
+    from omnimouse_cli.api.report import run_report
     from omnimouse_cli.api.scaling_report import scaling_report
     from omnimouse_cli.api.shards import open_shards
     from omnimouse_cli.api.simulate import simulate
@@ -36,6 +37,7 @@ _MODULES = {
     "open_shards": "api.shards",
     "preprocess": "api.preprocess",
     "probe": "api.probe",
+    "run_report": "api.report",
     "scaling_report": "api.scaling_report",
     "simulate": "api.simulate",
     "train": "api.train",
@@ -50,6 +52,7 @@ __all__ = [
     "open_shards",
     "preprocess",
     "probe",
+    "run_report",
     "scaling_report",
     "simulate",
     "train",

@@ -23,6 +23,22 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 TIMEOUT_SECONDS = 120.0
+# The width of the content beyond the window; elements that scroll in a box of their own count as
+# that box.
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+# How much smaller than drawn the smallest figure is shown.
+LEAST_SCALE = """Math.min(1, ...[...document.querySelectorAll('figure:not(.trace) svg')]
+  .filter((svg) => svg.getBoundingClientRect().width > 0)
+  .map((svg) => svg.getBoundingClientRect().width / svg.viewBox.baseVal.width * 72 / 96))"""
+BRIGHTNESS = """(() => {
+  const brightness = (color) => {
+    const [r, g, b] = color.match(/[\\d.]+/g).map(Number);
+    return (0.2126 * r + 0.7152 * g + 0.0722 * b) / 255;
+  };
+  const style = getComputedStyle(document.body);
+  return [brightness(style.backgroundColor), brightness(style.color)];
+})()"""
+LEAST_READABLE = 0.7
 
 
 def find_browser() -> str | None:
@@ -120,6 +136,26 @@ class Browser:
         """Write a picture of the whole page as PNG."""
         result = self.send("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(result["data"]))
+
+    def require_sound_page(self, path: Path) -> None:
+        """Check a page: no error, no request, no overflow, readable on a phone, dark, printed."""
+        for width in (400, 800, 1400):
+            self.open(path, width=width)
+            assert self.problems == [], width
+            assert self.requests == [], width
+            assert self.run(OVERFLOW) <= 0, width
+        self.resize(400)
+        assert self.run(LEAST_SCALE) > LEAST_READABLE, "text of figures is too small on a phone"
+        for media, scheme, is_dark in (
+            ("", "light", False),
+            ("", "dark", True),
+            ("print", "dark", False),
+        ):
+            self.emulate(media, prefers_color_scheme=scheme)
+            paper, ink = self.run(BRIGHTNESS)
+            assert (paper < 0.2 and ink > 0.8) if is_dark else (paper > 0.95 and ink < 0.2)
+            assert self.run(OVERFLOW) <= 0, (media, scheme)
+        self.emulate()
 
     def _receive(self) -> dict[str, Any]:
         end = time.monotonic() + TIMEOUT_SECONDS

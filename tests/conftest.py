@@ -321,6 +321,24 @@ def kept_evaluations():
     return load_helper("report/kept_evaluations.py")
 
 
+@pytest.fixture(scope="session")
+def run_folders():
+    """The writer of run folders with known files; no model is trained."""
+    return load_helper("report/run_folders.py")
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """A headless Chromium; skips where it is not installed."""
+    helper = load_helper("browser.py")
+    program = helper.find_browser()
+    if program is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium-headless-shell")
+    found = helper.Browser(program, tmp_path_factory.mktemp("browser"))
+    yield found
+    found.close()
+
+
 def load_helper(name: str) -> ModuleType:
     """Import a file of tests/ that is no test."""
     path = Path(__file__).parent / name

@@ -28,6 +28,7 @@ _COMMANDS = {
     "runs": "runs.command_runs",
     "compare": "compare.command_compare",
     "curves": "curves.command_curves",
+    "report": "report.command_report",
     "predict": "predict.command_predict",
     "mei": "mei.command_mei",
     "probe": "probe.command_probe",

@@ -10,6 +10,8 @@ from importlib.resources import files
 from omnimouse_cli.report.svg import Figure
 
 STYLE = files(__package__).joinpath("page.css").read_text()
+# Of a longer table only the first rows are printed, as page.css says too.
+PRINTED_ROWS = 40
 SCRIPT = files(__package__).joinpath("page.js").read_text()
 
 
@@ -71,15 +73,16 @@ def render_table(
     is_sortable: bool = False,
     is_long: bool = False,
 ) -> str:
-    """Return the HTML of a table whose cells are plain text.
+    """Return the HTML of a table whose cells are plain text; on paper it ends after 40 rows.
 
     Args:
         names: Headings.
         rows: Cells.
         text: Headings of columns that hold sentences or long names, which break into lines.
         is_sortable: Whether a click on a heading sorts the rows; the page needs its script.
-        is_long: Whether the table scrolls in a box of its own; only its first rows are printed.
+        is_long: Whether the table scrolls in a box of its own.
     """
+    rows = list(rows)
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     starts = ['<td class="text">' if name in text else "<td>" for name in names]
     body = "".join(
@@ -88,7 +91,9 @@ def render_table(
         + "</tr>"
         for row in rows
     )
-    box = "wide scroll many" if is_long else "wide"
+    box = "wide scroll" if is_long else "wide"
+    if len(rows) > PRINTED_ROWS:
+        box += " many"
     kind = ' class="sortable"' if is_sortable else ""
     return (
         f'<div class="{box}"><table{kind}>'

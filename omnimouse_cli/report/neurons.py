@@ -70,7 +70,7 @@ class Panel(NamedTuple):
     is_map: bool
 
 
-X, Y, DEPTH = "x (um)", "y (um)", "depth (um)"
+X, Y, DEPTH = "x (µm)", "y (µm)", "depth (µm)"
 RELIABILITY = "reliability"
 
 

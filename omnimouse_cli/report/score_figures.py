@@ -42,7 +42,7 @@ def draw_scores(scores: Sequence[Score], name: str) -> Figure | None:
         axes.set_yticks(range(len(strategies)), [escape_math(one) for one in strategies[::-1]])
         axes.set(xlabel="single-trial correlation", ylim=(-0.6, len(strategies) - 0.4))
         axes.axvline(0, color=INK, linewidth=0.5)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+        axes.figure.legend(loc="outside lower center", ncols=3)
 
     return draw_figure(
         name,

@@ -15,6 +15,7 @@ from omnimouse_cli.report.evaluations import (
 )
 from omnimouse_cli.report.html import escape, render_figure, render_table
 from omnimouse_cli.report.score_figures import CLEAN, draw_perturbations, draw_scores
+from omnimouse_cli.text import pluralize
 
 NEURONS = "neurons"
 # Options of an evaluation that the page names.
@@ -109,9 +110,7 @@ def _render_other_metrics(scores: Sequence[Score]) -> str:
         return ""
     names = ("strategy", "target", "metric", "predictor", "value", "95 % interval")
     table = render_table(names, rows, is_sortable=True, is_long=len(rows) > 20)
-    return (
-        f"<details><summary>{len(rows)} other numbers over all sessions</summary>{table}</details>"
-    )
+    return f"<details><summary>{pluralize(len(rows), 'other number')} over all sessions</summary>{table}</details>"
 
 
 def _render_conditioning(rows: object) -> str:
@@ -142,7 +141,7 @@ def _render_unavailable(entries: object) -> str:
     cells = [(what, reason, ", ".join(sessions)) for (what, reason), sessions in reasons.items()]
     names = ("what", "why", "sessions")
     table = render_table(names, cells, text=names)
-    return f"<details><summary>{len(cells)} numbers that do not exist</summary>{table}</details>"
+    return f"<details><summary>{pluralize(len(cells), 'number')} without a value, and why</summary>{table}</details>"
 
 
 def _objects(values: object) -> Iterator[Mapping[str, Any]]:

@@ -53,14 +53,14 @@ OF_COMMANDS = {
     "mei": set(),
     "simulate": set(),
     "scaling-report": set(),
+    "report": set(),
 }
 
 
 @pytest.mark.parametrize("name", OF_COMMANDS)
 def test_keywords_are_the_options_of_the_command_with_their_defaults(name):
-    function = getattr(
-        om, {"eval": "evaluate", "mei": "most_exciting"}.get(name, name.replace("-", "_"))
-    )
+    others = {"eval": "evaluate", "mei": "most_exciting", "report": "run_report"}
+    function = getattr(om, others.get(name, name.replace("-", "_")))
     keywords = inspect.signature(function).parameters
     options = {
         parameter.opts[0].removeprefix("--").replace("-", "_"): parameter.default

@@ -110,6 +110,10 @@ def test_files_hold_the_same_numbers(made, tmp_path):
     assert "made no stimuli" in html
 
 
+def test_the_page_is_sound_in_a_browser(made, browser, tmp_path):
+    browser.require_sound_page(write_files(made, tmp_path)[-1])
+
+
 def test_a_png_holds_the_grey_levels():
     matplotlib_image = pytest.importorskip("matplotlib.image")
     import base64

@@ -160,6 +160,11 @@ def test_the_page_of_gratings_that_fill_the_screen_has_no_discs(found, tmp_path)
     assert "0 pixels" not in text
 
 
+@pytest.mark.slow
+def test_the_page_is_sound_in_a_browser(found, browser, tmp_path):
+    browser.require_sound_page(write_page([found], tmp_path, pictures=1))
+
+
 def require_self_contained(text):
     """Check that a page loads nothing and has no script."""
 

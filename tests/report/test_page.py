@@ -132,6 +132,15 @@ def test_the_question_stands_above_the_verdict(written):
     assert text.index("What would lower the loss") < text.index('class="word"')
 
 
+@pytest.mark.parametrize("which", ["full_report", "small_report"])
+def test_the_page_is_sound_in_a_browser_and_nothing_is_clipped(which, browser, request, tmp_path):
+    path, _ = write_report(request.getfixturevalue(which), tmp_path)
+    browser.require_sound_page(path)
+    browser.resize(1400)
+    clipped = "[...document.querySelectorAll('.wide')].filter(e => e.scrollWidth > e.clientWidth)"
+    assert browser.run(f"{clipped}.length") == 0
+
+
 def test_identifiers_are_unique_and_every_reference_exists(written):
     page = parsed(written[0])
     identifiers = [attributes["id"] for _, attributes in page.seen if "id" in attributes]
