@@ -39,6 +39,8 @@ BRIGHTNESS = """(() => {
   return [brightness(style.backgroundColor), brightness(style.color)];
 })()"""
 LEAST_READABLE = 0.7
+# A4 without margins, at 96 pixels to the inch.
+PAPER_WIDTH = 700
 
 
 def find_browser() -> str | None:
@@ -146,11 +148,12 @@ class Browser:
             assert self.run(OVERFLOW) <= 0, width
         self.resize(400)
         assert self.run(LEAST_SCALE) > LEAST_READABLE, "text of figures is too small on a phone"
-        for media, scheme, is_dark in (
-            ("", "light", False),
-            ("", "dark", True),
-            ("print", "dark", False),
+        for media, scheme, width, is_dark in (
+            ("", "light", 400, False),
+            ("", "dark", 400, True),
+            ("print", "dark", PAPER_WIDTH, False),
         ):
+            self.resize(width)
             self.emulate(media, prefers_color_scheme=scheme)
             paper, ink = self.run(BRIGHTNESS)
             assert (paper < 0.2 and ink > 0.8) if is_dark else (paper > 0.95 and ink < 0.2)

@@ -65,6 +65,18 @@ def render_section(title: str, body: str, *, name: str | None = None) -> str:
     return f"<section{identifier}><h2>{escape(title)}</h2>{body}</section>"
 
 
+def render_details(summary: str, body: str, *, is_open: bool = False) -> str:
+    """Return the HTML of a part that the reader opens; it is printed in any case.
+
+    Args:
+        summary: What it holds, as plain text.
+        body: Its HTML.
+        is_open: Whether it is open at first.
+    """
+    state = " open" if is_open else ""
+    return f"<details{state}><summary>{escape(summary)}</summary>{body}</details>"
+
+
 def render_table(
     names: Sequence[str],
     rows: Iterable[Sequence[str]],

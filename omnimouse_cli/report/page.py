@@ -8,6 +8,7 @@ from omnimouse_cli.report.analysis import ScalingReport, build_document
 from omnimouse_cli.report.figures import draw_figures
 from omnimouse_cli.report.html import (
     escape,
+    render_details,
     render_document,
     render_figure,
     render_section,
@@ -225,5 +226,5 @@ def _render_rows(report: ScalingReport) -> str:
     if report.table.excluded:
         items = [(one.run, one.reason) for one in report.table.excluded]
         excluded = "<h3>Excluded</h3>" + render_table(("row", "why"), items, text=("row", "why"))
-    used = f"<summary>{len(rows)} used</summary>{render_table(names, rows, text=('run',))}"
-    return f"<details open>{used}</details>{excluded}"
+    table = render_table(names, rows, text=("run",))
+    return render_details(f"{len(rows)} used", table, is_open=True) + excluded

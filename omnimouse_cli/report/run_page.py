@@ -10,6 +10,7 @@ from omnimouse_cli.report.curves_figure import drawn_targets, plot_curves
 from omnimouse_cli.report.evaluations import MODEL, OVERALL, SINGLE_TRIAL, StoredEvaluation
 from omnimouse_cli.report.html import (
     escape,
+    render_details,
     render_document,
     render_figure,
     render_section,
@@ -234,11 +235,8 @@ def _render_environment(run: RunFiles) -> str:
         when = "training" if number == 0 else f"resumed, {number}"
         rows += [(when, name, text) for name, text in _environment_facts(facts)]
     table = render_table(("", "what", "value"), rows, text=("value",)) if rows else ""
-    config = (
-        f"<details open><summary>config.toml</summary><pre>{escape(run.config)}</pre></details>"
-        if run.config
-        else ""
-    )
+    text = f"<pre>{escape(run.config)}</pre>"
+    config = render_details("config.toml", text, is_open=True) if run.config else ""
     return f"<h3>{escape(run.name)}</h3>{table}{config}"
 
 

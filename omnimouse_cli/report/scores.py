@@ -13,7 +13,7 @@ from omnimouse_cli.report.evaluations import (
     Score,
     StoredEvaluation,
 )
-from omnimouse_cli.report.html import escape, render_figure, render_table
+from omnimouse_cli.report.html import escape, render_details, render_figure, render_table
 from omnimouse_cli.report.score_figures import CLEAN, draw_perturbations, draw_scores
 from omnimouse_cli.text import pluralize
 
@@ -110,7 +110,7 @@ def _render_other_metrics(scores: Sequence[Score]) -> str:
         return ""
     names = ("strategy", "target", "metric", "predictor", "value", "95 % interval")
     table = render_table(names, rows, is_sortable=True, is_long=len(rows) > 20)
-    return f"<details><summary>{pluralize(len(rows), 'other number')} over all sessions</summary>{table}</details>"
+    return render_details(f"{pluralize(len(rows), 'other number')} over all sessions", table)
 
 
 def _render_conditioning(rows: object) -> str:
@@ -123,7 +123,7 @@ def _render_conditioning(rows: object) -> str:
         return ""
     names = ("strategy", "what is predicted from what", "trained on")
     table = render_table(names, cells, text=names[1:2])
-    return f"<details><summary>What each strategy sees</summary>{table}</details>"
+    return render_details("What each strategy sees", table)
 
 
 def _is_trained(row: Mapping[str, Any]) -> str:
@@ -141,7 +141,7 @@ def _render_unavailable(entries: object) -> str:
     cells = [(what, reason, ", ".join(sessions)) for (what, reason), sessions in reasons.items()]
     names = ("what", "why", "sessions")
     table = render_table(names, cells, text=names)
-    return f"<details><summary>{pluralize(len(cells), 'number')} without a value, and why</summary>{table}</details>"
+    return render_details(f"{pluralize(len(cells), 'number')} without a value, and why", table)
 
 
 def _objects(values: object) -> Iterator[Mapping[str, Any]]:
