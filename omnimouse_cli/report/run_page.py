@@ -159,11 +159,11 @@ def _render_data(runs: Sequence[RunFiles]) -> str:
             )
         )
     headings = ["session", "animal", "neurons", "responses", "licence", "citation", "fingerprint"]
-    headings += ["trained on by"] if len(runs) > 1 else []
+    headings += ["runs"] if len(runs) > 1 else []
     table = ""
     if rows:
-        text = ("licence", "citation", "fingerprint", "trained on by")
-        table = render_table(headings, rows, text=text, is_sortable=True, is_long=len(rows) > 20)
+        long = ("licence", "citation", "fingerprint", "runs")
+        table = render_table(headings, rows, text=long, is_sortable=True, is_long=len(rows) > 20)
     return "".join(map(_note, missing)) + table
 
 
