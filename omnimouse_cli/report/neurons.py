@@ -111,13 +111,13 @@ def find_neurons(evaluation: StoredEvaluation, session: str) -> SessionNeurons |
     reliability = _reliability(scored, num_neurons)
     if reliability is not None:
         columns[RELIABILITY] = reliability
-    others = [one for one in scored if one is not main][: MAX_STRATEGIES - 1]
-    for one in (main, *others):
-        columns[one.strategy] = _scatter(one, MODEL, num_neurons)
+    columns[main.strategy] = _scatter(main, MODEL, num_neurons)
     baseline = best_baseline(evaluation.scores, main.strategy, NEURONS)
     if baseline is not None and baseline in main.values:
         heading = f"{main.strategy} by {baseline.replace('_', ' ')}"
         columns[heading] = _scatter(main, baseline, num_neurons)
+    for one in [one for one in scored if one is not main][: MAX_STRATEGIES - 1]:
+        columns[one.strategy] = _scatter(one, MODEL, num_neurons)
     order = np.argsort(-np.nan_to_num(columns[main.strategy], nan=-np.inf), kind="stable")
     return SessionNeurons(
         evaluation=evaluation,

@@ -1,5 +1,6 @@
 """Figures of the scores of an evaluation: each masking strategy, and perturbed video."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from omnimouse_cli.text import escape_math
 BLUE, RED, GREY = "#3b7dd8", "#d1495b", "#8a949e"
 CLEAN = "clean"
 MAX_PANELS = 12
+LABEL_LETTERS = 32
 
 
 def draw_scores(scores: Sequence[Score], name: str) -> Figure | None:
@@ -93,7 +95,8 @@ def draw_perturbations(scores: Sequence[Score], strategy: str, name: str) -> Fig
     def draw(axes: Any) -> None:  # noqa: ANN401 - Matplotlib axes, or a list of them
         panels = axes if isinstance(axes, list) else [axes]
         values = [one.value for one in own if one.value is not None]
-        values += [end for one in own for end in (one.low, one.high) if end is not None]
+        whole = [one for one in own if one.session == OVERALL]
+        values += [end for one in whole for end in (one.low, one.high) if end is not None]
         margin = 0.05 * (max(values) - min(values)) + 1e-3
         for panel, family in zip(panels, families, strict=True):
             curves: dict[str, dict[int, Score]] = {}
@@ -102,7 +105,8 @@ def draw_perturbations(scores: Sequence[Score], strategy: str, name: str) -> Fig
                     curves.setdefault(one.session, {})[one.severity] = one
             _plot_curves(panel, curves)
             unit = next((one.level_unit for one in own if one.perturbation == family), "")
-            panel.set(xlabel=f"{family} ({unit})" if unit else family, ylabel="correlation")
+            label = textwrap.fill(f"{family} ({unit})" if unit else family, LABEL_LETTERS)
+            panel.set(xlabel=escape_math(label), ylabel="single-trial correlation")
             panel.set_ylim(min(values) - margin, max(values) + margin)
             _label_levels(panel, own, family)
 

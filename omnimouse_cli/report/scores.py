@@ -68,10 +68,12 @@ def _render_correlations(scores: Sequence[Score]) -> str:
         if one.metric in (SINGLE_TRIAL, FRACTION):
             name = FRACTION if one.metric == FRACTION else one.predictor
             rows.setdefault((one.strategy, one.target, one.session), {})[name] = one
-    present = dict.fromkeys(name for row in rows.values() for name in row)
+    present = dict.fromkeys(
+        name for row in rows.values() for name, one in row.items() if one.value is not None
+    )
     baselines = [name for name in present if name not in (MODEL, CEILING, FRACTION)]
     own = [name for name in (CEILING, FRACTION) if name in present]
-    headings = ["strategy", "target", "session", "model", "95 % interval", *baselines, *own]
+    headings = ["strategy", "target", "session", "model", "95 % interval", *own, *baselines]
     headings += ["outputs", "windows"]
     titles = {CEILING: "noise ceiling", FRACTION: "share of ceiling"}
     cells = (
@@ -79,7 +81,7 @@ def _render_correlations(scores: Sequence[Score]) -> str:
             *key,
             format_value(row.get(MODEL)),
             format_interval(row.get(MODEL)),
-            *(format_value(row.get(name)) for name in (*baselines, *own)),
+            *(format_value(row.get(name)) for name in (*own, *baselines)),
             *_counts(row),
         )
         for key, row in rows.items()
@@ -180,7 +182,7 @@ def _render_severities(scores: Iterable[Score], strategy: str) -> str:
             cells.append((family, str(severity), *values))
     names = ["perturbation", "severity", "strength", "correlation", "95 % interval"]
     names += ["less clean", "95 % interval of the difference"]
-    return render_table(names, cells, is_sortable=True, is_long=len(cells) > 20)
+    return render_table(names, cells, text=("strength",), is_sortable=True, is_long=len(cells) > 20)
 
 
 def format_value(one: Score | None, *, digits: int = 3, sign: str = "") -> str:

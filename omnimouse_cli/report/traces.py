@@ -15,7 +15,6 @@ from omnimouse_cli.report.evaluations import (
     StoredEvaluation,
 )
 from omnimouse_cli.report.html import escape, render_choices
-from omnimouse_cli.text import format_number
 
 F64 = NDArray[np.float64]
 MEASURED, SECONDS, LABEL = "measured", "seconds", "label"
@@ -92,7 +91,7 @@ def _render_trace(trace: OutputArrays, number: int, label: str, scores: dict[str
     )
     legend = ", ".join(
         f'<span class="{style}">&#9472; {escape(text)}'
-        + (f" ({format_number(scores[name])})" if name in scores else "")
+        + (f" ({scores[name]:.3f})" if name in scores else "")
         + "</span>"
         for name, style, text in lines
     )

@@ -91,11 +91,11 @@ def test_a_page_has_data_scores_neurons_traces_perturbations_and_environment(run
         *("1-1", "mouse", "30", "dff", "CC-BY-4.0", "Someone et al. 2021", "0123456789abcdef"),
     ]
     assert page.row("predict", "neurons", "1-1") == [
-        *("predict", "neurons", "1-1", "0.400", "0.350 to 0.450", "0.300", "0.800", "0.500"),
+        *("predict", "neurons", "1-1", "0.400", "0.350 to 0.450", "0.800", "0.500", "0.300"),
         *("30", "20"),
     ]
     assert page.row("29")[:2] == ["29", "1029"]
-    assert page.row("29")[-4:] == ["0.894", "0.800", "0.600", "0.400"]
+    assert page.row("29")[-4:] == ["0.894", "0.800", "0.400", "0.600"]
     assert page.row("noise", "5")[2:4] == ["20 grey levels", "0.150"]
     assert page.row("training", "shards") == ["training", "shards", "/data/shards"]
     assert 'response_loss = "poisson"' in text
