@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from omnimouse_cli.dendrites.images.compare import ComparisonReport
     from omnimouse_cli.dendrites.images.settings import ComparisonSettings
 
-# Names of packages by the names of their modules.
+FIGURE = "compare.png"
 
 
 def command_compare(
@@ -77,8 +77,10 @@ def command_compare(
     require_libraries("dendrites compare", "scipy", "matplotlib", "sklearn")
     from omnimouse_cli.dendrites.images.architecture import ACTIVATIONS, NETWORKS
     from omnimouse_cli.dendrites.images.compare import compare
+    from omnimouse_cli.dendrites.images.figure import draw_comparison
     from omnimouse_cli.dendrites.images.read import load_images
     from omnimouse_cli.dendrites.images.settings import ComparisonSettings, shorten
+    from omnimouse_cli.files import write_atomically
     from omnimouse_cli.training.parallel.world import select_device
 
     try:
@@ -104,7 +106,9 @@ def command_compare(
         images = load_images(data)
         path = out or _choose_folder(settings, images.name)
         report = compare(settings, images, path, device=select_device(device), reporter=talk)
-        talk.say(f"wrote {path / 'compare.json'}")
+        with write_atomically(path / FIGURE) as stream:
+            draw_comparison(report.scores, stream, title=f"{path.resolve().name}: {data}")
+        talk.say(f"wrote {path / 'compare.json'} and {path / FIGURE}")
     if json_output:
         print_document("dendrites-compare", report.to_dict())
     else:

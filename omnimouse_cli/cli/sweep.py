@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from omnimouse_cli.reporter import Reporter
     from omnimouse_cli.training.sweep import Cell
 
+FIGURE = "sweep.png"
+
 
 def command_sweep(
     shards: Annotated[
@@ -162,6 +164,8 @@ def command_sweep(
             failures = train_at_once(sweep, cells, jobs, progress)
         if tune:
             _keep_rates(sweep, progress)
+        if worker == 0:
+            _draw(sweep.root, progress)
     # Tasks of srun write to one stdout: the first one prints the result.
     if worker == 0:
         _print(sweep, cells, failures, json_output=json_output)
@@ -251,6 +255,30 @@ def _print(
             "-" if loss is None else f"{loss:.4f}",
         )
     print_table(table)
+
+
+def _draw(root: Path, progress: "Reporter") -> None:
+    """Write the figure of the finished runs below a folder, if Matplotlib is installed."""
+    from omnimouse_cli.evaluation.store import has_matplotlib
+    from omnimouse_cli.files import write_atomically
+    from omnimouse_cli.report.curves import read_curves
+    from omnimouse_cli.report.curves_figure import require_one_loss
+    from omnimouse_cli.report.runs import read_run_table
+    from omnimouse_cli.report.sweep_figure import draw_sweep
+
+    if not has_matplotlib():
+        progress.warn("no figure: Matplotlib is not installed; pip install 'omnimouse[report]'")
+        return
+    try:
+        table = read_run_table([root])
+        curves = [read_curves(Path(row.source)) for row in table.rows]
+        require_one_loss(curves)
+    except OmniMouseError as error:
+        progress.warn(f"no figure: {error.message}")
+        return
+    with write_atomically(root / FIGURE) as stream:
+        draw_sweep(table.rows, curves, stream, title=f"{root.resolve().name}: {table.title}")
+    progress.say(f"written: {root / FIGURE}")
 
 
 def _row(sweep: "Sweep", cell: "Cell", failure: OmniMouseError | None) -> dict[str, Any]:

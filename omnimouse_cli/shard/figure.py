@@ -213,8 +213,9 @@ def _draw_channel(
         lw=0.8,
         drawstyle="steps-post",
     )
-    unit = f" ({device.units[column]})" if device.units and device.units[column] else ""
-    label = device.channels[column].replace("_", "\n", 1) + unit
+    # Most raw formats name no unit.
+    unit = (device.units[column] if device.units else "") or "a.u."
+    label = f"{device.channels[column].replace('_', chr(10), 1)} ({unit})"
     axes.set_ylabel(escape_math(label), fontsize=8)
 
 

@@ -34,6 +34,8 @@ def test_a_comparison_is_one_document_and_its_surfaces_another(run, tmp_path):
     assert all(wanted <= set(row) for row in compared["rows"])
     assert all({"claim", "verdict", "numbers"} <= set(claim) for claim in compared["claims"])
     assert (tmp_path / "runs" / "compare-blobs" / "compare.json").is_file()
+    figure = tmp_path / "runs" / "compare-blobs" / "compare.png"
+    assert figure.read_bytes().startswith(b"\x89PNG")
 
     again = run("compare", "--data", "blobs.npz", *SHORT, *options)
     assert "2 trained already" in again.stderr

@@ -1,13 +1,16 @@
 """A comparison goes on where it stopped, keeps to its folder, and searches on validation images."""
 
 import dataclasses
+import io
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
 
 from omnimouse_cli.dendrites.images.architecture import list_width_profiles
 from omnimouse_cli.dendrites.images.compare import compare, train_candidate, train_candidates
+from omnimouse_cli.dendrites.images.figure import draw_comparison
 from omnimouse_cli.dendrites.images.procedure import draw_hyperparameters
 from omnimouse_cli.dendrites.images.results import Candidate, begin_comparison, open_comparison
 from omnimouse_cli.dendrites.images.settings import Hyperparameters
@@ -74,6 +77,13 @@ def test_everything_is_measured_and_judged_once(tmp_path, images, small_settings
     again = compare(small_settings, images, tmp_path, device=CPU, reporter=Silent())
     assert again.to_dict() == content
     assert {path: path.stat().st_mtime_ns for path in files} == files
+    stream = io.BytesIO()
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        draw_comparison(report.scores, stream, title="images $x^{", image_format="svg")
+    svg = stream.getvalue().decode()
+    labels = ("epoch of the last session", "validation accuracy (%)", "test accuracy (%)")
+    for text in (*labels, "accuracy under attack (%)", "images $x^{", "dendritic", "relu"):
+        assert f">{text}<" in svg
 
 
 def test_surfaces_are_of_every_layer_and_seed_and_of_all_layers(tmp_path, images, small_settings):
