@@ -143,6 +143,8 @@ def _make_function(weights: list[Tensor]) -> Function:
 def draw(analyzed: Sequence[AnalyzedFunction], *, title: str, stream: BinaryIO) -> None:
     """Draw each function, seeds side by side, with the region that holds 90 % of its arguments.
 
+    The first argument is called basal and the second apical, as in the published comparison.
+
     Args:
         analyzed: Functions of one or several runs.
         title: Title of the figure.
@@ -155,27 +157,38 @@ def draw(analyzed: Sequence[AnalyzedFunction], *, title: str, stream: BinaryIO) 
         if one.function.is_whole:
             by_key.setdefault(one.function.key, []).append(one)
     columns = min(MAX_COLUMNS, max(len(row) for row in by_key.values()))
-    figure = Figure(figsize=(1.7 * columns + 0.6, 2.1 * len(by_key) + 0.6), layout="constrained")
+    figure = Figure(figsize=(1.8 * columns + 1.2, 2.3 * len(by_key) + 0.6), layout="constrained")
     figure.suptitle(escape_math(title), fontsize=10)
     axes = figure.subplots(len(by_key), columns, squeeze=False)
     for number, ((network, layer, cell_type), row) in enumerate(by_key.items()):
         for column in range(columns):
             if column < len(row):
-                _draw_surface(axes[number, column], row[column])
+                image = _draw_surface(axes[number, column], row[column])
             else:
                 axes[number, column].set_axis_off()
         name = network if layer == ALL_LAYERS else f"{network} {layer}"
-        axes[number, 0].set_ylabel(f"{name} {cell_type}" if cell_type else name, fontsize=8)
+        name = f"{name} {cell_type}" if cell_type else name
+        unit = _unit(row[0])
+        axes[number, 0].set_ylabel(f"{name}\napical argument ({unit})", fontsize=7)
+    bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=30)
+    bar.set_label("output less its mean\n(share of its largest in the region)", fontsize=7)
+    bar.ax.tick_params(labelsize=6)
     figure.savefig(stream, dpi=130, format="png", metadata={"Software": None})
 
 
-def _draw_surface(axes: Any, one: AnalyzedFunction) -> None:  # noqa: ANN401 - matplotlib has no types
+def _unit(one: AnalyzedFunction) -> str:
+    """Return the unit of a function's arguments: normalized ones have a deviation of 1."""
+    return "SD" if one.function.frame is None else "a.u."
+
+
+def _draw_surface(axes: Any, one: AnalyzedFunction) -> Any:  # noqa: ANN401 - matplotlib has no types
+    """Draw a function, and return what a color bar describes."""
     surface = one.surface
     line = get_bin_centers()
     a, b = surface.frame.to_arguments(np.stack([line, line], axis=1)).T
     centered = surface.values - surface.values[surface.region].mean()
-    largest = abs(centered[surface.region]).max()
-    axes.pcolormesh(a, b, centered.T, cmap="RdBu_r", vmin=-largest, vmax=largest, rasterized=True)
+    shares = centered / (abs(centered[surface.region]).max() or 1.0)
+    image = axes.pcolormesh(a, b, shares.T, cmap="RdBu_r", vmin=-1, vmax=1, rasterized=True)
     axes.contour(a, b, surface.region.T, levels=[0.5], colors="black", linewidths=0.8)
     (left, bottom), (right, top) = surface.frame.to_arguments(DRAWN_EXTENT * np.array([[-1], [1]]))
     axes.set(xlim=(left, right), ylim=(bottom, top))
@@ -184,3 +197,5 @@ def _draw_surface(axes: Any, one: AnalyzedFunction) -> None:  # noqa: ANN401 - m
     power = f"l = 2: {before}{surface.angular_power[2]:.2f}"
     axes.set_title(f"seed {one.function.seed}, {surface.curvature}\n{power}", fontsize=6)
     axes.tick_params(labelsize=6)
+    axes.set_xlabel(f"basal argument ({_unit(one)})", fontsize=6)
+    return image

@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from omnimouse_cli.evaluation.baselines.table import BASELINES
-from omnimouse_cli.evaluation.records import CEILING, MODEL, Evaluation
+from omnimouse_cli.evaluation.records import CEILING, MODEL, OVERALL, Evaluation
 from omnimouse_cli.evaluation.traces import Trace, list_baselines
 from omnimouse_cli.text import escape_math
 
@@ -36,7 +36,9 @@ def draw(evaluation: Evaluation, *, title: str, stream: BinaryIO) -> None:
     first = evaluation.traces[0].session
     traces = [_of_figure(trace) for trace in evaluation.traces if trace.session == first]
     figure = Figure(figsize=(12, 0.9 + ROW_INCHES * len(traces)), layout="constrained")
-    figure.suptitle(escape_math(title), fontsize=12)
+    num_sessions = len({one.session for one in evaluation.records} - {OVERALL})
+    which = f"session {first}" + (f", the first of {num_sessions}" if num_sessions > 1 else "")
+    figure.suptitle(escape_math(f"{title}, {which}"), fontsize=12)
     grid = figure.add_gridspec(len(traces), 2, width_ratios=(2.0, 1))
     for number, trace in enumerate(traces):
         _draw_traces(figure.add_subplot(grid[number, 0]), trace)
@@ -89,10 +91,10 @@ def _draw_traces(axes: Any, trace: Trace) -> None:  # noqa: ANN401 - matplotlib 
                 label=LABELS.get(name, name) if number == 0 else None,
             )
     axes.set_yticks(levels, [escape_math(label) for label in trace.labels], fontsize=8)
-    title = escape_math(f"{trace.strategy}: session {trace.session}")
-    axes.set_title(title, fontsize=9, loc="left")
+    axes.set_title(escape_math(trace.strategy), fontsize=9, loc="left")
     axes.set_xlabel("scored time (s)", fontsize=8)
-    axes.set_ylabel("z-scored", fontsize=8)
+    output = "channel" if trace.is_behavior else "neuron"
+    axes.set_ylabel(f"z-score, one line per {output}", fontsize=8)
     axes.margins(x=0.01)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -137,7 +139,8 @@ def _draw_bars(axes: Any, trace: Trace) -> None:  # noqa: ANN401 - matplotlib ha
     axes.axhline(0, color="#000000", linewidth=0.6)
     names = [escape_math(label.replace("_", "\n")) for label in trace.labels]
     axes.set_xticks(range(len(names)), names, fontsize=6)
-    axes.set_ylabel("correlation", fontsize=8)
+    axes.set_xlabel("behavior channel", fontsize=8)
+    axes.set_ylabel("single-trial correlation", fontsize=8)
     axes.tick_params(axis="y", labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
