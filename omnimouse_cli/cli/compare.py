@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
+from omnimouse_cli.cli.console import print_document, print_line, print_next, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption
 from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns, text_columns
 from omnimouse_cli.errors import OmniMouseError
@@ -69,6 +69,7 @@ def command_compare(
         print_line(
             "intervals hold for these trained runs: other seeds of a configuration differ too"
         )
+    print_next("curves", *runs, quiet=quiet)
 
 
 def _document(comparison: "Comparison") -> dict[str, Any]:

@@ -113,6 +113,14 @@ def complete_keys(ctx: typer.Context, incomplete: str) -> Iterator[str]:
         yield incomplete
 
 
+@_completion
+def complete_trackers(ctx: typer.Context, incomplete: str) -> Iterable[str]:  # noqa: ARG001
+    """Return the names of experiment trackers."""
+    from omnimouse_cli.training.trackers import NONE, TRACKERS
+
+    return (*TRACKERS, NONE)
+
+
 # By the names of parameters of commands.
 _COMPLETIONS: dict[str, Complete] = {
     **dict.fromkeys(("run", "runs", "init_from", "adapt_from", "validate"), complete_runs),
@@ -124,6 +132,7 @@ _COMPLETIONS: dict[str, Complete] = {
     "tier": complete_tiers,
     "session": complete_sessions,
     "animal": complete_animals,
+    "track": in_list(complete_trackers),
 }
 
 

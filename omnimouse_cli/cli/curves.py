@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from omnimouse_cli.api.libraries import require_libraries
-from omnimouse_cli.cli.console import print_document, print_table, reporter
+from omnimouse_cli.cli.console import print_document, print_next, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption
 from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns
 from omnimouse_cli.errors import OmniMouseError
@@ -57,6 +57,8 @@ def command_curves(
         print_document("curves", content)
         return
     print_table(_table(curves))
+    if len(folders) > 1:
+        print_next("compare", *folders[-2:], quiet=quiet)
 
 
 def draw(runs: "Sequence[Path]", file: Path, axis: str) -> "list[LearningCurves]":

@@ -8,7 +8,7 @@ import typer
 
 from omnimouse_cli.api.arguments import as_words
 from omnimouse_cli.api.folders import folder
-from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
+from omnimouse_cli.cli.console import print_document, print_line, print_next, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption
 from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns, text_columns
 from omnimouse_cli.errors import CheckpointError, OmniMouseError
@@ -18,7 +18,7 @@ from omnimouse_cli.text import format_bytes, pluralize, suggest_name
 
 
 def command_runs(
-    paths: Annotated[
+    runs: Annotated[
         list[Path] | None,
         typer.Argument(
             metavar="FOLDER...", help="Folders of runs, or runs; by default all of runs/."
@@ -50,16 +50,16 @@ def command_runs(
     """
     from omnimouse_cli.run.labels import change_labels
 
-    named = paths or []
+    named = runs or []
     with reporter(quiet=quiet) as progress:
         if not (tag is None and untag is None and note is None):
             _require_runs(named)
             for run in named:
                 change_labels(run, add=as_words(tag or ""), remove=as_words(untag or ""), note=note)
-        runs = find_named_runs(named, progress)
+        found = find_named_runs(named, progress)
         root = named[0] if len(named) == 1 else folder("runs") if not named else Path()
         errors: list[OmniMouseError] = []
-        records = describe_runs(root, runs, errors, progress)
+        records = describe_runs(root, found, errors, progress)
         if tagged is not None:
             records = _select(records, as_words(tagged))
     if json_output:
@@ -70,6 +70,9 @@ def command_runs(
             if record.get("note"):
                 print_line(f"note of {record['run']}: {record['note']}")
     raise_damage(errors)
+    shown = [record["path"] for record in records]
+    if len(shown) > 1:
+        print_next("compare", *shown[-2:], quiet=quiet, json_output=json_output)
 
 
 def find_named_runs(paths: Sequence[Path], progress: Reporter) -> list[Path]:

@@ -176,7 +176,7 @@ def test_a_channel_that_is_lost_where_it_is_shown_can_be_drawn(
     assert np.isnan(trace.truth[:, running_at]).all()
 
     class Traces:
-        traces = (trace,)
+        traces, records = (trace,), ()
 
     with (tmp_path / "figure.png").open("wb") as stream:
         draw(Traces(), title="lost", stream=stream)
