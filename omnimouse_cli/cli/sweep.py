@@ -164,10 +164,10 @@ def command_sweep(
             failures = train_at_once(sweep, cells, jobs, progress)
         if tune:
             _keep_rates(sweep, progress)
-        if worker == 0:
-            _draw(sweep.root, progress)
     # Tasks of srun write to one stdout: the first one prints the result.
     if worker == 0:
+        with reporter(quiet=quiet) as progress:
+            _draw(sweep.root, progress)
         _print(sweep, cells, failures, json_output=json_output)
     if failures:
         cell, error = next(iter(failures.items()))
