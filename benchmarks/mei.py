@@ -32,6 +32,7 @@ from omnimouse_cli.probing.mei_neurons import choose_neurons
 from omnimouse_cli.probing.mei_references import choose_gratings
 from omnimouse_cli.probing.session_model import SessionModel, find_shards
 from omnimouse_cli.recording.simulated.expected import ExpectedResponse, load_expected_response
+from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import LoadedRun, load_run
 
 F32 = NDArray[np.float32]
@@ -214,7 +215,7 @@ def main() -> None:
     exact = load_expected_response(given.recording)
     session = exact.truth.session
     runs = [load_run(folder) for folder in given.runs]
-    dataset = find_shards(runs[0], given.shards)
+    dataset = find_shards(runs[0], given.shards, Silent())
     if dataset is None:
         raise SystemExit("error: the shards of the first run were not found")
     ranked = choose_neurons(runs[0], dataset, session, f"best:{given.skip + neurons}")

@@ -42,8 +42,8 @@ def main() -> int:
     started = time.monotonic()
     for template in COMMANDS:
         command = template.format(**(QUICK if options.quick else FULL))
-        if command.startswith("train") and (options.folder / "runs/demo/summary.json").exists():
-            continue
+        if command.startswith("train") and (options.folder / "runs/demo/config.toml").exists():
+            command = "train --resume runs/demo"
         print(f"\n$ omnimouse {command}", flush=True)
         arguments = [sys.executable, "-m", "omnimouse_cli", *command.split()]
         status = subprocess.run(arguments, cwd=options.folder, check=False).returncode

@@ -177,6 +177,16 @@ def require_folder(path: Path) -> None:
         raise OmniMouseError(f"--out must be a folder, and {path} is a file")
 
 
+def explain_unwritable(folder: Path) -> str | None:
+    """Return why no file can be made in a folder, which need not exist; None if one can."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=nearest, prefix="."):
+            return None
+    except OSError as error:
+        return error.strerror
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with write_atomically(path) as stream:

@@ -19,7 +19,7 @@ from omnimouse_cli.evaluation.records import (
     EvalOptions,
     Evaluation,
 )
-from omnimouse_cli.files import explain_file_errors
+from omnimouse_cli.files import explain_file_errors, explain_unwritable, require_folder
 from omnimouse_cli.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -40,13 +40,15 @@ class EvaluatedRun:
         evaluation: `evaluation.records` has one record for each number, `evaluation.unavailable`
             what the recordings do not allow, with the reason.
         options: What was evaluated, and how.
-        files: The files that were written in RUN/eval.
+        files: The files that were written.
+        write_error: Why none were written, where that failed at the end.
     """
 
     run: "LoadedRun"
     evaluation: Evaluation
     options: EvalOptions
     files: tuple[Path, ...] = ()
+    write_error: OmniMouseError | None = None
 
     def score(
         self,
@@ -93,12 +95,14 @@ def evaluate(
     no_behavior: bool = False,
     tier: str | None = None,
     shards: PathLike | None = None,
+    allow_other_data: bool = False,
     stride: int = TILING_STRIDE_SAMPLES,
     draws: int = 8,
     baselines: str | Sequence[str] = "fast",
     no_baselines: bool = False,
     perturb: str | Sequence[str] = (),
     name: str | None = None,
+    out: PathLike | None = None,
     batch: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -116,22 +120,26 @@ def evaluate(
         no_behavior: Whether behavior is used neither as input nor as target.
         tier: Tier that is scored; None is `test`, or `oracle` or `validation` where there is none.
         shards: Folder of the shards; None is that of the training.
+        allow_other_data: Whether the shards may hold other data than those of the training.
         stride: Distance between windows in samples of 1/30 s.
         draws: Random draws of context neurons in population strategies.
         baselines: `fast`, `all`, or names.
         no_baselines: Whether only the model is scored.
         perturb: Families of perturbations of the video under which strategies are scored too.
-        name: Folder in RUN/eval; None is tier and regime.
+        name: Folder in RUN/eval; None is tier, regime and what differs from the defaults.
+        out: Folder of the files, instead of one in RUN/eval.
         batch: Windows per forward pass.
         seed: Seed of everything random.
         device: `cpu`, `cuda` or `auto`.
         progress: Whether lines about the progress are written on stderr; or a reporter.
 
     Returns:
-        Every number, with intervals, and the files that were written.
+        Every number, with intervals, and the files that were written: none, with a warning, where
+        the folder of the run cannot be written to.
 
     Raises:
-        OmniMouseError: The run, its shards or an option cannot be used, or nothing can be scored.
+        OmniMouseError: The run, its shards or an option cannot be used, nothing can be scored, or
+            the folder holds another evaluation.
         KeyboardInterrupt: Ctrl-C; nothing was written.
 
     Example:
@@ -142,8 +150,6 @@ def evaluate(
     """
     from omnimouse_cli.api.run import Run
     from omnimouse_cli.evaluation.robustness.perturbations import require_families
-    from omnimouse_cli.evaluation.store import evaluation_name
-    from omnimouse_cli.run.folder import evaluation_folder
 
     reporter = choose_reporter(progress)
     families = as_words(perturb)
@@ -165,53 +171,121 @@ def evaluate(
         )
     folders = list(run.folders) if isinstance(run, Run) else as_paths(run)
     if isinstance(run, Run):
+        # The run's own shards were compared when it was loaded.
+        allow_other_data = allow_other_data or shards is None
         shards = run.shards if shards is None else shards
         device = run.device.type if device == "auto" else device
     if not folders:
         folders = [newest_finished_run()]
         reporter.say(f"taking {folders[0]} (the newest finished run)")
-    evaluation_folder(folders[0], name or evaluation_name(options))
+    target = _Target(name=name, out=as_path(out))
+    if name is not None or out is not None:
+        target.folder(folders[0], options)
     with explain_file_errors():
-        found = evaluate_runs(
+        loaded, dataset, options = _open(
             folders,
             as_path(shards),
             options,
             device,
             reporter,
+            allow_other_data=allow_other_data,
             choose_tier=tier is None,
-            ensemble=len(folders) > 1,
         )
-        return write_evaluation(found, name, reporter)
+        folder = target.prepare(loaded, options, reporter)
+        evaluation = _score(loaded, dataset, options, reporter)
+    found = EvaluatedRun(run=loaded, evaluation=evaluation, options=options)
+    if folder is not None:
+        found = _write(found, folder, reporter)
+    if found.write_error is not None and isinstance(progress, bool):
+        # The command raises it once the table is printed.
+        reporter.warn(f"no file was written: {found.write_error.message}")
+    return found
 
 
-def evaluate_runs(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target:
+    """Where an evaluation is written.
+
+    Args:
+        name: Folder in RUN/eval; None is the default name.
+        out: Folder in place of one in RUN/eval.
+    """
+
+    name: str | None
+    out: Path | None
+
+    def folder(self, run: Path, options: EvalOptions, loaded: "LoadedRun | None" = None) -> Path:
+        """Return the folder of the evaluation of a run, which need not be loaded yet.
+
+        Raises:
+            OmniMouseError: The name is not that of a folder, or `out` is a file.
+        """
+        from omnimouse_cli.evaluation.identity import evaluation_name
+        from omnimouse_cli.run.folder import evaluation_folder
+
+        if self.out is None:
+            return evaluation_folder(run, self.name or evaluation_name(options, loaded))
+        if self.name is not None:
+            raise OmniMouseError(
+                "--name and --out cannot be given together",
+                hint="--name is a folder in RUN/eval, --out a folder anywhere",
+            )
+        require_folder(self.out)
+        return self.out
+
+    def prepare(self, run: "LoadedRun", options: EvalOptions, reporter: Reporter) -> Path | None:
+        """Return the folder; None, with a warning, if the folder of the run cannot be written to.
+
+        Raises:
+            OmniMouseError: `out` cannot be written to, or the folder holds another evaluation.
+        """
+        from omnimouse_cli.evaluation.identity import require_same_evaluation
+
+        folder = self.folder(run.folder, options, run)
+        require_same_evaluation(folder, options, run)
+        reason = explain_unwritable(folder)
+        if reason is None:
+            return folder
+        if self.out is not None:
+            raise OmniMouseError(
+                f"{folder} cannot be written to: {reason}", hint="name another folder with --out"
+            )
+        reporter.warn(
+            f"{folder} cannot be written to ({reason}): no file will be written, only the table "
+            "printed (--out FOLDER writes elsewhere)"
+        )
+        return None
+
+
+def _open(
     folders: Sequence[Path],
     shards: Path | None,
     options: EvalOptions,
     device: str,
     reporter: Reporter,
     *,
+    allow_other_data: bool,
     choose_tier: bool,
-    ensemble: bool,
-) -> EvaluatedRun:
-    """Evaluate a run, or the mean prediction of several; nothing is written.
+) -> "tuple[LoadedRun, Dataset, EvalOptions]":
+    """Load a run, or several as an ensemble, and open its shards.
 
     Args:
         folders: Folder of the run, or of each run of an ensemble.
         shards: Folder of the shards; None is that of the training.
         options: What is evaluated.
         device: `cpu`, `cuda` or `auto`.
-        reporter: Receives progress.
+        reporter: Receives which defaults were taken.
+        allow_other_data: Whether the shards may hold other data than those of the training.
         choose_tier: Whether the first of the usual tiers that the sessions have is scored.
-        ensemble: Whether the runs are scored as one model.
+
+    Returns:
+        The run, its data, and the options with device, tier and data.
 
     Raises:
-        OmniMouseError: The run, its shards or the regime cannot be used, or nothing can be scored.
-        KeyboardInterrupt: With a message about what is kept.
+        OmniMouseError: The run, its shards or the regime cannot be used.
     """
     from omnimouse_cli.evaluation.baselines.table import select_baselines
-    from omnimouse_cli.evaluation.evaluate import evaluate
-    from omnimouse_cli.evaluation.robustness.evaluate import with_perturbations
+    from omnimouse_cli.evaluation.identity import describe_shards
     from omnimouse_cli.evaluation.strategies import require_regime
     from omnimouse_cli.run.ensemble import make_ensemble
     from omnimouse_cli.run.load import load_run, open_run_data
@@ -219,26 +293,42 @@ def evaluate_runs(
 
     require_regime(options.regime)
     select_baselines(options.baselines)
-    options = replace(options, device=select_device(device).type)
+    device = select_device(device).type
     runs = [load_run(folder) for folder in folders]
-    loaded = make_ensemble(runs) if ensemble else runs[0]
-    if ensemble:
+    loaded = runs[0]
+    if len(runs) > 1:
+        loaded = make_ensemble(runs)
         names = ", ".join(folder.name for folder in folders)
         reporter.say(f"scoring the mean prediction of {len(runs)} runs: {names}")
-    dataset = open_run_data(loaded, shards)
+    dataset = open_run_data(loaded, shards, reporter, allow_other_data=allow_other_data)
     missing = len(loaded.sessions) - len(dataset.sessions)
     if missing:
         reporter.warn(f"{missing} of {len(loaded.sessions)} sessions of the run have no shard")
-    if choose_tier:
-        options = replace(options, tier=default_tier(dataset, reporter))
+    tier = default_tier(dataset, reporter) if choose_tier else options.tier
+    found = describe_shards(loaded, dataset)
+    return loaded, dataset, replace(options, device=device, tier=tier, shards=found)
+
+
+def _score(
+    run: "LoadedRun", dataset: "Dataset", options: EvalOptions, reporter: Reporter
+) -> Evaluation:
+    """Evaluate a run, also under perturbed video if the options say so.
+
+    Raises:
+        OmniMouseError: Nothing can be scored.
+        KeyboardInterrupt: With a message about what is kept.
+    """
+    from omnimouse_cli.evaluation.evaluate import evaluate
+    from omnimouse_cli.evaluation.robustness.evaluate import with_perturbations
+
     try:
-        evaluation = evaluate(loaded, dataset, options, reporter)
+        evaluation = evaluate(run, dataset, options, reporter)
         if options.perturb:
-            evaluation = with_perturbations(evaluation, loaded, dataset, options, reporter)
+            evaluation = with_perturbations(evaluation, run, dataset, options, reporter)
     except KeyboardInterrupt as interruption:
-        text = f"nothing was written for {folders[0]}; run the same command again"
+        text = f"nothing was written for {run.folder}; run the same command again"
         raise KeyboardInterrupt(text) from interruption
-    return EvaluatedRun(run=loaded, evaluation=evaluation, options=options)
+    return evaluation
 
 
 def default_tier(dataset: "Dataset", reporter: Reporter) -> str:
@@ -258,21 +348,24 @@ def default_tier(dataset: "Dataset", reporter: Reporter) -> str:
     return tier
 
 
-def write_evaluation(found: EvaluatedRun, name: str | None, reporter: Reporter) -> EvaluatedRun:
-    """Write the files of an evaluation, and return it with them.
+def _write(found: EvaluatedRun, folder: Path, reporter: Reporter) -> EvaluatedRun:
+    """Write the files of an evaluation, and return it with them, or with the error.
 
     Args:
         found: The evaluation.
-        name: Folder in RUN/eval; None is tier and regime.
-        reporter: Receives what was written.
+        folder: Where it is written.
+        reporter: Receives what was written or replaced.
     """
-    from omnimouse_cli.evaluation.store import evaluation_name, has_matplotlib, store
-    from omnimouse_cli.run.folder import evaluation_folder
+    from omnimouse_cli.evaluation.store import has_matplotlib, store
+    from omnimouse_cli.run.folder import EVAL
 
-    default = evaluation_name(found.options, found.run)
-    folder = evaluation_folder(found.run.folder, name or default)
-    files = store(folder, found.evaluation, found.options, found.run)
-    reporter.say(f"written: {', '.join(str(path) for path in files)}")
+    done = "replaced" if (folder / EVAL).exists() else "written"
+    try:
+        with explain_file_errors():
+            files = store(folder, found.evaluation, found.options, found.run)
+    except OmniMouseError as error:
+        return replace(found, write_error=error)
+    reporter.say(f"{done}: {', '.join(str(path) for path in files)}")
     if not has_matplotlib():
         reporter.warn("no figure: Matplotlib is not installed; pip install 'omnimouse[report]'")
     return replace(found, files=files)

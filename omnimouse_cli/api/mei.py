@@ -33,6 +33,7 @@ def most_exciting(
     validate: PathLike | Sequence[PathLike] | None = None,
     out: PathLike | None = None,
     shards: PathLike | None = None,
+    allow_other_data: bool = False,
     seed: int = 0,
     device: str = "auto",
     progress: bool | Reporter = False,
@@ -58,6 +59,7 @@ def most_exciting(
         validate: Runs of other seeds that validate the stimuli.
         out: Folder of arrays, tables and the page; None is RUN/mei/SESSION-KIND.
         shards: Folder of the shards; None takes the run's own.
+        allow_other_data: Whether the shards may hold other data than those of the training.
         seed: Seed of the noise.
         device: `cpu`, `cuda` or `auto`.
         progress: Whether lines about the progress are written on stderr; or a reporter.
@@ -99,7 +101,13 @@ def most_exciting(
         # Runs that only validate may differ from the others in more than their seed.
         folders = [] if isinstance(run, Run) else list(dict.fromkeys(as_paths(run)))
         first = run if isinstance(run, Run) else folders[:1]
-        loaded = as_run(first, shards=shards, device=device, reporter=reporter)
+        loaded = as_run(
+            first,
+            shards=shards,
+            device=device,
+            reporter=reporter,
+            allow_other_data=allow_other_data,
+        )
         runs = (*loaded.runs, *map(load_run, folders[1:]))
         others = [load_run(folder) for folder in dict.fromkeys(as_paths(validate))] or None
         if loaded.dataset is None:

@@ -26,6 +26,7 @@ def probe(
     session: str | None = None,
     animal: str | None = None,
     shards: PathLike | None = None,
+    allow_other_data: bool = False,
     state: str | None = None,
     neurons: Sequence[int] | None = None,
     directions: int = 16,
@@ -53,6 +54,7 @@ def probe(
         session: Session key; None takes all sessions of the run.
         animal: Animal key, to probe all sessions of one animal.
         shards: Folder of the shards; None takes the run's own.
+        allow_other_data: Whether the shards may hold other data than those of the training.
         state: Behavior during the stimuli: `median`, `mean` or `missing`; None is `median`, and
             `mean` without shards.
         neurons: Columns of the recording; None takes all.
@@ -121,7 +123,13 @@ def probe(
     )
     reporter = choose_reporter(progress)
     with explain_file_errors():
-        loaded = as_run(run, shards=shards, device=device, reporter=reporter)
+        loaded = as_run(
+            run,
+            shards=shards,
+            device=device,
+            reporter=reporter,
+            allow_other_data=allow_other_data,
+        )
         target = as_path(out) or loaded.folders[0] / PROBES
         require_folder(target)
         if loaded.dataset is None:

@@ -179,6 +179,7 @@ class Run:
         shards: PathLike | None = None,
         session: str | None = None,
         *,
+        allow_other_data: bool = False,
         regime: str = "predict",
         tier: str = "test",
         no_stimulus: bool = False,
@@ -197,6 +198,7 @@ class Run:
         Args:
             shards: Folder of the shards; None is that of this run.
             session: Session key; None is the only session.
+            allow_other_data: Whether `shards` may hold other data than those of the training.
             regime: `predict`, `decode`, `forecast`, `population` or `all`; a masking strategy; or a
                 TOML file of strategies.
             tier: Tier of the trials.
@@ -244,10 +246,11 @@ class Run:
                 draws=draws,
             )
         with explain_file_errors():
-            dataset = self.dataset
+            dataset, reporter = self.dataset, choose_reporter(progress)
             if shards is not None or dataset is None:
-                dataset = open_run_data(self._common, as_path(shards))
-            reporter = choose_reporter(progress)
+                dataset = open_run_data(
+                    self._common, as_path(shards), reporter, allow_other_data=allow_other_data
+                )
             return tuple(
                 predict_recording(
                     self.runs, dataset, key, options=options, scaled=scaled, reporter=reporter

@@ -69,6 +69,7 @@ def train(
     no_compile: bool = False,
     adapt_from: PathLike | None = None,
     unfreeze: str | Sequence[str] | None = None,
+    allow_other_data: bool = False,
     track: str | Sequence[str] = (),
     progress: bool = False,
 ) -> Trained:
@@ -101,6 +102,8 @@ def train(
         no_compile: Whether the model is not compiled on a GPU.
         adapt_from: Finished run whose core is used frozen.
         unfreeze: Parts of that core that are trained too.
+        allow_other_data: Whether that run, or the one of `init_from`, may have been trained on
+            other data of the same sessions.
         track: Experiment trackers that the training feeds too, offline: `tensorboard`, `wandb`,
             `trackio`; a resumed run goes on with its own, and `none` ends that.
         progress: Whether lines about the progress are written on stderr.
@@ -145,6 +148,7 @@ def train(
         adapt_from=as_path(adapt_from),
         unfreeze=None if unfreeze is None else ",".join(as_words(unfreeze)),
         init_from=as_path(init_from),
+        allow_other_data=allow_other_data,
         track=as_words(track),
     )
     ranks = resolve_ranks(gpus=gpus, procs=procs, device=device, restarts=restarts)

@@ -1,6 +1,7 @@
 """From the options of `omnimouse train` to a training job: configuration, data set, run folder."""
 
 import dataclasses
+import difflib
 import json
 import sys
 from collections.abc import Iterator
@@ -9,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omnimouse_cli.api.folders import default_shards, folder, make_new_folder, new_run_folder
+from omnimouse_cli.api.folders import default_shards, folder, make_new_folder
 from omnimouse_cli.api.sessions_option import parse_sessions
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import (
     CONFIG,
-    LOCK,
-    is_finished,
+    find_runs,
     is_run,
     newest_unfinished_run,
     read_config,
@@ -49,6 +49,8 @@ class TrainOptions:
         adapt_from: Run whose core is adapted.
         unfreeze: Parts of that core that learn too, separated by commas.
         init_from: Run whose configuration and weights training starts with.
+        allow_other_data: Whether the run that is the start, or whose core is adapted, may have been
+            trained on other data of the same sessions.
         track: Experiment trackers that the training feeds.
     """
 
@@ -67,6 +69,7 @@ class TrainOptions:
     adapt_from: Path | None
     unfreeze: str | None
     init_from: Path | None = None
+    allow_other_data: bool = False
     track: tuple[str, ...] = ()
 
     def config_overrides(self, shards: Path, progress: Reporter) -> list[str]:
@@ -119,6 +122,7 @@ def resolve_job(options: TrainOptions, progress: Reporter) -> "TrainingJob":
         OmniMouseError: The options contradict each other, the configuration is invalid, or there
             is no run to resume.
     """
+    from omnimouse_cli.api.new_run import new_run
     from omnimouse_cli.training.run import TrainingJob
     from omnimouse_cli.training.trackers import require_trackers
 
@@ -129,11 +133,8 @@ def resolve_job(options: TrainOptions, progress: Reporter) -> "TrainingJob":
         raise OmniMouseError(
             f"only one folder of shards can be trained on: {', '.join(map(str, options.paths))}"
         )
-    if options.resume and shards is not None and not shards.exists():
-        raise OmniMouseError(
-            f"{shards} does not exist: it is neither a run to resume nor a folder of shards",
-            hint="name the run: omnimouse train --resume RUN",
-        )
+    if options.resume and shards is not None:
+        _require_run_or_shards(shards)
     if options.init_from is not None and options.adapt_from is not None:
         raise OmniMouseError(
             "--init-from and --adapt-from cannot be given together",
@@ -154,6 +155,7 @@ def resolve_job(options: TrainOptions, progress: Reporter) -> "TrainingJob":
             run=run,
             resume=True,
             init_from=options.init_from,
+            allow_other_data=options.allow_other_data,
             command_line=tuple(sys.argv),
             track=options.track,
         )
@@ -167,9 +169,10 @@ def resolve_job(options: TrainOptions, progress: Reporter) -> "TrainingJob":
     return TrainingJob(
         config=config,
         shards=shards,
-        run=run or new_run(options.out, config.model.size),
+        run=new_run(options.out, config.model.size),
         resume=False,
         init_from=options.init_from,
+        allow_other_data=options.allow_other_data,
         command_line=tuple(sys.argv),
         track=options.track,
     )
@@ -213,6 +216,19 @@ def _require_initial_run(run: Path, size: str | None) -> None:
 
 
 def _run_to_resume(options: TrainOptions, runs: list[Path], progress: Reporter) -> Path:
+    """Return the run that is named, that of `--out`, or else the newest unfinished one.
+
+    Raises:
+        OmniMouseError: Several runs are named, `--out` is something else than a run, or there is no
+            unfinished run.
+    """
+    if options.out is not None and runs[:1] not in ([], [options.out]):
+        runs = [*runs, options.out]
+    if len(runs) > 1:
+        raise OmniMouseError(
+            f"only one run can be resumed: {', '.join(map(str, runs))}",
+            hint=f"name one: omnimouse train --resume {runs[0]}",
+        )
     if runs:
         return runs[0]
     if options.out is not None:
@@ -230,6 +246,28 @@ def _run_to_resume(options: TrainOptions, runs: list[Path], progress: Reporter) 
     return run
 
 
+def _require_run_or_shards(path: Path) -> None:
+    """Refuse a path beside `--resume` that is neither a run, which is checked, nor shards.
+
+    Raises:
+        OmniMouseError: The hint names the run that is most like it.
+    """
+    from omnimouse_cli.api.new_run import SHARDS_FOLDER, describe_folder
+
+    what = describe_folder(path) if path.exists() else None
+    if what == SHARDS_FOLDER:
+        return
+    runs = {run.name: run for place in (path.parent, folder("runs")) for run in find_runs(place)}
+    close = difflib.get_close_matches(path.name, runs, n=1)
+    example = "name the run: omnimouse train --resume RUN"
+    raise OmniMouseError(
+        f"{path} does not exist: it is neither a run to resume nor a folder of shards"
+        if what is None
+        else f"{path} is {what}, neither a run to resume nor a folder of shards",
+        hint=f"did you mean `{runs[close[0]]}`?" if close else example,
+    )
+
+
 def _shards_of(run: Path) -> Path:
     shards = read_shards_folder(run)
     if not shards.is_dir():
@@ -238,32 +276,6 @@ def _shards_of(run: Path) -> Path:
             hint=f"say where the shards are now: omnimouse train SHARDS --resume {run}",
         )
     return shards
-
-
-def new_run(out: Path | None, size: str) -> Path:
-    """Return the folder of a new run.
-
-    Args:
-        out: The folder that the user has named; None takes a name of time and model size.
-        size: Model size.
-
-    Raises:
-        OmniMouseError: The folder that the user has named is in use.
-    """
-    if out is None:
-        return new_run_folder(size)
-    if is_run(out):
-        state = "a finished run" if is_finished(out) else "a run that has not finished"
-        raise OmniMouseError(
-            f"{out} is {state} already",
-            hint=f"continue it with: omnimouse train --resume {out}; or name another folder",
-        )
-    if out.exists() and (not out.is_dir() or any(path.name != LOCK for path in out.iterdir())):
-        raise OmniMouseError(
-            f"{out} exists and is not an empty folder",
-            hint="name a new folder with --out, or leave --out out",
-        )
-    return out
 
 
 @contextmanager

@@ -34,7 +34,7 @@ class SessionInfo:
         response_kind: `rate`, `dff`, `fluorescence` or `unknown`.
         channels: Behavior channels that are used, device by device.
         frame_shape: Height and width of a frame in pixels; None without a screen.
-        fingerprint: Fingerprint of the shard's source and options.
+        fingerprint: Fingerprint of the values in the shard.
         shard: The open shard; its arrays are read on demand.
         has_time_course: Whether responses may change within a window. Sets of single images have
             one row per window.
@@ -328,7 +328,7 @@ def _describe_session(
         response_kind=description.response_kind,
         channels=tuple(name for name in stored_channels(shard) if wanted is None or name in wanted),
         frame_shape=None if screen is None else (screen.frame_height, screen.frame_width),
-        fingerprint=description.source.fingerprint,
+        fingerprint=description.fingerprint,
         shard=shard,
         has_time_course=description.responses.clock.rate_hz * WINDOW_SECONDS > 1,
     )

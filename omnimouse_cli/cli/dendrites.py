@@ -10,6 +10,7 @@ from omnimouse_cli.api.folders import folder
 from omnimouse_cli.api.libraries import require_libraries
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
 from omnimouse_cli.cli.options import (
+    AllowOtherDataOption,
     DeviceOption,
     JsonOption,
     QuietOption,
@@ -54,6 +55,7 @@ def command_surfaces(
         str, typer.Option(help="Tier whose windows give a training run's arguments.")
     ] = "test",
     shards: ShardsOption = None,
+    allow_other_data: AllowOtherDataOption = False,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     json_output: JsonOption = False,
@@ -67,7 +69,11 @@ def command_surfaces(
     from omnimouse_cli.training.parallel.world import select_device
 
     sampling = ArgumentSampling(
-        tier=tier, shards=shards, seed=seed, device=select_device(device).type
+        tier=tier,
+        shards=shards,
+        allow_other_data=allow_other_data,
+        seed=seed,
+        device=select_device(device).type,
     )
     with reporter(quiet=quiet) as talk:
         runs = list(dict.fromkeys(run or []))

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnimouse_cli.api.arguments import as_words
-from omnimouse_cli.api.evaluate import DEFAULT_TIERS, EvaluatedRun, evaluate_runs, write_evaluation
+from omnimouse_cli.api.evaluate import EvaluatedRun, evaluate
 from omnimouse_cli.api.folders import newest_finished_run
-from omnimouse_cli.api.libraries import require_libraries
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
 from omnimouse_cli.cli.eval_perturbed import perturbation_notes, perturbed_tables
 from omnimouse_cli.cli.eval_tables import score_tables
 from omnimouse_cli.cli.options import (
+    AllowOtherDataOption,
     DeviceOption,
     JsonOption,
     QuietOption,
     SeedOption,
     ShardsOption,
 )
+from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluation.records import TILING_STRIDE_SAMPLES
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def command_eval(
         ),
     ] = None,
     shards: ShardsOption = None,
+    allow_other_data: AllowOtherDataOption = False,
     stride: Annotated[
         int,
         typer.Option(
@@ -100,7 +101,16 @@ def command_eval(
         ),
     ] = False,
     name: Annotated[
-        str | None, typer.Option(help="Folder in RUN/eval; by default tier and regime.")
+        str | None,
+        typer.Option(
+            help="Folder in RUN/eval; by default tier, regime and what differs from the defaults."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the files, instead of one in RUN/eval; several runs get one each in it."
+        ),
     ] = None,
     batch: Annotated[
         int | None, typer.Option(min=1, help="Windows per forward pass; fewer need less memory.")
@@ -112,47 +122,35 @@ def command_eval(
 ) -> None:
     """Score runs per regime: single-trial correlation of neurons and behavior, beside baselines."""
     from omnimouse_cli.evaluation.combine import combined_document
-    from omnimouse_cli.evaluation.records import EvalOptions
-    from omnimouse_cli.evaluation.robustness.perturbations import require_families
-    from omnimouse_cli.evaluation.store import evaluation_name, make_document
-    from omnimouse_cli.run.folder import evaluation_folder
+    from omnimouse_cli.evaluation.store import make_document
 
-    families = as_words(perturb or "")
-    require_families(families)
-    if families:
-        require_libraries("eval --perturb", "scipy")
-    options = EvalOptions(
-        regime=regime or ("predict" if families else "all"),
-        stimulus=not no_stimulus,
-        behavior=not no_behavior,
-        tier=tier or DEFAULT_TIERS[0],
-        stride_samples=stride,
-        baselines=() if no_baselines else as_words(baselines),
-        batch_windows=batch,
-        seed=seed,
-        perturb=families,
-        draws=draws,
-    )
     with reporter(quiet=quiet) as progress:
         folders = list(dict.fromkeys(run or [newest_finished_run()]))
         if not run:
             progress.say(f"taking {folders[0]} (the newest finished run)")
-        # The runs of each evaluation.
-        groups = [folders] if ensemble else [[folder] for folder in folders]
-        for folder in folders:
-            evaluation_folder(folder, name or evaluation_name(options))
-        results = []
-        for group in groups:
-            found = evaluate_runs(
+        results = [
+            evaluate(
                 group,
-                shards,
-                options,
-                device,
-                progress,
-                choose_tier=tier is None,
-                ensemble=ensemble,
+                regime=regime,
+                no_stimulus=no_stimulus,
+                no_behavior=no_behavior,
+                tier=tier,
+                shards=shards,
+                allow_other_data=allow_other_data,
+                stride=stride,
+                draws=draws,
+                baselines=baselines,
+                no_baselines=no_baselines,
+                perturb=perturb or (),
+                name=name,
+                out=target,
+                batch=batch,
+                seed=seed,
+                device=device,
+                progress=progress,
             )
-            results.append(write_evaluation(found, name, progress))
+            for group, target in _groups(folders, out, ensemble=ensemble)
+        ]
     documents = [make_document(result.evaluation, result.options, result.run) for result in results]
     if json_output:
         combined = [
@@ -160,8 +158,39 @@ def command_eval(
         ]
         several = {"runs": documents, "combined": combined}
         print_document("eval", documents[0] if len(results) == 1 else several)
-        return
-    _print(results, metrics=metrics)
+    else:
+        _print(results, metrics=metrics)
+    # The table is printed in any case.
+    for result in results:
+        if result.write_error is not None:
+            raise result.write_error
+
+
+def _groups(
+    folders: Sequence[Path], out: Path | None, *, ensemble: bool
+) -> list[tuple[Sequence[Path], Path | None]]:
+    """Return the runs of each evaluation and its folder; None is one in RUN/eval.
+
+    Raises:
+        OmniMouseError: An ensemble of one run, or runs that would get the same folder.
+    """
+    if ensemble:
+        if len(folders) < 2:
+            raise OmniMouseError(
+                f"an ensemble has several runs, and {folders[0]} is one",
+                hint="name the folders of runs that differ in their seed",
+            )
+        return [(folders, out)]
+    if out is None or len(folders) == 1:
+        return [([folder], out) for folder in folders]
+    names = [folder.resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        raise OmniMouseError(
+            f"--out {out} cannot hold evaluations of several runs of the same name: "
+            f"{', '.join(map(str, folders))}",
+            hint="evaluate them one by one, each with its own --out",
+        )
+    return [([folder], out / name) for folder, name in zip(folders, names, strict=True)]
 
 
 def _print(results: "Sequence[EvaluatedRun]", *, metrics: bool) -> None:

@@ -7,7 +7,12 @@ import typer
 
 from omnimouse_cli.api.folders import newest_finished_run
 from omnimouse_cli.cli.console import print_document, print_line, reporter
-from omnimouse_cli.cli.options import JsonOption, QuietOption, ShardsOption
+from omnimouse_cli.cli.options import (
+    AllowOtherDataOption,
+    JsonOption,
+    QuietOption,
+    ShardsOption,
+)
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.text import pluralize
 
@@ -29,13 +34,14 @@ def command_export_embeddings(
         str | None, typer.Option("--session", help="Only this session; by default all of the run.")
     ] = None,
     shards: ShardsOption = None,
+    allow_other_data: AllowOtherDataOption = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Write the embedding of every neuron of a run, with ids, positions and areas, as one table."""
     from omnimouse_cli.api.embeddings import write_embeddings
-    from omnimouse_cli.api.load import load_run
+    from omnimouse_cli.api.load import as_run
 
     with reporter(quiet=quiet) as progress:
         folder = run
@@ -47,7 +53,13 @@ def command_export_embeddings(
             raise OmniMouseError(
                 f"{path} exists", hint="name another file with --out, or overwrite it with --force"
             )
-        loaded = load_run(folder, shards=shards, device="cpu")
+        loaded = as_run(
+            folder,
+            shards=shards,
+            device="cpu",
+            reporter=progress,
+            allow_other_data=allow_other_data,
+        )
         keys = loaded.sessions if session is None else (session,)
         embeddings = [loaded.embeddings(key) for key in keys]
         for one in embeddings:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnimouse_cli.api.train_job import new_run
 from omnimouse_cli.cli.console import print_document, print_next, print_table, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption
 from omnimouse_cli.cli.tables import ResultTable, pair_table
@@ -38,6 +37,7 @@ def command_import_weights(
     quiet: QuietOption = False,
 ) -> None:
     """Import the weights of a published checkpoint; nothing in its files is executed."""
+    from omnimouse_cli.api.new_run import new_run
     from omnimouse_cli.published.checkpoint import read_checkpoint
     from omnimouse_cli.published.convert import import_weights
 

@@ -7,6 +7,7 @@ import typer
 
 from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
 from omnimouse_cli.cli.options import (
+    AllowOtherDataOption,
     DeviceOption,
     JsonOption,
     QuietOption,
@@ -76,6 +77,7 @@ def command_mei(
         Path | None, typer.Option(help="Folder of the results; by default RUN/mei/SESSION-KIND.")
     ] = None,
     shards: ShardsOption = None,
+    allow_other_data: AllowOtherDataOption = False,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     json_output: JsonOption = False,
@@ -101,6 +103,7 @@ def command_mei(
             validate=validate,
             out=out,
             shards=shards,
+            allow_other_data=allow_other_data,
             seed=seed,
             device=device,
             progress=progress,

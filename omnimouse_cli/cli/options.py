@@ -18,6 +18,13 @@ DeviceOption = Annotated[
 ShardsOption = Annotated[
     Path | None, typer.Option("--shards", help="Folder of shards; by default the run's own.")
 ]
+AllowOtherDataOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-other-data",
+        help="Allow shards that hold other data of a session than RUN was trained on.",
+    ),
+]
 
 
 def parse_task(text: str) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import typer
 from omnimouse_cli.api.folders import newest_finished_run
 from omnimouse_cli.cli.console import print_document, print_next, print_table, reporter
 from omnimouse_cli.cli.options import (
+    AllowOtherDataOption,
     DeviceOption,
     JsonOption,
     QuietOption,
@@ -114,6 +115,7 @@ def command_predict(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     shards: ShardsOption = None,
+    allow_other_data: AllowOtherDataOption = False,
     batch: Annotated[
         int | None, typer.Option(min=1, help="Recorded windows per forward pass.")
     ] = None,
@@ -149,6 +151,7 @@ def command_predict(
             session=session,
             animal=animal,
             shards=shards,
+            allow_other_data=allow_other_data,
             device=select_device(device),
             scaled=scaled,
             force=force,

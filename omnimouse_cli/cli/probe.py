@@ -8,6 +8,7 @@ import typer
 
 from omnimouse_cli.cli.console import print_document, print_line, print_next, print_table, reporter
 from omnimouse_cli.cli.options import (
+    AllowOtherDataOption,
     DeviceOption,
     JsonOption,
     QuietOption,
@@ -36,6 +37,7 @@ def command_probe(
     ] = None,
     animal: Annotated[str | None, typer.Option(help="All sessions of an animal.")] = None,
     shards: ShardsOption = None,
+    allow_other_data: AllowOtherDataOption = False,
     state: Annotated[
         str | None,
         typer.Option(
@@ -120,6 +122,7 @@ def command_probe(
             session=session,
             animal=animal,
             shards=shards,
+            allow_other_data=allow_other_data,
             state=state,
             neurons=None if neurons is None else _columns(neurons),
             directions=directions,

@@ -11,7 +11,7 @@ from omnimouse_cli.api.train_job import TrainOptions, claim_run, resolve_job
 from omnimouse_cli.api.train_ranks import Ranks, require_devices, resolve_ranks
 from omnimouse_cli.cli.completion import complete_sessions, in_list
 from omnimouse_cli.cli.console import print_next, reporter
-from omnimouse_cli.cli.options import JsonOption, QuietOption
+from omnimouse_cli.cli.options import AllowOtherDataOption, JsonOption, QuietOption
 from omnimouse_cli.cli.started_again import continue_own_run
 from omnimouse_cli.cli.train_output import print_plan, print_summary
 from omnimouse_cli.cli.train_ranks import run_job, train_as_launched_rank
@@ -152,6 +152,7 @@ def command_train(
     no_compile: NoCompileOption = False,
     adapt_from: AdaptFromOption = None,
     unfreeze: UnfreezeOption = None,
+    allow_other_data: AllowOtherDataOption = False,
     track: TrackOption = None,
     json_output: JsonOption = False,
     quiet: QuietOption = False,
@@ -173,6 +174,7 @@ def command_train(
         no_compile=no_compile,
         adapt_from=adapt_from,
         unfreeze=unfreeze,
+        allow_other_data=allow_other_data,
         track=as_words(track or ""),
     )
     ranks = resolve_ranks(gpus=gpus, procs=procs, device=device, restarts=restarts)

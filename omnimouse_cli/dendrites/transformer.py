@@ -51,12 +51,14 @@ class ArgumentSampling:
     Args:
         tier: Tier of the windows.
         shards: Folder of the shards; None takes the run's own.
+        allow_other_data: Whether the shards may hold other data than those of the training.
         seed: Seed of the choice of tokens.
         device: Device of the model, `cpu` or `cuda`.
     """
 
     tier: str = "test"
     shards: Path | None = None
+    allow_other_data: bool = False
     seed: int = 0
     device: str = "cpu"
 
@@ -87,9 +89,10 @@ def read_transformer_functions(
             f"omnimouse train{start} --set model.feed_forward=dendritic",
         )
     loaded = load_run(run)
-    arguments = _sample_arguments(
-        loaded, open_run_data(loaded, sampling.shards), sampling, reporter
+    dataset = open_run_data(
+        loaded, sampling.shards, reporter, allow_other_data=sampling.allow_other_data
     )
+    arguments = _sample_arguments(loaded, dataset, sampling, reporter)
     starts = read_start_functions(run)
     functions = [
         function

@@ -24,7 +24,10 @@ def group_by_seed(runs: Sequence[RunDescription]) -> list[list[int]]:
     groups: dict[str, dict[int, int]] = {}
     for position, run in enumerate(runs):
         key = json.dumps(
-            [to_dict(replace(run.config, seed=0)), [one.session for one in run.sessions]]
+            [
+                to_dict(replace(run.config, seed=0)),
+                [(one.session, one.fingerprint) for one in run.sessions],
+            ]
         )
         groups.setdefault(key, {}).setdefault(run.config.seed, position)
     return [list(group.values()) for group in groups.values() if len(group) > 1]

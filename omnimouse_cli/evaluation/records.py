@@ -1,6 +1,6 @@
 """Options and result of an evaluation, and its flat records, one for each number."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -165,6 +165,26 @@ class Unavailable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredShards:
+    """The data that are scored.
+
+    Args:
+        path: Folder of the shards.
+        fingerprint: Fingerprint of the sessions that are scored, with their keys.
+        sessions: Fingerprint of each session.
+        other_data: Sessions whose data are not those that the run was trained on.
+        is_default: Whether they are all sessions and data that the run was trained on; of runs that
+            do not record their data, whether the folder is that of the training.
+    """
+
+    path: str
+    fingerprint: str
+    sessions: Mapping[str, str]
+    other_data: tuple[str, ...]
+    is_default: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvalOptions:
     """What is evaluated, and how.
 
@@ -181,6 +201,7 @@ class EvalOptions:
         seed: Of the draws of context neurons, and of perturbations.
         perturb: Families of perturbations of the video under which the model is scored too.
         draws: Random draws of context neurons of strategies in which some neurons are visible.
+        shards: The data; None before they are opened.
     """
 
     regime: str = "all"
@@ -195,6 +216,7 @@ class EvalOptions:
     seed: int = 0
     perturb: tuple[str, ...] = ()
     draws: int = 8
+    shards: ScoredShards | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""

@@ -3,19 +3,17 @@
 import importlib.util
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from omnimouse_cli.evaluation.identity import summarize_evaluation
 from omnimouse_cli.evaluation.neuron_table import format_neurons
 from omnimouse_cli.evaluation.records import MODEL, EvalOptions, Evaluation
 from omnimouse_cli.evaluation.scored_value import ScoredValue
 from omnimouse_cli.evaluation.traces import trace_arrays
 from omnimouse_cli.files import write_atomically, write_document, write_text
-from omnimouse_cli.model.precision import resolve_precision
-from omnimouse_cli.run.ensemble import Ensemble
 from omnimouse_cli.run.folder import EVAL, NEURONS, TRACES
 from omnimouse_cli.run.load import LoadedRun
 
@@ -26,40 +24,16 @@ NEURON_TABLE = "neurons.csv"
 RESAMPLE_KEY = ("session", "strategy", "target", "metric")
 
 
-def evaluation_name(options: EvalOptions, run: LoadedRun | None = None) -> str:
-    """Return the default name of an evaluation: tier, regime, and excluded modalities.
-
-    Args:
-        options: What is evaluated.
-        run: The run; an ensemble is named with its number of runs.
-
-    Example:
-        >>> evaluation_name(EvalOptions(regime="forecast", stimulus=False))
-        'test-forecast-no-stimulus'
-    """
-    regime = Path(options.regime).stem if options.regime.endswith(".toml") else options.regime
-    excluded = [f"no-{what}" for what in ("stimulus", "behavior") if not getattr(options, what)]
-    perturbed = ["perturbed"] if options.perturb else []
-    ensemble = [f"ensemble-of-{len(run.runs)}"] if isinstance(run, Ensemble) else []
-    return "-".join([options.tier, regime, *excluded, *perturbed, *ensemble])
-
-
 def make_document(
     evaluation: Evaluation, options: EvalOptions, run: LoadedRun
 ) -> Mapping[str, Any]:
     """Return the content of eval.json; a field of the document is added here."""
-    precision = resolve_precision(run.config.train.precision, options.device)
     perturbed = {
         "perturbed": [record.to_dict() for record in evaluation.perturbed],
         "attack_checks": [check.to_dict() for check in evaluation.attack_checks],
     }
-    runs = [one.folder.name for one in run.runs] if isinstance(run, Ensemble) else None
     return {
-        "run": run.folder.name,
-        **({} if runs is None else {"runs": runs}),
-        "model": run.config.model.size,
-        "step": run.step,
-        "options": {**asdict(options), "precision": precision},
+        **summarize_evaluation(options, run),
         "rows": [row.to_dict() for row in evaluation.rows],
         "records": [record.to_dict() for record in evaluation.records],
         "unavailable": [entry.to_dict() for entry in evaluation.unavailable],
@@ -101,7 +75,7 @@ def store(
     """Write the files of an evaluation, eval.json last: where it is, the others are complete.
 
     Args:
-        folder: From `run.folder.evaluation_folder`; what is there is replaced.
+        folder: Folder of the evaluation; the files of an earlier one are replaced.
         evaluation: The result.
         options: What was evaluated.
         run: Of which run.
@@ -125,6 +99,9 @@ def store(
 
         with write_atomically(figure) as stream:
             draw(evaluation, title=f"{run.folder.name}, tier {options.tier}", stream=stream)
+    else:
+        # It would be that of an earlier evaluation.
+        figure.unlink(missing_ok=True)
     write_document(document, "eval", make_document(evaluation, options, run))
     files = (document, neurons, table, traces, resamples)
     return (*files, figure) if has_matplotlib() else files

@@ -28,6 +28,7 @@ from omnimouse_cli.probing.mei_constraints import (
 from omnimouse_cli.probing.mei_references import choose_gratings, measure_contrast, natural_stimuli
 from omnimouse_cli.probing.session_model import SessionModel, require_neurons
 from omnimouse_cli.reporter import Reporter, Silent
+from omnimouse_cli.run.ensemble import require_same_recording
 from omnimouse_cli.run.load import LoadedRun
 from omnimouse_cli.text import pluralize
 
@@ -171,6 +172,8 @@ def most_exciting(
         for each in (makers, others)
         if each
     ]
+    for run in others:
+        require_same_recording(makers[0], run, session)
     maker = models[0]
     chosen = require_neurons(neurons, maker.num_neurons, session)
     references, ascent, video_contrast = _make_references(maker, dataset, options)

@@ -57,6 +57,7 @@ class PredictionJob:
         session: Session key; None takes all sessions that the runs have in common.
         animal: Animal key, to predict all sessions of one animal.
         shards: Folder of shards; None takes that of the first run.
+        allow_other_data: Whether the shards may hold other data than those of the training.
         scaled: Whether responses stay in standard deviations and behavior in z-scores.
         force: Whether existing files are overwritten.
     """
@@ -67,6 +68,7 @@ class PredictionJob:
     session: str | None = None
     animal: str | None = None
     shards: Path | None = None
+    allow_other_data: bool = False
     scaled: bool = False
     force: bool = False
 
@@ -114,7 +116,7 @@ def write_movie_predictions(
     require_options(options.before, options.stride_samples)
     runs = [load_run(folder) for folder in job.runs]
     keys = _choose(runs, job)
-    dataset = find_shards(runs[0], job.shards)
+    dataset = find_shards(runs[0], job.shards, reporter, allow_other_data=job.allow_other_data)
     models = _session_models(runs, keys, dataset, job=job, options=options, reporter=reporter)
     paths = output_paths(job.path, [model.session for model in models], force=job.force)
     for line in describe_movie(movie, models[0].frame_shape):
@@ -163,7 +165,7 @@ def write_recorded_predictions(
         )
     require_regime(options.regime)
     runs = [load_run(folder) for folder in job.runs]
-    dataset = open_run_data(runs[0], job.shards)
+    dataset = open_run_data(runs[0], job.shards, reporter, allow_other_data=job.allow_other_data)
     keys = predictable_sessions(runs, dataset, _choose(runs, job), options, reporter)
     paths = output_paths(job.path, keys, force=job.force)
     documents: list[dict[str, Any]] = []
@@ -341,7 +343,8 @@ def _write_recorded(
         document = {
             **_describe_runs(path, runs, session, shard, job),
             "neurons": num_neurons,
-            "options": asdict(options),
+            # The shards of this session are a field of their own.
+            "options": {key: one for key, one in asdict(options).items() if key != "shards"},
             "predictions": predictions,
         }
         write_arrays(path, {**grown.arrays(), **neuron_arrays(num_neurons, shard)}, document)
@@ -354,8 +357,7 @@ def _describe_runs(
 ) -> dict[str, Any]:
     first, source = runs[0], None
     if shard is not None:
-        fingerprint = shard.description.source.fingerprint
-        source = {"path": shard.path.parent, "fingerprint": fingerprint}
+        source = {"path": shard.path.parent, "fingerprint": shard.description.fingerprint}
     return {
         "run": first.folder.name,
         "runs": [

@@ -79,7 +79,8 @@ def newest_scores(runs: Sequence[Path], prefix: str) -> tuple[Path, dict[str, ND
     for file in sorted(files, key=lambda file: (file.stat().st_mtime, file), reverse=True):
         document = file.with_name(EVAL)
         content = read_document(document, "eval") if document.is_file() else {}
-        if content.get("runs") != names:
+        shards = content.get("options", {}).get("shards") or {}
+        if content.get("runs") != names or shards.get("other_data"):
             continue
         try:
             with np.load(file) as stored:

@@ -17,6 +17,7 @@ from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_FRAMES, NUM_RESP
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluation.forward import MaskedModel
 from omnimouse_cli.probing.behavior_state import BehaviorState, StateName, make_state
+from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.ensemble import num_neurons, require_alike
 from omnimouse_cli.run.load import LoadedRun, open_run_data
 from omnimouse_cli.shard import Shard
@@ -243,15 +244,20 @@ class SessionModel:
         )
 
 
-def find_shards(run: LoadedRun, shards: Path | None) -> Dataset | None:
+def find_shards(
+    run: LoadedRun, shards: Path | None, reporter: Reporter, *, allow_other_data: bool = False
+) -> Dataset | None:
     """Open the shards of a run; None if no folder is named and that of the training is gone.
 
+    Arguments are those of `open_run_data`.
+
     Raises:
-        CheckpointError: `shards` is named and has none of the run's sessions.
+        CheckpointError: `shards` is named and has none of the run's sessions, or the shards hold
+            other data than those of the training.
     """
     if shards is None and (run.shards is None or not run.shards.is_dir()):
         return None
-    return open_run_data(run, shards)
+    return open_run_data(run, shards, reporter, allow_other_data=allow_other_data)
 
 
 def choose_sessions(

@@ -39,6 +39,11 @@ def checkpoint_folder(run: Path, step: int) -> Path:
     return run / CHECKPOINTS / f"step-{step:08d}"
 
 
+def step_of(checkpoint: Path) -> int:
+    """Return the optimizer step of a checkpoint folder."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
 def complete_checkpoints(run: Path) -> list[Path]:
     """Return the folders of all complete checkpoints of a run, by step."""
     folder = run / CHECKPOINTS

@@ -119,7 +119,8 @@ def require_alike(first: RunDescription, other: RunDescription, session: str) ->
     """Check that the predictions of two runs for a session can be averaged.
 
     Raises:
-        CheckpointError: They differ in what they take or what they predict.
+        CheckpointError: They differ in what they take or what they predict, or were trained on
+            different data of the session.
     """
     for name, value in _facts(first, session).items():
         found = _facts(other, session)[name]
@@ -128,6 +129,26 @@ def require_alike(first: RunDescription, other: RunDescription, session: str) ->
                 f"{first.folder} and {other.folder} differ in their {name}: {value} and {found}",
                 hint="an ensemble has runs of the same sessions that differ in their seed",
             )
+    require_same_recording(first, other, session)
+
+
+def require_same_recording(first: RunDescription, other: RunDescription, session: str) -> None:
+    """Check that two runs were trained on the same values of a session, where both record it.
+
+    Raises:
+        CheckpointError: They were trained on different values.
+    """
+    found = [_fingerprint(run, session) for run in (first, other)]
+    if None not in found and found[0] != found[1]:
+        raise CheckpointError(
+            f"{first.folder} and {other.folder} were trained on different data of session "
+            f"{session} (fingerprints {found[0]:.8} and {found[1]:.8})",
+            hint="name runs that were trained on the same shards",
+        )
+
+
+def _fingerprint(run: RunDescription, session: str) -> str | None:
+    return next(one.fingerprint for one in run.sessions if one.session == session)
 
 
 def num_neurons(run: RunDescription, session: str) -> int:

@@ -128,9 +128,11 @@ def _locked(run: Path) -> OmniMouseError:
 
 
 def is_locked(run: Path) -> bool:
-    """Return whether another process trains in the folder of a run."""
+    """Return whether another process trains in the folder of a run; nothing is written."""
+    path = run / LOCK
     try:
-        with (run / LOCK).open("a") as stream:
+        # On NFS only files that are open for writing can be locked; a run may be someone else's.
+        with path.open("r+b" if os.access(path, os.W_OK) else "rb") as stream:
             lock(stream.fileno(), wait=False)
     except FileNotFoundError:
         return False

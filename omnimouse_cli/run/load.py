@@ -1,16 +1,17 @@
 """A finished run read from its folder: the model, the session embeddings and their shards."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from omnimouse_cli.batch.dataset import Dataset, open_dataset
+from omnimouse_cli.batch.dataset import Dataset, SessionInfo, open_dataset
 from omnimouse_cli.errors import CheckpointError
 from omnimouse_cli.model.build import Core, build_core
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
+from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.run.weights import (
     CORE,
     TABLES,
@@ -21,6 +22,9 @@ from omnimouse_cli.run.weights import (
     read_session_tensors,
     read_tensors,
 )
+from omnimouse_cli.text import pluralize
+
+_SILENT = Silent()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,16 +80,24 @@ def load_run(run: Path) -> LoadedRun:
     return LoadedRun(**known, model=model.eval(), embeddings=embeddings)
 
 
-def open_run_data(run: LoadedRun, shards: Path | None) -> Dataset:
+def open_run_data(
+    run: LoadedRun,
+    shards: Path | None,
+    reporter: Reporter = _SILENT,
+    *,
+    allow_other_data: bool = False,
+) -> Dataset:
     """Open the sessions of a run, with its behavior channels.
 
     Args:
         run: The run.
         shards: Folder of the shards; None takes the one that the run was trained on.
+        reporter: Receives warnings of `require_same_data`.
+        allow_other_data: Whether sessions may hold other values than those of the training.
 
     Raises:
         CheckpointError: The folder does not exist, has none of the run's sessions, or has one with
-            another number of neurons.
+            another number of neurons or other values.
     """
     folder = shards if shards is not None else run.shards
     if folder is None:
@@ -98,7 +110,13 @@ def open_run_data(run: LoadedRun, shards: Path | None) -> Dataset:
             f"the shards that {run.folder} was trained on are not at {folder}",
             hint="say where they are now: --shards FOLDER",
         )
-    return open_sessions(folder, run.sessions, run.folder, behavior_channels=run.behavior_channels)
+    dataset = open_sessions(
+        folder, run.sessions, run.folder, behavior_channels=run.behavior_channels
+    )
+    require_same_data(
+        run.folder, run.sessions, dataset.sessions, reporter, allow_other=allow_other_data
+    )
+    return dataset
 
 
 def open_sessions(
@@ -121,19 +139,84 @@ def open_sessions(
             neurons.
     """
     stored = {session.key for session in open_dataset(folder).sessions}
-    neurons = {entry.session: entry.neurons for entry in sessions}
-    known = [key for key in neurons if key in stored]
+    known = [entry.session for entry in sessions if entry.session in stored]
     if not known:
+        names = ", ".join(entry.session for entry in sessions)
         raise CheckpointError(
-            f"{folder} holds none of the sessions of {source}: {', '.join(neurons)}",
+            f"{folder} holds none of the sessions of {source}: {names}",
             hint="name the folder with the shards of these sessions: --shards FOLDER",
         )
     dataset = open_dataset(folder, sessions=known, behavior_channels=behavior_channels)
-    for session in dataset.sessions:
-        if session.num_neurons != neurons[session.key]:
+    require_same_neurons(source, sessions, dataset.sessions)
+    return dataset
+
+
+def require_same_neurons(
+    source: Path, trained: Iterable[RunSession], sessions: Iterable[SessionInfo]
+) -> None:
+    """Check that shards have as many neurons as a run has embeddings, in sessions that both have.
+
+    Raises:
+        CheckpointError: A session has another number of neurons.
+    """
+    neurons = {entry.session: entry.neurons for entry in trained}
+    for session in sessions:
+        expected = neurons.get(session.key, session.num_neurons)
+        if session.num_neurons != expected:
             raise CheckpointError(
                 f"session {session.key} has {session.num_neurons} neurons in {session.path} and "
-                f"{neurons[session.key]} in {source}",
-                hint="name the shards that the run was trained on: --shards FOLDER",
+                f"{expected} in {source}",
+                hint="name the shards that the run was trained on, and preprocess another "
+                "recording under another key",
             )
-    return dataset
+
+
+def require_same_data(
+    source: Path,
+    trained: Iterable[RunSession],
+    sessions: Iterable[SessionInfo],
+    reporter: Reporter,
+    *,
+    allow_other: bool,
+) -> None:
+    """Check that shards hold the values that a run was trained on, in sessions that both have.
+
+    Args:
+        source: Folder of the run, for messages.
+        trained: Sessions of the run.
+        sessions: Sessions of the shards.
+        reporter: Receives a warning about sessions that hold other values and are allowed, or that
+            cannot be compared.
+        allow_other: Whether sessions may hold other values.
+
+    Raises:
+        CheckpointError: A session holds other values, which are not allowed.
+    """
+    fingerprints = {entry.session: entry.fingerprint for entry in trained}
+    common = [session for session in sessions if session.key in fingerprints]
+    unknown = [session.key for session in common if fingerprints[session.key] is None]
+    if unknown:
+        reporter.warn(
+            f"{source} does not record which data it was trained on: of "
+            f"{pluralize(len(unknown), 'session')} only key and number of neurons were compared "
+            "with the shards"
+        )
+    other = [
+        session
+        for session in common
+        if session.key not in unknown and session.fingerprint != fingerprints[session.key]
+    ]
+    if not other:
+        return
+    names = ", ".join(session.key for session in other)
+    text = (
+        f"{other[0].path.parent} holds other data of {names} than {source} was trained on "
+        f"(fingerprint {other[0].fingerprint[:8]}, not {fingerprints[other[0].key]:.8})"
+    )
+    if not allow_other:
+        raise CheckpointError(
+            f"{text}: another recording of the same key, or preprocessed with other options",
+            hint="name the shards that the run was trained on, preprocess another recording under "
+            "another key, or allow it with --allow-other-data",
+        )
+    reporter.warn(f"{text}; it is used all the same (--allow-other-data)")

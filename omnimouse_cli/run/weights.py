@@ -44,11 +44,13 @@ class RunSession:
         session: Session key.
         animal: Key of its animal.
         neurons: Number of neurons.
+        fingerprint: Fingerprint of the values that it was trained on; None if unknown.
     """
 
     session: str
     animal: str
     neurons: int
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,7 +310,12 @@ def _parse_description(run: Path, description: Mapping[str, Any]) -> RunDescript
         folder=run,
         config=replace(config, model=model),
         sessions=tuple(
-            RunSession(session=x["session"], animal=x["animal"], neurons=int(x["neurons"]))
+            RunSession(
+                session=x["session"],
+                animal=x["animal"],
+                neurons=int(x["neurons"]),
+                fingerprint=x.get("fingerprint"),
+            )
             for x in description["sessions"]
         ),
         behavior_channels=tuple(description["behavior_channels"]),

@@ -225,6 +225,13 @@ def shard_paths(folder: Path) -> list[Path]:
     )
 
 
+def is_shards_folder(folder: Path) -> bool:
+    """Return whether a folder has a catalogue or a shard, even a damaged one."""
+    return (folder / CATALOGUE_NAME).is_file() or any(
+        not is_foreign(path) for path in shard_paths(folder)
+    )
+
+
 def refresh_catalogue(folder: Path, reporter: Reporter) -> Catalogue:
     """Read the headers of all shards of a folder, and write their catalogue atomically.
 

@@ -1,5 +1,6 @@
 """Description of a session in the header of its shard, as data and as JSON."""
 
+import hashlib
 import json
 import types
 from collections.abc import Mapping
@@ -96,7 +97,13 @@ class BehaviorDescription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceDescription:
-    """Source of a shard; the fingerprint changes with the files and the options."""
+    """Source of a shard; its fingerprint tells whether the shard is up to date.
+
+    Args:
+        path: Path of the recording.
+        fingerprint: Changes with names, sizes and times of the raw files, and with the options;
+            that of the stored values is `ShardDescription.fingerprint`.
+    """
 
     path: str
     fingerprint: str
@@ -151,6 +158,12 @@ class ShardDescription:
     split: str = "file"
     stimulus_seen_in_train: Mapping[str, bool | None] = field(default_factory=dict)
     windows_within_trials: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all stored values, 32 hexadecimal digits: the same wherever they were made."""
+        text = "\n".join(f"{name} {self.checksums[name]}" for name in sorted(self.checksums))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     @property
     def modalities(self) -> tuple[str, ...]:

@@ -38,7 +38,12 @@ def export_weights(
             folder=run,
             config=config,
             sessions=tuple(
-                RunSession(session=item.key, animal=item.animal, neurons=item.num_neurons)
+                RunSession(
+                    session=item.key,
+                    animal=item.animal,
+                    neurons=item.num_neurons,
+                    fingerprint=item.fingerprint,
+                )
                 for item in dataset.sessions
             ),
             behavior_channels=dataset.behavior_channels,

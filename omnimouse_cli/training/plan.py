@@ -94,7 +94,13 @@ def plan_training(job: TrainingJob, *, num_ranks: int, device: str, reporter: Re
     _require_writable(job.run)
     counters = _read_counters(job, prepared)
     if job.init_from is not None and counters.step == 0:
-        check_initial_run(load_run(job.init_from), prepared.config, prepared.dataset)
+        check_initial_run(
+            load_run(job.init_from),
+            prepared.config,
+            prepared.dataset,
+            reporter,
+            allow_other_data=job.allow_other_data,
+        )
     sessions = prepared.dataset.sessions
     fields = estimate_training(
         prepared.config,
@@ -227,9 +233,17 @@ def _load_initial_weights(
     config, dataset = prepared.config, prepared.dataset
     if job.init_from is None or state.counters.step:
         return
-    if not check_initial_run(load_run(job.init_from), config, dataset):
+    # Whether the data are those of the run was checked before.
+    run, silent = load_run(job.init_from), Silent()
+    if not check_initial_run(run, config, dataset, silent, allow_other_data=True):
         load_initial_weights(
-            job.init_from, state, config=config, dataset=dataset, world=world, reporter=Silent()
+            job.init_from,
+            state,
+            config=config,
+            dataset=dataset,
+            world=world,
+            reporter=silent,
+            allow_other_data=True,
         )
 
 

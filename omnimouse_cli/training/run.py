@@ -68,6 +68,8 @@ class TrainingJob:
         run: Folder of the run; created if it does not exist.
         resume: Whether to continue from the newest checkpoint in the folder.
         init_from: Finished run whose weights are the start; None starts from random weights.
+        allow_other_data: Whether the run that is the start, or whose core is adapted, may have been
+            trained on other data of the same sessions.
         command_line: Arguments of the process, for `environment.json`.
         track: Experiment trackers that the training feeds.
     """
@@ -77,6 +79,7 @@ class TrainingJob:
     run: Path
     resume: bool = False
     init_from: Path | None = None
+    allow_other_data: bool = False
     command_line: tuple[str, ...] = ()
     track: tuple[str, ...] = ()
 
@@ -155,7 +158,7 @@ def prepare(job: TrainingJob, world: World, reporter: Reporter) -> Preparation:
     )
     shard_files = ShardFiles(dataset, reporter)
     strategies = training_strategies(job.config.masking, dataset.sessions)
-    core = _find_core_to_adapt(job, dataset)
+    core = _find_core_to_adapt(job, dataset, reporter)
     if job.resume:
         _require_present_epochs(job)
     config = resolve_config(job.config, dataset, world, reporter, init_from=job.init_from)
@@ -190,12 +193,14 @@ def _lock_on_first_rank(run: Path, world: World, reporter: Reporter) -> Iterator
         yield
 
 
-def _find_core_to_adapt(job: TrainingJob, dataset: Dataset) -> RunDescription | None:
+def _find_core_to_adapt(
+    job: TrainingJob, dataset: Dataset, reporter: Reporter
+) -> RunDescription | None:
     """Return the run whose core is adapted; None without one, or if a checkpoint has the core."""
     if job.resume and latest_checkpoint(job.run) is not None:
         # The run that the core was taken from may not exist any more.
         return None
-    return read_core(job.config, dataset)
+    return read_core(job.config, dataset, reporter, allow_other_data=job.allow_other_data)
 
 
 def _initialize(
@@ -216,7 +221,13 @@ def _initialize(
         _resume(job.run, state, config, world, reporter)
     if job.init_from is not None and state.counters.step == 0:
         load_initial_weights(
-            job.init_from, state, config=config, dataset=dataset, world=world, reporter=reporter
+            job.init_from,
+            state,
+            config=config,
+            dataset=dataset,
+            world=world,
+            reporter=reporter,
+            allow_other_data=job.allow_other_data,
         )
     if state.counters.step == 0 and job.init_from is None:
         known = set() if core is None else {entry.session for entry in core.sessions}

@@ -103,7 +103,9 @@ def _validation_split(config: RunConfig, dataset: Dataset) -> str:
 
 def _name_sessions(sessions: Sequence[SessionInfo], sample: str = "") -> str:
     """Return a name of a set of sessions: equal names are the same sessions, unchanged."""
-    content = "\n".join(f"{session.key} {session.fingerprint}" for session in sessions)
+    # Not the fingerprint of the values: names of earlier runs stay comparable.
+    sources = [(one.key, one.shard.description.source.fingerprint) for one in sessions]
+    content = "\n".join(f"{key} {fingerprint}" for key, fingerprint in sources)
     digest = hashlib.sha256(content.encode()).hexdigest()[:8]
     return f"{len(sessions)} sessions{sample} ({digest})"
 

@@ -65,6 +65,7 @@ def place(tmp_path_factory):
     for name, value in table.state_dict().items():
         tensors[f"tables.{session.key}.{name}"] = value.clone()
     facts = {"session": session.key, "animal": session.animal, "neurons": 12}
+    facts["fingerprint"] = session.fingerprint
     description = {
         "config": to_dict(settings),
         "sessions": [facts],
@@ -167,9 +168,10 @@ def test_an_ensemble_is_scored_as_one_model(place, tmp_path):
     assert "scoring the mean prediction of 2 runs: a, b" in result.stderr
     document = json.loads(result.stdout)
     assert (document["run"], document["runs"]) == ("a", ["a", "b"])
-    stored = tmp_path / "a" / "eval" / "test-forecast-ensemble-of-2" / "eval.json"
+    name = "test-forecast-baselines-train_mean-draws-1-ensemble-of-2-b"
+    stored = tmp_path / "a" / "eval" / name / "eval.json"
     assert json.loads(stored.read_text()) == document
-    assert not (tmp_path / "b" / "eval" / "test-forecast-ensemble-of-2").exists()
+    assert not (tmp_path / "b" / "eval" / name).exists()
     # The mean of two equal models is the model.
     models = [one for one in document["records"] if one["predictor"] == "model"]
     assert models == json.loads(single.stdout)["records"]
@@ -220,9 +222,8 @@ def test_runs_are_perturbed_side_by_side(place, small_mouse, write_run, tmp_path
         ["noise", "dendritic", "dendritic"],
     ]
     assert "noise: 0.05, 0.1, 0.2, 0.3, 0.4 (standard deviation" in result.stdout
-    written = [
-        json.loads((run / "eval/test-predict-perturbed/eval.json").read_text()) for run in runs
-    ]
+    name = "test-predict-perturbed-noise-no-baselines-stride-900"
+    written = [json.loads((run / "eval" / name / "eval.json").read_text()) for run in runs]
     again = json.loads(invoke(*command, "--device", "cpu", "--json", "--quiet").stdout)
     # They differ in more than their seed.
     assert again.pop("combined") == []

@@ -215,7 +215,7 @@ def test_bad_input_is_one_sentence_and_a_hint(runs, film, options, message, monk
 def test_sessions_without_a_screen_are_left_out(runs, film, tmp_path, small_mouse, monkeypatch):
     (info,) = small_mouse.sessions
     blind = replace(small_mouse, sessions=(replace(info, frame_shape=None),))
-    monkeypatch.setattr(predict_job, "find_shards", lambda *_: blind)
+    monkeypatch.setattr(predict_job, "find_shards", lambda *_, **__: blind)
     command = (runs[0], "--video", film, "--stride", 30, "--out", tmp_path / "a.npz")
     result = invoke(*command)
     assert result.exit_code == 0, result.output

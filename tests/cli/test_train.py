@@ -61,14 +61,9 @@ def test_a_run_is_never_overwritten(home):
     before = (home / "run" / "model.safetensors").read_bytes()
     command = ["train", "shards", *SMALL, "--steps", "1", "--seed", "9"]
     second = omnimouse(*command, "--out", "run", code=1)
-    assert "error: run is a finished run already" in second.stderr
+    assert "error: run exists already: it is a finished run of 1 step\n" in second.stderr
     assert "omnimouse train --resume run" in second.stderr
     assert (home / "run" / "model.safetensors").read_bytes() == before
-    (home / "notes").mkdir()
-    (home / "notes" / "a.txt").touch()
-    assert (
-        "notes exists and is not an empty" in omnimouse(*command, "--out", "notes", code=1).stderr
-    )
     assert not (home / "run-2").exists()
 
 
@@ -235,8 +230,16 @@ def test_a_length_on_the_command_line_replaces_that_of_a_file(home):
 def test_a_misspelled_run_is_not_resumed_as_another(home):
     omnimouse("train", "shards", *SMALL, "--steps", "1", "--out", "runs/one")
     (home / "runs" / "one" / "summary.json").unlink()
-    result = omnimouse("train", "--resume", "runs/on", code=1)
-    assert "error: runs/on does not exist: it is neither a run to resume nor" in result.stderr
+    for name in ("runs/on", "on"):
+        result = omnimouse("train", "--resume", name, code=1)
+        assert f"error: {name} does not exist: it is neither a run to resume nor" in result.stderr
+        assert "hint: did you mean `runs/one`?" in result.stderr
+    result = omnimouse("train", "--resume", "runs", code=1)
+    assert "error: runs is a folder with other files, neither a run to resume" in result.stderr
+    shutil.copytree("runs/one", "runs/two")
+    for command in (("runs/one", "runs/two"), ("runs/one", "--out", "runs/two")):
+        result = omnimouse("train", "--resume", *command, code=1)
+        assert "error: only one run can be resumed: runs/one, runs/two" in result.stderr
 
 
 @pytest.mark.training

@@ -93,7 +93,7 @@ def test_json_is_one_document_and_a_run_is_never_overwritten(place, home):
     assert (content["folder"], content["step"], content["epoch"]) == ("mine", 20_000, 3)
     assert content["sessions"][1] == {"session": "300-4-7", "animal": "300", "neurons": 5}
     message, _ = error_of(*words)
-    assert message == "mine is a finished run already"
+    assert message.startswith("mine exists already: it is a finished run")
     assert names_in(home) == ["mine"]
 
 

@@ -11,9 +11,10 @@ import pytest
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluation import evaluate as evaluate_module
 from omnimouse_cli.evaluation.evaluate import evaluate
+from omnimouse_cli.evaluation.identity import evaluation_name
 from omnimouse_cli.evaluation.records import EvalOptions, EvalRecord
 from omnimouse_cli.evaluation.scorer import Piece
-from omnimouse_cli.evaluation.store import evaluation_name, make_document, store
+from omnimouse_cli.evaluation.store import make_document, store
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.folder import evaluation_folder
 from omnimouse_cli.run.load import load_run, open_run_data

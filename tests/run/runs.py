@@ -71,7 +71,12 @@ def write_run(
     description = {
         "config": to_dict(config),
         "sessions": [
-            {"session": session.key, "animal": session.animal, "neurons": session.num_neurons}
+            {
+                "session": session.key,
+                "animal": session.animal,
+                "neurons": session.num_neurons,
+                "fingerprint": session.fingerprint,
+            }
             for session in dataset.sessions
         ],
         "behavior_channels": list(channels),

@@ -17,10 +17,12 @@ from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.errors import CheckpointError, OmniMouseError
 from omnimouse_cli.recording.open import open_recording
 from omnimouse_cli.reporter import Silent
+from omnimouse_cli.run.ensemble import make_ensemble
 from omnimouse_cli.run.folder import read_config
 from omnimouse_cli.run.load import load_run, open_run_data
 from omnimouse_cli.run.weights import write_weights
 from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
+from tests.reporter import MessageReporter
 
 
 def test_a_run_is_read_back(simulated_run, simulated_data):
@@ -141,6 +143,75 @@ def test_another_number_of_neurons_is_refused_with_both(simulated_data, write_ru
     run = load_run(write_run(tmp_path / "run", fewer))
     with pytest.raises(CheckpointError, match=f"session {key} has 20 neurons in .* and 13 in"):
         open_run_data(run, simulated_data.folder)
+
+
+@pytest.fixture
+def data_of_one_key(experanto_session, tmp_path):
+    """Two data sets of recordings with the same key and number of neurons."""
+    folders = []
+    for seed in (0, 1):
+        recording = open_recording(experanto_session(f"r{seed}", data_key="100-1-1", seed=seed))
+        folders.append(tmp_path / f"shards{seed}")
+        preprocess([recording], folders[-1], PreprocessOptions(), Silent())
+    return folders
+
+
+def test_another_recording_of_the_same_key_is_refused_unless_it_is_allowed(
+    data_of_one_key, write_run, tmp_path
+):
+    first, second = data_of_one_key
+    run = load_run(write_run(tmp_path / "run", open_dataset(first)))
+    reporter = MessageReporter()
+    with pytest.raises(CheckpointError) as caught:
+        open_run_data(run, second, reporter)
+    prints = [open_dataset(folder).sessions[0].fingerprint[:8] for folder in data_of_one_key]
+    assert caught.value.message == (
+        f"{second} holds other data of 100-1-1 than {run.folder} was trained on (fingerprint "
+        f"{prints[1]}, not {prints[0]}): another recording of the same key, or preprocessed with "
+        "other options"
+    )
+    assert "--allow-other-data" in caught.value.hint
+    assert reporter.warnings == []
+    assert open_run_data(run, second, reporter, allow_other_data=True).sessions
+    assert [line.endswith("all the same (--allow-other-data)") for line in reporter.warnings] == [1]
+
+
+def test_the_same_recording_preprocessed_elsewhere_is_the_same_data(
+    data_of_one_key, write_run, tmp_path
+):
+    first, _ = data_of_one_key
+    run = load_run(write_run(tmp_path / "run", open_dataset(first)))
+    copied = shutil.copytree(
+        tmp_path / "recordings" / "r0", tmp_path / "copied", copy_function=shutil.copyfile
+    )
+    preprocess([open_recording(copied)], tmp_path / "again", PreprocessOptions(), Silent())
+    reporter = MessageReporter()
+    dataset = open_run_data(run, tmp_path / "again", reporter)
+    assert reporter.warnings == []
+    before = open_dataset(first).sessions[0].shard.description.source.fingerprint
+    assert dataset.sessions[0].shard.description.source.fingerprint != before
+
+
+def test_data_of_a_run_without_fingerprints_are_taken_with_a_warning(
+    data_of_one_key, write_run, tmp_path
+):
+    dataset = open_dataset(data_of_one_key[0])
+    facts = {"session": "100-1-1", "animal": dataset.animals[0], "neurons": 6}
+    run = load_run(write_run(tmp_path / "run", dataset, sessions=[facts]))
+    reporter = MessageReporter()
+    assert open_run_data(run, data_of_one_key[1], reporter).sessions
+    (warning,) = reporter.warnings
+    assert warning.startswith(f"{run.folder} does not record which data it was trained on")
+    assert "of 1 session only key and number of neurons were compared" in warning
+
+
+def test_runs_of_different_data_are_no_ensemble(data_of_one_key, write_run, tmp_path):
+    runs = [
+        load_run(write_run(tmp_path / folder.name[-1], open_dataset(folder)))
+        for folder in data_of_one_key
+    ]
+    with pytest.raises(CheckpointError, match="were trained on different data of session 100-1-1"):
+        make_ensemble(runs)
 
 
 def test_shards_without_any_session_of_the_run_are_refused(

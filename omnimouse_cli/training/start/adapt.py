@@ -12,10 +12,12 @@ from omnimouse_cli.config.convert import flatten, to_dict
 from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.sizes import SMALL_SIZES, default_run_config
-from omnimouse_cli.errors import CheckpointError, ConfigError
+from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.model.build import Core
 from omnimouse_cli.model.freeze import ANIMALS
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
+from omnimouse_cli.reporter import Reporter, Silent
+from omnimouse_cli.run.load import require_same_data, require_same_neurons
 from omnimouse_cli.run.weights import (
     CORE,
     RunDescription,
@@ -43,6 +45,7 @@ FREE_OPTIONS = frozenset(
 # For small sizes. Session embeddings that start from the mean of a core's are closer to their
 # optimum than random ones, and overfit at the learning rate of those.
 SMALL_TABLE_LEARNING_RATE = 2e-3
+_SILENT = Silent()
 KIND_NAMES = {"rate": "rates", "dff": "dF/F", "fluorescence": "raw fluorescence"}
 
 
@@ -81,18 +84,27 @@ def default_adaptation(run: Path) -> RunConfig:
     )
 
 
-def read_core(config: RunConfig, dataset: Dataset) -> RunDescription | None:
+def read_core(
+    config: RunConfig,
+    dataset: Dataset,
+    reporter: Reporter = _SILENT,
+    *,
+    allow_other_data: bool = False,
+) -> RunDescription | None:
     """Return the description of the run whose core is adapted, if it fits configuration and data.
 
     Args:
         config: Configuration of the adaptation.
         dataset: Data set of the adaptation.
+        reporter: Receives warnings of `require_same_data`.
+        allow_other_data: Whether sessions of the run may hold other values than it was trained on.
 
     Returns:
         The description; None without `train.adapt_from`.
 
     Raises:
-        CheckpointError: The run has not finished, or has a session with another number of neurons.
+        CheckpointError: The run has not finished, or has a session with another number of neurons
+            or other values.
         ConfigError: Model, behavior channels, frame size or kind of responses differ.
     """
     if config.train.adapt_from is None:
@@ -113,7 +125,10 @@ def read_core(config: RunConfig, dataset: Dataset) -> RunDescription | None:
         )
     for session in dataset.sessions:
         _require_same_inputs(core, session)
-        _require_same_neurons(core, session)
+    require_same_neurons(core.folder, core.sessions, dataset.sessions)
+    require_same_data(
+        core.folder, core.sessions, dataset.sessions, reporter, allow_other=allow_other_data
+    )
     return core
 
 
@@ -158,18 +173,6 @@ def _require_same_inputs(core: RunDescription, session: SessionInfo) -> None:
             f"trained on {KIND_NAMES[expected]}",
             hint="adapt a core of the same kind of responses; if the kind was guessed wrong, "
             f"preprocess with --response-kind {expected}",
-        )
-
-
-def _require_same_neurons(core: RunDescription, session: SessionInfo) -> None:
-    neurons = {entry.session: entry.neurons for entry in core.sessions}
-    expected = neurons.get(session.key, session.num_neurons)
-    if expected != session.num_neurons:
-        raise CheckpointError(
-            f"session {session.key} has {session.num_neurons} neurons in {session.path} and "
-            f"{expected} in {core.folder}",
-            hint="preprocess it under another key if it is another recording, or name the shards "
-            "that the run was trained on",
         )
 
 

@@ -15,7 +15,7 @@ from omnimouse_cli.errors import CheckpointError
 from omnimouse_cli.model.distill import distill
 from omnimouse_cli.model.feed_forward import FeedForward, inner_network
 from omnimouse_cli.reporter import Reporter
-from omnimouse_cli.run.load import LoadedRun, load_run
+from omnimouse_cli.run.load import LoadedRun, load_run, require_same_data
 from omnimouse_cli.text import pluralize
 from omnimouse_cli.training.parallel.world import World
 from omnimouse_cli.training.state import TrainState
@@ -40,6 +40,7 @@ def load_initial_weights(
     dataset: Dataset,
     world: World,
     reporter: Reporter,
+    allow_other_data: bool = False,
 ) -> None:
     """Replace the initial weights of a training by those of a finished run.
 
@@ -51,12 +52,15 @@ def load_initial_weights(
         dataset: Data set with the sessions, channels and animals of the run.
         world: The ranks; the first one distills.
         reporter: Shows the errors of distillation.
+        allow_other_data: Whether sessions may hold other values than the run was trained on.
 
     Raises:
         CheckpointError: Data or model are not those of the run.
     """
     run = load_run(source)
-    becomes_dendritic = check_initial_run(run, config, dataset)
+    becomes_dendritic = check_initial_run(
+        run, config, dataset, reporter, allow_other_data=allow_other_data
+    )
     weights = dict(run.model.state_dict())
     initial = state.core.state_dict()
     if becomes_dendritic:
@@ -70,13 +74,30 @@ def load_initial_weights(
     reporter.say(f"starting from the weights of {source}")
 
 
-def check_initial_run(run: LoadedRun, config: RunConfig, dataset: Dataset) -> bool:
+def check_initial_run(
+    run: LoadedRun,
+    config: RunConfig,
+    dataset: Dataset,
+    reporter: Reporter,
+    *,
+    allow_other_data: bool,
+) -> bool:
     """Check that a training can start from the weights of a run; return if it becomes dendritic.
+
+    Args:
+        run: The run.
+        config: Configuration of the training.
+        dataset: Data set of the training.
+        reporter: Receives warnings of `require_same_data`.
+        allow_other_data: Whether sessions may hold other values than the run was trained on.
 
     Raises:
         CheckpointError: Data or model are not those of the run.
     """
-    _require_same_data(run, dataset)
+    _require_same_sessions(run, dataset)
+    require_same_data(
+        run.folder, run.sessions, dataset.sessions, reporter, allow_other=allow_other_data
+    )
     theirs, ours = run.config.model.feed_forward, config.model.feed_forward
     becomes_dendritic = (theirs, ours) == ("swiglu", "dendritic")
     if theirs != ours and not becomes_dendritic:
@@ -187,7 +208,7 @@ def _compute_arguments(module: FeedForward, x: Tensor) -> Sample:
     return module.up(x_NM), module.gate(x_NM), weight_U.expand(len(x_NM), -1)
 
 
-def _require_same_data(run: LoadedRun, dataset: Dataset) -> None:
+def _require_same_sessions(run: LoadedRun, dataset: Dataset) -> None:
     neurons = {entry.session: entry.neurons for entry in run.sessions}
     missing = sorted(x.key for x in dataset.sessions if neurons.get(x.key) != x.num_neurons)
     if missing:

@@ -21,8 +21,9 @@ from omnimouse_cli.run.weights import read_description
 from omnimouse_cli.training.parallel.world import World
 from omnimouse_cli.training.resolve import resolve_config
 from omnimouse_cli.training.run import TrainingJob, train
-from omnimouse_cli.training.start.adapt import default_adaptation, load_core
+from omnimouse_cli.training.start.adapt import default_adaptation, load_core, read_core
 from omnimouse_cli.training.state import TrainState
+from tests.reporter import MessageReporter
 
 ANIMALS = "core.identities.animals"
 
@@ -169,6 +170,20 @@ def test_a_session_that_the_run_knows_starts_from_its_table(core, make_shards, s
     with pytest.raises(CheckpointError, match=r"2-1-1 has 7 neurons in .* and 4 in .*core"):
         train(TrainingJob(config=config, shards=other, run=core.parent / "new"), World(), Silent())
     assert not (core.parent / "new").exists()
+
+
+@pytest.mark.training
+def test_another_recording_with_the_key_of_a_known_session_is_refused_unless_it_is_allowed(
+    core, make_shards, session, tiny
+):
+    config = adaptation(core, tiny)
+    shards = make_shards([session(key="2-1-1", num_neurons=4, seconds=54.0)])
+    other = open_dataset(shards, behavior_channels=config.data.behavior_channels)
+    with pytest.raises(CheckpointError, match=r"holds other data of 2-1-1 than .*core was"):
+        read_core(config, other)
+    reporter = MessageReporter()
+    assert read_core(config, other, reporter, allow_other_data=True) is not None
+    assert [line.endswith("(--allow-other-data)") for line in reporter.warnings] == [True]
 
 
 @pytest.mark.training

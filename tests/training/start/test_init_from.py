@@ -9,6 +9,7 @@ from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.errors import CheckpointError
 from omnimouse_cli.reporter import Silent
+from omnimouse_cli.run.folder import read_summary
 from omnimouse_cli.run.load import load_run
 from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.training.parallel.world import World
@@ -117,6 +118,32 @@ def test_other_data_are_refused(learned, make_shards, session, tiny, tmp_path):
     other = make_shards([session(key="2-1-1", num_neurons=4)])
     with pytest.raises(CheckpointError, match="no neurons of 2-1-1"):
         begun(learned, other, tiny, tmp_path / "other")
+
+
+@pytest.mark.training
+def test_other_data_of_the_same_key_are_refused_unless_they_are_allowed(
+    learned, make_shards, session, tiny, tmp_path
+):
+    other = make_shards([session(behavior=True, screen=True, seconds=54.0)])
+    with pytest.raises(CheckpointError, match=r"holds other data of 1-1-1 than .*learned was"):
+        begun(learned, other, tiny, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    config = replace(tiny, train=replace(tiny.train, steps=1))
+    job = TrainingJob(
+        config=config,
+        shards=other,
+        run=tmp_path / "allowed",
+        init_from=learned,
+        allow_other_data=True,
+    )
+    reporter = MessageReporter()
+    train(job, World(), reporter)
+    assert any("(--allow-other-data)" in line for line in reporter.warnings)
+    # The new run records the data that it was trained on.
+    fingerprint = open_dataset(other).sessions[0].fingerprint
+    assert load_run(job.run).sessions[0].fingerprint == fingerprint
+    summary = read_summary(job.run)
+    assert [one["fingerprint"] for one in summary["data"]] == [fingerprint]
 
 
 def test_a_network_that_no_gpu_can_hold_is_reported(tiny, shards):
