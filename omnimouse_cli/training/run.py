@@ -68,8 +68,7 @@ class TrainingJob:
         run: Folder of the run; created if it does not exist.
         resume: Whether to continue from the newest checkpoint in the folder.
         init_from: Finished run whose weights are the start; None starts from random weights.
-        allow_other_data: Whether the run that is the start, or whose core is adapted, may have been
-            trained on other data of the same sessions.
+        allow_other_data: Whether the run that is the start, or adapted, may be of other data.
         command_line: Arguments of the process, for `environment.json`.
         track: Experiment trackers that the training feeds.
     """
