@@ -32,7 +32,7 @@ def test_no_row_is_farther_from_its_time_than_half_a_period(num_gaps):
     assert np.abs(placed - times).max() <= 0.6 / 30
     assert fitted.clock.rate_hz == pytest.approx(30.0, rel=1e-9)
     assert len(fitted.gaps) == num_gaps
-    assert f"{num_gaps} gaps" in fitted.notes[0]
+    assert f"{num_gaps} gap{'s' * (num_gaps > 1)} in" in fitted.notes[0]
 
 
 def test_times_that_change_their_rate_are_refused():

@@ -41,7 +41,7 @@ def test_a_truncated_file_is_named_with_what_is_missing(tmp_path):
     path = tmp_path / "a.npy"
     np.save(path, np.zeros((10, 3)))
     path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(RecordingError, match=r"a\.npy .* truncated, the last 8 bytes"):
+    with pytest.raises(RecordingError, match=r"a\.npy .* truncated: 8 bytes are missing"):
         open_npy(path)
 
 
