@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from omnimouse_cli.api.report import PAGE, run_report
-from omnimouse_cli.cli.console import print_document, print_line, reporter
+from omnimouse_cli.cli.console import print_document, print_line, print_next, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption
 
 
@@ -41,3 +41,4 @@ def command_report(
         print_document("report", {"page": page})
     else:
         print_line(str(page))
+    print_next("probe", *(runs or ())[:1], quiet=quiet, json_output=json_output)
