@@ -302,7 +302,6 @@ def train_tables():
     plan = {
         "steps": 12_000,
         "steps_done": 400,
-        "minutes": None,
         "epochs": 8.8,
         "minutes": 125.0,
         "seconds": 7_500.0,
