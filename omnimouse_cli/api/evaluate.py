@@ -9,7 +9,7 @@ from omnimouse_cli.api.arguments import PathLike, as_path, as_paths, as_words, e
 from omnimouse_cli.api.folders import newest_finished_run
 from omnimouse_cli.api.libraries import require_libraries
 from omnimouse_cli.api.progress import choose_reporter
-from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.errors import OmniMouseError, explain_interruption
 from omnimouse_cli.evaluation.records import (
     MODEL,
     NEURONS,
@@ -321,14 +321,12 @@ def _score(
     from omnimouse_cli.evaluation.evaluate import evaluate
     from omnimouse_cli.evaluation.robustness.evaluate import with_perturbations
 
-    try:
+    kept = f"nothing was written for {run.folder}; run the same command again"
+    with explain_interruption(kept):
         evaluation = evaluate(run, dataset, options, reporter)
         if options.perturb:
             evaluation = with_perturbations(evaluation, run, dataset, options, reporter)
-    except KeyboardInterrupt as interruption:
-        text = f"nothing was written for {run.folder}; run the same command again"
-        raise KeyboardInterrupt(text) from interruption
-    return evaluation
+        return evaluation
 
 
 def default_tier(dataset: "Dataset", reporter: Reporter) -> str:

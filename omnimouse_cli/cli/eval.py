@@ -8,7 +8,7 @@ import typer
 
 from omnimouse_cli.api.evaluate import EvaluatedRun, evaluate
 from omnimouse_cli.api.folders import newest_finished_run
-from omnimouse_cli.cli.console import print_document, print_line, print_table, reporter
+from omnimouse_cli.cli.console import print_document, print_line, print_next, print_table, reporter
 from omnimouse_cli.cli.eval_perturbed import perturbation_notes, perturbed_tables
 from omnimouse_cli.cli.eval_tables import score_tables
 from omnimouse_cli.cli.options import (
@@ -164,6 +164,7 @@ def command_eval(
     for result in results:
         if result.write_error is not None:
             raise result.write_error
+    print_next("report", *folders, quiet=quiet, json_output=json_output)
 
 
 def _groups(

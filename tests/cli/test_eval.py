@@ -120,6 +120,7 @@ def test_the_table_has_a_line_for_each_row_beside_its_baselines(place):
     for word in (*words, "forecast-causal", "SD of", "R2", "bits/", "cov. 95"):
         assert word in result.stdout
     assert "frames of 0-2 s (later ones included)" in result.stdout
+    assert result.stderr.endswith(f"next: omnimouse report {place / 'runs/first'}\n")
     assert "(inputs not trained on)" in result.stdout
     assert "not available in 21001-1-1: psth of predict" in result.stdout
     assert "\x1b" not in result.stdout
