@@ -54,7 +54,7 @@ def command_compare(
                 f"{', '.join(one.sessions)}: {one.reason}; evaluate it: {one.command}"
             )
         if plot is not None:
-            draw(runs, plot, "step")
+            draw(runs, plot, "step", named=runs, progress=progress)
             progress.say(f"written: {plot}")
     if json_output:
         print_document("compare", _document(comparison))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from omnimouse_cli.report.curves import Curve, LearningCurves
+    from omnimouse_cli.reporter import Reporter
 
 FIGURE = "curves.png"
 FORMATS = ("png", "pdf", "svg")
@@ -50,7 +51,7 @@ def command_curves(
     with reporter(quiet=quiet) as progress:
         folders = find_named_runs(runs or [], progress)
         file = out or (folders[0] / FIGURE if len(folders) == 1 else Path(FIGURE))
-        curves = draw(folders, file, axis)
+        curves = draw(folders, file, axis, named=runs or [], progress=progress)
         progress.say(f"written: {file}")
     if json_output:
         content = {"file": file, "runs": [_describe(one) for one in curves]}
@@ -61,13 +62,22 @@ def command_curves(
         print_next("compare", *folders[-2:], quiet=quiet)
 
 
-def draw(runs: "Sequence[Path]", file: Path, axis: str) -> "list[LearningCurves]":
+def draw(
+    runs: "Sequence[Path]",
+    file: Path,
+    axis: str,
+    *,
+    named: "Sequence[Path]",
+    progress: "Reporter",
+) -> "list[LearningCurves]":
     """Write the figure of the learning curves of runs, and return the curves.
 
     Args:
         runs: Folders of the runs.
         file: Image file; its suffix selects the format.
         axis: What the horizontal axis counts.
+        named: Those that the user has named; others are left out where they have no curve.
+        progress: Is warned of what is left out.
 
     Raises:
         OmniMouseError: Matplotlib is missing, a run has no curve, or the axis or the format is
@@ -89,7 +99,14 @@ def draw(runs: "Sequence[Path]", file: Path, axis: str) -> "list[LearningCurves]
             f"{file} is no image file: its name must end in .png, .pdf or .svg",
             hint=f"for example {file.with_suffix('.png').name}",
         )
-    curves = [read_curves(run) for run in runs]
+    curves = []
+    for run in runs:
+        try:
+            curves.append(read_curves(run))
+        except OmniMouseError as error:
+            if run in named or (run == runs[-1] and not curves):
+                raise
+            progress.warn(f"left out: {error.message}")
     require_one_loss(curves)
     with write_atomically(file) as stream:
         draw_curves(curves, stream, axis=chosen, image_format=image_format)

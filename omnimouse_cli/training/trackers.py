@@ -4,8 +4,7 @@ import contextlib
 import importlib.util
 import os
 import shutil
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +18,9 @@ NONE = "none"
 
 
 class Tracker(Protocol):
-    """Receives the numbers of a run, step by step."""
+    """Receives the numbers of a run, step by step; `view` is the command that shows them."""
+
+    view: str
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Add the numbers of a step; steps never decrease."""
@@ -44,12 +45,13 @@ class TrackedRun:
 
 
 class _TensorBoard:
-    """Event files in RUN/tensorboard: tensorboard --logdir runs."""
+    """Event files in RUN/tensorboard."""
 
     def __init__(self, run: TrackedRun) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         folder = run.folder / "tensorboard"
+        self.view = f"tensorboard --logdir {folder}"
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
         self._writer: Any = SummaryWriter(str(folder))
@@ -63,13 +65,14 @@ class _TensorBoard:
 
 
 class _WeightsAndBiases:
-    """An offline run in RUN/wandb: wandb sync RUN/wandb/offline-run-*."""
+    """An offline run in RUN/wandb."""
 
     def __init__(self, run: TrackedRun) -> None:
         import wandb
 
         for old in (run.folder / "wandb").glob(f"offline-run-*-{run.id}"):
             shutil.rmtree(old)
+        self.view = f"wandb sync {run.folder / 'wandb'}/offline-run-*-{run.id}"
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             id=run.id,
@@ -88,11 +91,12 @@ class _WeightsAndBiases:
 
 
 class _Trackio:
-    """A run of the project `omnimouse` in Trackio's local database: trackio show."""
+    """A run of the project `omnimouse` in Trackio's local database."""
 
     def __init__(self, run: TrackedRun) -> None:
         import trackio
 
+        self.view = f"trackio show --project {PROJECT}"
         self._finish = trackio.finish
         name = f"{run.folder.resolve().name}-{run.id}"
         # Before its first run, the project does not exist.
@@ -149,10 +153,3 @@ def require_trackers(names: Sequence[str]) -> None:
 def is_installed(name: str) -> bool:
     """Return whether the library of a tracker is installed."""
     return importlib.util.find_spec(name) is not None
-
-
-@contextlib.contextmanager
-def stdout_on_stderr() -> Iterator[None]:
-    """Print on stderr what a library prints on stdout, which is for results."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield

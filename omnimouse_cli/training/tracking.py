@@ -5,6 +5,7 @@ an earlier start wrote there: no step is in it twice and none is missing, also a
 """
 
 import contextlib
+import io
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +25,6 @@ from omnimouse_cli.training.trackers import (
     TrackedRun,
     Tracker,
     is_installed,
-    stdout_on_stderr,
 )
 
 TRACKING = "tracking.json"
@@ -99,6 +99,7 @@ class _Feed:
             return
         with self._guard():
             self._tracker = TRACKERS[name](run)
+            reporter.say(f"tracked with {name}: {self._tracker.view}")
 
     def add(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Log lines in their order; a step, and the validation after it, count once."""
@@ -116,7 +117,8 @@ class _Feed:
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
         try:
-            with stdout_on_stderr():
+            # stdout is for results, and libraries print there.
+            with contextlib.redirect_stdout(io.StringIO()):
                 yield
         except Exception as error:
             # Whatever a foreign library raises, the training is worth more than its picture.

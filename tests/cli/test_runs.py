@@ -148,7 +148,11 @@ def test_a_figure_that_cannot_be_drawn_is_refused(runs, options, message):
     assert message in done.stderr
 
 
-def test_a_run_without_a_log_is_named(runs):
-    done = run("curves")
+def test_a_run_without_a_log_is_named_and_left_out_where_others_are_drawn(runs):
+    done = run("curves", runs / "finished")
     assert done.exit_code == 1
+    assert "error: " in done.stderr
     assert "finished/metrics.jsonl has no loss yet" in done.stderr
+    done = run("curves")
+    assert done.exit_code == 0
+    assert "left out: runs/finished/metrics.jsonl has no loss yet" in done.stderr

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +13,12 @@ from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluation import evaluate as evaluate_module
 from omnimouse_cli.evaluation.evaluate import evaluate
 from omnimouse_cli.evaluation.identity import evaluation_name
-from omnimouse_cli.evaluation.records import EvalOptions, EvalRecord
+from omnimouse_cli.evaluation.records import EvalOptions, EvalRecord, is_correlation
 from omnimouse_cli.evaluation.scorer import Piece
 from omnimouse_cli.evaluation.store import make_document, store
+from omnimouse_cli.metrics.intervals import interval, resample_spread
+from omnimouse_cli.report.comparison import compare_runs
+from omnimouse_cli.report.kept_scores import read_scores
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.folder import evaluation_folder
 from omnimouse_cli.run.load import load_run, open_run_data
@@ -307,6 +311,30 @@ def test_files_are_written_whole_and_read_back(run, forecast, tmp_path):
     _require_traces(folder / "traces.npz", forecast)
     assert (folder / "eval.png").read_bytes().startswith(b"\x89PNG")
     assert make_document(forecast, options, run)["step"] == 7
+
+
+def test_kept_resamples_give_the_intervals_of_the_records_and_pair_runs(
+    run, simulated_run, forecast, tmp_path
+):
+    runs = [tmp_path / name for name in ("first", "second")]
+    for folder in runs:
+        store(evaluation_folder(folder, "forecast"), forecast, FORECAST, run)
+        shutil.copy(simulated_run / "config.toml", folder)
+    scores = read_scores(runs[0])
+    checked = 0
+    for key, (score,) in scores.items():
+        record = find(forecast, predictor="model", **key._asdict())
+        assert score.value == record.value
+        if record.low is not None:
+            spread = resample_spread(score.value, score.resamples, score.num_blocks)
+            known = interval(score.value, spread, is_correlation=is_correlation(key.metric))
+            assert known == pytest.approx((record.low, record.high), abs=1e-5)
+            checked += 1
+    assert checked > 10
+    comparison = compare_runs(runs)
+    assert {one.value for one in comparison.differences} == {0.0}
+    assert {one.high for one in comparison.differences if one.high is not None} == {0.0}
+    assert len(comparison.differences) > len(scores)
 
 
 def _require_traces(path, evaluation):

@@ -80,6 +80,7 @@ class Kept:
     opened: list = []  # noqa: RUF012 - cleared by the fixture
 
     def __init__(self, run):
+        self.view = "less points"
         self.run, self.points, self.is_closed = run, [], False
         Kept.opened.append(self)
 
