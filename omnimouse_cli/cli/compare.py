@@ -69,7 +69,7 @@ def command_compare(
         print_line(
             "intervals hold for these trained runs: other seeds of a configuration differ too"
         )
-    print_next("curves", *runs, quiet=quiet)
+    print_next("report", *runs, quiet=quiet)
 
 
 def _document(comparison: "Comparison") -> dict[str, Any]:

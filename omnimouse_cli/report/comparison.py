@@ -1,5 +1,6 @@
 """Paired differences between runs on equal windows, and the configuration keys that differ."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -295,6 +296,9 @@ def _command(run: Path, like: KeptScore) -> str:
     for name, default, flag in OPTIONS:
         if options.get(name, default) != default:
             words += [flag, str(options[name])]
+    shards = options.get("shards")
+    if isinstance(shards, dict) and shards.get("is_default") is False:
+        words += ["--shards", str(shards.get("path"))]
     words += ["--no-stimulus"] if options.get("stimulus") is False else []
     words += ["--no-behavior"] if options.get("behavior") is False else []
-    return " ".join(words)
+    return shlex.join(words)
