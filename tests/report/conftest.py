@@ -43,7 +43,8 @@ def grid():
     ):
         generator = np.random.default_rng(draw)
         law = law or known_law(sizes, amounts, ratio=ratio)
-        effects = generator.normal(0, effect, (len(amounts), subsets or 1))
+        shape = (len(amounts), subsets or 1)
+        effects = generator.normal(0, effect, shape) if effect else np.zeros(shape)
         rows = []
         for size, (number, amount), subset, seed in itertools.product(
             sizes, enumerate(amounts), range(subsets or 1), range(seeds)
