@@ -2,8 +2,9 @@
 
     python examples/scaling_law.py
 
-A full grid with three seeds gives a verdict; a corner of the same grid does not, and the report
-names the missing runs. Both pages are written to the folder that is printed at the end.
+A full grid with three subsets of each amount of data and two seeds gives a verdict; a corner of the
+same grid does not, and the report names the missing runs. Both pages are written to the folder that
+is printed at the end.
 """
 
 import tempfile
@@ -18,24 +19,32 @@ from omnimouse_cli.reporter import Silent
 
 TRUTH = {"E": 1.0, "A": 20.0, "alpha": 0.35, "B": 320.0, "beta": 0.3}
 SEED_NOISE = 0.002
+# Runs on one subset of the data share an effect on the loss.
+SUBSET_EFFECT = 0.005
+NUM_SUBSETS = 3
+AMOUNTS = np.geomspace(1e9, 3.2e10, 4)
 
 
 def simulate_runs() -> tuple[RunRow, ...]:
-    """Return 4 sizes x 4 amounts of data x 3 seeds."""
+    """Return 4 sizes x 4 amounts of data x 3 subsets x 2 seeds."""
     generator = np.random.default_rng(0)
+    effects = generator.normal(0, SUBSET_EFFECT, (len(AMOUNTS), NUM_SUBSETS))
     return tuple(
         RunRow(
-            run=f"{size:.0g}-{tokens:.0g}-{seed}",
+            run=f"{size:.0g}-{tokens:.0g}-{subset}-{seed}",
             source="simulated",
             parameters=float(size),
             tokens=float(tokens),
-            loss=true_loss(size, tokens) * float(np.exp(generator.normal(0, SEED_NOISE))),
+            loss=true_loss(size, tokens)
+            * float(np.exp(effects[amount, subset] + generator.normal(0, SEED_NOISE))),
             seed=seed,
+            subset=str(subset),
             compute=float(6 * size * tokens),
         )
         for size in np.geomspace(1e6, 1e8, 4)
-        for tokens in np.geomspace(1e9, 3.2e10, 4)
-        for seed in range(3)
+        for amount, tokens in enumerate(AMOUNTS)
+        for subset in range(NUM_SUBSETS)
+        for seed in range(2)
     )
 
 
@@ -57,6 +66,8 @@ def show(report: ScalingReport) -> None:
             print(
                 f"  {name} = {one.value:.3f} ({one.low:.3f} to {one.high:.3f}), true {TRUTH[name]}"
             )
+    for fact in report.facts:
+        print(f"  {fact}")
     for one in report.proposals:
         print(f"  to run: N = {list(one.parameters)}, D = {list(one.tokens)}: {one.why}")
 
