@@ -45,7 +45,7 @@ def run_report(
         'demo.html'
     """
     require_libraries("report", "matplotlib")
-    from omnimouse_cli.report.run_files import read_run_files
+    from omnimouse_cli.report.run_files import read_runs
     from omnimouse_cli.report.run_page import write_run_page
 
     reporter = choose_reporter(progress)
@@ -59,7 +59,7 @@ def run_report(
         raise OmniMouseError(
             f"--out must be a file, and {page} is a folder", hint=f"for example {page / PAGE}"
         )
-    write_run_page([read_run_files(run, reporter) for run in found], page)
+    write_run_page(read_runs(found, reporter), page)
     reporter.say(f"wrote {page}")
     return page
 

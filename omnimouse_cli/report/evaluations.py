@@ -95,17 +95,18 @@ class StoredEvaluation:
         return f"{self.run}: {self.name} (mean prediction of {', '.join(map(str, runs))})"
 
 
-def read_evaluations(run: Path, reporter: Reporter) -> list[StoredEvaluation]:
+def read_evaluations(run: Path, name: str, reporter: Reporter) -> list[StoredEvaluation]:
     """Read all evaluations of a run, sorted by name.
 
     Args:
         run: Folder of the run.
+        name: Name of the run on the page.
         reporter: Receives a warning about each evaluation that cannot be read and is left out.
     """
     found = []
     for document in sorted(run.glob(f"{EVALUATIONS}/*/{EVAL}")):
         try:
-            found.append(_read_evaluation(run.resolve().name, document))
+            found.append(_read_evaluation(name, document))
         except OmniMouseError as error:
             reporter.warn(f"an evaluation is left out: {error.message}")
     return found

@@ -164,6 +164,7 @@ def _draw_intervals(law: JointLaw) -> Figure:
         "and the growth a_opt of the best size with compute. Red is the fit of all runs.",
         draw,
         columns=3,
+        width=4.2,
         height=2.8,
     )
 

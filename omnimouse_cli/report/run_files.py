@@ -1,6 +1,6 @@
 """What the files of a run say, for its page: data, training, curves, evaluations, environment."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +30,7 @@ class RunFiles:
 
     Args:
         folder: Folder of the run.
+        name: Name of the run on the page.
         config: Text of config.toml; empty where it is missing.
         environment: Content of environment.json; empty where it is missing.
         summary: Content of summary.json; empty before the training has finished.
@@ -39,17 +40,13 @@ class RunFiles:
     """
 
     folder: Path
+    name: str
     config: str
     environment: Mapping[str, Any]
     summary: Mapping[str, Any]
     labels: Labels
     curves: LearningCurves | None
     evaluations: tuple[StoredEvaluation, ...]
-
-    @property
-    def name(self) -> str:
-        """Name of the run."""
-        return self.folder.resolve().name
 
     @property
     def data(self) -> list[Mapping[str, Any]]:
@@ -60,16 +57,27 @@ class RunFiles:
         return [session for session in sessions if isinstance(session, dict)]
 
 
-def read_run_files(folder: Path, reporter: Reporter) -> RunFiles:
-    """Read the files of a run; a damaged file other than its configuration is left out.
+def read_runs(folders: Sequence[Path], reporter: Reporter) -> list[RunFiles]:
+    """Read the files of runs; a damaged file is left out.
 
     Args:
-        folder: Folder of the run.
+        folders: Folders of the runs.
         reporter: Receives a warning about each file that is left out.
 
     Raises:
-        OmniMouseError: The folder is not a run.
+        OmniMouseError: A folder is not a run.
     """
+    paths = [folder.resolve() for folder in folders]
+    names = [path.name for path in paths]
+    # Runs of the same name, as those of several sweeps, also get their parents' names.
+    unique = [
+        name if names.count(name) == 1 else "/".join(path.parts[-2:])
+        for name, path in zip(names, paths, strict=True)
+    ]
+    return [_read_run(*named, reporter) for named in zip(folders, unique, strict=True)]
+
+
+def _read_run(folder: Path, name: str, reporter: Reporter) -> RunFiles:
     if not is_run(folder):
         raise OmniMouseError(
             f"{folder} is not a run",
@@ -86,6 +94,7 @@ def read_run_files(folder: Path, reporter: Reporter) -> RunFiles:
     environment = folder / ENVIRONMENT
     return RunFiles(
         folder=folder,
+        name=name,
         config=_read_text(folder / CONFIG),
         environment=read(lambda: read_document(environment, "environment"), {})
         if environment.exists()
@@ -93,7 +102,7 @@ def read_run_files(folder: Path, reporter: Reporter) -> RunFiles:
         summary=read(lambda: read_summary(folder), {}) if is_finished(folder) else {},
         labels=read(lambda: read_labels(folder), Labels()),
         curves=read(lambda: read_curves(folder), None) if (folder / METRICS).exists() else None,
-        evaluations=tuple(read_evaluations(folder, reporter)),
+        evaluations=tuple(read_evaluations(folder, name, reporter)),
     )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from omnimouse_cli.report.run_files import read_run_files
+from omnimouse_cli.report.run_files import read_runs
 from omnimouse_cli.report.run_page import write_run_page
 from omnimouse_cli.reporter import Silent
 
@@ -32,8 +32,7 @@ def page(run_folders, tmp_path_factory):
     )
     other = run_folders.write_run(folder / "an&other <b>run", finished=False)
     run_folders.write_evaluation(other, neurons=60, baseline=nasty.replace("/", "|"))
-    runs = [read_run_files(run, Silent()) for run in (first, other)]
-    write_run_page(runs, folder / "report.html")
+    write_run_page(read_runs([first, other], Silent()), folder / "report.html")
     return folder / "report.html"
 
 

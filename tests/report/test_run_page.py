@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.report.run_files import read_run_files
+from omnimouse_cli.report.run_files import read_runs
 from omnimouse_cli.report.run_page import render_run_page
 from omnimouse_cli.reporter import Silent
 
@@ -61,7 +61,7 @@ class Warnings(Silent):
 
 
 def page_of(*runs, reporter=None):
-    text = render_run_page([read_run_files(run, reporter or Silent()) for run in runs])
+    text = render_run_page(read_runs(runs, reporter or Silent()))
     assert not re.search(r"https?:", text)
     return Page(text)
 
@@ -144,6 +144,18 @@ def test_several_runs_stand_side_by_side(run_folders, run, tmp_path):
     assert page.row("2-1", "mouse")[-1] == "second"
 
 
+def test_runs_of_one_name_are_told_apart_by_their_parents(run_folders, tmp_path):
+    runs = [
+        run_folders.write_run(tmp_path / sweep / "nano", steps=n)
+        for n, sweep in ((1, "a"), (2, "b"))
+    ]
+    for one in runs:
+        run_folders.write_evaluation(one)
+    page = page_of(*runs)
+    assert page.row("evaluation") == ["evaluation", "strategy", "a/nano", "b/nano"]
+    assert page.row("test-all", "predict") == ["test-all", "predict", "0.400", "0.400"]
+
+
 def test_a_damaged_evaluation_is_left_out_and_named(run_folders, run):
     (run_folders.write_evaluation(run, "broken") / "neurons.npz").write_bytes(b"PK no archive")
     document = json.loads((run / "eval/test-all/eval.json").read_text())
@@ -174,10 +186,10 @@ def test_a_large_session_is_listed_up_to_a_thousand_neurons(run_folders, run):
 
 
 def test_two_pages_of_the_same_run_are_the_same_bytes(run):
-    pages = [render_run_page([read_run_files(run, Silent())]) for _ in range(2)]
+    pages = [render_run_page(read_runs([run], Silent())) for _ in range(2)]
     assert pages[0] == pages[1]
 
 
 def test_a_folder_that_is_no_run_is_an_error(tmp_path):
     with pytest.raises(OmniMouseError, match="is not a run"):
-        read_run_files(tmp_path, Silent())
+        read_runs([tmp_path], Silent())
