@@ -35,8 +35,8 @@ from omnimouse_cli.reporter import Silent
 from omnimouse_cli.training.data_checks import ShardFiles
 from omnimouse_cli.training.parallel.session_embeddings import owned_sessions
 from omnimouse_cli.training.parallel.world import World
+from omnimouse_cli.training.prepare import build_setup, open_loader
 from omnimouse_cli.training.resolve import resolve_config
-from omnimouse_cli.training.run import build_setup, open_loader
 from omnimouse_cli.training.state import TrainState
 from omnimouse_cli.training.step import train_step
 from omnimouse_cli.training.warm_up import compile_core

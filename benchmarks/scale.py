@@ -27,7 +27,8 @@ from omnimouse_cli.cost.parameters import count_sessions
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.training import loop
 from omnimouse_cli.training.parallel.world import World
-from omnimouse_cli.training.run import TrainingJob, train
+from omnimouse_cli.training.prepare import TrainingJob
+from omnimouse_cli.training.run import train
 
 SESSIONS = (1, 8, 64, 323)
 # Trials of 10 s: a validation and a test trial each between three training trials.

@@ -26,7 +26,7 @@ from omnimouse_cli.text import split_words
 
 if TYPE_CHECKING:
     from omnimouse_cli.config.run import RunConfig
-    from omnimouse_cli.training.run import TrainingJob
+    from omnimouse_cli.training.prepare import TrainingJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +123,7 @@ def resolve_job(options: TrainOptions, progress: Reporter) -> "TrainingJob":
             is no run to resume.
     """
     from omnimouse_cli.api.new_run import new_run
-    from omnimouse_cli.training.run import TrainingJob
+    from omnimouse_cli.training.prepare import TrainingJob
     from omnimouse_cli.training.trackers import require_trackers
 
     require_trackers(options.track)

@@ -14,7 +14,7 @@ from omnimouse_cli.text import pluralize
 
 if TYPE_CHECKING:
     from omnimouse_cli.training.parallel.world import World
-    from omnimouse_cli.training.run import TrainingJob
+    from omnimouse_cli.training.prepare import TrainingJob
 
 # Trains as one of several ranks, in a process of its own: job, device, whether to be quiet.
 TrainRank = Callable[["TrainingJob", str, bool], None]

@@ -22,7 +22,7 @@ TUNING = ".tuning"
 if TYPE_CHECKING:
     from omnimouse_cli.batch.dataset import Dataset
     from omnimouse_cli.config.run import RunConfig
-    from omnimouse_cli.training.run import TrainingJob
+    from omnimouse_cli.training.prepare import TrainingJob
     from omnimouse_cli.training.sweep import Cell
 
 
@@ -148,7 +148,7 @@ class Sweep:
 
     def job_of(self, cell: "Cell") -> "TrainingJob":
         """Return the job that starts a run, or continues it with the configuration that it has."""
-        from omnimouse_cli.training.run import TrainingJob
+        from omnimouse_cli.training.prepare import TrainingJob
 
         run = self.run_of(cell)
         has_started = is_run(run)

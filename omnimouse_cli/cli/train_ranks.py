@@ -18,7 +18,7 @@ from omnimouse_cli.training.interrupt import exit_code
 
 if TYPE_CHECKING:
     from omnimouse_cli.training.parallel.world import World
-    from omnimouse_cli.training.run import TrainingJob
+    from omnimouse_cli.training.prepare import TrainingJob
 
 
 def run_job(

@@ -16,7 +16,6 @@ from omnimouse_cli.batch.strategies import training_table
 from omnimouse_cli.cost.training import estimate_training
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter, Silent
-from omnimouse_cli.run.checkpoints import latest_checkpoint
 from omnimouse_cli.run.folder import require_unlocked
 from omnimouse_cli.run.load import load_run
 from omnimouse_cli.text import format_bytes, pluralize
@@ -29,14 +28,15 @@ from omnimouse_cli.training.memory import (
 )
 from omnimouse_cli.training.parallel.session_embeddings import owned_sessions
 from omnimouse_cli.training.parallel.world import World, select_device
-from omnimouse_cli.training.resolve import resolve_shortcuts_first
-from omnimouse_cli.training.run import (
+from omnimouse_cli.training.prepare import (
     Preparation,
     TrainingJob,
     build_setup,
+    find_checkpoint,
     open_loader,
     prepare,
 )
+from omnimouse_cli.training.resolve import resolve_shortcuts_first
 from omnimouse_cli.training.schedule import build_duration
 from omnimouse_cli.training.start.adapt import load_core
 from omnimouse_cli.training.start.init_from import check_initial_run, load_initial_weights
@@ -164,7 +164,7 @@ def _require_writable(run: Path) -> None:
 
 def _read_counters(job: TrainingJob, prepared: Preparation) -> Counters:
     """Return how much was trained before the training would go on."""
-    path = latest_checkpoint(job.run) if job.resume else None
+    path = find_checkpoint(job.run) if job.resume else None
     if path is None:
         return Counters()
     neurons = {session.key: session.num_neurons for session in prepared.dataset.sessions}

@@ -6,7 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from omnimouse_cli.cli.app import app
-from omnimouse_cli.run.folder import lock_run
+from omnimouse_cli.config.sizes import default_run_config
+from omnimouse_cli.run.folder import lock_run, write_config
 
 
 def omnimouse(*arguments: str):
@@ -131,7 +132,8 @@ def test_a_training_that_does_not_fit_in_memory_is_planned_and_refused(home, mon
 @pytest.mark.training
 def test_a_run_that_is_being_trained_is_refused(home):
     (home / "run").mkdir()
-    command = ["train", "shards", *SMALL, "--steps", "1", "--out", "run", "--dry-run"]
+    write_config(home / "run", default_run_config("nano"))
+    command = ["train", "shards", *SMALL, "--steps", "1", "--out", "run", "--resume", "--dry-run"]
     with lock_run(home / "run"):
         result = CliRunner().invoke(app, command)
     assert result.exit_code == 1

@@ -19,7 +19,8 @@ from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.training import validate as validate_module
 from omnimouse_cli.training.data_checks import ShardFiles
 from omnimouse_cli.training.parallel.world import World
-from omnimouse_cli.training.run import TrainingJob, train
+from omnimouse_cli.training.prepare import TrainingJob
+from omnimouse_cli.training.run import train
 from tests.reporter import MessageReporter
 
 

@@ -9,7 +9,8 @@ import pytest
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.training.parallel.world import World
-from omnimouse_cli.training.run import TrainingJob, train
+from omnimouse_cli.training.prepare import TrainingJob
+from omnimouse_cli.training.run import train
 
 pytestmark = pytest.mark.training
 

@@ -14,7 +14,8 @@ from omnimouse_cli.kernels.dendrite.lookup import Grid, build_tables
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run
 from omnimouse_cli.training.parallel.world import World
-from omnimouse_cli.training.run import TrainingJob, train
+from omnimouse_cli.training.prepare import TrainingJob
+from omnimouse_cli.training.run import train
 from tests.reporter import MessageReporter
 
 pytestmark = pytest.mark.training

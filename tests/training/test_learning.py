@@ -11,8 +11,9 @@ from omnimouse_cli.batch.reader import WindowReader
 from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.training.parallel.world import World
+from omnimouse_cli.training.prepare import TrainingJob
 from omnimouse_cli.training.resolve import resolve_response_loss
-from omnimouse_cli.training.run import TrainingJob, train
+from omnimouse_cli.training.run import train
 from omnimouse_cli.training.validation_windows import validation_data
 
 pytestmark = pytest.mark.training

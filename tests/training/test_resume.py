@@ -18,7 +18,8 @@ from omnimouse_cli.run.checkpoints import complete_checkpoints, latest_checkpoin
 from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.training.interrupt import catch_interrupts
 from omnimouse_cli.training.parallel.world import World
-from omnimouse_cli.training.run import TrainingJob, train
+from omnimouse_cli.training.prepare import TrainingJob
+from omnimouse_cli.training.run import train
 
 FORKSERVER = multiprocessing.get_context("forkserver")
 FORKSERVER.set_forkserver_preload(["omnimouse_cli.training.run"])

@@ -27,7 +27,8 @@ from omnimouse_cli.training.memory import (
     suggest_settings,
 )
 from omnimouse_cli.training.parallel.world import World
-from omnimouse_cli.training.run import TrainingJob, train
+from omnimouse_cli.training.prepare import TrainingJob
+from omnimouse_cli.training.run import train
 from tests.reporter import MessageReporter
 
 FIELDS = ("run", "model", "parameters", "windows_seen", "unique_tokens", "tokens_seen", "epochs")

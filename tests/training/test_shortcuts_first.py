@@ -22,8 +22,9 @@ from omnimouse_cli.run.checkpoints import complete_checkpoints
 from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.training.checkpoint import load_checkpoint
 from omnimouse_cli.training.parallel.world import World
+from omnimouse_cli.training.prepare import TrainingJob
 from omnimouse_cli.training.resolve import resolve_config, resolve_shortcuts_first
-from omnimouse_cli.training.run import TrainingJob, train
+from omnimouse_cli.training.run import train
 from omnimouse_cli.training.schedule import Schedule
 from omnimouse_cli.training.state import TrainState
 from tests.reporter import MessageReporter

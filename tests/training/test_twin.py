@@ -22,8 +22,9 @@ from omnimouse_cli.published.convert import export_weights
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run, open_run_data
 from omnimouse_cli.training.parallel.world import World
+from omnimouse_cli.training.prepare import TrainingJob
 from omnimouse_cli.training.resolve import resolve_shortcuts_first
-from omnimouse_cli.training.run import TrainingJob, train
+from omnimouse_cli.training.run import train
 
 pytestmark = pytest.mark.training
 

@@ -20,8 +20,9 @@ from omnimouse_cli.files import read_document
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run, open_run_data
 from omnimouse_cli.training.parallel.world import World
+from omnimouse_cli.training.prepare import TrainingJob
 from omnimouse_cli.training.resolve import resolve_config
-from omnimouse_cli.training.run import TrainingJob, train
+from omnimouse_cli.training.run import train
 from omnimouse_cli.training.state import TrainState
 from omnimouse_cli.training.validate import validate
 from omnimouse_cli.training.validation_baselines import baseline_losses

@@ -15,7 +15,7 @@ from omnimouse_cli.run.checkpoints import latest_checkpoint
 from omnimouse_cli.run.folder import is_run, read_config
 from omnimouse_cli.text import pluralize
 from omnimouse_cli.training.parallel.verdict import RankFailedError
-from omnimouse_cli.training.run import TrainingJob
+from omnimouse_cli.training.prepare import TrainingJob
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 # Loading torch and using a GPU once takes seconds; a broken one may never answer.

@@ -17,7 +17,8 @@ from omnimouse_cli.training.parallel import core_gradient
 from omnimouse_cli.training.parallel.core_gradient import CoreGradient, parameters_of
 from omnimouse_cli.training.parallel.launch import launch
 from omnimouse_cli.training.parallel.world import World, join_world
-from omnimouse_cli.training.run import TrainingJob, train
+from omnimouse_cli.training.prepare import TrainingJob
+from omnimouse_cli.training.run import train
 
 # A layer of 4 x 4 weights and 4 biases has 80 bytes.
 WIDTH, LAYER_BYTES = 4, 80

@@ -17,7 +17,8 @@ from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.training.parallel.launch import launch, require_gpus
 from omnimouse_cli.training.parallel.verdict import RankFailedError
 from omnimouse_cli.training.parallel.world import World, join_world, select_device
-from omnimouse_cli.training.run import TrainingJob, train
+from omnimouse_cli.training.prepare import TrainingJob
+from omnimouse_cli.training.run import train
 from omnimouse_cli.training.start.adapt import default_adaptation
 
 

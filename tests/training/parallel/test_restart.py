@@ -18,7 +18,8 @@ from omnimouse_cli.training.parallel.launch import launch
 from omnimouse_cli.training.parallel.restart import launch_with_restarts
 from omnimouse_cli.training.parallel.verdict import RankFailedError
 from omnimouse_cli.training.parallel.world import World, join_world
-from omnimouse_cli.training.run import TrainingJob, train
+from omnimouse_cli.training.prepare import TrainingJob
+from omnimouse_cli.training.run import train
 
 
 class Lines(Silent):

@@ -19,8 +19,9 @@ from omnimouse_cli.run.checkpoints import complete_checkpoints
 from omnimouse_cli.run.load import load_run, open_run_data
 from omnimouse_cli.run.weights import read_description
 from omnimouse_cli.training.parallel.world import World
+from omnimouse_cli.training.prepare import TrainingJob
 from omnimouse_cli.training.resolve import resolve_config
-from omnimouse_cli.training.run import TrainingJob, train
+from omnimouse_cli.training.run import train
 from omnimouse_cli.training.start.adapt import default_adaptation, load_core, read_core
 from omnimouse_cli.training.state import TrainState
 from tests.reporter import MessageReporter

@@ -13,8 +13,9 @@ from omnimouse_cli.run.folder import read_summary
 from omnimouse_cli.run.load import load_run
 from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.training.parallel.world import World
+from omnimouse_cli.training.prepare import TrainingJob
 from omnimouse_cli.training.resolve import resolve_config
-from omnimouse_cli.training.run import TrainingJob, train
+from omnimouse_cli.training.run import train
 from tests.reporter import MessageReporter
 
 

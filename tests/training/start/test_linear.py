@@ -9,7 +9,8 @@ from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.load import load_run
 from omnimouse_cli.training.parallel.world import World
-from omnimouse_cli.training.run import TrainingJob, train
+from omnimouse_cli.training.prepare import TrainingJob
+from omnimouse_cli.training.run import train
 from omnimouse_cli.training.start import linear
 from omnimouse_cli.training.start.factor_analysis import fit_factors
 from omnimouse_cli.training.start.session_data import SessionData
