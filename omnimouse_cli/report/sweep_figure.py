@@ -29,20 +29,23 @@ def draw_sweep(
         image_format: `png`, `pdf` or `svg`.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
 
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     figure.suptitle(escape_math(title), fontsize=10)
     losses, learning = figure.subplots(1, 2)
     for number, size in enumerate(sorted({row.parameters for row in rows})):
         _plot_size(losses, [row for row in rows if row.parameters == size], color=f"C{number % 10}")
-    losses.set_xscale("log")
     losses.set_xlabel("unique tokens of the training data (neurons x samples)")
     losses.set_ylabel(f"validation, {rows[0].metric or 'loss'}")
     losses.legend(frameon=False, fontsize=8, title="core parameters", title_fontsize=8)
     plot_curves(learning, curves, "neural", axis="tokens")
-    learning.set_xscale("log")
     learning.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=7)
     for panel in (losses, learning):
+        panel.set_xscale("log")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+        panel.xaxis.set_minor_locator(NullLocator())
+        panel.xaxis.set_major_formatter(lambda value, _: format_magnitude(value))
         panel.spines[["top", "right"]].set_visible(False)
     figure.savefig(stream, dpi=130, format=image_format)
 
