@@ -166,8 +166,8 @@ def require_same_neurons(
             raise CheckpointError(
                 f"session {session.key} has {session.num_neurons} neurons in {session.path} and "
                 f"{expected} in {source}",
-                hint="name the shards that the run was trained on, and preprocess another "
-                "recording under another key",
+                hint="name the shards that it was trained on (--shards FOLDER), and preprocess "
+                "another recording under another key (--key)",
             )
 
 
@@ -216,7 +216,7 @@ def require_same_data(
     if not allow_other:
         raise CheckpointError(
             f"{text}: another recording of the same key, or preprocessed with other options",
-            hint="name the shards that the run was trained on, preprocess another recording under "
-            "another key, or allow it with --allow-other-data",
+            hint="name the shards that it was trained on (--shards FOLDER), preprocess another "
+            "recording under another key (--key), or allow it with --allow-other-data",
         )
     reporter.warn(f"{text}; it is used all the same (--allow-other-data)")

@@ -69,7 +69,7 @@ def test_an_evaluation_has_scores_by_name(work):
         ("train", {"set": {"model.layerz": 1}}, "layerz"),
         ("train", {"set": ["model.layers=0"]}, "layers"),
         ("train", {"sessions": ["20001-9-9"], "steps": 1}, "shards has no session 20001-9-9"),
-        ("train", {"out": "runs/demo"}, "runs/demo exists already: it is a finished run of"),
+        ("train", {"out": "runs/demo"}, "runs/demo exists already: it is a finished run"),
         ("train", {"gpus": 99}, "99 GPUs were requested"),
         ("evaluate", {"run": "none"}, "none is not a run folder"),
         ("evaluate", {"regime": "forcast"}, "there is no regime or strategy forcast"),
