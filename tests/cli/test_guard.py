@@ -145,6 +145,12 @@ def test_a_path_that_cannot_be_used_ends_in_a_sentence(home, command, flag, path
     run(command, *put(command, flag, path))
 
 
+@pytest.mark.parametrize(("command", "flag"), list_parameters({str}))
+@pytest.mark.parametrize("text", ["", "a" * 300, "../[bold]\x1b[31m,=1/0"])
+def test_a_text_that_means_nothing_ends_in_a_sentence(home, command, flag, text):
+    run(command, *put(command, flag, text))
+
+
 def _is_refused(path, home):
     return isinstance(path, str | os.PathLike) and Path(os.fspath(path)).absolute().is_relative_to(
         home
