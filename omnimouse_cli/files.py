@@ -168,13 +168,21 @@ def default_file_mode() -> int:
 
 
 def require_folder(path: Path) -> None:
-    """Check that a path is a folder or can become one.
+    """Check that a path is a folder that can be written to, or can become one.
 
     Raises:
-        OmniMouseError: It is a file.
+        OmniMouseError: It is a file, or lies in a file or in a folder that cannot be written to.
     """
     if path.exists() and not path.is_dir():
         raise OmniMouseError(f"--out must be a folder, and {path} is a file")
+    place = next(one for one in (path, *path.absolute().parents) if one.exists())
+    if not place.is_dir():
+        raise OmniMouseError(f"--out {path} cannot be made: {place} is a file")
+    if not os.access(place, os.W_OK):
+        raise OmniMouseError(
+            f"--out {path} cannot be written: {place} is read-only",
+            hint="name another folder with --out",
+        )
 
 
 def explain_unwritable(folder: Path) -> str | None:

@@ -12,6 +12,7 @@ from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import (
     lock,
     read_document,
+    require_folder,
     sync_folder,
     translate_full_disk,
     write_atomically,
@@ -132,3 +133,16 @@ def test_a_wrong_document_is_refused_by_name(tmp_path, text, message):
         read_document(path, "numbers")
     with pytest.raises(OmniMouseError, match="does not exist"):
         read_document(tmp_path / "absent.json", "numbers")
+
+
+def test_a_folder_for_results_is_checked_before_they_are_computed(tmp_path, monkeypatch):
+    require_folder(tmp_path / "new" / "results")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OmniMouseError, match="file is a file"):
+        require_folder(tmp_path / "file")
+    with pytest.raises(OmniMouseError, match=r"file/results cannot be made: .*/file is a file"):
+        require_folder(tmp_path / "file" / "results")
+    # A superuser may write anywhere.
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(OmniMouseError, match="is read-only"):
+        require_folder(tmp_path / "new")

@@ -97,7 +97,7 @@ def draw(
     if image_format not in FORMATS:
         raise OmniMouseError(
             f"{file} is no image file: its name must end in .png, .pdf or .svg",
-            hint=f"for example {file.with_suffix('.png').name}",
+            hint=f"for example {Path(file.name or 'curves').with_suffix('.png')}",
         )
     curves = []
     for run in runs:

@@ -65,7 +65,7 @@ def command_surfaces(
     require_libraries("dendrites", "scipy", "matplotlib", "sklearn")
     from omnimouse_cli.dendrites.learned_surfaces import analyze_run, draw
     from omnimouse_cli.dendrites.transformer import ArgumentSampling
-    from omnimouse_cli.files import write_atomically, write_document
+    from omnimouse_cli.files import require_folder, write_atomically, write_document
     from omnimouse_cli.training.parallel.world import select_device
 
     sampling = ArgumentSampling(
@@ -80,10 +80,12 @@ def command_surfaces(
         if not runs:
             runs = [find_newest_comparison()]
             talk.say(f"taking {runs[0]} (the newest comparison)")
+        target = out or runs[0]
+        if out is not None:
+            require_folder(out)
         analyzed = [one for path in runs for one in analyze_run(path, talk, sampling)]
         names = [path.resolve().name for path in runs]
         content = _build_content(analyzed, names)
-        target = out or runs[0]
         with write_atomically(target / FIGURE) as stream:
             draw(analyzed, title=f"{', '.join(names)}: learned functions", stream=stream)
         write_document(target / DOCUMENT, "dendrites", content)

@@ -190,6 +190,8 @@ def resolve_sweep(options: SweepOptions, progress: Reporter, *, trains_here: boo
         *length_overrides(options.steps, options.epochs, options.minutes),
         *(["train.compile=false"] if options.no_compile else []),
     ]
+    if not options.models:
+        raise OmniMouseError("--models names no size", hint="for example --models nano,tiny")
     base: dict[str, RunConfig] = {}
     for model in dict.fromkeys(options.models):
         # A renamed key is reported once, not for every model.
