@@ -35,6 +35,7 @@ COMMANDS = {
     "runs": (),
     "compare": ("runs/a", "runs/b"),
     "curves": ("runs/a",),
+    "report": ("runs/a", "runs/b"),
     "predict": ("runs/a", "--out", "predicted.npz", "--device", "cpu"),
     "mei": ("runs/a", "--neurons", "0", "--steps", "1", "--starts", "1", "--device", "cpu"),
     "probe": ("runs/a", "--device", "cpu"),
