@@ -137,7 +137,7 @@ def test_a_run_that_is_being_trained_is_refused(home):
     with lock_run(home / "run"):
         result = CliRunner().invoke(app, command)
     assert result.exit_code == 1
-    assert "run exists already: it is a run that another process is training" in result.stderr
+    assert "run is being trained by another process" in result.stderr
 
 
 def test_a_dry_run_tells_of_cheap_steps(home):
