@@ -137,7 +137,7 @@ def test_a_mean_over_runs_is_that_of_values_and_of_baselines_alike():
 
 def test_runs_are_grouped_by_all_but_their_seed():
     config = load_config(size="nano")
-    sessions = (SimpleNamespace(session="1"),)
+    sessions = (SimpleNamespace(session="1", fingerprint="f"),)
     other = replace(config, model=replace(config.model, response_loss="poisson"))
     runs = [
         SimpleNamespace(config=one, sessions=sessions)
