@@ -83,7 +83,8 @@ docs: $(INSTALLED) ## Build the documentation site in site/; any warning is an e
 
 wheel: $(INSTALLED) ## Build a wheel and the source distribution into dist/
 	rm -rf dist
-	$(BIN)/maturin build --quiet --release --strip --sdist --out dist $(WHEEL_OPTIONS)
+	$(BIN)/maturin sdist --out dist
+	$(BIN)/maturin build --quiet --release --out dist $(WHEEL_OPTIONS)
 
 format: $(INSTALLED) ## Format everything
 	cargo fmt
