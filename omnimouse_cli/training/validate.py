@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from omnimouse_cli.batch.batch import to_device
+from omnimouse_cli.batch.batch import copy_without_wait, to_device
 from omnimouse_cli.batch.dataset import Dataset, SessionInfo
 from omnimouse_cli.batch.masking import applies
 from omnimouse_cli.batch.reader import WindowReader
@@ -160,7 +160,8 @@ def _evaluate_batch(
     device = embeddings.neuron_biases.device
     # Copied once for all strategies.
     on_device = to_device(recorded, device, config.data)
-    mean = torch.from_numpy(dataset.scaled_mean(config.data, session.key)[neurons]).to(device)
+    scaled = dataset.scaled_mean(config.data, session.key)
+    mean = copy_without_wait(torch.from_numpy(scaled[neurons]), device)
     assert config.model.response_loss is not None, "resolved before training"
     for number, strategy in enumerate(validation_strategies(session, config.model)):
         selection = select(
