@@ -303,7 +303,7 @@ def _open(
     dataset = open_run_data(loaded, shards, reporter, allow_other_data=allow_other_data)
     missing = len(loaded.sessions) - len(dataset.sessions)
     if missing:
-        reporter.warn(f"{missing} of {len(loaded.sessions)} sessions of the run have no shard")
+        reporter.warn(f"sessions of the run without a shard: {missing} of {len(loaded.sessions)}")
     tier = default_tier(dataset, reporter) if choose_tier else options.tier
     found = describe_shards(loaded, dataset)
     return loaded, dataset, replace(options, device=device, tier=tier, shards=found)

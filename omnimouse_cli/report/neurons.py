@@ -20,7 +20,7 @@ from omnimouse_cli.report.evaluations import (
 )
 from omnimouse_cli.report.html import escape, render_choices, render_figure, render_table
 from omnimouse_cli.report.svg import Figure, draw_figure
-from omnimouse_cli.text import escape_math
+from omnimouse_cli.text import escape_math, pluralize
 
 F64 = NDArray[np.float64]
 NEURONS = "neurons"
@@ -173,10 +173,11 @@ def _render_session(found: SessionNeurons, name: str) -> str:
     table = render_table(
         list(cells), zip(*cells.values(), strict=True), is_sortable=True, is_long=True
     )
-    count = f"{len(shown)} of {len(found.order)}" if len(shown) < len(found.order) else "All"
+    of_all = f"{len(shown)} of " if len(shown) < len(found.order) else ""
+    count = f"{of_all}{pluralize(len(found.order), 'neuron')}"
     return (
         f"{render_figure(_draw_maps(found, name))}"
-        f'<p class="note">{count} neurons, the highest score in {escape(found.strategy)} first. '
+        f'<p class="note">{count}, the highest score in {escape(found.strategy)} first. '
         "Columns named by a masking strategy have the single-trial correlation of the model; "
         f"{_describe_reliability(found)} neurons.csv of the evaluation has all neurons and "
         f"predictors.</p>{table}"

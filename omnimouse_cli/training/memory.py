@@ -15,6 +15,7 @@ from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.cost.training import estimate_training
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.text import pluralize
 from omnimouse_cli.training.parallel.session_embeddings import owned_sessions
 from omnimouse_cli.training.parallel.world import World
 
@@ -83,8 +84,8 @@ def suggest_settings(
     batch_size, windows = config.data.batch_size, fitting_windows(config)
     if windows >= batch_size:
         return (
-            f"by the estimate {windows} windows fit in the {memory}, so other processes may be "
-            "using it: wait for them, or lower the batch, for example "
+            f"by the estimate {pluralize(windows, 'window fits', 'windows fit')} in the {memory}, "
+            "so other processes may be using it: wait for them, or lower the batch, for example "
             f"--set data.batch_size={max(1, batch_size // 2)}"
         )
     if not config.train.activation_checkpointing:

@@ -83,7 +83,7 @@ def test_an_imported_checkpoint_is_evaluated_as_a_trained_run_is(place, home):
     )
     assert (record["neurons"], record["predictor"]) == (NUM_NEURONS, "model")
     assert -1 < record["value"] < 1
-    assert "1 of 2 sessions of the run have no shard" in result.stderr
+    assert "sessions of the run without a shard: 1 of 2" in result.stderr
 
 
 def test_json_is_one_document_and_a_run_is_never_overwritten(place, home):

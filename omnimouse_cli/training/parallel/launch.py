@@ -19,6 +19,7 @@ import torch
 from torch._C._distributed_c10d import TCPStore
 
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.text import pluralize
 from omnimouse_cli.training.interrupt import (
     CAUGHT,
     exit_code,
@@ -48,7 +49,7 @@ def require_gpus(wanted: int) -> None:
     present = torch.cuda.device_count()
     if wanted > present:
         raise OmniMouseError(
-            f"{wanted} GPUs were requested and this machine has {present}",
+            f"{pluralize(wanted, 'GPU was', 'GPUs were')} requested and this machine has {present}",
             hint=f"use --gpus {present}, or --procs N for N processes on the CPU"
             if present
             else "use --procs N for N processes on the CPU",
