@@ -138,7 +138,7 @@ def test_recorded_windows_have_the_numbers_of_an_evaluation(runs):
         np.testing.assert_allclose(found, known, atol=1e-5)
         # The evaluation that was written gives the scores of the neurons.
         np.testing.assert_array_equal(run.neurons().scores[one.strategy], known)
-    assert run.neurons().evaluation == runs[0] / "eval/validation-predict"
+    assert run.neurons().evaluation == runs[0] / "eval/validation-predict-no-baselines-stride-60"
     assert om.load_run(runs, device="cpu").neurons().scores == {}
 
 

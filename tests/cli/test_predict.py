@@ -41,8 +41,9 @@ def runs(small_mouse, key, write_run, tmp_path_factory):
             if name.startswith("tables."):
                 tensors[name.replace(key, OTHER)] = value.clone()
 
-    animal = small_mouse.sessions[0].animal
-    facts = [{"session": one, "animal": animal, "neurons": 12} for one in (key, OTHER)]
+    known = small_mouse.sessions[0]
+    same = {"animal": known.animal, "neurons": 12, "fingerprint": known.fingerprint}
+    facts = [{"session": one, **same} for one in (key, OTHER)]
     return [
         write_run(folder / name, small_mouse, weights=add_session, sessions=facts)
         for name in ("a", "b")
