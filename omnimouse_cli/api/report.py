@@ -59,7 +59,7 @@ def run_report(
         raise OmniMouseError(
             f"--out must be a file, and {page} is a folder", hint=f"for example {page / PAGE}"
         )
-    write_run_page(read_runs(found, reporter), page)
+    write_run_page(read_runs(found, reporter), page, reporter)
     reporter.say(f"wrote {page}")
     return page
 

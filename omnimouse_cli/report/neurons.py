@@ -20,6 +20,7 @@ from omnimouse_cli.report.evaluations import (
 )
 from omnimouse_cli.report.html import escape, render_choices, render_figure, render_table
 from omnimouse_cli.report.svg import Figure, draw_figure
+from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import escape_math, pluralize
 
 F64 = NDArray[np.float64]
@@ -33,6 +34,7 @@ MAX_SESSIONS = 16
 # More points than these are drawn as one picture.
 MAX_VECTOR_POINTS = 400
 COLORS = "viridis"
+PROGRESS_TASK = "drawing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,7 +76,7 @@ X, Y, DEPTH = "x (µm)", "y (µm)", "depth (µm)"
 RELIABILITY = "reliability"
 
 
-def render_neurons(evaluations: Sequence[StoredEvaluation]) -> str:
+def render_neurons(evaluations: Sequence[StoredEvaluation], reporter: Reporter) -> str:
     """Return the HTML of maps and tables, of which the reader chooses one; empty without scores."""
     found = [
         neurons
@@ -85,10 +87,12 @@ def render_neurons(evaluations: Sequence[StoredEvaluation]) -> str:
     if not found:
         return ""
     shown = found[:MAX_SESSIONS]
-    items = [
-        ((one.evaluation.title, one.session), _render_session(one, f"n{number}"))
-        for number, one in enumerate(shown)
-    ]
+    items = []
+    reporter.start(PROGRESS_TASK, len(shown))
+    for number, one in enumerate(shown):
+        items.append(((one.evaluation.title, one.session), _render_session(one, f"n{number}")))
+        reporter.advance(PROGRESS_TASK, note=one.session)
+    reporter.finish(PROGRESS_TASK)
     note = ""
     if len(found) > len(shown):
         note = (

@@ -21,6 +21,7 @@ from omnimouse_cli.report.run_files import RunFiles, describe_missing
 from omnimouse_cli.report.scores import NEURONS, format_value, render_perturbations, render_scores
 from omnimouse_cli.report.svg import Figure, draw_figure
 from omnimouse_cli.report.traces import render_traces
+from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import format_count, format_number, pluralize
 
 PAGE = "report.html"
@@ -29,17 +30,18 @@ NO_TRACES = "The evaluations have kept no traces: omnimouse eval RUN keeps some.
 NO_PERTURBATION = "Not evaluated: omnimouse eval RUN --perturb noise,blur,contrast does."
 
 
-def write_run_page(runs: Sequence[RunFiles], path: Path) -> None:
+def write_run_page(runs: Sequence[RunFiles], path: Path, reporter: Reporter) -> None:
     """Write the page of some runs.
 
     Args:
         runs: At least one run.
         path: The HTML file.
+        reporter: Receives progress: maps of many sessions take a while.
     """
-    write_text(path, render_run_page(runs))
+    write_text(path, render_run_page(runs, reporter))
 
 
-def render_run_page(runs: Sequence[RunFiles]) -> str:
+def render_run_page(runs: Sequence[RunFiles], reporter: Reporter) -> str:
     """Return the HTML of the page."""
     names = ", ".join(run.name for run in runs)
     evaluations = [one for run in runs for one in run.evaluations]
@@ -50,7 +52,7 @@ def render_run_page(runs: Sequence[RunFiles]) -> str:
         "Scores": _render_side_by_side(runs) + render_scores(evaluations)
         if evaluations
         else _note(NO_EVALUATION),
-        "Neurons": render_neurons(evaluations) or _note(NO_EVALUATION),
+        "Neurons": render_neurons(evaluations, reporter) or _note(NO_EVALUATION),
         "Traces": render_traces(evaluations) or _note(NO_TRACES if evaluations else NO_EVALUATION),
         "Perturbed video": render_perturbations(evaluations) or _note(NO_PERTURBATION),
         "Configuration and environment": "".join(_render_environment(run) for run in runs),

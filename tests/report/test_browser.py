@@ -32,7 +32,7 @@ def page(run_folders, tmp_path_factory):
     )
     other = run_folders.write_run(folder / "an&other <b>run", finished=False)
     run_folders.write_evaluation(other, neurons=60, baseline=nasty.replace("/", "|"))
-    write_run_page(read_runs([first, other], Silent()), folder / "report.html")
+    write_run_page(read_runs([first, other], Silent()), folder / "report.html", Silent())
     return folder / "report.html"
 
 

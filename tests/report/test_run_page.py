@@ -61,7 +61,7 @@ class Warnings(Silent):
 
 
 def page_of(*runs, reporter=None):
-    text = render_run_page(read_runs(runs, reporter or Silent()))
+    text = render_run_page(read_runs(runs, reporter or Silent()), Silent())
     assert not re.search(r"https?:", text)
     return Page(text)
 
@@ -186,7 +186,7 @@ def test_a_large_session_is_listed_up_to_a_thousand_neurons(run_folders, run):
 
 
 def test_two_pages_of_the_same_run_are_the_same_bytes(run):
-    pages = [render_run_page(read_runs([run], Silent())) for _ in range(2)]
+    pages = [render_run_page(read_runs([run], Silent()), Silent()) for _ in range(2)]
     assert pages[0] == pages[1]
 
 

@@ -74,6 +74,10 @@ def test_the_summary_has_every_field_of_the_contract(run, shards, tiny):
     assert len(modes) == 1
     assert summary["parameters"]["total"] == sum(value.numel() for value in stored.values())
     assert (summary["sessions"], summary["animals"], summary["seed"]) == (2, 2, 3)
+    sessions = open_dataset(shards).sessions
+    named = [(one["session"], one["neurons"], one["fingerprint"]) for one in summary["data"]]
+    assert named == [(one.key, one.num_neurons, one.fingerprint) for one in sessions]
+    assert {"licence", "citation", "doi"} <= set(summary["data"][0])
     assert summary["validation"]["neural_loss"] > 0
     lines = [line for line in read_metrics(run) if "loss" in line]
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
