@@ -99,18 +99,31 @@ def test_the_source_distribution_holds_what_a_build_needs():
     assert not [name for name in names if name.endswith(".so")]
 
 
-def test_an_installed_wheel_goes_from_simulate_to_eval_without_rust(wheel, bare, tmp_path):
-    python = bare / "bin/python"
-    install(python, wheel)
-    # Nothing but the environment's own programs is found: no cargo, no rustc.
-    environment = {
+def clean_environment(bare):
+    """Variables under which only the environment's own programs are found: no cargo, no rustc."""
+    return {
         "PATH": str(bare / "bin"),
-        "HOME": str(tmp_path),
+        "HOME": str(bare),
         "OMP_NUM_THREADS": "1",
         "LC_ALL": "C.UTF-8",
     }
-    ask = "import omnimouse_cli._native as native; print(native.__file__)"
-    assert run([python, "-c", ask], env=environment, cwd=tmp_path).startswith(str(bare))
+
+
+def installed_version(bare, folder):
+    """Return the version that the environment imports, from its own files."""
+    ask = (
+        "import omnimouse_cli as om, omnimouse_cli._native as n; print(om.__version__, n.__file__)"
+    )
+    answer = run([bare / "bin/python", "-c", ask], env=clean_environment(bare), cwd=folder)
+    version, path = answer.split()
+    assert path.startswith(str(bare))
+    return version
+
+
+def test_an_installed_wheel_goes_from_simulate_to_eval_without_rust(wheel, bare, tmp_path):
+    install(bare / "bin/python", wheel)
+    assert installed_version(bare, tmp_path) == VERSION
+    environment = clean_environment(bare)
     version = run([bare / "bin/omnimouse", "--version"], env=environment, cwd=tmp_path)
     assert version == f"omnimouse {VERSION}\n"
     for command in COMMANDS:
@@ -119,11 +132,5 @@ def test_an_installed_wheel_goes_from_simulate_to_eval_without_rust(wheel, bare,
 
 
 def test_the_source_distribution_builds_and_installs(bare, tmp_path):
-    python = bare / "bin/python"
-    install(python, built(f"omnimouse-{VERSION}.tar.gz"))
-    ask = (
-        "import omnimouse_cli as om, omnimouse_cli._native as n; print(om.__version__, n.__file__)"
-    )
-    version, path = run([python, "-c", ask], cwd=tmp_path).split()
-    assert version == VERSION
-    assert path.startswith(str(bare))
+    install(bare / "bin/python", built(f"omnimouse-{VERSION}.tar.gz"))
+    assert installed_version(bare, tmp_path) == VERSION
