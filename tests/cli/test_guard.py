@@ -98,7 +98,6 @@ def run(command, *arguments):
     assert result.exit_code in (0, 1, 2), result.stderr
     if result.exit_code == 1:
         assert "error: " in result.stderr
-        assert result.stdout == "" or command in ("eval", "inspect", "preprocess", "runs")
     return result
 
 
@@ -208,8 +207,9 @@ def refuse(monkeypatch, home, kind):
 @pytest.mark.parametrize("kind", ["read", "write", "list"])
 def test_what_the_file_system_refuses_ends_in_a_sentence(home, monkeypatch, command, kind):
     refuse(monkeypatch, home, kind)
-    # These compute before they write.
-    if kind == "read" or command not in ("probe", "mei"):
+    # These compute for long before they write, and list no folders but those of their libraries.
+    skipped = {"read": (), "write": ("probe", "mei"), "list": (*LONG, "dendrites surfaces")}
+    if command not in skipped[kind]:
         run(command, *COMMANDS[command])
 
 
