@@ -177,7 +177,7 @@ def _render_session(found: SessionNeurons, name: str) -> str:
     table = render_table(
         list(cells), zip(*cells.values(), strict=True), is_sortable=True, is_long=True
     )
-    of_all = f"{len(shown)} of " if len(shown) < len(found.order) else ""
+    of_all = f"{len(shown):,} of " if len(shown) < len(found.order) else ""
     count = f"{of_all}{pluralize(len(found.order), 'neuron')}"
     return (
         f"{render_figure(_draw_maps(found, name))}"

@@ -182,7 +182,7 @@ def test_an_evaluation_of_an_earlier_version_has_no_traces_and_no_positions(run)
 
 def test_a_large_session_is_listed_up_to_a_thousand_neurons(run_folders, run):
     run_folders.write_evaluation(run, "large", neurons=1203)
-    assert "1000 of 1203 neurons" in "".join(page_of(run).text)
+    assert "1,000 of 1,203 neurons" in "".join(page_of(run).text)
 
 
 def test_two_pages_of_the_same_run_are_the_same_bytes(run):
