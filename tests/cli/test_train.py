@@ -273,6 +273,11 @@ def test_a_sweep_trains_the_grid_and_goes_on_where_it_stopped(home):
     summaries = [json.loads((path / "summary.json").read_text()) for path in folders]
     assert len({summary["split"] for summary in summaries}) == 1
     assert [summary["sessions"] for summary in summaries] == [1, 1, 2, 2]
+    assert len({summary["subset"] for summary in summaries}) == 2
+    for summary in summaries:
+        hours = summary["unique_tokens"] / summary["unique_neuron_hours"]
+        assert 3600 * 4 < hours < 3600 * 40, "a neuron is sampled 4 to 40 times a second"
+        assert summary["learning_rate"] == 2e-3
     (folders[3] / "summary.json").unlink()
     times = [(path / "environment.json").stat().st_mtime_ns for path in folders]
     again = omnimouse(*command)

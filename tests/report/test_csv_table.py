@@ -4,7 +4,7 @@ import pytest
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.report.csv_table import parse_columns, read_csv_table
-from omnimouse_cli.report.table import parse_condition
+from omnimouse_cli.report.table import number_subsets, parse_condition
 
 
 @pytest.fixture
@@ -22,6 +22,15 @@ def test_columns_are_found_by_their_own_names(csv_file):
     (row,) = read_csv_table(path).rows
     assert (row.loss, row.tokens, row.parameters, row.compute) == (0.5, 1e9, 1e6, 6e15)
     assert (row.seed, row.run, row.split, row.source) == (3, "a", "test", f"{path}:2")
+
+
+def test_a_column_names_the_subset_of_the_data(csv_file):
+    path = csv_file("loss,tokens,parameters,fold\n.5,1e9,1e6,a\n.5,1e9,1e6,b\n.4,2e9,1e6,a\n")
+    rows = read_csv_table(path, columns=parse_columns("subset=fold")).rows
+    assert [row.subset for row in rows] == ["a", "b", "a"]
+    # The same name at another amount of data is another subset.
+    assert number_subsets(rows).tolist() == [0, 1, 2]
+    assert number_subsets(read_csv_table(path).rows) is None
 
 
 def test_epochs_are_tokens_seen_over_tokens(csv_file):

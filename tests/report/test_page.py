@@ -80,6 +80,10 @@ def test_the_document_has_the_fields_of_the_contract(written):
     assert law["form"] == "joint"
     for name in ("E", "A", "B", "alpha", "beta", "a_opt"):
         assert law[name]["low"] <= law[name]["value"] <= law[name]["high"]
+    assert law["goodness"]["r2"] > 0.9
+    assert law["subset_effect"] is None
+    assert "goodness of fit" in found["facts"][0]
+    assert found["tasks"] == []
     for one in found["alternatives"]:
         assert {"form", "aicc", "bic", "heldout_error", "breaks"} <= set(one)
     assert {one["form"] for one in found["alternatives"]} >= {"constant", "joint", "tied exponents"}
