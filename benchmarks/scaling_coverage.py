@@ -8,6 +8,7 @@ subset of each amount, and in learning curves with a break of the size of a publ
 
 import itertools
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -168,6 +169,7 @@ def main() -> None:
     num_draws, num_resamples = (2, 20) if quick else (options.draws, options.resamples)
     num_tables, num_curves = (1, 1) if quick else (options.tables, options.curves)
     content: dict[str, Any] = {"truth": TRUTH, "effect": SUBSET_EFFECT, "resamples": num_resamples}
+    content["command"] = " ".join(sys.argv)
     content["coverage"] = []
     for design in COVERAGE:
         content["coverage"].append(measure_coverage(design, num_draws, num_resamples))
