@@ -187,7 +187,7 @@ def test_behavior_needs_the_shard_that_scales_it(runs, film, tmp_path):
         (("--tier", "test", "--fps", "30"), "--fps belongs to a movie"),
         (("--video", "nowhere.npy"), "nowhere.npy does not exist"),
         (("--video", "FILM", "--fps", "0"), "`fps` must be a positive number: 0"),
-        (("--video", "FILM", "--fps", "nan"), "`fps` must be a positive number: -2.5"),
+        (("--video", "FILM", "--fps", "-2.5"), "`fps` must be a positive number: -2.5"),
         (("--video", "FILM", "--session", "1-1-1"), "has no session 1-1-1"),
         (("--video", "FILM", "--animal", "mouse"), "has no animal mouse"),
         (("--video", "FILM", "--state", "asleep"), "there is no state of behavior 'asleep'"),
