@@ -79,7 +79,7 @@ def all_runs() -> list[Path]:
 
 
 def newest_finished_run() -> Path:
-    """Return the run that finished last.
+    """Return the run that finished last; one of a sweep only where there is no other.
 
     Raises:
         OmniMouseError: No run has finished.

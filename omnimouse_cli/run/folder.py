@@ -57,9 +57,24 @@ def find_runs(folder: Path) -> list[Path]:
 
 
 def newest_finished_run(folder: Path) -> Path | None:
-    """Return the run below `folder` whose summary was written last; None if none has finished."""
+    """Return the run below `folder` whose summary was written last; None if none has finished.
+
+    A run of a sweep is only taken where all finished runs are of sweeps.
+    """
     finished = [run for run in find_runs(folder) if is_finished(run)]
-    return max(finished, key=lambda run: (run / SUMMARY).stat().st_mtime, default=None)
+    finished.sort(key=lambda run: (run / SUMMARY).stat().st_mtime, reverse=True)
+    alone = (run for run in finished if not _is_of_sweep(run))
+    return next(alone, finished[0] if finished else None)
+
+
+def _is_of_sweep(run: Path) -> bool:
+    """Return whether `omnimouse sweep` began a run, wherever its folder is."""
+    try:
+        command_line = _read_environment(run).get("command_line")
+    except OmniMouseError:
+        # What is wrong with it is said where it is used.
+        return False
+    return isinstance(command_line, list) and command_line[1:2] == ["sweep"]
 
 
 def newest_unfinished_run(folder: Path) -> Path | None:

@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from omnimouse_cli.api import folders
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.files import write_document
 
 
 @pytest.fixture
@@ -32,6 +34,16 @@ def test_the_newest_finished_run_is_the_one_whose_summary_is_newest(place):
     make_run(runs / "b-unfinished", finished=False, at=400)
     assert folders.newest_finished_run().resolve() == newest
     assert len(folders.all_runs()) == 3
+
+
+def test_a_run_of_a_sweep_is_the_default_only_where_there_is_no_other(place):
+    for at, name in ((200, "nano-sessions1-seed1"), (300, "nano-sessions2-seed1")):
+        run = make_run(place / "runs" / "mine" / name, finished=True, at=at)
+        facts = {"command_line": ["omnimouse", "sweep", "shards"], "resumes": []}
+        write_document(run / "environment.json", "environment", facts)
+    assert folders.newest_finished_run() == Path("runs/mine/nano-sessions2-seed1")
+    alone = make_run(place / "runs" / "alone", finished=True, at=100)
+    assert folders.newest_finished_run().resolve() == alone
 
 
 def test_without_a_finished_run_the_error_says_how_to_get_one(place):
