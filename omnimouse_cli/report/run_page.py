@@ -18,16 +18,16 @@ from omnimouse_cli.report.html import (
 )
 from omnimouse_cli.report.neurons import render_neurons
 from omnimouse_cli.report.run_files import RunFiles, describe_missing
-from omnimouse_cli.report.scores import NEURONS, format_value, render_perturbations, render_scores
+from omnimouse_cli.report.score_figures import NEURONS
+from omnimouse_cli.report.scores import format_value, render_perturbations, render_scores
 from omnimouse_cli.report.svg import Figure, draw_figure
 from omnimouse_cli.report.traces import render_traces
 from omnimouse_cli.reporter import Reporter
-from omnimouse_cli.text import format_count, format_number, pluralize
+from omnimouse_cli.text import format_count, format_duration, format_number, pluralize
 
 PAGE = "report.html"
 NO_EVALUATION = "No evaluation yet: omnimouse eval RUN makes one."
 NO_TRACES = "The evaluations have kept no traces: omnimouse eval RUN keeps some."
-NO_PERTURBATION = "Not evaluated: omnimouse eval RUN --perturb noise,blur,contrast does."
 
 
 def write_run_page(runs: Sequence[RunFiles], path: Path, reporter: Reporter) -> None:
@@ -54,9 +54,10 @@ def render_run_page(runs: Sequence[RunFiles], reporter: Reporter) -> str:
         else _note(NO_EVALUATION),
         "Neurons": render_neurons(evaluations, reporter) or _note(NO_EVALUATION),
         "Traces": render_traces(evaluations) or _note(NO_TRACES if evaluations else NO_EVALUATION),
-        "Perturbed video": render_perturbations(evaluations) or _note(NO_PERTURBATION),
+        "Perturbed video": render_perturbations(evaluations),
         "Configuration and environment": "".join(_render_environment(run) for run in runs),
     }
+    sections = {title: body for title, body in sections.items() if body}
     identifiers = {title: title.lower().replace(" ", "-") for title in sections}
     links = "".join(
         f'<a href="#{identifier}">{escape(title)}</a>' for title, identifier in identifiers.items()
@@ -114,7 +115,7 @@ def _facts(runs: Sequence[RunFiles]) -> Iterator[tuple[str, list[str]]]:
     yield "adapted from", [_text(value) for value in of_summary("adapted_from")]
     yield "device", [_text(value) for value in of_summary("device")]
     seconds = of_summary("wall_seconds")
-    yield "hours of training", [_decimal(value, 1 / 3600) for value in seconds]
+    yield "time of training", [_duration(value) for value in seconds]
     yield "tags", [", ".join(run.labels.tags) or "-" for run in runs]
     yield "note", [run.labels.note or "-" for run in runs]
 
@@ -124,8 +125,12 @@ def _count(value: object) -> str:
     return format_count(value) if is_number else "-"  # type: ignore[arg-type]
 
 
-def _decimal(value: object, factor: float = 1.0) -> str:
-    return format_number(factor * value) if isinstance(value, int | float) else "-"
+def _decimal(value: object) -> str:
+    return format_number(value) if isinstance(value, int | float) else "-"
+
+
+def _duration(seconds: object) -> str:
+    return format_duration(seconds) if isinstance(seconds, int | float) else "-"
 
 
 def _number(fields: Mapping[str, Any], name: str) -> int:

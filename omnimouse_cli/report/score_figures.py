@@ -15,7 +15,7 @@ from omnimouse_cli.report.svg import INK, Figure, draw_figure
 from omnimouse_cli.text import escape_math
 
 BLUE, RED, GREY = "#3b7dd8", "#d1495b", "#8a949e"
-CLEAN = "clean"
+CLEAN, NEURONS = "clean", "neurons"
 MAX_PANELS = 12
 LABEL_LETTERS = 32
 
@@ -24,36 +24,40 @@ def draw_scores(scores: Sequence[Score], name: str) -> Figure | None:
     """Draw the single-trial correlation of each strategy beside baselines and ceiling.
 
     Args:
-        scores: Of one evaluation, of neurons.
+        scores: Of one evaluation; decoded behavior has a row for each target.
         name: Name of the figure on the page.
 
     Returns:
         None without a score of the model.
     """
     known = [one for one in scores if one.metric == SINGLE_TRIAL and one.value is not None]
-    strategies = list(dict.fromkeys(one.strategy for one in known if one.predictor == MODEL))
-    if not strategies:
+    rows = list(dict.fromkeys(_name_row(one) for one in known if one.predictor == MODEL))
+    if not rows:
         return None
 
     def draw(axes: Any) -> None:  # noqa: ANN401 - Matplotlib axes
         labeled: set[str] = set()
-        for row, strategy in enumerate(reversed(strategies)):
+        for row, label in enumerate(reversed(rows)):
             for one in known:
-                if one.strategy == strategy:
+                if _name_row(one) == label:
                     _plot_score(axes, one, row, labeled)
-        axes.set_yticks(range(len(strategies)), [escape_math(one) for one in strategies[::-1]])
-        axes.set(xlabel="single-trial correlation", ylim=(-0.6, len(strategies) - 0.4))
+        axes.set_yticks(range(len(rows)), [escape_math(one) for one in rows[::-1]])
+        axes.set(xlabel="single-trial correlation", ylim=(-0.6, len(rows) - 0.4))
         axes.axvline(0, color=INK, linewidth=0.5)
         axes.figure.legend(loc="outside lower center", ncols=3)
 
     return draw_figure(
         name,
-        "Mean over all sessions, weighted by neurons, with 95 % interval; the small dots are the "
-        "sessions.",
+        "Mean over all sessions, weighted by neurons or channels, with 95 % interval; the small "
+        "dots are the sessions.",
         draw,
         width=5.0,
-        height=1.7 + 0.32 * len(strategies),
+        height=1.7 + 0.32 * len(rows),
     )
+
+
+def _name_row(one: Score) -> str:
+    return one.strategy if one.target == NEURONS else f"{one.strategy} ({one.target})"
 
 
 def _plot_score(axes: Any, one: Score, row: int, labeled: set[str]) -> None:  # noqa: ANN401

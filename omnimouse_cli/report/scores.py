@@ -17,7 +17,6 @@ from omnimouse_cli.report.html import escape, render_details, render_figure, ren
 from omnimouse_cli.report.score_figures import CLEAN, draw_perturbations, draw_scores
 from omnimouse_cli.text import pluralize
 
-NEURONS = "neurons"
 # Options of an evaluation that the page names.
 OPTIONS = ("tier", "regime", "stride_samples", "draws", "seed", "precision", "device")
 Key = tuple[str, str, str]
@@ -33,10 +32,9 @@ def render_scores(evaluations: Sequence[StoredEvaluation]) -> str:
 
 def _render_evaluation(evaluation: StoredEvaluation, name: str) -> str:
     scores = evaluation.scores
-    neurons = [one for one in scores if one.target == NEURONS]
     parts = [
         f"<h3>{escape(evaluation.title)}</h3><p class='note'>{escape(_describe(evaluation))}</p>",
-        render_figure(draw_scores(neurons, name)),
+        render_figure(draw_scores(scores, name)),
         _render_correlations(scores),
         _render_conditioning(evaluation.document.get("rows")),
         _render_other_metrics(scores),
@@ -64,30 +62,50 @@ def _describe(evaluation: StoredEvaluation) -> str:
 def _render_correlations(scores: Sequence[Score]) -> str:
     """Return the table of single-trial correlations: one row per strategy, target and session."""
     rows: dict[Key, dict[str, Score]] = {}
+    differences: dict[Key, dict[str, Score]] = {}
     for one in scores:
+        key = (one.strategy, one.target, one.session)
         if one.metric in (SINGLE_TRIAL, FRACTION):
             name = FRACTION if one.metric == FRACTION else one.predictor
-            rows.setdefault((one.strategy, one.target, one.session), {})[name] = one
+            rows.setdefault(key, {})[name] = one
+        elif one.metric == DIFFERENCE:
+            differences.setdefault(key, {})[one.predictor.removeprefix(f"{MODEL}-")] = one
     present = dict.fromkeys(
         name for row in rows.values() for name, one in row.items() if one.value is not None
     )
     baselines = [name for name in present if name not in (MODEL, CEILING, FRACTION)]
     own = [name for name in (CEILING, FRACTION) if name in present]
-    headings = ["strategy", "target", "session", "model", "95 % interval", *own, *baselines]
-    headings += ["outputs", "windows"]
+    gains = {key: _best_difference(row, differences.get(key, {})) for key, row in rows.items()}
+    has_gains = any(gain is not None for gain in gains.values())
+    headings = ["strategy", "target", "session", "model", "95 % interval"]
+    headings += ["model - best baseline", "95 % interval of the difference"] * has_gains
+    headings += [*own, *baselines, "outputs", "windows"]
     titles = {CEILING: "noise ceiling", FRACTION: "share of ceiling"}
     cells = (
         (
             *key,
             format_value(row.get(MODEL)),
             format_interval(row.get(MODEL)),
+            *[format_value(gains[key], sign="+"), format_interval(gains[key], sign="+")]
+            * has_gains,
             *(format_value(row.get(name)) for name in (*own, *baselines)),
             *_counts(row),
         )
         for key, row in rows.items()
     )
     shown = [titles.get(name, name.replace("_", " ")) for name in headings]
-    return render_table(shown, cells, is_sortable=True, is_long=len(rows) > 20)
+    return render_table(shown, cells, is_sortable=True, is_long=len(rows) > 40)
+
+
+def _best_difference(row: Mapping[str, Score], differences: Mapping[str, Score]) -> Score | None:
+    """Return the model's score less that of the best baseline; None where it is not kept."""
+    known = {
+        name: one.value
+        for name, one in row.items()
+        if name not in (MODEL, CEILING, FRACTION) and one.value is not None
+    }
+    best = max(known, key=lambda name: known[name], default=None)
+    return None if best is None else differences.get(best)
 
 
 def _counts(row: Mapping[str, Score]) -> list[str]:

@@ -112,6 +112,9 @@ def write_evaluation(
                 )
             )
             records.append(record(strategy, "model", None, session=session, metric="feve"))
+            for one, value in ((baseline, 0.1), ("without_stimulus", 0.02)):
+                name = f"model-{one}"
+                records.append(record(strategy, name, value, session=session, metric="difference"))
         for session in sessions:
             place = f"{session}/{strategy}/neurons"
             values = np.linspace(-0.1, 2 * score, neurons)

@@ -2,14 +2,17 @@
 
 import json
 import re
+from dataclasses import fields
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.report.evaluations import Score
 from omnimouse_cli.report.run_files import read_runs
 from omnimouse_cli.report.run_page import render_run_page
+from omnimouse_cli.report.score_figures import draw_scores
 from omnimouse_cli.reporter import Silent
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -91,8 +94,8 @@ def test_a_page_has_data_scores_neurons_traces_perturbations_and_environment(run
         *("1-1", "mouse", "30", "dff", "CC-BY-4.0", "Someone et al. 2021", "0123456789abcdef"),
     ]
     assert page.row("predict", "neurons", "1-1") == [
-        *("predict", "neurons", "1-1", "0.400", "0.350 to 0.450", "0.800", "0.500", "0.300"),
-        *("30", "20"),
+        *("predict", "neurons", "1-1", "0.400", "0.350 to 0.450", "+0.100", "+0.050 to +0.150"),
+        *("0.800", "0.500", "0.300", "30", "20"),
     ]
     assert page.row("29")[:2] == ["29", "1029"]
     assert page.row("29")[-4:] == ["0.894", "0.800", "0.400", "0.600"]
@@ -130,6 +133,7 @@ def test_an_unfinished_run_has_curves_and_says_what_is_missing(run_folders, tmp_
     page = page_of(run_folders.write_run(tmp_path / "begun", finished=False))
     text = "".join(page.text)
     assert page.row("state") == ["state", "unfinished"]
+    assert not any(attributes.get("id") == "perturbed-video" for _, attributes in page.elements)
     assert "begun has not finished: summary.json will list its sessions" in text
     assert "No evaluation yet: omnimouse eval RUN makes one." in text
     assert sum(tag == "figure" for tag, _ in page.elements) == 1
@@ -140,8 +144,19 @@ def test_several_runs_stand_side_by_side(run_folders, run, tmp_path):
     run_folders.write_evaluation(other, sessions=("2-1",))
     page = page_of(run, other)
     assert page.row("optimizer steps") == ["optimizer steps", "40", "80"]
+    assert page.row("time of training") == ["time of training", "2 h 0 min", "2 h 0 min"]
     assert page.row("test-all", "predict") == ["test-all", "predict", "0.400", "0.400"]
     assert page.row("2-1", "mouse")[-1] == "second"
+
+
+def test_decoded_behavior_is_drawn_beside_neurons(run_folders):
+    neurons = run_folders.record("predict", "model", 0.4)
+    gaze = run_folders.record("decode", "model", 0.5) | {"target": "gaze"}
+    names = {field.name for field in fields(Score)}
+    scores = [Score(**{name: one[name] for name in names & one.keys()}) for one in (neurons, gaze)]
+    figure = draw_scores(scores, "scores")
+    assert ">predict<" in figure.svg
+    assert ">decode (gaze)<" in figure.svg
 
 
 def test_runs_of_one_name_are_told_apart_by_their_parents(run_folders, tmp_path):
