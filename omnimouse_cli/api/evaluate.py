@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omnimouse_cli.api.arguments import PathLike, as_path, as_paths, as_words, explain_values
-from omnimouse_cli.api.folders import newest_finished_run
+from omnimouse_cli.api.folders import find_run, newest_finished_run
 from omnimouse_cli.api.libraries import require_libraries
 from omnimouse_cli.api.progress import choose_reporter
 from omnimouse_cli.errors import OmniMouseError, explain_interruption
@@ -170,6 +170,7 @@ def evaluate(
             draws=draws,
         )
     folders = list(run.folders) if isinstance(run, Run) else as_paths(run)
+    folders = [find_run(folder, reporter) for folder in folders]
     if isinstance(run, Run):
         # The run's own shards were compared when it was loaded.
         allow_other_data = allow_other_data or shards is None

@@ -1,10 +1,12 @@
 """Default folders: recordings/, shards/ and runs/ in the working folder, or of omnimouse.toml."""
 
+import difflib
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 
-from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.errors import CheckpointError, OmniMouseError
+from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run import folder as run_folder
 
 SETTINGS = Path("omnimouse.toml")
@@ -91,3 +93,42 @@ def newest_finished_run() -> Path:
             hint="train one first: omnimouse train",
         )
     return newest
+
+
+def find_run(path: Path, reporter: Reporter) -> Path:
+    """Return a path, or the run of that name in the runs folder where nothing is at the path.
+
+    Args:
+        path: A run or a folder of runs, or its name as `omnimouse runs` prints it.
+        reporter: Is told what a name was taken for.
+
+    Raises:
+        CheckpointError: There is neither, and a run has nearly this name; the hint names it.
+    """
+    found = named_run(path, reporter)
+    similar = None if found.exists() else suggest_run(path)
+    if similar is not None:
+        raise CheckpointError(f"{path} does not exist", hint=similar)
+    return found
+
+
+def named_run(path: Path, reporter: Reporter) -> Path:
+    """Return a path, or the run of that name in the runs folder, as `find_run` without its error.
+
+    Args:
+        path: A run or a folder of runs, or its name.
+        reporter: Is told what a name was taken for.
+    """
+    if path.exists() or not run_folder.find_runs(folder("runs") / path):
+        return path
+    reporter.say(f"taking {folder('runs') / path}")
+    return folder("runs") / path
+
+
+def suggest_run(path: Path) -> str | None:
+    """Return a hint that names the run most like a path that does not exist; None without one."""
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    runs = [run for run in beside if run_folder.is_run(run)]
+    named = {run.name: run for run in (*runs, *run_folder.find_runs(folder("runs")))}
+    close = difflib.get_close_matches(path.name, named, n=1)
+    return f"did you mean `{named[close[0]]}`?" if close else None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from omnimouse_cli.api.arguments import PathLike, as_path, as_paths
-from omnimouse_cli.api.folders import newest_finished_run
+from omnimouse_cli.api.folders import find_run, newest_finished_run
 from omnimouse_cli.api.progress import choose_reporter
 from omnimouse_cli.api.run import Run
 from omnimouse_cli.errors import OmniMouseError
@@ -22,7 +22,8 @@ def load_run(
     """Load a finished run, or several runs of other seeds as an ensemble.
 
     Args:
-        run: Folder of the run; or several, whose predictions are averaged.
+        run: Folder of the run, or its name in the runs folder; or several, whose predictions are
+            averaged.
         shards: Folder of the shards; None takes that of the training if it is still there. Without
             shards, responses are in standard deviations and neurons have no ids.
         allow_other_data: Whether the shards may hold other data of a session than those of the
@@ -60,7 +61,7 @@ def _load(
     from omnimouse_cli.training.parallel.world import select_device
 
     target = select_device(device)
-    loaded = tuple(load_run(folder) for folder in folders)
+    loaded = tuple(load_run(find_run(folder, reporter)) for folder in folders)
     found = find_shards(loaded[0], shards, reporter, allow_other_data=allow_other_data)
     return Run(loaded, found, target)
 

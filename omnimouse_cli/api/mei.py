@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from omnimouse_cli.api.arguments import PathLike, as_path, as_paths
+from omnimouse_cli.api.folders import find_run
 from omnimouse_cli.api.load import as_run
 from omnimouse_cli.api.progress import choose_reporter
 from omnimouse_cli.api.run import Run
@@ -108,8 +109,9 @@ def most_exciting(
             reporter=reporter,
             allow_other_data=allow_other_data,
         )
-        runs = (*loaded.runs, *map(load_run, folders[1:]))
-        others = [load_run(folder) for folder in dict.fromkeys(as_paths(validate))] or None
+        runs = (*loaded.runs, *(load_run(find_run(folder, reporter)) for folder in folders[1:]))
+        validating = [find_run(folder, reporter) for folder in dict.fromkeys(as_paths(validate))]
+        others = [load_run(folder) for folder in validating] or None
         if loaded.dataset is None:
             reporter.warn(
                 f"no shards of {loaded.folders[0]} were found: no natural stimuli (--shards)"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from omnimouse_cli.api.arguments import PathLike, as_paths
-from omnimouse_cli.api.folders import newest_finished_run
+from omnimouse_cli.api.folders import find_run, newest_finished_run
 from omnimouse_cli.api.libraries import require_libraries
 from omnimouse_cli.api.progress import choose_reporter
 from omnimouse_cli.errors import OmniMouseError
@@ -49,7 +49,7 @@ def run_report(
     from omnimouse_cli.report.run_page import write_run_page
 
     reporter = choose_reporter(progress)
-    folders = as_paths(runs)
+    folders = [find_run(folder, reporter) for folder in as_paths(runs)]
     if not folders:
         folders = [newest_finished_run()]
         reporter.say(f"taking {folders[0]} (the newest finished run)")

@@ -1,7 +1,6 @@
 """From the options of `omnimouse train` to a training job: configuration, data set, run folder."""
 
 import dataclasses
-import difflib
 import json
 import sys
 from collections.abc import Iterator
@@ -10,13 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omnimouse_cli.api.folders import default_shards, folder, make_new_folder
+from omnimouse_cli.api.folders import (
+    default_shards,
+    folder,
+    make_new_folder,
+    named_run,
+    suggest_run,
+)
 from omnimouse_cli.api.sessions_option import parse_sessions
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import (
     CONFIG,
-    find_runs,
     is_run,
     newest_unfinished_run,
     read_config,
@@ -127,11 +131,14 @@ def resolve_job(options: TrainOptions, progress: Reporter) -> "TrainingJob":
     from omnimouse_cli.training.trackers import require_trackers
 
     require_trackers(options.track)
-    runs = [path for path in options.paths if is_run(path)]
-    shards = next((path for path in options.paths if path not in runs), None)
-    if len(options.paths) > len(runs) + (shards is not None):
+    paths = options.paths
+    if options.resume:
+        paths = tuple(named_run(path, progress) for path in paths)
+    runs = [path for path in paths if is_run(path)]
+    shards = next((path for path in paths if path not in runs), None)
+    if len(paths) > len(runs) + (shards is not None):
         raise OmniMouseError(
-            f"only one folder of shards can be trained on: {', '.join(map(str, options.paths))}"
+            f"only one folder of shards can be trained on: {', '.join(map(str, paths))}"
         )
     if options.resume and shards is not None:
         _require_run_or_shards(shards)
@@ -257,14 +264,12 @@ def _require_run_or_shards(path: Path) -> None:
     what = describe_folder(path) if path.exists() else None
     if what == SHARDS_FOLDER:
         return
-    runs = {run.name: run for place in (path.parent, folder("runs")) for run in find_runs(place)}
-    close = difflib.get_close_matches(path.name, runs, n=1)
     example = "name the run: omnimouse train --resume RUN"
     raise OmniMouseError(
         f"{path} does not exist: it is neither a run to resume nor a folder of shards"
         if what is None
         else f"{path} is {what}, neither a run to resume nor a folder of shards",
-        hint=f"did you mean `{runs[close[0]]}`?" if close else example,
+        hint=suggest_run(path) or example,
     )
 
 

@@ -4,13 +4,13 @@ import functools
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
 
 from omnimouse_cli.cli.completion import add_completions
-from omnimouse_cli.cli.console import print_error, print_line, report_interruption
+from omnimouse_cli.cli.console import print_error, print_line, report_interruption, reporter
 from omnimouse_cli.cli.streams import prepare_streams, write_results
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import explain_file_errors
@@ -43,6 +43,8 @@ _DENDRITES = {
     "surfaces": "dendrites.command_surfaces",
     "compare": "dendrites_compare.command_compare",
 }
+# Parameters of commands that name runs or folders of runs.
+_RUNS = ("run", "runs", "init_from", "adapt_from", "validate")
 # The largest number of an option: seeds have 63 bits.
 LARGEST = 2**63 - 1
 
@@ -73,7 +75,7 @@ def _with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
             _require_number(name, value)
         try:
             with raise_on_signals(), explain_file_errors():
-                command(*arguments, **options)
+                command(*arguments, **(options | _find_runs(options)))
         except OmniMouseError as error:
             print_error(error)
             sys.exit(1)
@@ -81,6 +83,22 @@ def _with_exit_codes(command: Callable[..., None]) -> Callable[..., None]:
             sys.exit(report_interruption(stop))
 
     return run
+
+
+def _find_runs(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the runs among the options of a command: a name in the runs folder becomes a path."""
+    named = {name: options[name] for name in _RUNS if options.get(name)}
+    if not named:
+        return {}
+    from omnimouse_cli.api.folders import find_run
+
+    with reporter(quiet=bool(options.get("quiet"))) as progress:
+        return {
+            name: [find_run(path, progress) for path in value]
+            if isinstance(value, list)
+            else find_run(value, progress)
+            for name, value in named.items()
+        }
 
 
 def _require_number(name: str, value: object) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from omnimouse_cli.api.folders import default_shards
+from omnimouse_cli.api.folders import default_shards, named_run
 from omnimouse_cli.cli.console import print_next, reporter
 from omnimouse_cli.cli.inspect_raw import inspect_raw, is_raw
 from omnimouse_cli.cli.inspect_runs import find_only_runs, inspect_runs
@@ -84,6 +84,7 @@ def command_inspect(
     if at is not None and plot is None:
         raise OmniMouseError("--at is the time of a figure", hint="name its file with --plot")
     with reporter(quiet=quiet) as progress:
+        path = path and named_run(path, progress)
         runs = [] if path is None else find_only_runs(path)
         if path is not None and runs:
             if session is not None or plot is not None or options != OpenOptions():

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from omnimouse_cli.api import folders
-from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.errors import CheckpointError, OmniMouseError
 from omnimouse_cli.files import write_document
+from omnimouse_cli.reporter import Silent
 
 
 @pytest.fixture
@@ -44,6 +45,37 @@ def test_a_run_of_a_sweep_is_the_default_only_where_there_is_no_other(place):
     assert folders.newest_finished_run() == Path("runs/mine/nano-sessions2-seed1")
     alone = make_run(place / "runs" / "alone", finished=True, at=100)
     assert folders.newest_finished_run().resolve() == alone
+
+
+class Sayings(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_a_name_is_taken_for_the_run_of_the_runs_folder(place):
+    for name in ("20261129-193017-nano", "sweep/tiny"):
+        make_run(place / "runs" / name, finished=True, at=100)
+    reporter = Sayings()
+    for name in ("20261129-193017-nano", "sweep/tiny", "sweep"):
+        assert folders.find_run(Path(name), reporter) == Path("runs", name)
+        assert reporter.said.pop() == f"taking runs/{name}"
+    make_run(place / "sweep", finished=True, at=100)
+    for path in (Path("sweep"), Path("runs/sweep/tiny"), Path("elsewhere")):
+        assert folders.find_run(path, reporter) == path
+    assert reporter.said == []
+
+
+@pytest.mark.parametrize("typed", ["20261129-193071-nano", "runs/20261129-193017-nanoo"])
+def test_the_name_of_no_run_is_refused_with_the_one_most_like_it(place, typed):
+    make_run(place / "runs" / "20261129-193017-nano", finished=True, at=100)
+    with pytest.raises(CheckpointError, match=f"{typed} does not exist") as caught:
+        folders.find_run(Path(typed), Silent())
+    assert caught.value.hint == "did you mean `runs/20261129-193017-nano`?"
 
 
 def test_without_a_finished_run_the_error_says_how_to_get_one(place):

@@ -31,6 +31,18 @@ def test_the_newest_finished_run_is_taken_and_its_page_lies_in_its_folder(
     assert "<h1>demo</h1>" in (tmp_path / "runs/demo/report.html").read_text()
 
 
+def test_the_name_of_a_run_is_taken_for_the_run_and_said_once(invoke, run_folders, tmp_path):
+    run_folders.write_run(tmp_path / "runs" / "sweep" / "demo")
+    result = invoke("sweep/demo")
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("taking runs/sweep/demo\n") == 1
+    assert result.stdout == "runs/sweep/demo/report.html\n"
+    result = invoke("demmo")
+    assert result.exit_code == 1
+    assert "error: demmo does not exist\n" in result.stderr
+    assert "did you mean `runs/sweep/demo`?" in result.stderr
+
+
 def test_the_page_of_several_runs_lies_in_the_folder_of_all_of_them(invoke, run_folders, tmp_path):
     for name in ("one", "sweep/two"):
         run_folders.write_run(tmp_path / "runs" / name)
