@@ -26,6 +26,7 @@ from omnimouse_cli.run.folder import (
     read_config,
     read_shards_folder,
 )
+from omnimouse_cli.shard.catalogue import is_shards_folder, open_shards
 from omnimouse_cli.text import split_words
 
 if TYPE_CHECKING:
@@ -171,7 +172,8 @@ def resolve_job(options: TrainOptions, progress: Reporter) -> "TrainingJob":
         shards = shards or _shards_of(options.init_from)
     if shards is None:
         shards = default_shards()
-        progress.say(f"taking {shards}/ (default)")
+        if shards.exists():
+            progress.say(f"taking {shards}/ (default)")
     config = _resolve_config(options, shards, progress)
     return TrainingJob(
         config=config,
@@ -293,7 +295,13 @@ def claim_run(job: "TrainingJob", options: TrainOptions) -> Iterator["TrainingJo
 
     Yields:
         The job with a folder that no other training has.
+
+    Raises:
+        ShardError: There are no shards; nothing has been made.
     """
+    if not is_shards_folder(job.shards):
+        # It says what is missing.
+        open_shards(job.shards)
     if job.resume or options.out is not None:
         yield job
         return

@@ -136,6 +136,19 @@ def test_what_cannot_be_is_one_sentence_and_leaves_no_run(home, arguments, probl
     assert not (home / "run").exists()
 
 
+@pytest.mark.parametrize("is_made", [False, True])
+def test_without_shards_nothing_is_made_and_no_training_announced(tmp_path, monkeypatch, is_made):
+    monkeypatch.chdir(tmp_path)
+    if is_made:
+        (tmp_path / "shards").mkdir()
+    result = omnimouse("train", "--device", "cpu", code=1)
+    assert "error: shards " in result.stderr
+    assert "training in" not in result.stderr
+    assert not (tmp_path / "runs").exists()
+    if not is_made:
+        assert result.stderr.startswith("error: shards does not exist\n")
+
+
 @pytest.fixture
 def core(home) -> Path:
     """A finished run on the first session."""
