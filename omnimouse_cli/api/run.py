@@ -139,7 +139,7 @@ class Run:
             >>> run.predict(frames, fps=60, session="20001-1-1")
             Prediction: float32 (30, 6), unit rate, 0.000 to 0.967 s
         """
-        from omnimouse_cli.probing.movie import describe_movie
+        from omnimouse_cli.probing.movie import describe_movie, require_frames_first
         from omnimouse_cli.probing.predict import STRIDE_SAMPLES, describe_context, predict_movie
         from omnimouse_cli.probing.predict_job import describe_behavior
 
@@ -148,6 +148,7 @@ class Run:
         stride_samples = STRIDE_SAMPLES if stride is None else stride
         with explain_file_errors():
             movie = open_frames(frames, fps)
+            require_frames_first(movie, model.frame_shape)
             trace = None
             if behavior is not None and not isinstance(behavior, str):
                 trace = make_trace(behavior, movie, model)

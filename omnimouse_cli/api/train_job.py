@@ -26,7 +26,6 @@ from omnimouse_cli.run.folder import (
     read_config,
     read_shards_folder,
 )
-from omnimouse_cli.shard.catalogue import is_shards_folder, open_shards
 from omnimouse_cli.text import split_words
 
 if TYPE_CHECKING:
@@ -299,6 +298,8 @@ def claim_run(job: "TrainingJob", options: TrainOptions) -> Iterator["TrainingJo
     Raises:
         ShardError: There are no shards; nothing has been made.
     """
+    from omnimouse_cli.shard.catalogue import is_shards_folder, open_shards
+
     if not is_shards_folder(job.shards):
         # It says what is missing.
         open_shards(job.shards)

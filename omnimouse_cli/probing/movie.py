@@ -46,6 +46,7 @@ class Movie:
         fps_is_given: Whether the frame rate is the user's.
         notes: A sentence for each thing that was assumed or converted.
         read: Returns an iterator over all frames in blocks.
+        array_shape: Shape of an array or of the array in a file; empty for images and videos.
     """
 
     source: str
@@ -55,6 +56,7 @@ class Movie:
     fps_is_given: bool
     notes: tuple[str, ...]
     read: Callable[[], Iterator[Block]]
+    array_shape: tuple[int, ...] = ()
 
     @property
     def num_samples(self) -> int:
@@ -72,6 +74,30 @@ def with_checksum(movie: Movie) -> tuple[Movie, Callable[[], str]]:
             yield block
 
     return replace(movie, read=read), digest.hexdigest
+
+
+def require_frames_first(movie: Movie, frame_shape: tuple[int, int]) -> None:
+    """Refuse an array `(height, width, frames)`, which would be taken for other frames.
+
+    Args:
+        movie: The movie.
+        frame_shape: Height and width of the model's frames in pixels.
+
+    Raises:
+        OmniMouseError: The last axis of an array without colors is the longest, and the first two
+            have the aspect of the model's frames.
+    """
+    if len(movie.array_shape) != 3:
+        return
+    first, second, last = movie.array_shape
+    if last > max(first, second) and first * frame_shape[1] == second * frame_shape[0]:
+        target = f"{frame_shape[0]} x {frame_shape[1]}"
+        raise OmniMouseError(
+            f"{movie.source} has the shape {movie.array_shape}: the frames must be the first axis, "
+            f"and the first two axes have the aspect of the model's frames, {target}",
+            hint="move the axis: np.moveaxis(video, -1, 0); if these are indeed "
+            f"{first} frames of {second} x {last}, resize them to {target} first",
+        )
 
 
 def screen_frames(movie: Movie, frame_shape: tuple[int, int]) -> Iterator[U8]:

@@ -124,6 +124,7 @@ def _open_array(stored: StoredArray, fps: float | None) -> Movie:
         fps_is_given=fps is not None,
         notes=(*opened.notes, *notes),
         read=read,
+        array_shape=tuple(shape),
     )
 
 

@@ -17,7 +17,7 @@ from omnimouse_cli.evaluation.strategies import require_regime
 from omnimouse_cli.files import write_document
 from omnimouse_cli.model.precision import resolve_precision
 from omnimouse_cli.probing.behavior_state import StateName, describe_state
-from omnimouse_cli.probing.movie import Movie, describe_movie, with_checksum
+from omnimouse_cli.probing.movie import Movie, describe_movie, require_frames_first, with_checksum
 from omnimouse_cli.probing.predict import (
     STRIDE_SAMPLES,
     Before,
@@ -118,6 +118,7 @@ def write_movie_predictions(
     keys = _choose(runs, job)
     dataset = find_shards(runs[0], job.shards, reporter, allow_other_data=job.allow_other_data)
     models = _session_models(runs, keys, dataset, job=job, options=options, reporter=reporter)
+    require_frames_first(movie, models[0].frame_shape)
     paths = output_paths(job.path, [model.session for model in models], force=job.force)
     for line in describe_movie(movie, models[0].frame_shape):
         reporter.say(line)

@@ -213,6 +213,15 @@ def test_bad_input_is_one_sentence_and_a_hint(runs, film, options, message, monk
     assert not list(tmp_path.glob("**/*.npz"))
 
 
+def test_an_array_with_time_as_its_last_axis_is_refused(runs, tmp_path):
+    np.save(tmp_path / "turned.npy", np.zeros((36, 64, 70), np.uint8))
+    command = (runs[0], "--video", tmp_path / "turned.npy", "--out", tmp_path / "a.npz")
+    message, hint = error_of(invoke(*command))
+    assert "has the shape (36, 64, 70): the frames must be the first axis" in message
+    assert hint.startswith("move the axis: np.moveaxis(video, -1, 0)")
+    assert not (tmp_path / "a.npz").exists()
+
+
 def test_sessions_without_a_screen_are_left_out(runs, film, tmp_path, small_mouse, monkeypatch):
     (info,) = small_mouse.sessions
     blind = replace(small_mouse, sessions=(replace(info, frame_shape=None),))

@@ -8,7 +8,7 @@ import pytest
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.probing import movie as movie_module
 from omnimouse_cli.probing import movie_open
-from omnimouse_cli.probing.movie import describe_movie, screen_frames
+from omnimouse_cli.probing.movie import describe_movie, require_frames_first, screen_frames
 from omnimouse_cli.probing.movie_open import open_movie
 
 
@@ -80,6 +80,22 @@ def test_an_assumed_rate_and_each_conversion_are_said():
         "shown at 30 Hz by sample-and-hold"
         in describe_movie(open_movie(noise(3), fps=25), (6, 8))[0]
     )
+
+
+@pytest.mark.parametrize("shape", [(6, 8, 50), (12, 16, 17)])
+def test_an_array_whose_last_axis_is_time_is_refused(tmp_path, shape):
+    frames = np.zeros(shape, np.uint8)
+    np.save(tmp_path / "movie.npy", frames)
+    for source in (frames, tmp_path / "movie.npy"):
+        with pytest.raises(OmniMouseError, match="the frames must be the first axis") as caught:
+            require_frames_first(open_movie(source), (6, 8))
+        assert "np.moveaxis(video, -1, 0)" in caught.value.hint
+    require_frames_first(open_movie(np.moveaxis(frames, -1, 0)), (6, 8))
+
+
+@pytest.mark.parametrize("shape", [(6, 6, 8), (12, 16, 16), (6, 9, 50), (6, 8, 50, 3)])
+def test_arrays_whose_first_axis_may_be_time_are_taken(shape):
+    require_frames_first(open_movie(np.zeros(shape, np.uint8)), (6, 8))
 
 
 def nan_in_frame_2():
