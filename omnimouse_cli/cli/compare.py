@@ -1,5 +1,6 @@
 """`omnimouse compare`: paired differences of scores between runs, and their configurations."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,15 +48,11 @@ def command_compare(
 
     with reporter(quiet=quiet) as progress:
         comparison = compare_runs(runs)
-        for one in comparison.unpaired:
-            name, other = (runs[number].resolve().name for number in (one.run, one.minus))
-            progress.warn(
-                f"{one.strategy} ({one.tier}) of {name} is not compared with that of {other} in "
-                f"{', '.join(one.sessions)}: {one.reason}; evaluate it: {one.command}"
-            )
+        for sentence in _describe_unpaired(comparison):
+            progress.warn(sentence)
         if plot is not None:
             draw(runs, plot, "step", named=runs, progress=progress)
-            progress.say(f"written: {plot}")
+            progress.say(f"wrote {plot}")
     if json_output:
         print_document("compare", _document(comparison))
         return
@@ -70,6 +67,21 @@ def command_compare(
             "intervals hold for these trained runs: other seeds of a configuration differ too"
         )
     print_next("report", *runs, quiet=quiet)
+
+
+def _describe_unpaired(comparison: "Comparison") -> Iterator[str]:
+    """Yield one sentence for all strategies that the same command makes comparable."""
+    strategies: dict[tuple[int, int, str, tuple[str, ...], str, str], list[str]] = {}
+    for one in comparison.unpaired:
+        key = (one.run, one.minus, one.tier, one.sessions, one.reason, one.command)
+        strategies.setdefault(key, []).append(one.strategy)
+    for (run, minus, tier, sessions, reason, command), names in strategies.items():
+        name, other = (comparison.runs[number].resolve().name for number in (run, minus))
+        verb, that = ("is", "that") if len(names) == 1 else ("are", "those")
+        yield (
+            f"{', '.join(names)} ({tier}) of {name} {verb} not compared with {that} of {other} in "
+            f"{', '.join(sessions)}: {reason}; evaluate it: {command}"
+        )
 
 
 def _document(comparison: "Comparison") -> dict[str, Any]:

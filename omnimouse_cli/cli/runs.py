@@ -70,9 +70,9 @@ def command_runs(
             if record.get("note"):
                 print_line(f"note of {record['run']}: {record['note']}")
     raise_damage(errors)
-    shown = [record["path"] for record in records]
-    if len(shown) > 1:
-        print_next("compare", *shown[-2:], quiet=quiet, json_output=json_output)
+    evaluated = [record["path"] for record in records if record.get("evaluations")]
+    if len(evaluated) > 1:
+        print_next("compare", *evaluated[-2:], quiet=quiet, json_output=json_output)
 
 
 def find_named_runs(paths: Sequence[Path], progress: Reporter) -> list[Path]:
@@ -179,12 +179,11 @@ def runs_table(title: str, records: Sequence[dict[str, Any]]) -> ResultTable:
 
 
 def _last_evaluation(record: dict[str, Any]) -> str:
-    """Return the name of the newest evaluation, with the score of its first strategy."""
-    if not record["evaluations"]:
-        return "-"
-    scores = [(name, value) for name, value in record["scores"].items() if value is not None]
-    shown = f": {scores[0][0]} {scores[0][1]:.3f}" if scores else ""
-    return f"{record['evaluations'][-1]}{shown}"
+    """Return an evaluation with a score; the same strategy for all runs that have it."""
+    if record["shown"] is not None:
+        evaluation, strategy, value = record["shown"]
+        return f"{evaluation}: {strategy} {value:.3f}"
+    return record["evaluations"][-1] if record["evaluations"] else "-"
 
 
 def _require_runs(paths: Sequence[Path]) -> None:

@@ -296,6 +296,11 @@ def _command(run: Path, like: KeptScore) -> str:
     for name, default, flag in OPTIONS:
         if options.get(name, default) != default:
             words += [flag, str(options[name])]
+    baselines = options.get("baselines")
+    if baselines == []:
+        words.append("--no-baselines")
+    elif isinstance(baselines, list) and baselines != ["fast"]:
+        words += ["--baselines", ",".join(map(str, baselines))]
     shards = options.get("shards")
     if isinstance(shards, dict) and shards.get("is_default") is False:
         words += ["--shards", str(shards.get("path"))]

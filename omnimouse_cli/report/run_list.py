@@ -21,6 +21,8 @@ from omnimouse_cli.run.labels import read_labels
 from omnimouse_cli.run.metrics_log import read_metrics
 
 EVAL = "eval.json"
+# The masking strategy whose score a list shows, where a run has it.
+PREFERRED = "predict"
 # The scores that a list shows: of the model, over all sessions.
 SHOWN = {
     "predictor": "model",
@@ -48,6 +50,8 @@ class RunEntry:
         evaluations: Names of its evaluations, the newest last.
         scores: Of the newest evaluation: the single-trial correlation of the model over all
             sessions, by masking strategy.
+        shown: The score that a table shows, as `(evaluation, strategy, value)`: of `predict` in the
+            newest evaluation that has it, else of the first strategy of the newest evaluation.
         bytes: Size of all files.
         tags: Tags that the user gave it.
         note: Note of the user; empty without one.
@@ -66,6 +70,7 @@ class RunEntry:
     checkpoints: int
     evaluations: tuple[str, ...]
     scores: Mapping[str, float | None]
+    shown: tuple[str, str, float] | None
     bytes: int
     tags: tuple[str, ...]
     note: str
@@ -104,6 +109,10 @@ def describe_run(run: Path, name: str) -> RunEntry:
     documents = sorted(
         run.glob(f"{EVALUATIONS}/*/{EVAL}"), key=lambda path: (path.stat().st_mtime, path)
     )
+    scores = {
+        path.parent.name: _read(lambda path=path: _scores(path), problems)  # type: ignore[misc]
+        for path in documents
+    }
     return RunEntry(
         run=name,
         path=run,
@@ -115,8 +124,9 @@ def describe_run(run: Path, name: str) -> RunEntry:
         animals=summary.get("animals"),
         validation=validation,
         checkpoints=len(checkpoints),
-        evaluations=tuple(path.parent.name for path in documents),
-        scores=_read(lambda: _scores(documents[-1]), problems) if documents else {},
+        evaluations=tuple(scores),
+        scores=next(reversed(scores.values()), {}),
+        shown=_shown(scores),
         bytes=folder_bytes(run),
         tags=labels.tags,
         note=labels.note,
@@ -150,6 +160,18 @@ def _last_validation(run: Path) -> dict[str, Any]:
         return {}
     validation = read_curves(run).validation.get("neural")
     return {} if validation is None else {"neural_loss": float(validation.loss[-1])}
+
+
+def _shown(scores: Mapping[str, Mapping[str, float | None]]) -> tuple[str, str, float] | None:
+    """Return evaluation, strategy and value of the score that a table shows."""
+    known = [
+        (name, strategy, value)
+        for name, of_strategies in reversed(scores.items())
+        for strategy, value in of_strategies.items()
+        if value is not None
+    ]
+    preferred = [one for one in known if one[1] == PREFERRED]
+    return next(iter((*preferred, *known)), None)
 
 
 def _scores(document: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`omnimouse compare`: tables, the document, and what is said of scores that cannot be paired."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,6 +38,18 @@ def test_the_tables_have_both_scores_their_difference_and_the_keys_that_differ(r
     )
     assert f"omnimouse eval {runs[1]} --regime forecast --tier test" in done.stderr
     assert "overall" in compare(*runs, "--by-session").stdout
+
+
+def test_one_warning_lists_the_strategies_that_the_same_command_evaluates(
+    kept_evaluations, tmp_path
+):
+    number = kept_evaluations.number_of(np.ones(60), metric="single_trial_correlation")
+    other = replace(number, record=replace(number.record, strategy="forecast+stimulus"))
+    kept_evaluations.write_evaluation(tmp_path / "first", [number, other])
+    kept_evaluations.write_evaluation(tmp_path / "second", [])
+    lines = compare(tmp_path / "first", tmp_path / "second").stderr.splitlines()
+    (warning,) = (line for line in lines if "not compared" in line)
+    assert "forecast, forecast+stimulus (test) of second are not compared with those" in warning
 
 
 def test_the_document_has_differences_with_intervals_and_configuration(runs):

@@ -1,6 +1,8 @@
 """`omnimouse runs`: the list, tags and notes; and the same list by `inspect`."""
 
 import json
+import os
+import shutil
 
 import pytest
 from typer.testing import CliRunner
@@ -69,6 +71,22 @@ def test_json_has_what_the_contract_promises(runs):
     files = [path for path in (runs / "finished").rglob("*") if path.is_file()]
     assert finished["bytes"] == sum(path.stat().st_size for path in files)
     assert (begun["finished"], begun["step"], begun["validation"]) == (False, None, 0.5)
+
+
+def test_the_table_shows_predict_also_behind_a_newer_evaluation_without_it(runs):
+    older = runs / "finished" / "eval" / "test-all" / "eval.json"
+    score = {**SCORE, "strategy": "predict", "value": 0.125}
+    write_document(older, "eval", {"options": {"tier": "test"}, "records": [SCORE, score]})
+    os.utime(older, (0, 0))
+    assert "test-all: predict 0.125" in run("runs").stdout
+    assert listed()["finished"]["evaluations"] == ["test-all", "test-forecast"]
+
+
+def test_only_evaluated_runs_are_named_for_a_comparison(runs):
+    assert "omnimouse compare" not in run("runs").stderr
+    shutil.copytree(runs / "finished", runs / "another")
+    last = run("runs").stderr.splitlines()[-1]
+    assert last == "next: omnimouse compare runs/another runs/finished"
 
 
 def test_tags_and_notes_are_set_changed_and_removed(runs):

@@ -206,6 +206,7 @@ def runs_tables():
         "validation": 0.8123,
         "evaluations": ["test-all", "test-forecast"],
         "scores": {"forecast": 0.351},
+        "shown": ("test-forecast", "forecast", 0.351),
         "bytes": 12_345_678,
         "tags": ["baseline", "figure 2"],
     }
@@ -217,6 +218,7 @@ def runs_tables():
         "step": None,
         "validation": None,
         "evaluations": [],
+        "shown": None,
         "tags": [],
     }
     yield runs.runs_table("runs", [trained, begun, {"run": "broken", "state": "damaged"}])

@@ -87,7 +87,9 @@ def test_scores_on_other_windows_are_not_compared_and_the_command_is_named(
     write_evaluation, number_of
 ):
     series = np.zeros(NUM_BLOCKS)
-    first = write_evaluation("first", [number_of(series)], stride_samples=10, shards=SHARDS)
+    first = write_evaluation(
+        "first", [number_of(series)], stride_samples=10, shards=SHARDS, baselines=["ridge", "psth"]
+    )
     second = write_evaluation("second", [number_of(series, scored="b")])
     comparison = compare_runs([first, second])
     assert comparison.differences == ()
@@ -95,7 +97,7 @@ def test_scores_on_other_windows_are_not_compared_and_the_command_is_named(
     assert (one.strategy, one.sessions) == ("forecast", ("1",))
     assert "windows" in one.reason
     expected = f"omnimouse eval {second} --regime forecast --tier test --stride 10"
-    assert one.command == f"{expected} --shards 'other shards'"
+    assert one.command == f"{expected} --baselines ridge,psth --shards 'other shards'"
 
 
 def test_an_older_evaluation_on_equal_windows_is_found_behind_a_newer_one(
