@@ -358,13 +358,13 @@ def _write(found: EvaluatedRun, folder: Path, reporter: Reporter) -> EvaluatedRu
     from omnimouse_cli.evaluation.store import has_matplotlib, store
     from omnimouse_cli.run.folder import EVAL
 
-    done = "replaced" if (folder / EVAL).exists() else "written"
+    done = "replaced" if (folder / EVAL).exists() else "wrote"
     try:
         with explain_file_errors():
             files = store(folder, found.evaluation, found.options, found.run)
     except OmniMouseError as error:
         return replace(found, write_error=error)
-    reporter.say(f"{done}: {', '.join(str(path) for path in files)}")
+    reporter.say(f"{done} {', '.join(str(path) for path in files)}")
     if not has_matplotlib():
         reporter.warn("no figure: Matplotlib is not installed; pip install 'omnimouse[report]'")
     return replace(found, files=files)

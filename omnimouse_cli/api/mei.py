@@ -145,5 +145,5 @@ def most_exciting(
             )
         with explain_interruption(f"{target} is incomplete; run the same command again"):
             files = write_files(result, target)
-        reporter.say(f"written: {', '.join(str(path) for path in files)}")
+        reporter.say(f"wrote {', '.join(str(path) for path in files)}")
     return result

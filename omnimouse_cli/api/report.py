@@ -60,7 +60,6 @@ def run_report(
             f"--out must be a file, and {page} is a folder", hint=f"for example {page / PAGE}"
         )
     write_run_page(read_runs(found, reporter), page, reporter)
-    reporter.say(f"wrote {page}")
     return page
 
 

@@ -52,7 +52,7 @@ def command_curves(
         folders = find_named_runs(runs or [], progress)
         file = out or (folders[0] / FIGURE if len(folders) == 1 else Path(FIGURE))
         curves = draw(folders, file, axis, named=runs or [], progress=progress)
-        progress.say(f"written: {file}")
+        progress.say(f"wrote {file}")
     if json_output:
         content = {"file": file, "runs": [_describe(one) for one in curves]}
         print_document("curves", content)

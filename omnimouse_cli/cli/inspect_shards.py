@@ -184,7 +184,7 @@ def _draw(
     shard = open_shard(path)
     draw_session(shard, plot, at=at)
     which = f", the first of {num_sessions} (--session KEY)" if num_sessions > 1 else ""
-    progress.say(f"figure of session {shard.description.session}{which} written to {plot}")
+    progress.say(f"wrote {plot}: session {shard.description.session}{which}")
 
 
 def _sessions_table(

@@ -115,7 +115,7 @@ def command_mei(
 
 
 def _print(result: "ExcitingStimuli") -> None:
-    from omnimouse_cli.probing.mei_output import NAMES, list_rows
+    from omnimouse_cli.probing.mei_output import GROUPS, NAMES, list_rows
     from omnimouse_cli.text import format_number
 
     rows = list_rows(result)
@@ -133,6 +133,7 @@ def _print(result: "ExcitingStimuli") -> None:
     for row in rows:
         table.add_row(str(row["neuron"]), *(format_number(row[column]) for column in headings))
     print_table(table)
+    print_line(GROUPS)
     print_line(
         f"RMS contrast of the screen: {result.contrast:.0f} grey levels; of gratings and of "
         f"natural stimuli, as they were shown: {result.video_contrast:.0f}"

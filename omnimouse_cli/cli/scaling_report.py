@@ -160,11 +160,13 @@ def _build_law_table(law: "JointLaw") -> ResultTable:
 
 
 def _build_task_table(report: "ScalingReport") -> ResultTable:
+    notes = list(dict.fromkeys("; ".join(one.reasons) for one in report.tasks))
+    shared = notes[0] if len(notes) == 1 else ""
     table = ResultTable(
-        "a law per task",
+        f"a law per task: {shared}" if shared else "a law per task",
         *name_columns("task"),
         *number_columns("alpha", "beta", "variance explained"),
-        *text_columns("note"),
+        *text_columns(*["note"] * (not shared)),
     )
     for one in report.tasks:
         cells = ["-"] * 3
@@ -176,7 +178,7 @@ def _build_task_table(report: "ScalingReport") -> ResultTable:
                 for each in found
             ]
             cells.append(f"{one.law.goodness.r2:.1%}")
-        table.add_row(one.task, *cells, "; ".join(one.reasons))
+        table.add_row(one.task, *cells, *["; ".join(one.reasons)] * (not shared))
     return table
 
 

@@ -278,7 +278,7 @@ def _draw(root: Path, progress: "Reporter") -> None:
         return
     with write_atomically(root / FIGURE) as stream:
         draw_sweep(table.rows, curves, stream, title=f"{root.resolve().name}: {table.title}")
-    progress.say(f"written: {root / FIGURE}")
+    progress.say(f"wrote {root / FIGURE}")
 
 
 def _row(sweep: "Sweep", cell: "Cell", failure: OmniMouseError | None) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from omnimouse_cli.metrics.ceilings import (
 )
 from omnimouse_cli.metrics.repeats import RepeatedSamples, complete_cells
 from omnimouse_cli.metrics.resamples import block_weights
+from omnimouse_cli.text import pluralize
 
 if TYPE_CHECKING:
     from omnimouse_cli.evaluation.scored_value import ScoredValue
@@ -124,9 +125,11 @@ class RepeatScorer:
         else:
             found.missing.append(reason)
         if share.low is None or share.low <= 0:
-            units = len(scores.share.influence)
+            units = pluralize(
+                len(scores.share.influence), "trial or stimulus is", "trials or stimuli are"
+            )
             found.missing.append(
-                f"nothing is divided by it: {units} trials or stimuli are too few for an interval"
+                f"nothing is divided by it: {units} too few for an interval"
                 if share.low is None
                 else "nothing is divided by it: the interval of the signal power includes 0"
             )

@@ -24,6 +24,10 @@ NAMES = {
     "grating": "best grating",
     "grey": "grey",
 }
+GROUPS = (
+    "made: response by the runs that made the stimuli; validated: by other runs; each to every "
+    "stimulus, also to grey, gratings and natural ones, which are there for comparison"
+)
 # Frames of a video on a contact sheet.
 SHEET_FRAMES = (0, 5, 10, 15, 20, 25)
 PIXEL_SIZE = 4
@@ -138,7 +142,8 @@ def _render_responses(result: ExcitingStimuli) -> str:
     names = [name for name in rows[0] if name not in ("neuron", "unit_id")]
     heading = (f"{NAMES[name.partition('_')[2]]}, {name.partition('_')[0]}" for name in names)
     cells = [(str(row["neuron"]), *(format_number(row[name]) for name in names)) for row in rows]
-    return render_table(("neuron", *heading), cells)
+    table = render_table(("neuron", *heading), cells)
+    return f'<p class="note">{escape(GROUPS)}.</p>{table}'
 
 
 def _render_stimuli(result: ExcitingStimuli) -> str:

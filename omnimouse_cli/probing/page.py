@@ -123,7 +123,11 @@ def _render_session(found: SessionProbe, name: str, pictures: int) -> str:
     ]
     body = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
     body += _render_known(found)
-    body += render_figure(_draw_distributions(found, f"{name}-all"))
+    if found.reliable.any():
+        body += render_figure(_draw_distributions(found, f"{name}-all"))
+    else:
+        sentence = f"No neuron passed: none has a score of at least {found.least_score:g}."
+        body += f"<p>{escape(sentence)}</p>"
     if len(chosen):
         body += f"<h3>{_name_best(len(chosen))}</h3>"
         body += "".join(
@@ -178,8 +182,8 @@ def _draw_distributions(found: SessionProbe, name: str) -> Figure:
         "given numbers.",
         draw,
         columns=6,
-        width=2.4,
-        height=2.2,
+        width=2.7,
+        height=2.3,
     )
 
 

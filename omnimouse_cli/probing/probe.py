@@ -116,6 +116,7 @@ def probe(
         unit_id=None if unit_id is None else unit_id[columns],
         score=score,
         score_source=source,
+        least_score=least,
         reliable=reliable,
         known=known,
         reliability=reliability,

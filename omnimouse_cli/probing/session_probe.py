@@ -72,6 +72,7 @@ class SessionProbe:
         unit_id: int64 `(neurons,)`: unit numbers of the recording; None without.
         score: float64 `(neurons,)`: prediction score, or modulation where there is none.
         score_source: What the score is and where it comes from.
+        least_score: Least score of neurons that are given numbers.
         reliable: Bool `(neurons,)`: whether the score is high enough.
         known: By property, bool `(neurons,)`: whether its numbers are reliable.
         reliability: By property, float64 `(neurons,)`: correlation of curves or maps between
@@ -102,6 +103,7 @@ class SessionProbe:
     unit_id: NDArray[np.int64] | None
     score: F64
     score_source: str
+    least_score: float
     reliable: Bools
     known: Mapping[str, Bools]
     reliability: Mapping[str, F64]

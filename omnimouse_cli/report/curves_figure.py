@@ -19,6 +19,8 @@ NEURAL_LABELS = {
     "gaussian": "neural loss (squared error, SD$^2$)",
 }
 BEHAVIOR_LABEL = "behavior loss (squared error, SD$^2$)"
+# Points of a training of fewer logged steps are marked: a line alone would not show a single one.
+FEW_POINTS = 30
 # More names would hide the curves.
 MAX_NAMED_RUNS = 20
 
@@ -48,8 +50,8 @@ def draw_curves(
         panel.spines[["top", "right"]].set_visible(False)
     panels[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
     figure.suptitle(
-        "thin: training, running mean; dots: validation, mean over masking strategies, all "
-        "sessions",
+        "thin, crosses: training, running mean; dots: validation, mean over masking "
+        "strategies, all sessions",
         fontsize=8,
     )
     figure.savefig(stream, format=image_format, dpi=150)
@@ -111,6 +113,8 @@ def plot_curves(
                 color=color,
                 linewidth=0.9,
                 alpha=0.7,
+                marker="x" if len(means) < FEW_POINTS else None,
+                markersize=4,
                 label=None if validation is not None else name,
             )
         if validation is not None:

@@ -37,11 +37,14 @@ def _state_amounts(rows: Sequence[RunRow]) -> list[str]:
     hours, tokens = get_column(rows, "neuron_hours"), get_column(rows, "tokens")
     if not np.isfinite(hours).all():
         return []
-    return [
-        f"D is {format_count(float(tokens.min()))} to {format_count(float(tokens.max()))} unique "
-        f"tokens, {format_number(float(hours.min()))} to {format_number(float(hours.max()))} "
-        "neuron-hours"
-    ]
+    amounts = _span([format_count(float(end)) for end in (tokens.min(), tokens.max())])
+    length = _span([format_number(float(end)) for end in (hours.min(), hours.max())])
+    return [f"D is {amounts} unique tokens, {length} neuron-hours"]
+
+
+def _span(ends: Sequence[str]) -> str:
+    """Return both ends of a range, or the only value."""
+    return " to ".join(dict.fromkeys(ends))
 
 
 def _state_learning_rates(rows: Sequence[RunRow]) -> list[str]:
@@ -66,7 +69,7 @@ def _state_length(rows: Sequence[RunRow]) -> list[str]:
     epochs, steps = get_column(rows, "epochs"), get_column(rows, "steps")
     if not np.isfinite(epochs).all():
         return []
-    span = f"{format_number(float(epochs.min()))} to {format_number(float(epochs.max()))}"
+    span = _span([format_number(float(end)) for end in (epochs.min(), epochs.max())])
     if epochs.max() <= EQUAL * epochs.min():
         return [f"all runs saw their data for equal epochs: {span}"]
     if not np.isfinite(steps).all() or steps.max() > EQUAL * steps.min():

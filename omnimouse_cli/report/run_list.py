@@ -166,7 +166,7 @@ def _shown(scores: Mapping[str, Mapping[str, float | None]]) -> tuple[str, str, 
     """Return evaluation, strategy and value of the score that a table shows."""
     known = [
         (name, strategy, value)
-        for name, of_strategies in reversed(scores.items())
+        for name, of_strategies in reversed(list(scores.items()))
         for strategy, value in of_strategies.items()
         if value is not None
     ]

@@ -198,7 +198,7 @@ def _draw_curves(curves: Sequence[LearningCurves], name: str) -> Figure:
 
     return draw_figure(
         name,
-        "Thin: loss of training steps, running mean. Dots: validation, mean over masking "
+        "Thin, crosses: loss of training steps, running mean. Dots: validation, mean over masking "
         "strategies and all sessions.",
         draw,
         columns=len(targets),

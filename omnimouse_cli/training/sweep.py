@@ -16,6 +16,7 @@ from omnimouse_cli.files import explain_file_errors, lock
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.folder import is_finished, is_locked
 from omnimouse_cli.seeds import derive_seed
+from omnimouse_cli.text import pluralize
 
 # Folder inside a sweep's folder with one lock per run.
 CLAIMS = ".claims"
@@ -121,8 +122,8 @@ def require_sessions(dataset: Dataset, sessions: Sequence[int]) -> None:
     num_sessions = len(dataset.sessions)
     if max(sessions) > num_sessions:
         raise ConfigError(
-            f"a run of the sweep needs {max(sessions)} sessions and {dataset.folder} has "
-            f"{num_sessions}",
+            f"a run of the sweep needs {pluralize(max(sessions), 'session')} and "
+            f"{dataset.folder} has {num_sessions}",
             hint=f"use --sessions with numbers up to {num_sessions}",
         )
 

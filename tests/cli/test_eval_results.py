@@ -43,7 +43,7 @@ def error_of(result):
 
 
 def test_what_differs_is_in_the_name_and_a_repeat_is_said(run, small_mouse):
-    for options, done in ((), "written: "), (("--seed", "3"), "written: "), ((), "replaced: "):
+    for options, done in ((), "wrote "), (("--seed", "3"), "wrote "), ((), "replaced "):
         result = invoke(run, *SHORT, *options)
         assert result.exit_code == 0, result.stderr
         assert f"\n{done}" in f"\n{result.stderr}"

@@ -157,7 +157,7 @@ def test_a_figure_is_drawn_of_the_session_that_was_named(shards):
     pytest.importorskip("matplotlib")
     result = run("--session", "9-1-1", "--plot", "figure.png")
     assert result.exit_code == 0, result.stderr
-    assert "figure of session 9-1-1 written to figure.png" in result.stderr
+    assert "wrote figure.png: session 9-1-1" in result.stderr
     assert (shards.parent / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -108,6 +108,7 @@ def test_files_hold_the_same_numbers(made, tmp_path):
     assert html.count("data:image/png;base64,") == 8
     assert not re.search(r"https?:", html)
     assert "made no stimuli" in html
+    assert "made: response by the runs that made the stimuli" in html
 
 
 def test_the_page_is_sound_in_a_browser(made, browser, tmp_path):

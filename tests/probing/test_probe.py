@@ -160,6 +160,13 @@ def test_the_page_of_gratings_that_fill_the_screen_has_no_discs(found, tmp_path)
     assert "0 pixels" not in text
 
 
+def test_a_page_without_reliable_neurons_says_so_and_has_no_empty_figures(found, tmp_path):
+    none = replace(found, reliable=np.zeros(len(found.neuron), bool), least_score=0.125)
+    text = write_page([none], tmp_path).read_text()
+    assert "No neuron passed: none has a score of at least 0.125." in text
+    assert "<figure" not in text
+
+
 @pytest.mark.slow
 def test_the_page_is_sound_in_a_browser(found, browser, tmp_path):
     browser.require_sound_page(write_page([found], tmp_path, pictures=1))

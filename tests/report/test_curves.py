@@ -5,11 +5,12 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from omnimouse_cli.config.load import load_config
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.report.curves import read_curves, smooth
-from omnimouse_cli.report.curves_figure import draw_curves
+from omnimouse_cli.report.curves_figure import draw_curves, plot_curves
 from omnimouse_cli.run.folder import write_config
 
 
@@ -103,3 +104,11 @@ def test_runs_with_different_losses_do_not_share_an_axis(write_log):
         draw_curves(
             [read_curves(run) for run in runs], io.BytesIO(), axis="step", image_format="png"
         )
+
+
+def test_a_training_with_one_logged_loss_has_a_marker(write_log):
+    curves = read_curves(write_log([training_line(1, 4.0)]))
+    panel = Figure().subplots()
+    plot_curves(panel, [curves], "neural")
+    (line,) = panel.lines
+    assert line.get_marker() == "x"

@@ -128,7 +128,7 @@ def test_equal_steps_are_said_and_why_loss_then_rises(grid):
     assert "neuron-hours" in facts
     equal = [dataclasses.replace(row, epochs=2.0, learning_rate=1 / row.parameters) for row in rows]
     facts = " ".join(state_facts(equal, None))
-    assert "equal epochs: 2 to 2" in facts
+    assert "equal epochs: 2 to" not in facts
     assert "learning rates depend on the size" in facts
     assert not rises_with_data(table.rows)
 

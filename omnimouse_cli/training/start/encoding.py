@@ -219,4 +219,5 @@ def correlation(predicted_WTN: Tensor, recorded_WTN: Tensor) -> Tensor:
 
 def describe_clip(clip: float) -> str:
     """Return how deviations are clipped, as words."""
-    return "not clipped" if math.isinf(clip) else f"clipped at {clip:g} standard deviations"
+    unit = "standard deviation" if clip == 1 else "standard deviations"
+    return "not clipped" if math.isinf(clip) else f"clipped at {clip:g} {unit}"

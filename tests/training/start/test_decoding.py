@@ -98,7 +98,7 @@ def test_without_behavior_or_a_validation_tier(simulate):
     assert fit_decoding(silent, None).shape == (NEURONS, 0)
     buffers, text = choose_decoding([data], [])
     assert float(buffers["decoding.penalty"]) == decoding.DEFAULT_PENALTY
-    assert text == "penalty 3, clipped at 1 standard deviations"
+    assert text == "penalty 3, clipped at 1 standard deviation"
 
 
 def test_large_populations_are_decoded_from_principal_components(simulate, monkeypatch):
