@@ -46,8 +46,8 @@ def most_exciting(
             several folders, as an ensemble, of which the last one only validates unless `validate`
             names others.
         session: Session key; None takes the first of the run.
-        neurons: Columns of the recording from 0; or `best:N`, those that the first run predicts
-            best on its validation tier.
+        neurons: Columns of the recording from 0, not unit ids; or `best:N`, those that the first
+            run predicts best on its validation tier.
         kind: `image`, shown still for a second, or `video`; a second of grey comes before either.
         least: Whether least exciting stimuli are made too.
         starts: Number of starts of each neuron: best natural stimulus, best grating, then noise.

@@ -57,7 +57,7 @@ def probe(
         allow_other_data: Whether the shards may hold other data than those of the training.
         state: Behavior during the stimuli: `median`, `mean` or `missing`; None is `median`, and
             `mean` without shards.
-        neurons: Columns of the recording; None takes all.
+        neurons: Columns of the recording from 0, not unit ids; None takes all.
         directions: Number of directions of gratings, even.
         spatial: Spatial frequencies in cycles per pixel; None takes seven from 0.0208 to 0.1667.
         temporal: Temporal frequencies in Hz; None takes 1, 2, 4 and 8.

@@ -35,8 +35,8 @@ def command_mei(
     neurons: Annotated[
         str,
         typer.Option(
-            help="Columns of neurons from 0, separated by commas, or best:N: those that the first "
-            "run predicts best on its validation tier."
+            help="Columns of the recording from 0, not unit ids, separated by commas; or best:N: "
+            "those that the first run predicts best on its validation tier."
         ),
     ] = "best:10",
     kind: Annotated[

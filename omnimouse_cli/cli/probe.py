@@ -47,7 +47,10 @@ def command_probe(
     ] = None,
     neurons: Annotated[
         str | None,
-        typer.Option(help="Columns of the recording: 0,5,17 or 0-49; by default all neurons."),
+        typer.Option(
+            help="Columns of the recording from 0, not unit ids: 0,5,17 or 0-49; by default all "
+            "neurons."
+        ),
     ] = None,
     directions: Annotated[int, typer.Option(help="Directions of gratings, an even number.")] = 16,
     spatial: Annotated[

@@ -1,5 +1,6 @@
 """The masking strategies that are evaluated in a session, and why others are unavailable."""
 
+import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,7 +22,6 @@ from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.evaluation.records import EvalOptions, Unavailable
 from omnimouse_cli.model.build import unsupported_reason
-from omnimouse_cli.text import suggest_name
 
 # A population for which every strategy of a regime exists.
 LARGE_POPULATION = 1 << 20
@@ -164,9 +164,12 @@ def _find_strategies(name: str) -> tuple[Strategy, ...]:
         for strategy in table:
             known.setdefault(strategy.name, strategy)
     if name not in known:
+        # There are too many strategies to list.
+        close = difflib.get_close_matches(name, [*REGIMES, "all", *known], n=1, cutoff=0.5)
+        suggestion = f"did you mean `{close[0]}`? " if close else ""
         raise ConfigError(
             f"there is no regime or strategy {name}",
-            hint=f"{suggest_name(name, {*REGIMES, 'all', *known})} "
-            "`omnimouse regimes` lists them; a file with strategies ends in .toml",
+            hint=f"{suggestion}regimes are {', '.join(REGIMES)} and all; `omnimouse regimes` lists "
+            "strategies; a file with strategies ends in .toml",
         )
     return (known[name],)

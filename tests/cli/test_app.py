@@ -103,6 +103,12 @@ def test_the_next_command_is_ready_to_paste_and_is_named_to_people_only(capsys):
 
 
 @pytest.mark.training
+@pytest.mark.parametrize("name", ["probe", "mei"])
+def test_help_says_that_neurons_are_columns_and_no_unit_ids(name):
+    words = CliRunner().invoke(program(name), [name, "--help"], env={"COLUMNS": "200"}).stdout
+    assert "Columns of the recording from 0, not unit ids" in words
+
+
 def test_wrong_usage_exits_with_2():
     assert run("train", "--no-such-option").returncode == 2
     assert run("no-such-command").returncode == 2

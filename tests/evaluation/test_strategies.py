@@ -86,6 +86,15 @@ def test_strategies_of_a_file_are_evaluated(mouse, tmp_path):
     assert names(mouse, regime=str(path), stimulus=False, behavior=True)[0] == ["short"]
 
 
+def test_a_name_like_no_regime_lists_the_regimes_and_not_all_strategies():
+    with pytest.raises(ConfigError) as caught:
+        require_regime("xyzzy")
+    assert caught.value.hint == (
+        "regimes are predict, decode, forecast, population and all; `omnimouse regimes` lists "
+        "strategies; a file with strategies ends in .toml"
+    )
+
+
 def test_an_unknown_regime_names_the_nearest():
     with pytest.raises(ConfigError, match="no regime or strategy forcast") as caught:
         require_regime("forcast")
