@@ -123,8 +123,11 @@ def command_eval(
     """Score runs per regime: single-trial correlation of neurons and behavior, beside baselines."""
     from omnimouse_cli.evaluation.combine import combined_document
     from omnimouse_cli.evaluation.store import make_document
+    from omnimouse_cli.evaluation.strategies import require_regime
 
     with reporter(quiet=quiet) as progress:
+        if regime is not None:
+            require_regime(regime)
         folders = list(dict.fromkeys(run or [newest_finished_run()]))
         if not run:
             progress.say(f"taking {folders[0]} (the newest finished run)")

@@ -193,6 +193,12 @@ def test_an_unknown_regime_is_refused_before_anything_is_read(tmp_path):
     message, hint = error_of(invoke(tmp_path / "nothing", "--regime", "forcast"))
     assert message == "there is no regime or strategy forcast"
     assert hint.startswith("did you mean `forecast`?")
+    assert "regimes are predict, decode, forecast, population and all" in hint
+
+
+def test_an_unknown_regime_is_refused_before_a_run_is_chosen(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert error_of(invoke("--regime", "foo"))[0] == "there is no regime or strategy foo"
 
 
 def test_a_tier_that_no_trial_has_lists_the_tiers(place):
