@@ -283,7 +283,7 @@ def _require_weights(run: Path) -> None:
     if not run.is_dir():
         raise CheckpointError(
             f"{run} is not a run folder: there is no such folder",
-            hint="omnimouse runs lists those of runs/; to train one: omnimouse train SHARDS --out RUN",
+            hint="omnimouse runs lists those of runs/; to train one: omnimouse train SHARDS",
         )
     if (run / CONFIG).is_file():
         raise CheckpointError(
