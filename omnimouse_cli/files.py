@@ -173,15 +173,16 @@ def require_folder(path: Path) -> None:
     Raises:
         OmniMouseError: It is a file, or lies in a file or in a folder that cannot be written to.
     """
+    hint = "name another folder with --out"
     if path.exists() and not path.is_dir():
-        raise OmniMouseError(f"--out must be a folder, and {path} is a file")
+        raise OmniMouseError(f"--out must be a folder, and {path} is a file", hint=hint)
     place = next(one for one in (path, *path.absolute().parents) if one.exists())
     if not place.is_dir():
-        raise OmniMouseError(f"--out {path} cannot be made: {place} is a file")
+        raise OmniMouseError(f"--out {path} cannot be made: {place} is a file", hint=hint)
     if not os.access(place, os.W_OK):
         raise OmniMouseError(
             f"--out {path} cannot be written: {place} is read-only",
-            hint="name another folder with --out",
+            hint=hint,
         )
 
 

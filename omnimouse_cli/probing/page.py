@@ -160,11 +160,11 @@ def _render_known(found: SessionProbe) -> str:
 def _draw_distributions(found: SessionProbe, name: str) -> Figure:
     center = found.receptive_field.fit.center_px
     panels: tuple[tuple[str, NDArray[np.float64], Any], ...] = (
-        ("preferred orientation (degrees)", found.orientation.orientation_deg, (0, 180)),
+        ("preferred orientation\n(degrees)", found.orientation.orientation_deg, (0, 180)),
         ("OSI", found.orientation.osi, (0, 1)),
         ("DSI", found.orientation.dsi, (0, 1)),
-        ("spatial frequency (cycles/pixel)", found.spatial_frequency.preferred, None),
-        ("preferred diameter (pixels)", found.size.preferred_px, None),
+        ("spatial frequency\n(cycles/pixel)", found.spatial_frequency.preferred, None),
+        ("preferred diameter\n(pixels)", found.size.preferred_px, None),
     )
 
     def draw(axes: Any) -> None:  # noqa: ANN401 - an array of Matplotlib axes
@@ -182,8 +182,8 @@ def _draw_distributions(found: SessionProbe, name: str) -> Figure:
         "given numbers.",
         draw,
         columns=6,
-        width=2.7,
-        height=2.3,
+        width=2.4,
+        height=2.4,
     )
 
 

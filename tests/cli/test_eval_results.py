@@ -93,7 +93,7 @@ def test_a_run_that_cannot_be_written_to_says_so_first_and_prints_its_table(run,
     assert first.startswith(f"warning: {run}/eval/{NAME} cannot be written to (Not a directory)")
     assert "forecast" in result.stdout
     message, _ = error_of(invoke(run, *SHORT, "--out", run / "eval" / "deep"))
-    assert message.endswith("cannot be written to: Not a directory")
+    assert message.endswith(f"cannot be made: {run}/eval is a file")
     again = shutil.copytree(run, tmp_path / "again" / "run")
     message, _ = error_of(invoke(run, again, *SHORT, "--out", tmp_path / "out"))
     assert "cannot hold evaluations of several runs of the same name" in message
