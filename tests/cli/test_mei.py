@@ -59,7 +59,7 @@ def test_the_document_and_the_table_have_a_row_for_each_neuron(runs, tmp_path):
         (("--contrast", "200"), "contrast must lie", ""),
         (("--state", "asleep"), "no state of behavior", "median"),
         (("--kind", "film"), "no kind 'film'", "image, video"),
-        (("--out", __file__), "--out must be a folder", ""),
+        (("--out", __file__), "--out must be a folder", "name another folder"),
     ],
 )
 def test_bad_input_is_one_sentence_and_a_hint(runs, options, message, hint):
