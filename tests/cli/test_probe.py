@@ -56,7 +56,7 @@ def test_the_table_says_the_state_and_the_source_of_scores(run, tmp_path):
         (("--state", "asleep"), "no state of behavior", "median"),
         (("--spatial", "fast"), "--spatial must be numbers", "0.04"),
         (("--directions", "5"), "must be even", ""),
-        (("--out", __file__), "must be a folder", ""),
+        (("--out", __file__), "must be a folder", "name another folder"),
     ],
 )
 def test_bad_input_is_one_sentence_and_a_hint(run, options, message, hint):
