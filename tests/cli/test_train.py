@@ -274,6 +274,7 @@ def test_under_torchrun_one_rank_talks_and_all_train(home):
     assert len(list((home / "runs").iterdir())) == 1
 
 
+@pytest.mark.training
 def test_a_sweep_trains_the_grid_and_goes_on_where_it_stopped(home):
     grid = ["--models", "nano", "--sessions", "2,1", "--seeds", "1,2", "--steps", "1", *SMALL]
     command = ["sweep", "shards", *grid, "--json"]
