@@ -14,6 +14,8 @@ PYTEST_OPTIONS := --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reor
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 PURELIB := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 MAX_FILE_LINES := 400
+# Layers that import torch.
+TORCH_LAYERS := batch kernels model run cost published evaluation training dendrites probing api cuda
 
 # Options of maturin for `make wheel`: the release workflow builds for old releases of Linux.
 WHEEL_OPTIONS ?=
@@ -52,9 +54,9 @@ test-fast: $(INSTALLED) ## Run the unit tests: nothing that trains a model or st
 	cargo test --quiet --locked
 	$(PYTEST) -m 'not slow and not training'
 
-test-oldest: $(OLDEST_INSTALLED) ## Run the unit tests with the oldest torch and Triton that are supported
+test-oldest: $(OLDEST_INSTALLED) ## Run the unit tests of what computes with torch, with its oldest supported version
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(PYTEST_OPTIONS) -k 'compile' tests/kernels
-	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(PYTEST_OPTIONS) -m 'not slow and not training'
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(PYTEST_OPTIONS) -m 'not slow and not training' $(addprefix tests/,$(TORCH_LAYERS))
 
 test-gpu: $(INSTALLED) ## Run the tests that need a CUDA device: every kernel, a step of each size
 	$(BIN)/python -m pytest tests/cuda -m gpu
