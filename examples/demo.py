@@ -27,7 +27,7 @@ FULL = {
 }  # fmt: skip
 QUICK = {
     "neurons": "24", "minutes": "2", "length": "--steps 4", "models": "nano", "sweep_steps": "2",
-    "scores": " --draws 2 --baselines ridge",
+    "scores": " --draws 1 --baselines ridge",
 }  # fmt: skip
 PICTURES = ("session.png", "runs/demo/eval/*/*.png", "scaling/report.html")
 

@@ -20,8 +20,8 @@ SHORTER = {
     "--steps 200": "--steps 2",
     "--models nano,tiny": "--models nano",
     "simulate recordings": "simulate recordings --neurons 12 --minutes 2",
-    # Draws are averaged in tests/evaluate; all baselines of the default run here.
-    "eval --regime all": "eval --regime all --draws 1",
+    # Draws are averaged, and every baseline runs, in tests/evaluation.
+    "eval --regime all": "eval --regime all --draws 1 --baselines ridge",
     "probe": "probe --neurons 0,1 --directions 4 --spatial 0.05 --temporal 2 --noise-windows 16",
     "mei --neurons best:5": "mei --neurons 0 --starts 1 --steps 2",
 }

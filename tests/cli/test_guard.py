@@ -249,7 +249,7 @@ def shell(line, **options):
         ("omnimouse inspect nowhere 2>&-", 1, ""),
         ("omnimouse inspect nowhere 2> /dev/full", 1, ""),
         ("omnimouse inspect nowhere 0<&- >&- 2>&-", 1, ""),
-        ("omnimouse regimes | head -n 1 > /dev/null; exit ${PIPESTATUS[0]}", 0, ""),
+        ("omnimouse regimes --json | head -n 1 > /dev/null; exit ${PIPESTATUS[0]}", 0, ""),
         ("omnimouse regimes --json | true; exit ${PIPESTATUS[0]}", 0, ""),
     ],
 )

@@ -276,32 +276,32 @@ def test_under_torchrun_one_rank_talks_and_all_train(home):
 
 @pytest.mark.training
 def test_a_sweep_trains_the_grid_and_goes_on_where_it_stopped(home):
-    grid = ["--models", "nano", "--sessions", "2,1", "--seeds", "1,2", "--steps", "1", *SMALL]
+    grid = ["--models", "nano", "--sessions", "2,1", "--seeds", "1", "--steps", "1", *SMALL]
     command = ["sweep", "shards", *grid, "--json"]
     document = json.loads(omnimouse(*command).stdout)
     assert document["format"] == "omnimouse-sweep"
     assert [row["run"] for row in document["runs"]] == [
-        f"nano-sessions{count}-seed{seed}" for seed in (1, 2) for count in (1, 2)
+        f"nano-sessions{count}-seed1" for count in (1, 2)
     ]
     folders = sorted((home / "runs" / "sweep").glob("nano*"))
     summaries = [json.loads((path / "summary.json").read_text()) for path in folders]
     assert len({summary["split"] for summary in summaries}) == 1
-    assert [summary["sessions"] for summary in summaries] == [1, 1, 2, 2]
+    assert [summary["sessions"] for summary in summaries] == [1, 2]
     assert len({summary["subset"] for summary in summaries}) == 2
     for summary in summaries:
         hours = summary["unique_tokens"] / summary["unique_neuron_hours"]
         assert 3600 * 4 < hours < 3600 * 40, "a neuron is sampled 4 to 40 times a second"
         assert summary["learning_rate"] == 2e-3
-    (folders[3] / "summary.json").unlink()
+    (folders[1] / "summary.json").unlink()
     times = [(path / "environment.json").stat().st_mtime_ns for path in folders]
     again = omnimouse(*command)
-    assert "4 runs in runs/sweep, 3 already finished" in again.stderr
+    assert "2 runs in runs/sweep, 1 already finished" in again.stderr
     changed = [
         path.name
         for path, before in zip(folders, times, strict=True)
         if (path / "environment.json").stat().st_mtime_ns != before
     ]
-    assert changed == [folders[3].name]
+    assert changed == [folders[1].name]
 
 
 @pytest.mark.training
