@@ -5,6 +5,7 @@ import functools
 import inspect
 import io
 import os
+import shutil
 import subprocess
 import sys
 import typing
@@ -105,7 +106,8 @@ def run(command, *arguments):
 def folder(small_mouse, write_run, tmp_path_factory):
     """A working folder with shards, two runs and files that are of no use."""
     folder = tmp_path_factory.mktemp("guard")
-    (folder / "shards").symlink_to(small_mouse.folder)
+    # A copy: commands write into it.
+    shutil.copytree(small_mouse.folder, folder / "shards")
     sets = ("model.feed_forward=dendritic", "model.d_model=16", "model.layers=1")
     for seed, name in enumerate(("a", "b")):
         write_run(folder / "runs" / name, small_mouse, sets=(*sets, f"seed={seed}"))
