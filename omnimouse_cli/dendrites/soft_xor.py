@@ -90,7 +90,7 @@ class SoftXorCount:
         total: Number of functions.
         low: Lower end of the 95 % interval of the probability that most functions of a training
             are saddles; None for one training.
-        high: Its upper end.
+        high: Upper end of that interval.
         seeds: Number of trainings.
         soft_xors: Number of soft XORs at the end.
         soft_xors_at_start: Number of soft XORs at the start; None where it is not known.

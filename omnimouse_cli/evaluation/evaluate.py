@@ -268,7 +268,7 @@ class _Evaluator:
         return scores
 
     def _explain_repeats(self, targets: Targets, scores: Mapping[str, PredictorScores]) -> None:
-        """Say which numbers from repeats of the stimulus do not exist, and why."""
+        """Record which numbers from repeats of the stimulus do not exist, and why."""
         if targets.is_behavior:
             return
         if (no_average := no_average_reason(targets)) is not None:

@@ -14,10 +14,9 @@ from omnimouse_cli.evaluation.records import MODEL, EvalOptions, Evaluation
 from omnimouse_cli.evaluation.scored_value import ScoredValue
 from omnimouse_cli.evaluation.traces import trace_arrays
 from omnimouse_cli.files import write_atomically, write_document, write_text
-from omnimouse_cli.run.folder import EVAL, NEURONS, TRACES
+from omnimouse_cli.run.folder import EVAL, NEURONS, RESAMPLES, TRACES
 from omnimouse_cli.run.load import LoadedRun
 
-RESAMPLES = "resamples.npz"
 FIGURE = "eval.png"
 NEURON_TABLE = "neurons.csv"
 # Fields of a record by which its resamples are found.

@@ -145,7 +145,7 @@ def unit_spread(
 
     Args:
         values: One per member of a unit.
-        weights: Of the members in the mean.
+        weights: Weight of each member in the mean.
         units: The unit of each member.
 
     Returns:
@@ -173,7 +173,7 @@ def mean_spread(
 
     Args:
         values: One per session.
-        weights: Of the sessions in the mean.
+        weights: Weight of each session in the mean.
         spreads: Of each value over the windows of its session; None where it is not known.
         levels: The unit of each session by the name of the level, as `sessions` and `animals`.
 

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import read_document
 from omnimouse_cli.recording.arrays.npy import ZIP_ERRORS
-from omnimouse_cli.run.folder import EVAL, EVALUATIONS, NEURONS
+from omnimouse_cli.run.folder import EVAL, EVALUATE_AGAIN, EVALUATIONS, NEURONS
 
 F64 = NDArray[np.float64]
 STRATEGY = "predict"
-EVALUATE_AGAIN = "evaluate the run again: omnimouse eval RUN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -50,7 +50,7 @@ class Alternative:
         heldout_error: Root mean square error of ln loss on the most expensive quarter of the runs,
             predicted from the others; None when too few runs are left to fit.
         fit: Fit of all rows; None with fewer than k + 2 rows.
-        goodness: Its goodness.
+        goodness: Variance that the form explains and misses; None likewise.
         reason: Why numbers are missing.
         breaks: Breaks of this form.
     """

@@ -28,7 +28,7 @@ def bootstrap_fit(
 
     Args:
         result: Fit of all rows.
-        rows: Its rows.
+        rows: Runs that were fitted.
         effects: Effects that rows share, which are drawn anew; None to resample whole runs.
         make_starts: Makes starts `(resamples, parameters)` from the fit; the best end is kept.
         num_resamples: Number of resamples.

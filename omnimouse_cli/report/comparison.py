@@ -8,9 +8,10 @@ from typing import Any
 
 from omnimouse_cli.config.convert import flatten, to_dict
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.evaluation.records import OVERALL
 from omnimouse_cli.metrics.intervals import Spread, interval, mean_spread, resample_spread
 from omnimouse_cli.metrics.scores import overall_value
-from omnimouse_cli.report.kept_scores import OVERALL, KeptScore, ScoreKey, read_scores
+from omnimouse_cli.report.kept_scores import KeptScore, ScoreKey, read_scores
 from omnimouse_cli.run.folder import is_run, read_config
 
 # Metrics that depend on the loss of the responses and on their scaling.

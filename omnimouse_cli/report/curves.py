@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.evaluation.records import OVERALL
 from omnimouse_cli.run.folder import METRICS, is_run, read_config
 from omnimouse_cli.run.metrics_log import read_metrics
 
@@ -20,7 +21,6 @@ LossOf = Callable[[Mapping[str, Any]], Any]
 TARGETS: tuple[Target, ...] = get_args(Target)
 AXES: tuple[Axis, ...] = get_args(Axis)
 # The records of a validation that are drawn: over all sessions.
-OVERALL = "overall"
 # Names of the targets in the records of a validation.
 RECORD_TARGETS: dict[Target, str] = {"neural": "neurons", "behavior": "behavior"}
 # Training losses are means over this share of the steps that are shown.

@@ -9,20 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.evaluation.records import CEILING, MODEL, OVERALL, SINGLE_TRIAL
 from omnimouse_cli.files import read_document
 from omnimouse_cli.recording.arrays.npy import ZIP_ERRORS
 from omnimouse_cli.reporter import Reporter
-from omnimouse_cli.run.folder import EVAL, EVALUATIONS, NEURONS, TRACES
+from omnimouse_cli.run.folder import EVAL, EVALUATE_AGAIN, EVALUATIONS, NEURONS, TRACES
 
 Arrays = dict[str, NDArray[Any]]
-OVERALL = "overall"
-MODEL, CEILING, ORACLE = "model", "ceiling", "oracle"
-SINGLE_TRIAL, FRACTION = "single_trial_correlation", "fraction_of_ceiling"
-DIFFERENCE = "difference"
 # Of neurons.npz and traces.npz: what the outputs are, and their numbers.
 OUTPUT_KINDS = ("neurons", "channels")
 INDEX = "index"
-EVALUATE_AGAIN = "evaluate the run again: omnimouse eval RUN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +66,8 @@ class StoredEvaluation:
         run: Name of the run.
         name: Folder in RUN/eval.
         document: Content of eval.json.
-        scores: Its records.
-        perturbed: Its records under perturbed video.
+        scores: The records of eval.json.
+        perturbed: Those under perturbed video.
         scored: Correlations of each output, from neurons.npz.
         neurons: Unit ids, positions, areas and layers of the neurons of each session.
         traces: Example traces, from traces.npz; none in evaluations of earlier versions.

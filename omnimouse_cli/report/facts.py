@@ -65,7 +65,7 @@ def _state_learning_rates(rows: Sequence[RunRow]) -> list[str]:
 
 
 def _state_length(rows: Sequence[RunRow]) -> list[str]:
-    """Say whether epochs or steps were equal, and why loss then rises with data, if it does."""
+    """Return whether epochs or steps were equal in all runs, and what that does to the loss."""
     epochs, steps = get_column(rows, "epochs"), get_column(rows, "steps")
     if not np.isfinite(epochs).all():
         return []

@@ -55,7 +55,7 @@ def assess_fit(result: Fit, rows: Sequence[RunRow]) -> Goodness:
 
     Args:
         result: Fit of all rows.
-        rows: Its rows.
+        rows: Runs that were fitted.
     """
     variance = max(float(result.problem.y.var()), 1e-300)
     square = float((result.residuals**2).mean())

@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.evaluation.records import MODEL, OVERALL
 from omnimouse_cli.files import read_document
 from omnimouse_cli.recording.arrays.npy import ZIP_ERRORS
-from omnimouse_cli.run.folder import EVALUATIONS
+from omnimouse_cli.run.folder import EVAL, EVALUATE_AGAIN, EVALUATIONS, RESAMPLES
 
 F64 = NDArray[np.float64]
-EVAL, RESAMPLES = "eval.json", "resamples.npz"
-MODEL, OVERALL = "model", "overall"
-EVALUATE_AGAIN = "evaluate the run again: omnimouse eval RUN"
 # By strategy, session, target and metric: the entry of the index, and the resamples.
 Resamples = Mapping[tuple[str, ...], tuple[Mapping[str, Any], F64]]
 

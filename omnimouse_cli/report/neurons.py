@@ -8,11 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from omnimouse_cli.evaluation.records import CEILING, MODEL, NEURONS, ORACLE
 from omnimouse_cli.report.evaluations import (
-    CEILING,
     INDEX,
-    MODEL,
-    ORACLE,
     Arrays,
     OutputArrays,
     StoredEvaluation,
@@ -24,7 +22,6 @@ from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import escape_math, pluralize
 
 F64 = NDArray[np.float64]
-NEURONS = "neurons"
 # Its scores are on the maps, where it was evaluated.
 MAIN_STRATEGY = "predict"
 MAX_STRATEGIES = 8

@@ -11,6 +11,7 @@ from omnimouse_cli.files import read_document
 from omnimouse_cli.report.curves import read_curves
 from omnimouse_cli.run.checkpoints import complete_checkpoints, read_checkpoint_state
 from omnimouse_cli.run.folder import (
+    EVAL,
     EVALUATIONS,
     METRICS,
     is_finished,
@@ -20,7 +21,6 @@ from omnimouse_cli.run.folder import (
 from omnimouse_cli.run.labels import read_labels
 from omnimouse_cli.run.metrics_log import read_metrics
 
-EVAL = "eval.json"
 # The masking strategy whose score a list shows, where a run has it.
 PREFERRED = "predict"
 # The scores that a list shows: of the model, over all sessions.
@@ -38,7 +38,7 @@ class RunEntry:
 
     Args:
         run: Name of the run: its path below the folder that is listed.
-        path: Its folder.
+        path: Folder of the run.
         state: `finished` or `unfinished`.
         model: Name of the model size.
         seed: Seed of the run.

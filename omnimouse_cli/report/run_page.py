@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from omnimouse_cli.evaluation.records import MODEL, OVERALL, SINGLE_TRIAL
 from omnimouse_cli.files import write_text
 from omnimouse_cli.report.curves import LearningCurves
 from omnimouse_cli.report.curves_figure import drawn_targets, plot_curves
-from omnimouse_cli.report.evaluations import MODEL, OVERALL, SINGLE_TRIAL, StoredEvaluation
+from omnimouse_cli.report.evaluations import StoredEvaluation
 from omnimouse_cli.report.html import (
     escape,
     render_details,

@@ -4,13 +4,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from omnimouse_cli.report.evaluations import (
-    CEILING,
-    MODEL,
-    OVERALL,
-    SINGLE_TRIAL,
-    Score,
-)
+from omnimouse_cli.evaluation.records import CEILING, MODEL, OVERALL, SINGLE_TRIAL
+from omnimouse_cli.report.evaluations import Score
 from omnimouse_cli.report.svg import INK, Figure, draw_figure
 from omnimouse_cli.text import escape_math
 

@@ -3,16 +3,15 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from omnimouse_cli.report.evaluations import (
+from omnimouse_cli.evaluation.records import (
     CEILING,
     DIFFERENCE,
     FRACTION,
     MODEL,
     OVERALL,
     SINGLE_TRIAL,
-    Score,
-    StoredEvaluation,
 )
+from omnimouse_cli.report.evaluations import Score, StoredEvaluation
 from omnimouse_cli.report.html import escape, render_details, render_figure, render_table
 from omnimouse_cli.report.score_figures import CLEAN, draw_perturbations, draw_scores
 from omnimouse_cli.text import pluralize

@@ -5,15 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from omnimouse_cli.evaluation.records import LOSS, MODEL, NEURONS, OVERALL
 from omnimouse_cli.report.law import JointLaw, fit_joint_law
 from omnimouse_cli.report.table import RunRow
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import pluralize
 
-OVERALL = "overall"
-LOSS = "loss"
-MODEL = "model"
-NEURONS = "neurons"
 STIMULUS = "stimulus"
 # Regimes that are validated with and without the stimulus.
 WITH_AND_WITHOUT = ("forecast", "population")

@@ -6,14 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from omnimouse_cli.report.evaluations import (
-    CEILING,
-    INDEX,
-    MODEL,
-    Arrays,
-    OutputArrays,
-    StoredEvaluation,
-)
+from omnimouse_cli.evaluation.records import CEILING, MODEL
+from omnimouse_cli.report.evaluations import INDEX, Arrays, OutputArrays, StoredEvaluation
 from omnimouse_cli.report.html import escape, render_choices
 
 F64 = NDArray[np.float64]

@@ -26,6 +26,8 @@ EVALUATIONS = "eval"
 EVAL = "eval.json"
 NEURONS = "neurons.npz"
 TRACES = "traces.npz"
+RESAMPLES = "resamples.npz"
+EVALUATE_AGAIN = "evaluate the run again: omnimouse eval RUN"
 LOCK = ".lock"
 
 # Packages whose versions environment.json lists.

@@ -155,7 +155,7 @@ class ProgressLogger:
         )
 
     def _report_phase(self) -> None:
-        """Say what changes in the schedule, which may be seen in the loss."""
+        """Report a change of the schedule that may show in the loss."""
         before, counters = self._phase, self._counters
         progress = self._setup.duration.progress(counters.step - 1, counters.elapsed_seconds)
         self._phase = self._setup.schedule.phase(progress)

@@ -21,7 +21,7 @@ class SimulatedSession:
     """One simulated session.
 
     Args:
-        path: Its folder.
+        path: Folder of the session.
         session: Session key.
         animal: The animal in the session key.
         neurons: Number of neurons.
