@@ -62,7 +62,9 @@ def explain_file_errors() -> Iterator[None]:
         name = error.filename
         raise OmniMouseError(
             reason if name is None else f"{name}: {reason}",
-            hint="check that it exists, its permissions and its disk",
+            hint="use a shorter name: file systems take names of up to 255 bytes"
+            if error.errno == errno.ENAMETOOLONG
+            else "check that it exists, its permissions and its disk",
         ) from error
     except UnicodeDecodeError as error:
         raise OmniMouseError(
@@ -184,6 +186,14 @@ def require_folder(path: Path) -> None:
             f"--out {path} cannot be written: {place} is read-only",
             hint=hint,
         )
+
+
+def names_a_file(text: str) -> bool:
+    """Return whether a text is the path of a file; a long one may be no path at all."""
+    try:
+        return Path(text).is_file()
+    except OSError:
+        return False
 
 
 def explain_unwritable(folder: Path) -> str | None:

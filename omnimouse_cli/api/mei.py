@@ -84,6 +84,7 @@ def most_exciting(
     from omnimouse_cli.probing.mei_neurons import choose_neurons
     from omnimouse_cli.probing.mei_output import write_files
     from omnimouse_cli.probing.session_model import choose_sessions
+    from omnimouse_cli.recording.session_key import key_as_file_name
     from omnimouse_cli.run.load import load_run
 
     options = MeiOptions(
@@ -119,7 +120,7 @@ def most_exciting(
         key = choose_sessions(runs[0], session=session)[0]
         if session is None and len(runs[0].sessions) > 1:
             reporter.say(f"taking session {key}, the first of the run (--session)")
-        target = as_path(out) or loaded.folders[0] / "mei" / f"{key}-{kind}"
+        target = as_path(out) or loaded.folders[0] / "mei" / f"{key_as_file_name(key)}-{kind}"
         require_folder(target)
         with explain_interruption():
             if isinstance(neurons, str):

@@ -106,6 +106,7 @@ def probe(
         ProbeOptions,
     )
     from omnimouse_cli.probing.table import write_tables
+    from omnimouse_cli.recording.session_key import key_as_file_name
 
     options = ProbeOptions(
         directions=directions,
@@ -147,7 +148,7 @@ def probe(
             }
         with explain_interruption(f"{target} is incomplete; run the same command again"):
             for found in probes.values():
-                files = write_tables(found, target / found.session)
+                files = write_tables(found, target / key_as_file_name(found.session))
                 reporter.say(f"wrote {', '.join(str(file) for file in files)}")
             page = write_page(list(probes.values()), target, pictures=pictures)
             reporter.say(f"wrote {page}")

@@ -21,6 +21,7 @@ from omnimouse_cli.batch.strategy import Strategy, read_strategies
 from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.evaluation.records import EvalOptions, Unavailable
+from omnimouse_cli.files import names_a_file
 from omnimouse_cli.model.build import unsupported_reason
 
 # A population for which every strategy of a regime exists.
@@ -149,7 +150,7 @@ def _missing_modality(strategy: Strategy, session: SessionInfo) -> str | None:
 
 
 def _find_strategies(name: str) -> tuple[Strategy, ...]:
-    if name.endswith(".toml") or Path(name).is_file():
+    if name.endswith(".toml") or names_a_file(name):
         return read_strategies(Path(name))
     known: dict[str, Strategy] = {}
     tables: Iterable[Iterable[Strategy]] = (

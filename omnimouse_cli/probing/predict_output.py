@@ -23,6 +23,7 @@ from omnimouse_cli.files import (
     translate_full_disk,
     write_atomically,
 )
+from omnimouse_cli.recording.session_key import key_as_file_name
 from omnimouse_cli.shard import Shard
 
 SUFFIXES = (".npz", ".safetensors", ".nwb")
@@ -110,7 +111,10 @@ def output_paths(out: Path, sessions: Sequence[str], *, force: bool) -> dict[str
         )
     paths = {sessions[0]: out}
     if len(sessions) > 1:
-        paths = {key: out.with_name(f"{out.stem}.{key}{out.suffix}") for key in sessions}
+        paths = {
+            key: out.with_name(f"{out.stem}.{key_as_file_name(key)}{out.suffix}")
+            for key in sessions
+        }
     for path in paths.values():
         for file in (path, document_path(path)):
             if file.exists() and (not force or not file.is_file()):

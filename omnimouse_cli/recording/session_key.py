@@ -1,6 +1,12 @@
-"""Session keys: which key a recording has, and which keys can be used."""
+"""Session keys: which key a recording has, which keys can be used, and as names of files."""
+
+import hashlib
+import re
 
 from omnimouse_cli.errors import RecordingError
+
+# Letters of a key in a file name; file systems take names of 255 bytes, with all that is added.
+_LONGEST_NAME = 180
 
 
 def is_usable_key(key: str) -> bool:
@@ -11,6 +17,22 @@ def is_usable_key(key: str) -> bool:
         [True, False, False, False]
     """
     return bool(key.strip()) and "/" not in key and "\\" not in key and not key.startswith(".")
+
+
+def key_as_file_name(key: str) -> str:
+    """Return a session key as a part of a file name.
+
+    Unusual characters become `_` and long keys are cut; a hash of the key then follows, so that
+    different sessions have different names.
+
+    Example:
+        >>> key_as_file_name("17797-4-7"), key_as_file_name("Maus-ä-1")
+        ('17797-4-7', 'Maus-_-1-cb07f763')
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", key).lstrip(".")[:_LONGEST_NAME]
+    if name == key:
+        return name
+    return f"{name}-{hashlib.blake2b(key.encode(), digest_size=4).hexdigest()}"
 
 
 def choose_session_key(own: str, stated: str | None, *, source: str, hint: str) -> str:

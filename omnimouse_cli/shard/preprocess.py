@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -12,8 +11,10 @@ from types import TracebackType
 from typing import Literal
 
 from omnimouse_cli.errors import LaterVersionError, RecordingError, ShardError
+from omnimouse_cli.files import names_a_file
 from omnimouse_cli.recording.options import OpenOptions
 from omnimouse_cli.recording.recording import Recording
+from omnimouse_cli.recording.session_key import key_as_file_name
 from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.shard.catalogue import SHARD_SUFFIX, Catalogue, refresh_catalogue
 from omnimouse_cli.shard.convert import Storage, convert
@@ -23,9 +24,6 @@ from omnimouse_cli.shard.write import remove_abandoned
 
 # Raised when the same files and options give another shard than before.
 CONVERSION = 4
-# Letters of a session key in a file name; file systems take 255 bytes, with the suffix of a file
-# that is being written.
-_LONGEST_NAME = 180
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,26 +245,15 @@ def _shard_options(options: PreprocessOptions) -> dict[str, object]:
         if value != silent[name]:
             stated[f"open.{name}"] = value
         # Tables may be files outside of the recording.
-        if isinstance(value, str) and Path(value).is_file():
+        if isinstance(value, str) and names_a_file(value):
             status = Path(value).stat()
             stated[f"open.{name} file"] = (status.st_size, status.st_mtime_ns)
     return stated
 
 
 def shard_name(session: str) -> str:
-    """Return the file name of a session's shard.
-
-    Unusual characters become `_` and long keys are cut; a hash of the key then follows, so that
-    different sessions have different names.
-
-    Example:
-        >>> shard_name("17797-4-7"), shard_name("Maus-ä-1")
-        ('17797-4-7.safetensors', 'Maus-_-1-cb07f763.safetensors')
-    """
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", session).lstrip(".")[:_LONGEST_NAME]
-    if name != session:
-        name += f"-{hashlib.blake2b(session.encode(), digest_size=4).hexdigest()}"
-    return name + SHARD_SUFFIX
+    """Return the file name of a session's shard."""
+    return key_as_file_name(session) + SHARD_SUFFIX
 
 
 def _shard_paths(recordings: Sequence[Recording], out: Path) -> dict[str, Path]:
