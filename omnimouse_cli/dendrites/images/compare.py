@@ -57,7 +57,12 @@ from omnimouse_cli.dendrites.images.settings import (
     get_inner_widths,
     get_reference_units,
 )
-from omnimouse_cli.dendrites.images.training import Replicate, evaluate, make_generators
+from omnimouse_cli.dendrites.images.training import (
+    Replicate,
+    evaluate,
+    make_generators,
+    use_one_thread,
+)
 from omnimouse_cli.dendrites.learned_surfaces import analyze_run
 from omnimouse_cli.dendrites.soft_xor import count_soft_xors
 from omnimouse_cli.files import write_document
@@ -70,6 +75,8 @@ FAIRNESS = (
     "every activation trains, validates and tests on the same images of a seed (published controls "
     "trained on the validation images and were validated on the test images)",
     "every activation has the same batch size and the same epochs per session",
+    "every network is computed by one thread from random numbers of its own seed, so that its "
+    "numbers depend on neither the other networks nor the number of cores",
     "every activation has the same number of parameters within 1 % (a published control had 19 % "
     "fewer)",
     "learned activations also have the epochs of session II, in which the function is found; "
@@ -188,6 +195,7 @@ def train_candidates(
     return comparison
 
 
+@use_one_thread()
 def train_candidate(
     candidate: Candidate,
     settings: ComparisonSettings,
@@ -197,6 +205,8 @@ def train_candidate(
     on_epoch: Callable[[], None],
 ) -> CandidateResult:
     """Search hyperparameters if the settings ask for it, train on all seeds, and test.
+
+    The result depends on neither the other candidates nor the number of threads.
 
     Args:
         candidate: Network and activation.
@@ -308,6 +318,7 @@ def _sample_arguments(
     return sampled
 
 
+@use_one_thread()
 def _measure_robustness(
     comparison: Comparison, images: Images, *, device: torch.device, reporter: Reporter
 ) -> None:

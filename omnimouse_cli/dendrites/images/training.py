@@ -1,6 +1,7 @@
 """One training session on images: networks of all seeds at once, the best epoch of each kept."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,17 @@ class Replicate:
 
     seed: int
     hyperparameters: Hyperparameters
+
+
+@contextmanager
+def use_one_thread() -> Iterator[None]:
+    """Compute with one thread: sums that several threads share depend on their number."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_threads)
 
 
 def make_generators(

@@ -141,3 +141,23 @@ def test_drawn_hyperparameters_begin_with_the_default_and_stay_in_range():
     rates = np.array([one.learning_rate for one in drawn[1:]])
     assert 3e-4 <= rates.min() < 6e-4
     assert 5e-3 < rates.max() <= 1e-2
+
+
+@pytest.mark.parametrize("network", ["mlp", "cnn"])
+def test_numbers_of_a_candidate_depend_on_neither_the_others_nor_the_threads(
+    tmp_path, images, small_settings, network
+):
+    settings = dataclasses.replace(small_settings, networks=(network,), activations=("dendritic",))
+    others = dataclasses.replace(settings, activations=("swiglu", "relu", "dendritic"))
+    run(settings, images, tmp_path / "alone")
+    num_threads = torch.get_num_threads()
+    # Two threads share the sums of products in the convolutions.
+    torch.set_num_threads(2)
+    try:
+        run(others, images, tmp_path / "beside")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(num_threads)
+    alone, beside = contents(tmp_path / "alone"), contents(tmp_path / "beside")
+    assert len(alone) == 2
+    assert {name: beside[name] for name in alone} == alone
