@@ -1,6 +1,7 @@
 """Architectures: activation, layers, number of parameters, and widths that match a given number."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 DENDRITIC, LEARNED_SCALAR = "dendritic", "learned-scalar"
 RELU, RELU_UNNORMALIZED = "relu", "relu-unnormalised"
 SWIGLU, MAXOUT = "swiglu", "maxout"
+SINGLU, POLYGLU, XIELU = "singlu", "polyglu", "xielu"
 
 NetworkKind = Literal["mlp", "cnn"]
 NETWORKS: tuple[NetworkKind, ...] = ("mlp", "cnn")
@@ -43,8 +45,13 @@ ACTIVATIONS = {
         Activation(name=RELU_UNNORMALIZED, arity=1, normalized=False),
         Activation(name=SWIGLU, arity=2),
         Activation(name=MAXOUT, arity=2),
+        Activation(name=SINGLU, arity=2),
+        Activation(name=POLYGLU, arity=2),
+        Activation(name=XIELU, arity=1),
     )
 }
+# Functions that PolyGLU chooses from.
+NUM_ROUTES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +81,19 @@ class Layer:
     def side_out(self) -> tuple[int, int]:
         """Height and width after pooling."""
         return (self.side[0] // 2, self.side[1] // 2) if self.pool else self.side
+
+    def list_own_shapes(self, activation: Activation) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the parameters that an activation has in this layer, by name."""
+        if activation.name == XIELU:
+            return {"alpha": (2,)}
+        if activation.name == POLYGLU:
+            # Flat, as biases are, so that preferences do not decay.
+            return {
+                "preference": (self.units * NUM_ROUTES,),
+                "route.weight": (NUM_ROUTES, self.num_in),
+                "route.bias": (NUM_ROUTES,),
+            }
+        return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +132,13 @@ class Architecture:
         hidden = sum(
             (layer.fan_in + 1) * layer.units * self.activation.arity for layer in self.layers
         )
+        own = sum(
+            math.prod(shape)
+            for layer in self.layers
+            for shape in layer.list_own_shapes(self.activation).values()
+        )
         last = self.layers[-1].units
-        return hidden + (last + 1) * self.num_classes + self.num_inner_parameters
+        return hidden + own + (last + 1) * self.num_classes + self.num_inner_parameters
 
 
 def build_architecture(

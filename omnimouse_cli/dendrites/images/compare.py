@@ -239,6 +239,8 @@ def train_candidate(
         f"{CURVES}accuracy": trained.final.accuracies,
         f"{CURVES}loss": trained.final.losses,
     }
+    if trained.joint is not None:
+        arrays[f"{CURVES}joint_accuracy"] = trained.joint.accuracies
     if architecture.activation.learned:
         sampled = _sample_arguments(architecture, trained.final.weights, replicates, data)
         arrays |= {f"{ARGUMENTS}{number}": rows for number, rows in sampled.items()}

@@ -9,14 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from omnimouse_cli.dendrites.images.architecture import (
-    MAXOUT,
-    RELU,
-    RELU_UNNORMALIZED,
-    SWIGLU,
-    Architecture,
-    Layer,
-)
+from omnimouse_cli.dendrites.images.architecture import Architecture, Layer
+from omnimouse_cli.dendrites.images.formulas import FORMULAS, start_own_weights
 
 # S seeds, B batch, C channels, Y and X position of a pixel, U units, N arguments of a unit,
 # P pre-activations (units x arguments), F features of a flattened map, Q seeds x channels,
@@ -40,6 +34,8 @@ def init_outer_weights(
 ) -> Weights:
     """Draw weights of layers and classifier, uniform within 1 / sqrt(fan-in).
 
+    An activation's own weights start from the values of its definition, or are drawn so too.
+
     Args:
         architecture: Architecture of the network.
         generators: One per seed.
@@ -52,21 +48,26 @@ def init_outer_weights(
         shape = (outputs, layer.num_in) + ((3, 3) if layer.kind == "conv" else ())
         shapes |= {f"layer{number}.weight": shape, f"layer{number}.bias": (outputs,)}
         fans |= dict.fromkeys((f"layer{number}.weight", f"layer{number}.bias"), layer.fan_in)
+        for name, own_shape in layer.list_own_shapes(architecture.activation).items():
+            shapes[f"layer{number}.{name}"] = own_shape
+            fans[f"layer{number}.{name}"] = layer.num_in
     last = architecture.layers[-1].units
     shapes |= {
         "classifier.weight": (architecture.num_classes, last),
         "classifier.bias": (architecture.num_classes,),
     }
     fans |= dict.fromkeys(("classifier.weight", "classifier.bias"), last)
-    return {
-        name: torch.stack(
-            [
-                (torch.rand(shape, generator=one) * 2 - 1) / math.sqrt(fans[name])
-                for one in generators
-            ]
-        )
-        for name, shape in shapes.items()
-    }
+    weights = {}
+    for name, shape in shapes.items():
+        start = start_own_weights(name, shape)
+        drawn = [
+            (torch.rand(shape, generator=one) * 2 - 1) / math.sqrt(fans[name])
+            if start is None
+            else start
+            for one in generators
+        ]
+        weights[name] = torch.stack(drawn)
+    return weights
 
 
 def init_inner_weights(sizes: Sequence[int], generators: Sequence[torch.Generator]) -> list[Tensor]:
@@ -130,7 +131,9 @@ def compute_logits(
         p_BSPYX = _compute_preactivations(layer, x_BSCYX, weight, bias)
         if architecture.activation.normalized:
             p_BSPYX = functional.layer_norm(p_BSPYX, p_BSPYX.shape[2:])
-        x_BSCYX = _compute_activations(architecture, weights, p_BSPYX, number, observer)
+        x_BSCYX = _compute_activations(
+            architecture, weights, x_BSCYX, p_BSPYX, number, observer=observer
+        )
         if layer.pool:
             pooled_BQYX = functional.max_pool2d(x_BSCYX.flatten(1, 2), 2)
             x_BSCYX = pooled_BQYX.view(*x_BSCYX.shape[:3], *layer.side_out)
@@ -158,8 +161,10 @@ def _compute_preactivations(layer: Layer, x_BSCYX: Tensor, weight: Tensor, bias:
 def _compute_activations(
     architecture: Architecture,
     weights: Weights,
+    x_BSCYX: Tensor,
     p_BSPYX: Tensor,
     number: int,
+    *,
     observer: Observer | None,
 ) -> Tensor:
     """Return `(batch, seeds, units, height, width)`; adjacent channels are arguments of a unit."""
@@ -173,15 +178,9 @@ def _compute_activations(
         if activation.learned:
             y_SM = apply_inner_network(rows_SMN, get_inner_weights(weights))
             return y_SM.view(a_SBUYXN.shape[:-1]).transpose(0, 1)
-    return _FIXED[activation.name](a_BSUNYX)
-
-
-_FIXED: dict[str, Callable[[Tensor], Tensor]] = {
-    RELU: lambda a_BSUNYX: a_BSUNYX[:, :, :, 0].relu(),
-    RELU_UNNORMALIZED: lambda a_BSUNYX: a_BSUNYX[:, :, :, 0].relu(),
-    SWIGLU: lambda a_BSUNYX: functional.silu(a_BSUNYX[:, :, :, 0]) * a_BSUNYX[:, :, :, 1],
-    MAXOUT: lambda a_BSUNYX: torch.maximum(a_BSUNYX[:, :, :, 0], a_BSUNYX[:, :, :, 1]),
-}
+    layer = architecture.layers[number]
+    own = {name: weights[f"layer{number}.{name}"] for name in layer.list_own_shapes(activation)}
+    return FORMULAS[activation.name](a_BSUNYX, own, x_BSCYX)
 
 
 def apply_inner_network(x_SMN: Tensor, weights: Sequence[Tensor]) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.dendrites.images.data import Images
+from omnimouse_cli.dendrites.images.generated import GENERATED, generate_images
 from omnimouse_cli.errors import OmniMouseError
 
 DIGITS = "digits"
@@ -38,17 +39,20 @@ def load_images(source: str) -> Images:
     """Read all images of a data set.
 
     Args:
-        source: `digits`, or the path of an .npz file or of a file or folder in the format of MNIST
-            or CIFAR-10.
+        source: `digits`, `xor-images`, `linear-images`, or the path of an .npz file or of a file or
+            folder in the format of MNIST or CIFAR-10.
 
     Raises:
         OmniMouseError: The path does not exist, or does not hold labeled images.
     """
     if source == DIGITS:
         return _load_digits()
+    if source in GENERATED:
+        return generate_images(source)
     path = Path(source)
     if not path.exists():
-        raise OmniMouseError(f"{path} does not exist", hint=f"--data takes {DIGITS} or a path")
+        names = ", ".join((DIGITS, *GENERATED))
+        raise OmniMouseError(f"{path} does not exist", hint=f"--data takes {names} or a path")
     if path.suffix == ".npz":
         train, test = _read_npz(path)
     elif path.suffix == ".bin" or any(path.glob("*.bin")):

@@ -26,7 +26,8 @@ def build(network, activation, generators):
     )
 
 
-def apply_activation(architecture, weights, first, second):
+def apply_activation(architecture, weights, own, x, arguments):
+    first, second = arguments
     if architecture.activation.learned:
         arguments = torch.stack([first, second][: architecture.activation.arity], dim=-1)
         flat = apply_inner_reference(
@@ -38,7 +39,26 @@ def apply_activation(architecture, weights, first, second):
         "relu-unnormalised": lambda: functional.relu(first),
         "swiglu": lambda: functional.silu(first) * second,
         "maxout": lambda: torch.maximum(first, second),
+        "singlu": lambda: torch.sin(first) * second,
+        "polyglu": lambda: mix_with_torch(own, x, first) * second,
+        "xielu": lambda: torch.where(
+            first > 0,
+            functional.softplus(own["alpha"][0]) * first**2 + first / 2,
+            (0.5 + functional.softplus(own["alpha"][1])) * (first.exp() - 1 - first) + first / 2,
+        ),
     }[architecture.activation.name]()
+
+
+def mix_with_torch(own, x, first):
+    """A mixture per image and unit; the units of a dense layer see the flattened map."""
+    is_dense = first.ndim == 2
+    summary = x.flatten(1) if is_dense else x.mean(dim=(2, 3))
+    route = functional.linear(summary, own["route.weight"], own["route.bias"])
+    shares = (own["preference"].view(-1, 4) + route[:, None]).softmax(dim=2)
+    if not is_dense:
+        shares = shares[:, :, None, None]
+    values = [first.relu(), first.tanh(), functional.silu(first), functional.gelu(first)]
+    return (shares * torch.stack(values, dim=-1)).sum(dim=-1)
 
 
 def compute_with_torch(architecture, weights, pixels):
@@ -56,7 +76,13 @@ def compute_with_torch(architecture, weights, pixels):
             axes = tuple(range(1, p.ndim))
             spread = p.var(dim=axes, keepdim=True, unbiased=False)
             p = (p - p.mean(dim=axes, keepdim=True)) / (spread + 1e-5).sqrt()
-        x = apply_activation(architecture, inner, p[:, 0::arity], p[:, arity - 1 :: arity])
+        own = {
+            name: weights[f"layer{number}.{name}"]
+            for name in layer.list_own_shapes(architecture.activation)
+        }
+        x = apply_activation(
+            architecture, inner, own, x, (p[:, 0::arity], p[:, arity - 1 :: arity])
+        )
         if layer.pool:
             x = functional.max_pool2d(x, 2)
     return functional.linear(x.flatten(1), weights["classifier.weight"], weights["classifier.bias"])
@@ -66,6 +92,8 @@ def compute_with_torch(architecture, weights, pixels):
 @pytest.mark.parametrize("network", ["mlp", "cnn"])
 def test_all_seeds_at_once_are_each_seed_alone(network, activation, generators):
     architecture, weights = build(network, activation, generators)
+    # Parameters that start from 0 are no test there.
+    weights = {name: weight + 0.1 * torch.randn_like(weight) for name, weight in weights.items()}
     pixels = torch.rand(3, 7, 1, 8, 8)
     logits = compute_logits(architecture, weights, pixels)
     for seed in range(3):
