@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from omnimouse_cli.dendrites.images.architecture import DENDRITIC, RELU, NetworkKind
 from omnimouse_cli.dendrites.images.results import (
@@ -22,6 +23,7 @@ F64 = NDArray[np.float64]
 # Learning speed: epochs until validation accuracy is this near to the best of the ReLU control.
 THRESHOLD_MARGIN = 0.01
 PROBABILITY = (0.0, 1.0)
+JOINT_CURVES = f"{CURVES}joint_accuracy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,13 +34,17 @@ class CandidateScores:
         result: The trained candidate.
         robustness: Errors under corruptions and attacks; None where they were not measured.
         threshold: Validation accuracy that counts as learned.
-        epochs: float64 `(seeds,)`, epochs until then; one more than all epochs where never.
+        epochs: float64 `(seeds,)`, epochs of the last session until then; one more than all epochs
+            where never.
+        joint_epochs: The same in session II, where inner and outer network learn together; None for
+            a fixed activation, which has no such session.
     """
 
     result: CandidateResult
     robustness: Mapping[str, Any] | None
     threshold: float
     epochs: F64
+    joint_epochs: F64 | None
 
     @property
     def network(self) -> NetworkKind:
@@ -55,6 +61,12 @@ class CandidateScores:
         """Whether validation accuracy reached the threshold, bool `(seeds,)`."""
         num_epochs = int(self.result.arrays[f"{CURVES}accuracy"].shape[1])
         return np.asarray(self.epochs <= num_epochs)
+
+    @property
+    def all_epochs(self) -> F64:
+        """Epochs on images of all sessions until the last one reaches the threshold."""
+        joint = self.result.arrays.get(JOINT_CURVES)
+        return self.epochs if joint is None else self.epochs + joint.shape[1]
 
     @property
     def attacked_accuracy(self) -> F64 | None:
@@ -77,7 +89,7 @@ def read_scores(comparison: Comparison) -> ScoreTable:
             for name in comparison.settings.activations
         }
         curves = {
-            name: np.array(result.arrays[f"{CURVES}accuracy"].tolist(), np.float64)
+            name: _to_float64(result.arrays[f"{CURVES}accuracy"])
             for name, result in results.items()
         }
         control = curves.get(RELU, next(iter(curves.values())))
@@ -88,10 +100,20 @@ def read_scores(comparison: Comparison) -> ScoreTable:
                 robustness=comparison.read_robustness(result.candidate),
                 threshold=threshold,
                 epochs=count_epochs(curves[name], threshold),
+                joint_epochs=_count_joint_epochs(result, threshold),
             )
             for name, result in results.items()
         }
     return scores
+
+
+def _to_float64(curves: Tensor) -> F64:
+    return np.array(curves.tolist(), np.float64)
+
+
+def _count_joint_epochs(result: CandidateResult, threshold: float) -> F64 | None:
+    curves = result.arrays.get(JOINT_CURVES)
+    return None if curves is None else count_epochs(_to_float64(curves), threshold)
 
 
 def count_epochs(curves: F64, threshold: float) -> F64:
