@@ -27,7 +27,9 @@ def command_compare(
     data: Annotated[
         str,
         typer.Option(
-            "--data", help="digits, an .npz file, or MNIST's or CIFAR-10's binary files by path."
+            "--data",
+            help="digits, xor-images, linear-images, an .npz file, or MNIST's or CIFAR-10's binary "
+            "files by path.",
         ),
     ] = "digits",
     networks: Annotated[
@@ -38,7 +40,7 @@ def command_compare(
     ] = None,
     seeds: Annotated[
         int, typer.Option("--seeds", min=2, help="Trainings of each network and activation.")
-    ] = 10,
+    ] = 20,
     search: Annotated[
         int, typer.Option("--search", min=0, help="Random hyperparameters tried for each.")
     ] = 0,
@@ -147,8 +149,11 @@ def _choose_folder(settings: "ComparisonSettings", name: str) -> Path:
 
 
 def _print(report: "ComparisonReport") -> None:
+    from omnimouse_cli.dendrites.images.claims import RULE
+
     for network in report.scores:
         print_table(_build_score_table(report, network))
+        print_table(_build_speed_table(report, network))
     protocols = _build_protocol_table(report)
     if protocols is not None:
         print_table(protocols)
@@ -157,32 +162,64 @@ def _print(report: "ComparisonReport") -> None:
             print_line(_describe_search(summary))
     for claim in report.claims:
         print_line(claim.sentence)
+    print_line(f"a claim is {RULE}")
 
 
 def _build_score_table(report: "ComparisonReport", network: str) -> ResultTable:
     settings = report.settings
-    summaries = [one for one in report.summaries if one["network"] == network]
-    epochs = f"epochs to {format_percent(summaries[0]['threshold'])}" if summaries else "epochs"
     table = ResultTable(
         f"{network} on {settings.data}: {settings.seeds} seeds, test accuracy in % [95 % interval]",
         *name_columns("activation"),
-        *number_columns("parameters", "accuracy", "dendritic - it", epochs, "mCE"),
+        *number_columns("parameters", "accuracy", "dendritic - it", "p (Holm)", "mCE"),
         *number_columns("relative mCE", "under attack"),
-        omit=("parameters", "relative mCE", "under attack", "mCE", epochs),
+        omit=("parameters", "relative mCE", "under attack", "mCE"),
     )
-    for one in summaries:
-        never = f" ({one['never_reached']} never)" if one["never_reached"] else ""
+    for one in _list_summaries(report, network):
         table.add_row(
             one["activation"],
             f"{one['parameters']:,}",
             _format_interval(one["accuracy"], 100, ".2f"),
             _format_interval(one["dendritic_minus_it"], 100, "+.2f"),
-            _format_interval(one["epochs_to_threshold"], 1, ".1f") + never,
+            _format_p(one["dendritic_minus_it"]),
             _format_interval(one["mce"], 1, ".1f"),
             _format_interval(one["relative_mce"], 1, ".0f"),
             _format_interval(one["attacked_accuracy"], 100, ".1f"),
         )
     return table
+
+
+def _build_speed_table(report: "ComparisonReport", network: str) -> ResultTable:
+    """Return epochs of the last session alone, as published, beside those of all sessions."""
+    summaries = _list_summaries(report, network)
+    threshold = format_percent(summaries[0]["threshold"])
+    table = ResultTable(
+        f"{network} on {report.settings.data}: epochs to a validation accuracy of {threshold}",
+        *name_columns("activation"),
+        *number_columns("last session", "it - dendritic", "p (Holm)", "all sessions"),
+        *number_columns("it - dendritic of all", "p of all", "session II alone"),
+        omit=("session II alone", "last session", "all sessions"),
+    )
+    for one in summaries:
+        never = f" ({one['never_reached']} never)" if one["never_reached"] else ""
+        table.add_row(
+            one["activation"],
+            _format_interval(one["epochs_to_threshold"], 1, ".1f") + never,
+            _format_interval(one["fewer_epochs"], 1, "+.1f"),
+            _format_p(one["fewer_epochs"]),
+            _format_interval(one["epochs_of_all_sessions"], 1, ".1f"),
+            _format_interval(one["fewer_epochs_of_all_sessions"], 1, "+.1f"),
+            _format_p(one["fewer_epochs_of_all_sessions"]),
+            _format_interval(one["joint_epochs"], 1, ".1f"),
+        )
+    return table
+
+
+def _list_summaries(report: "ComparisonReport", network: str) -> list[dict[str, Any]]:
+    return [one for one in report.summaries if one["network"] == network]
+
+
+def _format_p(test: dict[str, float] | None) -> str:
+    return "-" if test is None else f"{test['p_holm']:.3f}"
 
 
 def _format_interval(value: dict[str, float] | None, factor: float, spec: str) -> str:
@@ -195,7 +232,7 @@ def _format_interval(value: dict[str, float] | None, factor: float, spec: str) -
 def _build_protocol_table(report: "ComparisonReport") -> ResultTable | None:
     """Return accuracy under the valid attack protocol beside that under the published mistakes."""
     from omnimouse_cli.dendrites.images.robustness import PROTOCOLS
-    from omnimouse_cli.dendrites.images.scores import summarize_protocols
+    from omnimouse_cli.dendrites.images.summaries import summarize_protocols
 
     records = summarize_protocols(report.scores)
     if not records:

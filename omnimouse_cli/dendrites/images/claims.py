@@ -10,22 +10,49 @@ import numpy as np
 from omnimouse_cli.dendrites.images.architecture import (
     DENDRITIC,
     LEARNED_SCALAR,
+    MAXOUT,
+    POLYGLU,
     RELU,
+    RELU_UNNORMALIZED,
+    SINGLU,
+    SWIGLU,
+    XIELU,
     NetworkKind,
 )
+from omnimouse_cli.dendrites.images.controls import (
+    PairedTest,
+    compare_with_controls,
+    correct_tests,
+)
 from omnimouse_cli.dendrites.images.scores import (
+    F64,
     CandidateScores,
     ScoreTable,
     compute_corruption_ratio,
 )
-from omnimouse_cli.dendrites.soft_xor import SoftXorCount, Verdict, judge_interval
+from omnimouse_cli.dendrites.soft_xor import SoftXorCount, Verdict
 from omnimouse_cli.metrics.intervals import Interval, mean_interval
 from omnimouse_cli.text import format_percent
 
+SIGNIFICANT = 0.05
 RULE = (
-    "confirmed when the whole 95 % interval over paired seeds lies on the claimed side, refuted "
-    "when it lies on the other, else undetermined"
+    "confirmed when the mean difference over paired seeds is on the claimed side and its two-sided "
+    f"p value (Student's t) is below {SIGNIFICANT:g} after Holm's correction for the number of "
+    "controls, refuted when it is on the other side with such a p value, else undetermined"
 )
+# Activations by the names that claims have for them.
+NAMES = {
+    LEARNED_SCALAR: "one learned argument",
+    RELU: "ReLU",
+    RELU_UNNORMALIZED: "ReLU without normalization",
+    SWIGLU: "SwiGLU",
+    MAXOUT: "maxout",
+    SINGLU: "SinGLU",
+    POLYGLU: "PolyGLU",
+    XIELU: "xIELU",
+}
+# Controls whose robustness is compared: those of the paper.
+ROBUSTNESS_CONTROLS = (LEARNED_SCALAR, RELU)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,106 +90,156 @@ class Claim:
 
 
 def judge_claims(scores: ScoreTable, soft_xors: Mapping[NetworkKind, SoftXorCount]) -> list[Claim]:
-    """Judge every claim for which there are numbers.
+    """Judge every claim for which there are numbers, against each control by name.
 
     Args:
         scores: Scores of a comparison.
         soft_xors: Counts of soft XORs by kind of network.
     """
-    claims: list[Claim | None] = []
+    claims: list[Claim] = []
     for network, by_name in scores.items():
-        ours = by_name.get(DENDRITIC)
+        ours, tests = by_name.get(DENDRITIC), compare_with_controls(by_name)
         if ours is None:
             continue
-        control, scalar = by_name.get(RELU), by_name.get(LEARNED_SCALAR)
-        if control is not None:
-            claims += [
-                _judge_accuracy(ours, control, "ReLU at matched parameters"),
-                _judge_speed(ours, control),
-            ]
-        if scalar is not None:
-            claims += [_judge_accuracy(ours, scalar, "one learned argument")]
-        if control is not None:
-            claims += [
-                _judge_corruptions(ours, control),
-                _judge_attacks(ours, control),
-            ]
+        for measure, judge in (
+            ("accuracy", _judge_accuracy),
+            ("epochs", _judge_last_session),
+            ("epochs_of_all_sessions", _judge_all_sessions),
+        ):
+            claims += [judge(ours, by_name[name], test) for name, test in tests[measure].items()]
+        claims += _judge_corruptions(ours, by_name)
+        claims += _judge_attacks(ours, by_name)
         if network in soft_xors:
             claims += [_judge_soft_xor(network, soft_xors[network])]
-    return [claim for claim in claims if claim is not None]
+    return claims
 
 
-def _judge_accuracy(ours: CandidateScores, other: CandidateScores, name: str) -> Claim:
-    difference = mean_interval(ours.accuracy - other.accuracy)
+def judge_test(test: PairedTest, *, border: float = 0.0, above: bool = True) -> Verdict:
+    """Return the verdict on the claim that a difference lies above (or below) a border."""
+    if test.p_holm >= SIGNIFICANT:
+        return "undetermined"
+    return "confirmed" if (test.advantage.value > border) == above else "refuted"
+
+
+def _judge_accuracy(ours: CandidateScores, other: CandidateScores, test: PairedTest) -> Claim:
+    name = other.result.candidate.activation
     return Claim(
         network=ours.network,
-        claim=f"two-argument units are more accurate than {name}",
-        verdict=judge_interval(difference),
+        claim=f"two-argument units are more accurate than {NAMES[name]}",
+        verdict=judge_test(test),
         evidence=f"{100 * ours.accuracy.mean():.2f} % against {100 * other.accuracy.mean():.2f} %, "
-        f"{_format_points(difference)}, {len(ours.accuracy)} seeds",
+        f"{_format_points(test)}, {len(ours.accuracy)} seeds",
         numbers={
+            "control": name,
             "dendritic": float(ours.accuracy.mean()),
             "other": float(other.accuracy.mean()),
-            "difference": difference.to_dict(),
+            "difference": test.to_dict(),
             "seeds": len(ours.accuracy),
         },
     )
 
 
-def _judge_speed(ours: CandidateScores, control: CandidateScores) -> Claim:
-    fewer = mean_interval(control.epochs - ours.epochs)
+def _judge_last_session(ours: CandidateScores, other: CandidateScores, test: PairedTest) -> Claim:
+    return _judge_speed(ours, other, test, (ours.epochs, other.epochs), "the last session alone")
+
+
+def _judge_all_sessions(ours: CandidateScores, other: CandidateScores, test: PairedTest) -> Claim:
+    both = (ours.all_epochs, other.all_epochs)
+    return _judge_speed(ours, other, test, both, "all sessions")
+
+
+def _judge_speed(
+    ours: CandidateScores,
+    other: CandidateScores,
+    test: PairedTest,
+    epochs: tuple[F64, F64],
+    counted: str,
+) -> Claim:
+    name, fewer = other.result.candidate.activation, test.advantage
+    first, second = (float(one.mean()) for one in epochs)
     return Claim(
         network=ours.network,
-        claim="two-argument units learn in fewer epochs than ReLU",
-        verdict=judge_interval(fewer),
-        evidence=f"{ours.epochs.mean():.1f} against {control.epochs.mean():.1f} epochs to "
-        f"{format_percent(ours.threshold)}, {fewer.value:+.1f} "
-        f"[{fewer.low:+.1f}, {fewer.high:+.1f}] fewer",
+        claim=f"two-argument units learn in fewer epochs than {NAMES[name]}, of {counted}",
+        verdict=judge_test(test),
+        evidence=f"{first:.1f} against {second:.1f} epochs to {format_percent(ours.threshold)}, "
+        f"{fewer.value:+.1f} [{fewer.low:+.1f}, {fewer.high:+.1f}] fewer, {format_p(test)}",
         numbers={
-            "dendritic": float(ours.epochs.mean()),
-            "other": float(control.epochs.mean()),
-            "fewer": fewer.to_dict(),
+            "control": name,
+            "dendritic": first,
+            "other": second,
+            "fewer": test.to_dict(),
             "threshold": ours.threshold,
         },
     )
 
 
-def _judge_corruptions(ours: CandidateScores, control: CandidateScores) -> Claim | None:
-    mce = compute_corruption_ratio(ours, control, relative=False)
-    relative_mce = compute_corruption_ratio(ours, control, relative=True)
-    if mce is None or relative_mce is None:
-        return None
-    return Claim(
-        network=ours.network,
-        claim="two-argument units are more robust to corruptions than ReLU",
-        verdict=judge_interval(mce, border=100.0, above=False),
-        evidence=f"mCE {_format_percent(mce)}, relative mCE {_format_percent(relative_mce)}",
-        numbers={"mce": mce.to_dict(), "relative_mce": relative_mce.to_dict()},
-    )
-
-
-def _judge_attacks(ours: CandidateScores, control: CandidateScores) -> Claim | None:
-    first, second = ours.attacked_accuracy, control.attacked_accuracy
-    if first is None or second is None or ours.robustness is None or control.robustness is None:
-        return None
-    difference = mean_interval(first - second)
-    failures = [
-        f"{name}: {failure}"
-        for name, robustness in ((DENDRITIC, ours.robustness), (RELU, control.robustness))
-        for failure in find_masking(robustness["attacks"])
+def _judge_corruptions(
+    ours: CandidateScores, by_name: Mapping[str, CandidateScores]
+) -> list[Claim]:
+    ratios, relative = {}, {}
+    for name in ROBUSTNESS_CONTROLS:
+        if name not in by_name:
+            continue
+        mce = compute_corruption_ratio(ours, by_name[name], relative=False)
+        relative_mce = compute_corruption_ratio(ours, by_name[name], relative=True)
+        if mce is not None and relative_mce is not None:
+            ratios[name], relative[name] = mce, relative_mce
+    tests = correct_tests(ratios, len(ours.accuracy), border=100.0)
+    return [
+        Claim(
+            network=ours.network,
+            claim=f"two-argument units are more robust to corruptions than {NAMES[name]}",
+            verdict=judge_test(test, border=100.0, above=False),
+            evidence=f"errors {_format_percent(test.advantage)} of its, relative to clean errors "
+            f"{_format_percent(relative[name])}, {format_p(test)}",
+            numbers={
+                "control": name,
+                "mce": test.to_dict(),
+                "relative_mce": relative[name].to_dict(),
+            },
+        )
+        for name, test in tests.items()
     ]
-    epsilon = ours.robustness["attacks"]["epsilon"]
+
+
+def _judge_attacks(ours: CandidateScores, by_name: Mapping[str, CandidateScores]) -> list[Claim]:
+    names = [name for name in (DENDRITIC, *ROBUSTNESS_CONTROLS) if name in by_name]
+    measured = {name: by_name[name].robustness for name in names}
+    attacks = {name: one["attacks"] for name, one in measured.items() if one is not None}
+    if DENDRITIC not in attacks:
+        return []
+    first = np.asarray(attacks[DENDRITIC]["accuracy"])
+    differences = {
+        name: mean_interval(first - np.asarray(one["accuracy"]))
+        for name, one in attacks.items()
+        if name != DENDRITIC
+    }
+    return [
+        _judge_attack(ours.network, name, {key: attacks[key] for key in (DENDRITIC, name)}, test)
+        for name, test in correct_tests(differences, len(first)).items()
+    ]
+
+
+def _judge_attack(
+    network: NetworkKind, control: str, attacks: Mapping[str, Mapping[str, Any]], test: PairedTest
+) -> Claim:
+    failures = [
+        f"{name}: {failure}" for name, one in attacks.items() for failure in find_masking(one)
+    ]
+    first, second = (float(np.mean(one["accuracy"])) for one in attacks.values())
+    epsilon = attacks[control]["epsilon"]
     checks = "; ".join(failures) or "attacks pass the masking checks"
     return Claim(
-        network=ours.network,
-        claim="two-argument units are more robust to attacks than ReLU",
-        verdict="undetermined" if failures else judge_interval(difference),
-        evidence=f"{format_percent(first.mean())} against {format_percent(second.mean())} at "
-        f"{epsilon:.3g}, {_format_points(difference)}; {checks}",
+        network=network,
+        claim=f"two-argument units are more robust to attacks than {NAMES[control]}",
+        verdict="undetermined" if failures else judge_test(test),
+        evidence=f"{format_percent(first)} against {format_percent(second)} at "
+        f"{epsilon:.3g}, {_format_points(test)}; {checks}",
         numbers={
-            "dendritic": float(first.mean()),
-            "other": float(second.mean()),
-            "difference": difference.to_dict(),
+            "control": control,
+            "dendritic": first,
+            "other": second,
+            "difference": test.to_dict(),
             "epsilon": epsilon,
             "masking": failures,
         },
@@ -202,9 +279,15 @@ def _judge_soft_xor(network: NetworkKind, count: SoftXorCount) -> Claim:
     )
 
 
-def _format_points(difference: Interval) -> str:
+def format_p(test: PairedTest) -> str:
+    """Return the corrected p value in words."""
+    return "p < .001" if test.p_holm < 0.001 else f"p = {test.p_holm:.3f}".replace("0.", ".")
+
+
+def _format_points(test: PairedTest) -> str:
+    difference = test.advantage
     value, low, high = (100 * one for one in (difference.value, difference.low, difference.high))
-    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}] points"
+    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}] points, {format_p(test)}"
 
 
 def _format_percent(ratio: Interval) -> str:

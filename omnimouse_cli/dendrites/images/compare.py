@@ -44,18 +44,17 @@ from omnimouse_cli.dendrites.images.robustness import (
     measure_robustness,
     prepare_robustness_data,
 )
-from omnimouse_cli.dendrites.images.scores import (
-    ScoreTable,
-    build_rows,
-    read_scores,
-    summarize,
-    summarize_protocols,
-)
+from omnimouse_cli.dendrites.images.scores import ScoreTable, read_scores
 from omnimouse_cli.dendrites.images.settings import (
     ComparisonSettings,
     Hyperparameters,
     get_inner_widths,
     get_reference_units,
+)
+from omnimouse_cli.dendrites.images.summaries import (
+    build_rows,
+    summarize,
+    summarize_protocols,
 )
 from omnimouse_cli.dendrites.images.training import (
     Replicate,
@@ -79,8 +78,8 @@ FAIRNESS = (
     "numbers depend on neither the other networks nor the number of cores",
     "every activation has the same number of parameters within 1 % (a published control had 19 % "
     "fewer)",
-    "learned activations also have the epochs of session II, in which the function is found; "
-    "`joint_accuracy` is what that session alone reaches",
+    "learned activations also have the epochs of session II, in which the function is found: "
+    "`epochs_of_all_sessions` counts them, and `joint_accuracy` is what that session alone reaches",
 )
 
 

@@ -6,7 +6,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from omnimouse_cli.dendrites.images.results import CURVES
-from omnimouse_cli.dendrites.images.scores import CandidateScores, ScoreTable, summarize
+from omnimouse_cli.dendrites.images.scores import CandidateScores, ScoreTable
+from omnimouse_cli.dendrites.images.summaries import summarize
 from omnimouse_cli.metrics.intervals import mean_interval
 from omnimouse_cli.text import escape_math
 

@@ -1,5 +1,6 @@
 """The training procedure: three sessions for learned activations, one for fixed ones; a search."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -98,8 +99,9 @@ def train_networks(
 
     if not architecture.activation.learned:
         return TrainingResult(final=train(3, {}), joint=None, pretrained={}, pretraining_r2=None)
+    seeds = tuple(replicate.seed for replicate in replicates)
     weights, r2 = pretrain_inner(
-        architecture.inner_sizes, replicates, steps=settings.pretrain_steps, device=device
+        architecture.inner_sizes, seeds, steps=settings.pretrain_steps, device=device
     )
     pretrained = name_inner_weights(weights)
     joint = train(2, pretrained)
@@ -108,14 +110,16 @@ def train_networks(
     return TrainingResult(final=final, joint=joint, pretrained=pretrained, pretraining_r2=r2)
 
 
+# Neither the kind of network nor the images matter in session I.
+@functools.lru_cache(maxsize=4)
 def pretrain_inner(
-    sizes: Sequence[int], replicates: Sequence[Replicate], *, steps: int, device: torch.device
+    sizes: tuple[int, ...], seeds: tuple[int, ...], *, steps: int, device: torch.device
 ) -> tuple[list[Tensor], Tensor]:
     """Fit an inner network per seed to its own smoothed noise, from Xavier weights (session I).
 
     Args:
         sizes: Widths from arguments to output.
-        replicates: Their seeds determine noise and initial weights.
+        seeds: They determine noise and initial weights.
         steps: Optimizer steps.
         device: Device of the networks.
 
@@ -123,6 +127,7 @@ def pretrain_inner(
         Weights as `init_inner_weights` returns them, and R2 of each function, float32 `(seeds,)`.
     """
     arity = sizes[0]
+    replicates = [Replicate(seed=seed, hyperparameters=Hyperparameters()) for seed in seeds]
     line = torch.linspace(-EXTENT, EXTENT, GRID_POINTS)
     grid_MN = torch.cartesian_prod(*[line] * arity).view(-1, arity).to(device)
     targets = [

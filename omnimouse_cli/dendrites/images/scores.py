@@ -1,4 +1,4 @@
-"""Scores of a comparison: rows for each seed, and summaries for each network and activation."""
+"""Scores of a comparison: of every seed of a network and activation, and corruption ratios."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,21 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from omnimouse_cli.dendrites.images.architecture import DENDRITIC, RELU, NetworkKind
+from omnimouse_cli.dendrites.images.architecture import (
+    RELU,
+    NetworkKind,
+)
 from omnimouse_cli.dendrites.images.results import (
     CURVES,
     Candidate,
     CandidateResult,
     Comparison,
 )
-from omnimouse_cli.dendrites.images.robustness import PROTOCOLS
 from omnimouse_cli.evaluation.robustness.corruption import CORRUPTIONS
-from omnimouse_cli.metrics.intervals import Interval, jackknife_interval, mean_interval
+from omnimouse_cli.metrics.intervals import Interval, jackknife_interval
 
 F64 = NDArray[np.float64]
 # Learning speed: epochs until validation accuracy is this near to the best of the ReLU control.
 THRESHOLD_MARGIN = 0.01
-PROBABILITY = (0.0, 1.0)
 JOINT_CURVES = f"{CURVES}joint_accuracy"
 
 
@@ -160,97 +161,3 @@ def _sum_errors(robustness: Mapping[str, Any], *, relative: bool) -> F64:
     if relative:
         table = table - np.asarray(robustness["clean_error"])[None, :, None]
     return np.asarray(table.sum(axis=2), np.float64)
-
-
-def build_rows(scores: ScoreTable) -> list[dict[str, Any]]:
-    """Return one record per network, activation and seed."""
-    rows = []
-    for network, by_name in scores.items():
-        for name, score in by_name.items():
-            fields, robustness = score.result.fields, score.robustness
-            for seed, is_reached in enumerate(score.is_reached):
-                row = {
-                    "network": network,
-                    "activation": name,
-                    "seed": seed,
-                    "parameters": fields["parameters"],
-                    "accuracy": fields["accuracy"][seed],
-                    "epochs_to_threshold": int(score.epochs[seed]) if is_reached else None,
-                    "threshold": score.threshold,
-                    "validation_accuracy": fields["validation_accuracy"][seed],
-                    "best_epoch": fields["best_epoch"][seed],
-                    "joint_accuracy": None,
-                    "pretraining_r2": None,
-                    "corruption_error": None,
-                    "attacked_accuracy": None,
-                }
-                for field in ("joint_accuracy", "pretraining_r2"):
-                    row[field] = None if fields[field] is None else fields[field][seed]
-                if robustness is not None:
-                    errors = [values[seed] for values in robustness["corruption_error"].values()]
-                    row["corruption_error"] = float(np.mean(errors))
-                    row["attacked_accuracy"] = robustness["attacks"]["accuracy"][seed]
-                rows.append(row)
-    return rows
-
-
-def summarize(scores: ScoreTable) -> list[dict[str, Any]]:
-    """Return one record per network and activation: means and differences over seeds."""
-    summaries = []
-    for by_name in scores.values():
-        reference, control = by_name.get(DENDRITIC), by_name.get(RELU)
-        for name, score in by_name.items():
-            fields = score.result.fields
-            difference = mce = relative_mce = None
-            if reference is not None and name != DENDRITIC:
-                difference = mean_interval(reference.accuracy - score.accuracy)
-            if control is not None:
-                mce = compute_corruption_ratio(score, control, relative=False)
-                relative_mce = compute_corruption_ratio(score, control, relative=True)
-            summaries.append(
-                {
-                    "network": score.network,
-                    "activation": name,
-                    "parameters": fields["parameters"],
-                    "inner_parameters": fields["inner_parameters"],
-                    "units": fields["units"],
-                    "accuracy": mean_interval(score.accuracy, within=PROBABILITY).to_dict(),
-                    "dendritic_minus_it": _to_dict(difference),
-                    "threshold": score.threshold,
-                    "epochs_to_threshold": mean_interval(score.epochs).to_dict(),
-                    "never_reached": int((~score.is_reached).sum()),
-                    "joint_accuracy": _summarize_accuracy(fields["joint_accuracy"]),
-                    "mce": _to_dict(mce),
-                    "relative_mce": _to_dict(relative_mce),
-                    "attacked_accuracy": _summarize_accuracy(score.attacked_accuracy),
-                    "search": fields["search"],
-                }
-            )
-    return summaries
-
-
-def _summarize_accuracy(values: list[float] | F64 | None) -> dict[str, float] | None:
-    return None if values is None else mean_interval(values, within=PROBABILITY).to_dict()
-
-
-def _to_dict(interval: Interval | None) -> dict[str, float] | None:
-    return None if interval is None else interval.to_dict()
-
-
-def summarize_protocols(scores: ScoreTable) -> list[dict[str, Any]]:
-    """Return accuracy before and after an attack, under the valid protocol and each mistake."""
-    return [
-        {
-            "network": network,
-            "activation": name,
-            "protocol": protocol,
-            "clean": mean_interval(score.robustness["protocols"][protocol]["clean"]).to_dict(),
-            "attacked": mean_interval(
-                score.robustness["protocols"][protocol]["accuracy"]
-            ).to_dict(),
-        }
-        for network, by_name in scores.items()
-        for name, score in by_name.items()
-        if score.robustness is not None
-        for protocol in PROTOCOLS
-    ]

@@ -70,7 +70,7 @@ class ComparisonSettings:
     data: str
     networks: tuple[NetworkKind, ...] = NETWORKS
     activations: tuple[str, ...] = tuple(ACTIVATIONS)
-    seeds: int = 10
+    seeds: int = 20
     seed: int = 0
     epochs: int = 60
     pretrain_steps: int = 5000

@@ -26,7 +26,7 @@ def test_only_the_product_needs_more_than_a_linear_rule(name):
     found_with_products = fit_linear_rule(np.concatenate([flat, squares], axis=1), images.labels)
     if name == "xor-images":
         assert found == pytest.approx(0.5, abs=0.05)
-        assert found_with_products > 0.9
+        assert found_with_products > 0.8
     else:
         assert found > 0.93
         assert found_with_products < found + 0.01
