@@ -21,6 +21,7 @@ def simulate(
     neurons: int = 128,
     minutes: float = 6.0,
     seed: int = 0,
+    multiplicative: float | None = None,
     force: bool = False,
     progress: bool | Reporter = False,
 ) -> "tuple[SimulatedSession, ...]":
@@ -33,6 +34,8 @@ def simulate(
         neurons: Number of neurons of each recording.
         minutes: Duration of each recording.
         seed: Seed of everything random.
+        multiplicative: Fraction of neurons that are driven by the product of two inputs, and the
+            others by their sum; None drives all by motion energies.
         force: Whether simulated recordings that are there are replaced.
         progress: Whether lines about the progress are written on stderr; or a reporter.
 
@@ -52,7 +55,12 @@ def simulate(
     from omnimouse_cli.recording.simulated.simulation import simulate
 
     config = SimulationConfig(
-        sessions=sessions, animals=animals, neurons=neurons, minutes=minutes, seed=seed
+        sessions=sessions,
+        animals=animals,
+        neurons=neurons,
+        minutes=minutes,
+        seed=seed,
+        multiplicative=multiplicative,
     )
     reporter = choose_reporter(progress)
     return tuple(simulate(Path(out), config, force=force, reporter=reporter))

@@ -23,6 +23,13 @@ def command_simulate(
     *,
     minutes: Annotated[float, typer.Option(help="Length of each recording.")] = 6.0,
     seed: SeedOption = 0,
+    multiplicative: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of neurons driven by the product of two inputs, the others by their sum. "
+            "Default: all by the motion energy of one receptive field."
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace simulated recordings that are there.")
     ] = False,
@@ -38,6 +45,7 @@ def command_simulate(
             neurons=neurons,
             minutes=minutes,
             seed=seed,
+            multiplicative=multiplicative,
             force=force,
             progress=progress,
         )

@@ -9,6 +9,7 @@ from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.files import read_document
 from omnimouse_cli.recording.simulated.activity import mean_behavior_gain, smooth
 from omnimouse_cli.recording.simulated.behavior import MAX_SHIFT_PIXELS, shift_of_gaze
+from omnimouse_cli.recording.simulated.paired_inputs import make_drive
 from omnimouse_cli.recording.simulated.settings import FRAME_HEIGHT, FRAME_WIDTH, MODEL_VERSION
 from omnimouse_cli.recording.simulated.stimulus import StimulusDrive
 from omnimouse_cli.recording.simulated.truth import TRUTH_FOLDER, Truth, load_truth
@@ -113,7 +114,7 @@ def load_expected_response(recording_path: Path) -> ExpectedResponse:
             f"simulation, and this is version {MODEL_VERSION}",
             hint="simulate the recording again with --force",
         )
-    drive = StimulusDrive(truth.population, identity["seed"], identity["number"])
+    drive = make_drive(truth.population, identity["seed"], identity["number"])
     return ExpectedResponse(truth, drive)
 
 

@@ -1,6 +1,8 @@
 """The simulated neurons: positions, receptive fields, and couplings to behavior and state."""
 
+import itertools
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,7 @@ from omnimouse_cli.recording.simulated.settings import (
     BEHAVIOR_CHANNELS,
     FRAME_HEIGHT,
     FRAME_WIDTH,
+    NUM_INPUTS,
     NUM_STATES,
     make_generator,
 )
@@ -50,6 +53,10 @@ class Population:
         strength: Strength s of the stimulus: the gain is (1 + s * energy) / (1 + s).
         coupling: `(neurons, 5)` log-gain per standard deviation of each behavior channel.
         loading: `(neurons, 4)` log-gain per unit of each shared state.
+        inputs: `(neurons, 2)` numbers of the two inputs that drive a neuron in place of its Gabor;
+            None where neurons have no such inputs.
+        signs: `(neurons, 2)` sign of each input, 1 or -1.
+        is_product: Whether the inputs are multiplied; otherwise they are added.
     """
 
     unit_id: NDArray[np.int64]
@@ -65,6 +72,9 @@ class Population:
     strength: F64
     coupling: F64
     loading: F64
+    inputs: NDArray[np.int64] | None = None
+    signs: F64 | None = None
+    is_product: NDArray[np.bool_] | None = None
 
     @property
     def num_neurons(self) -> int:
@@ -72,12 +82,23 @@ class Population:
         return len(self.unit_id)
 
     def arrays(self) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:
-        """Return every array by its name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """Return every array by its name, without those that the neurons do not have."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: values for name, values in arrays.items() if values is not None}
 
 
-def draw_population(seed: int, session: int, num_neurons: int) -> Population:
-    """Draw the neurons of one session; the receptive fields follow the position (retinotopy)."""
+def draw_population(
+    seed: int, session: int, num_neurons: int, multiplicative: float | None = None
+) -> Population:
+    """Draw the neurons of one session; the receptive fields follow the position (retinotopy).
+
+    Args:
+        seed: Seed of the simulation.
+        session: Number of the session.
+        num_neurons: Number of neurons.
+        multiplicative: Fraction of neurons whose two inputs are multiplied, the others' are added;
+            None gives no neuron such inputs.
+    """
     rng = make_generator(seed, "neurons", session)
     corner = np.array([rng.uniform(*limits) for limits in FIELD_CORNERS_UM])
     position = rng.uniform(0.0, 1.0, (num_neurons, 2))
@@ -113,4 +134,23 @@ def draw_population(seed: int, session: int, num_neurons: int) -> Population:
         strength=rng.lognormal(np.log(10.0), 0.5, num_neurons),
         coupling=coupling,
         loading=loading,
+        **(
+            {}
+            if multiplicative is None
+            else _draw_inputs(seed, session, num_neurons, multiplicative)
+        ),
     )
+
+
+def _draw_inputs(
+    seed: int, session: int, num_neurons: int, multiplicative: float
+) -> dict[str, NDArray[Any]]:
+    """Draw the two inputs of every neuron, and which neurons multiply them."""
+    rng = make_generator(seed, "inputs", session)
+    pairs = np.array(list(itertools.combinations(range(NUM_INPUTS), 2)), np.int64)
+    num_products = round(multiplicative * num_neurons)
+    return {
+        "inputs": pairs[rng.integers(len(pairs), size=num_neurons)],
+        "signs": rng.choice([-1.0, 1.0], (num_neurons, 2)),
+        "is_product": rng.permutation(num_neurons) < num_products,
+    }

@@ -15,6 +15,7 @@ from omnimouse_cli.recording.simulated.activity import (
     mean_behavior_gain,
 )
 from omnimouse_cli.recording.simulated.behavior import Behavior, draw_behavior
+from omnimouse_cli.recording.simulated.paired_inputs import make_drive
 from omnimouse_cli.recording.simulated.population import Population, draw_population
 from omnimouse_cli.recording.simulated.schedule import (
     PlannedTrial,
@@ -34,7 +35,6 @@ from omnimouse_cli.recording.simulated.settings import (
     SimulationConfig,
     make_generator,
 )
-from omnimouse_cli.recording.simulated.stimulus import StimulusDrive
 from omnimouse_cli.recording.simulated.truth import TRUTH_FOLDER
 from omnimouse_cli.recording.simulated.writer import ResponseWriter, ScreenWriter, write_behavior
 from omnimouse_cli.reporter import Reporter
@@ -96,7 +96,7 @@ def _write_responses(folder: Path, session: _Session, reporter: Reporter) -> Non
     timeline, population, seed = session.timeline, session.population, session.config.seed
     screen = ScreenWriter(folder / "screen")
     writer = ResponseWriter(folder, timeline, population)
-    drive = StimulusDrive(population, seed, session.number)
+    drive = make_drive(population, seed, session.number)
     simulator = ResponseSimulator(population, session.generator("events"))
     states = draw_states(session.generator("states"), timeline.num_rows)
     standardized = session.behavior.standardized_at(timeline.row_seconds)
@@ -163,7 +163,7 @@ def write_session(folder: Path, config: SimulationConfig, number: int, reporter:
         trials=trials,
         timeline=timeline,
         behavior=behavior,
-        population=draw_population(config.seed, number, config.neurons),
+        population=draw_population(config.seed, number, config.neurons, config.multiplicative),
     )
     _write_responses(folder, session, reporter)
     _write_behavior(folder, timeline, behavior, session.generator("trackers"))

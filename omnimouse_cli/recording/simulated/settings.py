@@ -20,6 +20,8 @@ FIRST_ANIMAL, MAX_ANIMALS = 20001, 1000
 BEHAVIOR_CHANNELS = ("pupil_x", "pupil_y", "pupil_size", "pupil_size_derivative", "running")
 # Dimensions of the shared state.
 NUM_STATES = 4
+# Inputs that neurons add or multiply in pairs, where they do.
+NUM_INPUTS = 4
 # r_t = DECAY r_(t-1) + (1 - DECAY) s_t: 150 ms, as in an 8 Hz scan resampled to 30 Hz.
 DECAY = 0.8
 # Must change whenever the same seed gives other recordings.
@@ -36,6 +38,8 @@ class SimulationConfig:
         neurons: Number of neurons of each recording.
         minutes: Duration of each recording.
         seed: Seed of all random numbers; other seeds are other animals.
+        multiplicative: Fraction of neurons that are driven by the product of two inputs, and all
+            others by their sum; None drives every neuron by the motion energy of its Gabor.
     """
 
     sessions: int = 2
@@ -43,6 +47,7 @@ class SimulationConfig:
     neurons: int = 128
     minutes: float = 6.0
     seed: int = 0
+    multiplicative: float | None = None
 
     def __post_init__(self) -> None:
         """Raise ConfigError for values that cannot be simulated."""
@@ -66,6 +71,11 @@ class SimulationConfig:
             )
         if self.seed < 0:
             raise ConfigError(f"`seed` must not be negative: {self.seed}")
+        if self.multiplicative is not None and not 0.0 <= self.multiplicative <= 1.0:
+            raise ConfigError(
+                f"`multiplicative` must lie between 0 and 1: {self.multiplicative:g}",
+                hint="it is a fraction of the neurons; leave it out for motion energies",
+            )
 
     def animal(self, number: int) -> int:
         """Return the animal of session `number`."""
@@ -79,6 +89,9 @@ class SimulationConfig:
         """Return all values that the files of session `number` depend on."""
         facts = asdict(self)
         del facts["sessions"]
+        if self.multiplicative is None:
+            # As recordings that were simulated before there was a choice.
+            del facts["multiplicative"]
         return {"model_version": MODEL_VERSION, **facts, "number": number}
 
 
