@@ -47,7 +47,7 @@ def _table(strategy: str, results: Sequence["EvaluatedRun"]) -> ResultTable:
         f"{strategy}, tier {options.tier}: single-trial correlation over all sessions by "
         "severity of the perturbed video",
         *name_columns("perturbation", "run", "feed-forward"),
-        *number_columns("clean", *map(str, severities), "5 - clean"),
+        *number_columns("clean", *map(str, severities), f"{severities[-1]} - clean"),
         omit=("feed-forward", *map(str, severities[1:-1])),
     )
     for family in options.perturb:

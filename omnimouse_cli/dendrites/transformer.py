@@ -23,7 +23,7 @@ from omnimouse_cli.evaluation.records import EvalOptions
 from omnimouse_cli.evaluation.session_reader import SessionReader
 from omnimouse_cli.evaluation.strategies import evaluated_strategies
 from omnimouse_cli.evaluation.targets import select_targets
-from omnimouse_cli.evaluation.windows import find_windows
+from omnimouse_cli.evaluation.windows import find_windows, space_evenly
 from omnimouse_cli.kernels.dendrite import DendriticFunction
 from omnimouse_cli.kernels.dendrite.reference import reference_dendrite
 from omnimouse_cli.model.feed_forward import FeedForward
@@ -156,7 +156,7 @@ def _sample_arguments(
     """Predict some windows in every regime, and sample the arguments of all units."""
     require_tiers(dataset.sessions, (sampling.tier,))
     options = EvalOptions(tier=sampling.tier, device=sampling.device)
-    chosen = [dataset.sessions[n] for n in _space_evenly(len(dataset.sessions), MAX_SESSIONS)]
+    chosen = [dataset.sessions[n] for n in space_evenly(len(dataset.sessions), MAX_SESSIONS)]
     windows = find_windows(chosen, options, require_behavior=run.config.data.require_behavior)
     strategies = {
         session.key: evaluated_strategies(session, options, run.config.model)[0]
@@ -167,19 +167,13 @@ def _sample_arguments(
     with _record_arguments(run, torch.Generator().manual_seed(sampling.seed)) as arguments:
         for key, of_session in strategies.items():
             reader = SessionReader(dataset, run.config.data, key)
-            some = windows[key].subset(_space_evenly(len(windows[key]), WINDOWS))
+            some = windows[key].subset(space_evenly(len(windows[key]), WINDOWS))
             for strategy in of_session:
                 for _ in predict_model(run, select_targets(strategy, reader, some), options):
                     pass
                 reporter.advance(PROGRESS_TASK, note=f"{key} {strategy.name}")
     reporter.finish(PROGRESS_TASK)
     return arguments
-
-
-def _space_evenly(count: int, most: int) -> list[int]:
-    """Return at most `most` evenly spaced numbers from 0 to below `count`."""
-    kept = min(count, most)
-    return [number * count // kept for number in range(kept)]
 
 
 @contextmanager

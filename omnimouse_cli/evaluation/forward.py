@@ -1,5 +1,6 @@
 """What a trained model predicts in the scored windows."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -49,15 +50,12 @@ class MaskedModel:
         return prediction
 
 
-# Changes the windows that a model is given, as corruptions and attacks of the video do.
-Perturb = Callable[[MaskedModel, Batch], Batch]
+# Yields the windows with one changed video after another, as corruptions and attacks make them.
+Variants = Callable[[MaskedModel, Batch], Iterator[Batch]]
 
 
 def predict_model(
-    run: LoadedRun,
-    targets: Sequence[Targets],
-    options: EvalOptions,
-    perturb: Perturb | None = None,
+    run: LoadedRun, targets: Sequence[Targets], options: EvalOptions
 ) -> Iterator[list[Piece]]:
     """Predict the targets of one strategy in one session.
 
@@ -65,18 +63,39 @@ def predict_model(
         run: The model; it is moved to the device.
         targets: Responses, behavior, or both.
         options: `device` and `batch_windows` are used.
-        perturb: What is done to the windows before.
 
     Yields:
         The predictions of some windows, one piece for each of `targets`.
     """
     for windows, batch in _batches(run, targets[0], options):
         model = _masked_model(run, targets[0], options, batch.num_windows)
-        # Another video has other features than those that are kept.
-        seen = batch if perturb is None else perturb(model, replace(batch, kept=None))
         with torch.inference_mode():
-            prediction = model.predict(seen)
+            prediction = model.predict(batch)
         yield [_piece(run, prediction, one, windows) for one in targets]
+
+
+def predict_variants(
+    run: LoadedRun, targets: Targets, options: EvalOptions, variants: Variants
+) -> Iterator[tuple[int, Piece]]:
+    """Predict one target from its windows as they are, and from variants of them.
+
+    Args:
+        run: The model; it is moved to the device.
+        targets: What is predicted.
+        options: `device` and `batch_windows` are used.
+        variants: Changes the video.
+
+    Yields:
+        The number of a variant, 0 for the windows as they are, and its predictions of some windows.
+    """
+    for windows, batch in _batches(run, targets, options):
+        model = _masked_model(run, targets, options, batch.num_windows)
+        # Another video has other features than those that are kept.
+        changed = variants(model, replace(batch, kept=None))
+        for number, seen in enumerate(itertools.chain([batch], changed)):
+            with torch.inference_mode():
+                prediction = model.predict(seen)
+            yield number, _piece(run, prediction, targets, windows)
 
 
 def predict_draws(

@@ -55,6 +55,17 @@ class EvalWindows:
         )
 
 
+def space_evenly(count: int, most: int) -> list[int]:
+    """Return at most `most` evenly spaced numbers from 0 to below `count`.
+
+    Example:
+        >>> space_evenly(10, 4), space_evenly(2, 4)
+        ([0, 2, 5, 7], [0, 1])
+    """
+    kept = min(count, most)
+    return [number * count // kept for number in range(kept)]
+
+
 def find_windows(
     sessions: Sequence[SessionInfo], options: EvalOptions, *, require_behavior: bool
 ) -> dict[str, EvalWindows]:

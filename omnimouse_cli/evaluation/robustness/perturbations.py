@@ -1,8 +1,9 @@
 """Perturbations of the video that a model sees, in grey levels of the screen."""
 
 import importlib.util
+import itertools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,13 +14,15 @@ from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.errors import ConfigError, OmniMouseError
 from omnimouse_cli.evaluation.forward import MaskedModel
 from omnimouse_cli.evaluation.robustness.attack import WHITE, attack_video
-from omnimouse_cli.evaluation.robustness.corruption import CORRUPTIONS, SEVERITIES, corrupt
+from omnimouse_cli.evaluation.robustness.corruption import CORRUPTIONS, corrupt
 from omnimouse_cli.text import suggest_name
 
 ADVERSARIAL = "adversarial"
 FAMILIES = (*CORRUPTIONS, ADVERSARIAL)
 # Grey levels of 255 by which an attack may change a pixel.
 BUDGETS = (1.0, 2.0, 4.0, 8.0, 16.0)
+# Severities under which a model of the brain is scored, of the five that there are.
+SCORED_SEVERITIES = (1, 3, 5)
 BUDGET_UNIT = "grey levels of 255 by which a pixel may change"
 
 
@@ -54,17 +57,10 @@ class Perturbation:
         """Unit of `level`."""
         return BUDGET_UNIT if self.family == ADVERSARIAL else CORRUPTIONS[self.family].level_unit
 
-    def __call__(self, model: MaskedModel, batch: Batch) -> Batch:
-        """Return the batch with a perturbed video."""
+    def corrupt(self, session: str, batch: Batch) -> Batch:
+        """Return the batch with a corrupted video."""
         assert batch.video is not None, "only a video is perturbed"
-        seeds = [
-            zlib.crc32(f"{self.seed} {self.family} {model.session} {start:.4f}".encode())
-            for start in batch.start_seconds
-        ]
-        if self.family == ADVERSARIAL:
-            return attack_video(
-                model, batch, grey_levels=self.level, seeds=seeds, config=self.config
-            )
+        seeds = make_seeds(self.seed, self.family, session, batch)
         video_BTYX = batch.video * self.config.video_std + self.config.video_mean
         pixels = np.clip(video_BTYX.cpu().numpy() / WHITE, 0, 1)
         changed = np.stack(
@@ -82,14 +78,46 @@ class Perturbation:
         return corrupt(images, self.family, self.severity, seed).reshape(frames.shape)
 
 
+def make_seeds(seed: int, family: str, session: str, batch: Batch) -> list[int]:
+    """Return a seed for each window, by its session and start."""
+    return [
+        zlib.crc32(f"{seed} {family} {session} {start:.4f}".encode())
+        for start in batch.start_seconds
+    ]
+
+
+def perturb(
+    perturbations: Sequence[Perturbation], model: MaskedModel, batch: Batch
+) -> Iterator[Batch]:
+    """Yield the batch under each perturbation, severities of a family one after the other.
+
+    Args:
+        perturbations: As `make_perturbations` returns them.
+        model: The model that an attack is on.
+        batch: With the clean video.
+    """
+    for family, group in itertools.groupby(perturbations, key=lambda one: one.family):
+        of_family = list(group)
+        if family != ADVERSARIAL:
+            yield from (one.corrupt(model.session, batch) for one in of_family)
+            continue
+        yield from attack_video(
+            model,
+            batch,
+            budgets=[one.level for one in of_family],
+            seeds=make_seeds(of_family[0].seed, family, model.session, batch),
+            config=of_family[0].config,
+        )
+
+
 def make_perturbations(
     families: Sequence[str], seed: int, config: DataConfig
 ) -> tuple[Perturbation, ...]:
-    """Return every severity of some families."""
+    """Return the scored severities of some families, ascending."""
     return tuple(
         Perturbation(family=family, severity=severity, seed=seed, config=config)
         for family in families
-        for severity in SEVERITIES
+        for severity in SCORED_SEVERITIES
     )
 
 

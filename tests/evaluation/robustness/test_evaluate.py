@@ -74,7 +74,7 @@ def test_an_attack_finds_the_corner_of_the_box_that_is_worst():
     grey[0, -1, 0, :2] = torch.tensor([0, 255])
     weights = torch.randn(4, 5, generator=generator)
     batch, model = windows_of(grey, [0.0, 1.0, 2.0]), linear_model(weights)
-    moved = attack_video(model, batch, grey_levels=8.0, seeds=[1, 2, 3], config=CONFIG)
+    (moved,) = attack_video(model, batch, budgets=[8.0], seeds=[1, 2, 3], config=CONFIG)
     change = grey_of(moved) - grey
     assert change.abs().max() <= 8 + 1e-3
     assert grey_of(moved).min() >= -1e-3
@@ -96,17 +96,30 @@ def test_an_attack_finds_the_corner_of_the_box_that_is_worst():
 def test_a_useless_attack_leaves_the_video_as_it_was():
     grey = torch.full((3, 60, 4, 5), 100)
     batch, model = windows_of(grey, [0.0, 1.0, 2.0]), linear_model(torch.zeros(4, 5))
-    moved = attack_video(model, batch, grey_levels=8.0, seeds=[1, 2, 3], config=CONFIG)
-    assert torch.equal(moved.video, batch.video)
+    for moved in attack_video(model, batch, budgets=[2.0, 8.0], seeds=[1, 2, 3], config=CONFIG):
+        assert torch.equal(moved.video, batch.video)
+
+
+def test_a_larger_budget_finds_a_larger_loss_within_its_bounds():
+    generator = torch.Generator().manual_seed(0)
+    grey = torch.randint(0, 256, (3, 60, 4, 5), generator=generator)
+    batch, model = windows_of(grey, [0.0, 1.0, 2.0]), linear_model(torch.randn(4, 5))
+    losses = [(model.predict(batch).responses[:, 0, 0] - 1).square()]
+    budgets = [1.0, 4.0, 16.0]
+    attacked = attack_video(model, batch, budgets=budgets, seeds=[1, 2, 3], config=CONFIG)
+    for budget, moved in zip(budgets, attacked, strict=True):
+        change = (grey_of(moved) - grey).abs()
+        assert 0.9 * budget < change.max() <= budget + 1e-3
+        losses.append((model.predict(moved).responses[:, 0, 0] - 1).square())
+        assert (losses[-1] > losses[-2]).all()
 
 
 def test_a_known_corruption_is_done_in_grey_levels():
     frame = np.zeros((1, 60, 4, 6))
     frame[..., :3] = 200
     batch = windows_of(frame, [0.0])
-    changed = Perturbation(family="contrast", severity=2, seed=0, config=CONFIG)(
-        linear_model(torch.zeros(4, 6)), batch
-    )
+    contrast = Perturbation(family="contrast", severity=2, seed=0, config=CONFIG)
+    changed = contrast.corrupt("s", batch)
     # Half of the contrast about a mean of 100 is left.
     wanted = torch.where(torch.arange(6) < 3, 150.0, 50.0).expand(1, 60, 4, 6)
     torch.testing.assert_close(grey_of(changed), wanted, atol=1e-3, rtol=0)
@@ -116,14 +129,13 @@ def test_a_known_corruption_is_done_in_grey_levels():
 @pytest.mark.parametrize("family", ["noise", "fog", "jpeg"])
 def test_what_is_random_depends_on_the_window_alone(family):
     pytest.importorskip("scipy")
-    model = linear_model(torch.zeros(16, 24))
     grey = np.random.default_rng(0).integers(0, 256, (2, 60, 16, 24))
     perturbation = Perturbation(family=family, severity=3, seed=0, config=CONFIG)
-    both = perturbation(model, windows_of(grey, [0.0, 7.0]))
-    alone = perturbation(model, windows_of(grey[1:], [7.0]))
+    both = perturbation.corrupt("s", windows_of(grey, [0.0, 7.0]))
+    alone = perturbation.corrupt("s", windows_of(grey[1:], [7.0]))
     assert torch.equal(both.video[1:], alone.video)
     assert not torch.equal(both.video, windows_of(grey, [0.0, 7.0]).video)
-    other = replace(perturbation, seed=1)(model, windows_of(grey[1:], [7.0]))
+    other = replace(perturbation, seed=1).corrupt("s", windows_of(grey[1:], [7.0]))
     assert torch.equal(other.video, alone.video) == (family == "jpeg")
 
 
@@ -133,13 +145,13 @@ def run(small_mouse, write_run, tmp_path_factory):
 
 
 def test_numbers_are_of_the_perturbed_video_beside_the_clean_ones(run, small_mouse, monkeypatch):
-    monkeypatch.setattr(perturbations, "SEVERITIES", (2, 5))
+    monkeypatch.setattr(perturbations, "SCORED_SEVERITIES", (2, 5))
     monkeypatch.setattr(attack, "STEPS", 3)
+    monkeypatch.setattr(attack, "MORE_STEPS", 2)
     options = EvalOptions(
         regime="predict", baselines=(), stride_samples=90, perturb=("contrast", "adversarial")
     )
     plain = evaluate(run, small_mouse, options, Silent())
-    monkeypatch.setattr("omnimouse_cli.evaluation.robustness.evaluate.BUDGETS", (2.0, 16.0))
     found = with_perturbations(plain, run, small_mouse, options, Silent())
     assert found.records == plain.records
     assert not run.model.training
@@ -147,7 +159,10 @@ def test_numbers_are_of_the_perturbed_video_beside_the_clean_ones(run, small_mou
     wanted = {(r.session, r.metric): r for r in plain.records if r.strategy == "predict"}
     assert {"single_trial_correlation", "loss"} <= {r.metric for r in clean}
     assert all(r.strategy == "predict" for r in clean)
-    assert all(wanted[r.session, r.metric].value == r.value for r in clean)
+    # Bit for bit, intervals included: the same predictions, from features that are kept.
+    for r in clean:
+        same = wanted[r.session, r.metric]
+        assert (same.value, same.low, same.high) == (r.value, r.low, r.high)
     levels = {(one.perturbation, one.severity): one.level for one in found.perturbed}
     assert levels == {
         ("clean", 0): 0.0, ("contrast", 2): 0.5, ("contrast", 5): 0.15,
@@ -171,8 +186,26 @@ def test_numbers_are_of_the_perturbed_video_beside_the_clean_ones(run, small_mou
     assert list(check.losses) == sorted(check.losses)
 
 
+def test_many_windows_are_thinned_out_evenly_and_it_is_said(run, small_mouse, monkeypatch):
+    monkeypatch.setattr("omnimouse_cli.evaluation.robustness.evaluate.MOST_WINDOWS", 3)
+    lines = []
+
+    class Listening(Silent):
+        def say(self, message):
+            lines.append(message)
+
+    options = EvalOptions(regime="predict", stride_samples=90, perturb=("contrast",))
+    nothing = Evaluation(records=(), unavailable=())
+    found = with_perturbations(nothing, run, small_mouse, options, Listening())
+    assert {one.severity for one in found.perturbed} == {0, 1, 3, 5}
+    assert lines
+    assert all("perturbed video: 3 of" in line for line in lines)
+
+
 def test_an_attack_that_does_not_raise_the_loss_is_warned_of(run, small_mouse, monkeypatch):
-    monkeypatch.setattr(perturbations, "attack_video", lambda _, batch, **__: batch)
+    monkeypatch.setattr(
+        perturbations, "attack_video", lambda _, batch, budgets, **__: [batch for _ in budgets]
+    )
     warnings = []
 
     class Listening(Silent):
