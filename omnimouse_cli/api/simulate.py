@@ -34,8 +34,8 @@ def simulate(
         neurons: Number of neurons of each recording.
         minutes: Duration of each recording.
         seed: Seed of everything random.
-        multiplicative: Fraction of neurons that are driven by the product of two inputs, and the
-            others by their sum; None drives all by motion energies.
+        multiplicative: Fraction of neurons that are driven by the product of two behavioral
+            signals, the others by the sum of two; None drives all by motion energies.
         force: Whether simulated recordings that are there are replaced.
         progress: Whether lines about the progress are written on stderr; or a reporter.
 

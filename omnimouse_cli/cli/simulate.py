@@ -26,8 +26,8 @@ def command_simulate(
     multiplicative: Annotated[
         float | None,
         typer.Option(
-            help="Share of neurons driven by the product of two inputs, the others by their sum. "
-            "Default: all by the motion energy of one receptive field."
+            help="Share of neurons driven by the product of two behavioral signals, the others "
+            "by the sum of two. By default all are driven by motion energies of the stimulus."
         ),
     ] = None,
     force: Annotated[

@@ -35,7 +35,10 @@ def predict_ceiling(targets: Targets, tiers: tuple[str, ...]) -> Iterator[Piece]
             return "the best decoder is known only where all responses of the window are seen"
     elif strategy.full_population_prefix and strategy.num_visible is not None:
         return "the best prediction from everyone's past and some neurons' present is not known"
-    return _expectations(targets, load_truth(source))
+    truth = load_truth(source)
+    if targets.is_behavior and not truth.has_reference_decoder:
+        return "no decoder is known for neurons that add or multiply behavioral signals"
+    return _expectations(targets, truth)
 
 
 def _expectations(targets: Targets, truth: Truth) -> Iterator[Piece]:

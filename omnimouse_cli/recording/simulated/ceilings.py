@@ -30,7 +30,8 @@ class Ceilings:
         predict: Prediction from stimulus and behavior.
         population: Prediction from stimulus, behavior and shared state.
         forecast: Prediction from the first 25 samples of a window, stimulus and behavior.
-        decode: Correlation of the reference decoder for each family of channels.
+        decode: Correlation of the reference decoder for each family of channels; empty for neurons
+            with paired inputs, which it does not know.
         windows: Number of two-second windows; their second half is scored.
     """
 
@@ -93,12 +94,14 @@ def _score(truth: Truth, responses: NDArray[np.float32], starts: I64) -> Ceiling
         scores["population"].add(truth.expected_population(rows), scored)
         forecast = truth.expected_forecast(last_input, rows, responses[last_input])
         scores["forecast"].add(forecast, scored)
-        behavior = truth.behavior[span] * truth.behavior_scale + truth.behavior_center
-        decode.add(reference_decode(truth, start, window), behavior)
+        if truth.has_reference_decoder:
+            behavior = truth.behavior[span] * truth.behavior_scale + truth.behavior_center
+            decode.add(reference_decode(truth, start, window), behavior)
     values = {name: float(score.value().mean()) for name, score in scores.items()}
     channel = decode.value()
-    families = {name: float(channel[list(which)].mean()) for name, which in FAMILIES.items()}
-    return Ceilings(**values, decode=families, windows=len(starts))
+    families = FAMILIES if truth.has_reference_decoder else {}
+    found = {name: float(channel[list(which)].mean()) for name, which in families.items()}
+    return Ceilings(**values, decode=found, windows=len(starts))
 
 
 def measure_ceilings(recording_path: Path, tier: str = "test") -> Ceilings:

@@ -9,8 +9,13 @@ from omnimouse_cli.errors import RecordingError
 from omnimouse_cli.files import read_document
 from omnimouse_cli.recording.simulated.activity import mean_behavior_gain, smooth
 from omnimouse_cli.recording.simulated.behavior import MAX_SHIFT_PIXELS, shift_of_gaze
-from omnimouse_cli.recording.simulated.paired_inputs import make_drive
-from omnimouse_cli.recording.simulated.settings import FRAME_HEIGHT, FRAME_WIDTH, MODEL_VERSION
+from omnimouse_cli.recording.simulated.paired_inputs import PairedDrive, make_drive
+from omnimouse_cli.recording.simulated.settings import (
+    FRAME_HEIGHT,
+    FRAME_WIDTH,
+    GREY,
+    MODEL_VERSION,
+)
 from omnimouse_cli.recording.simulated.stimulus import StimulusDrive
 from omnimouse_cli.recording.simulated.truth import TRUTH_FOLDER, Truth, load_truth
 
@@ -22,15 +27,16 @@ class ExpectedResponse:
 
     Args:
         truth: Ground truth of the session.
-        drive: The stimulus drive of its neurons.
+        drive: What drives its neurons.
 
     Attributes:
         truth: Ground truth of the session: channels, centers and scales of behavior, neurons.
-        mean_energy: Mean energy of each neuron over calibration clips, `(neurons,)`.
+        mean_energy: What divides the energy of each neuron: of Gabors, its mean over calibration
+            clips; `(neurons,)`.
         scale: Expected rate at mean energy and a behavior gain of 1, `(neurons,)`.
     """
 
-    def __init__(self, truth: Truth, drive: StimulusDrive) -> None:
+    def __init__(self, truth: Truth, drive: StimulusDrive | PairedDrive) -> None:
         self.truth = truth
         self.mean_energy = drive.mean_energy
         self._drive = drive
@@ -76,12 +82,14 @@ class ExpectedResponse:
         population = self.truth.population
         gain = self.scale * np.exp(state @ population.coupling.T)
         if previous is None:
-            previous = gain[0] / (1 + population.strength)
+            self._drive.forget()
+            grey = np.full((1, FRAME_HEIGHT, FRAME_WIDTH), GREY, np.float32)
+            previous = gain[0] * self._drive.gain(grey, shift[:1], state[:1])[0]
         stimuli = np.asarray(frames, np.float32).reshape(-1, rows, FRAME_HEIGHT, FRAME_WIDTH)
         responses = np.empty((len(stimuli), rows, population.num_neurons))
         for stimulus, response in zip(stimuli, responses, strict=True):
             self._drive.forget()
-            response[:] = smooth(self._drive.gain(stimulus, shift) * gain, previous)
+            response[:] = smooth(self._drive.gain(stimulus, shift, state) * gain, previous)
         return responses.reshape(*frames.shape[:-2], population.num_neurons)
 
     def gaze_shift(self, behavior: NDArray[np.floating]) -> F64:

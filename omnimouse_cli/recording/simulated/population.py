@@ -11,7 +11,7 @@ from omnimouse_cli.recording.simulated.settings import (
     BEHAVIOR_CHANNELS,
     FRAME_HEIGHT,
     FRAME_WIDTH,
-    NUM_INPUTS,
+    INPUT_CHANNELS,
     NUM_STATES,
     make_generator,
 )
@@ -53,10 +53,10 @@ class Population:
         strength: Strength s of the stimulus: the gain is (1 + s * energy) / (1 + s).
         coupling: `(neurons, 5)` log-gain per standard deviation of each behavior channel.
         loading: `(neurons, 4)` log-gain per unit of each shared state.
-        inputs: `(neurons, 2)` numbers of the two inputs that drive a neuron in place of its Gabor;
-            None where neurons have no such inputs.
-        signs: `(neurons, 2)` sign of each input, 1 or -1.
-        is_product: Whether the inputs are multiplied; otherwise they are added.
+        inputs: `(neurons, 2)` numbers of the two `INPUT_CHANNELS` that drive a neuron in place of
+            its Gabor, and have no other effect on it; None where Gabors drive the neurons.
+        signs: `(neurons, 2)` sign of each input, 1 or -1; None without inputs.
+        is_product: Whether the inputs are multiplied, otherwise they are added; None without.
     """
 
     unit_id: NDArray[np.int64]
@@ -96,8 +96,8 @@ def draw_population(
         seed: Seed of the simulation.
         session: Number of the session.
         num_neurons: Number of neurons.
-        multiplicative: Fraction of neurons whose two inputs are multiplied, the others' are added;
-            None gives no neuron such inputs.
+        multiplicative: Fraction of neurons that multiply two behavioral signals, all others add
+            two; None drives all by their Gabors.
     """
     rng = make_generator(seed, "neurons", session)
     corner = np.array([rng.uniform(*limits) for limits in FIELD_CORNERS_UM])
@@ -120,6 +120,11 @@ def draw_population(
         * rng.gamma(8.0, 1 / 8.0, (num_neurons, 1))
         / np.linalg.norm(loading, axis=1, keepdims=True)
     )
+    inputs: dict[str, Any] = {}
+    if multiplicative is not None:
+        inputs = _draw_inputs(seed, session, num_neurons, multiplicative)
+        # Their signals have no other effect.
+        coupling[:] = 0.0
     return Population(
         unit_id=np.arange(1, num_neurons + 1),
         position_um=np.column_stack([corner + position * FIELD_UM, depth]),
@@ -134,11 +139,7 @@ def draw_population(
         strength=rng.lognormal(np.log(10.0), 0.5, num_neurons),
         coupling=coupling,
         loading=loading,
-        **(
-            {}
-            if multiplicative is None
-            else _draw_inputs(seed, session, num_neurons, multiplicative)
-        ),
+        **inputs,
     )
 
 
@@ -147,7 +148,7 @@ def _draw_inputs(
 ) -> dict[str, NDArray[Any]]:
     """Draw the two inputs of every neuron, and which neurons multiply them."""
     rng = make_generator(seed, "inputs", session)
-    pairs = np.array(list(itertools.combinations(range(NUM_INPUTS), 2)), np.int64)
+    pairs = np.array(list(itertools.combinations(range(len(INPUT_CHANNELS)), 2)), np.int64)
     num_products = round(multiplicative * num_neurons)
     return {
         "inputs": pairs[rng.integers(len(pairs), size=num_neurons)],

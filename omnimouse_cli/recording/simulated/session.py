@@ -108,9 +108,10 @@ def _write_responses(folder: Path, session: _Session, reporter: Reporter) -> Non
         start, stop = np.searchsorted(timeline.shown_flip, [first, first + len(frames)])
         if stop > start:
             rows = slice(start, stop)
-            stimulus_gain = drive.gain(frames[timeline.shown_flip[rows] - first], shift[rows])
+            shown = frames[timeline.shown_flip[rows] - first]
+            drive_gain = drive.gain(shown, shift[rows], standardized[rows])
             behavior_gain = scale * np.exp(standardized[rows] @ population.coupling.T)
-            activity = simulator.draw(stimulus_gain * behavior_gain, states[rows])
+            activity = simulator.draw(drive_gain * behavior_gain, states[rows])
             writer.add(activity, missing[rows])
             reporter.advance(task, (stop - start) / RESPONSE_RATE_HZ)
     screen.finish(timeline.flip_seconds)

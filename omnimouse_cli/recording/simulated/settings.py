@@ -20,8 +20,8 @@ FIRST_ANIMAL, MAX_ANIMALS = 20001, 1000
 BEHAVIOR_CHANNELS = ("pupil_x", "pupil_y", "pupil_size", "pupil_size_derivative", "running")
 # Dimensions of the shared state.
 NUM_STATES = 4
-# Inputs that neurons add or multiply in pairs, where they do.
-NUM_INPUTS = 4
+# Signals that neurons add or multiply in pairs, where they do; those that are hardly correlated.
+INPUT_CHANNELS = ("pupil_x", "pupil_y", "pupil_size")
 # r_t = DECAY r_(t-1) + (1 - DECAY) s_t: 150 ms, as in an 8 Hz scan resampled to 30 Hz.
 DECAY = 0.8
 # Must change whenever the same seed gives other recordings.
@@ -38,8 +38,9 @@ class SimulationConfig:
         neurons: Number of neurons of each recording.
         minutes: Duration of each recording.
         seed: Seed of all random numbers; other seeds are other animals.
-        multiplicative: Fraction of neurons that are driven by the product of two inputs, and all
-            others by their sum; None drives every neuron by the motion energy of its Gabor.
+        multiplicative: Fraction of neurons that are driven by the product of two behavioral
+            signals, and all others by the sum of two; None drives every neuron by the motion energy
+            of its Gabor.
     """
 
     sessions: int = 2

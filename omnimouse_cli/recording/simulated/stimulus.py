@@ -89,15 +89,12 @@ class StimulusDrive:
 
     def __init__(self, population: Population, seed: int, session: int) -> None:
         self._population = population
-        self._gabors = self._make_gabors()
+        self._gabors = gabor_pairs(population)
         self._filters = temporal_filters()
         self.forget()
         self.mean_energy = np.ones(population.num_neurons)
         self.mean_energy = self._calibrate(seed, session)
         self.forget()
-
-    def _make_gabors(self) -> F32:
-        return gabor_pairs(self._population)
 
     def forget(self) -> None:
         """Continue as if the rows before the next ones had been grey."""
@@ -120,16 +117,6 @@ class StimulusDrive:
             frames: Frame shown at each response row, uint8 or float32 `(rows, 36, 64)`.
             shift: Shift of the receptive fields by the gaze, `(rows, 2)` pixels.
         """
-        early, late = self._filter(frames, shift)
-        neurons = self._population.num_neurons
-        bias = self._population.direction.astype(np.float32)
-        forward = early[:, :neurons] + bias * late[:, neurons:-1]
-        sideways = early[:, neurons:-1] - bias * late[:, :neurons]
-        energy = (forward**2 + sideways**2) / (HALF_SATURATION + early[:, -1:])
-        return np.asarray(energy**EXPONENT / self.mean_energy, dtype=np.float64)
-
-    def _filter(self, frames: NDArray[np.uint8] | F32, shift: F64) -> tuple[F32, F32]:
-        """Return the Gabors and the contrast of the next rows after the early and late filter."""
         retina = retinal_frames(frames, shift).reshape(len(frames), -1)
         contrast = np.mean(retina**2, axis=1, keepdims=True)
         recent = np.concatenate([self._past, np.hstack([retina @ self._gabors, contrast])])
@@ -139,9 +126,25 @@ class StimulusDrive:
             sum(weight * window for weight, window in zip(weights, windows, strict=True))
             for weights in self._filters
         )
-        return early, late
+        neurons = self._population.num_neurons
+        bias = self._population.direction.astype(np.float32)
+        forward = early[:, :neurons] + bias * late[:, neurons:-1]
+        sideways = early[:, neurons:-1] - bias * late[:, :neurons]
+        energy = (forward**2 + sideways**2) / (HALF_SATURATION + early[:, -1:])
+        return np.asarray(energy**EXPONENT / self.mean_energy, dtype=np.float64)
 
-    def gain(self, frames: NDArray[np.uint8] | F32, shift: F64) -> F64:
-        """Return (1 + strength * energy) / (1 + strength) of the next rows: `(rows, neurons)`."""
+    def gain(
+        self,
+        frames: NDArray[np.uint8] | F32,
+        shift: F64,
+        behavior: F64 | None = None,  # noqa: ARG002
+    ) -> F64:
+        """Return (1 + strength * energy) / (1 + strength) of the next rows: `(rows, neurons)`.
+
+        Args:
+            frames: Frame shown at each response row, uint8 or float32 `(rows, 36, 64)`.
+            shift: Shift of the receptive fields by the gaze, `(rows, 2)` pixels.
+            behavior: Not used: it multiplies the drive elsewhere.
+        """
         strength = self._population.strength
         return (1 + strength * self.energy(frames, shift)) / (1 + strength)

@@ -46,6 +46,11 @@ class Truth:
     behavior_scale: F64
     population: Population
 
+    @property
+    def has_reference_decoder(self) -> bool:
+        """Whether the reference decoder, which inverts gains of behavior, fits these neurons."""
+        return self.population.inputs is None
+
     def expected_predict(self, rows: I64) -> F32:
         """Return E[response | stimulus, behavior] at `rows`: `(*rows.shape, neurons)`.
 
