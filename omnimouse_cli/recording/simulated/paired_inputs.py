@@ -28,9 +28,15 @@ class PairedDrive:
     """
 
     def __init__(self, population: Population) -> None:
-        self._population = population
-        self.mean_energy: F64 = np.where(population.is_product, MEAN_PRODUCT, MEAN_SUM)
-        self._channels = np.array([BEHAVIOR_CHANNELS.index(name) for name in INPUT_CHANNELS])
+        assert population.inputs is not None, "these neurons have inputs,"
+        assert population.signs is not None, "their signs,"
+        assert population.is_product is not None, "and a rule"
+        channels = np.array([BEHAVIOR_CHANNELS.index(name) for name in INPUT_CHANNELS])
+        self._channels = channels[population.inputs]
+        self._signs = population.signs
+        self._is_product = population.is_product
+        self._strength = population.strength
+        self.mean_energy: F64 = np.where(self._is_product, MEAN_PRODUCT, MEAN_SUM)
 
     def forget(self) -> None:
         """Do nothing: the drive depends on no earlier rows."""
@@ -41,10 +47,8 @@ class PairedDrive:
         Args:
             behavior: In standard deviations from the session's mean, `(rows, 5)`.
         """
-        population = self._population
-        inputs = behavior[:, self._channels][:, population.inputs] * population.signs
-        first, second = np.moveaxis(inputs, -1, 0)
-        combined = np.where(population.is_product, first * second, (first + second) / np.sqrt(2))
+        first, second = np.moveaxis(behavior[:, self._channels] * self._signs, -1, 0)
+        combined = np.where(self._is_product, first * second, (first + second) / np.sqrt(2))
         return np.asarray(np.maximum(combined, 0.0) / self.mean_energy)
 
     def gain(self, frames: NDArray[np.uint8] | F32, shift: F64, behavior: F64) -> F64:  # noqa: ARG002
@@ -55,8 +59,7 @@ class PairedDrive:
             shift: Not used.
             behavior: In standard deviations from the session's mean, `(rows, 5)`.
         """
-        strength = self._population.strength
-        return (1 + strength * self.energy(behavior)) / (1 + strength)
+        return (1 + self._strength * self.energy(behavior)) / (1 + self._strength)
 
 
 def make_drive(population: Population, seed: int, session: int) -> StimulusDrive | PairedDrive:
