@@ -78,7 +78,9 @@ class Alternative:
         """Return why numbers are missing or mean nothing; None if they do not."""
         if self.goodness is None or self.fits:
             return self.reason
-        return f"does not fit: {self.goodness.misfit:.0%} of the variance is unexplained"
+        # A robust fit may miss more than the variance about the mean.
+        share = min(self.goodness.misfit, 1.0)
+        return f"does not fit: {share:.0%} of the variance is unexplained"
 
 
 def compare_forms(rows: Sequence[RunRow], *, seed: int) -> tuple[Alternative, ...]:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from omnimouse_cli.report.effects import count_repeated_subsets, find_shared_groups
+from omnimouse_cli.report.frontier import fit_isoflop_exponent
 from omnimouse_cli.report.law import JointLaw
-from omnimouse_cli.report.table import RunRow, find_levels, get_column, number_levels
-from omnimouse_cli.text import format_count, format_magnitude, format_number
+from omnimouse_cli.report.table import RunRow, find_levels, get_column, get_compute, number_levels
+from omnimouse_cli.text import format_count, format_magnitude, format_number, pluralize
 
 # Numbers of steps or epochs within this factor are equal.
 EQUAL = 1.1
@@ -30,7 +31,20 @@ def state_facts(rows: Sequence[RunRow], law: JointLaw | None) -> list[str]:
                 f"{one.low:.2%} to {one.high:.2%}, from {number} subsets) beyond the noise of "
                 "their runs; resamples draw both anew"
             )
-    return facts + _state_amounts(rows) + _state_learning_rates(rows) + _state_length(rows)
+    facts += _state_isoflop_exponent(rows) + _state_amounts(rows)
+    return facts + _state_learning_rates(rows) + _state_length(rows)
+
+
+def _state_isoflop_exponent(rows: Sequence[RunRow]) -> list[str]:
+    """Return how the best size grows with compute by parabolas, which need no law."""
+    exponent, num_levels, _ = fit_isoflop_exponent(rows, get_compute(rows)[0])
+    if exponent is None:
+        return []
+    levels = pluralize(num_levels, "level")
+    return [
+        f"by parabolas at {levels} of equal compute (isoFLOP) the best size grows as compute to "
+        f"the power {exponent:.3f}"
+    ]
 
 
 def _state_amounts(rows: Sequence[RunRow]) -> list[str]:
