@@ -145,7 +145,7 @@ class Trainee:
             generator=self._generator,
             max_targets=self._config.model.max_targets,
         )
-        neural, behavior = compute_batch_losses(
+        neural, behavior, _ = compute_batch_losses(
             self._core,
             self._batch,
             embeddings=self._table,

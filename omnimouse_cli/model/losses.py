@@ -27,10 +27,13 @@ class Losses(NamedTuple):
     Args:
         neural: Mean over scored samples of target neurons.
         behavior: Mean over samples of the session's channels that are not lost; 0 if all are.
+        channels: `(2, channels of the session)`: the sum of each channel's losses, and the number
+            of its samples that are not lost; None where they are not wanted.
     """
 
     neural: Tensor | None
     behavior: Tensor | None
+    channels: Tensor | None = None
 
 
 def compute_losses(
@@ -39,6 +42,8 @@ def compute_losses(
     strategy: Strategy,
     selection: Selection,
     response_loss: ResponseLoss,
+    *,
+    by_channel: bool = False,
 ) -> Losses:
     """Compare a prediction with its batch.
 
@@ -48,25 +53,30 @@ def compute_losses(
         strategy: Masking strategy; samples of which a part was visible do not count.
         selection: Visible and target neurons.
         response_loss: `poisson`, `gaussian` or `gamma`.
+        by_channel: Whether the loss of each behavior channel is wanted too.
     """
-    neural = behavior = None
+    neural = behavior = of_channels = None
     if prediction.responses is not None:
         neural = _neural_loss(prediction.responses, batch, strategy, selection, response_loss)
     if prediction.behavior is not None:
         assert batch.behavior is not None
         # Numbers, not bools: to count bools, the host would wait for the device.
         channels = channel_numbers(batch, batch.behavior.device)
-        behavior = _behavior_loss(prediction.behavior[:, channels], batch.behavior[:, channels])
-    return Losses(neural, behavior)
+        predicted_BCS, recorded_BCS = prediction.behavior[:, channels], batch.behavior[:, channels]
+        loss_BCS, lost_BCS = _behavior_losses(predicted_BCS, recorded_BCS)
+        num_scored = lost_BCS.numel() - lost_BCS.sum()
+        behavior = loss_BCS.sum() / num_scored.clamp(min=1)
+        if by_channel:
+            of_channels = torch.stack([loss_BCS.sum((0, 2)), (~lost_BCS).sum((0, 2)).float()])
+    return Losses(neural, behavior, of_channels)
 
 
-def _behavior_loss(predicted_BCS: Tensor, recorded_BCS: Tensor) -> Tensor:
+def _behavior_losses(predicted_BCS: Tensor, recorded_BCS: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the loss of each sample, 0 for those that are lost, and which are."""
     lost_BCS = recorded_BCS.isnan()
     # A gradient through NaN would be NaN even where its weight is 0.
     error_BCS = predicted_BCS - recorded_BCS.masked_fill(lost_BCS, 0.0)
-    loss_BCS = error_BCS.square().clamp(max=BEHAVIOR_CLAMP).masked_fill(lost_BCS, 0.0)
-    num_scored = lost_BCS.numel() - lost_BCS.sum()
-    return loss_BCS.sum() / num_scored.clamp(min=1)
+    return error_BCS.square().clamp(max=BEHAVIOR_CLAMP).masked_fill(lost_BCS, 0.0), lost_BCS
 
 
 def _neural_loss(

@@ -8,6 +8,7 @@ from omnimouse_cli.report.effects import count_repeated_subsets, find_shared_gro
 from omnimouse_cli.report.frontier import fit_isoflop_exponent
 from omnimouse_cli.report.law import JointLaw
 from omnimouse_cli.report.table import RunRow, find_levels, get_column, get_compute, number_levels
+from omnimouse_cli.report.tasks import BEHAVIOR
 from omnimouse_cli.text import format_count, format_magnitude, format_number, pluralize
 
 # Numbers of steps or epochs within this factor are equal.
@@ -31,7 +32,7 @@ def state_facts(rows: Sequence[RunRow], law: JointLaw | None) -> list[str]:
                 f"{one.low:.2%} to {one.high:.2%}, from {number} subsets) beyond the noise of "
                 "their runs; resamples draw both anew"
             )
-    facts += _state_isoflop_exponent(rows) + _state_amounts(rows)
+    facts += _state_isoflop_exponent(rows) + _state_channels(rows) + _state_amounts(rows)
     return facts + _state_learning_rates(rows) + _state_length(rows)
 
 
@@ -44,6 +45,21 @@ def _state_isoflop_exponent(rows: Sequence[RunRow]) -> list[str]:
     return [
         f"by parabolas at {levels} of equal compute (isoFLOP) the best size grows as compute to "
         f"the power {exponent:.3f}"
+    ]
+
+
+def _state_channels(rows: Sequence[RunRow]) -> list[str]:
+    """Return a sentence where runs have the loss of behavior, and not of each channel."""
+    tasks = [row.tasks or {} for row in rows]
+    older = sum(
+        BEHAVIOR in of_run and not any(name.startswith(f"{BEHAVIOR}: ") for name in of_run)
+        for of_run in tasks
+    )
+    if not older:
+        return []
+    return [
+        f"{pluralize(older, 'run')} of an earlier version recorded the mean over the channels of "
+        "behavior alone: there is no law for each channel"
     ]
 
 

@@ -12,6 +12,8 @@ from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.text import pluralize
 
 STIMULUS = "stimulus"
+# The mean over all channels of behavior; a channel has its name behind it.
+BEHAVIOR = "behavior"
 # Regimes that are validated with and without the stimulus.
 WITH_AND_WITHOUT = ("forecast", "population")
 MAX_RESAMPLES = 200
@@ -52,8 +54,10 @@ def read_tasks(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 def _name_task(record: Mapping[str, Any]) -> str:
     regime, target = str(record.get("regime")), str(record.get("target"))
-    if target != NEURONS:
+    if target == BEHAVIOR:
         return target
+    if target != NEURONS:
+        return f"{BEHAVIOR}: {target}"
     if regime not in WITH_AND_WITHOUT:
         return regime
     word = "with" if STIMULUS in (record.get("inputs") or ()) else "without"

@@ -199,7 +199,7 @@ def _add_gradients(
     )
     # Dropout draws from torch's global generators: seeded by the batch, it needs no saved state.
     torch.manual_seed(derive_seed(config.seed, "dropout", batch.number))
-    neural, behavior = compute_batch_losses(
+    neural, behavior, _ = compute_batch_losses(
         state.core,
         batch,
         embeddings=embeddings,
@@ -234,6 +234,7 @@ def compute_batch_losses(
     strategy: Strategy,
     selection: Selection,
     config: RunConfig,
+    by_channel: bool = False,
 ) -> Losses:
     """Predict the targets of a batch and return the losses, in the precision of the run.
 
@@ -245,6 +246,7 @@ def compute_batch_losses(
         strategy: Inputs and targets.
         selection: Neurons that are inputs and targets.
         config: `model.response_loss`, `train.precision` and `data` are used.
+        by_channel: Whether the loss of each behavior channel is wanted too.
 
     Returns:
         Neural and behavior loss, float32 `()`; None for one without a target.
@@ -254,7 +256,14 @@ def compute_batch_losses(
     batch, selection = to_device(batch, device, config.data), selection.to(device)
     with autocast(config.train.precision, device):
         prediction = core(batch, embeddings, animal, strategy, selection)
-        return compute_losses(prediction, batch, strategy, selection, config.model.response_loss)
+        return compute_losses(
+            prediction,
+            batch,
+            strategy,
+            selection,
+            config.model.response_loss,
+            by_channel=by_channel,
+        )
 
 
 def _count(

@@ -1,5 +1,6 @@
 """Validation: losses on windows that are not trained on, for every strategy of every regime."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -26,7 +27,13 @@ from omnimouse_cli.training.parallel.world import World
 from omnimouse_cli.training.state import TrainState
 from omnimouse_cli.training.step import compute_batch_losses
 from omnimouse_cli.training.validation_baselines import baseline_losses
-from omnimouse_cli.training.validation_records import BEHAVIOR, SessionLoss, Validation, summarize
+from omnimouse_cli.training.validation_records import (
+    BEHAVIOR,
+    ChannelLoss,
+    SessionLoss,
+    Validation,
+    summarize,
+)
 from omnimouse_cli.training.validation_windows import (
     sample_windows,
     validation_data,
@@ -62,6 +69,8 @@ class BatchLosses(NamedTuple):
         neural: Mean neural loss; None without a target.
         behavior: Mean behavior loss; None without a target.
         behavior_fraction: Share of the behavior samples that are not lost.
+        channels: Sum of the losses of each behavior channel of the session, and number of its
+            samples that are not lost; empty without a target.
     """
 
     batch: int
@@ -70,6 +79,7 @@ class BatchLosses(NamedTuple):
     neural: float | None
     behavior: float | None
     behavior_fraction: float
+    channels: tuple[tuple[float, float], ...] = ()
 
 
 def validate(
@@ -179,6 +189,7 @@ def _evaluate_batch(
             strategy=strategy,
             selection=selection,
             config=config,
+            by_channel=True,
         )
         yield number, MODEL, losses, fraction
         for baseline, of_baseline in baseline_losses(
@@ -189,19 +200,29 @@ def _evaluate_batch(
 
 def _to_numbers(losses: Sequence[_OfBatch]) -> list[BatchLosses]:
     """Return losses as numbers; the host waits for the device only here."""
-    present = [value for *_, pair, _ in losses for value in pair if value is not None]
-    values = iter(torch.stack(present).tolist() if present else [])
+    present = [value.flatten() for *_, of, _ in losses for value in of if value is not None]
+    values = iter(torch.cat(present).tolist() if present else [])
     return [
         BatchLosses(
             batch=batch,
             strategy=strategy,
             predictor=predictor,
-            neural=None if pair.neural is None else next(values),
-            behavior=None if pair.behavior is None else next(values),
+            neural=None if of.neural is None else next(values),
+            behavior=None if of.behavior is None else next(values),
             behavior_fraction=fraction,
+            channels=_take_channels(of, values),
         )
-        for batch, strategy, predictor, pair, fraction in losses
+        for batch, strategy, predictor, of, fraction in losses
     ]
+
+
+def _take_channels(losses: Losses, values: Iterator[float]) -> tuple[tuple[float, float], ...]:
+    """Return sum and number of each channel's losses, which follow each other in `values`."""
+    if losses.channels is None:
+        return ()
+    num_channels = losses.channels.shape[1]
+    sums, counts = (list(itertools.islice(values, num_channels)) for _ in range(2))
+    return tuple(zip(sums, counts, strict=True))
 
 
 def validation_strategies(session: SessionInfo, model: ModelConfig) -> tuple[Strategy, ...]:
@@ -241,6 +262,11 @@ def _average(
             predictor,
             [(part, len(batches[part.batch].windows)) for part in of_session],
             config,
+            channels=[
+                name
+                for name in dataset.behavior_channels
+                if name in dataset.sessions[index].channels
+            ],
         )
         for (index, number, predictor), of_session in sorted(grouped.items())
     ]
@@ -252,8 +278,19 @@ def _session_loss(
     predictor: str,
     parts: Sequence[tuple[BatchLosses, int]],
     config: RunConfig,
+    *,
+    channels: Sequence[str],
 ) -> SessionLoss:
-    """Return the losses of a session under a strategy, from those of batches of some windows."""
+    """Return the losses of a session under a strategy, from those of batches of some windows.
+
+    Args:
+        session: The session.
+        strategy: Inputs and targets.
+        predictor: `model`, or a baseline.
+        parts: Losses of each batch, and its number of windows.
+        config: Resolved configuration.
+        channels: Behavior channels of the session, in the order of a batch.
+    """
     sums: dict[str, float] = {}
     # Windows that each loss is a mean over: of behavior, by the share that is not lost.
     weights = {NEURONS: 0.0, BEHAVIOR: 0.0}
@@ -281,7 +318,20 @@ def _session_loss(
         },
         losses={target: total / weights[target] for target, total in sums.items()},
         behavior_fraction=weights[BEHAVIOR] / max(num_windows, 1),
+        channels=_sum_channels(channels, [part.channels for part, _ in parts if part.channels]),
     )
+
+
+def _sum_channels(
+    names: Sequence[str], parts: Sequence[tuple[tuple[float, float], ...]]
+) -> dict[str, ChannelLoss]:
+    """Return the loss of each channel over all batches; one whose samples are all lost has none."""
+    totals = np.array(parts, np.float64).sum(axis=0) if parts else []
+    return {
+        name: ChannelLoss(loss=total / count, samples=round(count))
+        for name, (total, count) in zip(names, totals, strict=False)
+        if count
+    }
 
 
 def _samples_per_window(strategy: Strategy, selection: Selection) -> int:

@@ -43,7 +43,10 @@ def baseline_losses(
         behavior = torch.zeros_like(batch.behavior)
     responses = None if strategy.targets is None else _hold(mean_BG[:, None], strategy)
     mean = Prediction(responses, behavior)
-    yield TRAIN_MEAN, compute_losses(mean, batch, strategy, selection, response_loss)
+    yield (
+        TRAIN_MEAN,
+        compute_losses(mean, batch, strategy, selection, response_loss, by_channel=True),
+    )
     sample = last_visible_sample(strategy, selection)
     if sample is None:
         return

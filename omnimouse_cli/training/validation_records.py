@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,6 +16,14 @@ from omnimouse_cli.training.validation_baselines import PERSISTENCE, TRAIN_MEAN
 BEHAVIOR = "behavior"
 # Baselines of a validation, by their names in tables of `eval`.
 LABELS = {TRAIN_MEAN: "training mean", PERSISTENCE: "persistence"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelLoss:
+    """The loss of one behavior channel: its mean over so many samples that are not lost."""
+
+    loss: float
+    samples: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +40,7 @@ class SessionLoss:
         samples_per_window: Scored samples of each of them in a window, by target.
         losses: Mean loss by target; a target without a scored sample is missing.
         behavior_fraction: Share of the behavior samples that are not lost.
+        channels: Loss of each behavior channel, by its name; empty without a target.
     """
 
     strategy: Strategy
@@ -43,6 +52,7 @@ class SessionLoss:
     samples_per_window: dict[str, int]
     losses: dict[str, float]
     behavior_fraction: float = 1.0
+    channels: dict[str, ChannelLoss] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,28 +84,39 @@ def summarize(losses: Sequence[SessionLoss], tier: str) -> Validation:
         of_strategy = [
             loss for loss in losses if (loss.strategy.name, loss.predictor) == (name, predictor)
         ]
-        for target in (NEURONS, BEHAVIOR):
-            scored = [loss for loss in of_strategy if target in loss.losses]
+        # A channel of one of these names has no record of its own.
+        targets = dict.fromkeys((NEURONS, BEHAVIOR))
+        targets |= dict.fromkeys(channel for loss in of_strategy for channel in loss.channels)
+        for target in targets:
+            scored = [loss for loss in of_strategy if _has_target(loss, target)]
             if not scored:
                 continue
             of_sessions = [_record(loss, target, tier) for loss in scored]
-            weights = [loss.num_neurons for loss in scored]
-            mean = float(np.average([loss.losses[target] for loss in scored], weights=weights))
-            overall = dataclasses.replace(
-                of_sessions[0],
-                session=OVERALL,
-                value=mean,
-                neurons=sum(record.neurons for record in of_sessions),
-                windows=sum(record.windows for record in of_sessions),
-                samples=sum(record.samples for record in of_sessions),
-                scored_seconds=sum(record.scored_seconds or 0.0 for record in of_sessions),
-            )
+            overall = _average_sessions(of_sessions, [loss.num_neurons for loss in scored])
             records += [*of_sessions, overall]
             if target == NEURONS and predictor == MODEL:
-                neural_losses.append(mean)
+                assert overall.value is not None, "a mean of losses"
+                neural_losses.append(overall.value)
     return Validation(
         records=tuple(records),
         neural_loss=float(np.mean(neural_losses)) if neural_losses else None,
+    )
+
+
+def _has_target(loss: SessionLoss, target: str) -> bool:
+    return target in (loss.losses if target in (NEURONS, BEHAVIOR) else loss.channels)
+
+
+def _average_sessions(of_sessions: Sequence[EvalRecord], weights: Sequence[int]) -> EvalRecord:
+    """Return the record over all sessions, which are weighted by their neurons."""
+    return dataclasses.replace(
+        of_sessions[0],
+        session=OVERALL,
+        value=float(np.average([record.value for record in of_sessions], weights=weights)),
+        neurons=sum(record.neurons for record in of_sessions),
+        windows=sum(record.windows for record in of_sessions),
+        samples=sum(record.samples for record in of_sessions),
+        scored_seconds=sum(record.scored_seconds or 0.0 for record in of_sessions),
     )
 
 
@@ -148,9 +169,13 @@ def describe_infinite_records(validation: Validation) -> str | None:
 
 
 def _record(loss: SessionLoss, target: str, tier: str) -> EvalRecord:
-    fraction = loss.behavior_fraction if target == BEHAVIOR else 1.0
-    samples = round(loss.num_windows * loss.samples_per_window[target] * fraction)
-    rate_hz = BEHAVIOR_RATE_HZ if target == BEHAVIOR else RESPONSE_RATE_HZ
+    if target in (NEURONS, BEHAVIOR):
+        fraction = loss.behavior_fraction if target == BEHAVIOR else 1.0
+        samples = round(loss.num_windows * loss.samples_per_window[target] * fraction)
+        value, num_outputs = loss.losses[target], loss.num_outputs[target]
+    else:
+        samples, value, num_outputs = loss.channels[target].samples, loss.channels[target].loss, 1
+    rate_hz = RESPONSE_RATE_HZ if target == NEURONS else BEHAVIOR_RATE_HZ
     return EvalRecord(
         regime=loss.strategy.family,
         strategy=loss.strategy.name,
@@ -160,8 +185,8 @@ def _record(loss: SessionLoss, target: str, tier: str) -> EvalRecord:
         target=target,
         metric=LOSS,
         predictor=loss.predictor,
-        value=loss.losses[target],
-        neurons=loss.num_outputs[target],
+        value=value,
+        neurons=num_outputs,
         windows=loss.num_windows,
         samples=samples,
         scored_seconds=samples / rate_hz,

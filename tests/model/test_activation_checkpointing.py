@@ -43,7 +43,7 @@ def train_once(make_model, make_batch, choose, small_config):
         # Blocks that are computed again store inside hooks of their own.
         with torch.autograd.graph.saved_tensors_hooks(stored.pack, lambda tensor: tensor):
             prediction = model(batch, table, "mouse", STRATEGY, selection)
-        neural, _ = compute_losses(prediction, batch, STRATEGY, selection, "gaussian")
+        neural = compute_losses(prediction, batch, STRATEGY, selection, "gaussian").neural
         neural.backward()
         gradients = {name: value.grad for name, value in model.named_parameters()}
         return neural.item(), gradients, sum(stored.sizes.values())

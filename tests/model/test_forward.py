@@ -81,7 +81,7 @@ def test_nothing_is_answered_where_a_session_lacks_what_is_asked(
     selection = choose(DECODE, batch)
     prediction = model(batch, table, "mouse", DECODE, selection)
     assert prediction == (None, None)
-    assert compute_losses(prediction, batch, DECODE, selection, "gaussian") == (None, None)
+    assert compute_losses(prediction, batch, DECODE, selection, "gaussian") == (None, None, None)
 
 
 def test_a_channel_that_the_session_lacks_is_neither_seen_nor_scored(

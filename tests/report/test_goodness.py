@@ -80,6 +80,7 @@ def test_the_loss_of_a_task_is_the_mean_over_its_strategies():
         record(6.0, "population"),
         record(7.0, "decode", target="behavior"),
         record(None, "decode", target="pupil"),
+        record(5.0, "decode", target="running"),
     ]
     assert read_tasks(records) == {
         "predict": 1.0,
@@ -87,7 +88,19 @@ def test_the_loss_of_a_task_is_the_mean_over_its_strategies():
         "forecast with stimulus": 3.0,
         "population without stimulus": 5.0,
         "behavior": 7.0,
+        "behavior: running": 5.0,
     }
+
+
+def test_runs_without_losses_of_channels_are_counted(grid):
+    rows = grid(seeds=1)[0].rows
+    older = [dataclasses.replace(row, tasks={"behavior": 1.0}) for row in rows]
+    newer = [
+        dataclasses.replace(row, tasks={"behavior": 1.0, "behavior: pupil_x": 1.0}) for row in rows
+    ]
+    said = "16 runs of an earlier version recorded the mean over the channels of behavior alone"
+    assert said in " ".join(state_facts(older, None))
+    assert "of an earlier version" not in " ".join(state_facts(newer, None))
 
 
 def test_every_task_has_a_law_of_its_own(grid):

@@ -68,10 +68,11 @@ def test_records_of_validation_and_evaluation_agree_for_one_run(
         if not record.strategy.endswith("-causal")
     }
     # The one channel of behavior is a target of its own in an evaluation.
-    names = {"neurons": "neurons", "behavior": "running"}
+    names = {"neurons": "neurons", "behavior": "running", "running": "running"}
     summary = [record for record in summary if record["predictor"] == "model"]
     found = {(record["strategy"], record["session"], names[record["target"]]) for record in summary}
     assert found == {*evaluated}
+    assert {record["target"] for record in summary} == {*names}
     for record in summary:
         other = evaluated[record["strategy"], record["session"], names[record["target"]]]
         # A validation takes the first neurons as context, an evaluation random ones.
@@ -161,6 +162,31 @@ def test_a_validation_is_described_beside_its_baselines():
     )
     text = describe_validation(Validation(records=records, neural_loss=0.4))
     assert text == "0.4000 (training mean 0.8000), of forecasts 0.3000 (persistence 0.6000)"
+
+
+def test_the_loss_of_behavior_is_the_mean_over_channels_weighted_by_their_samples(trained):
+    config, dataset, state, _ = trained()
+    records = [
+        record
+        for record in validate(state, config, dataset, World()).records
+        if record.session == "1-1-1" and record.regime == "decode"
+    ]
+    for predictor in ("model", "train_mean"):
+        of_channels = [
+            record
+            for record in records
+            if record.target not in ("neurons", "behavior") and record.predictor == predictor
+        ]
+        (mean,) = (
+            record
+            for record in records
+            if record.target == "behavior" and record.predictor == predictor
+        )
+        assert [record.target for record in of_channels] == list(dataset.sessions[0].channels)
+        values = [record.value for record in of_channels]
+        samples = [record.samples for record in of_channels]
+        assert mean.value == pytest.approx(np.average(values, weights=samples), rel=1e-5)
+        assert mean.samples * len(values) == pytest.approx(sum(samples), rel=0.01)
 
 
 @pytest.fixture
