@@ -4,6 +4,7 @@ import importlib.util
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,18 @@ def api_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def few_mei_references() -> Iterator[None]:
+    """A few natural stimuli and gratings; hundreds take half a minute."""
+    from omnimouse_cli.probing import mei_references
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mei_references, "MOST_NATURAL", 10)
+        patch.setattr(mei_references, "DIRECTIONS", 4)
+        patch.setattr(mei_references, "SPATIAL_FREQUENCIES", (0.06,))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _examples_run_in_a_folder_of_data(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -46,9 +59,4 @@ def _examples_run_in_a_folder_of_data(
         shutil.copytree(request.getfixturevalue("api_folder"), folder)
         monkeypatch.chdir(folder)
         if request.node.path.name == "mei.py":
-            # Hundreds of natural stimuli and gratings take half a minute.
-            from omnimouse_cli.probing import mei_references
-
-            monkeypatch.setattr(mei_references, "MOST_NATURAL", 10)
-            monkeypatch.setattr(mei_references, "DIRECTIONS", 4)
-            monkeypatch.setattr(mei_references, "SPATIAL_FREQUENCIES", (0.06,))
+            request.getfixturevalue("few_mei_references")

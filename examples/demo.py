@@ -25,9 +25,12 @@ FULL = {
     "minutes": "12",
     "length": "--minutes 7", "models": "nano,tiny", "sweep_steps": "50", "scores": "",
 }  # fmt: skip
+NO_LINEAR_MODELS = " --set model.decoder.linear_rank=none"
 QUICK = {
-    "neurons": "24", "minutes": "2", "length": "--steps 4", "models": "nano", "sweep_steps": "2",
-    "scores": " --draws 1 --baselines ridge",
+    "neurons": "12", "minutes": "2",
+    "length": "--steps 4" + NO_LINEAR_MODELS, "models": "nano",
+    "sweep_steps": "2" + NO_LINEAR_MODELS,
+    "scores": " --draws 1 --stride 90 --baselines train_mean",
 }  # fmt: skip
 PICTURES = ("session.png", "runs/demo/eval/*/*.png", "scaling/report.html")
 

@@ -12,10 +12,10 @@ SHORTER = {
     "own_recording": {
         "minutes=12": "minutes=2",
         "neurons=80": "neurons=24",
-        "minutes=4": "minutes=0.1",
+        "minutes=4": "minutes=0.01",
     },
     "trained_twin": {
-        "TRAINING_MINUTES = 12, 9": "TRAINING_MINUTES = 2, 0.1",
+        "TRAINING_MINUTES = 12, 9": "TRAINING_MINUTES = 2, 0.01",
         "neurons=128": "neurons=24",
         "[:48]": "[:6]",
         "chosen.tolist())": "chosen.tolist()), noise_windows=32, gradient_windows=1",

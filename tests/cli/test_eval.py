@@ -1,6 +1,5 @@
 """`omnimouse eval`: what it prints and writes, and how it ends."""
 
-import dataclasses
 import importlib.util
 import json
 import shutil
@@ -9,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 import typer
-from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from omnimouse_cli.api.evaluate import default_tier
@@ -17,15 +15,7 @@ from omnimouse_cli.batch import windows as windows_module
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.cli.app import _with_exit_codes
 from omnimouse_cli.cli.eval import command_eval
-from omnimouse_cli.config.convert import to_dict
-from omnimouse_cli.config.load import load_config, to_toml
-from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.session_embeddings import SessionEmbeddings
-from omnimouse_cli.recording.open import open_recording
-from omnimouse_cli.recording.simulated.settings import SimulationConfig
-from omnimouse_cli.recording.simulated.simulation import simulate
 from omnimouse_cli.reporter import Silent
-from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
 
 pytestmark = pytest.mark.slow
 
@@ -34,52 +24,12 @@ app.command()(_with_exit_codes(command_eval))
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(small_mouse, write_run, tmp_path_factory):
     """A working folder with `shards/` and one finished run of random weights in `runs/`."""
     folder = tmp_path_factory.mktemp("place")
-    config = SimulationConfig(sessions=1, neurons=12, minutes=2.0, seed=1)
-    recording = simulate(folder / "recordings", config, reporter=Silent())[0].path
-    preprocess([open_recording(recording)], folder / "shards", PreprocessOptions(), Silent())
-    dataset = open_dataset(folder / "shards")
-    run = folder / "runs" / "first"
-    run.mkdir(parents=True)
-    settings = load_config(size="nano")
-    settings = dataclasses.replace(
-        settings,
-        model=dataclasses.replace(settings.model, response_loss="poisson"),
-        data=dataclasses.replace(settings.data, normalize="scale"),
-    )
-    session = dataset.sessions[0]
-    torch.manual_seed(0)
-    core = OmniMouse(
-        settings.model,
-        behavior_channels=dataset.behavior_channels,
-        animals=dataset.animals,
-    )
-    table = SessionEmbeddings(
-        session.num_neurons,
-        settings.model.d_embedding,
-        settings.model.decoder.num_neuron_weights(len(dataset.behavior_channels)),
-    )
-    tensors = {f"core.{name}": value.clone() for name, value in core.state_dict().items()}
-    for name, value in table.state_dict().items():
-        tensors[f"tables.{session.key}.{name}"] = value.clone()
-    facts = {"session": session.key, "animal": session.animal, "neurons": 12}
-    facts["fingerprint"] = session.fingerprint
-    description = {
-        "config": to_dict(settings),
-        "sessions": [facts],
-        "behavior_channels": dataset.behavior_channels,
-        "animals": dataset.animals,
-        "response_loss": "poisson",
-        "step": 0,
-        "shards": str((folder / "shards").resolve()),
-    }
-    metadata = {"format": "omnimouse-weights", "version": "1"}
-    save_file(
-        tensors, run / "model.safetensors", {**metadata, "description": json.dumps(description)}
-    )
-    (run / "config.toml").write_text(to_toml(settings))
+    shards = shutil.copytree(small_mouse.folder, folder / "shards")
+    small = ("model.d_model=16", "model.layers=1")
+    run = write_run(folder / "runs" / "first", open_dataset(shards), sets=small)
     (run / "summary.json").write_text("{}")
     return folder
 

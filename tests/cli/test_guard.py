@@ -22,10 +22,13 @@ from omnimouse_cli.cli.streams import TolerantStream
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.files import explain_file_errors
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_mei_references")]
 
 # Arguments with which a command would work, and soon.
 SMALL = ("--device", "cpu", "--set", "model.d_model=16", "--set", "model.layers=1")
+SMALL += ("--set", "model.decoder.linear_rank=none")
+PROBED = ("--neurons", "0", "--directions", "4", "--spatial", "0.05", "--temporal", "2")
+PROBED += ("--noise-windows", "16")
 COMMANDS = {
     "simulate": ("new", "--neurons", "2", "--minutes", "1", "--sessions", "1"),
     "preprocess": ("--jobs", "1"),
@@ -39,7 +42,7 @@ COMMANDS = {
     "report": ("runs/a", "runs/b"),
     "predict": ("runs/a", "--out", "predicted.npz", "--device", "cpu"),
     "mei": ("runs/a", "--neurons", "0", "--steps", "1", "--starts", "1", "--device", "cpu"),
-    "probe": ("runs/a", "--device", "cpu"),
+    "probe": ("runs/a", "--device", "cpu", *PROBED),
     "scaling-report": ("--bootstrap", "10"),
     "import-weights": ("checkpoint", "--out", "imported"),
     "export-weights": ("runs/a", "--out", "weights.safetensors"),

@@ -6,18 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from omnimouse_cli.cli.app import app
-from omnimouse_cli.probing import mei_references
+
+pytestmark = pytest.mark.usefixtures("few_mei_references")
 
 QUICK = ("--neurons", "1,5", "--starts", "1", "--steps", "2", "--device", "cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_references():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mei_references, "MOST_NATURAL", 10)
-        patch.setattr(mei_references, "DIRECTIONS", 4)
-        patch.setattr(mei_references, "SPATIAL_FREQUENCIES", (0.06,))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from omnimouse_cli.training.sweep import grid
 
 SMALL = ["--set", "model.d_model=16", "--set", "model.layers=1", "--set", "model.d_embedding=8"]
 SMALL += ["--set", "data.batch_size=2", "--set", "train.log_every=1"]
+SMALL += ["--set", "model.decoder.linear_rank=none"]
 GRID = ["sweep", "shards", "--models", "nano", "--seeds", "1,2", "--device", "cpu", *SMALL]
 NAMES = [f"nano-sessions{count}-seed{seed}" for seed in (1, 2) for count in (1, 2)]
 SUMMARY = {

@@ -25,6 +25,9 @@ SMALL += [
     "data.batch_size=2",
     "--set",
     "train.log_every=1",
+    # They are computed before each training.
+    "--set",
+    "model.decoder.linear_rank=none",
 ]
 
 

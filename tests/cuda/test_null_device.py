@@ -78,6 +78,7 @@ def test_a_run_is_scored(trained, null_device):
 
 def test_dendritic_units_launch_our_own_kernels(null_device, small_mouse, tmp_path):
     words = ("--set", "model.feed_forward=dendritic", "--set", "train.shortcuts_first_fraction=0.0")
+    words += ("--set", "model.decoder.linear_rank=none")
     ended = null_device.omnimouse(
         "train", small_mouse.folder, *OPTIONS, *words, "--steps", "6", "--out", tmp_path / "run"
     )

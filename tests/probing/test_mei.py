@@ -12,7 +12,7 @@ import torch
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluation.records import EvalOptions
 from omnimouse_cli.metrics.moments import correlation, moments_of
-from omnimouse_cli.probing import mei, mei_references
+from omnimouse_cli.probing import mei
 from omnimouse_cli.probing.mei import MeiOptions, most_exciting
 from omnimouse_cli.probing.mei_neurons import choose_neurons
 from omnimouse_cli.probing.mei_output import encode_png, write_files
@@ -20,16 +20,9 @@ from omnimouse_cli.probing.predict_recorded import predict_recording
 from omnimouse_cli.probing.session_model import SessionModel
 from omnimouse_cli.run.load import load_run
 
+pytestmark = pytest.mark.usefixtures("few_mei_references")
+
 SHORT = MeiOptions(starts=2, steps=3, least=True, contrast=50.0, prior="none")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_references():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mei_references, "MOST_NATURAL", 10)
-        patch.setattr(mei_references, "DIRECTIONS", 4)
-        patch.setattr(mei_references, "SPATIAL_FREQUENCIES", (0.06,))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -66,9 +66,11 @@ def choose_components(
             for data, step in zip(held_out, steps, strict=False)
         ]
         penalties = PENALTIES if held_out else (DEFAULT_PENALTY,)
-        pairs = itertools.product(zip(clips, crosses, strict=True), penalties)
-        for (clip, cross_DN), penalty in pairs:
-            components_DR, weights_NR = _regress(square_DD, cross_DN, penalty, encoding.rank)
+        # A factorization takes longer than all else, and serves every clipping.
+        factors = [(penalty, _factorize(square_DD, penalty)) for penalty in penalties]
+        pairs = itertools.product(zip(clips, crosses, strict=True), factors)
+        for (clip, cross_DN), (penalty, factor) in pairs:
+            components_DR, weights_NR = _regress(square_DD, cross_DN, factor, encoding.rank)
             full = components_DR.shape[1]
             ranks = [*(rank for rank in RANKS if rank < full and held_out), full]
             for rank, score in zip(
@@ -154,19 +156,30 @@ def _normal_equations(
     return square_DD, [torch.cat(each, dim=1) for each in crosses]
 
 
-def _regress(
-    square_DD: Tensor, cross_DN: Tensor, penalty: float, rank: int
-) -> tuple[Tensor, Tensor]:
-    """Return the leading components of a ridge regression, and the weights of neurons."""
-    scale_D = square_DD.diagonal().clamp(min=1e-8).sqrt()
+def _factorize(square_DD: Tensor, penalty: float) -> Tensor:
+    """Return the Cholesky factor of a ridge regression on columns of unit mean square."""
+    scale_D = _scale(square_DD)
     scaled_DD = square_DD / scale_D
     scaled_DD /= scale_D[:, None]
     scaled_DD.diagonal().add_(penalty)
+    return torch.linalg.cholesky(scaled_DD)
+
+
+def _regress(
+    square_DD: Tensor, cross_DN: Tensor, factor_DD: Tensor, rank: int
+) -> tuple[Tensor, Tensor]:
+    """Return the leading components of a ridge regression, and the weights of neurons."""
+    scale_D = _scale(square_DD)
     cross_DN = cross_DN / scale_D[:, None]
-    slopes_DN = torch.cholesky_solve(cross_DN, torch.linalg.cholesky(scaled_DD))
+    slopes_DN = torch.cholesky_solve(cross_DN, factor_DD)
     _, vectors_NN = torch.linalg.eigh(cross_DN.T @ slopes_DN)
     leading_NR = vectors_NN.flip(1)[:, :rank]
     return slopes_DN @ leading_NR / scale_D[:, None], leading_NR
+
+
+def _scale(square_DD: Tensor) -> Tensor:
+    """Return the root mean square of each column."""
+    return square_DD.diagonal().clamp(min=1e-8).sqrt()
 
 
 def _component_buffers(

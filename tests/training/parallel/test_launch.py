@@ -57,14 +57,14 @@ def train_in_turn(jobs: tuple[TrainingJob, ...]) -> None:
 @pytest.mark.slow
 def test_two_ranks_train_what_one_rank_with_two_batches_a_step_trains(shards, tiny, tmp_path):
     config = replace(
-        tiny, train=replace(tiny.train, steps=20, batches_per_step=2, checkpoint_every=10)
+        tiny, train=replace(tiny.train, steps=8, batches_per_step=2, checkpoint_every=4)
     )
     one, two = (TrainingJob(config=config, shards=shards, run=tmp_path / name) for name in "ab")
     train(one, World(), Silent())
     # What one rank has trained is adapted too: by one, and by the same two.
     start = default_adaptation(one.run)
     settings = replace(
-        config.train, steps=4, adapt_from=str(one.run), unfreeze=("readout",), batches_per_step=2
+        config.train, steps=2, adapt_from=str(one.run), unfreeze=("readout",), batches_per_step=2
     )
     adapted = replace(start, data=replace(start.data, batch_size=2), train=settings)
     alone, together = (replace(one, config=adapted, run=tmp_path / name) for name in "cd")
@@ -75,7 +75,7 @@ def test_two_ranks_train_what_one_rank_with_two_batches_a_step_trains(shards, ti
     environment = read_document(two.run / "environment.json", "environment")
     assert environment["num_ranks"] == 2
     # And what two ranks have kept, one rank goes on with, as if it had always been alone.
-    longer = replace(config, train=replace(config.train, steps=24))
+    longer = replace(config, train=replace(config.train, steps=10))
     for job in (one, two):
         train(replace(job, config=longer, resume=True), World(), Silent())
     _require_same(one.run, two.run)
