@@ -162,7 +162,8 @@ def _factorize(square_DD: Tensor, penalty: float) -> Tensor:
     scaled_DD = square_DD / scale_D
     scaled_DD /= scale_D[:, None]
     scaled_DD.diagonal().add_(penalty)
-    return torch.linalg.cholesky(scaled_DD)
+    factor_DD: Tensor = torch.linalg.cholesky(scaled_DD)
+    return factor_DD
 
 
 def _regress(
