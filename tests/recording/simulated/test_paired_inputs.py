@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from omnimouse_cli.batch.strategies import regime_strategies
+from omnimouse_cli.batch.published_strategies import decode
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.evaluation.baselines.ceiling import predict_ceiling
 from omnimouse_cli.recording.simulated.behavior import draw_behavior
@@ -66,7 +66,7 @@ def test_the_exact_response_of_a_recording_is_that_of_its_truth(tmp_path):
     simulated = simulate(tmp_path, config, reporter=Silent())[0]
     path = simulated.path
     assert simulated.ceilings.decode == {}
-    decoding = next(one for one in regime_strategies("decode") if one.name == "decode")
+    decoding = decode("decode")
     source = SimpleNamespace(description=SimpleNamespace(source=SimpleNamespace(path=str(path))))
     reader = SimpleNamespace(shard=source)
     targets = SimpleNamespace(reader=reader, strategy=decoding, is_behavior=True)
