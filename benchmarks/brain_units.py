@@ -240,17 +240,22 @@ def read_scores(folder: Path, settings: Settings) -> Scores:
     return scores
 
 
+def estimate(values: Sequence[float]) -> dict[str, Any] | None:
+    """Return the mean over seeds with its interval; None of fewer than two."""
+    return mean_interval(values).to_dict() if len(values) > 1 else None
+
+
 def compare(scores: Scores) -> Iterator[dict[str, Any]]:
     """Yield the mean of each recording and arm, and what dendritic units have more, by seed."""
     for (recording, name), values in scores.items():
         row = {"recording": recording, "arm": name, "seeds": sorted(values)}
         row["values"] = [values[seed][0] for seed in row["seeds"]]
         row["cpu_seconds"] = [values[seed][1] for seed in row["seeds"]]
-        row["mean"] = mean_interval(row["values"]).to_dict()
+        row["mean"] = estimate(row["values"])
         for label, other in (("dendritic_less_this", DENDRITIC), ("fewer_less_this", FEWER_STEPS)):
             dendritic = scores.get((recording, other), {})
             less = [dendritic[seed][0] - values[seed][0] for seed in values if seed in dendritic]
-            row[label] = mean_interval(less).to_dict() if less else None
+            row[label] = estimate(less)
         yield row
 
 
@@ -277,8 +282,8 @@ def compare_perturbed(folder: Path, settings: Settings) -> Iterator[dict[str, An
             "severity": severity,
             "arm": kind,
             "seeds": sorted(by_seed),
-            "perturbed_less_clean": mean_interval(list(by_seed.values())).to_dict(),
-            "dendritic_less_this": mean_interval(more).to_dict() if more else None,
+            "perturbed_less_clean": estimate(list(by_seed.values())),
+            "dendritic_less_this": estimate(more),
             "cpu_ratio_to_eval": ratios[kind],
         }
 

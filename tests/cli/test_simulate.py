@@ -46,3 +46,11 @@ def test_a_second_run_skips_says_so_on_stderr_and_prints_the_same_table(out):
     assert "skipped" not in result.stdout
     assert result.stderr.endswith(f"next: omnimouse preprocess {out}\n")
     assert invoke(out, *SMALL, "--quiet").stderr == ""
+
+
+def test_neurons_that_multiply_have_no_ceiling_of_decoding(tmp_path):
+    result = invoke(tmp_path, *SMALL, "--multiplicative", "1", "--json")
+    assert result.exit_code == 0
+    (session,) = json.loads(result.stdout)["sessions"]
+    assert set(session["ceilings"]) == {"predict", "population", "forecast"}
+    assert invoke(tmp_path, *SMALL, "--multiplicative", "2").exit_code != 0
