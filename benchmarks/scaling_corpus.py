@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 from machine import benchmark_parser, chosen_device, print_rows, write_result
+from matplotlib.figure import Figure
 
 from omnimouse_cli.metrics.intervals import percentile_interval
 from omnimouse_cli.report.analysis import ScalingReport, analyze, build_document
 from omnimouse_cli.report.goodness import compute_replicate_noise
 from omnimouse_cli.report.runs import read_run_table
-from omnimouse_cli.report.table import RunRow, get_column, get_log_sizes
+from omnimouse_cli.report.table import RunRow, find_levels, get_column, get_log_sizes
 from omnimouse_cli.reporter import Silent
 
 KEPT = ("run", "parameters", "tokens", "neuron_hours", "loss", "seed", "subset", "learning_rate")
@@ -60,12 +61,51 @@ def compare(report: ScalingReport, rows: tuple[RunRow, ...]) -> list[dict[str, A
     return checked
 
 
+def draw(report: ScalingReport, checked: list[dict[str, Any]], path: Path) -> None:
+    """Draw losses over the amount of data: the sweep, its law, and the further runs."""
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    rows = report.table.rows
+    sizes = find_levels(get_column(rows, "parameters"))
+    amounts = np.geomspace(min(get_column(rows, "tokens")), 2.2 * max(get_column(rows, "tokens")))
+    for number, size in enumerate([*sizes, *(c["parameters"] for c in checked)]):
+        color = f"C{sizes.index(size) if size in sizes else len(sizes)}"
+        if number < len(sizes):
+            here = [row for row in rows if row.parameters == size]
+            label = f"{size:,.0f} parameters"
+            axes.plot(
+                *([getattr(row, name) for row in here] for name in ("tokens", "loss")),
+                "o",
+                color=color,
+                markersize=4,
+                alpha=0.6,
+                label=label,
+            )
+            if report.law is not None:
+                x = np.stack([np.full(len(amounts), np.log(size)), np.log(amounts)], axis=1)
+                axes.plot(amounts, np.exp(report.law.fit.predict(x)), color=color, linewidth=1)
+            continue
+        one = checked[number - len(sizes)]
+        label = None if size in sizes else f"{size:,.0f} parameters (not in the sweep)"
+        axes.plot(one["tokens"], one["loss"], "*", color=color, markersize=12, label=label)
+        if one["interval"] is not None:
+            # Beside the run, so that both can be seen.
+            axes.plot([1.06 * one["tokens"]] * 2, one["interval"], color=color, linewidth=2)
+    axes.set_xscale("log")
+    axes.set_xlabel("unique tokens")
+    axes.set_ylabel("validation loss (Poisson)")
+    axes.legend(fontsize=8, frameon=False)
+    axes.set_title("Sweep (points), law (lines), further runs (stars), predictions (bars)", size=9)
+    figure.savefig(path, dpi=130)
+
+
 def main() -> None:
     """Analyze the sweep, compare it with further runs and write the result."""
     parser = benchmark_parser(__doc__ or "")
     parser.add_argument("runs", type=Path, help="folder of the sweep")
     parser.add_argument("check", type=Path, help="folder of the further runs")
     parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--figure", type=Path, help="PNG of the losses")
     options = parser.parse_args()
     table = read_run_table([options.runs])
     num_resamples = 10 if options.quick else options.resamples
@@ -87,6 +127,8 @@ def main() -> None:
             for one in checked
         ],
     )
+    if options.figure is not None:
+        draw(report, checked, options.figure)
     content = {
         "command": "sh benchmarks/scaling_corpus.sh FOLDER",
         "report_command": " ".join(sys.argv),

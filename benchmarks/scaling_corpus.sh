@@ -24,13 +24,12 @@ for size in "8 1 4 8" "16 1 4 16" "32 2 8 32" "48 2 8 48"; do
 done
 
 # Twice the data, and a larger model.
-for size in "48 2 8 48" "32 2 8 32"; do
-    out=check/width${size%% *}
-    mkdir -p $out && cp runs/width${size%% *}/learning_rates.json $out
-    sweep $size --sessions 32 --subsets 1 --seeds 1 --out $out
-done
-sweep 96 2 8 96 --sessions 1 --subsets 1 --seeds 1 --out check/width96 --tune
+mkdir -p check/width48 check/width96
+cp runs/width48/learning_rates.json check/width48
+# The next smaller size but one chose half of the learning rates.
+cp runs/width32/learning_rates.json check/width96
+sweep 48 2 8 48 --sessions 32 --subsets 1 --seeds 1 --out check/width48
 sweep 96 2 8 96 --sessions 16 --subsets 1 --seeds 1 --out check/width96
 
 omnimouse scaling-report runs
-python "$here/scaling_corpus.py" runs check
+python "$here/scaling_corpus.py" runs check --figure scaling_corpus.png

@@ -12,6 +12,7 @@ from omnimouse_cli.report.breaks import CLEAR
 from omnimouse_cli.report.forms import JOINT, POWER, SATURATING
 from omnimouse_cli.report.law import JointLaw, find_refusals
 from omnimouse_cli.report.table import (
+    SAME_LEVEL,
     Array,
     RunRow,
     compute_seed_noise,
@@ -280,7 +281,8 @@ def list_missing_levels(levels: Sequence[float]) -> tuple[float, ...]:
         (16.0,)
     """
     known, added = list(levels), []
-    while len(known) < MIN_LEVELS or known[-1] / known[0] < MIN_RANGE * (1 - 1e-9):
+    # Sessions differ a little in length: values so close together are one level.
+    while len(known) < MIN_LEVELS or known[-1] / known[0] < MIN_RANGE / SAME_LEVEL:
         known.append(_next_level(known[-1]))
         added.append(known[-1])
     return tuple(added)

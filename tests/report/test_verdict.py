@@ -80,6 +80,7 @@ def test_levels_are_added_upwards_until_number_and_range_suffice():
     assert list_missing_levels([1.0]) == (4.0, 16.0, 64.0)
     assert list_missing_levels([1.0, 2.0, 4.0, 8.0]) == (32.0,)
     assert list_missing_levels([1.0, 2.0, 4.0, 16.0]) == ()
+    assert list_missing_levels([1.0, 2.0, 5.0, 15.9]) == ()
 
 
 def test_the_published_omnimouse_table_carries_no_law():
