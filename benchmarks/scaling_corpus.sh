@@ -24,11 +24,11 @@ for size in "8 1 4 8" "16 1 4 16" "32 2 8 32" "48 2 8 48"; do
 done
 
 # Twice the data, and a larger model.
-mkdir -p check/width48 check/width96
-cp runs/width48/learning_rates.json check/width48
+mkdir -p check/width32 check/width96
+cp runs/width32/learning_rates.json check/width32
 # The next smaller size but one chose half of the learning rates.
 cp runs/width32/learning_rates.json check/width96
-sweep 48 2 8 48 --sessions 32 --subsets 1 --seeds 1 --out check/width48
+sweep 32 2 8 32 --sessions 32 --subsets 1 --seeds 1 --out check/width32
 sweep 96 2 8 96 --sessions 16 --subsets 1 --seeds 1 --out check/width96
 
 omnimouse scaling-report runs
