@@ -16,6 +16,8 @@ FEED_FORWARDS: tuple[FeedForwardKind, ...] = get_args(FeedForwardKind)
 GATED: tuple[FeedForwardKind, ...] = ("swiglu", "geglu", "dendritic")
 # The correction of the factor model has products of pairs of so many factors.
 MOST_PAIRED_FACTORS = 8
+# Row and column of the center of a receptive field, and their uncertainties.
+FIELD_WEIGHTS = 4
 # The linear decoder averages responses in these half-open bins around a behavior sample, in samples
 # of 1/30 s: narrow near it, wide far from it.
 DECODING_BINS = ((-30, -15), (-15, -6), (-6, -2), (-2, 3), (3, 7), (7, 16), (16, 31))
@@ -156,6 +158,9 @@ class DecoderConfig:
             on motion energies and behavior, a factor model of the population with a non-linear
             correction, and a regression of behavior on responses, of full rank. Training learns
             what they leave. None is off.
+        fitted_fields: Whether the stimulus shortcut learns where neurons look from centers that are
+            computed with the linear models, in units of their uncertainty. Needs `linear_rank` and
+            `motion_wavelengths`.
         behavior_rank: Behavior shortcut: this many mixtures of the behavior channels change the
             gain of every neuron. None is off.
         feed_forward_multiplier: Hidden width of the decoder's feed-forward over `d_model`.
@@ -169,6 +174,7 @@ class DecoderConfig:
     motion_wavelengths: tuple[float, ...] = ()
     motion_time_constants: tuple[float, ...] = (0.045,)
     linear_rank: int | None = None
+    fitted_fields: bool = False
     behavior_rank: int | None = None
     feed_forward_multiplier: float = 4.0
     softplus_beta: float = 0.1
@@ -189,12 +195,15 @@ class DecoderConfig:
             behavior_rank=self.behavior_rank,
             linear_rank=self.linear_rank,
         )
+        if self.fitted_fields and not (self.linear_rank and self.motion_wavelengths):
+            raise ValueError("`fitted_fields` needs `linear_rank` and `motion_wavelengths`")
 
     def num_neuron_weights(self, num_channels: int) -> int:
         """Return the number of weights of a neuron in the linear models.
 
         They weight the components of the regression on stimulus and behavior, the factors with the
-        logarithm of the noise and the correction, and the bins of the regression of behavior.
+        logarithm of the noise and the correction, and the bins of the regression of behavior;
+        fitted receptive fields have a center and its uncertainty.
 
         Args:
             num_channels: Behavior channels of the data set.
@@ -204,7 +213,8 @@ class DecoderConfig:
         correction = num_correction_features(self.linear_rank)
         # Beside the weights of bins, a neuron has the response from which it deviates.
         decoding = num_channels * len(DECODING_BINS) + 1 if num_channels else 0
-        return 2 * self.linear_rank + 1 + correction + decoding
+        fields = FIELD_WEIGHTS if self.fitted_fields else 0
+        return 2 * self.linear_rank + 1 + correction + fields + decoding
 
 
 def num_correction_features(rank: int) -> int:

@@ -9,7 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
-from omnimouse_cli.config.model import MOST_PAIRED_FACTORS, num_correction_features
+from omnimouse_cli.config.model import (
+    FIELD_WEIGHTS,
+    MOST_PAIRED_FACTORS,
+    DecoderConfig,
+    num_correction_features,
+)
 from omnimouse_cli.model.inputs import ModelInputs, TargetNeurons
 from omnimouse_cli.model.sequences import ResponseSegment
 
@@ -65,6 +70,9 @@ class LinearWeights(NamedTuple):
         correction: `(N, F)`: weights of non-linear features of the factors.
         decoding: `(N, C x L + 1)`: weights and center of the decoding shortcut; `(N, 0)` without
             behavior channels.
+        field: `(N, 4)`: row and column of the center of the receptive field from the middle of the
+            screen, in positions of the stimulus shortcut, and logarithms of their uncertainties as
+            a share of the spread of unknown ones; None where fields are not fitted.
     """
 
     encoding: Tensor
@@ -72,15 +80,22 @@ class LinearWeights(NamedTuple):
     log_noise: Tensor
     correction: Tensor
     decoding: Tensor
+    field: Tensor | None = None
 
 
-def split_weights(weights_NP: Tensor, rank: int) -> LinearWeights:
+def split_weights(weights_NP: Tensor, decoder: DecoderConfig) -> LinearWeights:
     """Return the parts of a session's `neuron_weights`, which no gradient reaches."""
-    sizes = [rank, rank, 1, num_correction_features(rank)]
-    encoding_NP, loadings_NR, log_noise_N1, correction_NF, decoding_ND = torch.split(
+    rank = decoder.linear_rank
+    assert rank, "the model has linear models"
+    fields = FIELD_WEIGHTS if decoder.fitted_fields else 0
+    sizes = [rank, rank, 1, num_correction_features(rank), fields]
+    encoding_NP, loadings_NR, log_noise_N1, correction_NF, field_N4, decoding_ND = torch.split(
         weights_NP.detach(), [*sizes, weights_NP.shape[1] - sum(sizes)], dim=1
     )
-    return LinearWeights(encoding_NP, loadings_NR, log_noise_N1[:, 0], correction_NF, decoding_ND)
+    return LinearWeights(
+        encoding_NP, loadings_NR, log_noise_N1[:, 0], correction_NF, decoding_ND,
+        field_N4 if fields else None,
+    )
 
 
 def correction_features(factors_BAR: Tensor) -> Tensor:

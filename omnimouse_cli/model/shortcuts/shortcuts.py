@@ -66,6 +66,7 @@ class Shortcuts(nn.Module):
     def __init__(self, config: ModelConfig, num_channels: int) -> None:
         super().__init__()
         decoder, width = config.decoder, config.d_embedding
+        self._decoder = decoder
         # Beside the linear decoder, sums that are learned for behavior overfit short recordings.
         num_decoded = 0 if decoder.linear_rank else num_channels
         self.population = (
@@ -127,7 +128,7 @@ class Shortcuts(nn.Module):
                 result.channels.append(traces_BCS)
         if self.decoding is not None and inputs.sequences.segments and task.num_target_channels:
             assert self.factors is not None, "the linear models come together"
-            weights = split_weights(embeddings.neuron_weights, self.factors.rank)
+            weights = split_weights(embeddings.neuron_weights, self._decoder)
             result.channels.append(self.decoding(inputs, weights.decoding))
         if targets is None:
             return result
@@ -142,7 +143,10 @@ class Shortcuts(nn.Module):
                 ("motion energy on the retina", frames, shown),
                 lambda: stimulus(energy(), behavior_BCS, inputs.channels),
             )
-            result.drives.append(self.stimulus.drive(state_BTFYX, vectors_NE, targets))
+            field_N4 = None
+            if self.factors is not None:
+                field_N4 = split_weights(embeddings.neuron_weights, self._decoder).field
+            result.drives.append(self.stimulus.drive(state_BTFYX, vectors_NE, field_N4, targets))
         if self.behavior is not None and behavior_BCS is not None:
             state_BSR = self.behavior(behavior_BCS, inputs.channels)
             result.gains.append(self.behavior.gain(state_BSR, vectors_NE, targets))
@@ -176,7 +180,7 @@ class Shortcuts(nn.Module):
         """Return the deviation that stimulus, behavior and visible responses let expect."""
         assert self.factors is not None, "the linear models come together"
         assert targets.strategy.targets is not None, "responses are predicted"
-        weights = split_weights(embeddings.neuron_weights, self.factors.rank)
+        weights = split_weights(embeddings.neuron_weights, self._decoder)
         terms = []
         if encoding_BSP is not None:
             of_targets_BAP = encoding_BSP[:, slice(*targets.strategy.targets)]

@@ -83,12 +83,18 @@ class StimulusShortcut(nn.Module):
         held_BTC = sample_and_hold(behavior_BCS[:, channels])[:, TIMES.start :: TIMES.step]
         return shift_by_gaze(energy_BTFYX, held_BTC @ self.gaze[channels])
 
-    def drive(self, state_BTFYX: Tensor, vectors_NE: Tensor, targets: TargetNeurons) -> Tensor:
+    def drive(
+        self,
+        state_BTFYX: Tensor,
+        vectors_NE: Tensor,
+        field_N4: Tensor | None,
+        targets: TargetNeurons,
+    ) -> Tensor:
         """Return the term of the drive: `(batch, target samples, targets)`."""
         assert targets.strategy.targets is not None
         filter_FAT: Tensor = self.filter(targets.strategy.targets)
         filtered_BFAP = filter_FAT @ state_BTFYX.transpose(1, 2).flatten(3)
-        where_NP = self.receptive_fields(vectors_NE)
+        where_NP = self.receptive_fields(vectors_NE, field_N4)
         where_BGP = functional.embedding(targets.neurons, where_NP)
         # First where, then what: weights of both for every neuron of every window are large.
         features, filtered_BKP = filter_FAT.shape[0], filtered_BFAP.flatten(1, 2)
@@ -99,14 +105,24 @@ class StimulusShortcut(nn.Module):
         drive_BGA = (what_BGF[:, :, None] @ local_BGFA)[:, :, 0]
         return drive_BGA.transpose(1, 2)
 
-    def receptive_fields(self, vectors_NE: Tensor) -> Tensor:
-        """Return a Gaussian over positions of sum 1 for every neuron: `(neurons, positions)`."""
+    def receptive_fields(self, vectors_NE: Tensor, field_N4: Tensor | None = None) -> Tensor:
+        """Return a Gaussian over positions of sum 1 for every neuron: `(neurons, positions)`.
+
+        Args:
+            vectors_NE: Neuron embeddings of the session.
+            field_N4: Fitted centers, and logarithms of their uncertainties as a share of the
+                spread of unknown ones; None and 0 learn centers from the middle of the screen.
+        """
         field_N3: Tensor = self.field(vectors_NE) * self.scale
         width_N1 = START_WIDTH * torch.exp(WIDTH_SPREAD * field_N3[:, 2:])
         sides = []
         for axis, size in enumerate(self.energy.grid):
             position = torch.arange(size, device=vectors_NE.device) - (size - 1) / 2
-            distance = position - START_SPREAD * size * field_N3[:, axis, None]
+            center_N = START_SPREAD * size * field_N3[:, axis]
+            if field_N4 is not None:
+                uncertainty_N = field_N4[:, GAZE_AXES + axis].exp()
+                center_N = field_N4[:, axis] + uncertainty_N * center_N
+            distance = position - center_N[:, None]
             sides.append((-0.5 * (distance / width_N1).square()).softmax(dim=1))
         return (sides[0][:, :, None] * sides[1][:, None]).flatten(1)
 

@@ -30,6 +30,7 @@ from omnimouse_cli.training.start.encoding import (
     describe_clip,
 )
 from omnimouse_cli.training.start.factor_analysis import FactorModel, fit_factors
+from omnimouse_cli.training.start.receptive_fields import fit_fields
 from omnimouse_cli.training.start.session_data import SessionData, TrainingReader
 from omnimouse_cli.training.state import TrainState
 
@@ -244,5 +245,7 @@ def _fit_session(reader: TrainingReader, core: OmniMouse, session: str) -> Tenso
     if math.isfinite(penalty) and len(data.responses) >= LEAST_CORRECTION_WINDOWS:
         correction_NF = correction_moments(data.responses, model, factors, core).solve(penalty)
     decoding_ND = fit_decoding(data, core.linear_paths.decoding)
-    parts = [weights_NR, model.loadings, model.log_noise[:, None], correction_NF, decoding_ND]
-    return torch.cat(parts, dim=1)
+    parts = [weights_NR, model.loadings, model.log_noise[:, None], correction_NF]
+    if reader.config.model.decoder.fitted_fields:
+        parts.append(fit_fields(reader, core, session, data))
+    return torch.cat([*parts, decoding_ND], dim=1)

@@ -1,6 +1,6 @@
 """What the linear models of a training are computed from: windows of a session, read once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -96,29 +96,9 @@ class TrainingReader:
 
     def read(self, session: str, tiers: Sequence[str]) -> SessionData | None:
         """Return windows of some tiers, evenly spaced; None if there is none."""
-        info = self.dataset.session(session)
-        data = self.config.data
-        table = window_table(
-            info.shard,
-            tiers=tiers,
-            include_blanks=data.include_blanks,
-            require_behavior=data.require_behavior,
-            stride_samples=STRIDE_SAMPLES,
-        )
-        if not table.num_windows:
+        parts = [self._part(batch) for batch in self.batches(session, tiers)]
+        if not parts:
             return None
-        most = min(
-            MOST_WINDOWS,
-            MOST_VALUES // (NUM_RESPONSE_SAMPLES * info.num_neurons),
-            MOST_WINDOWS_IN_ALL // len(self.dataset.sessions),
-        )
-        most = max(most, WINDOWS_AT_ONCE)
-        step = -(-table.num_windows // most)
-        grid = table.grid_index(np.arange(0, table.num_windows, step))
-        parts = [
-            self._part(self._windows.read(session, grid[first : first + WINDOWS_AT_ONCE]))
-            for first in range(0, len(grid), WINDOWS_AT_ONCE)
-        ]
         contrasts = [part.contrasts for part in parts if part.contrasts is not None]
         behavior = [part.behavior for part in parts if part.behavior is not None]
         traces = [part.traces for part in parts if part.traces is not None]
@@ -129,17 +109,41 @@ class TrainingReader:
             torch.cat(traces) if traces else None,
         )
 
-    def _part(self, batch: Batch) -> SessionData:
+    def batches(self, session: str, tiers: Sequence[str]) -> Iterator[Batch]:
+        """Read windows of some tiers, evenly spaced, on the device of the core."""
         paths = self._core.linear_paths
         assert paths.encoding is not None, "the core has linear models"
         device = paths.encoding.get_buffer("means").device
-        batch = to_device(batch, device, self.config.data)
+        info = self.dataset.session(session)
+        data = self.config.data
+        table = window_table(
+            info.shard,
+            tiers=tiers,
+            include_blanks=data.include_blanks,
+            require_behavior=data.require_behavior,
+            stride_samples=STRIDE_SAMPLES,
+        )
+        most = min(
+            MOST_WINDOWS,
+            MOST_VALUES // (NUM_RESPONSE_SAMPLES * info.num_neurons),
+            MOST_WINDOWS_IN_ALL // len(self.dataset.sessions),
+        )
+        most = max(most, WINDOWS_AT_ONCE)
+        step = max(-(-table.num_windows // most), 1)
+        grid = table.grid_index(np.arange(0, table.num_windows, step))
+        for first in range(0, len(grid), WINDOWS_AT_ONCE):
+            batch = self._windows.read(session, grid[first : first + WINDOWS_AT_ONCE])
+            yield to_device(batch, device, data)
+
+    def _part(self, batch: Batch) -> SessionData:
+        paths = self._core.linear_paths
+        assert paths.encoding is not None, "the core has linear models"
         contrasts = behavior = None
         if paths.stimulus is not None and batch.video is not None:
             energy_BTFYX = paths.stimulus.energy(batch.video, (0, NUM_FRAMES))
             contrasts = paths.encoding.contrasts(energy_BTFYX)
         if batch.behavior is not None:
-            channels = channel_numbers(batch, device)
+            channels = channel_numbers(batch, batch.responses.device)
             columns_BTD = behavior_columns(batch.behavior.nan_to_num(), channels)
             behavior = columns_BTD[:, FIRST_STEP:]
         return SessionData(batch.responses, contrasts, behavior, batch.behavior)

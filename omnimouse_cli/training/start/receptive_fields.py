@@ -1,0 +1,172 @@
+"""Centers of receptive fields in closed form: where motion energies explain a neuron best."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from omnimouse_cli.config.data import NUM_FRAMES, NUM_RESPONSE_SAMPLES
+from omnimouse_cli.config.model import FIELD_WEIGHTS
+from omnimouse_cli.model.motion_energy import TIMES
+from omnimouse_cli.model.omnimouse import OmniMouse
+from omnimouse_cli.model.shortcuts.stimulus import START_SPREAD, StimulusShortcut
+from omnimouse_cli.training.start.session_data import SessionData, TrainingReader
+
+# S samples, F energies, P positions, C candidates for a center, N neurons, M columns of the map
+# from positions in the tissue
+
+# Standard deviation of the weights around a candidate, in positions.
+WIDTH = 0.8
+# Deviations of responses are clipped, in their standard deviations: large transients say as little
+# about where a neuron looks as small ones, and would decide everything.
+CLIP = 1.0
+# Ridge penalty, as a share of the mean variance of an energy.
+PENALTY = 2.0
+# Candidates are half a position apart, or further on a large screen.
+MOST_CANDIDATES = 600
+# Products of energies and responses at all candidates: so many numbers at once.
+MOST_PRODUCTS = 50_000_000
+# Neighboring samples say the same; in a second there is about one independent of the last.
+SAMPLES_PER_SECOND = 1.0
+SECONDS_BETWEEN_WINDOWS = 1.0
+# No uncertainty is smaller, in positions: candidates are half a position apart.
+LEAST_DEVIATION = 0.1
+
+
+def fit_fields(
+    reader: TrainingReader, core: OmniMouse, session: str, data: SessionData
+) -> Tensor:
+    """Return centers and uncertainties of a session's neurons: `(neurons, 4)`.
+
+    At each candidate the clipped responses are regressed on the energies around it; the explained
+    variance gives the likelihood of the candidate. The prior is a Gaussian about a linear map of
+    the neuron's place in the tissue (retinotopy), or about the mean center where places are not
+    known, and is estimated from all neurons of the session.
+
+    Args:
+        reader: Reads the windows of the training tiers.
+        core: Its stimulus shortcut gives the energies.
+        session: Session key.
+        data: The same windows.
+    """
+    stimulus = core.linear_paths.stimulus
+    assert stimulus is not None, "fitted fields need the stimulus shortcut"
+    candidate_C2 = _candidates(stimulus.energy.grid)
+    num_neurons = data.responses.shape[2]
+    if data.contrasts is None:
+        return torch.zeros(num_neurons, FIELD_WEIGHTS)
+    num_products = len(candidate_C2) * stimulus.energy.num_features
+    step = max(MOST_PRODUCTS // num_products, 1)
+    explained_CN = torch.cat(
+        [
+            _explained(reader, stimulus, session, data, candidate_C2, slice(first, first + step))
+            for first in range(0, num_neurons, step)
+        ],
+        dim=1,
+    )
+    independent = len(data.responses) * SECONDS_BETWEEN_WINDOWS * SAMPLES_PER_SECOND
+    likelihood_CN = -independent / 2 * torch.log1p(-explained_CN)
+    position_um = reader.dataset.session(session).shard.position_um
+    places_NM = torch.ones(num_neurons, 1, dtype=torch.float64)
+    if position_um is not None:
+        um_N2 = torch.from_numpy(position_um[:, :2]).double().nan_to_num()
+        places_NM = torch.cat([places_NM, um_N2 - um_N2.mean(0)], dim=1)
+    center_N2, variance_N2 = _posterior(likelihood_CN, candidate_C2, places_NM)
+    unknown_2 = START_SPREAD * torch.tensor(stimulus.energy.grid, dtype=torch.float64)
+    deviation_N2 = variance_N2.sqrt().clamp(min=LEAST_DEVIATION).minimum(unknown_2)
+    return torch.cat([center_N2, (deviation_N2 / unknown_2).log()], dim=1).float()
+
+
+def _candidates(grid: tuple[int, int]) -> Tensor:
+    """Return candidates from the middle of the screen, float64 `(candidates, 2)`."""
+    rows, columns = grid
+    spacing = max(0.5, math.sqrt(rows * columns / MOST_CANDIDATES))
+    sides = []
+    for size in grid:
+        half = (size - 1) / 2
+        count = int(half / spacing)
+        sides.append(torch.arange(-count, count + 1, dtype=torch.float64) * spacing)
+    return torch.cartesian_prod(*sides)
+
+
+def _explained(
+    reader: TrainingReader,
+    stimulus: StimulusShortcut,
+    session: str,
+    data: SessionData,
+    candidate_C2: Tensor,
+    neurons: slice,
+) -> Tensor:
+    """Return the share of variance that a ridge regression explains: `(candidates, neurons)`."""
+    responses_SN = data.responses[..., neurons]
+    mean_N = responses_SN.flatten(0, 1).mean(0)
+    where_PC = _weights(candidate_C2, stimulus.energy.grid).to(mean_N)
+    samples = NUM_RESPONSE_SAMPLES // 2, NUM_RESPONSE_SAMPLES
+    filter_FAT = stimulus.filter(samples)[:, :: TIMES.step]
+    num_features, num_candidates = filter_FAT.shape[0], where_PC.shape[1]
+    square_CFF = mean_N.new_zeros(num_candidates, num_features, num_features)
+    cross_CFN = mean_N.new_zeros(num_candidates, num_features, len(mean_N))
+    sum_CF, total_N, total, count = 0.0, 0.0, 0.0, 0
+    for batch in reader.batches(session, reader.config.data.tiers):
+        assert batch.video is not None, "there is a stimulus"
+        energy_BTFYX = stimulus.energy(batch.video, (0, NUM_FRAMES))
+        filtered_BFAP = filter_FAT @ energy_BTFYX.transpose(1, 2).flatten(3)
+        x_CSF = (filtered_BFAP @ where_PC).permute(3, 0, 2, 1).flatten(1, 2)
+        y_SN = batch.responses[:, slice(*samples), neurons][:, :: TIMES.step].flatten(0, 1)
+        y_SN = (y_SN - mean_N).clamp(-CLIP, CLIP)
+        square_CFF += x_CSF.transpose(1, 2) @ x_CSF
+        cross_CFN += x_CSF.transpose(1, 2) @ y_SN
+        sum_CF, total_N = sum_CF + x_CSF.sum(1), total_N + y_SN.sum(0)
+        total, count = total + y_SN.square().sum(0), count + len(y_SN)
+    mean_CF, mean_N = sum_CF / count, total_N / count
+    square_CFF = square_CFF / count - mean_CF[:, :, None] * mean_CF[:, None]
+    cross_CFN = cross_CFN / count - mean_CF[..., None] * mean_N
+    variance_N = total / count - mean_N.square()
+    scale = square_CFF.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-12)
+    eye_FF = torch.eye(num_features, device=scale.device)
+    ridge_CFF = square_CFF + PENALTY * scale[:, None, None] * eye_FF
+    slopes_CFN = torch.linalg.solve(ridge_CFF, cross_CFN)
+    explained_CN = (cross_CFN * slopes_CFN).sum(1) / variance_N.clamp(min=1e-12)
+    return explained_CN.clamp(0, 1 - 1e-6).double().cpu()
+
+
+def _weights(candidate_C2: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Return a Gaussian over positions about each candidate, of sum 1: `(positions, candidates)`."""
+    sides = []
+    for axis, size in enumerate(grid):
+        position = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
+        distance = (position - candidate_C2[:, axis, None]) / WIDTH
+        sides.append((-0.5 * distance.square()).softmax(dim=1))
+    return (sides[0][:, :, None] * sides[1][:, None]).flatten(1).T
+
+
+def _posterior(
+    likelihood_CN: Tensor, candidate_C2: Tensor, places_NM: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of centers given a linear map from places to centers.
+
+    Args:
+        likelihood_CN: Logarithm of the likelihood of each candidate.
+        candidate_C2: Candidates.
+        places_NM: Columns of the map.
+
+    Returns:
+        `(neurons, 2)` each.
+    """
+    center_N2, variance_N2 = _moments(likelihood_CN, candidate_C2)
+    # Neurons without a clear center count little.
+    weights_N = 1 / (1 + variance_N2.mean(1))
+    scaled_NM = places_NM * weights_N.sqrt()[:, None]
+    map_M2 = torch.linalg.lstsq(scaled_NM, center_N2 * weights_N.sqrt()[:, None]).solution
+    expected_N2 = places_NM @ map_M2
+    scatter_N2 = (center_N2 - expected_N2).square() - variance_N2
+    scatter_2 = ((scatter_N2 * weights_N[:, None]).sum(0) / weights_N.sum()).clamp(min=0.25**2)
+    distance_CN2 = candidate_C2[:, None] - expected_N2
+    prior_CN = -(distance_CN2.square() / scatter_2).sum(2) / 2
+    return _moments(likelihood_CN + prior_CN, candidate_C2)
+
+
+def _moments(log_CN: Tensor, candidate_C2: Tensor) -> tuple[Tensor, Tensor]:
+    share_NC = log_CN.softmax(dim=0).T
+    mean_N2 = share_NC @ candidate_C2
+    return mean_N2, share_NC @ candidate_C2.square() - mean_N2.square()
