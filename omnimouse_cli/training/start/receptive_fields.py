@@ -29,6 +29,7 @@ MOST_PRODUCTS = 50_000_000
 # Neighboring samples say the same; in a second there is about one independent of the last.
 SAMPLES_PER_SECOND = 1.0
 SECONDS_BETWEEN_WINDOWS = 1.0
+LEAST_WEIGHT = 1e-6
 # No uncertainty is smaller, in positions: candidates are half a position apart.
 LEAST_DEVIATION = 0.1
 
@@ -69,7 +70,7 @@ def fit_fields(
     position_um = reader.dataset.session(session).shard.position_um
     places_NM = torch.ones(num_neurons, 1, dtype=torch.float64)
     if position_um is not None:
-        um_N2 = torch.from_numpy(position_um[:, :2]).double().nan_to_num()
+        um_N2 = torch.tensor(position_um[:, :2], dtype=torch.float64).nan_to_num()
         places_NM = torch.cat([places_NM, um_N2 - um_N2.mean(0)], dim=1)
     center_N2, variance_N2 = _posterior(likelihood_CN, candidate_C2, places_NM)
     unknown_2 = START_SPREAD * torch.tensor(stimulus.energy.grid, dtype=torch.float64)
@@ -125,7 +126,7 @@ def _explained(
     scale = square_CFF.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-12)
     eye_FF = torch.eye(num_features, device=scale.device)
     ridge_CFF = square_CFF + PENALTY * scale[:, None, None] * eye_FF
-    slopes_CFN = torch.linalg.solve(ridge_CFF, cross_CFN)
+    slopes_CFN = torch.cholesky_solve(cross_CFN, torch.linalg.cholesky(ridge_CFF))
     explained_CN = (cross_CFN * slopes_CFN).sum(1) / variance_N.clamp(min=1e-12)
     return explained_CN.clamp(0, 1 - 1e-6).double().cpu()
 
@@ -137,7 +138,9 @@ def _weights(candidate_C2: Tensor, grid: tuple[int, int]) -> Tensor:
         position = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
         distance = (position - candidate_C2[:, axis, None]) / WIDTH
         sides.append((-0.5 * distance.square()).softmax(dim=1))
-    return (sides[0][:, :, None] * sides[1][:, None]).flatten(1).T
+    weights_CP = (sides[0][:, :, None] * sides[1][:, None]).flatten(1)
+    # A product with numbers too small for float32 takes a CPU twenty times as long.
+    return weights_CP.where(weights_CP > LEAST_WEIGHT, 0.0).T
 
 
 def _posterior(
