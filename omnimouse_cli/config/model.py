@@ -158,9 +158,9 @@ class DecoderConfig:
             on motion energies and behavior, a factor model of the population with a non-linear
             correction, and a regression of behavior on responses, of full rank. Training learns
             what they leave. None is off.
-        fitted_fields: Whether the stimulus shortcut learns where neurons look from centers that are
-            computed with the linear models, in units of their uncertainty. Needs `linear_rank` and
-            `motion_wavelengths`.
+        fitted_fields: Whether, in a model with a stimulus shortcut and linear models, the centers of
+            receptive fields are computed with the latter; training moves them by about their
+            uncertainty.
         behavior_rank: Behavior shortcut: this many mixtures of the behavior channels change the
             gain of every neuron. None is off.
         feed_forward_multiplier: Hidden width of the decoder's feed-forward over `d_model`.
@@ -186,6 +186,11 @@ class DecoderConfig:
         ranks = (self.population_rank, self.behavior_rank)
         return self.own_history or bool(self.motion_wavelengths) or any(ranks)
 
+    @property
+    def fits_fields(self) -> bool:
+        """Whether centers of receptive fields are weights of the neurons."""
+        return self.fitted_fields and bool(self.motion_wavelengths) and self.linear_rank is not None
+
     def __post_init__(self) -> None:
         """Refuse values that cannot work."""
         require_positive(
@@ -195,8 +200,6 @@ class DecoderConfig:
             behavior_rank=self.behavior_rank,
             linear_rank=self.linear_rank,
         )
-        if self.fitted_fields and not (self.linear_rank and self.motion_wavelengths):
-            raise ValueError("`fitted_fields` needs `linear_rank` and `motion_wavelengths`")
 
     def num_neuron_weights(self, num_channels: int) -> int:
         """Return the number of weights of a neuron in the linear models.
@@ -213,7 +216,7 @@ class DecoderConfig:
         correction = num_correction_features(self.linear_rank)
         # Beside the weights of bins, a neuron has the response from which it deviates.
         decoding = num_channels * len(DECODING_BINS) + 1 if num_channels else 0
-        fields = FIELD_WEIGHTS if self.fitted_fields else 0
+        fields = FIELD_WEIGHTS if self.fits_fields else 0
         return 2 * self.linear_rank + 1 + correction + fields + decoding
 
 

@@ -87,7 +87,7 @@ def split_weights(weights_NP: Tensor, decoder: DecoderConfig) -> LinearWeights:
     """Return the parts of a session's `neuron_weights`, which no gradient reaches."""
     rank = decoder.linear_rank
     assert rank, "the model has linear models"
-    fields = FIELD_WEIGHTS if decoder.fitted_fields else 0
+    fields = FIELD_WEIGHTS if decoder.fits_fields else 0
     sizes = [rank, rank, 1, num_correction_features(rank), fields]
     encoding_NP, loadings_NR, log_noise_N1, correction_NF, field_N4, decoding_ND = torch.split(
         weights_NP.detach(), [*sizes, weights_NP.shape[1] - sum(sizes)], dim=1

@@ -146,7 +146,7 @@ class Shortcuts(nn.Module):
             field_N4 = None
             if self.factors is not None:
                 field_N4 = split_weights(embeddings.neuron_weights, self._decoder).field
-            result.drives.append(self.stimulus.drive(state_BTFYX, vectors_NE, field_N4, targets))
+            result.drives.append(self.stimulus.drive(state_BTFYX, vectors_NE, targets, field_N4))
         if self.behavior is not None and behavior_BCS is not None:
             state_BSR = self.behavior(behavior_BCS, inputs.channels)
             result.gains.append(self.behavior.gain(state_BSR, vectors_NE, targets))

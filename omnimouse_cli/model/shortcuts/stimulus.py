@@ -87,10 +87,17 @@ class StimulusShortcut(nn.Module):
         self,
         state_BTFYX: Tensor,
         vectors_NE: Tensor,
-        field_N4: Tensor | None,
         targets: TargetNeurons,
+        field_N4: Tensor | None = None,
     ) -> Tensor:
-        """Return the term of the drive: `(batch, target samples, targets)`."""
+        """Return the term of the drive: `(batch, target samples, targets)`.
+
+        Args:
+            state_BTFYX: Motion energies on the retina.
+            vectors_NE: Neuron embeddings of the session.
+            targets: Neurons whose responses are predicted.
+            field_N4: As in `receptive_fields`.
+        """
         assert targets.strategy.targets is not None
         filter_FAT: Tensor = self.filter(targets.strategy.targets)
         filtered_BFAP = filter_FAT @ state_BTFYX.transpose(1, 2).flatten(3)

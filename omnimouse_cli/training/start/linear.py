@@ -246,6 +246,6 @@ def _fit_session(reader: TrainingReader, core: OmniMouse, session: str) -> Tenso
         correction_NF = correction_moments(data.responses, model, factors, core).solve(penalty)
     decoding_ND = fit_decoding(data, core.linear_paths.decoding)
     parts = [weights_NR, model.loadings, model.log_noise[:, None], correction_NF]
-    if reader.config.model.decoder.fitted_fields:
+    if reader.config.model.decoder.fits_fields:
         parts.append(fit_fields(reader, core, session, data))
     return torch.cat([*parts, decoding_ND], dim=1)
