@@ -1,0 +1,112 @@
+"""Centers of receptive fields: recovered from planted energies, shrunk to the retinotopic map."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
+from omnimouse_cli.model.motion_energy import TIMES
+from omnimouse_cli.model.shortcuts.stimulus import START_SPREAD
+from omnimouse_cli.training.start import receptive_fields
+from omnimouse_cli.training.start.receptive_fields import fit_fields
+from omnimouse_cli.training.start.session_data import SessionData
+
+GRID, FEATURES, WINDOWS = (6, 8), 3, 120
+
+
+class HeldEnergies:
+    """Stands for motion energies: a batch's video holds them."""
+
+    grid, num_features = GRID, FEATURES
+
+    def __call__(self, video_BTFYX, frames):
+        return video_BTFYX
+
+
+class HeldFilter(nn.Module):
+    """Each sample has the energies of its time step."""
+
+    def forward(self, samples):
+        steps = torch.arange(*samples) // TIMES.step
+        return torch.eye(len(TIMES))[steps].expand(FEATURES, -1, -1)
+
+
+def fit(energies, responses, position_um=None):
+    """Return what `fit_fields` finds in `(windows, 30, features, rows, columns)` energies."""
+    stimulus = SimpleNamespace(energy=HeldEnergies(), filter=HeldFilter())
+    core = SimpleNamespace(linear_paths=SimpleNamespace(stimulus=stimulus))
+    shard = SimpleNamespace(position_um=position_um)
+    reader = SimpleNamespace(
+        dataset=SimpleNamespace(session=lambda key: SimpleNamespace(shard=shard)),
+        config=SimpleNamespace(data=SimpleNamespace(tiers=("train",))),
+        batches=lambda session, tiers: [
+            SimpleNamespace(video=energies[first : first + 16], responses=part)
+            for first, part in zip(
+                range(0, WINDOWS, 16), torch.split(responses, 16), strict=True
+            )
+        ],
+    )
+    data = SessionData(responses, contrasts=energies, behavior=None)
+    return fit_fields(reader, core, "1-1-1", data)
+
+
+def simulate(center, *, gain=2.0, seed=0):
+    """Return energies, and responses of neurons that see them about `center`, `(neurons, 2)`."""
+    generator = torch.Generator().manual_seed(seed)
+    energies = torch.randn(WINDOWS, len(TIMES), FEATURES, *GRID, generator=generator).exp()
+    sides = [
+        torch.exp(-((torch.arange(size) - (size - 1) / 2 - center[:, axis, None]) ** 2))
+        for axis, size in enumerate(GRID)
+    ]
+    where = sides[0][:, :, None] * sides[1][:, None]
+    what = torch.rand(len(center), FEATURES, generator=generator)
+    drive = torch.einsum("wtfyx,nyx,nf->wtn", energies, where / where.sum((1, 2), True), what)
+    responses = gain * drive.repeat_interleave(2, dim=1)
+    noise = torch.randn(responses.shape, generator=generator)
+    # Rare transients of any size, as of calcium.
+    responses = responses + noise + 30 * (noise > 2.5)
+    return energies, responses / responses.std()
+
+
+@pytest.mark.parametrize("positions", ["known", "unknown"])
+def test_planted_centers_are_found_in_spite_of_large_transients(positions):
+    generator = torch.Generator().manual_seed(1)
+    center = (torch.rand(60, 2, generator=generator) - 0.5) * torch.tensor([3.0, 5.0])
+    um = torch.cat([center * 100, torch.zeros(60, 1)], dim=1).numpy()
+    found = fit(*simulate(center), um if positions == "known" else None)
+    error = (found[:, :2] - center).square().mean(0).sqrt()
+    assert (error < (0.15 if positions == "known" else 0.5)).all()
+    # Uncertainties are those of the errors, and smaller than of what is unknown.
+    deviation = found[:, 2:].exp() * START_SPREAD * torch.tensor(GRID)
+    assert (found[:, 2:] <= 0).all()
+    assert (((found[:, :2] - center) / deviation).square().mean(0) < 4).all()
+
+
+def test_neurons_that_see_nothing_are_placed_by_the_retinotopic_map():
+    generator = torch.Generator().manual_seed(2)
+    center = (torch.rand(40, 2, generator=generator) - 0.5) * torch.tensor([3.0, 5.0])
+    energies, responses = simulate(center)
+    responses[..., :5] = torch.randn(responses[..., :5].shape, generator=generator)
+    um = torch.cat([center * 100 + 7, torch.zeros(40, 1)], dim=1).numpy()
+    placed = fit(energies, responses, um)
+    assert ((placed[:5, :2] - center[:5]).abs() < 0.7).all()
+    unplaced = fit(energies, responses)
+    assert ((unplaced[:5, :2] - center[5:].mean(0)).abs() < 1.2).all()
+    assert (unplaced[:5, 2:] > unplaced[5:, 2:].mean(0)).all()
+
+
+def test_neurons_in_parts_are_as_all_at_once(monkeypatch):
+    energies, responses = simulate(torch.zeros(7, 2))
+    whole = fit(energies, responses)
+    monkeypatch.setattr(receptive_fields, "MOST_PRODUCTS", 1)
+    torch.testing.assert_close(fit(energies, responses), whole, atol=1e-4, rtol=1e-4)
+
+
+def test_without_a_stimulus_nothing_is_known():
+    responses = torch.rand(3, NUM_RESPONSE_SAMPLES, 4)
+    stimulus = SimpleNamespace(energy=HeldEnergies())
+    core = SimpleNamespace(linear_paths=SimpleNamespace(stimulus=stimulus))
+    data = SessionData(responses, contrasts=None, behavior=None)
+    assert fit_fields(SimpleNamespace(), core, "1-1-1", data).equal(torch.zeros(4, 4))
