@@ -158,7 +158,7 @@ class DecoderConfig:
             on motion energies and behavior, a factor model of the population with a non-linear
             correction, and a regression of behavior on responses, of full rank. Training learns
             what they leave. None is off.
-        fitted_fields: Whether, in a model with a stimulus shortcut and linear models, the centers of
+        fitted_fields: Whether, in a model with a stimulus shortcut and linear models, centers of
             receptive fields are computed with the latter; training moves them by about their
             uncertainty.
         behavior_rank: Behavior shortcut: this many mixtures of the behavior channels change the

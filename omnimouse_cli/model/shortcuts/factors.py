@@ -93,7 +93,11 @@ def split_weights(weights_NP: Tensor, decoder: DecoderConfig) -> LinearWeights:
         weights_NP.detach(), [*sizes, weights_NP.shape[1] - sum(sizes)], dim=1
     )
     return LinearWeights(
-        encoding_NP, loadings_NR, log_noise_N1[:, 0], correction_NF, decoding_ND,
+        encoding_NP,
+        loadings_NR,
+        log_noise_N1[:, 0],
+        correction_NF,
+        decoding_ND,
         field_N4 if fields else None,
     )
 

@@ -143,9 +143,7 @@ class Shortcuts(nn.Module):
                 ("motion energy on the retina", frames, shown),
                 lambda: stimulus(energy(), behavior_BCS, inputs.channels),
             )
-            field_N4 = None
-            if self.factors is not None:
-                field_N4 = split_weights(embeddings.neuron_weights, self._decoder).field
+            field_N4 = self._fitted_fields(embeddings)
             result.drives.append(self.stimulus.drive(state_BTFYX, vectors_NE, targets, field_N4))
         if self.behavior is not None and behavior_BCS is not None:
             state_BSR = self.behavior(behavior_BCS, inputs.channels)
@@ -161,6 +159,11 @@ class Shortcuts(nn.Module):
             )
         deviation_BAG = self._deviation(inputs, embeddings, resting_rate_N, targets, encoding_BSP)
         return result._replace(deviation=deviation_BAG)
+
+    def _fitted_fields(self, embeddings: SessionEmbeddings) -> Tensor | None:
+        if not self._decoder.fits_fields:
+            return None
+        return split_weights(embeddings.neuron_weights, self._decoder).field
 
     def _energy(self, video_BTYX: Tensor | None, frames: tuple[int, int] | None) -> Tensor | None:
         """Return motion energies on the screen; None where the video is hidden."""

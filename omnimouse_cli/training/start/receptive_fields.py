@@ -1,10 +1,12 @@
 """Centers of receptive fields in closed form: where motion energies explain a neuron best."""
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
+from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.config.data import NUM_FRAMES, NUM_RESPONSE_SAMPLES
 from omnimouse_cli.config.model import FIELD_WEIGHTS
 from omnimouse_cli.model.motion_energy import TIMES
@@ -34,9 +36,7 @@ LEAST_WEIGHT = 1e-6
 LEAST_DEVIATION = 0.1
 
 
-def fit_fields(
-    reader: TrainingReader, core: OmniMouse, session: str, data: SessionData
-) -> Tensor:
+def fit_fields(reader: TrainingReader, core: OmniMouse, session: str, data: SessionData) -> Tensor:
     """Return centers and uncertainties of a session's neurons: `(neurons, 4)`.
 
     At each candidate the clipped responses are regressed on the energies around it; the explained
@@ -60,7 +60,13 @@ def fit_fields(
     step = max(MOST_PRODUCTS // num_products, 1)
     explained_CN = torch.cat(
         [
-            _explained(reader, stimulus, session, data, candidate_C2, slice(first, first + step))
+            _explained(
+                reader.batches(session, reader.config.data.tiers),
+                stimulus,
+                data.responses,
+                candidate_C2,
+                slice(first, first + step),
+            )
             for first in range(0, num_neurons, step)
         ],
         dim=1,
@@ -91,16 +97,14 @@ def _candidates(grid: tuple[int, int]) -> Tensor:
 
 
 def _explained(
-    reader: TrainingReader,
+    batches: Iterable[Batch],
     stimulus: StimulusShortcut,
-    session: str,
-    data: SessionData,
+    responses_WSN: Tensor,
     candidate_C2: Tensor,
     neurons: slice,
 ) -> Tensor:
     """Return the share of variance that a ridge regression explains: `(candidates, neurons)`."""
-    responses_SN = data.responses[..., neurons]
-    mean_N = responses_SN.flatten(0, 1).mean(0)
+    mean_N = responses_WSN[..., neurons].flatten(0, 1).mean(0)
     where_PC = _weights(candidate_C2, stimulus.energy.grid).to(mean_N)
     samples = NUM_RESPONSE_SAMPLES // 2, NUM_RESPONSE_SAMPLES
     filter_FAT = stimulus.filter(samples)[:, :: TIMES.step]
@@ -108,7 +112,7 @@ def _explained(
     square_CFF = mean_N.new_zeros(num_candidates, num_features, num_features)
     cross_CFN = mean_N.new_zeros(num_candidates, num_features, len(mean_N))
     sum_CF, total_N, total, count = 0.0, 0.0, 0.0, 0
-    for batch in reader.batches(session, reader.config.data.tiers):
+    for batch in batches:
         assert batch.video is not None, "there is a stimulus"
         energy_BTFYX = stimulus.energy(batch.video, (0, NUM_FRAMES))
         filtered_BFAP = filter_FAT @ energy_BTFYX.transpose(1, 2).flatten(3)
@@ -132,7 +136,7 @@ def _explained(
 
 
 def _weights(candidate_C2: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Return a Gaussian over positions about each candidate, of sum 1: `(positions, candidates)`."""
+    """Return a Gaussian of sum 1 about each candidate: `(positions, candidates)`."""
     sides = []
     for axis, size in enumerate(grid):
         position = torch.arange(size, dtype=torch.float64) - (size - 1) / 2

@@ -21,7 +21,7 @@ class HeldEnergies:
 
     grid, num_features = GRID, FEATURES
 
-    def __call__(self, video_BTFYX, frames):
+    def __call__(self, video_BTFYX, _frames):
         return video_BTFYX
 
 
@@ -39,13 +39,11 @@ def fit(energies, responses, position_um=None):
     core = SimpleNamespace(linear_paths=SimpleNamespace(stimulus=stimulus))
     shard = SimpleNamespace(position_um=position_um)
     reader = SimpleNamespace(
-        dataset=SimpleNamespace(session=lambda key: SimpleNamespace(shard=shard)),
+        dataset=SimpleNamespace(session=lambda _key: SimpleNamespace(shard=shard)),
         config=SimpleNamespace(data=SimpleNamespace(tiers=("train",))),
-        batches=lambda session, tiers: [
+        batches=lambda _session, _tiers: [
             SimpleNamespace(video=energies[first : first + 16], responses=part)
-            for first, part in zip(
-                range(0, WINDOWS, 16), torch.split(responses, 16), strict=True
-            )
+            for first, part in zip(range(0, WINDOWS, 16), torch.split(responses, 16), strict=True)
         ],
     )
     data = SessionData(responses, contrasts=energies, behavior=None)
