@@ -28,9 +28,6 @@ PENALTY = 2.0
 MOST_CANDIDATES = 600
 # Products of energies and responses at all candidates: so many numbers at once.
 MOST_PRODUCTS = 50_000_000
-# Neighboring samples say the same; in a second there is about one independent of the last.
-SAMPLES_PER_SECOND = 1.0
-SECONDS_BETWEEN_WINDOWS = 1.0
 LEAST_WEIGHT = 1e-6
 # No uncertainty is smaller, in positions: candidates are half a position apart.
 LEAST_DEVIATION = 0.1
@@ -71,8 +68,8 @@ def fit_fields(reader: TrainingReader, core: OmniMouse, session: str, data: Sess
         ],
         dim=1,
     )
-    independent = len(data.responses) * SECONDS_BETWEEN_WINDOWS * SAMPLES_PER_SECOND
-    likelihood_CN = -independent / 2 * torch.log1p(-explained_CN)
+    # Neighboring samples say the same: a second, by which windows are apart, counts as one.
+    likelihood_CN = -len(data.responses) / 2 * torch.log1p(-explained_CN)
     position_um = reader.dataset.session(session).shard.position_um
     places_NM = torch.ones(num_neurons, 1, dtype=torch.float64)
     if position_um is not None:
