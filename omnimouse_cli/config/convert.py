@@ -19,8 +19,12 @@ OFF = "none"
 RENAMED_KEYS = {"train.short_ways_fraction": "train.shortcuts_first_fraction"}
 
 # Values, in the configuration of a run that was stored before a key existed, that give the run the
-# windows that it had.
-STORED_DEFAULTS = {"data.require_behavior": True, "train.validation_windows": "all"}
+# windows and the model that it had.
+STORED_DEFAULTS = {
+    "data.require_behavior": True,
+    "train.validation_windows": "all",
+    "model.decoder.fitted_fields": False,
+}
 
 
 def to_dict(section: Any) -> dict[str, Any]:  # noqa: ANN401 - any configuration dataclass
@@ -88,8 +92,12 @@ def fill_stored_defaults(values: dict[str, Any]) -> None:
         values: Nested plain values of a `RunConfig` as a run stored them.
     """
     for key, value in STORED_DEFAULTS.items():
-        section, name = key.split(".")
-        of_section = values.setdefault(section, {})
+        *sections, name = key.split(".")
+        of_section: Any = values
+        for section in sections:
+            of_section = (
+                of_section.setdefault(section, {}) if isinstance(of_section, dict) else None
+            )
         if isinstance(of_section, dict):
             of_section.setdefault(name, value)
 

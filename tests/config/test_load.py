@@ -179,3 +179,15 @@ def test_a_run_that_is_older_than_a_key_keeps_the_windows_that_it_had(tmp_path):
     assert user.data.require_behavior is False
     path.write_text(to_toml(load_config()))
     assert load_config(path, is_stored=True).data.require_behavior is False
+
+
+def test_a_run_that_is_older_than_fitted_fields_keeps_its_model(tmp_path):
+    stored = to_dict(load_config())
+    assert stored["model"]["decoder"].pop("fitted_fields") is True
+    assert config_from_dict(stored).model.decoder.fitted_fields is False
+    path = tmp_path / "config.toml"
+    path.write_text('[model]\nsize = "nano"\n')
+    assert load_config(path, is_stored=True).model.decoder.fitted_fields is False
+    assert load_config(path).model.decoder.fitted_fields is True
+    path.write_text(to_toml(load_config()))
+    assert load_config(path, is_stored=True).model.decoder.fitted_fields is True
