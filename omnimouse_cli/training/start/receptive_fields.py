@@ -108,7 +108,8 @@ def _explained(
     num_features, num_candidates = filter_FAT.shape[0], where_PC.shape[1]
     square_CFF = mean_N.new_zeros(num_candidates, num_features, num_features)
     cross_CFN = mean_N.new_zeros(num_candidates, num_features, len(mean_N))
-    sum_CF, total_N, total, count = 0.0, 0.0, 0.0, 0
+    sum_CF = mean_N.new_zeros(num_candidates, num_features)
+    total_N, squares_N, count = torch.zeros_like(mean_N), torch.zeros_like(mean_N), 0
     for batch in batches:
         assert batch.video is not None, "there is a stimulus"
         energy_BTFYX = stimulus.energy(batch.video, (0, NUM_FRAMES))
@@ -118,18 +119,21 @@ def _explained(
         y_SN = (y_SN - mean_N).clamp(-CLIP, CLIP)
         square_CFF += x_CSF.transpose(1, 2) @ x_CSF
         cross_CFN += x_CSF.transpose(1, 2) @ y_SN
-        sum_CF, total_N = sum_CF + x_CSF.sum(1), total_N + y_SN.sum(0)
-        total, count = total + y_SN.square().sum(0), count + len(y_SN)
+        sum_CF += x_CSF.sum(1)
+        total_N += y_SN.sum(0)
+        squares_N += y_SN.square().sum(0)
+        count += len(y_SN)
     mean_CF, mean_N = sum_CF / count, total_N / count
     square_CFF = square_CFF / count - mean_CF[:, :, None] * mean_CF[:, None]
     cross_CFN = cross_CFN / count - mean_CF[..., None] * mean_N
-    variance_N = total / count - mean_N.square()
+    variance_N = squares_N / count - mean_N.square()
     scale = square_CFF.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-12)
     eye_FF = torch.eye(num_features, device=scale.device)
     ridge_CFF = square_CFF + PENALTY * scale[:, None, None] * eye_FF
     slopes_CFN = torch.cholesky_solve(cross_CFN, torch.linalg.cholesky(ridge_CFF))
     explained_CN = (cross_CFN * slopes_CFN).sum(1) / variance_N.clamp(min=1e-12)
-    return explained_CN.clamp(0, 1 - 1e-6).double().cpu()
+    result_CN: Tensor = explained_CN.clamp(0, 1 - 1e-6).double().cpu()
+    return result_CN
 
 
 def _weights(candidate_C2: Tensor, grid: tuple[int, int]) -> Tensor:
