@@ -1,8 +1,14 @@
 """What `omnimouse eval` prints: scores, baselines, other metrics, and what rows condition on."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns, text_columns
+from omnimouse_cli.cli.tables import (
+    Column,
+    ResultTable,
+    name_columns,
+    number_columns,
+    text_columns,
+)
 from omnimouse_cli.evaluation.records import (
     CC_MAX,
     CC_NORM,
@@ -24,6 +30,8 @@ from omnimouse_cli.evaluation.records import (
 _Key = tuple[str, str]
 # By strategy, target, metric and predictor.
 _Numbers = Mapping[tuple[str, str, str, str], EvalRecord]
+# The records of each session, and those over all sessions first where there are several.
+_Sessions = Mapping[str, Sequence[EvalRecord]]
 SCORES = {
     "correlation_to_average": "to average",
     "r2": "R2",
@@ -48,7 +56,7 @@ CALIBRATION = {
 def score_tables(
     evaluation: Evaluation, options: EvalOptions, *, metrics: bool
 ) -> Iterator[ResultTable]:
-    """Yield the tables of each session, after those over all sessions where there are several.
+    """Yield the tables, in which all sessions stand below the numbers over all of them.
 
     Args:
         evaluation: The result.
@@ -59,41 +67,64 @@ def score_tables(
     ordered = [OVERALL, *(name for name in sessions if name != OVERALL)]
     if len(ordered) == 2:
         ordered = ordered[1:]
-    for session in ordered:
-        records = [record for record in evaluation.records if record.session == session]
-        title = f"{session}, tier {options.tier}"
-        yield _scores(title, records)
-        if any(_is_baseline(record.predictor) for record in records):
-            yield _baselines(title, records)
-        if any(record.source == REPEATS for record in records):
-            yield _repeats(title, records)
-        if metrics:
-            tables = (
-                _metrics(f"{title}: all metrics", records, {SINGLE_TRIAL: "r", **SCORES}),
-                _metrics(f"{title}: predictive distribution", records, CALIBRATION),
-                _groups(title, records),
-            )
-            yield from (table for table in tables if table.rows)
+    found = {name: [r for r in evaluation.records if r.session == name] for name in ordered}
+    title = f"tier {options.tier}" if len(found) > 1 else f"{ordered[0]}, tier {options.tier}"
+    tables = [_scores(title, found), _baselines(title, found), _repeats(title, found)]
+    if metrics:
+        tables += [
+            _metrics(f"{title}: all metrics", found, {SINGLE_TRIAL: "r", **SCORES}),
+            _metrics(f"{title}: predictive distribution", found, CALIBRATION),
+            _groups(title, found),
+        ]
+    yield from (table for table in tables if table.rows)
     yield _rows(evaluation)
 
 
-def _scores(title: str, records: Sequence[EvalRecord]) -> ResultTable:
-    numbers = _index(records)
-    has_draws = any(record.draws for record in records)
-    overs = [r.interval_over for r in records if r.interval_over and r.metric == SINGLE_TRIAL]
-    over = overs[0] if overs else "windows"
-    seconds = max((r.scored_seconds or 0.0 for r in records), default=0.0)
-    draws = ["SD of draws"] * has_draws
+def _names(sessions: _Sessions, *headings: str) -> list[Column]:
+    """Return the columns of names, with one of sessions where there are several."""
+    return name_columns(*["session"] * (len(sessions) > 1), *headings)
+
+
+def _add_rows(
+    table: ResultTable, sessions: _Sessions, session: str, rows: Iterable[Sequence[str]]
+) -> None:
+    """Add the rows of a session, with its key in front where there are several."""
+    for cells in rows:
+        table.add_row(*[session] * (len(sessions) > 1), *cells)
+
+
+def _scores(title: str, sessions: _Sessions) -> ResultTable:
+    every = [record for records in sessions.values() for record in records]
+    draws = ["SD of draws"] * any(record.draws for record in every)
+    several = ["seconds"] * (len(sessions) > 1)
+    seconds = "" if several else f", {_seconds(every):.0f} s"
+    overs = [r.interval_over for r in every if r.interval_over and r.metric == SINGLE_TRIAL]
+    # The first is over all sessions.
+    over = " or ".join(dict.fromkeys(reversed(overs))) or "windows"
     table = ResultTable(
-        f"{title}, {seconds:.0f} s: single-trial correlation r [95 % interval over {over}]; "
+        f"{title}{seconds}: single-trial correlation r [95 % interval over {over}]; "
         "corrected: without the bias of the limited time",
-        *name_columns("strategy", "target"),
+        *_names(sessions, "strategy", "target"),
         *number_columns("model", "corrected", *draws),
         *text_columns("best baseline"),
         *number_columns("model - best"),
         *text_columns("of noise ceiling"),
-        omit=(*draws, "corrected", "of noise ceiling", "best baseline"),
+        *number_columns(*several),
+        omit=(*several, *draws, "corrected", "of noise ceiling", "best baseline"),
     )
+    for session, records in sessions.items():
+        ends = [f"{_seconds(records):.0f}"] * len(several)
+        rows = ([*cells, *ends] for cells in _score_rows(records, has_draws=bool(draws)))
+        _add_rows(table, sessions, session, rows)
+    return table
+
+
+def _seconds(records: Sequence[EvalRecord]) -> float:
+    return max((record.scored_seconds or 0.0 for record in records), default=0.0)
+
+
+def _score_rows(records: Sequence[EvalRecord], *, has_draws: bool) -> Iterator[list[str]]:
+    numbers = _index(records)
     for key in _keys(records):
         model = numbers[*key, SINGLE_TRIAL, MODEL]
         best = next(iter(_best_first(key, numbers)), None)
@@ -107,38 +138,50 @@ def _scores(title: str, records: Sequence[EvalRecord]) -> ResultTable:
             difference = numbers.get((*key, DIFFERENCE, f"{MODEL}-{best.predictor}"))
             cells += [f"{_label(best.predictor)} {_number(best)}", _with_interval(difference, "+")]
         cells.append(_share(numbers.get((*key, FRACTION, MODEL))))
-        table.add_row(*cells)
+        yield cells
+
+
+def _baselines(title: str, sessions: _Sessions) -> ResultTable:
+    table = ResultTable(
+        f"{title}: r of every baseline, the best first",
+        *_names(sessions, "strategy", "target"),
+        *text_columns("baselines"),
+    )
+    for session, records in sessions.items():
+        _add_rows(table, sessions, session, _baseline_rows(records))
     return table
 
 
-def _baselines(title: str, records: Sequence[EvalRecord]) -> ResultTable:
+def _baseline_rows(records: Sequence[EvalRecord]) -> Iterator[list[str]]:
     numbers = _index(records)
-    table = ResultTable(
-        f"{title}: r of every baseline, the best first",
-        *name_columns("strategy", "target"),
-        *text_columns("baselines"),
-    )
+    if not any(_is_baseline(record.predictor) for record in records):
+        return
     for key in _keys(records):
         found = [f"{_label(one.predictor)} {_number(one)}" for one in _best_first(key, numbers)]
         ceiling = numbers.get((*key, SINGLE_TRIAL, CEILING))
         if ceiling is not None:
             known = "exact" if ceiling.repeats is None else f"from {ceiling.repeats:.1f} repeats"
             found.append(f"({_label(CEILING)}, {known}, {_with_interval(ceiling)})")
-        table.add_row(*key, ", ".join(found))
-    return table
+        yield [*key, ", ".join(found)]
 
 
-def _repeats(title: str, records: Sequence[EvalRecord]) -> ResultTable:
+def _repeats(title: str, sessions: _Sessions) -> ResultTable:
     """Return the table of noise ceilings from repeats, and of what is relative to them."""
-    numbers = _index([record for record in records if record.source == REPEATS])
     table = ResultTable(
         f"{title}: relative to repeats of the stimulus [95 % interval]; FEVE excludes neurons "
         "with less than 15 % of explainable variance",
-        *name_columns("strategy", "predictor"),
+        *_names(sessions, "strategy", "predictor"),
         *number_columns("CC norm", "FEVE", "excluded", "noise ceiling of r", "CC max", "oracle"),
         *number_columns("repeats"),
         omit=("repeats", "oracle", "excluded", "CC max", "FEVE"),
     )
+    for session, records in sessions.items():
+        _add_rows(table, sessions, session, _repeat_rows(records))
+    return table
+
+
+def _repeat_rows(records: Sequence[EvalRecord]) -> Iterator[list[str]]:
+    numbers = _index([record for record in records if record.source == REPEATS])
     for (strategy, target, _, predictor), record in numbers.items():
         metrics = (CC_NORM, FEVE, SINGLE_TRIAL, CC_MAX, ORACLE)
         found = [numbers.get((strategy, target, metric, predictor)) for metric in metrics]
@@ -149,20 +192,26 @@ def _repeats(title: str, records: Sequence[EvalRecord]) -> ResultTable:
         cells = [_with_interval(one) for one in found]
         cells.insert(2, "" if feve is None else f"{feve.excluded} of {feve.neurons}")
         repeats = f"{record.repeats:.1f}" if predictor == CEILING and record.repeats else ""
-        table.add_row(strategy, _label(predictor), *cells, repeats)
-    return table
+        yield [strategy, _label(predictor), *cells, repeats]
 
 
-def _metrics(title: str, records: Sequence[EvalRecord], headings: Mapping[str, str]) -> ResultTable:
-    numbers = _index(records)
-    present = [name for name in headings if any(one.metric == name for one in records)]
+def _metrics(title: str, sessions: _Sessions, headings: Mapping[str, str]) -> ResultTable:
+    metrics = {record.metric for records in sessions.values() for record in records}
+    present = [name for name in headings if name in metrics]
     shown = [headings[name] for name in present]
     table = ResultTable(
         title,
-        *name_columns("strategy", "target", "predictor"),
+        *_names(sessions, "strategy", "target", "predictor"),
         *number_columns(*shown),
         omit=shown[:0:-1],
     )
+    for session, records in sessions.items():
+        _add_rows(table, sessions, session, _metric_rows(records, present))
+    return table
+
+
+def _metric_rows(records: Sequence[EvalRecord], present: Sequence[str]) -> Iterator[list[str]]:
+    numbers = _index(records)
     lines = [
         (record.strategy, record.target, record.predictor)
         for record in records
@@ -170,20 +219,22 @@ def _metrics(title: str, records: Sequence[EvalRecord], headings: Mapping[str, s
     ]
     for strategy, target, predictor in dict.fromkeys(lines):
         values = [_number(numbers.get((strategy, target, name, predictor))) for name in present]
-        table.add_row(strategy, target, _label(predictor), *values)
-    return table
+        yield [strategy, target, _label(predictor), *values]
 
 
-def _groups(title: str, records: Sequence[EvalRecord]) -> ResultTable:
+def _groups(title: str, sessions: _Sessions) -> ResultTable:
     table = ResultTable(
         f"{title}: r of groups of neurons",
-        *name_columns("strategy", "neurons", "predictor"),
+        *_names(sessions, "strategy", "neurons", "predictor"),
         *number_columns("r"),
     )
-    for record in records:
-        if record.metric.startswith(SINGLE_TRIAL + OF_GROUP):
-            group = record.metric.partition(OF_GROUP)[2]
-            table.add_row(record.strategy, group, _label(record.predictor), _number(record))
+    for session, records in sessions.items():
+        rows = (
+            [r.strategy, r.metric.partition(OF_GROUP)[2], _label(r.predictor), _number(r)]
+            for r in records
+            if r.metric.startswith(SINGLE_TRIAL + OF_GROUP)
+        )
+        _add_rows(table, sessions, session, rows)
     return table
 
 

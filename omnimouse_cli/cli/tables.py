@@ -1,4 +1,7 @@
-"""Tables of results: on a narrow terminal the least important columns are omitted, names never."""
+"""Tables of results: on a narrow terminal the least important columns are omitted, names never.
+
+Columns without any value are not printed.
+"""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -88,12 +91,12 @@ class ResultTable:
             color: Whether headings are bold, by escape sequences.
         """
         if width is None:
-            width = max(FILE_WIDTH, self._least_width(range(len(self._columns)), is_wide=True))
+            width = max(FILE_WIDTH, self._least_width(self._filled(), is_wide=True))
         shown, is_above = self._choose(width)
         width = max(width, self._least_width(shown, is_above=is_above))
         parts: list[RenderableType] = [Text(self._title, style="italic")] * bool(self._title)
         parts += self._stack(shown[1:], width) if is_above else [self._grid(shown, width)]
-        omitted = [c.heading for at, c in enumerate(self._columns) if at not in shown]
+        omitted = [self._columns[at].heading for at in self._filled() if at not in shown]
         if omitted:
             names = ", ".join(omitted)
             parts.append(Text(f"not shown: {names} (a wider terminal or --json shows all)"))
@@ -109,14 +112,19 @@ class ResultTable:
         assert missing >= 0, "more cells than columns"
         return [*(escape_control(cell) for cell in cells), *([""] * missing)]
 
+    def _filled(self) -> list[int]:
+        """Return the columns that have a value in any row; every column of a table without rows."""
+        every = range(len(self._columns))
+        return [each for each in every if not self.rows or each == 0 or any(self._cells(each))]
+
     def _choose(self, width: int) -> tuple[list[int], bool]:
         """Return the columns that are shown, and whether the first stands above its row."""
-        shown = list(range(len(self._columns)))
+        shown = self._filled()
         if not self._has_header or self._least_width(shown, is_wide=True) <= width:
             return shown, False
         for is_above in (self._least(0) > _NAME_SHARE * width, True):
-            shown = list(range(len(self._columns)))
-            for column in (*self._omit, None):
+            shown = self._filled()
+            for column in (*(each for each in self._omit if each in shown), None):
                 if self._least_width(shown, is_above=is_above, is_wide=True) <= width:
                     return shown, is_above
                 if column is not None:

@@ -27,14 +27,14 @@ FOLDER = Path(__file__).parent / "snapshots"
 SHORT, LONG = "100-1-1", "dynamic29515-10-12-Video-9b4f6a1a067fe51e15306b9628efea20"
 
 
-def eval_tables():
+def eval_tables(sessions=(SHORT, "overall"), *, metrics=True):
     shown = [
         ("predict", "neurons", 0.312, {"energy_ridge": 0.245, "psth_smoothed": 0.23}),
         ("population-256+stimulus", "neurons", 0.356, {"reduced_rank": 0.341, "ridge": 0.33}),
         ("decode", "running", 0.81, {"ridge": 0.79, "train_mean": None}),
     ]
     records = []
-    for session in (SHORT, "overall"):
+    for session in sessions:
         for strategy, target, value, baselines in shown:
             facts = {
                 "regime": strategy.partition("-")[0],
@@ -79,7 +79,14 @@ def eval_tables():
         for strategy, *_ in shown
     ]
     evaluation = Evaluation(records=tuple(records), unavailable=(), rows=tuple(rows))
-    yield from score_tables(evaluation, EvalOptions(), metrics=True)
+    yield from score_tables(evaluation, EvalOptions(), metrics=metrics)
+
+
+def eval_sessions_tables():
+    """Tables of several sessions, with short keys and with a long one."""
+    yield from eval_tables((SHORT, "200-1-1", "overall"), metrics=False)
+    *scores, _rows = eval_tables((SHORT, LONG, "overall"), metrics=False)
+    yield from scores
 
 
 def _score(facts, predictor, value, *, metric="single_trial_correlation", **more):
@@ -323,6 +330,7 @@ def train_tables():
 
 TABLES = {
     "eval": eval_tables,
+    "eval-sessions": eval_sessions_tables,
     "inspect": inspect_shards_tables,
     "inspect-raw": inspect_raw_tables,
     "runs": runs_tables,

@@ -93,6 +93,19 @@ def test_brackets_of_a_name_are_no_markup():
     assert "[bold]a[/bold] :mouse:" in make_table("[bold]a[/bold] :mouse:").render(100)
 
 
+def test_a_column_without_a_value_is_not_printed_and_not_named():
+    table = ResultTable(
+        "scores", *name_columns("strategy"), *number_columns("model", "repeats"), omit=("repeats",)
+    )
+    table.add_row("predict", ".312", "")
+    table.add_row("decode", ".810", "")
+    for width in (None, 12, 80):
+        assert "repeats" not in table.render(width)
+        assert "not shown" not in table.render(width)
+    table.add_row("forecast", ".4", "9.5")
+    assert "repeats" in table.render(80)
+
+
 @given(
     st.lists(
         st.tuples(
