@@ -115,7 +115,8 @@ def evaluate(
             several folders, whose mean prediction is scored as that of one model (an ensemble) and
             stored in the first.
         regime: `predict`, `decode`, `forecast`, `population` or `all`; or a masking strategy; or a
-            TOML file of strategies. None is `all`, and `predict` with `perturb`.
+            TOML file of strategies; or several of them, separated by commas. None is `all`, and
+            `predict` with `perturb`.
         no_stimulus: Whether strategies that have the stimulus as input are skipped.
         no_behavior: Whether behavior is used neither as input nor as target.
         tier: Tier that is scored; None is `test`, or `oracle` or `validation` where there is none.
@@ -123,7 +124,7 @@ def evaluate(
         allow_other_data: Whether the shards may hold other data than those of the training.
         stride: Distance between windows in samples of 1/30 s.
         draws: Random draws of context neurons in population strategies.
-        baselines: `fast`, `all`, or names.
+        baselines: `fast`, `all`, or names; a known noise ceiling stands beside any of them.
         no_baselines: Whether only the model is scored.
         perturb: Families of perturbations of the video under which strategies are scored too.
         name: Folder in RUN/eval; None is tier, regime and what differs from the defaults.
@@ -154,6 +155,7 @@ def evaluate(
     reporter = choose_reporter(progress)
     families = as_words(perturb)
     require_families(families)
+    words = require_known(regime, () if no_baselines else baselines)
     if families:
         require_libraries("eval --perturb", "scipy")
     with explain_values():
@@ -163,7 +165,7 @@ def evaluate(
             behavior=not no_behavior,
             tier=tier or DEFAULT_TIERS[0],
             stride_samples=stride,
-            baselines=() if no_baselines else as_words(baselines),
+            baselines=words,
             batch_windows=batch,
             seed=seed,
             perturb=families,
@@ -201,6 +203,31 @@ def evaluate(
         # The command raises it once the table is printed.
         reporter.warn(f"no file was written: {found.write_error.message}")
     return found
+
+
+def require_known(regime: str | None, baselines: str | Sequence[str]) -> tuple[str, ...]:
+    """Refuse regimes and baselines that do not exist, before a run is chosen or loaded.
+
+    Args:
+        regime: As in `evaluate`.
+        baselines: `fast`, `all`, or names; an empty sequence is no baseline.
+
+    Returns:
+        The words of `baselines`.
+
+    Raises:
+        OmniMouseError: One does not exist, or a text names none.
+    """
+    from omnimouse_cli.evaluation.baselines.table import select_baselines
+    from omnimouse_cli.evaluation.strategies import require_regime
+
+    if regime is not None:
+        require_regime(regime)
+    words = as_words(baselines)
+    if isinstance(baselines, str) and not words:
+        raise OmniMouseError("--baselines names no baseline", hint="to have none: --no-baselines")
+    select_baselines(words)
+    return words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,15 +312,11 @@ def _open(
     Raises:
         OmniMouseError: The run, its shards or the regime cannot be used.
     """
-    from omnimouse_cli.evaluation.baselines.table import select_baselines
     from omnimouse_cli.evaluation.identity import describe_shards
-    from omnimouse_cli.evaluation.strategies import require_regime
     from omnimouse_cli.run.ensemble import make_ensemble
     from omnimouse_cli.run.load import load_run, open_run_data
     from omnimouse_cli.training.parallel.world import select_device
 
-    require_regime(options.regime)
-    select_baselines(options.baselines)
     device = select_device(device).type
     runs = [load_run(folder) for folder in folders]
     loaded = runs[0]

@@ -96,8 +96,9 @@ def train(
         restarts: How often to start again from the newest checkpoint when a process dies, until it
             has failed so often without a new checkpoint.
         seed: Seed of everything random.
-        resume: Whether to continue a run from its newest checkpoint: that of `shards`, of `out`,
-            or the newest unfinished one.
+        resume: Whether to continue a run from its newest checkpoint: that of `shards`, of `out`
+            (which is begun if it does not exist and `shards` names shards), or the newest
+            unfinished one.
         init_from: Run whose configuration and weights are the start.
         no_compile: Whether the model is not compiled on a GPU.
         adapt_from: Finished run whose core is used frozen.

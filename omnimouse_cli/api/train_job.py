@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from omnimouse_cli.config.run import RunConfig
     from omnimouse_cli.training.prepare import TrainingJob
 
+# Runs that are named where another one begins.
+_MOST_NAMES = 5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainOptions:
@@ -152,7 +155,7 @@ def resolve_job(options: TrainOptions, progress: Reporter) -> "TrainingJob":
             f"{runs[0]} is a run, not a folder of shards",
             hint=f"to continue it: omnimouse train --resume {runs[0]}",
         )
-    run = _run_to_resume(options, runs, progress) if options.resume else None
+    run = _run_to_resume(options, runs, shards, progress) if options.resume else None
     if run is not None and is_run(run):
         shards = shards or _shards_of(run)
         overrides = options.config_overrides(shards, progress)
@@ -223,12 +226,20 @@ def _require_initial_run(run: Path, size: str | None) -> None:
         )
 
 
-def _run_to_resume(options: TrainOptions, runs: list[Path], progress: Reporter) -> Path:
+def _run_to_resume(
+    options: TrainOptions, runs: list[Path], shards: Path | None, progress: Reporter
+) -> Path:
     """Return the run that is named, that of `--out`, or else the newest unfinished one.
 
+    Args:
+        options: The options.
+        runs: The runs that are named beside `--resume`.
+        shards: The shards that are named: a job queue begins and continues a run by one command.
+        progress: Receives what was chosen.
+
     Raises:
-        OmniMouseError: Several runs are named, `--out` is something else than a run, or there is no
-            unfinished run.
+        OmniMouseError: Several runs are named, `--out` is no run and no shards are named, or there
+            is no unfinished run.
     """
     if options.out is not None and runs[:1] not in ([], [options.out]):
         runs = [*runs, options.out]
@@ -241,8 +252,9 @@ def _run_to_resume(options: TrainOptions, runs: list[Path], progress: Reporter) 
         return runs[0]
     if options.out is not None:
         if not is_run(options.out):
-            # So that a job queue can start and continue a run by the same command.
-            progress.say(f"{options.out} has no run yet: starting it")
+            # The data of a new run are named, or those of the run that it starts from.
+            may_begin = shards is not None or options.init_from is not None
+            _require_begin(options.out, progress, may_begin=may_begin)
         return options.out
     run = newest_unfinished_run(folder("runs"))
     if run is None:
@@ -252,6 +264,24 @@ def _run_to_resume(options: TrainOptions, runs: list[Path], progress: Reporter) 
         )
     progress.say(f"resuming {run} (the newest unfinished run)")
     return run
+
+
+def _require_begin(out: Path, progress: Reporter, *, may_begin: bool) -> None:
+    """Say that a new run begins in the folder of `--out`, and what stands beside it.
+
+    Raises:
+        OmniMouseError: No shards are named; the hint names the run that is most like it.
+    """
+    if not may_begin:
+        begin = f"to begin it if it is new, name its shards: omnimouse train SHARDS --out {out}"
+        raise OmniMouseError(
+            f"there is no run {out} to resume", hint=suggest_run(out) or f"{begin} --resume"
+        )
+    beside = sorted(out.parent.iterdir()) if out.parent.is_dir() else []
+    names = [path.name for path in beside if is_run(path)]
+    shown = names if len(names) <= _MOST_NAMES else [*names[:_MOST_NAMES], "..."]
+    others = f"; runs beside it: {', '.join(shown)}" if names else ""
+    progress.say(f"no run stands at {out}: a new one begins{others}")
 
 
 def _require_run_or_shards(path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from omnimouse_cli.api.evaluate import EvaluatedRun, evaluate
+from omnimouse_cli.api.evaluate import EvaluatedRun, evaluate, require_known
 from omnimouse_cli.api.folders import newest_finished_run
 from omnimouse_cli.cli.console import print_document, print_line, print_next, print_table, reporter
 from omnimouse_cli.cli.eval_perturbed import perturbation_notes, perturbed_tables
@@ -37,7 +37,8 @@ def command_eval(
         str | None,
         typer.Option(
             help="predict, decode, forecast, population or all; or a masking strategy; or "
-            "a TOML file of strategies. By default all, and predict with --perturb."
+            "a TOML file of strategies; or several, separated by commas. By default all, and "
+            "predict with --perturb."
         ),
     ] = None,
     no_stimulus: Annotated[
@@ -80,7 +81,7 @@ def command_eval(
         str,
         typer.Option(
             help="Baselines beside the model: fast (minutes), all, or names separated by commas, "
-            "for example ridge,glm."
+            "for example ridge,glm. A known noise ceiling stands beside any of them."
         ),
     ] = "fast",
     no_baselines: Annotated[
@@ -123,11 +124,9 @@ def command_eval(
     """Score runs per regime: single-trial correlation of neurons and behavior, beside baselines."""
     from omnimouse_cli.evaluation.combine import combined_document
     from omnimouse_cli.evaluation.store import make_document
-    from omnimouse_cli.evaluation.strategies import require_regime
 
     with reporter(quiet=quiet) as progress:
-        if regime is not None:
-            require_regime(regime)
+        require_known(regime, () if no_baselines else baselines)
         folders = list(dict.fromkeys(run or [newest_finished_run()]))
         if not run:
             progress.say(f"taking {folders[0]} (the newest finished run)")

@@ -19,6 +19,7 @@ from omnimouse_cli.cli.options import (
 from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns, text_columns
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluation.records import TILING_STRIDE_SAMPLES
+from omnimouse_cli.text import split_words
 
 FORMATS = ("npz", "safetensors", "nwb")
 # Folder of predictions in a run.
@@ -81,7 +82,7 @@ def command_predict(
         str | None,
         typer.Option(
             help="For --tier: predict, decode, forecast, population or all, a masking strategy, or "
-            "a TOML file of strategies; by default predict."
+            "a TOML file of strategies, or several with commas; by default predict."
         ),
     ] = None,
     draws: Annotated[
@@ -209,8 +210,9 @@ def _require_one_input(
 
 
 def _stem(regime: str) -> str:
-    """Return the name of a regime in a file name; of a TOML file its stem."""
-    return Path(regime).stem if regime.endswith(".toml") else regime
+    """Return the name of regimes in a file name; of a TOML file its stem."""
+    parts = [regime] if Path(regime).suffix == ".toml" else split_words(regime)
+    return "+".join(Path(part).stem if part.endswith(".toml") else part for part in parts)
 
 
 def _output_path(

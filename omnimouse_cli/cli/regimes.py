@@ -4,9 +4,14 @@ from typing import Annotated, Any
 
 import typer
 
-from omnimouse_cli.cli.console import print_document, print_next, print_table
+from omnimouse_cli.cli.console import print_document, print_line, print_next, print_table
 from omnimouse_cli.cli.options import JsonOption
 from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns
+
+# What is said of a strategy, and what is omitted first.
+HEADINGS = ("input neurons", "input samples", "of all neurons", "target samples",
+            "target neurons", "input frames", "behavior")  # fmt: skip
+OMIT = ("of all neurons", "target neurons", "behavior", "input frames")
 
 
 def command_regimes(
@@ -20,11 +25,12 @@ def command_regimes(
             "--population", min=1, help="Number of neurons assumed for the strategies of `eval`."
         ),
     ] = 4096,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also the masking strategies that --regime can name.")
+    ] = False,
     json_output: JsonOption = False,
 ) -> None:
     """List the masking strategies: the inputs and targets of each one in a window."""
-    from omnimouse_cli.batch.strategies import REGIMES, regime_strategies
-
     listed = [
         entry for use_ in ("train", "validation", "test", "curve") for entry in _entries(use_)
     ]
@@ -32,13 +38,7 @@ def command_regimes(
     if use is not None and use not in uses:
         raise typer.BadParameter(f"{use} is not one of {', '.join(uses)}", param_hint="--use")
     families = _entries("families")
-    scored = [
-        {"regime": regime, **_entry("eval", strategy)}
-        for regime in REGIMES
-        for strategy in regime_strategies(
-            regime, population=population, stimulus=True, behavior=True
-        )
-    ]
+    scored = _scored(population)
     if use is not None:
         listed, scored = [entry for entry in listed if entry["use"] == use], []
         families = families if use == "families" else []
@@ -46,8 +46,30 @@ def command_regimes(
         content = {"strategies": listed, "families": families, "rows": scored}
         print_document("regimes", content)
         return
-    print_table(_table(listed + families + scored))
+    named = listed + families
+    if use is None:
+        print_table(_regimes_table(scored))
+    if use is not None or every:
+        print_table(_table(named))
+    else:
+        print_line(
+            f"--regime also takes the names of {len(named)} masking strategies: "
+            "omnimouse regimes --all"
+        )
     print_next("eval", "--regime", "forecast")
+
+
+def _scored(population: int) -> list[dict[str, Any]]:
+    """Return the strategies of each regime for a population of so many neurons."""
+    from omnimouse_cli.batch.strategies import REGIMES, regime_strategies
+
+    return [
+        {"regime": regime, **_entry("eval", strategy)}
+        for regime in REGIMES
+        for strategy in regime_strategies(
+            regime, population=population, stimulus=True, behavior=True
+        )
+    ]
 
 
 def _entries(use: str) -> list[dict[str, Any]]:
@@ -76,30 +98,43 @@ def _entry(use: str, strategy: Any) -> dict[str, Any]:  # noqa: ANN401 - a Strat
     }
 
 
+def _regimes_table(scored: list[dict[str, Any]]) -> ResultTable:
+    """Return the table of regimes: what `--regime` takes, and the strategies of each."""
+    table = ResultTable(
+        "regimes of eval and predict, by --regime (several with commas; all is every regime); "
+        "samples of 1/30 s of a window",
+        *name_columns("regime", "strategy"),
+        *number_columns(*HEADINGS),
+        omit=OMIT,
+    )
+    for entry in scored:
+        table.add_row(entry["regime"], entry["name"], *_cells(entry))
+    return table
+
+
 def _table(entries: list[dict[str, Any]]) -> ResultTable:
-    headings = ("input neurons", "input samples", "of all neurons", "target samples",
-                "target neurons", "input frames", "behavior")  # fmt: skip
     table = ResultTable(
         "masking strategies; samples of 1/30 s of a window",
         *name_columns("name", "use", "family"),
-        *number_columns(*headings),
-        omit=("family", "of all neurons", "target neurons", "behavior", "input frames"),
+        *number_columns(*HEADINGS),
+        omit=("family", *OMIT),
     )
     for entry in entries:
-        all_neurons = entry["full_population_prefix"]
-        table.add_row(
-            entry["name"],
-            entry["use"],
-            entry["family"],
-            _count(entry["num_visible"]),
-            _range(entry["prefix"]),
-            str(all_neurons) if all_neurons else "-",
-            _range(entry["targets"]),
-            _count(entry["num_targets"]) if entry["targets"] else "-",
-            _range(entry["video"]),
-            _behavior(entry),
-        )
+        table.add_row(entry["name"], entry["use"], entry["family"], *_cells(entry))
     return table
+
+
+def _cells(entry: dict[str, Any]) -> list[str]:
+    all_neurons = entry["full_population_prefix"]
+    return [
+        _count(entry["num_visible"]),
+        _range(entry["prefix"]),
+        str(all_neurons) if all_neurons else "-",
+        _range(entry["targets"]),
+        _count(entry["num_targets"]) if entry["targets"] else "-",
+        _range(entry["video"]),
+        _behavior(entry),
+    ]
 
 
 def _behavior(entry: dict[str, Any]) -> str:

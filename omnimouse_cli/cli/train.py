@@ -137,7 +137,7 @@ def command_train(
         typer.Option(
             "--resume",
             help="Continue a run from its newest checkpoint: the RUN given, that of --out, or the "
-            "newest unfinished one.",
+            "newest unfinished one. With SHARDS and --out, a run that does not exist is begun.",
         ),
     ] = False,
     init_from: InitFromOption = None,

@@ -10,6 +10,7 @@ from typing import Any
 from omnimouse_cli.batch.dataset import Dataset
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluation.records import EvalOptions, ScoredShards
+from omnimouse_cli.evaluation.strategies import split_regime
 from omnimouse_cli.files import read_document, to_json_value
 from omnimouse_cli.model.precision import resolve_precision
 from omnimouse_cli.run.ensemble import Ensemble
@@ -83,7 +84,10 @@ def evaluation_name(options: EvalOptions, run: LoadedRun | None = None) -> str:
 
 
 def _regime_name(regime: str) -> str:
-    """Return a regime in a name; of a TOML file its stem and a hash of what it holds."""
+    """Return regimes in a name; of a TOML file its stem and a hash of what it holds."""
+    parts = split_regime(regime)
+    if len(parts) > 1:
+        return "+".join(map(_regime_name, parts))
     if not regime.endswith(".toml"):
         return regime
     digest = hashlib.sha256(Path(regime).read_bytes()).hexdigest()[:8]

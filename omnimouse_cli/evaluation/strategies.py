@@ -23,6 +23,7 @@ from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.evaluation.records import EvalOptions, Unavailable
 from omnimouse_cli.files import names_a_file
 from omnimouse_cli.model.build import unsupported_reason
+from omnimouse_cli.text import split_words
 
 # A population for which every strategy of a regime exists.
 LARGE_POPULATION = 1 << 20
@@ -48,10 +49,15 @@ def evaluated_strategies(
     Raises:
         ConfigError: There is no such regime, strategy or file.
     """
-    if options.regime in (*REGIMES, "all"):
-        found, missing = _regime_strategies(session, options)
-    else:
-        found, missing = _named_strategies(session, options)
+    parts = [
+        (_regime_strategies if part in (*REGIMES, "all") else _named_strategies)(
+            part, session, options
+        )
+        for part in split_regime(options.regime)
+    ]
+    # A strategy that two parts name is scored once.
+    found = tuple({one.name: one for available, _ in parts for one in available}.values())
+    missing = tuple(dict.fromkeys(one for _, unavailable in parts for one in unavailable))
     reasons = [(one, unsupported_reason(model, one)) for one in found]
     unsupported = (_unavailable(one.name, session, why) for one, why in reasons if why)
     missing = (*unsupported, *missing)
@@ -68,10 +74,10 @@ def evaluated_strategies(
 
 
 def _named_strategies(
-    session: SessionInfo, options: EvalOptions
+    name: str, session: SessionInfo, options: EvalOptions
 ) -> tuple[tuple[Strategy, ...], tuple[Unavailable, ...]]:
     strategies, unavailable = [], []
-    for strategy in _find_strategies(options.regime):
+    for strategy in _find_strategies(name):
         reason = _missing_modality(strategy, session)
         excluded_stimulus = strategy.video is not None and not options.stimulus
         excluded_behavior = strategy.behavior != "absent" and not options.behavior
@@ -82,27 +88,51 @@ def _named_strategies(
     return tuple(strategies), tuple(unavailable)
 
 
+def split_regime(regime: str) -> tuple[str, ...]:
+    """Return the regimes, strategies and files that commas separate, each once.
+
+    Example:
+        >>> split_regime("predict,forecast+stimulus")
+        ('predict', 'forecast+stimulus')
+    """
+    # A name of a file may have a comma.
+    parts = [regime] if names_a_file(regime) else split_words(regime)
+    return tuple(dict.fromkeys(parts)) or (regime,)
+
+
 def require_regime(regime: str) -> None:
     """Refuse a regime, strategy or file that does not exist, before anything is loaded.
 
     Raises:
-        ConfigError: The hint names the nearest known one.
+        ConfigError: Some do not exist; the message names each, the hint the nearest known one.
     """
-    if regime not in (*REGIMES, "all"):
-        _find_strategies(regime)
+    errors: dict[str, ConfigError] = {}
+    for part in split_regime(regime):
+        try:
+            if part not in (*REGIMES, "all"):
+                _find_strategies(part)
+        except ConfigError as error:
+            errors[part] = error
+    if len(errors) > 1:
+        hints = dict.fromkeys(error.hint for error in errors.values() if error.hint)
+        raise ConfigError(
+            "; ".join(error.message for error in errors.values()), hint=next(iter(hints), None)
+        )
+    for error in errors.values():
+        raise error
 
 
 def _regime_strategies(
-    session: SessionInfo, options: EvalOptions
+    regime: str, session: SessionInfo, options: EvalOptions
 ) -> tuple[tuple[Strategy, ...], tuple[Unavailable, ...]]:
     available = regime_strategies(
-        options.regime,
+        regime,
         population=session.num_neurons,
         stimulus=options.stimulus and session.frame_shape is not None,
         behavior=options.behavior and bool(session.channels),
     )
     requested = regime_strategies(
-        options.regime,
+        regime,
         population=LARGE_POPULATION,
         stimulus=options.stimulus,
         behavior=options.behavior,
@@ -170,7 +200,7 @@ def _find_strategies(name: str) -> tuple[Strategy, ...]:
         suggestion = f"did you mean `{close[0]}`? " if close else ""
         raise ConfigError(
             f"there is no regime or strategy {name}",
-            hint=f"{suggestion}regimes are {', '.join(REGIMES)} and all; `omnimouse regimes` lists "
-            "strategies; a file with strategies ends in .toml",
+            hint=f"{suggestion}regimes are {', '.join(REGIMES)} and all; `omnimouse regimes --all` "
+            "lists strategies; a file with strategies ends in .toml",
         )
     return (known[name],)

@@ -146,9 +146,11 @@ def test_an_unknown_regime_is_refused_before_anything_is_read(tmp_path):
     assert "regimes are predict, decode, forecast, population and all" in hint
 
 
-def test_an_unknown_regime_is_refused_before_a_run_is_chosen(tmp_path, monkeypatch):
+def test_an_unknown_regime_or_baseline_is_refused_before_a_run_is_chosen(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert error_of(invoke("--regime", "foo"))[0] == "there is no regime or strategy foo"
+    assert error_of(invoke("--baselines", "rigde"))[0] == "there is no baseline rigde"
+    assert error_of(invoke("--baselines", ""))[0] == "--baselines names no baseline"
 
 
 def test_a_tier_that_no_trial_has_lists_the_tiers(place):

@@ -50,3 +50,11 @@ def test_one_use_can_be_listed_and_an_unknown_one_is_wrong_usage():
     assert "stimulus_driven" in listed.stdout
     assert "A1-" not in listed.stdout
     assert CliRunner().invoke(app, ["regimes", "--use", "dreams"]).exit_code == 2
+
+
+def test_what_regime_takes_comes_first_and_strategies_stand_behind_all():
+    short = CliRunner().invoke(app, ["regimes"]).stdout
+    assert len(short.splitlines()) < 25
+    assert [name in short for name in ("forecast+stimulus", "A1-", "--all")] == [True, False, True]
+    every = CliRunner().invoke(app, ["regimes", "--all"]).stdout
+    assert every.index("forecast+stimulus") < every.index("A1-")

@@ -275,6 +275,7 @@ def preprocess_tables():
 
 
 def regimes_tables():
+    yield regimes._regimes_table(regimes._scored(64))
     yield regimes._table(regimes._entries("test") + regimes._entries("validation"))
 
 

@@ -111,7 +111,8 @@ def test_another_size_cannot_begin_with_a_run(home):
 @pytest.mark.training
 def test_the_same_command_begins_and_goes_on_for_job_queues(home):
     command = ["train", "shards", *SMALL, "--steps", "2", "--out", "run", "--resume"]
-    assert "run has no run yet: starting it" in omnimouse(*command).stderr
+    begun = omnimouse(*command).stderr
+    assert begun.startswith("no run stands at run: a new one begins\n")
     assert "has finished already" in omnimouse(*command).stderr
 
 
@@ -256,6 +257,27 @@ def test_a_misspelled_run_is_not_resumed_as_another(home):
     for command in (("runs/one", "runs/two"), ("runs/one", "--out", "runs/two")):
         result = omnimouse("train", "--resume", *command, code=1)
         assert "error: only one run can be resumed: runs/one, runs/two" in result.stderr
+
+
+def test_without_shards_resume_begins_no_run_at_a_misspelled_out(home, small_mouse, write_run):
+    for name in ("runs/one", "runs/two"):
+        write_run(home / name, small_mouse)
+    result = omnimouse("train", "--resume", "--out", "runs/on", code=1)
+    assert "error: there is no run runs/on to resume" in result.stderr
+    assert "hint: did you mean `runs/one`?" in result.stderr
+    result = omnimouse("train", "--resume", "--out", "elsewhere", code=1)
+    assert "omnimouse train SHARDS --out elsewhere --resume" in result.stderr
+    assert not (home / "runs" / "on").exists()
+
+
+def test_a_run_that_resume_begins_is_said_first_with_the_runs_beside_it(
+    home, small_mouse, write_run
+):
+    for name in ("runs/one", "runs/two"):
+        write_run(home / name, small_mouse)
+    command = ("train", "shards", "--resume", "--out", "runs/on", *SMALL, "--set", "no.key=1")
+    lines = omnimouse(*command, code=1).stderr
+    assert lines.startswith("no run stands at runs/on: a new one begins; runs beside it: one, two")
 
 
 @pytest.mark.training

@@ -32,6 +32,7 @@ def shards(fingerprint="abcdef0123456789", *, is_default=False):
         ({"device": "cuda", "batch_windows": 3}, "test-all"),
         ({"shards": shards(is_default=True)}, "test-all"),
         ({"tier": "oracle", "regime": "decode"}, "oracle-decode"),
+        ({"regime": "predict,decode"}, "test-predict+decode"),
         ({"stimulus": False, "behavior": False}, "test-all-no-stimulus-no-behavior"),
         ({"perturb": ("noise", "blur")}, "test-all-perturbed-blur+noise"),
         ({"baselines": ()}, "test-all-no-baselines"),

@@ -90,8 +90,8 @@ def test_a_name_like_no_regime_lists_the_regimes_and_not_all_strategies():
     with pytest.raises(ConfigError) as caught:
         require_regime("xyzzy")
     assert caught.value.hint == (
-        "regimes are predict, decode, forecast, population and all; `omnimouse regimes` lists "
-        "strategies; a file with strategies ends in .toml"
+        "regimes are predict, decode, forecast, population and all; `omnimouse regimes --all` "
+        "lists strategies; a file with strategies ends in .toml"
     )
 
 
@@ -101,3 +101,15 @@ def test_an_unknown_regime_names_the_nearest():
     assert "did you mean `forecast`?" in caught.value.hint
     require_regime("all")
     require_regime("population-256+stimulus")
+
+
+def test_several_regimes_and_strategies_are_scored_once_each(mouse):
+    found, missing = names(mouse, regime="forecast, decode,forecast+stimulus")
+    assert found == ["forecast", "forecast-causal", "forecast+stimulus", "decode"]
+    assert missing == {}
+
+
+def test_every_unknown_regime_of_several_is_named():
+    with pytest.raises(ConfigError, match=r"strategy forcast; .*strategy xyz") as caught:
+        require_regime("forcast,decode,xyz")
+    assert caught.value.hint.startswith("did you mean `forecast`?")

@@ -196,6 +196,8 @@ BASELINES: dict[str, Baseline] = {
 def select_baselines(words: Sequence[str]) -> dict[str, Baseline]:
     """Return the baselines that some words name, in the order of the table.
 
+    The noise ceiling, which is known of simulated recordings, stands beside any baseline.
+
     Args:
         words: `fast`, `all` or names of baselines; none of them selects nothing.
 
@@ -204,7 +206,7 @@ def select_baselines(words: Sequence[str]) -> dict[str, Baseline]:
 
     Example:
         >>> list(select_baselines(["ridge", "psth"]))
-        ['ridge', 'psth']
+        ['ridge', 'psth', 'ceiling']
     """
     for word in words:
         if word not in (FAST, ALL, *BASELINES):
@@ -215,5 +217,8 @@ def select_baselines(words: Sequence[str]) -> dict[str, Baseline]:
     return {
         name: baseline
         for name, baseline in BASELINES.items()
-        if ALL in words or name in words or (FAST in words and baseline.cost == FAST)
+        if ALL in words
+        or name in words
+        or (FAST in words and baseline.cost == FAST)
+        or (words and name == CEILING)
     }
