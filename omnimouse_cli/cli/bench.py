@@ -21,6 +21,9 @@ from omnimouse_cli.text import format_percent
 if TYPE_CHECKING:
     from omnimouse_cli.batch.measure import LoaderSpeed
 
+# The published data set has 323 sessions, and a sparse shard still takes some megabytes.
+MAX_CORPUS = 10_000
+
 
 def command_bench_loader(
     shards: Annotated[
@@ -32,6 +35,7 @@ def command_bench_loader(
         typer.Option(
             "--simulate-corpus",
             min=1,
+            max=MAX_CORPUS,
             help="First write so many sparse shards of full size, to SHARDS or a temporary folder.",
         ),
     ] = None,

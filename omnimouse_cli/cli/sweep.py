@@ -21,7 +21,7 @@ from omnimouse_cli.cli.slurm import (
     submit,
     warn_of_failures,
 )
-from omnimouse_cli.cli.sweep_job import SweepOptions, resolve_sweep
+from omnimouse_cli.cli.sweep_job import SweepOptions, require_same_options, resolve_sweep
 from omnimouse_cli.cli.tables import ResultTable, name_columns, number_columns
 from omnimouse_cli.cli.train import (
     ConfigOption,
@@ -151,6 +151,7 @@ def command_sweep(
         )
         sweep = resolve_sweep(options, progress, trains_here=request is None)
         cells = sweep.choose(only=only, task=None if task is None else parse_task(task))
+        require_same_options(sweep, cells)
         finished = sum(is_finished(sweep.run_of(cell)) for cell in cells)
         runs = pluralize(len(cells), "run")
         progress.say(f"{runs} in {sweep.root}, {finished} already finished")

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from omnimouse_cli.api.sessions_option import as_count, refuse_sessions
 from omnimouse_cli.api.train_job import length_overrides
 from omnimouse_cli.api.train_ranks import Ranks, require_devices, resolve_ranks
+from omnimouse_cli.config.convert import flatten, to_dict
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.run.folder import is_run, read_config
@@ -18,6 +19,15 @@ from omnimouse_cli.text import pluralize, split_words, suggest_name
 
 # Hidden, so that reports of the sweep do not read the runs that choose learning rates.
 TUNING = ".tuning"
+# Configuration that changes no number of a run, or that a run stores in another form.
+_MAY_DIFFER = {
+    *(f"data.{key}" for key in ("access", "threads", "prefetch_batches", "read_ahead_megabytes")),
+    *(f"data.{key}" for key in ("verify", "max_sessions")),
+    *(f"train.{key}" for key in ("epochs", "adapt_from", "validation_tiers", "validate_every")),
+    *(f"train.{key}" for key in ("checkpoint_every", "checkpoint_minutes", "log_every")),
+    *(f"train.{key}" for key in ("keep_checkpoints", "keep_checkpoint_hours", "silence_seconds")),
+    *(f"train.{key}" for key in ("compile", "activation_checkpointing")),
+}
 
 if TYPE_CHECKING:
     from omnimouse_cli.batch.dataset import Dataset
@@ -248,6 +258,32 @@ def _choose_subsets(
     chosen = tuple(dataset.session(key) for key in dict.fromkeys(words or keys))
     powers = {min(2**power, len(chosen)) for power in range(len(chosen).bit_length() + 1)}
     return dataclasses.replace(dataset, sessions=chosen), tuple(sorted(powers))
+
+
+def require_same_options(sweep: Sweep, cells: Sequence["Cell"]) -> None:
+    """Check that the runs that have begun have the options of this sweep.
+
+    Values that were filled in when a run began, and those that change no number, may differ.
+
+    Raises:
+        OmniMouseError: Some have others; the message names each and the run with the first one.
+    """
+    for cell in cells:
+        run = sweep.run_of(cell)
+        if not is_run(run):
+            continue
+        new = flatten(to_dict(sweep.configs[cell]))
+        stored = flatten(to_dict(read_config(run)))
+        differing = [
+            f"{key} {json.dumps(stored.get(key))}, now {json.dumps(value)}"
+            for key, value in new.items()
+            if value is not None and key not in _MAY_DIFFER and stored.get(key) != value
+        ]
+        if differing:
+            raise OmniMouseError(
+                f"{run} was trained with other options: {'; '.join(differing)}",
+                hint="repeat the options that it had, or name another folder with --out",
+            )
 
 
 def _apply_tuned_rates(

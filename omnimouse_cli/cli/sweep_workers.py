@@ -20,6 +20,7 @@ from omnimouse_cli.training.interrupt import signal_of
 if TYPE_CHECKING:
     from omnimouse_cli.training.sweep import Cell
 
+RUNS_TASK = "runs"
 VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 THREADS = "OMP_NUM_THREADS"
 
@@ -108,10 +109,38 @@ def train_in_turn(
     """Train one run after the other in this process; return the errors of those that failed."""
     from omnimouse_cli.training.sweep import train_all
 
-    def train_cell(cell: "Cell") -> None:
-        run_job(sweep.job_of(cell), sweep.ranks, progress, quiet=quiet)
+    shared = _SharedProgress(progress)
 
-    return train_all(cells, sweep.root, train_cell, progress)
+    def train_cell(cell: "Cell") -> None:
+        run_job(sweep.job_of(cell), sweep.ranks, shared, quiet=quiet)
+
+    return train_all(cells, sweep.root, train_cell, shared)
+
+
+class _SharedProgress:
+    """A reporter in which the task of all runs advances with the steps of each run.
+
+    Args:
+        reporter: Receives everything.
+    """
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        # Of the run in training.
+        self._share = 0.0
+        self.start, self.finish = reporter.start, reporter.finish
+        self.say, self.warn = reporter.say, reporter.warn
+
+    def advance(self, task: str, amount: float = 1.0, note: str = "") -> None:
+        """Add units to a task; those of a training are a share of one run."""
+        from omnimouse_cli.training.progress_log import PROGRESS_TASK
+
+        if task == RUNS_TASK:
+            amount, self._share = amount - self._share, 0.0
+        self._reporter.advance(task, amount, note)
+        if task == PROGRESS_TASK:
+            self._share += amount
+            self._reporter.advance(RUNS_TASK, amount)
 
 
 @dataclass(slots=True, kw_only=True)

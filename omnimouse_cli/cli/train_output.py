@@ -121,7 +121,10 @@ def _length_lines(plan: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("  of which are done", pluralize(done, "step")))
     seconds = plan["seconds"]
     why = f"not measured: {plan['not_measured']}"
-    lines.append(("time of the steps", why if seconds is None else format_duration(seconds)))
+    # Linear models are computed before the first step, and their time is not measured.
+    beside = ", and the linear start before them" if plan.get("linear_start") else ""
+    time = why if seconds is None else format_duration(seconds) + beside
+    lines.append(("time of the steps", time))
     if plan["seconds_per_step"] is not None:
         a_step = plan["seconds_per_step"]["whole_model"]
         lines.append(("  a step, as measured here", f"{a_step:.3g} s"))

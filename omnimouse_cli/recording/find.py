@@ -17,6 +17,8 @@ from omnimouse_cli.recording.other_files import describe_other
 
 # Folders below a given one that are searched.
 MAX_DEPTH = 8
+# Folders below a given one in which a search looks: a whole disk has more.
+MAX_FOLDERS = 10_000
 # Files of these kinds may be recordings; all others are told by their suffix alone.
 _RECORDING_SUFFIXES = frozenset((".nwb", ".zip", ".npz", ".h5", ".hdf5"))
 
@@ -52,8 +54,8 @@ class FoundRecordings:
 def find_recordings(paths: Sequence[Path]) -> FoundRecordings:
     """Return the recordings at and below `paths`.
 
-    Folders are searched to a depth of 8, through links as well, each folder once; a recording's own
-    folders are not, nor hidden ones.
+    Folders are searched to a depth of 8, through links as well, each folder once and at most 10,000
+    of them; a recording's own folders are not, nor hidden ones.
 
     Args:
         paths: Recordings and folders of recordings.
@@ -69,6 +71,7 @@ def find_recordings(paths: Sequence[Path]) -> FoundRecordings:
             with translate_os_errors(path):
                 require_path(path)
                 search.visited.clear()
+                search.is_over = False
                 if not search.visit(path, is_folder=path.is_dir(), depth=0):
                     skipped = search.skipped[num_skipped:]
                     # What the error names is not listed once more.
@@ -94,11 +97,13 @@ class _Search:
         recordings: Recordings by their resolved path.
         skipped: What was found beside them.
         visited: Device and inode of every folder below a given path that was searched.
+        is_over: Whether too many folders were searched below that path.
     """
 
     recordings: dict[Path, Path] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
     visited: set[tuple[int, int]] = field(default_factory=set)
+    is_over: bool = False
 
     def visit(self, path: Path, *, is_folder: bool, depth: int) -> int:
         """Add a recording, or what lies in a folder, or what is skipped.
@@ -109,6 +114,8 @@ class _Search:
         Raises:
             OSError: The path itself cannot be read.
         """
+        if self.is_over:
+            return 0
         suffix = path.suffix.lower()
         # Pipes and devices are never opened.
         may_be_one = is_folder or (suffix in _RECORDING_SUFFIXES and path.is_file())
@@ -126,6 +133,14 @@ class _Search:
     def _visit_folder(self, folder: Path, depth: int) -> int:
         status = folder.stat()
         if (status.st_dev, status.st_ino) in self.visited:
+            return 0
+        if len(self.visited) >= MAX_FOLDERS:
+            self.is_over = True
+            reason = (
+                f"the first of the folders that were not searched, after {MAX_FOLDERS:,} others; "
+                "name a folder nearer to the recordings"
+            )
+            self.skipped.append(Skipped(path=folder, reason=reason))
             return 0
         self.visited.add((status.st_dev, status.st_ino))
         if depth > MAX_DEPTH:

@@ -33,6 +33,8 @@ LOCK = ".lock"
 # Packages whose versions environment.json lists.
 PACKAGES = ("omnimouse", "torch", "numpy", "safetensors")
 _SILENT = Silent()
+# Folders that are searched for runs: a whole disk has more.
+MAX_FOLDERS = 10_000
 
 
 def is_run(folder: Path) -> bool:
@@ -49,13 +51,24 @@ def find_runs(folder: Path) -> list[Path]:
     """Return `folder` if it is a run, else all runs below it, sorted by path.
 
     Folders inside a run and hidden folders are not searched.
+
+    Raises:
+        OmniMouseError: More than 10,000 folders lie below it.
     """
-    if is_run(folder):
-        return [folder]
-    if not folder.is_dir():
-        return []
-    children = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
-    return [run for child in children if child.is_dir() for run in find_runs(child)]
+    found, searched, waiting = [], 0, [folder]
+    while waiting:
+        path = waiting.pop()
+        if is_run(path):
+            found.append(path)
+        elif path.is_dir():
+            searched += 1
+            if searched > MAX_FOLDERS:
+                raise OmniMouseError(
+                    f"{folder} has more than {MAX_FOLDERS:,} folders, too many to search for runs",
+                    hint="name the run, or the folder of the runs",
+                )
+            waiting += [one for one in path.iterdir() if not one.name.startswith(".")]
+    return sorted(found)
 
 
 def newest_finished_run(folder: Path) -> Path | None:

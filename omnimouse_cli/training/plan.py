@@ -120,6 +120,8 @@ def plan_training(job: TrainingJob, *, num_ranks: int, device: str, reporter: Re
     seconds = None if not_measured else _measure(job, prepared, world, counters, reporter)
     fields |= _describe_length(prepared, counters, seconds)
     fields |= {"not_measured": not_measured, "available_memory_bytes": available}
+    starts = counters.step == 0 and job.init_from is None
+    fields["linear_start"] = starts and prepared.config.model.decoder.linear_rank is not None
     return Plan(fields=fields, problem=problem)
 
 

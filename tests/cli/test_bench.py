@@ -110,3 +110,7 @@ def test_a_corpus_for_one_run_is_gone_afterwards(tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["sessions"] == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_corpus_has_a_largest_size():
+    assert bench("--simulate-corpus", 10_001).exit_code == 2

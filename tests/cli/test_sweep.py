@@ -17,6 +17,7 @@ from omnimouse_cli.cli import sweep_workers
 from omnimouse_cli.cli.app import app
 from omnimouse_cli.cli.sweep_job import SweepOptions
 from omnimouse_cli.cli.sweep_workers import gpus_of_worker, join_step, train_at_once
+from omnimouse_cli.config.load import to_toml
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.folder import write_summary
@@ -49,6 +50,7 @@ def trained(monkeypatch):
     def run_job(job, ranks, progress, *, quiet):
         names.append(job.run.name)
         write_summary(job.run, SUMMARY)
+        (job.run / "config.toml").write_text(to_toml(job.config))
 
     monkeypatch.setattr("omnimouse_cli.cli.sweep_workers.run_job", run_job)
     return names
@@ -79,6 +81,34 @@ def test_runs_that_do_not_exist_are_refused(home, trained, arguments, problem, h
     assert problem in result.stderr
     assert hint in result.stderr
     assert trained == []
+
+
+def test_runs_with_other_options_are_not_taken_for_those_of_the_sweep(home, trained):
+    once = [*GRID, "--only", NAMES[0], "--steps", "4"]
+    omnimouse(*once)
+    omnimouse(*once, "--set", "train.log_every=7")
+    result = omnimouse(*once[:-1], "6", "--set", "model.dropout=0.2", code=1)
+    assert "was trained with other options: " in result.stderr
+    assert "train.steps 4, now 6" in result.stderr
+    assert "another folder with --out" in result.stderr
+
+
+def test_the_progress_of_a_sweep_counts_the_steps_of_its_runs():
+    seen = {"runs": 0.0, "training": 0.0}
+
+    class Counting(Silent):
+        def advance(self, task, amount=1.0, note=""):  # noqa: ARG002 - the protocol
+            seen[task] += amount
+
+    shared = sweep_workers._SharedProgress(Counting())
+    shared.advance("training", 0.25)
+    assert seen["runs"] == 0.25
+    shared.advance("training", 0.5)
+    shared.advance("runs")
+    assert seen == {"runs": 1.0, "training": 0.75}
+    # Another process has trained the next one.
+    shared.advance("runs")
+    assert seen["runs"] == 2.0
 
 
 def test_the_command_for_another_process_has_all_options():

@@ -316,6 +316,7 @@ def train_tables():
         "minutes": 125.0,
         "seconds": 7_500.0,
         "not_measured": None,
+        "linear_start": True,
         "seconds_per_step": {"whole_model": 0.63},
         "parameters": {"core": 1_234_567, "tables": 654_321, "components": {"encoder": 999_999}},
         "flops_per_window": 1.23e9,

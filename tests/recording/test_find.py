@@ -173,3 +173,14 @@ def test_plain_files_are_told_by_their_name_alone(root, monkeypatch):
     )
     assert find_recordings([root]).recordings == (session,)
     assert looked_at == [root, session, root / "frames"]
+
+
+def test_a_search_ends_after_so_many_folders_and_names_the_first_that_is_left(root, monkeypatch):
+    monkeypatch.setattr("omnimouse_cli.recording.find.MAX_FOLDERS", 4)
+    make_session(root / "a" / "session")
+    for name in ("b", "c", "d", "e"):
+        (root / name).mkdir()
+    found = find_recordings([root])
+    assert found.recordings == (root / "a" / "session",)
+    assert [one.path for one in found.skipped] == [root / "d"]
+    assert "name a folder nearer to the recordings" in found.skipped[0].reason

@@ -200,3 +200,11 @@ def test_the_commit_is_that_of_the_repository_that_has_the_file(tmp_path):
 def test_an_evaluation_stays_inside_its_run(name, tmp_path):
     with pytest.raises(OmniMouseError, match="must be that of a single folder"):
         evaluation_folder(tmp_path, name)
+
+
+def test_a_disk_is_not_searched_for_runs(make_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("omnimouse_cli.run.folder.MAX_FOLDERS", 3)
+    for name in ("a", "b", "c"):
+        (tmp_path / "disk" / name).mkdir(parents=True)
+    with pytest.raises(OmniMouseError, match="has more than 3 folders"):
+        find_runs(tmp_path / "disk")
