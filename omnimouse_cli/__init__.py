@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from omnimouse_cli.api.compare import compare
     from omnimouse_cli.api.evaluate import evaluate
     from omnimouse_cli.api.load import load_run
     from omnimouse_cli.api.mei import most_exciting
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 # Public names and the modules that have them.
 _MODULES = {
     "OmniMouseError": "errors",
+    "compare": "api.compare",
     "evaluate": "api.evaluate",
     "load_run": "api.load",
     "most_exciting": "api.mei",
@@ -46,6 +48,7 @@ _MODULES = {
 __all__ = [
     "OmniMouseError",
     "__version__",
+    "compare",
     "evaluate",
     "load_run",
     "most_exciting",

@@ -87,9 +87,10 @@ def draw_perturbations(scores: Sequence[Score], strategy: str, name: str) -> Fig
     """
     own = [one for one in scores if (one.strategy, one.metric) == (strategy, SINGLE_TRIAL)]
     families = list(dict.fromkeys(one.perturbation for one in own if one.perturbation != CLEAN))
-    families = families[:MAX_PANELS]
     if not families:
         return None
+    families, left_out = families[:MAX_PANELS], families[MAX_PANELS:]
+    others = f" In the table alone: {', '.join(left_out)}." if left_out else ""
 
     def draw(axes: Any) -> None:  # noqa: ANN401 - Matplotlib axes, or a list of them
         panels = axes if isinstance(axes, list) else [axes]
@@ -112,7 +113,8 @@ def draw_perturbations(scores: Sequence[Score], strategy: str, name: str) -> Fig
     return draw_figure(
         name,
         f"{strategy}: single-trial correlation against the severity of the perturbation, over all "
-        "sessions with 95 % interval; thin lines are the sessions. On the left the clean video.",
+        f"sessions with 95 % interval; thin lines are the sessions. On the left the clean "
+        f"video.{others}",
         draw,
         columns=len(families),
         width=3.2,

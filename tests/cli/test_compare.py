@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import omnimouse_cli as om
 from omnimouse_cli.cli.app import program
 
 
@@ -68,3 +69,12 @@ def test_an_unknown_metric_is_an_error_with_the_nearest_name(runs):
     done = compare(*runs, "--metric", "single_trial_corelation")
     assert done.exit_code == 1
     assert "did you mean `single_trial_correlation`?" in done.stderr
+
+
+def test_the_function_for_python_has_the_differences_of_the_document(runs):
+    found = om.compare(runs)
+    document = json.loads(compare(*runs, "--json").stdout)
+    assert [one.value for one in found.differences] == [
+        one["value"] for one in document["differences"]
+    ]
+    assert found.configuration["train.log_every"] == (20, 7)
