@@ -118,8 +118,8 @@ def require_regime(regime: str) -> None:
         raise ConfigError(
             "; ".join(error.message for error in errors.values()), hint=next(iter(hints), None)
         )
-    for error in errors.values():
-        raise error
+    for only in errors.values():
+        raise only
 
 
 def _regime_strategies(

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.report import traces
 from omnimouse_cli.report.evaluations import Score
 from omnimouse_cli.report.run_files import read_runs
 from omnimouse_cli.report.run_page import render_run_page
-from omnimouse_cli.report.score_figures import draw_scores
+from omnimouse_cli.report.score_figures import draw_perturbations, draw_scores
 from omnimouse_cli.reporter import Silent
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -208,3 +209,30 @@ def test_two_pages_of_the_same_run_are_the_same_bytes(run):
 def test_a_folder_that_is_no_run_is_an_error(tmp_path):
     with pytest.raises(OmniMouseError, match="is not a run"):
         read_runs([tmp_path], Silent())
+
+
+def test_perturbations_that_a_figure_has_no_room_for_are_named():
+    key = {"strategy": "predict", "session": "overall", "target": "neurons"}
+    key |= {"metric": "single_trial_correlation", "predictor": "model", "value": 0.3}
+    families = [f"family{number}" for number in range(14)]
+    scores = [Score(**key, perturbation="clean")]
+    scores += [Score(**key, perturbation=one, severity=1, level=1.0) for one in families]
+    caption = draw_perturbations(scores, "predict", "perturbed").caption
+    assert "In the table alone: family12, family13." in caption
+
+
+def test_traces_have_axes_of_time_and_response(run):
+    text = render_run_page(read_runs([run], Silent()), Silent())
+    assert "time (s from the start of the recording)" in text
+    assert "response (standard deviations of the training data)" in text
+    assert len(re.findall(r'<span class="x" style="left:[0-9.]+%">', text)) > 0
+    assert len(re.findall(r'<span class="y" style="top:[0-9.]+%">', text)) > 0
+
+
+def test_labels_of_time_stand_at_whole_multiples_also_after_a_gap():
+    seconds = np.concatenate([np.arange(0, 8, 0.1), np.arange(53.05, 60, 0.1)])
+    is_gap = np.diff(seconds, prepend=0.0) > 1
+    for at, text in traces._time_ticks(seconds, is_gap):
+        assert abs(seconds[at] - float(text)) < 0.11
+        assert float(text) % 1 == 0
+    assert traces._ticks(-0.7, 3.2) == [0.0, 1.0, 2.0, 3.0]
