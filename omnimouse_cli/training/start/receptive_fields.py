@@ -29,6 +29,7 @@ MOST_CANDIDATES = 600
 # Products of energies and responses at all candidates: so many numbers at once.
 MOST_PRODUCTS = 50_000_000
 LEAST_WEIGHT = 1e-6
+LEAST_VARIANCE = 1e-3
 # No uncertainty is smaller, in positions: candidates are half a position apart.
 LEAST_DEVIATION = 0.1
 
@@ -127,7 +128,8 @@ def _explained(
     square_CFF = square_CFF / count - mean_CF[:, :, None] * mean_CF[:, None]
     cross_CFN = cross_CFN / count - mean_CF[..., None] * mean_N
     variance_N = squares_N / count - mean_N.square()
-    scale = square_CFF.diagonal(dim1=1, dim2=2).mean(1).clamp(min=1e-12)
+    # Energies of an image that never changes vary by rounding only.
+    scale = square_CFF.diagonal(dim1=1, dim2=2).mean(1).clamp(min=LEAST_VARIANCE)
     eye_FF = torch.eye(num_features, device=scale.device)
     ridge_CFF = square_CFF + PENALTY * scale[:, None, None] * eye_FF
     slopes_CFN = torch.cholesky_solve(cross_CFN, torch.linalg.cholesky(ridge_CFF))

@@ -108,3 +108,10 @@ def test_without_a_stimulus_nothing_is_known():
     core = SimpleNamespace(linear_paths=SimpleNamespace(stimulus=stimulus))
     data = SessionData(responses, contrasts=None, behavior=None)
     assert fit_fields(SimpleNamespace(), core, "1-1-1", data).equal(torch.zeros(4, 4))
+
+
+def test_an_image_that_never_changes_says_nothing():
+    energies = torch.rand(1, 1, FEATURES, *GRID).expand(WINDOWS, len(TIMES), -1, -1, -1)
+    found = fit(energies, torch.rand(WINDOWS, NUM_RESPONSE_SAMPLES, 4))
+    assert found.isfinite().all()
+    torch.testing.assert_close(found[:, :2], torch.zeros(4, 2), atol=0.01, rtol=0)
