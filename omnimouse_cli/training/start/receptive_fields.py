@@ -132,9 +132,12 @@ def _explained(
     scale = square_CFF.diagonal(dim1=1, dim2=2).mean(1).clamp(min=LEAST_VARIANCE)
     eye_FF = torch.eye(num_features, device=scale.device)
     ridge_CFF = square_CFF + PENALTY * scale[:, None, None] * eye_FF
+    # Many small systems: a CPU solves them as fast.
+    ridge_CFF, cross_CFN = ridge_CFF.cpu(), cross_CFN.cpu()
     slopes_CFN = torch.cholesky_solve(cross_CFN, torch.linalg.cholesky(ridge_CFF))
-    explained_CN = (cross_CFN * slopes_CFN).sum(1) / variance_N.clamp(min=1e-12)
-    result_CN: Tensor = explained_CN.clamp(0, 1 - 1e-6).double().cpu()
+    explained_CN = (cross_CFN * slopes_CFN).sum(1) / variance_N.clamp(min=1e-12).cpu()
+    # Where numbers are not finite, nothing is known.
+    result_CN: Tensor = explained_CN.nan_to_num().clamp(0, 1 - 1e-6).double()
     return result_CN
 
 
