@@ -12,7 +12,7 @@ from omnimouse_cli.api.sessions_option import as_count, refuse_sessions
 from omnimouse_cli.api.train_job import length_overrides
 from omnimouse_cli.api.train_ranks import Ranks, require_devices, resolve_ranks
 from omnimouse_cli.config.convert import flatten, to_dict
-from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.errors import ConfigError, OmniMouseError
 from omnimouse_cli.reporter import Reporter, Silent
 from omnimouse_cli.run.folder import is_run, read_config
 from omnimouse_cli.text import pluralize, split_words, suggest_name
@@ -273,7 +273,11 @@ def require_same_options(sweep: Sweep, cells: Sequence["Cell"]) -> None:
         if not is_run(run):
             continue
         new = flatten(to_dict(sweep.configs[cell]))
-        stored = flatten(to_dict(read_config(run)))
+        try:
+            stored = flatten(to_dict(read_config(run)))
+        except ConfigError:
+            # That run fails with this message, and the others are trained.
+            continue
         differing = [
             f"{key} {json.dumps(stored.get(key))}, now {json.dumps(value)}"
             for key, value in new.items()
