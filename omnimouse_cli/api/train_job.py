@@ -267,7 +267,7 @@ def _run_to_resume(
 
 
 def _require_begin(out: Path, progress: Reporter, *, may_begin: bool) -> None:
-    """Say that a new run begins in the folder of `--out`, and what stands beside it.
+    """Refuse to begin a run in the folder of `--out`, unless shards are named.
 
     Raises:
         OmniMouseError: No shards are named; the hint names the run that is most like it.

@@ -74,8 +74,9 @@ def fit_fields(reader: TrainingReader, core: OmniMouse, session: str, data: Sess
     position_um = reader.dataset.session(session).shard.position_um
     places_NM = torch.ones(num_neurons, 1, dtype=torch.float64)
     if position_um is not None:
-        um_N2 = torch.tensor(position_um[:, :2], dtype=torch.float64).nan_to_num()
-        places_NM = torch.cat([places_NM, um_N2 - um_N2.mean(0)], dim=1)
+        um_N2 = torch.tensor(position_um[:, :2], dtype=torch.float64)
+        # A neuron without a place is put in the middle of the others.
+        places_NM = torch.cat([places_NM, (um_N2 - um_N2.nanmean(0)).nan_to_num()], dim=1)
     center_N2, variance_N2 = _posterior(likelihood_CN, candidate_C2, places_NM)
     unknown_2 = START_SPREAD * torch.tensor(stimulus.energy.grid, dtype=torch.float64)
     deviation_N2 = variance_N2.sqrt().clamp(min=LEAST_DEVIATION).minimum(unknown_2)
@@ -182,4 +183,6 @@ def _posterior(
 def _moments(log_CN: Tensor, candidate_C2: Tensor) -> tuple[Tensor, Tensor]:
     share_NC = log_CN.softmax(dim=0).T
     mean_N2 = share_NC @ candidate_C2
-    return mean_N2, share_NC @ candidate_C2.square() - mean_N2.square()
+    # Rounding makes the variance of a center that is certain negative.
+    variance_N2 = (share_NC @ candidate_C2.square() - mean_N2.square()).clamp(min=0)
+    return mean_N2, variance_N2

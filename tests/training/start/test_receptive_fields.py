@@ -115,3 +115,20 @@ def test_an_image_that_never_changes_says_nothing():
     found = fit(energies, torch.rand(WINDOWS, NUM_RESPONSE_SAMPLES, 4))
     assert found.isfinite().all()
     torch.testing.assert_close(found[:, :2], torch.zeros(4, 2), atol=0.01, rtol=0)
+
+
+def test_a_center_that_is_certain_has_a_variance_of_zero_and_not_less():
+    candidates = torch.rand(50, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    likelihood = 1000 * torch.eye(50, dtype=torch.float64)
+    mean, variance = receptive_fields._moments(likelihood, 16 * candidates)
+    torch.testing.assert_close(mean, 16 * candidates)
+    assert (variance >= 0).all()
+
+
+def test_a_neuron_without_a_place_does_not_bend_the_map():
+    generator = torch.Generator().manual_seed(3)
+    center = (torch.rand(40, 2, generator=generator) - 0.5) * torch.tensor([3.0, 5.0])
+    um = torch.cat([center * 100 - 2000, torch.zeros(40, 1)], dim=1).numpy()
+    um[0] = float("nan")
+    found = fit(*simulate(center), um)
+    assert ((found[1:, :2] - center[1:]).square().mean(0).sqrt() < 0.15).all()
