@@ -26,6 +26,7 @@ from omnimouse_cli.probing.predict import (
     require_options,
 )
 from omnimouse_cli.probing.predict_behavior import BehaviorTrace, read_behavior
+from omnimouse_cli.probing.predict_nwb import LAYOUT, module_name
 from omnimouse_cli.probing.predict_output import (
     document_path,
     grow_arrays,
@@ -159,11 +160,7 @@ def write_recorded_predictions(
     Raises:
         OmniMouseError: As `predict_recording` raises it, or the disk is full.
     """
-    if job.path.suffix == ".nwb":
-        raise OmniMouseError(
-            "NWB files hold responses to a movie, and no windows of a recording that overlap",
-            hint="write --format npz or safetensors, or name a movie: --video FILE",
-        )
+    require_writer(job.path)
     require_regime(options.regime)
     runs = [load_run(folder) for folder in job.runs]
     dataset = open_run_data(runs[0], job.shards, reporter, allow_other_data=job.allow_other_data)
@@ -329,6 +326,7 @@ def _write_recorded(
             predictions.append(
                 {
                     "name": prediction.name,
+                    "module": module_name(prediction.name) if path.suffix == ".nwb" else None,
                     "strategy": prediction.strategy,
                     "regime": prediction.regime,
                     "draw": prediction.draw,
@@ -344,6 +342,8 @@ def _write_recorded(
         document = {
             **_describe_runs(path, runs, session, shard, job),
             "neurons": num_neurons,
+            "origin_seconds": shard.description.origin_seconds,
+            "layout": LAYOUT if path.suffix == ".nwb" else None,
             # The shards of this session are a field of their own.
             "options": {key: one for key, one in asdict(options).items() if key != "shards"},
             "predictions": predictions,

@@ -1,28 +1,20 @@
 """Files of predictions: `.npz`, `.safetensors` or `.nwb`, with a JSON document beside each."""
 
-import importlib
 import importlib.util
 import json
 import struct
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from omnimouse_cli.config.data import RESPONSE_RATE_HZ
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.files import (
-    PARTIAL_SUFFIX,
-    sync_folder,
-    to_json_value,
-    translate_full_disk,
-    write_atomically,
-)
+from omnimouse_cli.files import PARTIAL_SUFFIX, translate_full_disk, write_atomically
+from omnimouse_cli.probing.predict_nwb import write_nwb
 from omnimouse_cli.recording.session_key import key_as_file_name
 from omnimouse_cli.shard import Shard
 
@@ -159,7 +151,7 @@ def write_arrays(path: Path, arrays: Arrays, document: Mapping[str, Any]) -> Non
         OmniMouseError: The disk is full, or a library is not installed.
     """
     if path.suffix == ".nwb":
-        _write_nwb(path, arrays, document)
+        write_nwb(path, arrays, document)
         return
     with write_atomically(path) as stream:
         if path.suffix == ".npz":
@@ -206,54 +198,3 @@ def require_writer(path: Path) -> None:
             f"{path} cannot be written without pynwb, which is not installed",
             hint=f"pip install 'omnimouse[{NWB_EXTRA}]'",
         )
-
-
-def _write_nwb(path: Path, arrays: Arrays, document: Mapping[str, Any]) -> None:
-    """Write the responses to a movie as time series in the module `predictions`."""
-    pynwb = importlib.import_module("pynwb")
-    common = importlib.import_module("hdmf.common")
-
-    file = pynwb.NWBFile(
-        session_description=f"predicted responses of session {document['session']} to "
-        f"{document['movie']['source']}; second 0 is the first frame",
-        identifier=f"{document['run']}/{document['session']}/{path.stem}",
-        session_start_time=datetime.now(UTC),
-        source_script=f"omnimouse {document['omnimouse']}",
-        source_script_file_name="omnimouse predict",
-        notes=json.dumps(to_json_value(document)),
-    )
-    module = file.create_processing_module("predictions", "what a trained model predicts")
-    series = {"responses": "mean over runs", "std": "standard deviation over runs"}
-    for name, text in series.items():
-        if name in arrays:
-            module.add(
-                pynwb.TimeSeries(
-                    name=name,
-                    description=f"predicted responses (time, neurons), {text}",
-                    data=arrays[name],
-                    unit=document["units"],
-                    rate=RESPONSE_RATE_HZ,
-                    starting_time=0.0,
-                )
-            )
-    columns = [
-        common.VectorData(name=name, description=name.replace("_", " "), data=arrays[name])
-        for name in ("unit_id", "position_um", "area", "layer")
-        if name in arrays
-    ]
-    module.add(
-        common.DynamicTable(
-            name="neurons",
-            description="the neurons, in the order of the columns of the responses",
-            id=arrays["neuron"],
-            columns=columns,
-        )
-    )
-    with tempfile.TemporaryDirectory(
-        dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL_SUFFIX
-    ) as folder:
-        partial = Path(folder) / path.name
-        with translate_full_disk(path), pynwb.NWBHDF5IO(partial, "w") as target:
-            target.write(file)
-        partial.replace(path)
-    sync_folder(path.parent)

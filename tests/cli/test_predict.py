@@ -199,7 +199,6 @@ def test_behavior_needs_the_shard_that_scales_it(runs, film, tmp_path):
         (("--video", "FILM", "--behavior", "nowhere.csv"), "nowhere.csv is not a file"),
         (("--tier", "final"), "no trial has tier final"),
         (("--regime", "forcast"), "there is no regime or strategy forcast"),
-        (("--tier", "test", "--out", "a.nwb"), "NWB files hold responses to a movie"),
     ],
 )
 def test_bad_input_is_one_sentence_and_a_hint(runs, film, options, message, monkeypatch):
@@ -277,3 +276,65 @@ def test_a_movie_in_nwb_is_valid(runs, film, tmp_path, key):
         assert module["responses"].data.shape == (40, 12)
         assert module["responses"].rate == 30.0
         assert len(module["neurons"]) == 12
+
+
+def read_nwb(pynwb, path):
+    """Return the arrays of recorded windows in an NWB file, by their names in a `.npz` file."""
+    arrays = {}
+    with pynwb.NWBHDF5IO(path, "r") as source:
+        file = source.read()
+        for one in json.loads(file.notes)["predictions"]:
+            module = file.processing[one["module"]]
+            parts = {}
+            for number, row in enumerate(module["windows"]["timeseries"][:]):
+                for first, count, series in row:
+                    assert (np.diff(series.timestamps[:]) > 0).all()
+                    at = slice(first, first + count)
+                    name = series.name.removesuffix("_2")
+                    parts.setdefault(name, []).append(series.data[at])
+                parts.setdefault("time_seconds", []).append(series.timestamps[at])
+                parts.setdefault("window", []).append(np.full(count, number))
+            joined = {name: np.concatenate(values) for name, values in parts.items()}
+            for channel in one["channels"] or ():
+                for name in ("predicted", "measured", "std"):
+                    if f"{name}_{channel}" in joined:
+                        values = joined.pop(f"{name}_{channel}")[:, None]
+                        before = joined.get(name, np.empty((len(values), 0), np.float32))
+                        joined[name] = np.concatenate([before, values], axis=1)
+            if one["channels"] is None:
+                joined["neuron"] = module["columns"]["neuron"].data[:]
+                assert module["predicted"].unit == one["units"]
+            else:
+                joined["channel"] = np.array(one["channels"])
+                units = [module[f"predicted_{channel}"].unit for channel in one["channels"]]
+                assert units == [unit or "unknown" for unit in one["units"]]
+            arrays |= {f"{one['name']}/{name}": values for name, values in joined.items()}
+    return arrays
+
+
+@pytest.mark.parametrize("regime", ["population", "decode"])
+def test_recorded_windows_in_nwb_are_valid_and_complete(runs, tmp_path, key, regime, small_mouse):
+    pynwb = pytest.importorskip("pynwb")
+    # Windows of `decode` overlap.
+    chosen = runs if regime == "decode" else runs[:1]
+    common = ("--tier", "test", "--regime", regime, "--session", key, "--draws", 2, "--quiet")
+    for name in ("a.npz", "b.nwb"):
+        result = invoke(*chosen, *common, "--out", tmp_path / name)
+        assert result.exit_code == 0, result.output
+    assert not pynwb.validate(path=str(tmp_path / "b.nwb"))
+    found = read_nwb(pynwb, tmp_path / "b.nwb")
+    with np.load(tmp_path / "a.npz") as arrays:
+        expected = {name: arrays[name] for name in arrays if "/" in name}
+        ids = arrays["unit_id"]
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+    with pynwb.NWBHDF5IO(tmp_path / "b.nwb", "r") as source:
+        file = source.read()
+        np.testing.assert_array_equal(
+            file.processing["predictions"]["neurons"]["unit_id"].data[:], ids
+        )
+        origin = small_mouse.sessions[0].shard.description.origin_seconds
+        assert file.session_start_time.timestamp() == pytest.approx(origin)
+    document = json.loads((tmp_path / "b.json").read_text())
+    assert "windows that overlap" in document["layout"]
