@@ -15,6 +15,8 @@ from typing import Any, BinaryIO
 from omnimouse_cli.errors import OmniMouseError
 
 PARTIAL_SUFFIX = ".partial"
+# File systems take names of 255 bytes; `tempfile` adds eight letters, and the suffix has eight.
+_PARTIAL_NAME_BYTES = 200
 # Less free space than this counts as a full disk.
 MIN_FREE_BYTES = 65_536
 # Errors of file systems that have no locks, or do not sync folders. EBADF: on NFS only files that
@@ -132,6 +134,18 @@ def _is_supported(call: Callable[..., None], *arguments: int) -> bool:
     return True
 
 
+def partial_name(path: Path) -> str:
+    """Return how the name of a temporary file or folder begins that becomes `path`.
+
+    Of a long name it has the end, so that every name that the file system takes can be written.
+
+    Example:
+        >>> partial_name(Path("shards/17797-4-7.safetensors"))
+        '.17797-4-7.safetensors'
+    """
+    return f".{path.name.encode()[-_PARTIAL_NAME_BYTES:].decode(errors='ignore')}"
+
+
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file that becomes `path` when the block succeeds.
@@ -143,9 +157,11 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
         OmniMouseError: The disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    # A name that the file system refuses is an error before the block begins.
+    path.exists()
     with translate_full_disk(path):
         descriptor, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL_SUFFIX
+            dir=path.parent, prefix=f"{partial_name(path)}.", suffix=PARTIAL_SUFFIX
         )
         partial = Path(name)
         try:

@@ -31,6 +31,20 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     assert path.read_text() == "old"
 
 
+@pytest.mark.parametrize("name", ["n" * 251 + ".csv", "n" * 255, "é" * 127, "n" * 246])
+def test_every_name_that_the_file_system_takes_can_be_written(tmp_path, name):
+    write_text(tmp_path / name, "text")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_name_that_is_too_long_is_named_before_anything_is_computed(tmp_path):
+    path = tmp_path / ("n" * 256)
+    with pytest.raises(OSError, match="too long") as caught, write_atomically(path):
+        pytest.fail("the block has begun")
+    assert caught.value.filename == str(path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
     path = tmp_path / "big.bin"
     with pytest.raises(OmniMouseError) as caught, write_atomically(path):

@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.config.data import RESPONSE_RATE_HZ
-from omnimouse_cli.files import PARTIAL_SUFFIX, sync_folder, to_json_value, translate_full_disk
+from omnimouse_cli.files import (
+    PARTIAL_SUFFIX,
+    partial_name,
+    sync_folder,
+    to_json_value,
+    translate_full_disk,
+)
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -103,7 +109,7 @@ def write_nwb(path: Path, arrays: Arrays, document: Mapping[str, Any]) -> None:
         )
         _add_prediction(pynwb, of_one, one, arrays, neurons)
     with tempfile.TemporaryDirectory(
-        dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL_SUFFIX
+        dir=path.parent, prefix=f"{partial_name(path)}.", suffix=PARTIAL_SUFFIX
     ) as folder:
         partial = Path(folder) / path.name
         with translate_full_disk(path), pynwb.NWBHDF5IO(partial, "w") as target:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.files import PARTIAL_SUFFIX, translate_full_disk, write_atomically
+from omnimouse_cli.files import PARTIAL_SUFFIX, partial_name, translate_full_disk, write_atomically
 from omnimouse_cli.probing.predict_nwb import write_nwb
 from omnimouse_cli.recording.session_key import key_as_file_name
 from omnimouse_cli.shard import Shard
@@ -78,7 +78,7 @@ def grow_arrays(path: Path) -> Iterator[GrowingArrays]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
-        dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL_SUFFIX
+        dir=path.parent, prefix=f"{partial_name(path)}.", suffix=PARTIAL_SUFFIX
     ) as folder:
         arrays = GrowingArrays(Path(folder))
         try:

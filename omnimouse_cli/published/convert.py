@@ -14,7 +14,7 @@ from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.sizes import default_run_config
 from omnimouse_cli.cost.parameters import count_parameters
 from omnimouse_cli.errors import OmniMouseError
-from omnimouse_cli.files import PARTIAL_SUFFIX, sync_folder
+from omnimouse_cli.files import PARTIAL_SUFFIX, partial_name, sync_folder
 from omnimouse_cli.published.checkpoint import PublishedCheckpoint
 from omnimouse_cli.published.names import ANIMAL_PREFIX, ANIMALS, core_names, session_names
 from omnimouse_cli.reporter import Reporter
@@ -141,7 +141,7 @@ def _unshare_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _write_folder(run: Path) -> Iterator[Path]:
     """Make a temporary folder that is renamed to `run` when the block succeeds."""
     run = run.absolute()
-    partial = run.with_name(f".{run.name}{PARTIAL_SUFFIX}")
+    partial = run.with_name(f"{partial_name(run)}{PARTIAL_SUFFIX}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:

@@ -23,6 +23,7 @@ from omnimouse_cli.files import (
     PARTIAL_SUFFIX,
     default_file_mode,
     parse_json,
+    partial_name,
     sync_folder,
     translate_full_disk,
 )
@@ -122,7 +123,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         tensors: Contiguous tensors that share no memory, by name.
         metadata: Texts in the header.
     """
-    partial = path.with_name(f".{path.name}{PARTIAL_SUFFIX}")
+    partial = path.with_name(f"{partial_name(path)}{PARTIAL_SUFFIX}")
     checksums = {name: _tensor_checksum(tensors[name]) for name in sorted(tensors)}
     metadata = {**metadata, "checksums": json.dumps(checksums), "checksum": _NO_CHECKSUM}
     with translate_full_disk(path):

@@ -221,6 +221,19 @@ def test_an_array_with_time_as_its_last_axis_is_refused(runs, tmp_path):
     assert not (tmp_path / "a.npz").exists()
 
 
+@pytest.mark.parametrize("ending", [".npz", ".nwb"])
+def test_the_name_of_a_file_may_be_as_long_as_the_file_system_takes(
+    runs, film, tmp_path, key, ending
+):
+    if ending == ".nwb":
+        pytest.importorskip("pynwb")
+    # The document beside it has the longest name, of 255 bytes.
+    out = tmp_path / f"{'n' * 250}{ending}"
+    result = invoke(runs[0], "--video", film, "--session", key, "--stride", 30, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert out.is_file()
+
+
 def test_sessions_without_a_screen_are_left_out(runs, film, tmp_path, small_mouse, monkeypatch):
     (info,) = small_mouse.sessions
     blind = replace(small_mouse, sessions=(replace(info, frame_shape=None),))

@@ -4,12 +4,14 @@ import json
 import shutil
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from omnimouse_cli.cli.app import app
 from omnimouse_cli.run.checkpoints import checkpoint_folder, finish_checkpoint, partial_checkpoint
 from omnimouse_cli.run.load import load_run
-from omnimouse_cli.run.weights import write_weights
+from omnimouse_cli.run.weights import write_tensors, write_weights
 from omnimouse_cli.shard.checksum import compute_checksum
 
 
@@ -83,3 +85,10 @@ def test_a_folder_of_runs_lists_them_and_verifies_each(run, simulated_run):
     result = _inspect(folder, "--session", "1-1-1")
     assert result.exit_code == 1
     assert "holds runs: only --verify" in result.stderr
+
+
+def test_weights_may_have_every_name_that_the_file_system_takes(tmp_path):
+    path = tmp_path / f"{'n' * 243}.safetensors"
+    write_tensors(path, {"a": torch.ones(1)}, {})
+    assert load_file(path)["a"] == 1
+    assert list(tmp_path.iterdir()) == [path]
