@@ -7,13 +7,15 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omnimouse_cli.cli.sweep_job import Sweep
 from omnimouse_cli.cli.train_ranks import run_job
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Reporter
-from omnimouse_cli.run.folder import is_finished
+from omnimouse_cli.run.folder import is_finished, read_config
+from omnimouse_cli.run.metrics_log import read_metrics
 from omnimouse_cli.text import pluralize
 from omnimouse_cli.training.interrupt import signal_of
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from omnimouse_cli.training.sweep import Cell
 
 RUNS_TASK = "runs"
+# How often the metrics logs of runs that train at once are read.
+PROGRESS_SECONDS = 2.0
 VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 THREADS = "OMP_NUM_THREADS"
 
@@ -152,12 +156,14 @@ class _Child:
         slot: Index of its environment (GPUs, threads) among the runs at once.
         process: The process.
         messages: The `error` and `hint` that it has printed, if any.
+        share: Share of the run that the progress bar shows as trained.
     """
 
     cell: "Cell"
     slot: int
     process: subprocess.Popen[str]
     messages: dict[str, str] = field(default_factory=dict)
+    share: float = 0.0
 
     def read(self, events: "queue.SimpleQueue[tuple[_Child, str | None]]") -> None:
         """Append the warnings of the process to `events`, and None when it has ended."""
@@ -201,7 +207,7 @@ def train_at_once(
     failures: dict[Cell, OmniMouseError] = {}
     running: list[_Child] = []
     events: queue.SimpleQueue[tuple[_Child, str | None]] = queue.SimpleQueue()
-    progress.start("runs", len(waiting))
+    progress.start(RUNS_TASK, len(waiting))
     try:
         while waiting or running:
             while waiting and len(running) < num_jobs:
@@ -210,7 +216,7 @@ def train_at_once(
                 threading.Thread(target=running[-1].read, args=(events,), daemon=True).start()
                 progress.say(f"{running[-1].cell.name}: started")
             # Only this thread reports: an error of stderr, such as a closed pipe, ends the sweep.
-            child, warning = events.get()
+            child, warning = _next_event(events, running, sweep, progress)
             if warning is not None:
                 progress.warn(f"{child.cell.name}: {warning}")
                 continue
@@ -223,7 +229,7 @@ def train_at_once(
                 progress.say(f"{child.cell.name}: finished")
             else:
                 progress.say(f"{child.cell.name} is skipped: another process trains it")
-            progress.advance("runs")
+            progress.advance(RUNS_TASK, 1 - child.share)
     except KeyboardInterrupt as stop:
         _end(running, signal_of(stop))
         raise KeyboardInterrupt(interruption_message(sweep.root)) from stop
@@ -231,8 +237,35 @@ def train_at_once(
         # The processes have sessions of their own and would train on without this one.
         _end(running, signal.SIGTERM)
         raise
-    progress.finish("runs")
+    progress.finish(RUNS_TASK)
     return failures
+
+
+def _next_event(
+    events: "queue.SimpleQueue[tuple[_Child, str | None]]",
+    running: Sequence[_Child],
+    sweep: Sweep,
+    progress: Reporter,
+) -> tuple[_Child, str | None]:
+    """Return the next event; until it comes, the progress of all runs advances with their steps."""
+    while True:
+        try:
+            return events.get(timeout=PROGRESS_SECONDS)
+        except queue.Empty:
+            for child in running:
+                share = max(child.share, _share_trained(sweep.run_of(child.cell)))
+                progress.advance(RUNS_TASK, share - child.share)
+                child.share = share
+
+
+def _share_trained(run: Path) -> float:
+    """Return which share of its steps a run has logged; 0 where its length is in minutes."""
+    try:
+        lines, steps = read_metrics(run), read_config(run).train.steps
+    except (OmniMouseError, OSError):
+        # It has not begun, or its own process reports what is wrong.
+        return 0.0
+    return min(1.0, lines[-1]["step"] / steps) if lines and steps else 0.0
 
 
 def _environments(sweep: Sweep, num_jobs: int, progress: Reporter) -> list[dict[str, str]]:

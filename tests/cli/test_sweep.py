@@ -18,6 +18,8 @@ from omnimouse_cli.cli.app import app
 from omnimouse_cli.cli.sweep_job import SweepOptions
 from omnimouse_cli.cli.sweep_workers import gpus_of_worker, join_step, train_at_once
 from omnimouse_cli.config.load import to_toml
+from omnimouse_cli.config.run import RunConfig
+from omnimouse_cli.config.training import TrainConfig
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.folder import write_summary
@@ -229,6 +231,40 @@ def test_no_process_is_left_where_another_one_cannot_be_started(tmp_path, monkey
     with pytest.raises(OSError, match="no more processes"):
         train_at_once(sweep, grid(["nano"], [1, 2], [1]), 2, Silent())
     assert processes[0].returncode == -signal.SIGTERM
+
+
+def test_the_progress_of_runs_at_once_counts_their_steps(tmp_path, monkeypatch):
+    # Half of the steps of the first run are logged; it ends when this was seen.
+    program = (
+        "import pathlib, sys, time\nwhile not pathlib.Path(sys.argv[1]).exists(): time.sleep(.01)"
+    )
+    run, seen = tmp_path / "nano-sessions1-seed1", []
+    run.mkdir()
+    (run / "config.toml").write_text(to_toml(RunConfig(train=TrainConfig(steps=8))))
+    (run / "metrics.jsonl").write_text('{"step": 1}\n{"step": 4}\n')
+
+    def start_one(sweep, cell, slot, environment):
+        command = [sys.executable, "-c", program, str(tmp_path / "end")]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        return sweep_workers._Child(cell=cell, slot=slot, process=process)
+
+    class Counting(Silent):
+        def advance(self, task, amount=1.0, note=""):  # noqa: ARG002 - the protocol
+            seen.append(amount)
+            if amount == 0.5:
+                (tmp_path / "end").touch()
+
+    monkeypatch.setattr(sweep_workers, "_start", start_one)
+    monkeypatch.setattr(sweep_workers, "PROGRESS_SECONDS", 0.02)
+    sweep = SimpleNamespace(
+        root=tmp_path,
+        options=SimpleNamespace(gpus=None, procs=1),
+        run_of=lambda cell: tmp_path / cell.name,
+    )
+    train_at_once(sweep, grid(["nano"], [1, 2], [1]), 2, Counting())
+    assert seen[-1] in (0.5, 1.0)
+    assert 0.5 in seen
+    assert sum(seen) == 2.0
 
 
 class _Closed(Silent):
