@@ -234,7 +234,7 @@ def test_no_process_is_left_where_another_one_cannot_be_started(tmp_path, monkey
 
 
 def test_the_progress_of_runs_at_once_counts_their_steps(tmp_path, monkeypatch):
-    # Half of the steps of the first run are logged; it ends when this was seen.
+    # Half of the steps of the first run are logged; both end when this was seen.
     program = (
         "import pathlib, sys, time\nwhile not pathlib.Path(sys.argv[1]).exists(): time.sleep(.01)"
     )
@@ -262,7 +262,6 @@ def test_the_progress_of_runs_at_once_counts_their_steps(tmp_path, monkeypatch):
         run_of=lambda cell: tmp_path / cell.name,
     )
     train_at_once(sweep, grid(["nano"], [1, 2], [1]), 2, Counting())
-    assert seen[-1] in (0.5, 1.0)
     assert 0.5 in seen
     assert sum(seen) == 2.0
 
