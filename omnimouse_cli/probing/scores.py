@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.evaluation.stored import find_evaluations, load_arrays
 from omnimouse_cli.files import read_document
-from omnimouse_cli.recording.arrays.npy import ZIP_ERRORS
-from omnimouse_cli.run.folder import EVAL, EVALUATE_AGAIN, EVALUATIONS, NEURONS
+from omnimouse_cli.run.folder import EVALUATE_AGAIN, NEURONS
 
 F64 = NDArray[np.float64]
 STRATEGY = "predict"
@@ -74,19 +74,13 @@ def newest_scores(runs: Sequence[Path], prefix: str) -> tuple[Path, dict[str, ND
         OmniMouseError: A file is damaged.
     """
     names = [run.resolve().name for run in runs] if len(runs) > 1 else None
-    files = (runs[0] / EVALUATIONS).glob(f"*/{NEURONS}")
-    for file in sorted(files, key=lambda file: (file.stat().st_mtime, file), reverse=True):
-        document = file.with_name(EVAL)
-        content = read_document(document, "eval") if document.is_file() else {}
+    for document in reversed(find_evaluations(runs[0])):
+        content = read_document(document, "eval")
         shards = content.get("options", {}).get("shards") or {}
         if content.get("runs") != names or shards.get("other_data"):
             continue
-        try:
-            with np.load(file) as stored:
-                chosen = [name for name in stored.files if name.startswith(prefix)]
-                arrays = {name.removeprefix(prefix): stored[name] for name in chosen}
-        except (OSError, ValueError, EOFError, *ZIP_ERRORS) as error:
-            raise OmniMouseError(f"{file} is damaged: {error}", hint=EVALUATE_AGAIN) from error
+        file = document.with_name(NEURONS)
+        arrays = load_arrays(file, prefix)
         if arrays:
             return file, arrays
     return None

@@ -5,15 +5,14 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluation.records import CEILING, MODEL, OVERALL, SINGLE_TRIAL
+from omnimouse_cli.evaluation.stored import find_evaluations, load_arrays
 from omnimouse_cli.files import read_document
-from omnimouse_cli.recording.arrays.npy import ZIP_ERRORS
 from omnimouse_cli.reporter import Reporter
-from omnimouse_cli.run.folder import EVAL, EVALUATE_AGAIN, EVALUATIONS, NEURONS, TRACES
+from omnimouse_cli.run.folder import EVALUATE_AGAIN, NEURONS, TRACES
 
 Arrays = dict[str, NDArray[Any]]
 # Of neurons.npz and traces.npz: what the outputs are, and their numbers.
@@ -100,7 +99,7 @@ def read_evaluations(run: Path, name: str, reporter: Reporter) -> list[StoredEva
         reporter: Receives a warning about each evaluation that cannot be read and is left out.
     """
     found = []
-    for document in sorted(run.glob(f"{EVALUATIONS}/*/{EVAL}")):
+    for document in sorted(find_evaluations(run)):
         try:
             found.append(_read_evaluation(name, document))
         except OmniMouseError as error:
@@ -110,7 +109,7 @@ def read_evaluations(run: Path, name: str, reporter: Reporter) -> list[StoredEva
 
 def _read_evaluation(run: str, document: Path) -> StoredEvaluation:
     content = read_document(document, "eval")
-    neurons = _read_arrays(document.with_name(NEURONS))
+    neurons = load_arrays(document.with_name(NEURONS))
     facts: dict[str, Arrays] = {}
     for name, values in neurons.items():
         session, _, what = name.partition("/")
@@ -124,7 +123,7 @@ def _read_evaluation(run: str, document: Path) -> StoredEvaluation:
         perturbed=_read_scores(document, content.get("perturbed", [])),
         scored=tuple(_group(neurons)),
         neurons=facts,
-        traces=tuple(_group(_read_arrays(document.with_name(TRACES)))),
+        traces=tuple(_group(load_arrays(document.with_name(TRACES)))),
     )
 
 
@@ -153,17 +152,6 @@ def _read_score(document: Path, record: Mapping[str, Any]) -> Score:
             )
         values[field.name] = value
     return Score(**values)
-
-
-def _read_arrays(path: Path) -> Arrays:
-    """Return the arrays of a file; none where it does not exist."""
-    if not path.is_file():
-        return {}
-    try:
-        with np.load(path) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, *ZIP_ERRORS) as error:
-        raise OmniMouseError(f"{path} is damaged: {error}", hint=EVALUATE_AGAIN) from error
 
 
 def _group(arrays: Arrays) -> Iterable[OutputArrays]:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluation.records import MODEL, OVERALL
+from omnimouse_cli.evaluation.stored import find_evaluations, load_arrays
 from omnimouse_cli.files import read_document
-from omnimouse_cli.recording.arrays.npy import ZIP_ERRORS
-from omnimouse_cli.run.folder import EVAL, EVALUATE_AGAIN, EVALUATIONS, RESAMPLES
+from omnimouse_cli.run.folder import EVALUATE_AGAIN, RESAMPLES
 
 F64 = NDArray[np.float64]
 # By strategy, session, target and metric: the entry of the index, and the resamples.
@@ -69,8 +69,7 @@ def read_scores(run: Path) -> dict[ScoreKey, list[KeptScore]]:
         OmniMouseError: A file of an evaluation is damaged.
     """
     scores: dict[ScoreKey, list[KeptScore]] = {}
-    documents = run.glob(f"{EVALUATIONS}/*/{EVAL}")
-    for document in sorted(documents, key=lambda path: (-path.stat().st_mtime, path)):
+    for document in reversed(find_evaluations(run)):
         content = read_document(document, "eval")
         if "runs" in content:
             continue
@@ -113,13 +112,11 @@ def _scores_of(
 
 def _read_resamples(path: Path) -> Resamples:
     """Return the entries of the index and their resamples."""
-    if not path.exists():
+    arrays = load_arrays(path)
+    if not arrays:
         return {}
     try:
-        # A damaged file that NumPy has opened itself stays open.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            index = json.loads(str(stored["index"]))
-            values = stored["values"].astype(np.float64)
+        index, values = json.loads(str(arrays["index"])), arrays["values"].astype(np.float64)
         ends = np.cumsum([entry["resamples"] for entry in index], dtype=np.int64)
         if (ends[-1] if len(ends) else 0) != len(values):
             raise ValueError("its index does not fit its values")
@@ -128,6 +125,6 @@ def _read_resamples(path: Path) -> Resamples:
             (entry["strategy"], entry["session"], entry["target"], entry["metric"])
             for entry in index
         ]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, *ZIP_ERRORS) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise OmniMouseError(f"{path} is damaged: {error}", hint=EVALUATE_AGAIN) from error
     return {key: (entry, part) for key, entry, part in zip(keys, index, parts, strict=False)}

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from omnimouse_cli.errors import OmniMouseError
+from omnimouse_cli.evaluation.stored import find_evaluations
 from omnimouse_cli.files import read_document
 from omnimouse_cli.report.curves import read_curves
 from omnimouse_cli.run.checkpoints import complete_checkpoints, read_checkpoint_state
 from omnimouse_cli.run.folder import (
-    EVAL,
-    EVALUATIONS,
     METRICS,
     is_finished,
     read_config,
@@ -106,12 +105,9 @@ def describe_run(run: Path, name: str) -> RunEntry:
     if not summary and (run / METRICS).exists():
         validation = _read(lambda: _last_validation(run), problems).get("neural_loss")
     sessions = checkpoint.get("sessions")
-    documents = sorted(
-        run.glob(f"{EVALUATIONS}/*/{EVAL}"), key=lambda path: (path.stat().st_mtime, path)
-    )
     scores = {
         path.parent.name: _read(lambda path=path: _scores(path), problems)  # type: ignore[misc]
-        for path in documents
+        for path in find_evaluations(run)
     }
     return RunEntry(
         run=name,

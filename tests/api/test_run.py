@@ -149,8 +149,8 @@ def test_scores_are_those_of_the_newest_evaluation_that_has_the_session(tmp_path
         key = f"{session}/predict/neurons"
         values = {f"{key}/index": np.array([2, 0]), f"{key}/model": np.array([0.3, 0.1])}
         np.savez(folder / "neurons.npz", **values)
-        os.utime(folder / "neurons.npz", (age, age))
         write_document(folder / "eval.json", "eval", {})
+        os.utime(folder / "eval.json", (age, age))
     found = describe_neurons(KEY, 3, runs=[tmp_path / "run"])
     assert found.evaluation == tmp_path / "run" / "eval" / "old"
     np.testing.assert_array_equal(found.scores["predict"], [0.1, np.nan, 0.3])

@@ -249,6 +249,7 @@ def test_scores_are_those_of_the_newest_evaluation_with_the_strategy(tmp_path):
         key = f"1-1-1/{strategy}/neurons"
         values = {f"{key}/index": np.array([2, 0]), f"{key}/model": np.array([0.3, 0.1])}
         np.savez(folder / name / "neurons.npz", **values)
+        write_document(folder / name / "eval.json", "eval", {})
     scores = find_scores([tmp_path / "run"], "1-1-1", 3)
     np.testing.assert_array_equal(scores.values, [0.1, np.nan, 0.3])
     assert "eval/a/neurons.npz" in scores.source
@@ -259,7 +260,10 @@ def test_scores_are_those_of_the_newest_evaluation_with_the_strategy(tmp_path):
     assert find_scores([tmp_path / "run"], "1-1-1", 3) is None
     both = find_scores([tmp_path / "run", tmp_path / "other"], "1-1-1", 3)
     np.testing.assert_array_equal(both.values, scores.values)
+    # An evaluation that was interrupted has no document yet.
     (folder / "a" / "eval.json").unlink()
+    assert find_scores([tmp_path / "run"], "1-1-1", 3) is None
+    write_document(folder / "a" / "eval.json", "eval", {})
     with pytest.raises(OmniMouseError, match="which has 2"):
         find_scores([tmp_path / "run"], "1-1-1", 2)
     (folder / "a" / "neurons.npz").write_bytes(b"PK broken")
