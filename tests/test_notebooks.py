@@ -11,15 +11,23 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SHORTER = {
     "own_recording": {
         "minutes=12": "minutes=2",
-        "neurons=80": "neurons=24",
-        "minutes=4": "minutes=0.01",
+        "neurons=80": "neurons=12",
+        "minutes=4": "steps=2",
     },
     "trained_twin": {
-        "TRAINING_MINUTES = 12, 9": "TRAINING_MINUTES = 2, 0.01",
-        "neurons=128": "neurons=24",
-        "[:48]": "[:6]",
-        "chosen.tolist())": "chosen.tolist()), noise_windows=32, gradient_windows=1",
-        '"best:5"': '"best:2", starts=1, steps=5',
+        "TRAINING_MINUTES = 12, 9": "TRAINING_STEPS = 2, 2",
+        # The linear start is run by the other notebook.
+        "minutes=TRAINING_MINUTES": 'steps=TRAINING_STEPS, set={"model.decoder.linear_rank": None}',
+        "neurons=128": "neurons=8",
+        "[:48]": "[:3]",
+        "chosen.tolist())": "chosen.tolist()), directions=4, spatial=[0.05], temporal=[2.0], "
+        "noise_windows=16, gradient_windows=1, pictures=1",
+        '"best:5"': '"best:2", starts=1, steps=2',
+        # A few stimuli beside the most exciting ones; hundreds take half a minute.
+        "import omnimouse_cli as om": "import omnimouse_cli as om\n"
+        "from omnimouse_cli.probing import mei_references\n"
+        "mei_references.MOST_NATURAL, mei_references.DIRECTIONS = 10, 4\n"
+        "mei_references.SPATIAL_FREQUENCIES = (0.06,)",
     },
     "scaling_verdict": {"bootstrap=200": "bootstrap=20"},
 }
