@@ -186,6 +186,7 @@ def train_sharded(model, table, batch, selections, expected):
 
 
 @pytest.mark.training
+@pytest.mark.usefixtures("forked_ranks")
 def test_two_ranks_with_sharded_blocks_train_as_one_does(
     small_config, make_model, make_batch, choose
 ):

@@ -22,7 +22,6 @@ from omnimouse_cli.training.prepare import TrainingJob
 from omnimouse_cli.training.run import train
 
 FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["omnimouse_cli.training.run"])
 
 
 @pytest.fixture

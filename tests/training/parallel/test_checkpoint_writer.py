@@ -66,6 +66,7 @@ def write_in_turn(shards: Path, run: Path, config: RunConfig) -> None:
 
 @pytest.mark.training
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_ranks")
 def test_two_ranks_write_their_parts_and_agree_about_errors(make_shards, session, tiny, tmp_path):
     shards = make_shards([session(), session(key="2-1-1", num_neurons=4)])
     launch(2, write_in_turn, shards, tmp_path / "run", tiny)

@@ -219,6 +219,7 @@ def _losses(run: Path) -> list[float]:
 
 @pytest.mark.training
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_ranks")
 def test_three_ranks_with_many_buckets_train_what_one_rank_trains(
     make_shards, session, tiny, tmp_path
 ):

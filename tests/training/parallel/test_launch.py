@@ -55,6 +55,7 @@ def train_in_turn(jobs: tuple[TrainingJob, ...]) -> None:
 
 @pytest.mark.training
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_ranks")
 def test_two_ranks_train_what_one_rank_with_two_batches_a_step_trains(shards, tiny, tmp_path):
     config = replace(
         tiny, train=replace(tiny.train, steps=8, batches_per_step=2, checkpoint_every=4)
@@ -83,6 +84,7 @@ def test_two_ranks_train_what_one_rank_with_two_batches_a_step_trains(shards, ti
 
 @pytest.mark.training
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_ranks")
 def test_three_ranks_go_on_with_one_session_and_two_batches_a_step(
     make_shards, session, tiny, tmp_path
 ):
@@ -121,6 +123,7 @@ def kill_myself_unless_first() -> None:
 
 
 @pytest.mark.training
+@pytest.mark.usefixtures("forked_ranks")
 def test_a_rank_that_is_killed_is_named_with_its_signal():
     with pytest.raises(OmniMouseError, match="rank 1 of 2 was killed by SIGKILL") as caught:
         launch(2, kill_myself_unless_first)
@@ -139,6 +142,7 @@ def stop_unless_first() -> None:
 
 @pytest.mark.training
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_ranks")
 def test_a_rank_that_is_stopped_is_named_and_ended():
     with pytest.raises(RankFailedError, match=r"rank 1 of 2 \(.*\) has been silent for") as caught:
         launch(2, stop_unless_first)
@@ -155,6 +159,7 @@ def fail_unless_first() -> None:
 
 @pytest.mark.training
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_ranks")
 def test_an_error_of_one_rank_ends_the_others_with_the_same_sentence():
     with pytest.raises(OmniMouseError, match="the shard is damaged") as caught:
         launch(2, fail_unless_first)

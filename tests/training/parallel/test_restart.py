@@ -125,6 +125,7 @@ def train_and_die_once(job: TrainingJob, marker: Path) -> None:
 
 @pytest.mark.training
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_ranks")
 def test_a_training_whose_rank_dies_ends_as_if_nothing_had_happened(
     make_shards, session, tiny, tmp_path
 ):
