@@ -36,9 +36,19 @@ def test_feed_forwards_are_compared_seed_by_seed(comparison):
     assert relu["dendritic_less_this"] == pytest.approx({"value": 0.1, "low": 0.1, "high": 0.1})
 
 
+# What neither the comparison nor its table depends on: the size, linear models, further regimes.
+SMALL = ("model.decoder.linear_rank=none", "model.d_model=16", "model.layers=1")
+SHORTER = {
+    "simulate": ("--minutes", "1"),
+    "train": tuple(word for value in SMALL for word in ("--set", value)),
+    "eval": ("--regime", "predict,forecast,decode"),
+}
+
+
 def run_command_here(*command):
     """Run a command without a process of its own, which would load torch once more."""
-    done = CliRunner().invoke(app, [*map(str, command), "--quiet"])
+    words = [*map(str, command), *SHORTER.get(command[0], ()), "--quiet"]
+    done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
 
 
