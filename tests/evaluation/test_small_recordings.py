@@ -25,12 +25,12 @@ def evaluate_sessions(experanto_session, shards_of_paths, moving_average, write_
     """
 
     def make(regime, neurons, **devices):
-        responses, paths = moving_average(1230, neurons), []
+        responses, paths = moving_average(750, neurons), []
         for name, (eye_channels, treadmill) in devices.items():
             path = experanto_session(
                 name,
                 responses=responses,
-                trials=[movie("train", 20), movie("none", 2), movie("test", 14), movie("none", 5)],
+                trials=[movie("train", 10), movie("none", 2), movie("test", 8), movie("none", 5)],
                 seconds=len(responses) / 30,
                 responses_start=0.0,
                 frame_size=(36, 64),
@@ -38,14 +38,16 @@ def evaluate_sessions(experanto_session, shards_of_paths, moving_average, write_
                 treadmill=treadmill,
             )
             if eye_channels == 2:
-                gaze = np.random.default_rng(0).normal(size=(850, 2))
+                gaze = np.random.default_rng(0).normal(size=(530, 2))
                 experanto_session.sequence(
                     path / "eye_tracker", gaze, start=1_600_000_000.25 - 1.5, rate_hz=20.0
                 )
             paths.append(path)
         dataset = shards_of_paths(paths)
         run = load_run(write_run(tmp_path / "run", dataset, sets=SMALL))
-        return evaluate(run, dataset, EvalOptions(regime=regime, draws=2), Silent())
+        return evaluate(
+            run, dataset, EvalOptions(regime=regime, draws=2, stride_samples=150), Silent()
+        )
 
     return make
 

@@ -154,8 +154,14 @@ def tiny_model() -> ModelConfig:
         d_embedding=8,
         dropout=0.1,
         latents=LatentConfig(per_group=2, num_global=2),
+        video=replace(SIZES["nano"].video, d_embed=8),
         # They are computed before each training: tests of them set a rank.
-        decoder=replace(SIZES["nano"].decoder, linear_rank=None, motion_time_constants=(0.045,)),
+        decoder=replace(
+            SIZES["nano"].decoder,
+            linear_rank=None,
+            motion_wavelengths=(13.0,),
+            motion_time_constants=(0.045,),
+        ),
     )
 
 
