@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from omnimouse_cli.config.dendrite import DendriteConfig
+from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.files import read_document
 from omnimouse_cli.kernels.dendrite.lookup import Grid, build_tables
 from omnimouse_cli.reporter import Silent
@@ -39,12 +40,14 @@ class Lines(MessageReporter):
 def frozen(make_shards, session, tiny, tmp_path):
     """A training job that freezes functions which another run's SwiGLU became."""
     shards = make_shards([session(behavior=True, screen=True)])
-    short = replace(tiny, train=replace(tiny.train, steps=2, checkpoint_every=99))
+    # The fewer units fit the functions, the steeper are these.
+    model = replace(tiny.model, video=SIZES["nano"].video)
+    short = replace(tiny, model=model, train=replace(tiny.train, steps=2, checkpoint_every=99))
     train(TrainingJob(config=short, shards=shards, run=tmp_path / "swiglu"), World(), Silent())
     dendrite = DendriteConfig(freeze=True, table=32, sharing="model")
     config = replace(
         short,
-        model=replace(tiny.model, feed_forward="dendritic", dendrite=dendrite),
+        model=replace(model, feed_forward="dendritic", dendrite=dendrite),
         train=replace(short.train, steps=4),
     )
     run, begin = tmp_path / "run", tmp_path / "swiglu"
