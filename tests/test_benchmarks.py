@@ -390,7 +390,7 @@ def test_intervals_of_exponents_hold_the_truth_and_only_true_breaks_are_found(sc
     # The short form of the study; the full one: benchmarks/results/scaling-coverage-cpu.json.
     study = script("scaling_coverage")
     for design in study.COVERAGE:
-        found = study.measure_coverage(design, num_draws=4, num_resamples=100)
+        found = study.measure_coverage(design, num_draws=4, num_resamples=40)
         assert found["refused"] == 0
         # 95 % in the long run; 3 of 4 leaves room for chance.
         assert min(found["coverage"][name] for name in ("alpha", "beta")) >= 0.75

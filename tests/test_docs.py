@@ -26,7 +26,7 @@ SESSION = (
 )  # fmt: skip
 # What a person waits for, and what is enough to show that the command runs.
 SHORTER = {
-    "simulate recordings": "simulate recordings --sessions 1 --neurons 12 --minutes 2",
+    "simulate recordings": "simulate recordings --sessions 1 --neurons 8 --minutes 1",
     # Linear models are computed before each training; those of the README have them.
     "--minutes 10": "--steps 2 --set model.decoder.linear_rank=none",
     "--steps 300": "--steps 2 --set model.decoder.linear_rank=none",

@@ -23,7 +23,7 @@ SHORTER = {
     # The first training has linear models.
     "--steps 200": "--steps 2 --set model.decoder.linear_rank=none",
     "--models nano,tiny": "--models nano",
-    "simulate recordings": "simulate recordings --neurons 12 --minutes 2",
+    "simulate recordings": "simulate recordings --neurons 8 --minutes 1",
     # Draws are averaged, and other baselines run, in tests of them.
     "eval --regime all": "eval --regime all --draws 1 --baselines train_mean --stride 90",
     "probe": "probe --neurons 0,1 --directions 4 --spatial 0.05 --temporal 2 --noise-windows 16",
