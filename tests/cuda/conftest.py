@@ -30,12 +30,15 @@ class Ended:
     Args:
         done: Exit code and output.
         counts: Its calls.
-        steps: Calls between the starts of two training steps, by name, with the masking strategy.
+        steps: For each command, calls between the starts of two training steps, by name, with the
+            masking strategy.
+        totals: For each command, its calls by name.
     """
 
     done: subprocess.CompletedProcess[str]
     counts: Counts
-    steps: list[dict]
+    steps: list[list[dict]]
+    totals: list[dict]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +67,25 @@ class NullDevice:
                 **variables,
             },
         )
-        return Ended(done, read_counts(counts), [])
+        return Ended(done, read_counts(counts), [], [])
 
-    def omnimouse(self, *words: str | Path) -> Ended:
-        """Run the command line, and count what each training step does."""
-        steps = self.folder / "steps.jsonl"
-        steps.unlink(missing_ok=True)
-        ended = self.run(HERE / "null_device" / "command.py", steps, *words)
-        lines = steps.read_text().splitlines() if steps.exists() else []
-        pairs = itertools.pairwise(json.loads(line) for line in lines)
-        return Ended(ended.done, ended.counts, [_difference(*pair) for pair in pairs])
+    def omnimouse(self, *commands: Sequence[object]) -> Ended:
+        """Run commands in one process, and count what each and each training step does."""
+        path = self.folder / "steps.jsonl"
+        path.unlink(missing_ok=True)
+        words = [word for command in commands for word in ("--then", *map(str, command))]
+        ended = self.run(HERE / "null_device" / "command.py", path, *words[1:])
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        steps, totals, before = [[]], [], dict.fromkeys(NAMES, 0)
+        for line in lines:
+            if "ended" in line:
+                totals.append(_difference(before, line))
+                before = line
+                steps.append([])
+            else:
+                steps[-1].append(line)
+        steps = [[_difference(*pair) for pair in itertools.pairwise(each)] for each in steps[:-1]]
+        return Ended(ended.done, ended.counts, steps, totals)
 
 
 def _difference(start: dict, after: dict) -> dict:

@@ -21,14 +21,15 @@ LEAST_PEAK_BYTES, MOST_PEAK_BYTES = 9e6, 500e6
 
 def require_success(ended):
     assert ended.done.returncode == 0, ended.done.stderr[-3000:]
-    assert ended.counts["launches"] > 0
-    assert ended.counts["products"] > 0
+    for total in ended.totals:
+        assert total["launches"] > 0
+        assert total["products"] > 0
 
 
-def repeated_steps(ended):
+def repeated_steps(steps):
     """Steps of a strategy that has occurred: its masks are made and its kernels compiled."""
     occurred, found = set(), []
-    for step in ended.steps:
+    for step in steps:
         kind = (step["strategy"], step["shortcuts_only"])
         if kind in occurred:
             found.append(step)
@@ -38,18 +39,23 @@ def repeated_steps(ended):
 
 @pytest.fixture(scope="module")
 def trained(null_device, small_mouse, tmp_path_factory):
-    """A training of nano with SwiGLU, and its run."""
+    """A training of nano with SwiGLU that goes on and is scored, and its run."""
     run = tmp_path_factory.mktemp("cuda") / "run"
-    words = ("train", small_mouse.folder, *OPTIONS, "--steps", str(STEPS), "--out", run)
-    return null_device.omnimouse(*words), run
+    ended = null_device.omnimouse(
+        ("train", small_mouse.folder, *OPTIONS, "--steps", STEPS, "--out", run),
+        ("train", "--resume", run, *OPTIONS[2:], "--steps", STEPS + 6),
+        ("eval", run, "--regime", "forecast", "--device", "cuda", "--no-baselines", "--json"),
+    )
+    require_success(ended)
+    assert len(ended.totals) == 3
+    return ended, run
 
 
 def test_a_training_never_makes_the_host_wait(trained):
     ended, run = trained
-    require_success(ended)
     assert (run / "model.safetensors").is_file()
-    assert len(ended.steps) == STEPS - 1
-    steps = repeated_steps(ended)
+    assert len(ended.steps[0]) == STEPS - 1
+    steps = repeated_steps(ended.steps[0])
     assert len(steps) >= 5
     for step in steps:
         assert step["launches"] > 50
@@ -57,30 +63,26 @@ def test_a_training_never_makes_the_host_wait(trained):
         assert step["synchronizations"] <= 2, step
         assert step["pageable_copies"] == 0, step
     assert sum(step["synchronizations"] for step in steps) <= len(steps)
-    assert LEAST_PEAK_BYTES < ended.counts["peak_bytes"] < MOST_PEAK_BYTES
+    assert LEAST_PEAK_BYTES < ended.totals[0]["peak_bytes"] < MOST_PEAK_BYTES
 
 
-def test_a_training_goes_on_from_its_checkpoint(trained, null_device):
-    _, run = trained
-    ended = null_device.omnimouse("train", "--resume", run, *OPTIONS[2:], "--steps", str(STEPS + 6))
-    require_success(ended)
-    assert len(ended.steps) == 5
+def test_a_training_goes_on_from_its_checkpoint(trained):
+    ended, run = trained
+    assert len(ended.steps[1]) == 5
     assert json.loads((run / "summary.json").read_text())["steps"] == STEPS + 6
 
 
-def test_a_run_is_scored(trained, null_device):
-    _, run = trained
-    words = ("eval", run, "--regime", "forecast", "--device", "cuda", "--no-baselines", "--json")
-    ended = null_device.omnimouse(*words)
-    require_success(ended)
-    assert json.loads(ended.done.stdout)
+def test_a_run_is_scored(trained):
+    ended, _ = trained
+    # Before the document are the tables of the trainings.
+    assert json.loads("{" + ended.done.stdout.partition("\n{")[2])["records"]
 
 
 def test_dendritic_units_launch_our_own_kernels(null_device, small_mouse, tmp_path):
     words = ("--set", "model.feed_forward=dendritic", "--set", "train.shortcuts_first_fraction=0.0")
     words += ("--set", "model.decoder.linear_rank=none")
     ended = null_device.omnimouse(
-        "train", small_mouse.folder, *OPTIONS, *words, "--steps", "6", "--out", tmp_path / "run"
+        ("train", small_mouse.folder, *OPTIONS, *words, "--steps", "6", "--out", tmp_path / "run")
     )
     require_success(ended)
     kernels = ended.counts.kernels

@@ -1,9 +1,9 @@
-"""Run the command line and write the counts of the null device at the start of each training step.
+"""Run commands one after the other, with the counts of the null device at each training step.
 
-    python command.py STEPS.jsonl train shards --device cuda ...
+    python command.py STEPS.jsonl train shards --device cuda ... --then eval ...
 
 What happens between two such moments is what one step costs the host, whichever part of the program
-does it: loader, model, optimizers, log.
+does it: loader, model, optimizers, log. Commands of one process share what is compiled.
 """
 
 import json
@@ -21,19 +21,19 @@ from omnimouse_cli.cli.app import main
 from omnimouse_cli.training import loop
 
 
+def write_line(target: Path, **facts: Any) -> None:
+    """Write a line with facts and the counts until now."""
+    counts = read_counts(Path(os.environ["NULL_DEVICE_COUNTS"])).values
+    with target.open("a") as stream:
+        stream.write(json.dumps({**facts, **counts}) + "\n")
+
+
 def record_steps(target: Path) -> None:
     """Write a line of counts, with the masking strategy, before each call of `train_step`."""
     train_step = loop.train_step
-    counts = Path(os.environ["NULL_DEVICE_COUNTS"])
 
     def recorded(state: Any, setup: Any, strategy: Any) -> Any:
-        line = {
-            "strategy": strategy.name,
-            "shortcuts_only": state.core.shortcuts_only,
-            **read_counts(counts).values,
-        }
-        with target.open("a") as stream:
-            stream.write(json.dumps(line) + "\n")
+        write_line(target, strategy=strategy.name, shortcuts_only=state.core.shortcuts_only)
         return train_step(state, setup, strategy)
 
     loop.train_step = recorded
@@ -57,9 +57,22 @@ def solve_identities(module: ModuleType, *names: str) -> None:
         setattr(module.linalg, name, computed)
 
 
+def run_commands(target: Path, words: list[str]) -> None:
+    """Run the commands between the words `--then`; write a line of counts at the end of each."""
+    while words:
+        end = words.index("--then") if "--then" in words else len(words)
+        sys.argv[1:], words = words[:end], words[end + 1 :]
+        try:
+            main()
+        except SystemExit as stop:
+            if stop.code:
+                raise
+        write_line(target, ended=sys.argv[1])
+
+
 if __name__ == "__main__":
     solve_identities(torch, "cholesky", "eigh", "inv", "qr", "solve")
     solve_identities(np, "eigh")
-    record_steps(Path(sys.argv[1]))
-    del sys.argv[1]
-    main()
+    lines = Path(sys.argv[1])
+    record_steps(lines)
+    run_commands(lines, sys.argv[2:])
