@@ -6,8 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from multiprocessing.process import BaseProcess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from omnimouse_cli.recording.open import open_recording
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.shard.preprocess import PreprocessOptions, preprocess
+from tests.forked import forked_process
 
 # Files that take most time, the longest first, so that workers end together.
 LONGEST_FILES = (
@@ -27,10 +27,6 @@ LONGEST_FILES = (
     "test_evaluate.py", "test_restart.py", "test_core_gradient.py", "test_train.py",
     "test_small_recordings.py", "test_signals.py", "test_benchmark.py", "test_ridge.py",
 )  # fmt: skip
-
-# Starts processes that have imported all of a training; those of Python's own need seconds for it.
-FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["omnimouse_cli.training.run", "torch._dynamo", "pytest"])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -277,33 +273,10 @@ def home(experanto_session, tmp_path, monkeypatch) -> Path:
     return home
 
 
-class _Environment:
-    """The environment variables of the process that pickles this, a dictionary elsewhere."""
-
-    def __reduce__(self) -> tuple[type[dict[str, str]], tuple[dict[str, str]]]:
-        return dict, (dict(os.environ),)
-
-
-def run_in_environment(
-    environment: dict[str, str], target: Callable[..., None], arguments: tuple[Any, ...]
-) -> None:
-    """Run a function with the environment variables that a process of its own would have."""
-    os.environ.clear()
-    os.environ.update(environment)
-    target(*arguments)
-
-
-def _forked_process(
-    *, target: Callable[..., None], args: tuple[Any, ...], name: str
-) -> BaseProcess:
-    whole = (_Environment(), target, args)
-    return FORKSERVER.Process(target=run_in_environment, args=whole, name=name)
-
-
 @pytest.fixture
 def forked_ranks(monkeypatch) -> None:
     """Ranks come from the server of processes; what starts them otherwise is tested elsewhere."""
-    context = SimpleNamespace(Process=_forked_process)
+    context = SimpleNamespace(Process=forked_process)
     monkeypatch.setattr(multiprocessing, "get_context", lambda _method: context)
 
 

@@ -14,6 +14,7 @@ import omnimouse_cli.cli.app
 from omnimouse_cli.cli.app import _COMMANDS, _with_exit_codes, program
 from omnimouse_cli.cli.console import print_next
 from omnimouse_cli.errors import OmniMouseError
+from tests.forked import ForkedCommand
 
 
 def run(*arguments, cwd=None):
@@ -133,14 +134,17 @@ def test_doctor_reports_versions_and_devices():
 
 @pytest.mark.training
 @pytest.mark.parametrize("command", ["preprocess", "inspect", "train", "eval", "scaling-report"])
-def test_without_anything_in_the_folder_a_command_says_what_to_do(command, tmp_path):
-    done = run(command, cwd=tmp_path)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    lines = done.stderr.splitlines()
+def test_without_anything_in_the_folder_a_command_says_what_to_do(command, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    process = ForkedCommand(command, folder=tmp_path / "streams")
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert out == ""
+    lines = err.splitlines()
     assert any(line.startswith("error: ") for line in lines)
     assert any(line.startswith("hint: ") for line in lines)
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in err
 
 
 @pytest.mark.training

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from omnimouse_cli.cli.app import _with_exit_codes
 from omnimouse_cli.training.interrupt import catch_interrupts, raise_on_signals
+from tests.forked import ForkedCommand
 
 SMALL = ["model.d_model=16", "model.layers=1", "model.d_embedding=8", "data.batch_size=2"]
 SMALL += ["train.log_every=1", "model.decoder.linear_rank=none"]
@@ -53,9 +54,12 @@ def test_while_training_ends_the_same_signal_again_changes_nothing():
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def _start(*arguments: str) -> subprocess.Popen[str]:
+def _start(home: Path, *arguments: str) -> subprocess.Popen[str] | ForkedCommand:
     sets = [word for text in SMALL for word in ("--set", text)]
     command = ["train", "shards", *sets, "--steps", "100000", "--out", "run", *arguments]
+    # Several ranks are started as for a user.
+    if "--procs" not in arguments:
+        return ForkedCommand(*command, folder=home.parent / "streams")
     return subprocess.Popen(
         [sys.executable, "-m", "omnimouse_cli", *command],
         stdout=subprocess.DEVNULL,
@@ -65,7 +69,7 @@ def _start(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def _wait_for_step(process: subprocess.Popen[str]) -> None:
+def _wait_for_step(process: subprocess.Popen[str] | ForkedCommand) -> None:
     metrics = Path("run/metrics.jsonl")
     while not metrics.exists() or not metrics.stat().st_size:
         assert process.poll() is None, process.communicate()[1]
@@ -79,7 +83,7 @@ def _wait_for_step(process: subprocess.Popen[str]) -> None:
     [(["--device", "cpu"], signal.SIGTERM, 143), (["--procs", "2"], signal.SIGUSR1, 138)],
 )
 def test_a_signal_ends_a_training_with_a_checkpoint_of_its_step(home, arguments, number, code):
-    process = _start(*arguments)
+    process = _start(home, *arguments)
     _wait_for_step(process)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=300)

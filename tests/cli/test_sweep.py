@@ -24,6 +24,7 @@ from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.reporter import Silent
 from omnimouse_cli.run.folder import write_summary
 from omnimouse_cli.training.sweep import grid
+from tests.forked import ForkedCommand
 
 SMALL = ["--set", "model.d_model=16", "--set", "model.layers=1", "--set", "model.d_embedding=8"]
 SMALL += ["--set", "data.batch_size=2", "--set", "train.log_every=1"]
@@ -289,18 +290,6 @@ def test_a_warning_that_nobody_reads_ends_the_sweep_and_its_runs(tmp_path, monke
     assert [process.returncode for process in processes] == [-signal.SIGTERM] * 2
 
 
-def start(*arguments, **options):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "omnimouse_cli", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        **options,
-    )
-
-
 def resumes(root: Path) -> dict[str, int]:
     """Number of times that each run was resumed."""
     return {
@@ -313,7 +302,7 @@ def resumes(root: Path) -> dict[str, int]:
 @pytest.mark.slow
 def test_two_sweeps_on_one_folder_train_every_run_once(home):
     command = [*GRID, "--sessions", "1", "--steps", "2", "--json"]
-    processes = [start(*command) for _ in range(2)]
+    processes = [ForkedCommand(*command, folder=home.parent / name) for name in "ab"]
     outputs = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     names = [name for name in NAMES if "sessions1" in name]
@@ -329,7 +318,8 @@ def test_several_runs_at_once_one_of_which_fails(home):
     broken = home / "runs/sweep" / NAMES[0]
     broken.mkdir(parents=True)
     (broken / "config.toml").write_text("no table")
-    process = start(*GRID, "--sessions", "1", "--steps", "2", "--jobs", "2", "--json")
+    words = [*GRID, "--sessions", "1", "--steps", "2", "--jobs", "2", "--json"]
+    process = ForkedCommand(*words, folder=home.parent / "streams")
     out, err = process.communicate(timeout=300)
     assert process.returncode == 1
     states = {row["run"]: row["state"] for row in json.loads(out)["runs"]}
@@ -344,7 +334,7 @@ def test_several_runs_at_once_one_of_which_fails(home):
 @pytest.mark.slow
 def test_ctrl_c_ends_all_runs_with_a_checkpoint_and_they_go_on(home):
     grid = [*GRID, "--sessions", "2", "--jobs", "2", "--steps", "100000"]
-    process = start(*grid, start_new_session=True)
+    process = ForkedCommand(*grid, folder=home.parent / "streams")
     runs = [home / "runs/sweep" / name for name in (NAMES[1], NAMES[3])]
     deadline = time.monotonic() + 200
     while not all(_has_metrics(run) for run in runs):

@@ -1,6 +1,5 @@
 """A run that was interrupted or killed ends exactly as one that was not."""
 
-import multiprocessing
 import os
 import random
 import signal
@@ -20,8 +19,7 @@ from omnimouse_cli.training.interrupt import catch_interrupts
 from omnimouse_cli.training.parallel.world import World
 from omnimouse_cli.training.prepare import TrainingJob
 from omnimouse_cli.training.run import train
-
-FORKSERVER = multiprocessing.get_context("forkserver")
+from tests.forked import FORKSERVER
 
 
 @pytest.fixture
