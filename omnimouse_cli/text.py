@@ -12,6 +12,8 @@ _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 def suggest_name(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> str:
     """Return a hint that names the known name most similar to `name`, or lists all.
 
+    Of similar names, one that begins with `name` is the first.
+
     Args:
         name: The name that is not known.
         known: The names that are.
@@ -24,7 +26,8 @@ def suggest_name(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> str
         'known: nano, tiny'
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
+    similar = difflib.get_close_matches(name, names, n=len(names) or 1, cutoff=cutoff)
+    close = sorted(similar, key=lambda one: not one.startswith(name))
     return f"did you mean `{close[0]}`?" if close else f"known: {', '.join(names) or 'none'}"
 
 

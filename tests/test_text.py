@@ -18,6 +18,11 @@ def test_the_most_similar_known_name_is_suggested():
     assert suggest_name("tinny", ["nano", "tiny"]) == "did you mean `tiny`?"
 
 
+def test_of_similar_names_one_that_begins_as_written_is_suggested():
+    keys = ["10001-1-1", "20001-1-1", "20001-2-1"]
+    assert suggest_name("20001-1", keys) == "did you mean `20001-1-1`?"
+
+
 def test_all_known_names_are_listed_where_none_is_similar():
     assert suggest_name("80M", ["tiny", "nano"]) == "known: nano, tiny"
     assert suggest_name("80M", []) == "known: none"

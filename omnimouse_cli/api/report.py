@@ -59,6 +59,11 @@ def run_report(
         raise OmniMouseError(
             f"--out must be a file, and {page} is a folder", hint=f"for example {page / PAGE}"
         )
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise OmniMouseError(
+            f"{page} is no HTML file: its name must end in .html",
+            hint=f"for example {page.with_suffix('.html')}",
+        )
     write_run_page(read_runs(found, reporter), page, reporter)
     return page
 

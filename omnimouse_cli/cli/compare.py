@@ -1,6 +1,7 @@
 """`omnimouse compare`: paired differences of scores between runs, and their configurations."""
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,6 +51,11 @@ def command_compare(
         comparison = compare_runs(runs)
         for sentence in _describe_unpaired(comparison):
             progress.warn(sentence)
+        if not comparison.differences and not comparison.unpaired:
+            progress.warn(
+                "no run has kept scores; evaluate them first: "
+                f"{shlex.join(('omnimouse', 'eval', *map(str, runs)))}"
+            )
         if plot is not None:
             draw(runs, plot, "step", named=runs, progress=progress)
             progress.say(f"wrote {plot}")
@@ -60,13 +66,24 @@ def command_compare(
     for number, run in enumerate(runs):
         print_line(f"{_label(number)}: {run.resolve().name}")
     for number in range(1, len(runs)):
-        print_table(_difference_table(comparison, number, metric, by_session=by_session))
-    print_table(_configuration_table(comparison))
+        shown = [
+            one
+            for one in comparison.differences
+            if (one.run, one.metric) == (number, metric) and (by_session or one.session == OVERALL)
+        ]
+        if shown:
+            print_table(_difference_table(shown, number, metric, by_session=by_session))
+        else:
+            print_line(f"{_label(0)} and {_label(number)} have no scores on equal windows")
+    if comparison.configuration:
+        print_table(_configuration_table(comparison))
+    else:
+        print_line("configuration: no key differs")
     if any(one.low is not None for one in comparison.differences):
         print_line(
             "intervals hold for these trained runs: other seeds of a configuration differ too"
         )
-    print_next("report", *runs, quiet=quiet)
+    print_next("report" if comparison.differences else "eval", *runs, quiet=quiet)
 
 
 def _describe_unpaired(comparison: "Comparison") -> Iterator[str]:
@@ -104,21 +121,13 @@ def _require_metric(comparison: "Comparison", metric: str) -> None:
 
 
 def _difference_table(
-    comparison: "Comparison", number: int, metric: str, *, by_session: bool
+    shown: Sequence["Difference"], number: int, metric: str, *, by_session: bool
 ) -> ResultTable:
-    shown = [
-        one
-        for one in comparison.differences
-        if one.run == number and one.metric == metric and (by_session or one.session == OVERALL)
-    ]
     tiers = dict.fromkeys(one.tier for one in shown)
     first, second = _label(0), _label(number)
-    title = f"{metric}, tier {', '.join(tiers)}"
-    if not shown:
-        title = f"{first} and {second} have no scores on equal windows"
     columns = name_columns("session") if by_session else number_columns("sessions")
     table = ResultTable(
-        title,
+        f"{metric}, tier {', '.join(tiers)}",
         *name_columns("strategy"),
         *columns,
         *number_columns(first, second, f"{second} - {first} [95 % interval]"),
@@ -145,11 +154,12 @@ def _interval(one: "Difference") -> str:
 
 def _configuration_table(comparison: "Comparison") -> ResultTable:
     keys = comparison.configuration
-    what = pluralize(len(keys), "key") if keys else "no key"
-    differs = "differs" if len(keys) <= 1 else "differ"
+    differs = "differs" if len(keys) == 1 else "differ"
     columns = [_label(number) for number in range(len(comparison.runs))]
     table = ResultTable(
-        f"configuration: {what} {differs}", *name_columns("key"), *text_columns(*columns)
+        f"configuration: {pluralize(len(keys), 'key')} {differs}",
+        *name_columns("key"),
+        *text_columns(*columns),
     )
     for key, values in keys.items():
         table.add_row(key, *("none" if value is None else _short(value) for value in values))

@@ -8,6 +8,7 @@ import typer
 from omnimouse_cli.api.report import PAGE, run_report
 from omnimouse_cli.cli.console import print_document, print_line, print_next, reporter
 from omnimouse_cli.cli.options import JsonOption, QuietOption
+from omnimouse_cli.run.folder import is_run
 
 
 def command_report(
@@ -41,4 +42,5 @@ def command_report(
         print_document("report", {"page": page})
     else:
         print_line(str(page))
-    print_next("probe", *(runs or ())[:1], quiet=quiet, json_output=json_output)
+    named = [run if is_run(run) else "RUN" for run in (runs or ())[:1]]
+    print_next("probe", *named, quiet=quiet, json_output=json_output)

@@ -27,7 +27,7 @@ from omnimouse_cli.files import (
     sync_folder,
     translate_full_disk,
 )
-from omnimouse_cli.run.folder import CONFIG, WEIGHTS
+from omnimouse_cli.run.folder import CONFIG, WEIGHTS, is_run
 from omnimouse_cli.shard.checksum import NO_DIGITS, compute_checksum, format_checksum
 
 FORMAT, VERSION = "omnimouse-weights", 1
@@ -291,9 +291,12 @@ def _require_weights(run: Path) -> None:
             f"{run} has not finished training: it has no {WEIGHTS}",
             hint=f"finish it: omnimouse train --resume {run}",
         )
+    within = next((one for one in sorted(run.iterdir()) if is_run(one)), None)
     raise CheckpointError(
         f"{run} is not a run folder: it has neither {WEIGHTS} nor {CONFIG}",
-        hint="name a folder that `omnimouse train` made",
+        hint=f"name a run in it, for example {within}"
+        if within
+        else "name a folder that `omnimouse train` made",
     )
 
 

@@ -41,6 +41,23 @@ def test_the_tables_have_both_scores_their_difference_and_the_keys_that_differ(r
     assert "overall" in compare(*runs, "--by-session").stdout
 
 
+def test_runs_without_scores_are_told_the_command_that_makes_them(kept_evaluations, tmp_path):
+    runs = [tmp_path / "first", tmp_path / "second"]
+    for run in runs:
+        kept_evaluations.write_evaluation(run, [])
+    done = compare(*runs)
+    assert done.exit_code == 0, done.output
+    command = f"omnimouse eval {runs[0]} {runs[1]}\n"
+    assert done.stderr.splitlines(keepends=True) == [
+        f"warning: no run has kept scores; evaluate them first: {command}",
+        f"next: {command}",
+    ]
+    assert done.stdout.splitlines()[2:] == [
+        "A and B have no scores on equal windows",
+        "configuration: no key differs",
+    ]
+
+
 def test_one_warning_lists_the_strategies_that_the_same_command_evaluates(
     kept_evaluations, tmp_path
 ):

@@ -54,7 +54,10 @@ def test_the_page_of_several_runs_lies_in_the_folder_of_all_of_them(invoke, run_
     assert content["page"] == str(tmp_path / "runs" / "report.html")
     text = (tmp_path / "runs" / "report.html").read_text()
     assert "<h1>one, two</h1>" in text
-    assert invoke("runs", "--out", "here/mine.html").stdout == "here/mine.html\n"
+    result = invoke("runs", "--out", "here/mine.html")
+    assert result.stdout == "here/mine.html\n"
+    # A folder of runs cannot be probed.
+    assert "next: omnimouse probe RUN" in result.stderr
     assert (tmp_path / "here/mine.html").read_text() == text
 
 
@@ -64,6 +67,7 @@ def test_the_page_of_several_runs_lies_in_the_folder_of_all_of_them(invoke, run_
         ((), "error: no run was named and there is no finished run in runs/"),
         (("nowhere",), "error: nowhere is neither a run nor a folder of runs"),
         (("begun", "--out", "begun"), "error: --out must be a file, and begun is a folder"),
+        (("begun", "--out", "page.pdf"), "error: page.pdf is no HTML file: its name must end in"),
     ],
 )
 def test_unusable_input_is_one_sentence_and_exit_code_1(

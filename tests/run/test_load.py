@@ -87,6 +87,12 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
         load_run(tmp_path / "nothing")
     with pytest.raises(CheckpointError, match=r"has neither model\.safetensors nor config\.toml"):
         load_run(tmp_path)
+    run = tmp_path / "runs" / "one"
+    run.mkdir(parents=True)
+    (run / "config.toml").touch()
+    with pytest.raises(CheckpointError) as caught:
+        load_run(tmp_path / "runs")
+    assert caught.value.hint == f"name a run in it, for example {run}"
 
 
 def test_weights_of_another_version_are_refused(simulated_data, write_run, tmp_path):
