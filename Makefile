@@ -11,7 +11,11 @@ SOURCES := pyproject.toml constraints.txt Cargo.toml Cargo.lock rust/Cargo.toml 
 # tests/conftest.py puts them: by themselves, files of few tests, which are the long ones, run last.
 WORKERS ?= auto
 PYTEST_OPTIONS := --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_OPTIONS)
+# Tests write thousands of small files, for which memory is faster than a disk where it has 4 GB free.
+MEMORY := $(shell test -w /dev/shm && df -Pk /dev/shm | awk 'NR == 2 && $$4 > 4e6 { print "/dev/shm" }')
+# Without bytecode, every worker would compile all tests, and every process all of the package.
+PYTEST_VARIABLES := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(if $(MEMORY),PYTEST_DEBUG_TEMPROOT=$(MEMORY))
+PYTEST := $(PYTEST_VARIABLES) $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 PURELIB := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 MAX_FILE_LINES := 400
 # Layers that import torch.
@@ -55,8 +59,8 @@ test-fast: $(INSTALLED) ## Run the unit tests: nothing that trains a model or st
 	$(PYTEST) -m 'not slow and not training'
 
 test-oldest: $(OLDEST_INSTALLED) ## Run the unit tests of what computes with torch, with its oldest supported version
-	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(PYTEST_OPTIONS) -k 'compile' tests/kernels
-	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(PYTEST_OPTIONS) -m 'not slow and not training' $(addprefix tests/,$(TORCH_LAYERS))
+	$(PYTEST_VARIABLES) $(OLDEST)/bin/python -m pytest $(PYTEST_OPTIONS) -k 'compile' tests/kernels
+	$(PYTEST_VARIABLES) $(OLDEST)/bin/python -m pytest $(PYTEST_OPTIONS) -m 'not slow and not training' $(addprefix tests/,$(TORCH_LAYERS))
 
 test-gpu: $(INSTALLED) ## Run the tests that need a CUDA device: every kernel, a step of each size
 	$(BIN)/python -m pytest tests/cuda -m gpu

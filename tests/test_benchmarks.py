@@ -394,7 +394,7 @@ def test_intervals_of_exponents_hold_the_truth_and_only_true_breaks_are_found(sc
         assert found["refused"] == 0
         # 95 % in the long run; 3 of 4 leaves room for chance.
         assert min(found["coverage"][name] for name in ("alpha", "beta")) >= 0.75
-    true = study.count_breaks(study.simulate_addition, 3)
-    assert true["places"] == pytest.approx([study.ADDITION["break"]] * 3, rel=0.1)
+    true = study.count_breaks(study.simulate_addition, 2)
+    assert true["places"] == pytest.approx([study.ADDITION["break"]] * 2, rel=0.1)
     false = study.count_breaks(lambda generator: study.simulate(study.SMOOTH[0], generator), 2)
     assert false["supported"] == 0
