@@ -172,28 +172,36 @@ def minimize_batch(
     values = losses.sum(axis=1) / totals
     active = np.arange(len(theta))
     for _ in range(max_steps):
-        residuals = y[active] - predicted
-        influence = weights[active] * (problem.delta / np.maximum(np.abs(residuals), problem.delta))
-        gradient = np.matmul((influence * residuals)[:, None, :], jacobian)[:, 0]
-        curvature = np.matmul((jacobian * influence[:, :, None]).transpose(0, 2, 1), jacobian)
+        residuals = y - predicted
+        influence = weights * (problem.delta / np.maximum(np.abs(residuals), problem.delta))
+        # Rows are last in memory.
+        by_parameter = jacobian.transpose(0, 2, 1)
+        gradient = np.matmul(by_parameter, (influence * residuals)[:, :, None])[:, :, 0]
+        curvature = np.matmul(by_parameter * influence[:, None, :], jacobian)
         gradient, curvature = _freeze_at_bounds(problem, theta[active], gradient, curvature)
         step = _solve_damped(gradient, curvature, damping[active])
         tried = np.clip(theta[active] + step, problem.low, problem.high)
         new_predicted, new_jacobian = compute_log_loss(problem.form, tried, problem.x)
-        losses = huber_loss(y[active] - new_predicted, problem.delta) * weights[active]
-        new_values = losses.sum(axis=1) / totals[active]
+        losses = huber_loss(y - new_predicted, problem.delta) * weights
+        new_values = losses.sum(axis=1) / totals
         gain = values[active] - new_values
         better = gain > 0
         improved = active[better]
         theta[improved], values[improved] = tried[better], new_values[better]
-        predicted[better], jacobian[better] = new_predicted[better], new_jacobian[better]
+        predicted = np.where(better[:, None], new_predicted, predicted)
+        by_parameter = np.where(
+            better[:, None, None], new_jacobian.transpose(0, 2, 1), by_parameter
+        )
         damping[active] = np.clip(damping[active] * np.where(better, 0.3, 4.0), 1e-9, 1e9)
         small = gain < 1e-7 * values[active] + 1e-16
         stalled[active] = np.where(small, stalled[active] + 1, 0)
         going = stalled[active] < 6
         if not going.any():
             break
-        active, predicted, jacobian = active[going], predicted[going], jacobian[going]
+        if not going.all():
+            active, predicted, by_parameter = active[going], predicted[going], by_parameter[going]
+            y, weights, totals = y[going], weights[going], totals[going]
+        jacobian = by_parameter.transpose(0, 2, 1)
     return theta, values
 
 

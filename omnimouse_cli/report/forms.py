@@ -159,11 +159,12 @@ def compute_log_loss(form: Form, theta: Array, x: Array) -> tuple[Array, Array]:
     scaled = np.exp(stacked - largest)
     total = scaled.sum(axis=0)
     shares = scaled / total
-    jacobian = np.zeros((*largest.shape, len(index)))
+    # Rows are last in memory, so that each derivative is written in one piece.
+    jacobian = np.zeros((len(theta), len(index), len(x)))
     for share, slope in zip(shares, slopes, strict=True):
         for name, derivative in slope.items():
-            jacobian[:, :, index[name]] += share * derivative
-    return largest + np.log(total), jacobian
+            jacobian[:, index[name]] += share * derivative
+    return largest + np.log(total), jacobian.transpose(0, 2, 1)
 
 
 def _compute_log_term(
