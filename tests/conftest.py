@@ -23,9 +23,10 @@ from tests.forked import forked_process
 
 # Files that take most time, the longest first, so that workers end together.
 LONGEST_FILES = (
-    "test_readme.py", "test_null_device.py", "test_launch.py", "test_sweep.py", "test_compile.py",
-    "test_evaluate.py", "test_restart.py", "test_core_gradient.py", "test_train.py",
-    "test_small_recordings.py", "test_signals.py", "test_benchmark.py", "test_ridge.py",
+    "test_null_device.py", "test_guard.py", "test_notebooks.py", "test_train.py", "test_compile.py",
+    "test_readme.py", "test_benchmarks.py", "test_docs.py", "test_sweep.py", "test_evaluate.py",
+    "test_eval.py", "test_launch.py", "test_resume.py", "test_benchmark.py",
+    "test_small_recordings.py", "test_signals.py", "test_app.py",
 )  # fmt: skip
 
 
