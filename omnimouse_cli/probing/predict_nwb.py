@@ -34,7 +34,8 @@ LAYOUT = (
     "each prediction is a processing module with the series `predicted`, `measured`, `scored` and, "
     "of an ensemble, `std`; behavior has one of each for every channel, as `predicted_pupil_x`. "
     "The times of a series ascend: windows that overlap the last window of a series are in the "
-    "next one, as `predicted_2`. Row N of the table `windows` says in which samples window N is"
+    "next one, as `predicted#2`. Row N of the table `windows` says in which samples of `predicted` "
+    "window N is; the other series have the same samples"
 )
 _ARRAYS = ("predicted", "measured", "std", "scored", "time_seconds", "window")
 _TEXTS = {
@@ -177,9 +178,11 @@ def _add_prediction(
     series = []
     for number in range(int(numbers.max()) + 1):
         rows = np.flatnonzero(numbers[window] == number)
-        suffix = "" if number == 0 else f"_{number + 1}"
-        series.append(_make_series(pynwb, prediction, of_prediction, rows, suffix))
-        module.add(series[-1])
+        suffix = "" if number == 0 else f"#{number + 1}"
+        made = _make_series(pynwb, prediction, of_prediction, rows, suffix)
+        module.add(made)
+        # A window refers to its predictions alone: references of all series take most of the time.
+        series.append(made[: len(prediction["channels"] or ("responses",))])
     count = len(times) // len(numbers)
     windows = pynwb.epoch.TimeIntervals(
         name="windows",

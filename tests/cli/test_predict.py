@@ -303,8 +303,13 @@ def read_nwb(pynwb, path):
                 for first, count, series in row:
                     assert (np.diff(series.timestamps[:]) > 0).all()
                     at = slice(first, first + count)
-                    name = series.name.removesuffix("_2")
-                    parts.setdefault(name, []).append(series.data[at])
+                    rest = series.name.removeprefix("predicted")
+                    for kind in ("predicted", "measured", "std"):
+                        if f"{kind}{rest}" in module.data_interfaces:
+                            values = module[f"{kind}{rest}"].data[at]
+                            parts.setdefault(f"{kind}{rest.removesuffix('#2')}", []).append(values)
+                scored = module["scored#2" if rest.endswith("#2") else "scored"]
+                parts.setdefault("scored", []).append(scored.data[at])
                 parts.setdefault("time_seconds", []).append(series.timestamps[at])
                 parts.setdefault("window", []).append(np.full(count, number))
             joined = {name: np.concatenate(values) for name, values in parts.items()}
