@@ -181,7 +181,7 @@ def _add_prediction(
         suffix = "" if number == 0 else f"#{number + 1}"
         made = _make_series(pynwb, prediction, of_prediction, rows, suffix)
         module.add(made)
-        # A window refers to its predictions alone: references of all series take most of the time.
+        # References to all series, 15 for five channels, would take nearly as long as all else.
         series.append(made[: len(prediction["channels"] or ("responses",))])
     count = len(times) // len(numbers)
     windows = pynwb.epoch.TimeIntervals(
