@@ -108,6 +108,7 @@ def test_three_ranks_go_on_with_one_session_and_two_batches_a_step(
 
 
 @pytest.mark.training
+@pytest.mark.usefixtures("forked_ranks")
 def test_a_rank_that_refuses_its_input_is_heard_as_if_it_were_alone(tiny, tmp_path):
     job = TrainingJob(config=tiny, shards=tmp_path / "nothing", run=tmp_path / "run")
     with pytest.raises(OmniMouseError, match="nothing does not exist") as caught:
