@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,15 @@ def run(name, *arguments, folder):
     return done.stdout
 
 
-def test_a_scaling_law_is_found_and_a_corner_of_the_grid_is_refused(tmp_path):
-    output = run("scaling_law.py", folder=tmp_path)
+def test_a_scaling_law_is_found_and_a_corner_of_the_grid_is_refused(tmp_path, monkeypatch, capsys):
+    source = (EXAMPLES / "scaling_law.py").read_text()
+    assert "num_resamples=1000" in source
+    shorter = source.replace("num_resamples=1000", "num_resamples=100")
+    # The example writes its reports into a new temporary folder.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    exec(compile(shorter, "scaling_law.py", "exec"), {"__name__": "__main__"})
+    assert list(tmp_path.glob("*/*/report.html"))
+    output = capsys.readouterr().out
     assert "whole grid: data-limited" in output
     assert "a corner of it: undetermined" in output
     assert "to run: N = " in output
