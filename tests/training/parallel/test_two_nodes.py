@@ -18,7 +18,7 @@ from omnimouse_cli.run.metrics_log import read_metrics
 STEPS = 24
 SETS = ["model.d_model=16", "model.layers=1", "model.d_embedding=8", "data.batch_size=2"]
 SETS += ["train.log_every=1", "train.batches_per_step=2", "train.checkpoint_every=3"]
-TRAIN = ["train", "--steps", str(STEPS), "--device", "cpu"]
+TRAIN = ["train", "shards", "--steps", str(STEPS), "--device", "cpu"]
 # The command of a job queue: it starts the run, or continues it.
 TRAIN += ["--out", "run", "--resume"]
 TRAIN += [word for text in SETS for word in ("--set", text)]
