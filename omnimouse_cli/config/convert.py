@@ -24,6 +24,8 @@ STORED_DEFAULTS = {
     "data.require_behavior": True,
     "train.validation_windows": "all",
     "model.decoder.fitted_fields": False,
+    "model.decoder.fitted_tuning": False,
+    "model.decoder.motion_envelope": 0.4,
 }
 
 

@@ -18,6 +18,10 @@ GATED: tuple[FeedForwardKind, ...] = ("swiglu", "geglu", "dendritic")
 MOST_PAIRED_FACTORS = 8
 # Row and column of the center of a receptive field, and their uncertainties.
 FIELD_WEIGHTS = 4
+# Orientations of motion energies; each has two directions.
+ORIENTATIONS = 8
+# Standard deviation of their Gabors over the wavelength, unless a model says another.
+MOTION_ENVELOPE = 0.4
 # The linear decoder averages responses in these half-open bins around a behavior sample, in samples
 # of 1/30 s: narrow near it, wide far from it.
 DECODING_BINS = ((-30, -15), (-15, -6), (-6, -2), (-2, 3), (3, 7), (7, 16), (16, 31))
@@ -153,6 +157,8 @@ class DecoderConfig:
             added to every read-out, with weights that factorize into where and what, as in encoding
             models; visible gaze shifts the screen. An empty list is off.
         motion_time_constants: Time constants of the motion energies' filters in time, in seconds.
+        motion_envelope: Standard deviation of the Gabors of motion energies over their wavelength:
+            0.4 is a bandwidth of about 1.4 octaves, 0.3 of about 2.1.
         linear_rank: Largest rank of the linear models of a session, which are computed from the
             training data in closed form before training and stay fixed: a regression of responses
             on motion energies and behavior, a factor model of the population with a non-linear
@@ -161,6 +167,8 @@ class DecoderConfig:
         fitted_fields: Whether, in a model with a stimulus shortcut and linear models, centers of
             receptive fields are computed with the latter; training moves them by about their
             uncertainty.
+        fitted_tuning: Whether, with fitted fields, the weights of motion energies are computed too,
+            from the energies about the center; training scales them and adds to them.
         behavior_rank: Behavior shortcut: this many mixtures of the behavior channels change the
             gain of every neuron. None is off.
         feed_forward_multiplier: Hidden width of the decoder's feed-forward over `d_model`.
@@ -173,8 +181,10 @@ class DecoderConfig:
     population_rank: int | None = None
     motion_wavelengths: tuple[float, ...] = ()
     motion_time_constants: tuple[float, ...] = (0.045,)
+    motion_envelope: float = MOTION_ENVELOPE
     linear_rank: int | None = None
     fitted_fields: bool = False
+    fitted_tuning: bool = False
     behavior_rank: int | None = None
     feed_forward_multiplier: float = 4.0
     softplus_beta: float = 0.1
@@ -191,11 +201,22 @@ class DecoderConfig:
         """Whether centers of receptive fields are weights of the neurons."""
         return self.fitted_fields and bool(self.motion_wavelengths) and self.linear_rank is not None
 
+    @property
+    def num_energies(self) -> int:
+        """Motion energies of a position: two directions of each orientation, scale and filter."""
+        return 2 * ORIENTATIONS * len(self.motion_wavelengths) * len(self.motion_time_constants)
+
+    @property
+    def num_tuning_weights(self) -> int:
+        """Fitted weights of motion energies of a neuron; 0 where they are not fitted."""
+        return self.num_energies if self.fits_fields and self.fitted_tuning else 0
+
     def __post_init__(self) -> None:
         """Refuse values that cannot work."""
         require_positive(
             feed_forward_multiplier=self.feed_forward_multiplier,
             softplus_beta=self.softplus_beta,
+            motion_envelope=self.motion_envelope,
             population_rank=self.population_rank,
             behavior_rank=self.behavior_rank,
             linear_rank=self.linear_rank,
@@ -206,7 +227,8 @@ class DecoderConfig:
 
         They weight the components of the regression on stimulus and behavior, the factors with the
         logarithm of the noise and the correction, and the bins of the regression of behavior;
-        fitted receptive fields have a center and its uncertainty.
+        fitted receptive fields have a center and its uncertainty, fitted tuning a weight of
+        each motion energy.
 
         Args:
             num_channels: Behavior channels of the data set.
@@ -217,7 +239,8 @@ class DecoderConfig:
         # Beside the weights of bins, a neuron has the response from which it deviates.
         decoding = num_channels * len(DECODING_BINS) + 1 if num_channels else 0
         fields = FIELD_WEIGHTS if self.fits_fields else 0
-        return 2 * self.linear_rank + 1 + correction + fields + decoding
+        of_screen = fields + self.num_tuning_weights
+        return 2 * self.linear_rank + 1 + correction + of_screen + decoding
 
 
 def num_correction_features(rank: int) -> int:

@@ -5,12 +5,13 @@ import math
 import torch
 from torch import Tensor, nn
 
+from omnimouse_cli.config.model import MOTION_ENVELOPE, ORIENTATIONS
+
 # L taps of a filter, N pixels and P positions along a side of a frame, X columns of pixels,
 # Q columns of positions, O orientations up to a right angle, H those before it,
 # M separable filters, R rows of positions, D directions, V rows of pixels x filters in time
 # (x images, before columns), W responses x rows of positions, J images x columns of positions
 
-ORIENTATIONS = 8
 # Beyond a right angle an orientation is the mirror image of one before it, and shares its filters.
 HALF = ORIENTATIONS // 2
 # Along columns: a cosine and a sine for each orientation before the right angle, then the envelope
@@ -20,8 +21,6 @@ SEPARABLE = 2 * HALF + 2
 RESPONSES = 4
 # Every POSITION_STRIDE-th pixel is a position.
 POSITION_STRIDE = 2
-# Standard deviation of a Gabor's envelope over its wavelength: about 1.4 octaves, as in V1.
-ENVELOPE = 0.4
 REACH_STD = 2.25
 
 
@@ -34,11 +33,14 @@ class Gabors(nn.Module):
     Args:
         wavelength: Wavelength in pixels.
         frame: Rows and columns of pixels.
+        envelope: Standard deviation of the envelope over the wavelength.
     """
 
-    def __init__(self, wavelength: float, frame: tuple[int, int]) -> None:
+    def __init__(
+        self, wavelength: float, frame: tuple[int, int], envelope: float = MOTION_ENVELOPE
+    ) -> None:
         super().__init__()
-        columns_MXQ, rows_MWV, mean_H = separable(wavelength, frame)
+        columns_MXQ, rows_MWV, mean_H = separable(wavelength, frame, envelope)
         self.register_buffer("columns", columns_MXQ.contiguous(), persistent=False)
         self.register_buffer("rows", rows_MWV, persistent=False)
         self.register_buffer("mean", mean_H, persistent=False)
@@ -72,7 +74,9 @@ def _energy(response_OWJ: Tensor) -> Tensor:
     return torch.addcmul(even_ODRJ.square(), odd_ODRJ, odd_ODRJ)
 
 
-def separable(wavelength: float, frame: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+def separable(
+    wavelength: float, frame: tuple[int, int], envelope: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Split Gabors of mean 0 and unit norm into filters along columns and along rows.
 
     A Gabor is the envelope times exp(i (row + column)): its real part is even, its imaginary part
@@ -88,9 +92,9 @@ def separable(wavelength: float, frame: tuple[int, int]) -> tuple[Tensor, Tensor
             RESPONSES.
         mean_H: Factor of the last filter for each orientation before the right angle.
     """
-    reach = math.ceil(REACH_STD * ENVELOPE * wavelength)
+    reach = math.ceil(REACH_STD * envelope * wavelength)
     axis_L = torch.arange(-reach, reach + 1, dtype=torch.float64)
-    envelope_L = torch.exp(-((axis_L / (ENVELOPE * wavelength)) ** 2) / 2)
+    envelope_L = torch.exp(-((axis_L / (envelope * wavelength)) ** 2) / 2)
     angle_O1 = math.pi * torch.arange(HALF + 1, dtype=torch.float64)[:, None] / ORIENTATIONS
     phase_L = 2 * math.pi * axis_L / wavelength
     row_OL = torch.polar(envelope_L.expand(HALF + 1, -1), phase_L * angle_O1.sin())

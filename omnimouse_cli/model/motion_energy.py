@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from omnimouse_cli.config.data import NUM_FRAMES, RESPONSE_RATE_HZ
-from omnimouse_cli.config.model import VideoConfig
-from omnimouse_cli.model.gabors import ORIENTATIONS, RESPONSES, SEPARABLE, Gabors, num_positions
+from omnimouse_cli.config.model import MOTION_ENVELOPE, ORIENTATIONS, VideoConfig
+from omnimouse_cli.model.gabors import RESPONSES, SEPARABLE, Gabors, num_positions
 
 # B batch, T frames, Y rows and X columns of pixels, R rows and Q columns of positions, F features,
 # S time steps, K prompt and late, G filters in time x scales, O orientations, D directions (before
@@ -37,6 +37,7 @@ class MotionEnergy(nn.Module):
         video: Configuration of the video encoder, with the size of frames.
         time_constants: Time constants of the filters in time, in seconds. With several, energies
             of a grating tell its temporal frequency, as in the pyramid of Nishimoto et al.
+        envelope: Standard deviation of a Gabor's envelope over its wavelength.
     """
 
     def __init__(
@@ -44,12 +45,13 @@ class MotionEnergy(nn.Module):
         wavelengths: tuple[float, ...],
         video: VideoConfig,
         time_constants: tuple[float, ...] = (TIME_CONSTANT_SECONDS,),
+        envelope: float = MOTION_ENVELOPE,
     ) -> None:
         super().__init__()
         self.num_features = num_energies(wavelengths, time_constants)
         self.grid = energy_grid(video)
         self.scales = nn.ModuleList(
-            Gabors(each / POOL, downsampled_size(video)) for each in wavelengths
+            Gabors(each / POOL, downsampled_size(video), envelope) for each in wavelengths
         )
         filters_DKST = torch.stack([_temporal_filters(each) for each in time_constants])
         self.register_buffer("prompt_and_late", filters_DKST, persistent=False)

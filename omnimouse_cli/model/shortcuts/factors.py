@@ -73,6 +73,8 @@ class LinearWeights(NamedTuple):
         field: `(N, 4)`: row and column of the center of the receptive field from the middle of the
             screen, in positions of the stimulus shortcut, and logarithms of their uncertainties as
             a share of the spread of unknown ones; None where fields are not fitted.
+        tuning: `(N, energies)`: weights of the motion energies about the center; None where they
+            are not fitted.
     """
 
     encoding: Tensor
@@ -81,6 +83,7 @@ class LinearWeights(NamedTuple):
     correction: Tensor
     decoding: Tensor
     field: Tensor | None = None
+    tuning: Tensor | None = None
 
 
 def split_weights(weights_NP: Tensor, decoder: DecoderConfig) -> LinearWeights:
@@ -88,9 +91,10 @@ def split_weights(weights_NP: Tensor, decoder: DecoderConfig) -> LinearWeights:
     rank = decoder.linear_rank
     assert rank, "the model has linear models"
     fields = FIELD_WEIGHTS if decoder.fits_fields else 0
-    sizes = [rank, rank, 1, num_correction_features(rank), fields]
-    encoding_NP, loadings_NR, log_noise_N1, correction_NF, field_N4, decoding_ND = torch.split(
-        weights_NP.detach(), [*sizes, weights_NP.shape[1] - sum(sizes)], dim=1
+    energies = decoder.num_tuning_weights
+    sizes = [rank, rank, 1, num_correction_features(rank), fields, energies]
+    encoding_NP, loadings_NR, log_noise_N1, correction_NF, field_N4, tuning_NE, decoding_ND = (
+        torch.split(weights_NP.detach(), [*sizes, weights_NP.shape[1] - sum(sizes)], dim=1)
     )
     return LinearWeights(
         encoding_NP,
@@ -99,6 +103,7 @@ def split_weights(weights_NP: Tensor, decoder: DecoderConfig) -> LinearWeights:
         correction_NF,
         decoding_ND,
         field_N4 if fields else None,
+        tuning_NE if energies else None,
     )
 
 

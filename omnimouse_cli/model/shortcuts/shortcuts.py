@@ -15,7 +15,7 @@ from omnimouse_cli.model.shortcuts.decoding import DecodingShortcut
 from omnimouse_cli.model.shortcuts.encoding import EncodingShortcut
 from omnimouse_cli.model.shortcuts.factors import FactorShortcut, split_weights
 from omnimouse_cli.model.shortcuts.population import PopulationShortcut
-from omnimouse_cli.model.shortcuts.stimulus import StimulusShortcut
+from omnimouse_cli.model.shortcuts.stimulus import FittedFields, StimulusShortcut
 
 # B batch, A target samples, G target neurons, C channels, S samples, N neurons of the session
 
@@ -80,7 +80,9 @@ class Shortcuts(nn.Module):
                 decoder.motion_wavelengths,
                 config.video,
                 num_channels,
-                decoder.motion_time_constants,
+                time_constants=decoder.motion_time_constants,
+                envelope=decoder.motion_envelope,
+                has_tuning=decoder.num_tuning_weights > 0,
             )
             if decoder.motion_wavelengths
             else None
@@ -143,8 +145,8 @@ class Shortcuts(nn.Module):
                 ("motion energy on the retina", frames, shown),
                 lambda: stimulus(energy(), behavior_BCS, inputs.channels),
             )
-            field_N4 = self._fitted_fields(embeddings)
-            result.drives.append(self.stimulus.drive(state_BTFYX, vectors_NE, targets, field_N4))
+            fitted = self._fitted(embeddings)
+            result.drives.append(self.stimulus.drive(state_BTFYX, vectors_NE, targets, fitted))
         if self.behavior is not None and behavior_BCS is not None:
             state_BSR = self.behavior(behavior_BCS, inputs.channels)
             result.gains.append(self.behavior.gain(state_BSR, vectors_NE, targets))
@@ -160,10 +162,11 @@ class Shortcuts(nn.Module):
         deviation_BAG = self._deviation(inputs, embeddings, resting_rate_N, targets, encoding_BSP)
         return result._replace(deviation=deviation_BAG)
 
-    def _fitted_fields(self, embeddings: SessionEmbeddings) -> Tensor | None:
+    def _fitted(self, embeddings: SessionEmbeddings) -> FittedFields:
         if not self._decoder.fits_fields:
-            return None
-        return split_weights(embeddings.neuron_weights, self._decoder).field
+            return FittedFields()
+        weights = split_weights(embeddings.neuron_weights, self._decoder)
+        return FittedFields(weights.field, weights.tuning)
 
     def _energy(self, video_BTYX: Tensor | None, frames: tuple[int, int] | None) -> Tensor | None:
         """Return motion energies on the screen; None where the video is hidden."""

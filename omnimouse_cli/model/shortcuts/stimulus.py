@@ -1,10 +1,12 @@
 """The stimulus shortcut: from motion energies in a receptive field to the drive of a neuron."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnimouse_cli.config.model import VideoConfig
+from omnimouse_cli.config.model import MOTION_ENVELOPE, VideoConfig
 from omnimouse_cli.model.initialize import linear
 from omnimouse_cli.model.inputs import TargetNeurons
 from omnimouse_cli.model.motion_energy import TIME_CONSTANT_SECONDS, TIMES, MotionEnergy
@@ -24,8 +26,26 @@ INDICATOR_DECAY = 0.8
 START_SPREAD = 0.15
 # Their width, in positions, and the scatter of its logarithm.
 START_WIDTH, WIDTH_SPREAD = 1.5, 0.3
+# The width about which fitted tuning was found.
+FITTED_WIDTH = 0.8
 # Row, column and width of a receptive field; right and down.
 FIELD_NUMBERS, GAZE_AXES = 3, 2
+
+
+class FittedFields(NamedTuple):
+    """What was computed of neurons before training; nothing where it is learned.
+
+    Args:
+        center: `(neurons, 4)`: centers from the middle of the screen, and logarithms of their
+            uncertainties as a share of the spread of unknown ones.
+        tuning: `(neurons, features)`: weights of motion energies about the center.
+    """
+
+    center: Tensor | None = None
+    tuning: Tensor | None = None
+
+
+NOTHING_FITTED = FittedFields()
 
 
 class StimulusShortcut(nn.Module):
@@ -40,6 +60,8 @@ class StimulusShortcut(nn.Module):
         video: Configuration of the video encoder, with the size of frames.
         num_channels: Behavior channels of the data set, from which the gaze is computed.
         time_constants: Time constants of the motion energies, in seconds.
+        envelope: Standard deviation of their Gabors over the wavelength.
+        has_tuning: Whether weights of motion energies are fitted before training.
     """
 
     def __init__(
@@ -48,15 +70,22 @@ class StimulusShortcut(nn.Module):
         wavelengths: tuple[float, ...],
         video: VideoConfig,
         num_channels: int,
+        *,
         time_constants: tuple[float, ...] = (TIME_CONSTANT_SECONDS,),
+        envelope: float = MOTION_ENVELOPE,
+        has_tuning: bool = False,
     ) -> None:
         super().__init__()
-        self.energy = MotionEnergy(wavelengths, video, time_constants)
+        self.energy = MotionEnergy(wavelengths, video, time_constants, envelope)
         self.gaze = nn.Parameter(torch.zeros(num_channels, GAZE_AXES)) if num_channels else None
         self.field = linear(d_embedding, FIELD_NUMBERS, bias=False)
         self.what = linear(d_embedding, self.energy.num_features, bias=False)
         # Random tuning would be noise that has to be unlearned.
         nn.init.zeros_(self.what.weight)
+        # Clipped responses tell fitted tuning but for its size: a logarithm, at first 0.
+        self.gain = linear(d_embedding, 1, bias=True) if has_tuning else None
+        if self.gain is not None:
+            nn.init.zeros_(self.gain.weight)
         # Embeddings start with a norm of 1: this scales weights to a variance of 1.
         self.scale = d_embedding**0.5
         decay = INDICATOR_DECAY ** torch.arange(float(STIMULUS_LAGS))
@@ -88,7 +117,7 @@ class StimulusShortcut(nn.Module):
         state_BTFYX: Tensor,
         vectors_NE: Tensor,
         targets: TargetNeurons,
-        field_N4: Tensor | None = None,
+        fitted: FittedFields = NOTHING_FITTED,
     ) -> Tensor:
         """Return the term of the drive: `(batch, target samples, targets)`.
 
@@ -96,39 +125,42 @@ class StimulusShortcut(nn.Module):
             state_BTFYX: Motion energies on the retina.
             vectors_NE: Neuron embeddings of the session.
             targets: Neurons whose responses are predicted.
-            field_N4: As in `receptive_fields`.
+            fitted: Centers and tuning that training starts from.
         """
         assert targets.strategy.targets is not None
         filter_FAT: Tensor = self.filter(targets.strategy.targets)
         filtered_BFAP = filter_FAT @ state_BTFYX.transpose(1, 2).flatten(3)
-        where_NP = self.receptive_fields(vectors_NE, field_N4)
+        where_NP = self.receptive_fields(vectors_NE, fitted)
         where_BGP = functional.embedding(targets.neurons, where_NP)
         # First where, then what: weights of both for every neuron of every window are large.
         features, filtered_BKP = filter_FAT.shape[0], filtered_BFAP.flatten(1, 2)
         local_BGK = where_BGP @ filtered_BKP.transpose(1, 2)
         local_BGFA = local_BGK.view(*targets.neurons.shape, features, -1)
         what_NF: Tensor = self.what(vectors_NE) * (self.scale / features**0.5)
+        if self.gain is not None and fitted.tuning is not None:
+            what_NF = what_NF + fitted.tuning * self.gain(vectors_NE).exp()
         what_BGF = functional.embedding(targets.neurons, what_NF)
         drive_BGA = (what_BGF[:, :, None] @ local_BGFA)[:, :, 0]
         return drive_BGA.transpose(1, 2)
 
-    def receptive_fields(self, vectors_NE: Tensor, field_N4: Tensor | None = None) -> Tensor:
+    def receptive_fields(self, vectors_NE: Tensor, fitted: FittedFields = NOTHING_FITTED) -> Tensor:
         """Return a Gaussian over positions of sum 1 for every neuron: `(neurons, positions)`.
 
         Args:
             vectors_NE: Neuron embeddings of the session.
-            field_N4: Fitted centers, and logarithms of their uncertainties as a share of the
-                spread of unknown ones; None and 0 learn centers from the middle of the screen.
+            fitted: Centers that are moved by about their uncertainty; None and 0 learn centers from
+                the middle of the screen.
         """
         field_N3: Tensor = self.field(vectors_NE) * self.scale
-        width_N1 = START_WIDTH * torch.exp(WIDTH_SPREAD * field_N3[:, 2:])
+        start_width = START_WIDTH if self.gain is None else FITTED_WIDTH
+        width_N1 = start_width * torch.exp(WIDTH_SPREAD * field_N3[:, 2:])
         sides = []
         for axis, size in enumerate(self.energy.grid):
             position = torch.arange(size, device=vectors_NE.device) - (size - 1) / 2
             center_N = START_SPREAD * size * field_N3[:, axis]
-            if field_N4 is not None:
-                uncertainty_N = field_N4[:, GAZE_AXES + axis].exp()
-                center_N = field_N4[:, axis] + uncertainty_N * center_N
+            if fitted.center is not None:
+                uncertainty_N = fitted.center[:, GAZE_AXES + axis].exp()
+                center_N = fitted.center[:, axis] + uncertainty_N * center_N
             distance = position - center_N[:, None]
             sides.append((-0.5 * (distance / width_N1).square()).softmax(dim=1))
         return (sides[0][:, :, None] * sides[1][:, None]).flatten(1)

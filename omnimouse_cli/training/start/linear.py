@@ -32,6 +32,7 @@ from omnimouse_cli.training.start.encoding import (
 from omnimouse_cli.training.start.factor_analysis import FactorModel, fit_factors
 from omnimouse_cli.training.start.receptive_fields import fit_fields
 from omnimouse_cli.training.start.session_data import SessionData, TrainingReader
+from omnimouse_cli.training.start.tuning import fit_tuning
 from omnimouse_cli.training.state import TrainState
 
 # W windows, T time steps, S samples, N neurons, D columns of the regression, R rank
@@ -248,4 +249,6 @@ def _fit_session(reader: TrainingReader, core: OmniMouse, session: str) -> Tenso
     parts = [weights_NR, model.loadings, model.log_noise[:, None], correction_NF]
     if reader.config.model.decoder.fits_fields:
         parts.append(fit_fields(reader, core, session, data))
+    if reader.config.model.decoder.num_tuning_weights:
+        parts.append(fit_tuning(reader, core, session, data, parts[-1]))
     return torch.cat([*parts, decoding_ND], dim=1)

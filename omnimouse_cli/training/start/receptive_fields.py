@@ -1,7 +1,7 @@
 """Centers of receptive fields in closed form: where motion energies explain a neuron best."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -11,14 +11,12 @@ from omnimouse_cli.config.data import NUM_FRAMES, NUM_RESPONSE_SAMPLES
 from omnimouse_cli.config.model import FIELD_WEIGHTS
 from omnimouse_cli.model.motion_energy import TIMES
 from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.shortcuts.stimulus import START_SPREAD, StimulusShortcut
+from omnimouse_cli.model.shortcuts.stimulus import FITTED_WIDTH, START_SPREAD, StimulusShortcut
 from omnimouse_cli.training.start.session_data import SessionData, TrainingReader
 
 # S samples, F energies, P positions, C candidates for a center, N neurons, M columns of the map
 # from positions in the tissue
 
-# Standard deviation of the weights around a candidate, in positions.
-WIDTH = 0.8
 # Deviations of responses are clipped, in their standard deviations: large transients say as little
 # about where a neuron looks as small ones, and would decide everything.
 CLIP = 1.0
@@ -104,21 +102,13 @@ def _explained(
 ) -> Tensor:
     """Return the share of variance that a ridge regression explains: `(candidates, neurons)`."""
     mean_N = responses_WSN[..., neurons].flatten(0, 1).mean(0)
-    where_PC = _weights(candidate_C2, stimulus.energy.grid).to(mean_N)
-    samples = NUM_RESPONSE_SAMPLES // 2, NUM_RESPONSE_SAMPLES
-    filter_FAT = stimulus.filter(samples)[:, :: TIMES.step]
-    num_features, num_candidates = filter_FAT.shape[0], where_PC.shape[1]
+    where_PC = weights_about(candidate_C2, stimulus.energy.grid).to(mean_N)
+    num_features, num_candidates = stimulus.energy.num_features, where_PC.shape[1]
     square_CFF = mean_N.new_zeros(num_candidates, num_features, num_features)
     cross_CFN = mean_N.new_zeros(num_candidates, num_features, len(mean_N))
     sum_CF = mean_N.new_zeros(num_candidates, num_features)
     total_N, squares_N, count = torch.zeros_like(mean_N), torch.zeros_like(mean_N), 0
-    for batch in batches:
-        assert batch.video is not None, "there is a stimulus"
-        energy_BTFYX = stimulus.energy(batch.video, (0, NUM_FRAMES))
-        filtered_BFAP = filter_FAT @ energy_BTFYX.transpose(1, 2).flatten(3)
-        x_CSF = (filtered_BFAP @ where_PC).permute(3, 0, 2, 1).flatten(1, 2)
-        y_SN = batch.responses[:, slice(*samples), neurons][:, :: TIMES.step].flatten(0, 1)
-        y_SN = (y_SN - mean_N).clamp(-CLIP, CLIP)
+    for x_CSF, y_SN in local_energies(batches, stimulus, where_PC, neurons, mean_N):
         square_CFF += x_CSF.transpose(1, 2) @ x_CSF
         cross_CFN += x_CSF.transpose(1, 2) @ y_SN
         sum_CF += x_CSF.sum(1)
@@ -142,12 +132,42 @@ def _explained(
     return result_CN
 
 
-def _weights(candidate_C2: Tensor, grid: tuple[int, int]) -> Tensor:
+def local_energies(
+    batches: Iterable[Batch],
+    stimulus: StimulusShortcut,
+    where_PC: Tensor,
+    neurons: slice,
+    mean_N: Tensor,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield filtered energies and clipped deviations of responses in second halves of windows.
+
+    Args:
+        batches: Windows of a session.
+        stimulus: Gives the energies.
+        where_PC: Weights of positions, `(positions, candidates)`.
+        neurons: Neurons whose responses are wanted.
+        mean_N: Their mean responses.
+
+    Returns:
+        `(candidates, samples, features)` and `(samples, neurons)` of each batch.
+    """
+    samples = NUM_RESPONSE_SAMPLES // 2, NUM_RESPONSE_SAMPLES
+    filter_FAT = stimulus.filter(samples)[:, :: TIMES.step]
+    for batch in batches:
+        assert batch.video is not None, "there is a stimulus"
+        energy_BTFYX = stimulus.energy(batch.video, (0, NUM_FRAMES))
+        filtered_BFAP = filter_FAT @ energy_BTFYX.transpose(1, 2).flatten(3)
+        x_CSF = (filtered_BFAP @ where_PC).permute(3, 0, 2, 1).flatten(1, 2)
+        y_SN = batch.responses[:, slice(*samples), neurons][:, :: TIMES.step].flatten(0, 1)
+        yield x_CSF, (y_SN - mean_N).clamp(-CLIP, CLIP)
+
+
+def weights_about(candidate_C2: Tensor, grid: tuple[int, int]) -> Tensor:
     """Return a Gaussian of sum 1 about each candidate: `(positions, candidates)`."""
     sides = []
     for axis, size in enumerate(grid):
         position = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-        distance = (position - candidate_C2[:, axis, None]) / WIDTH
+        distance = (position - candidate_C2[:, axis, None]) / FITTED_WIDTH
         sides.append((-0.5 * distance.square()).softmax(dim=1))
     weights_CP = (sides[0][:, :, None] * sides[1][:, None]).flatten(1)
     # A product with numbers too small for float32 takes a CPU twenty times as long.

@@ -1,53 +1,21 @@
 """Centers of receptive fields: recovered from planted energies, shrunk to the retinotopic map."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
-from torch import nn
 
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
 from omnimouse_cli.model.motion_energy import TIMES
 from omnimouse_cli.model.shortcuts.stimulus import START_SPREAD
 from omnimouse_cli.training.start import receptive_fields
 from omnimouse_cli.training.start.receptive_fields import fit_fields
-from omnimouse_cli.training.start.session_data import SessionData
 
 GRID, FEATURES, WINDOWS = (6, 8), 3, 120
 
 
-class HeldEnergies:
-    """Stands for motion energies: a batch's video holds them."""
-
-    grid, num_features = GRID, FEATURES
-
-    def __call__(self, video_BTFYX, _frames):
-        return video_BTFYX
-
-
-class HeldFilter(nn.Module):
-    """Each sample has the energies of its time step."""
-
-    def forward(self, samples):
-        steps = torch.arange(*samples) // TIMES.step
-        return torch.eye(len(TIMES))[steps].expand(FEATURES, -1, -1)
-
-
-def fit(energies, responses, position_um=None):
+@pytest.fixture
+def fit(held_session):
     """Return what `fit_fields` finds in `(windows, 30, features, rows, columns)` energies."""
-    stimulus = SimpleNamespace(energy=HeldEnergies(), filter=HeldFilter())
-    core = SimpleNamespace(linear_paths=SimpleNamespace(stimulus=stimulus))
-    shard = SimpleNamespace(position_um=position_um)
-    reader = SimpleNamespace(
-        dataset=SimpleNamespace(session=lambda _key: SimpleNamespace(shard=shard)),
-        config=SimpleNamespace(data=SimpleNamespace(tiers=("train",))),
-        batches=lambda _session, _tiers: [
-            SimpleNamespace(video=energies[first : first + 16], responses=part)
-            for first, part in zip(range(0, WINDOWS, 16), torch.split(responses, 16), strict=True)
-        ],
-    )
-    data = SessionData(responses, contrasts=energies, behavior=None)
-    return fit_fields(reader, core, "1-1-1", data)
+    return lambda *held: fit_fields(*held_session(*held))
 
 
 def simulate(center, *, gain=2.0, seed=0):
@@ -69,7 +37,7 @@ def simulate(center, *, gain=2.0, seed=0):
 
 
 @pytest.mark.parametrize("positions", ["known", "unknown"])
-def test_planted_centers_are_found_in_spite_of_large_transients(positions):
+def test_planted_centers_are_found_in_spite_of_large_transients(fit, positions):
     generator = torch.Generator().manual_seed(1)
     center = (torch.rand(60, 2, generator=generator) - 0.5) * torch.tensor([3.0, 5.0])
     um = torch.cat([center * 100, torch.zeros(60, 1)], dim=1).numpy()
@@ -82,7 +50,7 @@ def test_planted_centers_are_found_in_spite_of_large_transients(positions):
     assert (((found[:, :2] - center) / deviation).square().mean(0) < 4).all()
 
 
-def test_neurons_that_see_nothing_are_placed_by_the_retinotopic_map():
+def test_neurons_that_see_nothing_are_placed_by_the_retinotopic_map(fit):
     generator = torch.Generator().manual_seed(2)
     center = (torch.rand(40, 2, generator=generator) - 0.5) * torch.tensor([3.0, 5.0])
     energies, responses = simulate(center)
@@ -95,22 +63,20 @@ def test_neurons_that_see_nothing_are_placed_by_the_retinotopic_map():
     assert (unplaced[:5, 2:] > unplaced[5:, 2:].mean(0)).all()
 
 
-def test_neurons_in_parts_are_as_all_at_once(monkeypatch):
+def test_neurons_in_parts_are_as_all_at_once(fit, monkeypatch):
     energies, responses = simulate(torch.zeros(7, 2))
     whole = fit(energies, responses)
     monkeypatch.setattr(receptive_fields, "MOST_PRODUCTS", 1)
     torch.testing.assert_close(fit(energies, responses), whole, atol=1e-4, rtol=1e-4)
 
 
-def test_without_a_stimulus_nothing_is_known():
-    responses = torch.rand(3, NUM_RESPONSE_SAMPLES, 4)
-    stimulus = SimpleNamespace(energy=HeldEnergies())
-    core = SimpleNamespace(linear_paths=SimpleNamespace(stimulus=stimulus))
-    data = SessionData(responses, contrasts=None, behavior=None)
-    assert fit_fields(SimpleNamespace(), core, "1-1-1", data).equal(torch.zeros(4, 4))
+def test_without_a_stimulus_nothing_is_known(held_session):
+    held = held_session(torch.rand(3, len(TIMES), FEATURES, *GRID), torch.rand(3, 60, 4))
+    data = held[-1]._replace(contrasts=None)
+    assert fit_fields(*held[:-1], data).equal(torch.zeros(4, 4))
 
 
-def test_an_image_that_never_changes_says_nothing():
+def test_an_image_that_never_changes_says_nothing(fit):
     energies = torch.rand(1, 1, FEATURES, *GRID).expand(WINDOWS, len(TIMES), -1, -1, -1)
     found = fit(energies, torch.rand(WINDOWS, NUM_RESPONSE_SAMPLES, 4))
     assert found.isfinite().all()
@@ -125,7 +91,7 @@ def test_a_center_that_is_certain_has_a_variance_of_zero_and_not_less():
     assert (variance >= 0).all()
 
 
-def test_a_neuron_without_a_place_does_not_bend_the_map():
+def test_a_neuron_without_a_place_does_not_bend_the_map(fit):
     generator = torch.Generator().manual_seed(3)
     center = (torch.rand(40, 2, generator=generator) - 0.5) * torch.tensor([3.0, 5.0])
     um = torch.cat([center * 100 - 2000, torch.zeros(40, 1)], dim=1).numpy()
