@@ -168,7 +168,7 @@ class DecoderConfig:
             receptive fields are computed with the latter; training moves them by about their
             uncertainty.
         fitted_tuning: Whether, with fitted fields, the weights of motion energies are computed too,
-            from the energies about the center; training scales them and adds to them.
+            from the energies about the center; training scales them.
         behavior_rank: Behavior shortcut: this many mixtures of the behavior channels change the
             gain of every neuron. None is off.
         feed_forward_multiplier: Hidden width of the decoder's feed-forward over `d_model`.

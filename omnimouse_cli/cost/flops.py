@@ -181,7 +181,8 @@ def _stimulus_shortcut(config: ModelConfig, task: Task, sequences: Sequences, ro
         num_motion_energies(config),
     )
     samples = num_target_samples(task)
-    products = rows * config.d_embedding * (FIELD_NUMBERS + features)
+    of_tuning = 1 if config.decoder.num_tuning_weights else features
+    products = rows * config.d_embedding * (FIELD_NUMBERS + of_tuning)
     products += samples * (energies + features) * task.num_targets
     # Where the gaze moves the screen, the energies have a gradient too.
     data_products = 2 * len(TIMES) * task.num_input_channels * GAZE_AXES

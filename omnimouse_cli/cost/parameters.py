@@ -137,10 +137,10 @@ def count_components(config: ModelConfig, *, num_channels: int) -> dict[str, int
         features = num_energies(
             config.decoder.motion_wavelengths, config.decoder.motion_time_constants
         )
-        counts["stimulus state"] = features * (embedding + STIMULUS_LAGS)
+        is_fitted = config.decoder.num_tuning_weights > 0
+        of_tuning = embedding + 1 if is_fitted else features * embedding
+        counts["stimulus state"] = of_tuning + features * STIMULUS_LAGS
         counts["stimulus state"] += FIELD_NUMBERS * embedding + GAZE_AXES * num_channels
-        # The gain of fitted tuning.
-        counts["stimulus state"] += embedding + 1 if config.decoder.num_tuning_weights else 0
     if config.decoder.behavior_rank and num_channels:
         of_mixture = num_channels + embedding + BEHAVIOR_LAGS
         counts["behavior state"] = config.decoder.behavior_rank * of_mixture

@@ -25,7 +25,9 @@ I64 = NDArray[np.int64]
 GREY_FRAMES = SAMPLES[0]
 SHOWN_FRAMES = NUM_FRAMES - GREY_FRAMES
 # Root mean squares of the first and last step as shares of the contrast; steps shrink in between.
-FIRST_STEP, LAST_STEP = 0.3, 0.01
+# The first ones nearly replace the stimulus by its gradient: a power iteration, which finds the
+# best pattern of an energy in fewer steps than small ones.
+FIRST_STEP, LAST_STEP = 3.0, 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,13 +79,15 @@ class StimulusShortcut(nn.Module):
         self.energy = MotionEnergy(wavelengths, video, time_constants, envelope)
         self.gaze = nn.Parameter(torch.zeros(num_channels, GAZE_AXES)) if num_channels else None
         self.field = linear(d_embedding, FIELD_NUMBERS, bias=False)
-        self.what = linear(d_embedding, self.energy.num_features, bias=False)
-        # Random tuning would be noise that has to be unlearned.
-        nn.init.zeros_(self.what.weight)
-        # Clipped responses tell fitted tuning but for its size: a logarithm, at first 0.
-        self.gain = linear(d_embedding, 1, bias=True) if has_tuning else None
-        if self.gain is not None:
+        # Weights of energies, or the logarithm of the size of fitted ones: from clipped responses
+        # it is not known. Random tuning would be noise that has to be unlearned.
+        self.what, self.gain = None, None
+        if has_tuning:
+            self.gain = linear(d_embedding, 1, bias=True)
             nn.init.zeros_(self.gain.weight)
+        else:
+            self.what = linear(d_embedding, self.energy.num_features, bias=False)
+            nn.init.zeros_(self.what.weight)
         # Embeddings start with a norm of 1: this scales weights to a variance of 1.
         self.scale = d_embedding**0.5
         decay = INDICATOR_DECAY ** torch.arange(float(STIMULUS_LAGS))
@@ -136,12 +138,19 @@ class StimulusShortcut(nn.Module):
         features, filtered_BKP = filter_FAT.shape[0], filtered_BFAP.flatten(1, 2)
         local_BGK = where_BGP @ filtered_BKP.transpose(1, 2)
         local_BGFA = local_BGK.view(*targets.neurons.shape, features, -1)
-        what_NF: Tensor = self.what(vectors_NE) * (self.scale / features**0.5)
-        if self.gain is not None and fitted.tuning is not None:
-            what_NF = what_NF + fitted.tuning * self.gain(vectors_NE).exp()
-        what_BGF = functional.embedding(targets.neurons, what_NF)
+        what_BGF = functional.embedding(targets.neurons, self._tuning(vectors_NE, fitted))
         drive_BGA = (what_BGF[:, :, None] @ local_BGFA)[:, :, 0]
         return drive_BGA.transpose(1, 2)
+
+    def _tuning(self, vectors_NE: Tensor, fitted: FittedFields) -> Tensor:
+        """Return the weight of each motion energy: `(neurons, features)`."""
+        if self.what is not None:
+            learned_NF: Tensor = self.what(vectors_NE)
+            return learned_NF * (self.scale / self.energy.num_features**0.5)
+        assert self.gain is not None, "tuning is learned or fitted"
+        assert fitted.tuning is not None, "tuning is fitted"
+        fitted_NF: Tensor = fitted.tuning * self.gain(vectors_NE).exp()
+        return fitted_NF
 
     def receptive_fields(self, vectors_NE: Tensor, fitted: FittedFields = NOTHING_FITTED) -> Tensor:
         """Return a Gaussian over positions of sum 1 for every neuron: `(neurons, positions)`.
