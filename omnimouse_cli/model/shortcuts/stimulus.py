@@ -149,7 +149,8 @@ class StimulusShortcut(nn.Module):
             return learned_NF * (self.scale / self.energy.num_features**0.5)
         assert self.gain is not None, "tuning is learned or fitted"
         assert fitted.tuning is not None, "tuning is fitted"
-        fitted_NF: Tensor = fitted.tuning * self.gain(vectors_NE).exp()
+        gain_N1: Tensor = self.gain(vectors_NE).exp()
+        return fitted.tuning * gain_N1
         return fitted_NF
 
     def receptive_fields(self, vectors_NE: Tensor, fitted: FittedFields = NOTHING_FITTED) -> Tensor:
