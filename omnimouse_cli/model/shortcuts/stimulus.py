@@ -151,7 +151,6 @@ class StimulusShortcut(nn.Module):
         assert fitted.tuning is not None, "tuning is fitted"
         gain_N1: Tensor = self.gain(vectors_NE).exp()
         return fitted.tuning * gain_N1
-        return fitted_NF
 
     def receptive_fields(self, vectors_NE: Tensor, fitted: FittedFields = NOTHING_FITTED) -> Tensor:
         """Return a Gaussian over positions of sum 1 for every neuron: `(neurons, positions)`.
