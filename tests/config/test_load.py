@@ -181,6 +181,14 @@ def test_a_run_that_is_older_than_a_key_keeps_the_windows_that_it_had(tmp_path):
     assert load_config(path, is_stored=True).data.require_behavior is False
 
 
+def test_a_run_that_is_older_than_fitted_tuning_keeps_its_model():
+    stored = to_dict(load_config())
+    assert stored["model"]["decoder"].pop("fitted_tuning") is True
+    assert stored["model"]["decoder"].pop("motion_envelope") == 0.3
+    decoder = config_from_dict(stored).model.decoder
+    assert (decoder.fitted_tuning, decoder.motion_envelope) == (False, 0.4)
+
+
 def test_a_run_that_is_older_than_fitted_fields_keeps_its_model(tmp_path):
     stored = to_dict(load_config())
     assert stored["model"]["decoder"].pop("fitted_fields") is True

@@ -10,7 +10,7 @@ from omnimouse_cli.batch.strategies import FAMILY_STRATEGIES
 from omnimouse_cli.config.model import VideoConfig
 from omnimouse_cli.model.inputs import TargetNeurons
 from omnimouse_cli.model.motion_energy import TIMES, MotionEnergy, downsample
-from omnimouse_cli.model.shortcuts.stimulus import StimulusShortcut, shift_by_gaze
+from omnimouse_cli.model.shortcuts.stimulus import FittedFields, StimulusShortcut, shift_by_gaze
 
 WAVELENGTHS = (8.0, 13.0)
 VIDEO = VideoConfig()
@@ -122,6 +122,19 @@ def test_energies_have_the_gradient_that_an_attack_needs():
         up, down = (energy(clip + sign * step, (0, 60))[0, 20, 3, 4, 8] for sign in (1, -1))
     expected = 2 * (step * clip.grad).sum()
     torch.testing.assert_close(up - down, expected, rtol=1e-4, atol=0)
+
+
+def test_fitted_tuning_is_scaled_by_a_gain_that_begins_at_1():
+    torch.manual_seed(0)
+    shortcut = StimulusShortcut(8, (13.0,), VIDEO, 3, has_tuning=True)
+    learned = StimulusShortcut(8, (13.0,), VIDEO, 3)
+    vectors, tuning = torch.randn(5, 8), torch.randn(5, 16)
+    fitted = FittedFields(torch.zeros(5, 4), tuning)
+    torch.testing.assert_close(shortcut._tuning(vectors, fitted), tuning)
+    torch.nn.init.constant_(shortcut.gain.bias, math.log(3))
+    torch.testing.assert_close(shortcut._tuning(vectors, fitted), 3 * tuning)
+    narrow, wide = (each.receptive_fields(0 * vectors) for each in (shortcut, learned))
+    assert (narrow.amax(1) > 2 * wide.amax(1)).all()
 
 
 def test_the_drive_is_the_lagged_energy_in_a_gaussian_field():

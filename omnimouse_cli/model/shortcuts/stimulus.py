@@ -145,8 +145,8 @@ class StimulusShortcut(nn.Module):
     def _tuning(self, vectors_NE: Tensor, fitted: FittedFields) -> Tensor:
         """Return the weight of each motion energy: `(neurons, features)`."""
         if self.what is not None:
-            learned_NF: Tensor = self.what(vectors_NE)
-            return learned_NF * (self.scale / self.energy.num_features**0.5)
+            what_NF: Tensor = self.what(vectors_NE) * (self.scale / self.energy.num_features**0.5)
+            return what_NF
         assert self.gain is not None, "tuning is learned or fitted"
         assert fitted.tuning is not None, "tuning is fitted"
         gain_N1: Tensor = self.gain(vectors_NE).exp()
