@@ -203,8 +203,8 @@ class DecoderConfig:
 
     @property
     def num_energies(self) -> int:
-        """Motion energies of a position: two directions of each orientation, scale and filter."""
-        return 2 * ORIENTATIONS * len(self.motion_wavelengths) * len(self.motion_time_constants)
+        """Motion energies of a position; 0 without the stimulus shortcut."""
+        return num_energies(self.motion_wavelengths, self.motion_time_constants)
 
     @property
     def num_tuning_weights(self) -> int:
@@ -241,6 +241,11 @@ class DecoderConfig:
         fields = FIELD_WEIGHTS if self.fits_fields else 0
         of_screen = fields + self.num_tuning_weights
         return 2 * self.linear_rank + 1 + correction + of_screen + decoding
+
+
+def num_energies(wavelengths: tuple[float, ...], time_constants: tuple[float, ...]) -> int:
+    """Count the energies of a position: two directions of each orientation, scale and filter."""
+    return 2 * ORIENTATIONS * len(wavelengths) * len(time_constants)
 
 
 def num_correction_features(rank: int) -> int:

@@ -11,7 +11,7 @@ from omnimouse_cli.kernels.attention import computed_pairs
 from omnimouse_cli.kernels.dendrite.lookup import BACKWARD_FLOPS, FORWARD_FLOPS
 from omnimouse_cli.model.blocks import hidden_width
 from omnimouse_cli.model.feed_forward import inner_network, lookup_grid
-from omnimouse_cli.model.motion_energy import TIMES, energy_flops, energy_grid, num_energies
+from omnimouse_cli.model.motion_energy import TIMES, energy_flops, energy_grid
 from omnimouse_cli.model.omnimouse import fusion_pattern
 from omnimouse_cli.model.sequences import (
     Sequences,
@@ -136,9 +136,7 @@ def num_target_samples(task: Task) -> int:
 
 def num_motion_energies(config: ModelConfig) -> int:
     """Return the number of motion energies per time step."""
-    return num_energies(
-        config.decoder.motion_wavelengths, config.decoder.motion_time_constants
-    ) * math.prod(energy_grid(config.video))
+    return config.decoder.num_energies * math.prod(energy_grid(config.video))
 
 
 def _history(config: ModelConfig, task: Task, outputs: int, batch_size: int) -> int:
@@ -176,10 +174,7 @@ def _stimulus_shortcut(config: ModelConfig, task: Task, sequences: Sequences, ro
     wavelengths = config.decoder.motion_wavelengths
     if not wavelengths or sequences.video_steps is None or not task.num_targets:
         return Flops()
-    features, energies = (
-        num_energies(wavelengths, config.decoder.motion_time_constants),
-        num_motion_energies(config),
-    )
+    features, energies = config.decoder.num_energies, num_motion_energies(config)
     samples = num_target_samples(task)
     of_tuning = 1 if config.decoder.num_tuning_weights else features
     products = rows * config.d_embedding * (FIELD_NUMBERS + of_tuning)

@@ -15,7 +15,7 @@ from omnimouse_cli.cost.flops import num_motion_energies, num_target_samples
 from omnimouse_cli.kernels.attention import copied_tokens
 from omnimouse_cli.model.blocks import hidden_width
 from omnimouse_cli.model.feed_forward import matched_width
-from omnimouse_cli.model.motion_energy import TIMES, energy_grid, num_energies
+from omnimouse_cli.model.motion_energy import TIMES, energy_grid
 from omnimouse_cli.model.omnimouse import fusion_pattern
 from omnimouse_cli.model.precision import Precision
 from omnimouse_cli.model.sequences import (
@@ -325,14 +325,9 @@ def _readout(config: ModelConfig, task: Task, sequences: Sequences, mode: StepMo
 
 def _field_sums(config: ModelConfig, task: Task, sequences: Sequences) -> int:
     """Count the sums of motion energies in the receptive fields of target neurons."""
-    wavelengths = config.decoder.motion_wavelengths
-    if not wavelengths or sequences.video_steps is None:
+    if sequences.video_steps is None:
         return 0
-    return (
-        task.num_targets
-        * num_target_samples(task)
-        * num_energies(wavelengths, config.decoder.motion_time_constants)
-    )
+    return task.num_targets * num_target_samples(task) * config.decoder.num_energies
 
 
 def _shortcut_numbers(config: ModelConfig, task: Task, sequences: Sequences) -> int:
@@ -352,10 +347,7 @@ def _shortcut_numbers(config: ModelConfig, task: Task, sequences: Sequences) -> 
     if decoder.behavior_rank and task.num_input_channels:
         numbers += decoder.behavior_rank * targets
     if decoder.motion_wavelengths and sequences.video_steps is not None:
-        grid, features = (
-            energy_grid(config.video),
-            num_energies(decoder.motion_wavelengths, decoder.motion_time_constants),
-        )
+        grid, features = energy_grid(config.video), decoder.num_energies
         positions = grid[0] * grid[1]
         # Energies as they are, shifted along one axis and along both.
         numbers += (3 if task.num_input_channels else 1) * len(TIMES) * num_motion_energies(config)

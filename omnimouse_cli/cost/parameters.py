@@ -15,7 +15,6 @@ from omnimouse_cli.model.build import build_core
 from omnimouse_cli.model.feed_forward import inner_network, matched_width
 from omnimouse_cli.model.freeze import learns
 from omnimouse_cli.model.gaussian_readout import FIELD_NUMBERS as TWIN_FIELD_NUMBERS
-from omnimouse_cli.model.motion_energy import num_energies
 from omnimouse_cli.model.shortcuts.behavior import BEHAVIOR_LAGS
 from omnimouse_cli.model.shortcuts.stimulus import FIELD_NUMBERS, GAZE_AXES, STIMULUS_LAGS
 from omnimouse_cli.model.twin import layer_shapes
@@ -134,9 +133,7 @@ def count_components(config: ModelConfig, *, num_channels: int) -> dict[str, int
         num_decoded = 0 if config.decoder.linear_rank else num_channels
         counts["population state"] = config.decoder.population_rank * _per_sum(config, num_decoded)
     if config.decoder.motion_wavelengths:
-        features = num_energies(
-            config.decoder.motion_wavelengths, config.decoder.motion_time_constants
-        )
+        features = config.decoder.num_energies
         is_fitted = config.decoder.num_tuning_weights > 0
         of_tuning = embedding + 1 if is_fitted else features * embedding
         counts["stimulus state"] = of_tuning + features * STIMULUS_LAGS

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from omnimouse_cli.config.data import NUM_FRAMES, RESPONSE_RATE_HZ
-from omnimouse_cli.config.model import MOTION_ENVELOPE, ORIENTATIONS, VideoConfig
+from omnimouse_cli.config.model import MOTION_ENVELOPE, ORIENTATIONS, VideoConfig, num_energies
 from omnimouse_cli.model.gabors import RESPONSES, SEPARABLE, Gabors, num_positions
 
 # B batch, T frames, Y rows and X columns of pixels, R rows and Q columns of positions, F features,
@@ -114,14 +114,6 @@ def mask_frames(video_BTYX: Tensor, frames: tuple[int, int]) -> Tensor:
     number_T = torch.arange(video_BTYX.shape[1], device=video_BTYX.device)
     visible_T = (number_T >= frames[0]) & (number_T < frames[1])
     return torch.where(visible_T[None, :, None, None], video_BTYX, 0.0)
-
-
-def num_energies(
-    wavelengths: tuple[float, ...],
-    time_constants: tuple[float, ...] = (TIME_CONSTANT_SECONDS,),
-) -> int:
-    """Count the energies of a position: two directions of each orientation, scale and filter."""
-    return 2 * ORIENTATIONS * len(wavelengths) * len(time_constants)
 
 
 def downsampled_size(video: VideoConfig) -> tuple[int, int]:
