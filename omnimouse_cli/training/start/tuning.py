@@ -7,11 +7,16 @@ import torch
 from torch import Tensor
 
 from omnimouse_cli.batch.batch import Batch
+from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
 from omnimouse_cli.config.model import ORIENTATIONS
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.shortcuts.stimulus import GAZE_AXES, StimulusShortcut
 from omnimouse_cli.training.start.receptive_fields import local_energies, weights_about
-from omnimouse_cli.training.start.session_data import SessionData, TrainingReader
+from omnimouse_cli.training.start.session_data import (
+    WINDOWS_AT_ONCE,
+    SessionData,
+    TrainingReader,
+)
 
 # S samples, F energies, N neurons, D directions, K groups of energies that differ in scale and
 # filter in time only: F = K x D
@@ -19,8 +24,9 @@ from omnimouse_cli.training.start.session_data import SessionData, TrainingReade
 DIRECTIONS = 2 * ORIENTATIONS
 # The prior is estimated from so many neurons of a session.
 MOST_NEURONS = 512
-# Products of energies of all neurons: so many numbers at once.
+# Energies about all neurons, and their products: so many numbers at once.
 MOST_PRODUCTS = 50_000_000
+SAMPLES_AT_ONCE = WINDOWS_AT_ONCE * NUM_RESPONSE_SAMPLES // 2
 NUM_ITERATIONS = 20
 # Neighboring samples say the same: a second, by which windows are apart, counts as two. One, four
 # and fifteen predicted the validation tier of a simulated session less well.
@@ -82,7 +88,7 @@ def fit_tuning(
     num_neurons, features = data.responses.shape[2], stimulus.energy.num_features
     if data.contrasts is None:
         return torch.zeros(num_neurons, features)
-    step = max(MOST_PRODUCTS // features**2, 1)
+    step = max(MOST_PRODUCTS // features // max(SAMPLES_AT_ONCE, features), 1)
     parts = [
         _moments(
             reader.batches(session, reader.config.data.tiers),
@@ -93,13 +99,15 @@ def fit_tuning(
         )
         for first in range(0, num_neurons, step)
     ]
-    moments = Moments(*(torch.cat(each) for each in zip(*parts, strict=True)))
     count = SAMPLES_OF_WINDOW * len(data.responses)
     few = slice(None, None, -(-num_neurons // MOST_NEURONS))
-    prior = estimate_prior(moments.square[few], moments.cross[few], count)
-    weights_NF, _ = _posterior(moments.square, moments.cross, count, prior)
-    # Where numbers are not finite, nothing is known.
-    return (weights_NF * moments.scale[:, None]).nan_to_num().float()
+    squares_NFF = torch.cat([part.square[few] for part in parts])
+    crosses_NF = torch.cat([part.cross[few] for part in parts])
+    prior = estimate_prior(squares_NFF, crosses_NF, count)
+    found = [
+        _posterior(part.square, part.cross, count, prior)[0] * part.scale[:, None] for part in parts
+    ]
+    return torch.cat(found).float()
 
 
 def _moments(
@@ -128,8 +136,9 @@ def _moments(
     cross_NF = (cross_NF / count - sum_NF * total_N[:, None]) / scale_N[:, None]
     # Energies of an image that never changes vary by rounding only.
     square_NFF += LEAST_VARIANCE * torch.eye(features, device=square_NFF.device)
-    # Many small systems: a CPU solves them as fast.
-    return Moments(square_NFF.cpu().double(), cross_NF.cpu().double(), scale_N.cpu().double())
+    # Many small systems: a CPU solves them as fast. Where numbers are not finite, nothing is known.
+    found = (each.nan_to_num().cpu().double() for each in (square_NFF, cross_NF, scale_N))
+    return Moments(*found)
 
 
 def estimate_prior(square_NFF: Tensor, cross_NF: Tensor, count: int) -> Prior:

@@ -90,6 +90,16 @@ def test_neurons_in_parts_are_as_all_at_once(fit, monkeypatch):
     torch.testing.assert_close(fit(*held), whole, atol=1e-5, rtol=1e-4)
 
 
+def test_a_neuron_without_numbers_has_none_and_spoils_no_other(fit):
+    energies, responses = simulate(plant(20))
+    whole = fit(energies, responses)
+    responses[..., 3] = torch.nan
+    found = fit(energies, responses)
+    assert found.isfinite().all()
+    others = torch.arange(20) != 3
+    assert (alike(found[others], whole[others]) > 0.99).all()
+
+
 def test_without_a_stimulus_there_are_no_weights(held_session):
     *held, data = held_session(*simulate(plant(4)))
     found = fit_tuning(*held, data._replace(contrasts=None), torch.zeros(4, 4))
