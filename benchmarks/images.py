@@ -34,12 +34,14 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="folder of the comparisons")
     parser.add_argument("--seeds", type=int, default=20, help="trainings of each")
     parser.add_argument("--data", choices=DATA_SETS, nargs="+", default=list(DATA_SETS))
+    parser.add_argument("--networks", choices=("mlp", "cnn"), nargs="+", help="all by default")
     options = parser.parse_args()
     for data in options.data:
         networks, epochs, pretrain_steps = DATA_SETS[data]
+        name = "-".join([data, *(options.networks or ())])
         settings = ComparisonSettings(
             data=data,
-            networks=networks,
+            networks=tuple(options.networks or networks),
             seeds=options.seeds,
             epochs=epochs,
             pretrain_steps=pretrain_steps,
@@ -48,12 +50,12 @@ def main() -> None:
         report = compare(
             shorten(settings) if options.quick else settings,
             load_images(data),
-            options.folder / data,
+            options.folder / name,
             device=torch.device("cpu"),
             reporter=Silent(),
         )
         content = {"command": shlex.join(["python", *sys.argv]), **report.to_dict()}
-        write_result(options.out, f"dendrites-{data}", torch.device("cpu"), content)
+        write_result(options.out, f"dendrites-{name}", torch.device("cpu"), content)
         for claim in report.claims:
             print(claim.sentence)
 
