@@ -49,7 +49,10 @@ NOTHING_FITTED = FittedFields()
 
 
 class StimulusShortcut(nn.Module):
-    """Weights motion energies in a Gaussian receptive field, both linear in a neuron's embedding.
+    """Weights motion energies in a Gaussian receptive field.
+
+    Field and weights are linear in a neuron's embedding, unless they are fitted before training:
+    then training moves the center of the field, and scales the weights.
 
     Through attention a neuron's tuning is learned slowly. A read-out that factorizes into where and
     what over a fixed basis, as in encoding models of visual cortex, finds it in minutes.
@@ -79,8 +82,8 @@ class StimulusShortcut(nn.Module):
         self.energy = MotionEnergy(wavelengths, video, time_constants, envelope)
         self.gaze = nn.Parameter(torch.zeros(num_channels, GAZE_AXES)) if num_channels else None
         self.field = linear(d_embedding, FIELD_NUMBERS, bias=False)
-        # Weights of energies, or the logarithm of the size of fitted ones: from clipped responses
-        # it is not known. Random tuning would be noise that has to be unlearned.
+        # Weights are learned, or fitted weights are multiplied by exp(gain): they were fitted to
+        # clipped responses, and are too small. Random ones would be noise that has to be unlearned.
         self.what, self.gain = None, None
         if has_tuning:
             self.gain = linear(d_embedding, 1, bias=True)

@@ -33,7 +33,7 @@ NUM_ITERATIONS = 20
 SAMPLES_OF_WINDOW = 2
 # At first a neuron's weights explain this share of its variance; the rest is noise.
 START_EXPLAINED, LEAST_NOISE = 0.1, 0.2
-# Of the prior's variances, as a share of their mean.
+# Added to the prior's variances, as a share of their mean, so that it can be inverted.
 LEAST_PRIOR = 1e-4
 LEAST_VARIANCE = 1e-3
 
@@ -100,9 +100,9 @@ def fit_tuning(
         for first in range(0, num_neurons, step)
     ]
     count = SAMPLES_OF_WINDOW * len(data.responses)
-    few = slice(None, None, -(-num_neurons // MOST_NEURONS))
-    squares_NFF = torch.cat([part.square[few] for part in parts])
-    crosses_NF = torch.cat([part.cross[few] for part in parts])
+    every = slice(None, None, -(-num_neurons // MOST_NEURONS))
+    squares_NFF = torch.cat([part.square[every] for part in parts])
+    crosses_NF = torch.cat([part.cross[every] for part in parts])
     prior = estimate_prior(squares_NFF, crosses_NF, count)
     found = [
         _posterior(part.square, part.cross, count, prior)[0] * part.scale[:, None] for part in parts
@@ -166,7 +166,7 @@ def estimate_prior(square_NFF: Tensor, cross_NF: Tensor, count: int) -> Prior:
         mean_F = _same_for_directions(weights_NF.mean(0))
         deviation_NF = weights_NF - mean_F
         scatter_FF = covariance_NFF.mean(0) + deviation_NF.T @ deviation_NF / len(weights_NF)
-        covariance_FF = _turned(scatter_FF)
+        covariance_FF = _average_over_turns(scatter_FF)
         floor = LEAST_PRIOR * covariance_FF.diagonal().mean()
         prior = Prior(mean_F, covariance_FF + floor * eye_FF, noise)
     return prior
@@ -188,7 +188,7 @@ def _same_for_directions(weights_F: Tensor) -> Tensor:
     return weights_KD.mean(1, keepdim=True).expand_as(weights_KD).flatten()
 
 
-def _turned(covariance_FF: Tensor) -> Tensor:
+def _average_over_turns(covariance_FF: Tensor) -> Tensor:
     """Average a covariance over turns of all directions: it depends on angles between them."""
     features = len(covariance_FF)
     groups = features // DIRECTIONS
