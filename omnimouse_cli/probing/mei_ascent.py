@@ -17,17 +17,17 @@ from omnimouse_cli.probing.mei_constraints import (
 )
 from omnimouse_cli.probing.session_model import SAMPLES, WINDOWS_AT_ONCE, SessionModel
 
-# R runs, B stimuli, T frames of a stimulus, Y rows, X columns
+# R runs, B stimuli, S steps, T frames of a stimulus, Y rows, X columns
 
 F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
 # A window is grey for a second; then a stimulus is shown for the second that is scored.
 GREY_FRAMES = SAMPLES[0]
 SHOWN_FRAMES = NUM_FRAMES - GREY_FRAMES
-# Root mean squares of the first and last step as shares of the contrast; steps shrink in between.
-# The first ones nearly replace the stimulus by its gradient: a power iteration, which finds the
-# best pattern of an energy in fewer steps than small ones.
-FIRST_STEP, LAST_STEP = 3.0, 0.01
+# Root mean squares of the first and last step as shares of the contrast, by sign; steps shrink in
+# between. Large ones nearly replace the stimulus by its gradient: a power iteration, which finds
+# the best pattern of an energy in fewer steps than small ones, and never the worst.
+STEP_SIZES = {1: (10.0, 0.3), -1: (3.0, 0.01)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,15 +137,16 @@ def _ascend_batch(
     start_BTYX = torch.from_numpy(starts).to(model.device)
     stimuli_BTYX = hold_contrast(start_BTYX, mean, contrast, steps=FINAL_STEPS)
     has_gradient_B = torch.zeros(len(starts), dtype=torch.bool, device=model.device)
-    for step_size in np.geomspace(FIRST_STEP, LAST_STEP, options.steps):
+    sizes_BS = np.stack([np.geomspace(*STEP_SIZES[sign], options.steps) for sign in signs.tolist()])
+    for size_B111 in torch.from_numpy(sizes_BS).float().to(model.device).T[..., None, None, None]:
         stimuli_BTYX.requires_grad_()
         value_B = sign_B * _mean_response(model, stimuli_BTYX, targets_B1, mean)
         (gradient_BTYX,) = torch.autograd.grad(value_B.sum(), stimuli_BTYX)
         filtered_BTYX = smooth_gradient(gradient_BTYX, options.prior)
-        size_B111 = filtered_BTYX.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
-        has_gradient_B |= size_B111.flatten() > 0
-        size_B111 = size_B111.clamp(min=torch.finfo(torch.float32).tiny)
-        moved_BTYX = stimuli_BTYX.detach() + step_size * contrast * filtered_BTYX / size_B111
+        root_B111 = filtered_BTYX.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+        has_gradient_B |= root_B111.flatten() > 0
+        root_B111 = root_B111.clamp(min=torch.finfo(torch.float32).tiny)
+        moved_BTYX = stimuli_BTYX.detach() + size_B111 * contrast * filtered_BTYX / root_B111
         stimuli_BTYX = hold_contrast(moved_BTYX, mean, contrast)
     stimuli_BTYX = hold_contrast(stimuli_BTYX, mean, contrast, steps=FINAL_STEPS)
     with torch.inference_mode():

@@ -1,10 +1,11 @@
 """Centers of receptive fields in closed form: where motion energies explain a neuron best."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.config.data import NUM_FRAMES, NUM_RESPONSE_SAMPLES
@@ -14,21 +15,26 @@ from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.shortcuts.stimulus import FITTED_WIDTH, START_SPREAD, StimulusShortcut
 from omnimouse_cli.training.start.session_data import SessionData, TrainingReader
 
-# S samples, F energies, P positions, C candidates for a center, N neurons, M columns of the map
-# from positions in the tissue
+# S samples, F energies, P positions, C candidates for a center, R rows and Q columns of candidates,
+# N neurons, M columns of the map from positions in the tissue
 
 # Deviations of responses are clipped, in their standard deviations: large transients say as little
 # about where a neuron looks as small ones, and would decide everything.
 CLIP = 1.0
 # Ridge penalty, as a share of the mean variance of an energy.
 PENALTY = 2.0
-# Candidates are half a position apart, or further on a large screen.
+# Candidates are half a position apart, or further on a large screen. Between them the logarithm of
+# the likelihood is interpolated: it is smooth, and narrower than they are apart.
 MOST_CANDIDATES = 600
+FINER = 2
+# Neighboring samples say the same: a second, by which windows are apart, counts as two. With one,
+# four and fifteen, tuning predicted the validation tier of a simulated session less well.
+SAMPLES_OF_WINDOW = 2
 # Products of energies and responses at all candidates: so many numbers at once.
 MOST_PRODUCTS = 50_000_000
 LEAST_WEIGHT = 1e-6
 LEAST_VARIANCE = 1e-3
-# No uncertainty is smaller, in positions: candidates are half a position apart.
+# No uncertainty is smaller, in positions.
 LEAST_DEVIATION = 0.1
 
 
@@ -48,7 +54,8 @@ def fit_fields(reader: TrainingReader, core: OmniMouse, session: str, data: Sess
     """
     stimulus = core.linear_paths.stimulus
     assert stimulus is not None, "fitted fields need the stimulus shortcut"
-    candidate_C2 = _candidates(stimulus.energy.grid)
+    sides = _candidates(stimulus.energy.grid)
+    candidate_C2 = torch.cartesian_prod(*sides)
     num_neurons = data.responses.shape[2]
     if data.contrasts is None:
         return torch.zeros(num_neurons, FIELD_WEIGHTS)
@@ -67,22 +74,22 @@ def fit_fields(reader: TrainingReader, core: OmniMouse, session: str, data: Sess
         ],
         dim=1,
     )
-    # Neighboring samples say the same: a second, by which windows are apart, counts as one.
-    likelihood_CN = -len(data.responses) / 2 * torch.log1p(-explained_CN)
+    likelihood_CN = -SAMPLES_OF_WINDOW * len(data.responses) / 2 * torch.log1p(-explained_CN)
+    finer_CN, finer_C2 = interpolate(likelihood_CN, sides)
     position_um = reader.dataset.session(session).shard.position_um
     places_NM = torch.ones(num_neurons, 1, dtype=torch.float64)
     if position_um is not None:
         um_N2 = torch.tensor(position_um[:, :2], dtype=torch.float64)
         # A neuron without a place is put in the middle of the others.
         places_NM = torch.cat([places_NM, (um_N2 - um_N2.nanmean(0)).nan_to_num()], dim=1)
-    center_N2, variance_N2 = _posterior(likelihood_CN, candidate_C2, places_NM)
+    center_N2, variance_N2 = _posterior(finer_CN, finer_C2, places_NM)
     unknown_2 = START_SPREAD * torch.tensor(stimulus.energy.grid, dtype=torch.float64)
     deviation_N2 = variance_N2.sqrt().clamp(min=LEAST_DEVIATION).minimum(unknown_2)
     return torch.cat([center_N2, (deviation_N2 / unknown_2).log()], dim=1).float()
 
 
-def _candidates(grid: tuple[int, int]) -> Tensor:
-    """Return candidates from the middle of the screen, float64 `(candidates, 2)`."""
+def _candidates(grid: tuple[int, int]) -> list[Tensor]:
+    """Return rows and columns of candidates from the middle of the screen, float64."""
     rows, columns = grid
     spacing = max(0.5, math.sqrt(rows * columns / MOST_CANDIDATES))
     sides = []
@@ -90,7 +97,26 @@ def _candidates(grid: tuple[int, int]) -> Tensor:
         half = (size - 1) / 2
         count = int(half / spacing)
         sides.append(torch.arange(-count, count + 1, dtype=torch.float64) * spacing)
-    return torch.cartesian_prod(*sides)
+    return sides
+
+
+def interpolate(likelihood_CN: Tensor, sides: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Interpolate at candidates that are FINER times as dense; return these `(candidates, 2)` too.
+
+    Args:
+        likelihood_CN: Logarithm of the likelihood of each candidate.
+        sides: Rows and columns of candidates, evenly spaced.
+    """
+    num_neurons = likelihood_CN.shape[1]
+    likelihood_N1RQ = likelihood_CN.T.reshape(num_neurons, 1, *map(len, sides))
+    finer_sides = [
+        torch.linspace(float(side[0]), float(side[-1]), (len(side) - 1) * FINER + 1).double()
+        for side in sides
+    ]
+    finer_N1RQ = functional.interpolate(
+        likelihood_N1RQ, size=[*map(len, finer_sides)], mode="bicubic", align_corners=True
+    )
+    return finer_N1RQ.flatten(1).T, torch.cartesian_prod(*finer_sides)
 
 
 def _explained(

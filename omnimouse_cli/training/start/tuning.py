@@ -11,7 +11,11 @@ from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
 from omnimouse_cli.config.model import ORIENTATIONS
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.shortcuts.stimulus import GAZE_AXES, StimulusShortcut
-from omnimouse_cli.training.start.receptive_fields import local_energies, weights_about
+from omnimouse_cli.training.start.receptive_fields import (
+    SAMPLES_OF_WINDOW,
+    local_energies,
+    weights_about,
+)
 from omnimouse_cli.training.start.session_data import (
     WINDOWS_AT_ONCE,
     SessionData,
@@ -28,9 +32,6 @@ MOST_NEURONS = 512
 MOST_PRODUCTS = 50_000_000
 SAMPLES_AT_ONCE = WINDOWS_AT_ONCE * NUM_RESPONSE_SAMPLES // 2
 NUM_ITERATIONS = 20
-# Neighboring samples say the same: a second, by which windows are apart, counts as two. One, four
-# and fifteen predicted the validation tier of a simulated session less well.
-SAMPLES_OF_WINDOW = 2
 # At first a neuron's weights explain this share of its variance; the rest is noise.
 START_EXPLAINED, LEAST_NOISE = 0.1, 0.2
 # Added to the prior's variances, as a share of their mean, so that it can be inverted.
