@@ -50,6 +50,14 @@ def test_planted_centers_are_found_in_spite_of_large_transients(fit, positions):
     assert (((found[:, :2] - center) / deviation).square().mean(0) < 4).all()
 
 
+def test_centers_that_are_certain_are_found_between_candidates(fit):
+    generator = torch.Generator().manual_seed(1)
+    center = (torch.rand(60, 2, generator=generator) - 0.5) * torch.tensor([2.0, 4.0])
+    error = (fit(*simulate(center, gain=50.0))[:, :2] - center).square().mean(0).sqrt()
+    # Candidates are 0.5 apart: the nearest one is off by 0.5 / sqrt(12) = 0.14.
+    assert (error < 0.07).all()
+
+
 def test_neurons_that_see_nothing_are_placed_by_the_retinotopic_map(fit):
     generator = torch.Generator().manual_seed(2)
     center = (torch.rand(40, 2, generator=generator) - 0.5) * torch.tensor([3.0, 5.0])
