@@ -1,5 +1,6 @@
 """Opens movies: arrays, `.npy` and `.npz` files, folders of images, and videos."""
 
+import glob
 import math
 import re
 import zipfile
@@ -24,7 +25,7 @@ from omnimouse_cli.recording.arrays.npy import (
 from omnimouse_cli.recording.extras import require_extra
 from omnimouse_cli.recording.grey import GreyScale
 from omnimouse_cli.recording.npy_header import require_numbers
-from omnimouse_cli.text import pluralize
+from omnimouse_cli.text import pluralize, suggest_name
 
 # Extra of omnimouse that installs the libraries which decode videos and images.
 EXTRA = "video"
@@ -65,7 +66,9 @@ def open_movie(source: Path | NDArray[Any], *, fps: float | None = None) -> Movi
     if not isinstance(source, Path):
         return _open_array(_stored(np.asarray(source)), fps)
     if not source.exists():
-        raise OmniMouseError(f"{source} does not exist", hint="name a movie: --video FILE|FOLDER")
+        beside = [path.name for path in source.parent.glob(f"{glob.escape(source.stem)}.*")]
+        hint = suggest_name(source.name, beside) if beside else "name a movie: --video FILE|FOLDER"
+        raise OmniMouseError(f"{source} does not exist", hint=hint)
     if source.is_dir():
         return _open_images(source, fps)
     if source.suffix.lower() == ".npy":

@@ -166,6 +166,9 @@ def test_bad_files_are_refused_in_one_sentence(tmp_path):
             open_movie(tmp_path / name)
         assert message in error.value.message
         assert error.value.hint
+    with pytest.raises(OmniMouseError) as error:
+        open_movie(tmp_path / "two.mp4")
+    assert error.value.hint == "did you mean `two.npz`?"
 
 
 def test_images_of_a_folder_are_shown_in_natural_order(tmp_path):

@@ -86,7 +86,8 @@ def open_frames(stored: StoredArray) -> Frames:
     scale = find_scale(_range(stored), 1.0, 0.0, stored.source)
     notes = [scale.note] if scale.note else []
     if len(shape) == 4 and shape[3] != 1:
-        notes.append("frames: color was made grey (luma)")
+        ignored = "; its fourth channel is ignored" if shape[3] == 4 else ""
+        notes.append(f"frames: color was made grey (luma){ignored}")
     return Frames(stored=stored, scale=scale, notes=tuple(notes))
 
 

@@ -55,6 +55,9 @@ def test_color_is_luma(save):
     frames = save(color)
     assert frames.read(np.array([0])).tolist() == [[[59, 59], [59, 59]]]
     assert frames.notes == ("frames: color was made grey (luma)",)
+    transparent = save(np.concatenate([color, color[..., :1] + 7], axis=3))
+    assert transparent.read(np.array([0])).tolist() == [[[59, 59], [59, 59]]]
+    assert transparent.notes[0].endswith("(luma); its fourth channel is ignored")
 
 
 def test_one_grey_is_found(save):
