@@ -1,5 +1,6 @@
 """Everything of a forward pass that does not depend on parameters: inputs, sequences, masks."""
 
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -92,6 +93,31 @@ class ModelInputs(NamedTuple):
             strategy=self.task.strategy,
             num_shared=self.selection.num_shared,
         )
+
+    def compute_once(
+        self,
+        key: Hashable,
+        targets: TargetNeurons,
+        compute: Callable[[TargetNeurons], Tensor],
+    ) -> Tensor:
+        """Return a term of target neurons that does not depend on which neurons are visible.
+
+        Where the batch keeps what was computed, the term of all neurons is computed, and those of
+        the targets are selected: other draws of context neurons have other targets.
+
+        Args:
+            key: Names the term, with all that it depends on beside windows and neurons.
+            targets: Target neurons.
+            compute: Computes the term of some neurons, `(batch, target samples, neurons)`.
+
+        Returns:
+            `(batch, target samples, targets)`.
+        """
+        if self.batch.kept is None:
+            return compute(targets)
+        everyone = targets._replace(neurons=self.batch.neuron_index, responses=self.batch.responses)
+        term_BAN = self.batch.compute_once(key, lambda: compute(everyone))
+        return select_neurons(term_BAN, self.selection.targets)
 
     def visible_responses(self, segment: ResponseSegment) -> tuple[Tensor, Tensor]:
         """Select the visible responses of a segment, and the rows of their embeddings.

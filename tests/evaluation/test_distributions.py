@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+from torch import special
 
 from omnimouse_cli.evaluation.distributions import (
     Distribution,
@@ -87,6 +88,30 @@ def test_scores_are_those_of_scipy(means):
         gamma.score(truth, means),
         [np.where(is_zero, np.log(up_to), density), np.where(is_zero, 0.0, up_to), up_to],
     )
+
+
+@pytest.mark.parametrize("family", ["poisson", "zero-inflated gamma"])
+def test_lost_samples_never_reach_the_slow_branch_of_incomplete_gamma_functions(
+    monkeypatch, means, *, family
+):
+    def watch(function):
+        def watched(shape, x):
+            assert not (shape + x).isnan().any()
+            return function(shape, x)
+
+        return watched
+
+    truth, means = draw(family, means[:60], np.random.default_rng(6)), means[:60]
+    # The last neuron has too few samples, and no distribution unless it needs no parameters.
+    truth[:5, 0], truth[5:, 2] = np.nan, np.nan
+    for name in ("gammainc", "gammaincc"):
+        monkeypatch.setattr(special, name, watch(getattr(special, name)))
+    scores = fit_distribution(family, truth, means).score(truth, means)
+    lost = np.isnan(truth)
+    if family != "poisson":
+        lost[:, 2] = True
+    for values in (scores.log_likelihood, scores.up_to):
+        np.testing.assert_array_equal(np.isnan(values), lost)
 
 
 def test_fits_find_the_parameters_and_leave_lost_samples_out(means):

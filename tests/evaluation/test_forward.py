@@ -23,11 +23,14 @@ def test_draws_together_are_predicted_as_alone(
     options = EvalOptions(draws=2, batch_windows=2)
     one = targets_of(simulated_data, name, stride=600)
     draws = list(draw_targets(one.strategy, one.reader, one.windows, options))
-    encoded = []
+    encoded, energies = [], []
     handle = run.model.video.register_forward_hook(lambda *_: encoded.append(1))
+    stimulus = run.model.linear_paths.stimulus
+    drive = stimulus.drive
+    monkeypatch.setattr(stimulus, "drive", lambda *a: energies.append(1) or drive(*a))
     together = list(predict_draws(run, draws, options))
     slices = -(-len(one.windows) // 2)
-    assert len(encoded) == (slices if "stimulus" in name else 0)
+    assert len(encoded) == len(energies) == (slices if "stimulus" in name else 0)
     handle.remove()
     monkeypatch.setattr(SessionReader, "kept_batch", lambda *_: None)
     for number, targets in enumerate(draws):

@@ -1,5 +1,6 @@
 """The population, stimulus and behavior shortcuts of a model, each there if its option is set."""
 
+from collections.abc import Callable
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -139,14 +140,9 @@ class Shortcuts(nn.Module):
         shown = task.strategy.behavior_samples if task.num_input_channels else None
         energy = cache(partial(self._energy, inputs.batch.video, frames))
         if self.stimulus is not None and frames is not None:
-            stimulus = self.stimulus
-            # The gaze, a behavior channel, shifts the energies.
-            state_BTFYX = inputs.batch.compute_once(
-                ("motion energy on the retina", frames, shown),
-                lambda: stimulus(energy(), behavior_BCS, inputs.channels),
-            )
-            fitted = self._fitted(embeddings)
-            result.drives.append(self.stimulus.drive(state_BTFYX, vectors_NE, targets, fitted))
+            drive = partial(self._drive, inputs, embeddings, energy)
+            key = ("stimulus drive", frames, shown, task.strategy.targets)
+            result.drives.append(inputs.compute_once(key, targets, drive))
         if self.behavior is not None and behavior_BCS is not None:
             state_BSR = self.behavior(behavior_BCS, inputs.channels)
             result.gains.append(self.behavior.gain(state_BSR, vectors_NE, targets))
@@ -161,6 +157,21 @@ class Shortcuts(nn.Module):
             )
         deviation_BAG = self._deviation(inputs, embeddings, resting_rate_N, targets, encoding_BSP)
         return result._replace(deviation=deviation_BAG)
+
+    def _drive(
+        self,
+        inputs: ModelInputs,
+        embeddings: SessionEmbeddings,
+        energy: Callable[[], Tensor | None],
+        targets: TargetNeurons,
+    ) -> Tensor:
+        """Return the term of the stimulus: `(batch, target samples, targets)`."""
+        assert self.stimulus is not None, "the model has a stimulus shortcut"
+        behavior_BCS = inputs.batch.behavior if inputs.task.num_input_channels else None
+        # The gaze, a behavior channel, shifts the energies.
+        state_BTFYX = self.stimulus(energy(), behavior_BCS, inputs.channels)
+        vectors_NE, fitted = embeddings.neuron_embeddings, self._fitted(embeddings)
+        return self.stimulus.drive(state_BTFYX, vectors_NE, targets, fitted)
 
     def _fitted(self, embeddings: SessionEmbeddings) -> FittedFields:
         if not self._decoder.fits_fields:
