@@ -217,7 +217,9 @@ def _posterior(
     # Neurons without a clear center count little.
     weights_N = 1 / (1 + variance_N2.mean(1))
     scaled_NM = places_NM * weights_N.sqrt()[:, None]
-    map_M2 = torch.linalg.lstsq(scaled_NM, center_N2 * weights_N.sqrt()[:, None]).solution
+    scaled_N2 = center_N2 * weights_N.sqrt()[:, None]
+    # The default driver of torch 2.11 reads uninitialized memory: columns of 0 make all else 0.
+    map_M2 = torch.linalg.lstsq(scaled_NM, scaled_N2, driver="gelsd").solution
     expected_N2 = places_NM @ map_M2
     scatter_N2 = (center_N2 - expected_N2).square() - variance_N2
     scatter_2 = ((scatter_N2 * weights_N[:, None]).sum(0) / weights_N.sum()).clamp(min=0.25**2)
