@@ -24,9 +24,9 @@ I64 = NDArray[np.int64]
 # A window is grey for a second; then a stimulus is shown for the second that is scored.
 GREY_FRAMES = SAMPLES[0]
 SHOWN_FRAMES = NUM_FRAMES - GREY_FRAMES
-# Root mean squares of the first and last step as shares of the contrast, by sign; steps shrink in
-# between. Large ones nearly replace the stimulus by its gradient: a power iteration, which finds
-# the best pattern of an energy in fewer steps than small ones, and never the worst.
+# Root mean squares of the first and last step as shares of the contrast; steps shrink in between.
+# Upwards (1), large ones nearly replace the stimulus by its gradient: a power iteration, which
+# finds the best pattern of an energy in few steps. Downwards (-1) it would find the same pattern.
 STEP_SIZES = {1: (10.0, 0.3), -1: (3.0, 0.01)}
 
 

@@ -23,8 +23,8 @@ from omnimouse_cli.training.start.session_data import SessionData, TrainingReade
 CLIP = 1.0
 # Ridge penalty, as a share of the mean variance of an energy.
 PENALTY = 2.0
-# Candidates are half a position apart, or further on a large screen. Between them the logarithm of
-# the likelihood is interpolated: it is smooth, and narrower than they are apart.
+# Candidates are half a position apart, or further on a large screen. The likelihood may be narrower
+# than that, and its logarithm is smooth: it is interpolated.
 MOST_CANDIDATES = 600
 FINER = 2
 # Neighboring samples say the same: a second, by which windows are apart, counts as two. With one,
@@ -75,7 +75,7 @@ def fit_fields(reader: TrainingReader, core: OmniMouse, session: str, data: Sess
         dim=1,
     )
     likelihood_CN = -SAMPLES_OF_WINDOW * len(data.responses) / 2 * torch.log1p(-explained_CN)
-    finer_CN, finer_C2 = interpolate(likelihood_CN, sides)
+    finer_CN, finer_C2 = _interpolate(likelihood_CN, sides)
     position_um = reader.dataset.session(session).shard.position_um
     places_NM = torch.ones(num_neurons, 1, dtype=torch.float64)
     if position_um is not None:
@@ -100,17 +100,20 @@ def _candidates(grid: tuple[int, int]) -> list[Tensor]:
     return sides
 
 
-def interpolate(likelihood_CN: Tensor, sides: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Interpolate at candidates that are FINER times as dense; return these `(candidates, 2)` too.
+def _interpolate(likelihood_CN: Tensor, sides: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return likelihoods at candidates that are FINER times as dense, and these candidates.
 
     Args:
         likelihood_CN: Logarithm of the likelihood of each candidate.
         sides: Rows and columns of candidates, evenly spaced.
+
+    Returns:
+        `(candidates, neurons)` and `(candidates, 2)`.
     """
     num_neurons = likelihood_CN.shape[1]
     likelihood_N1RQ = likelihood_CN.T.reshape(num_neurons, 1, *map(len, sides))
     finer_sides = [
-        torch.linspace(float(side[0]), float(side[-1]), (len(side) - 1) * FINER + 1).double()
+        torch.linspace(side[0], side[-1], (len(side) - 1) * FINER + 1, dtype=side.dtype)
         for side in sides
     ]
     finer_N1RQ = functional.interpolate(
