@@ -27,7 +27,7 @@ START_SPREAD = 0.15
 # Their width, in positions, and the scatter of its logarithm.
 START_WIDTH, WIDTH_SPREAD = 1.5, 0.3
 # The width about which fitted tuning was found.
-FITTED_WIDTH = 0.8
+FITTED_WIDTH = 0.65
 # Row, column and width of a receptive field; right and down.
 FIELD_NUMBERS, GAZE_AXES = 3, 2
 

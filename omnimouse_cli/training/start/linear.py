@@ -30,6 +30,7 @@ from omnimouse_cli.training.start.encoding import (
     describe_clip,
 )
 from omnimouse_cli.training.start.factor_analysis import FactorModel, fit_factors
+from omnimouse_cli.training.start.gaze import describe_gaze, fit_gaze
 from omnimouse_cli.training.start.receptive_fields import fit_fields
 from omnimouse_cli.training.start.session_data import SessionData, TrainingReader
 from omnimouse_cli.training.start.tuning import fit_tuning
@@ -81,9 +82,10 @@ def start_linear_models(
     reader = TrainingReader(core, config, dataset)
     if shared:
         found = world.on_first_rank(lambda: _fit_shared(reader, core, sessions, reporter))
-        buffers = dict(core.linear_paths.named_buffers())
+        tensors = dict(core.linear_paths.named_buffers())
+        tensors |= dict(core.linear_paths.named_parameters())
         for name, value in found.items():
-            buffers[name].copy_(value)
+            tensors[name].copy_(value)
     for session in sessions:
         if session in state.embeddings.owned:
             weights = state.embeddings.owned[session].neuron_weights
@@ -94,7 +96,10 @@ def start_linear_models(
 def _fit_shared(
     reader: TrainingReader, core: OmniMouse, sessions: Sequence[str], reporter: Reporter
 ) -> dict[str, Tensor]:
-    """Return the buffers that sessions share, by their names in `linear_paths`, on the CPU."""
+    """Return what sessions share, by the names of buffers in `linear_paths`, on the CPU.
+
+    The gaze, which is learned too, is a parameter there.
+    """
     encoding = core.linear_paths.encoding
     assert encoding is not None, "the core has linear models"
     chosen = np.unique(np.linspace(0, len(sessions) - 1, min(MOST_SESSIONS, len(sessions))))
@@ -118,6 +123,16 @@ def _fit_shared(
     if of_behavior:
         reporter.say(f"linear model of behavior: {of_behavior}")
     found = components | of_factors | of_decoding
+    stimulus = core.linear_paths.stimulus
+    if (
+        config.model.decoder.num_tuning_weights
+        and stimulus is not None
+        and stimulus.gaze is not None
+    ):
+        pairs = zip(used, training, strict=True)
+        gaze = fit_gaze(reader, core, [(key, each) for key, each in pairs if each is not None])
+        reporter.say(f"gaze: {describe_gaze(gaze, core.behavior_channels, config.model.video)}")
+        found["stimulus.gaze"] = gaze
     return {name: value.cpu() for name, value in found.items()}
 
 

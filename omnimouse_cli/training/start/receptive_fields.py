@@ -10,6 +10,7 @@ from torch.nn import functional
 from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.config.data import NUM_FRAMES, NUM_RESPONSE_SAMPLES
 from omnimouse_cli.config.model import FIELD_WEIGHTS
+from omnimouse_cli.model.inputs import channel_numbers
 from omnimouse_cli.model.motion_energy import TIMES
 from omnimouse_cli.model.omnimouse import OmniMouse
 from omnimouse_cli.model.shortcuts.stimulus import FITTED_WIDTH, START_SPREAD, StimulusShortcut
@@ -183,12 +184,26 @@ def local_energies(
     samples = NUM_RESPONSE_SAMPLES // 2, NUM_RESPONSE_SAMPLES
     filter_FAT = stimulus.filter(samples)[:, :: TIMES.step]
     for batch in batches:
-        assert batch.video is not None, "there is a stimulus"
-        energy_BTFYX = stimulus.energy(batch.video, (0, NUM_FRAMES))
+        energy_BTFYX = retinal_energies(batch, stimulus)
         filtered_BFAP = filter_FAT @ energy_BTFYX.transpose(1, 2).flatten(3)
         x_CSF = (filtered_BFAP @ where_PC).permute(3, 0, 2, 1).flatten(1, 2)
-        y_SN = batch.responses[:, slice(*samples), neurons][:, :: TIMES.step].flatten(0, 1)
-        yield x_CSF, (y_SN - mean_N).clamp(-CLIP, CLIP)
+        yield x_CSF, clipped_deviations(batch, neurons, mean_N).flatten(0, 1)
+
+
+def retinal_energies(batch: Batch, stimulus: StimulusShortcut) -> Tensor:
+    """Return the motion energies of a batch, moved by the gaze: `(batch, 30, features, Y, X)`."""
+    assert batch.video is not None, "there is a stimulus"
+    behavior_BCS = None if batch.behavior is None else batch.behavior.nan_to_num()
+    channels = channel_numbers(batch, batch.video.device)
+    energy_BTFYX = stimulus.energy(batch.video, (0, NUM_FRAMES))
+    retinal_BTFYX: Tensor = stimulus(energy_BTFYX, behavior_BCS, channels)
+    return retinal_BTFYX
+
+
+def clipped_deviations(batch: Batch, neurons: slice, mean_N: Tensor) -> Tensor:
+    """Return every second response of the second half: `(batch, samples, neurons)`."""
+    samples = slice(NUM_RESPONSE_SAMPLES // 2, NUM_RESPONSE_SAMPLES, TIMES.step)
+    return (batch.responses[:, samples, neurons] - mean_N).clamp(-CLIP, CLIP)
 
 
 def weights_about(candidate_C2: Tensor, grid: tuple[int, int]) -> Tensor:
