@@ -67,7 +67,7 @@ def fit_gaze(
             cross_K += (x_SK.T @ y_S).double().cpu()
     scale = square_KK.diagonal().mean().clamp(min=torch.finfo(torch.float32).tiny)
     ridge_KK = square_KK + PENALTY * scale * torch.eye(num_shifts, dtype=torch.float64)
-    shifts_K = torch.linalg.solve(ridge_KK, cross_K).nan_to_num()
+    shifts_K = torch.linalg.solve(ridge_KK, cross_K)
     return shifts_K.view_as(stimulus.gaze).float()
 
 
@@ -113,7 +113,8 @@ def _slopes(
         # All of them may have an offset.
         slope_BANCG = slope_BANCG - slope_BANCG.mean((0, 1))
         left_BAN = left_BAN - left_BAN.mean((0, 1))
-        yield slope_BANCG.flatten(3).flatten(0, 2), left_BAN.flatten()
+        # A neuron without numbers says nothing.
+        yield slope_BANCG.flatten(3).flatten(0, 2), left_BAN.nan_to_num().flatten()
 
 
 def _where_and_slopes(center_N2: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -2,11 +2,13 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from omnimouse_cli.model.motion_energy import TIMES
+from omnimouse_cli.model.shortcuts.stimulus import GAZE_AXES, StimulusShortcut
 from omnimouse_cli.training.start.session_data import SessionData
 
 
@@ -32,26 +34,44 @@ class HeldFilter(nn.Module):
         return torch.eye(len(TIMES))[steps].expand(self.num_features, -1, -1)
 
 
+class HeldStimulus:
+    """Stands for a stimulus shortcut with a gaze of 0."""
+
+    __call__ = StimulusShortcut.forward
+
+    def __init__(self, num_features, grid, num_channels):
+        self.energy, self.filter = HeldEnergies(num_features, grid), HeldFilter(num_features)
+        self.gaze = torch.zeros(num_channels, GAZE_AXES)
+
+
 @pytest.fixture
 def held_session():
-    """Return reader, core, key and data of energies `(windows, 30, features, rows, columns)`."""
+    """Return reader, core, key and data of energies `(windows, 30, features, rows, columns)`.
 
-    def build(energies, responses, position_um=None):
+    Behavior is `(windows, channels, 40)`.
+    """
+
+    def build(energies, responses, position_um=None, behavior=None):
         num_features, *grid = energies.shape[2:]
-        stimulus = SimpleNamespace(
-            energy=HeldEnergies(num_features, tuple(grid)), filter=HeldFilter(num_features)
-        )
+        num_channels = 0 if behavior is None else behavior.shape[1]
+        stimulus = HeldStimulus(num_features, tuple(grid), num_channels)
         core = SimpleNamespace(linear_paths=SimpleNamespace(stimulus=stimulus))
         shard = SimpleNamespace(position_um=position_um)
-        parts = list(zip(torch.split(energies, 16), torch.split(responses, 16), strict=True))
+        windows = [slice(first, first + 16) for first in range(0, len(energies), 16)]
         reader = SimpleNamespace(
             dataset=SimpleNamespace(session=lambda _key: SimpleNamespace(shard=shard)),
             config=SimpleNamespace(data=SimpleNamespace(tiers=("train",))),
             batches=lambda _session, _tiers: [
-                SimpleNamespace(video=video, responses=part) for video, part in parts
+                SimpleNamespace(
+                    video=energies[some],
+                    responses=responses[some],
+                    behavior=None if behavior is None else behavior[some],
+                    behavior_present=np.ones(num_channels, np.bool_),
+                )
+                for some in windows
             ],
         )
-        data = SessionData(responses, contrasts=energies, behavior=None)
+        data = SessionData(responses, contrasts=energies, behavior=None, traces=behavior)
         return reader, core, "1-1-1", data
 
     return build
