@@ -22,6 +22,8 @@ FIELD_WEIGHTS = 4
 ORIENTATIONS = 8
 # Standard deviation of their Gabors over the wavelength, unless a model says another.
 MOTION_ENVELOPE = 0.4
+# Width of receptive fields in which tuning is fitted, unless a model says another.
+FITTED_WIDTH = 0.8
 # The linear decoder averages responses in these half-open bins around a behavior sample, in samples
 # of 1/30 s: narrow near it, wide far from it.
 DECODING_BINS = ((-30, -15), (-15, -6), (-6, -2), (-2, 3), (3, 7), (7, 16), (16, 31))
@@ -168,7 +170,9 @@ class DecoderConfig:
             receptive fields are computed with the latter; training moves them by about their
             uncertainty.
         fitted_tuning: Whether, with fitted fields, the weights of motion energies are computed too,
-            from the energies about the center; training scales them.
+            from the energies about the center; training scales them. So is the gaze.
+        fitted_width: Width of the fields in which both are fitted, as a standard deviation in
+            positions of the motion energies; training changes it from there where tuning is fitted.
         behavior_rank: Behavior shortcut: this many mixtures of the behavior channels change the
             gain of every neuron. None is off.
         feed_forward_multiplier: Hidden width of the decoder's feed-forward over `d_model`.
@@ -185,6 +189,7 @@ class DecoderConfig:
     linear_rank: int | None = None
     fitted_fields: bool = False
     fitted_tuning: bool = False
+    fitted_width: float = FITTED_WIDTH
     behavior_rank: int | None = None
     feed_forward_multiplier: float = 4.0
     softplus_beta: float = 0.1
@@ -217,6 +222,7 @@ class DecoderConfig:
             feed_forward_multiplier=self.feed_forward_multiplier,
             softplus_beta=self.softplus_beta,
             motion_envelope=self.motion_envelope,
+            fitted_width=self.fitted_width,
             population_rank=self.population_rank,
             behavior_rank=self.behavior_rank,
             linear_rank=self.linear_rank,

@@ -185,8 +185,13 @@ def test_a_run_that_is_older_than_fitted_tuning_keeps_its_model():
     stored = to_dict(load_config())
     assert stored["model"]["decoder"].pop("fitted_tuning") is True
     assert stored["model"]["decoder"].pop("motion_envelope") == 0.3
+    assert stored["model"]["decoder"].pop("fitted_width") == 0.65
     decoder = config_from_dict(stored).model.decoder
-    assert (decoder.fitted_tuning, decoder.motion_envelope) == (False, 0.4)
+    assert (decoder.fitted_tuning, decoder.motion_envelope, decoder.fitted_width) == (
+        False,
+        0.4,
+        0.8,
+    )
 
 
 def test_a_run_that_is_older_than_fitted_fields_keeps_its_model(tmp_path):

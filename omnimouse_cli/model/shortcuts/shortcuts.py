@@ -84,6 +84,7 @@ class Shortcuts(nn.Module):
                 time_constants=decoder.motion_time_constants,
                 envelope=decoder.motion_envelope,
                 has_tuning=decoder.num_tuning_weights > 0,
+                fitted_width=decoder.fitted_width,
             )
             if decoder.motion_wavelengths
             else None

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnimouse_cli.config.model import MOTION_ENVELOPE, VideoConfig
+from omnimouse_cli.config.model import FITTED_WIDTH, MOTION_ENVELOPE, VideoConfig
 from omnimouse_cli.model.initialize import linear
 from omnimouse_cli.model.inputs import TargetNeurons
 from omnimouse_cli.model.motion_energy import TIME_CONSTANT_SECONDS, TIMES, MotionEnergy
@@ -26,8 +26,6 @@ INDICATOR_DECAY = 0.8
 START_SPREAD = 0.15
 # Their width, in positions, and the scatter of its logarithm.
 START_WIDTH, WIDTH_SPREAD = 1.5, 0.3
-# The width about which fitted tuning was found.
-FITTED_WIDTH = 0.65
 # Row, column and width of a receptive field; right and down.
 FIELD_NUMBERS, GAZE_AXES = 3, 2
 
@@ -65,6 +63,7 @@ class StimulusShortcut(nn.Module):
         time_constants: Time constants of the motion energies, in seconds.
         envelope: Standard deviation of their Gabors over the wavelength.
         has_tuning: Whether weights of motion energies are fitted before training.
+        fitted_width: Width of the fields about which they are fitted, in positions.
     """
 
     def __init__(
@@ -77,8 +76,10 @@ class StimulusShortcut(nn.Module):
         time_constants: tuple[float, ...] = (TIME_CONSTANT_SECONDS,),
         envelope: float = MOTION_ENVELOPE,
         has_tuning: bool = False,
+        fitted_width: float = FITTED_WIDTH,
     ) -> None:
         super().__init__()
+        self.fitted_width = fitted_width
         self.energy = MotionEnergy(wavelengths, video, time_constants, envelope)
         self.gaze = nn.Parameter(torch.zeros(num_channels, GAZE_AXES)) if num_channels else None
         self.field = linear(d_embedding, FIELD_NUMBERS, bias=False)
@@ -164,7 +165,7 @@ class StimulusShortcut(nn.Module):
                 the middle of the screen.
         """
         field_N3: Tensor = self.field(vectors_NE) * self.scale
-        start_width = START_WIDTH if self.gain is None else FITTED_WIDTH
+        start_width = START_WIDTH if self.gain is None else self.fitted_width
         width_N1 = start_width * torch.exp(WIDTH_SPREAD * field_N3[:, 2:])
         sides = []
         for axis, size in enumerate(self.energy.grid):

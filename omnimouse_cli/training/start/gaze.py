@@ -95,7 +95,7 @@ def _slopes(
     """
     every = slice(None, None, -(-len(tuning_NF) // MOST_NEURONS))
     mean_N = responses_WSN[..., every].flatten(0, 1).mean(0)
-    where_PM = _where_and_slopes(field_N4[every, :GAZE_AXES].double(), stimulus.energy.grid)
+    where_PM = _where_and_slopes(field_N4[every, :GAZE_AXES].double(), stimulus)
     where_PM, tuning_FN = where_PM.to(mean_N), tuning_NF[every].to(mean_N).T
     filter_FAT = stimulus.filter((NUM_RESPONSE_SAMPLES // 2, NUM_RESPONSE_SAMPLES))
     filter_FAT = filter_FAT[:, :: TIMES.step]
@@ -117,15 +117,15 @@ def _slopes(
         yield slope_BANCG.flatten(3).flatten(0, 2), left_BAN.nan_to_num().flatten()
 
 
-def _where_and_slopes(center_N2: Tensor, grid: tuple[int, int]) -> Tensor:
+def _where_and_slopes(center_N2: Tensor, stimulus: StimulusShortcut) -> Tensor:
     """Return weights of positions and their slopes along the axes of the gaze: `(P, 3 x N)`."""
-    parts = [weights_about(center_N2, grid)]
+    parts = [weights_about(center_N2, stimulus)]
     # The gaze is right and down, centers are rows and columns.
     for axis in (1, 0):
         step_2 = STEP * torch.eye(GAZE_AXES, dtype=center_N2.dtype)[axis]
         before, after = (
-            weights_about(center_N2 - step_2, grid),
-            weights_about(center_N2 + step_2, grid),
+            weights_about(center_N2 - step_2, stimulus),
+            weights_about(center_N2 + step_2, stimulus),
         )
-        parts.append((after - before) / (2 * STEP) * grid[axis] / 2)
+        parts.append((after - before) / (2 * STEP) * stimulus.energy.grid[axis] / 2)
     return torch.cat(parts, dim=1)

@@ -13,7 +13,7 @@ from omnimouse_cli.config.model import FIELD_WEIGHTS
 from omnimouse_cli.model.inputs import channel_numbers
 from omnimouse_cli.model.motion_energy import TIMES
 from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.shortcuts.stimulus import FITTED_WIDTH, START_SPREAD, StimulusShortcut
+from omnimouse_cli.model.shortcuts.stimulus import START_SPREAD, StimulusShortcut
 from omnimouse_cli.training.start.session_data import SessionData, TrainingReader
 
 # S samples, F energies, P positions, C candidates for a center, R rows and Q columns of candidates,
@@ -132,7 +132,7 @@ def _explained(
 ) -> Tensor:
     """Return the share of variance that a ridge regression explains: `(candidates, neurons)`."""
     mean_N = responses_WSN[..., neurons].flatten(0, 1).mean(0)
-    where_PC = weights_about(candidate_C2, stimulus.energy.grid).to(mean_N)
+    where_PC = weights_about(candidate_C2, stimulus).to(mean_N)
     num_features, num_candidates = stimulus.energy.num_features, where_PC.shape[1]
     square_CFF = mean_N.new_zeros(num_candidates, num_features, num_features)
     cross_CFN = mean_N.new_zeros(num_candidates, num_features, len(mean_N))
@@ -206,12 +206,12 @@ def clipped_deviations(batch: Batch, neurons: slice, mean_N: Tensor) -> Tensor:
     return (batch.responses[:, samples, neurons] - mean_N).clamp(-CLIP, CLIP)
 
 
-def weights_about(candidate_C2: Tensor, grid: tuple[int, int]) -> Tensor:
+def weights_about(candidate_C2: Tensor, stimulus: StimulusShortcut) -> Tensor:
     """Return a Gaussian of sum 1 about each candidate: `(positions, candidates)`."""
     sides = []
-    for axis, size in enumerate(grid):
+    for axis, size in enumerate(stimulus.energy.grid):
         position = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-        distance = (position - candidate_C2[:, axis, None]) / FITTED_WIDTH
+        distance = (position - candidate_C2[:, axis, None]) / stimulus.fitted_width
         sides.append((-0.5 * distance.square()).softmax(dim=1))
     weights_CP = (sides[0][:, :, None] * sides[1][:, None]).flatten(1)
     # A product with numbers too small for float32 takes a CPU twenty times as long.

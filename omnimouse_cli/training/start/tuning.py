@@ -119,7 +119,7 @@ def _moments(
     neurons: slice,
 ) -> Moments:
     mean_N = responses_WSN[..., neurons].flatten(0, 1).mean(0)
-    where_PN = weights_about(center_N2[neurons], stimulus.energy.grid).to(mean_N)
+    where_PN = weights_about(center_N2[neurons], stimulus).to(mean_N)
     num_neurons, features = len(mean_N), stimulus.energy.num_features
     square_NFF = mean_N.new_zeros(num_neurons, features, features)
     cross_NF = mean_N.new_zeros(num_neurons, features)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from omnimouse_cli.config.model import FITTED_WIDTH
 from omnimouse_cli.model.motion_energy import TIMES
 from omnimouse_cli.model.shortcuts.stimulus import GAZE_AXES, StimulusShortcut
 from omnimouse_cli.training.start.session_data import SessionData
@@ -42,6 +43,7 @@ class HeldStimulus:
     def __init__(self, num_features, grid, num_channels):
         self.energy, self.filter = HeldEnergies(num_features, grid), HeldFilter(num_features)
         self.gaze = torch.zeros(num_channels, GAZE_AXES)
+        self.fitted_width = FITTED_WIDTH
 
 
 @pytest.fixture
