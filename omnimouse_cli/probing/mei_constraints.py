@@ -21,7 +21,7 @@ LEAST_STD = 1e-3
 Prior = Literal["smooth", "natural", "none"]
 PRIORS: tuple[Prior, ...] = ("smooth", "natural", "none")
 # Standard deviations of the blur, chosen on simulated neurons (benchmarks/mei.py --skip 20).
-SMOOTH_PIXELS, SMOOTH_FRAMES = 1.5, 2.0
+SMOOTH_PIXELS, SMOOTH_FRAMES = 2.0, 0.7
 
 
 def hold_contrast(
