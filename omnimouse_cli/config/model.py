@@ -22,7 +22,7 @@ FIELD_WEIGHTS = 4
 ORIENTATIONS = 8
 # Standard deviation of their Gabors over the wavelength, unless a model says another.
 MOTION_ENVELOPE = 0.4
-# Width of receptive fields in which tuning is fitted, unless a model says another.
+# Width of receptive fields in which tuning is fitted where training changes it, in positions.
 FITTED_WIDTH = 0.8
 # The linear decoder averages responses in these half-open bins around a behavior sample, in samples
 # of 1/30 s: narrow near it, wide far from it.
@@ -171,8 +171,9 @@ class DecoderConfig:
             uncertainty.
         fitted_tuning: Whether, with fitted fields, the weights of motion energies are computed too,
             from the energies about the center; training scales them. So is the gaze.
-        fitted_width: Width of the fields in which both are fitted, as a standard deviation in
-            positions of the motion energies; training changes it from there where tuning is fitted.
+        fitted_width: Width of receptive fields in which tuning is fitted, as a standard deviation
+            in positions of the motion energies; centers and this width are then fixed. None: they
+            are fitted with a width of 0.8, and training changes both.
         behavior_rank: Behavior shortcut: this many mixtures of the behavior channels change the
             gain of every neuron. None is off.
         feed_forward_multiplier: Hidden width of the decoder's feed-forward over `d_model`.
@@ -189,7 +190,7 @@ class DecoderConfig:
     linear_rank: int | None = None
     fitted_fields: bool = False
     fitted_tuning: bool = False
-    fitted_width: float = FITTED_WIDTH
+    fitted_width: float | None = None
     behavior_rank: int | None = None
     feed_forward_multiplier: float = 4.0
     softplus_beta: float = 0.1
@@ -210,6 +211,11 @@ class DecoderConfig:
     def num_energies(self) -> int:
         """Motion energies of a position; 0 without the stimulus shortcut."""
         return num_energies(self.motion_wavelengths, self.motion_time_constants)
+
+    @property
+    def has_fixed_fields(self) -> bool:
+        """Whether centers and width of receptive fields stay as fitted."""
+        return self.num_tuning_weights > 0 and self.fitted_width is not None
 
     @property
     def num_tuning_weights(self) -> int:

@@ -177,7 +177,8 @@ def _stimulus_shortcut(config: ModelConfig, task: Task, sequences: Sequences, ro
     features, energies = config.decoder.num_energies, num_motion_energies(config)
     samples = num_target_samples(task)
     of_tuning = 1 if config.decoder.num_tuning_weights else features
-    products = rows * config.d_embedding * (FIELD_NUMBERS + of_tuning)
+    of_field = 0 if config.decoder.has_fixed_fields else FIELD_NUMBERS
+    products = rows * config.d_embedding * (of_field + of_tuning)
     products += samples * (energies + features) * task.num_targets
     # Where the gaze moves the screen, the energies have a gradient too.
     data_products = 2 * len(TIMES) * task.num_input_channels * GAZE_AXES

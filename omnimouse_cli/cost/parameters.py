@@ -137,7 +137,8 @@ def count_components(config: ModelConfig, *, num_channels: int) -> dict[str, int
         is_fitted = config.decoder.num_tuning_weights > 0
         of_tuning = embedding + 1 if is_fitted else features * embedding
         counts["stimulus state"] = of_tuning + features * STIMULUS_LAGS
-        counts["stimulus state"] += FIELD_NUMBERS * embedding + GAZE_AXES * num_channels
+        of_field = 0 if config.decoder.has_fixed_fields else FIELD_NUMBERS * embedding
+        counts["stimulus state"] += of_field + GAZE_AXES * num_channels
     if config.decoder.behavior_rank and num_channels:
         of_mixture = num_channels + embedding + BEHAVIOR_LAGS
         counts["behavior state"] = config.decoder.behavior_rank * of_mixture

@@ -190,8 +190,16 @@ def test_a_run_that_is_older_than_fitted_tuning_keeps_its_model():
     assert (decoder.fitted_tuning, decoder.motion_envelope, decoder.fitted_width) == (
         False,
         0.4,
-        0.8,
+        None,
     )
+
+
+def test_a_run_that_is_older_than_fixed_fields_keeps_trained_ones():
+    stored = to_dict(load_config())
+    assert stored["model"]["decoder"].pop("fitted_width") == 0.65
+    decoder = config_from_dict(stored).model.decoder
+    assert decoder.fitted_tuning
+    assert not decoder.has_fixed_fields
 
 
 def test_a_run_that_is_older_than_fitted_fields_keeps_its_model(tmp_path):

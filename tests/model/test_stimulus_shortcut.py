@@ -137,6 +137,18 @@ def test_fitted_tuning_is_scaled_by_a_gain_that_begins_at_1():
     assert (narrow.amax(1) > 2 * wide.amax(1)).all()
 
 
+def test_fields_of_a_given_width_stay_as_fitted():
+    shortcut = StimulusShortcut(8, (13.0,), VIDEO, 3, has_tuning=True, fitted_width=0.65)
+    assert "field.weight" not in dict(shortcut.named_parameters())
+    fitted = FittedFields(torch.tensor([[0.0, 0.5, -1.0, -1.0], [2.0, -3.5, -1.0, -1.0]]), None)
+    where = shortcut.receptive_fields(torch.randn(2, 8), fitted).view(2, 9, 16)
+    # Positions are counted from the middle of 9 x 16.
+    row = torch.arange(9.0)[:, None] - torch.tensor([[[4.0]], [[6.0]]])
+    column = torch.arange(16.0) - torch.tensor([[[8.0]], [[4.0]]])
+    expected = torch.exp(-(row**2 + column**2) / (2 * 0.65**2))
+    torch.testing.assert_close(where, expected / expected.sum((1, 2), keepdim=True))
+
+
 def test_the_drive_is_the_lagged_energy_in_a_gaussian_field():
     torch.manual_seed(0)
     shortcut = StimulusShortcut(8, (13.0,), VIDEO, 3)

@@ -50,7 +50,7 @@ class StimulusShortcut(nn.Module):
     """Weights motion energies in a Gaussian receptive field.
 
     Field and weights are linear in a neuron's embedding, unless they are fitted before training:
-    then training moves the center of the field, and scales the weights.
+    then training scales the weights, and moves the center of the field unless its width is given.
 
     Through attention a neuron's tuning is learned slowly. A read-out that factorizes into where and
     what over a fixed basis, as in encoding models of visual cortex, finds it in minutes.
@@ -63,7 +63,7 @@ class StimulusShortcut(nn.Module):
         time_constants: Time constants of the motion energies, in seconds.
         envelope: Standard deviation of their Gabors over the wavelength.
         has_tuning: Whether weights of motion energies are fitted before training.
-        fitted_width: Width of the fields about which they are fitted, in positions.
+        fitted_width: Width of receptive fields that stay as fitted, in positions; None trains them.
     """
 
     def __init__(
@@ -76,13 +76,14 @@ class StimulusShortcut(nn.Module):
         time_constants: tuple[float, ...] = (TIME_CONSTANT_SECONDS,),
         envelope: float = MOTION_ENVELOPE,
         has_tuning: bool = False,
-        fitted_width: float = FITTED_WIDTH,
+        fitted_width: float | None = None,
     ) -> None:
         super().__init__()
-        self.fitted_width = fitted_width
+        self.fitted_width = FITTED_WIDTH if fitted_width is None else fitted_width
         self.energy = MotionEnergy(wavelengths, video, time_constants, envelope)
         self.gaze = nn.Parameter(torch.zeros(num_channels, GAZE_AXES)) if num_channels else None
-        self.field = linear(d_embedding, FIELD_NUMBERS, bias=False)
+        is_fixed = has_tuning and fitted_width is not None
+        self.field = None if is_fixed else linear(d_embedding, FIELD_NUMBERS, bias=False)
         # Weights are learned, or fitted weights are multiplied by exp(gain): they were fitted to
         # clipped responses, and are too small. Random ones would be noise that has to be unlearned.
         self.what, self.gain = None, None
@@ -161,22 +162,33 @@ class StimulusShortcut(nn.Module):
 
         Args:
             vectors_NE: Neuron embeddings of the session.
-            fitted: Centers that are moved by about their uncertainty; None and 0 learn centers from
-                the middle of the screen.
+            fitted: Centers, which training moves by about their uncertainty unless fields are
+                fixed; None learns centers from the middle of the screen.
         """
-        field_N3: Tensor = self.field(vectors_NE) * self.scale
-        start_width = START_WIDTH if self.gain is None else self.fitted_width
-        width_N1 = start_width * torch.exp(WIDTH_SPREAD * field_N3[:, 2:])
+        center_N2, width_N1 = self._centers_and_widths(vectors_NE, fitted)
         sides = []
         for axis, size in enumerate(self.energy.grid):
             position = torch.arange(size, device=vectors_NE.device) - (size - 1) / 2
-            center_N = START_SPREAD * size * field_N3[:, axis]
-            if fitted.center is not None:
-                uncertainty_N = fitted.center[:, GAZE_AXES + axis].exp()
-                center_N = fitted.center[:, axis] + uncertainty_N * center_N
-            distance = position - center_N[:, None]
+            distance = position - center_N2[:, axis, None]
             sides.append((-0.5 * (distance / width_N1).square()).softmax(dim=1))
         return (sides[0][:, :, None] * sides[1][:, None]).flatten(1)
+
+    def _centers_and_widths(
+        self, vectors_NE: Tensor, fitted: FittedFields
+    ) -> tuple[Tensor, Tensor | float]:
+        if self.field is None:
+            assert fitted.center is not None, "fixed fields have fitted centers"
+            return fitted.center[:, :GAZE_AXES], self.fitted_width
+        field_N3: Tensor = self.field(vectors_NE) * self.scale
+        start_width = START_WIDTH if self.gain is None else self.fitted_width
+        width_N1 = start_width * torch.exp(WIDTH_SPREAD * field_N3[:, 2:])
+        sizes = self.energy.grid
+        columns = [START_SPREAD * size * field_N3[:, axis] for axis, size in enumerate(sizes)]
+        center_N2 = torch.stack(columns, dim=1)
+        if fitted.center is not None:
+            uncertainty_N2 = fitted.center[:, GAZE_AXES:].exp()
+            center_N2 = fitted.center[:, :GAZE_AXES] + uncertainty_N2 * center_N2
+        return center_N2, width_N1
 
 
 def shift_by_gaze(energy_BTFYX: Tensor, gaze_BT2: Tensor) -> Tensor:

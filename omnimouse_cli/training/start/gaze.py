@@ -67,7 +67,7 @@ def fit_gaze(
             cross_K += (x_SK.T @ y_S).double().cpu()
     scale = square_KK.diagonal().mean().clamp(min=torch.finfo(torch.float32).tiny)
     ridge_KK = square_KK + PENALTY * scale * torch.eye(num_shifts, dtype=torch.float64)
-    shifts_K = torch.linalg.solve(ridge_KK, cross_K)
+    shifts_K: Tensor = torch.linalg.solve(ridge_KK, cross_K)
     return shifts_K.view_as(stimulus.gaze).float()
 
 
@@ -103,7 +103,8 @@ def _slopes(
         assert batch.behavior is not None, "there is behavior"
         held_BTC = sample_and_hold(batch.behavior.nan_to_num())[:, TIMES.start :: TIMES.step]
         local_BTFM = retinal_energies(batch, stimulus).flatten(3) @ where_PM
-        local_BTFGN = local_BTFM.unflatten(3, (1 + GAZE_AXES, -1)) * tuning_FN[:, None]
+        local_BTFGN = local_BTFM.view(*local_BTFM.shape[:3], 1 + GAZE_AXES, -1)
+        local_BTFGN = local_BTFGN * tuning_FN[:, None]
         drive_BAN = torch.einsum("btfn,fat->ban", local_BTFGN[..., 0, :], filter_FAT)
         # Behavior shifts energies before they are filtered in time.
         slope_BANCG = torch.einsum(
