@@ -177,11 +177,17 @@ def _stimulus_shortcut(config: ModelConfig, task: Task, sequences: Sequences, ro
     features, energies = config.decoder.num_energies, num_motion_energies(config)
     samples = num_target_samples(task)
     of_tuning = 1 if config.decoder.num_tuning_weights else features
-    of_field = 0 if config.decoder.has_fixed_fields else FIELD_NUMBERS
-    products = rows * config.d_embedding * (of_field + of_tuning)
-    products += samples * (energies + features) * task.num_targets
+    is_fixed = config.decoder.has_fixed_fields
+    products = rows * config.d_embedding * ((0 if is_fixed else FIELD_NUMBERS) + of_tuning)
+    products += samples * features * task.num_targets
     # Where the gaze moves the screen, the energies have a gradient too.
     data_products = 2 * len(TIMES) * task.num_input_channels * GAZE_AXES
+    in_field = samples * energies * task.num_targets
+    products, data_products = (
+        (products, data_products + 2 * in_field)
+        if is_fixed
+        else (products + in_field, data_products)
+    )
     lagged = 2 * samples * energies * len(TIMES)
     if task.num_input_channels:
         height, width = energy_grid(config.video)

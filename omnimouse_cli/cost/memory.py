@@ -351,7 +351,7 @@ def _shortcut_numbers(config: ModelConfig, task: Task, sequences: Sequences) -> 
         positions = grid[0] * grid[1]
         # Energies as they are, shifted along one axis and along both.
         numbers += (3 if task.num_input_channels else 1) * len(TIMES) * num_motion_energies(config)
-        # Filtered energies; receptive fields; their sums; tuning.
-        numbers += samples * features * positions
+        # Filtered energies, for the gradient of receptive fields; these; their sums; tuning.
+        numbers += 0 if decoder.has_fixed_fields else samples * features * positions
         numbers += targets * (positions + features) + _field_sums(config, task, sequences)
     return numbers

@@ -14,7 +14,7 @@ from omnimouse_cli.training.start.gaze import describe_gaze, fit_gaze
 from omnimouse_cli.training.start.receptive_fields import weights_about
 from omnimouse_cli.training.start.tuning import DIRECTIONS
 
-GRID, WINDOWS, NEURONS, CHANNELS = (6, 8), 160, 40, 3
+GRID, WINDOWS, NEURONS, CHANNELS = (6, 8), 100, 40, 3
 # The first channel shifts by .4 positions to the right, the second by .3 down, the third by none.
 PLANTED = torch.tensor([[0.1, 0.0], [0.0, 0.1], [0.0, 0.0]])
 
