@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from omnimouse_cli.api.allocation import keep_freed_memory
 from omnimouse_cli.api.evaluate import EvaluatedRun, evaluate, require_known
 from omnimouse_cli.api.folders import newest_finished_run
 from omnimouse_cli.cli.console import print_document, print_line, print_next, print_table, reporter
@@ -125,6 +126,7 @@ def command_eval(
     from omnimouse_cli.evaluation.combine import combined_document
     from omnimouse_cli.evaluation.store import make_document
 
+    keep_freed_memory()
     with reporter(quiet=quiet) as progress:
         require_known(regime, () if no_baselines else baselines)
         folders = list(dict.fromkeys(run or [newest_finished_run()]))
