@@ -98,6 +98,30 @@ class SelfBlock(nn.Module):
         out_BLM: Tensor = x_BLM + self.drop(self.feed_forward(self.feed_forward_norm(x_BLM)))
         return out_BLM
 
+    def transform_some(self, x_BLM: Tensor, angles: Angles, chosen_Q: Tensor) -> Tensor:
+        """Transform some of the tokens; all tokens are keys, and every one is visible.
+
+        Args:
+            x_BLM: `(batch, tokens, width)`.
+            angles: Angles of the rotary position embedding (RoPE) of all tokens.
+            chosen_Q: int64 positions of the tokens that are returned.
+
+        Returns:
+            `(batch, chosen tokens, width)`: what `forward` without a mask returns of them.
+        """
+        normed_BLM: Tensor = self.attention_norm(x_BLM)
+        width, heads = x_BLM.shape[2], self.num_heads
+        weight = self.query_key_value.weight
+        q_BQM = functional.linear(normed_BLM.index_select(1, chosen_Q), weight[:width])
+        key_value_BLM = functional.linear(normed_BLM, weight[width:])
+        q_BQHD = q_BQM.view(*q_BQM.shape[:2], heads, -1)
+        k_BLHD, v_BLHD = key_value_BLM.view(*x_BLM.shape[:2], 2, heads, -1).unbind(2)
+        of_chosen = Angles(angles.cos[chosen_Q], angles.sin[chosen_Q])
+        read_BQM = attend((q_BQHD, k_BLHD, v_BLHD), (of_chosen, angles), None)
+        x_BQM = x_BLM.index_select(1, chosen_Q) + self.drop(self.out(read_BQM))
+        out_BQM: Tensor = x_BQM + self.drop(self.feed_forward(self.feed_forward_norm(x_BQM)))
+        return out_BQM
+
     def _attention(self, x_BLM: Tensor, angles: Angles, mask: AttentionMask) -> Tensor:
         heads_BL3HD = self.query_key_value(x_BLM).unflatten(-1, (3, self.num_heads, -1))
         q_BLHD, k_BLHD, v_BLHD = heads_BL3HD.unbind(2)

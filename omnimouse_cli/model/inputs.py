@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import lru_cache
+from itertools import compress
 from typing import NamedTuple
 
 import torch
@@ -33,6 +34,7 @@ class SequenceAngles(NamedTuple):
     context: Angles
     latents: Angles
     fusion: Angles
+    read: Angles
     queries: Angles
 
 
@@ -61,10 +63,11 @@ class ModelInputs(NamedTuple):
         channels: int64 numbers of the session's behavior channels.
         task: Which modalities are inputs and targets, and how many of each.
         sequences: Token sequences.
-        times: int64 times, in samples, of context, latents, fusion and queries.
+        read: int64 positions of the fusion tokens that the decoder reads; None is all.
+        times: int64 times, in samples, of context, latents, fusion, read tokens and queries.
         encoder_mask: From latents to context.
         fusion_mask: Attention mask of the local fusion layers.
-        decoder_mask: From queries to latents and video.
+        decoder_mask: From queries to the tokens that the decoder reads.
         lost_behavior: float32 `(batch,)`: share of each window's behavior samples that are lost or
             hidden; None where behavior is no input.
     """
@@ -74,7 +77,8 @@ class ModelInputs(NamedTuple):
     channels: Tensor
     task: Task
     sequences: Sequences
-    times: tuple[Tensor, Tensor, Tensor, Tensor]
+    read: Tensor | None
+    times: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
     encoder_mask: AttentionMask
     fusion_mask: AttentionMask
     decoder_mask: AttentionMask
@@ -163,23 +167,51 @@ def prepare_inputs(
         )
     latents, fusion = token_intervals(sequences.latents), token_intervals(sequences.fusion)
     context, queries = token_intervals(sequences.context), token_intervals(sequences.queries)
+    read, positions = _read_tokens(config, sequences, device)
     return ModelInputs(
         batch=batch,
         selection=selection,
         channels=channel_numbers(batch, device),
         task=task,
         sequences=sequences,
+        read=positions,
         times=(
             _times(sequences.context, device),
             _times(sequences.latents, device),
             _times(sequences.fusion, device),
+            _times(read, device),
             _times(sequences.queries, device),
         ),
         encoder_mask=interval_mask(latents, context, device),
         fusion_mask=interval_mask(fusion, fusion, device),
-        decoder_mask=interval_mask(queries, fusion, device),
+        decoder_mask=interval_mask(queries, token_intervals(read), device),
         lost_behavior=lost_behavior_B,
     )
+
+
+def _read_tokens(
+    config: ModelConfig, sequences: Sequences, device: torch.device
+) -> tuple[TokenSequence, Tensor | None]:
+    """Return the fusion tokens that the last fusion layer computes, and their positions.
+
+    Where a CPU only predicts, they are those that a query sees. Training and compiled code compute
+    all of them, as costs are counted and as few lengths are compiled for. So do last layers with a
+    mask.
+    """
+    if device.type != "cpu" or torch.is_grad_enabled() or not config.pattern.endswith("G"):
+        return sequences.fusion, None
+    is_read = sequences.read
+    if all(is_read) or not any(is_read):
+        return sequences.fusion, None
+    return tuple(compress(sequences.fusion, is_read)), _positions(sequences.fusion, is_read)
+
+
+@lru_cache(maxsize=512)
+def _positions(sequence: TokenSequence, chosen: tuple[bool, ...]) -> Tensor:
+    """Return the positions of the tokens of some groups, int64 `(tokens,)` on the CPU."""
+    with torch.inference_mode(mode=False):
+        counts = torch.tensor([group.interval.tokens for group in sequence])
+        return torch.tensor(chosen).repeat_interleave(counts).nonzero()[:, 0]
 
 
 def _fill_lost_behavior(

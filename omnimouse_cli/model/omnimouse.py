@@ -166,7 +166,7 @@ class OmniMouse(nn.Module):
         if queries_BLM is None:
             return None
         mask = inputs.decoder_mask
-        x_BLM: Tensor = self.decoder(queries_BLM, memory_BLM, angles.queries, angles.fusion, mask)
+        x_BLM: Tensor = self.decoder(queries_BLM, memory_BLM, angles.queries, angles.read, mask)
         return x_BLM
 
     def _encode(
@@ -176,7 +176,7 @@ class OmniMouse(nn.Module):
         identity_NM: Tensor,
         session_animal_M: Tensor,
     ) -> Tensor:
-        """Return latents and video tokens after the encoder and the fusion layers."""
+        """Return the latents and video tokens that are read, after encoder and fusion layers."""
         task, sequences = inputs.task, inputs.sequences
         video_BLM = None
         if sequences.video_steps is not None:
@@ -204,6 +204,9 @@ class OmniMouse(nn.Module):
         if video_BLM is not None:
             memory_BLM = torch.cat([memory_BLM, video_BLM.to(memory_BLM.dtype)], dim=1)
         for layer, kind in zip(self.fusion, fusion_pattern(self.config), strict=True):
+            if inputs.read is not None and layer is self.fusion[-1]:
+                assert isinstance(layer, SelfBlock)
+                return layer.transform_some(memory_BLM, angles.fusion, inputs.read)
             mask = inputs.fusion_mask if kind == "L" else None
             memory_BLM = run_block(
                 layer, memory_BLM, angles.fusion, mask, recomputes=self.recomputes

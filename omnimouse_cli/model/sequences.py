@@ -12,7 +12,7 @@ from omnimouse_cli.batch.strategy import (
 )
 from omnimouse_cli.config.data import NUM_FRAMES, NUM_RESPONSE_SAMPLES
 from omnimouse_cli.config.model import ModelConfig, VideoConfig
-from omnimouse_cli.kernels.attention import Interval, Intervals
+from omnimouse_cli.kernels.attention import Interval, Intervals, overlap
 
 LATENT_SAMPLES = 10
 NUM_LATENT_GROUPS = NUM_RESPONSE_SAMPLES // LATENT_SAMPLES
@@ -125,6 +125,12 @@ class Sequences:
     def fusion(self) -> TokenSequence:
         """Latents and video tokens, the sequence of the fusion layers."""
         return self.latents + self.video
+
+    @property
+    def read(self) -> tuple[bool, ...]:
+        """Whether a decoder query sees the tokens of each group of the fusion sequence."""
+        queries, fusion = token_intervals(self.queries), token_intervals(self.fusion)
+        return tuple(any(overlap(key, query) for query in queries) for key in fusion)
 
     @property
     def lengths(self) -> dict[str, int]:

@@ -10,8 +10,11 @@ from omnimouse_cli.batch.strategies import FAMILY_STRATEGIES, TRAINING_STRATEGIE
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.config.sizes import SIZES
 from omnimouse_cli.errors import ConfigError
+from omnimouse_cli.kernels.attention import visible_pairs
+from omnimouse_cli.model.inputs import prepare_inputs
 from omnimouse_cli.model.losses import compute_losses
 from omnimouse_cli.model.omnimouse import OmniMouse, fusion_pattern
+from omnimouse_cli.model.sequences import token_intervals
 
 ONE_OF_EACH_ROW = tuple({s.name.split("-")[0]: s for s in TRAINING_STRATEGIES}.values())
 FORECAST = Strategy(
@@ -56,6 +59,31 @@ def test_any_subset_of_modalities_has_finite_losses(
             assert prediction.responses.shape == (2, samples, selection.num_targets)
         asked = strategy.behavior == "reconstructed" and behavior
         assert (prediction.behavior is not None) == asked
+
+
+def test_without_gradients_the_last_layer_computes_only_tokens_that_a_query_sees(
+    small_config, make_model, make_batch, choose
+):
+    model, table = make_model(small_config)
+    batch = make_batch()
+    computed = []
+    last = model.fusion[-1].feed_forward
+    last.register_forward_pre_hook(lambda _, inputs: computed.append(inputs[0].shape[1]))
+    some_are_not_read = 0
+    for strategy in (*FAMILY_STRATEGIES, *ONE_OF_EACH_ROW, FORECAST, DECODE):
+        selection = choose(strategy, batch)
+        with_gradients = model(batch, table, "mouse", strategy, selection)
+        inputs = prepare_inputs(small_config, batch, strategy, selection)
+        queries, fusion = map(token_intervals, (inputs.sequences.queries, inputs.sequences.fusion))
+        is_read = visible_pairs(queries, fusion, torch.device("cpu")).any(dim=0)
+        with torch.no_grad():
+            without = model(batch, table, "mouse", strategy, selection)
+        assert computed[-2:] == [len(is_read), int(is_read.sum())], strategy.name
+        some_are_not_read += not bool(is_read.all())
+        for expected, found in zip(with_gradients, without, strict=True):
+            if expected is not None:
+                torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert some_are_not_read > 10
 
 
 def test_training_goes_on_after_an_evaluation_in_inference_mode(

@@ -7,6 +7,7 @@ from omnimouse_cli.kernels.attention.intervals import (
     Interval,
     Intervals,
     all_visible,
+    overlap,
     visible_pairs,
 )
 
@@ -20,6 +21,7 @@ __all__ = [
     "copied_tokens",
     "full_mask",
     "interval_mask",
+    "overlap",
     "pad_tokens",
     "visible_pairs",
 ]

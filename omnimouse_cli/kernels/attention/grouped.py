@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from omnimouse_cli.kernels.attention.intervals import Intervals
+from omnimouse_cli.kernels.attention.intervals import Intervals, overlap
 
 # B batch, H heads, Q queries, K keys, D width of a head
 
@@ -77,7 +77,7 @@ def _groups(queries: Intervals, keys: Intervals) -> list[tuple[int, tuple[bool, 
     """Return neighbouring queries that see the same keys; None where groups are not faster."""
     groups: list[tuple[int, tuple[bool, ...]]] = []
     for query in queries:
-        visible = tuple(key.end > query.start and key.start < query.end for key in keys)
+        visible = tuple(overlap(key, query) for key in keys)
         if groups and groups[-1][1] == visible:
             groups[-1] = (groups[-1][0] + query.tokens, visible)
         elif query.tokens:

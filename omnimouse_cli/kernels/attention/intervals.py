@@ -17,6 +17,11 @@ class Interval(NamedTuple):
 Intervals = tuple[Interval, ...]
 
 
+def overlap(first: Interval, second: Interval) -> bool:
+    """Whether tokens of two intervals see each other: neither ends before the other starts."""
+    return first.end > second.start and first.start < second.end
+
+
 def bounds(intervals: Intervals, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return the start and the end of each token, int32 `(tokens,)` each."""
     # Repeated on the CPU: a GPU would have to tell the host how many tokens there are.
@@ -53,8 +58,5 @@ def visible_pairs(queries: Intervals, keys: Intervals, device: torch.device) -> 
 def all_visible(queries: Intervals, keys: Intervals) -> bool:
     """Whether no pair is hidden, so that no mask is needed."""
     return all(
-        key.end > query.start and key.start < query.end
-        for query in queries
-        for key in keys
-        if query.tokens and key.tokens
+        overlap(key, query) for query in queries for key in keys if query.tokens and key.tokens
     )
