@@ -26,6 +26,7 @@ STORED_DEFAULTS = {
     "model.decoder.fitted_fields": False,
     "model.decoder.fitted_tuning": False,
     "model.decoder.motion_envelope": 0.4,
+    "model.decoder.motion_transience": 0.0,
     "model.decoder.fitted_width": OFF,
 }
 

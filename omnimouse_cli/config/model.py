@@ -161,6 +161,8 @@ class DecoderConfig:
         motion_time_constants: Time constants of the motion energies' filters in time, in seconds.
         motion_envelope: Standard deviation of the Gabors of motion energies over their wavelength:
             0.4 is a bandwidth of about 1.4 octaves, 0.3 of about 2.1.
+        motion_transience: Share of the area of their filters in time that a later phase of opposite
+            sign takes back, from 0, sustained responses, to 1, none to still images.
         linear_rank: Largest rank of the linear models of a session, which are computed from the
             training data in closed form before training and stay fixed: a regression of responses
             on motion energies and behavior, a factor model of the population with a non-linear
@@ -187,6 +189,7 @@ class DecoderConfig:
     motion_wavelengths: tuple[float, ...] = ()
     motion_time_constants: tuple[float, ...] = (0.045,)
     motion_envelope: float = MOTION_ENVELOPE
+    motion_transience: float = 0.0
     linear_rank: int | None = None
     fitted_fields: bool = False
     fitted_tuning: bool = False
@@ -233,6 +236,7 @@ class DecoderConfig:
             behavior_rank=self.behavior_rank,
             linear_rank=self.linear_rank,
         )
+        require_fraction(motion_transience=self.motion_transience)
 
     def num_neuron_weights(self, num_channels: int) -> int:
         """Return the number of weights of a neuron in the linear models.

@@ -19,9 +19,10 @@ from omnimouse_cli.model.gabors import RESPONSES, SEPARABLE, Gabors, num_positio
 POOL = 2
 # Energies change slowly: every second frame is a time step.
 TIMES = range(1, NUM_FRAMES, 2)
-# Adelson & Bergen (1985): a prompt and a late filter of gamma shape, a quarter of a cycle apart.
+# Adelson & Bergen (1985): a prompt and a late filter of gamma shape, a quarter of a cycle apart, each
+# less a share of one whose order is higher by REBOUND_ORDER: a phase of opposite sign follows.
 TIME_CONSTANT_SECONDS = 0.045
-PROMPT_ORDER, LATE_ORDER = 1, 3
+PROMPT_ORDER, LATE_ORDER, REBOUND_ORDER = 1, 3, 2
 # Below this contrast, as a mean energy, responses are not normalized: noise is not amplified.
 HALF_SATURATION = 0.5
 
@@ -38,6 +39,7 @@ class MotionEnergy(nn.Module):
         time_constants: Time constants of the filters in time, in seconds. With several, energies
             of a grating tell its temporal frequency, as in the pyramid of Nishimoto et al.
         envelope: Standard deviation of a Gabor's envelope over its wavelength.
+        transience: Share of the area of a filter in time that its later phase takes back.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class MotionEnergy(nn.Module):
         video: VideoConfig,
         time_constants: tuple[float, ...] = (TIME_CONSTANT_SECONDS,),
         envelope: float = MOTION_ENVELOPE,
+        transience: float = 0.0,
     ) -> None:
         super().__init__()
         self.num_features = num_energies(wavelengths, time_constants)
@@ -53,7 +56,7 @@ class MotionEnergy(nn.Module):
         self.scales = nn.ModuleList(
             Gabors(each / POOL, downsampled_size(video), envelope) for each in wavelengths
         )
-        filters_DKST = torch.stack([_temporal_filters(each) for each in time_constants])
+        filters_DKST = torch.stack([_temporal_filters(each, transience) for each in time_constants])
         self.register_buffer("prompt_and_late", filters_DKST, persistent=False)
 
     def forward(self, video_BTYX: Tensor, frames: tuple[int, int]) -> Tensor:
@@ -141,13 +144,21 @@ def energy_flops(
     return 2 * len(time_constants) * (in_time + len(wavelengths) * (across + down))
 
 
-def _temporal_filters(time_constant: float) -> Tensor:
-    """Return both filters as matrices from frames to time steps, of unit area: `(2, 30, 60)`."""
+def _temporal_filters(time_constant: float, transience: float) -> Tensor:
+    """Return both filters as matrices from frames to time steps: `(2, 30, 60)`.
+
+    Their area is 1 without the later phase.
+    """
     step = torch.tensor(TIMES, dtype=torch.float64)
     lag = (step[:, None] - torch.arange(NUM_FRAMES) + 0.5) / RESPONSE_RATE_HZ
     seconds = lag.clamp(min=0.0) / time_constant
-    filters = []
-    for order in (PROMPT_ORDER, LATE_ORDER):
+
+    def gamma(order: int) -> Tensor:
         of_lag = seconds**order * torch.exp(-seconds)
-        filters.append(of_lag / (math.factorial(order) * time_constant * RESPONSE_RATE_HZ))
+        return of_lag / (math.factorial(order) * time_constant * RESPONSE_RATE_HZ)
+
+    filters = [
+        gamma(order) - transience * gamma(order + REBOUND_ORDER)
+        for order in (PROMPT_ORDER, LATE_ORDER)
+    ]
     return torch.stack(filters).float()

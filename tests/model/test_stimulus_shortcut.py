@@ -9,7 +9,7 @@ import torch
 from omnimouse_cli.batch.strategies import FAMILY_STRATEGIES
 from omnimouse_cli.config.model import VideoConfig
 from omnimouse_cli.model.inputs import TargetNeurons
-from omnimouse_cli.model.motion_energy import TIMES, MotionEnergy, downsample
+from omnimouse_cli.model.motion_energy import TIMES, MotionEnergy, _temporal_filters, downsample
 from omnimouse_cli.model.shortcuts.stimulus import FittedFields, StimulusShortcut, shift_by_gaze
 
 WAVELENGTHS = (8.0, 13.0)
@@ -109,6 +109,22 @@ def test_hidden_and_later_frames_do_not_count():
 def test_frames_are_averaged_over_squares_of_pixels(size):
     clip = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(downsample(clip), torch.nn.functional.avg_pool2d(clip, 2))
+
+
+def test_transient_filters_prefer_a_changing_image():
+    """Each filter is a gamma density less a share of the one two orders later: areas say all."""
+    sustained, transient, biphasic = (
+        _temporal_filters(0.09, share).sum(dim=2)[:, -1] for share in (0.0, 1.0, 0.6)
+    )
+    # The sum over frames of a density that is sampled at their middles.
+    torch.testing.assert_close(sustained, torch.ones(2), atol=0.02, rtol=0)
+    torch.testing.assert_close(transient, torch.zeros(2), atol=0.02, rtol=0)
+    torch.testing.assert_close(biphasic, torch.full((2,), 0.4), atol=0.02, rtol=0)
+    still = torch.randn(1, 1, 36, 64, generator=torch.Generator().manual_seed(0))
+    energy = MotionEnergy((13.0,), VIDEO, (0.06,), transience=1.0)
+    shown = energy(still.expand(-1, 60, -1, -1), (0, 60))
+    # The image appears with the first frame.
+    assert shown[:, -1].mean() < 0.01 * shown[:, 2].mean()
 
 
 def test_energies_have_the_gradient_that_an_attack_needs():

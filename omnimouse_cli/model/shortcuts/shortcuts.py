@@ -83,6 +83,7 @@ class Shortcuts(nn.Module):
                 num_channels,
                 time_constants=decoder.motion_time_constants,
                 envelope=decoder.motion_envelope,
+                transience=decoder.motion_transience,
                 has_tuning=decoder.num_tuning_weights > 0,
                 fitted_width=decoder.fitted_width,
             )

@@ -62,6 +62,7 @@ class StimulusShortcut(nn.Module):
         num_channels: Behavior channels of the data set, from which the gaze is computed.
         time_constants: Time constants of the motion energies, in seconds.
         envelope: Standard deviation of their Gabors over the wavelength.
+        transience: Share of the area of their filters in time that a later phase takes back.
         has_tuning: Whether weights of motion energies are fitted before training.
         fitted_width: Width of receptive fields that stay as fitted, in positions; None trains them.
     """
@@ -75,12 +76,13 @@ class StimulusShortcut(nn.Module):
         *,
         time_constants: tuple[float, ...] = (TIME_CONSTANT_SECONDS,),
         envelope: float = MOTION_ENVELOPE,
+        transience: float = 0.0,
         has_tuning: bool = False,
         fitted_width: float | None = None,
     ) -> None:
         super().__init__()
         self.fitted_width = FITTED_WIDTH if fitted_width is None else fitted_width
-        self.energy = MotionEnergy(wavelengths, video, time_constants, envelope)
+        self.energy = MotionEnergy(wavelengths, video, time_constants, envelope, transience)
         self.gaze = nn.Parameter(torch.zeros(num_channels, GAZE_AXES)) if num_channels else None
         is_fixed = has_tuning and fitted_width is not None
         self.field = None if is_fixed else linear(d_embedding, FIELD_NUMBERS, bias=False)
