@@ -19,8 +19,8 @@ from omnimouse_cli.model.gabors import RESPONSES, SEPARABLE, Gabors, num_positio
 POOL = 2
 # Energies change slowly: every second frame is a time step.
 TIMES = range(1, NUM_FRAMES, 2)
-# Adelson & Bergen (1985): a prompt and a late filter of gamma shape, a quarter of a cycle apart, each
-# less a share of one whose order is higher by REBOUND_ORDER: a phase of opposite sign follows.
+# Adelson & Bergen (1985): a prompt and a late filter of gamma shape, a quarter of a cycle apart,
+# each less a share of one whose order is higher by REBOUND_ORDER: a phase of opposite sign follows.
 TIME_CONSTANT_SECONDS = 0.045
 PROMPT_ORDER, LATE_ORDER, REBOUND_ORDER = 1, 3, 2
 # Below this contrast, as a mean energy, responses are not normalized: noise is not amplified.
