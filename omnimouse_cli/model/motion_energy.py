@@ -59,30 +59,35 @@ class MotionEnergy(nn.Module):
         filters_DKST = torch.stack([_temporal_filters(each, transience) for each in time_constants])
         self.register_buffer("prompt_and_late", filters_DKST, persistent=False)
 
-    def forward(self, video_BTYX: Tensor, frames: tuple[int, int]) -> Tensor:
+    def forward(
+        self, video_BTYX: Tensor, frames: tuple[int, int], num_steps: int = len(TIMES)
+    ) -> Tensor:
         """Return the energies of a clip; the mean of a scale over a screen of high contrast is 1.
 
         Args:
             video_BTYX: float32 `(batch, 60, height, width)`, normalized grey.
             frames: First visible frame, and the frame after the last one; others are mean grey.
+            num_steps: Time steps that are computed, from the first on; later frames do not matter.
 
         Returns:
-            float32 `(batch, 30, features, rows, columns)`, at TIMES.
+            float32 `(batch, num_steps, features, rows, columns)`, at TIMES.
         """
-        pixels_BTYX = downsample(mask_frames(video_BTYX, frames))
+        video_BTYX = mask_frames(video_BTYX, frames)
+        num_frames = TIMES[num_steps - 1] + 1
+        pixels_BTYX = downsample(video_BTYX[:, :num_frames])
         parts = [
             energy_ODRJ
             for filters_KST in self.get_buffer("prompt_and_late")
-            for pixels_VX in (_in_time(filters_KST, pixels_BTYX),)
+            for pixels_VX in (_in_time(filters_KST[:, :num_steps, :num_frames], pixels_BTYX),)
             for gabors in self.scales
             for energy_ODRJ in gabors(pixels_VX)
         ]
-        (rows, columns), steps, batch = self.grid, len(TIMES), video_BTYX.shape[0]
-        shape = (-1, ORIENTATIONS, 2, rows, steps, batch, columns)
+        (rows, columns), batch = self.grid, video_BTYX.shape[0]
+        shape = (-1, ORIENTATIONS, 2, rows, num_steps, batch, columns)
         energy_GODRSBQ = torch.cat(parts).reshape(shape)
         # A scale is normalized over all its filters in time.
         each_GSB = energy_GODRSBQ.flatten(1, 3).mean(dim=1).mean(dim=-1)
-        mean_DGSB = each_GSB.view(-1, len(self.scales), steps, batch)
+        mean_DGSB = each_GSB.view(-1, len(self.scales), num_steps, batch)
         mean_GSB = mean_DGSB.mean(0, keepdim=True).expand_as(mean_DGSB).flatten(0, 1)
         contrast_BS1G = HALF_SATURATION + mean_GSB.permute(2, 1, 0)[:, :, None]
         # Features of a row are contiguous: a gaze shifts whole rows, and then along them.

@@ -3,12 +3,13 @@
 from dataclasses import replace
 from functools import partial
 
+import pytest
 import torch
 
 from omnimouse_cli.batch.strategies import FAMILY_STRATEGIES
 from omnimouse_cli.batch.strategy import Strategy
 from omnimouse_cli.model.inputs import TargetNeurons, prepare_inputs
-from omnimouse_cli.model.shortcuts import Contributions
+from omnimouse_cli.model.shortcuts import Contributions, shortcuts
 from omnimouse_cli.model.shortcuts.behavior import sample_and_hold
 
 SPLIT = Strategy(
@@ -131,3 +132,36 @@ def test_shortcuts_alone_are_the_model_whose_transformer_contributes_nothing(
                 assert (one is None) == (other is None)
                 if one is not None:
                     torch.testing.assert_close(one, other)
+
+
+# Sample 34 lies between steps 16 and 17, which are samples 33 and 35.
+@pytest.mark.parametrize("case", [(None, 18), ((20, 40), 20)])
+def test_motion_energies_reach_as_far_as_targets_and_visible_responses(
+    small_config, make_model, make_batch, choose, case
+):
+    prefix, num_steps = case
+    strategy = Strategy(
+        name="early",
+        family="population",
+        num_visible=3 if prefix else 0,
+        literal_counts=True,
+        prefix=prefix,
+        context=(0, 60),
+        targets=(30, 35),
+        video=(0, 50),
+        behavior="encoded",
+    )
+    model, table = make_model(small_config)
+    model.shortcuts_only = True
+    batch = make_batch()
+    selection = choose(strategy, batch, seed=1)
+    inputs = prepare_inputs(small_config, batch, strategy, selection)
+    assert shortcuts.num_energy_steps(inputs) == num_steps
+
+    def predict(steps):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(shortcuts, "num_energy_steps", lambda _: steps)
+            return model(batch, table, "mouse", strategy, selection).responses
+
+    torch.testing.assert_close(predict(num_steps), predict(30), atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(predict(num_steps - 1), predict(30), atol=1e-5, rtol=1e-5)

@@ -94,7 +94,8 @@ class EncodingShortcut(nn.Module):
         """Return the components at each sample: `(batch, 60, rank)`; None without inputs.
 
         Args:
-            energy_BTFYX: Motion energies `(batch, 30, features, rows, columns)`; None if hidden.
+            energy_BTFYX: Motion energies `(batch, steps, features, rows, columns)`; None if hidden.
+                Samples after the last of their steps have no components: they repeat the last.
             behavior_BCS: Behavior `(batch, channels of the data set, 40)`; None if hidden.
             channels: Numbers of the session's channels.
         """
@@ -104,7 +105,8 @@ class EncodingShortcut(nn.Module):
             terms.append(columns_BTD @ self.get_buffer("of_stimulus"))
         if behavior_BCS is not None:
             columns_BTD = behavior_columns(behavior_BCS, channels)
-            terms.append(columns_BTD @ self.get_buffer("of_behavior"))
+            components_BTR = columns_BTD @ self.get_buffer("of_behavior")
+            terms.append(components_BTR[:, : terms[0].shape[1]] if terms else components_BTR)
         return interpolate_steps(torch.stack(terms).sum(0)) if terms else None
 
 
@@ -142,10 +144,8 @@ def average_lags(x_BTK: Tensor, bins: Sequence[tuple[int, int]]) -> Tensor:
 
 
 def interpolate_steps(x_BTK: Tensor) -> Tensor:
-    """Interpolate linearly between time steps: `(batch, 60, ...)`; before the first it is held."""
-    sample = torch.arange(NUM_RESPONSE_SAMPLES, device=x_BTK.device)
-    before = (sample - TIMES.start).clamp(min=0) // TIMES.step
-    after = ((sample + TIMES.step - 1 - TIMES.start).clamp(min=0) // TIMES.step).clamp(
-        max=len(TIMES) - 1
-    )
+    """Interpolate linearly between time steps: `(batch, 60, ...)`; beyond them it is held."""
+    sample, last = torch.arange(NUM_RESPONSE_SAMPLES, device=x_BTK.device), x_BTK.shape[1] - 1
+    before = ((sample - TIMES.start).clamp(min=0) // TIMES.step).clamp(max=last)
+    after = ((sample + TIMES.step - 1 - TIMES.start).clamp(min=0) // TIMES.step).clamp(max=last)
     return (x_BTK[:, before] + x_BTK[:, after]) / 2

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from omnimouse_cli.config.model import ModelConfig
 from omnimouse_cli.model.inputs import ModelInputs, TargetNeurons
-from omnimouse_cli.model.motion_energy import energy_grid
+from omnimouse_cli.model.motion_energy import TIMES, energy_grid
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.model.shortcuts.behavior import BehaviorShortcut
 from omnimouse_cli.model.shortcuts.decoding import DecodingShortcut
@@ -35,6 +35,18 @@ def is_shortcut_parameter(name: str) -> bool:
         False
     """
     return name.startswith(SHORTCUT_PARAMETERS)
+
+
+def num_energy_steps(inputs: ModelInputs) -> int:
+    """Return how many time steps reach to the last sample that is a target or a visible response.
+
+    Later energies change no prediction. Samples between two steps are interpolated, so that the
+    last step is not before the last sample.
+    """
+    targets = inputs.task.strategy.targets
+    ends = [segment.last for segment in inputs.sequences.segments]
+    last_sample: int = max([*ends, *(targets or ())]) - 1
+    return min(sum(time < last_sample for time in TIMES) + 1, len(TIMES))
 
 
 class Contributions(NamedTuple):
@@ -140,10 +152,11 @@ class Shortcuts(nn.Module):
         behavior_BCS = inputs.batch.behavior if task.num_input_channels else None
         frames = task.strategy.video if self.stimulus is not None and task.has_video else None
         shown = task.strategy.behavior_samples if task.num_input_channels else None
-        energy = cache(partial(self._energy, inputs.batch.video, frames))
+        num_steps = num_energy_steps(inputs)
+        energy = cache(partial(self._energy, inputs.batch.video, frames, num_steps))
         if self.stimulus is not None and frames is not None:
             drive = partial(self._drive, inputs, embeddings, energy)
-            key = ("stimulus drive", frames, shown, task.strategy.targets)
+            key = ("stimulus drive", frames, shown, num_steps, task.strategy.targets)
             result.drives.append(inputs.compute_once(key, targets, drive))
         if self.behavior is not None and behavior_BCS is not None:
             state_BSR = self.behavior(behavior_BCS, inputs.channels)
@@ -154,7 +167,7 @@ class Shortcuts(nn.Module):
         if frames is not None or behavior_BCS is not None:
             encoding = self.encoding
             encoding_BSP = inputs.batch.compute_once(
-                ("encoding", frames, shown),
+                ("encoding", frames, shown, num_steps),
                 lambda: encoding(energy(), behavior_BCS, inputs.channels),
             )
         deviation_BAG = self._deviation(inputs, embeddings, resting_rate_N, targets, encoding_BSP)
@@ -181,11 +194,13 @@ class Shortcuts(nn.Module):
         weights = split_weights(embeddings.neuron_weights, self._decoder)
         return FittedFields(weights.field, weights.tuning)
 
-    def _energy(self, video_BTYX: Tensor | None, frames: tuple[int, int] | None) -> Tensor | None:
+    def _energy(
+        self, video_BTYX: Tensor | None, frames: tuple[int, int] | None, num_steps: int
+    ) -> Tensor | None:
         """Return motion energies on the screen; None where the video is hidden."""
         if self.stimulus is None or frames is None:
             return None
-        energy_BTFYX: Tensor = self.stimulus.energy(video_BTYX, frames)
+        energy_BTFYX: Tensor = self.stimulus.energy(video_BTYX, frames, num_steps)
         return energy_BTFYX
 
     def _deviation(

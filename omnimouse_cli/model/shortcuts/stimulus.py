@@ -108,10 +108,10 @@ class StimulusShortcut(nn.Module):
     def forward(
         self, energy_BTFYX: Tensor, behavior_BCS: Tensor | None, channels: Tensor
     ) -> Tensor:
-        """Return the motion energies on the retina: `(batch, 30, features, rows, columns)`.
+        """Return the motion energies on the retina: `(batch, steps, features, rows, columns)`.
 
         Args:
-            energy_BTFYX: Motion energies on the screen, from `energy`.
+            energy_BTFYX: Motion energies on the screen, from `energy`, of the first steps.
             behavior_BCS: Behavior `(batch, channels of the data set, 40)`; None if it is hidden.
             channels: Numbers of the session's channels.
         """
@@ -119,7 +119,8 @@ class StimulusShortcut(nn.Module):
             return energy_BTFYX
         # A slice, as an index would be copied to the device.
         held_BTC = sample_and_hold(behavior_BCS[:, channels])[:, TIMES.start :: TIMES.step]
-        return shift_by_gaze(energy_BTFYX, held_BTC @ self.gaze[channels])
+        gaze_BT2 = held_BTC[:, : energy_BTFYX.shape[1]] @ self.gaze[channels]
+        return shift_by_gaze(energy_BTFYX, gaze_BT2)
 
     def drive(
         self,
@@ -131,13 +132,13 @@ class StimulusShortcut(nn.Module):
         """Return the term of the drive: `(batch, target samples, targets)`.
 
         Args:
-            state_BTFYX: Motion energies on the retina.
+            state_BTFYX: Motion energies on the retina, at least up to the last target sample.
             vectors_NE: Neuron embeddings of the session.
             targets: Neurons whose responses are predicted.
             fitted: Centers and tuning that training starts from.
         """
         assert targets.strategy.targets is not None
-        filter_FAT: Tensor = self.filter(targets.strategy.targets)
+        filter_FAT: Tensor = self.filter(targets.strategy.targets)[..., : state_BTFYX.shape[1]]
         filtered_BFAP = filter_FAT @ state_BTFYX.transpose(1, 2).flatten(3)
         where_NP = self.receptive_fields(vectors_NE, fitted)
         where_BGP = functional.embedding(targets.neurons, where_NP)
