@@ -12,7 +12,7 @@ def keep_freed_memory() -> None:
     """Keep glibc's malloc from returning memory to the system between steps and batches.
 
     By default every large tensor is mapped anew, page by page, in every step: a third of the time
-    of a short step on a CPU, and an eighth of that of an evaluation. The peak memory stays resident
+    of a short step on a CPU, and a twelfth of that of an evaluation. The peak memory stays resident
     until the process ends. Other allocators are left as they are.
     """
     with contextlib.suppress(OSError, AttributeError):
