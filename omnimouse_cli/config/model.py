@@ -162,7 +162,7 @@ class DecoderConfig:
         motion_envelope: Standard deviation of the Gabors of motion energies over their wavelength:
             0.4 is a bandwidth of about 1.4 octaves, 0.3 of about 2.1.
         motion_transience: Share of the area of their filters in time that a later phase of opposite
-            sign takes back, from 0, sustained responses, to 1, none to still images.
+            sign takes back: 0 for sustained responses, near 1 for hardly any to still images.
         linear_rank: Largest rank of the linear models of a session, which are computed from the
             training data in closed form before training and stay fixed: a regression of responses
             on motion energies and behavior, a factor model of the population with a non-linear

@@ -183,11 +183,10 @@ def _stimulus_shortcut(config: ModelConfig, task: Task, sequences: Sequences, ro
     # Where the gaze moves the screen, the energies have a gradient too.
     data_products = 2 * len(TIMES) * task.num_input_channels * GAZE_AXES
     in_field = samples * energies * task.num_targets
-    products, data_products = (
-        (products, data_products + 2 * in_field)
-        if is_fixed
-        else (products + in_field, data_products)
-    )
+    if is_fixed:
+        data_products += 2 * in_field
+    else:
+        products += in_field
     lagged = 2 * samples * energies * len(TIMES)
     if task.num_input_channels:
         height, width = energy_grid(config.video)

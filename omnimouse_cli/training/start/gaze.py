@@ -111,7 +111,7 @@ def _slopes(
             "btfgn,fat,btc->bancg", local_BTFGN[..., 1:, :], filter_FAT, held_BTC
         )
         left_BAN = clipped_deviations(batch, every, mean_N) - drive_BAN
-        # All of them may have an offset.
+        # Slopes and what is left may have an offset.
         slope_BANCG = slope_BANCG - slope_BANCG.mean((0, 1))
         left_BAN = left_BAN - left_BAN.mean((0, 1))
         # A neuron without numbers says nothing.
