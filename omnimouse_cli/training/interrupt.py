@@ -29,6 +29,16 @@ class Interrupt:
         """Whether a signal has arrived."""
         return self.number != 0
 
+    def request(self, number: int) -> None:
+        """Take a signal that has arrived here or at another rank; the first one counts.
+
+        Args:
+            number: Number of the signal. 0 writes nothing: the handler may run inside this call,
+                and what it has written must stay.
+        """
+        if number and not self.number:
+            self.number = number
+
 
 @contextmanager
 def catch_interrupts(*, is_single: bool = True) -> Iterator[Interrupt]:
@@ -46,7 +56,7 @@ def catch_interrupts(*, is_single: bool = True) -> Iterator[Interrupt]:
     def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
         if number == signal.SIGINT and interrupt.is_requested and is_single:
             raise KeyboardInterrupt
-        interrupt.number = interrupt.number or number
+        interrupt.request(number)
 
     with handle_signals(CAUGHT, handle) as previous:
         yield interrupt

@@ -93,7 +93,7 @@ def _synchronize(
         [time.perf_counter() - start_time, float(interrupt.number), float(writer.has_failed)]
     )
     # A signal that arrives right now is in the next exchange, with all ranks.
-    interrupt.number = interrupt.number or int(number)
+    interrupt.request(int(number))
     if has_failed:
         # The threads of all ranks end with the same error.
         world.activity.begin("checkpoint")

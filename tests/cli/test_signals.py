@@ -6,12 +6,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 from omnimouse_cli.cli.app import _with_exit_codes
 from omnimouse_cli.training.interrupt import catch_interrupts, raise_on_signals
+from omnimouse_cli.training.loop import _synchronize
+from omnimouse_cli.training.parallel.world import World
+from omnimouse_cli.training.state import Counters
 from tests.forked import ForkedCommand
 
 SMALL = ["model.d_model=16", "model.layers=1", "model.d_embedding=8", "data.batch_size=2"]
@@ -52,6 +56,24 @@ def test_while_training_ends_the_same_signal_again_changes_nothing():
             assert interrupt.number == signal.SIGUSR1
         os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_signal_is_kept_that_arrives_while_the_ranks_are_asked_for_one(monkeypatch):
+    class Late(float):
+        def __int__(self) -> int:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return 0
+
+    world = World()
+    monkeypatch.setattr(World, "all_reduce_max", lambda *_: [Late(), Late(), 0.0])
+    counters, writer = Counters(), SimpleNamespace(has_failed=False)
+    with catch_interrupts() as interrupt:
+        assert not _synchronize(counters, 0.0, world, interrupt, writer)
+        assert interrupt.number == signal.SIGTERM
+    monkeypatch.setattr(World, "all_reduce_max", lambda *_: [Late()])
+    with catch_interrupts() as world.activity.interrupt:
+        assert not world.is_stopping()
+        assert world.stop_signal == signal.SIGTERM
 
 
 def _start(home: Path, *arguments: str) -> subprocess.Popen[str] | ForkedCommand:

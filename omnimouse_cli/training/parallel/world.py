@@ -187,7 +187,7 @@ class World:
         interrupt = self.activity.interrupt
         (number,) = self.all_reduce_max([float(self.stop_signal)])
         # A signal of this moment is exchanged in the next call, with all ranks.
-        interrupt.number = interrupt.number or int(number)
+        interrupt.request(int(number))
         return number != 0
 
     def barrier(self) -> None:
