@@ -1,15 +1,16 @@
 """Where dendritic units help the brain model, and what they learn there: against matched others.
 
-    python benchmarks/brain_units.py [--folder FOLDER] [--quick] [--steps N] [--seeds N] [--report]
+    python benchmarks/brain_units.py [--folder FOLDER] [--quick] [--steps N] [--seeds N]
+        [--arm NAME]... [--report]
 
-Trains the same small transformer with dendritic, SwiGLU and ReLU feed-forwards, at the same number
-of parameters and of steps, on three recordings: a simulated mouse all of whose neurons multiply two
-behavioral signals, the same mouse with neurons that add them, and the Allen recording (in
-$OMNIMOUSE_SHARED; left out where it is absent). On simulated mice dendritic functions also start
-from noise: the default start, a distilled SwiGLU, is a product nearly, and whether training makes
-functions products can only be asked of others. `dendritic, fewer steps` stands for equal time: .87
-of the steps, since a step with ReLU units, the fastest, takes .87 of the time of one with dendritic
-units (CPU times are recorded).
+Trains the same small transformer with dendritic, SwiGLU and ReLU feed-forwards and with a learned
+function of one argument, at the same number of parameters and of steps, on three recordings: a
+simulated mouse all of whose neurons multiply two behavioral signals, the same mouse with neurons
+that add them, and the Allen recording (in $OMNIMOUSE_SHARED; left out where it is absent). On
+simulated mice dendritic functions also start from noise: the default start, a distilled SwiGLU, is
+a product nearly, and whether training makes functions products can only be asked of others.
+`dendritic, fewer steps` stands for equal time: .87 of the steps, since a step with ReLU units, the
+fastest, takes .87 of the time of one with dendritic units (CPU times are recorded).
 
 The transformer is `nano-plain`, without shortcuts and linear models, which do nearly all the work
 of `nano` and have no units to compare. Its patches of video are coarse, for speed: 9 x 8 pixels on
@@ -44,7 +45,7 @@ from omnimouse_cli.run.folder import is_finished
 
 PRODUCT, SUM, ALLEN = "product", "sum", "allen"
 ALLEN_RECORDING = Path("data/recordings/allen-v1-drifting-gratings")
-DENDRITIC, SWIGLU, RELU = "dendritic", "swiglu", "relu"
+DENDRITIC, SWIGLU, RELU, LEARNED = "dendritic", "swiglu", "relu", "learned"
 FROM_NOISE, FEWER_STEPS = "dendritic from noise", "dendritic, fewer steps"
 # One patch is a whole frame: the stimulus drives none of the simulated neurons.
 SIMULATED_VIDEO = {
@@ -64,7 +65,7 @@ TRAINING = {
 SINGLE_TRIAL = "single_trial_correlation"
 FAMILIES = ("noise", "contrast", "adversarial")
 CPU = "cpu_seconds.json"
-PERTURBED_ARMS = (DENDRITIC, SWIGLU, RELU)
+PERTURBED_ARMS = (DENDRITIC, SWIGLU, RELU, LEARNED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,15 +190,19 @@ def correlation(records: Sequence[Mapping[str, Any]]) -> float:
     return float(chosen[0])
 
 
-def measure(folder: Path, settings: Settings, recordings: Sequence[str]) -> None:
-    """Train and score what is missing, seed by seed, then perturb the video."""
+def measure(
+    folder: Path, settings: Settings, recordings: Sequence[str], arms: Sequence[str]
+) -> None:
+    """Train and score what is missing of these arms, seed by seed, then perturb the video."""
     prepared = prepare(folder, settings, recordings)
     for seed in range(1, settings.seeds + 1):
         for recording, arm in trainings(prepared):
+            if arm.name not in arms:
+                continue
             score(train(folder, recording, arm, seed=seed, settings=settings))
     if settings.perturbed in prepared:
         for seed in range(1, settings.seeds + 1):
-            for kind in PERTURBED_ARMS:
+            for kind in (name for name in PERTURBED_ARMS if name in arms):
                 score(run_folder(folder, settings.perturbed, find_arm(kind), seed), FAMILIES)
 
 
@@ -368,6 +373,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=Settings().steps)
     parser.add_argument("--seeds", type=int, default=Settings().seeds)
     parser.add_argument("--recordings", default=",".join((PRODUCT, SUM, ALLEN)))
+    names = [arm.name for arm in ARMS]
+    parser.add_argument("--arm", action="append", choices=names, help="train no others; repeatable")
     parser.add_argument("--report", action="store_true", help="tabulate what is finished")
     options = parser.parse_args()
     settings = QUICK if options.quick else Settings(steps=options.steps, seeds=options.seeds)
@@ -375,7 +382,8 @@ def main() -> None:
         folder = options.folder or Path(temporary)
         if not options.report:
             simulated = (PRODUCT, SUM)
-            measure(folder, settings, simulated if options.quick else options.recordings.split(","))
+            recordings = simulated if options.quick else options.recordings.split(",")
+            measure(folder, settings, recordings, options.arm or names)
         tables = tabulate(folder, settings)
     print_tables(tables)
     content = {"is_quick": options.quick, "settings": asdict(settings), **tables}

@@ -10,11 +10,12 @@ two behavioral signals, the same mouse with neurons that add them (inputs: behav
 300 ms before), and the Allen recording (inputs: frames of the last 500 ms, averaged over 4 x 4
 pixels; left out where $OMNIMOUSE_SHARED has none).
 
-Arms are dendritic units from their usual start, a distilled SwiGLU, and from smoothed noise, and
-SwiGLU and ReLU units. Widths are matched in parameters. Each run keeps the state of the best
-validation loss; its test correlation is the result, at equal parameters and steps. At equal time,
-the best state is that within the CPU time of the fastest arm. Student's 95 % intervals over seeds,
-differences paired by seed. Learned functions are judged as by `omnimouse dendrites`.
+Arms are dendritic units from their usual start, a distilled SwiGLU, and from smoothed noise, a
+learned function of one argument, and SwiGLU and ReLU units. Widths are matched in parameters. Each
+run keeps the state of the best validation loss; its test correlation is the result, at equal
+parameters and steps. At equal time, the best state is that within the CPU time of the fastest arm.
+Student's 95 % intervals over seeds, differences paired by seed. Learned functions are judged as by
+`omnimouse dendrites`.
 """
 
 import json
@@ -52,7 +53,7 @@ F32, F64 = NDArray[np.float32], NDArray[np.float64]
 WIDTH, HIDDEN, LAYERS = 32, 32, 2
 BATCH, LEARNING_RATE, CHECK_EVERY = 512, 3e-3, 25
 DENDRITIC, FROM_NOISE = "dendritic", "dendritic from noise"
-ARMS = (DENDRITIC, "swiglu", "relu", FROM_NOISE)
+ARMS = (DENDRITIC, "learned", "swiglu", "relu", FROM_NOISE)
 TIERS = ("train", "validation", "test")
 # Scored samples of a window, and lags of inputs: in samples of behavior (20 Hz) and frames (30 Hz).
 SCORED, BEHAVIOR_LAGS, FRAME_LAGS = (30, 60), (0, 3, 6), (2, 5, 8, 11, 14)
@@ -131,10 +132,12 @@ class Encoder(nn.Module):
 
 
 def _make_feed_forward(arm: str) -> FeedForward:
-    if not arm.startswith(DENDRITIC):
-        return FeedForward(WIDTH, HIDDEN, "relu" if arm == "relu" else "swiglu")
-    start = DendriteConfig(start="noise" if arm == FROM_NOISE else "swiglu")
-    return FeedForward(WIDTH, HIDDEN, "dendritic", dendrite=Dendrite(start))
+    config = DendriteConfig(start="noise" if arm == FROM_NOISE else "swiglu")
+    if arm == "learned":
+        return FeedForward(WIDTH, HIDDEN, "learned", dendrite=Dendrite(config))
+    if arm.startswith(DENDRITIC):
+        return FeedForward(WIDTH, HIDDEN, "dendritic", dendrite=Dendrite(config))
+    return FeedForward(WIDTH, HIDDEN, "relu" if arm == "relu" else "swiglu")
 
 
 def correlate(predicted: Tensor, measured: Tensor) -> float:

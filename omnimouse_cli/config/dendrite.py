@@ -19,7 +19,8 @@ RANGE = 4.0
 class DendriteConfig:
     """A learned function of two arguments in place of `silu(a) * b`, in the video encoder too.
 
-    It is used when `feed_forward` is `dendritic`.
+    It is used when `feed_forward` is `dendritic`, and when it is `learned`: then the second
+    argument is 1, and a distilled SwiGLU starts as SiLU.
 
     Args:
         hidden: Units of a hidden layer of the inner network; 64 at most.

@@ -8,12 +8,14 @@ from omnimouse_cli.config.data import NUM_FRAMES
 from omnimouse_cli.config.dendrite import DendriteConfig
 from omnimouse_cli.config.twin import TwinConfig
 
-FeedForwardKind = Literal["swiglu", "geglu", "relu", "gelu", "dendritic"]
+FeedForwardKind = Literal["swiglu", "geglu", "relu", "gelu", "learned", "dendritic"]
 ResponseLoss = Literal["poisson", "gaussian", "gamma"]
 ModelKind = Literal["transformer", "cnn-twin"]
 FEED_FORWARDS: tuple[FeedForwardKind, ...] = get_args(FeedForwardKind)
 # Those with two arguments.
 GATED: tuple[FeedForwardKind, ...] = ("swiglu", "geglu", "dendritic")
+# Those whose function is learned.
+LEARNED: tuple[FeedForwardKind, ...] = ("learned", "dendritic")
 # The correction of the factor model has products of pairs of so many factors.
 MOST_PAIRED_FACTORS = 8
 # Row and column of the center of a receptive field, and their uncertainties.
@@ -288,8 +290,8 @@ class ModelConfig:
         pattern: Cycle of local (L) and global (G) fusion layers; short depths are prefixed by L.
         d_embedding: Width of neuron, session and animal vectors.
         feed_forward: The feed-forward's non-linearity, everywhere: `swiglu` (published), `geglu`,
-            `dendritic` (learned); `relu` and `gelu` have no gate, and are wider by half for as
-            many parameters.
+            `dendritic` (a learned function of two arguments); `relu`, `gelu` and `learned` (a
+            learned function of one) have no gate, and are wider by half for as many parameters.
         feed_forward_multiplier: Hidden width over `d_model` before rounding up.
         feed_forward_multiple: Hidden widths are rounded up to a multiple of this.
         dropout: Share of residual updates that is dropped in training (published: 0).
@@ -349,10 +351,16 @@ class ModelConfig:
                 "`d_model` must be `num_heads` times an even head width: "
                 f"{self.d_model} over {self.num_heads} heads"
             )
-        if self.feed_forward_multiple % self.dendrite.cell_types:
+        # Without a gate there are half as many units again.
+        units = self.feed_forward_multiple * (1 if self.feed_forward in GATED else 1.5)
+        if self.dendrite.cell_types > 1 and units % self.dendrite.cell_types:
             raise ValueError(
                 "`cell_types` must divide `feed_forward_multiple`, so that types share units "
                 f"equally: {self.dendrite.cell_types}, {self.feed_forward_multiple}"
+            )
+        if self.feed_forward == "learned" and self.dendrite.normalize:
+            raise ValueError(
+                "`dendrite.normalize` normalizes two arguments, and `feed_forward` is `learned`"
             )
         if not self.pattern or set(self.pattern) - {"L", "G"}:
             raise ValueError(f"`pattern` must be made of L and G: {self.pattern!r}")

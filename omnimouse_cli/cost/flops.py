@@ -5,12 +5,12 @@ from dataclasses import astuple, dataclass
 
 from omnimouse_cli.batch.strategy import QUERY_SAMPLES, TOKEN_SAMPLES
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES
-from omnimouse_cli.config.model import DECODING_BINS, ModelConfig
+from omnimouse_cli.config.model import DECODING_BINS, LEARNED, ModelConfig
 from omnimouse_cli.cost.parameters import count_feed_forward
 from omnimouse_cli.kernels.attention import computed_pairs
 from omnimouse_cli.kernels.dendrite.lookup import BACKWARD_FLOPS, FORWARD_FLOPS
 from omnimouse_cli.model.blocks import hidden_width
-from omnimouse_cli.model.feed_forward import inner_network, lookup_grid
+from omnimouse_cli.model.feed_forward import inner_network, lookup_grid, matched_width
 from omnimouse_cli.model.motion_energy import TIMES, energy_flops, energy_grid
 from omnimouse_cli.model.omnimouse import fusion_pattern
 from omnimouse_cli.model.sequences import (
@@ -44,8 +44,8 @@ class Flops:
         products: Matrix products of two learned or computed factors: two products backward.
         data_products: Matrix products with recorded data, which need no gradient: one backward.
         attention: Products of attention: two products each backward, and the first is repeated.
-        functions: Learned dendritic functions: twice the forward pass, which is repeated.
-        lookups: Dendritic functions read from a lookup table, which is read again.
+        functions: Learned functions: twice the forward pass, which is repeated.
+        lookups: Learned functions read from a lookup table, which is read again.
         fixed: Operations without a backward pass.
     """
 
@@ -288,9 +288,9 @@ def _cross_block(config: ModelConfig, hidden: int, queries: int, keys: int, pair
 
 def _feed_forward(config: ModelConfig, tokens: int, width: int, hidden: int) -> Flops:
     products = 2 * tokens * count_feed_forward(config, width, hidden)
-    if config.feed_forward != "dendritic":
+    if config.feed_forward not in LEARNED:
         return Flops(products=products)
-    units = tokens * hidden
+    units = tokens * matched_width(config.feed_forward, hidden)
     if lookup_grid(config.dendrite) is not None:
         return Flops(products=products, lookups=units * FORWARD_FLOPS)
     functions = units * inner_network(config.dendrite).forward_flops

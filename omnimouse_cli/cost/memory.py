@@ -38,6 +38,8 @@ UNITS_STORED: dict[FeedForwardKind, tuple[int, int]] = {
     "swiglu": (4, 3),
     "geglu": (4, 3),
     "dendritic": (3, 3),
+    # As with two arguments, of which the second is 1.
+    "learned": (3, 3),
     "gelu": (2, 2),
     "relu": (1, 1),
 }

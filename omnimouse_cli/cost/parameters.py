@@ -8,7 +8,7 @@ import torch
 
 from omnimouse_cli.batch.strategy import QUERY_SAMPLES, TOKEN_SAMPLES
 from omnimouse_cli.config.data import NUM_BEHAVIOR_SAMPLES, NUM_RESPONSE_SAMPLES
-from omnimouse_cli.config.model import GATED, ModelConfig
+from omnimouse_cli.config.model import GATED, LEARNED, ModelConfig
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.model.blocks import hidden_width
 from omnimouse_cli.model.build import build_core
@@ -123,8 +123,8 @@ def count_components(config: ModelConfig, *, num_channels: int) -> dict[str, int
         "response tokens and read-out": (TOKEN_SAMPLES + 1 + QUERY_SAMPLES) * width,
         "missing modalities": NUM_MODALITIES * width,
     }
-    if config.feed_forward == "dendritic":
-        counts["dendritic functions"] = _functions(config)
+    if config.feed_forward in LEARNED:
+        counts[f"{config.feed_forward} functions"] = _functions(config)
     if config.experiment_time:
         counts["experiment time (unused)"] = projection
     if config.decoder.own_history:
@@ -182,7 +182,7 @@ def count_feed_forward(config: ModelConfig, width: int, hidden: int) -> int:
 
 
 def _functions(config: ModelConfig) -> int:
-    """Count the parameters of the dendritic functions."""
+    """Count the parameters of the learned functions."""
     dendrite = config.dendrite
     readers = 2  # encoder and decoder
     blocks = config.layers + readers + len(block_shapes(config))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from omnimouse_cli.config.dendrite import CELLS, DendriteConfig
-from omnimouse_cli.config.model import GATED, FeedForwardKind, ModelConfig
+from omnimouse_cli.config.model import GATED, LEARNED, FeedForwardKind, ModelConfig
 from omnimouse_cli.kernels.dendrite import DendriticFunction, dendrite, fits_registers
 from omnimouse_cli.kernels.dendrite.lookup import Grid, TableAccuracy, build_tables, interpolate
 from omnimouse_cli.model.dendrite_start import start_weights
@@ -157,6 +157,10 @@ class FeedForward(nn.Module):
             return functional.relu(up_BLU)
         if self.kind == "gelu":
             return functional.gelu(up_BLU)
+        if self.kind == "learned":
+            # A distilled SwiGLU whose second argument is 1 starts as SiLU.
+            one_argument_BLU: Tensor = self.function(up_BLU, torch.ones_like(up_BLU))
+            return one_argument_BLU
         assert self.gate is not None, "every other kind is gated"
         gate_BLU: Tensor = self.gate(x_BLM)
         if self.kind == "swiglu":
@@ -170,7 +174,7 @@ class FeedForward(nn.Module):
     def function(self) -> Dendrite:
         """The learned function, of this module or of the whole model."""
         function = self._shared[0] if self._shared else self.dendrite
-        assert function is not None, "a dendritic feed-forward has a function"
+        assert function is not None, "a learned feed-forward has a function"
         return function
 
     def arguments(self, x_BLM: Tensor) -> Tensor:
@@ -185,7 +189,7 @@ class FeedForward(nn.Module):
 
 def shared_dendrite(config: ModelConfig) -> Dendrite | None:
     """Create the function that all blocks share; None where they have their own, or none."""
-    if config.feed_forward == "dendritic" and config.dendrite.sharing == "model":
+    if config.feed_forward in LEARNED and config.dendrite.sharing == "model":
         return Dendrite(config.dendrite)
     return None
 
@@ -199,9 +203,10 @@ def feed_forward_factory(config: ModelConfig, shared: Dendrite | None) -> FeedFo
     """
 
     def make_feed_forward(width: int, hidden: int) -> FeedForward:
-        if config.feed_forward != "dendritic":
-            return FeedForward(width, hidden, config.feed_forward)
+        kind = config.feed_forward
+        if kind not in LEARNED:
+            return FeedForward(width, hidden, kind)
         own = Dendrite(config.dendrite) if shared is None else shared
-        return FeedForward(width, hidden, "dendritic", dendrite=own, is_shared=shared is not None)
+        return FeedForward(width, hidden, kind, dendrite=own, is_shared=shared is not None)
 
     return make_feed_forward

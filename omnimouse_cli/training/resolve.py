@@ -14,7 +14,7 @@ from omnimouse_cli.batch.dataset import (
     used_tiers,
 )
 from omnimouse_cli.batch.epochs import steps_of_epochs
-from omnimouse_cli.config.model import ResponseLoss
+from omnimouse_cli.config.model import LEARNED, ResponseLoss
 from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.config.sizes import SMALL_SIZES
 from omnimouse_cli.config.training import TrainConfig
@@ -212,7 +212,7 @@ def _warn_large_dendrite(config: RunConfig, world: World, reporter: Reporter) ->
     """Warn if the GPU kernel cannot hold the inner network of dendritic units in registers."""
     dendrite = config.model.dendrite
     function = inner_network(dendrite)
-    is_computed = config.model.feed_forward == "dendritic" and lookup_grid(dendrite) is None
+    is_computed = config.model.feed_forward in LEARNED and lookup_grid(dendrite) is None
     if is_computed and world.device.type == "cuda" and not fits_registers(function):
         most = MAX_REGISTER_UNITS[function.inner]
         reporter.warn(

@@ -12,6 +12,7 @@ from omnimouse_cli.config.load import load_config
 from omnimouse_cli.errors import ConfigError
 from omnimouse_cli.kernels.dendrite import DendriticFunction
 from omnimouse_cli.kernels.dendrite.lookup import Grid, TableAccuracy, grid
+from omnimouse_cli.kernels.dendrite.reference import reference_dendrite
 from omnimouse_cli.model.dendrite_start import distilled_swiglu, smoothed_noise, xavier
 from omnimouse_cli.model.feed_forward import (
     Dendrite,
@@ -57,6 +58,39 @@ def test_a_distilled_swiglu_is_as_far_from_it_as_it_says(function, bound):
     found = dendrite(a[:, None], b[:, None])[:, 0].detach()
     relative = (found - exact).square().mean().sqrt() / exact.square().mean().sqrt()
     assert float(relative) == pytest.approx(fit.relative_error, rel=0.25)
+
+
+def test_one_learned_argument_is_a_learned_function_whose_second_argument_is_one():
+    torch.manual_seed(0)
+    function, x = Dendrite(DendriteConfig(start="noise")), torch.randn(2, 3, 6)
+    block = FeedForward(6, 8, "learned", dendrite=function)
+    # As many parameters as a gated one, and those of the function.
+    assert sum(p.numel() for p in block.parameters()) == 3 * 6 * 8 + function.weights.numel()
+    up = x @ block.up.weight.T
+    weights = function.weights.detach()
+    expected = reference_dendrite(up, torch.ones_like(up), weights, function.function)
+    torch.testing.assert_close(block(x), expected @ block.down.weight.T)
+    # As it starts by default, it is SiLU as nearly as eight relu units are SwiGLU.
+    block = FeedForward(6, 8, "learned", dendrite=Dendrite(DendriteConfig(inner="smoothstep")))
+    with torch.no_grad():
+        block.up.weight.copy_(torch.eye(12, 6))
+        block.down.weight.copy_(torch.eye(6, 12))
+    a = torch.randn(1000, 6)
+    assert (block(a) - functional.silu(a)).square().mean() < 0.05**2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("dendrite.normalize=true", "normalizes two arguments"),
+        # 24 units.
+        ("dendrite.cell_types=16", "must divide"),
+    ],
+)
+def test_a_learned_function_of_one_argument_is_not_normalized_and_types_share_units(text, message):
+    sets = ["model.feed_forward=learned", "model.feed_forward_multiple=16", f"model.{text}"]
+    with pytest.raises(ConfigError, match=message):
+        load_config(sets=sets)
 
 
 def test_noise_is_smooth_small_and_another_each_time():
