@@ -14,8 +14,8 @@ Arms are dendritic units from their usual start, a distilled SwiGLU, and from sm
 learned function of one argument, and SwiGLU and ReLU units. Widths are matched in parameters. Each
 run keeps the state of the best validation loss; its test correlation is the result, at equal
 parameters and steps. At equal time, the best state is that within the CPU time of the fastest arm.
-Student's 95 % intervals over seeds, differences paired by seed. Learned functions are judged as by
-`omnimouse dendrites`.
+Student's 95 % intervals over seeds, differences paired by seed; their p values are corrected for
+the number of controls (Holm). Learned functions are judged as by `omnimouse dendrites`.
 """
 
 import json
@@ -40,6 +40,7 @@ import omnimouse_cli as om
 from omnimouse_cli.batch.dataset import open_dataset
 from omnimouse_cli.config.data import DataConfig
 from omnimouse_cli.config.dendrite import DendriteConfig
+from omnimouse_cli.dendrites.images.controls import correct_tests
 from omnimouse_cli.dendrites.soft_xor import AnalyzedFunction, SoftXorCount, count_soft_xors
 from omnimouse_cli.dendrites.surface import Function, LearnedFunction, analyze, fit_frame
 from omnimouse_cli.evaluation.records import EvalOptions
@@ -53,8 +54,10 @@ F32, F64 = NDArray[np.float32], NDArray[np.float64]
 WIDTH, HIDDEN, LAYERS = 32, 32, 2
 BATCH, LEARNING_RATE, CHECK_EVERY = 512, 3e-3, 25
 DENDRITIC, FROM_NOISE = "dendritic", "dendritic from noise"
-ARMS = (DENDRITIC, "learned", "swiglu", "relu", FROM_NOISE)
+CONTROLS = ("learned", "swiglu", "relu")
+ARMS = (DENDRITIC, *CONTROLS, FROM_NOISE)
 TIERS = ("train", "validation", "test")
+KINDS = ("equal_steps", "equal_time")
 # Scored samples of a window, and lags of inputs: in samples of behavior (20 Hz) and frames (30 Hz).
 SCORED, BEHAVIOR_LAGS, FRAME_LAGS = (30, 60), (0, 3, 6), (2, 5, 8, 11, 14)
 PIXELS = 4
@@ -233,23 +236,36 @@ def tabulate(recording: str, records: dict[str, list[dict[str, Any]]]) -> Iterat
     totals = {arm: [one["seconds"][-1] for one in each] for arm, each in records.items()}
     # The time of an arm is its median over seeds; the load of the machine is not its own.
     fastest = min(float(np.median(values)) for values in totals.values())
-    values = {}
+    values: dict[str, dict[str, list[float]]] = {}
     for arm, each in records.items():
         share = fastest / float(np.median(totals[arm]))
         values[arm] = {
             "equal_steps": [best_within(one, np.inf) for one in each],
             "equal_time": [best_within(one, share * one["seconds"][-1]) for one in each],
         }
+    differences = {
+        kind: {
+            arm: mean_interval(
+                [a - b for a, b in zip(values[DENDRITIC][kind], of_arm[kind], strict=True)]
+            )
+            for arm, of_arm in values.items()
+        }
+        for kind in KINDS
+    }
+    tests = {
+        kind: correct_tests({arm: of_arms[arm] for arm in CONTROLS}, num_seeds)
+        for kind, of_arms in differences.items()
+    }
     for arm, of_arm in values.items():
         row: dict[str, Any] = {"recording": recording, "arm": arm, "seeds": num_seeds}
         row["parameters"] = records[arm][0]["parameters"]
         row["seconds"] = float(np.median(totals[arm]))
         for kind, scores in of_arm.items():
-            less = [a - b for a, b in zip(values[DENDRITIC][kind], scores, strict=True)]
             row[kind] = {
                 "values": scores,
                 "mean": mean_interval(scores).to_dict(),
-                "dendritic_less_this": mean_interval(less).to_dict(),
+                "dendritic_less_this": differences[kind][arm].to_dict(),
+                "p_holm": tests[kind][arm].p_holm if arm in CONTROLS else None,
             }
         yield row
 
@@ -308,18 +324,16 @@ def measure(options: Namespace) -> dict[str, list[dict[str, Any]]]:
 
 def print_tables(rows: Sequence[dict[str, Any]], learned: Sequence[dict[str, Any]]) -> None:
     """Print correlations and differences, then what was learned."""
-    heads = ("recording", "arm", "parameters", "CPU s", "equal steps", "dendritic - this")
+    heads = ("recording", "arm", "parameters", "CPU s", "equal steps", "dendritic - this", "p")
     cells = []
     for row in rows:
-        intervals = [
-            row[kind][name]
-            for kind in ("equal_steps", "equal_time")
-            for name in ("mean", "dendritic_less_this")
-        ]
+        intervals = [row[kind][name] for kind in KINDS for name in ("mean", "dendritic_less_this")]
         texts = [f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]" for one in intervals]
         facts = (row["recording"], row["arm"], str(row["parameters"]), f"{row['seconds']:.2f}")
-        cells.append((*facts, *texts))
-    print_rows((*heads, "equal time", "dendritic - this"), cells)
+        p_values = [row[kind]["p_holm"] for kind in KINDS]
+        ps = ["" if p is None else f"{p:.3f}" for p in p_values]
+        cells.append((*facts, *texts[:2], ps[0], *texts[2:], ps[1]))
+    print_rows((*heads, "equal time", "dendritic - this", "p"), cells)
     for one in learned:
         print(f"{one['recording']}, {one['arm']}: {one['verdict']}: {one['sentence']}")
 
