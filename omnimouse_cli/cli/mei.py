@@ -50,7 +50,7 @@ def command_mei(
         int,
         typer.Option(
             min=1,
-            help="Starts of each neuron: best natural stimulus, best grating, then noise.",
+            help="Starts of each neuron: best natural stimulus, for images best grating, noise.",
         ),
     ] = 3,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the gradient ascent.")] = 40,

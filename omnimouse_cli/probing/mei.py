@@ -39,6 +39,8 @@ CONTRAST = 12.0
 # Responses above this multiple of the largest one to natural stimuli are called extrapolated.
 EXTRAPOLATED = 2.0
 KINDS: tuple[Kind, ...] = ("image", "video")
+# References that ascents start from. A video that starts from a drifting grating keeps its speed.
+STARTS: dict[Kind, tuple[str, ...]] = {"image": ("natural", "grating"), "video": ("natural",)}
 PROGRESS_TASK = "gradient ascent"
 NOT_VALIDATED = (
     "no other run validated these stimuli: the responses are those of the runs that made them, and "
@@ -54,8 +56,8 @@ class MeiOptions:
         kind: `image`, shown still for a second, or `video`, 30 frames in a second; a second of grey
             comes before either.
         least: Whether least exciting stimuli are made too.
-        starts: Number of starts of each neuron: the best natural stimulus (with shards), then the
-            best grating, then noise with the spectrum of natural images.
+        starts: Number of starts of each neuron: the best natural stimulus (with shards), then for
+            images the best grating, then noise with the spectrum of natural images.
         steps: Steps of the ascent.
         prior: Filter of gradients: `smooth`, `natural` or `none`.
         mean: Mean of every frame in grey levels; None is that of natural stimuli of the training
@@ -284,9 +286,11 @@ def _search(
     best = {name: references[name][values.argmax(axis=0)] for name, values in responses.items()}
     stimuli: dict[str, F32] = {}
     responses_after, has_gradient = np.empty(0, np.float32), np.zeros(len(neurons), np.bool_)
-    for name, sign in (("most", 1), *((("least", -1),) if options.least else ())):
+    for made, sign in (("most", 1), *((("least", -1),) if options.least else ())):
         starts = [
-            references[each][(sign * values).argmax(axis=0)] for each, values in responses.items()
+            references[name][(sign * responses[name]).argmax(axis=0)]
+            for name in STARTS[options.kind]
+            if name in references
         ][: options.starts]
         while len(starts) < options.starts:
             starts.append(draw_noise(shape, generator).numpy())
@@ -300,7 +304,7 @@ def _search(
         )
         after = result.responses.reshape(options.starts, -1)
         chosen = (sign * after).argmax(axis=0)
-        stimuli[name] = result.stimuli.reshape(-1, *shape)[chosen, np.arange(len(neurons))]
+        stimuli[made] = result.stimuli.reshape(-1, *shape)[chosen, np.arange(len(neurons))]
         if sign == 1:
             responses_after = maker.to_unit(after, neurons)
             has_gradient |= result.has_gradient.reshape(options.starts, -1).any(axis=0)

@@ -12,7 +12,7 @@ import torch
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluation.records import EvalOptions
 from omnimouse_cli.metrics.moments import correlation, moments_of
-from omnimouse_cli.probing import mei
+from omnimouse_cli.probing import mei, mei_ascent
 from omnimouse_cli.probing.mei import MeiOptions, most_exciting
 from omnimouse_cli.probing.mei_neurons import choose_neurons
 from omnimouse_cli.probing.mei_output import encode_png, write_files
@@ -71,6 +71,27 @@ def test_the_best_natural_stimulus_is_one_that_was_shown(made, small_mouse, sess
     for stimulus in made.stimuli["natural"]:
         distance = np.abs(frames - stimulus).max(axis=(1, 2))
         assert distance.min() < 0.01
+
+
+@pytest.mark.parametrize("kind", ["image", "video"])
+def test_ascents_start_from_references_and_videos_from_no_grating(
+    kind, runs, small_mouse, session, monkeypatch
+):
+    given = []
+
+    def ascend(model, starts, *arguments, **options):
+        given.append(starts)
+        return mei_ascent.ascend(model, starts, *arguments, **options)
+
+    monkeypatch.setattr(mei, "ascend", ascend)
+    options = replace(SHORT, least=False, starts=3, steps=1, kind=kind)
+    found = most_exciting(runs[:1], session, [2], dataset=small_mouse, options=options)
+    natural, second, third = given[0]
+    np.testing.assert_array_equal(natural, found.stimuli["natural"][0])
+    assert np.array_equal(second, found.stimuli["grating"][0]) == (kind == "image")
+    # Noise is still.
+    np.testing.assert_array_equal(third, third[:1].repeat(len(third), axis=0))
+    assert not np.array_equal(second, third)
 
 
 def test_a_run_alone_is_said_to_be_unvalidated(runs, session):
