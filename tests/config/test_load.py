@@ -185,7 +185,7 @@ def test_a_run_that_is_older_than_fitted_tuning_keeps_its_model():
     stored = to_dict(load_config())
     assert stored["model"]["decoder"].pop("fitted_tuning") is True
     assert stored["model"]["decoder"].pop("motion_envelope") == 0.3
-    assert stored["model"]["decoder"].pop("fitted_width") == 0.65
+    assert stored["model"]["decoder"].pop("fitted_width") == 0.5
     decoder = config_from_dict(stored).model.decoder
     assert (decoder.fitted_tuning, decoder.motion_envelope, decoder.fitted_width) == (
         False,
@@ -196,7 +196,7 @@ def test_a_run_that_is_older_than_fitted_tuning_keeps_its_model():
 
 def test_a_run_that_is_older_than_fixed_fields_keeps_trained_ones():
     stored = to_dict(load_config())
-    assert stored["model"]["decoder"].pop("fitted_width") == 0.65
+    assert stored["model"]["decoder"].pop("fitted_width") == 0.5
     assert stored["model"]["decoder"].pop("motion_transience") == 0.6
     decoder = config_from_dict(stored).model.decoder
     assert decoder.fitted_tuning
