@@ -351,8 +351,8 @@ class ModelConfig:
                 "`d_model` must be `num_heads` times an even head width: "
                 f"{self.d_model} over {self.num_heads} heads"
             )
-        # Without a gate there are half as many units again.
-        units = self.feed_forward_multiple * (1 if self.feed_forward in GATED else 1.5)
+        # A learned function of one argument has half as many units again.
+        units = self.feed_forward_multiple * (1.5 if self.feed_forward == "learned" else 1)
         if self.dendrite.cell_types > 1 and units % self.dendrite.cell_types:
             raise ValueError(
                 "`cell_types` must divide `feed_forward_multiple`, so that types share units "
