@@ -248,3 +248,12 @@ def test_only_visible_gaze_moves_the_screen():
     expected = shift_by_gaze(energy, torch.full((1, 30, 2), 0.4))
     torch.testing.assert_close(moved, expected)
     assert not torch.allclose(moved, still)
+
+
+def test_no_weight_of_a_narrow_field_is_too_small_for_a_fast_product():
+    # Without a limit a field of half a position has weights that are subnormal numbers.
+    shortcut = StimulusShortcut(8, (13.0,), VIDEO, 3, has_tuning=True, fitted_width=0.5)
+    fitted = FittedFields(torch.zeros(1, 4), None)
+    (where_P,) = shortcut.receptive_fields(torch.zeros(1, 8), fitted)
+    assert float(where_P[where_P > 0].min()) > 1e-6
+    assert float(where_P.sum()) == pytest.approx(1.0, abs=1e-5)

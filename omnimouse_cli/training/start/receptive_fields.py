@@ -13,7 +13,11 @@ from omnimouse_cli.config.model import FIELD_WEIGHTS
 from omnimouse_cli.model.inputs import channel_numbers
 from omnimouse_cli.model.motion_energy import TIMES
 from omnimouse_cli.model.omnimouse import OmniMouse
-from omnimouse_cli.model.shortcuts.stimulus import START_SPREAD, StimulusShortcut
+from omnimouse_cli.model.shortcuts.stimulus import (
+    START_SPREAD,
+    StimulusShortcut,
+    without_tiny,
+)
 from omnimouse_cli.training.start.session_data import SessionData, TrainingReader
 
 # S samples, F energies, P positions, C candidates for a center, R rows and Q columns of candidates,
@@ -33,7 +37,6 @@ FINER = 2
 SAMPLES_OF_WINDOW = 2
 # Products of energies and responses at all candidates: so many numbers at once.
 MOST_PRODUCTS = 50_000_000
-LEAST_WEIGHT = 1e-6
 LEAST_VARIANCE = 1e-3
 # No uncertainty is smaller, in positions.
 LEAST_DEVIATION = 0.1
@@ -214,8 +217,7 @@ def weights_about(candidate_C2: Tensor, stimulus: StimulusShortcut) -> Tensor:
         distance = (position - candidate_C2[:, axis, None]) / stimulus.fitted_width
         sides.append((-0.5 * distance.square()).softmax(dim=1))
     weights_CP = (sides[0][:, :, None] * sides[1][:, None]).flatten(1)
-    # A product with numbers too small for float32 takes a CPU twenty times as long.
-    return weights_CP.where(weights_CP > LEAST_WEIGHT, 0.0).T
+    return without_tiny(weights_CP).T
 
 
 def _posterior(
