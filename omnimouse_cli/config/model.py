@@ -355,12 +355,14 @@ class ModelConfig:
         units = self.feed_forward_multiple * (1.5 if self.feed_forward == "learned" else 1)
         if self.dendrite.cell_types > 1 and units % self.dendrite.cell_types:
             raise ValueError(
-                "`cell_types` must divide `feed_forward_multiple`, so that types share units "
-                f"equally: {self.dendrite.cell_types}, {self.feed_forward_multiple}"
+                "`cell_types` must divide `feed_forward_multiple`, or 1.5 times it where "
+                "`feed_forward` is `learned`, so that types share units equally: "
+                f"{self.dendrite.cell_types}, {units:g}"
             )
         if self.feed_forward == "learned" and self.dendrite.normalize:
             raise ValueError(
-                "`dendrite.normalize` normalizes two arguments, and `feed_forward` is `learned`"
+                "`dendrite.normalize` normalizes two arguments, and `feed_forward` is `learned`: "
+                "leave it off"
             )
         if not self.pattern or set(self.pattern) - {"L", "G"}:
             raise ValueError(f"`pattern` must be made of L and G: {self.pattern!r}")

@@ -60,14 +60,14 @@ def test_a_swiglu_run_becomes_dendritic_without_a_jump_of_its_loss(
     learned, shards, tiny, tmp_path, sharing
 ):
     first, _ = begun(learned, shards, tiny, tmp_path / "same")
-    dendrite = DendriteConfig(sharing=sharing)
+    # Sixteen units fit SwiGLU well enough for one function in all layers.
+    dendrite = DendriteConfig(sharing=sharing, hidden=16)
     other, run = begun(
         learned, shards, tiny, tmp_path / "other", feed_forward="dendritic", dendrite=dendrite
     )
     fresh = begun_anew(shards, tiny, tmp_path / "fresh")
     assert other["step"] == first["step"] == 1
-    # One function for all layers fits SwiGLU to about 1 % of the loss, less or more by rounding.
-    assert other["loss"] == pytest.approx(first["loss"], rel=0.02)
+    assert other["loss"] == pytest.approx(first["loss"], rel=0.01)
     # The loss is one that training has brought about.
     assert abs(fresh["loss"] / first["loss"] - 1) > 0.05
     names = [name for name in run.model.state_dict() if name.endswith("dendrite.weights")]
