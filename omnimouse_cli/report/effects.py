@@ -53,17 +53,18 @@ class SharedEffects:
 
         Effects of groups and of runs are drawn with replacement from those found, scaled to the
         estimated variances (Carpenter, Goldstein and Rasbash 2003), which themselves vary from draw
-        to draw as far as their degrees of freedom leave them uncertain.
+        to draw as far as their degrees of freedom leave them uncertain: that of groups is what the
+        variance of their means has beyond that of their runs, as in `estimate`.
         """
-        shape = (num_draws, len(self.group_means))
-        drawn = [generator.choice(self.group_means, shape)[:, self.groups]]
-        drawn.append(generator.choice(self.deviations, (num_draws, len(self.deviations))))
-        total = np.zeros((num_draws, len(self.groups)))
-        parts = zip(drawn, (self.between, self.within), self.degrees, strict=True)
-        for values, variance, degrees in parts:
-            uncertain = degrees / generator.chisquare(degrees, (num_draws, 1))
-            total += values * np.sqrt(variance * uncertain)
-        return total
+        of_groups, of_runs = self.degrees
+        square = self.between * self.rows_per_group + self.within
+        within: Array = self.within * of_runs / generator.chisquare(of_runs, (num_draws, 1))
+        squares: Array = square * of_groups / generator.chisquare(of_groups, (num_draws, 1))
+        between = np.maximum(squares - within, 0) / self.rows_per_group
+        means = generator.choice(self.group_means, (num_draws, len(self.group_means)))
+        deviations = generator.choice(self.deviations, (num_draws, len(self.deviations)))
+        drawn: Array = means[:, self.groups] * np.sqrt(between) + deviations * np.sqrt(within)
+        return drawn
 
 
 def find_shared_groups(rows: Sequence[RunRow]) -> Groups | None:

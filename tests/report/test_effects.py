@@ -1,5 +1,7 @@
 """Effects of subsets of data: their size is found, and they widen what rests on few of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,23 @@ def test_variances_between_and_within_groups_are_those_of_the_simulation():
     means = draws.reshape(200, 400, 6).mean(axis=2)
     assert means.var(axis=1).mean() == pytest.approx(0.25 + 0.04 / 6, rel=0.15)
     assert (draws - np.repeat(means, 6, axis=1)).var() == pytest.approx(0.04 * 5 / 6, rel=0.1)
+
+
+def test_drawn_effects_vary_as_far_as_their_interval_says():
+    generator = np.random.default_rng(2)
+    groups = np.repeat(np.arange(400), 6)
+    residuals = generator.normal(0, 0.5, 400)[groups] + generator.normal(0, 1.0, 2400)
+    many = estimate_effects(residuals, groups, fitted_between=3, fitted_within=2)
+    # As uncertain as of 12 groups, although there are 400 to measure each draw by.
+    few = replace(many, degrees=(9, 130))
+    drawn = few.draw(4000, generator).reshape(4000, 400, 6)
+    within = drawn.var(axis=2, ddof=1).mean(axis=1)
+    between = drawn.mean(axis=2).var(axis=1) - within / 6
+    interval = few.estimate()
+    found = np.quantile(between.clip(min=0), [0.025, 0.975]) ** 0.5
+    # Of 400 groups a variance is known to 7 %, of 4,000 draws a quantile to 4 %.
+    assert found[1] == pytest.approx(interval.high, rel=0.1)
+    assert found[0] == pytest.approx(interval.low, abs=0.1)
 
 
 def test_independent_rows_have_no_effect_of_their_group():
