@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ from torch import Tensor
 
 from omnimouse_cli.batch.memory import BatchArrays
 from omnimouse_cli.config.data import DataConfig
+
+Computed = TypeVar("Computed")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,9 +45,9 @@ class Batch:
     behavior: Tensor | None
     behavior_present: NDArray[np.bool_]
     start_seconds: NDArray[np.float64]
-    kept: dict[Hashable, Tensor] | None = None
+    kept: dict[Hashable, Any] | None = None
 
-    def compute_once(self, key: Hashable, compute: Callable[[], Tensor]) -> Tensor:
+    def compute_once(self, key: Hashable, compute: Callable[[], Computed]) -> Computed:
         """Return what depends on the windows alone, and not on what a strategy selects of them.
 
         An evaluation runs a model on the same windows for several draws of context neurons.
@@ -58,7 +60,8 @@ class Batch:
             return compute()
         if key not in self.kept:
             self.kept[key] = compute()
-        return self.kept[key]
+        kept: Computed = self.kept[key]
+        return kept
 
     @property
     def num_windows(self) -> int:

@@ -13,6 +13,7 @@ from omnimouse_cli.model.session_embeddings import activate, inverse_activate
 from omnimouse_cli.model.shortcuts import Contributions
 from omnimouse_cli.model.shortcuts.encoding import (
     BEHAVIOR_BINS,
+    EncodingShortcut,
     average_lags,
     behavior_columns,
     interpolate_steps,
@@ -139,6 +140,36 @@ def test_behavior_that_a_session_lacks_has_columns_of_zeros():
     columns = behavior_columns(behavior, torch.tensor([1])).unflatten(2, (len(BEHAVIOR_BINS), 3))
     assert (columns[..., 1][0, 9:-2] == 1).all()
     assert not columns[..., [0, 2]].any()
+
+
+def test_a_share_of_the_stimulus_is_added_beside_the_drive():
+    generator = torch.Generator().manual_seed(0)
+    shortcut = EncodingShortcut(2, (4, 4), num_channels=3, rank=5)
+    for name in ("of_stimulus", "of_behavior"):
+        shortcut.get_buffer(name).normal_(generator=generator)
+    energies = torch.rand(2, 30, 2, 4, 4, generator=generator)
+    inputs = energies, torch.randn(2, 3, 40, generator=generator), np.arange(3)
+    stimulus, behavior = (
+        shortcut(*(None if hidden == number else each for number, each in enumerate(inputs)))
+        for hidden in (1, 0)
+    )
+    both = shortcut(*inputs)
+    torch.testing.assert_close(both.whole, stimulus.whole + behavior.whole)
+    torch.testing.assert_close(both.beside_drive, both.whole)
+    shortcut.get_buffer("stimulus_share").fill_(0.25)
+    both = shortcut(*inputs)
+    torch.testing.assert_close(both.whole, stimulus.whole + behavior.whole)
+    torch.testing.assert_close(both.beside_drive, stimulus.whole / 4 + behavior.whole)
+    assert shortcut(None, None, inputs[2]) is None
+
+
+def test_a_run_that_is_older_than_the_share_adds_all_of_the_stimulus():
+    shortcut = EncodingShortcut(2, (4, 4), num_channels=3, rank=5)
+    stored = shortcut.state_dict()
+    del stored["stimulus_share"]
+    shortcut.get_buffer("stimulus_share").zero_()
+    shortcut.load_state_dict(stored)
+    assert shortcut.get_buffer("stimulus_share") == 1
 
 
 def test_steps_are_interpolated_at_even_samples():

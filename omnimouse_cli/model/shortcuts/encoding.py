@@ -1,6 +1,7 @@
 """The encoding shortcut: reduced-rank regression of responses on motion energies and behavior."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,19 @@ BEHAVIOR_BINS = ((-2, 0), (0, 2), (2, 4), (4, 9))
 # Random Fourier features of the contrasts.
 RANDOM_FEATURES = 1000
 LEAST_ENERGY = 1e-12
+
+
+class Components(NamedTuple):
+    """Components at each sample, `(batch, 60, rank)` each.
+
+    Args:
+        whole: What stimulus and behavior let expect of responses.
+        beside_drive: What of it is added to the drive of receptive fields, which see the stimulus
+            too.
+    """
+
+    whole: Tensor
+    beside_drive: Tensor
 
 
 class EncodingShortcut(nn.Module):
@@ -59,6 +73,9 @@ class EncodingShortcut(nn.Module):
         self.register_buffer("offsets", torch.ones(num_random))
         # Larger deviations of responses, in their standard deviations, are clipped in the fit.
         self.register_buffer("clip", torch.tensor(float("inf")))
+        # Of the components of the stimulus, the share that predictions add to the drive.
+        self.register_buffer("stimulus_share", torch.tensor(1.0))
+        self.register_load_state_dict_pre_hook(_add_stimulus_share)  # type: ignore[no-untyped-call]
         # The penalty of a neuron's weights, in rows of the regression.
         self.register_buffer("prior", torch.eye(rank))
         self.register_buffer("of_stimulus", torch.zeros(columns[0], rank))
@@ -90,8 +107,8 @@ class EncodingShortcut(nn.Module):
 
     def forward(
         self, energy_BTFYX: Tensor | None, behavior_BCS: Tensor | None, channels: Tensor
-    ) -> Tensor | None:
-        """Return the components at each sample: `(batch, 60, rank)`; None without inputs.
+    ) -> Components | None:
+        """Return the components at each sample; None without inputs.
 
         Args:
             energy_BTFYX: Motion energies `(batch, steps, features, rows, columns)`; None if hidden.
@@ -99,15 +116,30 @@ class EncodingShortcut(nn.Module):
             behavior_BCS: Behavior `(batch, channels of the data set, 40)`; None if hidden.
             channels: Numbers of the session's channels.
         """
-        terms = []
+        parts = []
         if energy_BTFYX is not None:
             columns_BTD = self.stimulus_columns(self.contrasts(energy_BTFYX))
-            terms.append(columns_BTD @ self.get_buffer("of_stimulus"))
+            of_stimulus_BTR = columns_BTD @ self.get_buffer("of_stimulus")
+            share = self.get_buffer("stimulus_share")
+            parts.append(Components(of_stimulus_BTR, share * of_stimulus_BTR))
         if behavior_BCS is not None:
             columns_BTD = behavior_columns(behavior_BCS, channels)
-            components_BTR = columns_BTD @ self.get_buffer("of_behavior")
-            terms.append(components_BTR[:, : terms[0].shape[1]] if terms else components_BTR)
-        return interpolate_steps(torch.stack(terms).sum(0)) if terms else None
+            of_behavior_BTR = columns_BTD @ self.get_buffer("of_behavior")
+            if parts:
+                of_behavior_BTR = of_behavior_BTR[:, : parts[0].whole.shape[1]]
+            parts.append(Components(of_behavior_BTR, of_behavior_BTR))
+        if not parts:
+            return None
+        return Components(
+            *(interpolate_steps(torch.stack(each).sum(0)) for each in zip(*parts, strict=True))
+        )
+
+
+def _add_stimulus_share(
+    _module: nn.Module, state_dict: dict[str, Tensor], prefix: str, *_: object
+) -> None:
+    """Runs that are older than the share add all of the components."""
+    state_dict.setdefault(f"{prefix}stimulus_share", torch.tensor(1.0))
 
 
 def behavior_columns(behavior_BCS: Tensor, channels: Tensor) -> Tensor:

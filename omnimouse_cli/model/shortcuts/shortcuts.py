@@ -13,7 +13,7 @@ from omnimouse_cli.model.motion_energy import TIMES, energy_grid
 from omnimouse_cli.model.session_embeddings import SessionEmbeddings
 from omnimouse_cli.model.shortcuts.behavior import BehaviorShortcut
 from omnimouse_cli.model.shortcuts.decoding import DecodingShortcut
-from omnimouse_cli.model.shortcuts.encoding import EncodingShortcut
+from omnimouse_cli.model.shortcuts.encoding import Components, EncodingShortcut
 from omnimouse_cli.model.shortcuts.factors import FactorShortcut, split_weights
 from omnimouse_cli.model.shortcuts.population import PopulationShortcut
 from omnimouse_cli.model.shortcuts.stimulus import FittedFields, StimulusShortcut
@@ -163,14 +163,14 @@ class Shortcuts(nn.Module):
             result.gains.append(self.behavior.gain(state_BSR, vectors_NE, targets))
         if self.encoding is None:
             return result
-        encoding_BSP = None
+        components = None
         if frames is not None or behavior_BCS is not None:
             encoding = self.encoding
-            encoding_BSP = inputs.batch.compute_once(
+            components = inputs.batch.compute_once(
                 ("encoding", frames, shown, num_steps),
                 lambda: encoding(energy(), behavior_BCS, inputs.channels),
             )
-        deviation_BAG = self._deviation(inputs, embeddings, resting_rate_N, targets, encoding_BSP)
+        deviation_BAG = self._deviation(inputs, embeddings, resting_rate_N, targets, components)
         return result._replace(deviation=deviation_BAG)
 
     def _drive(
@@ -209,18 +209,19 @@ class Shortcuts(nn.Module):
         embeddings: SessionEmbeddings,
         resting_rate_N: Tensor,
         targets: TargetNeurons,
-        encoding_BSP: Tensor | None,
+        components: Components | None,
     ) -> Tensor | None:
         """Return the deviation that stimulus, behavior and visible responses let expect."""
         assert self.factors is not None, "the linear models come together"
         assert targets.strategy.targets is not None, "responses are predicted"
         weights = split_weights(embeddings.neuron_weights, self._decoder)
         terms = []
-        if encoding_BSP is not None:
-            of_targets_BAP = encoding_BSP[:, slice(*targets.strategy.targets)]
+        if components is not None:
+            of_targets_BAP = components.beside_drive[:, slice(*targets.strategy.targets)]
             terms.append(of_targets_BAP @ weights.encoding[targets.neurons].transpose(1, 2))
         if inputs.sequences.segments:
             # The iterations would store much for a gradient that only an attack could use.
             with torch.no_grad():
-                terms.append(self.factors(inputs, targets, weights, resting_rate_N, encoding_BSP))
+                whole_BSP = None if components is None else components.whole
+                terms.append(self.factors(inputs, targets, weights, resting_rate_N, whole_BSP))
         return torch.stack(terms).sum(0) if terms else None

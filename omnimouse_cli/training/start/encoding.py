@@ -88,6 +88,21 @@ def choose_components(
     return buffers, text
 
 
+def fit_weights(data: SessionData, encoding: EncodingShortcut) -> Tensor:
+    """Return the weights of a session's neurons for the components: `(neurons, rank)`."""
+    both_DR = torch.cat([encoding.get_buffer("of_stimulus"), encoding.get_buffer("of_behavior")])
+    if not both_DR.any():
+        return torch.zeros(data.responses.shape[2], encoding.rank)
+    state = (data.columns(encoding) @ both_DR).flatten(0, 1).double()
+    y, clip = data.predicted.flatten(0, 1), float(encoding.get_buffer("clip"))
+    y = (y - y.mean(0)).clamp(-clip, clip)
+    square_RR = (state.T @ state).cpu() / len(state)
+    prior_RR = encoding.get_buffer("prior").double().cpu() / len(state)
+    cross_RN = (state.T @ y.double()).cpu() / len(state)
+    weights_NR: Tensor = torch.linalg.solve(square_RR + prior_RR, cross_RN).T.float()
+    return weights_NR
+
+
 def _set_means(train: Sequence[SessionData], encoding: EncodingShortcut) -> bool:
     """Set the mean contrasts, and return whether there is a stimulus."""
     contrasts = [data.contrasts for data in train if data.contrasts is not None]

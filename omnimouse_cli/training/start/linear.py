@@ -28,11 +28,13 @@ from omnimouse_cli.training.start.encoding import (
     choose_components,
     correlation,
     describe_clip,
+    fit_weights,
 )
 from omnimouse_cli.training.start.factor_analysis import FactorModel, fit_factors
 from omnimouse_cli.training.start.gaze import describe_gaze, fit_gaze
 from omnimouse_cli.training.start.receptive_fields import fit_fields
 from omnimouse_cli.training.start.session_data import SessionData, TrainingReader
+from omnimouse_cli.training.start.stimulus_share import choose_stimulus_share
 from omnimouse_cli.training.start.tuning import fit_tuning
 from omnimouse_cli.training.state import TrainState
 
@@ -82,15 +84,20 @@ def start_linear_models(
     reader = TrainingReader(core, config, dataset)
     if shared:
         found = world.on_first_rank(lambda: _fit_shared(reader, core, sessions, reporter))
-        tensors = dict(core.linear_paths.named_buffers())
-        tensors |= dict(core.linear_paths.named_parameters())
-        for name, value in found.items():
-            tensors[name].copy_(value)
+        _assign(core, found)
     for session in sessions:
         if session in state.embeddings.owned:
             weights = state.embeddings.owned[session].neuron_weights
             weights.copy_(_fit_session(reader, core, session))
     state.counters.elapsed_seconds += time.perf_counter() - start_time
+
+
+def _assign(core: OmniMouse, found: Mapping[str, Tensor]) -> None:
+    """Copy values into the buffers and parameters of `linear_paths`."""
+    tensors = dict(core.linear_paths.named_buffers())
+    tensors |= dict(core.linear_paths.named_parameters())
+    for name, value in found.items():
+        tensors[name].copy_(value)
 
 
 def _fit_shared(
@@ -124,15 +131,21 @@ def _fit_shared(
         reporter.say(f"linear model of behavior: {of_behavior}")
     found = components | of_factors | of_decoding
     stimulus = core.linear_paths.stimulus
-    if (
-        config.model.decoder.num_tuning_weights
-        and stimulus is not None
-        and stimulus.gaze is not None
-    ):
-        pairs = zip(used, training, strict=True)
-        gaze = fit_gaze(reader, core, [(key, each) for key, each in pairs if each is not None])
-        reporter.say(f"gaze: {describe_gaze(gaze, core.behavior_channels, config.model.video)}")
-        found["stimulus.gaze"] = gaze
+    if config.model.decoder.num_tuning_weights and stimulus is not None:
+        _assign(core, found)
+        pairs = [(key, each) for key, each in zip(used, training, strict=True) if each is not None]
+        if stimulus.gaze is not None:
+            gaze = fit_gaze(reader, core, pairs)
+            reporter.say(f"gaze: {describe_gaze(gaze, core.behavior_channels, config.model.video)}")
+            found["stimulus.gaze"] = gaze
+            _assign(core, found)
+        if held_out:
+            triples = [(*pair, other) for pair, other in zip(pairs, held_out, strict=True)]
+            share = choose_stimulus_share(reader, core, triples)
+            reporter.say(
+                f"beside receptive fields, {share:.0%} of the linear model of the stimulus"
+            )
+            found["encoding.stimulus_share"] = torch.tensor(share)
     return {name: value.cpu() for name, value in found.items()}
 
 
@@ -242,16 +255,6 @@ def _fit_session(reader: TrainingReader, core: OmniMouse, session: str) -> Tenso
     if data is None:
         num_weights = reader.config.model.decoder.num_neuron_weights(num_channels)
         return torch.zeros(num_neurons, num_weights)
-    weights_NR = torch.zeros(num_neurons, encoding.rank)
-    both_DR = torch.cat([encoding.get_buffer("of_stimulus"), encoding.get_buffer("of_behavior")])
-    if both_DR.any():
-        state = (data.columns(encoding) @ both_DR).flatten(0, 1).double()
-        y, clip = data.predicted.flatten(0, 1), float(encoding.get_buffer("clip"))
-        y = (y - y.mean(0)).clamp(-clip, clip)
-        square_RR = (state.T @ state).cpu() / len(state)
-        prior_RR = encoding.get_buffer("prior").double().cpu() / len(state)
-        cross_RN = (state.T @ y.double()).cpu() / len(state)
-        weights_NR = torch.linalg.solve(square_RR + prior_RR, cross_RN).T.float()
     # Unused factors have autocovariances of 0.
     rank = int(factors.get_buffer("shared").any(dim=1).sum())
     clip = float(factors.get_buffer("clip"))
@@ -261,7 +264,7 @@ def _fit_session(reader: TrainingReader, core: OmniMouse, session: str) -> Tenso
     if math.isfinite(penalty) and len(data.responses) >= LEAST_CORRECTION_WINDOWS:
         correction_NF = correction_moments(data.responses, model, factors, core).solve(penalty)
     decoding_ND = fit_decoding(data, core.linear_paths.decoding)
-    parts = [weights_NR, model.loadings, model.log_noise[:, None], correction_NF]
+    parts = [fit_weights(data, encoding), model.loadings, model.log_noise[:, None], correction_NF]
     if reader.config.model.decoder.fits_fields:
         parts.append(fit_fields(reader, core, session, data))
     if reader.config.model.decoder.num_tuning_weights:

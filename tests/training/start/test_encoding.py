@@ -51,8 +51,8 @@ def test_linear_and_nonlinear_responses_are_predicted(respond, is_linear):
     )
     buffers, text = encoding.choose_components([train], [validation], shortcut)
     assert "length scale" in text
-    for name, value in shortcut.named_buffers():
-        value.copy_(buffers[f"encoding.{name}"])
+    for name, value in buffers.items():
+        shortcut.get_buffer(name.removeprefix("encoding.")).copy_(value)
 
     def score(columns, of_train):
         of_train, recorded = of_train.flatten(0, 1), train.predicted.flatten(0, 1)
