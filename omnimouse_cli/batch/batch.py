@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +12,6 @@ from torch import Tensor
 
 from omnimouse_cli.batch.memory import BatchArrays
 from omnimouse_cli.config.data import DataConfig
-
-Computed = TypeVar("Computed")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,9 +43,9 @@ class Batch:
     behavior: Tensor | None
     behavior_present: NDArray[np.bool_]
     start_seconds: NDArray[np.float64]
-    kept: dict[Hashable, Any] | None = None
+    kept: dict[Hashable, Tensor] | None = None
 
-    def compute_once(self, key: Hashable, compute: Callable[[], Computed]) -> Computed:
+    def compute_once(self, key: Hashable, compute: Callable[[], Tensor]) -> Tensor:
         """Return what depends on the windows alone, and not on what a strategy selects of them.
 
         An evaluation runs a model on the same windows for several draws of context neurons.
@@ -60,8 +58,7 @@ class Batch:
             return compute()
         if key not in self.kept:
             self.kept[key] = compute()
-        kept: Computed = self.kept[key]
-        return kept
+        return self.kept[key]
 
     @property
     def num_windows(self) -> int:

@@ -107,8 +107,8 @@ class EncodingShortcut(nn.Module):
 
     def forward(
         self, energy_BTFYX: Tensor | None, behavior_BCS: Tensor | None, channels: Tensor
-    ) -> Components | None:
-        """Return the components at each sample; None without inputs.
+    ) -> Components:
+        """Return the components at each sample, of inputs of which at least one is visible.
 
         Args:
             energy_BTFYX: Motion energies `(batch, steps, features, rows, columns)`; None if hidden.
@@ -128,8 +128,6 @@ class EncodingShortcut(nn.Module):
             if parts:
                 of_behavior_BTR = of_behavior_BTR[:, : parts[0].whole.shape[1]]
             parts.append(Components(of_behavior_BTR, of_behavior_BTR))
-        if not parts:
-            return None
         return Components(
             *(interpolate_steps(torch.stack(each).sum(0)) for each in zip(*parts, strict=True))
         )

@@ -166,10 +166,11 @@ class Shortcuts(nn.Module):
         components = None
         if frames is not None or behavior_BCS is not None:
             encoding = self.encoding
-            components = inputs.batch.compute_once(
+            both = inputs.batch.compute_once(
                 ("encoding", frames, shown, num_steps),
-                lambda: encoding(energy(), behavior_BCS, inputs.channels),
+                lambda: torch.stack(encoding(energy(), behavior_BCS, inputs.channels)),
             )
+            components = Components(*both)
         deviation_BAG = self._deviation(inputs, embeddings, resting_rate_N, targets, components)
         return result._replace(deviation=deviation_BAG)
 
