@@ -28,6 +28,7 @@ STORED_DEFAULTS = {
     "model.decoder.motion_envelope": 0.4,
     "model.decoder.motion_transience": 0.0,
     "model.decoder.fitted_width": OFF,
+    "model.decoder.shared_filters": False,
 }
 
 

@@ -178,6 +178,9 @@ class DecoderConfig:
         fitted_width: Width of receptive fields in which tuning is fitted, as a standard deviation
             in positions of the motion energies; centers and this width are then fixed. None: they
             are fitted with a width of 0.8, and training changes both.
+        shared_filters: Whether all motion energies of a time constant share one learned filter in
+            time, so that training does not weigh energies against each other; else each has its
+            own.
         behavior_rank: Behavior shortcut: this many mixtures of the behavior channels change the
             gain of every neuron. None is off.
         feed_forward_multiplier: Hidden width of the decoder's feed-forward over `d_model`.
@@ -196,6 +199,7 @@ class DecoderConfig:
     fitted_fields: bool = False
     fitted_tuning: bool = False
     fitted_width: float | None = None
+    shared_filters: bool = False
     behavior_rank: int | None = None
     feed_forward_multiplier: float = 4.0
     softplus_beta: float = 0.1

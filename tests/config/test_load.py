@@ -198,10 +198,12 @@ def test_a_run_that_is_older_than_fixed_fields_keeps_trained_ones():
     stored = to_dict(load_config())
     assert stored["model"]["decoder"].pop("fitted_width") == 0.5
     assert stored["model"]["decoder"].pop("motion_transience") == 0.6
+    assert stored["model"]["decoder"].pop("shared_filters") is True
     decoder = config_from_dict(stored).model.decoder
     assert decoder.fitted_tuning
     assert decoder.motion_transience == 0.0
     assert not decoder.has_fixed_fields
+    assert not decoder.shared_filters
 
 
 def test_a_run_that_is_older_than_fitted_fields_keeps_its_model(tmp_path):

@@ -251,6 +251,28 @@ def test_only_visible_gaze_moves_the_screen():
     assert not torch.allclose(moved, still)
 
 
+def test_energies_of_a_time_constant_share_a_filter():
+    shortcut = StimulusShortcut(
+        8, (8.0, 13.0), VIDEO, 3, time_constants=(0.02, 0.09), shared_filters=True
+    )
+    torch.nn.init.normal_(shortcut.filter.values)
+    each = shortcut.filter((30, 60))
+    assert each.shape[0] == shortcut.energy.num_features
+    fast, slow = each.chunk(2)
+    assert torch.equal(fast, fast[:1].expand_as(fast))
+    assert torch.equal(slow, slow[:1].expand_as(slow))
+    assert not torch.equal(fast, slow)
+    # Scales and directions of the first time constant are the first half of the energies.
+    frames = torch.randn(1, 60, 36, 64)
+    of_fast = StimulusShortcut(8, (8.0, 13.0), VIDEO, 3, time_constants=(0.02,)).energy
+    both = shortcut.energy(frames, (0, 60))
+    # A scale is normalized over both: the same directions are in proportion.
+    ratio = both[:, 15:, : len(fast)] / of_fast(frames, (0, 60))[:, 15:]
+    torch.testing.assert_close(
+        ratio[:, :, :16], ratio[:, :, :1, :1, :1].expand_as(ratio[:, :, :16])
+    )
+
+
 def test_no_weight_of_a_narrow_field_is_too_small_for_a_fast_product():
     # Without a limit a field of half a position has weights that are subnormal numbers.
     shortcut = StimulusShortcut(8, (13.0,), VIDEO, 3, has_tuning=True, fitted_width=0.5)

@@ -21,11 +21,12 @@ class LagFilter(nn.Module):
     minutes of recording can determine.
 
     Args:
-        num_signals: Number of filters.
+        num_signals: Number of signals.
         earliest: Longest lag, in samples: how far back a filter reaches.
         latest: Shortest lag; below 0 a filter reaches ahead.
         times: Times of the signals' samples, in response samples.
         start: Initial values `(lags,)` from the shortest to the longest; None is 0.
+        shared_by: So many consecutive signals share a filter.
     """
 
     def __init__(
@@ -36,11 +37,13 @@ class LagFilter(nn.Module):
         latest: int = 0,
         times: Sequence[int] = ALL_SAMPLES,
         start: Tensor | None = None,
+        shared_by: int = 1,
     ) -> None:
         super().__init__()
+        self.shared_by = shared_by
         num_lags = earliest - latest + 1
         values = torch.zeros(num_lags) if start is None else start
-        self.values = nn.Parameter(values.repeat(num_signals, 1))
+        self.values = nn.Parameter(values.repeat(num_signals // shared_by, 1))
         lag_ST = torch.arange(NUM_RESPONSE_SAMPLES)[:, None] - torch.tensor(times) - latest
         within_ST = (lag_ST >= 0) & (lag_ST < num_lags)
         self.register_buffer("lag", lag_ST.clamp(0, num_lags - 1), persistent=False)
@@ -55,7 +58,8 @@ class LagFilter(nn.Module):
         rows = slice(*samples)
         # PyTorch does not promise in which order threads add up the gradient of plain indexing.
         matrix_ATR = functional.embedding(self.get_buffer("lag")[rows], self.values.T)
-        return (matrix_ATR * self.get_buffer("within")[rows][:, :, None]).permute(2, 0, 1)
+        matrix_RAT = (matrix_ATR * self.get_buffer("within")[rows][:, :, None]).permute(2, 0, 1)
+        return matrix_RAT.repeat_interleave(self.shared_by, dim=0)
 
 
 def filtered_readout(

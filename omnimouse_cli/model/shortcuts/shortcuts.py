@@ -98,6 +98,7 @@ class Shortcuts(nn.Module):
                 transience=decoder.motion_transience,
                 has_tuning=decoder.num_tuning_weights > 0,
                 fitted_width=decoder.fitted_width,
+                shared_filters=decoder.shared_filters,
             )
             if decoder.motion_wavelengths
             else None

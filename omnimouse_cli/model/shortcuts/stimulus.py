@@ -67,6 +67,7 @@ class StimulusShortcut(nn.Module):
         transience: Share of the area of their filters in time that a later phase takes back.
         has_tuning: Whether weights of motion energies are fitted before training.
         fitted_width: Width of receptive fields that stay as fitted, in positions; None trains them.
+        shared_filters: Whether all energies of a time constant share a learned filter in time.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class StimulusShortcut(nn.Module):
         transience: float = 0.0,
         has_tuning: bool = False,
         fitted_width: float | None = None,
+        shared_filters: bool = False,
     ) -> None:
         super().__init__()
         self.fitted_width = FITTED_WIDTH if fitted_width is None else fitted_width
@@ -105,6 +107,7 @@ class StimulusShortcut(nn.Module):
             earliest=LONGEST_LAG,
             times=TIMES,
             start=2 * decay / decay.sum(),
+            shared_by=self.energy.num_features // len(time_constants) if shared_filters else 1,
         )
 
     def forward(

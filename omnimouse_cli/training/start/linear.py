@@ -142,9 +142,8 @@ def _fit_shared(
         if held_out:
             triples = [(*pair, other) for pair, other in zip(pairs, held_out, strict=True)]
             share = choose_stimulus_share(reader, core, triples)
-            reporter.say(
-                f"beside receptive fields, {share:.0%} of the linear model of the stimulus"
-            )
+            text = f"with {share:.0%} of the linear model of the stimulus"
+            reporter.say(f"receptive fields: {text}")
             found["encoding.stimulus_share"] = torch.tensor(share)
     return {name: value.cpu() for name, value in found.items()}
 
