@@ -22,7 +22,7 @@ Prior = Literal["smooth", "natural", "none"]
 PRIORS: tuple[Prior, ...] = ("smooth", "natural", "none")
 # Standard deviations of the blur, chosen on the 20 best predicted neurons of the second simulated
 # recording of the demo (README's most exciting stimuli are of the first).
-SMOOTH_PIXELS, SMOOTH_FRAMES = 1.5, 0.6
+SMOOTH_PIXELS, SMOOTH_FRAMES = 1.0, 0.6
 
 
 def hold_contrast(
