@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import Metadata
 from torch.distributed.checkpoint.state_dict_loader import load
@@ -21,6 +22,8 @@ from omnimouse_cli.training.state import TrainState
 
 # What state.json must hold, of which type.
 _REQUIRED = {"step": int, "model": Mapping, "sessions": Mapping, "data": str}
+# Tensors that older checkpoints lack: the values that a model begins with give the older model.
+_NEWER_TENSORS = {"core.linear_paths.encoding.stimulus_share"}
 
 
 def describe_checkpoint(state: TrainState, config: RunConfig) -> dict[str, Any]:
@@ -53,11 +56,12 @@ def load_checkpoint(path: Path, state: TrainState, *, config: RunConfig, world: 
     """
     # A rank that fails alone must not leave the others waiting in `load`.
     description, metadata = world.on_every_rank(lambda: _read_index(path, state, config, world))
+    tensors = _stored_tensors(path, state, metadata)
     try:
         with warnings.catch_warnings():
             # A single process is not distributed, of which torch warns.
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-            load(state.tensors(), storage_reader=CheckpointReader(path, metadata))
+            load(tensors, storage_reader=CheckpointReader(path, metadata))
     except (CheckpointException, OSError, EOFError, RuntimeError) as error:
         raise _damage(path, type(error).__name__) from error
     # Modules do not notice that the weights from which lookup tables are computed have changed.
@@ -75,6 +79,18 @@ def _read_index(
     if damage is not None:
         raise _damage(path, damage)
     return description, read_metadata(path)
+
+
+def _stored_tensors(path: Path, state: TrainState, metadata: Metadata) -> dict[str, Tensor]:
+    """Return the tensors of the state that a checkpoint has: all but those that are newer."""
+    tensors = state.tensors()
+    missing = tensors.keys() - metadata.state_dict_metadata.keys()
+    if missing - _NEWER_TENSORS:
+        raise CheckpointError(
+            f"the checkpoint {path} lacks tensors of this version: {', '.join(sorted(missing))}",
+            hint="resume with the version of omnimouse that wrote it (environment.json names it)",
+        )
+    return {name: tensor for name, tensor in tensors.items() if name not in missing}
 
 
 def read_matching_state(

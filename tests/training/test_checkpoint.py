@@ -131,6 +131,34 @@ def test_a_checkpoint_from_before_an_option_is_one_with_its_default(tmp_path, co
         load_checkpoint(path, state, config=dropping, world=WORLD)
 
 
+def test_a_checkpoint_from_before_a_tensor_is_read_where_its_first_value_is_the_older_model(
+    tmp_path, config, dataset, monkeypatch
+):
+    decoder = replace(config.model.decoder, linear_rank=4)
+    config = replace(config, model=replace(config.model, decoder=decoder))
+
+    def save_without(name):
+        state, whole = TrainState(config, dataset, WORLD), TrainState.tensors
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                TrainState,
+                "tensors",
+                lambda self: {key: each for key, each in whole(self).items() if key != name},
+            )
+            return _save(tmp_path / name, state, config, 1)
+
+    share = "core.linear_paths.encoding.stimulus_share"
+    assert share in TrainState(config, dataset, WORLD).tensors()
+    state = TrainState(config, dataset, WORLD)
+    state.core.get_parameter("readout.project.weight").data.fill_(7.0)
+    load_checkpoint(save_without(share), state, config=config, world=WORLD)
+    assert state.tensors()[share] == 1
+    assert not (state.core.get_parameter("readout.project.weight") == 7).any()
+    path = save_without("core.readout.project.weight")
+    with pytest.raises(CheckpointError, match=r"lacks tensors of this version: core\.readout"):
+        load_checkpoint(path, state, config=config, world=WORLD)
+
+
 def test_counters_of_a_checkpoint_from_before_flops_were_counted_are_read(
     tmp_path, config, dataset
 ):
