@@ -25,8 +25,8 @@ TRUTH = {"E": 1.0, "A": 20.2, "alpha": 0.35, "B": 267.0, "beta": 0.3}
 SIZES = tuple(np.geomspace(1e6, 1e8, 4))
 SUBSET_EFFECT = 0.005
 NUM_SEEDS = 3
-# A share of .95 of so many tables has a standard error of .017; of 40 tables it has .034, and all
-# 40 hold the truth in one study of eight.
+# A share of .95 of so many tables has a standard error of .017; of 40 tables it has .034, and one
+# study in eight would find 40 of 40.
 NUM_DRAWS, NUM_RESAMPLES = 160, 400
 # What was fitted to the published curve, and its scatter about the fit.
 ADDITION = {"E": 0.416, "B": 2.205, "beta": 0.0494, "beta2": 5.9, "break": 617.0, "width": 0.0645}

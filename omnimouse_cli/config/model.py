@@ -179,8 +179,8 @@ class DecoderConfig:
             in positions of the motion energies; centers and this width are then fixed. None: they
             are fitted with a width of 0.8, and training changes both.
         shared_filters: Whether all motion energies of a time constant share one learned filter in
-            time, so that training does not weigh energies against each other; else each has its
-            own.
+            time, so that training does not weigh energies of one time constant against each other;
+            else each has its own.
         behavior_rank: Behavior shortcut: this many mixtures of the behavior channels change the
             gain of every neuron. None is off.
         feed_forward_multiplier: Hidden width of the decoder's feed-forward over `d_model`.

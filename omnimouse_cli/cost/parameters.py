@@ -136,8 +136,8 @@ def count_components(config: ModelConfig, *, num_channels: int) -> dict[str, int
         features = config.decoder.num_energies
         is_fitted = config.decoder.num_tuning_weights > 0
         of_tuning = embedding + 1 if is_fitted else features * embedding
-        shared = len(config.decoder.motion_time_constants)
-        num_filters = shared if config.decoder.shared_filters else features
+        time_constants = config.decoder.motion_time_constants
+        num_filters = len(time_constants) if config.decoder.shared_filters else features
         counts["stimulus state"] = of_tuning + num_filters * STIMULUS_LAGS
         of_field = 0 if config.decoder.has_fixed_fields else FIELD_NUMBERS * embedding
         counts["stimulus state"] += of_field + GAZE_AXES * num_channels

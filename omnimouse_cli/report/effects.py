@@ -53,8 +53,8 @@ class SharedEffects:
 
         Effects of groups and of runs are drawn with replacement from those found, scaled to the
         estimated variances (Carpenter, Goldstein and Rasbash 2003), which themselves vary from draw
-        to draw as far as their degrees of freedom leave them uncertain: that of groups is what the
-        variance of their means has beyond that of their runs, as in `estimate`.
+        to draw as far as their degrees of freedom leave them uncertain. The variance of groups is
+        that of their means minus that expected from their runs, at least 0, as in `estimate`.
         """
         of_groups, of_runs = self.degrees
         square = self.between * self.rows_per_group + self.within

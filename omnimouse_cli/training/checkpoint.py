@@ -16,6 +16,7 @@ from omnimouse_cli.config.run import RunConfig
 from omnimouse_cli.errors import CheckpointError, DamagedCheckpointError
 from omnimouse_cli.model.feed_forward import rebuild_tables
 from omnimouse_cli.run.checkpoints import find_damage, read_checkpoint_state
+from omnimouse_cli.text import pluralize
 from omnimouse_cli.training.checkpoint_metadata import CheckpointReader, read_metadata
 from omnimouse_cli.training.parallel.world import World
 from omnimouse_cli.training.state import TrainState
@@ -52,11 +53,11 @@ def load_checkpoint(path: Path, state: TrainState, *, config: RunConfig, world: 
     Raises:
         DamagedCheckpointError: A file of the checkpoint is not as it was written. Tensors of
             `state` may have changed.
-        CheckpointError: The checkpoint belongs to another model or other sessions.
+        CheckpointError: The checkpoint belongs to another model, other sessions or another version.
     """
     # A rank that fails alone must not leave the others waiting in `load`.
     description, metadata = world.on_every_rank(lambda: _read_index(path, state, config, world))
-    tensors = _stored_tensors(path, state, metadata)
+    tensors = world.on_every_rank(lambda: _stored_tensors(path, state, metadata))
     try:
         with warnings.catch_warnings():
             # A single process is not distributed, of which torch warns.
@@ -85,9 +86,11 @@ def _stored_tensors(path: Path, state: TrainState, metadata: Metadata) -> dict[s
     """Return the tensors of the state that a checkpoint has: all but those that are newer."""
     tensors = state.tensors()
     missing = tensors.keys() - metadata.state_dict_metadata.keys()
-    if missing - _NEWER_TENSORS:
+    unknown = sorted(missing - _NEWER_TENSORS)
+    if unknown:
         raise CheckpointError(
-            f"the checkpoint {path} lacks tensors of this version: {', '.join(sorted(missing))}",
+            f"the checkpoint {path} is of another version of omnimouse: it lacks "
+            f"{pluralize(len(unknown), 'tensor')}, {unknown[0]} first",
             hint="resume with the version of omnimouse that wrote it (environment.json names it)",
         )
     return {name: tensor for name, tensor in tensors.items() if name not in missing}

@@ -103,6 +103,11 @@ def test_options_count_too():
     without = replace(nano, decoder=replace(nano.decoder, own_history=False))
     difference = count_core(nano, num_channels=5) - count_core(without, num_channels=5)
     assert difference == 120 * 64 + 60 * 120
+    apart = replace(nano, decoder=replace(nano.decoder, shared_filters=False))
+    counted = count_core(apart, num_channels=5)
+    assert counted - count_core(nano, num_channels=5) == (64 - 2) * 13
+    built = sum(parameter.numel() for parameter in core_on_meta(apart).parameters())
+    assert built == counted + count_animals(apart, 2)
     assert DecoderConfig().own_history is False
 
 

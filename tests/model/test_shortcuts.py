@@ -134,6 +134,25 @@ def test_shortcuts_alone_are_the_model_whose_transformer_contributes_nothing(
                     torch.testing.assert_close(one, other)
 
 
+def test_factors_explain_what_all_of_the_regression_leaves(
+    small_config, make_model, make_batch, choose, monkeypatch
+):
+    decoder = replace(small_config.decoder, linear_rank=5)
+    model, table = make_model(replace(small_config, decoder=decoder))
+    encoding, factors = model.linear_paths.encoding, model.linear_paths.factors
+    encoding.get_buffer("stimulus_share").zero_()
+    made, used, plain = [], [], factors.forward
+    encoding.register_forward_hook(lambda _module, _inputs, output: made.append(output))
+    monkeypatch.setattr(
+        factors, "forward", lambda *given: (used.append(given[4]), plain(*given))[1]
+    )
+    batch = make_batch()
+    strategy = replace(SPLIT, video=(0, 60))
+    model(batch, table, "mouse", strategy, choose(strategy, batch, seed=1))
+    torch.testing.assert_close(used[0], made[0].whole)
+    assert not torch.allclose(made[0].whole, made[0].beside_drive)
+
+
 # Sample 34 lies between steps 16 and 17, which are samples 33 and 35.
 @pytest.mark.parametrize("case", [(None, 18), ((20, 40), 20)])
 def test_motion_energies_reach_as_far_as_targets_and_visible_responses(

@@ -29,9 +29,9 @@ class Components(NamedTuple):
     """Components at each sample, `(batch, 60, rank)` each.
 
     Args:
-        whole: What stimulus and behavior let expect of responses.
-        beside_drive: What of it is added to the drive of receptive fields, which see the stimulus
-            too.
+        whole: Components of stimulus and behavior.
+        beside_drive: The same, those of the stimulus times `stimulus_share`: receptive fields see
+            the stimulus too.
     """
 
     whole: Tensor

@@ -213,7 +213,7 @@ class Shortcuts(nn.Module):
         targets: TargetNeurons,
         components: Components | None,
     ) -> Tensor | None:
-        """Return the deviation that stimulus, behavior and visible responses let expect."""
+        """Return the deviation that stimulus, behavior and visible responses predict."""
         assert self.factors is not None, "the linear models come together"
         assert targets.strategy.targets is not None, "responses are predicted"
         weights = split_weights(embeddings.neuron_weights, self._decoder)

@@ -1,4 +1,4 @@
-"""The linear models of a training, computed in closed form from one pass over the train tier."""
+"""The linear models of a training, computed in closed form from the train tier."""
 
 import itertools
 import math
@@ -65,7 +65,8 @@ def start_linear_models(
 ) -> None:
     """Compute the linear models of a core that has them; the time counts as training.
 
-    Ranks, penalties and clipping are those that predict the validation tier best.
+    Ranks, penalties, clipping and the share of the stimulus are those that predict the validation
+    tier best.
 
     Args:
         state: Buffers of the core and `neuron_weights` of sessions are set, the clock advanced.
@@ -105,7 +106,7 @@ def _fit_shared(
 ) -> dict[str, Tensor]:
     """Return what sessions share, by the names of buffers in `linear_paths`, on the CPU.
 
-    The gaze, which is learned too, is a parameter there.
+    The gaze, which is learned too, is a parameter there. Of a core with fitted tuning they are set.
     """
     encoding = core.linear_paths.encoding
     assert encoding is not None, "the core has linear models"
@@ -139,11 +140,12 @@ def _fit_shared(
             reporter.say(f"gaze: {describe_gaze(gaze, core.behavior_channels, config.model.video)}")
             found["stimulus.gaze"] = gaze
             _assign(core, found)
-        if held_out:
+        of_stimulus = found.get("encoding.of_stimulus")
+        if held_out and of_stimulus is not None and of_stimulus.any():
             triples = [(*pair, other) for pair, other in zip(pairs, held_out, strict=True)]
             share = choose_stimulus_share(reader, core, triples)
-            text = f"with {share:.0%} of the linear model of the stimulus"
-            reporter.say(f"receptive fields: {text}")
+            text = f"{share:.0%} is added to receptive fields"
+            reporter.say(f"of the linear model of the stimulus, {text}")
             found["encoding.stimulus_share"] = torch.tensor(share)
     return {name: value.cpu() for name, value in found.items()}
 

@@ -1,4 +1,4 @@
-"""How much of the regression on the stimulus predictions add to the drive of receptive fields."""
+"""Chooses the share of the stimulus regression that is added to the drive of receptive fields."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -24,7 +24,7 @@ from omnimouse_cli.training.start.tuning import fit_tuning
 
 # All of it, unless less predicts held-out responses better.
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
-# So many neurons of a session tell the share.
+# Neurons of a session that the share is chosen on.
 MOST_NEURONS = 256
 
 
@@ -36,7 +36,7 @@ def choose_stimulus_share(
     """Return the share with which the linear models predict held-out responses best.
 
     Receptive fields and the regression on the whole screen see the same stimulus, and are fitted to
-    the same responses.
+    the same responses. Tuning has its fitted scale here, which training changes.
 
     Args:
         reader: Reads the windows.
@@ -81,7 +81,7 @@ def _drives(
 def _expected(
     data: SessionData, encoding: EncodingShortcut, weights_NR: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return what the regression lets expect, and the part of it that is of the stimulus."""
+    """Return what the regression predicts, and the part of it that is due to the stimulus."""
     columns_WAD = data.columns(encoding)
     of_stimulus_DR = encoding.get_buffer("of_stimulus")
     num_stimulus = len(of_stimulus_DR)

@@ -120,6 +120,7 @@ def test_a_run_that_starts_from_another_keeps_its_linear_models(
 ):
     monkeypatch.setattr(linear, "_choose_penalty", lambda *_: torch.tensor(0.3))
     monkeypatch.setattr(linear, "LEAST_CORRECTION_WINDOWS", 1)
+    monkeypatch.setattr(linear, "choose_stimulus_share", lambda *_: 0.25)
     first = tmp_path / "first"
     train(TrainingJob(config=config, shards=shards, run=first), World(), Silent())
     for name, job in {
@@ -133,6 +134,7 @@ def test_a_run_that_starts_from_another_keeps_its_linear_models(
         train(job, World(), Silent())
         one, other = load_run(first), load_run(tmp_path / name)
         assert float(other.model.linear_paths.factors.get_buffer("penalty")) == pytest.approx(0.3)
+        assert other.model.linear_paths.encoding.get_buffer("stimulus_share") == 0.25
         for session, embeddings in one.embeddings.items():
             assert embeddings.neuron_weights[:, 7:].any()
             assert embeddings.neuron_weights.equal(other.embeddings[session].neuron_weights)

@@ -57,11 +57,11 @@ def choose(held_session):
     return found
 
 
-def test_little_is_added_where_receptive_fields_tell_all(choose):
+def test_less_than_half_is_added_where_receptive_fields_tell_all(choose):
     assert choose(*simulate(of_screen=False)) < 0.5
 
 
-def test_all_is_added_where_the_whole_screen_tells_more(choose):
+def test_at_least_half_is_added_where_the_whole_screen_tells_more(choose):
     assert choose(*simulate(of_screen=True)) >= 0.5
 
 
