@@ -136,7 +136,7 @@ class EncodingShortcut(nn.Module):
 def _add_stimulus_share(
     _module: nn.Module, state_dict: dict[str, Tensor], prefix: str, *_: object
 ) -> None:
-    """Runs that are older than the share add all of the components."""
+    """Set the share of a run from before there was one: it adds all of the components."""
     state_dict.setdefault(f"{prefix}stimulus_share", torch.tensor(1.0))
 
 

@@ -26,7 +26,7 @@ class LagFilter(nn.Module):
         latest: Shortest lag; below 0 a filter reaches ahead.
         times: Times of the signals' samples, in response samples.
         start: Initial values `(lags,)` from the shortest to the longest; None is 0.
-        shared_by: So many consecutive signals share a filter.
+        shared_by: Number of consecutive signals that share a filter.
     """
 
     def __init__(

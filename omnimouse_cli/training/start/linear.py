@@ -106,7 +106,8 @@ def _fit_shared(
 ) -> dict[str, Tensor]:
     """Return what sessions share, by the names of buffers in `linear_paths`, on the CPU.
 
-    The gaze, which is learned too, is a parameter there. Of a core with fitted tuning they are set.
+    The gaze, which is learned too, is a parameter there. Where tuning is fitted, the core is given
+    these values, too.
     """
     encoding = core.linear_paths.encoding
     assert encoding is not None, "the core has linear models"

@@ -36,7 +36,7 @@ def choose_stimulus_share(
     """Return the share with which the linear models predict held-out responses best.
 
     Receptive fields and the regression on the whole screen see the same stimulus, and are fitted to
-    the same responses. Tuning has its fitted scale here, which training changes.
+    the same responses. Tuning is taken as fitted; training scales it later.
 
     Args:
         reader: Reads the windows.
@@ -55,8 +55,7 @@ def choose_stimulus_share(
         field_N4 = fit_fields(reader, core, session, train)
         tuning_NF = fit_tuning(reader, core, session, train, field_N4)[every]
         batches = reader.batches(session, reader.config.train.validation_tiers)
-        drives = list(_drives(batches, stimulus, field_N4[every], tuning_NF))
-        drive_WAN = torch.cat(drives)
+        drive_WAN = torch.cat(list(_drives(batches, stimulus, field_N4[every], tuning_NF)))
         whole_WAN, of_stimulus_WAN = _expected(held_out, encoding, weights_NR)
         for share, each in zip(SHARES, scores, strict=True):
             predicted_WAN = drive_WAN + whole_WAN - (1 - share) * of_stimulus_WAN
