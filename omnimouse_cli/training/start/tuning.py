@@ -104,7 +104,11 @@ def fit_tuning(
     every = slice(None, None, -(-num_neurons // MOST_NEURONS))
     squares_NFF = torch.cat([part.square[every] for part in parts])
     crosses_NF = torch.cat([part.cross[every] for part in parts])
-    prior = estimate_prior(squares_NFF, crosses_NF, count)
+    # Neurons that never change say nothing of what others share.
+    is_known_N = crosses_NF.any(1)
+    if not is_known_N.any():
+        return torch.zeros(num_neurons, features)
+    prior = estimate_prior(squares_NFF[is_known_N], crosses_NF[is_known_N], count)
     found = [
         _posterior(part.square, part.cross, count, prior)[0] * part.scale[:, None] for part in parts
     ]

@@ -100,6 +100,14 @@ def test_a_neuron_without_numbers_has_none_and_spoils_no_other(fit):
     assert (alike(found[others], whole[others]) > 0.99).all()
 
 
+def test_neurons_that_never_change_do_not_shrink_the_weights_of_others(fit):
+    energies, responses = simulate(plant(20))
+    silent = torch.zeros(*responses.shape[:2], 60)
+    found = fit(energies, torch.cat([responses, silent], dim=2))
+    torch.testing.assert_close(found[:20], fit(energies, responses), atol=1e-5, rtol=1e-4)
+    assert found[20:].abs().max() < 1e-6
+
+
 def test_without_a_stimulus_there_are_no_weights(held_session):
     *held, data = held_session(*simulate(plant(4)))
     found = fit_tuning(*held, data._replace(contrasts=None), torch.zeros(4, 4))
