@@ -17,6 +17,8 @@ from omnimouse_cli.cost.training import estimate_training, make_task
 
 WIDEST = next(item for item in FAMILY_STRATEGIES if item.name == "forecast_video_behavior")
 
+# Of the two laptop sizes, when they were measured.
+WAVELENGTHS = (8.0, 13.0)
 # Size, precision, feed-forward, whether it is compiled, whether blocks are computed again, and
 # the largest memory in GB.
 MEASURED = [
@@ -70,9 +72,12 @@ def task_of(config, strategy=WIDEST):
 def test_memory_is_what_the_allocator_gives_out(case):
     size, precision, kind, is_compiled, recomputes, measured = case
     config = default_run_config(size)
+    decoder = config.model.decoder
+    if decoder.motion_wavelengths:
+        decoder = replace(decoder, motion_wavelengths=WAVELENGTHS)
     config = replace(
         config,
-        model=replace(config.model, feed_forward=kind),
+        model=replace(config.model, feed_forward=kind, decoder=decoder),
         train=replace(
             config.train,
             precision=precision,

@@ -105,7 +105,7 @@ def test_options_count_too():
     assert difference == 120 * 64 + 60 * 120
     apart = replace(nano, decoder=replace(nano.decoder, shared_filters=False))
     counted = count_core(apart, num_channels=5)
-    assert counted - count_core(nano, num_channels=5) == (64 - 2) * 13
+    assert counted - count_core(nano, num_channels=5) == (96 - 2) * 13
     built = sum(parameter.numel() for parameter in core_on_meta(apart).parameters())
     assert built == counted + count_animals(apart, 2)
     assert DecoderConfig().own_history is False

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from omnimouse_cli.batch.batch import Batch
 from omnimouse_cli.config.data import NUM_RESPONSE_SAMPLES
@@ -27,7 +28,7 @@ from omnimouse_cli.training.start.session_data import (
 
 DIRECTIONS = 2 * ORIENTATIONS
 # The prior is estimated from so many neurons of a session.
-MOST_NEURONS = 512
+MOST_NEURONS = 256
 # Energies about all neurons, and their products: so many numbers at once.
 MOST_PRODUCTS = 50_000_000
 SAMPLES_AT_ONCE = WINDOWS_AT_ONCE * NUM_RESPONSE_SAMPLES // 2
@@ -54,10 +55,10 @@ class Moments(NamedTuple):
 
 
 class Prior(NamedTuple):
-    """Gaussian prior of the weights, and variance of what they leave.
+    """Gaussian prior of weights turned to the preferred orientation; variance of what they leave.
 
     Args:
-        mean: `(F,)`.
+        mean: `(F,)`: of the first orientation.
         covariance: `(F, F)`.
         noise: As a share of the variance of responses.
     """
@@ -67,15 +68,31 @@ class Prior(NamedTuple):
     noise: Tensor
 
 
+class Posterior(NamedTuple):
+    """What is known of weights: of some neurons, or as averages over them, turned as in the prior.
+
+    Args:
+        weights: `(N, F)`.
+        mean: `(F,)`: of turned weights.
+        square: `(F, F)`: second moments of turned weights.
+        noise: Share of the variance of responses that they leave.
+    """
+
+    weights: Tensor
+    mean: Tensor
+    square: Tensor
+    noise: Tensor
+
+
 def fit_tuning(
     reader: TrainingReader, core: OmniMouse, session: str, data: SessionData, field_N4: Tensor
 ) -> Tensor:
     """Return the weights of energies of a session's neurons: `(neurons, features)`.
 
     Bayesian linear regression of clipped responses. The prior is estimated from all neurons by
-    expectation maximization, and knows no direction before another: neurons share what they like
-    in time and space, and each has its own direction. It stands for a penalty that would have to be
-    chosen.
+    expectation maximization: neurons share their tuning but for the preferred orientation, which is
+    as likely to be any. Of two opposite directions it knows none before the other. It stands for a
+    penalty that would have to be chosen.
 
     Args:
         reader: Reads the windows of the training tiers.
@@ -110,7 +127,8 @@ def fit_tuning(
         return torch.zeros(num_neurons, features)
     prior = estimate_prior(squares_NFF[is_known_N], crosses_NF[is_known_N], count)
     found = [
-        _posterior(part.square, part.cross, count, prior)[0] * part.scale[:, None] for part in parts
+        infer_weights(part.square, part.cross, count, prior).weights * part.scale[:, None]
+        for part in parts
     ]
     return torch.cat(found).float()
 
@@ -162,41 +180,77 @@ def estimate_prior(square_NFF: Tensor, cross_NF: Tensor, count: int) -> Prior:
         START_EXPLAINED / num_features / variance * eye_FF,
         torch.tensor(1.0, dtype=torch.float64),
     )
-    for _ in range(NUM_ITERATIONS):
-        weights_NF, covariance_NFF = _posterior(square_NFF, cross_NF, count, prior)
-        explained_N = 2 * (cross_NF * weights_NF).sum(1)
-        predicted_N = (weights_NF[:, None] @ square_NFF @ weights_NF[..., None])[:, 0, 0]
-        uncertain_N = (square_NFF * covariance_NFF).sum((1, 2))
-        noise = (1 - explained_N + predicted_N + uncertain_N).clamp(min=LEAST_NOISE).mean()
-        mean_F = _same_for_directions(weights_NF.mean(0))
-        deviation_NF = weights_NF - mean_F
-        scatter_FF = covariance_NFF.mean(0) + deviation_NF.T @ deviation_NF / len(weights_NF)
-        covariance_FF = _average_over_turns(scatter_FF)
+    # At first no orientation is more likely than another: each neuron's is that of its weights.
+    found = infer_weights(square_NFF, cross_NF, count, prior)
+    weights_ND = found.weights.view(len(cross_NF), -1, DIRECTIONS).sum(1)
+    preferred_N = weights_ND.view(-1, 2, ORIENTATIONS).sum(1).argmax(1)
+    likely_ON = functional.one_hot(preferred_N, ORIENTATIONS).T.double()
+    for known_ON in (likely_ON, *[None] * (NUM_ITERATIONS - 1)):
+        found = infer_weights(square_NFF, cross_NF, count, prior, known_ON)
+        mean_F = _same_for_opposite(found.mean, 1)
+        covariance_FF = _same_for_opposite(found.square, 2) - torch.outer(mean_F, mean_F)
         floor = LEAST_PRIOR * covariance_FF.diagonal().mean()
-        prior = Prior(mean_F, covariance_FF + floor * eye_FF, noise)
+        prior = Prior(mean_F, covariance_FF + floor * eye_FF, found.noise)
     return prior
 
 
-def _posterior(
-    square_NFF: Tensor, cross_NF: Tensor, count: int, prior: Prior
-) -> tuple[Tensor, Tensor]:
-    """Return mean and covariance of the weights of neurons: `(N, F)` and `(N, F, F)`."""
-    precision_FF = torch.linalg.inv(prior.covariance)
+def infer_weights(
+    square_NFF: Tensor,
+    cross_NF: Tensor,
+    count: int,
+    prior: Prior,
+    known_ON: Tensor | None = None,
+) -> Posterior:
+    """Return the posterior of the weights of neurons, over all orientations that they may prefer.
+
+    Args:
+        square_NFF: Second moments of energies.
+        cross_NF: Of these with responses of variance 1.
+        count: Number of independent samples.
+        prior: Prior of the weights.
+        known_ON: Probability of each orientation; None is its posterior.
+    """
     share = count / prior.noise
-    covariance_NFF = torch.linalg.inv(share * square_NFF + precision_FF)
-    evidence_NF = share * cross_NF + precision_FF @ prior.mean
-    return (covariance_NFF @ evidence_NF[..., None])[..., 0], covariance_NFF
+    data_NFF, known_NF = share * square_NFF, share * cross_NF
+    weights, covariances, evidence, noise = [], [], [], []
+    for turn in range(ORIENTATIONS):
+        precision_FF = torch.linalg.inv(_turn(prior.covariance, turn, 2))
+        factor_NFF = torch.linalg.cholesky(data_NFF + precision_FF)
+        covariance_NFF = torch.cholesky_inverse(factor_NFF)
+        sum_NF = known_NF + precision_FF @ _turn(prior.mean, turn, 1)
+        weights_NF = (covariance_NFF @ sum_NF[..., None])[..., 0]
+        # Of the prediction, for these weights and for others that are as likely.
+        predicted_N = (weights_NF * (sum_NF - weights_NF @ precision_FF)).sum(1)
+        uncertain_N = len(precision_FF) - covariance_NFF.flatten(1) @ precision_FF.flatten()
+        explained_N = 2 * (cross_NF * weights_NF).sum(1)
+        noise.append(1 - explained_N + (predicted_N + uncertain_N) / share)
+        # But for what is the same for every orientation.
+        log_root_N = factor_NFF.diagonal(dim1=1, dim2=2).log().sum(1)
+        evidence.append((sum_NF * weights_NF).sum(1) / 2 - log_root_N)
+        weights.append(weights_NF)
+        covariances.append(covariance_NFF)
+    likely_ON = torch.stack(evidence).softmax(0) if known_ON is None else known_ON
+    mean_F, second_FF = torch.zeros_like(prior.mean), torch.zeros_like(prior.covariance)
+    for turn, (p_N, w_NF) in enumerate(zip(likely_ON, weights, strict=True)):
+        uncertain_FF = (p_N @ covariances[turn].flatten(1)).view_as(second_FF)
+        mean_F += _turn(p_N @ w_NF, -turn, 1) / len(cross_NF)
+        second_FF += _turn((p_N * w_NF.T) @ w_NF + uncertain_FF, -turn, 2) / len(cross_NF)
+    return Posterior(
+        weights=torch.einsum("on,onf->nf", likely_ON, torch.stack(weights)),
+        mean=mean_F,
+        square=second_FF,
+        noise=(likely_ON * torch.stack(noise)).sum(0).clamp(min=LEAST_NOISE).mean(),
+    )
 
 
-def _same_for_directions(weights_F: Tensor) -> Tensor:
-    weights_KD = weights_F.view(-1, DIRECTIONS)
-    return weights_KD.mean(1, keepdim=True).expand_as(weights_KD).flatten()
+def _turn(values: Tensor, turn: int, axes: int) -> Tensor:
+    """Turn all directions of the last axes, which are features."""
+    groups = values.shape[-1] // DIRECTIONS
+    split = values.reshape(*values.shape[:-axes], *(groups, DIRECTIONS) * axes)
+    turned = split.roll((turn,) * axes, tuple(range(-1, -2 * axes, -2)))
+    return turned.reshape(values.shape)
 
 
-def _average_over_turns(covariance_FF: Tensor) -> Tensor:
-    """Average a covariance over turns of all directions: it depends on angles between them."""
-    features = len(covariance_FF)
-    groups = features // DIRECTIONS
-    covariance_KDKD = covariance_FF.view(groups, DIRECTIONS, groups, DIRECTIONS)
-    turns = [covariance_KDKD.roll((turn, turn), (1, 3)) for turn in range(DIRECTIONS)]
-    return torch.stack(turns).mean(0).reshape(features, features)
+def _same_for_opposite(values: Tensor, axes: int) -> Tensor:
+    """Average over a turn by half a circle."""
+    return (values + _turn(values, ORIENTATIONS, axes)) / 2

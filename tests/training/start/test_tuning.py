@@ -68,6 +68,12 @@ def test_planted_weights_are_found_better_than_by_any_penalty(fit, monkeypatch):
         assert alike(fit(*held), weights).mean() < cosine
 
 
+def test_neurons_share_their_tuning_but_for_its_orientation(fit):
+    weights = plant(40)
+    # Without what they share it is .94.
+    assert alike(fit(*simulate(weights)), weights).mean() > 0.965
+
+
 def test_where_directions_turn_weights_turn(fit):
     energies, responses = simulate(plant(10))
     by_direction = energies.unflatten(2, (GROUPS, DIRECTIONS))
