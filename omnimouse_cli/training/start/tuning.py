@@ -69,13 +69,13 @@ class Prior(NamedTuple):
 
 
 class Posterior(NamedTuple):
-    """What is known of weights: of some neurons, or as averages over them, turned as in the prior.
+    """Posterior of the weights.
 
     Args:
-        weights: `(N, F)`.
-        mean: `(F,)`: of turned weights.
-        square: `(F, F)`: second moments of turned weights.
-        noise: Share of the variance of responses that they leave.
+        weights: `(N, F)`: mean of each neuron.
+        mean: `(F,)`: average over neurons, turned back to the first orientation.
+        square: `(F, F)`: the same of products of two weights.
+        noise: Share of the variance of responses that they leave, on average.
     """
 
     weights: Tensor
@@ -146,7 +146,11 @@ def _moments(
     square_NFF = mean_N.new_zeros(num_neurons, features, features)
     cross_NF = mean_N.new_zeros(num_neurons, features)
     sum_NF, total_N, squares_N, count = cross_NF.clone(), mean_N * 0, mean_N * 0, 0
-    for x_NSF, y_SN in local_energies(batches, stimulus, where_PN, neurons, mean_N):
+    about_N1F = None
+    for energy_NSF, y_SN in local_energies(batches, stimulus, where_PN, neurons, mean_N):
+        # Squares of what hardly varies about a large mean would be rounding.
+        about_N1F = energy_NSF.mean(1, keepdim=True) if about_N1F is None else about_N1F
+        x_NSF = energy_NSF - about_N1F
         square_NFF += x_NSF.transpose(1, 2) @ x_NSF
         cross_NF += (y_SN.T[:, None] @ x_NSF)[:, 0]
         sum_NF += x_NSF.sum(1)
@@ -157,11 +161,17 @@ def _moments(
     square_NFF = square_NFF / count - sum_NF[:, :, None] * sum_NF[:, None]
     scale_N = (squares_N / count - total_N.square()).clamp(min=1e-12).sqrt()
     cross_NF = (cross_NF / count - sum_NF * total_N[:, None]) / scale_N[:, None]
+    # Many small systems: a CPU solves them as fast.
+    square_NFF, cross_NF, scale_N = (
+        each.nan_to_num(0.0, 0.0, 0.0).cpu().double() for each in (square_NFF, cross_NF, scale_N)
+    )
     # Energies of an image that never changes vary by rounding only.
-    square_NFF += LEAST_VARIANCE * torch.eye(features, device=square_NFF.device)
-    # Many small systems: a CPU solves them as fast. Where numbers are not finite, nothing is known.
-    found = (each.nan_to_num().cpu().double() for each in (square_NFF, cross_NF, scale_N))
-    return Moments(*found)
+    least_FF = LEAST_VARIANCE * torch.eye(features, dtype=torch.float64)
+    square_NFF += least_FF
+    # Where numbers were not finite, or are rounding, nothing is known.
+    is_wrong_N = torch.linalg.cholesky_ex(square_NFF).info > 0
+    square_NFF[is_wrong_N], cross_NF[is_wrong_N] = least_FF, 0.0
+    return Moments(square_NFF, cross_NF, scale_N)
 
 
 def estimate_prior(square_NFF: Tensor, cross_NF: Tensor, count: int) -> Prior:
@@ -180,7 +190,7 @@ def estimate_prior(square_NFF: Tensor, cross_NF: Tensor, count: int) -> Prior:
         START_EXPLAINED / num_features / variance * eye_FF,
         torch.tensor(1.0, dtype=torch.float64),
     )
-    # At first no orientation is more likely than another: each neuron's is that of its weights.
+    # All orientations are alike to this prior: at first, each neuron's is that of its weights.
     found = infer_weights(square_NFF, cross_NF, count, prior)
     weights_ND = found.weights.view(len(cross_NF), -1, DIRECTIONS).sum(1)
     preferred_N = weights_ND.view(-1, 2, ORIENTATIONS).sum(1).argmax(1)
@@ -219,12 +229,12 @@ def infer_weights(
         covariance_NFF = torch.cholesky_inverse(factor_NFF)
         sum_NF = known_NF + precision_FF @ _turn(prior.mean, turn, 1)
         weights_NF = (covariance_NFF @ sum_NF[..., None])[..., 0]
-        # Of the prediction, for these weights and for others that are as likely.
+        # Variance of the prediction, times `share`: of the mean, and of what is uncertain.
         predicted_N = (weights_NF * (sum_NF - weights_NF @ precision_FF)).sum(1)
         uncertain_N = len(precision_FF) - covariance_NFF.flatten(1) @ precision_FF.flatten()
         explained_N = 2 * (cross_NF * weights_NF).sum(1)
         noise.append(1 - explained_N + (predicted_N + uncertain_N) / share)
-        # But for what is the same for every orientation.
+        # Logarithm of the evidence, without what is the same for every orientation.
         log_root_N = factor_NFF.diagonal(dim1=1, dim2=2).log().sum(1)
         evidence.append((sum_NF * weights_NF).sum(1) / 2 - log_root_N)
         weights.append(weights_NF)
@@ -244,7 +254,7 @@ def infer_weights(
 
 
 def _turn(values: Tensor, turn: int, axes: int) -> Tensor:
-    """Turn all directions of the last axes, which are features."""
+    """Turn the directions of the last axes, features, by steps of 22.5 degrees."""
     groups = values.shape[-1] // DIRECTIONS
     split = values.reshape(*values.shape[:-axes], *(groups, DIRECTIONS) * axes)
     turned = split.roll((turn,) * axes, tuple(range(-1, -2 * axes, -2)))

@@ -1,4 +1,4 @@
-"""Tuning in closed form: planted weights are found, and no direction is preferred by the prior."""
+"""Tuning in closed form: planted weights are found, whatever orientation neurons prefer."""
 
 import pytest
 import torch
@@ -114,6 +114,11 @@ def test_neurons_that_never_change_do_not_shrink_the_weights_of_others(fit):
     assert found[20:].abs().max() < 1e-6
 
 
+def test_energies_that_are_not_numbers_are_no_weights(fit):
+    energies, responses = simulate(plant(4))
+    assert not fit(energies * torch.nan, responses).any()
+
+
 def test_without_a_stimulus_there_are_no_weights(held_session):
     *held, data = held_session(*simulate(plant(4)))
     found = fit_tuning(*held, data._replace(contrasts=None), torch.zeros(4, 4))
@@ -124,7 +129,7 @@ def test_without_a_stimulus_there_are_no_weights(held_session):
 def test_what_never_changes_has_finite_weights(fit, still):
     energies, responses = simulate(plant(4))
     if still == "image":
-        energies = energies[:1, :1].expand_as(energies)
+        energies = 100 * energies[:1, :1].expand_as(energies)
     else:
         responses[..., 0] = 0.5
     found = fit(energies, responses)
