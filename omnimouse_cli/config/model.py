@@ -243,6 +243,10 @@ class DecoderConfig:
             linear_rank=self.linear_rank,
         )
         require_fraction(motion_transience=self.motion_transience)
+        for wavelength in self.motion_wavelengths:
+            require_positive(motion_wavelengths=wavelength)
+        for seconds in self.motion_time_constants:
+            require_positive(motion_time_constants=seconds)
 
     def num_neuron_weights(self, num_channels: int) -> int:
         """Return the number of weights of a neuron in the linear models.

@@ -61,6 +61,16 @@ def test_sections_of_the_model_may_stand_alone():
         ("model.layers=four", "`model.layers` must be of type int: 'four'", None),
         ("model.layers=true", "`model.layers` must be of type int: True", None),
         ("model.layers=0", "configuration section `model`: `layers` must be positive: 0", None),
+        (
+            "model.decoder.motion_wavelengths=[8, 0]",
+            "configuration section `model.decoder`: `motion_wavelengths` must be positive: 0.0",
+            None,
+        ),
+        (
+            "model.decoder.motion_time_constants=[-1]",
+            "configuration section `model.decoder`: `motion_time_constants` must be positive: -1.0",
+            None,
+        ),
         ("data.sampling=ballanced", "`data.sampling` cannot be 'ballanced'", "`balanced`"),
         ("video.kernel=[1, 2]", "`model.video.kernel` must have 3 values: [1, 2]", None),
         ("model=4", "`model` is a section, not a value: 4", None),

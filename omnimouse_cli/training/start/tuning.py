@@ -23,8 +23,8 @@ from omnimouse_cli.training.start.session_data import (
     TrainingReader,
 )
 
-# S samples, F energies, N neurons, D directions, K groups of energies that differ in scale and
-# filter in time only: F = K x D
+# S samples, F energies, N neurons, D directions, O orientations, K groups of energies that differ
+# in scale and filter in time only: F = K x D
 
 DIRECTIONS = 2 * ORIENTATIONS
 # The prior is estimated from so many neurons of a session.
@@ -91,8 +91,8 @@ def fit_tuning(
 
     Bayesian linear regression of clipped responses. The prior is estimated from all neurons by
     expectation maximization: neurons share their tuning but for the preferred orientation, which is
-    as likely to be any. Of two opposite directions it knows none before the other. It stands for a
-    penalty that would have to be chosen.
+    as likely to be any; opposite directions are alike to it. It replaces a penalty that would have
+    to be chosen.
 
     Args:
         reader: Reads the windows of the training tiers.
@@ -195,8 +195,8 @@ def estimate_prior(square_NFF: Tensor, cross_NF: Tensor, count: int) -> Prior:
     weights_ND = found.weights.view(len(cross_NF), -1, DIRECTIONS).sum(1)
     preferred_N = weights_ND.view(-1, 2, ORIENTATIONS).sum(1).argmax(1)
     likely_ON = functional.one_hot(preferred_N, ORIENTATIONS).T.double()
-    for known_ON in (likely_ON, *[None] * (NUM_ITERATIONS - 1)):
-        found = infer_weights(square_NFF, cross_NF, count, prior, known_ON)
+    for given_ON in (likely_ON, *[None] * (NUM_ITERATIONS - 1)):
+        found = infer_weights(square_NFF, cross_NF, count, prior, given_ON)
         mean_F = _same_for_opposite(found.mean, 1)
         covariance_FF = _same_for_opposite(found.square, 2) - torch.outer(mean_F, mean_F)
         floor = LEAST_PRIOR * covariance_FF.diagonal().mean()
@@ -209,7 +209,7 @@ def infer_weights(
     cross_NF: Tensor,
     count: int,
     prior: Prior,
-    known_ON: Tensor | None = None,
+    given_ON: Tensor | None = None,
 ) -> Posterior:
     """Return the posterior of the weights of neurons, over all orientations that they may prefer.
 
@@ -218,16 +218,16 @@ def infer_weights(
         cross_NF: Of these with responses of variance 1.
         count: Number of independent samples.
         prior: Prior of the weights.
-        known_ON: Probability of each orientation; None is its posterior.
+        given_ON: Probability of each orientation; None computes it, the posterior.
     """
     share = count / prior.noise
-    data_NFF, known_NF = share * square_NFF, share * cross_NF
+    data_NFF, projection_NF = share * square_NFF, share * cross_NF
     weights, covariances, evidence, noise = [], [], [], []
     for turn in range(ORIENTATIONS):
         precision_FF = torch.linalg.inv(_turn(prior.covariance, turn, 2))
         factor_NFF = torch.linalg.cholesky(data_NFF + precision_FF)
         covariance_NFF = torch.cholesky_inverse(factor_NFF)
-        sum_NF = known_NF + precision_FF @ _turn(prior.mean, turn, 1)
+        sum_NF = projection_NF + precision_FF @ _turn(prior.mean, turn, 1)
         weights_NF = (covariance_NFF @ sum_NF[..., None])[..., 0]
         # Variance of the prediction, times `share`: of the mean, and of what is uncertain.
         predicted_N = (weights_NF * (sum_NF - weights_NF @ precision_FF)).sum(1)
@@ -239,7 +239,7 @@ def infer_weights(
         evidence.append((sum_NF * weights_NF).sum(1) / 2 - log_root_N)
         weights.append(weights_NF)
         covariances.append(covariance_NFF)
-    likely_ON = torch.stack(evidence).softmax(0) if known_ON is None else known_ON
+    likely_ON = torch.stack(evidence).softmax(0) if given_ON is None else given_ON
     mean_F, second_FF = torch.zeros_like(prior.mean), torch.zeros_like(prior.covariance)
     for turn, (p_N, w_NF) in enumerate(zip(likely_ON, weights, strict=True)):
         uncertain_FF = (p_N @ covariances[turn].flatten(1)).view_as(second_FF)
