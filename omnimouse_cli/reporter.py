@@ -4,7 +4,10 @@ from typing import Protocol
 
 
 class Reporter(Protocol):
-    """Receives progress and messages. `task` is a task's name and the text that is shown for it."""
+    """Receives progress and messages. `task` is a task's name and the text that is shown for it.
+
+    Several recordings or sessions at once report from a thread each.
+    """
 
     def start(self, task: str, total: float | None = None) -> None:
         """Begin a task of `total` units; None when its length is not known."""

@@ -1,6 +1,7 @@
 """Progress without a progress bar: lines now and then; of a library call, only where wanted."""
 
 import sys
+import threading
 import time
 import warnings
 
@@ -24,6 +25,7 @@ class ProgressLines:
     def __init__(self, seconds: float | None = None) -> None:
         self._seconds = seconds
         self._tasks: dict[str, _Task] = {}
+        self._lock = threading.Lock()
 
     def start(self, task: str, total: float | None) -> None:
         """Begin a task."""
@@ -35,17 +37,18 @@ class ProgressLines:
 
     def advance(self, task: str, amount: float, note: str) -> str | None:
         """Add to a task and return its line, where one is due: share, time left and note."""
-        state = self._tasks.setdefault(task, _Task(None))
-        now = time.monotonic()
-        state.add(amount, now)
-        seconds = self._seconds
-        if seconds is None:
-            is_early = now - state.start_time <= EARLY_SECONDS
-            seconds = LINE_SECONDS if is_early else LATER_LINE_SECONDS
-        if now - state.line_time < seconds:
-            return None
-        state.line_time = now
-        return f"{task}: {state.describe(now)}{f' · {note}' if note else ''}"
+        with self._lock:
+            state = self._tasks.setdefault(task, _Task(None))
+            now = time.monotonic()
+            state.add(amount, now)
+            seconds = self._seconds
+            if seconds is None:
+                is_early = now - state.start_time <= EARLY_SECONDS
+                seconds = LINE_SECONDS if is_early else LATER_LINE_SECONDS
+            if now - state.line_time < seconds:
+                return None
+            state.line_time = now
+            return f"{task}: {state.describe(now)}{f' · {note}' if note else ''}"
 
 
 class _Task:

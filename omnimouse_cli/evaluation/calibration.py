@@ -90,10 +90,10 @@ class Calibration:
         recorded = _recorded(self._targets, truth, outputs)
         mean = _train_means(self._targets, outputs, model.family)
         scores = model.score(recorded, _means(self._targets, prediction, outputs, model.family))
-        reference = constant.score(recorded, np.broadcast_to(mean, truth.shape).copy())
+        reference = constant.log_likelihood(recorded, mean)
         values = {
             LOG_LIKELIHOOD: scores.log_likelihood,
-            LOG_LIKELIHOOD_GAIN: scores.log_likelihood - reference.log_likelihood,
+            LOG_LIKELIHOOD_GAIN: scores.log_likelihood - reference,
         }
         for name, level in COVERAGES.items():
             values[name] = coverage(scores.below, scores.up_to, level)

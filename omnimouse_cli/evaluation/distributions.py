@@ -20,8 +20,10 @@ ZERO_SHARE = 1e-3
 # Neurons with fewer samples, or fewer responses above 0, have no distribution.
 FEWEST_SAMPLES = 30
 FEWEST_POSITIVE = 10
-BISECTIONS = 40
 NEWTON_STEPS = 5
+# Newton's method for events converges from below, and ends when no step is larger than this share
+# of the number: the error of the result is about its square, and rounding.
+MOST_EVENT_STEPS, EVENT_TOLERANCE = 50, 1e-8
 
 
 class Scores(NamedTuple):
@@ -82,6 +84,24 @@ class Distribution:
         score = {"normal": _normal, "poisson": _poisson, "zero-inflated gamma": _gamma}[self.family]
         tensors = score(*map(torch.from_numpy, (truth, mean, self.parameters)))
         return Scores(*(tensor.numpy() for tensor in tensors))
+
+    def log_likelihood(self, truth: F64, mean: F64) -> F64:
+        """Return the log-likelihood of responses whose mean is the same in every sample.
+
+        Args:
+            truth: As in `score`.
+            mean: float64 `(neurons,)`.
+
+        Returns:
+            As that of `score`.
+        """
+        likelihood = {
+            "normal": _normal_likelihood,
+            "poisson": _poisson_likelihood,
+            "zero-inflated gamma": _gamma_likelihood,
+        }[self.family]
+        tensors = map(torch.from_numpy, (truth, mean[None], self.parameters))
+        return likelihood(*tensors).numpy()
 
 
 def fit_distribution(family: Family, truth: F64, mean: F64) -> Distribution:
@@ -145,31 +165,66 @@ def coverage(below: F64, up_to: F64, level: float) -> F64:
 
 
 def _normal(truth: Tensor, mean: Tensor, parameters: Tensor) -> tuple[Tensor, ...]:
+    up_to = special.ndtr((truth - mean) / parameters[0])
+    return _normal_likelihood(truth, mean, parameters), up_to, up_to
+
+
+def _normal_likelihood(truth: Tensor, mean: Tensor, parameters: Tensor) -> Tensor:
     (deviation,) = parameters
     z = (truth - mean) / deviation
-    up_to = special.ndtr(z)
-    return -z.square() / 2 - deviation.log() - math.log(2 * math.pi) / 2, up_to, up_to
+    likelihood: Tensor = -z.square() / 2 - deviation.log() - math.log(2 * math.pi) / 2
+    return likelihood
 
 
-def _poisson(truth: Tensor, mean: Tensor, parameters: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG001 - the signature of families
+def _poisson(truth: Tensor, mean: Tensor, parameters: Tensor) -> tuple[Tensor, ...]:
     count = truth.round()
-    log_likelihood = special.xlogy(count, mean) - mean - special.gammaln(count + 1)
     above = _incomplete_gamma(special.gammaincc, count.clamp(min=1), mean)
     up_to = _incomplete_gamma(special.gammaincc, count + 1, mean)
-    return log_likelihood, torch.where(count > 0, above, 0.0), up_to
+    likelihood = _poisson_likelihood(truth, mean, parameters)
+    return likelihood, torch.where(count > 0, above, 0.0), up_to
+
+
+def _poisson_likelihood(truth: Tensor, mean: Tensor, parameters: Tensor) -> Tensor:  # noqa: ARG001 - the signature of families
+    count = truth.round()
+    likelihood: Tensor = special.xlogy(count, mean) - mean - special.gammaln(count + 1)
+    return likelihood
 
 
 def _gamma(truth: Tensor, mean: Tensor, parameters: Tensor) -> tuple[Tensor, ...]:
-    shape, events, zero = parameters
-    active = -torch.expm1(-events * mean)
-    rate = shape * active / mean
+    shape, _, zero = parameters
+    active, rate = _activity(mean, parameters)
     is_zero = truth <= zero
     response = torch.where(is_zero, zero, truth)
     up_to = 1 - active + active * _incomplete_gamma(special.gammainc, shape, rate * response)
-    density = shape * rate.log() + (shape - 1) * response.log() - rate * response
-    above = active.log() + density - special.gammaln(shape)
-    log_likelihood = torch.where(is_zero, up_to.clamp(min=1e-300).log(), above)
-    return log_likelihood, torch.where(is_zero, 0.0, up_to), up_to
+    above = _gamma_density(response, shape, active, rate)
+    likelihood = torch.where(is_zero, _log_probability(up_to), above)
+    return likelihood, torch.where(is_zero, 0.0, up_to), up_to
+
+
+def _gamma_likelihood(truth: Tensor, mean: Tensor, parameters: Tensor) -> Tensor:
+    shape, _, zero = parameters
+    active, rate = _activity(mean, parameters)
+    is_zero = truth <= zero
+    of_zero = 1 - active + active * _incomplete_gamma(special.gammainc, shape, rate * zero)
+    above = _gamma_density(torch.where(is_zero, zero, truth), shape, active, rate)
+    return torch.where(is_zero, _log_probability(of_zero), above)
+
+
+def _activity(mean: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the probability that anything happens, and the rate of the gamma distribution then."""
+    shape, events, _ = parameters
+    active = -torch.expm1(-events * mean)
+    return active, shape * active / mean
+
+
+def _gamma_density(response: Tensor, shape: Tensor, active: Tensor, rate: Tensor) -> Tensor:
+    of_active = shape * rate.log() + (shape - 1) * response.log() - rate * response
+    density: Tensor = active.log() + of_active - special.gammaln(shape)
+    return density
+
+
+def _log_probability(probability: Tensor) -> Tensor:
+    return probability.clamp(min=1e-300).log()
 
 
 def _incomplete_gamma(
@@ -198,20 +253,24 @@ def _fit_gamma(truth: F64, mean: F64, known: NDArray[np.bool_]) -> F64:
 
 
 def _fit_events(mean: F64, known: NDArray[np.bool_], num_positive: NDArray[np.int64]) -> F64:
-    """Solve `sum(exp(-events * mean)) = zeros` by bisection of the logarithm."""
+    """Solve `sum(exp(-events * mean)) = zeros` by Newton's method.
+
+    The logarithm of the sum is convex and falls: no step from 0 goes beyond the solution.
+    """
     count = known.sum(axis=0)
     # Half a zero and half another response more (Jeffreys' prior): neither is impossible.
     share = (count - num_positive + 0.5) / (count + 1)
-    scale = np.where(known, mean, 0.0).sum(axis=0) / np.maximum(count, 1)
-    low = np.full(len(count), math.log(1e-9))
-    high = -low
+    # A sample that is not known adds 0 to both sums.
+    size, log_zeros = np.where(known, mean, 0.0), np.log(share * np.maximum(count, 1))
     events: F64 = np.zeros(len(count))
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        events = np.exp(middle) / np.where(scale > 0, scale, 1.0)
-        expected = np.where(known, np.exp(-events * mean), 0.0).sum(axis=0) / np.maximum(count, 1)
-        is_small = expected > share
-        low, high = np.where(is_small, middle, low), np.where(is_small, high, middle)
+    for _ in range(MOST_EVENT_STEPS):
+        nothing = np.where(known, np.exp(-events * size), 0.0)
+        total, slope = nothing.sum(axis=0), (size * nothing).sum(axis=0)
+        excess = np.log(np.where(total > 0, total, 1.0)) - log_zeros
+        step = np.divide(excess * total, slope, out=np.zeros(len(count)), where=slope > 0)
+        events = events + step
+        if np.all(np.abs(step) <= EVENT_TOLERANCE * events):
+            break
     return events
 
 

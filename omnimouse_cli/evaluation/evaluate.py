@@ -1,19 +1,18 @@
 """Scores a run on the windows of a tier: every session, masking strategy and predictor.
 
-The path of a number: `evaluate` -> `score_session` -> `_score_strategy` -> a predictor, which takes
-`Targets` and yields `Piece`s of predictions -> a `Scorer`, which returns `PredictorScores` with
-`ScoredValue`s -> comparisons and `EvalRecord`s (tabulate.py).
+The path of a number: `evaluate` -> `score_strategies`, in `map_sessions` -> `_score_strategy` -> a
+predictor, which takes `Targets` and yields `Piece`s of predictions -> a `Scorer`, which returns
+`PredictorScores` with `ScoredValue`s -> comparisons and `EvalRecord`s (tabulate.py).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from omnimouse_cli.batch.dataset import Dataset, SessionInfo, require_tiers
+from omnimouse_cli.batch.dataset import Dataset, require_tiers
 from omnimouse_cli.batch.reader import warn_if_not_mapped
 from omnimouse_cli.batch.strategies import training_table
 from omnimouse_cli.batch.strategy import Strategy
-from omnimouse_cli.config.data import RESPONSE_RATE_HZ
 from omnimouse_cli.errors import OmniMouseError
 from omnimouse_cli.evaluation.baselines.choose import describe_choices
 from omnimouse_cli.evaluation.baselines.table import select_baselines
@@ -31,6 +30,7 @@ from omnimouse_cli.evaluation.draws import (
     draws_at_once,
 )
 from omnimouse_cli.evaluation.forward import predict_draws
+from omnimouse_cli.evaluation.jobs import map_sessions, sessions_at_once
 from omnimouse_cli.evaluation.kept import KeptPredictions
 from omnimouse_cli.evaluation.records import (
     CEILING,
@@ -49,14 +49,17 @@ from omnimouse_cli.evaluation.strategies import evaluated_strategies, require_re
 from omnimouse_cli.evaluation.tabulate import compare_predictors, compare_stimulus, make_records
 from omnimouse_cli.evaluation.targets import Targets
 from omnimouse_cli.evaluation.traces import Trace, make_trace
-from omnimouse_cli.evaluation.windows import EvalWindows, find_windows, windows_of_strategy
+from omnimouse_cli.evaluation.windows import (
+    EvalWindows,
+    describe_held_rows,
+    find_windows,
+    windows_of_strategy,
+)
 from omnimouse_cli.reporter import Reporter
 from omnimouse_cli.run.load import LoadedRun
+from omnimouse_cli.shard.jobs import Check
 
 PROGRESS_TASK = "evaluating"
-# Slower responses are held for several samples of a window, which are scored once; at rates in
-# between, a few samples of a minute are.
-SLOW_SCAN_HZ = 0.9 * RESPONSE_RATE_HZ
 NOTHING_RECORDED = "every sample of its targets is lost in the scored windows"
 
 
@@ -84,7 +87,7 @@ def evaluate(
     require_tiers(dataset.sessions, (options.tier,))
     for line in describe_seen([session.shard for session in dataset.sessions], options.tier):
         reporter.say(line)
-    for line in _held_rows(dataset.sessions):
+    for line in describe_held_rows(dataset.sessions):
         reporter.say(line)
     warn_if_not_mapped(dataset, run.config.data, reporter)
     windows = find_windows(
@@ -93,68 +96,88 @@ def evaluate(
     model = run.config.model
     found = {one.key: evaluated_strategies(one, options, model) for one in dataset.sessions}
     reporter.start(PROGRESS_TASK, sum(len(found[key][0]) for key in windows))
-    evaluator = _Evaluator(run, options, reporter)
     if options.baselines:
         tiers = run.config.data.tiers
         for line in describe_choices(dataset.sessions, tiers, scored_tier=options.tier):
             reporter.say(line)
-    for session in dataset.sessions:
-        strategies, unavailable = found[session.key]
-        if session.key in windows:
-            evaluator.unavailable += unavailable
-            reader = SessionReader(dataset, run.config.data, session.key)
-            evaluator.score_session(reader, strategies, windows[session.key])
-        else:
-            reason = f"no window of two seconds fits in its trials of tier {options.tier}"
-            evaluator.unavailable += [
-                Unavailable(strategy=strategy.name, session=session.key, reason=reason)
-                for strategy in strategies
-            ]
+    kept = KeptPredictions(run.config.data.tiers, reporter)
+
+    def score(key: str, check: Check) -> _SessionScores:
+        reader = SessionReader(dataset, run.config.data, key)
+        scores = _SessionScores(run, options, reporter, kept, check)
+        scores.score_strategies(reader, found[key][0], windows[key])
+        return scores
+
+    jobs = sessions_at_once(run, options, len(windows))
+    scored = dict(map_sessions(score, list(windows), jobs))
     reporter.finish(PROGRESS_TASK)
-    kept = evaluator.kept.describe()
-    if kept is not None:
-        reporter.say(kept)
-    if not evaluator.numbers:
-        raise _nothing_scored(options, evaluator.unavailable)
+    described = kept.describe()
+    if described is not None:
+        reporter.say(described)
+    unavailable = [
+        one
+        for key, (strategies, reasons) in found.items()
+        for one in (
+            [*reasons, *scored[key].unavailable]
+            if key in scored
+            else _no_windows(key, strategies, options)
+        )
+    ]
+    of_sessions = [scored[key] for key in found if key in scored]
+    if not any(one.numbers for one in of_sessions):
+        raise _nothing_scored(options, unavailable)
+    numbers = [number for one in of_sessions for number in one.numbers]
     return Evaluation(
-        records=tuple(make_records(evaluator.numbers)),
-        unavailable=tuple(evaluator.unavailable),
-        neurons=evaluator.arrays,
-        traces=tuple(evaluator.traces),
-        rows=_rows(run, evaluator.targets),
-        numbers=evaluator.numbers,
+        records=tuple(make_records(numbers)),
+        unavailable=tuple(unavailable),
+        neurons={name: array for one in of_sessions for name, array in one.arrays.items()},
+        traces=tuple(trace for one in of_sessions for trace in one.traces),
+        rows=_rows(run, of_sessions),
+        numbers=numbers,
     )
 
 
+# A strategy, and which of responses, stimulus and behavior it sees.
+_Inputs = tuple[Strategy, tuple[str, ...]]
 # What is predicted, and the scores of each predictor.
 _Scored = tuple[Targets, dict[str, PredictorScores]]
 
 
-class _Evaluator:
-    """Scores sessions one after the other and keeps what it finds.
+class _SessionScores:
+    """Scores the strategies of one session and keeps the results.
 
     Args:
         run: The model.
         options: What is evaluated.
         reporter: Receives progress.
+        kept: Predictions of baselines.
+        check: Called for every batch; raises once another session failed or the user interrupted.
     """
 
-    def __init__(self, run: LoadedRun, options: EvalOptions, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        run: LoadedRun,
+        options: EvalOptions,
+        reporter: Reporter,
+        kept: KeptPredictions,
+        check: Check,
+    ) -> None:
         self._run = run
         self._options = options
         self._reporter = reporter
-        self.kept = KeptPredictions(run.config.data.tiers, reporter)
+        self._kept = kept
+        self._check = check
         self.numbers: list[ScoredValue] = []
         self.unavailable: list[Unavailable] = []
         self.arrays: dict[str, Any] = {}
         self.traces: list[Trace] = []
-        # The first targets of each row.
-        self.targets: dict[str, Targets] = {}
+        # What each scored strategy sees, by its name.
+        self.inputs: dict[str, _Inputs] = {}
 
-    def score_session(
+    def score_strategies(
         self, reader: SessionReader, strategies: Sequence[Strategy], windows: EvalWindows
     ) -> None:
-        """Score the strategies of one session."""
+        """Score the strategies of the session."""
         numbers: list[ScoredValue] = []
         for strategy in strategies:
             of_strategy = windows_of_strategy(
@@ -180,7 +203,7 @@ class _Evaluator:
     def _combine_draws(self, draws: Sequence[_Scored]) -> Sequence[ScoredValue]:
         """Return the numbers of a strategy over its draws, and keep those of every output."""
         targets, first = draws[0]
-        self.targets.setdefault(targets.strategy.name, targets)
+        self.inputs.setdefault(targets.strategy.name, (targets.strategy, targets.inputs))
         self.arrays |= _per_output_arrays(
             targets,
             {name: combine_outputs([scores[name] for _, scores in draws]) for name in first},
@@ -205,6 +228,7 @@ class _Evaluator:
         ]
         calibrations = self._calibrations(scorable)
         for number, pieces in predict_draws(self._run, scorable, self._options):
+            self._check()
             gathered = zip(scorers[number], calibrations[number], pieces, strict=True)
             for of_views, calibrated, piece in gathered:
                 for scorer in of_views:
@@ -256,7 +280,7 @@ class _Evaluator:
         """Return the scores of each baseline, one for each view of the targets."""
         scores: dict[str, list[PredictorScores]] = {}
         for name, baseline in select_baselines(self._options.baselines).items():
-            pieces = self.kept.predict(name, baseline.predict, targets)
+            pieces = self._kept.predict(name, baseline.predict, targets)
             if isinstance(pieces, str):
                 self._add_unavailable(targets, pieces, predictor=name)
             elif pieces is not None:
@@ -337,7 +361,14 @@ def _neuron_arrays(reader: SessionReader) -> dict[str, Any]:
     }
 
 
-def _rows(run: LoadedRun, scored: Mapping[str, Targets]) -> tuple[Row, ...]:
+def _no_windows(
+    key: str, strategies: Sequence[Strategy], options: EvalOptions
+) -> list[Unavailable]:
+    reason = f"no window of two seconds fits in its trials of tier {options.tier}"
+    return [Unavailable(strategy=one.name, session=key, reason=reason) for one in strategies]
+
+
+def _rows(run: LoadedRun, sessions: Sequence[_SessionScores]) -> tuple[Row, ...]:
     masking = run.config.masking
     # Strategy files of a training may be gone.
     training = None if masking.files else training_table(masking.table)
@@ -345,18 +376,11 @@ def _rows(run: LoadedRun, scored: Mapping[str, Targets]) -> tuple[Row, ...]:
         # Behavior that no session has is no input, whatever a strategy says.
         usable = (one for one in training if one.applies(stimulus=True, behavior=False))
         training = tuple(replace(one, behavior="absent") for one in usable)
-    return tuple(make_row(one.strategy, one.inputs, training) for one in scored.values())
-
-
-def _held_rows(sessions: Sequence[SessionInfo]) -> Iterator[str]:
-    """Yield a sentence for each session whose responses are slower than the samples of windows."""
+    inputs: dict[str, _Inputs] = {}
     for session in sessions:
-        rate_hz = session.shard.description.responses.clock.rate_hz
-        if rate_hz < SLOW_SCAN_HZ:
-            yield (
-                f"responses of {session.key} have {rate_hz:.4g} rows per second and are held in "
-                "between: only the first sample of each row is scored"
-            )
+        for name, of_strategy in session.inputs.items():
+            inputs.setdefault(name, of_strategy)
+    return tuple(make_row(strategy, seen, training) for strategy, seen in inputs.values())
 
 
 def _nothing_scored(options: EvalOptions, unavailable: Sequence[Unavailable]) -> OmniMouseError:

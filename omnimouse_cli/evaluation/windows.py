@@ -1,6 +1,6 @@
 """The windows of a tier that an evaluation scores, and their blocks, which resamples weigh."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +15,9 @@ from omnimouse_cli.evaluation.records import TILING_STRIDE_SAMPLES, EvalOptions
 from omnimouse_cli.metrics.resamples import block_numbers
 
 PUBLISHED_SCORED_SAMPLES = (30, 60)
+# Slower responses are held for several samples of a window, which are scored once; at rates in
+# between, a few samples of a minute are.
+SLOW_SCAN_HZ = 0.9 * RESPONSE_RATE_HZ
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,6 +67,17 @@ def space_evenly(count: int, most: int) -> list[int]:
     """
     kept = min(count, most)
     return [number * count // kept for number in range(kept)]
+
+
+def describe_held_rows(sessions: Sequence[SessionInfo]) -> Iterator[str]:
+    """Yield a sentence for each session whose responses are slower than the samples of windows."""
+    for session in sessions:
+        rate_hz = session.shard.description.responses.clock.rate_hz
+        if rate_hz < SLOW_SCAN_HZ:
+            yield (
+                f"responses of {session.key} have {rate_hz:.4g} rows per second and are held in "
+                "between: only the first sample of each row is scored"
+            )
 
 
 def find_windows(

@@ -90,6 +90,31 @@ def test_scores_are_those_of_scipy(means):
     )
 
 
+@pytest.mark.parametrize("family", ["normal", "poisson", "zero-inflated gamma"])
+def test_the_likelihood_of_a_fixed_mean_is_that_of_all_scores(family, means):
+    truth, fixed = draw(family, means[:60], np.random.default_rng(7)), means.mean(axis=0)
+    truth[:5, 0] = np.nan
+    everywhere = np.broadcast_to(fixed, truth.shape).copy()
+    fit = fit_distribution(family, truth, everywhere)
+    np.testing.assert_allclose(
+        fit.log_likelihood(truth, fixed), fit.score(truth, everywhere).log_likelihood, rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("zeros", [3, 2_000, 7_990])
+def test_expected_zeros_are_those_that_were_recorded(means, zeros, scale):
+    truth, means = np.full_like(means, scale), scale * means
+    truth += scale * np.random.default_rng(8).random(truth.shape)
+    truth[:zeros] = 0
+    _, events, _ = fit_distribution("zero-inflated gamma", truth, means).parameters
+    # Jeffreys' prior: half a zero more of one sample more.
+    expected = len(truth) * (zeros + 0.5) / (len(truth) + 1)
+    found = np.exp(-events * means).sum(axis=0)
+    # The square of the last step, and rounding of a sum of 8,000 numbers of at most 1.
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
 @pytest.mark.parametrize("family", ["poisson", "zero-inflated gamma"])
 def test_lost_samples_never_reach_the_slow_branch_of_incomplete_gamma_functions(
     monkeypatch, means, *, family

@@ -104,6 +104,28 @@ def test_masks_of_every_kind_show_the_same_pairs(queries, keys):
     assert computed_pairs(queries, keys) == pairs
 
 
+def test_every_group_of_a_local_layer_is_computed_by_itself():
+    steps = tuple(Interval(4 * step, 4 * step + 6, 2) for step in range(15))
+    tokens = (*steps, Interval(0, 60, 3))
+    mask = grouped_mask(tokens, tokens, CPU)
+    assert mask.queries == (2,) * 15 + (3,)
+    # Two neighbours and the whole window; the first and the last step have one neighbour.
+    assert mask.counts == (7, *(9,) * 13, 7, None)
+    q, k, v = tensors(tokens, tokens)
+    expected = naive(q, k, v, brute_force(tokens, tokens)).float()
+    torch.testing.assert_close(attention(q, k, v, interval_mask(tokens, tokens, CPU)), expected)
+
+
+def test_groups_may_see_all_keys_or_none():
+    keys = (Interval(0, 10, 5),)
+    for queries in ((Interval(0, 10, 3), Interval(20, 30, 4)), (Interval(20, 30, 4),)):
+        mask = grouped_mask(queries, keys, CPU)
+        assert len(mask.keys) == 0
+        q, k, v = tensors(queries, keys)
+        expected = naive(q, k, v, brute_force(queries, keys)).float()
+        torch.testing.assert_close(grouped_attention(q, k, v, mask), expected)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_attention_and_its_gradients_equal_the_naive_ones(way):
     q, k, v = tensors(QUERIES, KEYS)

@@ -11,9 +11,8 @@ from omnimouse_cli.kernels.attention.intervals import Intervals, overlap
 
 # B batch, H heads, Q queries, K keys, D width of a head
 
-# With more groups, or a larger visible share of all pairs, one dense product is faster.
-MAX_GROUPS = 8
-MAX_VISIBLE_SHARE = 0.7
+# Where a larger share of all pairs is visible, one dense product is faster.
+MAX_VISIBLE_SHARE = 0.6
 
 
 class GroupedMask(NamedTuple):
@@ -85,7 +84,7 @@ def _groups(queries: Intervals, keys: Intervals) -> list[tuple[int, tuple[bool, 
     counts = [key.tokens for key in keys]
     pairs = sum(size * sum(compress(counts, visible)) for size, visible in groups)
     total = sum(counts) * sum(size for size, _ in groups)
-    return None if len(groups) > MAX_GROUPS or pairs > MAX_VISIBLE_SHARE * total else groups
+    return None if pairs > MAX_VISIBLE_SHARE * total else groups
 
 
 def grouped_attention(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: GroupedMask) -> Tensor:
@@ -101,7 +100,7 @@ def grouped_attention(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: Grou
         `(batch, heads, queries, width)`.
     """
     counts = [count for count in mask.counts if count is not None]
-    selected = [torch.split(x.index_select(2, mask.keys), counts, dim=2) for x in (k_BHKD, v_BHKD)]
+    selected = [torch.split(_select(x, mask.keys), counts, dim=2) for x in (k_BHKD, v_BHKD)]
     visible = zip(*selected, strict=True)
     parts = []
     groups = torch.split(q_BHQD, list(mask.queries), dim=2)
@@ -111,4 +110,12 @@ def grouped_attention(q_BHQD: Tensor, k_BHKD: Tensor, v_BHKD: Tensor, mask: Grou
             parts.append(torch.zeros_like(group_BHQD))
         else:
             parts.append(functional.scaled_dot_product_attention(group_BHQD, keys, values))
-    return torch.cat(parts, dim=2)
+    # Laid out as the tokens are, so that the heads of a token are joined without a copy.
+    return torch.cat([part.transpose(1, 2) for part in parts], dim=1).transpose(1, 2)
+
+
+def _select(x_BHKD: Tensor, keys: Tensor) -> Tensor:
+    """Select keys or values by number; all heads of a token are copied as one piece."""
+    batch, heads, _, width = x_BHKD.shape
+    x_BKM = x_BHKD.transpose(1, 2).flatten(2).index_select(1, keys)
+    return x_BKM.view(batch, len(keys), heads, width).transpose(1, 2)

@@ -253,11 +253,14 @@ class FactorShortcut(nn.Module):
             shared_RS.data_ptr(),
         )
         key = (ranges, samples, device, versions)
-        if key not in self._bases:
-            self._bases = {one: kept for one, kept in self._bases.items() if one[3] == versions}
+        # A new dictionary, as other threads may read the old one.
+        bases = self._bases
+        if key not in bases:
             basis = _time_basis(shared_RS, private_S, ranges, samples)
-            self._bases[key] = basis._replace(corrected=math.isfinite(float(penalty)))
-        return self._bases[key]
+            basis = basis._replace(corrected=math.isfinite(float(penalty)))
+            bases = {one: kept for one, kept in bases.items() if one[3] == versions} | {key: basis}
+            self._bases = bases
+        return bases[key]
 
 
 def _deviation(
