@@ -42,6 +42,8 @@ def run_command(words: tuple[str, ...], streams: tuple[Path, Path]) -> None:
     from omnimouse_cli.cli.app import main
 
     os.setsid()
+    # The server that forks has signals blocked if ranks were the first that it started.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number, path in enumerate(streams, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
