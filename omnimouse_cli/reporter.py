@@ -6,7 +6,7 @@ from typing import Protocol
 class Reporter(Protocol):
     """Receives progress and messages. `task` is a task's name and the text that is shown for it.
 
-    Several recordings or sessions at once report from a thread each.
+    Where several recordings or sessions are worked on at once, several threads call it.
     """
 
     def start(self, task: str, total: float | None = None) -> None:

@@ -114,19 +114,16 @@ def evaluate(
     described = kept.describe()
     if described is not None:
         reporter.say(described)
-    unavailable = [
-        one
-        for key, (strategies, reasons) in found.items()
-        for one in (
-            [*reasons, *scored[key].unavailable]
-            if key in scored
-            else _no_windows(key, strategies, options)
-        )
-    ]
+    unavailable: list[Unavailable] = []
+    for key, (strategies, reasons) in found.items():
+        if key in scored:
+            unavailable += [*reasons, *scored[key].unavailable]
+        else:
+            unavailable += _no_windows(key, strategies, options)
     of_sessions = [scored[key] for key in found if key in scored]
-    if not any(one.numbers for one in of_sessions):
-        raise _nothing_scored(options, unavailable)
     numbers = [number for one in of_sessions for number in one.numbers]
+    if not numbers:
+        raise _nothing_scored(options, unavailable)
     return Evaluation(
         records=tuple(make_records(numbers)),
         unavailable=tuple(unavailable),
@@ -151,7 +148,8 @@ class _SessionScores:
         options: What is evaluated.
         reporter: Receives progress.
         kept: Predictions of baselines.
-        check: Called for every batch; raises once another session failed or the user interrupted.
+        check: Called for every batch that is scored; raises once another session failed or the user
+            interrupted.
     """
 
     def __init__(

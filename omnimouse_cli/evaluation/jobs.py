@@ -21,9 +21,9 @@ MOST_WIDTH = 128
 def sessions_at_once(run: LoadedRun, options: EvalOptions, num_sessions: int) -> int:
     """Return how many sessions are evaluated at once.
 
-    Half the time of a small model goes into steps that a second core does not speed up. On a GPU
-    there is one session at a time; so there is with baselines, whose fits use all cores, and could
-    not be interrupted in another thread.
+    Half the time of a small model goes into steps that a second core does not speed up: sessions at
+    once use both. On a GPU and with baselines there is one session at a time: fits of baselines use
+    all cores, and in another thread they could not be interrupted.
 
     Args:
         run: The model.
@@ -43,8 +43,8 @@ def map_sessions(
     """Yield each session key with the result of `work(key, check)`, in the order of completion.
 
     Args:
-        work: Evaluates a session, and calls `check` for every batch: it raises once another session
-            failed or the user interrupted.
+        work: Evaluates a session, and calls `check` often: it raises once another session failed or
+            the user interrupted.
         keys: Session keys.
         jobs: Sessions that are evaluated at once.
     """
