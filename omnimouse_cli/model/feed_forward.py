@@ -16,6 +16,9 @@ from omnimouse_cli.model.initialize import linear
 
 # B batch, L tokens, M width of the model, U hidden units, K cell types, P weights of a function
 
+# Tokens that a CPU predicts at a time: their hidden units fit in the caches of a core.
+PIECE_TOKENS = 1024
+
 FeedForwardFactory = Callable[[int, int], "FeedForward"]
 
 
@@ -148,6 +151,13 @@ class FeedForward(nn.Module):
 
     def forward(self, x_BLM: Tensor) -> Tensor:
         """Transform each token by itself."""
+        is_traced = torch.is_grad_enabled() or torch.compiler.is_compiling()
+        if is_traced or x_BLM.device.type != "cpu":
+            return self._transform(x_BLM)
+        pieces = torch.split(x_BLM.flatten(0, -2), PIECE_TOKENS)
+        return torch.cat([self._transform(piece) for piece in pieces]).view(x_BLM.shape)
+
+    def _transform(self, x_BLM: Tensor) -> Tensor:
         out: Tensor = self.down(self._activate(x_BLM))
         return out
 

@@ -15,6 +15,7 @@ from omnimouse_cli.kernels.dendrite.lookup import Grid, TableAccuracy, grid
 from omnimouse_cli.kernels.dendrite.reference import reference_dendrite
 from omnimouse_cli.model.dendrite_start import distilled_swiglu, smoothed_noise, xavier
 from omnimouse_cli.model.feed_forward import (
+    PIECE_TOKENS,
     Dendrite,
     FeedForward,
     lookup_grid,
@@ -39,6 +40,19 @@ def test_a_fixed_feed_forward_equals_its_equation(kind, activated):
     expected = activated(x @ block.up.weight.T, gate) @ block.down.weight.T
     torch.testing.assert_close(block(x), expected)
     assert sum(p.numel() for p in block.parameters()) == 3 * 6 * 8
+
+
+@pytest.mark.parametrize("kind", ["swiglu", "relu", "dendritic"])
+@pytest.mark.parametrize("shape", [(3, PIECE_TOKENS - 5), (PIECE_TOKENS + 1,), (2, 0)])
+def test_tokens_in_pieces_become_what_they_become_at_once(kind, shape):
+    torch.manual_seed(0)
+    own = Dendrite(DendriteConfig()) if kind == "dendritic" else None
+    block, x = FeedForward(6, 8, kind, dendrite=own), torch.randn(*shape, 6)
+    expected = block(x)
+    assert expected.requires_grad
+    with torch.inference_mode():
+        found = block(x)
+    torch.testing.assert_close(found, expected.detach(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
