@@ -16,7 +16,7 @@ from omnimouse_cli.model.initialize import linear
 
 # B batch, L tokens, M width of the model, U hidden units, K cell types, P weights of a function
 
-# Tokens that a CPU predicts at a time: their hidden units fit in the caches of a core.
+# The hidden units of so many tokens fit in the caches of a CPU core.
 PIECE_TOKENS = 1024
 
 FeedForwardFactory = Callable[[int, int], "FeedForward"]
@@ -150,9 +150,9 @@ class FeedForward(nn.Module):
         self._shared = (dendrite,) if is_shared else ()
 
     def forward(self, x_BLM: Tensor) -> Tensor:
-        """Transform each token by itself."""
-        is_traced = torch.is_grad_enabled() or torch.compiler.is_compiling()
-        if is_traced or x_BLM.device.type != "cpu":
+        """Transform each token by itself; a CPU that only predicts, PIECE_TOKENS at a time."""
+        only_predicts = not (torch.is_grad_enabled() or torch.compiler.is_compiling())
+        if x_BLM.device.type != "cpu" or not only_predicts:
             return self._transform(x_BLM)
         pieces = torch.split(x_BLM.flatten(0, -2), PIECE_TOKENS)
         return torch.cat([self._transform(piece) for piece in pieces]).view(x_BLM.shape)
